@@ -1,0 +1,61 @@
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from tngd_bench.problems import digits_mlp, registry
+
+
+def test_names_in_order():
+    assert registry.names() == ("digits-mlp", "mnist-cnn", "mnist-mlp")
+
+
+def test_a_misspelt_name_is_answered_with_a_suggestion():
+    with pytest.raises(ValueError, match=r"'mnist-ccn'; did you mean 'mnist-cnn'\?"):
+        registry.get("mnist-ccn")
+
+
+def test_entries_say_what_they_are():
+    for name in registry.names():
+        entry = registry.get(name)
+        assert entry.name == name
+        assert entry.outputs == entry.classes == 10
+        assert entry.title
+        assert entry.summary
+        assert entry.data_source
+
+
+def test_widths_need_neither_torch_nor_numpy():
+    code = (
+        "import sys; from tngd_bench.problems import registry;"
+        "[registry.get(name).widths(10**5) for name in registry.names()];"
+        "sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'pandas', 'sklearn')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def entry_point(entry):
+    return SimpleNamespace(name="x", value="package:ENTRY", load=lambda: entry)
+
+
+def test_outside_packages_add_a_problem(monkeypatch):
+    from dataclasses import replace
+
+    outside = replace(digits_mlp.ENTRY, name="digits-other")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry_point(outside)])
+    assert registry.names()[-1] == "digits-other"
+    assert registry.get("digits-other") is outside
+
+
+@pytest.mark.parametrize(
+    ("entry", "error", "message"),
+    [
+        (digits_mlp.ENTRY, ValueError, "registers the problem 'digits-mlp' again"),
+        ("digits", TypeError, "'package:ENTRY' must load to a ProblemEntry"),
+    ],
+)
+def test_a_bad_entry_point_is_refused(monkeypatch, entry, error, message):
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry_point(entry)])
+    with pytest.raises(error, match=message):
+        registry.names()

@@ -1,0 +1,38 @@
+"""Names of the problems; importing this module imports no torch.
+
+Outside packages add a problem by an entry point in the group `tngd_bench.problems` that loads to a
+`ProblemEntry`.
+"""
+
+from importlib.metadata import entry_points
+
+from tngd_bench import arguments
+from tngd_bench.problems import digits_mlp, mnist_cnn, mnist_mlp
+from tngd_bench.problems.entry import ProblemEntry
+
+ENTRY_POINT_GROUP = "tngd_bench.problems"
+
+_OWN = (digits_mlp.ENTRY, mnist_cnn.ENTRY, mnist_mlp.ENTRY)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all registered problems, ours first."""
+    return tuple(_entries())
+
+
+def get(name: str) -> ProblemEntry:
+    """Return the entry called `name`; ValueError with a suggestion when there is none."""
+    entries = _entries()
+    return entries[arguments.choice("problem", name, entries)]
+
+
+def _entries() -> dict[str, ProblemEntry]:
+    known = {entry.name: entry for entry in _OWN}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        entry = point.load()
+        if not isinstance(entry, ProblemEntry):
+            raise TypeError(f"entry point {point.value!r} must load to a ProblemEntry, not {entry!r}")
+        if entry.name in known:
+            raise ValueError(f"entry point {point.value!r} registers the problem {entry.name!r} again")
+        known[entry.name] = entry
+    return known
