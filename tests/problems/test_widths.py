@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tngd_bench.problems import digits_mlp, mnist_cnn, mnist_mlp
 from tngd_bench.problems.widths import conv_and_hidden, two_hidden
 
-# The oracles count models one by one, which takes long enough to trip hypothesis's deadline on a busy machine.
+# The oracles count models one by one, longer than hypothesis allows by default on a busy machine.
 unhurried = settings(deadline=None)
 
 ENTRIES = [digits_mlp.ENTRY, mnist_cnn.ENTRY, mnist_mlp.ENTRY]
