@@ -1,0 +1,7 @@
+"""Benchmark of thermodynamic natural gradient descent (TNGD) against digital optimizers.
+
+The four lower floors (`curvature`, `spu`, `solvers`, `optimizers`) are a library of their own: torch in, torch
+out. Nothing heavy is imported here, so that `import tngd_bench` and `tngd-bench --help` stay quick.
+"""
+
+__version__ = "0.1.0"

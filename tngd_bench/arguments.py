@@ -1,0 +1,79 @@
+"""Checks of arguments: one `ValueError` or `TypeError` that names the argument, its value and what is accepted."""
+
+import difflib
+import math
+from collections.abc import Iterable
+
+
+def real(
+    name: str,
+    value: object,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Return `value` as a finite float within the bounds (`minimum` inclusive, `above` and `below` exclusive)."""
+    bounds = [
+        text
+        for text, bound in (
+            (f">= {minimum:g}" if minimum is not None else "", minimum),
+            (f"> {above:g}" if above is not None else "", above),
+            (f"< {below:g}" if below is not None else "", below),
+        )
+        if bound is not None
+    ]
+    accepted = "a finite number" + (" " + " and ".join(bounds) if bounds else "")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be {accepted}, not {value!r}")
+    inside = (
+        math.isfinite(value)
+        and (minimum is None or value >= minimum)
+        and (above is None or value > above)
+        and (below is None or value < below)
+    )
+    if not inside:
+        raise ValueError(f"{name} must be {accepted}, not {value!r}")
+    return float(value)
+
+
+def integer(name: str, value: object, *, minimum: int, maximum: int | None = None) -> int:
+    """Return `value` as an int in [minimum, maximum]."""
+    accepted = f"an integer >= {minimum}" + (f" and <= {maximum}" if maximum is not None else "")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be {accepted}, not {value!r}")
+    if value < minimum or (maximum is not None and value > maximum):
+        raise ValueError(f"{name} must be {accepted}, not {value!r}")
+    return value
+
+
+def bits(name: str, value: object) -> int | None:
+    """Return a converter resolution in bits, 1 to 32, or None for an ideal converter."""
+    if value is None:
+        return None
+    try:
+        return integer(name, value, minimum=1, maximum=32)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error}; None means ideal") from None
+
+
+def flag(name: str, value: object) -> bool:
+    """Return `value`, which must be True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
+def choice(name: str, value: object, options: Iterable[str]) -> str:
+    """Return `value`, which must be one of `options`; a near miss is answered with a suggestion."""
+    known = tuple(options)
+    if isinstance(value, str) and value in known:
+        return value
+    accepted = ", ".join(known)
+    raise ValueError(f"{name} must be one of: {accepted}; not {value!r}{suggestion(value, known)}")
+
+
+def suggestion(word: object, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the nearest of `known`, or an empty string."""
+    near = difflib.get_close_matches(str(word), tuple(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""

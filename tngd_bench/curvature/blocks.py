@@ -1,0 +1,180 @@
+"""Blocks of the factor B = Sᵀ J, one per layer or parameter, that share one set of rows.
+
+A row of B belongs to sample n and column i of S. Inside this package rows run column first, (r, b) with index
+i·b + n, which is how batched backward passes deliver them; `GGN` shows them sample first. A weight used as
+y = W a at T positions has the rows g_{n,i} aᵀ_n summed over positions, so a block keeps a and g and forms an explicit
+row only where that is cheaper ("ghost" products of private training; arXiv 2405.13817 §3 for what they serve).
+
+Every block offers, for k vectors at once, `matvec` (k, N) → (k, m), `rmatvec` (k, m) into the block's slices of
+(k, N), `add_gram` (K += this block's share) and `rows` (m, width of the block).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one parameter lies in the flat vector: offset and shape."""
+
+    offset: int
+    shape: torch.Size
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    def of(self, flat: Tensor) -> Tensor:
+        """The parameter's slice of flat vectors (k, N), as a view (k, size)."""
+        return flat[:, self.offset : self.offset + self.size]
+
+
+class Block(Protocol):
+    """A group of parameters and its columns of B."""
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Where the block's parameters lie, in the order of its columns."""
+
+    def add_gram(self, gram: Tensor) -> None:
+        """Add this block's B Bᵀ to `gram` (m, m)."""
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """B v for flat vectors (k, N): (k, m)."""
+
+    def rmatvec(self, u: Tensor, out: Tensor) -> None:
+        """Write Bᵀ u for (k, m) into the block's slices of `out` (k, N)."""
+
+    def rows(self) -> Tensor:
+        """This block's columns of B, (m, Σ slot sizes)."""
+
+
+@dataclass(frozen=True)
+class ExplicitBlock:
+    """Rows held as a matrix (m, Σ slot sizes)."""
+
+    slots: tuple[Slot, ...]
+    matrix: Tensor
+
+    def add_gram(self, gram: Tensor) -> None:
+        """K += R Rᵀ."""
+        gram.addmm_(self.matrix, self.matrix.T)
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """R v."""
+        pieces = [slot.of(v) for slot in self.slots]
+        return (pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1)) @ self.matrix.T
+
+    def rmatvec(self, u: Tensor, out: Tensor) -> None:
+        """Rᵀ u."""
+        product = u @ self.matrix
+        first = 0
+        for slot in self.slots:
+            slot.of(out).copy_(product[:, first : first + slot.size])
+            first += slot.size
+
+    def rows(self) -> Tensor:
+        """R itself."""
+        return self.matrix
+
+
+@dataclass(frozen=True)
+class OuterProductBlock:
+    """A weight (d_out, d_in), and perhaps a bias, used once per sample: row (i, n) is g_{i,n} ⊗ a_n.
+
+    `inputs` a (b, d_in); `cotangents` g (r, b, d_out).
+    """
+
+    weight: Slot | None
+    bias: Slot | None
+    inputs: Tensor
+    cotangents: Tensor
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Slots of the trained parameters, weight first."""
+        return tuple(slot for slot in (self.weight, self.bias) if slot is not None)
+
+    def _similarity(self) -> Tensor:
+        b = self.inputs.shape[0]
+        if self.weight is None:
+            return self.inputs.new_ones(b, b)
+        similarity = self.inputs @ self.inputs.T
+        return similarity if self.bias is None else similarity.add_(1.0)
+
+    def add_gram(self, gram: Tensor) -> None:
+        """K_{(i,n),(j,n')} += (a_n·a_n' + 1)(g_{i,n}·g_{j,n'}), the 1 for the bias."""
+        r, b, d_out = self.cotangents.shape
+        flat = self.cotangents.reshape(r * b, d_out)
+        gram.view(r, b, r, b).addcmul_((flat @ flat.T).view(r, b, r, b), self._similarity().view(1, b, 1, b))
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """g_{i,n} · (V a_n + v_bias)."""
+        r, b, d_out = self.cotangents.shape
+        k = v.shape[0]
+        if self.weight is None:
+            image = torch.zeros(b, k, d_out, dtype=v.dtype, device=v.device)
+        else:
+            image = (self.inputs @ self.weight.of(v).reshape(k * d_out, -1).T).view(b, k, d_out)
+        if self.bias is not None:
+            image = image + self.bias.of(v)
+        products = torch.bmm(self.cotangents.transpose(0, 1), image.transpose(1, 2))  # (b, r, k)
+        return products.permute(2, 1, 0).reshape(k, r * b)
+
+    def rmatvec(self, u: Tensor, out: Tensor) -> None:
+        """Σ_{n,i} u_{i,n} g_{i,n} aᵀ_n."""
+        r, b, d_out = self.cotangents.shape
+        k = u.shape[0]
+        weights = u.view(k, r, b).permute(2, 0, 1)  # (b, k, r)
+        mixed = torch.bmm(weights, self.cotangents.transpose(0, 1))  # (b, k, d_out)
+        if self.weight is not None:
+            target = self.weight.of(out)
+            if k == 1:
+                torch.mm(mixed.view(b, d_out).T, self.inputs, out=target.view(d_out, -1))
+            else:
+                target.copy_((mixed.reshape(b, k * d_out).T @ self.inputs).view(k, -1))
+        if self.bias is not None:
+            self.bias.of(out).copy_(mixed.sum(0))
+
+    def rows(self) -> Tensor:
+        """Explicit outer products."""
+        r, b, d_out = self.cotangents.shape
+        pieces = []
+        if self.weight is not None:
+            outer = self.cotangents.unsqueeze(-1) * self.inputs.unsqueeze(-2)
+            pieces.append(outer.view(r * b, -1))
+        if self.bias is not None:
+            pieces.append(self.cotangents.reshape(r * b, d_out))
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1)
+
+
+def positional_rows(
+    inputs: Tensor, cotangents: Tensor, *, weight: Slot | None, bias: Slot | None, groups: int = 1
+) -> ExplicitBlock:
+    """Rows Σ_t g_{i,n,t} ⊗ a_{n,t} of a weight used at T positions.
+
+    `inputs` a (b, groups·d_in, T), `cotangents` g (r, b, groups·d_out, T); the weight is (groups·d_out, d_in).
+    """
+    r, b, _, positions = cotangents.shape
+    pieces = []
+    if weight is not None:
+        a = inputs.reshape(b, groups, -1, positions)
+        g = cotangents.reshape(r, b, groups, -1, positions)
+        pieces.append(torch.einsum("rbgot,bgit->rbgoi", g, a).reshape(r * b, -1))
+    if bias is not None:
+        pieces.append(cotangents.sum(-1).reshape(r * b, -1))
+    slots = tuple(slot for slot in (weight, bias) if slot is not None)
+    return ExplicitBlock(slots, pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1))
+
+
+def total_width(blocks: Sequence[Block]) -> int:
+    """Number of parameters the blocks hold."""
+    return sum(slot.size for block in blocks for slot in block.slots)
