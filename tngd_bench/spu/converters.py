@@ -1,0 +1,23 @@
+"""Finite resolution of digital-to-analog and analog-to-digital converters."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def quantize(signal: Tensor, bits: int | None) -> Tensor:
+    """Round to a uniform mid-tread grid of 2^bits − 1 levels over ±max|signal|; None leaves the signal as it is.
+
+    Full scale follows the signal (a programmable gain stage sets max|signal| to the rail), so the error of a sample is
+    at most half a step, max|signal|/(2^bits − 2), and a uniform input has the variance step²/12. One bit has the
+    two levels ±full scale.
+    """
+    if bits is None:
+        return signal
+    full_scale = signal.abs().amax()
+    if not bool(full_scale > 0):
+        return signal
+    if bits == 1:
+        return full_scale * (2.0 * (signal >= 0).to(signal.dtype) - 1.0)
+    half_levels = float(2 ** (bits - 1) - 1)
+    return (signal * (half_levels / full_scale)).round_() * (full_scale / half_levels)

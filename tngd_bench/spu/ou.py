@@ -1,0 +1,153 @@
+"""The Ornstein-Uhlenbeck process of the analog device, simulated exactly."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from tngd_bench import arguments
+from tngd_bench.spu.euler_maruyama import EulerMaruyama
+from tngd_bench.spu.krylov import KrylovTransition
+from tngd_bench.spu.spectral import decay, response, spread
+from tngd_bench.spu.transitions import DenseTransition, GramTransition, Term, Transition
+
+Method = Literal["auto", "gram", "dense", "krylov", "euler-maruyama"]
+METHODS = ("auto", "gram", "dense", "krylov", "euler-maruyama")
+LARGEST_GRAM = 4096
+"""Rows up to which the m×m eigendecomposition is taken to be cheaper than a Krylov space."""
+LARGEST_DENSE = 8192
+"""Parameters up to which an N×N matrix is formed."""
+
+
+class OUProcess:
+    """dx = −(A x − g) dt + √(2κ₀) dW with A = G + λI; times in units of τ, κ₀ a variance (signal²).
+
+    Parameters
+    ----------
+    operator : `GGN`, any object with its products, or a dense symmetric positive semi-definite matrix (N, N).
+    rhs : g, (N,); None stands for the operator's own `gradient`, for which the factor form is used.
+    damping : λ ≥ 0.
+    noise_variance : κ₀ ≥ 0.
+    method : transition; "auto" takes dense for a matrix, gram up to 4096 rows, krylov beyond. `.method` tells.
+    step : δt of euler-maruyama.
+    tolerance : relative tolerance of krylov.
+
+    Source: arXiv 2405.13817 §3.3 (with the signs of its eqs. 22 and 25 put right).
+    """
+
+    def __init__(
+        self,
+        operator: Any,
+        rhs: Tensor | None = None,
+        damping: float = 0.01,
+        noise_variance: float = 0.0,
+        *,
+        method: Method = "auto",
+        step: float = 0.1,
+        tolerance: float = 1e-6,
+    ) -> None:
+        self._matrix = operator if isinstance(operator, Tensor) else None
+        if self._matrix is not None and (
+            self._matrix.dim() != 2 or self._matrix.shape[0] != self._matrix.shape[1]
+        ):
+            raise ValueError(f"operator must be a square matrix (N, N), not {tuple(self._matrix.shape)}")
+        if self._matrix is not None and rhs is None:
+            raise ValueError("rhs must be given with a dense matrix: a matrix has no gradient of its own")
+        self._operator = operator
+        self.size = int(self._matrix.shape[0] if self._matrix is not None else operator.size)
+        if rhs is not None and rhs.shape != (self.size,):
+            raise ValueError(f"rhs must be a vector ({self.size},), not {tuple(rhs.shape)}")
+        self._given_rhs = rhs
+        self.damping = arguments.real("damping", damping, minimum=0.0)
+        self.noise_variance = arguments.real("noise_variance", noise_variance, minimum=0.0)
+        self._step = arguments.real("step", step, above=0.0)
+        self._tolerance = arguments.real("tolerance", tolerance, above=0.0)
+        self.method = self._chosen(arguments.choice("method", method, METHODS))
+
+    def mean(self, x0: Tensor, t: float) -> Tensor:
+        """E x(t) from x(0) = x0, (N,)."""
+        t = self._checked(x0, t)
+        if t == 0.0:
+            return x0.clone()
+        if self.method == "euler-maruyama":
+            return self._stepper.run(x0, t, None)
+        return self._transition.apply(*self._mean_terms(x0, t))
+
+    def sample(self, x0: Tensor, t: float, generator: torch.Generator | None = None) -> Tensor:
+        """One draw of x(t) from x(0) = x0, (N,); needs a generator where κ₀ > 0."""
+        t = self._checked(x0, t)
+        if self.noise_variance == 0.0 or t == 0.0:
+            return self.mean(x0, t)
+        if generator is None:
+            raise ValueError("generator must be given to sample with noise_variance > 0")
+        if self.method == "euler-maruyama":
+            return self._stepper.run(x0, t, generator)
+        normal = torch.randn(self.size, generator=generator, dtype=x0.dtype, device=x0.device)
+        terms, in_range = self._mean_terms(x0, t)
+        return self._transition.apply([*terms, (spread(t, self.noise_variance), normal)], in_range)
+
+    def covariance(self, t: float) -> Tensor:
+        """Σ(t) = κ₀ A⁻¹ (I − e^{−2At}), (N, N); for N up to 8192."""
+        t = arguments.real("t", t, minimum=0.0)
+        transition = self._dense_transition()
+        deviation = spread(t, self.noise_variance)
+        root = torch.stack(
+            [transition.apply([(deviation, unit)]) for unit in torch.eye(self.size, dtype=torch.float64)]
+        )
+        return root @ root
+
+    @property
+    def rhs(self) -> Tensor:
+        """g, (N,)."""
+        if self._given_rhs is not None:
+            return self._given_rhs
+        gradient: Tensor = self._operator.gradient
+        return gradient
+
+    def _mean_terms(self, x0: Tensor, t: float) -> tuple[list[Term], list[Term]]:
+        terms: list[Term] = [(decay(t), x0)] if bool(x0.any()) else []
+        if self._given_rhs is not None or self.method != "gram":
+            return [*terms, (response(t), self.rhs)], []
+        weights, outside = self._operator.gradient_weights
+        if outside is not None:
+            terms.append((response(t), outside))
+        return terms, [(response(t), weights)]
+
+    def _chosen(self, method: str) -> str:
+        if method != "auto":
+            if self._matrix is not None and method in ("gram",):
+                raise ValueError("method='gram' needs a factored operator (GGN), not a dense matrix")
+            return method
+        if self._matrix is not None:
+            return "dense"
+        return "gram" if self._operator.rows <= LARGEST_GRAM else "krylov"
+
+    def _product(self, v: Tensor) -> Tensor:
+        return self._matrix @ v if self._matrix is not None else self._operator.matvec(v)
+
+    def _dense_transition(self) -> DenseTransition:
+        if self.size > LARGEST_DENSE:
+            raise ValueError(f"a dense {self.size}×{self.size} matrix is refused above N = {LARGEST_DENSE}")
+        return DenseTransition(
+            self._matrix if self._matrix is not None else self._operator.dense(), self.damping
+        )
+
+    @cached_property
+    def _transition(self) -> Transition:
+        if self.method == "dense":
+            return self._dense_transition()
+        if self.method == "gram":
+            return GramTransition(self._operator, self.damping)
+        return KrylovTransition(self._product, self.damping, tolerance=self._tolerance)
+
+    @cached_property
+    def _stepper(self) -> EulerMaruyama:
+        return EulerMaruyama(self._product, self.rhs, self.damping, self.noise_variance, self._step)
+
+    def _checked(self, x0: Tensor, t: float) -> float:
+        if x0.shape != (self.size,):
+            raise ValueError(f"x0 must be a vector ({self.size},), not {tuple(x0.shape)}")
+        return arguments.real("t", t, minimum=0.0)

@@ -1,0 +1,109 @@
+"""Exact transitions of the OU process: Σ_j f_j(A) v_j for A = G + λI, by three routes tested against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from tngd_bench.spu.spectral import SpectralFunction, at
+
+Term = tuple[SpectralFunction, Tensor]
+
+
+class FactoredOperator(Protocol):
+    """A positive semi-definite G = BᵀB known by its products; `tngd_bench.curvature.GGN` is one."""
+
+    @property
+    def size(self) -> int:
+        """N."""
+
+    @property
+    def rows(self) -> int:
+        """M, rows of B."""
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """G v."""
+
+    def factor_matvec(self, v: Tensor) -> Tensor:
+        """B v."""
+
+    def factor_rmatvec(self, u: Tensor) -> Tensor:
+        """Bᵀ u."""
+
+    def gram(self) -> Tensor:
+        """K = B Bᵀ."""
+
+    def dense(self) -> Tensor:
+        """G."""
+
+
+class Transition(Protocol):
+    """A way to apply functions of A."""
+
+    def apply(self, terms: Sequence[Term], in_range: Sequence[Term] = ()) -> Tensor:
+        """Σ f(A) v over `terms` plus Σ f(A) Bᵀw over `in_range`, (N,)."""
+
+
+class DenseTransition:
+    """Eigendecomposition of A itself: the oracle, for small N and for dense matrices."""
+
+    def __init__(self, matrix: Tensor, damping: float) -> None:
+        values, self._vectors = torch.linalg.eigh(matrix.to(torch.float64))
+        self.eigenvalues = values.clamp_min(0.0) + damping
+        self._dtype = matrix.dtype
+
+    def apply(self, terms: Sequence[Term], in_range: Sequence[Term] = ()) -> Tensor:
+        """Σ Q f(a) Qᵀ v."""
+        if in_range:
+            raise TypeError("a dense transition takes vectors, not weights of the factor")
+        total = torch.zeros_like(self.eigenvalues)
+        for function, vector in terms:
+            total += function(self.eigenvalues) * (self._vectors.T @ vector.to(torch.float64))
+        result: Tensor = self._vectors @ total
+        return result.to(self._dtype)
+
+
+class GramTransition:
+    """Functions of A through K = B Bᵀ = Q diag(s) Qᵀ, one m×m eigendecomposition whatever N.
+
+    f(A) v = f(λ) v + Bᵀ Q diag((f(s+λ) − f(λ))/s) Qᵀ B v, and f(A) Bᵀ w = Bᵀ Q f(s+λ) Qᵀ w, without cancellation.
+    """
+
+    def __init__(self, operator: FactoredOperator, damping: float) -> None:
+        self._operator = operator
+        self._damping = damping
+
+    @cached_property
+    def _spectrum(self) -> tuple[Tensor, Tensor]:
+        gram = self._operator.gram()
+        precision = torch.finfo(gram.dtype).eps
+        # a single-precision eigendecomposition errs by eps·λ_max: enough while λ stands well above that
+        wide = self._damping < 1e3 * precision * float(gram.diagonal().max())
+        values, vectors = torch.linalg.eigh(gram.to(torch.float64) if wide else gram)
+        return values.to(torch.float64).clamp_min(0.0), vectors
+
+    def apply(self, terms: Sequence[Term], in_range: Sequence[Term] = ()) -> Tensor:
+        """Σ f(A) v + Σ f(A) Bᵀ w."""
+        values, vectors = self._spectrum
+        # below rounding of K an eigenvalue is noise: dividing by it would amplify, so the quotient is taken there
+        floor = float(values[-1]) * torch.finfo(vectors.dtype).eps
+        steps = values.clamp_min(max(floor, torch.finfo(torch.float64).tiny))
+        modal = torch.zeros_like(vectors[0])
+        outside: Tensor | None = None
+        for function, vector in terms:
+            base = at(function, self._damping)
+            quotient = (function(steps + self._damping) - base) / steps
+            modal += quotient.to(modal.dtype) * (
+                vectors.T @ self._operator.factor_matvec(vector).to(modal.dtype)
+            )
+            outside = base * vector if outside is None else outside.add_(vector, alpha=base)
+        for function, weights in in_range:
+            modal += function(values + self._damping).to(modal.dtype) * (vectors.T @ weights.to(modal.dtype))
+        lifted = vectors @ modal
+        dtype = (terms or in_range)[0][1].dtype
+        inside = self._operator.factor_rmatvec(lifted.to(dtype))
+        return inside if outside is None else inside.add_(outside)
