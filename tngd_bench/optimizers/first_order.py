@@ -1,0 +1,65 @@
+"""SGD and Adam: torch's own classes, called with a batch like the second-order optimizers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tngd_bench.curvature import TrainableParameters
+from tngd_bench.curvature.capture import run_model
+from tngd_bench.optimizers.natural import DivergedError
+
+
+class FirstOrder:
+    """One forward and backward pass and one step of a `torch.optim` optimizer per batch."""
+
+    def __init__(self, model: nn.Module, loss: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.model = model
+        self.loss = loss
+        self.optimizer = optimizer
+        self.iteration = 0
+
+    def step(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> float:
+        """One iteration; returns the loss before it. DivergedError if it is not finite.
+
+        The gradient is not inspected, since that pass over N values is not torch's own: a non-finite one shows as a
+        non-finite loss at the next step.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(run_model(self.model, inputs), targets)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise DivergedError("the loss", self.iteration)
+        loss.backward()
+        self.optimizer.step()
+        self.iteration += 1
+        return value
+
+
+def make_sgd(
+    model: nn.Module, loss: nn.Module, *, generator: torch.Generator | None, lr: float, momentum: float
+) -> FirstOrder:
+    """`torch.optim.SGD`."""
+    parameters = TrainableParameters(model).tensors
+    return FirstOrder(model, loss, torch.optim.SGD(parameters, lr=lr, momentum=momentum))
+
+
+def make_adam(
+    model: nn.Module,
+    loss: nn.Module,
+    *,
+    generator: torch.Generator | None,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> FirstOrder:
+    """`torch.optim.Adam`, fused: the fastest form torch has."""
+    parameters = TrainableParameters(model).tensors
+    return FirstOrder(
+        model, loss, torch.optim.Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, fused=True)
+    )

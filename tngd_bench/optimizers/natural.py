@@ -1,0 +1,151 @@
+"""What all second-order optimizers here share: a direction x from one batch, handed to torch's own update rule."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tngd_bench import arguments
+from tngd_bench.curvature import GGN, TrainableParameters
+
+RULES = ("sgd", "adam")
+
+
+class DivergedError(RuntimeError):
+    """A non-finite loss, gradient or direction; the parameters are as they were before the step.
+
+    `iteration` counts from 0.
+    """
+
+    def __init__(self, what: str, iteration: int) -> None:
+        super().__init__(f"{what} is not finite at iteration {iteration}")
+        self.iteration = iteration
+
+
+def update_rule(
+    parameters: TrainableParameters,
+    rule: str,
+    *,
+    lr: float,
+    momentum: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> torch.optim.Optimizer:
+    """`torch.optim.SGD` or `torch.optim.Adam` over the trainable parameters, its arguments checked."""
+    arguments.choice("rule", rule, RULES)
+    arguments.real("lr", lr, above=0.0)
+    arguments.real("momentum", momentum, minimum=0.0, below=1.0)
+    if len(betas) != 2:
+        raise ValueError(f"betas must be two numbers (β₁, β₂), not {betas!r}")
+    for name, value in zip(("betas[0]", "betas[1]"), betas, strict=True):
+        arguments.real(name, value, minimum=0.0, below=1.0)
+    arguments.real("eps", eps, above=0.0)
+    if rule == "sgd":
+        return torch.optim.SGD(parameters.tensors, lr=lr, momentum=momentum)
+    if momentum:
+        raise ValueError(f"momentum must be 0 with rule='adam', not {momentum!r}: set betas instead")
+    return torch.optim.Adam(parameters.tensors, lr=lr, betas=betas, eps=eps)
+
+
+class NaturalOptimizer(torch.optim.Optimizer):
+    """Base of optimizers whose update is a torch rule applied to a direction x instead of the gradient.
+
+    A subclass gives `_direction`. The torch rule's parameter group and state are this optimizer's own, so learning
+    rate schedulers and `state_dict` work; settings read at each step (`damping`, …) lie in the group too.
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: nn.Module, rule: torch.optim.Optimizer, **settings: Any
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.parameters = TrainableParameters(model)
+        self._rule = rule
+        super().__init__(self.parameters.tensors, {**rule.defaults, **settings})
+        self._share_state()
+        self.iteration = 0
+        self.iterations: int | None = None
+        self.natural_gradient: Tensor | None = None
+
+    def step(  # type: ignore[override]  # torch's takes a closure; a second-order step needs the batch itself
+        self, inputs: Tensor | Mapping[str, Any], targets: Tensor
+    ) -> float:
+        """One iteration on one batch; returns the loss before it.
+
+        Raises DivergedError, with the parameters untouched, when the loss or the direction is not finite.
+        """
+        value, direction = self._direction(inputs, targets)
+        self._check_finite("the direction", direction)
+        self.natural_gradient = direction
+        self._apply(direction)
+        self.iteration += 1
+        return value
+
+    @abstractmethod
+    def _direction(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> tuple[float, Tensor]:
+        """Loss before the update and the direction x, (N,)."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The parameter group: lr, damping and the rest as they stand now."""
+        return self.param_groups[0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """torch's own state with what this optimizer carries from step to step."""
+        return {**super().state_dict(), "carried": self._carried()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Restore a `state_dict`; a resumed run gives the same bits."""
+        if "carried" not in state_dict:
+            raise ValueError(
+                f"state_dict must come from {type(self).__name__}.state_dict(): 'carried' is missing"
+            )
+        super().load_state_dict({key: value for key, value in state_dict.items() if key != "carried"})
+        self._share_state()
+        self._restore(state_dict["carried"])
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Refuse a second group: curvature couples all parameters, and one (λ, lr) serves them."""
+        if self.param_groups:
+            raise ValueError(
+                f"{type(self).__name__} has one parameter group, the model's trainable parameters"
+            )
+        super().add_param_group(param_group)
+
+    def _curvature(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> tuple[float, GGN]:
+        ggn = GGN(self.model, self.loss, inputs, targets)
+        value = float(ggn.loss)
+        self._check_loss(value)
+        return value, ggn
+
+    def _check_loss(self, value: float) -> None:
+        if not math.isfinite(value):
+            raise DivergedError("the loss", self.iteration)
+
+    def _check_finite(self, what: str, vector: Tensor) -> None:
+        if not math.isfinite(float(vector @ vector)):
+            # the sum of squares also overflows for huge finite values, which are as good as diverged
+            raise DivergedError(what, self.iteration)
+
+    def _apply(self, direction: Tensor) -> None:
+        kept = [p.grad for p in self.parameters.tensors]
+        for p, piece in zip(self.parameters.tensors, self.parameters.views(direction), strict=True):
+            p.grad = piece
+        self._rule.step()
+        for p, gradient in zip(self.parameters.tensors, kept, strict=True):
+            p.grad = gradient
+
+    def _carried(self) -> dict[str, Any]:
+        return {"iteration": self.iteration}
+
+    def _restore(self, carried: Mapping[str, Any]) -> None:
+        self.iteration = carried["iteration"]
+
+    def _share_state(self) -> None:
+        self._rule.param_groups = self.param_groups
+        self._rule.state = self.state

@@ -1,0 +1,65 @@
+"""Exact natural gradient descent: x from a digital solver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tngd_bench import arguments
+from tngd_bench.curvature import TrainableParameters
+from tngd_bench.optimizers.natural import NaturalOptimizer, update_rule
+from tngd_bench.solvers import CG, Dense, Gram, Solver, Woodbury
+
+SOLVERS: dict[str, Callable[[], Solver]] = {"gram": Gram, "dense": Dense, "woodbury": Woodbury, "cg": CG}
+
+
+class NGD(NaturalOptimizer):
+    """Natural gradient descent: (G + λI) x = ∇ℓ solved exactly, x fed to `torch.optim.SGD` or `Adam`.
+
+    `solver` is a name ("gram", "dense", "woodbury", "cg") or a solver object. After a step `natural_gradient`
+    holds x and `iterations` the solver's count. Source: arXiv 2405.13817 §2.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        lr: float = 0.01,
+        damping: float = 0.01,
+        solver: str | Solver = "gram",
+        *,
+        rule: str = "sgd",
+        momentum: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        arguments.real("damping", damping, minimum=0.0)
+        self.solver = (
+            SOLVERS[arguments.choice("solver", solver, SOLVERS)]() if isinstance(solver, str) else solver
+        )
+        inner = update_rule(TrainableParameters(model), rule, lr=lr, momentum=momentum, betas=betas, eps=eps)
+        super().__init__(model, loss, inner, damping=damping)
+
+    def _direction(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> tuple[float, Tensor]:
+        value, ggn = self._curvature(inputs, targets)
+        result = self.solver.solve(ggn, damping=self.settings["damping"])
+        self.iterations = result.iterations
+        return value, result.solution
+
+
+def make_ngd(
+    model: nn.Module,
+    loss: nn.Module,
+    *,
+    generator: torch.Generator | None,
+    solver: str,
+    cg_iterations: int = 200,
+    cg_rtol: float = 1e-6,
+    **settings: Any,
+) -> NGD:
+    """Make NGD from a study's settings; it draws no random numbers, so the generator is not used."""
+    chosen: str | Solver = CG(max_iterations=cg_iterations, rtol=cg_rtol) if solver == "cg" else solver
+    return NGD(model, loss, solver=chosen, **settings)

@@ -1,0 +1,233 @@
+"""Names of the optimizers, their settings and how to make them; importing this module imports no torch.
+
+Outside packages add an optimizer by an entry point in the group `tngd_bench.optimizers` that loads to an
+`OptimizerEntry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from tngd_bench import arguments
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Family = Literal["first-order", "kfac", "natural-gradient", "thermodynamic"]
+ENTRY_POINT_GROUP = "tngd_bench.optimizers"
+
+
+class Stepper(Protocol):
+    """What a study asks of an optimizer: one iteration on one batch."""
+
+    def step(self, inputs: Any, targets: Any) -> float:
+        """Update the parameters; return the loss before the update."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of an optimizer: its default and the check that a value must pass."""
+
+    default: object
+    check: Callable[[str, object], object]
+
+
+@dataclass(frozen=True)
+class OptimizerEntry:
+    """A registered optimizer.
+
+    `factory` is "module:attribute" of a callable `(model, loss, generator, **settings)`; it is imported when
+    the first instance is made.
+    """
+
+    name: str
+    title: str
+    summary: str
+    family: Family
+    factory: str
+    settings: Mapping[str, Setting]
+    fixed: Mapping[str, object] = field(default_factory=dict)
+    simulated: bool = False
+
+    @property
+    def defaults(self) -> Mapping[str, object]:
+        """All settings with their default values."""
+        return {name: setting.default for name, setting in self.settings.items()}
+
+    def check(self, settings: Mapping[str, object]) -> None:
+        """Raise ValueError or TypeError for an unknown setting or a value out of range."""
+        for name, value in settings.items():
+            if name not in self.settings:
+                hint = arguments.suggestion(name, self.settings)
+                accepted = ", ".join(self.settings)
+                raise ValueError(f"{self.name} has no setting {name!r}{hint} (it has: {accepted})")
+            self.settings[name].check(name, value)
+
+    def create(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        settings: Mapping[str, object] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Stepper:
+        """Make the optimizer for `model`; `settings` override the defaults."""
+        given = dict(settings or {})
+        self.check(given)
+        module, attribute = self.factory.split(":")
+        make: Callable[..., Stepper] = getattr(import_module(module), attribute)
+        return make(model, loss, generator=generator, **{**self.defaults, **self.fixed, **given})
+
+
+_POSITIVE = partial(arguments.real, above=0.0)
+_NON_NEGATIVE = partial(arguments.real, minimum=0.0)
+_FRACTION = partial(arguments.real, minimum=0.0, below=1.0)
+_COUNT = partial(arguments.integer, minimum=1)
+
+
+def _choice(*options: str) -> Callable[[str, object], object]:
+    return lambda name, value: arguments.choice(name, value, options)
+
+
+def _optional(check: Callable[[str, object], object]) -> Callable[[str, object], object]:
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def _device(name: str, value: object) -> object:
+    from tngd_bench.spu.device import Device
+
+    return arguments.choice(name, value, Device.presets())
+
+
+def _momentum(default: float) -> dict[str, Setting]:
+    return {"momentum": Setting(default, _FRACTION)}
+
+
+def _adam(beta1: float, beta2: float) -> dict[str, Setting]:
+    return {
+        "beta1": Setting(beta1, _FRACTION),
+        "beta2": Setting(beta2, _FRACTION),
+        "eps": Setting(1e-8, _POSITIVE),
+    }
+
+
+def _rate(lr: float) -> dict[str, Setting]:
+    return {"lr": Setting(lr, _POSITIVE)}
+
+
+_DAMPING = {"damping": Setting(0.01, _NON_NEGATIVE)}
+_NATURAL = {**_rate(0.01), **_momentum(0.0), **_DAMPING}
+_ANALOG = {
+    "analog_time": Setting(50.0, _NON_NEGATIVE),
+    "delay": Setting(0.0, _NON_NEGATIVE),
+    "start": Setting("previous", _choice("previous", "gradient", "zero")),
+    "noise_variance": Setting(0.0, _NON_NEGATIVE),
+    "device": Setting("paper", _device),
+    "dac_bits": Setting(None, arguments.bits),
+    "adc_bits": Setting(None, arguments.bits),
+}
+
+
+def _ngd(solver: str, title: str, summary: str, **extra: Setting) -> OptimizerEntry:
+    name = "ngd" if solver == "dense" else f"ngd-{solver}"
+    return OptimizerEntry(
+        name,
+        title,
+        summary,
+        "natural-gradient",
+        "tngd_bench.optimizers.ngd:make_ngd",
+        {**_NATURAL, **extra},
+        fixed={"solver": solver},
+    )
+
+
+_OWN = (
+    OptimizerEntry(
+        "sgd",
+        "SGD",
+        "stochastic gradient descent (torch.optim.SGD)",
+        "first-order",
+        "tngd_bench.optimizers.first_order:make_sgd",
+        {**_rate(0.1), **_momentum(0.0)},
+    ),
+    OptimizerEntry(
+        "adam",
+        "Adam",
+        "Adam (torch.optim.Adam, fused where torch has it)",
+        "first-order",
+        "tngd_bench.optimizers.first_order:make_adam",
+        {**_rate(1e-3), **_adam(0.9, 0.999)},
+    ),
+    OptimizerEntry(
+        "kfac",
+        "K-FAC",
+        "Kronecker-factored curvature, running averages, π-damping",
+        "kfac",
+        "tngd_bench.optimizers.kfac:KFAC",
+        {
+            **_rate(0.01),
+            **_momentum(0.9),
+            **_DAMPING,
+            "factor_interval": Setting(10, _COUNT),
+            "inverse_interval": Setting(100, _COUNT),
+            "factor_decay": Setting(0.95, _FRACTION),
+            "fisher": Setting("mc", _choice("mc", "exact", "empirical")),
+            "kl_clip": Setting(None, _optional(_POSITIVE)),
+        },
+    ),
+    _ngd("dense", "NGD (dense)", "exact natural gradient, N×N Cholesky"),
+    _ngd("woodbury", "NGD (Woodbury)", "exact natural gradient, explicit factor B, m×m solve"),
+    _ngd("gram", "NGD (Gram)", "exact natural gradient from the Gram matrix, B never formed"),
+    _ngd(
+        "cg",
+        "NGD (CG)",
+        "natural gradient by conjugate gradients on GGN products",
+        cg_iterations=Setting(200, _COUNT),
+        cg_rtol=Setting(1e-6, _FRACTION),
+    ),
+    OptimizerEntry(
+        "tngd",
+        "TNGD",
+        "thermodynamic natural gradient: simulated analog device, plain update",
+        "thermodynamic",
+        "tngd_bench.optimizers.tngd:make_tngd",
+        {**_NATURAL, **_ANALOG},
+        fixed={"rule": "sgd"},
+        simulated=True,
+    ),
+    OptimizerEntry(
+        "tngd-adam",
+        "TNGD-Adam",
+        "thermodynamic natural gradient fed to Adam; (β₁, β₂) = (0, 0) as in the paper",
+        "thermodynamic",
+        "tngd_bench.optimizers.tngd:make_tngd",
+        {**_rate(1e-3), **_DAMPING, **_adam(0.0, 0.0), **_ANALOG},
+        fixed={"rule": "adam"},
+        simulated=True,
+    ),
+)
+
+
+def _entries() -> dict[str, OptimizerEntry]:
+    known = {entry.name: entry for entry in _OWN}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        if point.name in known:
+            raise ValueError(f"entry point {point.value!r} registers the optimizer {point.name!r} again")
+        known[point.name] = point.load()
+    return known
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all registered optimizers, ours first."""
+    return tuple(_entries())
+
+
+def get(name: str) -> OptimizerEntry:
+    """Return the entry called `name`; ValueError with a suggestion when there is none."""
+    entries = _entries()
+    return entries[arguments.choice("optimizer", name, entries)]
