@@ -14,9 +14,10 @@ from tngd_bench.spu.transitions import Term
 class KrylovTransition:
     """f(A) v ≈ ‖v‖ V_k f(T_k) e₁ with a fully reorthogonalised Lanczos basis (Saad 1992).
 
-    A basis grows until the change of the result over the last two steps, relative to it, is below `tolerance` twice
-    in a row, or until the space is exhausted; `RuntimeError` when `max_dimension` comes first.
-    `products` counts the products made so far.
+    A basis grows until two things hold. The result changed by less than `tolerance`, relative to it, in each of the
+    last two steps; and (A + I/t) x = v, whose answer has the same scale of variation as f(A) v, is solved in the basis
+    to a relative residual below `tolerance`: without the second, a slow mode that no Ritz value has come near
+    yet would go unnoticed. `RuntimeError` when `max_dimension` comes first. `products` counts the products made.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class KrylovTransition:
                 settled = settled + 1 if bool(small) else 0
             scale = max(abs(value) for value in diagonal)
             exhausted = beta <= torch.finfo(vector.dtype).eps * max(scale, 1e-30) or len(basis) == len(vector)
-            if settled >= 2 or exhausted:
+            if exhausted or (settled >= 2 and self._solved(function.t, diagonal, off_diagonal, beta)):
                 return norm * (space.T @ coefficients.to(vector.dtype))
             if len(basis) >= self._max_dimension:
                 raise RuntimeError(
@@ -78,13 +79,24 @@ class KrylovTransition:
             off_diagonal.append(beta)
             basis.append(image / beta)
 
+    def _solved(self, t: float, diagonal: list[float], off_diagonal: list[float], beta: float) -> bool:
+        """Whether the residual β_k |e_kᵀ (T_k + I/t)⁻¹ e₁| of the shifted system is below the tolerance."""
+        shifted = _tridiagonal(diagonal, off_diagonal)
+        shifted.diagonal().add_(1.0 / t)
+        unit = torch.zeros(len(diagonal), dtype=torch.float64)
+        unit[0] = 1.0
+        return beta * abs(float(torch.linalg.solve(shifted, unit)[-1])) <= self._tolerance
+
     @staticmethod
     def _coefficients(function: SpectralFunction, diagonal: list[float], off_diagonal: list[float]) -> Tensor:
-        size = len(diagonal)
-        tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
-        if off_diagonal:
-            band = torch.tensor(off_diagonal[: size - 1], dtype=torch.float64)
-            tridiagonal += torch.diag(band, 1) + torch.diag(band, -1)
-        values, vectors = torch.linalg.eigh(tridiagonal)
+        values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, off_diagonal))
         coefficients: Tensor = vectors @ (function(values.clamp_min(0.0)) * vectors[0])
         return coefficients
+
+
+def _tridiagonal(diagonal: list[float], off_diagonal: list[float]) -> Tensor:
+    matrix = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
+    if off_diagonal:
+        band = torch.tensor(off_diagonal[: len(diagonal) - 1], dtype=torch.float64)
+        matrix += torch.diag(band, 1) + torch.diag(band, -1)
+    return matrix

@@ -11,7 +11,7 @@ from torch import Tensor
 from tngd_bench import arguments
 from tngd_bench.spu.euler_maruyama import EulerMaruyama
 from tngd_bench.spu.krylov import KrylovTransition
-from tngd_bench.spu.spectral import decay, response, spread
+from tngd_bench.spu.spectral import Decay, Response, Spread
 from tngd_bench.spu.transitions import DenseTransition, GramTransition, Term, Transition
 
 Method = Literal["auto", "gram", "dense", "krylov", "euler-maruyama"]
@@ -87,13 +87,13 @@ class OUProcess:
             return self._stepper.run(x0, t, generator)
         normal = torch.randn(self.size, generator=generator, dtype=x0.dtype, device=x0.device)
         terms, in_range = self._mean_terms(x0, t)
-        return self._transition.apply([*terms, (spread(t, self.noise_variance), normal)], in_range)
+        return self._transition.apply([*terms, (Spread(t, self.noise_variance), normal)], in_range)
 
     def covariance(self, t: float) -> Tensor:
         """Σ(t) = κ₀ A⁻¹ (I − e^{−2At}), (N, N); for N up to 8192."""
         t = arguments.real("t", t, minimum=0.0)
         transition = self._dense_transition()
-        deviation = spread(t, self.noise_variance)
+        deviation = Spread(t, self.noise_variance)
         root = torch.stack(
             [transition.apply([(deviation, unit)]) for unit in torch.eye(self.size, dtype=torch.float64)]
         )
@@ -108,13 +108,13 @@ class OUProcess:
         return gradient
 
     def _mean_terms(self, x0: Tensor, t: float) -> tuple[list[Term], list[Term]]:
-        terms: list[Term] = [(decay(t), x0)] if bool(x0.any()) else []
+        terms: list[Term] = [(Decay(t), x0)] if bool(x0.any()) else []
         if self._given_rhs is not None or self.method != "gram":
-            return [*terms, (response(t), self.rhs)], []
+            return [*terms, (Response(t), self.rhs)], []
         weights, outside = self._operator.gradient_weights
         if outside is not None:
-            terms.append((response(t), outside))
-        return terms, [(response(t), weights)]
+            terms.append((Response(t), outside))
+        return terms, [(Response(t), weights)]
 
     def _chosen(self, method: str) -> str:
         if method != "auto":

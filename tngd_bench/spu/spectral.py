@@ -7,38 +7,66 @@ entire in a, so a = 0 (null space, λ = 0) is a limit and not a special case.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-SpectralFunction = Callable[[Tensor], Tensor]
-"""Maps eigenvalues of A (float64) to f(a)."""
+
+class SpectralFunction(Protocol):
+    """A function f of the drift matrix after a time t > 0, given on its eigenvalues."""
+
+    @property
+    def t(self) -> float:
+        """Relaxation time, units of τ: f varies on the scale 1/t of the eigenvalues."""
+
+    def __call__(self, a: Tensor) -> Tensor:
+        """f(a) for eigenvalues a ≥ 0 in float64."""
 
 
-def decay(t: float) -> SpectralFunction:
+@dataclass(frozen=True)
+class Decay:
     """e^{−at}: what is left of the start after t."""
-    return lambda a: torch.exp(-a * t)
+
+    t: float
+
+    def __call__(self, a: Tensor) -> Tensor:
+        """f(a)."""
+        return torch.exp(-a * self.t)
 
 
-def response(t: float) -> SpectralFunction:
+@dataclass(frozen=True)
+class Response:
     """(1 − e^{−at})/a: the answer to a constant input; t at a = 0."""
-    return lambda a: _saturation(a, t)
+
+    t: float
+
+    def __call__(self, a: Tensor) -> Tensor:
+        """f(a)."""
+        return _saturation(a, self.t)
 
 
-def spread(t: float, noise_variance: float) -> SpectralFunction:
+@dataclass(frozen=True)
+class Spread:
     """√(κ₀ (1 − e^{−2at})/a): standard deviation of a mode."""
-    return lambda a: torch.sqrt(noise_variance * _saturation(a, 2.0 * t))
+
+    t: float
+    noise_variance: float
+
+    def __call__(self, a: Tensor) -> Tensor:
+        """f(a)."""
+        return torch.sqrt(self.noise_variance * _saturation(a, 2.0 * self.t))
 
 
 def _saturation(a: Tensor, t: float) -> Tensor:
-    tiny = a.abs() * t < 1e-300 if t > 0.0 else torch.ones_like(a, dtype=torch.bool)
+    tiny = a.abs() * t < 1e-300
     safe = torch.where(tiny, 1.0, a)
     return torch.where(tiny, t, -torch.expm1(-safe * t) / safe)
 
 
 def at(function: SpectralFunction, value: float) -> float:
-    """F at one eigenvalue."""
+    """f at one eigenvalue."""
     result = float(function(torch.tensor([value], dtype=torch.float64))[0])
     if not math.isfinite(result):
         raise ValueError(f"spectral function is not finite at eigenvalue {value!r}")

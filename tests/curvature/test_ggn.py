@@ -1,0 +1,365 @@
+"""The GGN of a batch against full Jacobians and Hessians in float64, over architectures of many kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from tests import oracles
+from tngd_bench.curvature import GGN
+from tngd_bench.curvature.blocks import ExplicitBlock, OuterProductBlock
+
+CLASSES = 4
+
+
+class CalledTwice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = nn.Linear(6, 6)
+        self.head = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.shared(torch.relu(self.shared(x)))))
+
+
+class RawParameter(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.rand(6) + 0.5)
+        self.unused = nn.Parameter(torch.rand(3))
+        self.head = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(x * self.gain))
+
+
+class TiedWeights(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Linear(6, 5, bias=False)
+        self.up = nn.Linear(5, 6, bias=False)
+        self.head = nn.Linear(6, CLASSES)
+        self.up.weight = nn.Parameter(torch.rand(6, 5) - 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.up(torch.tanh(x @ self.up.weight + self.down(x)))))
+
+
+class LowRankAdapter(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = nn.Linear(6, 6)
+        self.base.requires_grad_(False)
+        self.a = nn.Linear(6, 2, bias=False)
+        self.b = nn.Linear(2, 6, bias=False)
+        self.head = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.base(x) + self.b(self.a(x))))
+
+
+class SequenceFirst(nn.Module):
+    """A layer that sees the batch as its second dimension, as sequence-first models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Linear(6, 6)
+        self.head = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.mix(x.transpose(0, 1))).transpose(0, 1).mean(1))
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.RNNCell(6, 5)
+        self.head = nn.Linear(5, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = x.new_zeros(x.shape[0], 5)
+        for position in range(x.shape[1]):
+            state = self.cell(x[:, position], state)
+        return self.head(state)
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(6, 18)
+        self.norm = nn.LayerNorm(6)
+        self.head = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(self.norm(x)).chunk(3, -1)
+        weights = torch.softmax(q @ k.transpose(1, 2) / 6**0.5, -1)
+        return self.head((x + weights @ v).mean(1))
+
+
+class Embedded(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(7, 6)
+        self.head = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.table((x.abs() * 6.999).long() % 7)).mean((1, 2)))
+
+
+def flat(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(CLASSES))
+
+
+ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "linear": (lambda: nn.Sequential(nn.Linear(6, CLASSES)), (6,)),
+    "mlp": (lambda: nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, CLASSES)), (6,)),
+    "mlp, in-place relu": (lambda: nn.Sequential(nn.Linear(6, 5), nn.ReLU(inplace=True), nn.Linear(5, CLASSES)), (6,)),
+    "no bias": (lambda: nn.Sequential(nn.Linear(6, 5, bias=False), nn.Tanh(), nn.Linear(5, CLASSES, bias=False)), (6,)),
+    "frozen weight": (lambda: _frozen("0.weight"), (6,)),
+    "frozen bias": (lambda: _frozen("0.bias"), (6,)),
+    "frozen layer": (lambda: _frozen("0.weight", "0.bias"), (6,)),
+    "positions": (lambda: flat(nn.Linear(6, 5), nn.Tanh()), (3, 6)),
+    "conv1d": (lambda: flat(nn.Conv1d(3, 4, 3, padding=1), nn.ReLU()), (3, 8)),
+    "conv2d": (lambda: flat(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.MaxPool2d(2)), (2, 8, 8)),
+    "conv2d, dilation": (lambda: flat(nn.Conv2d(2, 4, (3, 2), stride=2, padding=(1, 2), dilation=2)), (2, 9, 8)),
+    "conv2d, groups": (lambda: flat(nn.Conv2d(4, 6, 3, groups=2), nn.Tanh()), (4, 6, 6)),
+    "conv2d, same": (lambda: flat(nn.Conv2d(2, 3, 4, padding="same"), nn.Tanh()), (2, 5, 5)),
+    "conv2d, reflect": (lambda: flat(nn.Conv2d(2, 3, 3, padding=1, padding_mode="reflect")), (2, 5, 5)),
+    "conv3d": (lambda: flat(nn.Conv3d(1, 2, 2), nn.Tanh()), (1, 4, 4, 4)),
+    "depthwise conv": (lambda: flat(nn.Conv2d(3, 3, 3, groups=3, bias=False), nn.Tanh()), (3, 6, 6)),
+    "transposed conv": (lambda: flat(nn.ConvTranspose2d(2, 3, 2, stride=2)), (2, 3, 3)),
+    "layer norm": (lambda: flat(nn.Linear(6, 5), nn.LayerNorm(5)), (6,)),
+    "group norm": (lambda: flat(nn.Conv2d(2, 4, 3), nn.GroupNorm(2, 4)), (2, 6, 6)),
+    "batch norm, evaluating": (lambda: flat(nn.Linear(6, 5), nn.BatchNorm1d(5).eval()), (6,)),
+    "prelu": (lambda: flat(nn.Linear(6, 5), nn.PReLU()), (6,)),
+    "called twice": (CalledTwice, (6,)),
+    "raw parameter": (RawParameter, (6,)),
+    "tied weights": (TiedWeights, (6,)),
+    "adapter": (LowRankAdapter, (6,)),
+    "sequence first": (SequenceFirst, (3, 6)),
+    "sequence as long as the batch": (SequenceFirst, (5, 6)),
+    "recurrent": (Recurrent, (3, 6)),
+    "attention": (Attention, (3, 6)),
+    "embedding": (Embedded, (3, 2)),
+}  # fmt: skip
+
+LOSSES = {
+    "cross-entropy": nn.CrossEntropyLoss(label_smoothing=0.1),
+    "squared error": nn.MSELoss(),
+    "binary": nn.BCEWithLogitsLoss(),
+}
+
+
+def _frozen(*names: str) -> nn.Module:
+    model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, CLASSES))
+    for name, p in model.named_parameters():
+        p.requires_grad_(name not in names)
+    return model
+
+
+def case(
+    architecture: str, loss: str, batch: int = 5, seed: int = 0
+) -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
+    build, shape = ARCHITECTURES[architecture]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = build().double()
+        inputs = torch.rand(batch, *shape, dtype=torch.float64) - 0.3
+        model(inputs)
+        targets = (
+            torch.randint(0, CLASSES, (batch,))
+            if loss == "cross-entropy"
+            else torch.rand(batch, CLASSES).double()
+        )
+    return model, LOSSES[loss], inputs, targets
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_everything_equals_brute_force(architecture: str, loss: str) -> None:
+    model, loss_module, inputs, targets = case(architecture, loss)
+    expected = oracles.ggn(model, loss_module, inputs, targets)
+    ggn = GGN(model, loss_module, inputs, targets)
+    factor = ggn.factor()
+    v = torch.rand(ggn.size, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) - 0.5
+    u = torch.rand(ggn.rows, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) - 0.5
+    weights, rest = ggn.gradient_weights
+    assert rest is None
+    assert torch.equal(ggn.gradient, oracles.gradient(model, loss_module, inputs, targets))
+    assert torch.equal(ggn.loss, loss_module(model(inputs), targets).detach())
+    for actual, wanted in (
+        (ggn.dense(), expected),
+        (ggn.gram(), factor @ factor.T),
+        (ggn.matvec(v), expected @ v),
+        (ggn.matvec(v[:, 0]), expected @ v[:, 0]),
+        (ggn.factor_matvec(v), factor @ v),
+        (ggn.factor_matvec(v[:, 0]), factor @ v[:, 0]),
+        (ggn.factor_rmatvec(u), factor.T @ u),
+        (ggn.factor_rmatvec(u[:, 0]), factor.T @ u[:, 0]),
+        (factor.T @ weights, ggn.gradient),
+    ):
+        assert actual.shape == wanted.shape
+        assert oracles.relative_error(actual, wanted) < 1e-9
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "conv2d", "attention"])
+def test_factor_rows_are_sample_first(architecture: str) -> None:
+    model, loss, inputs, targets = case(architecture, "squared error")
+    jacobian = oracles.jacobian(model, inputs)
+    scale = (2.0 / (len(inputs) * CLASSES)) ** 0.5
+    assert oracles.relative_error(GGN(model, loss, inputs, targets).factor(), scale * jacobian) < 1e-12
+
+
+@given(
+    channels=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    groups=st.integers(1, 2),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    dilation=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    size=st.tuples(st.integers(5, 9), st.integers(5, 9)),
+    batch=st.integers(1, 4),
+    bias=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_convolutions_of_any_shape(
+    channels: tuple[int, int],
+    groups: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    size: tuple[int, int],
+    batch: int,
+    bias: bool,
+) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(
+        groups * channels[0],
+        groups * channels[1],
+        kernel,
+        stride,
+        padding,
+        dilation,
+        groups=groups,
+        bias=bias,
+    )
+    model = nn.Sequential(conv, nn.Tanh(), nn.AdaptiveAvgPool2d(2), nn.Flatten()).double()
+    inputs = torch.rand(batch, groups * channels[0], *size, dtype=torch.float64)
+    targets = torch.zeros(batch, 4 * groups * channels[1], dtype=torch.float64)
+    expected = oracles.ggn(model, nn.MSELoss(), inputs, targets)
+    assert oracles.relative_error(GGN(model, nn.MSELoss(), inputs, targets).dense(), expected) < 1e-10
+
+
+@given(
+    widths=st.lists(st.integers(1, 7), min_size=2, max_size=4),
+    batch=st.integers(1, 6),
+    seed=st.integers(0, 2**16),
+)
+@settings(max_examples=30, deadline=None)
+def test_gram_is_positive_semidefinite_and_shares_its_spectrum_with_the_ggn(
+    widths: list[int], batch: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    layers = [
+        m
+        for d_in, d_out in pairwise(widths)
+        for m in (nn.Linear(d_in, d_out), nn.Tanh())
+    ]
+    model = nn.Sequential(*layers).double()
+    inputs, targets = torch.randn(batch, widths[0]).double(), torch.randn(batch, widths[-1]).double()
+    ggn = GGN(model, nn.MSELoss(), inputs, targets)
+    gram = torch.linalg.eigvalsh(ggn.gram())
+    dense = torch.linalg.eigvalsh(ggn.dense())
+    count = min(len(gram), len(dense))
+    assert gram.min() > -1e-12 * gram.max()
+    assert torch.allclose(gram[-count:], dense[-count:], atol=1e-12 * float(gram.max()), rtol=0)
+
+
+def test_float32_is_within_1e_4() -> None:
+    model, loss, inputs, targets = case("conv2d", "cross-entropy")
+    expected = GGN(model, loss, inputs, targets).gram()
+    actual = GGN(model.float(), loss, inputs.float(), targets).gram()
+    assert actual.dtype == torch.float32
+    assert oracles.relative_error(actual, expected) < 1e-5
+
+
+def test_layers_with_a_rule_use_it_and_others_fall_back() -> None:
+    kinds = {
+        name: [type(block) for block in GGN(*case(name, "cross-entropy")).blocks]
+        for name in ("mlp", "raw parameter", "tied weights", "sequence as long as the batch")
+    }
+    assert kinds["mlp"] == [OuterProductBlock, OuterProductBlock]
+    assert kinds["raw parameter"] == [OuterProductBlock, ExplicitBlock]  # the unused parameter has no block
+    assert (
+        kinds["tied weights"].count(OuterProductBlock) == 2
+    )  # `up` is also used outside its layer: explicit
+    assert (
+        ExplicitBlock in kinds["sequence as long as the batch"]
+    )  # which dimension is the batch is ambiguous
+
+
+def test_dropout_is_drawn_once_for_all_products() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 20), nn.Dropout(0.5), nn.Linear(20, CLASSES)).double().train()
+    inputs, targets = torch.rand(5, 6, dtype=torch.float64), torch.randint(0, CLASSES, (5,))
+    ggn = GGN(model, nn.CrossEntropyLoss(), inputs, targets)
+    weights, _ = ggn.gradient_weights
+    assert oracles.relative_error(ggn.factor_rmatvec(weights), ggn.gradient) < 1e-12
+
+
+def test_mapping_inputs_are_passed_by_name() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(6, CLASSES)
+
+        def forward(self, *, values: Tensor, scale: float) -> Tensor:
+            return self.layer(values * scale)
+
+    model = Named().double()
+    inputs, targets = torch.rand(5, 6, dtype=torch.float64), torch.randint(0, CLASSES, (5,))
+    ggn = GGN(model, nn.CrossEntropyLoss(), {"values": inputs, "scale": 2.0}, targets)
+    expected = oracles.ggn(nn.Sequential(model.layer), nn.CrossEntropyLoss(), 2.0 * inputs, targets)
+    assert oracles.relative_error(ggn.dense(), expected) < 1e-12
+
+
+def test_batch_norm_in_training_mode_is_refused_with_a_way_out() -> None:
+    model = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, CLASSES))
+    with pytest.raises(ValueError, match=r"BatchNorm1d '1' normalises over the batch.*\.eval\(\).*GroupNorm"):
+        GGN(model, nn.CrossEntropyLoss(), torch.rand(5, 6), torch.zeros(5, dtype=torch.long))
+
+
+def test_an_input_changed_in_place_after_use_is_noticed() -> None:
+    class Overwriting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(6, CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = x * 1.0
+            out = self.layer(hidden)
+            hidden.zero_()
+            return out
+
+    ggn = GGN(Overwriting(), nn.MSELoss(), torch.rand(5, 6), torch.rand(5, CLASSES))
+    with pytest.raises(RuntimeError, match="input of Linear was changed in place"):
+        ggn.gram()
+
+
+def test_bad_shapes_and_models_are_refused() -> None:
+    model, loss, inputs, targets = case("mlp", "cross-entropy")
+    ggn = GGN(model, loss, inputs, targets)
+    with pytest.raises(ValueError, match=r"expected a vector \(59,\) or \(59, k\), not \(58,\)"):
+        ggn.matvec(torch.zeros(58, dtype=torch.float64))
+    with pytest.raises(ValueError, match="no trainable parameter"):
+        GGN(model.requires_grad_(False), loss, inputs, targets)
+    scalar = nn.Sequential(nn.Linear(6, 1), nn.Flatten(0)).double()
+    with pytest.raises(ValueError, match=r"must return \(b, …\)"):
+        GGN(scalar, nn.MSELoss(), inputs, torch.zeros(5).double())

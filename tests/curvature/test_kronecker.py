@@ -1,0 +1,94 @@
+"""Kronecker factors where they are exact, and where they must hold in expectation."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests import oracles
+from tngd_bench.curvature.capture import recording
+from tngd_bench.curvature.kronecker import (
+    KRONECKER_KINDS,
+    KroneckerFactors,
+    cotangent_rows,
+    factor_estimates,
+    fisher_cotangents,
+    layer_rows,
+)
+from tngd_bench.curvature.losses import output_curvature
+
+LOSS = nn.CrossEntropyLoss()
+
+
+def batch(samples: int) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3)).double()
+    return model, torch.rand(samples, 4, dtype=torch.float64), torch.arange(samples) % 3
+
+
+def factors(
+    model: nn.Module, x: torch.Tensor, y: torch.Tensor, fisher: str, generator: torch.Generator | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    with recording(model, KRONECKER_KINDS) as calls:
+        outputs = model(x)
+    cotangents = fisher_cotangents(output_curvature(LOSS, outputs, y), outputs.detach(), fisher, generator)
+    (gradient,) = torch.autograd.grad(outputs, [calls[0].edge], cotangents, is_grads_batched=True)
+    return factor_estimates(calls, [layer_rows(calls[0])], [gradient])
+
+
+def block(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """GGN of a Linear layer, parameters as (d_out, d_in + 1) with the bias as last column."""
+    order = torch.cat([torch.cat([torch.arange(4 * i, 4 * i + 4), torch.tensor([12 + i])]) for i in range(3)])
+    return oracles.ggn(model, LOSS, x, y)[order][:, order]
+
+
+def test_one_sample_and_the_exact_fisher_give_the_layer_block_itself() -> None:
+    model, x, y = batch(1)
+    a, g = factors(model, x, y, "exact")
+    assert oracles.relative_error(torch.kron(g, a), block(model, x, y)) < 1e-12
+
+
+def test_random_signs_estimate_the_exact_factor_without_bias() -> None:
+    model, x, y = batch(6)
+    _, exact = factors(model, x, y, "exact")
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.stack([factors(model, x, y, "mc", generator)[1] for _ in range(400)])
+    error = draws.mean(0) - exact
+    assert bool((error.abs() < 5 * draws.std(0) / 20 + 1e-12).all())
+
+
+def test_empirical_fisher_is_the_second_moment_of_per_sample_gradients() -> None:
+    model, x, y = batch(6)
+    _, g = factors(model, x, y, "empirical")
+    z = model(x).detach().requires_grad_()
+    (slopes,) = torch.autograd.grad(nn.CrossEntropyLoss(reduction="sum")(z, y), z)
+    assert oracles.relative_error(g, slopes.T @ slopes / 6) < 1e-12
+
+
+def test_convolution_rows_reproduce_the_weight_gradient() -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(2, 3, 3, stride=2, padding=1).double()
+    x = torch.rand(4, 2, 7, 6, dtype=torch.float64)
+    with recording(conv, KRONECKER_KINDS) as calls:
+        outputs = conv(x)
+    cotangent = torch.rand_like(outputs)
+    outputs.backward(cotangent)
+    a, g = layer_rows(calls[0]), cotangent_rows(calls[0], cotangent)
+    product = g.T @ a
+    assert conv.weight.grad is not None
+    assert conv.bias.grad is not None
+    assert oracles.relative_error(product[:, :-1], conv.weight.grad.reshape(3, -1)) < 1e-12
+    assert oracles.relative_error(product[:, -1], conv.bias.grad) < 1e-12
+
+
+@pytest.mark.parametrize("rows", [2, 200])
+def test_preconditioning_is_the_damped_kronecker_solve_on_either_side(rows: int) -> None:
+    torch.manual_seed(0)
+    a, g = torch.rand(rows, 5, dtype=torch.float64), torch.rand(rows, 4, dtype=torch.float64)
+    first, second = a.T @ a / rows, g.T @ g
+    pair = KroneckerFactors(first, second, first, second)
+    pair.invert(0.04)
+    pi = float((first.diagonal().mean() / second.diagonal().mean()).sqrt())
+    left = second + 0.2 / pi * torch.eye(4, dtype=torch.float64)
+    right = first + 0.2 * pi * torch.eye(5, dtype=torch.float64)
+    expected = torch.linalg.solve(torch.kron(left, right), (g.T @ a).reshape(-1)).view(4, 5)
+    assert oracles.relative_error(pair.precondition(a, g), expected) < 1e-10

@@ -1,0 +1,162 @@
+"""Digital second-order optimizers: agreement of the solvers, K-FAC against explicit Kronecker solves."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests import oracles
+from tngd_bench.optimizers import KFAC, NGD, DivergedError
+
+LOSS = nn.CrossEntropyLoss()
+
+
+def model(dtype: torch.dtype = torch.float64) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 6), nn.Tanh(), nn.Linear(6, 4)
+    ).to(dtype)
+
+
+def batches(count: int) -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    return [
+        (
+            torch.rand(8, 1, 6, 6, generator=generator, dtype=torch.float64),
+            torch.randint(0, 4, (8,), generator=generator),
+        )
+        for _ in range(count)
+    ]
+
+
+def flat(network: nn.Module) -> Tensor:
+    return torch.cat([p.detach().reshape(-1) for p in network.parameters()])
+
+
+def test_all_solvers_walk_the_same_path() -> None:
+    networks = {name: model() for name in ("dense", "woodbury", "gram")}
+    optimizers = {name: NGD(network, LOSS, lr=0.1, solver=name) for name, network in networks.items()}
+    for inputs, targets in batches(3):
+        for optimizer in optimizers.values():
+            optimizer.step(inputs, targets)
+        for name in ("dense", "woodbury"):
+            assert oracles.relative_error(flat(networks[name]), flat(networks["gram"])) < 1e-8
+
+
+@pytest.mark.parametrize("solver", ["dense", "woodbury", "gram", "cg"])
+def test_one_step_is_the_damped_newton_step_of_the_ggn(solver: str) -> None:
+    network = model()
+    inputs, targets = batches(1)[0]
+    dense = oracles.ggn(network, LOSS, inputs, targets)
+    wanted = torch.linalg.solve(
+        dense + 0.05 * torch.eye(len(dense), dtype=torch.float64),
+        oracles.gradient(network, LOSS, inputs, targets),
+    )
+    optimizer = NGD(network, LOSS, damping=0.05, solver=solver)
+    before = flat(network)
+    optimizer.step(inputs, targets)
+    assert optimizer.natural_gradient is not None
+    bound = 1e-5 if solver == "cg" else 1e-10  # CG stops at its tolerance, 1e-6
+    assert oracles.relative_error(optimizer.natural_gradient, wanted) < bound
+    assert oracles.relative_error(flat(network), before - 0.01 * wanted) < bound
+    assert optimizer.iterations is not None
+    assert (optimizer.iterations > 0) == (solver == "cg")
+
+
+def test_kfac_step_equals_the_explicit_kronecker_solve() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(5, 4)).double()
+    inputs, targets = torch.rand(8, 5, dtype=torch.float64), torch.arange(8) % 4
+    probabilities = torch.softmax(network(inputs).detach(), 1)
+    extended = torch.cat([inputs, torch.ones(8, 1, dtype=torch.float64)], 1)
+    a = extended.T @ extended / 8
+    g = (torch.diag_embed(probabilities) - probabilities[:, :, None] * probabilities[:, None, :]).mean(0)
+    pi = float((a.diagonal().mean() / g.diagonal().mean()).sqrt())
+    left = g + 0.1 / pi * torch.eye(4, dtype=torch.float64)
+    right = a + 0.1 * pi * torch.eye(6, dtype=torch.float64)
+    slope = (probabilities - nn.functional.one_hot(targets, 4)).T @ extended / 8
+    wanted = torch.linalg.solve(torch.kron(left, right), slope.reshape(-1)).view(4, 6)
+    optimizer = KFAC(network, LOSS, lr=0.5, damping=0.01, momentum=0.0, fisher="exact")
+    before = torch.cat([network[0].weight, network[0].bias[:, None]], 1).detach()
+    optimizer.step(inputs, targets)
+    after = torch.cat([network[0].weight, network[0].bias[:, None]], 1).detach()
+    assert oracles.relative_error(after, before - 0.5 * wanted) < 1e-10
+
+
+@pytest.mark.parametrize("fisher", ["mc", "exact", "empirical"])
+def test_kfac_learns_and_a_resumed_run_gives_the_same_bits(fisher: str) -> None:
+    def fresh(network: nn.Module) -> KFAC:
+        return KFAC(
+            network, LOSS, lr=0.05, factor_interval=3, inverse_interval=7, fisher=fisher,
+            generator=torch.Generator().manual_seed(2),
+        )  # type: ignore[arg-type]  # fmt: skip
+
+    inputs, targets = batches(1)[0]
+    whole = model()
+    straight = fresh(whole)
+    first = straight.step(inputs, targets)
+    for _ in range(10):
+        straight.step(inputs, targets)
+    saved = copy.deepcopy((whole.state_dict(), straight.state_dict()))
+    last = [straight.step(inputs, targets) for _ in range(10)][-1]
+    assert last < 0.5 * first
+    half = model()
+    half.load_state_dict(saved[0])
+    resumed = fresh(half)
+    resumed.load_state_dict(saved[1])
+    for _ in range(10):
+        resumed.step(inputs, targets)
+    assert torch.equal(flat(half), flat(whole))
+
+
+def test_kfac_gives_layers_it_does_not_know_the_plain_gradient() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(5, 4), nn.LayerNorm(4), nn.Linear(4, 4)).double()
+    inputs, targets = torch.rand(8, 5, dtype=torch.float64), torch.arange(8) % 4
+    slope = oracles.gradient(network, LOSS, inputs, targets)
+    before = network[1].weight.detach().clone()
+    KFAC(network, LOSS, lr=0.5, momentum=0.0).step(inputs, targets)
+    assert oracles.relative_error(network[1].weight.detach(), before - 0.5 * slope[24:28]) < 1e-12
+
+
+def test_kl_clipping_bounds_the_step() -> None:
+    inputs, targets = batches(1)[0]
+    steps = {}
+    for clip in (None, 1e-6):
+        network = model()
+        before = flat(network)
+        slope = oracles.gradient(network, LOSS, inputs, targets)
+        optimizer = KFAC(network, LOSS, lr=0.1, momentum=0.0, kl_clip=clip, fisher="exact")
+        optimizer.step(inputs, targets)
+        steps[clip] = float((before - flat(network)) @ slope) * 0.1
+    assert steps[None] > 1e-6
+    assert steps[1e-6] < steps[None]
+    # lr²·xᵀ∇ℓ = lr·(Δθ·∇ℓ) after clipping equals √(clip · what it was), by construction of the scale
+    assert steps[1e-6] == pytest.approx((1e-6 * steps[None]) ** 0.5, rel=1e-9)
+
+
+def test_divergence_is_raised_and_leaves_the_parameters_alone() -> None:
+    for make in (lambda n: NGD(n, LOSS), lambda n: KFAC(n, LOSS)):
+        network = model()
+        before = flat(network)
+        with pytest.raises(DivergedError, match="the loss is not finite at iteration 0"):
+            make(network).step(
+                torch.full((8, 1, 6, 6), float("nan"), dtype=torch.float64), torch.zeros(8).long()
+            )
+        assert torch.equal(flat(network), before)
+
+
+def test_bad_arguments_are_refused_by_name() -> None:
+    with pytest.raises(
+        ValueError, match="solver must be one of: gram, dense, woodbury, cg; not 'gramm'; did you mean"
+    ):
+        NGD(model(), LOSS, solver="gramm")
+    with pytest.raises(ValueError, match="damping must be a finite number > 0"):
+        KFAC(model(), LOSS, damping=0.0)
+    with pytest.raises(ValueError, match="fisher must be one of"):
+        KFAC(model(), LOSS, fisher="true")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="factor_interval must be an integer >= 1"):
+        KFAC(model(), LOSS, factor_interval=0)
