@@ -1,0 +1,1 @@
+"""Speed of tngd-bench itself, from revision to revision, measured by asv (`make asv`)."""
