@@ -116,6 +116,10 @@ def flat(*layers: nn.Module) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(CLASSES))
 
 
+def pooled(channels: int, filters: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(channels, filters, 2), nn.ReLU(), nn.MaxPool2d(2)
+
+
 ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "linear": (lambda: nn.Sequential(nn.Linear(6, CLASSES)), (6,)),
     "mlp": (lambda: nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, CLASSES)), (6,)),
@@ -131,6 +135,11 @@ ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "conv2d, groups": (lambda: flat(nn.Conv2d(4, 6, 3, groups=2), nn.Tanh()), (4, 6, 6)),
     "conv2d, same": (lambda: flat(nn.Conv2d(2, 3, 4, padding="same"), nn.Tanh()), (2, 5, 5)),
     "conv2d, reflect": (lambda: flat(nn.Conv2d(2, 3, 3, padding=1, padding_mode="reflect")), (2, 5, 5)),
+    "pooled conv": (lambda: flat(*pooled(1, 3)), (1, 6, 6)),
+    "conv, pool, relu": (lambda: flat(nn.Conv2d(1, 3, 2, bias=False), nn.MaxPool2d(3, stride=2), nn.ReLU()), (1, 8, 8)),
+    "conv, pool": (lambda: flat(nn.Conv2d(1, 3, 2), nn.MaxPool2d(2, padding=1)), (1, 6, 6)),
+    "two pooled convs": (lambda: flat(*pooled(1, 3), *pooled(3, 2)), (1, 9, 9)),
+    "pooled twice": (lambda: flat(*pooled(1, 3), nn.MaxPool2d(2)), (1, 9, 9)),
     "conv3d": (lambda: flat(nn.Conv3d(1, 2, 2), nn.Tanh()), (1, 4, 4, 4)),
     "depthwise conv": (lambda: flat(nn.Conv2d(3, 3, 3, groups=3, bias=False), nn.Tanh()), (3, 6, 6)),
     "transposed conv": (lambda: flat(nn.ConvTranspose2d(2, 3, 2, stride=2)), (2, 3, 3)),
@@ -267,11 +276,7 @@ def test_gram_is_positive_semidefinite_and_shares_its_spectrum_with_the_ggn(
     widths: list[int], batch: int, seed: int
 ) -> None:
     torch.manual_seed(seed)
-    layers = [
-        m
-        for d_in, d_out in pairwise(widths)
-        for m in (nn.Linear(d_in, d_out), nn.Tanh())
-    ]
+    layers = [m for d_in, d_out in pairwise(widths) for m in (nn.Linear(d_in, d_out), nn.Tanh())]
     model = nn.Sequential(*layers).double()
     inputs, targets = torch.randn(batch, widths[0]).double(), torch.randn(batch, widths[-1]).double()
     ggn = GGN(model, nn.MSELoss(), inputs, targets)
@@ -280,6 +285,15 @@ def test_gram_is_positive_semidefinite_and_shares_its_spectrum_with_the_ggn(
     count = min(len(gram), len(dense))
     assert gram.min() > -1e-12 * gram.max()
     assert torch.allclose(gram[-count:], dense[-count:], atol=1e-12 * float(gram.max()), rtol=0)
+
+
+def test_gram_of_many_rows_is_formed_in_panels_all_the_same() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 9), nn.LayerNorm(9), nn.Tanh(), nn.Linear(9, 11)).double()
+    ggn = GGN(model, nn.MSELoss(), torch.randn(30, 6).double(), torch.randn(30, 11).double())
+    factor = ggn.factor()
+    assert len(factor) == 330
+    assert oracles.relative_error(ggn.gram(), factor @ factor.T) < 1e-12
 
 
 def test_float32_is_within_1e_4() -> None:

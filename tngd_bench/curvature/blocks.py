@@ -6,7 +6,7 @@ y = W a at T positions has the rows g_{n,i} aᵀ_n summed over positions, so a b
 row only where that is cheaper ("ghost" products of private training; arXiv 2405.13817 §3 for what they serve).
 
 Every block offers, for k vectors at once, `matvec` (k, N) → (k, m), `rmatvec` (k, m) into the block's slices of
-(k, N), `add_gram` (K += this block's share) and `rows` (m, width of the block).
+(k, N), `add_gram` (its share of a panel of K) and `rows` (m, width of the block).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -44,8 +45,11 @@ class Block(Protocol):
     def slots(self) -> tuple[Slot, ...]:
         """Where the block's parameters lie, in the order of its columns."""
 
-    def add_gram(self, gram: Tensor) -> None:
-        """Add this block's B Bᵀ to `gram` (m, m)."""
+    def add_gram(self, panel: Tensor, first: int, last: int) -> None:
+        """Add this block's B Bᵀ to a panel of K: its rows from column `first` of S on, its columns up to `last`.
+
+        `panel` is (r − first, b, last − first, b).
+        """
 
     def matvec(self, v: Tensor) -> Tensor:
         """B v for flat vectors (k, N): (k, m)."""
@@ -64,9 +68,10 @@ class ExplicitBlock:
     slots: tuple[Slot, ...]
     matrix: Tensor
 
-    def add_gram(self, gram: Tensor) -> None:
+    def add_gram(self, panel: Tensor, first: int, last: int) -> None:
         """K += R Rᵀ."""
-        gram.addmm_(self.matrix, self.matrix.T)
+        b = panel.shape[1]
+        panel.add_((self.matrix[first * b :] @ self.matrix[first * b : last * b].T).view(panel.shape))
 
     def matvec(self, v: Tensor) -> Tensor:
         """R v."""
@@ -103,6 +108,7 @@ class OuterProductBlock:
         """Slots of the trained parameters, weight first."""
         return tuple(slot for slot in (self.weight, self.bias) if slot is not None)
 
+    @cached_property
     def _similarity(self) -> Tensor:
         b = self.inputs.shape[0]
         if self.weight is None:
@@ -110,11 +116,12 @@ class OuterProductBlock:
         similarity = self.inputs @ self.inputs.T
         return similarity if self.bias is None else similarity.add_(1.0)
 
-    def add_gram(self, gram: Tensor) -> None:
+    def add_gram(self, panel: Tensor, first: int, last: int) -> None:
         """K_{(i,n),(j,n')} += (a_n·a_n' + 1)(g_{i,n}·g_{j,n'}), the 1 for the bias."""
-        r, b, d_out = self.cotangents.shape
-        flat = self.cotangents.reshape(r * b, d_out)
-        gram.view(r, b, r, b).addcmul_((flat @ flat.T).view(r, b, r, b), self._similarity().view(1, b, 1, b))
+        b = panel.shape[1]
+        below = self.cotangents[first:].flatten(0, 1)
+        across = self.cotangents[first:last].flatten(0, 1)
+        panel.addcmul_((below @ across.T).view(panel.shape), self._similarity.view(1, b, 1, b))
 
     def matvec(self, v: Tensor) -> Tensor:
         """g_{i,n} · (V a_n + v_bias)."""
@@ -171,6 +178,28 @@ def positional_rows(
         pieces.append(torch.einsum("rbgot,bgit->rbgoi", g, a).reshape(r * b, -1))
     if bias is not None:
         pieces.append(cotangents.sum(-1).reshape(r * b, -1))
+    slots = tuple(slot for slot in (weight, bias) if slot is not None)
+    return ExplicitBlock(slots, pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1))
+
+
+def channel_rows(
+    inputs: Tensor, cotangents: Tensor, *, weight: Slot | None, bias: Slot | None, factor: Tensor | None
+) -> ExplicitBlock:
+    """Rows Σ_u g_{i,n,c,u} a_{n,c,u} of a weight whose output channels see inputs of their own.
+
+    `inputs` a (b, C, d_in, U), `cotangents` g (r, b, C, U), `factor` what the bias sees instead of ones (b, C, U); the
+    weight is (C, d_in).
+    """
+    b, channels, _, outputs = inputs.shape
+    r = cotangents.shape[0]
+    by_channel = cotangents.reshape(r, b * channels, outputs).transpose(0, 1)  # (b·C, r, U), a view
+    pieces = []
+    if weight is not None:
+        products = torch.bmm(by_channel, inputs.flatten(0, 1).transpose(1, 2))  # (b·C, r, d_in)
+        pieces.append(products.transpose(0, 1).reshape(r * b, -1))
+    if bias is not None:
+        seen = cotangents if factor is None else cotangents * factor.view(1, b, channels, outputs)
+        pieces.append(seen.sum(-1).reshape(r * b, channels))
     slots = tuple(slot for slot in (weight, bias) if slot is not None)
     return ExplicitBlock(slots, pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1))
 

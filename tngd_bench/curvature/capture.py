@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,22 +91,3 @@ def refuse_mixed_samples(model: nn.Module) -> None:
                 f"{type(module).__name__} {name!r} normalises over the batch, so a sample's output depends on the "
                 "other samples and the GGN has no per-sample rows: call .eval() on that layer, or use GroupNorm"
             )
-
-
-def parameter_uses(root: torch.autograd.graph.Node | None) -> Counter[int]:
-    """Count, by id(parameter), the edges of the autograd graph under `root` that lead into each parameter."""
-    uses: Counter[int] = Counter()
-    pending = [root] if root is not None else []
-    visited: set[Any] = set(pending)
-    while pending:
-        node = pending.pop()
-        for following, _ in node.next_functions:
-            if following is None:
-                continue
-            variable = getattr(following, "variable", None)
-            if variable is not None:
-                uses[id(variable)] += 1
-            elif following not in visited:
-                visited.add(following)
-                pending.append(following)
-    return uses

@@ -20,15 +20,21 @@ from tngd_bench.curvature.blocks import Block, ExplicitBlock, Slot, total_width
 from tngd_bench.curvature.capture import (
     LayerCall,
     batch_size_of,
-    parameter_uses,
     recording,
     refuse_mixed_samples,
     run_model,
 )
-from tngd_bench.curvature.layers import LAYER_KINDS, layer_block, supports
+from tngd_bench.curvature.graph import AutogradGraph
+from tngd_bench.curvature.layers import LAYER_KINDS, layer_block, plan_layer, supports
 
 COTANGENT_BYTES = 256 * 2**20
 """Memory that one batched backward pass over explicit rows may take for its cotangents and gradients."""
+
+
+PANELS = 4
+"""Panels in which a symmetric K is formed: (1 + 1/4)/2 of the products."""
+SMALLEST_PANELLED = 256
+"""Rows below which one product is quicker than four."""
 
 
 class TrainableParameters:
@@ -158,28 +164,28 @@ class GGN:
     def blocks(self) -> list[Block]:
         """The factor's blocks, one per layer or parameter; rows column first (see `blocks.py`)."""
         slots = {id(p): s for p, s in zip(self.parameters.tensors, self.parameters.slots, strict=True)}
-        uses = parameter_uses(self._outputs.grad_fn)
-        layers, covered = self._structured_layers(slots, uses)
-        flat_calls = [call for calls in layers for call in calls]
-        for call in flat_calls:
+        graph = AutogradGraph(self._outputs)
+        layers, covered = self._structured_layers(slots, graph.uses)
+        for call in self._calls:
             call.check_untouched()
+        plans = [plan_layer(calls, graph, self.rows_per_sample) for calls in layers]
         columns = losses.factor_columns(self._curvature, self._outputs.detach(), 0, self.rows_per_sample)
         blocks: list[Block] = []
-        if flat_calls:
+        if plans:
             cotangents = iter(
                 torch.autograd.grad(
                     self._outputs,
-                    [call.edge for call in flat_calls],
+                    [edge for plan in plans for edge in plan.edges],
                     columns,
                     retain_graph=True,
                     is_grads_batched=True,
                 )
             )
-            blocks += [layer_block(calls, [next(cotangents) for _ in calls], slots) for calls in layers]
+            blocks += [layer_block(plan, [next(cotangents) for _ in plan.edges], slots) for plan in plans]
         blocks += [
             ExplicitBlock((slots[id(p)],), self._reverse_rows(p, columns))
             for p in self.parameters.tensors
-            if id(p) not in covered and uses[id(p)]
+            if id(p) not in covered and graph.uses[id(p)]
         ]
         return blocks
 
@@ -198,10 +204,16 @@ class GGN:
     def gram(self) -> Tensor:
         """K = B Bᵀ, (m, m)."""
         r, b = self.rows_per_sample, self.batch_size
-        gram = torch.zeros(self.rows, self.rows, dtype=self.parameters.dtype, device=self.parameters.device)
-        for block in self.blocks:
-            block.add_gram(gram)
-        return gram.view(r, b, r, b).permute(1, 0, 3, 2).reshape(self.rows, self.rows)
+        gram = torch.zeros(r, b, r, b, dtype=self.parameters.dtype, device=self.parameters.device)
+        # K is symmetric: only panels on and below the diagonal are multiplied out, the rest is mirrored
+        width = r if self.rows < SMALLEST_PANELLED else math.ceil(r / PANELS)
+        for first in range(0, r, width):
+            last = min(first + width, r)
+            panel = gram[first:, :, first:last]
+            for block in self.blocks:
+                block.add_gram(panel, first, last)
+            gram[first:last, :, last:] = gram[last:, :, first:last].permute(2, 3, 0, 1)
+        return gram.permute(1, 0, 3, 2).reshape(self.rows, self.rows)
 
     def factor(self) -> Tensor:
         """B itself, (m, N); for small problems and for methods that need it."""

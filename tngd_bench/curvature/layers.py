@@ -6,13 +6,17 @@ Everything else goes through batched reverse mode (`tngd_bench.curvature.ggn`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 from torch.nn import functional
 
-from tngd_bench.curvature.blocks import Block, OuterProductBlock, Slot, positional_rows
+from tngd_bench.curvature.blocks import Block, OuterProductBlock, Slot, channel_rows, positional_rows
 from tngd_bench.curvature.capture import LayerCall
+from tngd_bench.curvature.graph import AutogradGraph
+from tngd_bench.curvature.tails import PooledTail, pooled_tail, selected_patches, worth_pooling
 
 LAYER_KINDS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -29,8 +33,34 @@ def supports(call: LayerCall, batch_size: int) -> bool:
     return module.padding_mode == "zeros" and call.input.dim() == len(module.kernel_size) + 2
 
 
-def layer_block(calls: Sequence[LayerCall], cotangents: Sequence[Tensor], slots: Mapping[int, Slot]) -> Block:
-    """Block of one layer from all its calls; `cotangents` are (r, b, *output shape) per call."""
+@dataclass(frozen=True)
+class LayerPlan:
+    """How one layer's block will be made: its calls, the edges whose cotangents it needs, prepared inputs."""
+
+    calls: tuple[LayerCall, ...]
+    edges: tuple[GradientEdge, ...]
+    patches: tuple[Tensor, ...]
+    tail: PooledTail | None
+
+
+def plan_layer(calls: Sequence[LayerCall], graph: AutogradGraph, columns: int) -> LayerPlan:
+    """Choose where to take cotangents for a layer: at its outputs, or behind the pooling that follows."""
+    module = calls[0].module
+    edges = tuple(call.edge for call in calls)
+    if isinstance(module, nn.Linear):
+        return LayerPlan(tuple(calls), edges, (), None)
+    assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+    patches = tuple(convolution_patches(module, call.input) for call in calls)
+    if len(calls) == 1 and isinstance(module, nn.Conv2d) and module.groups == 1:
+        tail = pooled_tail(calls[0], graph)
+        if tail is not None and worth_pooling(tail, patches[0], columns):
+            return LayerPlan(tuple(calls), (tail.exit,), patches, tail)
+    return LayerPlan(tuple(calls), edges, patches, None)
+
+
+def layer_block(plan: LayerPlan, cotangents: Sequence[Tensor], slots: Mapping[int, Slot]) -> Block:
+    """Block of one layer; `cotangents` (r, b, *shape) belong to the plan's edges."""
+    calls = plan.calls
     module = calls[0].module
     weight = slots.get(id(module.weight))
     bias = slots.get(id(module.bias)) if module.bias is not None else None
@@ -41,7 +71,11 @@ def layer_block(calls: Sequence[LayerCall], cotangents: Sequence[Tensor], slots:
         outputs = torch.cat([_channels_first_batched(g) for g in cotangents], -1)
         return positional_rows(inputs, outputs, weight=weight, bias=bias)
     assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
-    patches = torch.cat([convolution_patches(module, call.input) for call in calls], -1)
+    if plan.tail is not None:
+        selected = selected_patches(plan.tail, plan.patches[0])
+        pooled = cotangents[0].flatten(3)
+        return channel_rows(selected, pooled, weight=weight, bias=bias, factor=plan.tail.factor)
+    patches = torch.cat(plan.patches, -1)
     outputs = torch.cat([g.flatten(3) for g in cotangents], -1)
     return positional_rows(patches, outputs, weight=weight, bias=bias, groups=module.groups)
 
