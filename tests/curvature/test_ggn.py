@@ -205,6 +205,8 @@ def test_everything_equals_brute_force(architecture: str, loss: str) -> None:
     for actual, wanted in (
         (ggn.dense(), expected),
         (ggn.gram(), factor @ factor.T),
+        (ggn.gram_matvec(u), factor @ (factor.T @ u)),
+        (ggn.gram_matvec(u[:, 0]), factor @ (factor.T @ u[:, 0])),
         (ggn.matvec(v), expected @ v),
         (ggn.matvec(v[:, 0]), expected @ v[:, 0]),
         (ggn.factor_matvec(v), factor @ v),

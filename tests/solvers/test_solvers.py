@@ -12,7 +12,13 @@ from tngd_bench.curvature import GGN
 from tngd_bench.solvers import CG, Dense, Gram, Solver, Thermodynamic, Woodbury
 from tngd_bench.spu import Device
 
-EXACT: dict[str, Solver] = {"dense": Dense(), "woodbury": Woodbury(), "gram": Gram(), "cg": CG(rtol=1e-13)}
+EXACT: dict[str, Solver] = {
+    "dense": Dense(),
+    "woodbury": Woodbury(),
+    "gram": Gram(),
+    "cg": CG(rtol=1e-13),
+    "cg in N": CG(rtol=1e-13, space="parameters"),
+}
 
 
 def batch(
@@ -85,6 +91,18 @@ def test_cg_reports_what_it_did() -> None:
     norm = float(torch.linalg.vector_norm(ggn.gradient))
     assert result.residual_norm == pytest.approx(result.history[-1] * norm, rel=1e-6)
     assert CG(max_iterations=3).solve(ggn, damping=0.01).iterations == 3
+
+
+def test_cg_on_rows_makes_the_same_iterates_as_on_parameters() -> None:
+    ggn, _ = batch()
+    for count in (1, 2, 5, 10):
+        rows = CG(max_iterations=count, rtol=0.0, space="rows").solve(ggn, damping=0.01)
+        parameters = CG(max_iterations=count, rtol=0.0, space="parameters").solve(ggn, damping=0.01)
+        assert oracles.relative_error(rows.solution, parameters.solution) < 1e-6  # rounding grows with the iterations
+        assert rows.history == pytest.approx(parameters.history, rel=1e-4)
+    other = torch.rand(ggn.size, dtype=torch.float64)
+    with pytest.raises(ValueError, match="space='rows' needs rhs to be the batch gradient"):
+        CG(space="rows").solve(ggn, other)
 
 
 def test_a_good_preconditioner_saves_iterations() -> None:

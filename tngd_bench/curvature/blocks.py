@@ -57,6 +57,9 @@ class Block(Protocol):
     def rmatvec(self, u: Tensor, out: Tensor) -> None:
         """Write Bᵀ u for (k, m) into the block's slices of `out` (k, N)."""
 
+    def gram_matvec(self, u: Tensor) -> Tensor:
+        """B Bᵀ u for (k, m), without a vector of the parameters' length."""
+
     def rows(self) -> Tensor:
         """This block's columns of B, (m, Σ slot sizes)."""
 
@@ -85,6 +88,10 @@ class ExplicitBlock:
         for slot in self.slots:
             slot.of(out).copy_(product[:, first : first + slot.size])
             first += slot.size
+
+    def gram_matvec(self, u: Tensor) -> Tensor:
+        """R (Rᵀ u)."""
+        return (u @ self.matrix) @ self.matrix.T
 
     def rows(self) -> Tensor:
         """R itself."""
@@ -125,7 +132,7 @@ class OuterProductBlock:
 
     def matvec(self, v: Tensor) -> Tensor:
         """g_{i,n} · (V a_n + v_bias)."""
-        r, b, d_out = self.cotangents.shape
+        b, d_out = self.cotangents.shape[1:]
         k = v.shape[0]
         if self.weight is None:
             image = torch.zeros(b, k, d_out, dtype=v.dtype, device=v.device)
@@ -133,15 +140,13 @@ class OuterProductBlock:
             image = (self.inputs @ self.weight.of(v).reshape(k * d_out, -1).T).view(b, k, d_out)
         if self.bias is not None:
             image = image + self.bias.of(v)
-        products = torch.bmm(self.cotangents.transpose(0, 1), image.transpose(1, 2))  # (b, r, k)
-        return products.permute(2, 1, 0).reshape(k, r * b)
+        return self._along_cotangents(image)
 
     def rmatvec(self, u: Tensor, out: Tensor) -> None:
         """Σ_{n,i} u_{i,n} g_{i,n} aᵀ_n."""
-        r, b, d_out = self.cotangents.shape
+        b, d_out = self.cotangents.shape[1:]
         k = u.shape[0]
-        weights = u.view(k, r, b).permute(2, 0, 1)  # (b, k, r)
-        mixed = torch.bmm(weights, self.cotangents.transpose(0, 1))  # (b, k, d_out)
+        mixed = self._mixed_cotangents(u)
         if self.weight is not None:
             target = self.weight.of(out)
             if k == 1:
@@ -150,6 +155,21 @@ class OuterProductBlock:
                 target.copy_((mixed.reshape(b, k * d_out).T @ self.inputs).view(k, -1))
         if self.bias is not None:
             self.bias.of(out).copy_(mixed.sum(0))
+
+    def gram_matvec(self, u: Tensor) -> Tensor:
+        """g_{i,n} · Σ_n' (a_n·a_n' + 1) Σ_j u_{j,n'} g_{j,n'}: the layer's inputs enter by their b×b similarity."""
+        mixed = self._mixed_cotangents(u)
+        return self._along_cotangents((self._similarity @ mixed.flatten(1)).view(mixed.shape))
+
+    def _mixed_cotangents(self, u: Tensor) -> Tensor:
+        """Σ_i u_{i,n} g_{i,n}, (b, k, d_out)."""
+        r, b, _ = self.cotangents.shape
+        return torch.bmm(u.view(-1, r, b).permute(2, 0, 1), self.cotangents.transpose(0, 1))
+
+    def _along_cotangents(self, image: Tensor) -> Tensor:
+        """g_{i,n} · image_n for (b, k, d_out), as (k, m)."""
+        products = torch.bmm(self.cotangents.transpose(0, 1), image.transpose(1, 2))  # (b, r, k)
+        return products.permute(2, 1, 0).reshape(image.shape[1], -1)
 
     def rows(self) -> Tensor:
         """Explicit outer products."""

@@ -201,6 +201,14 @@ class GGN:
         """Bᵀ u, (N,) for u (m,) or (N, k) for u (m, k)."""
         return self._from_rows(self._column_first(self._flat(u, self.rows)), u.dim())
 
+    def gram_matvec(self, u: Tensor) -> Tensor:
+        """K u = B Bᵀ u, (m,) for u (m,) or (m, k) for u (m, k); never touches a vector of length N."""
+        rows = self._column_first(self._flat(u, self.rows))
+        products = torch.zeros_like(rows)
+        for block in self.blocks:
+            products += block.gram_matvec(rows)
+        return self._shaped(self._sample_first(products), u.dim())
+
     def gram(self) -> Tensor:
         """K = B Bᵀ, (m, m)."""
         r, b = self.rows_per_sample, self.batch_size

@@ -72,8 +72,8 @@ def predicted_cost(
         case "ngd-gram":
             flops, values = structured + m**3 / 3.0, structured_memory
         case "ngd-cg":
-            flops = structured - 2.0 * m * m * widths + cg_iterations * (4.0 * b * n + 4.0 * m * widths)
-            values = structured_memory - 3.0 * m * m + 5.0 * n
+            flops = structured - 2.0 * m * m * widths + cg_iterations * (4.0 * m + 2.0 * b * b) * widths
+            values = structured_memory - 3.0 * m * m + n
         case "tngd" | "tngd-adam":
             flops = gradient + structured + EIGENDECOMPOSITION_FLOPS * m**3 + 4.0 * b * n
             values = structured_memory + 3.0 * m * m + 4.0 * n

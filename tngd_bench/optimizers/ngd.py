@@ -58,8 +58,11 @@ def make_ngd(
     solver: str,
     cg_iterations: int = 200,
     cg_rtol: float = 1e-6,
+    cg_space: str = "auto",
     **settings: Any,
 ) -> NGD:
     """Make NGD from a study's settings; it draws no random numbers, so the generator is not used."""
-    chosen: str | Solver = CG(max_iterations=cg_iterations, rtol=cg_rtol) if solver == "cg" else solver
+    chosen: str | Solver = (
+        CG(max_iterations=cg_iterations, rtol=cg_rtol, space=cg_space) if solver == "cg" else solver
+    )
     return NGD(model, loss, solver=chosen, **settings)

@@ -186,9 +186,10 @@ _OWN = (
     _ngd(
         "cg",
         "NGD (CG)",
-        "natural gradient by conjugate gradients on GGN products",
+        "natural gradient by conjugate gradients on curvature products",
         cg_iterations=Setting(200, _COUNT),
         cg_rtol=Setting(1e-6, _FRACTION),
+        cg_space=Setting("auto", _choice("auto", "rows", "parameters")),
     ),
     OptimizerEntry(
         "tngd",
