@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := -m pip --disable-pip-version-check
 
-.PHONY: setup report test test-all lint asv lock clean
+.PHONY: setup report test test-all lint bench-core asv lock clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The lower floors against their bars; `--large` and `--training` have more.
+bench-core: setup
+	$(BIN)/python -m benchmarks.core
 
 # Measures RANGE in asv's own environment; `asv compare` and `asv publish` take it from there.
 asv: setup

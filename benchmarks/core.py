@@ -1,0 +1,225 @@
+"""The lower floors against their bars: exact NGD, products, CG, dense, K-FAC and TNGD, as ratios in one run.
+
+    python -m benchmarks.core                 sizes up to 10⁷ (about two minutes)
+    python -m benchmarks.core --large         10⁸ as well, with peak memory (needs about 8 GB)
+    python -m benchmarks.core --training      the training run of the paper's Fig. 3 on MNIST, one seed
+
+Setting: CNN on MNIST-shaped images, batch 32, 20 outputs, cross-entropy, λ = 0.01, float32, two threads. All calls at
+one size are timed in turn, round after round, and compared by medians; "SGD" is a forward and a backward pass. The bars are this
+project's own; times vary with the machine, ratios hardly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from tngd_bench.curvature import GGN
+from tngd_bench.optimizers import KFAC, NGD, TNGD
+from tngd_bench.problems import registry as problems
+from tngd_bench.solvers import CG, Dense
+from tngd_bench.spu import OUProcess
+
+BATCH, OUTPUTS, DAMPING, THREADS = 32, 20, 0.01, 2
+CG_PRODUCTS = 200
+EULER_STEPS = 500
+
+
+def setting(parameters: int) -> tuple[nn.Module, nn.Module, torch.Tensor, torch.Tensor]:
+    """Model, loss and a batch of random images: the data do not matter to the time."""
+    entry = problems.get("mnist-cnn")
+    model = entry.model(entry.widths(parameters, outputs=OUTPUTS), seed=0)
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.rand(BATCH, 1, 28, 28, generator=generator)
+    return model, nn.CrossEntropyLoss(), inputs, torch.randint(0, 10, (BATCH,), generator=generator)
+
+
+def medians(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each call, all of them in turn, round after round, after one round that is not counted."""
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for counted in range(-1, rounds):
+        for name, call in calls.items():
+            begin = time.perf_counter()
+            call()
+            if counted >= 0:
+                samples[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(values) for name, values in samples.items()}
+
+
+def structured(parameters: int, rounds: int) -> list[tuple[str, str, float, float]]:
+    """(what, where, ratio, bar) for all that works at this size."""
+    model, loss, inputs, targets = setting(parameters)
+
+    def sgd() -> None:
+        model.zero_grad()
+        loss(model(inputs), targets).backward()
+
+    still, _, _, _ = setting(parameters)  # one that no optimizer moves, for products on a fixed batch
+    ggn = GGN(still, loss, inputs, targets)
+    vector = torch.randn(ggn.size, generator=torch.Generator().manual_seed(1))
+    ggn.matvec(vector)
+    gram = NGD(model, loss, lr=1e-9)
+    tngd = TNGD(model, loss, lr=1e-9)
+    noisy = TNGD(model, loss, lr=1e-9, noise_variance=1e-9, generator=torch.Generator().manual_seed(2))
+    kfac = KFAC(model, loss, lr=1e-9)
+    for _ in range(kfac.cycle):  # past the early refreshes
+        kfac.step(inputs, targets)
+
+    def kfac_cycle() -> None:
+        for _ in range(kfac.cycle):
+            kfac.step(inputs, targets)
+
+    calls: dict[str, Callable[[], object]] = {
+        "sgd": sgd,
+        "gram": lambda: gram.step(inputs, targets),
+        "tngd": lambda: tngd.step(inputs, targets),
+        "tngd, noise": lambda: noisy.step(inputs, targets),
+        "product": lambda: ggn.matvec(vector),
+    }
+    euler = OUProcess(ggn, ggn.gradient, DAMPING, method="euler-maruyama", step=0.1)
+    slow: dict[str, Callable[[], object]] = {}
+    if parameters <= 10**6:
+        slow = {
+            "sgd": sgd,
+            "product": lambda: ggn.matvec(vector),
+            "gram": lambda: gram.step(inputs, targets),
+            "kfac": kfac_cycle,
+            "cg": lambda: CG(CG_PRODUCTS, rtol=0.0, space="parameters").solve(ggn, damping=DAMPING),
+            "cg, rows": lambda: CG(CG_PRODUCTS, rtol=0.0).solve(ggn, damping=DAMPING),
+            "euler": lambda: euler.mean(ggn.gradient, 0.1 * EULER_STEPS),
+            "tngd": lambda: tngd.step(inputs, targets),
+        }
+    quick = medians(calls, rounds)
+    where = f"N = {ggn.size:,}"
+    large = parameters >= 10**6
+    rows = [
+        ("exact NGD step (Gram) / SGD", where, quick["gram"] / quick["sgd"], 6.5),
+        ("GGN product / SGD", where, quick["product"] / quick["sgd"], 1.0),
+        ("TNGD iteration / NGD (Gram) step", where, quick["tngd"] / quick["gram"], 1.8 if large else 3.5),
+        (
+            "TNGD iteration with noise / NGD (Gram)",
+            where,
+            quick["tngd, noise"] / quick["gram"],
+            1.8 if large else 3.5,
+        ),
+    ]
+    if slow:
+        timed = medians(slow, 3)
+        products = CG_PRODUCTS * timed["product"]
+        per_step = timed["kfac"] / kfac.cycle
+        rows += [
+            ("K-FAC step, amortised / SGD", where, per_step / timed["sgd"], 3.0 if large else 2.5),
+            ("CG in N, 200 products / 200 GGN products", where, timed["cg"] / products, 1.1),
+            ("CG on rows, 200 products / 200 GGN products", where, timed["cg, rows"] / products, 1.1),
+            ("TNGD iteration / 500 Euler-Maruyama steps here", where, timed["tngd"] / timed["euler"], 1.0),
+        ]
+    return rows
+
+
+def dense(parameters: int = 4_000) -> list[tuple[str, str, float, float]]:
+    """Dense NGD against torch's Cholesky of the same size plus forming G at 70 % of this machine's GEMM rate."""
+    entry = problems.get("digits-mlp")
+    widths = entry.widths(parameters, outputs=OUTPUTS)
+    model, loss = entry.model(widths, seed=0), entry.loss()
+    inputs, targets = torch.rand(BATCH, 64), torch.arange(BATCH) % 10
+    ggn = GGN(model, loss, inputs, targets)
+    matrix = ggn.dense() + DAMPING * torch.eye(ggn.size)
+    left, right = torch.rand(2_048, 2_048), torch.rand(2_048, 2_048)
+    timed = medians(
+        {
+            "dense": lambda: Dense().solve(ggn, damping=DAMPING),
+            "cholesky": lambda: torch.linalg.cholesky(matrix),
+            "gemm": lambda: left @ right,
+        },
+        5,
+    )
+    rate = 2.0 * 2_048**3 / timed["gemm"]
+    forming = 2.0 * ggn.rows * ggn.size**2 / (0.7 * rate)
+    ratio = timed["dense"] / (timed["cholesky"] + forming)
+    return [("dense NGD / (Cholesky + forming G)", f"N = {ggn.size:,}", ratio, 1.3)]
+
+
+def _peak_bytes(what: str, parameters: int, answer: multiprocessing.queues.Queue[int]) -> None:
+    torch.set_num_threads(THREADS)
+    model, loss, inputs, targets = setting(parameters)
+    if what == "sgd":
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-9)
+        loss(model(inputs), targets).backward()
+        optimizer.step()
+    else:
+        NGD(model, loss, lr=1e-9).step(inputs, targets)
+    answer.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def memory(parameters: int) -> list[tuple[str, str, float, float]]:
+    """Peak resident memory of one step, each in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    peaks = {}
+    for what in ("sgd", "gram"):
+        answer = context.Queue()
+        process = context.Process(target=_peak_bytes, args=(what, parameters, answer))
+        process.start()
+        peaks[what] = answer.get()
+        process.join()
+    return [("peak memory, NGD (Gram) / SGD", f"N = {parameters:,}", peaks["gram"] / peaks["sgd"], 3.0)]
+
+
+def training() -> list[tuple[str, str, float, float]]:
+    """The run of the paper's Fig. 3: MNIST, 10,000 images, batch 64, 10 epochs, t = 50τ; seconds of all steps."""
+    entry = problems.get("mnist-cnn")
+    widths = entry.widths(43_706)
+    data = entry.load(train_size=10_000)
+    model = entry.model(widths, seed=0)
+    optimizer = TNGD(model, entry.loss(), lr=0.01, damping=DAMPING, analog_time=50.0)
+    generator = torch.Generator().manual_seed(0)
+    begin = time.perf_counter()
+    for _ in range(10):
+        for batch in torch.randperm(10_000, generator=generator)[: 156 * 64].view(156, 64):
+            optimizer.step(data.train_inputs[batch], data.train_targets[batch])
+    seconds = time.perf_counter() - begin
+    with torch.no_grad():
+        accuracy = (model(data.test_inputs).argmax(1) == data.test_targets).float().mean()
+    return [
+        (
+            f"TNGD, 1,560 iterations, seconds (test accuracy {float(accuracy):.3f})",
+            "N = 43,706",
+            seconds,
+            45.0,
+        )
+    ]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--large", action="store_true", help="N = 10⁸ as well, and peak memory there")
+    parser.add_argument("--training", action="store_true", help="only the training run of the paper's Fig. 3")
+    options = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    if options.training:
+        rows = training()
+    else:
+        rows = structured(10**5, 21) + structured(10**6, 11) + structured(10**7, 5) + dense()
+        if options.large:
+            rows += structured(10**8, 3) + memory(10**8)
+    table = Table(
+        "what", "where", "measured", "bar", "", title=f"torch {torch.__version__}, {THREADS} threads"
+    )
+    for what, where, value, bar in rows:
+        table.add_row(what, where, f"{value:.3g}", f"≤ {bar:g}", "met" if value <= bar else "NOT MET")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
