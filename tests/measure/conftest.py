@@ -1,0 +1,25 @@
+import pytest
+
+from tngd_bench.measure.contestant import Contestant
+from tngd_bench.measure.setting import Setting
+from tngd_bench.optimizers import registry
+from tngd_bench.problems import registry as problems
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return problems.get("digits-mlp").load(train_size=200, test_size=50)
+
+
+@pytest.fixture
+def setting():
+    return Setting("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
+
+
+@pytest.fixture
+def contestant():
+    def make(name, label=None, **settings):
+        complete = {**registry.get(name).defaults, **settings}
+        return Contestant(label or name, name, complete)
+
+    return make

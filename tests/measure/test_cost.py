@@ -1,0 +1,168 @@
+import math
+import time
+
+import pytest
+import torch
+
+from tngd_bench.measure import cost
+from tngd_bench.measure.cost import MINIMUM_REPETITIONS, SHORT_STEP_S, WARM_UP_STEPS, measure_cost
+from tngd_bench.optimizers import DivergedError
+
+
+class Probe:
+    """An optimizer that notes when it ran on what, and takes the seconds it is told to."""
+
+    def __init__(self, name, log, seconds=0.0, fails_at=None, error=None):
+        self.name, self.log, self.seconds, self.fails_at, self.error = name, log, seconds, fails_at, error
+        self.steps = 0
+
+    def step(self, inputs, targets):
+        self.log.append((self.name, inputs.sum().item()))
+        if self.steps == self.fails_at:
+            raise self.error
+        self.steps += 1
+        time.sleep(self.seconds)
+        return 1.0
+
+
+@pytest.fixture
+def race(monkeypatch, setting, digits, contestant):
+    def run(probes, **limits):
+        made = {probe.name: probe for probe in probes}
+        monkeypatch.setattr(type(setting), "optimizer", lambda self, entrant, model: made[entrant.label])
+        limits = {"repetitions": 4, "seconds_limit": 10.0, **limits}
+        return measure_cost(setting, digits, [contestant("sgd", probe.name) for probe in probes], **limits)
+
+    return run
+
+
+def test_rounds_are_interleaved_on_shared_batches_in_turning_order(race):
+    log = []
+    race([Probe(name, log) for name in "abc"], repetitions=6)
+    timed = log[3 * WARM_UP_STEPS :]
+    rounds = [timed[k : k + 9] for k in range(0, len(timed), 9)]
+    assert ["".join(name for name, _ in r) for r in rounds] == ["aaabbbccc", "bbbcccaaa", "cccaaabbb"]
+    for r in rounds:
+        by_name = {name: [batch for other, batch in r if other == name] for name in "abc"}
+        assert by_name["a"] == by_name["b"] == by_name["c"]
+    assert len({batch for batch in (r[0][1] for r in rounds)}) == len(rounds)
+
+
+def test_long_steps_take_single_turns_and_pair_with_the_first_of_a_short_turn(race):
+    log = []
+    short, long = race([Probe("short", log), Probe("long", log, 1.5 * SHORT_STEP_S)], repetitions=4)
+    rounds = "".join(name[0] for name, _ in log[2 * WARM_UP_STEPS :])
+    assert rounds == "sssl" + "lsss" + "l" + "l"
+    assert [i.repetition for i in short.iterations] == [0, 1, 2, 3]
+    assert [i.repetition for i in long.iterations] == [0, 2, 4, 6]
+
+
+def test_periodic_work_is_timed_as_often_as_it_happens(race, monkeypatch):
+    probe = Probe("a", [])
+
+    class Counting:
+        """Takes 1 ms for a step, and one more where the step has periodic work, every 10th."""
+
+        def __init__(self, device):
+            pass
+
+        def time(self, work):
+            seconds = 1e-3 * (1 + (probe.steps % 10 == 0))
+            return seconds, work()
+
+    monkeypatch.setattr(cost, "Clock", Counting)
+    (result,) = race([probe], repetitions=20)
+    assert sum(iteration.step_s == 2e-3 for iteration in result.iterations) == 2
+
+
+def test_warm_up_is_not_among_the_timings(race):
+    log = []
+    (result,) = race([Probe("a", log)])
+    assert len(log) == WARM_UP_STEPS + 2 * 3
+    assert [iteration.repetition for iteration in result.iterations] == [0, 1, 2, 3]
+
+
+def test_repetitions_shrink_under_the_limit_but_not_below_three(race):
+    log = []
+    quick, slow = race([Probe("quick", log), Probe("slow", log, 0.03)], repetitions=8, seconds_limit=0.05)
+    assert len(quick.iterations) == 8
+    assert len(slow.iterations) == MINIMUM_REPETITIONS
+
+
+def test_times_are_those_of_the_step(race):
+    (result,) = race([Probe("a", [], 0.02)])
+    for iteration in result.iterations:
+        assert 0.02 <= iteration.step_s < 0.2
+        assert iteration.digital_s == iteration.step_s == iteration.total_s
+
+
+def test_divergence_and_defects_take_out_only_their_own_optimizer(race):
+    log = []
+    diverging = Probe("diverging", log, fails_at=WARM_UP_STEPS + 2, error=DivergedError("the loss", 3))
+    broken = Probe("broken", log, fails_at=0, error=RuntimeError("no such luck"))
+    good, bad, worse = race([Probe("good", log), diverging, broken])
+    assert (good.status, len(good.iterations)) == ("ok", 4)
+    assert (bad.status, len(bad.iterations)) == ("diverged", 1)
+    assert "the loss is not finite at iteration 3" in bad.reason
+    assert (worse.status, worse.iterations) == ("failed", ())
+    assert worse.reason == "RuntimeError: no such luck"
+
+
+def test_turns_are_announced_before_they_are_taken(monkeypatch, setting, digits, contestant):
+    log = []
+    monkeypatch.setattr(type(setting), "optimizer", lambda self, entrant, model: Probe(entrant.label, log))
+    measure_cost(
+        setting,
+        digits,
+        [contestant("sgd", "a"), contestant("sgd", "b")],
+        repetitions=3,
+        seconds_limit=1.0,
+        on_turn=lambda label: log.append(label),
+    )
+    for place, item in enumerate(log):
+        if isinstance(item, tuple):
+            said = [earlier for earlier in log[:place] if isinstance(earlier, str)]
+            assert said[-1] == item[0]
+
+
+def test_a_simulated_optimizer_is_billed_host_and_device_not_simulation(setting, digits, contestant):
+    digital, analog = measure_cost(
+        setting, digits, [contestant("ngd-gram"), contestant("tngd")], repetitions=3, seconds_limit=1.0
+    )
+    for iteration in digital.iterations:
+        assert (iteration.write_s, iteration.relax_s, iteration.read_s) == (0.0, 0.0, 0.0)
+    n = sum(p.numel() for p in setting.model().parameters())
+    m = setting.rows
+    bit_s = 16 / 50e9  # 16 bits a word over 50 Gb/s: the paper's device
+    for iteration in analog.iterations:
+        assert iteration.digital_s != iteration.step_s
+        assert iteration.write_s == pytest.approx((n + m * (m + 2 * n)) * bit_s)
+        assert iteration.relax_s == pytest.approx(50e-6)
+        assert iteration.read_s == pytest.approx(n * bit_s)
+        assert iteration.total_s == pytest.approx(
+            iteration.digital_s + iteration.write_s + iteration.relax_s + iteration.read_s
+        )
+
+
+def test_an_item_the_device_does_not_price_is_not_zero():
+    class Bill:
+        items = {"write_gradient": 1.0, "write_arrays": None, "relax": 2.0, "read": 0.5}
+
+    write, relax, read = cost.ledger_seconds(Bill())
+    assert math.isnan(write)
+    assert (relax, read) == (2.0, 0.5)
+
+
+def test_the_clock_adds_little_to_a_bare_loop(setting, digits, contestant):
+    # The whole harness around a step against the bare step, medians of the same number of steps.
+    torch.set_num_threads(1)
+    (result,) = measure_cost(setting, digits, [contestant("ngd-gram")], repetitions=40, seconds_limit=5.0)
+    model = setting.model()
+    optimizer = setting.optimizer(contestant("ngd-gram"), model)
+    bare = []
+    for _, (inputs, targets) in zip(range(42), setting.batches(digits), strict=False):
+        start = time.perf_counter()
+        optimizer.step(inputs, targets)
+        bare.append(time.perf_counter() - start)
+    inside = sorted(i.step_s for i in result.iterations)
+    assert inside[10] < 1.3 * sorted(bare[2:])[10]

@@ -1,0 +1,88 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from tngd_bench.measure.operations import count_operations
+
+A = torch.eye(20) * 2.0
+WIDE = torch.ones(7, 20)
+VECTOR = torch.ones(20)
+RIGHT = torch.ones(20, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "work", "expected"),
+    [
+        ("mm", lambda: WIDE @ A, 2 * 7 * 20 * 20),
+        ("mv", lambda: A @ VECTOR, 2 * 20 * 20),
+        ("addmv", lambda: torch.addmv(VECTOR, A, VECTOR), 2 * 20 * 20),
+        ("dot", lambda: VECTOR @ VECTOR, 2 * 20),
+        ("bmm", lambda: torch.bmm(A.expand(3, 20, 20), A.expand(3, 20, 20)), 3 * 2 * 20**3),
+        ("cholesky", lambda: torch.linalg.cholesky_ex(A), round(20**3 / 3)),
+        ("cholesky, batch", lambda: torch.linalg.cholesky(A.expand(5, 20, 20)), round(5 * 20**3 / 3)),
+        ("cholesky_solve", lambda: torch.cholesky_solve(RIGHT, A), 2 * 20 * 20 * 3),
+        ("triangular", lambda: torch.linalg.solve_triangular(A, RIGHT, upper=False), 20 * 20 * 3),
+        (
+            "triangular, right",
+            lambda: torch.linalg.solve_triangular(A, RIGHT.T, upper=False, left=False),
+            20 * 20 * 3,
+        ),
+        ("eigh", lambda: torch.linalg.eigh(A), 9 * 20**3),
+        ("solve", lambda: torch.linalg.solve(A, RIGHT), round(2 / 3 * 20**3) + 2 * 20 * 20 * 3),
+        ("inverse", lambda: torch.linalg.inv(A), 2 * 20**3),
+        ("elementwise", lambda: (A + A).sqrt().exp(), 0),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_counts_equal_closed_forms(name, work, expected):
+    assert count_operations(work).flops == expected
+
+
+def test_forward_and_backward_of_a_perceptron():
+    model = nn.Sequential(nn.Linear(30, 20), nn.Tanh(), nn.Linear(20, 10))
+    inputs = torch.ones(8, 30)
+
+    def work():
+        model(inputs).sum().backward()
+
+    forward = 2 * 8 * (30 * 20 + 20 * 10)
+    backward = forward + 2 * 8 * 20 * 10  # weights of both layers, inputs of the second alone
+    assert count_operations(work).flops == forward + backward
+
+
+def test_convolution_is_counted():
+    layer = nn.Conv2d(3, 4, 5)
+    inputs = torch.ones(2, 3, 12, 12)
+    with torch.no_grad():
+        assert count_operations(lambda: layer(inputs)).flops == 2 * 2 * 8 * 8 * 4 * 3 * 5 * 5
+
+
+def test_batched_reverse_mode_is_counted():
+    weight = torch.ones(20, 10, requires_grad=True)
+    inputs = torch.ones(6, 20, requires_grad=True)
+    outputs = inputs @ weight
+    columns = torch.ones(5, 6, 10)
+
+    def work():
+        torch.autograd.grad(outputs, inputs, columns, is_grads_batched=True, retain_graph=True)
+
+    assert count_operations(work).flops == 5 * 2 * 6 * 10 * 20
+
+
+@pytest.mark.parametrize(
+    ("work", "name"),
+    [
+        (lambda: torch.linalg.svd(A), "aten._linalg_svd"),
+        (lambda: torch.linalg.lstsq(A, RIGHT), "aten.linalg_lstsq"),
+        (lambda: torch.linalg.eig(A), "aten.linalg_eig"),
+        (lambda: torch.fft.fft(VECTOR), "aten._fft_r2c"),
+    ],
+    ids=["svd", "lstsq", "eig", "fft"],
+)
+def test_heavy_work_without_a_formula_is_named_not_zero(work, name):
+    count = count_operations(work)
+    assert math.isnan(count.flops)
+    assert name in count.uncounted
+    assert name in count.reason

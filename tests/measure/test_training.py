@@ -1,0 +1,137 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tngd_bench.measure import training
+from tngd_bench.measure.training import evaluate, evaluation_points, train
+from tngd_bench.optimizers import DivergedError
+
+
+def test_curve_has_one_row_per_iteration_and_evaluations_at_fixed_ones(setting, digits, contestant):
+    result = train(setting, digits, contestant("sgd"), epochs=2, evaluations=4)
+    per_epoch = 200 // setting.batch_size
+    assert [point.iteration for point in result.curve] == list(range(2 * per_epoch + 1))
+    evaluated = [point.iteration for point in result.curve if not math.isnan(point.test_accuracy)]
+    assert evaluated == list(evaluation_points(2 * per_epoch, 4)) == [0, 6, 12, 18, 24]
+    assert math.isnan(result.curve[0].loss)
+    assert result.curve[-1].epoch == 2.0
+    assert (result.status, result.reason) == ("ok", None)
+
+
+def test_curve_is_that_of_a_plain_loop(setting, digits, contestant):
+    result = train(setting, digits, contestant("sgd"), epochs=1, evaluations=1)
+    model, loss = setting.model(), torch.nn.CrossEntropyLoss()
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    for point, (inputs, targets) in zip(result.curve[1:], setting.batches(digits), strict=False):
+        value = loss(model(inputs), targets)
+        assert point.loss == pytest.approx(value.item(), rel=1e-5)
+        sgd.zero_grad()
+        value.backward()
+        sgd.step()
+    with torch.no_grad():
+        assert result.curve[-1].train_loss == pytest.approx(
+            loss(model(digits.train_inputs), digits.train_targets).item(), rel=1e-4
+        )
+
+
+def test_optimizers_start_at_the_same_loss_and_see_the_same_first_batch(setting, digits, contestant):
+    curves = [train(setting, digits, contestant(name), epochs=0.2, evaluations=1).curve for name in ("sgd", "tngd")]
+    assert curves[0][0].train_loss == curves[1][0].train_loss
+    assert curves[0][1].loss == pytest.approx(curves[1][1].loss, rel=1e-6)
+
+
+def test_time_leaves_evaluation_out(monkeypatch, setting, digits, contestant):
+    times = iter(range(1000))
+
+    class Ticking:
+        def __init__(self, device):
+            pass
+
+        def now(self):
+            return float(next(times))
+
+    monkeypatch.setattr(training, "Clock", Ticking)
+    result = train(setting, digits, contestant("sgd"), epochs=1, evaluations=12)
+    # Every reading of the clock advances it by 1: two readings a step, none for an evaluation.
+    assert [point.measured_s for point in result.curve] == [float(point.iteration) for point in result.curve]
+    assert next(times) == 2 * (len(result.curve) - 1)
+
+
+def test_modelled_time_of_a_simulated_run_is_linear_in_iterations(setting, digits, contestant):
+    curve = train(setting, digits, contestant("tngd"), epochs=1, evaluations=1).curve
+    each = curve[1].modelled_s
+    assert each > 50e-6
+    assert [point.modelled_s for point in curve] == pytest.approx([k * each for k in range(len(curve))])
+    digital = train(setting, digits, contestant("ngd-gram"), epochs=1, evaluations=1).curve
+    assert all(point.modelled_s == point.measured_s for point in digital)
+
+
+def test_a_diverging_run_is_recorded_with_its_curve(setting, digits, contestant):
+    result = train(setting, digits, contestant("sgd", lr=1e6), epochs=3, evaluations=1)
+    assert result.status == "diverged"
+    assert "not finite" in result.reason
+    assert 1 < len(result.curve) < 3 * (200 // setting.batch_size)
+    assert all(math.isfinite(point.loss) for point in result.curve[1:])
+
+
+def test_a_run_that_ends_on_a_non_finite_loss_is_diverged_too(monkeypatch, setting, digits, contestant):
+    class Destroyer:
+        def __init__(self, model):
+            self.model = model
+
+        def step(self, inputs, targets):
+            with torch.no_grad():
+                next(self.model.parameters()).fill_(math.nan)
+            return 1.0
+
+    monkeypatch.setattr(type(setting), "optimizer", lambda self, entrant, model: Destroyer(model))
+    result = train(setting, digits, contestant("sgd"), epochs=0.1, evaluations=1)
+    assert result.status == "diverged"
+    assert "after iteration 1" in result.reason
+
+
+def test_diverged_error_ends_the_run_where_it_was_raised(monkeypatch, setting, digits, contestant):
+    class Giving:
+        def __init__(self):
+            self.steps = 0
+
+        def step(self, inputs, targets):
+            if self.steps == 2:
+                raise DivergedError("the direction", 2)
+            self.steps += 1
+            return 1.0
+
+    monkeypatch.setattr(type(setting), "optimizer", lambda self, entrant, model: Giving())
+    result = train(setting, digits, contestant("sgd"), epochs=1, evaluations=1)
+    assert [point.iteration for point in result.curve] == [0, 1, 2]
+    assert result.reason == "the direction is not finite at iteration 2"
+
+
+def test_evaluation_equals_a_direct_computation_and_leaves_the_mode(setting, digits):
+    model, loss = setting.model(), setting.loss()
+    model.train()
+    found = evaluate(model, loss, digits)
+    outputs = model(digits.test_inputs)
+    assert found["test_loss"] == pytest.approx(loss(outputs, digits.test_targets).item(), rel=1e-5)
+    assert found["test_accuracy"] == sum(outputs.argmax(1) == digits.test_targets).item() / 50
+    assert model.training
+
+
+def test_noise_is_drawn_from_the_named_seed(setting, digits, contestant):
+    def final(seed):
+        named = replace(setting, seed_parts=("test", "seed", seed))
+        noisy = contestant("tngd", noise_variance=0.1)
+        return train(named, digits, noisy, epochs=0.5, evaluations=1).curve[-1].train_loss
+
+    assert final(0) == final(0)
+    assert final(0) != final(1)
+
+
+@pytest.mark.parametrize(("iterations", "evaluations"), [(10, 1), (10, 10), (7, 3), (1, 1)])
+def test_evaluation_points_run_from_start_to_end(iterations, evaluations):
+    points = evaluation_points(iterations, evaluations)
+    assert (points[0], points[-1]) == (0, iterations)
+    assert len(set(points)) == evaluations + 1
+    assert list(points) == sorted(points)

@@ -1,0 +1,204 @@
+"""Time per iteration of all optimizers at one size, interleaved in one process.
+
+Round-robin: in each round every optimizer has its turn on the same batches, so that what slows the machine for a
+while slows all of them. The order turns by one each round, so none always runs in the wake of another. A turn of short
+steps is three: the first, untimed, brings code and data back into the caches that the others have
+filled, as they are in a training loop; two are timed. (Three and not two: periodic work at every 10th
+step must meet the timed ones as often as it happens.) A longer step finds its caches by itself and is a turn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.contestant import Contestant
+from tngd_bench.measure.setting import Setting
+from tngd_bench.optimizers import DivergedError
+from tngd_bench.spu.host import host_pass
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from tngd_bench.optimizers.registry import Stepper
+    from tngd_bench.problems.splits import DataSplits
+    from tngd_bench.spu.ledger import Ledger
+
+MINIMUM_REPETITIONS = 3
+WARM_UP_STEPS = 2
+"""Untimed steps at first; one is enough for an optimizer whose step takes longer than `LONG_STEP_S`."""
+LONG_STEP_S = 0.5
+SHORT_STEP_S = 0.02
+TIMED_PER_SHORT_TURN = 2
+NOT_STATED = float("nan")
+
+
+@dataclass(frozen=True)
+class TimedIteration:
+    """Seconds of one iteration: `step_s` and `digital_s` measured, the other three modelled by the device.
+
+    For a simulated optimizer `step_s` contains the simulation and `digital_s` is the host's part alone; for a
+    digital one they agree and the modelled ones are 0. NaN: the device states no price. Iterations of equal
+    `repetition` were made in the same round on the same batch.
+    """
+
+    repetition: int
+    step_s: float
+    digital_s: float
+    write_s: float = 0.0
+    relax_s: float = 0.0
+    read_s: float = 0.0
+
+    @property
+    def total_s(self) -> float:
+        """What an iteration takes with a real device: measured digital and modelled device seconds."""
+        return self.digital_s + self.write_s + self.relax_s + self.read_s
+
+
+@dataclass(frozen=True)
+class CostResult:
+    """The timed iterations of one optimizer, or why there are none."""
+
+    label: str
+    status: Literal["ok", "diverged", "failed"]
+    reason: str | None
+    iterations: tuple[TimedIteration, ...]
+    solver_iterations: int | None = None
+
+
+@dataclass
+class _Lane:
+    """One optimizer in the race, with a model of its own."""
+
+    contestant: Contestant
+    model: nn.Module
+    loss: nn.Module
+    optimizer: Stepper
+    iterations: list[TimedIteration] = field(default_factory=list)
+    warm_up_s: float = 0.0
+    last_s: float = 0.0
+    spent_s: float = 0.0
+    status: Literal["ok", "diverged", "failed"] = "ok"
+    reason: str | None = None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a step, by the last of the warm-up, is so short that cold caches would show."""
+        return self.last_s < SHORT_STEP_S
+
+    def needs_more(self, repetitions: int, seconds_limit: float) -> bool:
+        done = len(self.iterations)
+        wanted = done < repetitions and (done < MINIMUM_REPETITIONS or self.spent_s < seconds_limit)
+        return self.status == "ok" and wanted
+
+    def run(self, clock: Clock, inputs: Tensor, targets: Tensor) -> tuple[float, float, Ledger | None]:
+        """Make one step; return its seconds, the digital side's, and the device's ledger."""
+        step_s, _ = clock.time(lambda: self.optimizer.step(inputs, targets))
+        if not self.contestant.simulated:
+            return step_s, step_s, None
+        digital_s, _ = clock.time(lambda: host_pass(self.model, self.loss, inputs, targets))
+        return step_s, digital_s, getattr(self.optimizer, "ledger", None)
+
+    def result(self) -> CostResult:
+        solved = getattr(self.optimizer, "iterations", None)
+        return CostResult(self.contestant.label, self.status, self.reason, tuple(self.iterations), solved)
+
+
+def measure_cost(
+    setting: Setting,
+    data: DataSplits,
+    contestants: Sequence[Contestant],
+    *,
+    repetitions: int,
+    seconds_limit: float,
+    on_turn: Callable[[str], None] = lambda label: None,
+) -> tuple[CostResult, ...]:
+    """Time up to `repetitions` iterations of each contestant, in this process, warm-up apart.
+
+    A contestant gets no further repetition once it has spent `seconds_limit` seconds (and the untimed host part
+    with it), but never fewer than three. `on_turn(label)` is called, off the clock, before each turn. An optimizer
+    that diverges or raises leaves the race with the reason; the others go on.
+    """
+    clock = Clock(torch.device("cpu"))
+    batches = setting.batches(data)
+    warm_up = [next(batches) for _ in range(WARM_UP_STEPS)]
+    lanes: list[_Lane] = []
+    for contestant in contestants:
+        on_turn(contestant.label)
+        model = setting.model()
+        lane = _Lane(contestant, model, setting.loss(), setting.optimizer(contestant, model))
+        lanes.append(lane)
+        for inputs, targets in warm_up:
+            if lane.warm_up_s < LONG_STEP_S:
+                _take_turn(lane, clock, inputs, targets, None)
+    with _collected_by_hand():
+        for round_number in itertools.count():
+            turning = round_number % max(len(lanes), 1)
+            order = [lane for lane in lanes[turning:] + lanes[:turning] if lane.needs_more(repetitions, seconds_limit)]
+            if not order:
+                break
+            gc.collect()
+            settling, *timed = (next(batches) for _ in range(1 + TIMED_PER_SHORT_TURN))
+            for lane in order:
+                on_turn(lane.contestant.label)
+                if lane.is_short:
+                    _take_turn(lane, clock, *settling, None)
+                for number, (inputs, targets) in enumerate(timed if lane.is_short else timed[:1]):
+                    if len(lane.iterations) < repetitions:
+                        _take_turn(lane, clock, inputs, targets, TIMED_PER_SHORT_TURN * round_number + number)
+    return tuple(lane.result() for lane in lanes)
+
+
+@contextlib.contextmanager
+def _collected_by_hand() -> Iterator[None]:
+    """Keep the garbage collector off the clock; what exists already is set aside, so collecting stays quick."""
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if collecting:
+            gc.enable()
+
+
+def ledger_seconds(ledger: Any) -> tuple[float, float, float]:
+    """Return the (write, relax, read) seconds of a ledger, zeros for none, NaN for an item not stated."""
+    if ledger is None:
+        return 0.0, 0.0, 0.0
+    sums = {"write": 0.0, "relax": 0.0, "read": 0.0}
+    for name, seconds in ledger.items.items():
+        kind = name.split("_")[0]
+        sums[kind] += NOT_STATED if seconds is None else seconds
+    return sums["write"], sums["relax"], sums["read"]
+
+
+def _take_turn(lane: _Lane, clock: Clock, inputs: Tensor, targets: Tensor, repetition: int | None) -> None:
+    """Make one step and note it; `repetition` None is warm-up."""
+    if lane.status != "ok":
+        return
+    try:
+        step_s, digital_s, ledger = lane.run(clock, inputs, targets)
+    except DivergedError as error:
+        lane.status, lane.reason = "diverged", str(error)
+        return
+    except Exception as error:
+        # One optimizer's defect must not lose the others' times; it is recorded as failed, with its message.
+        lane.status, lane.reason = "failed", f"{type(error).__name__}: {error}"
+        return
+    took_s = step_s + (digital_s if lane.contestant.simulated else 0.0)
+    lane.last_s = step_s
+    if repetition is None:
+        lane.warm_up_s += took_s
+    else:
+        lane.spent_s += took_s
+        lane.iterations.append(TimedIteration(repetition, step_s, digital_s, *ledger_seconds(ledger)))

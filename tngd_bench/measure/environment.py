@@ -1,0 +1,121 @@
+"""The machine and software that a measurement was made with."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from shutil import which
+
+import psutil
+
+from tngd_bench import __version__
+
+PACKAGES = (
+    "tngd-bench",
+    "torch",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "matplotlib",
+    "seaborn",
+)
+_GIT_TIMEOUT_S = 5.0
+
+
+def describe_environment() -> dict[str, object]:
+    """Return processor, memory, python, torch build, linear algebra library, threads, packages and revision.
+
+    Plain values, ready for JSON. What cannot be found out is None.
+    """
+    import torch
+    from threadpoolctl import threadpool_info
+
+    pools = [
+        " ".join(
+            str(part)
+            for part in (pool.get("internal_api"), pool.get("version"), pool.get("threading_layer"))
+            if part is not None
+        )
+        for pool in threadpool_info()
+    ]
+    return {
+        "cpu": processor_name(),
+        "cores": available_cores(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torch_build": _torch_build(torch.__config__.show()),
+        "blas": ", ".join(sorted(set(pools))) or None,
+        "threads": torch.get_num_threads(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "git_revision": git_revision(Path(__file__).parent),
+        "version": __version__,
+    }
+
+
+def available_cores() -> int:
+    """Return the number of logical processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def processor_name() -> str | None:
+    """Return the processor's model name."""
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or None
+
+
+def git_revision(directory: Path) -> str | None:
+    """Return the commit that `directory` is checked out from, with "+changes" when its files differ; else None.
+
+    None too where git is absent, or where the directory lies in a repository that does not track it.
+    """
+    if which("git") is None:
+        return None
+    tracked = _git(directory, "ls-files", "--error-unmatch", "--", "environment.py")
+    commit = _git(directory, "rev-parse", "HEAD") if tracked is not None else None
+    if commit is None:
+        return None
+    changes = _git(directory, "status", "--porcelain", "--untracked-files=no")
+    return commit + ("+changes" if changes else "")
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    try:
+        finished = subprocess.run(  # noqa: S603  # fixed arguments, no shell
+            ["git", *arguments],  # noqa: S607  # whichever git the user has
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            timeout=_GIT_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return finished.stdout.strip()
+
+
+def _torch_build(configuration: str) -> str:
+    """Return the libraries and instruction set that torch was built with, one line."""
+    wanted = ("C++", "MKL", "oneDNN", "Math Kernel", "Intel(R)", "OpenMP", "CPU capability", "CUDA")
+    lines = [line.strip(" -") for line in configuration.splitlines()]
+    kept = [line for line in lines if line.startswith(wanted) and "flags" not in line.lower()]
+    return "; ".join(kept)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,43 @@
+"""What one step of an optimizer needs, off the clock and in a process of its own: operations and peak memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tngd_bench.measure.contestant import Contestant
+from tngd_bench.measure.memory import PeakMemory, measure_peak
+from tngd_bench.measure.operations import OperationCount, count_operations
+from tngd_bench.measure.setting import Setting
+from tngd_bench.spu.host import host_pass
+
+if TYPE_CHECKING:
+    from tngd_bench.problems.splits import DataSplits
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Operations and memory of one iteration."""
+
+    operations: OperationCount
+    memory: PeakMemory
+
+
+def inspect_step(setting: Setting, data: DataSplits, contestant: Contestant) -> Inspection:
+    """Count the operations of one iteration and measure the peak memory of one iteration, state included.
+
+    For a simulated optimizer both are of the digital side that a real system keeps, not of the simulation. The
+    first step of an optimizer with periodic work (K-FAC) holds all of it: its dearest iteration is counted.
+    """
+    inputs, targets = next(setting.batches(data))
+
+    def one_step() -> None:
+        model = setting.model()
+        if contestant.simulated:
+            host_pass(model, setting.loss(), inputs, targets)
+        else:
+            setting.optimizer(contestant, model).step(inputs, targets)
+
+    # The counted step comes first and is the warm-up of the measured one.
+    operations = count_operations(one_step)
+    return Inspection(operations, measure_peak(one_step))

@@ -1,0 +1,159 @@
+"""One training run: its curve against iterations, measured and modelled time, evaluation off the clock."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from tngd_bench import arguments
+from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.contestant import Contestant
+from tngd_bench.measure.setting import Setting
+from tngd_bench.optimizers import DivergedError
+from tngd_bench.spu.host import host_pass
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from tngd_bench.problems.splits import DataSplits
+
+EVALUATION_CHUNK = 250  # larger ones leave the cache and take twice as long
+HOST_PASSES = 5
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """State after `iteration` updates.
+
+    `loss` is the mini-batch loss before the last of them; the evaluated values are NaN where none was made.
+    `measured_s` is wall time inside step(), `modelled_s` measured digital plus modelled device time.
+    """
+
+    iteration: int
+    epoch: float
+    loss: float
+    measured_s: float
+    modelled_s: float
+    train_loss: float = math.nan
+    train_accuracy: float = math.nan
+    test_loss: float = math.nan
+    test_accuracy: float = math.nan
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A curve and how it ended; a diverged run has its curve up to there."""
+
+    status: Literal["ok", "diverged"]
+    reason: str | None
+    curve: tuple[CurvePoint, ...]
+    solver_iterations: int | None
+
+
+def evaluation_points(iterations: int, evaluations: int) -> tuple[int, ...]:
+    """Return the iterations after which the model is evaluated: 0, the last, and `evaluations` − 1 between."""
+    arguments.integer("evaluations", evaluations, minimum=1, maximum=iterations)
+    return tuple(round(k * iterations / evaluations) for k in range(evaluations + 1))
+
+
+def iterations_per_epoch(train_size: int, batch_size: int) -> int:
+    """Return the number of complete batches in the training data."""
+    return train_size // batch_size
+
+
+def train(
+    setting: Setting, data: DataSplits, contestant: Contestant, *, epochs: float, evaluations: int
+) -> TrainingResult:
+    """Train for `epochs` passes over the data and return the curve.
+
+    Evaluates on the whole training and test data, off the clock, at iteration 0, at the end and between. A
+    non-finite loss, gradient or direction ends the run as diverged.
+    """
+    per_epoch = iterations_per_epoch(len(data.train_targets), setting.batch_size)
+    total = max(1, round(epochs * per_epoch))
+    points = set(evaluation_points(total, min(evaluations, total)))
+    model = setting.model()
+    loss = setting.loss()
+    optimizer = setting.optimizer(contestant, model)
+    clock = Clock(torch.device("cpu"))
+    batches = setting.batches(data)
+    host_s = _host_seconds(setting, data, clock) if contestant.simulated else 0.0
+    curve = [_point(0, 0.0, math.nan, 0.0, 0.0, evaluate(model, loss, data))]
+    measured_s = 0.0
+    status: Literal["ok", "diverged"] = "ok"
+    reason = None
+    for iteration in range(1, total + 1):
+        inputs, targets = next(batches)
+        start = clock.now()
+        try:
+            value = optimizer.step(inputs, targets)
+        except DivergedError as error:
+            status, reason = "diverged", str(error)
+            break
+        measured_s += clock.now() - start
+        modelled_s = measured_s
+        if contestant.simulated:
+            ledger = getattr(optimizer, "ledger", None)
+            device_s = None if ledger is None else ledger.total
+            modelled_s = iteration * (host_s + (math.nan if device_s is None else device_s))
+        evaluated = evaluate(model, loss, data) if iteration in points else None
+        curve.append(_point(iteration, iteration / per_epoch, value, measured_s, modelled_s, evaluated))
+        if evaluated is not None and not math.isfinite(evaluated["train_loss"]):
+            status, reason = "diverged", f"the training loss is not finite after iteration {iteration}"
+            break
+    return TrainingResult(status, reason, tuple(curve), getattr(optimizer, "iterations", None))
+
+
+def evaluate(model: nn.Module, loss: nn.Module, data: DataSplits) -> dict[str, float]:
+    """Return mean loss and accuracy on all training and test data, the model in evaluation mode."""
+    was_training = model.training
+    model.eval()
+    try:
+        train_loss, train_accuracy = _evaluate_part(model, loss, data.train_inputs, data.train_targets)
+        test_loss, test_accuracy = _evaluate_part(model, loss, data.test_inputs, data.test_targets)
+    finally:
+        model.train(was_training)
+    return {
+        "train_loss": train_loss,
+        "train_accuracy": train_accuracy,
+        "test_loss": test_loss,
+        "test_accuracy": test_accuracy,
+    }
+
+
+@torch.no_grad()
+def _evaluate_part(model: nn.Module, loss: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[float, float]:
+    total, correct = 0.0, 0
+    for first in range(0, len(targets), EVALUATION_CHUNK):
+        part = slice(first, first + EVALUATION_CHUNK)
+        outputs, wanted = model(inputs[part]), targets[part]
+        total += float(loss(outputs, wanted)) * len(wanted)
+        correct += int((outputs.argmax(dim=1) == wanted).sum())
+    return total / len(targets), correct / len(targets)
+
+
+def _host_seconds(setting: Setting, data: DataSplits, clock: Clock) -> float:
+    """Return the median seconds of the digital side of one iteration of a simulated optimizer."""
+    model, loss = setting.model(), setting.loss()
+    batches = setting.batches(data)
+    times = []
+    for _ in range(HOST_PASSES + 1):
+        inputs, targets = next(batches)
+        seconds, _ = clock.time(lambda x=inputs, y=targets: host_pass(model, loss, x, y))  # type: ignore[misc]
+        times.append(seconds)
+    return statistics.median(times[1:])
+
+
+def _point(
+    iteration: int,
+    epoch: float,
+    loss: float,
+    measured_s: float,
+    modelled_s: float,
+    evaluated: dict[str, float] | None,
+) -> CurvePoint:
+    return CurvePoint(iteration, epoch, loss, measured_s, modelled_s, **(evaluated or {}))
