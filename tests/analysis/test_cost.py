@@ -1,0 +1,100 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from tngd_bench.analysis import cost
+
+SETTING = {"group": "cost", "problem": "p", "parameters": 100, "batch_size": 2, "outputs": 3, "rows": 6}
+
+
+def trial(key, status="ok", flops=10.0, peak=5.0):
+    return {"key": key, "kind": "cost", "status": status, "flops": flops, "peak_bytes": peak}
+
+
+def timed(key, optimizer, process, times, device=(0.0, 0.0, 0.0)):
+    write, relax, read = device
+    return [
+        {
+            **SETTING,
+            "key": key,
+            "optimizer": optimizer,
+            "method": optimizer,
+            "process": process,
+            "repetition": repetition,
+            "step_s": 2 * digital,
+            "digital_s": digital,
+            "write_s": write,
+            "relax_s": relax,
+            "read_s": read,
+            "total_s": digital + sum(device),
+        }
+        for repetition, digital in enumerate(times)
+    ]
+
+
+@pytest.fixture
+def frames():
+    rows = timed("a#0", "sgd", 0, [1.0, 2.0, 3.0]) + timed("a#1", "sgd", 1, [2.0, 4.0, 6.0])
+    rows += timed("b#0", "tngd", 0, [2.0, 4.0, 6.0], (10.0, 1.0, 2.0))
+    rows += timed("b#1", "tngd", 1, [4.0, 8.0, 12.0], (10.0, 1.0, 2.0))
+    rows += timed("c#0", "gone", 0, [1.0])
+    trials = [trial("a#0"), trial("a#1", peak=7.0), trial("b#0"), trial("b#1"), trial("c#0", "diverged")]
+    return pd.DataFrame(rows), pd.DataFrame(trials)
+
+
+def test_summary_by_hand(frames):
+    summary = cost.summarise(*frames).set_index("optimizer")
+    assert list(summary.index) == ["sgd", "tngd"]  # the diverged trial gives no number
+    sgd, tngd = summary.loc["sgd"], summary.loc["tngd"]
+    assert (sgd["digital_q1_s"], sgd["digital_median_s"], sgd["digital_q3_s"]) == (2.0, 2.5, 3.75)
+    assert (sgd["n"], sgd["processes"], sgd["peak_bytes"]) == (6, 2, 7.0)
+    assert sgd["keys"] == ("a#0", "a#1")
+    assert tngd["digital_median_s"] == 5.0
+    assert tngd["modelled_s"] == 13.0
+    assert tngd["total_median_s"] == 18.0
+    assert tngd["total_mean_s"] == 6.0 + 13.0
+    assert tngd["step_s"] == 10.0
+
+
+def test_a_row_without_a_time_is_not_counted(frames):
+    costs, trials = frames
+    costs.loc[0, "total_s"] = np.nan
+    assert cost.summarise(costs, trials).set_index("optimizer").loc["sgd", "n"] == 5
+
+
+def test_ratios_are_paired_within_process_and_repetition(frames):
+    ratios = cost.ratios_to(*frames).set_index("optimizer")
+    # Paired, every measured ratio is exactly 2, though the medians' spread is wide.
+    assert ratios.loc["tngd", ["digital_ratio", "digital_low", "digital_high"]].tolist() == [2.0, 2.0, 2.0]
+    by_hand = np.median([15 / 1, 17 / 2, 19 / 3, 17 / 2, 21 / 4, 25 / 6])
+    assert ratios.loc["tngd", "total_ratio"] == pytest.approx(by_hand)
+    assert ratios.loc["tngd", "total_low"] <= by_hand <= ratios.loc["tngd", "total_high"]
+    assert ratios.loc["sgd", "total_ratio"] == 1.0
+
+
+def test_without_the_reference_there_is_no_ratio(frames):
+    costs, trials = frames
+    assert cost.ratios_to(costs[costs["optimizer"] != "sgd"], trials).empty
+    assert cost.paired_ratio(costs, "tngd", "absent") is None
+
+
+def test_a_ratio_is_decided_only_with_enough_pairs_and_an_interval_off_one(frames):
+    costs, _ = frames
+    assert cost.paired_ratio(costs, "tngd", "sgd").decided
+    assert not cost.paired_ratio(costs, "sgd", "sgd").decided
+    assert not cost.paired_ratio(costs[costs["process"] == 0], "tngd", "sgd").decided  # three pairs
+
+
+def test_processes_of_unequal_length_keep_their_pairs():
+    rows = timed("a#0", "x", 0, [3.0] * 9) + timed("a#1", "x", 1, [3.0])
+    rows += timed("b#0", "y", 0, [1.0] * 9) + timed("b#1", "y", 1, [1.0])
+    ratio = cost.paired_ratio(pd.DataFrame(rows), "x", "y")
+    assert (ratio.value, ratio.low, ratio.high, ratio.pairs, ratio.processes) == (3.0, 3.0, 3.0, 10, 2)
+
+
+def test_nothing_timed_gives_empty_frames_with_their_columns(frames):
+    costs, trials = frames
+    empty = cost.summarise(costs.iloc[:0], trials)
+    assert empty.empty
+    assert {"digital_median_s", "modelled_s", "keys"} <= set(empty.columns)
+    assert cost.ratios_to(costs.iloc[:0], trials).empty

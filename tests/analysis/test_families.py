@@ -1,0 +1,39 @@
+import pandas as pd
+
+from tngd_bench.analysis.families import EXACT_NATURAL, first_present, kind, kinds
+
+
+def frame(*rows):
+    return pd.DataFrame(rows, columns=["optimizer", "method", "device"])
+
+
+def test_order_is_the_registry_s_with_variants_together():
+    known = kinds(
+        frame(
+            ("tngd[delay=1]", "tngd", "paper"),
+            ("zeta", "zeta", None),
+            ("tngd", "tngd", "paper"),
+            ("sgd", "sgd", None),
+        )
+    )
+    assert list(known) == ["sgd", "tngd", "tngd[delay=1]", "zeta"]
+    assert known["tngd[delay=1]"].title == "TNGD [delay=1]"
+
+
+def test_only_thermodynamic_time_is_modelled():
+    assert kind("tngd", "tngd").modelled
+    assert not kind("ngd-gram", "ngd-gram").modelled
+    assert kind("kfac", "kfac").second_order
+    assert not kind("adam", "adam").second_order
+
+
+def test_a_stranger_keeps_its_name_and_is_thermodynamic_only_on_a_device():
+    assert kind("new", "new").family == "not registered"
+    assert not kind("new", "new").second_order
+    assert kind("new", "new", "paper").modelled
+
+
+def test_first_present_follows_the_wanted_order():
+    known = kinds(frame(("ngd", "ngd", None), ("ngd-cg", "ngd-cg", None)))
+    assert first_present(["ngd-cg", "ngd"], EXACT_NATURAL, known) == "ngd"
+    assert first_present(["ngd-cg"], ("tngd",), known) is None

@@ -1,0 +1,204 @@
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tngd_bench.analysis.findings import find
+
+TRIALS = [
+    *[
+        "key",
+        "kind",
+        "group",
+        "problem",
+        "parameters_requested",
+        "parameters",
+        "batch_size",
+        "optimizer",
+        "method",
+    ],
+    *["device", "seed", "sweep_parameter", "sweep_value", "status", "settings", "flops", "peak_bytes"],
+]
+
+
+class Study:
+    """Collects the rows of a small study."""
+
+    def __init__(self):
+        self.trials, self.costs, self.curves = [], [], []
+
+    def _trial(self, optimizer, kind, status, **values):
+        row = {
+            "key": f"t#{len(self.trials)}",
+            "kind": kind,
+            "group": kind,
+            "problem": "digits-mlp",
+            "status": status,
+        }
+        row |= {"parameters_requested": 100, "parameters": 100, "batch_size": 4, "settings": json.dumps({})}
+        row |= {
+            "optimizer": optimizer,
+            "method": optimizer,
+            "device": "paper" if "tngd" in optimizer else None,
+        }
+        row |= {"sweep_parameter": None, "sweep_value": math.nan, "seed": 0, "flops": 1.0, "peak_bytes": 1.0}
+        self.trials.append(row | values)
+        return self.trials[-1]
+
+    def cost(self, optimizer, parameters, seconds, link=0.0, status="ok", spread=0.01):
+        row = self._trial(optimizer, "cost", status, parameters=parameters)
+        for process in range(2):
+            for repetition in range(5):
+                # Independent of the other optimizers, so that a small difference is undecided.
+                generator = np.random.default_rng([parameters, process, repetition, *optimizer.encode()])
+                digital = seconds * np.exp(spread * generator.standard_normal())
+                setting = {
+                    name: row[name] for name in ("key", "group", "problem", "parameters", "batch_size")
+                }
+                setting |= {"outputs": 2, "rows": 8, "optimizer": optimizer, "method": optimizer}
+                setting |= {
+                    "process": process,
+                    "repetition": repetition,
+                    "step_s": digital,
+                    "digital_s": digital,
+                }
+                setting |= {
+                    "write_s": link / 2,
+                    "relax_s": 0.0,
+                    "read_s": link / 2,
+                    "total_s": digital + link,
+                }
+                self.costs.append(setting)
+
+    def train(self, optimizer, losses, sweep=None, level=math.nan):
+        for seed, loss in enumerate(losses):
+            status = "ok" if loss is not None else "diverged"
+            row = self._trial(
+                optimizer, "training", status, seed=seed, sweep_parameter=sweep, sweep_value=level
+            )
+            for iteration, value in ((0, 2.0), (50, loss)):
+                point = {"key": row["key"], "iteration": iteration, "loss": math.nan, "train_loss": value}
+                point |= {
+                    "train_accuracy": math.nan,
+                    "test_loss": math.nan,
+                    "test_accuracy": 0.93 if iteration else 0.1,
+                }
+                self.curves.append(point | {"measured_s": iteration * 1e-3, "modelled_s": iteration * 2e-3})
+
+    def find(self):
+        costs = pd.DataFrame(self.costs) if self.costs else pd.DataFrame(columns=COSTS)
+        curves = pd.DataFrame(self.curves) if self.curves else pd.DataFrame(columns=CURVES)
+        return find({}, pd.DataFrame(self.trials, columns=TRIALS), costs, curves)
+
+
+COSTS = [
+    *[
+        "key",
+        "group",
+        "problem",
+        "parameters",
+        "batch_size",
+        "outputs",
+        "rows",
+        "optimizer",
+        "method",
+        "process",
+    ],
+    *["repetition", "step_s", "digital_s", "write_s", "relax_s", "read_s", "total_s"],
+]
+CURVES = [
+    *["key", "iteration", "loss", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "measured_s"],
+    "modelled_s",
+]
+
+
+@pytest.fixture
+def study():
+    return Study()
+
+
+def test_a_study_without_anything_says_not_measured(study):
+    assert [sentence.endswith("not measured.") for sentence in study.find().sentences()] == [True] * 3
+
+
+def test_the_cheapest_is_named_per_size_and_first_order_optimizers_do_not_compete(study):
+    for parameters, dense, gram in ((100, 1e-3, 2e-3), (1000, 1e-2, 2e-3), (10000, 1.0, 3e-3)):
+        study.cost("sgd", parameters, 1e-6)
+        study.cost("ngd", parameters, dense)
+        study.cost("ngd-gram", parameters, gram, spread=0.0)
+        study.cost("tngd", parameters, 1e-3, link=5e-3, spread=0.0)
+    sentence = study.find().cost
+    assert "NGD (dense) at N = 100, NGD (Gram) at N = 1,000–10,000" in sentence
+    assert "at N = 10,000 TNGD needs 6.00 ms (measured digital + modelled device)" in sentence
+    assert "the modelled link takes 83.3 %" in sentence
+    assert "2.00× [" in sentence
+    assert "strongest digital competitor, NGD (Gram)." in sentence
+    assert "SGD" not in sentence
+
+
+def test_kfac_is_the_strongest_competitor_and_the_exact_one_is_named_beside_it(study):
+    study.cost("kfac", 100, 1e-3)
+    study.cost("ngd-gram", 100, 2e-3)
+    study.cost("tngd", 100, 4e-3)
+    sentence = study.find().cost
+    assert "strongest digital competitor, K-FAC" in sentence
+    assert "that of the fastest exact natural gradient, NGD (Gram)" in sentence
+
+
+def test_a_lead_within_the_noise_is_not_confirmed(study):
+    study.cost("ngd-gram", 100, 1.0e-3, spread=0.3)
+    study.cost("ngd-woodbury", 100, 1.01e-3, spread=0.3)
+    assert "not confirmed" in study.find().cost
+
+
+def test_tngd_skipped_everywhere_is_not_measured(study):
+    study.cost("ngd-gram", 100, 1e-3)
+    study._trial("tngd", "cost", "skipped")
+    assert study.find().cost.endswith("TNGD's cost: not measured.")
+
+
+def test_convergence_verdicts_need_every_paired_seed(study):
+    study.train("tngd", [0.10, 0.11, 0.12])
+    study.train("ngd-gram", [0.09, 0.10, 0.11])
+    study.train("adam", [0.20, 0.21, 0.22])
+    study.train("sgd", [0.05, 0.30, 0.31])
+    study.train("kfac", [0.01, None, None])
+    sentence = study.find().convergence
+    assert "On digits-mlp (N = 100, 50 iterations) TNGD ended at a median training loss of 0.110" in sentence
+    assert "higher than NGD (Gram) (0.100) in each of 3 paired seeds" in sentence
+    assert "lower than Adam (0.210) in each of 3 paired seeds" in sentence
+    assert "no difference confirmed to K-FAC (0.0100, 1 of 3 seeds finished) and SGD (0.300)" in sentence
+    assert "test accuracy ≥ 90 % took (median, modelled device time included) TNGD 100 ms" in sentence
+
+
+def test_two_seeds_confirm_nothing(study):
+    study.train("tngd", [0.1, 0.1])
+    study.train("adam", [0.9, 0.9])
+    assert "with no difference confirmed to Adam" in study.find().convergence
+
+
+def test_a_diverged_tngd_is_reported_as_such_and_not_as_a_number(study):
+    study.train("tngd", [None, None, None])
+    study.train("adam", [0.2, 0.2, 0.2])
+    sentence = study.find().convergence
+    assert "TNGD gave no final loss (diverged); the others: Adam (0.200)" in sentence
+    assert "confirmed" not in sentence
+
+
+def test_noise_states_a_tolerance_or_that_there_is_none(study):
+    for level, shift in ((0.0, 0.0), (1e-3, 0.0), (1e-1, 1.0)):
+        study.train("tngd", [0.1 + shift, 0.11 + shift, 0.12 + shift], "noise_variance", level)
+    for bits, shift in ((math.nan, 0.0), (8.0, 0.5)):
+        study.train("tngd", [0.1 + shift, 0.11 + shift, 0.12 + shift], "adc_bits", bits)
+    sentence = study.find().noise
+    assert "TNGD is" in sentence
+    assert "inside up to thermal noise κ₀ = 0.001 and outside at 0.1 (3 seeds" in sentence
+    assert "outside already at the mildest level measured, ADC resolution = 8 bits" in sentence
+
+
+def test_noise_with_one_seed_is_not_confirmed(study):
+    study.train("tngd", [0.1], "noise_variance", 0.0)
+    study.train("tngd", [0.5], "noise_variance", 0.1)
+    assert "not confirmed" in study.find().noise

@@ -1,0 +1,60 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from tngd_bench.analysis import fits
+
+
+def frames(sizes, optimizer="tngd"):
+    trials, costs = [], []
+    for size in sizes:
+        key = f"t#{size}"
+        trials.append(
+            {"key": key, "kind": "cost", "status": "ok", "optimizer": optimizer, "method": optimizer}
+            | {"device": "paper", "parameters": size, "flops": 6.0 * size**2}
+        )
+        for repetition in range(3):
+            row = {
+                "key": key,
+                "group": "c",
+                "problem": "p",
+                "batch_size": 1,
+                "outputs": 1,
+                "parameters": size,
+            }
+            row |= {"optimizer": optimizer, "method": optimizer, "process": 0, "repetition": repetition}
+            row |= {"digital_s": 1e-9 * size, "write_s": 1e-12 * size**3, "relax_s": 0.0, "read_s": 0.0}
+            costs.append(row | {"total_s": row["digital_s"] + row["write_s"]})
+    return pd.DataFrame(costs), pd.DataFrame(trials)
+
+
+SIZES = [int(size) for size in np.logspace(2, 5, 6)]
+
+
+def test_measured_modelled_and_counted_keep_their_own_exponents():
+    table = fits.scaling_table(*frames(SIZES)).set_index("quantity")
+    assert table.loc[fits.MEASURED, "log_log"] == pytest.approx(1.0, abs=1e-6)
+    assert table.loc[fits.MODELLED, "log_log"] == pytest.approx(3.0, abs=1e-6)
+    assert table.loc[fits.COUNTED, "log_log"] == pytest.approx(2.0, abs=1e-6)
+    assert 1.0 < table.loc[fits.TOTAL, "log_log"] < 3.0
+    assert table.loc[fits.MEASURED, ["sizes", "smallest", "largest"]].tolist() == [6, SIZES[0], SIZES[-1]]
+    assert table.loc[fits.MEASURED, "paper"] == 1.0
+
+
+def test_a_digital_optimizer_has_no_modelled_row_and_the_gram_form_no_paper_row():
+    table = fits.scaling_table(*frames(SIZES, "ngd-gram"))
+    assert set(table["quantity"]) == {fits.MEASURED, fits.COUNTED}
+    assert table["paper"].isna().all()
+
+
+def test_four_sizes_have_local_slopes_and_no_exponent():
+    row = fits.scaling_table(*frames(SIZES[:4])).iloc[0]
+    assert np.isnan(row["log_log"])
+    assert len(row["local_slopes"]) == 3
+    assert "4 sizes" in row["note"]
+
+
+def test_operations_that_were_not_counted_give_no_row():
+    costs, trials = frames(SIZES)
+    table = fits.scaling_table(costs, trials.assign(flops=np.nan))
+    assert fits.COUNTED not in set(table["quantity"])

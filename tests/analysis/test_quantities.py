@@ -1,0 +1,62 @@
+import math
+
+import pytest
+
+from tngd_bench.analysis import quantities
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0 s"),
+        (1.234e-9, "1.23 ns"),
+        (45.6e-6, "45.6 µs"),
+        (999.9e-6, "1.00 ms"),
+        (8.323e-3, "8.32 ms"),
+        (1.5, "1.50 s"),
+        (119.0, "119 s"),
+        (180.0, "3.00 min"),
+        (14 * 3600.0, "14.0 h"),
+        (math.inf, "∞"),
+        (math.nan, "–"),
+    ],
+)
+def test_seconds(value, text):
+    assert quantities.seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1234.0, "1,234"),
+        (0.034567, "0.0346"),
+        (9.999, "10.0"),
+        (1e6, "10⁶"),
+        (2.5e7, "2.5·10⁷"),
+        (-1.26e-9, "−1.26·10⁻⁹"),
+        (math.nan, "–"),
+    ],
+)
+def test_significant(value, text):
+    assert quantities.significant(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.01, "0.01"), (1e-4, "10⁻⁴"), (2.5e-5, "2.5·10⁻⁵"), (8.0, "8"), (0.0, "0"), (50000.0, "50,000")],
+)
+def test_a_chosen_level_keeps_only_its_own_digits(value, text):
+    assert quantities.level(value) == text
+
+
+def test_spread_is_in_the_unit_of_the_median():
+    assert quantities.seconds_with_spread(1.2e-3, 0.9e-3, 1.5e-3) == "1.20 ms [0.900, 1.50]"
+
+
+def test_percent_and_memory():
+    assert quantities.percent(0.832) == "83.2 %"
+    assert quantities.percent(0.9) == "90 %"
+    assert quantities.percent(1e-6) == "<0.1 %"
+    assert quantities.memory(3 * 2**30) == "3.00 GiB"
+    assert quantities.count(43706.0) == "43,706"

@@ -1,0 +1,86 @@
+import math
+
+import pandas as pd
+import pytest
+
+from tngd_bench.analysis.time_to_target import DEFAULT_TARGETS, Target, study_targets, time_to_target
+
+TARGET = Target("test_accuracy", 0.9, "by hand")
+
+
+def trial(key, seed, status="ok"):
+    values = {"kind": "training", "group": "g", "optimizer": "o", "sweep_parameter": None}
+    return {"key": key, "seed": seed, "status": status, **values}
+
+
+def curve(key, accuracies, seconds_per_iteration=0.5):
+    return [
+        {
+            "key": key,
+            "iteration": 10 * place,
+            "test_accuracy": accuracy,
+            "measured_s": 10 * place * seconds_per_iteration,
+            "modelled_s": 20 * place * seconds_per_iteration,
+        }
+        for place, accuracy in enumerate(accuracies)
+    ]
+
+
+def table(trials, rows, target=TARGET):
+    columns = ["key", "iteration", "test_accuracy", "measured_s", "modelled_s"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return time_to_target(pd.DataFrame(trials), frame, {"g": (target,)}).iloc[0]
+
+
+def test_hits_by_hand():
+    rows = curve("a", [0.1, 0.8, 0.95]) + curve("b", [0.1, 0.9, 0.5]) + curve("c", [0.1, math.nan, 0.92])
+    found = table([trial("a", 0), trial("b", 1), trial("c", 2)], rows)
+    assert (found["hits"], found["tries"]) == (3, 3)
+    assert [found[f"iterations_{mark}"] for mark in ("q1", "median", "q3")] == [20.0, 20.0, 20.0]
+    assert found["measured_median"] == 10.0
+    assert found["modelled_median"] == 20.0
+
+
+def test_a_miss_is_infinite_and_no_mean_is_taken():
+    rows = curve("a", [0.1, 0.95]) + curve("b", [0.1, 0.2]) + curve("c", [0.1, 0.3])
+    found = table([trial("a", 0), trial("b", 1), trial("c", 2)], rows)
+    assert found["hits"] == 1
+    assert found["iterations_median"] == math.inf
+    assert found["measured_median"] == math.inf
+    assert found["iterations_q1"] == math.inf  # the higher neighbour of a hit and a miss is the miss
+
+
+def test_one_miss_of_three_leaves_the_median_finite_and_the_upper_quartile_censored():
+    rows = curve("a", [0.1, 0.95]) + curve("b", [0.1, 0.2, 0.95]) + curve("c", [0.1, 0.3])
+    found = table([trial("a", 0), trial("b", 1), trial("c", 2)], rows)
+    assert [found[f"iterations_{mark}"] for mark in ("q1", "median", "q3")] == [20.0, 20.0, math.inf]
+
+
+def test_diverged_is_a_miss_and_skipped_is_no_try():
+    trials = [trial("a", 0), trial("b", 1, "diverged"), trial("c", 2, "skipped"), trial("d", 3, "failed")]
+    found = table(trials, curve("a", [0.1, 0.95]))
+    assert (found["hits"], found["tries"], found["not_tried"]) == (1, 2, 2)
+    assert found["iterations_median"] == math.inf
+
+
+def test_nothing_tried_gives_no_time_rather_than_infinity():
+    found = table([trial("c", 2, "skipped")], [])
+    assert (found["tries"], found["hits"]) == (0, 0)
+    assert math.isnan(found["iterations_median"])
+
+
+def test_a_loss_is_reached_from_above():
+    reached = Target("train_loss", 0.5, "").reached(pd.Series([0.6, 0.5, math.nan]))
+    assert reached.tolist() == [False, True, False]
+
+
+def test_targets_come_from_the_study_or_are_the_stated_defaults():
+    stated = {"metric": "test_accuracy", "value": 0.97, "provenance": "median of 20 reruns of tuned Adam"}
+    study = {"training": [{"name": "a", "targets": [stated]}, {"name": "b"}]}
+    assert study_targets(study) == {"a": (Target(**stated),), "b": DEFAULT_TARGETS}
+    assert study_targets({}) == {}
+
+
+def test_an_unknown_metric_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"metric must be one of .*not 'speed'"):
+        Target("speed", 1.0, "")

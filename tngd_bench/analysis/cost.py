@@ -1,0 +1,142 @@
+"""Cost per iteration: medians and quartiles, ratios paired within a process, and what the time is made of.
+
+Measured seconds, modelled device seconds and counted operations stay in columns of their own. The only column that
+adds the first two is `total`, which for a thermodynamic optimizer is measured digital + modelled device time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+SETTING = ["group", "problem", "parameters", "batch_size", "outputs", "rows"]
+PAIRED_DRAWS = 400
+_MODELLED = ["write_s", "relax_s", "read_s"]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A median ratio of paired times with its 95 % bootstrap interval; `pairs` iterations, `processes` processes."""
+
+    value: float
+    low: float
+    high: float
+    pairs: int
+    processes: int
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval leaves out 1, with at least five pairs."""
+        return self.pairs >= 5 and (self.low > 1.0 or self.high < 1.0)
+
+
+def finished_costs(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the timed iterations of cost trials with status "ok" and a finite total."""
+    good = trials.loc[(trials["kind"] == "cost") & (trials["status"] == "ok"), "key"]
+    return costs[costs["key"].isin(good) & np.isfinite(costs["total_s"].astype(float))]
+
+
+def summarise(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per setting and optimizer that has finished timings, sorted.
+
+    Columns: the setting, optimizer, method; `n` iterations, `processes`; quartiles `digital_q1_s`, `digital_median_s`,
+    `digital_q3_s` (measured) and the same for `total`; `total_mean_s` (what an optimizer with periodic work
+    spends on average); medians `write_s`, `relax_s`, `read_s`, `modelled_s` (modelled) and `step_s` (measured wall
+    time of step(), simulation included); `flops` (counted) and `peak_bytes` (largest over processes), NaN where
+    absent; `keys`, the records behind the row.
+    """
+    clean = finished_costs(costs, trials)
+    extra = trials.set_index("key")[["flops", "peak_bytes"]].astype(float)
+    rows = []
+    for (*setting, optimizer, method), part in clean.groupby([*SETTING, "optimizer", "method"], sort=True):
+        keys = sorted(set(part["key"]))
+        behind = extra.loc[keys]
+        row: dict[str, object] = dict(zip(SETTING, setting, strict=True))
+        row |= {"optimizer": optimizer, "method": method, "n": len(part)}
+        row["processes"] = int(part["process"].nunique())
+        for name in ("digital", "total"):
+            low, middle, high = np.percentile(part[f"{name}_s"].astype(float), [25, 50, 75])
+            row |= {f"{name}_q1_s": low, f"{name}_median_s": middle, f"{name}_q3_s": high}
+        row["total_mean_s"] = float(part["total_s"].mean())
+        row |= {name: float(part[name].median()) for name in _MODELLED}
+        row["modelled_s"] = float(part[_MODELLED].sum(axis=1).median())
+        row["step_s"] = float(part["step_s"].median())
+        row |= {"flops": behind["flops"].median(), "peak_bytes": behind["peak_bytes"].max()}
+        row["keys"] = tuple(keys)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=_SUMMARY_COLUMNS)
+
+
+_SUMMARY_COLUMNS = [
+    *SETTING,
+    *["optimizer", "method", "n", "processes"],
+    *["digital_q1_s", "digital_median_s", "digital_q3_s"],
+    *["total_q1_s", "total_median_s", "total_q3_s", "total_mean_s"],
+    *_MODELLED,
+    *["modelled_s", "step_s", "flops", "peak_bytes", "keys"],
+]
+
+
+def paired_ratio(
+    costs: pd.DataFrame, numerator: str, denominator: str, column: str = "total_s", *, seed: int = 0
+) -> Ratio | None:
+    """Return the median of numerator/denominator over iterations paired by process and repetition.
+
+    `costs` holds one setting. The interval is a hierarchical bootstrap: processes, then pairs within them.
+    None when no pair exists. Pairing cancels what a process shares: heap layout, frequency, neighbours.
+    """
+    index = ["process", "repetition"]
+    top = costs[costs["optimizer"] == numerator].set_index(index)[column].astype(float)
+    bottom = costs[costs["optimizer"] == denominator].set_index(index)[column].astype(float)
+    shared = pd.concat(
+        [top[~top.index.duplicated()], bottom[~bottom.index.duplicated()]], axis=1, join="inner"
+    )
+    shared.columns = pd.Index(["top", "bottom"])
+    shared = shared[(shared["bottom"] > 0) & np.isfinite(shared["top"])].sort_index()
+    if shared.empty:
+        return None
+    quotient = shared["top"] / shared["bottom"]
+    blocks = [part.to_numpy() for _, part in quotient.groupby(level="process")]
+    medians = _resampled_medians(blocks, np.random.default_rng(seed))
+    low, high = np.percentile(medians, [2.5, 97.5])
+    return Ratio(float(quotient.median()), float(low), float(high), len(quotient), len(blocks))
+
+
+def _resampled_medians(
+    blocks: list[npt.NDArray[np.float64]], generator: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    lengths = np.array([len(block) for block in blocks])
+    padded = np.zeros((len(blocks), lengths.max()))
+    for row, block in zip(padded, blocks, strict=True):
+        row[: len(block)] = block
+    picked = generator.integers(len(blocks), size=(PAIRED_DRAWS, len(blocks)))
+    inside = generator.random((PAIRED_DRAWS, len(blocks), lengths.max()))
+    values = padded[picked[..., None], (inside * lengths[picked][..., None]).astype(np.int64)]
+    # A shorter block fills as many places as it has pairs; the rest of its row is left out.
+    values[np.arange(lengths.max()) >= lengths[picked][..., None]] = np.nan
+    return np.asarray(np.nanmedian(values.reshape(PAIRED_DRAWS, -1), axis=1))
+
+
+def ratios_to(costs: pd.DataFrame, trials: pd.DataFrame, reference: str = "sgd") -> pd.DataFrame:
+    """Return per setting and optimizer the paired ratio to `reference`, measured digital and total apart.
+
+    Columns: the setting, optimizer; `digital_ratio`, `_low`, `_high`; `total_ratio`, `_low`, `_high` (for
+    digital optimizers the two agree); `pairs`. Settings without the reference give no row.
+    """
+    rows = []
+    for setting, part in finished_costs(costs, trials).groupby(SETTING, sort=True):
+        for optimizer in sorted(set(part["optimizer"])):
+            row: dict[str, object] = dict(zip(SETTING, setting, strict=True)) | {"optimizer": optimizer}
+            for name in ("digital", "total"):
+                ratio = paired_ratio(part, optimizer, reference, f"{name}_s")
+                if ratio is None:
+                    break
+                row |= {f"{name}_ratio": ratio.value, f"{name}_low": ratio.low, f"{name}_high": ratio.high}
+                row["pairs"] = ratio.pairs
+            else:
+                rows.append(row)
+    numbers = [f"{name}_{part}" for name in ("digital", "total") for part in ("ratio", "low", "high")]
+    return pd.DataFrame(rows, columns=[*SETTING, "optimizer", *numbers, "pairs"])

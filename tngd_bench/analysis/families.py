@@ -1,0 +1,77 @@
+"""What kind of optimizer a record belongs to: its title, its family, whether part of its time is modelled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from tngd_bench.analysis.rows import each
+from tngd_bench.optimizers import registry
+
+SECOND_ORDER = ("kfac", "natural-gradient", "thermodynamic")
+# The exact natural gradients give the same step; the cheapest to run stands for them in comparisons of loss.
+EXACT_NATURAL = ("ngd-gram", "ngd-woodbury", "ngd", "ngd-cg")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An optimizer as written in a study: `label` with its settings, registered `method`, `family`, `title`."""
+
+    label: str
+    method: str
+    family: str
+    title: str
+
+    @property
+    def second_order(self) -> bool:
+        """Whether it uses curvature."""
+        return self.family in SECOND_ORDER
+
+    @property
+    def modelled(self) -> bool:
+        """Whether part of its time per iteration is modelled and not measured."""
+        return self.family == "thermodynamic"
+
+
+def kind(label: str, method: str, device: object = None) -> Kind:
+    """Return the kind of `label`, an optimizer of registered name `method`.
+
+    A method that is not registered here (a store from a machine with another plug-in) keeps its name as its
+    title; it counts as thermodynamic if it ran on a device, and has the family "not registered" otherwise.
+    """
+    if method in registry.names():
+        entry = registry.get(method)
+        family, title = str(entry.family), entry.title
+    else:
+        on_device = isinstance(device, str) and device != ""
+        family, title = ("thermodynamic" if on_device else "not registered"), method
+    settings = label.removeprefix(method)
+    return Kind(label, method, family, f"{title} {settings}" if settings else title)
+
+
+def kinds(trials: pd.DataFrame) -> dict[str, Kind]:
+    """Return the kind of every optimizer label in `trials` (columns optimizer, method, device), in one fixed order.
+
+    The order is that of the registry, then of the names; variants of one method stand together.
+    """
+    found = {
+        str(row.optimizer): kind(str(row.optimizer), str(row.method), row.device)
+        for row in each(trials[["optimizer", "method", "device"]].drop_duplicates())
+    }
+    order = {name: place for place, name in enumerate(registry.names())}
+    return dict(
+        sorted(found.items(), key=lambda item: (order.get(item[1].method, math.inf), item[1].method, item[0]))
+    )
+
+
+def first_present(labels: Iterable[str], methods: Iterable[str], known: dict[str, Kind]) -> str | None:
+    """Return the first label whose method is the earliest of `methods` that occurs; None if none does."""
+    present = list(labels)
+    for method in methods:
+        for label in present:
+            if known[label].method == method:
+                return label
+    return None

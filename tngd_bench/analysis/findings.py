@@ -1,0 +1,315 @@
+"""What was found, in three sentences computed from the data: cost, convergence, noise.
+
+A sentence claims no more than its rule allows, and says "not measured" or "not confirmed" otherwise. The rules: an
+optimizer is cheapest at a size if the 95 % interval of its paired time ratio to the runner-up leaves out 1; one
+optimizer ends lower than another if it does so in every paired seed, with at least three; tolerance as in
+`tolerance.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis import cost, quantities
+from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kinds
+from tngd_bench.analysis.outcomes import comparison, final_values
+from tngd_bench.analysis.time_to_target import Target, study_targets, time_to_target
+from tngd_bench.analysis.tolerance import Tolerance, tolerances
+
+MINIMUM_PAIRED_SEEDS = 3
+PARAMETER_NAMES = {
+    "noise_variance": "thermal noise κ₀",
+    "dac_bits": "DAC resolution",
+    "adc_bits": "ADC resolution",
+    "analog_time": "analog time",
+    "delay": "delay",
+}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Three sentences in plain text."""
+
+    cost: str
+    convergence: str
+    noise: str
+
+    def sentences(self) -> tuple[str, str, str]:
+        """Return the three in reading order."""
+        return (self.cost, self.convergence, self.noise)
+
+
+def find(
+    study: Mapping[str, object], trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame
+) -> Findings:
+    """Return the three sentences for a study's records (frames as in `tngd_bench.studies.records`)."""
+    final = final_values(trials, curves)
+    known = kinds(trials)
+    return Findings(
+        cost_sentence(costs, trials, known),
+        convergence_sentence(trials, curves, final, known, study_targets(study)),
+        noise_sentence(tolerances(final), known),
+    )
+
+
+# -- cost ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lead:
+    """At one size: the cheapest second-order optimizer by median total, and whether its lead is confirmed."""
+
+    parameters: int
+    optimizer: str
+    runner_up: str | None
+    decided: bool
+
+
+def main_group(costs: pd.DataFrame) -> pd.DataFrame:
+    """Return the part of `costs` with the most sizes at one (group, batch size, outputs); the first on a tie."""
+    keys = ["group", "batch_size", "outputs"]
+    parts = [part for _, part in costs.groupby(keys, sort=True)]
+    return max(parts, key=lambda part: part["parameters"].nunique()) if parts else costs
+
+
+def leads(costs: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[Lead, ...]:
+    """Return who is cheapest per iteration among second-order optimizers at each size of `costs`, sizes ascending."""
+    second = costs[costs["optimizer"].isin({label for label, kind in known.items() if kind.second_order})]
+    found = []
+    for parameters, part in second.groupby("parameters", sort=True):
+        ranked = part.groupby("optimizer")["total_s"].median().sort_values(kind="stable")
+        names = [str(name) for name in ranked.index]
+        ratio = cost.paired_ratio(part, names[1], names[0]) if len(names) > 1 else None
+        decided = ratio is not None and ratio.decided
+        found.append(Lead(int(str(parameters)), names[0], names[1] if len(names) > 1 else None, decided))
+    return tuple(found)
+
+
+def strongest_digital(
+    part: pd.DataFrame, known: Mapping[str, Kind], methods: tuple[str, ...] | None = None
+) -> str | None:
+    """Return the digital second-order optimizer with the lowest median time in `part` (one size), None if none is.
+
+    `methods` narrows the choice, e.g. to the exact natural gradients.
+    """
+    digital = {label for label, kind in known.items() if kind.second_order and not kind.modelled}
+    if methods is not None:
+        digital = {label for label in digital if known[label].method in methods}
+    ranked = part[part["optimizer"].isin(digital)].groupby("optimizer")["total_s"].median()
+    return str(ranked.sort_values(kind="stable").index[0]) if len(ranked) else None
+
+
+def cost_sentence(costs: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str, Kind]) -> str:
+    """Return who is cheapest at which size, and TNGD's total against the strongest digital competitor."""
+    main = main_group(cost.finished_costs(costs, trials))
+    ranking = leads(main, known)
+    if not ranking:
+        return "Cost per iteration of second-order optimizers: not measured."
+    pieces = []
+    for (name, decided), run in itertools.groupby(ranking, key=lambda lead: (lead.optimizer, lead.decided)):
+        sizes = [lead.parameters for lead in run]
+        span = _size(sizes[0]) if len(sizes) == 1 else f"{_size(sizes[0])}–{_size(sizes[-1])}"
+        doubt = "" if decided else " (lead over the runner-up not confirmed)"
+        pieces.append(f"{known[name].title} at N = {span}{doubt}")
+    settings = main.iloc[0]
+    where = f"b = {settings['batch_size']}, d_z = {settings['outputs']}"
+    return (
+        f"Cheapest per iteration among second-order optimizers ({where}): {', '.join(pieces)}; "
+        f"{_device_clause(main, known)}."
+    )
+
+
+def _device_clause(main: pd.DataFrame, known: Mapping[str, Kind]) -> str:
+    device = first_present(
+        [label for label in known if label in set(main["optimizer"])], ("tngd", "tngd-adam"), dict(known)
+    )
+    if device is None:
+        return "TNGD's cost: not measured"
+    parameters = int(main.loc[main["optimizer"] == device, "parameters"].max())
+    part = main[main["parameters"] == parameters]
+    own = part[part["optimizer"] == device]
+    total = float(own["total_s"].median())
+    link = float(((own["write_s"] + own["read_s"]) / own["total_s"]).median())
+    text = (
+        f"at N = {_size(parameters)} {known[device].title} needs {quantities.seconds(total)} "
+        f"(measured digital + modelled device), of which the modelled link takes {quantities.percent(link)}"
+    )
+    rival = strongest_digital(part, known)
+    ratio = cost.paired_ratio(part, device, rival) if rival else None
+    if rival is None or ratio is None:
+        return f"{text}; no digital second-order competitor was measured there"
+    time = quantities.seconds(float(part.loc[part["optimizer"] == rival, "total_s"].median()))
+    doubt = "" if ratio.decided else "; a difference is not confirmed"
+    text = (
+        f"{text}, {_times(ratio)} the {time} of the strongest digital competitor, {known[rival].title}{doubt}"
+    )
+    exact = strongest_digital(part, known, EXACT_NATURAL)
+    ratio = cost.paired_ratio(part, device, exact) if exact and exact != rival else None
+    if exact is None or ratio is None:
+        return text
+    return f"{text}, and {_times(ratio)} that of the fastest exact natural gradient, {known[exact].title}"
+
+
+def _times(ratio: cost.Ratio) -> str:
+    return f"{quantities.significant(ratio.value)}× {quantities.interval(ratio.low, ratio.high)}"
+
+
+# -- convergence -----------------------------------------------------------------------------------------------------
+
+
+def convergence_sentence(
+    trials: pd.DataFrame,
+    curves: pd.DataFrame,
+    final: pd.DataFrame,
+    known: Mapping[str, Kind],
+    targets: Mapping[str, tuple[Target, ...]],
+) -> str:
+    """Return how TNGD and exact NGD ended against Adam, SGD and K-FAC, and when they reached the target."""
+    plain = comparison(final)
+    device = first_present(
+        [label for label in known if label in set(plain["optimizer"])], ("tngd", "tngd-adam"), dict(known)
+    )
+    if device is None:
+        return "Convergence of TNGD: not measured."
+    groups = plain.groupby("group")["optimizer"].nunique()
+    candidates = [
+        group for group in groups.index if device in set(plain[plain["group"] == group]["optimizer"])
+    ]
+    group = max(candidates, key=lambda name: int(groups[name]))
+    part = plain[plain["group"] == group]
+    present = [label for label in known if label in set(part["optimizer"])]
+    chosen = [device, first_present(present, EXACT_NATURAL, dict(known))]
+    chosen += [first_present(present, (method,), dict(known)) for method in ("kfac", "adam", "sgd")]
+    others = [label for label in chosen[1:] if label is not None]
+    head = part.iloc[0]
+    iterations = part["iterations"].max()
+    after = f", {quantities.count(iterations)} iterations" if np.isfinite(iterations) else ""
+    clauses = [
+        f"On {head['problem']} (N = {_size(int(head['parameters']))}{after}) "
+        f"{known[device].title} {_ended(part[part['optimizer'] == device])}{_against(part, device, others, known)}",
+        _reached(time_to_target(trials, curves, targets), str(group), [device, *others], known),
+    ]
+    return "; ".join(clause for clause in clauses if clause) + "."
+
+
+def _ended(runs: pd.DataFrame) -> str:
+    finished = runs[runs["status"] == "ok"]["final_loss"].astype(float)
+    if not finished.notna().any():
+        return f"gave no final loss ({_no_number(runs)}); the others:"
+    return f"ended at a median training loss of {_value(runs)}"
+
+
+def _value(runs: pd.DataFrame) -> str:
+    finished = runs[runs["status"] == "ok"]["final_loss"].astype(float)
+    if not finished.notna().any():
+        return _no_number(runs)
+    shown = f", {len(finished)} of {len(runs)} seeds finished" if len(finished) < len(runs) else ""
+    return f"{quantities.significant(float(finished.median()))}{shown}"
+
+
+def _no_number(runs: pd.DataFrame) -> str:
+    return " and ".join(sorted(set(runs["status"]) - {"ok"})) or "not evaluated"
+
+
+def _against(part: pd.DataFrame, device: str, others: list[str], known: Mapping[str, Kind]) -> str:
+    """Return ", lower than Adam (0.1) in each of 3 paired seeds, …", what is not confirmed last."""
+    verdicts: dict[str, list[str]] = {}
+    for other in others:
+        runs = part[part["optimizer"] == other]
+        shown = f"{known[other].title} ({_value(runs)})"
+        paired = part[(part["status"] == "ok") & part["optimizer"].isin([device, other])]
+        table = paired.pivot_table(index="seed", columns="optimizer", values="final_loss", aggfunc="first")
+        if not (part.loc[part["optimizer"] == device, "status"] == "ok").any():
+            verdicts.setdefault(" {}", []).append(shown)
+            continue
+        both = {device, other} <= set(table.columns)
+        difference = (table[device] - table[other]).dropna().to_numpy(float) if both else np.array([])
+        enough = len(difference) >= MINIMUM_PAIRED_SEEDS
+        if enough and (difference < 0).all():
+            verdict = f"lower than {{}} in each of {len(difference)} paired seeds"
+        elif enough and (difference > 0).all():
+            verdict = f"higher than {{}} in each of {len(difference)} paired seeds"
+        else:
+            verdict = "with no difference confirmed to {}"
+        verdicts.setdefault(verdict, []).append(shown)
+    order = sorted(verdicts, key=lambda text: text.startswith("with"))
+    return "".join(("" if text == " {}" else ", ") + text.format(_and(verdicts[text])) for text in order)
+
+
+def _reached(times: pd.DataFrame, group: str, labels: list[str], known: Mapping[str, Kind]) -> str:
+    """Return the times to the highest target of the group that at least one of `labels` reached in its median."""
+    rows = times[(times["group"] == group) & times["optimizer"].isin(labels) & (times["tries"] > 0)]
+    met = [target for target in dict.fromkeys(rows["target"]) if _any_finite(rows, target)]
+    if not met:
+        return "no optimizer reached a target in its median seed" if len(rows) else ""
+    rows = rows[rows["target"] == met[-1]].set_index("optimizer")
+    pieces = []
+    for label in [label for label in labels if label in rows.index]:
+        hits, tries = rows.at[label, "hits"], rows.at[label, "tries"]
+        missed = f" ({hits}/{tries} seeds)" if hits < tries else ""
+        median = float(rows.at[label, "modelled_median"])
+        time = quantities.seconds(median) if np.isfinite(median) else "∞" if hits else "never"
+        pieces.append(f"{known[label].title} {time}{missed}")
+    return f"{met[-1]} took (median, modelled device time included) {', '.join(pieces)}"
+
+
+def _any_finite(rows: pd.DataFrame, target: str) -> bool:
+    return bool(np.isfinite(rows.loc[rows["target"] == target, "modelled_median"].astype(float)).any())
+
+
+# -- noise -----------------------------------------------------------------------------------------------------------
+
+
+def noise_sentence(found: tuple[Tolerance, ...], known: Mapping[str, Kind]) -> str:
+    """Return how much of each swept imperfection the final loss stands."""
+    imperfections = [t for t in found if t.parameter in ("noise_variance",) or t.parameter.endswith("bits")]
+    if not imperfections:
+        return "Sensitivity to noise and converter resolution: not measured."
+    texts = []
+    for optimizer, own in itertools.groupby(imperfections, key=lambda t: t.optimizer):
+        several = len({t.optimizer for t in imperfections}) > 1
+        texts.append((f"{known[optimizer].title}: " if several else "") + "; ".join(map(tolerance_text, own)))
+    who = _and(list(dict.fromkeys(known[t.optimizer].title for t in imperfections)))
+    head = f"Against the ideal device's own spread over seeds, the final training loss of {who} is"
+    return f"{head} {'; '.join(texts)}."
+
+
+def tolerance_text(tolerance: Tolerance) -> str:
+    """Return one tolerance as a predicate, e.g. "inside up to thermal noise κ₀ = 0.01 and outside at 0.1 (3 seeds)"."""
+    name = PARAMETER_NAMES.get(tolerance.parameter, tolerance.parameter)
+    if tolerance.note:
+        return f"{tolerance.note} ({name})"
+    bits = tolerance.parameter.endswith("bits")
+    unit = " bits" if bits else ""
+    inside, outside = (
+        f"{name} = {quantities.level(v)}{unit}" for v in (tolerance.worst_inside, tolerance.first_outside)
+    )
+    seeds = f"{tolerance.seeds} seeds{_resampled(tolerance, unit)}"
+    if np.isnan(tolerance.worst_inside):
+        return f"outside already at the mildest level measured, {outside} ({seeds})"
+    if np.isnan(tolerance.first_outside):
+        return f"inside at every level measured, to {inside} ({seeds})"
+    down = "down to" if bits else "up to"
+    return (
+        f"inside {down} {inside} and outside at {quantities.level(tolerance.first_outside)}{unit} ({seeds})"
+    )
+
+
+def _resampled(tolerance: Tolerance, unit: str) -> str:
+    if tolerance.low == tolerance.high or np.isnan(tolerance.high):
+        return ""
+    low = "none" if np.isnan(tolerance.low) else f"{quantities.level(tolerance.low)}"
+    return f"; {low} to {quantities.level(tolerance.high)}{unit} when seeds are resampled"
+
+
+def _size(parameters: int) -> str:
+    return quantities.count(parameters)
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,108 @@
+"""How trials ended: final values of the finished ones, and the list of those that gave no number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis.rows import each
+
+TRAINING_SETTING = ["group", "problem", "parameters", "batch_size", "optimizer", "method", "sweep_parameter"]
+_LAST_SHARE = 0.1
+
+
+def unfinished(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials with a status other than "ok", sorted by group, size and optimizer."""
+    rows = trials[trials["status"] != "ok"]
+    return rows.sort_values(["kind", "group", "parameters_requested", "optimizer", "key"], kind="stable")
+
+
+def final_values(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per training trial: how it ended and, if it finished, its last values.
+
+    Columns: those of the trial's setting, sweep_value, seed, status, key, and `final_loss` (last evaluated training
+    loss; where none was evaluated, the mean mini-batch loss of the last tenth of the iterations),
+    `final_train_accuracy`, `final_test_loss`, `final_test_accuracy`, `iterations`, `measured_s`, `modelled_s`: NaN for
+    a trial that did not finish.
+    """
+    training = trials[trials["kind"] == "training"]
+    by_key = dict(list(curves.groupby("key", sort=False)))
+    rows = []
+    for trial in each(training):
+        row = {
+            name: getattr(trial, name) for name in [*TRAINING_SETTING, "sweep_value", "seed", "status", "key"]
+        }
+        curve = by_key.get(trial.key)
+        done = trial.status == "ok" and curve is not None
+        row |= _last_values(curve.sort_values("iteration")) if done and curve is not None else _NO_VALUES
+        rows.append(row)
+    columns = [*TRAINING_SETTING, "sweep_value", "seed", "status", "key", *_NO_VALUES]
+    return pd.DataFrame(rows, columns=columns)
+
+
+_EVALUATED = {
+    "final_loss": "train_loss",
+    "final_train_accuracy": "train_accuracy",
+    "final_test_loss": "test_loss",
+    "final_test_accuracy": "test_accuracy",
+}
+_NO_VALUES: dict[str, float] = dict.fromkeys(
+    [*_EVALUATED, "iterations", "measured_s", "modelled_s"], float("nan")
+)
+
+
+def _last_values(curve: pd.DataFrame) -> dict[str, float]:
+    row = {name: _last(curve[column]) for name, column in _EVALUATED.items()}
+    if np.isnan(row["final_loss"]):
+        losses = curve["loss"].astype(float).dropna()
+        row["final_loss"] = float(losses.tail(max(1, round(_LAST_SHARE * len(losses)))).mean())
+    return row | {name: _last(curve[column]) for name, column in _CLOCKS.items()}
+
+
+_CLOCKS = {"iterations": "iteration", "measured_s": "measured_s", "modelled_s": "modelled_s"}
+
+
+def _last(column: pd.Series) -> float:
+    values = column.astype(float).dropna()
+    return float(values.iloc[-1]) if len(values) else float("nan")
+
+
+def summarise_final(final: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per training setting and sweep value with medians and quartiles over the finished seeds.
+
+    Columns: the setting, sweep_value, `finished`, `trials`, `diverged`; for loss and test accuracy `_q1`, `_median`,
+    `_q3` (NaN where nothing finished); medians of iterations, measured_s, modelled_s; `keys`.
+    """
+    rows = []
+    for values, part in final.groupby([*TRAINING_SETTING, "sweep_value"], dropna=False, sort=True):
+        row: dict[str, object] = dict(zip([*TRAINING_SETTING, "sweep_value"], values, strict=True))
+        ok = part[part["status"] == "ok"]
+        row |= {
+            "finished": len(ok),
+            "trials": len(part),
+            "diverged": int((part["status"] == "diverged").sum()),
+        }
+        for name in ("final_loss", "final_test_accuracy"):
+            known = ok[name].astype(float).dropna()
+            quartiles = np.percentile(known, [25, 50, 75]) if len(known) else np.full(3, np.nan)
+            row |= {f"{name}_{part_}": q for part_, q in zip(("q1", "median", "q3"), quartiles, strict=True)}
+        row |= {name: float(ok[name].astype(float).median()) for name in _CLOCKS}
+        row["keys"] = tuple(sorted(part["key"]))
+        rows.append(row)
+    quantiles = [f"{n}_{q}" for n in ("final_loss", "final_test_accuracy") for q in ("q1", "median", "q3")]
+    columns = [
+        *TRAINING_SETTING,
+        "sweep_value",
+        "finished",
+        "trials",
+        "diverged",
+        *quantiles,
+        *_CLOCKS,
+        "keys",
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def comparison(final: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `final` that belong to no sweep: optimizers side by side at their study settings."""
+    return final[final["sweep_parameter"].isna()]

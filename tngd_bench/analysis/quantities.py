@@ -1,0 +1,96 @@
+"""Numbers as people read them: seconds, bytes, counts, with three significant digits and a unit."""
+
+import math
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SECONDS = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
+_BYTES = ((1.0, "B"), (2.0**10, "KiB"), (2.0**20, "MiB"), (2.0**30, "GiB"), (2.0**40, "TiB"))
+NOT_MEASURED = "–"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Return `value` with `digits` significant digits, without an exponent between 10⁻⁴ and 10⁶; NaN is "–"."""
+    if math.isnan(value):
+        return NOT_MEASURED
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
+    if -4 <= magnitude < 6:
+        text = f"{value:,.{max(digits - 1 - magnitude, 0)}f}"
+    else:
+        mantissa = f"{value / 10.0**magnitude:.{digits - 1}f}".rstrip("0").rstrip(".")
+        text = power(magnitude) if mantissa == "1" else f"{mantissa}·{power(magnitude)}"
+    return text.replace("-", "−")
+
+
+def power(exponent: int) -> str:
+    """Return 10 raised to `exponent`, written with superscript digits."""
+    return "10" + str(exponent).translate(_SUPERSCRIPTS)
+
+
+def level(value: float) -> str:
+    """Return a value somebody chose, such as a swept level, without the digits it does not have: 0.01, 10⁻⁴, 8."""
+    if not math.isfinite(value) or value == 0:
+        return significant(value)
+    if abs(value) >= 1e-3:
+        return f"{value:,.6g}".replace("-", "−")
+    mantissa, exponent = f"{value:.2e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".").replace("-", "−")
+    scale = power(int(exponent))
+    return scale if mantissa == "1" else f"{mantissa}·{scale}"
+
+
+def seconds(value: float) -> str:
+    """Return a duration given in seconds as ns, µs, ms, s, min or h."""
+    if not math.isfinite(value) or value == 0:
+        return "0 s" if value == 0 else significant(value)
+    if value >= 7200:
+        return f"{significant(value / 3600)} h"
+    if value >= 120:
+        return f"{significant(value / 60)} min"
+    scale, unit = _unit(value, _SECONDS)
+    return f"{significant(value / scale)} {unit}"
+
+
+def memory(value: float) -> str:
+    """Return a size given in bytes in B, KiB, MiB, GiB or TiB."""
+    if not math.isfinite(value):
+        return significant(value)
+    scale, unit = _unit(value, _BYTES)
+    return f"{significant(value / scale)} {unit}"
+
+
+def count(value: float) -> str:
+    """Return a whole number with thousands separators; NaN is "–"."""
+    return significant(value) if not math.isfinite(value) else f"{round(value):,}"
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as a percentage with at most one decimal."""
+    if not math.isfinite(fraction):
+        return significant(fraction)
+    if 0 < fraction < 5e-4:
+        return "<0.1 %"
+    text = f"{100 * fraction:.1f}"
+    return f"{text.removesuffix('.0')} %".replace("-", "−")
+
+
+def interval(low: float, high: float, digits: int = 3) -> str:
+    """Return "[low, high]"."""
+    return f"[{significant(low, digits)}, {significant(high, digits)}]"
+
+
+def _unit(value: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str]:
+    # The largest unit that the rounded value fills, so that 999.9 µs reads 1.00 ms.
+    fitting = [entry for entry in units if abs(value) >= entry[0] * (1 - 5e-4)]
+    return fitting[-1] if fitting else units[0]
+
+
+def seconds_with_spread(median: float, low: float, high: float) -> str:
+    """Return "1.23 ms [1.20, 1.31]": a median and two quantiles, in seconds, all in the unit of the median."""
+    if not math.isfinite(median):
+        return significant(median)
+    scale, unit = _unit(median, _SECONDS)
+    return f"{significant(median / scale)} {unit} {interval(low / scale, high / scale)}"

@@ -1,0 +1,220 @@
+"""Exponents: how a cost grows with a size, by three fits, with an interval that admits effects of the sizes.
+
+Let y_s be the median cost at size N_s, s = 1…S, each from repetitions.
+
+1. **Log-log slope**: least squares of log y on log N.
+2. **Exponent over an overhead**: y = a + b·Nᵖ with a, b ≥ 0, least squares of the residuals relative to the
+   fitted value (in two passes, the first relative to y_s); for each p the pair (a, b) is a two-variable
+   non-negative problem in closed form, p is found by a grid and successive refinement. It recovers p where a
+   fixed overhead flattens the log-log slope.
+3. **Local slopes**: log(y_{s+1}/y_s) / log(N_{s+1}/N_s).
+
+The 95 % interval of 1 and 2 is the wider of two. *Hierarchical bootstrap*: draw S sizes with replacement, then the
+repetitions of each drawn size with replacement, refit; percentiles 2.5 and 97.5 (Davison & Hinkley, Bootstrap
+Methods and their Application, 1997, §3.8). *t-interval over sizes*: the fit's residual variance over the S sizes
+with S − 2 (S − 3) degrees of freedom, through the linearised covariance (JᵀJ)⁻¹ (Seber & Wild, Nonlinear
+Regression, 1989, §5.1). The first alone takes too little account of effects that every repetition at one
+size shares, as caches and thread thresholds have. Fewer than five sizes give no exponent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+Array = npt.NDArray[np.float64]
+
+MINIMUM_SIZES = 5
+DEFAULT_DRAWS = 400
+CONFIDENCE = 0.95
+LARGEST_EXPONENT = 5.0
+# An interval this wide decides nothing between linear, quadratic and cubic growth.
+UNDETERMINED_WIDTH = 2.0
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """An exponent and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def determined(self) -> bool:
+        """Whether the data decide: the interval is finite and narrower than 2."""
+        return bool(np.isfinite(self.value) and self.high - self.low < UNDETERMINED_WIDTH)
+
+
+@dataclass(frozen=True)
+class ScalingFit:
+    """The three fits of one cost against size.
+
+    `sizes` and `medians` are (S,), `local_slopes` (S − 1,). `log_log` and `over_overhead` are None with fewer than
+    five sizes, and `note` says so; `overhead` (a, in the unit of the cost) belongs to `over_overhead`.
+    """
+
+    sizes: tuple[float, ...]
+    medians: tuple[float, ...]
+    log_log: Exponent | None
+    over_overhead: Exponent | None
+    overhead: float
+    local_slopes: tuple[float, ...]
+    note: str
+
+    @property
+    def fit_range(self) -> tuple[float, float]:
+        """The smallest and the largest size that entered; NaN where there is none."""
+        return (self.sizes[0], self.sizes[-1]) if self.sizes else (float("nan"), float("nan"))
+
+
+def fit_scaling(samples: pd.DataFrame, *, draws: int = DEFAULT_DRAWS, seed: int = 0) -> ScalingFit:
+    """Fit `samples`, a frame with columns `size` and `cost` and one row per repetition.
+
+    Rows that are not finite and positive are left out. `draws` bootstrap draws come from `seed`, so the same frame
+    gives the same fit.
+    """
+    clean = samples[["size", "cost"]].astype(float)
+    clean = clean[np.isfinite(clean["cost"]) & (clean["cost"] > 0) & (clean["size"] > 0)]
+    groups = [(float(str(size)), np.sort(part.to_numpy())) for size, part in clean.groupby("size")["cost"]]
+    sizes = np.array([size for size, _ in groups])
+    medians = np.array([np.median(part) for _, part in groups])
+    local = np.diff(np.log(medians)) / np.diff(np.log(sizes)) if len(groups) > 1 else np.array([])
+    known = (tuple(map(float, sizes)), tuple(map(float, medians)))
+    if len(groups) < MINIMUM_SIZES:
+        note = f"no exponent: {len(groups)} sizes, at least {MINIMUM_SIZES} needed"
+        return ScalingFit(*known, None, None, float("nan"), tuple(map(float, local)), note)
+    drawn_sizes, drawn_costs = _hierarchical_draws(
+        sizes, [part for _, part in groups], draws, np.random.default_rng(seed)
+    )
+    slope = _log_log(sizes[None], medians[None])
+    log_log = _wider(
+        float(slope[0]),
+        _percentiles(_log_log(drawn_sizes, drawn_costs)),
+        _log_log_margin(sizes, medians, float(slope[0])),
+    )
+    exponent, overhead, factor = (float(part[0]) for part in _over_overhead(sizes[None], medians[None]))
+    over = _wider(
+        exponent,
+        _percentiles(_over_overhead(drawn_sizes, drawn_costs)[0]),
+        _over_overhead_margin(sizes, medians, exponent, overhead, factor),
+    )
+    note = "" if over.determined else "exponent over the overhead not determined by these sizes"
+    return ScalingFit(*known, log_log, over, overhead, tuple(map(float, local)), note)
+
+
+def _hierarchical_draws(
+    sizes: Array, costs: list[Array], draws: int, generator: np.random.Generator
+) -> tuple[Array, Array]:
+    """Return sizes and medians of resampled costs, both (draws, S).
+
+    A draw keeps at least four distinct sizes: three points fit a + b·Nᵖ exactly whatever the noise.
+    """
+    number = len(sizes)
+    chosen = np.empty((0, number), dtype=np.int64)
+    while len(chosen) < draws:
+        more = generator.integers(number, size=(4 * draws, number))
+        distinct = (np.diff(np.sort(more, axis=1), axis=1) > 0).sum(axis=1) + 1
+        chosen = np.concatenate([chosen, more[distinct >= 4]])
+    chosen = chosen[:draws]
+    medians = np.empty((draws, number))
+    for place, part in enumerate(costs):
+        here = chosen == place
+        picks = generator.integers(len(part), size=(int(here.sum()), len(part)))
+        medians[here] = np.median(part[picks], axis=1)
+    return sizes[chosen], medians
+
+
+def _log_log(sizes: Array, costs: Array) -> Array:
+    """Return the slope of each row of (D, S) inputs: (D,)."""
+    x, y = np.log(sizes), np.log(costs)
+    x = x - x.mean(axis=1, keepdims=True)
+    return np.asarray((x * y).sum(axis=1) / (x * x).sum(axis=1))
+
+
+def _log_log_margin(sizes: Array, costs: Array, slope: float) -> float:
+    x, y = np.log(sizes), np.log(costs)
+    residual = (y - y.mean()) - slope * (x - x.mean())
+    freedom = len(sizes) - 2
+    deviation = np.sqrt((residual**2).sum() / freedom / ((x - x.mean()) ** 2).sum())
+    return float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) * deviation)
+
+
+def _over_overhead(sizes: Array, costs: Array) -> tuple[Array, Array, Array]:
+    """Return p, a and b (of sizes in units of the row's geometric mean) for each row of (D, S) inputs."""
+    relative = sizes / np.exp(np.log(sizes).mean(axis=1, keepdims=True))
+    scale = costs
+    for _ in range(2):  # residuals relative to the data favour low outliers: refit relative to the first fit
+        best, a, b = _search(relative, costs, scale)
+        scale = a[:, None] + b[:, None] * relative ** best[:, None]
+    return best, a, b
+
+
+def _search(relative: Array, costs: Array, scale: Array) -> tuple[Array, Array, Array]:
+    rows = np.arange(len(costs))
+    low, high = np.zeros(len(costs)), np.full(len(costs), LARGEST_EXPONENT)
+    best = low
+    for points in (101, 11, 11, 11):
+        grid = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, points)
+        error = np.stack([_weights(relative, costs, scale, grid[:, j])[2] for j in range(points)], axis=1)
+        best = grid[rows, error.argmin(axis=1)]
+        step = (high - low) / (points - 1)
+        low, high = np.maximum(best - step, 0.0), np.minimum(best + step, LARGEST_EXPONENT)
+    a, b, _ = _weights(relative, costs, scale, best)
+    return best, a, b
+
+
+def _weights(relative: Array, costs: Array, scale: Array, exponent: Array) -> tuple[Array, Array, Array]:
+    """Return a, b ≥ 0 that minimise Σ ((a + b·Nᵖ − y)/scale)² for given exponents, and that sum: each (D,)."""
+    u = 1.0 / scale
+    v = relative ** exponent[:, None] / scale
+    y = costs / scale
+    uu, uv, vv = (u * u).sum(1), (u * v).sum(1), (v * v).sum(1)
+    uy, vy = (u * y).sum(1), (v * y).sum(1)
+    determinant = uu * vv - uv * uv
+    regular = determinant > 1e-12 * uu * vv
+    safe = np.where(regular, determinant, 1.0)
+    a = np.where(regular, (uy * vv - vy * uv) / safe, 0.0)
+    b = np.where(regular, (vy * uu - uy * uv) / safe, vy / vv)
+    only_a, only_b = b < 0, a < 0
+    a = np.where(only_a, uy / uu, np.maximum(a, 0.0))
+    b = np.where(only_b, vy / vv, np.maximum(b, 0.0))
+    squares = ((a[:, None] * u + b[:, None] * v - y) ** 2).sum(1)
+    return a, b, squares
+
+
+def _over_overhead_margin(
+    sizes: Array, costs: Array, exponent: float, overhead: float, factor: float
+) -> float:
+    relative = sizes / np.exp(np.log(sizes).mean())
+    growth = relative**exponent
+    fitted = overhead + factor * growth
+    jacobian = np.stack([1.0 / fitted, growth / fitted, factor * growth * np.log(relative) / fitted], axis=1)
+    # Columns of unit length, so that the condition number speaks of the fit and not of its units.
+    lengths = np.sqrt((jacobian**2).sum(axis=0))
+    if factor == 0 or not (lengths > 0).all():
+        return float("inf")
+    normal = (jacobian / lengths).T @ (jacobian / lengths)
+    if np.linalg.cond(normal) > 1e12:
+        return float("inf")
+    freedom = len(sizes) - 3
+    variance = ((costs / fitted - 1.0) ** 2).sum() / freedom
+    deviation = np.sqrt(variance * np.linalg.inv(normal)[2, 2]) / lengths[2]
+    return float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) * deviation)
+
+
+def _percentiles(values: Array) -> tuple[float, float]:
+    tail = 50.0 * (1.0 - CONFIDENCE)
+    low, high = np.percentile(values, [tail, 100.0 - tail])
+    return float(low), float(high)
+
+
+def _wider(value: float, bootstrap: tuple[float, float], margin: float) -> Exponent:
+    low, high = bootstrap
+    if not np.isfinite(margin) or 2 * margin >= high - low:
+        low, high = value - margin, value + margin
+    return Exponent(value, low, high)

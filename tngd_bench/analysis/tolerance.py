@@ -1,0 +1,128 @@
+"""How much of one imperfection training stands: the level at which the final loss leaves the ideal device's band.
+
+Paired: the trials of one seed share start and batches, and one imperfection is swept. With ℓ(level, seed) the
+final training loss (∞ if the trial diverged), the excess of a level is the median over seeds of ℓ(level, seed) −
+ℓ(ideal, seed), and the band is the spread of the ideal device itself: max − median of ℓ(ideal, ·) over
+seeds. A level is inside while its excess is at most that. The tolerance is the worst level such that
+it and every milder one are inside. Its interval comes from resampling the seeds, all nⁿ ways for n ≤ 5.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+MINIMUM_SEEDS = 2
+_RESAMPLES = 2000
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The tolerance to one imperfection of one optimizer.
+
+    `worst_inside` is the worst level tolerated, `first_outside` the next, worse one measured (NaN where there is none).
+    `low` and `high` bound `worst_inside` over resampled seeds, the harsher second (NaN: not even the mildest level).
+    `levels` is the table behind it, mildest first: level, excess, inside, seeds, diverged. `note` is set where
+    the data do not decide, and then the numbers are NaN.
+    """
+
+    group: str
+    optimizer: str
+    parameter: str
+    worst_inside: float
+    first_outside: float
+    low: float
+    high: float
+    band: float
+    seeds: int
+    levels: pd.DataFrame
+    note: str
+
+
+def tolerances(final: pd.DataFrame) -> tuple[Tolerance, ...]:
+    """Return the tolerance of every sweep in `final` (see `outcomes.final_values`), in sorted order."""
+    swept = final[final["sweep_parameter"].notna()]
+    keys = ["group", "optimizer", "sweep_parameter"]
+    return tuple(
+        _tolerance(str(group), str(optimizer), str(parameter), part)
+        for (group, optimizer, parameter), part in swept.groupby(keys, sort=True)
+    )
+
+
+def mildest_first(parameter: str, levels: Array) -> Array:
+    """Return `levels` sorted from mild to harsh: for bits many come first, for anything else small come first."""
+    return np.sort(levels)[::-1] if parameter.endswith("bits") else np.sort(levels)
+
+
+def is_ideal(parameter: str, levels: pd.Series) -> pd.Series:
+    """Return where a sweep value means the ideal device: absent for bits, zero or absent for anything else."""
+    values = levels.astype(float)
+    return values.isna() if parameter.endswith("bits") else values.isna() | (values == 0)
+
+
+def _tolerance(group: str, optimizer: str, parameter: str, part: pd.DataFrame) -> Tolerance:
+    part = part[part["status"].isin(["ok", "diverged"])]
+    loss = part["final_loss"].astype(float).where(part["status"] == "ok", np.inf)
+    part = part.assign(loss=loss)[loss.notna()]
+    ideal = is_ideal(parameter, part["sweep_value"])
+    reference = part[ideal & np.isfinite(part["loss"])].groupby("seed")["loss"].first()
+    table = part[~ideal].pivot_table(index="seed", columns="sweep_value", values="loss", aggfunc="first")
+    paired = table.reindex(reference.index).dropna(axis=1)
+    levels = mildest_first(parameter, paired.columns.to_numpy(float))
+    losses = paired[levels].to_numpy(float)
+    baseline = reference.to_numpy(float)
+    note = ""
+    if len(baseline) < MINIMUM_SEEDS:
+        note = f"not confirmed: {len(baseline)} finished seeds of the ideal device, {MINIMUM_SEEDS} needed"
+    elif not len(levels):
+        note = "not measured: no level was run with every seed of the ideal device"
+    if note:
+        nan = float("nan")
+        empty = pd.DataFrame(columns=["level", "excess", "inside", "seeds", "diverged"])
+        return Tolerance(group, optimizer, parameter, nan, nan, nan, nan, nan, len(baseline), empty, note)
+    excess, band = _excess(losses, baseline)
+    tolerated = _tolerated(excess, band)
+    resampled = sorted(_tolerated(*_excess(losses[pick], baseline[pick])) for pick in _picks(len(baseline)))
+    tail = int(0.025 * len(resampled))
+    padded = np.concatenate([[np.nan], levels, [np.nan]])
+    table = pd.DataFrame(
+        {"level": levels, "excess": excess, "inside": excess <= band, "seeds": len(baseline)}
+    )
+    table["diverged"] = np.isinf(losses).sum(axis=0)
+    return Tolerance(
+        group,
+        optimizer,
+        parameter,
+        worst_inside=float(padded[tolerated]),
+        first_outside=float(padded[tolerated + 1]),
+        low=float(padded[resampled[tail]]),
+        high=float(padded[resampled[-1 - tail]]),
+        band=band,
+        seeds=len(baseline),
+        levels=table,
+        note="",
+    )
+
+
+def _excess(losses: Array, baseline: Array) -> tuple[Array, float]:
+    """Return the median paired excess of each level, (levels,), and the band of the ideal device."""
+    excess = np.median(losses - baseline[:, None], axis=0)
+    return excess, float(baseline.max() - np.median(baseline))
+
+
+def _tolerated(excess: Array, band: float) -> int:
+    """Return how many levels, counted from the mildest, are inside without a break."""
+    outside = np.flatnonzero(excess > band)
+    return int(outside[0]) if len(outside) else len(excess)
+
+
+def _picks(seeds: int) -> list[npt.NDArray[np.int64]]:
+    if seeds <= 5:
+        return [np.array(pick) for pick in itertools.product(range(seeds), repeat=seeds)]
+    generator = np.random.default_rng(0)
+    return [generator.integers(seeds, size=seeds) for _ in range(_RESAMPLES)]
