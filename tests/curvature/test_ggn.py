@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests import oracles
-from tngd_bench.curvature import GGN
-from tngd_bench.curvature.blocks import ExplicitBlock, OuterProductBlock
+from tngd_bench.curvature import GGN, PerSampleLoss
+from tngd_bench.curvature.blocks import ExplicitBlock, OuterProductBlock, Slot
+from tngd_bench.curvature.positions import PositionalBlock, explicit_rows
 
 CLASSES = 4
 
@@ -105,11 +107,26 @@ class Attention(nn.Module):
 class Embedded(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.table = nn.Embedding(7, 6)
+        self.table = nn.Embedding(7, 6, padding_idx=2)
         self.head = nn.Linear(6, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(torch.tanh(self.table((x.abs() * 6.999).long() % 7)).mean((1, 2)))
+
+
+class Sequence(nn.Module):
+    """A small transformer block with one output per position, (b, T, C) or (b, C, T)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(6)
+        self.up = nn.Linear(6, 9)
+        self.down = nn.Linear(9, 6, bias=False)
+        self.head = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = x + torch.softmax(x @ x.transpose(1, 2), -1) @ x
+        return self.head(mixed + self.down(torch.tanh(self.up(self.norm(mixed)))))
 
 
 def flat(*layers: nn.Module) -> nn.Module:
@@ -296,6 +313,116 @@ def test_gram_of_many_rows_is_formed_in_panels_all_the_same() -> None:
     factor = ggn.factor()
     assert len(factor) == 330
     assert oracles.relative_error(ggn.gram(), factor @ factor.T) < 1e-12
+
+
+@pytest.mark.parametrize("budget", [1, 10_000, None])
+@pytest.mark.parametrize(
+    "architecture", ["mlp", "conv2d", "pooled conv", "positions", "attention", "embedding", "recurrent"]
+)
+def test_a_memory_budget_cuts_the_work_and_changes_nothing(architecture: str, budget: int | None) -> None:
+    model, loss, inputs, targets = case(architecture, "cross-entropy")
+    expected = oracles.ggn(model, loss, inputs, targets)
+    ggn = GGN(model, loss, inputs, targets, memory_budget_bytes=budget)
+    factor = ggn.factor()
+    assert oracles.relative_error(factor.T @ factor, expected) < 1e-10
+    assert oracles.relative_error(ggn.gram(), factor @ factor.T) < 1e-10
+
+
+@pytest.mark.parametrize("trained", [("weight", "bias"), ("weight",), ("bias",)])
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5, 7, 2), (3, 2, 9, 1, 2, 1), (4, 2, 2, 6, 5, 3)])
+def test_positional_pairs_slices_and_rows_are_the_same_block(
+    trained: tuple[str, ...], shape: tuple[int, ...]
+) -> None:
+    r, b, d_in, d_out, positions, groups = shape
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(b, groups, d_in, positions, generator=generator, dtype=torch.float64)
+    g = torch.randn(r, b, groups, d_out, positions, generator=generator, dtype=torch.float64)
+    size = groups * d_out * d_in if "weight" in trained else 0
+    weight = Slot(0, torch.Size([groups * d_out, d_in])) if "weight" in trained else None
+    bias = Slot(size, torch.Size([groups * d_out])) if "bias" in trained else None
+    width = size + (groups * d_out if bias else 0)
+    explicit = explicit_rows(a, g, weight=weight, bias=bias)
+    v = torch.randn(2, width, generator=generator, dtype=torch.float64)
+    u = torch.randn(2, r * b, generator=generator, dtype=torch.float64)
+    for memory in (1, 2_000, 10**9):
+        block = PositionalBlock(weight, bias, a, g, memory)
+        for add in (block.add_gram, block._add_pairs):
+            panel = torch.zeros(r - 1, b, 1, b, dtype=torch.float64)
+            add(panel, 1, 2)
+            wanted = explicit.matrix[b:] @ explicit.matrix[b : 2 * b].T
+            assert oracles.relative_error(panel.view(-1, b), wanted) < 1e-12
+        out = torch.zeros_like(v)
+        block.rmatvec(u, out)
+        assert oracles.relative_error(out, u @ explicit.matrix) < 1e-12
+        assert oracles.relative_error(block.matvec(v), v @ explicit.matrix.T) < 1e-12
+        assert oracles.relative_error(block.gram_matvec(u), explicit.gram_matvec(u)) < 1e-12
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_cross_entropy_over_positions_with_classes_in_either_place(last: bool) -> None:
+    torch.manual_seed(0)
+    model = Sequence().double()
+    inputs, targets = torch.rand(3, 5, 6, dtype=torch.float64), torch.randint(0, CLASSES, (3, 5))
+    targets[0, 2] = -100
+    flat_loss = nn.CrossEntropyLoss()
+
+    def value(outputs: Tensor, wanted: Tensor) -> Tensor:
+        return flat_loss(outputs.reshape(-1, CLASSES), wanted.reshape(-1))
+
+    expected = oracles.ggn(model, value, inputs, targets)
+    network = model if last else nn.Sequential(model, Transposed())
+    ggn = GGN(network, nn.CrossEntropyLoss(), inputs, targets)
+    assert ggn.rows == 3 * 5 * CLASSES
+    assert oracles.relative_error(ggn.dense(), expected) < 1e-10
+    factor = ggn.factor()
+    assert oracles.relative_error(ggn.gram(), factor @ factor.T) < 1e-10
+    assert ggn.loss.item() == pytest.approx(value(model(inputs), targets).item(), rel=1e-12)
+
+
+class Transposed(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2)
+
+
+def test_empirical_fisher_is_the_second_moment_of_per_sample_gradients() -> None:
+    model, loss, inputs, targets = case("conv2d", "cross-entropy")
+    rows = [oracles.gradient(model, loss, inputs[n : n + 1], targets[n : n + 1]) for n in range(len(inputs))]
+    stacked = torch.stack(rows)
+    ggn = GGN(model, loss, inputs, targets, empirical=True)
+    assert ggn.rows == len(inputs)
+    assert oracles.relative_error(ggn.dense(), stacked.T @ stacked / len(inputs)) < 1e-10
+    weights, rest = ggn.gradient_weights
+    assert rest is None
+    assert oracles.relative_error(ggn.factor_rmatvec(weights), stacked.mean(0)) < 1e-10
+
+
+def test_any_convex_per_sample_function_is_a_loss() -> None:
+    model, _, inputs, _ = case("mlp", "squared error")
+    targets = torch.rand(5, CLASSES, dtype=torch.float64)
+    loss = PerSampleLoss(lambda z, y: torch.log(torch.cosh(z - y)).sum() + 0.5 * (z.sum() - 1.0) ** 2)
+    ggn = GGN(model, loss, inputs, targets)
+    assert oracles.relative_error(ggn.dense(), oracles.ggn(model, loss, inputs, targets)) < 1e-10
+    weights, rest = ggn.gradient_weights
+    rebuilt = ggn.factor_rmatvec(weights) + (0.0 if rest is None else rest)
+    assert oracles.relative_error(rebuilt, ggn.gradient) < 1e-8
+
+
+def test_a_loss_that_is_not_convex_is_refused_with_the_sample() -> None:
+    model, _, inputs, _ = case("mlp", "squared error")
+    with pytest.raises(
+        ValueError, match=r"must be convex in the outputs: sample \d has the Hessian eigenvalue -"
+    ):
+        GGN(model, PerSampleLoss(lambda z, y: torch.cos(z).sum()), inputs, torch.zeros(5).double())
+
+
+def test_bfloat16_models_get_float32_curvature() -> None:
+    model, loss, inputs, targets = case("mlp", "cross-entropy")
+    model.bfloat16()
+    expected = oracles.ggn(copy.deepcopy(model).double(), loss, inputs.bfloat16().double(), targets)
+    ggn = GGN(model, loss, inputs.bfloat16(), targets)
+    assert ggn.gram().dtype == ggn.gradient.dtype == ggn.matvec(ggn.gradient).dtype == torch.float32
+    assert oracles.relative_error(ggn.dense(), expected) < 0.03  # the forward pass itself has 8 bits
+    assert oracles.relative_error(ggn.dense(), ggn.dense().T) == 0.0
 
 
 def test_float32_is_within_1e_4() -> None:

@@ -32,7 +32,7 @@ def factors(
         outputs = model(x)
     cotangents = fisher_cotangents(output_curvature(LOSS, outputs, y), outputs.detach(), fisher, generator)
     (gradient,) = torch.autograd.grad(outputs, [calls[0].edge], cotangents, is_grads_batched=True)
-    return factor_estimates(calls, [layer_rows(calls[0])], [gradient])
+    return factor_estimates(calls, [layer_rows(calls[0], torch.float64)], [gradient])
 
 
 def block(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -72,7 +72,7 @@ def test_convolution_rows_reproduce_the_weight_gradient() -> None:
         outputs = conv(x)
     cotangent = torch.rand_like(outputs)
     outputs.backward(cotangent)
-    a, g = layer_rows(calls[0]), cotangent_rows(calls[0], cotangent)
+    a, g = layer_rows(calls[0], torch.float64), cotangent_rows(calls[0], cotangent)
     product = g.T @ a
     assert conv.weight.grad is not None
     assert conv.bias.grad is not None
@@ -85,10 +85,40 @@ def test_preconditioning_is_the_damped_kronecker_solve_on_either_side(rows: int)
     torch.manual_seed(0)
     a, g = torch.rand(rows, 5, dtype=torch.float64), torch.rand(rows, 4, dtype=torch.float64)
     first, second = a.T @ a / rows, g.T @ g
-    pair = KroneckerFactors(first, second, first, second)
+    pair = KroneckerFactors(first, second)
     pair.invert(0.04)
     pi = float((first.diagonal().mean() / second.diagonal().mean()).sqrt())
     left = second + 0.2 / pi * torch.eye(4, dtype=torch.float64)
     right = first + 0.2 * pi * torch.eye(5, dtype=torch.float64)
     expected = torch.linalg.solve(torch.kron(left, right), (g.T @ a).reshape(-1)).view(4, 5)
     assert oracles.relative_error(pair.precondition(a, g), expected) < 1e-10
+
+
+def test_eigen_inverse_damps_the_product_itself() -> None:
+    torch.manual_seed(0)
+    a, g = torch.rand(7, 5, dtype=torch.float64), torch.rand(7, 4, dtype=torch.float64)
+    pair = KroneckerFactors(a.T @ a / 7, g.T @ g)
+    pair.invert(0.03, "eigen")
+    whole = torch.kron(pair.outputs, pair.inputs) + 0.03 * torch.eye(20, dtype=torch.float64)
+    expected = torch.linalg.solve(whole, (g.T @ a).reshape(-1)).view(4, 5)
+    assert oracles.relative_error(pair.precondition(a, g), expected) < 1e-10
+
+
+@pytest.mark.parametrize("sharing", ["expand", "reduce"])
+def test_shared_weights_by_their_definitions(sharing: str) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(3, 2).double()
+    x = torch.rand(4, 5, 3, dtype=torch.float64)
+    with recording(layer, KRONECKER_KINDS) as calls:
+        layer(x)
+    cotangent = torch.rand(1, 4, 5, 2, dtype=torch.float64)
+    a, g = factor_estimates(calls, [layer_rows(calls[0], torch.float64)], [cotangent], sharing)
+    extended = torch.cat([x, torch.ones(4, 5, 1, dtype=torch.float64)], 2)
+    if sharing == "expand":
+        wanted_a = torch.einsum("nti,ntj->ij", extended, extended) / 20
+        wanted_g = torch.einsum("knto,kntp->op", cotangent, cotangent)
+    else:
+        wanted_a = torch.einsum("ni,nj->ij", extended.mean(1), extended.mean(1)) / 4
+        wanted_g = torch.einsum("kno,knp->op", cotangent.sum(2), cotangent.sum(2))
+    assert oracles.relative_error(a, wanted_a) < 1e-12
+    assert oracles.relative_error(g, wanted_g) < 1e-12

@@ -43,7 +43,7 @@ def test_hessian_factor_and_gradient_equal_autograd(case: str) -> None:
     curvature = losses.output_curvature(loss, outputs, targets)
     units = torch.eye(flat.numel(), dtype=torch.float64).view(-1, *outputs.shape)
     hessian = torch.stack([curvature.matvec(unit).reshape(-1) for unit in units])
-    factor = torch.stack([curvature.factor_rmatvec(unit).reshape(-1) for unit in units], 1)
+    factor = torch.stack([curvature.factor_rmatvec(unit.flatten(1)).reshape(-1) for unit in units], 1)
     transposed = torch.stack([curvature.factor_matvec(unit).reshape(-1) for unit in units], 1)
     weights, rest = curvature.gradient_weights()
     assert rest is None
@@ -61,7 +61,7 @@ def test_columns_are_the_factor_of_every_sample_at_once() -> None:
     for column, index in zip(columns, range(1, 4), strict=True):
         unit = torch.zeros_like(outputs)
         unit[:, index] = 1.0
-        assert torch.equal(column, curvature.factor_rmatvec(unit))
+        assert torch.equal(column, curvature.factor_rmatvec(unit.flatten(1)))
 
 
 @pytest.mark.parametrize("gap", [20.0, 60.0, 200.0])
@@ -92,7 +92,9 @@ def test_flat_binary_targets_at_saturation_stay_finite() -> None:
 
 
 def test_other_losses_and_reductions_are_refused_by_name() -> None:
-    with pytest.raises(TypeError, match="CrossEntropyLoss, MSELoss, BCEWithLogitsLoss; not L1Loss"):
+    with pytest.raises(
+        TypeError, match="CrossEntropyLoss, MSELoss, BCEWithLogitsLoss, PerSampleLoss; not L1Loss"
+    ):
         losses.output_curvature(nn.L1Loss(), rand(B, C), rand(B, C))
     with pytest.raises(ValueError, match="mean-reduced, not reduction='sum'"):
         losses.output_curvature(nn.MSELoss(reduction="sum"), rand(B, C), rand(B, C))

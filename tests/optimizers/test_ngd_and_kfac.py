@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -110,6 +111,26 @@ def test_kfac_learns_and_a_resumed_run_gives_the_same_bits(fisher: str) -> None:
     for _ in range(10):
         resumed.step(inputs, targets)
     assert torch.equal(flat(half), flat(whole))
+
+
+@pytest.mark.parametrize("settings", [{"inverse": "eigen"}, {"sharing": "reduce"}])
+def test_kfac_variants_learn(settings: dict[str, str]) -> None:
+    inputs, targets = batches(1)[0]
+    optimizer = KFAC(model(), LOSS, lr=0.05, factor_interval=1, inverse_interval=2, **settings)  # type: ignore[arg-type]
+    values = [optimizer.step(inputs, targets) for _ in range(20)]
+    assert values[-1] < 0.5 * values[0]
+
+
+@pytest.mark.parametrize("make", [lambda n: NGD(n, LOSS, lr=0.1), lambda n: KFAC(n, LOSS, lr=0.1)])
+def test_bfloat16_models_are_trained_with_float32_curvature(make: Callable[[nn.Module], NGD | KFAC]) -> None:
+    inputs, targets = batches(1)[0]
+    network = model(torch.bfloat16)
+    optimizer = make(network)
+    values = [optimizer.step(inputs.bfloat16(), targets) for _ in range(20)]
+    assert values[-1] < 0.7 * values[0]
+    assert next(network.parameters()).dtype == torch.bfloat16
+    assert optimizer.natural_gradient is not None
+    assert optimizer.natural_gradient.dtype == torch.float32
 
 
 def test_kfac_gives_layers_it_does_not_know_the_plain_gradient() -> None:

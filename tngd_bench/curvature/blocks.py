@@ -183,25 +183,6 @@ class OuterProductBlock:
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1)
 
 
-def positional_rows(
-    inputs: Tensor, cotangents: Tensor, *, weight: Slot | None, bias: Slot | None, groups: int = 1
-) -> ExplicitBlock:
-    """Rows Σ_t g_{i,n,t} ⊗ a_{n,t} of a weight used at T positions.
-
-    `inputs` a (b, groups·d_in, T), `cotangents` g (r, b, groups·d_out, T); the weight is (groups·d_out, d_in).
-    """
-    r, b, _, positions = cotangents.shape
-    pieces = []
-    if weight is not None:
-        a = inputs.reshape(b, groups, -1, positions)
-        g = cotangents.reshape(r, b, groups, -1, positions)
-        pieces.append(torch.einsum("rbgot,bgit->rbgoi", g, a).reshape(r * b, -1))
-    if bias is not None:
-        pieces.append(cotangents.sum(-1).reshape(r * b, -1))
-    slots = tuple(slot for slot in (weight, bias) if slot is not None)
-    return ExplicitBlock(slots, pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1))
-
-
 def channel_rows(
     inputs: Tensor, cotangents: Tensor, *, weight: Slot | None, bias: Slot | None, factor: Tensor | None
 ) -> ExplicitBlock:

@@ -1,19 +1,21 @@
 """The generalized Gauss-Newton matrix of one batch, G = Jᵀ H J = Bᵀ B with B = Sᵀ J, without ever forming J.
 
-One forward pass records what each layer saw; d_z batched backward passes to the layers' *outputs* give everything
-else (the factor and its use: arXiv 2405.13817 §3); no weight gradient is formed.
+One forward pass records what each layer saw; r batched backward passes to the layers' *outputs* give everything else
+(the factor and its use: arXiv 2405.13817 §3); no weight gradient is formed.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 
 from tngd_bench.curvature import losses
 from tngd_bench.curvature.blocks import Block, ExplicitBlock, Slot, total_width
@@ -25,57 +27,15 @@ from tngd_bench.curvature.capture import (
     run_model,
 )
 from tngd_bench.curvature.graph import AutogradGraph
-from tngd_bench.curvature.layers import LAYER_KINDS, layer_block, plan_layer, supports
+from tngd_bench.curvature.layers import LAYER_KINDS, LayerPlan, layer_block, plan_layer, supports
+from tngd_bench.curvature.parameters import TrainableParameters
 
-COTANGENT_BYTES = 256 * 2**20
-"""Memory that one batched backward pass over explicit rows may take for its cotangents and gradients."""
-
-
+MEMORY_FRACTION = 0.5
+"""Part of the free memory that curvature may take when no budget is given."""
 PANELS = 4
 """Panels in which a symmetric K is formed: (1 + 1/4)/2 of the products."""
 SMALLEST_PANELLED = 256
 """Rows below which one product is quicker than four."""
-
-
-class TrainableParameters:
-    """The trainable parameters of a model as one flat vector, in `model.parameters()` order.
-
-    Raises ValueError when there is none, or when they differ in dtype or device.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.tensors: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad]
-        if not self.tensors:
-            raise ValueError("the model has no trainable parameter (requires_grad is False everywhere)")
-        kinds = {(p.dtype, p.device) for p in self.tensors}
-        if len(kinds) > 1:
-            raise ValueError(
-                f"trainable parameters must share one dtype and device, not {sorted(map(str, kinds))}"
-            )
-        self.slots: list[Slot] = []
-        offset = 0
-        for p in self.tensors:
-            self.slots.append(Slot(offset, p.shape))
-            offset += p.numel()
-        self.count = offset
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Common dtype."""
-        return self.tensors[0].dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Common device."""
-        return self.tensors[0].device
-
-    def flatten(self, pieces: Sequence[Tensor]) -> Tensor:
-        """Concatenate per-parameter tensors into a flat vector (N,)."""
-        return torch.cat([piece.reshape(-1) for piece in pieces])
-
-    def views(self, flat: Tensor) -> list[Tensor]:
-        """Per-parameter views into a flat vector (N,)."""
-        return [flat[s.offset : s.offset + s.size].view(s.shape) for s in self.slots]
 
 
 class GGN:
@@ -84,21 +44,37 @@ class GGN:
     Parameters
     ----------
     model : module whose output is one tensor (b, …), each sample's output depending on that sample alone.
-    loss : mean-reduced `CrossEntropyLoss`, `MSELoss` or `BCEWithLogitsLoss`.
+    loss : mean-reduced `CrossEntropyLoss`, `MSELoss`, `BCEWithLogitsLoss`, or `PerSampleLoss` of a convex function.
     inputs : tensor (b, …), or a mapping passed as `model(**inputs)`.
-    targets : what `loss` takes.
+    targets : what `loss` takes; for a cross-entropy, outputs may be (b, C), (b, C, T) or (b, T, C).
+    empirical : rows are per-sample gradients over √b (empirical Fisher) instead of those of the loss Hessian.
+    memory_budget_bytes : what one piece of work may take beyond what is kept; work is cut to it. Default: half of
+        what is free now.
 
-    Vectors are flat, (N,), over the trainable parameters in `model.parameters()` order. With r outputs per sample
-    the factor B has m = b·r rows, sample first: row n·r + i is column i of sample n. Model randomness (dropout) is
-    drawn once, in the forward pass of the constructor, and shared by all that follows.
+    Vectors are flat, (N,), over the trainable parameters in `model.parameters()` order, in the model's dtype (float32
+    for half-precision models). With r rows per sample the factor B has m = b·r rows, sample first: row n·r + i is
+    column i of sample n. Model randomness (dropout) is drawn once, in the forward pass of the constructor, and shared
+    by all that follows.
 
-    Raises ValueError where the batch has no per-sample rows (BatchNorm in training mode) or shapes disagree.
+    Raises ValueError where the batch has no per-sample rows (BatchNorm in training mode) or shapes disagree, and
+    MemoryError where what must be kept exceeds the free memory.
     """
 
     def __init__(
-        self, model: nn.Module, loss: nn.Module, inputs: Tensor | Mapping[str, Any], targets: Tensor
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        inputs: Tensor | Mapping[str, Any],
+        targets: Tensor,
+        *,
+        empirical: bool = False,
+        memory_budget_bytes: int | None = None,
     ) -> None:
         refuse_mixed_samples(model)
+        if memory_budget_bytes is not None and memory_budget_bytes < 1:
+            raise ValueError(
+                f"memory_budget_bytes must be >= 1, not {memory_budget_bytes!r}; None: half of what is free"
+            )
         self.parameters = TrainableParameters(model)
         self.batch_size = batch_size_of(inputs)
         with torch.enable_grad(), recording(model, LAYER_KINDS) as calls:
@@ -107,10 +83,13 @@ class GGN:
                 raise ValueError(
                     f"the model must return (b, …) with b = {self.batch_size}, not {tuple(self._outputs.shape)}"
                 )
-            self._loss = loss(self._outputs, targets)
+            self._loss = losses.evaluate(loss, self._outputs, targets)
         self._calls = calls
+        self._memory_budget_bytes = memory_budget_bytes
         self.loss: Tensor = self._loss.detach()
-        self._curvature = losses.output_curvature(loss, self._outputs, targets)
+        self._curvature = losses.output_curvature(
+            loss, self._outputs.detach().to(self.parameters.curvature_dtype), targets, empirical=empirical
+        )
 
     @property
     def size(self) -> int:
@@ -119,8 +98,8 @@ class GGN:
 
     @property
     def rows_per_sample(self) -> int:
-        """Outputs per sample, r."""
-        return math.prod(self._outputs.shape[1:])
+        """Rows of the factor per sample, r: the outputs, or 1 for the empirical Fisher."""
+        return self._curvature.rows_per_sample
 
     @property
     def rows(self) -> int:
@@ -130,14 +109,8 @@ class GGN:
     @cached_property
     def gradient(self) -> Tensor:
         """∇ℓ, (N,): what `loss.backward()` computes, bit for bit."""
-        pieces = torch.autograd.grad(
-            self._loss, self.parameters.tensors, retain_graph=True, allow_unused=True
-        )
         return self.parameters.flatten(
-            [
-                torch.zeros_like(p) if g is None else g
-                for p, g in zip(self.parameters.tensors, pieces, strict=True)
-            ]
+            torch.autograd.grad(self._loss, self.parameters.tensors, retain_graph=True, allow_unused=True)
         )
 
     @cached_property
@@ -147,18 +120,16 @@ class GGN:
         q is there when a sample's target has a vanishing probability: its curvature is nil, its slope is not.
         """
         w, rest = self._curvature.gradient_weights()
-        q = None
-        if rest is not None:
-            pieces = torch.autograd.grad(
-                self._outputs, self.parameters.tensors, rest, retain_graph=True, allow_unused=True
-            )
-            q = self.parameters.flatten(
-                [
-                    torch.zeros_like(p) if g is None else g
-                    for p, g in zip(self.parameters.tensors, pieces, strict=True)
-                ]
-            )
-        return w.reshape(-1), q
+        if rest is None:
+            return w.reshape(-1), None
+        pieces = torch.autograd.grad(
+            self._outputs,
+            self.parameters.tensors,
+            rest.to(self._outputs.dtype),
+            retain_graph=True,
+            allow_unused=True,
+        )
+        return w.reshape(-1), self.parameters.flatten(pieces)
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -168,24 +139,19 @@ class GGN:
         layers, covered = self._structured_layers(slots, graph.uses)
         for call in self._calls:
             call.check_untouched()
-        plans = [plan_layer(calls, graph, self.rows_per_sample) for calls in layers]
-        columns = losses.factor_columns(self._curvature, self._outputs.detach(), 0, self.rows_per_sample)
-        blocks: list[Block] = []
-        if plans:
-            cotangents = iter(
-                torch.autograd.grad(
-                    self._outputs,
-                    [edge for plan in plans for edge in plan.edges],
-                    columns,
-                    retain_graph=True,
-                    is_grads_batched=True,
-                )
-            )
-            blocks += [layer_block(plan, [next(cotangents) for _ in plan.edges], slots) for plan in plans]
+        dtype = self.parameters.curvature_dtype
+        plans = [plan_layer(calls, graph, self.rows_per_sample, dtype) for calls in layers]
+        cotangents = iter(
+            self._cotangents([edge for plan in plans for edge in plan.edges], _kept_values(plans))
+        )
+        blocks: list[Block] = [
+            layer_block(plan, [next(cotangents) for _ in plan.edges], slots, self._work_bytes)
+            for plan in plans
+        ]
+        others = [p for p in self.parameters.tensors if id(p) not in covered and graph.uses[id(p)]]
         blocks += [
-            ExplicitBlock((slots[id(p)],), self._reverse_rows(p, columns))
-            for p in self.parameters.tensors
-            if id(p) not in covered and graph.uses[id(p)]
+            ExplicitBlock((slots[id(p)],), rows)
+            for p, rows in zip(others, self._reverse_rows(others), strict=True)
         ]
         return blocks
 
@@ -212,7 +178,7 @@ class GGN:
     def gram(self) -> Tensor:
         """K = B Bᵀ, (m, m)."""
         r, b = self.rows_per_sample, self.batch_size
-        gram = torch.zeros(r, b, r, b, dtype=self.parameters.dtype, device=self.parameters.device)
+        gram = torch.zeros(r, b, r, b, dtype=self.parameters.curvature_dtype, device=self.parameters.device)
         # K is symmetric: only panels on and below the diagonal are multiplied out, the rest is mirrored
         width = r if self.rows < SMALLEST_PANELLED else math.ceil(r / PANELS)
         for first in range(0, r, width):
@@ -225,7 +191,9 @@ class GGN:
 
     def factor(self) -> Tensor:
         """B itself, (m, N); for small problems and for methods that need it."""
-        factor = torch.zeros(self.rows, self.size, dtype=self.parameters.dtype, device=self.parameters.device)
+        factor = torch.zeros(
+            self.rows, self.size, dtype=self.parameters.curvature_dtype, device=self.parameters.device
+        )
         r, b = self.rows_per_sample, self.batch_size
         target = factor.view(b, r, self.size)
         for block in self.blocks:
@@ -267,23 +235,80 @@ class GGN:
                 covered.update(trained)
         return layers, covered
 
-    def _reverse_rows(self, parameter: nn.Parameter, columns: Tensor) -> Tensor:
-        """Rows of B for one parameter by batched reverse mode, one cotangent per row, in chunks: (m, size)."""
-        r, b = self.rows_per_sample, self.batch_size
-        per_row = (self._outputs.numel() + 2 * parameter.numel()) * parameter.element_size()
-        chunk = max(1, min(self.rows, COTANGENT_BYTES // max(per_row, 1)))
-        rows = torch.empty(self.rows, parameter.numel(), dtype=parameter.dtype, device=parameter.device)
-        for first in range(0, r * b, chunk):
-            index = torch.arange(first, min(first + chunk, r * b), device=parameter.device)
-            column, sample = index // b, index % b
-            single = torch.zeros(len(index), *self._outputs.shape, dtype=columns.dtype, device=columns.device)
-            position = torch.arange(len(index), device=columns.device)
-            single[position, sample] = columns[column, sample]
-            (gradient,) = torch.autograd.grad(
-                self._outputs, parameter, single, retain_graph=True, is_grads_batched=True
+    def _cotangents(self, edges: list[GradientEdge], values_per_row: list[int]) -> list[Tensor]:
+        """Gradients of all r columns at each edge, (r, b, …), in as many batched passes as memory asks for."""
+        if not edges:
+            return []
+        r, dtype = self.rows_per_sample, self.parameters.curvature_dtype
+        kept = r * sum(values_per_row) * torch.finfo(dtype).bits // 8
+        if kept > self._free_bytes:
+            raise MemoryError(
+                f"the factor's cotangents need {kept / 1e9:.1f} GB for {self.rows} rows and "
+                f"{self._free_bytes / 1e9:.1f} GB are free: use a smaller batch"
             )
-            rows[first : first + len(index)] = gradient.reshape(len(index), -1)
+        # a pass holds each cotangent twice, before and after the operation that makes it
+        chunk = max(1, min(r, r * self._work_bytes // max(2 * kept, 1)))
+        found: list[Tensor] = []
+        for first in range(0, r, chunk):
+            last = min(first + chunk, r)
+            columns = losses.factor_columns(self._curvature, self._curvature_outputs, first, last)
+            pieces = torch.autograd.grad(
+                self._outputs,
+                edges,
+                columns.to(self._outputs.dtype),
+                retain_graph=True,
+                is_grads_batched=True,
+            )
+            if chunk >= r:
+                return [piece.to(dtype) for piece in pieces]
+            if not found:
+                found = [
+                    torch.empty(r, *piece.shape[1:], dtype=dtype, device=piece.device) for piece in pieces
+                ]
+            for whole, piece in zip(found, pieces, strict=True):
+                whole[first:last] = piece
+        return found
+
+    def _reverse_rows(self, parameters: list[nn.Parameter]) -> list[Tensor]:
+        """Rows of B for parameters without a rule, one cotangent per row, in chunks: (m, size) each."""
+        if not parameters:
+            return []
+        r, b, dtype = self.rows_per_sample, self.batch_size, self.parameters.curvature_dtype
+        device = self.parameters.device
+        columns = losses.factor_columns(self._curvature, self._curvature_outputs, 0, r).to(
+            self._outputs.dtype
+        )
+        activations = self._outputs.numel() + sum(call.output_shape.numel() for call in self._calls)
+        per_row = (2 * activations + 2 * sum(p.numel() for p in parameters)) * columns.element_size()
+        chunk = max(1, min(self.rows, self._work_bytes // per_row))
+        rows = [torch.empty(self.rows, p.numel(), dtype=dtype, device=device) for p in parameters]
+        for first in range(0, r * b, chunk):
+            index = torch.arange(first, min(first + chunk, r * b), device=device)
+            column, sample = index // b, index % b
+            single = torch.zeros(len(index), *self._outputs.shape, dtype=columns.dtype, device=device)
+            single[torch.arange(len(index), device=device), sample] = columns[column, sample]
+            gradients = torch.autograd.grad(
+                self._outputs, parameters, single, retain_graph=True, is_grads_batched=True
+            )
+            for whole, gradient in zip(rows, gradients, strict=True):
+                whole[first : first + len(index)] = gradient.reshape(len(index), -1)
         return rows
+
+    @property
+    def _curvature_outputs(self) -> Tensor:
+        return self._outputs.detach().to(self.parameters.curvature_dtype)
+
+    @cached_property
+    def _free_bytes(self) -> int:
+        device = self.parameters.device
+        if device.type == "cuda":
+            return int(torch.cuda.mem_get_info(device)[0])
+        return int(psutil.virtual_memory().available)
+
+    @cached_property
+    def _work_bytes(self) -> int:
+        given = self._memory_budget_bytes
+        return int(MEMORY_FRACTION * self._free_bytes) if given is None else given
 
     def _flat(self, vector: Tensor, length: int) -> Tensor:
         """(length,) or (length, k) → (k, length), refusing anything else."""
@@ -317,3 +342,14 @@ class GGN:
         return (
             u.view(-1, self.batch_size, self.rows_per_sample).transpose(1, 2).reshape(u.shape[0], self.rows)
         )
+
+
+def _kept_values(plans: list[LayerPlan]) -> list[int]:
+    """Values that one row column keeps at each edge of the plans."""
+    kept = []
+    for plan in plans:
+        if plan.tail is not None:
+            kept.append(plan.tail.index.numel())
+        else:
+            kept += [call.output_shape.numel() for call in plan.calls]
+    return kept

@@ -8,7 +8,7 @@ scales are those of the mean-reduced loss, so λ means here what it means for th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,46 +24,76 @@ KRONECKER_KINDS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv2d)
 Fisher = Literal["mc", "exact", "empirical"]
 
 
+Inverse = Literal["cholesky", "eigen"]
+Sharing = Literal["expand", "reduce"]
+
+
 @dataclass
 class KroneckerFactors:
-    """Running averages A (d_in [+1 for the bias], same), Γ (d_out, d_out), and the damped inverses of both."""
+    """Running averages A (d_in [+1 for the bias], same) and Γ (d_out, d_out), and what their damped inverse needs.
+
+    After `invert`, `left` and `right` are the two damped inverses, or, with `scale` (d_out, d_in), the eigenvectors
+    of the factors and the damped products of their eigenvalues.
+    """
 
     inputs: Tensor
     outputs: Tensor
-    inputs_inverse: Tensor
-    outputs_inverse: Tensor
+    left: Tensor | None = None
+    right: Tensor | None = None
+    scale: Tensor | None = None
 
-    def invert(self, damping: float) -> None:
-        """(A + π√λ I)⁻¹ and (Γ + √λ/π I)⁻¹ with π² the ratio of the factors' mean eigenvalues (2015, §6.3)."""
-        mean_in = self.inputs.diagonal().mean()
-        mean_out = self.outputs.diagonal().mean()
+    def invert(self, damping: float, inverse: Inverse = "cholesky") -> None:
+        """Refresh the inverse for λ = `damping` > 0.
+
+        cholesky: (A + π√λ I)⁻¹ and (Γ + √λ/π I)⁻¹ with π² the ratio of the factors' mean eigenvalues (Martens and
+        Grosse 2015, §6.3). eigen: (Γ ⊗ A + λI)⁻¹ itself.
+        """
+        if inverse == "eigen":
+            values_in, self.right = torch.linalg.eigh(self.inputs)
+            values_out, self.left = torch.linalg.eigh(self.outputs)
+            self.scale = torch.outer(values_out.clamp_min(0.0), values_in.clamp_min(0.0)).add_(damping)
+            return
         floor = torch.finfo(self.inputs.dtype).tiny
-        pi = float((mean_in.clamp_min(floor) / mean_out.clamp_min(floor)).sqrt().clamp(1e-4, 1e4))
-        root = damping**0.5
-        self.inputs_inverse = _damped_inverse(self.inputs, pi * root)
-        self.outputs_inverse = _damped_inverse(self.outputs, root / pi)
+        mean_in = self.inputs.diagonal().mean().clamp_min(floor)
+        mean_out = self.outputs.diagonal().mean().clamp_min(floor)
+        pi = float((mean_in / mean_out).sqrt().clamp(1e-4, 1e4))
+        self.right = _damped_inverse(self.inputs, pi * damping**0.5)
+        self.left = _damped_inverse(self.outputs, damping**0.5 / pi)
+        self.scale = None
 
     def precondition(self, inputs: Tensor, cotangents: Tensor) -> Tensor:
-        """(Γ⁻¹ gᵀ)(a A⁻¹), (d_out, d_in), from rows a (k, d_in) and g (k, d_out) whose product is the gradient.
+        """(Γ ⊗ A + …)⁻¹ applied to gᵀa, (d_out, d_in), from rows a (k, d_in) and g (k, d_out).
 
-        The inverses go to whichever is smaller: the k rows, or the finished gradient gᵀa.
+        Matrices go to whichever is smaller: the k rows, or the finished gradient.
         """
+        if self.left is None or self.right is None:
+            raise RuntimeError("invert() must be called before precondition()")
+        if self.scale is not None:
+            rotated = (cotangents @ self.left).T @ (inputs @ self.right)
+            return self.left @ rotated.div_(self.scale) @ self.right.T
         k, d_in = inputs.shape
         d_out = cotangents.shape[1]
-        on_rows = k * (d_in * d_in + d_out * d_out)
-        on_gradient = d_in * d_out * (d_in + d_out)
-        if on_rows <= on_gradient:
-            return (cotangents @ self.outputs_inverse).T @ (inputs @ self.inputs_inverse)
-        return self.outputs_inverse @ (cotangents.T @ inputs) @ self.inputs_inverse
+        if k * (d_in * d_in + d_out * d_out) <= d_in * d_out * (d_in + d_out):
+            return (cotangents @ self.left).T @ (inputs @ self.right)
+        return self.left @ (cotangents.T @ inputs) @ self.right
+
+    def state(self) -> dict[str, Tensor | None]:
+        """A copy of all tensors, for `state_dict`."""
+        return {name: None if value is None else value.clone() for name, value in vars(self).items()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor | None]) -> KroneckerFactors:
+        """Factors from `state()`."""
+        return cls(**{name: None if value is None else value.clone() for name, value in state.items()})  # type: ignore[arg-type]
 
 
-def layer_rows(call: LayerCall) -> Tensor:
-    """Inputs of a layer as rows (b·T, d_in), with a column of ones where it has a trained bias."""
-    module = call.module
+def layer_rows(call: LayerCall, dtype: torch.dtype) -> Tensor:
+    """Inputs of a layer as rows (b·T, d_in), sample first, with a column of ones where it has a trained bias."""
+    module, inputs = call.module, call.input.to(dtype)
     if isinstance(module, nn.Conv2d):
-        rows = convolution_patches(module, call.input).transpose(1, 2).flatten(0, 1)
+        rows = convolution_patches(module, inputs).transpose(1, 2).flatten(0, 1)
     else:
-        rows = call.input.reshape(-1, call.input.shape[-1])
+        rows = inputs.reshape(-1, inputs.shape[-1])
     if module.bias is not None:
         rows = torch.cat([rows, rows.new_ones(len(rows), 1)], 1)
     return rows
@@ -81,27 +111,42 @@ def fisher_cotangents(
 ) -> Tensor:
     """Output cotangents (k, b, …) whose second moments are H: random signs through S (mc, k = 1), all columns of S
     (exact), or the scaled loss gradient (empirical)."""
+    b, rows = len(outputs), curvature.rows_per_sample
     if fisher == "exact":
-        per_sample = outputs[0].numel()
-        return factor_columns(curvature, outputs, 0, per_sample)
+        return factor_columns(curvature, outputs, 0, rows)
     if fisher == "mc":
-        signs = torch.randint(0, 2, outputs.shape, generator=generator, device=outputs.device)
+        signs = torch.randint(0, 2, (b, rows), generator=generator, device=outputs.device)
         return curvature.factor_rmatvec((2 * signs - 1).to(outputs.dtype)).unsqueeze(0)
     weights, rest = curvature.gradient_weights()
     gradient = curvature.factor_rmatvec(weights)
     if rest is not None:
         gradient = gradient + rest
-    return gradient.unsqueeze(0) * math.sqrt(outputs.shape[0])
+    return gradient.unsqueeze(0) * math.sqrt(b)
 
 
 def factor_estimates(
-    calls: Sequence[LayerCall], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
+    calls: Sequence[LayerCall],
+    inputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    sharing: Sharing = "expand",
 ) -> tuple[Tensor, Tensor]:
-    """(A, Γ) of one layer on one batch from its input rows and Fisher cotangents, both summed over its calls."""
-    a = inputs[0] if len(inputs) == 1 else torch.cat(list(inputs))
-    rows = [cotangent_rows(call, g) for call, g in zip(calls, cotangents, strict=True)]
-    g = rows[0] if len(rows) == 1 else torch.cat(rows)
-    return a.T @ a / len(a), g.T @ g
+    """(A, Γ) of one layer on one batch from its input rows and Fisher cotangents (k, b, …), summed over its calls.
+
+    For T > 1 positions, expand: A = mean over samples and positions of a aᵀ, Γ = sum over positions of g gᵀ; reduce:
+    the same after averaging a and summing g over a sample's positions.
+    """
+    b = calls[0].input.shape[0]
+    if sharing == "expand":
+        a = torch.cat(list(inputs))
+        g = torch.cat([cotangent_rows(call, c) for call, c in zip(calls, cotangents, strict=True)]).to(
+            a.dtype
+        )
+        return a.T @ a / len(a), g.T @ g
+    a = torch.cat([rows.view(b, -1, rows.shape[1]) for rows in inputs], 1).mean(1)
+    shaped = [cotangent_rows(call, c) for call, c in zip(calls, cotangents, strict=True)]
+    by_sample = [rows.view(len(c), b, -1, rows.shape[1]) for rows, c in zip(shaped, cotangents, strict=True)]
+    g = torch.cat(by_sample, 2).sum(2).flatten(0, 1).to(a.dtype)
+    return a.T @ a / b, g.T @ g
 
 
 def _damped_inverse(factor: Tensor, shift: float) -> Tensor:

@@ -1,6 +1,7 @@
-"""Rules that turn what a layer saw into its block of the factor B: Linear and convolutions.
+"""Rules that turn what a layer saw into its block of the factor B.
 
-Everything else goes through batched reverse mode (`tngd_bench.curvature.ggn`).
+Linear and convolutions (at one position or many), embeddings, layer and group normalisation. Everything else goes
+through batched reverse mode (`tngd_bench.curvature.ggn`).
 """
 
 from __future__ import annotations
@@ -13,24 +14,16 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 from torch.nn import functional
 
-from tngd_bench.curvature.blocks import Block, OuterProductBlock, Slot, channel_rows, positional_rows
+from tngd_bench.curvature.blocks import Block, ExplicitBlock, OuterProductBlock, Slot, channel_rows
 from tngd_bench.curvature.capture import LayerCall
+from tngd_bench.curvature.embedding import EmbeddingBlock
 from tngd_bench.curvature.graph import AutogradGraph
+from tngd_bench.curvature.positions import positional_block
 from tngd_bench.curvature.tails import PooledTail, pooled_tail, selected_patches, worth_pooling
 
-LAYER_KINDS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-
-
-def supports(call: LayerCall, batch_size: int) -> bool:
-    """Whether a rule applies to this call: samples along the first dimension, nothing exotic in the layer."""
-    if not call.input.dim() or call.input.shape[0] != batch_size or call.output_shape[0] != batch_size:
-        return False
-    if isinstance(call.module, nn.Linear):
-        # a middle dimension of the batch's size could be the batch itself (sequence-first layouts)
-        return call.input.dim() == 2 or call.input.shape[1] != batch_size
-    module = call.module
-    assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
-    return module.padding_mode == "zeros" and call.input.dim() == len(module.kernel_size) + 2
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMALISATIONS = (nn.LayerNorm, nn.GroupNorm)
+LAYER_KINDS: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS, nn.Embedding, *NORMALISATIONS)
 
 
 @dataclass(frozen=True)
@@ -43,14 +36,32 @@ class LayerPlan:
     tail: PooledTail | None
 
 
-def plan_layer(calls: Sequence[LayerCall], graph: AutogradGraph, columns: int) -> LayerPlan:
+def supports(call: LayerCall, batch_size: int) -> bool:
+    """Whether a rule applies to this call: samples along the first dimension, nothing exotic in the layer."""
+    module, shape = call.module, call.input.shape
+    if not shape or shape[0] != batch_size or call.output_shape[0] != batch_size:
+        return False
+    # a middle dimension of the batch's size could be the batch itself (sequence-first layouts)
+    unambiguous = len(shape) <= 2 or shape[1] != batch_size
+    if isinstance(module, CONVOLUTIONS):
+        return module.padding_mode == "zeros" and len(shape) == len(module.kernel_size) + 2
+    if isinstance(module, nn.Embedding):
+        plain = module.max_norm is None and not module.scale_grad_by_freq and not module.sparse
+        return plain and (len(shape) == 1 or shape[1] != batch_size)
+    if isinstance(module, nn.LayerNorm):
+        return unambiguous and len(shape) > len(module.normalized_shape)
+    return unambiguous or isinstance(module, nn.GroupNorm)
+
+
+def plan_layer(
+    calls: Sequence[LayerCall], graph: AutogradGraph, columns: int, dtype: torch.dtype
+) -> LayerPlan:
     """Choose where to take cotangents for a layer: at its outputs, or behind the pooling that follows."""
     module = calls[0].module
     edges = tuple(call.edge for call in calls)
-    if isinstance(module, nn.Linear):
+    if not isinstance(module, CONVOLUTIONS):
         return LayerPlan(tuple(calls), edges, (), None)
-    assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
-    patches = tuple(convolution_patches(module, call.input) for call in calls)
+    patches = tuple(convolution_patches(module, call.input.to(dtype)) for call in calls)
     if len(calls) == 1 and isinstance(module, nn.Conv2d) and module.groups == 1:
         tail = pooled_tail(calls[0], graph)
         if tail is not None and worth_pooling(tail, patches[0], columns):
@@ -58,26 +69,42 @@ def plan_layer(calls: Sequence[LayerCall], graph: AutogradGraph, columns: int) -
     return LayerPlan(tuple(calls), edges, patches, None)
 
 
-def layer_block(plan: LayerPlan, cotangents: Sequence[Tensor], slots: Mapping[int, Slot]) -> Block:
+def layer_block(
+    plan: LayerPlan, cotangents: Sequence[Tensor], slots: Mapping[int, Slot], memory_bytes: int
+) -> Block:
     """Block of one layer; `cotangents` (r, b, *shape) belong to the plan's edges."""
-    calls = plan.calls
+    calls, dtype = plan.calls, cotangents[0].dtype
     module = calls[0].module
     weight = slots.get(id(module.weight))
-    bias = slots.get(id(module.bias)) if module.bias is not None else None
+    bias = slots.get(id(module.bias)) if getattr(module, "bias", None) is not None else None
     if isinstance(module, nn.Linear):
         if len(calls) == 1 and calls[0].input.dim() == 2:
-            return OuterProductBlock(weight, bias, calls[0].input, cotangents[0])
-        inputs = torch.cat([_channels_first(call.input) for call in calls], -1)
-        outputs = torch.cat([_channels_first_batched(g) for g in cotangents], -1)
-        return positional_rows(inputs, outputs, weight=weight, bias=bias)
-    assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+            return OuterProductBlock(weight, bias, calls[0].input.to(dtype), cotangents[0])
+        inputs = torch.cat([_features_first(call.input.to(dtype)) for call in calls], -1)
+        outputs = torch.cat([_cotangent_features_first(g) for g in cotangents], -1)
+        return positional_block(
+            inputs.unsqueeze(1), outputs.unsqueeze(2), weight=weight, bias=bias, memory_bytes=memory_bytes
+        )
+    if isinstance(module, nn.Embedding):
+        assert weight is not None
+        return _embedding_block(module, calls, cotangents, weight)
+    if isinstance(module, NORMALISATIONS):
+        return _normalisation_block(module, calls, cotangents, weight, bias)
+    assert isinstance(module, CONVOLUTIONS)
     if plan.tail is not None:
         selected = selected_patches(plan.tail, plan.patches[0])
         pooled = cotangents[0].flatten(3)
         return channel_rows(selected, pooled, weight=weight, bias=bias, factor=plan.tail.factor)
     patches = torch.cat(plan.patches, -1)
     outputs = torch.cat([g.flatten(3) for g in cotangents], -1)
-    return positional_rows(patches, outputs, weight=weight, bias=bias, groups=module.groups)
+    r, b, groups = len(outputs), len(patches), module.groups
+    return positional_block(
+        patches.view(b, groups, -1, patches.shape[-1]),
+        outputs.view(r, b, groups, -1, outputs.shape[-1]),
+        weight=weight,
+        bias=bias,
+        memory_bytes=memory_bytes,
+    )
 
 
 def convolution_patches(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, inputs: Tensor) -> Tensor:
@@ -92,6 +119,49 @@ def convolution_patches(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, inputs: Tenso
     # (b, channels, *positions, *kernel) → (b, channels·kernel, positions)
     order = (0, 1, *range(2 + dims, 2 + 2 * dims), *range(2, 2 + dims))
     return padded.permute(order).flatten(2 + dims).flatten(1, 1 + dims)
+
+
+def _embedding_block(
+    module: nn.Embedding, calls: Sequence[LayerCall], cotangents: Sequence[Tensor], weight: Slot
+) -> EmbeddingBlock:
+    tokens = torch.cat([call.input.reshape(len(call.input), -1) for call in calls], 1)
+    rows = torch.cat([g.reshape(*g.shape[:2], -1, g.shape[-1]) for g in cotangents], 2)
+    if module.padding_idx is not None:
+        rows = rows * (tokens != module.padding_idx).view(1, *tokens.shape, 1)
+    return EmbeddingBlock(weight, tokens, rows)
+
+
+def _normalisation_block(
+    module: nn.LayerNorm | nn.GroupNorm,
+    calls: Sequence[LayerCall],
+    cotangents: Sequence[Tensor],
+    weight: Slot | None,
+    bias: Slot | None,
+) -> ExplicitBlock:
+    """The weight scales the normalised input, so its rows are Σ_t g ⊙ x̂ and the bias's Σ_t g."""
+    weight_rows: Tensor | None = None
+    bias_rows: Tensor | None = None
+    for call, g in zip(calls, cotangents, strict=True):
+        inputs = call.input.to(g.dtype)
+        if isinstance(module, nn.LayerNorm):
+            normalised = functional.layer_norm(inputs, module.normalized_shape, eps=module.eps)
+            width = module.weight.numel()
+            scaled, plain = (
+                (g * normalised).reshape(*g.shape[:2], -1, width).sum(2),
+                g.reshape(*g.shape[:2], -1, width).sum(2),
+            )
+        else:
+            normalised = functional.group_norm(inputs, module.num_groups, eps=module.eps)
+            scaled, plain = (g * normalised).flatten(3).sum(3), g.flatten(3).sum(3)
+        weight_rows = scaled if weight_rows is None else weight_rows + scaled
+        bias_rows = plain if bias_rows is None else bias_rows + plain
+    assert weight_rows is not None
+    assert bias_rows is not None
+    pieces = [
+        rows.flatten(0, 1) for slot, rows in ((weight, weight_rows), (bias, bias_rows)) if slot is not None
+    ]
+    slots = tuple(slot for slot in (weight, bias) if slot is not None)
+    return ExplicitBlock(slots, pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1))
 
 
 def _padding(
@@ -112,12 +182,12 @@ def _per_dimension(value: int | tuple[int, ...], dims: int) -> tuple[int, ...]:
     return (value,) * dims if isinstance(value, int) else tuple(value)
 
 
-def _channels_first(inputs: Tensor) -> Tensor:
+def _features_first(inputs: Tensor) -> Tensor:
     """(b, …, d) → (b, d, positions)."""
     return inputs.reshape(inputs.shape[0], -1, inputs.shape[-1]).transpose(1, 2)
 
 
-def _channels_first_batched(cotangents: Tensor) -> Tensor:
+def _cotangent_features_first(cotangents: Tensor) -> Tensor:
     """(r, b, …, d) → (r, b, d, positions)."""
     r, b, d = cotangents.shape[0], cotangents.shape[1], cotangents.shape[-1]
     return cotangents.reshape(r, b, -1, d).transpose(2, 3)

@@ -1,9 +1,9 @@
-"""Curvature of the loss with respect to the model's outputs, in closed form.
+"""Curvature of the loss with respect to the model's outputs.
 
 For a mean-reduced loss ℓ = mean_n L(z_n, y_n) each class below holds, for one batch, the block-diagonal Hessian
-H = ∂²ℓ/∂z² (the 1/b of the mean included), a factor S with H = S Sᵀ, and weights w with S w = ∂ℓ/∂z. The factor
-acts within one sample and one output position, so all of it is elementwise work on arrays of the outputs' size.
-Source: arXiv 2405.13817 §3 and the exponential-family identities for the GGN.
+H = ∂²ℓ/∂z² (the 1/b of the mean included), a factor S with H = S Sᵀ, and weights w with S w = ∂ℓ/∂z. Cross-entropy,
+squared error and binary cross-entropy are in closed form: differentiating log-softmax twice costs memory quadratic
+in the classes. Source: arXiv 2405.13817 §3 and the exponential-family identities for the GGN.
 """
 
 from __future__ import annotations
@@ -22,33 +22,45 @@ SMALLEST_CONDITIONED_PROBABILITY = 1e-6
 
 
 class OutputCurvature(Protocol):
-    """Hessian of the loss in output space and its factor; `u` and `v` have the outputs' shape (b, …)."""
+    """Hessian of the loss in output space and its factor S.
+
+    `v` has the outputs' shape (b, …); `u` is (b, r) with r columns of S per sample.
+    """
+
+    @property
+    def rows_per_sample(self) -> int:
+        """Columns of S per sample, r."""
 
     def matvec(self, v: Tensor) -> Tensor:
         """H v, (b, …)."""
 
     def factor_matvec(self, v: Tensor) -> Tensor:
-        """Sᵀ v, (b, …)."""
+        """Sᵀ v, (b, r)."""
 
     def factor_rmatvec(self, u: Tensor) -> Tensor:
         """S u, (b, …)."""
 
     def gradient_weights(self) -> tuple[Tensor, Tensor | None]:
-        """(w, q) with ∂ℓ/∂z = S w + q; q is None where the factor's range holds the whole gradient."""
+        """(w, q) with ∂ℓ/∂z = S w + q, w (b, r); q is None where the factor's range holds the whole gradient."""
 
 
 @dataclass(frozen=True)
 class SoftmaxCurvature:
     """Softmax cross-entropy: H = c (diag p − p pᵀ) per sample and position, S = √c (diag √p − p √pᵀ).
 
-    `probabilities` (b, …) with classes along `class_dim`; `scale` c and `targets` broadcast against it; targets
-    are distributions over the classes.
+    `probabilities` (b, …) with classes along `class_dim`; `targets` are distributions of the same shape; `scale` c
+    broadcasts against them.
     """
 
     probabilities: Tensor
     targets: Tensor
     scale: Tensor
     class_dim: int
+
+    @property
+    def rows_per_sample(self) -> int:
+        """One per output."""
+        return math.prod(self.probabilities.shape[1:])
 
     def matvec(self, v: Tensor) -> Tensor:
         """H v."""
@@ -58,23 +70,23 @@ class SoftmaxCurvature:
     def factor_matvec(self, v: Tensor) -> Tensor:
         """Sᵀ v."""
         p = self.probabilities
-        return (self.scale * p).sqrt() * (v - (p * v).sum(self.class_dim, keepdim=True))
+        return ((self.scale * p).sqrt() * (v - (p * v).sum(self.class_dim, keepdim=True))).flatten(1)
 
     def factor_rmatvec(self, u: Tensor) -> Tensor:
         """S u."""
-        p, root = self.probabilities, self.probabilities.sqrt()
-        return self.scale.sqrt() * (root * u - p * (root * u).sum(self.class_dim, keepdim=True))
+        p, root, shaped = self.probabilities, self.probabilities.sqrt(), u.view(self.probabilities.shape)
+        return self.scale.sqrt() * (root * shaped - p * (root * shaped).sum(self.class_dim, keepdim=True))
 
     def gradient_weights(self) -> tuple[Tensor, Tensor | None]:
-        """W with w_i = √c (√p_i − y_i/√p_i); samples with a target of vanishing probability go into q."""
+        """w with w_i = √c (√p_i − y_i/√p_i); samples with a target of vanishing probability go into q."""
         p, y = self.probabilities, self.targets
         vanishing = ((p < SMALLEST_CONDITIONED_PROBABILITY) & (y > 0)).any(self.class_dim, keepdim=True)
         safe = p.clamp_min(torch.finfo(p.dtype).tiny)
         w = self.scale.sqrt() * (safe.sqrt() - torch.where(y > 0, y / safe.sqrt(), 0.0))
         if not bool(vanishing.any()):
-            return w, None
+            return w.flatten(1), None
         rest = torch.where(vanishing, self.scale * (p - y), 0.0)
-        return torch.where(vanishing, 0.0, w), rest
+        return torch.where(vanishing, 0.0, w).flatten(1), rest
 
 
 @dataclass(frozen=True)
@@ -87,76 +99,209 @@ class ElementwiseCurvature:
     second: Tensor
     first: Tensor
 
+    @property
+    def rows_per_sample(self) -> int:
+        """One per output."""
+        return math.prod(self.second.shape[1:])
+
     def matvec(self, v: Tensor) -> Tensor:
         """H v."""
         return self.second * v
 
     def factor_matvec(self, v: Tensor) -> Tensor:
         """Sᵀ v."""
-        return self.second.sqrt() * v
+        return (self.second.sqrt() * v).flatten(1)
 
     def factor_rmatvec(self, u: Tensor) -> Tensor:
         """S u."""
-        return self.second.sqrt() * u
+        return self.second.sqrt() * u.view(self.second.shape)
 
     def gradient_weights(self) -> tuple[Tensor, Tensor | None]:
-        """W = (∂ℓ/∂z)/√h; elements whose curvature vanishes beside their slope go into q."""
+        """w = (∂ℓ/∂z)/√h; elements whose curvature vanishes beside their slope go into q."""
         vanishing = self.second <= SMALLEST_CONDITIONED_PROBABILITY * self.first.abs()
-        w = torch.where(vanishing, 0.0, self.first / self.second.sqrt())
-        if not bool(vanishing.any()):
+        w = torch.where(vanishing, 0.0, self.first / self.second.sqrt()).flatten(1)
+        if not bool((vanishing & (self.first != 0)).any()):
             return w, None
         return w, torch.where(vanishing, self.first, 0.0)
 
 
-def output_curvature(loss: nn.Module, outputs: Tensor, targets: Tensor) -> OutputCurvature:
+@dataclass(frozen=True)
+class SpectralCurvature:
+    """A per-sample Hessian by its eigendecomposition: H_n = Q diag(a) Qᵀ, S_n = Q diag(√a).
+
+    `values` (b, d) ≥ 0, `vectors` (b, d, d), `first` ∂ℓ/∂z (b, …) with d outputs per sample.
+    """
+
+    values: Tensor
+    vectors: Tensor
+    first: Tensor
+
+    @property
+    def rows_per_sample(self) -> int:
+        """One per output."""
+        return self.values.shape[1]
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """H v."""
+        return self.factor_rmatvec(self.factor_matvec(v))
+
+    def factor_matvec(self, v: Tensor) -> Tensor:
+        """Sᵀ v."""
+        return self.values.sqrt() * torch.einsum("bij,bi->bj", self.vectors, v.flatten(1))
+
+    def factor_rmatvec(self, u: Tensor) -> Tensor:
+        """S u."""
+        return torch.einsum("bij,bj->bi", self.vectors, self.values.sqrt() * u).view(self.first.shape)
+
+    def gradient_weights(self) -> tuple[Tensor, Tensor | None]:
+        """w = a^{−1/2} Qᵀ ∂ℓ/∂z on the eigenvalues that stand beside the slope; the rest goes into q."""
+        modal = torch.einsum("bij,bi->bj", self.vectors, self.first.flatten(1))
+        vanishing = self.values <= SMALLEST_CONDITIONED_PROBABILITY * modal.abs()
+        w = torch.where(vanishing, 0.0, modal / self.values.sqrt())
+        kept = torch.where(vanishing, modal, 0.0)
+        if not bool(kept.any()):
+            return w, None
+        return w, torch.einsum("bij,bj->bi", self.vectors, kept).view(self.first.shape)
+
+
+@dataclass(frozen=True)
+class EmpiricalFisher:
+    """Rows are per-sample loss gradients over √b, one per sample: H_n = b·(∂ℓ/∂z_n)(∂ℓ/∂z_n)ᵀ.
+
+    `first` is ∂ℓ/∂z (b, …). The gradient is Σ_n of the rows over √b, so w = 1/√b.
+    """
+
+    first: Tensor
+
+    @property
+    def rows_per_sample(self) -> int:
+        """One."""
+        return 1
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """H v."""
+        return self.factor_rmatvec(self.factor_matvec(v))
+
+    def factor_matvec(self, v: Tensor) -> Tensor:
+        """Sᵀ v."""
+        return math.sqrt(len(self.first)) * (self.first * v).flatten(1).sum(1, keepdim=True)
+
+    def factor_rmatvec(self, u: Tensor) -> Tensor:
+        """S u."""
+        return math.sqrt(len(self.first)) * self.first * u.view(-1, *([1] * (self.first.dim() - 1)))
+
+    def gradient_weights(self) -> tuple[Tensor, Tensor | None]:
+        """w = 1/√b for every sample."""
+        return torch.full_like(self.first.flatten(1)[:, :1], 1.0 / math.sqrt(len(self.first))), None
+
+
+class PerSampleLoss(nn.Module):
+    """The mean over the batch of any per-sample loss that is convex in the outputs.
+
+    `function(z_n, y_n)` takes one sample's outputs and target and returns a scalar tensor, in operations that
+    `torch.func` can differentiate twice. Its Hessian is checked when curvature is asked for.
+    """
+
+    reduction = "mean"
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss."""
+        return torch.vmap(self.function)(outputs, targets).mean()
+
+
+def evaluate(loss: nn.Module, outputs: Tensor, targets: Tensor) -> Tensor:
+    """`loss(outputs, targets)`, with the classes of a cross-entropy also taken from the last dimension (b, T, C)."""
+    if _class_dim(loss, outputs, targets) == outputs.dim() - 1 and outputs.dim() > 2:
+        outputs = outputs.movedim(-1, 1)
+    value: Tensor = loss(outputs, targets)
+    return value
+
+
+def output_curvature(
+    loss: nn.Module, outputs: Tensor, targets: Tensor, *, empirical: bool = False
+) -> OutputCurvature:
     """Return the curvature of `loss(outputs, targets)` at the given outputs (b, …).
 
-    Raises TypeError for a loss without a closed form here, ValueError for a reduction other than the mean.
+    `empirical` takes the empirical Fisher instead of the Hessian. Raises TypeError for a loss without a rule here,
+    ValueError for a reduction other than the mean and for a per-sample loss that is not convex.
     """
     reduction = getattr(loss, "reduction", "mean")
     if reduction != "mean":
         raise ValueError(
             f"loss must be mean-reduced, not reduction={reduction!r}: curvature is scaled by 1/b"
         )
-    for kind, build in _CLOSED_FORMS.items():
+    outputs = outputs.detach()
+    for kind, build in _RULES.items():
         if isinstance(loss, kind):
-            return build(loss, outputs.detach(), targets)
-    accepted = ", ".join(kind.__name__ for kind in _CLOSED_FORMS)
-    raise TypeError(f"loss must be one of: {accepted}; not {type(loss).__name__}")
+            curvature = build(loss, outputs, targets)
+            return EmpiricalFisher(_slope(curvature)) if empirical else curvature
+    accepted = ", ".join(kind.__name__ for kind in _RULES)
+    raise TypeError(
+        f"loss must be one of: {accepted}; not {type(loss).__name__} "
+        "(PerSampleLoss takes any convex per-sample function)"
+    )
+
+
+def factor_columns(curvature: OutputCurvature, like: Tensor, first: int, last: int) -> Tensor:
+    """Columns `first`…`last` of S as cotangents of the outputs, (last − first, b, …), for every sample at once.
+
+    Column i of the block-diagonal S has, in each sample, the image of that sample's i-th unit vector.
+    """
+    rows = curvature.rows_per_sample
+    units = torch.zeros(last - first, 1, rows, dtype=like.dtype, device=like.device)
+    units[torch.arange(last - first), 0, torch.arange(first, last)] = 1.0
+    return torch.vmap(curvature.factor_rmatvec)(units.expand(last - first, like.shape[0], rows).contiguous())
+
+
+def _slope(curvature: OutputCurvature) -> Tensor:
+    """∂ℓ/∂z."""
+    weights, rest = curvature.gradient_weights()
+    slope = curvature.factor_rmatvec(weights)
+    return slope if rest is None else slope + rest
+
+
+def _class_dim(loss: nn.Module, outputs: Tensor, targets: Tensor) -> int:
+    """Dimension of the classes: torch's second one, or the last where only that fits the targets."""
+    if not isinstance(loss, nn.CrossEntropyLoss) or outputs.dim() < 3 or targets.is_floating_point():
+        return 1
+    second = targets.shape == outputs.shape[:1] + outputs.shape[2:]
+    last = targets.shape == outputs.shape[:-1]
+    return outputs.dim() - 1 if last and not second else 1
 
 
 def _cross_entropy(loss: nn.Module, outputs: Tensor, targets: Tensor) -> OutputCurvature:
     assert isinstance(loss, nn.CrossEntropyLoss)
     if outputs.dim() < 2:
         raise ValueError(f"CrossEntropyLoss needs outputs (b, C) or (b, C, …), not {tuple(outputs.shape)}")
-    classes = outputs.shape[1]
-    weight = (
-        torch.ones(classes, dtype=outputs.dtype, device=outputs.device)
-        if loss.weight is None
-        else loss.weight
-    )
-    weight = weight.to(outputs.dtype).view(1, classes, *([1] * (outputs.dim() - 2)))
+    dim = _class_dim(loss, outputs, targets)
+    classes = outputs.shape[dim]
+    weight = torch.ones(classes, device=outputs.device) if loss.weight is None else loss.weight
+    shape = [1] * outputs.dim()
+    shape[dim] = classes
+    weight = weight.to(outputs.dtype).view(shape)
     smoothing = loss.label_smoothing
-    probabilities = functional.softmax(outputs, dim=1)
+    probabilities = functional.softmax(outputs, dim=dim)
     if targets.is_floating_point():
         distribution = weight * (targets.to(outputs.dtype) * (1.0 - smoothing) + smoothing / classes)
         total = torch.tensor(outputs.numel() / classes, dtype=outputs.dtype, device=outputs.device)
-        valid = torch.ones_like(distribution[:, :1])
     else:
-        valid = (targets != loss.ignore_index).unsqueeze(1).to(outputs.dtype)
+        valid = (targets != loss.ignore_index).unsqueeze(dim).to(outputs.dtype)
         index = torch.where(targets == loss.ignore_index, 0, targets)
-        one_hot = torch.zeros_like(outputs).scatter_(1, index.unsqueeze(1), 1.0)
-        total = ((weight * one_hot).sum(1, keepdim=True) * valid).sum()
+        one_hot = torch.zeros_like(outputs).scatter_(dim, index.unsqueeze(dim), 1.0)
+        total = ((weight * one_hot).sum(dim, keepdim=True) * valid).sum()
         distribution = valid * weight * ((1.0 - smoothing) * one_hot + smoothing / classes)
-    mass = distribution.sum(1, keepdim=True)
-    scale = mass / total
-    return SoftmaxCurvature(probabilities, torch.where(mass > 0, distribution / mass, 0.0), scale, 1)
+    mass = distribution.sum(dim, keepdim=True)
+    return SoftmaxCurvature(probabilities, torch.where(mass > 0, distribution / mass, 0.0), mass / total, dim)
 
 
 def _squared_error(loss: nn.Module, outputs: Tensor, targets: Tensor) -> OutputCurvature:
-    count = outputs.numel()
+    scale = 2.0 / outputs.numel()
     return ElementwiseCurvature(
-        torch.full_like(outputs, 2.0 / count), (2.0 / count) * (outputs - targets.to(outputs.dtype))
+        torch.full_like(outputs, scale), scale * (outputs - targets.to(outputs.dtype))
     )
 
 
@@ -172,20 +317,40 @@ def _binary_cross_entropy(loss: nn.Module, outputs: Tensor, targets: Tensor) -> 
     return ElementwiseCurvature(weight * curvature, weight * slope)
 
 
-_CLOSED_FORMS: dict[type[nn.Module], Callable[[nn.Module, Tensor, Tensor], OutputCurvature]] = {
+def _per_sample(loss: nn.Module, outputs: Tensor, targets: Tensor) -> OutputCurvature:
+    assert isinstance(loss, PerSampleLoss)
+    b = len(outputs)
+
+    def of_flat(z: Tensor, y: Tensor) -> Tensor:
+        return loss.function(z.view(outputs.shape[1:]), y)
+
+    flat = outputs.flatten(1)
+    hessians = torch.vmap(torch.func.hessian(of_flat))(flat, targets).to(torch.float64) / b
+    size = hessians.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    rounding = 100.0 * torch.finfo(outputs.dtype).eps
+    skew = ((hessians - hessians.transpose(1, 2)).abs() / size).amax((1, 2))
+    if bool((skew > rounding).any()):
+        n = int(skew.argmax())
+        raise ValueError(
+            f"loss has a Hessian that is not symmetric at sample {n} (relative asymmetry {skew[n]:.1e})"
+        )
+    values, vectors = torch.linalg.eigh(hessians)
+    lowest = (values / size.squeeze(2)).amin(1)
+    if bool((lowest < -rounding).any()):
+        n = int(lowest.argmin())
+        raise ValueError(
+            f"loss must be convex in the outputs: sample {n} has the Hessian eigenvalue "
+            f"{float(values[n].min()) * b:.3g}"
+        )
+    slope = torch.vmap(torch.func.grad(of_flat))(flat, targets) / b
+    return SpectralCurvature(
+        values.clamp_min(0.0).to(outputs.dtype), vectors.to(outputs.dtype), slope.view(outputs.shape)
+    )
+
+
+_RULES: dict[type[nn.Module], Callable[[nn.Module, Tensor, Tensor], OutputCurvature]] = {
     nn.CrossEntropyLoss: _cross_entropy,
     nn.MSELoss: _squared_error,
     nn.BCEWithLogitsLoss: _binary_cross_entropy,
+    PerSampleLoss: _per_sample,
 }
-
-
-def factor_columns(curvature: OutputCurvature, like: Tensor, first: int, last: int) -> Tensor:
-    """Columns `first`…`last` of S as cotangents of the outputs, (last − first, b, …), for every sample at once.
-
-    Column i of the block-diagonal S has, in each sample, the image of that sample's i-th unit vector.
-    """
-    per_sample = math.prod(like.shape[1:])
-    units = torch.zeros(last - first, like.shape[0], per_sample, dtype=like.dtype, device=like.device)
-    units[torch.arange(last - first), :, torch.arange(first, last)] = 1.0
-    shaped = units.view(last - first, *like.shape)
-    return torch.vmap(curvature.factor_rmatvec)(shaped)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tngd_bench.curvature import TrainableParameters
 from tngd_bench.curvature.capture import run_model
+from tngd_bench.curvature.losses import evaluate
 from tngd_bench.optimizers.natural import DivergedError
 
 
@@ -30,11 +31,11 @@ class FirstOrder:
         non-finite loss at the next step.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(run_model(self.model, inputs), targets)
+        loss = evaluate(self.loss, run_model(self.model, inputs), targets)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError("the loss", self.iteration)
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimizer.step()
         self.iteration += 1
         return value

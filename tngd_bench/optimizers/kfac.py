@@ -15,16 +15,20 @@ from tngd_bench.curvature.capture import LayerCall, recording, refuse_mixed_samp
 from tngd_bench.curvature.kronecker import (
     KRONECKER_KINDS,
     Fisher,
+    Inverse,
     KroneckerFactors,
+    Sharing,
     cotangent_rows,
     factor_estimates,
     fisher_cotangents,
     layer_rows,
 )
-from tngd_bench.curvature.losses import output_curvature
+from tngd_bench.curvature.losses import evaluate, output_curvature
 from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, update_rule
 
 FISHERS = ("mc", "exact", "empirical")
+INVERSES = ("cholesky", "eigen")
+SHARINGS = ("expand", "reduce")
 
 
 class KFAC(NaturalOptimizer):
@@ -37,6 +41,10 @@ class KFAC(NaturalOptimizer):
         iterations 0, 1, 2, 4, 8, …), since an average over few batches preconditions badly.
     factor_decay : weight of the past in the factors' running average.
     fisher : "mc" (one random-sign draw through S per sample), "exact" (all d_z columns) or "empirical".
+    inverse : "cholesky" (damped inverses of both factors, π-damping) or "eigen" (both factors diagonalised, so that λ
+        damps their product itself; dearer to apply).
+    sharing : for weights used at many positions, "expand" (positions as samples of their own) or "reduce" (inputs
+        averaged and output gradients summed over positions first; Eschenhagen et al. 2023).
     kl_clip : bound on lr²·xᵀ∇ℓ, which scales x down (Ba, Grosse, Martens 2017); None: no clipping.
 
     Source: Martens and Grosse 2015; Grosse and Martens 2016.
@@ -54,6 +62,8 @@ class KFAC(NaturalOptimizer):
         inverse_interval: int = 100,
         factor_decay: float = 0.95,
         fisher: Fisher = "mc",
+        inverse: Inverse = "cholesky",
+        sharing: Sharing = "expand",
         kl_clip: float | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -62,6 +72,8 @@ class KFAC(NaturalOptimizer):
         arguments.integer("inverse_interval", inverse_interval, minimum=1)
         arguments.real("factor_decay", factor_decay, minimum=0.0, below=1.0)
         arguments.choice("fisher", fisher, FISHERS)
+        arguments.choice("inverse", inverse, INVERSES)
+        arguments.choice("sharing", sharing, SHARINGS)
         if kl_clip is not None:
             arguments.real("kl_clip", kl_clip, above=0.0)
         refuse_mixed_samples(model)
@@ -73,6 +85,8 @@ class KFAC(NaturalOptimizer):
         self.inverse_interval = inverse_interval
         self.factor_decay = factor_decay
         self.fisher: Fisher = fisher
+        self.inverse: Inverse = inverse
+        self.sharing: Sharing = sharing
         self.kl_clip = kl_clip
         self.generator = generator
         self.factors: dict[int, KroneckerFactors] = {}
@@ -86,7 +100,7 @@ class KFAC(NaturalOptimizer):
     def _direction(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> tuple[float, Tensor]:
         with torch.enable_grad(), recording(self.model, KRONECKER_KINDS) as calls:
             outputs = run_model(self.model, inputs)
-            loss = self.loss(outputs, targets)
+            loss = evaluate(self.loss, outputs, targets)
         value = float(loss.detach())
         self._check_loss(value)
         layers = self._layers(calls)
@@ -96,12 +110,13 @@ class KFAC(NaturalOptimizer):
         refresh = self.iteration < self.factor_interval or self.iteration % self.factor_interval == 0
         wanted: list[Any] = [*[call.edge for call in flat], *others]
         gradients = torch.autograd.grad(loss, wanted, retain_graph=refresh, allow_unused=True)
-        rows = [layer_rows(call) for call in flat]
+        dtype = self.parameters.curvature_dtype
+        rows = [layer_rows(call, dtype) for call in flat]
         if refresh:
             self._refresh_factors(layers, flat, rows, outputs, targets)
         if self._inverts_now():
             for factors in self.factors.values():
-                factors.invert(self.settings["damping"])
+                factors.invert(self.settings["damping"], self.inverse)
         return value, self._assemble(layers, rows, gradients, others)
 
     def _layers(self, calls: list[LayerCall]) -> dict[int, list[LayerCall]]:
@@ -126,8 +141,9 @@ class KFAC(NaturalOptimizer):
         outputs: Tensor,
         targets: Tensor,
     ) -> None:
-        curvature = output_curvature(self.loss, outputs, targets)
-        cotangents = fisher_cotangents(curvature, outputs.detach(), self.fisher, self.generator)
+        plain = outputs.detach().to(self.parameters.curvature_dtype)
+        curvature = output_curvature(self.loss, plain, targets)
+        cotangents = fisher_cotangents(curvature, plain, self.fisher, self.generator).to(outputs.dtype)
         if len(cotangents) == 1:
             single = torch.autograd.grad(outputs, [call.edge for call in flat], cotangents[0])
             gradients = [g.unsqueeze(0) for g in single]
@@ -138,11 +154,13 @@ class KFAC(NaturalOptimizer):
         first = 0
         for key, group in layers.items():
             last = first + len(group)
-            new_inputs, new_outputs = factor_estimates(group, rows[first:last], gradients[first:last])
+            new_inputs, new_outputs = factor_estimates(
+                group, rows[first:last], gradients[first:last], self.sharing
+            )
             first = last
             if key not in self.factors:
                 # the inverses are made before first use: iteration 0 always inverts
-                self.factors[key] = KroneckerFactors(new_inputs, new_outputs, new_inputs, new_outputs)
+                self.factors[key] = KroneckerFactors(new_inputs, new_outputs)
                 continue
             factors, decay = self.factors[key], self.factor_decay
             factors.inputs.mul_(decay).add_(new_inputs, alpha=1.0 - decay)
@@ -157,14 +175,16 @@ class KFAC(NaturalOptimizer):
     ) -> Tensor:
         slots = {id(p): s for p, s in zip(self.parameters.tensors, self.parameters.slots, strict=True)}
         direction = torch.zeros(
-            self.parameters.count, dtype=self.parameters.dtype, device=self.parameters.device
+            self.parameters.count, dtype=self.parameters.curvature_dtype, device=self.parameters.device
         )
         slope = 0.0
         first = 0
         for key, group in layers.items():
             last = first + len(group)
             a = torch.cat(rows[first:last])
-            g = torch.cat([cotangent_rows(c, d) for c, d in zip(group, gradients[first:last], strict=True)])
+            g = torch.cat(
+                [cotangent_rows(c, d) for c, d in zip(group, gradients[first:last], strict=True)]
+            ).to(a.dtype)
             first = last
             module = group[0].module
             x = self.factors[key].precondition(a, g)
@@ -191,16 +211,13 @@ class KFAC(NaturalOptimizer):
     def _carried(self) -> dict[str, Any]:
         return {
             **super()._carried(),
-            "factors": {key: [t.clone() for t in vars(f).values()] for key, f in self.factors.items()},
+            "factors": {key: f.state() for key, f in self.factors.items()},
             "generator": None if self.generator is None else self.generator.get_state(),
         }
 
     def _restore(self, carried: Mapping[str, Any]) -> None:
         super()._restore(carried)
-        self.factors = {
-            key: KroneckerFactors(*[t.clone() for t in tensors])
-            for key, tensors in carried["factors"].items()
-        }
+        self.factors = {key: KroneckerFactors.from_state(state) for key, state in carried["factors"].items()}
         if carried["generator"] is not None:
             if self.generator is None:
                 raise ValueError("generator must be given to resume a run that had one")

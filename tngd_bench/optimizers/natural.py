@@ -135,7 +135,7 @@ class NaturalOptimizer(torch.optim.Optimizer):
     def _apply(self, direction: Tensor) -> None:
         kept = [p.grad for p in self.parameters.tensors]
         for p, piece in zip(self.parameters.tensors, self.parameters.views(direction), strict=True):
-            p.grad = piece
+            p.grad = piece.to(p.dtype)
         self._rule.step()
         for p, gradient in zip(self.parameters.tensors, kept, strict=True):
             p.grad = gradient

@@ -177,6 +177,8 @@ _OWN = (
             "inverse_interval": Setting(100, _COUNT),
             "factor_decay": Setting(0.95, _FRACTION),
             "fisher": Setting("mc", _choice("mc", "exact", "empirical")),
+            "inverse": Setting("cholesky", _choice("cholesky", "eigen")),
+            "sharing": Setting("expand", _choice("expand", "reduce")),
             "kl_clip": Setting(None, _optional(_POSITIVE)),
         },
     ),
