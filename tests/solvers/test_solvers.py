@@ -98,7 +98,9 @@ def test_cg_on_rows_makes_the_same_iterates_as_on_parameters() -> None:
     for count in (1, 2, 5, 10):
         rows = CG(max_iterations=count, rtol=0.0, space="rows").solve(ggn, damping=0.01)
         parameters = CG(max_iterations=count, rtol=0.0, space="parameters").solve(ggn, damping=0.01)
-        assert oracles.relative_error(rows.solution, parameters.solution) < 1e-6  # rounding grows with the iterations
+        assert (
+            oracles.relative_error(rows.solution, parameters.solution) < 1e-6
+        )  # rounding grows with the iterations
         assert rows.history == pytest.approx(parameters.history, rel=1e-4)
     other = torch.rand(ggn.size, dtype=torch.float64)
     with pytest.raises(ValueError, match="space='rows' needs rhs to be the batch gradient"):
