@@ -19,7 +19,7 @@ def setting():
 @pytest.fixture
 def contestant():
     def make(name, label=None, **settings):
-        complete = {**registry.get(name).defaults, **settings}
-        return Contestant(label or name, name, complete)
+        entry = registry.get(name)
+        return Contestant(label or name, name, {**entry.defaults, **settings}, entry.simulated)
 
     return make

@@ -7,6 +7,7 @@ import torch
 from tngd_bench.measure import cost
 from tngd_bench.measure.cost import MINIMUM_REPETITIONS, SHORT_STEP_S, WARM_UP_STEPS, measure_cost
 from tngd_bench.optimizers import DivergedError
+from tngd_bench.spu.ledger import Ledger
 
 
 class Probe:
@@ -45,7 +46,7 @@ def test_rounds_are_interleaved_on_shared_batches_in_turning_order(race):
     for r in rounds:
         by_name = {name: [batch for other, batch in r if other == name] for name in "abc"}
         assert by_name["a"] == by_name["b"] == by_name["c"]
-    assert len({batch for batch in (r[0][1] for r in rounds)}) == len(rounds)
+    assert len({r[0][1] for r in rounds}) == len(rounds)
 
 
 def test_long_steps_take_single_turns_and_pair_with_the_first_of_a_short_turn(race):
@@ -145,10 +146,8 @@ def test_a_simulated_optimizer_is_billed_host_and_device_not_simulation(setting,
 
 
 def test_an_item_the_device_does_not_price_is_not_zero():
-    class Bill:
-        items = {"write_gradient": 1.0, "write_arrays": None, "relax": 2.0, "read": 0.5}
-
-    write, relax, read = cost.ledger_seconds(Bill())
+    bill = Ledger("s", {"write_gradient": 1.0, "write_arrays": None, "relax": 2.0, "read": 0.5})
+    write, relax, read = cost.ledger_seconds(bill)
     assert math.isnan(write)
     assert (relax, read) == (2.0, 0.5)
 

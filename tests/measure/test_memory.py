@@ -10,7 +10,8 @@ from tngd_bench.measure.memory import measure_peak
 MEGABYTES = 2**20
 
 needs_proc = pytest.mark.skipif(
-    not Path("/proc/self/clear_refs").exists(), reason="the kernel offers no resettable peak of resident memory"
+    not Path("/proc/self/clear_refs").exists(),
+    reason="the kernel offers no resettable peak of resident memory",
 )
 
 

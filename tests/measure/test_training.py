@@ -37,7 +37,9 @@ def test_curve_is_that_of_a_plain_loop(setting, digits, contestant):
 
 
 def test_optimizers_start_at_the_same_loss_and_see_the_same_first_batch(setting, digits, contestant):
-    curves = [train(setting, digits, contestant(name), epochs=0.2, evaluations=1).curve for name in ("sgd", "tngd")]
+    curves = [
+        train(setting, digits, contestant(name), epochs=0.2, evaluations=1).curve for name in ("sgd", "tngd")
+    ]
     assert curves[0][0].train_loss == curves[1][0].train_loss
     assert curves[0][1].loss == pytest.approx(curves[1][1].loss, rel=1e-6)
 

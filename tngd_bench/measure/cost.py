@@ -141,7 +141,11 @@ def measure_cost(
     with _collected_by_hand():
         for round_number in itertools.count():
             turning = round_number % max(len(lanes), 1)
-            order = [lane for lane in lanes[turning:] + lanes[:turning] if lane.needs_more(repetitions, seconds_limit)]
+            order = [
+                lane
+                for lane in lanes[turning:] + lanes[:turning]
+                if lane.needs_more(repetitions, seconds_limit)
+            ]
             if not order:
                 break
             gc.collect()

@@ -66,12 +66,19 @@ def iterations_per_epoch(train_size: int, batch_size: int) -> int:
 
 
 def train(
-    setting: Setting, data: DataSplits, contestant: Contestant, *, epochs: float, evaluations: int
+    setting: Setting,
+    data: DataSplits,
+    contestant: Contestant,
+    *,
+    epochs: float,
+    evaluations: int,
+    evaluation_size: int | None = None,
 ) -> TrainingResult:
     """Train for `epochs` passes over the data and return the curve.
 
-    Evaluates on the whole training and test data, off the clock, at iteration 0, at the end and between. A
-    non-finite loss, gradient or direction ends the run as diverged.
+    Evaluates, off the clock, at iteration 0, at the end and between: on all test data and on the first
+    `evaluation_size` training samples, all where it is None. A non-finite loss, gradient or direction ends the run
+    as diverged.
     """
     per_epoch = iterations_per_epoch(len(data.train_targets), setting.batch_size)
     total = max(1, round(epochs * per_epoch))
@@ -82,7 +89,7 @@ def train(
     clock = Clock(torch.device("cpu"))
     batches = setting.batches(data)
     host_s = _host_seconds(setting, data, clock) if contestant.simulated else 0.0
-    curve = [_point(0, 0.0, math.nan, 0.0, 0.0, evaluate(model, loss, data))]
+    curve = [_point(0, 0.0, math.nan, 0.0, 0.0, evaluate(model, loss, data, evaluation_size))]
     measured_s = 0.0
     status: Literal["ok", "diverged"] = "ok"
     reason = None
@@ -100,7 +107,7 @@ def train(
             ledger = getattr(optimizer, "ledger", None)
             device_s = None if ledger is None else ledger.total
             modelled_s = iteration * (host_s + (math.nan if device_s is None else device_s))
-        evaluated = evaluate(model, loss, data) if iteration in points else None
+        evaluated = evaluate(model, loss, data, evaluation_size) if iteration in points else None
         curve.append(_point(iteration, iteration / per_epoch, value, measured_s, modelled_s, evaluated))
         if evaluated is not None and not math.isfinite(evaluated["train_loss"]):
             status, reason = "diverged", f"the training loss is not finite after iteration {iteration}"
@@ -108,12 +115,16 @@ def train(
     return TrainingResult(status, reason, tuple(curve), getattr(optimizer, "iterations", None))
 
 
-def evaluate(model: nn.Module, loss: nn.Module, data: DataSplits) -> dict[str, float]:
-    """Return mean loss and accuracy on all training and test data, the model in evaluation mode."""
+def evaluate(
+    model: nn.Module, loss: nn.Module, data: DataSplits, train_size: int | None = None
+) -> dict[str, float]:
+    """Return mean loss and accuracy on the first `train_size` training and all test data, in evaluation mode."""
     was_training = model.training
     model.eval()
     try:
-        train_loss, train_accuracy = _evaluate_part(model, loss, data.train_inputs, data.train_targets)
+        train_loss, train_accuracy = _evaluate_part(
+            model, loss, data.train_inputs[:train_size], data.train_targets[:train_size]
+        )
         test_loss, test_accuracy = _evaluate_part(model, loss, data.test_inputs, data.test_targets)
     finally:
         model.train(was_training)

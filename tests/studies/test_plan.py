@@ -1,0 +1,131 @@
+import copy
+
+import pytest
+
+from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.plan import predicted_seconds
+from tngd_bench.studies.trials import CostBlock, InspectionTrial, TrainingTrial
+
+
+def of_kind(plan, kind):
+    return [trial for trial in plan.trials.values() if isinstance(trial, kind)]
+
+
+def test_a_study_unrolls_to_every_combination_once(table, plan_of):
+    plan = plan_of(table)
+    blocks, training = of_kind(plan, CostBlock), of_kind(plan, TrainingTrial)
+    assert {(b.setting.parameters, b.process) for b in blocks} == {
+        (n, p) for n in (1000, 100_000) for p in (0, 1)
+    }
+    assert all([e.contestant.label for e in b.entrants] == ["sgd", "ngd", "tngd"] for b in blocks)
+    plain = {(t.candidate.contestant.label, t.seed) for t in training if t.section == "digits"}
+    assert plain == {(label, seed) for label in ("sgd", "tngd[analog_time=50]") for seed in (0, 1)}
+    assert [t.sweep_value for t in training if t.section == "noise"] == [None, 4.0]
+    assert len(plan.trials) == len(blocks) + len(training) + len(of_kind(plan, InspectionTrial))
+
+
+def test_settings_reach_the_trials(table, plan_of):
+    plan = plan_of(table)
+    swept = [t.candidate.contestant.settings for t in of_kind(plan, TrainingTrial) if t.section == "noise"]
+    assert [(s["adc_bits"], s["analog_time"]) for s in swept] == [(None, 5.0), (4, 5.0)]
+
+
+def test_what_cannot_fit_is_skipped_with_need_and_limit(table, plan_of):
+    plan = plan_of(table, rate=1e11, memory=4e9)
+    for block in of_kind(plan, CostBlock):
+        verdicts = {e.contestant.label: e.verdict for e in block.entrants}
+        assert verdicts["sgd"] is None
+        if block.setting.parameters == 1000:
+            assert verdicts["ngd"] is None
+            continue
+        ngd = verdicts["ngd"]
+        assert ngd.status == "skipped"
+        # (10⁵)³/3 operations at 10¹¹ a second, 2·(10⁵)²·4 bytes against half of 4 GB
+        assert "FLOP ≈ 3." in ngd.reason
+        assert "s per iteration, limit 0.5 s" in ngd.reason
+        assert "needs 7" in ngd.reason
+        assert "GB, budget 2 GB" in ngd.reason
+
+
+def test_the_skipped_are_not_inspected(table, plan_of):
+    inspected = {
+        (t.candidate.contestant.label, t.setting.parameters) for t in of_kind(plan_of(table), InspectionTrial)
+    }
+    assert ("ngd", 1000) in inspected
+    assert ("ngd", 100_000) not in inspected
+    assert ("sgd", 100_000) in inspected
+
+
+def test_a_faster_machine_skips_less(table, plan_of):
+    fast = plan_of(table, rate=1e18, memory=1e12)
+    assert all(c.verdict is None for trial in fast.trials.values() for c in trial.candidates)
+    slow = plan_of(table, rate=1.0)
+    assert not any(trial.runnable for trial in slow.trials.values())
+
+
+def test_a_training_run_beyond_its_time_limit_is_skipped(table, plan_of):
+    table["execution"] |= {"trial_seconds_limit": 1.0}
+    table["training"] = [{**table["training"][0], "optimizers": ["ngd"], "epochs": 1000}]
+    (reason,) = {t.candidate.verdict.reason for t in of_kind(plan_of(table), TrainingTrial)}
+    assert "s for 2000 iterations, limit 1 s" in reason
+
+
+def test_all_optimizers_of_a_repetition_share_one_setting(table, plan_of):
+    training = [t for t in of_kind(plan_of(table), TrainingTrial) if t.section == "digits"]
+    for seed in (0, 1):
+        assert len({t.setting for t in training if t.seed == seed}) == 1
+    assert len({t.setting.seed_parts for t in training}) == 2
+
+
+def test_swept_values_are_paired_by_seed_across_sections(table, plan_of):
+    seeds = {(t.seed, t.setting.seed_parts) for t in of_kind(plan_of(table), TrainingTrial)}
+    assert len(seeds) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t["training"][0].update(epochs=2),
+        lambda t: t["training"][0].update(train_size=65),
+        lambda t: t["training"][0].update(evaluations=2),
+        lambda t: t["optimizer"].update(sgd={"lr": 0.2}),
+        lambda t: t["execution"].update(dtype="float64"),
+        lambda t: t["execution"].update(threads_training=2),
+        lambda t: t.update(name="other"),
+    ],
+)
+def test_a_key_changes_with_what_the_trial_is(table, plan_of, change):
+    def key(plan):
+        return next(k for k, t in plan.trials.items() if isinstance(t, TrainingTrial))
+
+    before = key(plan_of(copy.deepcopy(table)))
+    change(table)
+    assert key(plan_of(table)) != before
+
+
+def test_keys_do_not_change_with_what_does_not_matter(table, plan_of):
+    before = list(plan_of(copy.deepcopy(table)).trials)
+    table["title"] = "Another title"
+    table["execution"]["workers"] = 1
+    table["execution"]["trial_seconds_limit"] = 100.0
+    assert list(plan_of(table).trials) == before
+
+
+def test_keys_change_with_the_data(table, plan_of):
+    assert not set(plan_of(table).trials) & set(plan_of(table, checksum="d" * 64).trials)
+
+
+@pytest.mark.parametrize("key", ["batch_size", "evaluation_size"])
+def test_more_samples_than_there_are_are_refused(table, plan_of, key):
+    table["training"][0][key] = 100
+    with pytest.raises(StudyError, match=rf"training\[digits\].{key} must be <= 64, .* not 100"):
+        plan_of(table)
+
+
+def test_side_by_side_trials_share_the_predicted_time(table, plan_of):
+    trials = list(plan_of(table).trials.values())
+    costs = [t for t in trials if isinstance(t, CostBlock)]
+    others = [t for t in trials if not isinstance(t, CostBlock)]
+    assert predicted_seconds(trials, 2) == pytest.approx(
+        predicted_seconds(costs, 1) + predicted_seconds(others, 1) / 2
+    )

@@ -1,0 +1,168 @@
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tngd_bench.studies.errors import StoreError, StoreWriteError
+from tngd_bench.studies.store import Store
+
+OK = {"entries": [{"status": "ok", "value": 0.1}]}
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path / "out" / "store")
+    made.create()
+    return made
+
+
+def test_what_is_written_is_read_back(store):
+    store.write_study({"name": "a", "trials": ["k1"]})
+    store.write_trial("k1", OK)
+    assert store.study() == {"name": "a", "trials": ["k1"]}
+    assert list(store.trials(["k1", "absent"])) == [("k1", {"key": "k1", **OK})]
+    assert store.ignored == {}
+
+
+def test_failed_trials_are_to_be_run_again_and_others_not(store):
+    for key, statuses in {
+        "a": ["ok"],
+        "b": ["failed"],
+        "c": ["ok", "failed"],
+        "d": ["diverged"],
+        "e": ["skipped", "timed-out"],
+    }.items():
+        store.write_trial(key, {"entries": [{"status": status} for status in statuses]})
+    assert store.finished("abcdef") == {"a", "d", "e"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda text: text[: len(text) // 2], "torn"),
+        (lambda text: "", "torn"),
+        (lambda text: text.replace("0.1", "0.2"), "changed after it was written"),
+        (lambda text: "{}", "not written by tngd-bench"),
+        (lambda text: "[1]", "not written by tngd-bench"),
+        (lambda text: text.replace('"schema": 1', '"schema": 99'), "schema 99"),
+    ],
+    ids=["half", "empty", "edited", "foreign", "list", "newer"],
+)
+def test_damaged_files_are_named_ignored_and_left(store, damage, reason):
+    store.write_trial("k1", OK)
+    store.write_trial("k2", OK)
+    path = store.path / "trials" / "k1.json"
+    path.write_text(damage(path.read_text()))
+    assert [key for key, _ in store.trials(["k1", "k2"])] == ["k2"]
+    assert reason in store.ignored["k1.json"]
+    assert path.exists()
+
+
+def test_a_trial_under_another_name_is_not_taken_for_it(store):
+    store.write_trial("k1", OK)
+    (store.path / "trials" / "k1.json").rename(store.path / "trials" / "k2.json")
+    assert list(store.trials(["k2"])) == []
+    assert "'k1'" in store.ignored["k2.json"]
+
+
+def test_files_of_other_studies_are_named(store):
+    store.write_trial("k1", OK)
+    assert list(store.trials([])) == []
+    assert store.ignored == {"k1.json": "belongs to no trial of this study"}
+
+
+def test_a_damaged_study_file_is_an_error_that_names_the_way_out(store):
+    (store.path / "study.json").write_text("{")
+    with pytest.raises(StoreError, match=r"study.json cannot be used: it is torn.*--fresh"):
+        store.study()
+
+
+def test_no_nan_reaches_the_disk(store):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        store.write_trial("k1", {"entries": [{"status": "ok", "value": float("nan")}]})
+    assert list((store.path / "trials").iterdir()) == []
+
+
+def test_a_failing_write_leaves_the_former_content_and_no_debris(store, monkeypatch):
+    store.write_trial("k1", OK)
+    before = (store.path / "trials" / "k1.json").read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreWriteError, match="No space left on device; what was stored before is intact"):
+        store.write_trial("k1", {"entries": []})
+    assert (store.path / "trials" / "k1.json").read_bytes() == before
+    assert [path.name for path in (store.path / "trials").iterdir()] == ["k1.json"]
+
+
+def test_a_write_is_whole_or_absent_when_the_process_is_killed(tmp_path):
+    code = (
+        "from pathlib import Path; from tngd_bench.studies.store import Store; import sys\n"
+        f"store = Store(Path({str(tmp_path)!r}) / 'store'); store.create()\n"
+        "body = {'entries': [{'status': 'ok', 'x': list(range(20000))}]}\n"
+        "for k in range(10**6):\n    store.write_trial(str(k), body); print(k, flush=True)\n"
+    )
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        told = [process.stdout.readline() for _ in range(5)]
+        time.sleep(0.01)
+        process.kill()
+        told += process.stdout.read().splitlines()
+        process.wait()
+        store = Store(tmp_path / "store")
+        kept = {key for key, _ in store.trials(str(k) for k in range(10**4))}
+        assert {line.strip() for line in told if line.strip()} <= kept
+        assert store.ignored == {}
+
+
+def test_unwritable_places_are_refused_and_left_as_they_were(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("mine")
+    with pytest.raises(StoreError, match="cannot be written"):
+        Store(blocked / "deep" / "store").create()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_checking_leaves_no_folder_behind(tmp_path):
+    Store(tmp_path / "a" / "b" / "store").check_writable()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_clearing_removes_results_and_nothing_else(store):
+    store.write_study({"name": "a"})
+    store.write_trial("k1", OK)
+    (store.path / "notes.txt").write_text("mine")
+    store.clear()
+    assert sorted(path.name for path in store.path.rglob("*") if path.is_file()) == ["notes.txt"]
+
+
+def test_two_runs_cannot_write_at_once(store):
+    with (
+        store.locked(),
+        pytest.raises(StoreError, match="another run is writing"),
+        Store(store.path).locked(),
+    ):
+        pass
+    with store.locked():
+        pass
+
+
+def test_a_store_is_found_from_the_output_folder_and_itself(store, tmp_path):
+    store.write_study({"name": "a"})
+    assert Store.find(store.path).path == store.path
+    assert Store.find(store.path.parent).path == store.path
+    with pytest.raises(StoreError, match="has no results store"):
+        Store.find(tmp_path)
+    with pytest.raises(StoreError, match="does not exist"):
+        Store.find(tmp_path / "nowhere")
+
+
+def test_files_can_be_read_by_people_and_other_programs(store):
+    store.write_trial("k1", OK)
+    document = json.loads((store.path / "trials" / "k1.json").read_text())
+    assert document["content"]["entries"][0]["value"] == 0.1

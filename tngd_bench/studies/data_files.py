@@ -1,0 +1,38 @@
+"""Loaded data handed to worker processes: read and verified once, then mapped from a temporary file."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from tngd_bench.problems import registry as problems
+from tngd_bench.studies.plan import LoadedSize
+from tngd_bench.studies.trials import DataRequest
+
+if TYPE_CHECKING:
+    from tngd_bench.problems.splits import DataSplits
+
+
+def load_request(request: DataRequest) -> DataSplits:
+    """Return the data asked for; the problem's own errors where it cannot be had."""
+    return problems.get(request.problem).load(request.train_size, request.test_size, request.dtype)
+
+
+def size_of(data: DataSplits) -> LoadedSize:
+    """Return what planning needs to know of the data."""
+    return LoadedSize(len(data.train_targets), data.checksum)
+
+
+def write_splits(data: DataSplits, path: Path) -> None:
+    """Write the data to `path`."""
+    torch.save({item.name: getattr(data, item.name) for item in dataclasses.fields(data)}, path)
+
+
+def read_splits(path: Path) -> DataSplits:
+    """Return the data in `path`, its tensors mapped from the file."""
+    from tngd_bench.problems.splits import DataSplits
+
+    return DataSplits(**torch.load(path, mmap=True, weights_only=True))

@@ -1,0 +1,17 @@
+"""What can be wrong with a study or a store, in one line that a user can act on."""
+
+
+class StudyError(ValueError):
+    """A study file, an override or a combination of settings that cannot be run; nothing was written."""
+
+    def __init__(self, message: str) -> None:
+        # Keys and values quoted from a file may hold line breaks; the message is one line.
+        super().__init__(" ".join(message.split()))
+
+
+class StoreError(RuntimeError):
+    """A results store that cannot be used as asked."""
+
+
+class StoreWriteError(StoreError):
+    """Results could not be written in the middle of a run; what was stored before is intact."""

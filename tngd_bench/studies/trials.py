@@ -1,0 +1,216 @@
+"""What a study unrolls to: cost blocks, inspections and training runs, each small enough to be sent to a process."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tngd_bench import __version__
+from tngd_bench.measure.contestant import Contestant
+from tngd_bench.measure.setting import DType, Setting
+
+Status = Literal["ok", "diverged", "skipped", "failed", "timed-out"]
+KEY_LENGTH = 20
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """The data a trial needs; None takes the whole split."""
+
+    problem: str
+    train_size: int | None
+    test_size: int | None
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a trial ended without a result, or that it is not to be tried, and why."""
+
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An optimizer with its predicted cost per iteration; with a `verdict` it is not run."""
+
+    contestant: Contestant
+    estimate_seconds: float
+    estimate_bytes: float
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What all trials have: the section of the study it belongs to, its setting, exact size, data and threads.
+
+    `limits` are what decided about skipping; `predicted_s` is a guess at the whole trial's duration.
+    """
+
+    section: str
+    setting: Setting
+    parameters: int
+    width: str
+    data: DataRequest
+    threads: int
+    limits: tuple[float, float]
+    predicted_s: float
+
+    @property
+    def kind(self) -> str:
+        """Return "cost", "inspection" or "training"."""
+        raise NotImplementedError
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The optimizers the trial is about."""
+        raise NotImplementedError
+
+    def particulars(self) -> dict[str, object]:
+        """Return what tells this trial from others with the same setting."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """Return the trial in one line for people."""
+        raise NotImplementedError
+
+    @property
+    def runnable(self) -> bool:
+        """Whether anything is left to run."""
+        return any(candidate.verdict is None for candidate in self.candidates)
+
+    def key(self, data_checksum: str) -> str:
+        """Return the trial's identity: a hash of its settings, the package's version and the data."""
+        identity = {
+            "version": __version__,
+            "data": data_checksum,
+            "kind": self.kind,
+            "section": self.section,
+            "setting": dataclasses.asdict(self.setting),
+            "request": dataclasses.asdict(self.data),
+            "threads": self.threads,
+            "limits": self.limits,
+            "optimizers": [_named(candidate.contestant) for candidate in self.candidates],
+            **self.particulars(),
+        }
+        text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def _named(contestant: Contestant) -> Mapping[str, object]:
+    return {"label": contestant.label, "method": contestant.method, "settings": dict(contestant.settings)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostBlock(Trial):
+    """All optimizers of a section at one size, timed interleaved in one process that has the machine to itself."""
+
+    entrants: tuple[Candidate, ...]
+    process: int
+    repetitions: int
+    seconds_limit: float
+
+    @property
+    def kind(self) -> str:
+        """Return "cost"."""
+        return "cost"
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The optimizers timed."""
+        return self.entrants
+
+    def particulars(self) -> dict[str, object]:
+        """Return process, repetitions and time limit."""
+        return {"process": self.process, "repetitions": self.repetitions, "seconds_limit": self.seconds_limit}
+
+    def describe(self) -> str:
+        """Return the block in one line."""
+        return f"cost {self.section}: {self.setting.problem}, N = {self.parameters:,}, process {self.process + 1}"
+
+    def without(self, label: str, verdict: Verdict) -> CostBlock:
+        """Return the block with one optimizer out of the race for `verdict`."""
+        entrants = tuple(
+            dataclasses.replace(entrant, verdict=verdict) if entrant.contestant.label == label else entrant
+            for entrant in self.entrants
+        )
+        return dataclasses.replace(self, entrants=entrants)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectionTrial(Trial):
+    """Operations and peak memory of one step of one optimizer, in a process of its own."""
+
+    candidate: Candidate
+
+    @property
+    def kind(self) -> str:
+        """Return "inspection"."""
+        return "inspection"
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The one optimizer inspected."""
+        return (self.candidate,)
+
+    def particulars(self) -> dict[str, object]:
+        """Return nothing more."""
+        return {}
+
+    def describe(self) -> str:
+        """Return the trial in one line."""
+        label = self.candidate.contestant.label
+        return f"memory and operations {self.section}: {label}, N = {self.parameters:,}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingTrial(Trial):
+    """One training run; `sweep_value` is None for an unswept run and for an ideal one."""
+
+    candidate: Candidate
+    seed: int
+    epochs: float
+    evaluations: int
+    evaluation_size: int | None = None
+    sweep_parameter: str | None = None
+    sweep_value: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """Return "training"."""
+        return "training"
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The one optimizer trained with."""
+        return (self.candidate,)
+
+    def particulars(self) -> dict[str, object]:
+        """Return seed, length, evaluations and the swept setting."""
+        return {
+            "seed": self.seed,
+            "epochs": self.epochs,
+            "evaluations": self.evaluations,
+            "evaluation_size": self.evaluation_size,
+            "sweep": [self.sweep_parameter, self.sweep_value],
+        }
+
+    def describe(self) -> str:
+        """Return the trial in one line."""
+        label = self.candidate.contestant.label
+        swept = ""
+        if self.sweep_parameter is not None:
+            shown = "ideal" if self.sweep_value is None else f"{self.sweep_value:g}"
+            swept = f", {self.sweep_parameter} = {shown}"
+        return f"training {self.section}: {label}{swept}, seed {self.seed + 1}"
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return a number as the store keeps it: None for NaN and infinities, which JSON does not have."""
+    return value if math.isfinite(value) else None
