@@ -1,0 +1,43 @@
+import pandas as pd
+
+from tngd_bench.report.assumptions import device_table, statements
+
+
+def trials(*devices):
+    return pd.DataFrame({"device": list(devices)})
+
+
+def test_stored_devices_show_value_grade_and_source(records):
+    table = device_table(records.study, records.trials)
+    assert (
+        "paper",
+        "link_rate_bits_per_s",
+        "50,000,000,000",
+        "S, read in the source",
+        "arXiv 2405.13817 app. C",
+    ) in [
+        (device, name, value.replace("5e+10", "50,000,000,000"), grade, source)
+        for device, name, value, grade, source in table.rows
+    ]
+
+
+def test_a_store_without_devices_says_that_the_installed_preset_is_shown():
+    table = device_table({}, trials("paper", None))
+    rows = {row[1]: row for row in table.rows}
+    assert rows["word_bits"][2] == "16"
+    assert all("as installed, not stored" in row[4] for row in table.rows)
+
+
+def test_a_device_known_to_nobody_is_not_invented():
+    (row,) = device_table({}, trials("elsewhere")).rows
+    assert "not recorded" in row[2]
+
+
+def test_without_a_device_there_is_no_table():
+    assert device_table({}, trials(None)) is None
+
+
+def test_statements_name_threads_and_precision():
+    text = dict(statements({}, {"threads_cost": 1, "dtype": "float32"}))
+    assert text["Threads and precision"] == "Threads: 1 for cost, not stated for training; dtype: float32."
+    assert "No device was run" in text["Modelled"]

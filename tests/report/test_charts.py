@@ -1,0 +1,104 @@
+"""The charts draw what their frames hold, with labelled axes and units."""
+
+import numpy as np
+import pytest
+
+from tngd_bench.analysis import convergence, cost, outcomes, tolerance
+from tngd_bench.analysis.families import kinds
+from tngd_bench.report import cost_charts, drawing, noise_charts, training_charts
+from tngd_bench.report.marks import marks
+
+
+@pytest.fixture(scope="module")
+def charts(records):
+    known = kinds(records.trials)
+    drawn = marks(known)
+    summary = cost.summarise(records.costs, records.trials)
+    timed = cost.finished_costs(records.costs, records.trials)
+    final = outcomes.final_values(records.trials, records.curves)
+    with drawing.style():
+        made = cost_charts.cost_charts(summary, cost.ratios_to(records.costs, records.trials), known, drawn)
+        made += cost_charts.split_charts(summary, timed, known)
+        curves = convergence.finished_curves(records.curves, records.trials)
+        for group in training_charts.convergence_charts(curves, known, drawn).values():
+            made += group
+        made += noise_charts.noise_charts(final, tolerance.tolerances(final), known, drawn)
+    return {chart.name: chart for chart in made}
+
+
+def line(chart, label):
+    (found,) = [line for line in chart.figure.axes[0].get_lines() if line.get_label() == label]
+    return found
+
+
+def test_every_chart_has_labelled_axes_a_legend_and_words(charts):
+    assert len(charts) == 11
+    for chart in charts.values():
+        axes = chart.figure.axes[0]
+        assert axes.get_xlabel()
+        assert axes.get_ylabel()
+        assert chart.figure.legends
+        assert chart.heading
+        assert chart.alt
+        assert chart.caption
+        assert len(chart.data)
+
+
+def test_time_against_n_draws_the_medians(charts):
+    chart = charts["time-per-iteration-cost-32-10"]
+    for label, title in (("ngd-gram", "NGD (Gram)"), ("tngd", "TNGD")):
+        own = chart.data[chart.data["optimizer"] == label]
+        drawn = line(chart, title)
+        np.testing.assert_array_equal(drawn.get_xdata(), own["parameters"])
+        np.testing.assert_array_equal(drawn.get_ydata(), own["total_median_s"])
+    measured = line(chart, "TNGD, measured part")
+    own = chart.data[chart.data["optimizer"] == "tngd"]
+    np.testing.assert_array_equal(measured.get_ydata(), own["digital_median_s"])
+    axes = chart.figure.axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_tick_labels_carry_units(charts):
+    with drawing.style():
+        chart = charts["time-per-iteration-cost-32-10"]
+        drawing.svg(chart)
+        texts = [tick.get_text() for tick in chart.figure.axes[0].get_yticklabels()]
+        powers = [tick.get_text() for tick in chart.figure.axes[0].get_xticklabels()]
+    assert {"1 ms", "10 ms"} <= set(texts)
+    assert {"10³", "10⁶"} <= set(powers)
+
+
+def test_split_bars_are_the_parts_relative_to_the_longest_bar(charts):
+    chart = charts["cost-split-cost-32-10"]
+    parts = ["digital_s", "write_s", "relax_s", "read_s"]
+    sums = chart.data[parts].sum(axis=1)
+    longest = sums.groupby(chart.data["parameters"]).transform("max")
+    wanted = (100 * chart.data[parts].div(longest, axis=0)).to_numpy().ravel()
+    bars = [patch.get_width() for patch in chart.figure.axes[0].patches][: len(wanted)]
+    np.testing.assert_allclose(bars, wanted)
+    hatched = [bool(patch.get_hatch()) for patch in chart.figure.axes[0].patches][: len(wanted)]
+    assert hatched == [False, True, True, True] * len(chart.data)
+    assert set(chart.data["optimizer"]) == {"kfac", "ngd", "ngd-gram", "ngd-woodbury", "tngd"}
+
+
+def test_noise_shows_every_seed_and_their_median(charts):
+    chart = charts["sensitivity-noise-tngd-noise-variance-final-loss"]
+    median = line(chart, "median of seeds")
+    by_level = chart.data.groupby("sweep_value")["final_loss"].median()
+    np.testing.assert_allclose(median.get_ydata(), by_level)
+    assert [tick.get_text() for tick in chart.figure.axes[0].get_xticklabels()] == [
+        *["ideal", "10⁻⁴", "0.001", "0.01", "0.1"]
+    ]
+    assert "inside up to thermal noise κ₀ = 10⁻⁴" in chart.alt
+
+
+def test_bits_run_from_many_to_few(charts):
+    axes = charts["sensitivity-resolution-tngd-adc-bits-final-loss"].figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ideal", "12", "8", "6", "4", "2"]
+    assert axes.get_xlabel() == "ADC resolution (bits)"
+
+
+def test_convergence_leaves_out_the_diverged_seed(charts):
+    bands = charts["digits-train-loss-iterations"].data
+    assert set(bands.loc[bands["optimizer"] == "kfac", "seeds"]) == {2}
+    assert set(bands.loc[bands["optimizer"] == "sgd", "seeds"]) == {3}

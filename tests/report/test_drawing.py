@@ -1,0 +1,40 @@
+import re
+
+import pandas as pd
+import pytest
+
+from tngd_bench.report import drawing
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.marks import INK
+
+
+@pytest.fixture
+def chart():
+    with drawing.style():
+        figure, axes = drawing.panel()
+        axes.plot([1, 2], [3, 4], label="$x_1$ <b>", marker="o", color=INK.light)
+        axes.set_xlabel("x")
+        drawing.legend_below(figure, axes)
+    return Chart("a-name", "heading", 'says "<b>"', "caption", figure, pd.DataFrame({"x": [1]}))
+
+
+def test_the_inline_drawing_follows_the_theme_and_has_ids_of_its_own(chart):
+    body = drawing.inline(chart, drawing.svg(chart))
+    assert body.startswith('<svg role="img" aria-label="says &#34;&lt;b&gt;&#34;" viewBox="0 0 ')
+    assert f"var(--ink, {INK.light})" in body
+    assert "<metadata" not in body
+    assert "<style" not in body
+    assert all(name.startswith("a-name-") for name in re.findall(r'\bid="([^"]*)"', body))
+    assert not re.search(r"(?<!var\(--ink, )" + INK.light, body)
+
+
+def test_user_text_is_neither_markup_nor_mathematics(chart):
+    document = drawing.svg(chart)
+    assert "$x_1$ &lt;b&gt;" in document
+
+
+def test_stand_alone_files_are_reproducible_and_on_white(chart):
+    assert drawing.svg(chart) == drawing.svg(chart)
+    assert drawing.png(chart) == drawing.png(chart)
+    assert '<rect width="100%" height="100%" fill="#ffffff"/>' in drawing.white(drawing.svg(chart))
+    assert "<dc:date>" not in drawing.svg(chart)

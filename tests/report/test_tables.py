@@ -1,0 +1,99 @@
+import math
+
+import pandas as pd
+import pytest
+
+from tngd_bench.analysis import cost, fits, outcomes, quantities, time_to_target
+from tngd_bench.analysis.families import kinds
+from tngd_bench.report import tables
+
+
+@pytest.fixture(scope="module")
+def known(records):
+    return kinds(records.trials)
+
+
+@pytest.fixture(scope="module")
+def costs(records, known):
+    summary = cost.summarise(records.costs, records.trials)
+    return tables.cost_table(summary, cost.ratios_to(records.costs, records.trials), known)
+
+
+def cells(table):
+    names = [column.title for column in table.columns]
+    return pd.DataFrame(table.rows, columns=names)
+
+
+def test_every_cost_on_the_page_is_the_median_of_its_rows(records, costs):
+    shown = cells(costs)
+    assert len(shown) == len(costs.data) == 7 * 9 - 4  # dense NGD was skipped at four sizes
+    good = records.costs.set_index(["optimizer", "parameters"])
+    for place, row in costs.data.iterrows():
+        own = good.loc[(row["optimizer"], row["parameters"])]
+        low, middle, high = own["digital_s"].quantile([0.25, 0.5, 0.75])
+        text = shown.loc[place, "digital time, median [quartiles]"]
+        assert text == quantities.seconds_with_spread(middle, low, high)
+        low, middle, high = own["total_s"].quantile([0.25, 0.5, 0.75])
+        assert shown.loc[place, "total, median [quartiles]"] == quantities.seconds_with_spread(
+            middle, low, high
+        )
+        assert shown.loc[place, "iterations in processes"] == f"{len(own)} in {own['process'].nunique()}"
+
+
+def test_every_row_names_the_records_behind_it(records, costs):
+    shown = cells(costs)
+    for place, row in costs.data.iterrows():
+        behind = records.trials.set_index("key").loc[list(row["keys"])]
+        assert set(behind["optimizer"]) == {row["optimizer"]}
+        assert set(behind["parameters"]) == {row["parameters"]}
+        assert shown.loc[place, "records"] == tables.short_keys(row["keys"])
+
+
+def test_digital_optimizers_have_no_modelled_numbers(costs):
+    shown = cells(costs)
+    modelled = shown["optimizer"].str.startswith("TNGD")
+    assert (shown.loc[~modelled, ["write", "relax", "read"]] == "–").all(axis=None)
+    assert (shown.loc[modelled, ["write", "relax", "read"]] != "–").all(axis=None)
+    assert (shown.loc[modelled, "relax"] == "50.0 µs").all()
+
+
+def test_short_keys_name_a_file_once():
+    assert tables.short_keys(["b.json#0", "a.json#2", "a.json#1"]) == "a.json #1 #2, b.json #0"
+    assert tables.short_keys(["plain"]) == "plain"
+
+
+def test_fits_stand_beside_the_paper_in_the_order_of_the_registry(records, known):
+    table = tables.fits_table(fits.scaling_table(records.costs, records.trials), known)
+    shown = cells(table)
+    assert list(dict.fromkeys(shown["optimizer"])) == [kind.title for kind in known.values()]
+    dense = shown[(shown["optimizer"] == "NGD (dense)") & (shown["quantity"] == "measured")].iloc[0]
+    assert dense["p of a + b·Nᵖ [95 %]"] == "no exponent"
+    assert dense["paper, Table 1"] == "3"
+    gram = shown[(shown["optimizer"] == "NGD (Gram)") & (shown["quantity"] == "measured")].iloc[0]
+    assert gram["p of a + b·Nᵖ [95 %]"].startswith("1.0")
+    assert gram["paper, Table 1"] == "–"
+
+
+def test_training_shows_finished_seeds_and_no_number_without_one(records, known):
+    ends = outcomes.summarise_final(outcomes.final_values(records.trials, records.curves))
+    shown = cells(tables.final_table(ends, known, sweeps=False))
+    assert shown.set_index("optimizer").loc["K-FAC", "seeds finished"] == "2 of 3, 1 diverged"
+    nothing = ends.assign(final_loss_median=math.nan, finished=0)
+    shown = cells(tables.final_table(nothing, known, sweeps=False))
+    assert (shown["final training loss, median [quartiles]"] == "–").all()
+
+
+def test_sweep_levels_are_named(records, known):
+    ends = outcomes.summarise_final(outcomes.final_values(records.trials, records.curves))
+    levels = cells(tables.final_table(ends, known, sweeps=True))["level"].tolist()
+    assert "thermal noise κ₀ = 10⁻⁴" in levels
+    assert "ADC resolution = ideal" in levels
+    assert "ADC resolution = 8" in levels
+
+
+def test_misses_read_as_infinity(records, known):
+    times = time_to_target.time_to_target(records.trials, records.curves, {})
+    shown = cells(tables.targets_table(times, known))
+    row = shown[(shown["optimizer"] == "SGD") & (shown["target"] == "test accuracy ≥ 95 %")].iloc[0]
+    assert row["seeds that hit"] == "0 of 3"
+    assert row["iterations, median [quartiles]"] == "∞ [∞, ∞]"

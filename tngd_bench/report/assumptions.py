@@ -1,0 +1,106 @@
+"""What the numbers rest on: the clocks, the device with the source of each of its numbers, the limits of the method."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import pandas as pd
+
+from tngd_bench.report.tables import Column, Table
+
+_GRADES = {
+    "S": "S, read in the source",
+    "S2": "S2, secondary source",
+    "C": "C, computed",
+    "U": "U, judgement",
+}
+_COLUMNS = ["device", "parameter", "value", "grade", "source"]
+
+
+def device_table(study: Mapping[str, object], trials: pd.DataFrame) -> Table | None:
+    """Return the parameters of every device that a trial used, with grade and source; None when there was none.
+
+    They come from `study["devices"]` (preset → parameter → {value, grade, source}). A store without it gets the preset
+    of the installed version, and every such row says so.
+    """
+    used = sorted({str(name) for name in trials["device"].dropna()} - {""})
+    if not used:
+        return None
+    stored = study.get("devices")
+    rows = []
+    for name in used:
+        kept = stored.get(name) if isinstance(stored, Mapping) else None
+        found, origin = (
+            (kept, "") if isinstance(kept, Mapping) else (_installed(name), " (as installed, not stored)")
+        )
+        for parameter, entry in found.items():
+            if isinstance(entry, Mapping):
+                grade = str(entry.get("grade", "not stated"))
+                source = str(entry.get("source", "not stated"))
+                rows.append(
+                    (name, parameter, _value(entry.get("value")), _GRADES.get(grade, grade), source + origin)
+                )
+            else:
+                rows.append((name, parameter, _value(entry), "", origin.strip()))
+    columns = tuple(Column(title, numeric=title == "value", clock="") for title in _COLUMNS)
+    caption = "The modelled device. Units are in the names; what is not listed is ideal."
+    return Table("devices", caption, columns, tuple(rows), pd.DataFrame(rows, columns=_COLUMNS))
+
+
+def _installed(name: str) -> Mapping[str, object]:
+    from tngd_bench.spu.device import Device
+
+    if name not in Device.presets():
+        return {"parameters": "not recorded in this store, and the preset is not installed here"}
+    device = Device.preset(name)
+    found: dict[str, object] = {}
+    for parameter, origin in device.sources.items():
+        found[parameter] = {"value": getattr(device, parameter), **dataclasses.asdict(origin)}
+    return found
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else f"{value:,.6g}" if isinstance(value, float) else str(value)
+
+
+def statements(study: Mapping[str, object], environment: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """Return what each clock counts and what was assumed, as pairs of a term and a sentence."""
+    threads = f"{environment.get('threads_cost', 'not stated')} for cost, "
+    threads += f"{environment.get('threads_training', 'not stated')} for training"
+    return (
+        (
+            "Measured",
+            "Wall time inside step(): forward and backward passes, curvature, solve, update. Warm-up, data loading and "
+            "evaluation are off the clock. Optimizers of one size are timed in turn, in each of several processes.",
+        ),
+        (
+            "Modelled",
+            "Seconds of the analog device, by formula from its preset: write (gradient and arrays over the link), "
+            "relax (analog time in units of the device's time constant) and read. No device was run.",
+        ),
+        (
+            "Measured digital + modelled device",
+            "The total of TNGD: the digital side of its iteration (loss, gradient, Jacobian, loss Hessian), timed on "
+            "this machine, plus the modelled device. The time to simulate the device is in no cost.",
+        ),
+        (
+            "Counted",
+            "Floating-point operations of one iteration, counted in a process of their own; they have no spread.",
+        ),
+        ("Threads and precision", f"Threads: {threads}; dtype: {environment.get('dtype', 'not stated')}."),
+        (
+            "K-FAC",
+            "Refreshes its factors and their inverses only now and then (settings below): the median iteration may "
+            "contain no refresh. The mean counts them.",
+        ),
+        (
+            "NGD (CG)",
+            "Stops at its tolerance or its largest number of iterations, whichever is first (settings below).",
+        ),
+        (
+            "Convergence",
+            "All optimizers share start and batches of a seed. Settings are those of the study, not tuned unless the "
+            "study says so. Bands are quartiles over seeds; with few seeds they are wide in truth and narrow in print.",
+        ),
+    )

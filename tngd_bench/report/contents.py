@@ -1,0 +1,152 @@
+"""What the page holds and in which order: sections with their charts, tables and words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tngd_bench.analysis import convergence, cost, findings, fits, outcomes, time_to_target, tolerance
+from tngd_bench.analysis.families import kinds
+from tngd_bench.report import assumptions, cost_charts, noise_charts, study_tables, tables, training_charts
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.marks import marks
+from tngd_bench.report.tables import Table
+from tngd_bench.studies.records import Records
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page; `absent` says what is missing, where something is."""
+
+    anchor: str
+    title: str
+    prose: str = ""
+    charts: tuple[Chart, ...] = ()
+    tables: tuple[Table, ...] = ()
+    statements: tuple[tuple[str, str], ...] = ()
+    command: str = ""
+    absent: str = ""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The findings and the sections in reading order."""
+
+    findings: findings.Findings
+    sections: tuple[Section, ...] = field(default=())
+
+    def charts(self) -> tuple[Chart, ...]:
+        """Return all charts in reading order."""
+        return tuple(chart for section in self.sections for chart in section.charts)
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return all tables that have rows, in reading order."""
+        return tuple(table for section in self.sections for table in section.tables if table.rows)
+
+
+def contents(records: Records) -> Contents:
+    """Return everything the page shows, computed from `records`; call it inside `drawing.style()`."""
+    sections = (*_cost_sections(records), *_training_sections(records), *_background_sections(records))
+    found = findings.find(records.study, records.trials, records.costs, records.curves)
+    return Contents(found, sections)
+
+
+def _cost_sections(records: Records) -> tuple[Section, ...]:
+    trials = records.trials
+    known = kinds(trials)
+    summary = cost.summarise(records.costs, trials)
+    ratios = cost.ratios_to(records.costs, trials)
+    timed = cost.finished_costs(records.costs, trials)
+    scaling = fits.scaling_table(records.costs, trials)
+    splits = cost_charts.split_charts(summary, timed, known)
+    missing = "" if len(summary) else "No cost per iteration was measured in this study."
+    return (
+        Section(
+            "cost",
+            "Cost per iteration against N",
+            charts=tuple(cost_charts.cost_charts(summary, ratios, known, marks(known))),
+            absent=missing,
+        ),
+        Section(
+            "scaling",
+            "How cost grows with N",
+            tables=(tables.fits_table(scaling, known),),
+            absent="" if len(scaling) else "No optimizer was timed at more than one size.",
+        ),
+        Section(
+            "split",
+            "What an iteration of TNGD is made of",
+            charts=tuple(splits),
+            absent="" if splits else "No iteration with a device was timed in this study.",
+        ),
+        Section(
+            "numbers",
+            "Every cost with its spread",
+            tables=(tables.cost_table(summary, ratios, known),),
+            absent=missing,
+        ),
+    )
+
+
+def _training_sections(records: Records) -> tuple[Section, ...]:
+    trials, curves = records.trials, records.curves
+    known = kinds(trials)
+    drawn = marks(known)
+    final = outcomes.final_values(trials, curves)
+    ends = outcomes.summarise_final(final)
+    times = time_to_target.time_to_target(trials, curves, time_to_target.study_targets(records.study))
+    by_group = training_charts.convergence_charts(convergence.finished_curves(curves, trials), known, drawn)
+    compared = tables.final_table(ends, known, sweeps=False)
+    swept = tables.final_table(ends, known, sweeps=True)
+    return (
+        Section(
+            "convergence",
+            "Convergence",
+            charts=tuple(chart for charts in by_group.values() for chart in charts),
+            tables=(compared, tables.targets_table(times, known)),
+            absent="" if compared.rows else "No training without a sweep was run in this study.",
+        ),
+        Section(
+            "noise",
+            "Sensitivity to the device",
+            charts=tuple(noise_charts.noise_charts(final, tolerance.tolerances(final), known, drawn)),
+            tables=(swept,),
+            absent="" if swept.rows else "No sweep of an imperfection was run in this study.",
+        ),
+    )
+
+
+def _background_sections(records: Records) -> tuple[Section, ...]:
+    study, trials = records.study, records.trials
+    known = kinds(trials)
+    unfinished = study_tables.unfinished_table(outcomes.unfinished(trials), known)
+    devices = assumptions.device_table(study, trials)
+    ignored = study_tables.pairs_table(
+        "ignored-files", "Files of the store that were left out.", records.ignored
+    )
+    shown = {name: value for name, value in study.items() if name not in ("title", "description", "devices")}
+    return (
+        Section(
+            "unfinished",
+            "Skipped, diverged, failed",
+            tables=(unfinished, ignored),
+            absent="" if unfinished.rows else "Every trial of the study finished.",
+        ),
+        Section(
+            "assumptions",
+            "What the numbers rest on",
+            statements=assumptions.statements(study, records.environment),
+            tables=tuple(
+                table for table in (devices, study_tables.settings_table(trials, known)) if table is not None
+            ),
+        ),
+        Section(
+            "reproduce",
+            "Reproduce it",
+            prose="This command, with the same version, runs the study again; times depend on the machine below.",
+            command=str(study.get("command", "not recorded")),
+            tables=(
+                study_tables.pairs_table("environment", "The environment of the run.", records.environment),
+                study_tables.pairs_table("study", "The study with every default filled in.", shown),
+            ),
+        ),
+    )

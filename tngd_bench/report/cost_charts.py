@@ -1,0 +1,255 @@
+"""Charts of cost per iteration: time against N, ratio to SGD, and what the time is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import EXACT_NATURAL, Kind
+from tngd_bench.analysis.findings import strongest_digital
+from tngd_bench.analysis.rows import each
+from tngd_bench.report import drawing, slugs
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.marks import INK, PAPER, PARTS, Mark
+
+SERIES = ["group", "problem", "batch_size", "outputs"]
+_SPLIT_TITLES = {
+    "digital": "digital (measured)",
+    "write": "write (modelled)",
+    "relax": "relax (modelled)",
+    "read": "read (modelled)",
+}
+_HATCHES = {"digital": "", "write": "////", "relax": "xxxx", "read": "...."}
+
+
+def setting_text(setting: Mapping[str, object]) -> str:
+    """Return e.g. "digits-mlp, b = 32, d_z = 10"."""
+    return f"{setting['problem']}, b = {setting['batch_size']}, d_z = {setting['outputs']}"
+
+
+def draw_line(
+    axes: Axes, x: pd.Series, y: pd.Series, mark: Mark, label: str, *, markers: bool = True
+) -> None:
+    """Draw one optimizer's line with its mark."""
+    axes.plot(
+        x.to_numpy(float),
+        y.to_numpy(float),
+        color=mark.colour.light,
+        linestyle=mark.dash,
+        linewidth=2.2 if mark.emphasised else 1.3,
+        marker=mark.marker if markers else "",
+        markersize=8 if mark.marker == "*" else 5,
+        markerfacecolor=mark.colour.light if mark.filled else "none",
+        markeredgecolor=mark.colour.light,
+        markeredgewidth=0.8,
+        zorder=3 if mark.emphasised else 2,
+        label=label,
+    )
+
+
+def cost_charts(
+    summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+) -> list[Chart]:
+    """Return time against N and ratio to SGD for every series of `summary` (see `analysis.cost`)."""
+    charts = []
+    for values, part in summary.groupby(SERIES, sort=True):
+        setting = dict(zip(SERIES, values, strict=True))
+        charts.append(_time(part, setting, known, drawn))
+        against = ratios[(ratios[SERIES] == pd.Series(setting)).all(axis=1)]
+        if len(against):
+            charts.append(_ratio(against, setting, known, drawn))
+    return charts
+
+
+def _time(
+    part: pd.DataFrame, setting: Mapping[str, object], known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+) -> Chart:
+    figure, axes = drawing.panel(4.3)
+    for label in [label for label in known if label in set(part["optimizer"])]:
+        own = part[part["optimizer"] == label].sort_values("parameters")
+        draw_line(axes, own["parameters"], own["total_median_s"], drawn[label], known[label].title)
+        axes.fill_between(
+            own["parameters"].to_numpy(float),
+            own["total_q1_s"].to_numpy(float),
+            own["total_q3_s"].to_numpy(float),
+            color=drawn[label].colour.light,
+            alpha=0.15,
+            linewidth=0,
+        )
+        if known[label].method == "tngd":
+            x, y = own["parameters"].to_numpy(float), own["digital_median_s"].to_numpy(float)
+            title = f"{known[label].title}, measured part"
+            axes.plot(x, y, color=drawn[label].colour.light, linestyle=":", linewidth=1.6, label=title)
+    drawing.log_counts(axes, "x")
+    drawing.log_seconds(axes, "y")
+    axes.set_xlabel("parameters N")
+    axes.set_ylabel("time per iteration")
+    drawing.legend_below(figure, axes)
+    largest = part[part["parameters"] == part["parameters"].max()].sort_values(
+        "total_median_s", kind="stable"
+    )
+    fastest = ", ".join(
+        f"{known[row.optimizer].title} {quantities.seconds(row.total_median_s)}" for row in each(largest)
+    )
+    size = quantities.count(float(part["parameters"].max()))
+    return Chart(
+        slugs.slug("time-per-iteration", setting["group"], setting["batch_size"], setting["outputs"]),
+        f"Time per iteration against N ({setting_text(setting)})",
+        f"Median time per iteration against the number of parameters. At N = {size}, fastest first: {fastest}.",
+        "Medians with quartile bands, both axes logarithmic. Digital optimizers: measured. TNGD: measured digital + "
+        "modelled device; the dotted line is its measured digital part alone.",
+        figure,
+        part.reset_index(drop=True),
+    )
+
+
+def _ratio(
+    part: pd.DataFrame, setting: Mapping[str, object], known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+) -> Chart:
+    figure, axes = drawing.panel(4.3)
+    others = part[part["optimizer"] != "sgd"]
+    for label in [label for label in known if label in set(others["optimizer"])]:
+        own = others[others["optimizer"] == label].sort_values("parameters")
+        draw_line(axes, own["parameters"], own["total_ratio"], drawn[label], known[label].title)
+        spread = [(own["total_ratio"] - own["total_low"]), (own["total_high"] - own["total_ratio"])]
+        axes.errorbar(
+            own["parameters"].to_numpy(float),
+            own["total_ratio"].to_numpy(float),
+            yerr=np.maximum(np.stack([side.to_numpy(float) for side in spread]), 0.0),
+            fmt="none",
+            ecolor=drawn[label].colour.light,
+            elinewidth=1.0,
+        )
+    axes.axhline(1.0, color=INK.light, linewidth=0.9)
+    drawing.log_counts(axes, "x")
+    drawing.log_ratios(axes, "y")
+    axes.set_xlabel("parameters N")
+    axes.set_ylabel("time relative to SGD")
+    drawing.legend_below(figure, axes)
+    size = part["parameters"].max()
+    largest = others[others["parameters"] == size].sort_values("total_ratio", kind="stable")
+    listed = ", ".join(
+        f"{known[row.optimizer].title} {quantities.significant(row.total_ratio)} times"
+        for row in each(largest)
+    )
+    return Chart(
+        slugs.slug("ratio-to-sgd", setting["group"], setting["batch_size"], setting["outputs"]),
+        f"Ratio to SGD ({setting_text(setting)})",
+        f"Time per iteration relative to SGD. At N = {quantities.count(float(size))}: {listed}.",
+        "Median of ratios paired within one process and repetition, with 95 % bootstrap intervals. For TNGD the "
+        "numerator is measured digital + modelled device; the table has its measured part alone.",
+        figure,
+        part.reset_index(drop=True),
+    )
+
+
+def split_charts(summary: pd.DataFrame, costs: pd.DataFrame, known: Mapping[str, Kind]) -> list[Chart]:
+    """Return, per series with a device, the parts of its time beside the strongest digital competitor at each size."""
+    charts = []
+    for values, part in summary.groupby(SERIES, sort=True):
+        setting = dict(zip(SERIES, values, strict=True))
+        device = next(
+            (label for label in known if known[label].modelled and label in set(part["optimizer"])), None
+        )
+        if device is None:
+            continue
+        timed = costs[(costs[SERIES] == pd.Series(setting)).all(axis=1)]
+        table = _split_table(part, timed, device, known)
+        charts.append(_split(table, setting, device, known))
+    return charts
+
+
+def _split_table(
+    part: pd.DataFrame, timed: pd.DataFrame, device: str, known: Mapping[str, Kind]
+) -> pd.DataFrame:
+    rows = []
+    for parameters in sorted(set(part.loc[part["optimizer"] == device, "parameters"])):
+        here = timed[timed["parameters"] == parameters]
+        rivals = (strongest_digital(here, known), strongest_digital(here, known, EXACT_NATURAL))
+        for label in dict.fromkeys(name for name in (*rivals, device) if name is not None):
+            own = part[(part["parameters"] == parameters) & (part["optimizer"] == label)].iloc[0]
+            row = {"parameters": parameters, "optimizer": label, "digital_s": own["digital_median_s"]}
+            row |= {f"{name}_s": own[f"{name}_s"] for name in ("write", "relax", "read")}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _split(
+    table: pd.DataFrame, setting: Mapping[str, object], device: str, known: Mapping[str, Kind]
+) -> Chart:
+    parts = [f"{name}_s" for name in PARTS]
+    table = table.assign(sum_s=table[parts].sum(axis=1))
+    sizes = sorted(set(table["parameters"]))
+    figure, axes = drawing.panel(0.24 * len(table) + 1.7)
+    for place, parameters in enumerate(sizes):
+        pair = table[table["parameters"] == parameters]
+        longest = float(pair["sum_s"].max())
+        offsets = (np.arange(len(pair)) - (len(pair) - 1) / 2) * 0.27
+        for offset, (_, row) in zip(offsets, pair.iterrows(), strict=True):
+            _bar(axes, place + offset, row, longest)
+            text = f"{known[str(row['optimizer'])].title}  {quantities.seconds(float(row['sum_s']))}"
+            axes.text(102, place + offset, text, va="center", fontsize=8)
+    axes.set_yticks(range(len(sizes)), [quantities.count(float(size)) for size in sizes])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("share of the longest bar at that N (%)")
+    axes.set_ylabel("parameters N")
+    _split_legend(figure, axes)
+    return Chart(
+        slugs.slug("cost-split", setting["group"], setting["batch_size"], setting["outputs"]),
+        f"{known[device].title} beside its strongest digital competitors ({setting_text(setting)})",
+        _split_alt(table, device, known),
+        f"{known[device].title} beside the fastest digital second-order optimizer of each size and, where that is not "
+        "one, the fastest exact natural gradient. Bars of one size are scaled to the longest, the text gives the time. "
+        "Hatched parts are modelled, plain parts measured.",
+        figure,
+        table.drop(columns="sum_s").reset_index(drop=True),
+    )
+
+
+def _bar(axes: Axes, y: float, row: pd.Series, longest: float) -> None:
+    left = 0.0
+    for name, colour in PARTS.items():
+        width = 100.0 * float(row[f"{name}_s"]) / longest
+        axes.barh(
+            y,
+            width,
+            0.22,
+            left,
+            color=colour.light,
+            hatch=_HATCHES[name],
+            edgecolor=PAPER.light,
+            linewidth=0.0,
+        )
+        left += width
+
+
+def _split_legend(figure: Figure, axes: Axes) -> None:
+    for name, colour in PARTS.items():
+        axes.barh(
+            [0],
+            [0],
+            color=colour.light,
+            hatch=_HATCHES[name],
+            edgecolor=PAPER.light,
+            label=_SPLIT_TITLES[name],
+        )
+    drawing.legend_below(figure, axes, columns=2)
+
+
+def _split_alt(table: pd.DataFrame, device: str, known: Mapping[str, Kind]) -> str:
+    largest = table[(table["parameters"] == table["parameters"].max()) & (table["optimizer"] == device)].iloc[
+        0
+    ]
+    total = float(largest["sum_s"])
+    shares = ", ".join(
+        f"{_SPLIT_TITLES[name]} {quantities.percent(largest[f'{name}_s'] / total)}" for name in PARTS
+    )
+    size = quantities.count(float(largest["parameters"]))
+    return f"Parts of an iteration of {known[device].title}. At N = {size}, {quantities.seconds(total)}: {shares}."

@@ -1,0 +1,189 @@
+"""Charts: a matplotlib figure with its words and its data, and the ways it is written down.
+
+Figures are made without pyplot, so nothing is remembered between calls, and user text is never parsed as
+mathematics. The same figure gives a stand-alone SVG and PNG on white, and an inline SVG whose colours are the page's
+CSS variables, so that it follows the reader's theme.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+from markupsafe import escape
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from tngd_bench.analysis import quantities
+from tngd_bench.report.marks import INK, MUTED, RULE, palette
+
+WIDTH_INCHES = 4.7
+PNG_DOTS_PER_INCH = 200
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure: `name` (a slug, unique on the page), heading, `alt` (states the finding), caption, data behind it."""
+
+    name: str
+    heading: str
+    alt: str
+    caption: str
+    figure: Figure
+    data: pd.DataFrame
+
+
+@contextmanager
+def style(salt: str = "tngd-bench") -> Iterator[None]:
+    """Draw with the report's type, colours and line widths; `salt` makes the ids of an SVG reproducible."""
+    settings: dict[str, Any] = {
+        **sns.axes_style("ticks"),
+        "font.family": ["DejaVu Sans"],
+        "font.size": 9,
+        "axes.labelsize": 9,
+        "axes.titlesize": 9.5,
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+        "legend.fontsize": 8,
+        "text.color": INK.light,
+        "axes.labelcolor": INK.light,
+        "axes.edgecolor": MUTED.light,
+        "xtick.color": MUTED.light,
+        "ytick.color": MUTED.light,
+        "xtick.labelcolor": INK.light,
+        "ytick.labelcolor": INK.light,
+        "axes.grid": True,
+        "grid.color": RULE.light,
+        "grid.linewidth": 0.6,
+        "axes.axisbelow": True,
+        "axes.linewidth": 0.8,
+        "axes.unicode_minus": True,
+        "hatch.linewidth": 0.7,
+        "lines.linewidth": 1.4,
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "savefig.facecolor": "none",
+        "text.parse_math": False,
+        "svg.fonttype": "none",
+        "svg.hashsalt": salt,
+    }
+    with mpl.rc_context(rc=cast(Any, settings)):
+        yield
+
+
+def panel(height_inches: float = 3.3) -> tuple[Figure, Axes]:
+    """Return a figure with one axes, sized to be read on a phone without scaling its text below 9 px."""
+    figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+    axes = figure.add_subplot()
+    sns.despine(ax=axes)
+    return figure, axes
+
+
+def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
+    """Put the legend of `axes` under it, outside the data."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=2.4
+        )
+
+
+def log_counts(axes: Axes, which: str) -> None:
+    """Make an axis logarithmic with ticks 10³, 10⁴, …"""
+    _log(axes, which, lambda value: quantities.power(round(math.log10(value))))
+
+
+def log_seconds(axes: Axes, which: str) -> None:
+    """Make an axis logarithmic with ticks 10 µs, 1 ms, …"""
+    _log(axes, which, _round_seconds)
+
+
+def log_ratios(axes: Axes, which: str) -> None:
+    """Make an axis logarithmic with ticks 0.1×, 1×, 10×, …"""
+    _log(axes, which, lambda value: f"{quantities.level(value)}×")
+
+
+def percentages(axes: Axes) -> None:
+    """Label the y axis, a fraction, in percent."""
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantities.percent(value)))
+
+
+def log_plain(axes: Axes, which: str) -> None:
+    """Make an axis logarithmic with plain numbers at decades, and at 2 and 5 when the range is short."""
+    _log(axes, which, quantities.level)
+
+
+def _log(axes: Axes, which: str, text: Any) -> None:
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = sorted(axes.get_xlim() if which == "x" else axes.get_ylim())
+    short = high / low < 30
+    axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if short else (1.0,), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _round_seconds(value: float) -> str:
+    return re.sub(r"\.0+(?= )", "", quantities.seconds(value))
+
+
+def svg(chart: Chart) -> str:
+    """Return the stand-alone SVG, on white; the same figure gives the same bytes."""
+    with style(chart.name):
+        buffer = io.StringIO()
+        chart.figure.set_canvas(FigureCanvasSVG(chart.figure))
+        words = {"Date": None, "Creator": None, "Title": chart.heading}
+        chart.figure.savefig(buffer, format="svg", metadata=words)
+    return buffer.getvalue()
+
+
+def white(document: str) -> str:
+    """Return a stand-alone SVG with a white ground, for viewers with a dark one."""
+    return re.sub(
+        r"(<svg [^>]*>)", r'\1\n <rect width="100%" height="100%" fill="#ffffff"/>', document, count=1
+    )
+
+
+def png(chart: Chart) -> bytes:
+    """Return the PNG on white at 200 dots per inch."""
+    with style(chart.name):
+        buffer = io.BytesIO()
+        chart.figure.set_canvas(FigureCanvasAgg(chart.figure))
+        chart.figure.savefig(
+            buffer, format="png", dpi=PNG_DOTS_PER_INCH, facecolor="white", metadata={"Software": None}
+        )
+    return buffer.getvalue()
+
+
+def inline(chart: Chart, document: str) -> str:
+    """Return `document`, the chart's SVG, as an element of an HTML page.
+
+    Ids get the chart's name, so that two figures on one page do not share them; colours become CSS variables with the
+    light value as the fallback; the alternative text is the element's label.
+    """
+    body = document[document.index("<svg") :]
+    body = re.sub(r"\s*<metadata>.*?</metadata>", "", body, flags=re.S)
+    body = re.sub(r"\s*<title>.*?</title>", "", body, flags=re.S)
+    body = re.sub(r"\s*<style type=\"text/css\">.*?</style>", "", body, flags=re.S)
+    body = re.sub(r'\bid="', f'id="{chart.name}-', body)
+    body = body.replace("url(#", f"url(#{chart.name}-")
+    body = re.sub(r'xlink:href="#', f'href="#{chart.name}-', body)
+    for colour in palette():
+        body = body.replace(colour.light, f"var({colour.name}, {colour.light})")
+    body = re.sub(r"font-family: 'DejaVu Sans'[^;\"]*", "font-family: var(--sans)", body)
+    body = re.sub(r"(font: [^;\"]*?px) 'DejaVu Sans'[^;\"]*", r"\1 var(--sans)", body)
+    box = re.search(r'viewBox="([^"]*)"', body)
+    assert box is not None  # matplotlib always writes one
+    opening = f'<svg role="img" aria-label="{escape(chart.alt)}" viewBox="{box.group(1)}">'
+    return re.sub(r"<svg [^>]*>", lambda _: opening, body, count=1)

@@ -1,0 +1,87 @@
+"""One colour, marker and dash per optimizer, the same in every figure, legend and table.
+
+The colours keep a contrast of at least 3:1 on the page, have one value for light and one for dark, and stay apart under
+the common colour vision deficiencies together with marker and dash: the exact natural gradients share
+blue, the thermodynamic ones orange. Variants of one method share its colour and differ by dash and fill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tngd_bench.analysis.families import Kind
+
+
+@dataclass(frozen=True)
+class Colour:
+    """A colour with its name as a CSS variable and its values on light and dark ground."""
+
+    name: str
+    light: str
+    dark: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How one optimizer is drawn; `dash` is a matplotlib line style, `filled` says whether its marker is."""
+
+    colour: Colour
+    marker: str
+    dash: str | tuple[int, tuple[float, ...]]
+    filled: bool
+    emphasised: bool
+
+
+_METHODS: dict[str, tuple[Colour, str]] = {
+    "sgd": (Colour("--c-sgd", "#6b6f76", "#a9aeb6"), "o"),
+    "adam": (Colour("--c-adam", "#a3417f", "#e58fc6"), "D"),
+    "kfac": (Colour("--c-kfac", "#00785a", "#3fc79b"), "P"),
+    "ngd": (Colour("--c-ngd", "#1d3461", "#9db8ec"), "s"),
+    "ngd-woodbury": (Colour("--c-ngd-woodbury", "#007f96", "#4bc6dc"), "^"),
+    "ngd-gram": (Colour("--c-ngd-gram", "#0f62cf", "#6ba6ff"), "v"),
+    "ngd-cg": (Colour("--c-ngd-cg", "#6247c5", "#ac9cff"), "X"),
+    "tngd": (Colour("--c-tngd", "#c43d08", "#ff8250"), "*"),
+    "tngd-adam": (Colour("--c-tngd-adam", "#9a6700", "#eab13d"), "p"),
+}
+_OTHERS = (
+    (Colour("--c-other-1", "#7a5230", "#cfa277"), "<"),
+    (Colour("--c-other-2", "#56702a", "#a8c76c"), ">"),
+    (Colour("--c-other-3", "#8f2f3b", "#f08a94"), "h"),
+    (Colour("--c-other-4", "#4d5b6e", "#b3c1d4"), "d"),
+)
+_DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (2, 1.5)),
+    (0, (6, 2, 1.5, 2)),
+)
+
+INK = Colour("--ink", "#1a1d21", "#e8e6e1")
+MUTED = Colour("--muted", "#5a616b", "#a3aab4")
+RULE = Colour("--rule", "#d8d5ce", "#363c45")
+PAPER = Colour("--paper", "#fdfcfa", "#15181c")
+DIGITAL = Colour("--c-digital", "#3c5a78", "#8fb2d6")
+WRITE = Colour("--c-write", "#d9773f", "#f0955c")
+RELAX = Colour("--c-relax", "#8c3a1a", "#ffc9a8")
+READ = Colour("--c-read", "#b08a2e", "#e3c06a")
+PARTS = {"digital": DIGITAL, "write": WRITE, "relax": RELAX, "read": READ}
+
+
+def marks(known: Mapping[str, Kind]) -> dict[str, Mark]:
+    """Return the mark of every optimizer in `known`; methods outside the suite take spare colours by name."""
+    strangers = sorted({kind.method for kind in known.values()} - set(_METHODS))
+    spare = {name: _OTHERS[place % len(_OTHERS)] for place, name in enumerate(strangers)}
+    drawn: dict[str, Mark] = {}
+    for label, kind in known.items():
+        colour, marker = _METHODS.get(kind.method) or spare[kind.method]
+        variant = sum(known[other].method == kind.method for other in drawn)
+        dash = _DASHES[variant % len(_DASHES)]
+        drawn[label] = Mark(colour, marker, dash, variant == 0, kind.method == "tngd")
+    return drawn
+
+
+def palette() -> tuple[Colour, ...]:
+    """Return every colour that occurs, for the style sheet and for themed figures."""
+    own = tuple(colour for colour, _ in _METHODS.values()) + tuple(colour for colour, _ in _OTHERS)
+    return (INK, MUTED, RULE, PAPER, DIGITAL, WRITE, RELAX, READ, *own)

@@ -1,0 +1,112 @@
+"""Charts of sensitivity: final loss and test accuracy against the level of one imperfection, seeds paired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.findings import PARAMETER_NAMES, tolerance_text
+from tngd_bench.analysis.tolerance import Tolerance, is_ideal, mildest_first
+from tngd_bench.report import drawing, slugs
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.marks import INK, Mark
+
+_METRICS = (("final_loss", "final training loss"), ("final_test_accuracy", "final test accuracy"))
+
+
+def noise_charts(
+    final: pd.DataFrame, found: tuple[Tolerance, ...], known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+) -> list[Chart]:
+    """Return two charts for every sweep in `final` (see `analysis.outcomes.final_values`)."""
+    stated = {(t.group, t.optimizer, t.parameter): tolerance_text(t) for t in found}
+    swept = final[final["sweep_parameter"].notna() & (final["status"] == "ok")]
+    charts = []
+    for (group, optimizer, parameter), part in swept.groupby(
+        ["group", "optimizer", "sweep_parameter"], sort=True
+    ):
+        for column, title in _METRICS:
+            known_values = part[np.isfinite(part[column].astype(float))]
+            if len(known_values):
+                text = stated[(str(group), str(optimizer), str(parameter))]
+                mark = drawn[str(optimizer)]
+                charts.append(
+                    _chart(
+                        known_values,
+                        column,
+                        title,
+                        (str(group), str(optimizer), str(parameter)),
+                        text,
+                        known,
+                        mark,
+                    )
+                )
+    return charts
+
+
+def _chart(
+    part: pd.DataFrame,
+    column: str,
+    title: str,
+    sweep: tuple[str, str, str],
+    tolerance: str,
+    known: Mapping[str, Kind],
+    mark: Mark,
+) -> Chart:
+    group, optimizer, parameter = sweep
+    ideal = is_ideal(parameter, part["sweep_value"])
+    reference = part.loc[ideal, column].astype(float)
+    levels = mildest_first(parameter, part.loc[~ideal, "sweep_value"].astype(float).unique())
+    place = {level: position for position, level in enumerate(levels, start=1)}
+    positions = np.where(ideal, 0, part["sweep_value"].astype(float).map(place).fillna(0))
+    table = part.assign(position=positions, value=part[column].astype(float)).sort_values(
+        ["seed", "position"]
+    )
+    figure, axes = drawing.panel(3.2)
+    if len(reference):
+        axes.axhspan(
+            reference.min(), reference.max(), color=INK.light, alpha=0.1, linewidth=0, label="ideal device"
+        )
+    for number, (_, run) in enumerate(table.groupby("seed", sort=True)):
+        line = axes.plot(run["position"], run["value"], color=mark.colour.light, alpha=0.45, linewidth=1.0)[0]
+        line.set_label("one seed" if number == 0 else "")
+    middle = table.groupby("position")["value"].median()
+    size = 9 if mark.marker == "*" else 5
+    axes.plot(
+        middle.index,
+        middle,
+        color=mark.colour.light,
+        linewidth=2.2,
+        marker=mark.marker,
+        markersize=size,
+        label="median of seeds",
+    )
+    names = (["ideal"] if ideal.any() else []) + [quantities.level(float(level)) for level in levels]
+    axes.set_xticks(([0] if ideal.any() else []) + list(place.values()), names)
+    unit = (
+        " (bits)"
+        if parameter.endswith("bits")
+        else " (variance, signal²)"
+        if parameter == "noise_variance"
+        else ""
+    )
+    axes.set_xlabel(f"{PARAMETER_NAMES.get(parameter, parameter)}{unit}")
+    axes.set_ylabel(title)
+    if column == "final_loss" and table["value"].min() > 0:
+        drawing.log_plain(axes, "y")
+    if column == "final_test_accuracy":
+        drawing.percentages(axes)
+    drawing.legend_below(figure, axes)
+    data = table[["group", "optimizer", "sweep_parameter", "sweep_value", "seed", "value", "key"]]
+    name = PARAMETER_NAMES.get(parameter, parameter)
+    return Chart(
+        slugs.slug("sensitivity", group, optimizer, parameter, column),
+        f"{title.capitalize()} against {name}, {known[optimizer].title} ({group})",
+        f"{title.capitalize()} of {known[optimizer].title} against {name}. Tolerance of the loss: {tolerance}.",
+        f"Levels from mild to harsh, evenly spaced. Grey: spread of the ideal device over seeds. Loss: {tolerance}.",
+        figure,
+        data.rename(columns={"value": column}).reset_index(drop=True),
+    )

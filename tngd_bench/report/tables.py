@@ -1,0 +1,269 @@
+"""Tables of the report: what stands in each cell as text, and the frame it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.findings import PARAMETER_NAMES
+from tngd_bench.analysis.rows import each
+
+MEASURED, MODELLED, COUNTED = "measured", "modelled", "counted"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading, whether it holds numbers, and the clock it belongs to ("" for none)."""
+
+    title: str
+    numeric: bool = True
+    clock: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: `name` (a slug), caption, columns, rows of text (the first cell names the row), data behind it."""
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    data: pd.DataFrame
+
+
+def short_keys(keys: Iterable[str]) -> str:
+    """Return record keys with each file named once: "a.json #0 #1, b.json #0"."""
+    by_file: dict[str, list[str]] = {}
+    for key in sorted(keys):
+        file, _, entry = key.rpartition("#")
+        by_file.setdefault(file or key, []).append(f"#{entry}" if file else "")
+    return ", ".join(" ".join([file, *entries]).strip() for file, entries in by_file.items())
+
+
+def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+    """Return every cost with its spread; `summary` and `ratios` as in `analysis.cost`."""
+    setting = ["group", "problem", "parameters", "batch_size", "outputs", "rows", "optimizer"]
+    merged = summary.merge(ratios, on=setting, how="left")
+    order = {label: place for place, label in enumerate(known)}
+    merged["_order"] = merged["optimizer"].map(order)
+    merged = merged.sort_values(["group", "batch_size", "outputs", "parameters", "_order"], kind="stable")
+    rows = tuple(
+        (
+            known[row.optimizer].title,
+            row.group,
+            quantities.count(row.parameters),
+            f"{row.batch_size} · {row.outputs} · {row.rows}",
+            quantities.seconds_with_spread(row.digital_median_s, row.digital_q1_s, row.digital_q3_s),
+            _ratio(row.digital_ratio, row.digital_low, row.digital_high),
+            *_modelled(row, known[row.optimizer].modelled),
+            quantities.seconds_with_spread(row.total_median_s, row.total_q1_s, row.total_q3_s),
+            quantities.seconds(row.total_mean_s),
+            _ratio(row.total_ratio, row.total_low, row.total_high),
+            quantities.significant(row.flops),
+            quantities.memory(row.peak_bytes),
+            f"{row.n} in {row.processes}",
+            short_keys(row.keys),
+        )
+        for row in each(merged)
+    )
+    columns = (
+        Column("optimizer", numeric=False),
+        Column("section", numeric=False),
+        Column("N"),
+        Column("b · d_z · m"),
+        Column("digital time, median [quartiles]", clock=MEASURED),
+        Column("digital relative to SGD [95 %]", clock=MEASURED),
+        Column("write", clock=MODELLED),
+        Column("relax", clock=MODELLED),
+        Column("read", clock=MODELLED),
+        Column("total, median [quartiles]", clock="measured digital + modelled device"),
+        Column("total, mean", clock="measured digital + modelled device"),
+        Column("total relative to SGD [95 %]", clock="measured digital + modelled device"),
+        Column("FLOPs", clock=COUNTED),
+        Column("peak memory", clock=MEASURED),
+        Column("iterations in processes"),
+        Column("records", numeric=False),
+    )
+    caption = (
+        "Cost per iteration: medians over timed iterations with quartiles. The mean counts work that an optimizer "
+        "does only now and then, as K-FAC's refreshes. A digital optimizer has no modelled part: its total is measured."
+    )
+    return Table(
+        "cost-per-iteration", caption, columns, rows, merged.drop(columns="_order").reset_index(drop=True)
+    )
+
+
+def _modelled(row: object, device: bool) -> tuple[str, str, str]:
+    if not device:
+        return (quantities.NOT_MEASURED,) * 3
+    write, relax, read = (quantities.seconds(getattr(row, name)) for name in ("write_s", "relax_s", "read_s"))
+    return write, relax, read
+
+
+def _ratio(value: float, low: float, high: float) -> str:
+    if pd.isna(value):
+        return quantities.NOT_MEASURED
+    return f"{quantities.significant(value)}× {quantities.interval(low, high)}"
+
+
+def fits_table(scaling: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+    """Return the exponents in N beside those of the paper's Table 1; `scaling` as in `analysis.fits`."""
+    order = {label: place for place, label in enumerate(known)}
+    scaling = scaling.assign(_order=scaling["optimizer"].map(order))
+    scaling = scaling.sort_values(["group", "batch_size", "outputs", "_order"], kind="stable").drop(
+        columns="_order"
+    )
+    rows = tuple(
+        (
+            known[row.optimizer].title,
+            row.quantity,
+            _exponent(row.log_log, row.log_log_low, row.log_log_high),
+            _exponent(row.exponent, row.exponent_low, row.exponent_high, row.exponent_determined),
+            quantities.NOT_MEASURED if pd.isna(row.paper) else f"{row.paper:g}",
+            " · ".join(f"{slope:.2f}".replace("-", "−") for slope in row.local_slopes),
+            f"{row.sizes}: {quantities.count(row.smallest)} – {quantities.count(row.largest)}",
+            row.group,
+        )
+        for row in each(scaling)
+    )
+    columns = (
+        Column("optimizer", numeric=False),
+        Column("quantity", numeric=False),
+        Column("log-log slope [95 %]"),
+        Column("p of a + b·Nᵖ [95 %]"),
+        Column("paper, Table 1"),
+        Column("local slopes, small N to large"),
+        Column("sizes and fit range"),
+        Column("section", numeric=False),
+    )
+    caption = (
+        "How cost grows with N. A fixed overhead flattens the log-log slope; p is fitted over it. Intervals: the wider "
+        "of a hierarchical bootstrap (sizes, then repetitions) and a t-interval over sizes. Fewer than five sizes give "
+        "no exponent."
+    )
+    return Table("scaling-fits", caption, columns, rows, scaling)
+
+
+def _exponent(value: float, low: float, high: float, determined: bool = True) -> str:
+    if pd.isna(value):
+        return "no exponent"
+    if not determined:
+        return "not determined"
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+
+
+def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) -> Table:
+    """Return how training ended, side by side or along sweeps; `ends` as in `analysis.outcomes.summarise_final`."""
+    swept = ends["sweep_parameter"].notna()
+    order = {label: place for place, label in enumerate(known)}
+    part = ends[swept if sweeps else ~swept]
+    part = part.assign(_order=part["optimizer"].map(order)).sort_values(["group", "_order"], kind="stable")
+    rows = []
+    for row in each(part):
+        cells = [
+            known[row.optimizer].title,
+            row.group,
+            f"{row.problem}, N = {quantities.count(row.parameters)}",
+        ]
+        if sweeps:
+            cells.append(
+                f"{PARAMETER_NAMES.get(row.sweep_parameter, row.sweep_parameter)} = {level_text(row.sweep_value)}"
+            )
+        cells += [
+            f"{row.finished} of {row.trials}" + (f", {row.diverged} diverged" if row.diverged else ""),
+            _spread(row.final_loss_median, row.final_loss_q1, row.final_loss_q3),
+            _percent_spread(
+                row.final_test_accuracy_median, row.final_test_accuracy_q1, row.final_test_accuracy_q3
+            ),
+            quantities.count(row.iterations),
+            quantities.seconds(row.measured_s),
+            quantities.seconds(row.modelled_s),
+            short_keys(row.keys),
+        ]
+        rows.append(tuple(cells))
+    columns = [
+        Column("optimizer", numeric=False),
+        Column("section", numeric=False),
+        Column("problem", numeric=False),
+    ]
+    if sweeps:
+        columns.append(Column("level", numeric=False))
+    columns += [
+        Column("seeds finished"),
+        Column("final training loss, median [quartiles]"),
+        Column("final test accuracy, median [quartiles]"),
+        Column("iterations"),
+        Column("wall time of step(), simulation included", clock=MEASURED),
+        Column("time on the device", clock="measured digital + modelled device"),
+        Column("records", numeric=False),
+    ]
+    name = "sensitivity" if sweeps else "training"
+    caption = (
+        "How training ended: medians and quartiles over the finished seeds; a diverged seed enters no median."
+    )
+    return Table(
+        name, caption, tuple(columns), tuple(rows), part.drop(columns="_order").reset_index(drop=True)
+    )
+
+
+def level_text(value: float) -> str:
+    """Return a swept value, "ideal" where there is none."""
+    return "ideal" if pd.isna(value) else quantities.level(value)
+
+
+def _spread(median: float, low: float, high: float) -> str:
+    if pd.isna(median):
+        return quantities.NOT_MEASURED
+    return f"{quantities.significant(median)} {quantities.interval(low, high)}"
+
+
+def _percent_spread(median: float, low: float, high: float) -> str:
+    if pd.isna(median):
+        return quantities.NOT_MEASURED
+    return f"{100 * median:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def targets_table(times: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+    """Return times to targets with hit rates; `times` as in `analysis.time_to_target`."""
+    order = {label: place for place, label in enumerate(known)}
+    part = times.assign(_order=times["optimizer"].map(order)).sort_values(
+        ["group", "target", "_order"], kind="stable"
+    )
+    rows = tuple(
+        (
+            known[row.optimizer].title,
+            row.group,
+            row.target,
+            f"{row.hits} of {row.tries}" if row.tries else "not tried",
+            _censored(row.iterations_median, row.iterations_q1, row.iterations_q3),
+            quantities.seconds(row.measured_median),
+            quantities.seconds(row.modelled_median),
+        )
+        for row in each(part)
+    )
+    columns = (
+        Column("optimizer", numeric=False),
+        Column("section", numeric=False),
+        Column("target", numeric=False),
+        Column("seeds that hit"),
+        Column("iterations, median [quartiles]"),
+        Column("wall time of step(), median", clock=MEASURED),
+        Column("time on the device, median", clock="measured digital + modelled device"),
+    )
+    caption = "Time to targets fixed beforehand. A miss is censored: it counts as ∞, and no mean is taken."
+    for provenance, targets in part.groupby("provenance", sort=True)["target"]:
+        caption += f" {', '.join(sorted(set(targets)))}: {provenance}."
+    return Table("time-to-target", caption, columns, rows, part.drop(columns="_order").reset_index(drop=True))
+
+
+def _censored(median: float, low: float, high: float) -> str:
+    if pd.isna(median):
+        return quantities.NOT_MEASURED
+    shown = [
+        quantities.significant(v) if v == float("inf") else quantities.count(v) for v in (median, low, high)
+    ]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
