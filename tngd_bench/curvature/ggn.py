@@ -28,10 +28,13 @@ from tngd_bench.curvature.capture import (
 )
 from tngd_bench.curvature.graph import AutogradGraph
 from tngd_bench.curvature.layers import LAYER_KINDS, LayerPlan, layer_block, plan_layer, supports
+from tngd_bench.curvature.linearization import Linearization
 from tngd_bench.curvature.parameters import TrainableParameters
 
 MEMORY_FRACTION = 0.5
 """Part of the free memory that curvature may take when no budget is given."""
+LARGEST_STRUCTURED = 256
+"""Outputs per sample up to which r batched backward passes are cheaper than the two passes of every product."""
 PANELS = 4
 """Panels in which a symmetric K is formed: (1 + 1/4)/2 of the products."""
 SMALLEST_PANELLED = 256
@@ -157,7 +160,7 @@ class GGN:
 
     def matvec(self, v: Tensor) -> Tensor:
         """G v for v (N,) or (N, k)."""
-        return self._from_rows(self._to_rows(self._flat(v, self.size)), v.dim())
+        return self._shaped(self._from_rows(self._to_rows(self._flat(v, self.size))), v.dim())
 
     def factor_matvec(self, v: Tensor) -> Tensor:
         """B v, (m,) for v (N,) or (m, k) for v (N, k)."""
@@ -165,11 +168,13 @@ class GGN:
 
     def factor_rmatvec(self, u: Tensor) -> Tensor:
         """Bᵀ u, (N,) for u (m,) or (N, k) for u (m, k)."""
-        return self._from_rows(self._column_first(self._flat(u, self.rows)), u.dim())
+        return self._shaped(self._from_rows(self._column_first(self._flat(u, self.rows))), u.dim())
 
     def gram_matvec(self, u: Tensor) -> Tensor:
         """K u = B Bᵀ u, (m,) for u (m,) or (m, k) for u (m, k); never touches a vector of length N."""
         rows = self._column_first(self._flat(u, self.rows))
+        if self._by_linearization:
+            return self._shaped(self._sample_first(self._to_rows(self._from_rows(rows))), u.dim())
         products = torch.zeros_like(rows)
         for block in self.blocks:
             products += block.gram_matvec(rows)
@@ -319,19 +324,44 @@ class GGN:
     def _shaped(self, result: Tensor, dims: int) -> Tensor:
         return result[0] if dims == 1 else result.T
 
+    @property
+    def _by_linearization(self) -> bool:
+        """Products go through J and Jᵀ where a row per output would cost more than they do.
+
+        Once the blocks are there (K or the factor were asked for) they serve the products as well.
+        """
+        return self.rows_per_sample > LARGEST_STRUCTURED and "blocks" not in self.__dict__
+
+    @cached_property
+    def _linearization(self) -> Linearization:
+        return Linearization(self._outputs, self.parameters)
+
     def _to_rows(self, v: Tensor) -> Tensor:
+        """B v for (k, N): (k, m), column first."""
+        if self._by_linearization:
+            dtype = self.parameters.curvature_dtype
+            images = [
+                self._curvature.factor_matvec(self._linearization.matvec(single).to(dtype)) for single in v
+            ]
+            return self._column_first(torch.stack(images).flatten(1))
         products = v.new_zeros(v.shape[0], self.rows)
         for block in self.blocks:
             products += block.matvec(v)
         return products
 
-    def _from_rows(self, u: Tensor, dims: int) -> Tensor:
+    def _from_rows(self, u: Tensor) -> Tensor:
+        """Bᵀ u for (k, m), column first: (k, N)."""
+        if self._by_linearization:
+            shaped = self._sample_first(u).view(len(u), self.batch_size, -1)
+            return torch.stack(
+                [self._linearization.rmatvec(self._curvature.factor_rmatvec(single)) for single in shaped]
+            )
         out = u.new_empty(u.shape[0], self.size)
         if total_width(self.blocks) < self.size:
             out.zero_()
         for block in self.blocks:
             block.rmatvec(u, out)
-        return self._shaped(out, dims)
+        return out
 
     def _sample_first(self, u: Tensor) -> Tensor:
         return (

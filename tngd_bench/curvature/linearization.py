@@ -1,0 +1,53 @@
+"""Products with the Jacobian by reverse mode alone, for models with too many outputs for a row each.
+
+Jᵀu is one backward pass. It is linear in u, so J v is the backward pass of that backward pass: the graph of u ↦ Jᵀu is
+made once and used for every product. Forward mode would do too, but LSTMs on a processor and fused attention have no
+forward rule, while double backward fails for fused attention only.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tngd_bench.curvature.parameters import TrainableParameters
+
+
+class Linearization:
+    """J of `outputs` (b, …) with respect to the parameters, at the point where the graph was made."""
+
+    def __init__(self, outputs: Tensor, parameters: TrainableParameters) -> None:
+        self._outputs = outputs
+        self._parameters = parameters
+        self._cotangent = torch.zeros_like(outputs, requires_grad=True)
+        try:
+            self._pullback = torch.autograd.grad(
+                outputs, parameters.tensors, self._cotangent, create_graph=True, allow_unused=True
+            )
+        except RuntimeError as error:
+            raise ValueError(
+                "the model has an operation that cannot be differentiated twice, which products with many outputs need "
+                f"({error}); for attention, use the math kernel: torch.nn.attention.sdpa_kernel(SDPBackend.MATH)"
+            ) from error
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """J v for v (N,), shaped as the outputs."""
+        pieces, directions = [], []
+        for pulled, direction in zip(self._pullback, self._parameters.views(v), strict=True):
+            if pulled is not None and pulled.requires_grad:
+                pieces.append(pulled)
+                directions.append(direction.to(pulled.dtype))
+        (image,) = torch.autograd.grad(pieces, self._cotangent, directions, retain_graph=True)
+        return image
+
+    def rmatvec(self, u: Tensor) -> Tensor:
+        """Jᵀ u for u shaped as the outputs, (N,)."""
+        return self._parameters.flatten(
+            torch.autograd.grad(
+                self._outputs,
+                self._parameters.tensors,
+                u.to(self._outputs.dtype),
+                retain_graph=True,
+                allow_unused=True,
+            )
+        )
