@@ -44,7 +44,15 @@ def test_significant(value, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.01, "0.01"), (1e-4, "10⁻⁴"), (2.5e-5, "2.5·10⁻⁵"), (8.0, "8"), (0.0, "0"), (50000.0, "50,000")],
+    [
+        (0.01, "0.01"),
+        (1e-4, "10⁻⁴"),
+        (2.5e-5, "2.5·10⁻⁵"),
+        (8.0, "8"),
+        (0.0, "0"),
+        (50000.0, "50,000"),
+        (5e10, "5·10¹⁰"),
+    ],
 )
 def test_a_chosen_level_keeps_only_its_own_digits(value, text):
     assert quantities.level(value) == text

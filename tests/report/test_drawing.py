@@ -38,3 +38,19 @@ def test_stand_alone_files_are_reproducible_and_on_white(chart):
     assert drawing.png(chart) == drawing.png(chart)
     assert '<rect width="100%" height="100%" fill="#ffffff"/>' in drawing.white(drawing.svg(chart))
     assert "<dc:date>" not in drawing.svg(chart)
+
+
+@pytest.mark.parametrize(
+    ("limits", "wanted"),
+    [((900, 11_000), ["10³", "2·10³", "5·10³", "10⁴"]), ((900, 1.1e6), ["10³", "10⁴", "10⁵", "10⁶"])],
+)
+def test_every_tick_of_a_size_axis_names_its_own_value(limits, wanted):
+    with drawing.style():
+        _, axes = drawing.panel()
+        axes.plot(limits, [1, 2])
+        drawing.log_counts(axes, "x")
+        axes.set_xlim(*limits)
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        labels = axes.xaxis.get_major_formatter().format_ticks(ticks)
+    assert labels == wanted

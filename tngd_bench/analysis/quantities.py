@@ -34,7 +34,7 @@ def level(value: float) -> str:
     """Return a value somebody chose, such as a swept level, without the digits it does not have: 0.01, 10⁻⁴, 8."""
     if not math.isfinite(value) or value == 0:
         return significant(value)
-    if abs(value) >= 1e-3:
+    if 1e-3 <= abs(value) < 1e6:
         return f"{value:,.6g}".replace("-", "−")
     mantissa, exponent = f"{value:.2e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".").replace("-", "−")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from tngd_bench.analysis import quantities
 from tngd_bench.report.tables import Column, Table
 
 _GRADES = {
@@ -61,7 +62,7 @@ def _installed(name: str) -> Mapping[str, object]:
 
 
 def _value(value: object) -> str:
-    return "none" if value is None else f"{value:,.6g}" if isinstance(value, float) else str(value)
+    return "none" if value is None else quantities.level(value) if isinstance(value, float) else str(value)
 
 
 def statements(study: Mapping[str, object], environment: Mapping[str, object]) -> tuple[tuple[str, str], ...]:

@@ -100,8 +100,8 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
 
 
 def log_counts(axes: Axes, which: str) -> None:
-    """Make an axis logarithmic with ticks 10³, 10⁴, …"""
-    _log(axes, which, lambda value: quantities.power(round(math.log10(value))))
+    """Make an axis logarithmic with ticks 10³, 10⁴, … and 2·10³, 5·10³ when the range is short."""
+    _log(axes, which, _decade)
 
 
 def log_seconds(axes: Axes, which: str) -> None:
@@ -132,6 +132,12 @@ def _log(axes: Axes, which: str, text: Any) -> None:
     axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if short else (1.0,), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _decade(value: float) -> str:
+    exponent = math.floor(math.log10(value) + 1e-9)
+    leading = round(value / 10.0**exponent)
+    return quantities.power(exponent) if leading == 1 else f"{leading}·{quantities.power(exponent)}"
 
 
 def _round_seconds(value: float) -> str:
