@@ -36,9 +36,9 @@ MEMORY_FRACTION = 0.5
 LARGEST_STRUCTURED = 256
 """Outputs per sample up to which r batched backward passes are cheaper than the two passes of every product."""
 PANELS = 4
-"""Panels in which a symmetric K is formed: (1 + 1/4)/2 of the products."""
+"""Panels in which a symmetric K or G is formed: (1 + 1/4)/2 of the products."""
 SMALLEST_PANELLED = 256
-"""Rows below which one product is quicker than four."""
+"""Order below which one product is quicker than four."""
 
 
 class GGN:
@@ -218,7 +218,14 @@ class GGN:
     def dense(self) -> Tensor:
         """G, (N, N)."""
         factor = self.factor()
-        return factor.T @ factor
+        dense = factor.new_empty(self.size, self.size)
+        width = self.size if self.size < SMALLEST_PANELLED else math.ceil(self.size / PANELS)
+        for first in range(0, self.size, width):
+            last = min(first + width, self.size)
+            panel = factor[:, first:].T @ factor[:, first:last]
+            dense[first:, first:last] = panel
+            dense[first:last, last:] = panel[last - first :].T
+        return dense
 
     def _structured_layers(
         self, slots: Mapping[int, Slot], uses: Mapping[int, int]

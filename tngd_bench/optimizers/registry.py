@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -216,6 +216,7 @@ _OWN = (
 )
 
 
+@cache
 def _entries() -> dict[str, OptimizerEntry]:
     known = {entry.name: entry for entry in _OWN}
     for point in entry_points(group=ENTRY_POINT_GROUP):
