@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ class Records:
     trials: pd.DataFrame
     costs: pd.DataFrame
     curves: pd.DataFrame
-    ignored: dict[str, str]
+    ignored: dict[str, str] = field(default_factory=dict)
 
 
 def read_records(place: Path) -> Records:

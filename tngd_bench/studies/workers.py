@@ -21,6 +21,7 @@ PRELOADED = (
 )
 """Modules that the server imports once for all workers."""
 _CALL_LIMIT_S = 120.0
+_FAREWELL_S = 5.0  # for a process that has sent its result to end by itself
 Ending = Literal["done", "failed", "timed-out", "died"]
 
 
@@ -81,7 +82,9 @@ class Worker:
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""
-        if self._process.is_alive() and self.ending not in ("done", "failed"):
+        if self.ending in ("done", "failed"):
+            self._process.join(_FAREWELL_S)
+        if self._process.is_alive():
             self._process.kill()
         self._process.join()
         self._connection.close()

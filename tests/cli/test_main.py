@@ -1,0 +1,219 @@
+"""The command line as a user meets it: in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tngd_bench import __version__
+from tngd_bench.cli import main as command_line
+
+HEAVY = {
+    "torch",
+    "pandas",
+    "numpy",
+    "matplotlib",
+    "seaborn",
+    "sklearn",
+    "scipy",
+    "pyarrow",
+    "rich",
+    "pydantic",
+    "jinja2",
+}
+
+
+def tngd_bench(*arguments, cwd=None, **environment):
+    code = "import sys; from tngd_bench.cli.main import main; main(sys.argv[1:])"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def contents(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["run", "--help"], ["report", "--help"], ["list", "-h"]]
+)
+def test_help_imports_nothing_heavy(arguments):
+    code = (
+        "import sys\nfrom tngd_bench.cli.main import main\n"
+        f"try:\n    main({arguments!r})\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not HEAVY & set(found.stderr.split())
+    assert found.stdout
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, tngd_bench; print(*{name.partition('.')[0] for name in sys.modules})"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not (HEAVY | {"click"}) & set(found.stdout.split())
+
+
+def test_version():
+    found = tngd_bench("--version")
+    assert (found.returncode, found.stdout) == (0, f"tngd-bench {__version__}\n")
+
+
+@pytest.mark.parametrize("verb", [[], ["run"], ["report"], ["list"], ["info"]])
+def test_help_has_examples(verb):
+    found = tngd_bench(*verb, "--help")
+    assert found.returncode == 0
+    assert "Example" in found.stdout
+    assert "  tngd-bench " + " ".join(verb) in found.stdout
+
+
+BAD_INPUT = {
+    "unknown verb": (["rum"], "rum"),
+    "unknown option": (["run", "--otput", "x"], "--otput"),
+    "unknown study": (["run", "quik"], "did you mean 'quick'"),
+    "study file absent": (["run", "absent.toml"], "No such file or directory"),
+    "study not TOML": (["run", "broken.toml"], "broken.toml: not valid TOML"),
+    "misspelt key": (
+        ["run", "misspelt.toml"],
+        "misspelt.toml: unknown key optimisers; did you mean 'optimizer'?",
+    ),
+    "misspelt override": (["run", "smoke", "--set", "execution.worker=1"], "did you mean 'workers'"),
+    "override without value": (["run", "smoke", "--set", "execution.workers"], "path.to.key=value"),
+    "negative damping": (
+        ["run", "smoke", "--set", "optimizer.tngd.damping=-1"],
+        "damping must be a finite number >= 0, not -1",
+    ),
+    "no bits": (["run", "smoke", "--set", "optimizer.tngd.adc_bits=0"], "adc_bits must be an integer >= 1"),
+    "too small": (["run", "smoke", "--set", "training.digits.parameters=5"], "the smallest model, not 5"),
+    "too many samples": (["run", "smoke", "--set", "training.digits.train_size=9999"], "train_size must be"),
+    "batch too large": (
+        ["run", "smoke", "--set", "training.digits.batch_size=999"],
+        "batch_size must be <= 320",
+    ),
+    "output is a file": (["run", "smoke", "--output", "file"], "output file cannot be written"),
+    "output below a file": (["run", "smoke", "--output", "file/deep"], "cannot be written"),
+    "no results": (["report", "empty"], "has no results store"),
+    "results absent": (["report", "absent"], "does not exist"),
+    "unknown kind": (["list", "optimisers"], "optimisers"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_INPUT.values(), ids=BAD_INPUT.keys())
+def test_bad_input_is_one_line_and_exit_code_3_and_nothing_is_written(tmp_path, arguments, message):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.toml").write_text("name = \n")
+    (tmp_path / "misspelt.toml").write_text('name = "a"\ntitle = "A"\n[optimisers.sgd]\nlr = 0.1\n')
+    before = contents(tmp_path)
+    found = tngd_bench(*arguments, cwd=tmp_path)
+    assert found.returncode == 3, found.stderr
+    (line,) = found.stderr.splitlines()
+    assert line.startswith("tngd-bench: error: ")
+    assert message in line
+    assert contents(tmp_path) == before
+
+
+def test_no_arguments_show_the_help():
+    found = tngd_bench()
+    assert "Usage: tngd-bench" in found.stdout
+    assert found.returncode == 3
+
+
+def test_list_names_everything_that_can_be_chosen():
+    found = tngd_bench("list")
+    for word in (
+        "problems",
+        "digits-mlp",
+        "optimizers",
+        "tngd-adam",
+        "devices",
+        "paper",
+        "studies",
+        "quick",
+        "smoke",
+    ):
+        assert word in found.stdout.split()
+    only = tngd_bench("list", "devices")
+    assert "paper" in only.stdout
+    assert "tngd-adam" not in only.stdout
+
+
+def test_info_is_readable_by_people_and_programs():
+    found = json.loads(tngd_bench("info", "--json").stdout)
+    assert found["cores"] >= 1
+    assert found["packages"]["torch"]
+    text = tngd_bench("info").stdout
+    assert found["cpu"] in text
+    assert "GiB" in text
+
+
+def test_smoke_runs_to_its_report_and_the_report_can_be_made_again(tmp_path):
+    ran = tngd_bench("run", "smoke", "--set", "training.noise.seeds=1", "--output", "out", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    lines = ran.stdout.splitlines()
+    assert lines[-1] == "report: out/index.html"
+    total = sum(line.startswith("[") for line in lines)
+    assert f"[{total}/{total}] " in ran.stdout
+    assert "ngd skipped: needs" in ran.stdout
+    assert "\x1b" not in ran.stdout
+    page = (tmp_path / "out" / "index.html").read_bytes()
+    assert b"--set training.noise.seeds=1" in page
+    again = tngd_bench("report", "out", "--output", "copy", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "copy" / "index.html").read_bytes() == page
+    # A torn file is named, its trial alone is run again.
+    torn = next((tmp_path / "out" / "store" / "trials").glob("*.json"))
+    torn.write_text(torn.read_text()[:100])
+    repaired = tngd_bench("run", "smoke", "--set", "training.noise.seeds=1", "--output", "out", cwd=tmp_path)
+    assert repaired.returncode == 0
+    assert f"{total} trials, {total - 1} of them finished earlier" in repaired.stdout
+    assert torn.name in repaired.stderr
+    assert sum(line.startswith("[") for line in repaired.stdout.splitlines()) == 1
+
+
+def test_unexpected_errors_are_one_line_with_a_traceback_kept(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(command_line.tempfile, "tempdir", None)
+
+    def broken(*arguments, **options):
+        raise KeyError("what\never")
+
+    monkeypatch.setattr(command_line.cli, "main", broken)
+    assert command_line.run(["list"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    (log,) = tmp_path.glob("tngd-bench-*.log")
+    assert "unexpected" in line
+    assert str(log) in line
+    assert "Traceback" in log.read_text()
+
+
+def test_data_that_cannot_be_had_is_a_failure_in_one_line(monkeypatch, capsys):
+    from tngd_bench.problems.finder import DataNotFoundError
+
+    def absent(*arguments, **options):
+        raise DataNotFoundError("MNIST", [("a mirror", "no network")], ["train"])
+
+    monkeypatch.setattr(command_line.cli, "main", absent)
+    assert command_line.run(["run"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "MNIST was not found" in line
+
+
+def test_a_reader_that_stops_reading_is_no_error():
+    code = "import sys; from tngd_bench.cli.main import main; main(['list'])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(timeout=60), errors) == (0, "")

@@ -1,0 +1,84 @@
+import io
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from tngd_bench.cli.progress import (
+    LiveAudience,
+    PlainAudience,
+    clock,
+    make_audience,
+    outcome,
+    remaining_seconds,
+)
+
+
+class FakeTrial:
+    def __init__(self, name, predicted_s):
+        self.name, self.predicted_s = name, predicted_s
+
+    def describe(self):
+        return self.name
+
+
+@pytest.fixture
+def plan():
+    trials = {str(k): FakeTrial(f"trial {k}", 2.0) for k in range(4)}
+    study = SimpleNamespace(name="s", execution=SimpleNamespace(workers=2))
+    return SimpleNamespace(trials=trials, study=study)
+
+
+def run_through(audience, plan, pending):
+    with audience:
+        audience.preparing("data")
+        audience.planned(plan, pending)
+        for key in pending:
+            audience.started(plan.trials[key])
+            audience.finished(
+                plan.trials[key], [{"optimizer": "ngd", "status": "skipped", "reason": "too large"}]
+            )
+
+
+def test_plain_lines_count_on_from_what_was_finished_and_name_what_has_no_result(plan):
+    file = io.StringIO()
+    run_through(make_audience(Console(file=file, width=80)), plan, ["2", "3"])
+    assert file.getvalue().splitlines() == [
+        "preparing: data",
+        "study s: 4 trials, 2 of them finished earlier",
+        "[3/4] trial 2; ngd skipped: too large",
+        "[4/4] trial 3; ngd skipped: too large",
+    ]
+
+
+def test_a_terminal_shows_the_time_left(plan):
+    file = io.StringIO()
+    audience = make_audience(Console(file=file, force_terminal=True, width=100))
+    assert isinstance(audience, LiveAudience)
+    run_through(audience, plan, ["0", "1", "2", "3"])
+    assert "left" in file.getvalue()
+    assert "ngd skipped: too large" in file.getvalue()
+    assert audience.done == audience.total == 4
+
+
+def test_other_outputs_get_plain_lines():
+    assert type(make_audience(Console(file=io.StringIO()))) is PlainAudience
+
+
+def test_time_left_follows_the_prediction_and_then_experience():
+    assert remaining_seconds(0.0, 100.0, 100.0) == pytest.approx(100.0)
+    assert remaining_seconds(50.0, 100.0, 50.0) == pytest.approx(50.0)
+    assert remaining_seconds(180.0, 100.0, 10.0) == pytest.approx(
+        19.0, rel=0.05
+    )  # twice as slow as predicted
+    assert remaining_seconds(100.0, 100.0, 0.0) == 0.0
+    assert remaining_seconds(1.0, 0.0, 0.0) == 0.0
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3600, "60:00")])
+def test_durations(seconds, text):
+    assert clock(seconds) == text
+
+
+def test_what_has_a_result_needs_no_word():
+    assert outcome([{"optimizer": "sgd", "status": "ok", "reason": None}]) == ""

@@ -1,0 +1,49 @@
+"""`tngd-bench list`: what there is to choose from."""
+
+from __future__ import annotations
+
+import click
+
+KINDS = ("problems", "optimizers", "devices", "studies")
+
+
+@click.command("list", epilog="\b\nExamples:\n  tngd-bench list\n  tngd-bench list optimizers\n")
+@click.argument("kind", type=click.Choice(KINDS), required=False)
+def command(kind: str | None) -> None:
+    """List problems, optimizers, devices and shipped studies; all of them, or one KIND."""
+    for number, name in enumerate(KINDS if kind is None else (kind,)):
+        if kind is None:
+            click.echo(("\n" if number else "") + name)
+        rows = _ROWS[name]()
+        width = max(len(label) for label, _ in rows)
+        for label, text in rows:
+            click.echo(f"  {label:<{width}}  {text}".rstrip())
+
+
+def _problems() -> list[tuple[str, str]]:
+    from tngd_bench.problems import registry
+
+    entries = [registry.get(name) for name in registry.names()]
+    return [(entry.name, f"{entry.title}: {entry.summary}") for entry in entries]
+
+
+def _optimizers() -> list[tuple[str, str]]:
+    from tngd_bench.optimizers import registry
+
+    entries = [registry.get(name) for name in registry.names()]
+    return [(entry.name, f"{entry.title}: {entry.summary}") for entry in entries]
+
+
+def _devices() -> list[tuple[str, str]]:
+    from tngd_bench.spu.device import Device
+
+    return [(name, Device.preset(name).summary) for name in Device.presets()]
+
+
+def _studies() -> list[tuple[str, str]]:
+    from tngd_bench.studies.reading import load_study, shipped_studies
+
+    return [(name, load_study(name).study.title) for name in shipped_studies()]
+
+
+_ROWS = {"problems": _problems, "optimizers": _optimizers, "devices": _devices, "studies": _studies}

@@ -1,0 +1,159 @@
+"""How a running study shows: a live line with the time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from tngd_bench.studies.plan import Plan, predicted_seconds
+from tngd_bench.studies.trials import Trial
+
+_PIPED_WIDTH = 120
+
+
+def make_console() -> Console:
+    """Return a console on stdout; where that is no terminal, wide and without colour."""
+    if sys.stdout.isatty():
+        return Console()
+    return Console(width=_PIPED_WIDTH, color_system=None)
+
+
+class PlainAudience:
+    """One line for each trial that ended, without times: two runs print the same."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.done = 0
+        self.total = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def preparing(self, what: str) -> None:
+        """Say what is being prepared."""
+        self.say(f"preparing: {what}")
+
+    def planned(self, plan: Plan, pending: Sequence[str]) -> None:
+        """Say how much there is to do."""
+        self.total = len(plan.trials)
+        self.done = self.total - len(pending)
+        kept = f", {self.done} of them finished earlier" if self.done else ""
+        self.say(f"study {plan.study.name}: {self.total} trials{kept}")
+
+    def started(self, trial: Trial) -> None:
+        """Nothing: the line comes at the end."""
+
+    def finished(self, trial: Trial, entries: Sequence[dict[str, Any]]) -> None:
+        """Say how the trial ended, with every optimizer that has no result and why."""
+        self.done += 1
+        self.say(f"[{self.done}/{self.total}] {trial.describe()}{outcome(entries)}")
+
+    def say(self, text: str) -> None:
+        """Print one line at once."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.file.flush()
+
+
+class LiveAudience(PlainAudience):
+    """A bar with the trials at work and the time left; lines only for what has no result."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("preparing", total=None, left="")
+        self._running: dict[str, None] = {}
+        self._pending: list[Trial] = []
+        self._workers = 1
+        self._predicted_s = 0.0
+        self._start = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def preparing(self, what: str) -> None:
+        """Show what is being prepared."""
+        self._progress.update(self._task, description=f"preparing: {what}")
+
+    def planned(self, plan: Plan, pending: Sequence[str]) -> None:
+        """Start the bar."""
+        super().planned(plan, pending)
+        self._pending = [plan.trials[key] for key in pending]
+        self._workers = plan.study.execution.workers
+        self._predicted_s = predicted_seconds(self._pending, self._workers)
+        self._start = time.monotonic()
+        self._progress.update(self._task, total=self.total, completed=self.done)
+        self._show()
+
+    def started(self, trial: Trial) -> None:
+        """Show the trial as running."""
+        self._running[trial.describe()] = None
+        self._show()
+
+    def finished(self, trial: Trial, entries: Sequence[dict[str, Any]]) -> None:
+        """Move the bar; print a line where there is no result."""
+        self.done += 1
+        self._running.pop(trial.describe(), None)
+        self._pending = [item for item in self._pending if item.describe() != trial.describe()]
+        if missing := outcome(entries):
+            self.say(f"{trial.describe()}{missing}")
+        self._progress.update(self._task, completed=self.done)
+        self._show()
+
+    def _show(self) -> None:
+        left = remaining_seconds(
+            time.monotonic() - self._start, self._predicted_s, predicted_seconds(self._pending, self._workers)
+        )
+        running = next(iter(self._running), "running")
+        self._progress.update(self._task, description=running, left=f"≈ {clock(left)} left")
+
+
+def make_audience(console: Console) -> PlainAudience:
+    """Return the live audience for a terminal, the plain one for anything else."""
+    return LiveAudience(console) if console.is_terminal else PlainAudience(console)
+
+
+def remaining_seconds(elapsed_s: float, predicted_s: float, predicted_left_s: float) -> float:
+    """Return the time left: the prediction for what is left, scaled by how wrong it has been so far.
+
+    The scale leans on the prediction at first and on experience as it comes in (as if a tenth of the whole had already
+    gone as predicted).
+    """
+    prior = 0.1 * predicted_s
+    passed = predicted_s - predicted_left_s
+    return predicted_left_s * (elapsed_s + prior) / (passed + prior) if passed + prior > 0 else 0.0
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def outcome(entries: Sequence[dict[str, Any]]) -> str:
+    """Return "" where every optimizer has a result, else who has none and why."""
+    missing = [entry for entry in entries if entry["status"] != "ok"]
+    return "".join(f"; {entry['optimizer']} {entry['status']}: {entry['reason']}" for entry in missing)

@@ -1,0 +1,83 @@
+"""`tngd-bench run`: a study from its file to its report."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from pathlib import Path
+from types import FrameType
+
+import click
+
+_EPILOG = """\b
+Examples:
+  tngd-bench run
+  tngd-bench run smoke --output out
+  tngd-bench run my-study.toml --set training.mnist.epochs=2 --set optimizer.tngd.damping=0.1
+
+An interrupted study goes on where it stopped when the same command is given again.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("study", default="quick")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for results and report.  [default: reports/NAME]",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the study; sections by name: cost.NAME.repetitions=5.",
+)
+@click.option("--fresh", is_flag=True, help="Measure everything again, forgetting stored results.")
+def command(study: str, output: Path | None, overrides: tuple[str, ...], fresh: bool) -> int:
+    """Run STUDY (a shipped study's name or a .toml file) and write its report."""
+    from tngd_bench.studies.reading import load_study
+
+    loaded = load_study(study, overrides)
+    place = output if output is not None else Path("reports") / loaded.study.name
+
+    from tngd_bench.cli.main import FAILED, OK, complain
+    from tngd_bench.cli.progress import make_audience, make_console
+    from tngd_bench.studies.run import run_study
+
+    console = make_console()
+    audience = make_audience(console)
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    again = shlex.join(
+        ["tngd-bench", "run", study, *(word for item in overrides for word in ("--set", item))]
+    )
+    try:
+        with audience:
+            result = run_study(loaded, place, audience, fresh=fresh, command=again)
+    except KeyboardInterrupt:
+        kept = (
+            f"{audience.done} of {audience.total} trials are kept in {place}"
+            if audience.total
+            else "nothing ran"
+        )
+        return complain(f"interrupted: {kept}; run the same command without --fresh to go on", FAILED)
+    for name, reason in result.ignored.items():
+        click.echo(f"tngd-bench: note: {name} {reason}; ignored", err=True)
+
+    from tngd_bench.report import build_report, terminal_summary
+    from tngd_bench.studies.records import read_records
+
+    records = read_records(place)
+    files = build_report(records, place)
+    console.print(terminal_summary(records))
+    click.echo(f"report: {files.html}")
+    broken = records.trials[records.trials["status"] == "failed"]
+    if len(broken):
+        first = "{optimizer} in {group}: {reason}".format(**broken.iloc[0])
+        return complain(f"{len(broken)} trials failed, the first: {first}", FAILED)
+    return OK
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    """Stop on SIGTERM as on Ctrl-C: workers ended, finished trials kept."""
+    raise KeyboardInterrupt
