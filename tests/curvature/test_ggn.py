@@ -207,6 +207,21 @@ def case(
     return model, LOSSES[loss], inputs, targets
 
 
+@pytest.mark.parametrize(
+    "architecture", ["mlp", "frozen weight", "conv2d", "positions", "attention", "embedding"]
+)
+@pytest.mark.parametrize("values", [1, 40, 10**6])
+def test_streaming_gives_every_value_of_the_factor_once(
+    architecture: str, values: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tngd_bench.curvature.ggn.STREAMED_VALUES", values)
+    ggn = GGN(*case(architecture, "cross-entropy"), memory_budget_bytes=1)
+    streamed = torch.cat([piece.reshape(-1).clone() for piece in ggn.stream_factor()])
+    wanted = ggn.factor()
+    assert streamed.numel() == wanted.numel()
+    assert torch.allclose(streamed.sort().values, wanted.reshape(-1).sort().values, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_everything_equals_brute_force(architecture: str, loss: str) -> None:

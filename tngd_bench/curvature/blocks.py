@@ -12,7 +12,7 @@ Every block offers, for k vectors at once, `matvec` (k, N) → (k, m), `rmatvec`
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -63,6 +63,9 @@ class Block(Protocol):
     def rows(self) -> Tensor:
         """This block's columns of B, (m, Σ slot sizes)."""
 
+    def stream(self, values: int) -> Iterator[Tensor]:
+        """The values of `rows()` once each, in pieces of about `values`; a piece is overwritten by the next."""
+
 
 @dataclass(frozen=True)
 class ExplicitBlock:
@@ -96,6 +99,10 @@ class ExplicitBlock:
     def rows(self) -> Tensor:
         """R itself."""
         return self.matrix
+
+    def stream(self, values: int) -> Iterator[Tensor]:
+        """R, which is there already."""
+        yield self.matrix
 
 
 @dataclass(frozen=True)
@@ -181,6 +188,21 @@ class OuterProductBlock:
         if self.bias is not None:
             pieces.append(self.cotangents.reshape(r * b, d_out))
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1)
+
+    def stream(self, values: int) -> Iterator[Tensor]:
+        """Outer products of a few rows at a time in one buffer, then the bias's rows."""
+        r, b, d_out = self.cotangents.shape
+        if self.weight is not None:
+            width = d_out * self.inputs.shape[1]
+            step = max(1, min(b, values // width))
+            buffer = self.inputs.new_empty(step, d_out, self.inputs.shape[1])
+            for column in range(r):
+                for first in range(0, b, step):
+                    taken = slice(first, min(first + step, b))
+                    g, a = self.cotangents[column, taken].unsqueeze(2), self.inputs[taken].unsqueeze(1)
+                    yield torch.mul(g, a, out=buffer[: taken.stop - taken.start])
+        if self.bias is not None:
+            yield self.cotangents
 
 
 def channel_rows(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -78,6 +79,11 @@ class EmbeddingBlock:
             mixed = torch.einsum("krs,rsd->kd", weights[:, :, samples], g)
             products[:, :, samples] += torch.einsum("rsd,kd->krs", g, mixed)
         return products.flatten(1)
+
+    def stream(self, values: int) -> Iterator[Tensor]:
+        """Explicit rows, one column of S at a time."""
+        for column in range(len(self.cotangents)):
+            yield replace(self, cotangents=self.cotangents[column : column + 1]).rows()
 
     def rows(self) -> Tensor:
         """Explicit rows (m, V·D)."""

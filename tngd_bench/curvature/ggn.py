@@ -33,6 +33,8 @@ from tngd_bench.curvature.parameters import TrainableParameters
 
 MEMORY_FRACTION = 0.5
 """Part of the free memory that curvature may take when no budget is given."""
+STREAMED_VALUES = 2**18
+"""Values in one piece of a streamed factor: 1 MB in float32."""
 LARGEST_STRUCTURED = 256
 """Outputs per sample up to which r batched backward passes are cheaper than the two passes of every product."""
 PANELS = 4
@@ -210,10 +212,10 @@ class GGN:
                 first += slot.size
         return factor
 
-    def factor_blocks(self) -> Iterator[Tensor]:
-        """B in pieces (m, width), one block after another, for callers that stream it."""
+    def stream_factor(self) -> Iterator[Tensor]:
+        """Every value of B once, in cache-sized pieces, for sending on: a piece is overwritten by the next."""
         for block in self.blocks:
-            yield block.rows()
+            yield from block.stream(STREAMED_VALUES)
 
     def dense(self) -> Tensor:
         """G, (N, N)."""

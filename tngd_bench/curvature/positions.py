@@ -76,6 +76,10 @@ class PositionalBlock:
         """Explicit rows."""
         return explicit_rows(self.inputs, self.cotangents, weight=self.weight, bias=self.bias).matrix
 
+    def stream(self, values: int) -> Iterator[Tensor]:
+        """Explicit rows, a few output channels at a time."""
+        return replace(self, memory_bytes=values * self.cotangents.element_size())._row_slices()
+
     def _row_slices(self) -> Iterator[Tensor]:
         """Explicit rows (m, width) a few output channels at a time, within the memory allowed."""
         r, b, groups, d_out, _ = self.cotangents.shape

@@ -32,5 +32,5 @@ def host_pass(
     if upload == "factored":
         _ = ggn.blocks
         return
-    for _piece in ggn.factor_blocks():
+    for _piece in ggn.stream_factor():
         pass
