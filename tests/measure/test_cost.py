@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from tngd_bench.measure import cost
-from tngd_bench.measure.cost import MINIMUM_REPETITIONS, SHORT_STEP_S, WARM_UP_STEPS, measure_cost
+from tngd_bench.measure.cost import (
+    MINIMUM_REPETITIONS,
+    SHORT_STEP_S,
+    WARM_UP_SAMPLES,
+    WARM_UP_STEPS,
+    measure_cost,
+)
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.spu.ledger import Ledger
 
@@ -52,10 +58,23 @@ def test_rounds_are_interleaved_on_shared_batches_in_turning_order(race):
 def test_long_steps_take_single_turns_and_pair_with_the_first_of_a_short_turn(race):
     log = []
     short, long = race([Probe("short", log), Probe("long", log, 1.5 * SHORT_STEP_S)], repetitions=4)
-    rounds = "".join(name[0] for name, _ in log[2 * WARM_UP_STEPS :])
-    assert rounds == "sssl" + "lsss" + "l" + "l"
+    rounds = "".join(name[0] for name, _ in log[WARM_UP_STEPS + 1 :])
+    assert rounds == "sssl" + "lsss" + "l" + "l", "the long one needs no second warm-up"
     assert [i.repetition for i in short.iterations] == [0, 1, 2, 3]
     assert [i.repetition for i in long.iterations] == [0, 2, 4, 6]
+
+
+def test_the_first_step_is_small_and_the_second_whole(race):
+    sizes = []
+
+    class Sizing(Probe):
+        def step(self, inputs, targets):
+            sizes.append(len(targets))
+            return super().step(inputs, targets)
+
+    race([Sizing("a", [])], repetitions=3)
+    assert sizes[:WARM_UP_STEPS] == [WARM_UP_SAMPLES, 16]
+    assert set(sizes[1:]) == {16}
 
 
 def test_periodic_work_is_timed_as_often_as_it_happens(race, monkeypatch):

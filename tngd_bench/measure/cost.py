@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 MINIMUM_REPETITIONS = 3
 WARM_UP_STEPS = 2
-"""Untimed steps at first; one is enough for an optimizer whose step takes longer than `LONG_STEP_S`."""
-LONG_STEP_S = 0.5
+"""Untimed steps at first: one on two samples, which loads all code, and one on a whole batch if steps are short."""
+WARM_UP_SAMPLES = 2
 SHORT_STEP_S = 0.02
 TIMED_PER_SHORT_TURN = 2
 NOT_STATED = float("nan")
@@ -82,7 +82,6 @@ class _Lane:
     loss: nn.Module
     optimizer: Stepper
     iterations: list[TimedIteration] = field(default_factory=list)
-    warm_up_s: float = 0.0
     last_s: float = 0.0
     spent_s: float = 0.0
     status: Literal["ok", "diverged", "failed"] = "ok"
@@ -90,7 +89,7 @@ class _Lane:
 
     @property
     def is_short(self) -> bool:
-        """Whether a step, by the last of the warm-up, is so short that cold caches would show."""
+        """Whether a step, by the last one made, is so short that cold caches would show."""
         return self.last_s < SHORT_STEP_S
 
     def needs_more(self, repetitions: int, seconds_limit: float) -> bool:
@@ -128,16 +127,16 @@ def measure_cost(
     """
     clock = Clock(torch.device("cpu"))
     batches = setting.batches(data)
-    warm_up = [next(batches) for _ in range(WARM_UP_STEPS)]
+    (first_inputs, first_targets), (second_inputs, second_targets) = next(batches), next(batches)
     lanes: list[_Lane] = []
     for contestant in contestants:
         on_turn(contestant.label)
         model = setting.model()
         lane = _Lane(contestant, model, setting.loss(), setting.optimizer(contestant, model))
         lanes.append(lane)
-        for inputs, targets in warm_up:
-            if lane.warm_up_s < LONG_STEP_S:
-                _take_turn(lane, clock, inputs, targets, None)
+        _take_turn(lane, clock, first_inputs[:WARM_UP_SAMPLES], first_targets[:WARM_UP_SAMPLES], None)
+        if lane.is_short:
+            _take_turn(lane, clock, second_inputs, second_targets, None)
     with _collected_by_hand():
         for round_number in itertools.count():
             turning = round_number % max(len(lanes), 1)
@@ -200,9 +199,7 @@ def _take_turn(lane: _Lane, clock: Clock, inputs: Tensor, targets: Tensor, repet
         lane.status, lane.reason = "failed", f"{type(error).__name__}: {error}"
         return
     took_s = step_s + (digital_s if lane.contestant.simulated else 0.0)
-    lane.last_s = step_s
-    if repetition is None:
-        lane.warm_up_s += took_s
-    else:
+    lane.last_s = took_s
+    if repetition is not None:
         lane.spent_s += took_s
         lane.iterations.append(TimedIteration(repetition, step_s, digital_s, *ledger_seconds(ledger)))

@@ -98,7 +98,8 @@ def make_plan(loaded: LoadedStudy, sizes: Mapping[DataRequest, LoadedSize], mach
 
 def _refuse_too_much(study: Study, sizes: Mapping[DataRequest, LoadedSize]) -> None:
     """Raise StudyError where a section wants more training samples than there are."""
-    for section in (*study.cost, *study.training):
+    sections: list[CostSection | TrainingSection] = [*study.cost, *study.training]
+    for section in sections:
         kind = "cost" if isinstance(section, CostSection) else "training"
         available = sizes[_request(section, study.execution)].train_size
         wanted = {"batch_size": section.batch_size}
