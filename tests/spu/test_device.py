@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tngd_bench.spu import Device
+from tngd_bench.spu.catalogue import device_from_table
 from tngd_bench.spu.converters import quantize
-from tngd_bench.spu.device import device_from_table
 
 
 def test_worked_example_of_the_paper_device() -> None:

@@ -10,19 +10,24 @@ from torch import Tensor
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN
 from tngd_bench.solvers.result import SolveResult, checked
-from tngd_bench.spu.converters import quantize
 from tngd_bench.spu.device import Device
-from tngd_bench.spu.ou import METHODS, Method, OUProcess
+from tngd_bench.spu.ou import METHODS, Method
+from tngd_bench.spu.programmed import ProgrammedDevice
 
 STARTS = ("previous", "gradient", "zero")
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """What one run of the device gives: the digital `readout` of x(t), and the analog `state` it goes on from."""
+    """What one run of the device gives: the digital `readout` of x(t), and the analog `state` it goes on from.
+
+    `method` says how it was simulated, `scale` by how much the conductance range shrank A (time runs as 1/scale).
+    """
 
     readout: Tensor
     state: Tensor
+    method: str
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,12 @@ class Thermodynamic:
 
     `start` is x(0): the "gradient" (t = 0 is exactly SGD, t → ∞ exactly NGD), "zero", or the "previous" state with the
     gradient when there is none. After the readout the device keeps relaxing under the same pair (G, g) for
-    `delay` t_d ≤ t, and under the next pair for t − t_d (arXiv 2405.13817 §3.4). g passes the DAC and x the ADC of
-    `device`. A `generator` is needed where κ₀ = `noise_variance` > 0.
+    `delay` t_d ≤ t, and under the next pair for t − t_d (arXiv 2405.13817 §3.4). The readout is the mean of `samples`
+    conversions `spacing` apart, the first at t; their correlations are exact. `ensemble` K > 1 programs the arrays K
+    times with different rounding events and averages the K readouts (arXiv 2401.16231); the mean is written back as the
+    state. All imperfections of `device` act. A `generator` is needed where anything is random.
+
+    Raises UnstableDeviceError where the arrays as programmed have a growing mode.
     """
 
     analog_time: float = 50.0
@@ -42,6 +51,9 @@ class Thermodynamic:
     device: Device = field(default_factory=Device.ideal)
     method: Method = "auto"
     generator: torch.Generator | None = None
+    samples: int = 1
+    spacing: float = 1.0
+    ensemble: int = 1
 
     def __post_init__(self) -> None:
         arguments.real("analog_time", self.analog_time, minimum=0.0)
@@ -49,12 +61,24 @@ class Thermodynamic:
         arguments.choice("start", self.start, STARTS)
         arguments.real("noise_variance", self.noise_variance, minimum=0.0)
         arguments.choice("method", self.method, METHODS)
+        arguments.integer("samples", self.samples, minimum=1)
+        arguments.real("spacing", self.spacing, minimum=0.0)
+        arguments.integer("ensemble", self.ensemble, minimum=1)
         if self.delay > self.analog_time:
             raise ValueError(f"delay must be <= analog_time = {self.analog_time:g}, not {self.delay:g}")
         if self.delay > 0.0 and self.start != "previous":
             raise ValueError(f"delay > 0 needs start='previous': start={self.start!r} resets the device")
+        if self.delay > 0.0 and self.ensemble > 1:
+            raise ValueError(
+                "delay must be 0 with ensemble > 1: each programming replaces the pair under relaxation"
+            )
         if self.noise_variance > 0.0 and self.generator is None:
             raise ValueError("generator must be given with noise_variance > 0: noise comes from a named seed")
+        for name in ("programming_error", "adc_noise_volts", "temperature_kelvin"):
+            if getattr(self.device, name) and self.generator is None:
+                raise ValueError(
+                    f"generator must be given with a device of {name} > 0: noise comes from a named seed"
+                )
 
     def solve(self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01) -> SolveResult:
         """One readout from a device that has no previous state."""
@@ -63,20 +87,41 @@ class Thermodynamic:
 
     def relax(self, ggn: GGN, rhs: Tensor | None, damping: float, state: Tensor | None) -> Relaxation:
         """Run the device from `state` (None: nothing on it yet) and read x."""
-        dac = self.device.dac_bits
-        if dac is not None:
-            rhs = quantize(ggn.gradient if rhs is None else rhs, dac)
-        process = OUProcess(ggn, rhs, damping, self.noise_variance, method=self.method)
+        runs = [self._run(ggn, rhs, damping, state, (k, self.ensemble)) for k in range(self.ensemble)]
+        if len(runs) == 1:
+            return runs[0]
+        readout = torch.stack([run.readout for run in runs]).mean(0)
+        return Relaxation(readout, readout, runs[0].method, runs[0].scale)
+
+    def _run(
+        self, ggn: GGN, rhs: Tensor | None, damping: float, state: Tensor | None, member: tuple[int, int]
+    ) -> Relaxation:
+        programmed = ProgrammedDevice(
+            self.device,
+            ggn,
+            rhs,
+            damping,
+            self.noise_variance,
+            method=self.method,
+            generator=self.generator,
+            member=member,
+        )
         carried = state is not None and self.start == "previous"
-        x0 = state if carried and state is not None else self._fresh(process)
-        reached = process.sample(
+        x0 = state if carried and state is not None else self._fresh(programmed)
+        reached = programmed.sample(
             x0, self.analog_time - self.delay if carried else self.analog_time, self.generator
         )
-        readout = quantize(reached, self.device.adc_bits)
+        readout = programmed.read(reached, self.generator)
+        for _ in range(self.samples - 1):
+            # the process is Markov: the next sample given the last one has exactly the joint law
+            reached = programmed.sample(reached, self.spacing, self.generator)
+            readout = readout + programmed.read(reached, self.generator)
+        if self.samples > 1:
+            readout = readout / self.samples
         if self.delay > 0.0:
             # the pair (G, g) stays on the device until the next one is written
-            reached = process.sample(reached, self.delay, self.generator)
-        return Relaxation(readout, reached)
+            reached = programmed.sample(reached, self.delay, self.generator)
+        return Relaxation(readout, reached, programmed.method, programmed.scale)
 
-    def _fresh(self, process: OUProcess) -> Tensor:
-        return torch.zeros_like(process.rhs) if self.start == "zero" else process.rhs
+    def _fresh(self, programmed: ProgrammedDevice) -> Tensor:
+        return torch.zeros_like(programmed.rhs) if self.start == "zero" else programmed.rhs

@@ -1,20 +1,23 @@
-"""Description of an analog device in SI units, presets with their sources, and what one iteration costs on it."""
+"""Description of an analog device in SI units: arrays, converters, link, amplifiers, noise."""
 
 from __future__ import annotations
 
 import dataclasses
-import tomllib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
-from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tngd_bench import arguments
-from tngd_bench.spu.ledger import Ledger
 
-ENTRY_POINT_GROUP = "tngd_bench.devices"
+if TYPE_CHECKING:
+    from tngd_bench.spu.billing import Layer
+    from tngd_bench.spu.ledger import Ledger
+
+UPLOADS = ("full", "factored")
+WRITES = ("array", "row", "cell")
+BOLTZMANN = 1.380649e-23
+"""J/K, exact by definition of the kelvin."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,23 @@ class Sourced:
 class Device:
     """An analog device and its link, in SI units; None means ideal, or "not stated" for a price.
 
-    `word_bits` bits of a number on the link · `link_rate_bits_per_s` per direction, None: unlimited ·
-    `resistance_ohm`, `capacitance_farad` with τ = RC · `dac_bits`, `adc_bits` converter resolution seen by g and x.
-    Device of arXiv 2405.13817, app. C: three resistor arrays (m, N), (m, m), (N, m), all written each iteration.
+    Structure (arXiv 2405.13817 app. C): arrays (m, N), (m, m), (N, m), all written each iteration.
+
+    Link and time: `word_bits` of a number on the link · `link_rate_bits_per_s` per direction, None: unlimited ·
+    `upload` "full" (every array value) or "factored" (layer inputs a and output gradients g, multiplied out at the
+    arrays) · `resistance_ohm`, `capacitance_farad` with τ = RC; conductance 1/R stands for an array value of one.
+    Arrays: `shared_array` one J serves both directions · `hessian_array` False: wires for the middle array, the loss
+    Hessian folded into the others · `array_bits` · `programming_error` σ of a cell relative to the array's full
+    scale · `stuck_off`, `stuck_on` fractions of dead cells (value 0, ± full scale) · `conductance_min_siemens`,
+    `conductance_max_siemens` of a cell, a value being the difference of two · `cell_write_time_s`, and `write_parallel`
+    cells written at once: a whole "array", a "row", one "cell".
+    Converters: `dac_bits`, `adc_bits`, `adc_noise_volts` rms · `dac_rate_hz`, `adc_rate_hz` conversions per second of
+    one converter, each serving `nodes_per_converter` nodes in turn.
+    Nodes: `volts_per_unit` volts that stand for one unit of g and x · `rail_volts` supply ±V at which x clips ·
+    `capacitor_mismatch` relative σ_C · `temperature_kelvin` of thermal noise kT/C, scaled per node by its conductance
+    with `row_sum_noise`. Amplifiers: `amplifier_gain` A₀ (V/V), `amplifier_bandwidth_hz` gain-bandwidth product.
+    Prices: `link_energy_j_per_bit`, `adc_energy_j`, `dac_energy_j` per conversion, `cell_write_energy_j`,
+    `relax_power_watt`. `instance` seeds what is fixed in one chip: its capacitors and its dead cells.
     """
 
     name: str = "custom"
@@ -43,91 +60,208 @@ class Device:
     adc_bits: int | None = None
     summary: str = ""
     sources: Mapping[str, Sourced] = dataclasses.field(default_factory=dict, compare=False)
+    upload: str = "full"
+    shared_array: bool = False
+    hessian_array: bool = True
+    array_bits: int | None = None
+    programming_error: float | None = None
+    stuck_off: float | None = None
+    stuck_on: float | None = None
+    conductance_min_siemens: float | None = None
+    conductance_max_siemens: float | None = None
+    cell_write_time_s: float | None = None
+    write_parallel: str = "row"
+    adc_noise_volts: float | None = None
+    dac_rate_hz: float | None = None
+    adc_rate_hz: float | None = None
+    nodes_per_converter: int = 1
+    volts_per_unit: float = 1.0
+    rail_volts: float | None = None
+    capacitor_mismatch: float | None = None
+    temperature_kelvin: float | None = None
+    row_sum_noise: bool = False
+    amplifier_gain: float | None = None
+    amplifier_bandwidth_hz: float | None = None
+    link_energy_j_per_bit: float | None = None
+    adc_energy_j: float | None = None
+    dac_energy_j: float | None = None
+    cell_write_energy_j: float | None = None
+    relax_power_watt: float | None = None
+    instance: int = 0
 
     def __post_init__(self) -> None:
         arguments.integer("word_bits", self.word_bits, minimum=1, maximum=64)
-        if self.link_rate_bits_per_s is not None:
-            arguments.real("link_rate_bits_per_s", self.link_rate_bits_per_s, above=0.0)
-        arguments.real("resistance_ohm", self.resistance_ohm, above=0.0)
-        arguments.real("capacitance_farad", self.capacitance_farad, above=0.0)
-        arguments.bits("dac_bits", self.dac_bits)
-        arguments.bits("adc_bits", self.adc_bits)
+        for name in ("dac_bits", "adc_bits", "array_bits"):
+            arguments.bits(name, getattr(self, name))
+        for name in _POSITIVE:
+            if getattr(self, name) is not None:
+                arguments.real(name, getattr(self, name), above=0.0)
+        for name in _NON_NEGATIVE:
+            if getattr(self, name) is not None:
+                arguments.real(name, getattr(self, name), minimum=0.0)
+        for name in ("stuck_off", "stuck_on", "capacitor_mismatch"):
+            if getattr(self, name) is not None:
+                arguments.real(name, getattr(self, name), minimum=0.0, below=1.0)
+        for name in ("shared_array", "hessian_array", "row_sum_noise"):
+            arguments.flag(name, getattr(self, name))
+        arguments.choice("upload", self.upload, UPLOADS)
+        arguments.choice("write_parallel", self.write_parallel, WRITES)
+        arguments.integer("nodes_per_converter", self.nodes_per_converter, minimum=1)
+        arguments.integer("instance", self.instance, minimum=0)
+        if (self.stuck_off or 0.0) + (self.stuck_on or 0.0) >= 1.0:
+            raise ValueError(f"stuck_off + stuck_on must be < 1, not {self.stuck_off} + {self.stuck_on}")
+        low, high = self.conductance_min_siemens or 0.0, self.conductance_max_siemens
+        if high is None and low > 0.0:
+            raise ValueError("conductance_max_siemens must be given with conductance_min_siemens")
+        if high is not None and high <= low:
+            raise ValueError(
+                f"conductance_max_siemens must be > conductance_min_siemens = {low:g}, not {high:g}"
+            )
+        if self.row_sum_noise and self.temperature_kelvin is None:
+            raise ValueError("temperature_kelvin must be given with row_sum_noise")
 
     @staticmethod
     def presets() -> tuple[str, ...]:
         """Names of the shipped and registered devices."""
-        return tuple(_presets())
+        from tngd_bench.spu.catalogue import presets
+
+        return tuple(presets())
 
     @staticmethod
     def preset(name: str) -> Device:
         """The device called `name`; ValueError with a suggestion when there is none."""
-        presets = _presets()
-        return presets[arguments.choice("device", name, presets)]
+        from tngd_bench.spu.catalogue import presets
+
+        known = presets()
+        return known[arguments.choice("device", name, known)]
 
     @staticmethod
     def ideal() -> Device:
         """A device without imperfections on an unlimited link: what is left is the relaxation."""
         return Device(name="ideal", summary="no imperfection, unlimited link")
 
+    def override(self, **fields: object) -> Device:
+        """This device with other values; a field's source goes with its value. ValueError for an unknown field."""
+        known = [f.name for f in dataclasses.fields(self)]
+        for name in fields:
+            if name not in known:
+                raise ValueError(f"a device has no field {name!r}{arguments.suggestion(name, known)}")
+        kept = {name: source for name, source in self.sources.items() if name not in fields}
+        changed: dict[str, object] = {"sources": kept, **fields}
+        return dataclasses.replace(self, **changed)  # type: ignore[arg-type]  # checked by __post_init__
+
     @property
     def time_constant_s(self) -> float:
         """τ = RC, seconds."""
         return self.resistance_ohm * self.capacitance_farad
 
+    @property
+    def thermal_variance(self) -> float:
+        """κ₀ of thermal noise in signal², (kT/C)/volts_per_unit²; 0 without a temperature."""
+        if self.temperature_kelvin is None:
+            return 0.0
+        return BOLTZMANN * self.temperature_kelvin / self.capacitance_farad / self.volts_per_unit**2
+
+    @property
+    def rail(self) -> float:
+        """Largest |x| in signal units; infinite without rails."""
+        return math.inf if self.rail_volts is None else self.rail_volts / self.volts_per_unit
+
+    @property
+    def needs_arrays(self) -> bool:
+        """Whether an imperfection acts on single cells, so that the arrays must be formed to simulate it."""
+        acts = (self.programming_error, self.stuck_off, self.stuck_on)
+        limited = (
+            self.array_bits,
+            self.conductance_max_siemens,
+            self.amplifier_gain,
+            self.amplifier_bandwidth_hz,
+        )
+        return any(acts) or self.row_sum_noise or any(value is not None for value in limited)
+
     def cells(self, parameters: int, rows: int) -> int:
-        """Resistors programmed each iteration: m(m + 2N) in the arrays J, H and Jᵀ."""
-        return rows * (rows + 2 * parameters)
+        """Resistors programmed each iteration: m(m + 2N); one J the less if shared, no H if it is wires."""
+        jacobians = parameters * (1 if self.shared_array else 2)
+        return rows * ((rows if self.hessian_array else 0) + jacobians)
 
-    def latency(self, parameters: int, rows: int, analog_time: float) -> Ledger:
-        """Modelled seconds of one iteration for N `parameters`, m `rows`, t `analog_time` in units of τ."""
-        arguments.integer("parameters", parameters, minimum=1)
-        arguments.integer("rows", rows, minimum=1)
-        arguments.real("analog_time", analog_time, minimum=0.0)
-        items: dict[str, float | None] = {
-            "write_gradient": self._transfer_s(parameters),
-            "write_arrays": self._transfer_s(self.cells(parameters, rows)),
-            "relax": analog_time * self.time_constant_s,
-            "read": self._transfer_s(parameters),
-        }
-        return Ledger("s", items)
+    def latency(
+        self,
+        parameters: int,
+        rows: int,
+        analog_time: float,
+        *,
+        scale: float = 1.0,
+        samples: int = 1,
+        spacing: float = 0.0,
+        programmings: int = 1,
+        delay: float = 0.0,
+        layers: tuple[Layer, ...] | None = None,
+        batch_size: int | None = None,
+    ) -> Ledger:
+        """Modelled seconds of one iteration; see `billing.latency`."""
+        from tngd_bench.spu.billing import Workload, latency
 
-    def energy(self, parameters: int, rows: int, analog_time: float) -> Ledger:
-        """Modelled joules of one iteration; every item without a sourced price is None ("not stated")."""
-        return Ledger("J", dict.fromkeys(self.latency(parameters, rows, analog_time).items))
+        return latency(
+            self,
+            Workload(
+                parameters,
+                rows,
+                analog_time,
+                scale,
+                samples,
+                spacing,
+                programmings,
+                delay,
+                layers,
+                batch_size,
+            ),
+        )
 
-    def _transfer_s(self, words: int) -> float:
-        rate = self.link_rate_bits_per_s
-        return 0.0 if rate is None else words * self.word_bits / rate
+    def energy(
+        self,
+        parameters: int,
+        rows: int,
+        analog_time: float,
+        *,
+        scale: float = 1.0,
+        samples: int = 1,
+        spacing: float = 0.0,
+        programmings: int = 1,
+        layers: tuple[Layer, ...] | None = None,
+        batch_size: int | None = None,
+    ) -> Ledger:
+        """Modelled joules of one iteration; what has no sourced price is None ("not stated")."""
+        from tngd_bench.spu.billing import Workload, energy
+
+        return energy(
+            self,
+            Workload(
+                parameters, rows, analog_time, scale, samples, spacing, programmings, 0.0, layers, batch_size
+            ),
+        )
 
 
-@cache
-def _presets() -> dict[str, Device]:
-    devices = {"ideal": Device.ideal()}
-    for resource in sorted(files("tngd_bench.spu").joinpath("presets").iterdir(), key=lambda item: item.name):
-        if resource.name.endswith(".toml"):
-            name = resource.name.removesuffix(".toml")
-            devices[name] = device_from_table(name, tomllib.loads(resource.read_text(encoding="utf-8")))
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        if point.name in devices:
-            raise ValueError(f"entry point {point.value!r} registers the device {point.name!r} again")
-        devices[point.name] = point.load()
-    return devices
-
-
-def device_from_table(name: str, table: Mapping[str, Any]) -> Device:
-    """Make a device from a preset's table, each number `{value, grade, source}`; ValueError for an unknown key."""
-    values: dict[str, Any] = {}
-    sources: dict[str, Sourced] = {}
-    known = [f.name for f in dataclasses.fields(Device) if f.name not in ("name", "sources")]
-    for key, entry in table.items():
-        if key not in known:
-            raise ValueError(f"device {name!r} has no field {key!r}{arguments.suggestion(key, known)}")
-        if key == "summary":
-            values[key] = entry
-            continue
-        missing = {"value", "grade", "source"} - set(entry)
-        if missing:
-            raise ValueError(f"device {name!r}, {key}: missing {', '.join(sorted(missing))}")
-        values[key] = entry["value"]
-        sources[key] = Sourced(entry["grade"], entry["source"])
-    return Device(name=name, sources=sources, **values)
+_POSITIVE = (
+    "link_rate_bits_per_s",
+    "resistance_ohm",
+    "capacitance_farad",
+    "conductance_max_siemens",
+    "dac_rate_hz",
+    "adc_rate_hz",
+    "volts_per_unit",
+    "rail_volts",
+    "amplifier_gain",
+    "amplifier_bandwidth_hz",
+)
+_NON_NEGATIVE = (
+    "programming_error",
+    "conductance_min_siemens",
+    "cell_write_time_s",
+    "adc_noise_volts",
+    "temperature_kelvin",
+    "link_energy_j_per_bit",
+    "adc_energy_j",
+    "dac_energy_j",
+    "cell_write_energy_j",
+    "relax_power_watt",
+)

@@ -11,19 +11,22 @@ from types import MappingProxyType
 class Ledger:
     """Named items of one unit, seconds or joules; None where no sourced price exists.
 
-    Items: `write_gradient` (g onto the device), `write_arrays` (J, H, Jᵀ), `relax` (analog time), `read` (x back).
+    Items are named kind first: `write_gradient` (g onto the device), `write_arrays` (J, H, Jᵀ), `relax` (analog time),
+    `read` (x back), and where a device has them `write_cells`, `write_convert`, `relax_average`, `read_convert`.
+    `overlapped` is the part of the relaxation that may run while the host works (the delay).
     """
 
     unit: str
     items: Mapping[str, float | None]
+    overlapped: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", MappingProxyType(dict(self.items)))
 
     @property
     def write(self) -> float | None:
-        """Both writes together."""
-        return self._sum("write_gradient", "write_arrays")
+        """All that goes onto the device."""
+        return self._sum("write")
 
     @property
     def relax(self) -> float | None:
@@ -38,8 +41,14 @@ class Ledger:
     @property
     def total(self) -> float | None:
         """Sum of all items; None ("not stated") as soon as one item has no price."""
-        return self._sum(*self.items)
+        return self._sum("write", "relax", "read")
 
-    def _sum(self, *names: str) -> float | None:
-        known = [value for name in names if (value := self.items[name]) is not None]
-        return sum(known) if len(known) == len(names) else None
+    def elapsed(self, digital: float) -> float | None:
+        """An iteration's duration with `digital` seconds on the host, which run beside the overlapped relaxation."""
+        total = self.total
+        return None if total is None else total - self.overlapped + max(digital, self.overlapped)
+
+    def _sum(self, *kinds: str) -> float | None:
+        values = [value for name, value in self.items.items() if name.split("_")[0] in kinds]
+        known = [value for value in values if value is not None]
+        return sum(known) if len(known) == len(values) else None

@@ -1,0 +1,70 @@
+"""A positive semi-definite operator given by its factor as a matrix: what one shared array holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ExplicitFactor:
+    """G = BᵀB for B (m, N)."""
+
+    factor: Tensor
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return self.factor.shape[1]
+
+    @property
+    def rows(self) -> int:
+        """Rows m of B."""
+        return self.factor.shape[0]
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """G v."""
+        return self.factor.T @ (self.factor @ v)
+
+    def factor_matvec(self, v: Tensor) -> Tensor:
+        """B v."""
+        return self.factor @ v
+
+    def factor_rmatvec(self, u: Tensor) -> Tensor:
+        """Bᵀ u."""
+        return self.factor.T @ u
+
+    def gram(self) -> Tensor:
+        """K = B Bᵀ."""
+        return self.factor @ self.factor.T
+
+    def dense(self) -> Tensor:
+        """G, (N, N)."""
+        return self.factor.T @ self.factor
+
+
+@dataclass(frozen=True)
+class Balanced:
+    """√D (G + λI) √D for node rates D = diag(rates): what D (G + λI) is in the coordinates x/√D, symmetric again."""
+
+    operator: object
+    damping: float
+    root_rates: Tensor
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return len(self.root_rates)
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """√D (G + λI) √D v."""
+        inner = self.root_rates * v
+        product: Tensor = self.operator.matvec(inner)  # type: ignore[attr-defined]  # GGN or ExplicitFactor
+        return self.root_rates * product.add(inner, alpha=self.damping)
+
+    def dense(self) -> Tensor:
+        """The same, (N, N)."""
+        matrix: Tensor = self.operator.dense().clone()  # type: ignore[attr-defined]
+        matrix.diagonal().add_(self.damping)
+        return self.root_rates.unsqueeze(1) * matrix * self.root_rates

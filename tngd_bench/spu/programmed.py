@@ -1,0 +1,184 @@
+"""A device with one pair (G, g) loaded: its imperfections together, and the exact route to its law if there is one.
+
+Routes, as `method` tells them: "gram", "dense", "krylov", "euler-maruyama" (`OUProcess`; errors of one shared array
+included) · "arrays" (`LinearNetwork`: separate arrays, amplifiers, noise by node) · "krylov (mismatch)" and
+"dense (mismatch)" · "stepped (rails)" and "stepped (mismatch)", where only stepping is general enough; the state then
+carries the step's error, δt·a/2 relative per mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tngd_bench import arguments
+from tngd_bench.spu import arrays as programming
+from tngd_bench.spu.converters import quantize
+from tngd_bench.spu.device import Device
+from tngd_bench.spu.euler_maruyama import EulerMaruyama
+from tngd_bench.spu.explicit import Balanced, ExplicitFactor
+from tngd_bench.spu.linear_network import LinearNetwork
+from tngd_bench.spu.ou import Method, OUProcess
+
+LARGEST_BALANCED_DENSE = 1024
+"""N up to which a mismatched device is diagonalised rather than put through Lanczos."""
+SMALLEST_CAPACITOR = 0.05
+"""Share of its nominal value below which no capacitor falls, however wide the mismatch."""
+
+
+class ProgrammedDevice:
+    """The device of `device` after writing (G, g): dx = −s C⁻¹(Â x − ĝ) dt + C⁻¹ √(2κᵢ) dW.
+
+    Parameters
+    ----------
+    operator : `GGN` (or any object with its products, and `factor()` where single cells matter).
+    rhs : g, (N,); None: the operator's `gradient`. It passes the DAC.
+    noise_variance : κ₀ of the device, signal²; thermal noise of `device` comes on top.
+    generator : programming error now, noise at each `sample`.
+    member : (k, K), this one's place in an ensemble of K programmings.
+
+    Time runs in units of τ/s, in which the drift is A: with a conductance range (s < 1) a device needs t τ/s for t,
+    and noise weighs 1/s as much. Raises UnstableDeviceError, and ValueError for arrays too large to form.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        operator: Any,
+        rhs: Tensor | None,
+        damping: float,
+        noise_variance: float = 0.0,
+        *,
+        method: Method = "auto",
+        generator: torch.Generator | None = None,
+        member: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.device = device
+        self._damping = arguments.real("damping", damping, minimum=0.0)
+        arguments.real("noise_variance", noise_variance, minimum=0.0)
+        self._given_rhs = rhs
+        if device.dac_bits is not None:
+            self._given_rhs = quantize(operator.gradient if rhs is None else rhs, device.dac_bits)
+        self._operator = operator
+        held = self._programmed(generator, member) if device.needs_arrays else None
+        self.scale = 1.0 if held is None else held.scale
+        uniform = (noise_variance + (0.0 if device.row_sum_noise else device.thermal_variance)) / self.scale
+        variance: float | Tensor = uniform
+        if device.row_sum_noise:
+            assert held is not None
+            conductance = held.node_conductance + self.scale * damping
+            variance = uniform + (device.thermal_variance / self.scale) * conductance
+        self.noisy = bool((torch.as_tensor(variance) > 0).any())
+        self.method, self._draw = self._route(held, variance, method)
+
+    @property
+    def rhs(self) -> Tensor:
+        """ĝ, (N,), as the DAC gives it."""
+        given = self._given_rhs
+        gradient: Tensor = self._operator.gradient if given is None else given
+        return gradient
+
+    def sample(self, x0: Tensor, t: float, generator: torch.Generator | None = None) -> Tensor:
+        """One draw of x(t), (N,), from x(0) = x0; needs a generator where there is noise."""
+        arguments.real("t", t, minimum=0.0)
+        if self.noisy and generator is None:
+            raise ValueError(
+                "generator must be given: this device is noisy, and noise comes from a named seed"
+            )
+        return x0.clone() if t == 0.0 else self._draw(x0, t, generator)
+
+    def read(self, state: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One conversion of the state by the ADC: its noise, then its levels."""
+        if self.device.adc_noise_volts:
+            if generator is None:
+                raise ValueError(
+                    "generator must be given with adc_noise_volts > 0: noise comes from a named seed"
+                )
+            deviation = self.device.adc_noise_volts / self.device.volts_per_unit
+            normal = torch.randn(state.shape, generator=generator, dtype=state.dtype, device=state.device)
+            state = state + deviation * normal
+        return quantize(state, self.device.adc_bits)
+
+    def _programmed(self, generator: torch.Generator | None, member: tuple[int, int]) -> programming.Arrays:
+        operator = self._operator
+        programming.refuse_too_large(operator.rows, operator.size, self.rhs.element_size())
+        return programming.program(operator.factor(), self.device, generator, member)
+
+    def _route(
+        self, held: programming.Arrays | None, variance: float | Tensor, method: Method
+    ) -> tuple[str, Callable[[Tensor, float, torch.Generator | None], Tensor]]:
+        device = self.device
+        mismatched = bool(device.capacitor_mismatch)
+        symmetric = held is None or held.symmetric
+        # the stability of what was programmed is known before anything runs on it
+        network = None if held is None or (symmetric and not isinstance(variance, Tensor)) else held
+        linear = None if network is None else LinearNetwork(network, self._damping, variance)
+        if device.rail_volts is not None:
+            return "stepped (rails)", self._stepper(held, variance).run
+        if mismatched:
+            if symmetric and not self.noisy:
+                return self._balanced(held)
+            return "stepped (mismatch)", self._stepper(held, variance).run
+        if linear is not None:
+            return "arrays", lambda x0, t, generator: linear.sample(x0, self.rhs, t, generator)
+        assert isinstance(variance, float)
+        operator = self._operator if held is None else ExplicitFactor(held.first)
+        rhs = self._given_rhs if held is None else self.rhs
+        process = OUProcess(operator, rhs, self._damping, variance, method=method)
+        return process.method, process.sample
+
+    def _rates(self) -> Tensor | None:
+        """Nominal over actual capacitance of each node, (N,)."""
+        if not self.device.capacitor_mismatch:
+            return None
+        chip = torch.Generator().manual_seed(self.device.instance)
+        deviation = torch.randn(self.rhs.shape, generator=chip, dtype=torch.float64)
+        actual = (1.0 + self.device.capacitor_mismatch * deviation).clamp_min(SMALLEST_CAPACITOR)
+        return (1.0 / actual).to(self.rhs)
+
+    def _balanced(
+        self, held: programming.Arrays | None
+    ) -> tuple[str, Callable[[Tensor, float, torch.Generator | None], Tensor]]:
+        rates = self._rates()
+        assert rates is not None
+        root = rates.sqrt()
+        operator = self._operator if held is None else ExplicitFactor(held.first)
+        balanced = Balanced(operator, self._damping, root)
+        small = balanced.size <= LARGEST_BALANCED_DENSE
+        process = OUProcess(
+            balanced.dense() if small else balanced,
+            root * self.rhs,
+            0.0,
+            method="dense" if small else "krylov",
+        )
+
+        def draw(x0: Tensor, t: float, generator: torch.Generator | None) -> Tensor:
+            return root * process.mean(x0 / root, t)
+
+        return f"{process.method} (mismatch)", draw
+
+    def _stepper(self, held: programming.Arrays | None, variance: float | Tensor) -> EulerMaruyama:
+        if held is not None and held.lag is not None:
+            raise ValueError(
+                "amplifier_bandwidth_hz cannot be simulated together with rail_volts or noisy mismatch"
+            )
+        return EulerMaruyama(
+            self._operator.matvec if held is None else _through(held),
+            self.rhs,
+            self._damping,
+            variance,
+            None,
+            rates=self._rates(),
+            limit=self.device.rail,
+        )
+
+
+def _through(held: programming.Arrays) -> Callable[[Tensor], Tensor]:
+    def product(v: Tensor) -> Tensor:
+        rows = held.first @ v
+        return held.last.T @ (rows if held.middle is None else held.middle @ rows)
+
+    return product
