@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tngd_bench.optimizers import costs, registry
+from tngd_bench.optimizers import registry
 
 NAMES = ("sgd", "adam", "kfac", "ngd", "ngd-woodbury", "ngd-gram", "ngd-cg", "tngd", "tngd-adam")
 
@@ -83,28 +83,3 @@ def test_unknown_name_is_answered_with_a_suggestion() -> None:
         ValueError, match=r"optimizer must be one of: .*; not 'ngd-gramm'; did you mean 'ngd-gram'"
     ):
         registry.get("ngd-gramm")
-
-
-def test_predicted_growth_follows_table_1() -> None:
-    """Exponents of arXiv 2405.13817, Table 1, where the terms in question dominate."""
-
-    def exponent(name: str, quantity: str, **sizes: tuple[int, int]) -> float:
-        ends = []
-        for end in (0, 1):
-            chosen = {key: values[end] for key, values in sizes.items()}
-            n, b, d = chosen.get("n", 10**7), chosen.get("b", 32), chosen.get("d", 20)
-            cost = costs.predicted_cost(name, parameters=n, rows=b * d, batch_size=b, outputs=d)
-            ends.append(getattr(cost, quantity))
-        ((low, high),) = sizes.values()
-        return float(torch.log(torch.tensor(ends[1] / ends[0])) / torch.log(torch.tensor(high / low)))
-
-    large = (10**7, 10**8)
-    assert exponent("ngd", "flops", n=large) == pytest.approx(3.0, abs=0.02)
-    assert exponent("ngd", "bytes", n=large) == pytest.approx(2.0, abs=0.02)
-    assert exponent("ngd-woodbury", "flops", n=large) == pytest.approx(1.0, abs=0.02)
-    assert exponent("ngd-woodbury", "flops", b=(32, 64)) == pytest.approx(2.0, abs=0.1)
-    assert exponent("ngd-woodbury", "flops", d=(20, 40)) == pytest.approx(2.0, abs=0.1)
-    assert exponent("ngd-cg", "flops", n=large) == pytest.approx(1.0, abs=0.02)
-    assert exponent("tngd", "flops", n=large) == pytest.approx(1.0, abs=0.05)
-    # the m³ of simulating the device shows in d until N dominates
-    assert 1.0 < exponent("tngd", "flops", d=(20, 40)) < 1.5

@@ -1,0 +1,101 @@
+"""Closed-form operation counts against what torch dispatches, and their growth against Table 1 of the paper."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tngd_bench.curvature import ggn
+from tngd_bench.measure.operations import count_operations
+from tngd_bench.optimizers import costs, registry
+from tngd_bench.problems import registry as problems
+
+SIZES = {
+    "small": {"parameters": 1_000, "batch": 32, "outputs": 10},
+    "wide": {"parameters": 30_000, "batch": 16, "outputs": 10},
+    "many outputs": {"parameters": 10_000, "batch": 16, "outputs": 30},
+}
+CG_ITERATIONS = 6
+
+
+# an N×N factorization of the larger ones takes longer than the test is worth
+PAIRS = [(n, s) for n in registry.names() for s in SIZES if n != "ngd" or SIZES[s]["parameters"] <= 2_000]
+
+
+@pytest.mark.parametrize(("name", "size"), PAIRS)
+def test_predictions_are_what_is_counted(name: str, size: str) -> None:
+    chosen = SIZES[size]
+    problem = problems.get("digits-mlp")
+    widths = problem.widths(chosen["parameters"], chosen["outputs"])
+    data = problem.load(train_size=chosen["batch"])
+    settings: dict[str, object] = {"cg_iterations": CG_ITERATIONS, "cg_rtol": 0.0} if name == "ngd-cg" else {}
+    optimizer = registry.get(name).create(
+        problem.model(widths, 0), problem.loss(), {"lr": 1e-6, **settings}, torch.Generator().manual_seed(0)
+    )
+    cycle = getattr(optimizer, "cycle", 1)
+    for _ in range(
+        cycle
+    ):  # the first step of TNGD has no state to carry; K-FAC refreshes more often at first
+        optimizer.step(data.train_inputs, data.train_targets)
+
+    def one_cycle() -> None:
+        for _ in range(cycle):
+            optimizer.step(data.train_inputs, data.train_targets)
+
+    counted = count_operations(one_cycle).flops / cycle
+    predicted = costs.predicted_cost(
+        name,
+        parameters=widths.parameters,
+        rows=chosen["batch"] * chosen["outputs"],
+        batch_size=chosen["batch"],
+        outputs=chosen["outputs"],
+        layers=[tuple(layer) for layer in widths.layers],  # type: ignore[misc]
+        cg_iterations=CG_ITERATIONS,
+    )
+    assert predicted.flops == pytest.approx(counted, rel=0.03)
+
+
+def test_panel_constants_are_those_of_the_curvature() -> None:
+    assert (costs.PANELS, costs.SMALLEST_PANELLED) == (ggn.PANELS, ggn.SMALLEST_PANELLED)
+
+
+def test_growth_is_that_of_table_1() -> None:
+    """Local exponents where the terms in question dominate, on three equal hidden layers."""
+
+    def layers(n: float, outputs: int) -> list[costs.Layer]:
+        width = round((n / 2) ** 0.5)
+        return [(64, width, 1), (width, width, 1), (width, width, 1), (width, outputs, 1)]
+
+    def exponent(name: str, quantity: str, **change: tuple[float, float]) -> float:
+        ends = []
+        for end in (0, 1):
+            chosen = {"n": 1e8, "b": 32.0, "d": 20.0} | {key: pair[end] for key, pair in change.items()}
+            b, d = int(chosen["b"]), int(chosen["d"])
+            cost = costs.predicted_cost(
+                name,
+                parameters=int(chosen["n"]),
+                rows=b * d,
+                batch_size=b,
+                outputs=d,
+                layers=layers(chosen["n"], d),
+            )
+            ends.append(getattr(cost, quantity))
+        ((low, high),) = change.values()
+        return float(torch.log(torch.tensor(ends[1] / ends[0])) / torch.log(torch.tensor(high / low)))
+
+    n, b, d = (1e8, 1e9), (32.0, 64.0), (20.0, 40.0)
+    # runtime: SGD bN; NGD N³; NGD-Woodbury b²d²N; TNGD b·d·N
+    assert exponent("sgd", "flops", n=n) == pytest.approx(1.0, abs=0.02)
+    assert exponent("sgd", "flops", b=b) == pytest.approx(1.0, abs=0.02)
+    assert exponent("ngd", "flops", n=n) == pytest.approx(3.0, abs=0.02)
+    assert exponent("ngd-woodbury", "flops", n=n) == pytest.approx(1.0, abs=0.02)
+    assert exponent("ngd-woodbury", "flops", b=b) == pytest.approx(2.0, abs=0.05)
+    assert exponent("ngd-woodbury", "flops", d=d) == pytest.approx(2.0, abs=0.05)
+    assert exponent("tngd", "flops", n=n) == pytest.approx(1.0, abs=0.05)
+    assert exponent("tngd", "flops", b=b) == pytest.approx(1.0, abs=0.2)
+    assert exponent("tngd", "flops", d=d) == pytest.approx(1.0, abs=0.2)
+    # memory: NGD N²; NGD-Woodbury b·d·N
+    assert exponent("ngd", "bytes", n=n) == pytest.approx(2.0, abs=0.02)
+    assert exponent("ngd-woodbury", "bytes", b=b) == pytest.approx(1.0, abs=0.05)
+    # ours, not the paper's: products on rows cost layer widths, not N, so CG grows as its set-up does
+    assert exponent("ngd-cg", "flops", n=n) == pytest.approx(1.0, abs=0.05)
