@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from tests import oracles
 from tngd_bench.curvature import GGN
 from tngd_bench.spu import OUProcess
+from tngd_bench.spu.explicit import ExplicitFactor
+from tngd_bench.spu.ou import predicted_flops
 
 TIMES = [1e-3, 1.0, 50.0, 500.0, 1e6]
 EXACT = ["gram", "dense", "krylov"]
@@ -155,8 +158,9 @@ def test_euler_maruyama_converges_at_first_order_in_the_mean() -> None:
 
 def test_euler_maruyama_overestimates_the_stationary_variance_as_known() -> None:
     curvature, step, samples = 1.0, 0.8, 20_000
-    matrix = curvature * torch.eye(samples, dtype=torch.float64)
-    operator = matrix.to_sparse()  # one mode, many copies: each coordinate is a draw
+    ones = curvature * torch.ones(1, samples, dtype=torch.float64)
+    # one mode, many copies: each coordinate is a draw
+    operator = torch.sparse.spdiags(ones, torch.zeros(1, dtype=torch.long), (samples, samples))
     process = OUProcess(operator, torch.zeros(samples).double(), 0.0, 0.5, method="euler-maruyama", step=step)
     final = process.sample(torch.zeros(samples).double(), 40.0, generator=torch.Generator().manual_seed(5))
     expected = 0.5 / curvature * 2.0 / (2.0 - step * curvature)
@@ -174,6 +178,78 @@ def test_auto_says_what_it_picked() -> None:
     ggn, dense, _ = batch()
     assert OUProcess(ggn).method == "gram"
     assert OUProcess(dense, ggn.gradient).method == "dense"
+
+
+@pytest.mark.parametrize("method", ["gram", "dense", "krylov"])
+def test_a_path_has_the_joint_law_of_its_times(method: str) -> None:
+    """Cov(x(s), x(t)) = Σ(s) e^{−A(t−s)}: for one mode a, κ/a (1 − e^{−2as}) e^{−a(t−s)}."""
+    copies, a, kappa = 20_000, 0.7, 0.4
+    operator = ExplicitFactor(torch.zeros(1, copies, dtype=torch.float64))
+    if method == "dense":
+        copies = 600
+        process = OUProcess(torch.zeros(copies, copies).double(), torch.zeros(copies).double(), a, kappa)
+    else:
+        process = OUProcess(operator, torch.zeros(copies).double(), a, kappa, method=method)  # type: ignore[arg-type]
+    times = [0.5, 0.5, 1.2]
+    generator = torch.Generator().manual_seed(0)
+    states = process.path(torch.zeros(copies).double(), times, generator)
+    assert states.shape == (3, copies)
+    assert torch.equal(states[0], states[1])
+    for i, j in ((0, 0), (2, 2), (0, 2)):
+        early, late = times[i], times[j]
+        variances = [kappa / a * (1 - math.exp(-2 * a * t)) for t in (early, late)]
+        expected = variances[0] * math.exp(-a * (late - early))
+        error = math.sqrt((variances[0] * variances[1] + expected**2) / copies)
+        assert float((states[i] * states[j]).mean()) == pytest.approx(expected, abs=4 * error)
+
+
+def test_a_path_without_noise_is_the_means_and_its_times_must_increase() -> None:
+    ggn, _, x0 = batch()
+    process = OUProcess(ggn, None, 0.01)
+    path = process.path(x0, [0.5, 3.0, 50.0])
+    for state, t in zip(path, (0.5, 3.0, 50.0), strict=True):
+        assert oracles.relative_error(state, process.mean(x0, t)) < 1e-12
+    for times in ([], [2.0, 1.0]):
+        with pytest.raises(ValueError, match="times must be increasing"):
+            process.path(x0, times)
+
+
+def test_auto_takes_the_cheaper_of_gram_and_krylov_and_says_why() -> None:
+    class Rows:
+        size, gradient = 10**6, torch.zeros(1)
+
+        def __init__(self, rows: int) -> None:
+            self.rows = rows
+
+    assert OUProcess(Rows(640)).method == "gram"
+    large = OUProcess(Rows(20_000))
+    assert large.method == "krylov"
+    assert re.match(r"m = 20000: gram about 1\.\de\+14 flops, krylov \d\.\de\+12", large.reason)
+    for tolerance in (1e-3, 1e-9):
+        gram, krylov = predicted_flops(2000, 10**6, tolerance)
+        assert OUProcess(Rows(2000), tolerance=tolerance).method == ("gram" if gram <= krylov else "krylov")
+    assert predicted_flops(500, 10**6, 1e-9)[1] > predicted_flops(500, 10**6, 1e-3)[1]
+
+
+def test_krylov_answers_the_batch_gradient_in_row_space() -> None:
+    """Only `gram_matvec` is called while the space grows; one Bᵀ product ends it."""
+    ggn, _, _ = batch()
+    calls: list[str] = []
+
+    class Counting:
+        size, rows, gradient_weights, gradient = ggn.size, ggn.rows, ggn.gradient_weights, ggn.gradient
+
+        def __getattr__(self, name: str) -> object:
+            calls.append(name)
+            return getattr(ggn, name)
+
+    process = OUProcess(Counting(), None, 0.01, method="krylov", tolerance=1e-10)
+    x = process.mean(torch.zeros(ggn.size).double(), 20.0)
+    expected = OUProcess(ggn, None, 0.01, method="gram").mean(torch.zeros(ggn.size).double(), 20.0)
+    assert oracles.relative_error(x, expected) < 1e-9
+    assert process.products > 3
+    assert set(calls) <= {"gram_matvec", "factor_rmatvec"}
+    assert calls.count("factor_rmatvec") == 1
 
 
 def test_bad_arguments_are_refused_by_name() -> None:

@@ -35,6 +35,10 @@ class ExplicitFactor:
         """Bᵀ u."""
         return self.factor.T @ u
 
+    def gram_matvec(self, u: Tensor) -> Tensor:
+        """K u."""
+        return self.factor @ (self.factor.T @ u)
+
     def gram(self) -> Tensor:
         """K = B Bᵀ."""
         return self.factor @ self.factor.T

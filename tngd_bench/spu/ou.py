@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -16,8 +19,13 @@ from tngd_bench.spu.transitions import DenseTransition, GramTransition, Term, Tr
 
 Method = Literal["auto", "gram", "dense", "krylov", "euler-maruyama"]
 METHODS = ("auto", "gram", "dense", "krylov", "euler-maruyama")
-LARGEST_GRAM = 4096
-"""Rows up to which the m×m eigendecomposition is taken to be cheaper than a Krylov space."""
+EIGENDECOMPOSITION, PRODUCT = 9.0 / 0.7, 1.0 / 0.05
+"""Cost of an m×m eigendecomposition in m³, and of a flop in a matrix-vector product, both in flops of a matrix product.
+
+Orders of magnitude on a CPU: products by single vectors wait for memory, a twentieth of the speed.
+"""
+VECTORS = 2
+"""Krylov spaces that a transition takes: the start (or the noise) and the right-hand side."""
 LARGEST_DENSE = 8192
 """Parameters up to which an N×N matrix is formed."""
 
@@ -31,7 +39,8 @@ class OUProcess:
     rhs : g, (N,); None stands for the operator's own `gradient`, for which the factor form is used.
     damping : λ ≥ 0.
     noise_variance : κ₀ ≥ 0.
-    method : transition; "auto" takes dense for a matrix, gram up to 4096 rows, krylov beyond. `.method` tells.
+    method : transition; "auto" takes dense for a matrix, else what `predicted_flops` makes cheaper, gram or krylov.
+        `.method` tells which, `.reason` why.
     step : δt of euler-maruyama.
     tolerance : relative tolerance of krylov.
 
@@ -65,6 +74,7 @@ class OUProcess:
         self.noise_variance = arguments.real("noise_variance", noise_variance, minimum=0.0)
         self._step = arguments.real("step", step, above=0.0)
         self._tolerance = arguments.real("tolerance", tolerance, above=0.0)
+        self.reason = "asked for"
         self.method = self._chosen(arguments.choice("method", method, METHODS))
 
     def mean(self, x0: Tensor, t: float) -> Tensor:
@@ -89,6 +99,20 @@ class OUProcess:
         terms, in_range = self._mean_terms(x0, t)
         return self._transition.apply([*terms, (Spread(t, self.noise_variance), normal)], in_range)
 
+    def path(self, x0: Tensor, times: Sequence[float], generator: torch.Generator | None = None) -> Tensor:
+        """One joint draw of x at the increasing `times`, (len(times), N), with exact correlations.
+
+        The process is Markov: each sample is drawn given the one before. Without noise these are the means.
+        """
+        if len(times) == 0 or any(later < earlier for earlier, later in pairwise(times)):
+            raise ValueError(f"times must be increasing and not empty, not {list(times)!r}")
+        states, x, now = [], x0, 0.0
+        for t in times:
+            x = self.sample(x, arguments.real("times", t, minimum=0.0) - now, generator)
+            now = t
+            states.append(x)
+        return torch.stack(states)
+
     def covariance(self, t: float) -> Tensor:
         """Σ(t) = κ₀ A⁻¹ (I − e^{−2At}), (N, N); for N up to 8192."""
         t = arguments.real("t", t, minimum=0.0)
@@ -109,7 +133,8 @@ class OUProcess:
 
     def _mean_terms(self, x0: Tensor, t: float) -> tuple[list[Term], list[Term]]:
         terms: list[Term] = [(Decay(t), x0)] if bool(x0.any()) else []
-        if self._given_rhs is not None or self.method != "gram":
+        krylov = isinstance(self._transition, KrylovTransition) and self._transition.in_rows
+        if self._given_rhs is not None or not (self.method == "gram" or krylov):
             return [*terms, (Response(t), self.rhs)], []
         weights, outside = self._operator.gradient_weights
         if outside is not None:
@@ -122,8 +147,17 @@ class OUProcess:
                 raise ValueError("method='gram' needs a factored operator (GGN), not a dense matrix")
             return method
         if self._matrix is not None:
+            self.reason = "a matrix was given"
             return "dense"
-        return "gram" if self._operator.rows <= LARGEST_GRAM else "krylov"
+        gram, krylov = predicted_flops(self._operator.rows, self.size, self._tolerance)
+        chosen = "gram" if gram <= krylov else "krylov"
+        self.reason = f"m = {self._operator.rows}: gram about {gram:.1e} flops, krylov {krylov:.1e}"
+        return chosen
+
+    @property
+    def products(self) -> int:
+        """GGN or Gram products that krylov has made so far; 0 for the other methods."""
+        return self._transition.products if isinstance(self._transition, KrylovTransition) else 0
 
     def _product(self, v: Tensor) -> Tensor:
         return self._matrix @ v if self._matrix is not None else self._operator.matvec(v)
@@ -141,7 +175,9 @@ class OUProcess:
             return self._dense_transition()
         if self.method == "gram":
             return GramTransition(self._operator, self.damping)
-        return KrylovTransition(self._product, self.damping, tolerance=self._tolerance)
+        return KrylovTransition(
+            self._product, self.damping, operator=self._operator, tolerance=self._tolerance
+        )
 
     @cached_property
     def _stepper(self) -> EulerMaruyama:
@@ -151,3 +187,16 @@ class OUProcess:
         if x0.shape != (self.size,):
             raise ValueError(f"x0 must be a vector ({self.size},), not {tuple(x0.shape)}")
         return arguments.real("t", t, minimum=0.0)
+
+
+def predicted_flops(rows: int, size: int, tolerance: float) -> tuple[float, float]:
+    """Cost of the gram and krylov transitions for m rows and N parameters, in flops of a matrix product.
+
+    gram: 2m²W to form K and its eigendecomposition; krylov: 12 ln(1/tolerance) products of 4mW in each of two spaces
+    and their orthogonalisation. W, the outputs of all layers together, is taken as 3√N: a few layers of even width.
+    """
+    m, width = float(rows), 3.0 * math.sqrt(size)
+    gram = 2.0 * m * m * width + EIGENDECOMPOSITION * m**3
+    dimension = min(m, 12.0 * math.log(1.0 / min(tolerance, 0.1)))
+    krylov = VECTORS * (dimension * 4.0 * m * width + 4.0 * m * dimension**2) * PRODUCT
+    return gram, krylov

@@ -24,6 +24,9 @@ class SpectralFunction(Protocol):
     def __call__(self, a: Tensor) -> Tensor:
         """f(a) for eigenvalues a ≥ 0 in float64."""
 
+    def after(self, t: float) -> SpectralFunction:
+        """The same function at another time."""
+
 
 @dataclass(frozen=True)
 class Decay:
@@ -34,6 +37,10 @@ class Decay:
     def __call__(self, a: Tensor) -> Tensor:
         """f(a)."""
         return torch.exp(-a * self.t)
+
+    def after(self, t: float) -> Decay:
+        """The same at another time."""
+        return Decay(t)
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,10 @@ class Response:
         """f(a)."""
         return _saturation(a, self.t)
 
+    def after(self, t: float) -> Response:
+        """The same at another time."""
+        return Response(t)
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -57,6 +68,10 @@ class Spread:
     def __call__(self, a: Tensor) -> Tensor:
         """f(a)."""
         return torch.sqrt(self.noise_variance * _saturation(a, 2.0 * self.t))
+
+    def after(self, t: float) -> Spread:
+        """The same at another time."""
+        return Spread(t, self.noise_variance)
 
 
 def _saturation(a: Tensor, t: float) -> Tensor:
