@@ -72,6 +72,48 @@ def test_unphysical_values_are_refused_by_name(field: str, value: float) -> None
         dataclasses.replace(Device.ideal(), **{field: value})  # type: ignore[arg-type]
 
 
+def test_the_shipped_devices() -> None:
+    assert set(Device.presets()) >= {"ideal", "paper", "unlimited-link", "sram-mdac", "rram", "pcm", "board"}
+    assert Device.preset("unlimited-link").latency(20_000, 640, 50.0).total == pytest.approx(50e-6)
+    for name in ("rram", "pcm", "board"):
+        assert Device.preset(name).needs_arrays
+    for name in ("ideal", "paper", "unlimited-link", "sram-mdac"):
+        assert not Device.preset(name).needs_arrays
+    for name in Device.presets():
+        assert Device.preset(name).energy(20_000, 640, 50.0).total is None  # no sourced power of relaxation
+
+
+def test_an_override_drops_the_source_of_what_it_replaces() -> None:
+    device = Device.preset("rram").override(programming_error=0.01, adc_bits=None)
+    assert device.programming_error == 0.01
+    assert device.adc_bits is None
+    assert "programming_error" not in device.sources
+    assert "cell_write_time_s" in device.sources
+    with pytest.raises(ValueError, match="a device has no field 'programing_error'; did you mean"):
+        device.override(programing_error=0.1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"stuck_off": 0.6, "stuck_on": 0.5}, r"stuck_off \+ stuck_on must be < 1"),
+        ({"conductance_min_siemens": 1e-6}, "conductance_max_siemens must be given"),
+        (
+            {"conductance_min_siemens": 1e-3, "conductance_max_siemens": 1e-4},
+            "conductance_max_siemens must be >",
+        ),
+        ({"row_sum_noise": True}, "temperature_kelvin must be given"),
+        ({"upload": "full-J"}, "upload must be one of: full, factored"),
+        ({"write_parallel": "all"}, "write_parallel must be one of: array, row, cell"),
+        ({"programming_error": -0.1}, "programming_error must be a finite number >= 0"),
+        ({"rail_volts": 0.0}, "rail_volts must be a finite number > 0"),
+    ],
+)
+def test_fields_that_make_no_device_are_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Device.ideal().override(**fields)
+
+
 def test_bad_presets_are_refused() -> None:
     with pytest.raises(ValueError, match=r"device must be one of: .*; did you mean 'paper'"):
         Device.preset("papr")
@@ -79,6 +121,8 @@ def test_bad_presets_are_refused() -> None:
         device_from_table("x", {"word_bit": {"value": 1, "grade": "S", "source": "there"}})
     with pytest.raises(ValueError, match="device 'x', word_bits: missing grade, source"):
         device_from_table("x", {"word_bits": {"value": 1}})
+    with pytest.raises(ValueError, match=r"grade must be one of .* not 'A'"):
+        device_from_table("x", {"word_bits": {"value": 1, "grade": "A", "source": "there"}})
 
 
 def test_describing_a_device_needs_no_torch() -> None:

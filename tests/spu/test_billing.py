@@ -1,0 +1,116 @@
+"""The ledger's closed forms: items, factored upload, ensembles, overlap, energy and break-even."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tngd_bench.spu import Device
+from tngd_bench.spu.billing import Workload, array_words, break_even_link_rate, link_bits
+
+PAPER = Device.preset("paper")
+N, M, BATCH, T = 20_000, 640, 64, 50.0
+LAYERS = ((784, 24, 1), (24, 10, 1))
+
+
+def test_factored_upload_sends_both_ends_of_layers() -> None:
+    device = PAPER.override(upload="factored", hessian_array=False)
+    work = Workload(N, M, T, layers=LAYERS, batch_size=BATCH)
+    assert array_words(device, work) == M * (24 + 10) + BATCH * (784 + 24)
+    ledger = device.latency(N, M, T, layers=LAYERS, batch_size=BATCH)
+    assert ledger.items["write_arrays"] == pytest.approx((M * 34 + BATCH * 808) * 16 / 50e9)
+    assert array_words(device.override(hessian_array=True), work) == M * 34 + BATCH * 808 + M * M
+    convolution = Workload(N, M, T, layers=((9, 8, 676),), batch_size=BATCH)
+    assert array_words(device, convolution) == 676 * (M * 8 + BATCH * 9)
+    with pytest.raises(ValueError, match="layers and batch_size must be given with upload='factored'"):
+        device.latency(N, M, T)
+
+
+def test_shared_arrays_and_wires_save_their_cells() -> None:
+    assert PAPER.override(shared_array=True).cells(N, M) == M * (M + N)
+    assert PAPER.override(hessian_array=False).cells(N, M) == 2 * M * N
+    assert PAPER.override(shared_array=True, hessian_array=False).cells(N, M) == M * N
+
+
+@pytest.mark.parametrize(("parallel", "steps"), [("array", 3), ("row", 3 * M), ("cell", M * (M + 2 * N))])
+def test_cells_are_written_an_array_a_row_or_one_at_a_time(parallel: str, steps: int) -> None:
+    device = PAPER.override(cell_write_time_s=1e-7, write_parallel=parallel)
+    assert device.latency(N, M, T).items["write_cells"] == pytest.approx(steps * 1e-7)
+    assert "write_cells" not in PAPER.latency(N, M, T).items
+
+
+def test_converters_take_turns() -> None:
+    device = PAPER.override(adc_rate_hz=1e6, dac_rate_hz=2e6, nodes_per_converter=100)
+    ledger = device.latency(N, M, T, samples=4, spacing=2.0)
+    assert ledger.items["read_convert"] == pytest.approx(4 * 100e-6)
+    assert ledger.items["write_convert"] == pytest.approx(50e-6)
+    assert ledger.items["relax_average"] == pytest.approx(6e-6)
+    assert ledger.read == pytest.approx(4e-4 + 6.4e-6)
+    assert ledger.total == pytest.approx(sum(v for v in ledger.items.values() if v is not None))
+
+
+@given(k=st.integers(1, 50))
+def test_each_programming_of_an_ensemble_is_billed(k: int) -> None:
+    once, often = PAPER.latency(N, M, T), PAPER.latency(N, M, T, programmings=k)
+    for name, value in once.items.items():
+        assert often.items[name] == pytest.approx(k * value)  # type: ignore[operator]
+
+
+def test_relaxation_slows_by_the_scale_of_the_arrays() -> None:
+    assert PAPER.latency(N, M, T, scale=0.25).relax == pytest.approx(200e-6)
+
+
+@pytest.mark.parametrize(("digital", "hidden"), [(0.0, 0.0), (1e-5, 1e-5), (2e-5, 2e-5), (1.0, 2e-5)])
+def test_host_and_delayed_relaxation_overlap_at_most_by_the_delay(digital: float, hidden: float) -> None:
+    ledger = PAPER.latency(N, M, T, delay=20.0)
+    assert ledger.total == PAPER.latency(N, M, T).total
+    elapsed = ledger.elapsed(digital)
+    assert elapsed is not None
+    assert ledger.total is not None
+    assert elapsed == pytest.approx(ledger.total + digital - hidden)
+    with pytest.raises(ValueError, match="delay must be <= analog_time = 50"):
+        PAPER.latency(N, M, T, delay=51.0)
+
+
+@given(
+    digital=st.floats(0.0, 1e-2),
+    slack=st.floats(1e-6, 1.0),
+    delay=st.floats(0.0, 50.0),
+    programmings=st.integers(1, 8),
+)
+def test_at_the_break_even_rate_both_take_equally_long(
+    digital: float, slack: float, delay: float, programmings: int
+) -> None:
+    work = Workload(N, M, T, delay=delay, programmings=programmings)
+    floor = PAPER.override(link_rate_bits_per_s=None).latency(N, M, T, delay=delay, programmings=programmings)
+    fixed = floor.elapsed(digital)
+    assert fixed is not None
+    competitor = fixed + slack
+    rate = break_even_link_rate(PAPER, work, competitor, digital)
+    assert rate is not None
+    at_rate = PAPER.override(link_rate_bits_per_s=rate)
+    ledger = at_rate.latency(N, M, T, delay=delay, programmings=programmings)
+    assert ledger.elapsed(digital) == pytest.approx(competitor, rel=1e-9)
+    assert break_even_link_rate(PAPER, work, fixed * (1 - 1e-9), digital) is None
+
+
+def test_bits_on_the_link_are_those_of_the_worked_example() -> None:
+    assert link_bits(PAPER, Workload(N, M, T)) == 16 * (26_009_600 + 2 * N)
+
+
+def test_energy_has_a_figure_where_a_price_is_known_and_none_where_not() -> None:
+    device = PAPER.override(
+        link_energy_j_per_bit=5e-12, adc_energy_j=1e-11, cell_write_energy_j=1e-11, cell_write_time_s=1e-7
+    )
+    ledger = device.energy(N, M, T, samples=3, programmings=2)
+    assert ledger.items["write_arrays"] == pytest.approx(2 * 26_009_600 * 16 * 5e-12)
+    assert ledger.items["read_convert"] == pytest.approx(2 * 3 * N * 1e-11)
+    assert ledger.items["write_cells"] == pytest.approx(2 * 26_009_600 * 1e-11)
+    assert ledger.items["relax"] is None
+    assert ledger.relax is None
+    assert ledger.total is None
+    priced = device.override(relax_power_watt=2.0, dac_energy_j=1e-12)
+    assert priced.energy(N, M, T).items["relax"] == pytest.approx(2.0 * 50e-6)
+    total = priced.energy(N, M, T).total
+    assert total == pytest.approx(sum(v for v in priced.energy(N, M, T).items.values() if v is not None))
