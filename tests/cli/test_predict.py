@@ -1,0 +1,145 @@
+"""`tngd-bench predict`: its figures are the floors' own, its errors are told in one line."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from tngd_bench.cli import main as command_line
+from tngd_bench.cli.predict import _quantity, command
+from tngd_bench.optimizers.costs import predicted_cost
+from tngd_bench.optimizers.prediction import square_layers
+from tngd_bench.spu import Device
+from tngd_bench.spu.processor import Processor
+
+SIZES = ["--parameters", "20000", "--batch", "64", "--outputs", "10"]
+
+
+def predict(*arguments):
+    result = CliRunner().invoke(command, [*map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_worked_example_of_the_paper_device():
+    table = json.loads(predict(*SIZES, "--json"))
+    assert table["modelled"] is True
+    assert table["device"]["seconds"]["write_arrays"] == pytest.approx(8.323e-3, rel=1e-3)
+    assert table["device"]["joules"]["total"] is None
+    text = predict(*SIZES)
+    assert "modelled, nothing was run" in text
+    assert "8.323 ms" in text
+    assert "needs --processor" in text or "need --processor" in text
+
+
+def test_digital_times_are_the_roofline_of_the_predicted_cost():
+    table = json.loads(predict(*SIZES, "--processor", "a100", "--json"))
+    rows = {row["name"]: row for row in table["digital"]}
+    for name in ("sgd", "ngd-gram", "ngd-cg", "ngd"):
+        cost = predicted_cost(
+            name, parameters=20_000, rows=640, batch_size=64, outputs=10, layers=square_layers(20_000, 4)
+        )
+        seconds = max(cost.flops / 19.5e12, cost.bytes / 2.04e12)
+        assert rows[name]["seconds"] == pytest.approx(seconds)
+        assert rows[name]["joules"] == pytest.approx(400.0 * seconds)
+
+
+def test_at_the_printed_break_even_rate_device_and_digital_draw_level():
+    table = json.loads(predict(*SIZES, "--processor", "epyc-7763", "--json"))
+    reached = 0
+    for row in table["digital"]:
+        rate = row["break_even_link_bits_per_s"]
+        if rate is not None:
+            reached += 1
+            at_rate = predict(
+                *SIZES, "--processor", "epyc-7763", "--set", f"link_rate_bits_per_s={rate!r}", "--json"
+            )
+            assert json.loads(at_rate)["device"]["iteration_seconds"] == pytest.approx(row["seconds"])
+    assert reached > 0
+
+
+def test_it_works_to_a_trillion_parameters_on_every_device():
+    for device in Device.presets():
+        text = predict(
+            "--parameters",
+            "1e12",
+            "--batch",
+            1024,
+            "--outputs",
+            10,
+            "--device",
+            device,
+            "--processor",
+            "h100",
+        )
+        assert "N = 1,000,000,000,000" in text
+        assert "not stated" in text
+        assert "inf" not in text
+        assert "nan" not in text
+
+
+def test_settings_reach_the_ledger():
+    whole = json.loads(predict(*SIZES, "--json"))["device"]
+    factored = json.loads(predict(*SIZES, "--set", "upload=factored", "--json"))["device"]
+    assert factored["link_bits"] < 0.05 * whole["link_bits"]
+    often = json.loads(predict(*SIZES, "--ensemble", 5, "--samples", 3, "--spacing", 2, "--json"))["device"]
+    assert often["link_bits"] == 5 * whole["link_bits"]
+    assert often["seconds"]["relax_average"] == pytest.approx(5 * 2 * 2e-6)
+    assert json.loads(predict(*SIZES, "--set", "link_rate_bits_per_s=none", "--json"))["device"]["seconds"][
+        "total"
+    ] == pytest.approx(50e-6)
+
+
+def test_figures_carry_grade_and_source():
+    table = json.loads(predict(*SIZES, "--device", "rram", "--processor", "epyc-7763", "--json"))
+    assert table["device"]["sources"]["programming_error"]["grade"] == "C"
+    assert table["processor"]["sources"]["flops_per_s"]["grade"] == "U"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--device", "papr"], "did you mean 'paper'"),
+        (["--processor", "a10"], "did you mean 'a100'"),
+        (["--set", "upload=half"], "upload must be one of: full, factored"),
+        (["--set", "adc_bit=8"], "did you mean 'adc_bits'"),
+        (["--set", "adc_bits"], "--set takes FIELD=VALUE"),
+        (["--delay", "60"], "delay must be <= analog_time"),
+        (["--analog-time", "nan"], "analog_time must be a finite number"),
+        (["--parameters", "many"], "'many' is not a number"),
+        (["--parameters", "0.5"], "is not a whole number"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_3(capsys, arguments, message):
+    assert command_line.run(["predict", *SIZES, *arguments]) == 3
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("tngd-bench: error: ")
+    assert error.count("\n") == 1
+
+
+def test_it_needs_no_torch():
+    code = (
+        "import sys; from tngd_bench.cli.main import run; "
+        f"run(['predict', *{SIZES!r}, '--processor', 'h100']); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("False")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "not stated"), (0.0, "0 s"), (8.323e-3, "8.323 ms"), (1.5e13, "15 Ts"), (2.5e-20, "2.500e-20 s")],
+)
+def test_quantities_have_prefixes_and_nothing_is_ever_zero_for_unknown(value, shown):
+    assert _quantity(value, "s") == shown
+
+
+def test_every_number_of_a_processor_has_a_source():
+    for name in Processor.names():
+        processor = Processor.named(name)
+        assert set(processor.sources) == {"flops_per_s", "bytes_per_s", "power_watt"}
+        assert processor.seconds(processor.flops_per_s, 0.0) == pytest.approx(1.0)
+        assert processor.seconds(0.0, 2 * processor.bytes_per_s) == pytest.approx(2.0)

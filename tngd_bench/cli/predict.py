@@ -1,0 +1,243 @@
+"""`tngd-bench predict`: one iteration by formula, at sizes no machine here could run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tngd_bench.optimizers.prediction import Prediction
+    from tngd_bench.spu.device import Device
+    from tngd_bench.spu.ledger import Ledger
+
+_EPILOG = """\b
+Examples:
+  tngd-bench predict --parameters 20000 --batch 64 --outputs 10
+  tngd-bench predict --parameters 1e12 --batch 1024 --outputs 10 --device rram --processor h100
+  tngd-bench predict --parameters 1e6 --batch 64 --outputs 10 --set upload=factored --processor a100 --json
+
+Every figure is modelled: nothing is run. Digital times are the roofline of the processor's rated speed.
+"""
+
+
+def _count(value: str) -> int:
+    """A positive whole number, 1e12 and 1_000_000 included."""
+    try:
+        number = float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a number") from None
+    if not (math.isfinite(number) and number >= 1 and number == int(number)):
+        raise click.BadParameter(f"{value!r} is not a whole number >= 1")
+    return int(number)
+
+
+@click.command(epilog=_EPILOG)
+@click.option(
+    "--parameters",
+    type=_count,
+    metavar="COUNT",
+    required=True,
+    help="Trainable parameters N; 1e12 is understood.",
+)
+@click.option("--batch", type=_count, metavar="COUNT", required=True, help="Batch size b.")
+@click.option(
+    "--outputs",
+    type=_count,
+    metavar="COUNT",
+    required=True,
+    help="Outputs per sample d_z; m = b·d_z rows.",
+)
+@click.option("--device", default="paper", show_default=True, help="Device preset.")
+@click.option("--processor", help="Host and digital competitor: a100, h100, epyc-7763.")
+@click.option(
+    "--analog-time", type=float, default=50.0, show_default=True, help="Relaxation t, in units of τ."
+)
+@click.option("--delay", type=float, default=0.0, show_default=True, help="t_d in τ, beside the host's work.")
+@click.option(
+    "--samples", type=_count, metavar="COUNT", default=1, show_default=True, help="Readouts averaged."
+)
+@click.option("--spacing", type=float, default=1.0, show_default=True, help="Between them, in τ.")
+@click.option(
+    "--ensemble", type=_count, metavar="COUNT", default=1, show_default=True, help="Programmings averaged."
+)
+@click.option(
+    "--depth",
+    type=_count,
+    metavar="COUNT",
+    default=4,
+    show_default=True,
+    help="Equal square layers that N stands in.",
+)
+@click.option(
+    "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Another value of a device field."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    parameters: int,
+    batch: int,
+    outputs: int,
+    device: str,
+    processor: str | None,
+    analog_time: float,
+    delay: float,
+    samples: int,
+    spacing: float,
+    ensemble: int,
+    depth: int,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Predict one iteration: the device's ledger, the digital optimizers, the break-even link rate."""
+    from tngd_bench.optimizers.prediction import predict
+    from tngd_bench.spu.processor import Processor
+
+    try:
+        prediction = predict(
+            _device(device, overrides),
+            parameters=parameters,
+            batch_size=batch,
+            outputs=outputs,
+            analog_time=analog_time,
+            delay=delay,
+            samples=samples,
+            spacing=spacing,
+            ensemble=ensemble,
+            depth=depth,
+            processor=None if processor is None else Processor.named(processor),
+        )
+    except (ValueError, TypeError) as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(json.dumps(_table(prediction), indent=2, ensure_ascii=False) if as_json else _text(prediction))
+
+
+def _device(name: str, overrides: tuple[str, ...]) -> Device:
+    from tngd_bench.spu.device import Device
+
+    fields: dict[str, object] = {}
+    for item in overrides:
+        field, equals, value = item.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set takes FIELD=VALUE, not {item!r}")
+        fields[field.strip()] = _value(value.strip())
+    return Device.preset(name).override(**fields)
+
+
+def _value(text: str) -> object:
+    """None, true, false, an int, a float, or the text itself."""
+    words: dict[str, object] = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _table(p: Prediction) -> dict[str, Any]:
+    processor = p.processor
+    return {
+        "modelled": True,
+        "parameters": p.work.parameters,
+        "batch_size": p.work.batch_size,
+        "rows": p.work.rows,
+        "analog_time": p.work.analog_time,
+        "layers": [list(layer) for layer in p.work.layers or ()],
+        "device": {
+            "name": p.device.name,
+            "sources": {name: dataclasses.asdict(source) for name, source in p.device.sources.items()},
+            "seconds": {**p.seconds.items, "total": p.seconds.total},
+            "joules": {**p.joules.items, "total": p.joules.total},
+            "link_bits": p.link_bits,
+            "host_seconds": p.host_seconds,
+            "iteration_seconds": p.iteration_seconds,
+        },
+        "processor": None
+        if processor is None
+        else {
+            "name": processor.name,
+            "title": processor.title,
+            "flops_per_s": processor.flops_per_s,
+            "bytes_per_s": processor.bytes_per_s,
+            "power_watt": processor.power_watt,
+            "sources": {name: dataclasses.asdict(source) for name, source in processor.sources.items()},
+        },
+        "digital": [
+            {
+                "name": a.name,
+                "flops": a.cost.flops,
+                "bytes": a.cost.bytes,
+                "seconds": a.seconds,
+                "joules": a.joules,
+                "break_even_link_bits_per_s": a.break_even_bits_per_s,
+            }
+            for a in p.alternatives
+        ],
+    }
+
+
+def _text(p: Prediction) -> str:
+    work = p.work
+    lines = [
+        f"modelled, nothing was run: N = {work.parameters:,}, b = {work.batch_size}, m = {work.rows:,}, "
+        f"t = {work.analog_time:g} τ",
+        "",
+        f"{'device ' + p.device.name:<22}{'time':>14}{'energy':>14}",
+        *_ledger_lines(p.seconds, p.joules),
+        f"  {'bits on the link':<20}{_quantity(float(p.link_bits), 'b'):>14}",
+    ]
+    if p.processor is None:
+        lines += ["", "digital times and the break-even link rate need --processor"]
+    else:
+        lines += [
+            f"  {'host':<20}{_quantity(p.host_seconds, 's'):>14}",
+            f"  {'iteration':<20}{_quantity(p.iteration_seconds, 's'):>14}",
+        ]
+        title = f"digital on {p.processor.title}, at rated speed"
+        lines += ["", title]
+    lines.append(
+        f"  {'':<14}{'operations':>12}{'memory':>12}{'time':>14}{'energy':>14}  break-even link rate"
+    )
+    for a in p.alternatives:
+        if a.seconds is None:
+            reached = "not stated"
+        elif a.break_even_bits_per_s is None:
+            reached = "none: the rest of the bill is longer"
+        else:
+            reached = _quantity(a.break_even_bits_per_s, "b/s")
+        lines.append(
+            f"  {a.name:<14}{a.cost.flops:>12.2e}{_quantity(a.cost.bytes, 'B'):>12}{_quantity(a.seconds, 's'):>14}"
+            f"{_quantity(a.joules, 'J'):>14}  {reached}"
+        )
+    return "\n".join(lines)
+
+
+def _ledger_lines(seconds: Ledger, joules: Ledger) -> list[str]:
+    names = [*seconds.items, *(name for name in joules.items if name not in seconds.items)]
+    lines = []
+    for name in [*names, "total"]:
+        total = name == "total"
+        price = joules.total if total else joules.items.get(name)
+        # what the device's description takes to need no time is not in its total either
+        counted = total or name in seconds.items
+        time = _quantity(seconds.total if total else seconds.items[name], "s") if counted else "not counted"
+        lines.append(f"  {name.replace('_', ' '):<20}{time:>14}{_quantity(price, 'J'):>14}")
+    return lines
+
+
+def _quantity(value: float | None, unit: str) -> str:
+    """A figure with an SI prefix; "not stated" for None."""
+    if value is None:
+        return "not stated"
+    if value == 0.0:
+        return f"0 {unit}"
+    prefixes = {-12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P", 18: "E"}
+    exponent = 3 * math.floor(math.log10(abs(value)) / 3)
+    if exponent not in prefixes:
+        return f"{value:.3e} {unit}"
+    return f"{value / 10.0**exponent:.4g} {prefixes[exponent]}{unit}"
