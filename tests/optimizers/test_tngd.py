@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from tests import oracles
 from tngd_bench.curvature import GGN
-from tngd_bench.optimizers import NGD, TNGD, DivergedError
+from tngd_bench.optimizers import NGD, TNGD, DivergedError, registry
+from tngd_bench.optimizers.tngd import UnstableStepError
 from tngd_bench.solvers.thermodynamic import Thermodynamic
 from tngd_bench.spu import Device
+from tngd_bench.spu.arrays import UnstableDeviceError
 
 LOSS = nn.CrossEntropyLoss()
 
@@ -85,7 +87,21 @@ def test_state_is_carried_from_batch_to_batch_and_delay_relaxes_under_the_old_pa
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"delay": 1.0}, {"rule": "adam", "betas": (0.9, 0.99)}, {"momentum": 0.9}]
+    "settings",
+    [
+        {},
+        {"delay": 1.0},
+        {"rule": "adam", "betas": (0.9, 0.99)},
+        {"momentum": 0.9},
+        {"samples": 3, "spacing": 0.5},
+        {"damping_rule": "levenberg-marquardt", "damping_interval": 2, "damping": 0.1},
+        {
+            "device": Device.ideal().override(
+                programming_error=0.01, adc_noise_volts=0.01, temperature_kelvin=300.0, stuck_off=0.01
+            )
+        },
+        {"device": Device.ideal().override(array_bits=8), "ensemble": 3},
+    ],
 )
 def test_a_resumed_run_gives_the_same_bits(settings: dict[str, object]) -> None:
     def fresh(network: nn.Module) -> TNGD:
@@ -157,6 +173,132 @@ def test_ledger_is_the_devices_bill_for_this_problem() -> None:
     assert tngd.ledger == Device.preset("paper").latency(parameters=74, rows=24, analog_time=7.0)
 
 
+def test_the_ledger_bills_samples_programmings_scale_and_factored_upload() -> None:
+    device = Device.preset("paper").override(
+        upload="factored", hessian_array=False, conductance_max_siemens=1e-6, array_bits=10
+    )
+    tngd = TNGD(model(), LOSS, analog_time=7.0, device=device, samples=4, spacing=2.0, ensemble=3)
+    tngd.step(*batches(1)[0])
+    ledger = tngd.ledger
+    assert ledger is not None
+    words = 24 * (7 + 4) + 6 * (5 + 7)  # m Σd_out + b Σd_in
+    assert ledger.items["write_arrays"] == pytest.approx(3 * words * 16 / 50e9)
+    largest = float(GGN(model(), LOSS, *batches(1)[0]).factor().abs().max())
+    slower = (largest / 1e-3) ** 2
+    assert slower > 1
+    assert ledger.items["relax"] == pytest.approx(3 * 7e-6 * slower)
+    assert ledger.items["relax_average"] == pytest.approx(3 * 3 * 2e-6 * slower)
+
+
+def test_layers_of_a_convolution_are_recorded_with_their_positions() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 4)).double()
+    device = Device.preset("paper").override(upload="factored", hessian_array=False)
+    tngd = TNGD(network, LOSS, device=device)
+    tngd.step(torch.rand(5, 1, 6, 6, dtype=torch.float64), torch.arange(5) % 4)
+    words = 20 * (2 * 16 + 4) + 5 * (9 * 16 + 32)
+    assert tngd.ledger is not None
+    assert tngd.ledger.items["write_arrays"] == pytest.approx(words * 16 / 50e9)
+    assert not any(module._forward_hooks for module in network.modules())
+    normed = nn.Sequential(nn.Linear(5, 4), nn.LayerNorm(4)).double()
+    with pytest.raises(ValueError, match="the model trains a LayerNorm"):
+        TNGD(normed, LOSS, device=device).step(*batches(1)[0])
+
+
+@pytest.mark.parametrize("name", Device.presets())
+def test_every_shipped_device_takes_a_step(name: str) -> None:
+    network = model()
+    before = flat(network)
+    tngd = TNGD(network, LOSS, lr=0.05, damping=0.5, device=name, generator=torch.Generator().manual_seed(0))
+    for inputs, targets in batches(2):
+        tngd.step(inputs, targets)
+    assert tngd.ledger is not None
+    assert tngd.ledger.total is not None
+    assert not torch.equal(flat(network), before)
+    assert tngd.method == {"board": "arrays"}.get(name, "gram")
+
+
+def test_an_unstable_device_is_named_with_its_margin_and_changes_nothing() -> None:
+    network = model()
+    device = Device.ideal().override(programming_error=0.5)
+    tngd = TNGD(network, LOSS, damping=1e-3, device=device, generator=torch.Generator().manual_seed(0))
+    before = flat(network)
+    with pytest.raises(
+        DivergedError, match=r"the device is unstable.*raise damping.*\(iteration 0\)"
+    ) as caught:
+        tngd.step(*batches(1)[0])
+    assert isinstance(caught.value, UnstableStepError)
+    assert isinstance(caught.value, UnstableDeviceError)
+    assert caught.value.margin < 0
+    assert caught.value.iteration == 0
+    assert torch.equal(flat(network), before)
+    assert tngd.natural_gradient is None
+    assert tngd.iteration == 0
+
+
+def adapting(network: nn.Module, **settings: object) -> TNGD:
+    return TNGD(network, LOSS, damping_rule="levenberg-marquardt", **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}, {"rule": "adam", "betas": (0.0, 0.0)}])
+def test_the_reduction_ratio_is_that_of_dense_matrices(settings: dict[str, object]) -> None:
+    network = model()
+    tngd = adapting(network, lr=0.3, damping=0.1, damping_interval=3, **settings)
+    for step, (inputs, targets) in enumerate(batches(6)):
+        matrix = oracles.ggn(network, LOSS, inputs, targets)
+        gradient = oracles.gradient(network, LOSS, inputs, targets)
+        before, damping, kept = flat(network), tngd.settings["damping"], tngd.reduction_ratio
+        value = tngd.step(inputs, targets)
+        if (step + 1) % 3:
+            assert tngd.settings["damping"] == damping
+            assert tngd.reduction_ratio is kept
+            continue
+        delta = flat(network) - before
+        model_change = gradient @ delta + 0.5 * (delta @ (matrix @ delta) + damping * delta @ delta)
+        gained = float(LOSS(network(inputs), targets)) - value
+        ratio = gained / float(model_change)
+        assert tngd.reduction_ratio == pytest.approx(ratio if float(model_change) < 0 else -np.inf, rel=1e-6)
+        factor = 1.0 if 0.25 <= tngd.reduction_ratio <= 0.75 else 0.95**3
+        expected = damping * factor if tngd.reduction_ratio > 0.75 else damping / factor
+        assert tngd.settings["damping"] == pytest.approx(expected)
+
+
+def test_damping_falls_where_the_model_is_right_and_rises_where_the_step_is_too_long() -> None:
+    linear = nn.Linear(5, 3).double()
+    inputs, targets = batches(1)[0][0], torch.rand(6, 3, dtype=torch.float64)
+    # a quadratic loss is its own model: ρ → 1 for a small enough λ
+    tngd = TNGD(
+        linear, nn.MSELoss(), lr=1.0, damping=1e-3, analog_time=1e5,
+        damping_rule="levenberg-marquardt", damping_interval=1,
+    )  # fmt: skip
+    tngd.step(inputs, targets)
+    assert tngd.reduction_ratio == pytest.approx(1.0, abs=0.05)
+    assert tngd.settings["damping"] == pytest.approx(1e-3 * 0.95)
+    network = model()
+    far = adapting(network, lr=3.0, damping=1e-3, damping_interval=1, analog_time=1e5)
+    far.step(*batches(1)[0])
+    assert far.reduction_ratio is not None
+    assert far.reduction_ratio < 0.25
+    assert far.settings["damping"] == pytest.approx(1e-3 / 0.95)
+
+
+def test_adapting_costs_one_forward_pass_an_interval_and_no_randomness() -> None:
+    network = nn.Sequential(nn.Linear(5, 7), nn.Dropout(0.5), nn.Linear(7, 4)).double()
+    calls: list[int] = []
+    network.register_forward_hook(lambda *_: calls.append(1))
+    tngd = adapting(network, damping=0.1, damping_interval=4)
+    plain = TNGD(copy.deepcopy(network), LOSS, damping=0.1)
+    calls.clear()
+    torch.manual_seed(0)
+    for inputs, targets in batches(4):
+        tngd.step(inputs, targets)
+    assert len(calls) == 5
+    state = torch.random.get_rng_state()
+    torch.manual_seed(0)
+    for inputs, targets in batches(4):
+        plain.step(inputs, targets)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
 def test_divergence_is_raised_and_leaves_the_parameters_alone() -> None:
     network = model()
     tngd = TNGD(network, LOSS)
@@ -183,3 +325,36 @@ def test_bad_arguments_are_refused_by_name() -> None:
         TNGD(model(), LOSS).load_state_dict(torch.optim.SGD(model().parameters()).state_dict())
     with pytest.raises(ValueError, match="has one parameter group"):
         TNGD(model(), LOSS).add_param_group({"params": [nn.Parameter(torch.zeros(2))]})
+    with pytest.raises(ValueError, match="damping_rule must be one of: constant, levenberg-marquardt"):
+        TNGD(model(), LOSS, damping_rule="lm")
+    with pytest.raises(ValueError, match="damping must be > 0 with damping_rule"):
+        TNGD(model(), LOSS, damping=0.0, damping_rule="levenberg-marquardt")
+    with pytest.raises(ValueError, match="delay must be 0 with ensemble > 1"):
+        TNGD(model(), LOSS, delay=1.0, ensemble=2)
+    with pytest.raises(ValueError, match="generator must be given with a device of programming_error"):
+        TNGD(model(), LOSS, device="rram")
+
+
+def test_settings_of_a_study_reach_the_device() -> None:
+    made = registry.get("tngd").create(
+        model(),
+        LOSS,
+        {
+            "device": "board",
+            "array_bits": 6,
+            "programming_error": 0.02,
+            "shared_array": True,
+            "link_rate_bits_per_s": 1e9,
+            "samples": 4,
+            "damping_rule": "levenberg-marquardt",
+        },
+        torch.Generator(),
+    )
+    assert isinstance(made, TNGD)
+    assert made.device == Device.preset("board").override(
+        array_bits=6, programming_error=0.02, shared_array=True, link_rate_bits_per_s=1e9
+    )
+    assert made.solver.samples == 4
+    for name, value in (("shared_array", 1), ("programming_error", -1), ("samples", 0), ("upload", "half")):
+        with pytest.raises((ValueError, TypeError), match=f"{name} must be"):
+            registry.get("tngd").check({name: value})

@@ -122,14 +122,46 @@ def _rate(lr: float) -> dict[str, Setting]:
 
 _DAMPING = {"damping": Setting(0.01, _NON_NEGATIVE)}
 _NATURAL = {**_rate(0.01), **_momentum(0.0), **_DAMPING}
+_BITS = Setting(None, arguments.bits)
+_FRACTION_OR_PRESET = Setting(None, _optional(_FRACTION))
+_POSITIVE_OR_PRESET = Setting(None, _optional(_POSITIVE))
+_NON_NEGATIVE_OR_PRESET = Setting(None, _optional(_NON_NEGATIVE))
+_FLAG_OR_PRESET = Setting(None, _optional(arguments.flag))
+_DEVICE_FIELDS = {
+    # fields of `Device` that a study may set; None keeps the preset's value
+    "dac_bits": _BITS,
+    "adc_bits": _BITS,
+    "adc_noise_volts": _NON_NEGATIVE_OR_PRESET,
+    "array_bits": _BITS,
+    "programming_error": _NON_NEGATIVE_OR_PRESET,
+    "stuck_off": _FRACTION_OR_PRESET,
+    "stuck_on": _FRACTION_OR_PRESET,
+    "shared_array": _FLAG_OR_PRESET,
+    "hessian_array": _FLAG_OR_PRESET,
+    "conductance_max_siemens": _POSITIVE_OR_PRESET,
+    "capacitor_mismatch": _FRACTION_OR_PRESET,
+    "temperature_kelvin": _NON_NEGATIVE_OR_PRESET,
+    "row_sum_noise": _FLAG_OR_PRESET,
+    "volts_per_unit": _POSITIVE_OR_PRESET,
+    "rail_volts": _POSITIVE_OR_PRESET,
+    "amplifier_gain": _POSITIVE_OR_PRESET,
+    "amplifier_bandwidth_hz": _POSITIVE_OR_PRESET,
+    "link_rate_bits_per_s": _POSITIVE_OR_PRESET,
+    "upload": Setting(None, _optional(_choice("full", "factored"))),
+    "instance": Setting(None, _optional(partial(arguments.integer, minimum=0))),
+}
 _ANALOG = {
     "analog_time": Setting(50.0, _NON_NEGATIVE),
     "delay": Setting(0.0, _NON_NEGATIVE),
     "start": Setting("previous", _choice("previous", "gradient", "zero")),
     "noise_variance": Setting(0.0, _NON_NEGATIVE),
+    "samples": Setting(1, _COUNT),
+    "spacing": Setting(1.0, _NON_NEGATIVE),
+    "ensemble": Setting(1, _COUNT),
+    "damping_rule": Setting("constant", _choice("constant", "levenberg-marquardt")),
+    "damping_interval": Setting(5, _COUNT),
     "device": Setting("paper", _device),
-    "dac_bits": Setting(None, arguments.bits),
-    "adc_bits": Setting(None, arguments.bits),
+    **_DEVICE_FIELDS,
 }
 
 
@@ -200,7 +232,7 @@ _OWN = (
         "thermodynamic",
         "tngd_bench.optimizers.tngd:make_tngd",
         {**_NATURAL, **_ANALOG},
-        fixed={"rule": "sgd"},
+        fixed={"rule": "sgd", "overrides": tuple(_DEVICE_FIELDS)},
         simulated=True,
     ),
     OptimizerEntry(
@@ -210,7 +242,7 @@ _OWN = (
         "thermodynamic",
         "tngd_bench.optimizers.tngd:make_tngd",
         {**_rate(1e-3), **_DAMPING, **_adam(0.0, 0.0), **_ANALOG},
-        fixed={"rule": "adam"},
+        fixed={"rule": "adam", "overrides": tuple(_DEVICE_FIELDS)},
         simulated=True,
     ),
 )

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tngd_bench import arguments
-from tngd_bench.curvature import TrainableParameters
-from tngd_bench.optimizers.natural import NaturalOptimizer, update_rule
+from tngd_bench.curvature import GGN, TrainableParameters
+from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, update_rule
 from tngd_bench.solvers.thermodynamic import Thermodynamic
+from tngd_bench.spu.arrays import UnstableDeviceError
+from tngd_bench.spu.billing import Layer
 from tngd_bench.spu.device import Device
+from tngd_bench.spu.layer_shapes import recorded_layers
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.spu.ou import Method
+
+DAMPING_RULES = ("constant", "levenberg-marquardt")
+DAMPING_BASE = 0.95
+"""λ is raised by 0.95^−T or lowered by 0.95^T each T steps (Martens and Grosse 2015 §6.5, ω₁ = (19/20)^T₁)."""
+SMALLEST_DAMPING, LARGEST_DAMPING = 1e-8, 1e8
+
+
+class UnstableStepError(DivergedError, UnstableDeviceError):
+    """The arrays as programmed at this iteration have a growing mode; the parameters are as they were."""
+
+    def __init__(self, margin: float, iteration: int) -> None:
+        UnstableDeviceError.__init__(self, margin)
+        self.args = (f"{self.args[0]} (iteration {iteration})",)
+        self.iteration = iteration
 
 
 class TNGD(NaturalOptimizer):
@@ -26,12 +44,17 @@ class TNGD(NaturalOptimizer):
     analog_time, delay : t and t_d in units of τ, t_d ≤ t.
     start : x(0): "previous" state (first iteration: the gradient), "gradient" or "zero".
     noise_variance : κ₀, signal².
-    device : preset name or `Device`; its converters act on g and x, its link and τ make `ledger`.
+    device : preset name or `Device`; its imperfections act on x, its link, converters and τ make `ledger`.
     rule : "sgd" (with `momentum`) or "adam" (with `betas`, `eps`; the paper's TNGD-Adam has betas (0, 0)).
-    generator : source of the device's noise; needed where κ₀ > 0.
+    samples, spacing : readouts averaged and their distance in τ.
+    ensemble : programmings with different rounding events whose readouts are averaged.
+    damping_rule : "constant", or "levenberg-marquardt": every `damping_interval` steps the batch's loss is taken once
+        more, and λ raised where Δℓ/Δq < 1/4, lowered where it is > 3/4 (q the damped quadratic model; app. A).
+    generator : source of the device's noise and programming error; needed where anything is random.
 
-    After a step `natural_gradient` holds the readout x and `ledger` the device's modelled seconds for it.
-    Source: arXiv 2405.13817, Algorithm 1 and §3.4 (delay).
+    After a step `natural_gradient` holds the readout x, `ledger` the device's modelled seconds for it, `method` how it
+    was simulated, `reduction_ratio` the last Δℓ/Δq. A step raises UnstableStepError, a DivergedError, with the
+    parameters untouched, where the arrays as programmed are unstable. Source: arXiv 2405.13817, Algorithm 1, §3.4.
     """
 
     def __init__(
@@ -51,9 +74,18 @@ class TNGD(NaturalOptimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         method: Method = "auto",
+        samples: int = 1,
+        spacing: float = 1.0,
+        ensemble: int = 1,
+        damping_rule: str = "constant",
+        damping_interval: int = 5,
         generator: torch.Generator | None = None,
     ) -> None:
         arguments.real("damping", damping, minimum=0.0)
+        self._adapts = arguments.choice("damping_rule", damping_rule, DAMPING_RULES) != "constant"
+        self._damping_interval = arguments.integer("damping_interval", damping_interval, minimum=1)
+        if self._adapts and damping == 0.0:
+            raise ValueError("damping must be > 0 with damping_rule='levenberg-marquardt': it is scaled")
         self.solver = Thermodynamic(
             analog_time=analog_time,
             delay=delay,
@@ -62,11 +94,20 @@ class TNGD(NaturalOptimizer):
             device=Device.preset(device) if isinstance(device, str) else device,
             method=method,
             generator=generator,
+            samples=samples,
+            spacing=spacing,
+            ensemble=ensemble,
         )
         inner = update_rule(TrainableParameters(model), rule, lr=lr, momentum=momentum, betas=betas, eps=eps)
         super().__init__(model, loss, inner, damping=damping)
         self._analog_state: Tensor | None = None
         self._rows = 0
+        self._batch_size = 0
+        self._scale = 1.0
+        self._layers: tuple[Layer, ...] | None = None
+        self._curvature_of_step: GGN | None = None
+        self.method: str | None = None
+        self.reduction_ratio: float | None = None
 
     @property
     def device(self) -> Device:
@@ -78,16 +119,83 @@ class TNGD(NaturalOptimizer):
         """Modelled seconds of the last iteration on the device; None before the first."""
         if not self._rows:
             return None
-        return self.device.latency(self.parameters.count, self._rows, self.solver.analog_time)
+        return self.device.latency(
+            self.parameters.count,
+            self._rows,
+            self.solver.analog_time,
+            scale=self._scale,
+            samples=self.solver.samples,
+            spacing=self.solver.spacing,
+            programmings=self.solver.ensemble,
+            delay=self.solver.delay,
+            layers=self._layers,
+            batch_size=self._batch_size,
+        )
+
+    def step(  # type: ignore[override]  # torch's takes a closure; a second-order step needs the batch itself
+        self, inputs: Tensor | Mapping[str, Any], targets: Tensor
+    ) -> float:
+        """One iteration on one batch; returns the loss before it.
+
+        Raises DivergedError, with the parameters untouched, when the loss or the direction is not finite, and
+        UnstableStepError when the device is unstable.
+        """
+        if not (self._adapts and (self.iteration + 1) % self._damping_interval == 0):
+            return super().step(inputs, targets)
+        before = self.parameters.flatten([p.detach() for p in self.parameters.tensors])
+        value = super().step(inputs, targets)
+        ggn = self._curvature_of_step
+        assert ggn is not None
+        change = self.parameters.flatten([p.detach() for p in self.parameters.tensors]) - before
+        self._adapt_damping(ggn, change, self._loss_at(inputs, targets) - value)
+        self._curvature_of_step = None
+        return value
 
     def _direction(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> tuple[float, Tensor]:
-        value, ggn = self._curvature(inputs, targets)
-        relaxation = self.solver.relax(ggn, None, self.settings["damping"], self._analog_state)
+        factored = self.device.upload == "factored" and self._layers is None
+        with recorded_layers(self.model) if factored else nullcontext() as layers:
+            value, ggn = self._curvature(inputs, targets)
+        try:
+            relaxation = self.solver.relax(ggn, None, self.settings["damping"], self._analog_state)
+        except UnstableDeviceError as error:
+            raise UnstableStepError(error.margin, self.iteration) from error
         self._check_finite("the device's readout", relaxation.readout)
         self._check_finite("the device's state", relaxation.state)
+        if self._adapts and (self.iteration + 1) % self._damping_interval == 0:
+            _ = (
+                ggn.gradient_weights,
+                ggn.blocks,
+            )  # before the update, while the graph is that of these parameters
+            self._curvature_of_step = ggn
         self._analog_state = relaxation.state
-        self._rows = ggn.rows
+        self._rows, self._batch_size = ggn.rows, ggn.batch_size
+        self._scale, self.method = relaxation.scale, relaxation.method
+        if layers is not None:
+            self._layers = tuple(layers)
         return value, relaxation.readout
+
+    def _loss_at(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> float:
+        """The batch's loss at the parameters as they are now; the global random state is left as it was."""
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            outputs = self.model(**inputs) if isinstance(inputs, Mapping) else self.model(inputs)
+            return float(self.loss(outputs, targets))
+
+    def _adapt_damping(self, ggn: GGN, change: Tensor, gained: float) -> None:
+        """λ by the ratio of the loss's change to that of q(δ) = gᵀδ + ½ δᵀ(G + λI)δ, both along the step δ taken."""
+        weights, outside = ggn.gradient_weights
+        rows = ggn.factor_matvec(change)
+        damping = self.settings["damping"]
+        slope = float(weights @ rows) + (0.0 if outside is None else float(outside @ change))
+        predicted = slope + 0.5 * (float(rows @ rows) + damping * float(change @ change))
+        # a model that promises no descent is not to be trusted with less damping
+        ratio = gained / predicted if predicted < 0.0 and math.isfinite(gained) else -math.inf
+        factor = DAMPING_BASE**self._damping_interval
+        if ratio < 0.25:
+            damping = min(damping / factor, LARGEST_DAMPING)
+        elif ratio > 0.75:
+            damping = max(damping * factor, SMALLEST_DAMPING)
+        self.settings["damping"] = damping
+        self.reduction_ratio = ratio
 
     def _carried(self) -> dict[str, Any]:
         generator = self.solver.generator
@@ -96,13 +204,17 @@ class TNGD(NaturalOptimizer):
             "analog_state": None if self._analog_state is None else self._analog_state.clone(),
             "generator": None if generator is None else generator.get_state(),
             "rows": self._rows,
+            "batch_size": self._batch_size,
+            "scale": self._scale,
+            "layers": self._layers,
         }
 
     def _restore(self, carried: Mapping[str, Any]) -> None:
         super()._restore(carried)
         state = carried["analog_state"]
         self._analog_state = None if state is None else state.clone()
-        self._rows = carried["rows"]
+        self._rows, self._batch_size = carried["rows"], carried["batch_size"]
+        self._scale, self._layers = carried["scale"], carried["layers"]
         if carried["generator"] is not None:
             if self.solver.generator is None:
                 raise ValueError("generator must be given to resume a run that had one")
@@ -115,22 +227,19 @@ def make_tngd(
     *,
     generator: torch.Generator | None,
     device: str,
-    dac_bits: int | None,
-    adc_bits: int | None,
     beta1: float = 0.9,
     beta2: float = 0.999,
+    overrides: tuple[str, ...] = (),
     **settings: Any,
 ) -> TNGD:
-    """Make TNGD from a study's settings; converter bits, where given, override the preset's."""
+    """Make TNGD from a study's settings; those named in `overrides` replace the preset's fields where not None."""
+    fields = {name: settings.pop(name) for name in overrides}
+    given = {name: value for name, value in fields.items() if value is not None}
     described = Device.preset(device)
     return TNGD(
         model,
         loss,
-        device=dataclasses.replace(
-            described,
-            dac_bits=described.dac_bits if dac_bits is None else dac_bits,
-            adc_bits=described.adc_bits if adc_bits is None else adc_bits,
-        ),
+        device=described.override(**given) if given else described,
         betas=(beta1, beta2),
         generator=generator,
         **settings,

@@ -1,0 +1,44 @@
+"""Shapes of a model's trained layers as one batch uses them: what a factored upload sends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from tngd_bench.spu.billing import Layer
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+@contextmanager
+def recorded_layers(model: nn.Module) -> Iterator[list[Layer]]:
+    """Collect (inputs per position incl. the kernel, outputs, positions) of each trained layer that runs meanwhile.
+
+    ValueError at entry for a trained layer that is neither linear nor a convolution: it has no such factors.
+    """
+    layers: list[Layer] = []
+
+    def note(module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        if isinstance(module, nn.Linear):
+            positions = output.numel() // (len(output) * module.out_features)
+            layers.append((module.in_features, module.out_features, positions))
+        elif isinstance(module, CONVOLUTIONS):
+            patch = module.in_channels // module.groups * math.prod(module.kernel_size)
+            layers.append((patch, module.out_channels, math.prod(output.shape[2:])))
+
+    trained = [m for m in model.modules() if any(p.requires_grad for p in m.parameters(recurse=False))]
+    for module in trained:
+        if not isinstance(module, (nn.Linear, *CONVOLUTIONS)):
+            raise ValueError(
+                f"upload='factored' prices linear and convolution layers; the model trains a {type(module).__name__}"
+            )
+    handles = [module.register_forward_hook(note) for module in trained]
+    try:
+        yield layers
+    finally:
+        for handle in handles:
+            handle.remove()
