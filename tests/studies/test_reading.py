@@ -10,14 +10,14 @@ from tngd_bench.studies.reading import SHIPPED, load_study, make_study, shipped_
 BAD_OVERRIDES = [
     ("execution.workerz=3", "unknown key execution.workerz; did you mean 'workers'"),
     ("nam=x", "unknown key nam; did you mean 'name'"),
-    ("cost.cost.repetition=3", "unknown key cost[cost].repetition; did you mean 'repetitions'"),
+    ("cost.size.repetition=3", "unknown key cost[size].repetition; did you mean 'repetitions'"),
     ("training.noise.sweep.valuez=[1]", "unknown key training[noise].sweep.valuez; did you mean 'values'"),
     (
-        "cost.cost.repetitions=2",
-        "cost[cost].repetitions = 2 is refused; accepted: greater than or equal to 3",
+        "cost.size.repetitions=2",
+        "cost[size].repetitions = 2 is refused; accepted: greater than or equal to 3",
     ),
-    ("cost.cost.optimizers=sgd", "cost[cost].optimizers = 'sgd' is refused; accepted: a list"),
-    ("cost.cost.parameters=[1000, 'a']", "cost[cost].parameters[1] = 'a' is refused; accepted: an integer"),
+    ("cost.size.optimizers=sgd", "cost[size].optimizers = 'sgd' is refused; accepted: a list"),
+    ("cost.size.parameters=[1000, 'a']", "cost[size].parameters[1] = 'a' is refused; accepted: an integer"),
     ("execution.dtype=float16", "execution.dtype = 'float16' is refused; accepted: 'float32' or 'float64'"),
     ("execution=3", "execution = 3 is refused; accepted: a table"),
     ("optimizer.tngd.damping=-1", "optimizer.tngd: damping must be a finite number >= 0, not -1"),
@@ -56,7 +56,7 @@ def test_wrong_values_are_refused_with_path_and_what_is_accepted(override, messa
     [
         ("execution", "accepted: path.to.key=value"),
         ("=3", "accepted: path.to.key=value"),
-        ("cost.cots.repetitions=3", "no section 'cost.cots'; did you mean 'cost'?; there are: cost"),
+        ("cost.sise.repetitions=3", "no section 'cost.sise'; did you mean 'size'?; there are: size"),
         ("cost.repetitions=3", "name the section and its key"),
         ("title.x.y=3", "'title.x' is not inside a table"),
     ],
@@ -69,7 +69,7 @@ def test_overrides_that_lead_nowhere_are_refused(override, message):
 
 def test_overrides_reach_every_place():
     loaded = load_study(
-        "smoke", ["execution.workers=5", "cost.cost.repetitions=7", "optimizer.tngd.start=zero"]
+        "smoke", ["execution.workers=5", "cost.size.repetitions=7", "optimizer.tngd.start=zero"]
     )
     assert loaded.study.execution.workers == 5
     assert loaded.study.cost[0].repetitions == 7

@@ -152,11 +152,14 @@ def test_a_stopped_run_goes_on_and_nothing_is_lost_or_run_twice(table, tmp_path,
         [sys.executable, "-c", code, "run", str(study), "--output", str(output)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        start_new_session=True,
         text=True,
     )
     for line in process.stdout:
         if line.startswith("[2/"):
-            process.send_signal(how)
+            # Ctrl-C on a terminal reaches the workers too; a killed parent leaves them alone.
+            send = os.killpg if how == signal.SIGINT else os.kill
+            send(process.pid, how)
             break
     _, errors = process.communicate(timeout=60)
     if how == signal.SIGKILL:

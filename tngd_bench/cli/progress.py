@@ -71,10 +71,10 @@ class LiveAudience(PlainAudience):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._progress = Progress(
-            TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[left]}"),
+            TextColumn("{task.description}"),
             console=console,
             transient=True,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -43,12 +44,19 @@ _ORPHANED = 1
 def run_in_worker(trial: Trial, data: Path, connection: Connection) -> None:
     """Run a trial and send ("done", entries) or ("failed", reason); ("turn", optimizer) comes before each turn."""
     _settle_in()
+    with contextlib.suppress(BrokenPipeError):  # the parent has stopped listening: it was interrupted
+        _run_and_tell(trial, data, connection)
+
+
+def _run_and_tell(trial: Trial, data: Path, connection: Connection) -> None:
     try:
         use_threads(trial.threads)
         # Dropout and the like draw from torch's global generator: the same draws for every optimizer.
         torch.manual_seed(trial.setting.seed("model"))
         entries = run_trial(trial, read_splits(data), lambda label: connection.send(("turn", label)))
         connection.send(("done", entries))
+    except BrokenPipeError:
+        raise
     except Exception as error:
         # The process boundary: whatever went wrong in a trial is its record, not the end of the study.
         connection.send(("failed", f"{type(error).__name__}: {' '.join(str(error).split())}"))
@@ -170,8 +178,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settle_in() -> None:
-    """Leave Ctrl-C to the parent, and end with it if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """End with the parent, and at its SIGTERM; Ctrl-C is ignored since the server's start (see `workers`)."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     if parent is not None:

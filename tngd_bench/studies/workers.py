@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any, Literal
@@ -29,7 +32,22 @@ def worker_context() -> ForkServerContext:
     """Return the context whose server process imports torch once, before any thread exists, and then only forks."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
+    with _deaf_to_interrupts():
+        # Ctrl-C reaches every process of a terminal; the server and all it forks inherit that they ignore it.
+        forkserver.ensure_running()
     return context
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may change it, and only the main thread is interrupted
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous if previous is not None else signal.SIG_DFL)
 
 
 class Worker:
@@ -48,13 +66,13 @@ class Worker:
         self._connection: Connection
         self._connection, theirs = context.Pipe(duplex=False)
         self._process: ForkServerProcess = context.Process(target=target, args=(*args, theirs), daemon=True)
-        self._process.start()
-        theirs.close()
         self._limit = seconds_limit
         self.deadline = time.monotonic() + seconds_limit
         self.turn: str | None = None
         self.ending: Ending | None = None
         self.value: Any = None
+        self._process.start()
+        theirs.close()
 
     @property
     def handles(self) -> tuple[Connection, int]:
