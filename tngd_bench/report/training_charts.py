@@ -29,13 +29,16 @@ def convergence_charts(
     charts: dict[str, list[Chart]] = {}
     for group, part in curves.groupby("group", sort=True):
         made = []
+        setting = part.iloc[0]
+        size = quantities.count(float(setting["parameters"]))
+        where = f"{setting['problem']}, N = {size}, b = {setting['batch_size']}"
         for metric, title in _METRICS:
             for against, bands in (
                 ("iterations", bands_at_iteration(part, metric)),
                 ("time", bands_at_time(part, metric)),
             ):
                 if len(bands):
-                    made.append(_chart(str(group), metric, title, against, bands, known, drawn))
+                    made.append(_chart(str(group), where, metric, title, against, bands, known, drawn))
         if made:
             charts[str(group)] = made
     return charts
@@ -43,6 +46,7 @@ def convergence_charts(
 
 def _chart(
     group: str,
+    where: str,
     metric: Metric,
     title: str,
     against: str,
@@ -89,7 +93,7 @@ def _chart(
     drawing.legend_below(figure, axes)
     return Chart(
         slugs.slug(group, metric, against),
-        f"{title.capitalize()} against {against}",
+        f"{title.capitalize()} against {against} ({where})",
         _alt(title, against, metric, bands, known),
         "Median and quartile band over the finished seeds; evaluation is off the clock."
         + (" A point is a seed's last evaluation up to that time." if against == "time" else ""),
