@@ -1,4 +1,4 @@
-"""Matrix-free functions of A by Lanczos, for m too large for a Gram matrix's eigenvectors."""
+"""Functions of A by Lanczos: matrix-free where m is too large for a Gram matrix, and on one in place of its eigh."""
 
 from __future__ import annotations
 
@@ -20,22 +20,29 @@ WEIGHTS = 0.1 * (math.pi / 4.0) * torch.cosh(_GRID) / torch.cosh(_SINH) ** 2
 """tanh-sinh rule on (0, 1): dense at both ends, where the residual of a fast mode lives."""
 NEGLIGIBLE = 1e-140
 """Size below which squares underflow: the decayed remains of a start, nothing beside any answer."""
+FIRST_CHECK, CHECK_SHARE = 4, 6
+"""The error is looked at after 4 products, and then whenever their number has grown by 4 or by a sixth."""
+
+
+class LanczosError(RuntimeError):
+    """The tolerance was not reached within the dimension allowed."""
 
 
 class KrylovTransition:
     """f(A) v ≈ ‖v‖ V_k f(T_k) e₁ with a fully reorthogonalised Lanczos basis (Saad 1992).
 
-    Where the operator has `gram_matvec` (K u without a vector of length N), the basis lives in the space of the m rows:
-    f(A) v = f(λ) v + Bᵀ φ(K) B v with φ(s) = (f(s+λ) − f(λ))/s, and f(A) Bᵀw = Bᵀ f(K+λ) w, all exact identities. A
-    plain right-hand side keeps its own N-space, in which nothing cancels.
+    Where the operator has `gram_matvec` (K u without a vector of length N), the bases live in the space of the m rows:
+    f(A) v = f(λ) v + Bᵀ φ(K) B v with φ(s) = (f(s+λ) − f(λ))/s, and f(A) Bᵀw = Bᵀ f(K+λ) w, all exact identities; all
+    vectors then grow their bases together. A plain right-hand side keeps its own N-space, in which nothing cancels.
 
     A basis grows until its result is within `tolerance` of the exact one in N-space, relative to the largest term. For
     means this is an a-posteriori bound: the error obeys e' = −A e − β_k v_{k+1} y_k(s), y_k the last coefficient after
     s, so that ‖e(t)‖ ≤ β_k ∫ |y_k(s)| e^{−λ(t−s)} ds (in row space with ‖Bᵀe^{−Ku}‖ ≤ 1/√(2eu) under the integral). For
-    the square root of the covariance, which solves no such equation, it is an estimate: the last two steps changed it
-    by less than the tolerance, and (A + I/t) x = v, which varies on the same scale, is solved to that residual.
-    `RuntimeError` when `max_dimension` comes first. `products` counts the products made, `bound` is the largest
-    relative error bound of the last application, 0 where all spaces were exhausted.
+    the square root of the covariance, which solves no such equation, it is an estimate: the last four or more steps
+    changed it by less than the tolerance, and (A + I/t) x = v, which varies on the same scale, is solved to that
+    residual.
+    `LanczosError` (a RuntimeError) when `max_dimension` comes first. `products` counts the products made, `bound` is
+    the largest relative error bound of the last application, 0 where all spaces were exhausted.
     """
 
     def __init__(
@@ -54,7 +61,6 @@ class KrylovTransition:
         self._max_dimension = max_dimension
         self.products = 0
         self.bound = 0.0
-        self._largest = 0.0
 
     @property
     def in_rows(self) -> bool:
@@ -62,30 +68,30 @@ class KrylovTransition:
         return self._rows is not None
 
     def apply(self, terms: Sequence[Term], in_range: Sequence[Term] = ()) -> Tensor:
-        """Σ f(A) v + Σ f(A) Bᵀ w, one Krylov space per vector."""
+        """Σ f(A) v + Σ f(A) Bᵀ w."""
         self.bound = 0.0
-        self._largest = 0.0
+        if in_range and self._rows is None:
+            raise TypeError("this Krylov transition takes vectors, not weights of the factor")
+        whole = [term for term in terms if self._rows is None or isinstance(term[0], Response)]
         total: Tensor | None = None
-        lifted: Tensor | None = None
-        for function, weights in in_range:
-            if self._rows is None:
-                raise TypeError("this Krylov transition takes vectors, not weights of the factor")
-            piece = self._expand(function, weights, _Space(self._rows.gram_matvec, False, None))
-            lifted = piece if lifted is None else lifted.add_(piece)
+        largest = 0.0
         # answers to an input come first: what is left of the start is small beside them, and need not be known as well
-        for function, vector in sorted(terms, key=lambda term: not isinstance(term[0], Response)):
-            if self._rows is None or isinstance(function, Response):
-                piece = self._expand(function, vector, _Space(self._shifted, True, None))
-                total = piece if total is None else total.add_(piece)
+        for function, vector in sorted(whole, key=lambda term: not isinstance(term[0], Response)):
+            piece, largest = self._expand([_Start(function, vector, True, None)], self._shifted, largest)
+            total = piece if total is None else total.add_(piece)
+        if self._rows is None:
+            assert total is not None
+            return total
+        starts = [_Start(function, weights, False, None) for function, weights in in_range]
+        for function, vector in terms:
+            if isinstance(function, Response):
                 continue
             base = at(function, self._damping)
-            part = base * vector
-            total = part if total is None else total.add_(part)
-            space = _Space(self._rows.gram_matvec, False, _Outside(base, vector))
-            piece = self._expand(function, self._rows.factor_matvec(vector), space)
-            lifted = piece if lifted is None else lifted.add_(piece)
-        if lifted is not None and self._rows is not None:
-            raised: Tensor = self._rows.factor_rmatvec(lifted)
+            total = base * vector if total is None else total.add_(vector, alpha=base)
+            starts.append(_Start(function, self._rows.factor_matvec(vector), False, _Outside(base, vector)))
+        if starts:
+            inside, _ = self._expand(starts, self._rows.gram_matvec, largest)
+            raised: Tensor = self._rows.factor_rmatvec(inside)
             total = raised if total is None else total.add_(raised)
         assert total is not None
         return total
@@ -93,70 +99,61 @@ class KrylovTransition:
     def _shifted(self, v: Tensor) -> Tensor:
         return self._matvec(v).add_(v, alpha=self._damping)
 
-    def _expand(self, function: SpectralFunction, vector: Tensor, space: _Space) -> Tensor:
-        norm = float(torch.linalg.vector_norm(vector))
-        if norm == 0.0:
-            return torch.zeros_like(vector)
-        basis = vector.new_empty(16, len(vector))
-        basis[0] = vector / norm
-        diagonal: list[float] = []
-        off_diagonal: list[float] = []
-        previous: Tensor | None = None
-        settled = 0
+    def _expand(
+        self, starts: Sequence[_Start], product: Callable[[Tensor], Tensor], largest: float
+    ) -> tuple[Tensor, float]:
+        """Σ of the starts' functions, (n,), and the norm of the largest result so far."""
+        vectors = torch.stack([start.vector for start in starts])
+        norms = torch.linalg.vector_norm(vectors, dim=1)
+        count, length = vectors.shape
+        basis = vectors.new_empty(count, 16, length)
+        basis[:, 0] = vectors / torch.where(norms > 0, norms, 1.0).unsqueeze(1)
+        diagonal: list[Tensor] = []
+        off_diagonal: list[Tensor] = []
+        previous: list[Tensor | None] = [None] * count
+        next_check = FIRST_CHECK
         while True:
             k = len(diagonal) + 1
-            image = space.product(basis[k - 1])
-            self.products += 1
-            diagonal.append(float(basis[k - 1] @ image))
+            newest = basis[:, k - 1]
+            image = product(newest[0]).unsqueeze(0) if count == 1 else product(newest.T).T
+            self.products += count
+            diagonal.append((newest * image).sum(1))
+            space = basis[:, :k]
             for _ in range(2):  # twice is enough (Kahan, Parlett)
-                image = image - basis[:k].T @ (basis[:k] @ image)
-            beta = float(torch.linalg.vector_norm(image))
-            values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, off_diagonal))
-            ritz = _Ritz(values, vectors, self._damping)
-            coefficients = ritz.apply(ritz.values_of(function, space))
-            size = max(space.norm(coefficients, ritz, norm), self._largest)
-            if previous is not None:
-                change = coefficients.clone()
-                change[: len(previous)] -= previous
-                settled = settled + 1 if space.length(change, ritz) * norm <= self._tolerance * size else 0
-            scale = max(abs(value) for value in diagonal)
-            if beta <= torch.finfo(vector.dtype).eps * max(scale, 1e-30) or k == len(vector):
-                self._largest = size
-                return basis[:k].T @ (norm * coefficients).to(vector.dtype)
-            if settled >= (2 if isinstance(function, Spread) else 1):
-                error = self._error(function, space, ritz, beta)
-                # a function that underflows everywhere has no size and no error
-                weight = 1.0 if isinstance(function, Spread) else norm / size if size > NEGLIGIBLE else 0.0
-                if error * weight <= self._tolerance:
-                    self.bound, self._largest = max(self.bound, error * weight), size
-                    return basis[:k].T @ (norm * coefficients).to(vector.dtype)
+                image = image - (space.transpose(1, 2) @ (space @ image.unsqueeze(2))).squeeze(2)
+            beta = torch.linalg.vector_norm(image, dim=1)
+            scale = torch.stack(diagonal).abs().amax(0)
+            alive = beta > torch.finfo(beta.dtype).eps * scale.clamp_min(1e-30)
+            exhausted = k == length or not bool(alive.any())
+            if exhausted or k >= next_check:
+                next_check = k + max(FIRST_CHECK, k // CHECK_SHARE)
+                spaces = _ritz(diagonal, off_diagonal, self._damping)
+                betas = torch.where(alive, beta, 0.0).to(torch.float64).tolist()
+                found = [
+                    _Result.of(start, ritz, float(norm), b, before)
+                    for start, ritz, norm, b, before in zip(
+                        starts, spaces, norms, betas, previous, strict=True
+                    )
+                ]
+                reference = max(largest, *(result.size for result in found))
+                bounds = [result.relative_error(reference, self._tolerance) for result in found]
+                if exhausted or max(bounds) <= self._tolerance:
+                    self.bound = max(self.bound, 0.0 if exhausted else max(bounds))
+                    weights = torch.stack(
+                        [r.coefficients * float(n) for r, n in zip(found, norms, strict=True)]
+                    )
+                    return (weights.to(basis.dtype).unsqueeze(1) @ space).sum((0, 1)), reference
+                previous = [result.coefficients for result in found]
             if k >= self._max_dimension:
-                raise RuntimeError(
+                raise LanczosError(
                     f"Lanczos did not reach the tolerance {self._tolerance:g} in {self._max_dimension} products: "
                     "raise tolerance, or use method='gram'"
                 )
-            if k == len(basis):
-                basis = torch.cat([basis, torch.empty_like(basis)])
-            previous = coefficients
-            off_diagonal.append(beta)
-            basis[k] = image / beta
-
-    def _error(self, function: SpectralFunction, space: _Space, ritz: _Ritz, beta: float) -> float:
-        """Bound of the error for ‖v‖ = 1; for a `Spread`, the residual of the shifted system."""
-        t = function.t
-        if isinstance(function, Spread):
-            shift = 1.0 / t + (0.0 if space.whole else self._damping)
-            return beta * abs(float(ritz.apply(1.0 / (ritz.values.clamp_min(0.0) + shift))[-1]))
-        last = torch.stack(
-            [ritz.apply(ritz.values_of(function.after(float(s)), space))[-1] for s in t * NODES]
-        ).abs()
-        left = t * (1.0 - NODES)
-        kernel = torch.exp(-self._damping * left)
-        if not space.whole:
-            # the largest Ritz value is far within a factor two of the largest eigenvalue by now
-            steep = (2.0 * float(ritz.values[-1].clamp_min(0.0))) ** 0.5
-            kernel *= torch.clamp((2.0 * math.e * left).rsqrt(), max=steep)
-        return beta * t * float((WEIGHTS * last * kernel).sum())
+            if k == basis.shape[1]:
+                basis = torch.cat([basis, torch.empty_like(basis)], 1)
+            off_diagonal.append(torch.where(alive, beta, 0.0))
+            # an exhausted space goes on with zeros, which its exact result does not see
+            basis[:, k] = torch.where(alive.unsqueeze(1), image / beta.clamp_min(1e-300).unsqueeze(1), 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,56 +165,104 @@ class _Outside:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Space:
-    """Where a basis lives: N-space (`whole`; eigenvalues of A) or the space of the rows (eigenvalues of K)."""
+class _Start:
+    """A function and its vector, in N-space (`whole`: eigenvalues of A) or in the rows (eigenvalues of K)."""
 
-    product: Callable[[Tensor], Tensor]
+    function: SpectralFunction
+    vector: Tensor
     whole: bool
     outside: _Outside | None
-
-    def length(self, coefficients: Tensor, ritz: _Ritz) -> float:
-        """N-space norm of what the coefficients stand for; in row space ‖Bᵀ V c‖ = √(cᵀ T c)."""
-        if self.whole:
-            return float(torch.linalg.vector_norm(coefficients))
-        inner = ritz.vectors.T @ coefficients
-        return float((ritz.values.clamp_min(0.0) * inner * inner).sum().sqrt())
-
-    def norm(self, coefficients: Tensor, ritz: _Ritz, norm: float) -> float:
-        """N-space norm of the whole result: ‖f(λ) v + Bᵀ c‖."""
-        inside = self.length(coefficients, ritz) * norm
-        if self.outside is None:
-            return inside
-        base, size = self.outside.base, float(torch.linalg.vector_norm(self.outside.vector))
-        crossed = 2.0 * base * norm * norm * float(coefficients[0])
-        return math.sqrt(max((base * size) ** 2 + crossed + inside**2, 0.0))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Ritz:
+    """Eigenvalues θ and vectors of T_k."""
+
     values: Tensor
     vectors: Tensor
     damping: float
 
-    def values_of(self, function: SpectralFunction, space: _Space) -> Tensor:
-        """f, or its quotient φ, at the Ritz values."""
+    def apply(self, function: SpectralFunction, start: _Start) -> Tensor:
+        """f(T) e₁, or φ(T) e₁, (k,); (times, k) for a function at several times (times, 1)."""
         theta = self.values.clamp_min(0.0)
-        if space.whole:
-            return function(theta)
-        if space.outside is None:
-            return function(theta + self.damping)
-        floor = max(float(theta[-1]) * torch.finfo(torch.float64).eps, torch.finfo(torch.float64).tiny)
-        steps = theta.clamp_min(floor)
-        return (function(steps + self.damping) - at(function, self.damping)) / steps
+        if start.whole:
+            values = function(theta)
+        elif start.outside is None:
+            values = function(theta + self.damping)
+        else:
+            floor = max(float(theta[-1]) * torch.finfo(torch.float64).eps, torch.finfo(torch.float64).tiny)
+            steps = theta.clamp_min(floor)
+            base = function(torch.tensor([self.damping], dtype=torch.float64))
+            values = (function(steps + self.damping) - base) / steps
+        return (values * self.vectors[0]) @ self.vectors.T
 
-    def apply(self, values: Tensor) -> Tensor:
-        """f(T) e₁."""
-        result: Tensor = self.vectors @ (values * self.vectors[0])
-        return result
+    def length(self, coefficients: Tensor, whole: bool) -> float:
+        """N-space norm of what coefficients stand for; in row space ‖Bᵀ V c‖ = √(cᵀ T c)."""
+        if whole:
+            return float(torch.linalg.vector_norm(coefficients))
+        inner = self.vectors.T @ coefficients
+        return float((self.values.clamp_min(0.0) * inner * inner).sum().sqrt())
 
 
-def _tridiagonal(diagonal: list[float], off_diagonal: list[float]) -> Tensor:
-    matrix = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
+@dataclasses.dataclass(frozen=True)
+class _Result:
+    """One start's coefficients for ‖v‖ = 1, the N-space norm `size` of its result, and what its error is made of."""
+
+    start: _Start
+    ritz: _Ritz
+    norm: float
+    beta: float
+    coefficients: Tensor
+    change: float
+    size: float
+
+    @staticmethod
+    def of(start: _Start, ritz: _Ritz, norm: float, beta: float, before: Tensor | None) -> _Result:
+        coefficients = ritz.apply(start.function, start)
+        inside = ritz.length(coefficients, start.whole) * norm
+        size = inside
+        if start.outside is not None:
+            base, length = start.outside.base, float(torch.linalg.vector_norm(start.outside.vector))
+            crossed = 2.0 * base * norm * norm * float(coefficients[0])
+            size = math.sqrt(max((base * length) ** 2 + crossed + inside**2, 0.0))
+        change = math.inf
+        if before is not None:
+            difference = coefficients.clone()
+            difference[: len(before)] -= before
+            change = ritz.length(difference, start.whole) * norm
+        return _Result(start, ritz, norm, beta, coefficients, change, size)
+
+    def relative_error(self, reference: float, tolerance: float) -> float:
+        """Bound of the error over `reference`; for a `Spread` the larger of its two estimates."""
+        if self.norm == 0.0 or reference <= NEGLIGIBLE or self.beta == 0.0:
+            return 0.0
+        if isinstance(self.start.function, Spread):
+            return max(self._shifted_residual(), self.change / reference)
+        if self.change > 10.0 * tolerance * reference:
+            return math.inf  # no need to bound what still moves
+        return self._bound() * self.norm / reference
+
+    def _shifted_residual(self) -> float:
+        shift = 1.0 / self.start.function.t + (0.0 if self.start.whole else self.ritz.damping)
+        inverse = 1.0 / (self.ritz.values.clamp_min(0.0) + shift)
+        return self.beta * abs(float(self.ritz.vectors[-1] @ (inverse * self.ritz.vectors[0])))
+
+    def _bound(self) -> float:
+        t, damping = float(self.start.function.t), self.ritz.damping
+        history = self.ritz.apply(self.start.function.after(t * NODES.unsqueeze(1)), self.start)
+        left = t * (1.0 - NODES)
+        kernel = torch.exp(-damping * left)
+        if not self.start.whole:
+            # the largest Ritz value is far within a factor two of the largest eigenvalue by now
+            steep = (2.0 * float(self.ritz.values[-1].clamp_min(0.0))) ** 0.5
+            kernel *= torch.clamp((2.0 * math.e * left).rsqrt(), max=steep)
+        return self.beta * t * float((WEIGHTS * history[:, -1].abs() * kernel).sum())
+
+
+def _ritz(diagonal: list[Tensor], off_diagonal: list[Tensor], damping: float) -> list[_Ritz]:
+    matrices = torch.diag_embed(torch.stack(diagonal, 1).to(torch.float64))
     if off_diagonal:
-        band = torch.tensor(off_diagonal[: len(diagonal) - 1], dtype=torch.float64)
-        matrix += torch.diag(band, 1) + torch.diag(band, -1)
-    return matrix
+        band = torch.stack(off_diagonal, 1).to(torch.float64)
+        matrices += torch.diag_embed(band, 1) + torch.diag_embed(band, -1)
+    values, vectors = torch.linalg.eigh(matrices)
+    return [_Ritz(a, v, damping) for a, v in zip(values, vectors, strict=True)]

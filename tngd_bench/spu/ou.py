@@ -13,9 +13,10 @@ from torch import Tensor
 
 from tngd_bench import arguments
 from tngd_bench.spu.euler_maruyama import EulerMaruyama
+from tngd_bench.spu.gram_lanczos import GramLanczosTransition
 from tngd_bench.spu.krylov import KrylovTransition
 from tngd_bench.spu.spectral import Decay, Response, Spread
-from tngd_bench.spu.transitions import DenseTransition, GramTransition, Term, Transition
+from tngd_bench.spu.transitions import DenseTransition, Term, Transition
 
 Method = Literal["auto", "gram", "dense", "krylov", "euler-maruyama"]
 METHODS = ("auto", "gram", "dense", "krylov", "euler-maruyama")
@@ -174,7 +175,7 @@ class OUProcess:
         if self.method == "dense":
             return self._dense_transition()
         if self.method == "gram":
-            return GramTransition(self._operator, self.damping)
+            return GramLanczosTransition(self._operator, self.damping)
         return KrylovTransition(
             self._product, self.damping, operator=self._operator, tolerance=self._tolerance
         )

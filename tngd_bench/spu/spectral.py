@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,27 +18,27 @@ class SpectralFunction(Protocol):
     """A function f of the drift matrix after a time t > 0, given on its eigenvalues."""
 
     @property
-    def t(self) -> float:
+    def t(self) -> Any:
         """Relaxation time, units of τ: f varies on the scale 1/t of the eigenvalues."""
 
     def __call__(self, a: Tensor) -> Tensor:
         """f(a) for eigenvalues a ≥ 0 in float64."""
 
-    def after(self, t: float) -> SpectralFunction:
-        """The same function at another time."""
+    def after(self, t: Any) -> SpectralFunction:
+        """The same function at another time, or at several (n, 1), which broadcast against the eigenvalues."""
 
 
 @dataclass(frozen=True)
 class Decay:
     """e^{−at}: what is left of the start after t."""
 
-    t: float
+    t: Any
 
     def __call__(self, a: Tensor) -> Tensor:
         """f(a)."""
         return torch.exp(-a * self.t)
 
-    def after(self, t: float) -> Decay:
+    def after(self, t: Any) -> Decay:
         """The same at another time."""
         return Decay(t)
 
@@ -47,13 +47,13 @@ class Decay:
 class Response:
     """(1 − e^{−at})/a: the answer to a constant input; t at a = 0."""
 
-    t: float
+    t: Any
 
     def __call__(self, a: Tensor) -> Tensor:
         """f(a)."""
         return _saturation(a, self.t)
 
-    def after(self, t: float) -> Response:
+    def after(self, t: Any) -> Response:
         """The same at another time."""
         return Response(t)
 
@@ -62,19 +62,19 @@ class Response:
 class Spread:
     """√(κ₀ (1 − e^{−2at})/a): standard deviation of a mode."""
 
-    t: float
+    t: Any
     noise_variance: float
 
     def __call__(self, a: Tensor) -> Tensor:
         """f(a)."""
         return torch.sqrt(self.noise_variance * _saturation(a, 2.0 * self.t))
 
-    def after(self, t: float) -> Spread:
+    def after(self, t: Any) -> Spread:
         """The same at another time."""
         return Spread(t, self.noise_variance)
 
 
-def _saturation(a: Tensor, t: float) -> Tensor:
+def _saturation(a: Tensor, t: Any) -> Tensor:
     tiny = a.abs() * t < 1e-300
     safe = torch.where(tiny, 1.0, a)
     return torch.where(tiny, t, -torch.expm1(-safe * t) / safe)

@@ -78,12 +78,18 @@ class GramTransition:
         self._damping = damping
 
     @cached_property
+    def _gram(self) -> Tensor:
+        return self._operator.gram()
+
+    @cached_property
+    def needs_double(self) -> bool:
+        """Whether λ is too close to the rounding of K for a decomposition in K's own precision (error ε·λ_max)."""
+        precision = torch.finfo(self._gram.dtype).eps
+        return self._damping < 1e3 * precision * float(self._gram.diagonal().max())
+
+    @cached_property
     def _spectrum(self) -> tuple[Tensor, Tensor]:
-        gram = self._operator.gram()
-        precision = torch.finfo(gram.dtype).eps
-        # a single-precision eigendecomposition errs by eps·λ_max: enough while λ stands well above that
-        wide = self._damping < 1e3 * precision * float(gram.diagonal().max())
-        values, vectors = torch.linalg.eigh(gram.to(torch.float64) if wide else gram)
+        values, vectors = torch.linalg.eigh(self._gram.to(torch.float64) if self.needs_double else self._gram)
         return values.to(torch.float64).clamp_min(0.0), vectors
 
     def apply(self, terms: Sequence[Term], in_range: Sequence[Term] = ()) -> Tensor:
