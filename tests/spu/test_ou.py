@@ -82,13 +82,14 @@ def test_zero_damping_is_a_limit_and_not_a_special_case() -> None:
         assert oracles.relative_error(draws[0], draws[1]) < 1e-8
 
 
-def test_samples_follow_their_exact_law() -> None:
+@pytest.mark.parametrize("count", [20_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_samples_follow_their_exact_law(count: int) -> None:
     torch.manual_seed(3)
     factor = torch.randn(4, 3, dtype=torch.float64)
     matrix, rhs, x0 = factor @ factor.T, torch.randn(4).double(), torch.randn(4).double()
     process = OUProcess(matrix, rhs, 0.1, 0.2)
     generator = torch.Generator().manual_seed(4)
-    draws = torch.stack([process.sample(x0, 0.7, generator=generator) for _ in range(20_000)]).numpy()
+    draws = torch.stack([process.sample(x0, 0.7, generator=generator) for _ in range(count)]).numpy()
     a = shifted(matrix, 0.1)
     mean, covariance = oracles.ou_mean(a, rhs, x0, 0.7), oracles.ou_covariance(a, 0.2, 0.7)
     white = np.linalg.solve(np.linalg.cholesky(covariance), (draws - mean).T)
@@ -96,7 +97,7 @@ def test_samples_follow_their_exact_law() -> None:
         assert scipy.stats.kstest(coordinate, "norm").pvalue > 1e-3
     assert scipy.stats.kstest((white**2).sum(0), scipy.stats.chi2(4).cdf).pvalue > 1e-3
     correlation = np.corrcoef(white)
-    assert np.abs(correlation - np.eye(4)).max() < 4 / math.sqrt(20_000)
+    assert np.abs(correlation - np.eye(4)).max() < 4 / math.sqrt(count)
 
 
 @given(t=st.floats(1e-3, 1e3), split=st.floats(0.05, 0.95), damping=st.floats(1e-3, 10.0))

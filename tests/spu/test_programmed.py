@@ -278,26 +278,28 @@ def test_converters(ggn: GGN, start: Tensor) -> None:
         noisy.read(start)
 
 
+class NullSpace:
+    """G = 0 on many nodes: each coordinate is a draw of the null-space mode a = λ."""
+
+    rows = 1
+
+    def __init__(self, copies: int) -> None:
+        self.size = copies
+        self.gradient = torch.zeros(copies, dtype=torch.float64)
+
+    def factor_matvec(self, v: Tensor) -> Tensor:
+        return v.new_zeros(1)
+
+    def factor_rmatvec(self, u: Tensor) -> Tensor:
+        return u.new_zeros(self.size)
+
+    def gram(self) -> Tensor:
+        return torch.zeros(1, 1, dtype=torch.float64)
+
+
 def test_the_mean_of_correlated_samples_has_the_predicted_variance() -> None:
     """n samples of a mode with ρ = e^{−aΔ}: Var = σ²/n · (1 + 2 Σ (1 − k/n) ρᵏ)."""
     a, n, spacing, kappa, copies = 0.5, 5, 1.0, 0.3, 20_000
-
-    class Modes:
-        size, rows = copies, 1
-        gradient = torch.zeros(copies, dtype=torch.float64)
-
-        @staticmethod
-        def factor_matvec(v: Tensor) -> Tensor:
-            return v.new_zeros(1)
-
-        @staticmethod
-        def factor_rmatvec(u: Tensor) -> Tensor:
-            return u.new_zeros(copies)
-
-        @staticmethod
-        def gram() -> Tensor:
-            return torch.zeros(1, 1, dtype=torch.float64)
-
     solver = Thermodynamic(
         analog_time=100.0,
         start="zero",
@@ -307,10 +309,36 @@ def test_the_mean_of_correlated_samples_has_the_predicted_variance() -> None:
         samples=n,
         spacing=spacing,
     )
-    readout = solver.relax(Modes(), torch.zeros(copies).double(), a, None).readout  # type: ignore[arg-type]
+    modes = NullSpace(copies)
+    readout = solver.relax(modes, modes.gradient, a, None).readout  # type: ignore[arg-type]
     rho = math.exp(-a * spacing)
     expected = kappa / a / n * (1 + 2 * sum((1 - k / n) * rho**k for k in range(1, n)))
     assert float(readout.var()) == pytest.approx(expected, rel=5 * math.sqrt(2 / copies))
+
+
+@pytest.mark.parametrize("start", ["previous", "zero"])
+def test_null_space_noise_is_remembered_by_a_carried_start_as_the_documentation_says(start: str) -> None:
+    """docs/device.md: per step, variance v and diffusion v (1 + ρ)/(1 − ρ) of the sum over steps, ρ = e^{−λt}."""
+    damping, t, kappa, copies, steps, settling = 0.4, 0.5, 0.3, 4000, 200, 60
+    solver = Thermodynamic(
+        analog_time=t, start=start, noise_variance=kappa, method="gram", generator=seeded()
+    )
+    modes = NullSpace(copies)
+    state: Tensor | None = modes.gradient
+    total = torch.zeros(copies, dtype=torch.float64)
+    for step in range(settling + steps):
+        relaxation = solver.relax(modes, modes.gradient, damping, state)  # type: ignore[arg-type]
+        state = relaxation.state
+        if step >= settling:
+            total += relaxation.readout
+    carried = start == "previous"
+    variance = kappa / damping * (1.0 if carried else 1.0 - math.exp(-2 * damping * t))
+    rho = math.exp(-damping * t) if carried else 0.0
+    tolerance = 5 * math.sqrt(2 / copies)
+    assert float(relaxation.readout.var()) == pytest.approx(variance, rel=tolerance)
+    # the finite sum is short of the limit by about 2ρ/(1 − ρ²)/steps of it
+    diffusion = variance * (1 + rho) / (1 - rho) * (1 - 2 * rho / (1 - rho**2) / steps)
+    assert float(total.var()) / steps == pytest.approx(diffusion, rel=tolerance)
 
 
 def mitigated(ggn: GGN, bits: int, ensemble: int, damping: float = 0.01, shared: bool = True) -> float:
