@@ -1,9 +1,9 @@
 """A device with one pair (G, g) loaded: its imperfections together, and the exact route to its law if there is one.
 
 Routes, as `method` tells them: "gram", "dense", "krylov", "euler-maruyama" (`OUProcess`; errors of one shared array
-included) · "arrays" (`LinearNetwork`: separate arrays, amplifiers, noise by node) · "krylov (mismatch)" and
-"dense (mismatch)" · "stepped (rails)" and "stepped (mismatch)", where only stepping is general enough; the state then
-carries the step's error, δt·a/2 relative per mode.
+included) · "arrays" (`LinearNetwork`: separate arrays, amplifiers, noise by node) · "dense (mismatch)" and "krylov
+(mismatch)" (`MismatchedNodes`, symmetric drift) · "stepped (rails)" and "stepped (mismatch)" (mismatch with a drift
+that is not symmetric), where only stepping is general enough; the state then carries its error, δt·a/2 per mode.
 """
 
 from __future__ import annotations
@@ -19,14 +19,10 @@ from tngd_bench.spu import arrays as programming
 from tngd_bench.spu.converters import quantize
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.euler_maruyama import EulerMaruyama
-from tngd_bench.spu.explicit import Balanced, ExplicitFactor
+from tngd_bench.spu.explicit import ExplicitFactor
 from tngd_bench.spu.linear_network import LinearNetwork
+from tngd_bench.spu.mismatch import MismatchedNodes, node_rates
 from tngd_bench.spu.ou import Method, OUProcess
-
-LARGEST_BALANCED_DENSE = 1024
-"""N up to which a mismatched device is diagonalised rather than put through Lanczos."""
-SMALLEST_CAPACITOR = 0.05
-"""Share of its nominal value below which no capacitor falls, however wide the mismatch."""
 
 
 class ProgrammedDevice:
@@ -119,9 +115,13 @@ class ProgrammedDevice:
         if device.rail_volts is not None:
             return "stepped (rails)", self._stepper(held, variance).run
         if mismatched:
-            if symmetric and not self.noisy:
-                return self._balanced(held)
-            return "stepped (mismatch)", self._stepper(held, variance).run
+            if not symmetric:
+                return "stepped (mismatch)", self._stepper(held, variance).run
+            rates = self._rates()
+            assert rates is not None
+            operator = self._operator if held is None else ExplicitFactor(held.first)
+            nodes = MismatchedNodes(operator, self._damping, rates, self.rhs, variance)
+            return nodes.method, nodes.sample
         if linear is not None:
             return "arrays", lambda x0, t, generator: linear.sample(x0, self.rhs, t, generator)
         assert isinstance(variance, float)
@@ -132,38 +132,13 @@ class ProgrammedDevice:
 
     def _rates(self) -> Tensor | None:
         """Nominal over actual capacitance of each node, (N,)."""
-        if not self.device.capacitor_mismatch:
-            return None
-        chip = torch.Generator().manual_seed(self.device.instance)
-        deviation = torch.randn(self.rhs.shape, generator=chip, dtype=torch.float64)
-        actual = (1.0 + self.device.capacitor_mismatch * deviation).clamp_min(SMALLEST_CAPACITOR)
-        return (1.0 / actual).to(self.rhs)
-
-    def _balanced(
-        self, held: programming.Arrays | None
-    ) -> tuple[str, Callable[[Tensor, float, torch.Generator | None], Tensor]]:
-        rates = self._rates()
-        assert rates is not None
-        root = rates.sqrt()
-        operator = self._operator if held is None else ExplicitFactor(held.first)
-        balanced = Balanced(operator, self._damping, root)
-        small = balanced.size <= LARGEST_BALANCED_DENSE
-        process = OUProcess(
-            balanced.dense() if small else balanced,
-            root * self.rhs,
-            0.0,
-            method="dense" if small else "krylov",
-        )
-
-        def draw(x0: Tensor, t: float, generator: torch.Generator | None) -> Tensor:
-            return root * process.mean(x0 / root, t)
-
-        return f"{process.method} (mismatch)", draw
+        mismatch = self.device.capacitor_mismatch
+        return node_rates(mismatch, self.device.instance, self.rhs) if mismatch else None
 
     def _stepper(self, held: programming.Arrays | None, variance: float | Tensor) -> EulerMaruyama:
         if held is not None and held.lag is not None:
             raise ValueError(
-                "amplifier_bandwidth_hz cannot be simulated together with rail_volts or noisy mismatch"
+                "amplifier_bandwidth_hz cannot be simulated together with rail_volts or capacitor_mismatch"
             )
         return EulerMaruyama(
             self._operator.matvec if held is None else _through(held),

@@ -52,7 +52,7 @@ class DenseTransition:
     """Eigendecomposition of A itself: the oracle, for small N and for dense matrices."""
 
     def __init__(self, matrix: Tensor, damping: float) -> None:
-        values, self._vectors = torch.linalg.eigh(matrix.to(torch.float64))
+        values, self.vectors = torch.linalg.eigh(matrix.to(torch.float64))
         self.eigenvalues = values.clamp_min(0.0) + damping
         self._dtype = matrix.dtype
 
@@ -62,8 +62,8 @@ class DenseTransition:
             raise TypeError("a dense transition takes vectors, not weights of the factor")
         total = torch.zeros_like(self.eigenvalues)
         for function, vector in terms:
-            total += function(self.eigenvalues) * (self._vectors.T @ vector.to(torch.float64))
-        result: Tensor = self._vectors @ total
+            total += function(self.eigenvalues) * (self.vectors.T @ vector.to(torch.float64))
+        result: Tensor = self.vectors @ total
         return result.to(self._dtype)
 
 

@@ -1,0 +1,118 @@
+"""Readouts averaged, carried-over noise, and ensembles of programmings."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tngd_bench.curvature import GGN
+from tngd_bench.solvers import Gram, Thermodynamic
+from tngd_bench.spu import Device
+from tngd_bench.spu import arrays as programming
+
+IDEAL = Device.ideal()
+
+
+@pytest.fixture(scope="module")
+def ggn() -> GGN:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 4)).double()
+    return GGN(model, nn.CrossEntropyLoss(), torch.rand(6, 5, dtype=torch.float64), torch.arange(6) % 4)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+class NullSpace:
+    """G = 0 on many nodes: each coordinate is a draw of the null-space mode a = λ."""
+
+    rows = 1
+
+    def __init__(self, copies: int) -> None:
+        self.size = copies
+        self.gradient = torch.zeros(copies, dtype=torch.float64)
+
+    def factor_matvec(self, v: Tensor) -> Tensor:
+        return v.new_zeros(1)
+
+    def factor_rmatvec(self, u: Tensor) -> Tensor:
+        return u.new_zeros(self.size)
+
+    def gram(self) -> Tensor:
+        return torch.zeros(1, 1, dtype=torch.float64)
+
+
+def test_the_mean_of_correlated_samples_has_the_predicted_variance() -> None:
+    """n samples of a mode with ρ = e^{−aΔ}: Var = σ²/n · (1 + 2 Σ (1 − k/n) ρᵏ)."""
+    a, n, spacing, kappa, copies = 0.5, 5, 1.0, 0.3, 20_000
+    solver = Thermodynamic(
+        analog_time=100.0,
+        start="zero",
+        noise_variance=kappa,
+        method="gram",
+        generator=seeded(),
+        samples=n,
+        spacing=spacing,
+    )
+    modes = NullSpace(copies)
+    readout = solver.relax(modes, modes.gradient, a, None).readout  # type: ignore[arg-type]
+    rho = math.exp(-a * spacing)
+    expected = kappa / a / n * (1 + 2 * sum((1 - k / n) * rho**k for k in range(1, n)))
+    assert float(readout.var()) == pytest.approx(expected, rel=5 * math.sqrt(2 / copies))
+
+
+@pytest.mark.parametrize("start", ["previous", "zero"])
+def test_null_space_noise_is_remembered_by_a_carried_start_as_the_documentation_says(start: str) -> None:
+    """docs/device.md: per step, variance v and diffusion v (1 + ρ)/(1 − ρ) of the sum over steps, ρ = e^{−λt}."""
+    damping, t, kappa, copies, steps, settling = 0.4, 0.5, 0.3, 4000, 200, 60
+    solver = Thermodynamic(
+        analog_time=t, start=start, noise_variance=kappa, method="gram", generator=seeded()
+    )
+    modes = NullSpace(copies)
+    state: Tensor | None = modes.gradient
+    total = torch.zeros(copies, dtype=torch.float64)
+    for step in range(settling + steps):
+        relaxation = solver.relax(modes, modes.gradient, damping, state)  # type: ignore[arg-type]
+        state = relaxation.state
+        if step >= settling:
+            total += relaxation.readout
+    carried = start == "previous"
+    variance = kappa / damping * (1.0 if carried else 1.0 - math.exp(-2 * damping * t))
+    rho = math.exp(-damping * t) if carried else 0.0
+    tolerance = 5 * math.sqrt(2 / copies)
+    assert float(relaxation.readout.var()) == pytest.approx(variance, rel=tolerance)
+    # the finite sum is short of the limit by about 2ρ/(1 − ρ²)/steps of it
+    diffusion = variance * (1 + rho) / (1 - rho) * (1 - 2 * rho / (1 - rho**2) / steps)
+    assert float(total.var()) / steps == pytest.approx(diffusion, rel=tolerance)
+
+
+def mitigated(ggn: GGN, bits: int, ensemble: int, damping: float = 0.01, shared: bool = True) -> float:
+    device = IDEAL.override(array_bits=bits, shared_array=shared)
+    solution = Gram().solve(ggn, damping=damping).solution
+    solver = Thermodynamic(analog_time=1e5, device=device, ensemble=ensemble)
+    readout = solver.solve(ggn, damping=damping).solution
+    return float((readout - solution).norm() / solution.norm())
+
+
+def test_an_ensemble_of_rounding_events_turns_linear_error_into_quadratic(ggn: GGN) -> None:
+    bits = np.array([5, 6, 7, 8])
+    plain = np.log2([mitigated(ggn, int(b), 1) for b in bits])
+    ensemble = np.log2([mitigated(ggn, int(b), 200) for b in bits])
+    assert np.polyfit(bits, plain, 1)[0] == pytest.approx(-1.0, abs=0.15)
+    assert np.polyfit(bits, ensemble, 1)[0] == pytest.approx(-2.0, abs=0.2)
+    # with few members the linear term is still there, 1/K of itself
+    assert mitigated(ggn, 10, 1) / mitigated(ggn, 10, 64) == pytest.approx(64, rel=0.5)
+
+
+def test_the_ensemble_fails_where_one_level_is_not_small_beside_the_damping(ggn: GGN) -> None:
+    """6 bits at λ = 10⁻³: the quadratic term is what is left, and more members do not remove it."""
+    few, many = mitigated(ggn, 6, 50, 1e-3), mitigated(ggn, 6, 200, 1e-3)
+    assert many > 0.15
+    assert many > 0.9 * few
+    with pytest.raises(programming.UnstableDeviceError):
+        mitigated(ggn, 3, 4, 1e-3, shared=False)
