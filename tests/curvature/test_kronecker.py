@@ -91,7 +91,9 @@ def test_preconditioning_is_the_damped_kronecker_solve_on_either_side(rows: int)
     left = second + 0.2 / pi * torch.eye(4, dtype=torch.float64)
     right = first + 0.2 * pi * torch.eye(5, dtype=torch.float64)
     expected = torch.linalg.solve(torch.kron(left, right), (g.T @ a).reshape(-1)).view(4, 5)
-    assert oracles.relative_error(pair.precondition(a, g), expected) < 1e-10
+    x, along = pair.precondition(a, g)
+    assert oracles.relative_error(x, expected) < 1e-10
+    assert float(along) == pytest.approx(float((expected * (g.T @ a)).sum()), rel=1e-9)
 
 
 def test_eigen_inverse_damps_the_product_itself() -> None:
@@ -101,7 +103,9 @@ def test_eigen_inverse_damps_the_product_itself() -> None:
     pair.invert(0.03, "eigen")
     whole = torch.kron(pair.outputs, pair.inputs) + 0.03 * torch.eye(20, dtype=torch.float64)
     expected = torch.linalg.solve(whole, (g.T @ a).reshape(-1)).view(4, 5)
-    assert oracles.relative_error(pair.precondition(a, g), expected) < 1e-10
+    x, along = pair.precondition(a, g)
+    assert oracles.relative_error(x, expected) < 1e-10
+    assert float(along) == pytest.approx(float((expected * (g.T @ a)).sum()), rel=1e-9)
 
 
 @pytest.mark.parametrize("sharing", ["expand", "reduce"])

@@ -63,6 +63,9 @@ class Block(Protocol):
     def rows(self) -> Tensor:
         """This block's columns of B, (m, Σ slot sizes)."""
 
+    def write_rows(self, out: Tensor) -> None:
+        """Write this block's columns of B into its slices of `out` (b, r, N), sample first."""
+
     def stream(self, values: int) -> Iterator[Tensor]:
         """The values of `rows()` once each, in pieces of about `values`; a piece is overwritten by the next."""
 
@@ -99,6 +102,10 @@ class ExplicitBlock:
     def rows(self) -> Tensor:
         """R itself."""
         return self.matrix
+
+    def write_rows(self, out: Tensor) -> None:
+        """R, sample first."""
+        copy_rows(self, out)
 
     def stream(self, values: int) -> Iterator[Tensor]:
         """R, which is there already."""
@@ -189,6 +196,17 @@ class OuterProductBlock:
             pieces.append(self.cotangents.reshape(r * b, d_out))
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1)
 
+    def write_rows(self, out: Tensor) -> None:
+        """Outer products, one column of S at a time, straight into place."""
+        r, b, d_out = self.cotangents.shape
+        for column in range(r):
+            g = self.cotangents[column]
+            if self.weight is not None:
+                target = self.weight.of(out[:, column]).view(b, d_out, -1)
+                torch.mul(g.unsqueeze(2), self.inputs.unsqueeze(1), out=target)
+            if self.bias is not None:
+                self.bias.of(out[:, column]).copy_(g)
+
     def stream(self, values: int) -> Iterator[Tensor]:
         """Outer products of a few rows at a time in one buffer, then the bias's rows."""
         r, b, d_out = self.cotangents.shape
@@ -203,6 +221,16 @@ class OuterProductBlock:
                     yield torch.mul(g, a, out=buffer[: taken.stop - taken.start])
         if self.bias is not None:
             yield self.cotangents
+
+
+def copy_rows(block: Block, out: Tensor) -> None:
+    """`write_rows` for a block that has its rows written out."""
+    b, r = out.shape[:2]
+    rows, first = block.rows().view(r, b, -1), 0
+    for slot in block.slots:
+        target = out[:, :, slot.offset : slot.offset + slot.size]
+        target.copy_(rows[..., first : first + slot.size].transpose(0, 1))
+        first += slot.size
 
 
 def channel_rows(

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from tngd_bench.curvature.blocks import Slot
+from tngd_bench.curvature.blocks import Slot, copy_rows
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,10 @@ class EmbeddingBlock:
             mixed = torch.einsum("krs,rsd->kd", weights[:, :, samples], g)
             products[:, :, samples] += torch.einsum("rsd,kd->krs", g, mixed)
         return products.flatten(1)
+
+    def write_rows(self, out: Tensor) -> None:
+        """Explicit rows, sample first."""
+        copy_rows(self, out)
 
     def stream(self, values: int) -> Iterator[Tensor]:
         """Explicit rows, one column of S at a time."""

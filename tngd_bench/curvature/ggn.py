@@ -201,15 +201,9 @@ class GGN:
         factor = torch.zeros(
             self.rows, self.size, dtype=self.parameters.curvature_dtype, device=self.parameters.device
         )
-        r, b = self.rows_per_sample, self.batch_size
-        target = factor.view(b, r, self.size)
+        target = factor.view(self.batch_size, self.rows_per_sample, self.size)
         for block in self.blocks:
-            rows, first = block.rows().view(r, b, -1), 0
-            for slot in block.slots:
-                target[:, :, slot.offset : slot.offset + slot.size] = rows[
-                    ..., first : first + slot.size
-                ].transpose(0, 1)
-                first += slot.size
+            block.write_rows(target)
         return factor
 
     def stream_factor(self) -> Iterator[Tensor]:

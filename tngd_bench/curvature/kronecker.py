@@ -61,21 +61,25 @@ class KroneckerFactors:
         self.left = _damped_inverse(self.outputs, damping**0.5 / pi)
         self.scale = None
 
-    def precondition(self, inputs: Tensor, cotangents: Tensor) -> Tensor:
-        """(Γ ⊗ A + …)⁻¹ applied to gᵀa, (d_out, d_in), from rows a (k, d_in) and g (k, d_out).
+    def precondition(self, inputs: Tensor, cotangents: Tensor) -> tuple[Tensor, Tensor]:
+        """x = (Γ ⊗ A + …)⁻¹ gᵀa, (d_out, d_in), and x·gᵀa, from rows a (k, d_in) and g (k, d_out).
 
-        Matrices go to whichever is smaller: the k rows, or the finished gradient.
+        Matrices go to whichever is smaller: the k rows, or the finished gradient gᵀa.
         """
         if self.left is None or self.right is None:
             raise RuntimeError("invert() must be called before precondition()")
         if self.scale is not None:
             rotated = (cotangents @ self.left).T @ (inputs @ self.right)
-            return self.left @ rotated.div_(self.scale) @ self.right.T
+            scaled = rotated / self.scale
+            return self.left @ scaled @ self.right.T, (scaled * rotated).sum()
         k, d_in = inputs.shape
         d_out = cotangents.shape[1]
         if k * (d_in * d_in + d_out * d_out) <= d_in * d_out * (d_in + d_out):
-            return (cotangents @ self.left).T @ (inputs @ self.right)
-        return self.left @ (cotangents.T @ inputs) @ self.right
+            g, a = cotangents @ self.left, inputs @ self.right
+            return g.T @ a, ((g @ cotangents.T) * (a @ inputs.T)).sum()
+        gradient = cotangents.T @ inputs
+        x = self.left @ gradient @ self.right
+        return x, (x * gradient).sum()
 
     def state(self) -> dict[str, Tensor | None]:
         """A copy of all tensors, for `state_dict`."""

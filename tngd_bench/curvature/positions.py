@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tngd_bench.curvature.blocks import ExplicitBlock, Slot
+from tngd_bench.curvature.blocks import ExplicitBlock, Slot, copy_rows
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,10 @@ class PositionalBlock:
     def rows(self) -> Tensor:
         """Explicit rows."""
         return explicit_rows(self.inputs, self.cotangents, weight=self.weight, bias=self.bias).matrix
+
+    def write_rows(self, out: Tensor) -> None:
+        """Explicit rows, sample first."""
+        copy_rows(self, out)
 
     def stream(self, values: int) -> Iterator[Tensor]:
         """Explicit rows, a few output channels at a time."""

@@ -72,7 +72,10 @@ def predicted_cost(
             )
             squares = sum(a * a + g * g for a, g, _ in sides)
             cubes = sum(a**3 + g**3 for a, g, _ in sides)
-            applied = sum(2.0 * min(b * t * (a * a + g * g), a * g * (a + g)) for a, g, t in sides)
+            applied = sum(
+                2.0 * min(b * t * (a * a + g * g) + (b * t) ** 2 * (a + g), a * g * (a + g))
+                for a, g, t in sides
+            )
             factors = sum(2.0 * b * t * (a * a + g * g) for a, g, t in sides)
             refresh = (factors + forward - first) / KFAC_FACTOR_INTERVAL + cubes / KFAC_INVERSE_INTERVAL
             flops, values = gradient + applied + refresh, base + 3.0 * squares

@@ -211,7 +211,7 @@ _OWN = (
             "fisher": Setting("mc", _choice("mc", "exact", "empirical")),
             "inverse": Setting("cholesky", _choice("cholesky", "eigen")),
             "sharing": Setting("expand", _choice("expand", "reduce")),
-            "kl_clip": Setting(None, _optional(_POSITIVE)),
+            "kl_clip": Setting(1e-3, _optional(_POSITIVE)),
         },
     ),
     _ngd("dense", "NGD (dense)", "exact natural gradient, N×N Cholesky"),
