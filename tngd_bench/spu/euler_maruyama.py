@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from tngd_bench import arguments
-from tngd_bench.spu.noise import standard_normal
 
 POWER_ITERATIONS = 20
 AUTOMATIC_SHARE = 1.0 / 16.0
@@ -57,7 +56,7 @@ class EulerMaruyama:
         for _ in range(count):
             change = self._matvec(x).add_(x, alpha=self._damping).sub_(self._rhs).mul_(-step)
             if generator is not None and self._noisy:
-                normal = standard_normal(len(x), generator, dtype=x.dtype, device=x.device)
+                normal = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
                 change.add_(deviation * normal)
             x.add_(change if self._rates is None else change.mul_(self._rates))
             if math.isfinite(self._limit):

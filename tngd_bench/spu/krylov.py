@@ -88,7 +88,8 @@ class KrylovTransition:
                 continue
             base = at(function, self._damping)
             total = base * vector if total is None else total.add_(vector, alpha=base)
-            starts.append(_Start(function, self._rows.factor_matvec(vector), False, _Outside(base, vector)))
+            outside = _Outside(base, float(torch.linalg.vector_norm(vector)))
+            starts.append(_Start(function, self._rows.factor_matvec(vector), False, outside))
         if starts:
             inside, _ = self._expand(starts, self._rows.gram_matvec, largest)
             raised: Tensor = self._rows.factor_rmatvec(inside)
@@ -119,8 +120,11 @@ class KrylovTransition:
             self.products += count
             diagonal.append((newest * image).sum(1))
             space = basis[:, :k]
-            for _ in range(2):  # twice is enough (Kahan, Parlett)
-                image = image - (space.transpose(1, 2) @ (space @ image.unsqueeze(2))).squeeze(2)
+            # the recurrence takes the large components away, one pass over the basis what rounding left of the others
+            image = image - diagonal[-1].unsqueeze(1) * newest
+            if off_diagonal:
+                image = image - off_diagonal[-1].unsqueeze(1) * basis[:, k - 2]
+            image = image - (space.transpose(1, 2) @ (space @ image.unsqueeze(2))).squeeze(2)
             beta = torch.linalg.vector_norm(image, dim=1)
             scale = torch.stack(diagonal).abs().amax(0)
             alive = beta > torch.finfo(beta.dtype).eps * scale.clamp_min(1e-30)
@@ -158,10 +162,10 @@ class KrylovTransition:
 
 @dataclasses.dataclass(frozen=True)
 class _Outside:
-    """The part f(λ) v of f(A) v that stays out of the row space."""
+    """The part f(λ) v of f(A) v that stays out of the row space: f(λ) and ‖v‖."""
 
     base: float
-    vector: Tensor
+    norm: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,7 +226,7 @@ class _Result:
         inside = ritz.length(coefficients, start.whole) * norm
         size = inside
         if start.outside is not None:
-            base, length = start.outside.base, float(torch.linalg.vector_norm(start.outside.vector))
+            base, length = start.outside.base, start.outside.norm
             crossed = 2.0 * base * norm * norm * float(coefficients[0])
             size = math.sqrt(max((base * length) ** 2 + crossed + inside**2, 0.0))
         change = math.inf

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from tngd_bench.spu.arrays import Arrays, UnstableDeviceError
-from tngd_bench.spu.noise import standard_normal
 
 TAYLOR_ORDER = 14
 BASE_NORM = 0.125
@@ -113,7 +112,7 @@ class LinearNetwork:
         if arrays.lag is not None:
             w += step.E[:, len(start) :] @ start.to(torch.float64)
         if self._noisy and generator is not None:
-            normal = standard_normal(len(x0), generator, dtype=x0.dtype, device=x0.device)
+            normal = torch.randn(x0.shape, generator=generator, dtype=x0.dtype, device=x0.device)
             noise = normal * torch.as_tensor(step.spread * self._variance, dtype=x0.dtype).sqrt()
             z = z + noise
             assert step.X is not None

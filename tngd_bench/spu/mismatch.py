@@ -16,7 +16,6 @@ from torch import Tensor
 
 from tngd_bench.spu.explicit import Balanced
 from tngd_bench.spu.krylov import KrylovTransition
-from tngd_bench.spu.noise import standard_normal
 from tngd_bench.spu.spectral import Decay, Response, Spread
 from tngd_bench.spu.transitions import DenseTransition
 
@@ -61,7 +60,7 @@ class MismatchedNodes:
         mean = root * transition.apply([(Decay(t), x0 / root), (Response(t), root * self._rhs)])
         if not self._noisy or generator is None:
             return mean
-        normal = standard_normal(len(x0), generator, dtype=x0.dtype, device=x0.device)
+        normal = torch.randn(x0.shape, generator=generator, dtype=x0.dtype, device=x0.device)
         if self.small:
             return mean + (self._covariance_root(t) @ normal.to(torch.float64)).to(x0.dtype)
         return mean + self._deviation * transition.apply([(Spread(t, 1.0), normal)])

@@ -15,7 +15,6 @@ from tngd_bench import arguments
 from tngd_bench.spu.euler_maruyama import EulerMaruyama
 from tngd_bench.spu.gram_lanczos import GramLanczosTransition
 from tngd_bench.spu.krylov import KrylovTransition
-from tngd_bench.spu.noise import standard_normal
 from tngd_bench.spu.spectral import Decay, Response, Spread
 from tngd_bench.spu.transitions import DenseTransition, Term, Transition
 
@@ -97,7 +96,7 @@ class OUProcess:
             raise ValueError("generator must be given to sample with noise_variance > 0")
         if self.method == "euler-maruyama":
             return self._stepper.run(x0, t, generator)
-        normal = standard_normal(self.size, generator, dtype=x0.dtype, device=x0.device)
+        normal = torch.randn(self.size, generator=generator, dtype=x0.dtype, device=x0.device)
         terms, in_range = self._mean_terms(x0, t)
         return self._transition.apply([*terms, (Spread(t, self.noise_variance), normal)], in_range)
 

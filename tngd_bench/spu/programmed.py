@@ -22,7 +22,6 @@ from tngd_bench.spu.euler_maruyama import EulerMaruyama
 from tngd_bench.spu.explicit import ExplicitFactor
 from tngd_bench.spu.linear_network import LinearNetwork
 from tngd_bench.spu.mismatch import MismatchedNodes, node_rates
-from tngd_bench.spu.noise import standard_normal
 from tngd_bench.spu.ou import Method, OUProcess
 
 
@@ -95,7 +94,7 @@ class ProgrammedDevice:
                     "generator must be given with adc_noise_volts > 0: noise comes from a named seed"
                 )
             deviation = self.device.adc_noise_volts / self.device.volts_per_unit
-            normal = standard_normal(len(state), generator, dtype=state.dtype, device=state.device)
+            normal = torch.randn(state.shape, generator=generator, dtype=state.dtype, device=state.device)
             state = state + deviation * normal
         return quantize(state, self.device.adc_bits)
 
