@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -43,6 +43,34 @@ def setting(parameters: int) -> tuple[nn.Module, nn.Module, torch.Tensor, torch.
     generator = torch.Generator().manual_seed(0)
     inputs = torch.rand(BATCH, 1, 28, 28, generator=generator)
     return model, nn.CrossEntropyLoss(), inputs, torch.randint(0, 10, (BATCH,), generator=generator)
+
+
+class FunctionalProducts:
+    """G v by one forward-mode and one reverse-mode call of torch.func, as functional libraries make it."""
+
+    def __init__(
+        self, model: nn.Module, loss: nn.Module, inputs: torch.Tensor, targets: torch.Tensor
+    ) -> None:
+        names = [name for name, _ in model.named_parameters()]
+        shapes = [p.shape for p in model.parameters()]
+        sizes = [p.numel() for p in model.parameters()]
+        self.size = sum(sizes)
+
+        def outputs(flat: torch.Tensor) -> torch.Tensor:
+            pieces = [piece.view(shape) for piece, shape in zip(flat.split(sizes), shapes, strict=True)]
+            return torch.func.functional_call(model, dict(zip(names, pieces, strict=True)), (inputs,))
+
+        self._outputs = outputs
+        self._flat = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
+        self._probabilities = torch.softmax(model(inputs).detach(), 1)
+
+    def matvec(self, v: torch.Tensor) -> torch.Tensor:
+        """G v."""
+        _, image = torch.func.jvp(self._outputs, (self._flat,), (v,))
+        p = self._probabilities
+        weighted = p * (image - (p * image).sum(1, keepdim=True)) / len(p)
+        _, pull = torch.func.vjp(self._outputs, self._flat)
+        return pull(weighted)[0]
 
 
 def medians(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -72,14 +100,6 @@ def structured(parameters: int, rounds: int) -> list[Row]:
     gram = NGD(model, loss, lr=1e-9)
     tngd = TNGD(model, loss, lr=1e-9)
     noisy = TNGD(model, loss, lr=1e-9, noise_variance=1e-9, generator=torch.Generator().manual_seed(2))
-    kfac = KFAC(model, loss, lr=1e-9)
-    for _ in range(kfac.cycle):  # past the early refreshes
-        kfac.step(inputs, targets)
-
-    def kfac_cycle() -> None:
-        for _ in range(kfac.cycle):
-            kfac.step(inputs, targets)
-
     calls: dict[str, Callable[[], object]] = {
         "sgd": sgd,
         "gram": lambda: gram.step(inputs, targets),
@@ -87,7 +107,16 @@ def structured(parameters: int, rounds: int) -> list[Row]:
         "tngd, noise": lambda: noisy.step(inputs, targets),
         "product": lambda: ggn.matvec(vector),
     }
-    euler = OUProcess(ggn, ggn.gradient, DAMPING, method="euler-maruyama", step=0.1)
+    kfac = KFAC(
+        model, loss, lr=1e-9
+    )  # its factors exist from its first step on: at 10⁷ and beyond they are not made
+
+    def kfac_cycle() -> None:
+        for _ in range(kfac.cycle):
+            kfac.step(inputs, targets)
+
+    peer = FunctionalProducts(still, loss, inputs, targets)
+    euler = OUProcess(peer, ggn.gradient, DAMPING, method="euler-maruyama", step=0.1)
     slow: dict[str, Callable[[], object]] = {}
     if parameters <= 10**6:
         slow = {
@@ -112,6 +141,7 @@ def structured(parameters: int, rounds: int) -> list[Row]:
         ),
     ]
     if slow:
+        kfac_cycle()  # past the early refreshes
         timed = medians(slow, 3)
         products = CG_PRODUCTS * timed["product"]
         per_step = timed["kfac"] / kfac.cycle
@@ -120,7 +150,7 @@ def structured(parameters: int, rounds: int) -> list[Row]:
             ("CG in N, 200 products / 200 GGN products", where, timed["cg"] / products, 1.1),
             ("CG on rows, 200 products / 200 GGN products", where, timed["cg, rows"] / products, 1.1),
             (
-                "TNGD iteration / 500 Euler-Maruyama steps on these products",
+                "TNGD iteration / 500 Euler-Maruyama steps on torch.func",
                 where,
                 timed["tngd"] / (EULER_SHARE * timed["euler"]),
                 1 / 150,
@@ -161,7 +191,11 @@ def _peak_bytes(what: str, parameters: int, answer: multiprocessing.queues.Queue
         optimizer.step()
     else:
         NGD(model, loss, lr=1e-9).step(inputs, targets)
-    answer.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    # getrusage would answer with the peak of the process this one was started from
+    (line,) = [
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
+    ]
+    answer.put(int(line.split()[1]) * 1024)
 
 
 def memory(parameters: int) -> list[Row]:
