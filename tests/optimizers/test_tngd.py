@@ -254,7 +254,7 @@ def test_the_reduction_ratio_is_that_of_dense_matrices(settings: dict[str, objec
             continue
         delta = flat(network) - before
         model_change = gradient @ delta + 0.5 * (delta @ (matrix @ delta) + damping * delta @ delta)
-        gained = float(LOSS(network(inputs), targets)) - value
+        gained = float(LOSS(network(inputs), targets).detach()) - value
         ratio = gained / float(model_change)
         assert tngd.reduction_ratio == pytest.approx(ratio if float(model_change) < 0 else -np.inf, rel=1e-6)
         factor = 1.0 if 0.25 <= tngd.reduction_ratio <= 0.75 else 0.95**3

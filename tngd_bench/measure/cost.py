@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from tngd_bench.problems.splits import DataSplits
     from tngd_bench.spu.ledger import Ledger
 
-MINIMUM_REPETITIONS = 3
+MINIMUM_REPETITIONS = 4
+"""Two processes then give the eight samples a side that a comparison needs (seven at least)."""
 WARM_UP_STEPS = 2
 """Untimed steps at first: one on two samples, which loads all code, and one on a whole batch if steps are short."""
 WARM_UP_SAMPLES = 2
@@ -136,7 +137,7 @@ def measure_cost(
     """Time up to `repetitions` iterations of each contestant, in this process, warm-up apart.
 
     A contestant gets no further repetition once it has spent `seconds_limit` seconds (and the untimed host part
-    with it), but never fewer than three. `on_turn(label)` is called, off the clock, before each turn. An optimizer
+    with it), but never fewer than four. `on_turn(label)` is called, off the clock, before each turn. An optimizer
     that diverges or raises leaves the race with the reason; the others go on.
     """
     clock = Clock(torch.device("cpu"))

@@ -50,6 +50,16 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, previous if previous is not None else signal.SIG_DFL)
 
 
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back: a start broken off halfway leaves the server with half a message to read."""
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
 class Worker:
     """One process at work; `turn` is the last thing it said it was doing.
 
@@ -71,7 +81,8 @@ class Worker:
         self.turn: str | None = None
         self.ending: Ending | None = None
         self.value: Any = None
-        self._process.start()
+        with _interrupts_later():
+            self._process.start()
         theirs.close()
 
     @property
