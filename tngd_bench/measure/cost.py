@@ -21,7 +21,7 @@ from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import Setting
 from tngd_bench.optimizers import DivergedError
-from tngd_bench.spu.host import host_pass
+from tngd_bench.spu.host import host_pass, upload_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -108,7 +108,9 @@ class _Lane:
         step_s = total_s / self.cycle
         if not self.contestant.simulated:
             return step_s, step_s, None
-        digital_s, _ = clock.time(lambda: host_pass(self.model, self.loss, inputs, targets))
+        digital_s, _ = clock.time(
+            lambda: host_pass(self.model, self.loss, inputs, targets, upload_of(self.optimizer))
+        )
         return step_s, digital_s, getattr(self.optimizer, "ledger", None)
 
     @property

@@ -9,7 +9,7 @@ from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.memory import PeakMemory, measure_peak
 from tngd_bench.measure.operations import OperationCount, count_operations
 from tngd_bench.measure.setting import Setting
-from tngd_bench.spu.host import host_pass
+from tngd_bench.spu.host import host_pass, upload_of
 
 if TYPE_CHECKING:
     from tngd_bench.problems.splits import DataSplits
@@ -34,7 +34,8 @@ def inspect_step(setting: Setting, data: DataSplits, contestant: Contestant) -> 
     def one_step() -> None:
         model = setting.model()
         if contestant.simulated:
-            host_pass(model, setting.loss(), inputs, targets)
+            upload = upload_of(setting.optimizer(contestant, model))
+            host_pass(model, setting.loss(), inputs, targets, upload)
         else:
             setting.optimizer(contestant, model).step(inputs, targets)
 

@@ -14,7 +14,7 @@ from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import Setting
 from tngd_bench.optimizers import DivergedError
-from tngd_bench.spu.host import host_pass
+from tngd_bench.spu.host import host_pass, upload_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -88,7 +88,7 @@ def train(
     optimizer = setting.optimizer(contestant, model)
     clock = Clock(torch.device("cpu"))
     batches = setting.batches(data)
-    host_s = _host_seconds(setting, data, clock) if contestant.simulated else 0.0
+    host_s = _host_seconds(setting, data, clock, upload_of(optimizer)) if contestant.simulated else 0.0
     curve = [_point(0, 0.0, math.nan, 0.0, 0.0, evaluate(model, loss, data, evaluation_size))]
     measured_s = 0.0
     status: Literal["ok", "diverged"] = "ok"
@@ -147,14 +147,14 @@ def _evaluate_part(model: nn.Module, loss: nn.Module, inputs: Tensor, targets: T
     return total / len(targets), correct / len(targets)
 
 
-def _host_seconds(setting: Setting, data: DataSplits, clock: Clock) -> float:
+def _host_seconds(setting: Setting, data: DataSplits, clock: Clock, upload: str) -> float:
     """Return the median seconds of the digital side of one iteration of a simulated optimizer."""
     model, loss = setting.model(), setting.loss()
     batches = setting.batches(data)
     times = []
     for _ in range(HOST_PASSES + 1):
         inputs, targets = next(batches)
-        seconds, _ = clock.time(lambda x=inputs, y=targets: host_pass(model, loss, x, y))  # type: ignore[misc]
+        seconds, _ = clock.time(lambda x=inputs, y=targets: host_pass(model, loss, x, y, upload))  # type: ignore[misc]
         times.append(seconds)
     return statistics.median(times[1:])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 import pandas as pd
@@ -50,15 +49,11 @@ def device_table(study: Mapping[str, object], trials: pd.DataFrame) -> Table | N
 
 
 def _installed(name: str) -> Mapping[str, object]:
-    from tngd_bench.spu.device import Device
+    from tngd_bench.spu.device import Device, sourced_parameters
 
     if name not in Device.presets():
         return {"parameters": "not recorded in this store, and the preset is not installed here"}
-    device = Device.preset(name)
-    found: dict[str, object] = {}
-    for parameter, origin in device.sources.items():
-        found[parameter] = {"value": getattr(device, parameter), **dataclasses.asdict(origin)}
-    return found
+    return sourced_parameters(Device.preset(name))
 
 
 def _value(value: object) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tngd_bench import arguments
 
@@ -265,3 +265,11 @@ _NON_NEGATIVE = (
     "cell_write_energy_j",
     "relax_power_watt",
 )
+
+
+def sourced_parameters(device: Device) -> dict[str, dict[str, Any]]:
+    """Each number of a preset that has a source, as {parameter: {value, grade, source}}."""
+    return {
+        name: {"value": getattr(device, name), "grade": origin.grade, "source": origin.source}
+        for name, origin in device.sources.items()
+    }

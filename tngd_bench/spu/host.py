@@ -34,3 +34,8 @@ def host_pass(
         return
     for _piece in ggn.stream_factor():
         pass
+
+
+def upload_of(optimizer: object) -> str:
+    """The form in which an optimizer's device takes the Jacobian; "full" for one that describes no device."""
+    return str(getattr(getattr(optimizer, "device", None), "upload", "full"))

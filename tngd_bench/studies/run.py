@@ -14,6 +14,7 @@ import psutil
 
 from tngd_bench import __version__
 from tngd_bench.measure.environment import describe_environment
+from tngd_bench.spu.device import Device, sourced_parameters
 from tngd_bench.studies.data_files import load_request, size_of, write_splits
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.execute import Listener, execute
@@ -123,6 +124,7 @@ def study_content(plan: Plan, command: str) -> dict[str, Any]:
         "version": __version__,
         "command": command,
         "machine": dataclasses.asdict(plan.machine),
+        "devices": {name: sourced_parameters(Device.preset(name)) for name in Device.presets()},
         "trials": list(plan.trials),
     }
 
