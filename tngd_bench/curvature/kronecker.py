@@ -91,6 +91,11 @@ class KroneckerFactors:
         return cls(**{name: None if value is None else value.clone() for name, value in state.items()})  # type: ignore[arg-type]
 
 
+def joined(pieces: Sequence[Tensor]) -> Tensor:
+    """The pieces as one, without a copy where there is only one."""
+    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
+
+
 def layer_rows(call: LayerCall, dtype: torch.dtype) -> Tensor:
     """Inputs of a layer as rows (b·T, d_in), sample first, with a column of ones where it has a trained bias."""
     module, inputs = call.module, call.input.to(dtype)
@@ -141,10 +146,8 @@ def factor_estimates(
     """
     b = calls[0].input.shape[0]
     if sharing == "expand":
-        a = torch.cat(list(inputs))
-        g = torch.cat([cotangent_rows(call, c) for call, c in zip(calls, cotangents, strict=True)]).to(
-            a.dtype
-        )
+        a = joined(inputs)
+        g = joined([cotangent_rows(call, c) for call, c in zip(calls, cotangents, strict=True)]).to(a.dtype)
         return a.T @ a / len(a), g.T @ g
     a = torch.cat([rows.view(b, -1, rows.shape[1]) for rows in inputs], 1).mean(1)
     shaped = [cotangent_rows(call, c) for call, c in zip(calls, cotangents, strict=True)]

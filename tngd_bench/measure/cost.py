@@ -90,8 +90,8 @@ class _Lane:
 
     @property
     def is_short(self) -> bool:
-        """Whether a step, by the last one made, is so short that cold caches would show."""
-        return self.last_s < SHORT_STEP_S
+        """Whether what is timed at once, by the last time, is so short that cold caches would show."""
+        return self.last_s * self.cycle < SHORT_STEP_S
 
     def needs_more(self, repetitions: int, seconds_limit: float) -> bool:
         done = len(self.iterations)

@@ -21,6 +21,7 @@ from tngd_bench.curvature.kronecker import (
     cotangent_rows,
     factor_estimates,
     fisher_cotangents,
+    joined,
     layer_rows,
 )
 from tngd_bench.curvature.losses import evaluate, output_curvature
@@ -182,10 +183,10 @@ class KFAC(NaturalOptimizer):
         first = 0
         for key, group in layers.items():
             last = first + len(group)
-            a = torch.cat(rows[first:last])
-            g = torch.cat(
-                [cotangent_rows(c, d) for c, d in zip(group, gradients[first:last], strict=True)]
-            ).to(a.dtype)
+            a = joined(rows[first:last])
+            g = joined([cotangent_rows(c, d) for c, d in zip(group, gradients[first:last], strict=True)]).to(
+                a.dtype
+            )
             first = last
             module = group[0].module
             x, along = self.factors[key].precondition(a, g)
