@@ -16,7 +16,7 @@ from tngd_bench.studies.plan import Plan
 from tngd_bench.studies.store import Store
 from tngd_bench.studies.trials import CostBlock, DataRequest, Trial, Verdict
 from tngd_bench.studies.work import Entry, entries_without_result, entry_of, run_in_worker
-from tngd_bench.studies.workers import Worker, wait_for_any, worker_context
+from tngd_bench.studies.workers import Worker, interrupts_later, wait_for_any, worker_context
 
 
 class Listener(Protocol):
@@ -64,8 +64,9 @@ def _drain(
                     _keep(store, key, trial, entries_without_result(trial), listener)
                     continue
                 listener.started(trial)
-                worker = Worker(context, run_in_worker, (trial, data[trial.data]), seconds_limit)
-                running.append(_Running(key, trial, worker))
+                with interrupts_later():
+                    worker = Worker(context, run_in_worker, (trial, data[trial.data]), seconds_limit)
+                    running.append(_Running(key, trial, worker))
             if not running:
                 continue
             wait_for_any([item.worker for item in running])

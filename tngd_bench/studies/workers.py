@@ -51,8 +51,11 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back: a start broken off halfway leaves the server with half a message to read."""
+def interrupts_later() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back while a worker is started and written down.
+
+    A start broken off halfway leaves the server with half a message to read, and a worker that nobody knows of goes on.
+    """
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
@@ -81,8 +84,7 @@ class Worker:
         self.turn: str | None = None
         self.ending: Ending | None = None
         self.value: Any = None
-        with _interrupts_later():
-            self._process.start()
+        self._process.start()
         theirs.close()
 
     @property
@@ -127,7 +129,8 @@ def wait_for_any(workers: Sequence[Worker]) -> None:
 
 def call_in_worker(context: ForkServerContext, target: Callable[..., None], args: Sequence[object]) -> Any:
     """Run `target` in a process of its own and return what it sends; RuntimeError when it ends otherwise."""
-    worker = Worker(context, target, args, _CALL_LIMIT_S)
+    with interrupts_later():
+        worker = Worker(context, target, args, _CALL_LIMIT_S)
     try:
         while not worker.poll():
             wait_for_any([worker])
