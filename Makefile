@@ -53,8 +53,8 @@ asv: setup
 lock:
 	rm -rf build/lock
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/python $(PIP) install --quiet torch==2.13.0 hatchling editables '.[bench,dev]'
-	{ echo '# Made by `make lock`: every package of the product and its extras, for Python 3.11.'; \
+	build/lock/bin/python $(PIP) install --quiet torch==2.13.0 hatchling editables '.[bench,tune,cluster,qa,dev]'
+	{ echo '# Made by `make lock`: every package of the product and its extras (kubernetes apart), for Python 3.11.'; \
 	  build/lock/bin/python $(PIP) list --format=freeze --exclude tngd-bench --exclude pip \
 	  | sed -e 's/+.*//' -e '/^nvidia-/d' -e '/^cuda-/d' -e '/^triton==/d'; } >build/requirements.lock
 	mv build/requirements.lock requirements.lock
