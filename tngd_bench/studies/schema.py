@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 Count = Annotated[int, Field(strict=True, ge=1)]
 PositiveNumber = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, gt=0, le=1)]
+PartialShare = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]
 Text = Annotated[str, Field(strict=True)]
 Label = Annotated[str, Field(strict=True, min_length=1)]
@@ -74,6 +75,46 @@ class TrainingSection:
     evaluation_size: Count | None = None  # training samples evaluated on, the first; all where it is left out
     seeds: Count = 3
     sweep: Sweep | None = None
+    validation_share: PartialShare | None = (
+        None  # held out of the training samples, in place of the test data
+    )
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class Axis:
+    """The range of one setting in a search, and the scale on which draws are uniform (see `spaces.toml`)."""
+
+    low: Number
+    high: Number
+    scale: Literal["log", "log-complement", "linear"] = "log"
+    reason: Text = ""
+
+    def __post_init__(self) -> None:
+        """Refuse an empty range, and one that its scale does not have."""
+        if not self.low < self.high:
+            raise ValueError(f"low must be < high, not {self.low:g} and {self.high:g}")
+        if self.scale == "log" and self.low <= 0:
+            raise ValueError(f"low must be > 0 on a log scale, not {self.low:g}")
+        if self.scale == "log-complement" and self.high >= 1:
+            raise ValueError(f"high must be < 1 on a log-complement scale, not {self.high:g}")
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class Tuning:
+    """How `tngd-bench tune` chooses the settings that a label such as adam[tuned] takes.
+
+    Every optimizer gets `trials` settings drawn from its space, and its own defaults besides.
+    """
+
+    section: Name | None = None  # the training section tuned for; the only one without a sweep where left out
+    optimizers: tuple[Label, ...] = ()  # those of the section where left out
+    trials: Count = 16  # a power of 2 is balanced best
+    seeds: Count = 1  # runs per setting, which is judged by their median
+    epochs: PositiveNumber | None = None  # the section's where left out
+    metric: Literal["validation_loss", "validation_accuracy"] = "validation_loss"  # at the end of each run
+    validation_share: PartialShare = 0.2  # of the section's training samples, held out of training
+    sampler_seed: Annotated[int, Field(strict=True, ge=0)] = 0
+    spaces: Mapping[str, Mapping[str, Axis]] = field(default_factory=dict)  # over the package's spaces.toml
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
@@ -89,3 +130,4 @@ class Study:
     optimizer: Mapping[str, Mapping[str, Scalar]] = field(
         default_factory=dict
     )  # settings for the whole study
+    tuning: Tuning | None = None
