@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 def load_request(request: DataRequest) -> DataSplits:
     """Return the data asked for; the problem's own errors where it cannot be had."""
-    return problems.get(request.problem).load(request.train_size, request.test_size, request.dtype)
+    data = problems.get(request.problem).load(request.train_size, request.test_size, request.dtype)
+    if request.validation_share is None:
+        return data
+    from tngd_bench.problems.validation import hold_out
+
+    return hold_out(data, request.validation_share)
 
 
 def size_of(data: DataSplits) -> LoadedSize:

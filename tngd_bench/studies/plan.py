@@ -115,7 +115,8 @@ def _refuse_too_much(study: Study, sizes: Mapping[DataRequest, LoadedSize]) -> N
 def _request(section: CostSection | TrainingSection, execution: Execution) -> DataRequest:
     if isinstance(section, CostSection):
         return DataRequest(section.problem, None, None, execution.dtype)
-    return DataRequest(section.problem, section.train_size, section.test_size, execution.dtype)
+    share = section.validation_share
+    return DataRequest(section.problem, section.train_size, section.test_size, execution.dtype, share)
 
 
 def _cost_blocks(study: Study, section: CostSection, machine: MachineLimits) -> Iterator[CostBlock]:
@@ -187,8 +188,10 @@ def _training_trials(
         for label in section.optimizers
         for level in levels
     }
+    # What is chosen on held-out data must not be judged again on the starts and batches it was chosen with.
+    purpose = "seed" if section.validation_share is None else "tuning"
     for seed in range(section.seeds):
-        setting = _setting(study, section, section.parameters, ("seed", seed))
+        setting = _setting(study, section, section.parameters, (purpose, seed))
         for label in section.optimizers:
             for level in levels:
                 contestant = contestants[label, level]

@@ -47,8 +47,12 @@ TRIAL_COLUMNS = {
     "peak_bytes": "float64",
     "solver_iterations": "Int64",
     "elapsed_s": "float64",
+    "validation_share": "float64",
 }
-"""Columns of `Records.trials` with their dtypes; `seed`, `process` and `solver_iterations` may be missing."""
+"""Columns of `Records.trials` with their dtypes; `seed`, `process` and `solver_iterations` may be missing.
+
+With a `validation_share`, what curves call test data is that share of the training samples, held out of training.
+"""
 
 _TIMES = ("step_s", "digital_s", "write_s", "relax_s", "read_s")
 COST_COLUMNS = {

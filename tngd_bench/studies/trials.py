@@ -20,12 +20,16 @@ KEY_LENGTH = 20
 
 @dataclass(frozen=True)
 class DataRequest:
-    """The data a trial needs; None takes the whole split."""
+    """The data a trial needs; None takes the whole split.
+
+    With a `validation_share` the test part is that share of the training samples, held out of training.
+    """
 
     problem: str
     train_size: int | None
     test_size: int | None
     dtype: DType
+    validation_share: float | None = None
 
 
 @dataclass(frozen=True)

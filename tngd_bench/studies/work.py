@@ -114,6 +114,7 @@ def entry_of(
         "process": trial.process if isinstance(trial, CostBlock) else None,
         "sweep_parameter": trial.sweep_parameter if isinstance(trial, TrainingTrial) else None,
         "sweep_value": trial.sweep_value if isinstance(trial, TrainingTrial) else None,
+        "validation_share": trial.data.validation_share,
         "threads": trial.threads,
         "status": status,
         "reason": reason,
