@@ -58,3 +58,41 @@ def test_operations_that_were_not_counted_give_no_row():
     costs, trials = frames(SIZES)
     table = fits.scaling_table(costs, trials.assign(flops=np.nan))
     assert fits.COUNTED not in set(table["quantity"])
+
+
+def along(axis, values):
+    """Records of one model at several b or d_z: digital seconds grow as value², peak memory as value."""
+    trials, costs = [], []
+    for value in values:
+        setting = {"parameters": 1000 + value, "batch_size": 8, "outputs": 10, axis: value}
+        common = {"key": f"t#{value}", "group": "c", "problem": "p", "optimizer": "ngd-woodbury"}
+        common |= {"method": "ngd-woodbury", "device": None, **setting}
+        trials.append(
+            common
+            | {"kind": "cost", "status": "ok", "parameters_requested": 1000, "process": 0}
+            | {"flops": float(value), "peak_bytes": 100.0 * value}
+        )
+        for process in range(2):
+            for repetition in range(3):
+                times = {"digital_s": 1e-6 * value**2, "write_s": 0.0, "relax_s": 0.0, "read_s": 0.0}
+                costs.append(common | {"process": process, "repetition": repetition} | times)
+                costs[-1]["total_s"] = times["digital_s"]
+    return pd.DataFrame(costs), pd.DataFrame(trials)
+
+
+@pytest.mark.parametrize("axis", ["batch_size", "outputs"])
+def test_costs_are_fitted_along_b_and_d_z_at_one_requested_size(axis):
+    table = fits.scaling_table(*along(axis, [10, 20, 40, 80, 160]), axis).set_index("quantity")
+    assert table.loc[fits.MEASURED, "log_log"] == pytest.approx(2.0, abs=1e-9)
+    assert table.loc[fits.COUNTED, "log_log"] == pytest.approx(1.0, abs=1e-9)
+    assert table.loc[fits.MEMORY, "log_log"] == pytest.approx(1.0, abs=1e-9)
+    assert table.loc[fits.MEASURED, "paper"] == 3.0
+    assert 1.9 < table.loc[fits.MEASURED, "paper_here"] < 3.0
+    assert table.loc[fits.MEASURED, ["smallest", "largest"]].tolist() == [10, 160]
+    assert len(table.loc[fits.MEASURED, "keys"]) == 5
+
+
+def test_one_model_size_is_no_range_in_n_and_an_axis_has_a_name():
+    assert fits.scaling_table(*along("outputs", [10])).empty
+    with pytest.raises(ValueError, match="axis must be one of parameters, batch_size, outputs"):
+        fits.scaling_table(*along("outputs", [10]), "depth")

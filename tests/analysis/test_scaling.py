@@ -62,31 +62,44 @@ def test_the_fit_does_not_depend_on_the_order_of_rows():
     assert fit_scaling(frame.sample(frac=1.0, random_state=1), draws=50) == fit_scaling(frame, draws=50)
 
 
-def coverage(draws, overhead):
-    """Share of `draws` synthetic data sets with 8 % size effects whose interval holds the true exponent 1."""
+def coverage(draws, overhead, exponent=1.0, processes=1):
+    """Shares of `draws` synthetic data sets with 8 % size effects whose two intervals hold the true exponent."""
     sizes = np.logspace(3, 6, 6)
     inside = np.zeros(2)
     for seed in range(draws):
-        costs = overhead * 1e-6 * sizes[0] + 1e-6 * sizes
-        frame = samples(sizes, costs, repetitions=7, size_effect=0.08, noise=0.05, seed=seed)
+        growth = (sizes / sizes[0]) ** exponent
+        frame = samples(sizes, overhead + growth, repetitions=7, size_effect=0.08, noise=0.05, seed=seed)
+        if processes > 1:
+            frame["process"] = np.arange(len(frame)) % processes
         fit = fit_scaling(frame, draws=200, seed=seed)
-        inside += [
-            fit.log_log.low <= 1 <= fit.log_log.high,
-            fit.over_overhead.low <= 1 <= fit.over_overhead.high,
-        ]
+        inside += [part.low <= exponent <= part.high for part in (fit.log_log, fit.over_overhead)]
     return inside / draws
 
 
 def test_intervals_cover_the_truth_though_sizes_have_effects_of_their_own():
     # 100 data sets: a true coverage of 95 % gives at least 88 % except once in 700 times.
     assert (coverage(100, overhead=0.0) >= 0.88).all()
+    assert coverage(100, overhead=15.0)[1] >= 0.88
 
 
 @pytest.mark.slow
-def test_intervals_cover_at_their_nominal_level():
-    log_log, over = coverage(800, overhead=0.0)
+@pytest.mark.parametrize("exponent", [1.0, 2.0])
+def test_intervals_cover_at_their_nominal_level(exponent):
+    log_log, over = coverage(800, overhead=0.0, exponent=exponent)
     assert 0.93 <= log_log <= 0.98
     assert 0.93 <= over <= 0.985  # a ≥ 0 binds at the truth a = 0: conservative
-    biased, over = coverage(800, overhead=15.0)
+    biased, over = coverage(800, overhead=15.0, exponent=exponent)
     assert biased < 0.1  # the log-log slope answers another question
     assert 0.93 <= over <= 0.98
+
+
+def test_repetitions_of_one_process_are_drawn_together():
+    # Ten processes of ten equal repetitions hold ten values, not a hundred: the interval must be as wide as with ten.
+    generator = np.random.default_rng(5)
+    values = {size: size * np.exp(0.3 * generator.standard_normal(10)) for size in SIZES}
+    once = [(size, cost, process) for size, costs in values.items() for process, cost in enumerate(costs)]
+    frame = pd.DataFrame(once, columns=["size", "cost", "process"])
+    tenfold = pd.concat([frame] * 10)
+    grouped = fit_scaling(tenfold, draws=400).log_log
+    alone = fit_scaling(frame, draws=400).log_log
+    assert grouped.high - grouped.low == pytest.approx(alone.high - alone.low, rel=0.15)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+
+from tngd_bench.analysis.resampling import resampled_medians
 
 SETTING = ["group", "problem", "parameters", "batch_size", "outputs", "rows"]
 PAIRED_DRAWS = 400
@@ -100,24 +101,9 @@ def paired_ratio(
         return None
     quotient = shared["top"] / shared["bottom"]
     blocks = [part.to_numpy() for _, part in quotient.groupby(level="process")]
-    medians = _resampled_medians(blocks, np.random.default_rng(seed))
+    medians = resampled_medians(blocks, PAIRED_DRAWS, np.random.default_rng(seed))
     low, high = np.percentile(medians, [2.5, 97.5])
     return Ratio(float(quotient.median()), float(low), float(high), len(quotient), len(blocks))
-
-
-def _resampled_medians(
-    blocks: list[npt.NDArray[np.float64]], generator: np.random.Generator
-) -> npt.NDArray[np.float64]:
-    lengths = np.array([len(block) for block in blocks])
-    padded = np.zeros((len(blocks), lengths.max()))
-    for row, block in zip(padded, blocks, strict=True):
-        row[: len(block)] = block
-    picked = generator.integers(len(blocks), size=(PAIRED_DRAWS, len(blocks)))
-    inside = generator.random((PAIRED_DRAWS, len(blocks), lengths.max()))
-    values = padded[picked[..., None], (inside * lengths[picked][..., None]).astype(np.int64)]
-    # A shorter block fills as many places as it has pairs; the rest of its row is left out.
-    values[np.arange(lengths.max()) >= lengths[picked][..., None]] = np.nan
-    return np.asarray(np.nanmedian(values.reshape(PAIRED_DRAWS, -1), axis=1))
 
 
 def ratios_to(costs: pd.DataFrame, trials: pd.DataFrame, reference: str = "sgd") -> pd.DataFrame:

@@ -1,78 +1,101 @@
-"""The exponents of every optimizer's cost in N: measured, modelled, their total, and counted operations, apart."""
+"""The exponents of every optimizer's cost in N, b or d_z: measured, modelled, total, operations and memory, apart."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
+from tngd_bench.analysis import paper_costs
 from tngd_bench.analysis.cost import finished_costs
 from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.paper_costs import AXES
 from tngd_bench.analysis.scaling import fit_scaling
 
 SERIES = ["group", "problem", "batch_size", "outputs"]
-MEASURED, MODELLED, TOTAL, COUNTED = (
+MEASURED, MODELLED, TOTAL, COUNTED, MEMORY = (
     "measured",
     "modelled",
     "measured digital + modelled device",
     "operations",
+    "peak memory",
 )
-# Table 1 of arXiv 2405.13817: the largest power of N. It has no row for K-FAC and the Gram form.
-PAPER_EXPONENTS = {
-    "sgd": 1.0,
-    "adam": 1.0,
-    "ngd": 3.0,
-    "ngd-cg": 1.0,
-    "ngd-woodbury": 1.0,
-    "tngd": 1.0,
-    "tngd-adam": 1.0,
-}
+# The largest power of N in Table 1 of arXiv 2405.13817. It has no row for K-FAC and the Gram form.
+PAPER_EXPONENTS = {name: paper_costs.largest_power(name, "parameters") for name in paper_costs.RUNTIME}
 _NUMBERS = [
     *["log_log", "log_log_low", "log_log_high"],
     *["exponent", "exponent_low", "exponent_high", "exponent_determined", "overhead"],
 ]
-_COLUMNS = [
-    *SERIES,
-    *["optimizer", "method", "quantity", "sizes", "smallest", "largest"],
-    *_NUMBERS,
-    *["local_slopes", "paper", "note"],
-]
 
 
-def scaling_table(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per series with more than one size, optimizer and quantity, sorted.
+def series_of(axis: str) -> list[str]:
+    """Return the columns that are constant in a fit along `axis`: "parameters" (N), "batch_size" (b), "outputs" (d_z).
 
-    Columns: the series, optimizer, method, `quantity`; `sizes` (how many) from `smallest` to `largest`; `log_log` and
-    `exponent` with `_low` and `_high` (NaN with fewer than five sizes), `overhead` in the quantity's unit;
-    `local_slopes` (tuple); `paper`, the exponent of Table 1 (NaN if it has none); `note`. For the fits see `scaling`.
+    Along b and d_z the model is asked for with one N; its exact count may differ by the 2 % a width can.
     """
+    if axis not in AXES:
+        raise ValueError(f"axis must be one of {', '.join(AXES)}, not {axis!r}")
+    held = {"parameters": SERIES[2:], "batch_size": ["parameters_requested", "outputs"]}
+    return [*SERIES[:2], *held.get(axis, ["parameters_requested", "batch_size"])]
+
+
+def scaling_table(costs: pd.DataFrame, trials: pd.DataFrame, axis: str = "parameters") -> pd.DataFrame:
+    """Return one row per series with more than one size along `axis`, optimizer and quantity, sorted.
+
+    Columns: the series (`series_of`), optimizer, method, `quantity`; `sizes` (how many) from `smallest` to `largest`;
+    `log_log` and `exponent` with `_low` and `_high` (NaN with fewer than five sizes), `overhead` in the quantity's
+    unit; `local_slopes` (tuple); `paper`, the largest power in Table 1 (NaN if it has none), and `paper_here`, the
+    log-log slope of the table's formula over these very sizes; `note`; `axis`; `keys`, the records behind the row. For
+    the fits see `scaling`.
+    """
+    series = series_of(axis)
+    requested = trials.drop_duplicates("key").set_index("key")
     clean = finished_costs(costs, trials)
+    if "parameters_requested" in series:
+        clean = clean.assign(parameters_requested=clean["key"].map(requested["parameters_requested"]))
     known = kinds(trials)
-    flops = trials[(trials["kind"] == "cost") & (trials["status"] == "ok")]
+    inspected = trials[(trials["kind"] == "cost") & (trials["status"] == "ok")]
     rows = []
-    for series, part in clean.groupby(SERIES, sort=True):
-        if part["parameters"].nunique() < 2:
+    for values, part in clean.groupby(series, sort=True):
+        if part[axis].nunique() < 2:
             continue
         for (optimizer, method), own in part.groupby(["optimizer", "method"], sort=True):
             device = own[["write_s", "relax_s", "read_s"]].sum(axis=1)
-            counted = flops[flops["key"].isin(own["key"])]
-            quantities = {MEASURED: (own["parameters"], own["digital_s"])}
+            counted = inspected[inspected["key"].isin(own["key"])]
+            quantities = {MEASURED: (own, own["digital_s"])}
             if known[str(optimizer)].modelled:
-                quantities |= {
-                    MODELLED: (own["parameters"], device),
-                    TOTAL: (own["parameters"], own["total_s"]),
-                }
-            quantities[COUNTED] = (counted["parameters"], counted["flops"])
-            for quantity, (sizes, values) in quantities.items():
-                row = dict(zip(SERIES, series, strict=True))
+                quantities |= {MODELLED: (own, device), TOTAL: (own, own["total_s"])}
+            quantities[COUNTED] = (counted, counted["flops"])
+            if "peak_bytes" in counted:
+                quantities[MEMORY] = (counted, counted["peak_bytes"])
+            for quantity, (frame, numbers) in quantities.items():
+                row = dict(zip(series, values, strict=True))
                 row |= {"optimizer": optimizer, "method": method, "quantity": quantity}
-                fitted = _fit(sizes, values)
+                fitted = _fit(frame, axis, numbers)
                 if fitted["sizes"]:
-                    rows.append(row | fitted | {"paper": PAPER_EXPONENTS.get(str(method), np.nan)})
-    return pd.DataFrame(rows, columns=_COLUMNS)
+                    row |= fitted | _paper(str(method), quantity, axis, own)
+                    rows.append(row | {"axis": axis, "keys": tuple(sorted(set(own["key"])))})
+    columns = [*series, "optimizer", "method", "quantity", "sizes", "smallest", "largest", *_NUMBERS]
+    columns += ["local_slopes", "paper", "note", "paper_here", "axis", "keys"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def _fit(sizes: pd.Series, values: pd.Series) -> dict[str, object]:
-    fit = fit_scaling(pd.DataFrame({"size": sizes, "cost": values.astype(float)}))
+def _paper(method: str, quantity: str, axis: str, frame: pd.DataFrame) -> dict[str, float]:
+    formulas = paper_costs.MEMORY if quantity == MEMORY else paper_costs.RUNTIME
+    settings = frame[list(AXES)].drop_duplicates().to_dict("records")
+    sizes: list[Mapping[str, float]] = [{str(name): float(v) for name, v in row.items()} for row in settings]
+    return {
+        "paper": paper_costs.largest_power(method, axis, formulas),
+        "paper_here": paper_costs.table_exponent(method, axis, sizes, formulas),
+    }
+
+
+def _fit(frame: pd.DataFrame, axis: str, values: pd.Series) -> dict[str, object]:
+    samples = {"size": frame[axis], "cost": values.astype(float)}
+    if "process" in frame and frame["process"].notna().all():
+        samples["process"] = frame["process"].astype(int)
+    fit = fit_scaling(pd.DataFrame(samples))
     row: dict[str, object] = {**dict.fromkeys(_NUMBERS, np.nan), "exponent_determined": False}
     row |= {"sizes": len(fit.sizes), "smallest": fit.fit_range[0], "largest": fit.fit_range[1]}
     if fit.log_log is not None:

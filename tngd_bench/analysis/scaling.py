@@ -10,11 +10,11 @@ Let y_s be the median cost at size N_s, s = 1…S, each from repetitions.
 3. **Local slopes**: log(y_{s+1}/y_s) / log(N_{s+1}/N_s).
 
 The 95 % interval of 1 and 2 is the wider of two. *Hierarchical bootstrap*: draw S sizes with replacement, then the
-repetitions of each drawn size with replacement, refit; percentiles 2.5 and 97.5 (Davison & Hinkley, Bootstrap
-Methods and their Application, 1997, §3.8). *t-interval over sizes*: the fit's residual variance over the S sizes
-with S − 2 (S − 3) degrees of freedom, through the linearised covariance (JᵀJ)⁻¹ (Seber & Wild, Nonlinear
-Regression, 1989, §5.1). The first alone takes too little account of effects that every repetition at one
-size shares, as caches and thread thresholds have. Fewer than five sizes give no exponent.
+processes of each drawn size and the repetitions of each drawn process, refit; percentiles 2.5 and 97.5 (Davison &
+Hinkley, Bootstrap Methods and their Application, 1997, §3.8). *t-interval over sizes*: the fit's residual variance over
+the S sizes with S − 2 (S − 3) degrees of freedom, through the linearised covariance (JᵀJ)⁻¹ (Seber & Wild, Nonlinear
+Regression, 1989, §5.1). The first alone takes too little account of effects that every repetition at one size shares,
+as caches and thread thresholds have. Fewer than five sizes give no exponent.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
+
+from tngd_bench.analysis.resampling import resampled_medians
 
 Array = npt.NDArray[np.float64]
 
@@ -75,21 +77,22 @@ class ScalingFit:
 def fit_scaling(samples: pd.DataFrame, *, draws: int = DEFAULT_DRAWS, seed: int = 0) -> ScalingFit:
     """Fit `samples`, a frame with columns `size` and `cost` and one row per repetition.
 
-    Rows that are not finite and positive are left out. `draws` bootstrap draws come from `seed`, so the same frame
-    gives the same fit.
+    A column `process`, where there is one, says which repetitions were made together. Rows that are not finite and
+    positive are left out. `draws` bootstrap draws come from `seed`, so the same frame gives the same fit.
     """
     clean = samples[["size", "cost"]].astype(float)
+    clean["process"] = samples["process"].to_numpy() if "process" in samples else 0
     clean = clean[np.isfinite(clean["cost"]) & (clean["cost"] > 0) & (clean["size"] > 0)]
-    groups = [(float(str(size)), np.sort(part.to_numpy())) for size, part in clean.groupby("size")["cost"]]
+    groups = [(float(str(size)), _by_process(part)) for size, part in clean.groupby("size")]
     sizes = np.array([size for size, _ in groups])
-    medians = np.array([np.median(part) for _, part in groups])
+    medians = np.array([np.median(np.concatenate(blocks)) for _, blocks in groups])
     local = np.diff(np.log(medians)) / np.diff(np.log(sizes)) if len(groups) > 1 else np.array([])
     known = (tuple(map(float, sizes)), tuple(map(float, medians)))
     if len(groups) < MINIMUM_SIZES:
         note = f"no exponent: {len(groups)} sizes, at least {MINIMUM_SIZES} needed"
         return ScalingFit(*known, None, None, float("nan"), tuple(map(float, local)), note)
     drawn_sizes, drawn_costs = _hierarchical_draws(
-        sizes, [part for _, part in groups], draws, np.random.default_rng(seed)
+        sizes, [blocks for _, blocks in groups], draws, np.random.default_rng(seed)
     )
     slope = _log_log(sizes[None], medians[None])
     log_log = _wider(
@@ -107,8 +110,12 @@ def fit_scaling(samples: pd.DataFrame, *, draws: int = DEFAULT_DRAWS, seed: int 
     return ScalingFit(*known, log_log, over, overhead, tuple(map(float, local)), note)
 
 
+def _by_process(samples: pd.DataFrame) -> list[Array]:
+    return [np.sort(part.to_numpy()) for _, part in samples.groupby("process", sort=True)["cost"]]
+
+
 def _hierarchical_draws(
-    sizes: Array, costs: list[Array], draws: int, generator: np.random.Generator
+    sizes: Array, costs: list[list[Array]], draws: int, generator: np.random.Generator
 ) -> tuple[Array, Array]:
     """Return sizes and medians of resampled costs, both (draws, S).
 
@@ -122,10 +129,9 @@ def _hierarchical_draws(
         chosen = np.concatenate([chosen, more[distinct >= 4]])
     chosen = chosen[:draws]
     medians = np.empty((draws, number))
-    for place, part in enumerate(costs):
+    for place, blocks in enumerate(costs):
         here = chosen == place
-        picks = generator.integers(len(part), size=(int(here.sum()), len(part)))
-        medians[here] = np.median(part[picks], axis=1)
+        medians[here] = resampled_medians(blocks, int(here.sum()), generator)
     return sizes[chosen], medians
 
 

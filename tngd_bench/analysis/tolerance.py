@@ -9,15 +9,15 @@ it and every milder one are inside. Its interval comes from resampling the seeds
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tngd_bench.analysis.resampling import seed_draws
+
 MINIMUM_SEEDS = 2
-_RESAMPLES = 2000
 Array = npt.NDArray[np.float64]
 
 
@@ -87,7 +87,9 @@ def _tolerance(group: str, optimizer: str, parameter: str, part: pd.DataFrame) -
         return Tolerance(group, optimizer, parameter, nan, nan, nan, nan, nan, len(baseline), empty, note)
     excess, band = _excess(losses, baseline)
     tolerated = _tolerated(excess, band)
-    resampled = sorted(_tolerated(*_excess(losses[pick], baseline[pick])) for pick in _picks(len(baseline)))
+    resampled = sorted(
+        _tolerated(*_excess(losses[pick], baseline[pick])) for pick in seed_draws(len(baseline))
+    )
     tail = int(0.025 * len(resampled))
     padded = np.concatenate([[np.nan], levels, [np.nan]])
     table = pd.DataFrame(
@@ -119,10 +121,3 @@ def _tolerated(excess: Array, band: float) -> int:
     """Return how many levels, counted from the mildest, are inside without a break."""
     outside = np.flatnonzero(excess > band)
     return int(outside[0]) if len(outside) else len(excess)
-
-
-def _picks(seeds: int) -> list[npt.NDArray[np.int64]]:
-    if seeds <= 5:
-        return [np.array(pick) for pick in itertools.product(range(seeds), repeat=seeds)]
-    generator = np.random.default_rng(0)
-    return [generator.integers(seeds, size=seeds) for _ in range(_RESAMPLES)]

@@ -1,0 +1,26 @@
+import numpy as np
+import pytest
+
+from tngd_bench.analysis.resampling import resampled_medians, seed_draws
+
+
+def test_a_process_that_differs_is_drawn_as_a_whole():
+    blocks = [np.full(4, 1.0), np.full(4, 3.0)]
+    medians = resampled_medians(blocks, 4000, np.random.default_rng(0))
+    # Two processes drawn with replacement: both the first, both the second, or one of each.
+    values, counts = np.unique(medians, return_counts=True)
+    assert values.tolist() == [1.0, 2.0, 3.0]
+    assert counts / 4000 == pytest.approx([0.25, 0.5, 0.25], abs=0.04)
+
+
+def test_repetitions_that_are_missing_add_nothing():
+    blocks = [np.array([5.0]), np.array([5.0, 5.0, 5.0])]
+    assert (resampled_medians(blocks, 50, np.random.default_rng(0)) == 5.0).all()
+
+
+def test_few_seeds_are_drawn_in_every_way_and_many_at_random():
+    assert len(seed_draws(3)) == 27
+    assert {tuple(pick) for pick in seed_draws(2).tolist()} == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    many = seed_draws(8)
+    assert many.shape == (2000, 8)
+    assert (many == seed_draws(8)).all()
