@@ -21,13 +21,14 @@ from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import Setting
 from tngd_bench.optimizers import DivergedError
+from tngd_bench.problems.splits import take
 from tngd_bench.spu.host import host_pass, upload_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tngd_bench.optimizers.registry import Stepper
-    from tngd_bench.problems.splits import DataSplits
+    from tngd_bench.problems.splits import DataSplits, Samples
     from tngd_bench.spu.ledger import Ledger
 
 MINIMUM_REPETITIONS = 4
@@ -98,7 +99,7 @@ class _Lane:
         wanted = done < repetitions and (done < MINIMUM_REPETITIONS or self.spent_s < seconds_limit)
         return self.status == "ok" and wanted
 
-    def run(self, clock: Clock, inputs: Tensor, targets: Tensor) -> tuple[float, float, Ledger | None]:
+    def run(self, clock: Clock, inputs: Samples, targets: Tensor) -> tuple[float, float, Ledger | None]:
         """Make one step; return its seconds, the digital side's, and the device's ledger.
 
         An optimizer whose steps differ periodically (K-FAC's refreshes) makes a whole `cycle` of them, and the seconds
@@ -118,7 +119,7 @@ class _Lane:
         """Steps after which the optimizer's work repeats."""
         return int(getattr(self.optimizer, "cycle", 1))
 
-    def _steps(self, inputs: Tensor, targets: Tensor) -> None:
+    def _steps(self, inputs: Samples, targets: Tensor) -> None:
         for _ in range(self.cycle):
             self.optimizer.step(inputs, targets)
 
@@ -151,7 +152,8 @@ def measure_cost(
         model = setting.model()
         lane = _Lane(contestant, model, setting.loss(), setting.optimizer(contestant, model))
         lanes.append(lane)
-        _take_turn(lane, clock, first_inputs[:WARM_UP_SAMPLES], first_targets[:WARM_UP_SAMPLES], None)
+        few = slice(WARM_UP_SAMPLES)
+        _take_turn(lane, clock, take(first_inputs, few), first_targets[few], None)
         if lane.is_short:
             _take_turn(lane, clock, second_inputs, second_targets, None)
     with _collected_by_hand():
@@ -202,7 +204,7 @@ def ledger_seconds(ledger: Any) -> tuple[float, float, float]:
     return sums["write"], sums["relax"], sums["read"]
 
 
-def _take_turn(lane: _Lane, clock: Clock, inputs: Tensor, targets: Tensor, repetition: int | None) -> None:
+def _take_turn(lane: _Lane, clock: Clock, inputs: Samples, targets: Tensor, repetition: int | None) -> None:
     """Make one step and note it; `repetition` None is warm-up."""
     if lane.status != "ok":
         return

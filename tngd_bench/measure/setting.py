@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
     from tngd_bench.measure.contestant import Contestant
     from tngd_bench.optimizers.registry import Stepper
-    from tngd_bench.problems.splits import DataSplits
+    from tngd_bench.problems.entry import Option, ProblemEntry
+    from tngd_bench.problems.splits import DataSplits, Samples
 
 DType = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A problem at one size and batch size.
+    """A problem at one size and batch size; `options` are the problem's, as (name, value).
 
     `seed_parts` name the repetition (study, problem, seed); start, batches and noise derive their seeds from them
     and from nothing else, so every optimizer gets the same ones.
@@ -34,6 +35,12 @@ class Setting:
     batch_size: int
     dtype: DType
     seed_parts: tuple[str | int, ...]
+    options: tuple[tuple[str, Option], ...] = ()
+
+    @property
+    def entry(self) -> ProblemEntry:
+        """The problem, with the options in force."""
+        return problems.get(self.problem, dict(self.options))
 
     @property
     def rows(self) -> int:
@@ -48,13 +55,13 @@ class Setting:
         """Return the model at its start, the same on every call."""
         import torch
 
-        entry = problems.get(self.problem)
+        entry = self.entry
         widths = entry.widths(self.parameters, self.outputs)
         return entry.model(widths, self.seed("start"), self.outputs).to(getattr(torch, self.dtype))
 
     def loss(self) -> nn.Module:
         """Return the problem's loss."""
-        return problems.get(self.problem).loss()
+        return self.entry.loss()
 
     def optimizer(self, contestant: Contestant, model: nn.Module) -> Stepper:
         """Return the optimizer for `model`, its noise drawn from this setting's own generator."""
@@ -64,12 +71,14 @@ class Setting:
         entry = optimizers.get(contestant.method)
         return entry.create(model, self.loss(), contestant.settings, generator)
 
-    def batches(self, data: DataSplits) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, data: DataSplits) -> Iterator[tuple[Samples, Tensor]]:
         """Yield batches without end: each epoch a new order, the incomplete last batch of an epoch left out.
 
         Raises ValueError when the data hold less than one batch.
         """
         import torch
+
+        from tngd_bench.problems.splits import take
 
         size = len(data.train_targets)
         if size < self.batch_size:
@@ -81,4 +90,4 @@ class Setting:
             order = torch.randperm(size, generator=generator)
             for first in range(0, size - self.batch_size + 1, self.batch_size):
                 chosen = order[first : first + self.batch_size]
-                yield data.train_inputs[chosen], data.train_targets[chosen]
+                yield take(data.train_inputs, chosen), data.train_targets[chosen]

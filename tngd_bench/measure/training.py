@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from tngd_bench import arguments
+from tngd_bench.curvature.capture import run_model
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import Setting
 from tngd_bench.optimizers import DivergedError
+from tngd_bench.problems.entry import EVALUATION_BATCH
+from tngd_bench.problems.scores import classification
 from tngd_bench.spu.host import host_pass, upload_of
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
-    from tngd_bench.problems.splits import DataSplits
+    from tngd_bench.problems.entry import Score
+    from tngd_bench.problems.splits import DataSplits, Part
 
-EVALUATION_CHUNK = 250  # larger ones leave the cache and take twice as long
 HOST_PASSES = 5
 
 
@@ -29,7 +32,8 @@ HOST_PASSES = 5
 class CurvePoint:
     """State after `iteration` updates.
 
-    `loss` is the mini-batch loss before the last of them; the evaluated values are NaN where none was made.
+    `loss` is the mini-batch loss before the last of them; the evaluated values are NaN where none was made, and where
+    the problem has no such metric (`ProblemEntry.metrics`): shares between 0 and 1, losses in nats.
     `measured_s` is wall time inside step(), `modelled_s` measured digital plus modelled device time.
     """
 
@@ -42,6 +46,10 @@ class CurvePoint:
     train_accuracy: float = math.nan
     test_loss: float = math.nan
     test_accuracy: float = math.nan
+    train_exact_match: float = math.nan
+    train_f1: float = math.nan
+    test_exact_match: float = math.nan
+    test_f1: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,13 @@ def train(
     clock = Clock(torch.device("cpu"))
     batches = setting.batches(data)
     host_s = _host_seconds(setting, data, clock, upload_of(optimizer)) if contestant.simulated else 0.0
-    curve = [_point(0, 0.0, math.nan, 0.0, 0.0, evaluate(model, loss, data, evaluation_size))]
+    entry = setting.entry
+    score = entry.score()
+
+    def evaluated_now() -> dict[str, float]:
+        return evaluate(model, loss, data, evaluation_size, score=score, batch_size=entry.evaluation_batch)
+
+    curve = [_point(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())]
     measured_s = 0.0
     status: Literal["ok", "diverged"] = "ok"
     reason = None
@@ -107,7 +121,7 @@ def train(
             ledger = getattr(optimizer, "ledger", None)
             device_s = None if ledger is None else ledger.total
             modelled_s = iteration * (host_s + (math.nan if device_s is None else device_s))
-        evaluated = evaluate(model, loss, data, evaluation_size) if iteration in points else None
+        evaluated = evaluated_now() if iteration in points else None
         curve.append(_point(iteration, iteration / per_epoch, value, measured_s, modelled_s, evaluated))
         if evaluated is not None and not math.isfinite(evaluated["train_loss"]):
             status, reason = "diverged", f"the training loss is not finite after iteration {iteration}"
@@ -116,35 +130,39 @@ def train(
 
 
 def evaluate(
-    model: nn.Module, loss: nn.Module, data: DataSplits, train_size: int | None = None
+    model: nn.Module,
+    loss: nn.Module,
+    data: DataSplits,
+    train_size: int | None = None,
+    *,
+    score: Score = classification,
+    batch_size: int = EVALUATION_BATCH,
 ) -> dict[str, float]:
-    """Return mean loss and accuracy on the first `train_size` training and all test data, in evaluation mode."""
+    """Return `score` of the first `train_size` training and all test data, "train_loss" … "test_loss" ….
+
+    The model runs in evaluation mode on `batch_size` samples at a time, and is left in the mode it was in.
+    """
     was_training = model.training
     model.eval()
     try:
-        train_loss, train_accuracy = _evaluate_part(
-            model, loss, data.train_inputs[:train_size], data.train_targets[:train_size]
-        )
-        test_loss, test_accuracy = _evaluate_part(model, loss, data.test_inputs, data.test_targets)
+        parts = {"train": data.train(train_size), "test": data.test()}
+        return {
+            f"{name}_{metric}": value
+            for name, part in parts.items()
+            for metric, value in score(loss, _outputs(model, part, batch_size), part).items()
+        }
     finally:
         model.train(was_training)
-    return {
-        "train_loss": train_loss,
-        "train_accuracy": train_accuracy,
-        "test_loss": test_loss,
-        "test_accuracy": test_accuracy,
-    }
 
 
 @torch.no_grad()
-def _evaluate_part(model: nn.Module, loss: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[float, float]:
-    total, correct = 0.0, 0
-    for first in range(0, len(targets), EVALUATION_CHUNK):
-        part = slice(first, first + EVALUATION_CHUNK)
-        outputs, wanted = model(inputs[part]), targets[part]
-        total += float(loss(outputs, wanted)) * len(wanted)
-        correct += int((outputs.argmax(dim=1) == wanted).sum())
-    return total / len(targets), correct / len(targets)
+def _outputs(model: nn.Module, part: Part, batch_size: int) -> torch.Tensor:
+    """The model's outputs (n, …) for all samples of a part."""
+    pieces = [
+        run_model(model, part.cut(slice(first, first + batch_size)).inputs)
+        for first in range(0, len(part), batch_size)
+    ]
+    return torch.cat(pieces)
 
 
 def _host_seconds(setting: Setting, data: DataSplits, clock: Clock, upload: str) -> float:

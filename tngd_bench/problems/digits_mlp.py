@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tngd_bench.problems.splits import DataSplits
 
 
-def _read(train_size: int | None, test_size: int | None, dtype: DType) -> DataSplits:
+def _read(train_size: int | None, test_size: int | None, dtype: DType, outputs: int) -> DataSplits:
     from tngd_bench.problems import digits
 
     return digits.load(train_size, test_size, dtype)

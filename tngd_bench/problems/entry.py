@@ -1,39 +1,80 @@
-"""What a problem is to the suite: real data, a family of models with a size knob, and a loss.
+"""What a problem is to the suite: real data, a family of models with a size knob, a loss and a score.
 
 Importing this module imports no torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from tngd_bench import arguments
 from tngd_bench.problems.widths import Widths
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-    from tngd_bench.problems.splits import DataSplits
+    from tngd_bench.problems.splits import DataSplits, Part
 
 DType = Literal["float32", "float64"]
+Option = str | int | float | bool
+EVALUATION_BATCH = 250
+"""Samples evaluated at a time: larger batches of images leave the cache and take twice as long."""
 
 
 class Loader(Protocol):
-    """Reads the data: `(train_size, test_size, dtype) -> DataSplits`; None takes everything."""
+    """Reads the data: `(train_size, test_size, dtype, outputs) -> DataSplits`; None takes everything."""
 
-    def __call__(self, train_size: int | None, test_size: int | None, dtype: DType) -> DataSplits:
-        """Return the splits."""
+    def __call__(
+        self, train_size: int | None, test_size: int | None, dtype: DType, outputs: int
+    ) -> DataSplits:
+        """Return the splits; `outputs` matters only where the data are prepared for a number of outputs."""
+
+
+class Score(Protocol):
+    """Turns a model's outputs for some samples into numbers, by name; "loss" is always among them."""
+
+    def __call__(self, loss: nn.Module, outputs: Tensor, part: Part) -> Mapping[str, float]:
+        """Return the loss and the problem's `metrics` for outputs (n, …), made in evaluation mode."""
+
+
+@dataclass(frozen=True)
+class ProblemOption:
+    """An option of a problem, set in a study's `[problem.NAME]` table: default, check and meaning."""
+
+    default: Option
+    check: Callable[[str, object], object]
+    meaning: str
+
+
+def cross_entropy() -> nn.Module:
+    """Return the mean-reduced cross-entropy."""
+    from torch import nn
+
+    return nn.CrossEntropyLoss()
+
+
+def accuracy() -> Score:
+    """Return the score of a classification: mean loss, and the share of samples whose class is right."""
+    from tngd_bench.problems.scores import classification
+
+    return classification
 
 
 @dataclass(frozen=True)
 class ProblemEntry:
     """A registered problem.
 
-    `classes` is the number of labels, the least number of outputs; more outputs than labels are allowed (they
-    are logits that no target ever names) and set d_z. `search` gives the widths for `(outputs, parameters)`,
-    `read` the data, `build` the model for `widths`, initialised from torch's global generator.
+    `classes` is the least number of outputs, for a classification its number of labels; more outputs than labels are
+    allowed (they are logits that no target ever names) and set d_z. `search` gives the widths for `(outputs,
+    parameters)`, `read` the data, `build` the model for `widths`, initialised from torch's global generator; the
+    model trains those of its parameters that require a gradient.
+
+    `metrics` are what `make_score` gives besides the loss, columns of `tngd_bench.studies.records.CURVE_COLUMNS`
+    without their part. `default_outputs`: outputs where a study names none, `classes` where it is None.
+    `data_by_outputs`: the data are prepared for a number of outputs. A problem with `options` has `configure`, which
+    returns the entry with them in force.
     """
 
     name: str
@@ -44,11 +85,34 @@ class ProblemEntry:
     search: Callable[[int, int], Widths]
     read: Loader
     build: Callable[[Widths], nn.Module]
+    metrics: tuple[str, ...] = ("accuracy",)
+    make_loss: Callable[[], nn.Module] = cross_entropy
+    make_score: Callable[[], Score] = accuracy
+    evaluation_batch: int = EVALUATION_BATCH
+    default_outputs: int | None = None
+    data_by_outputs: bool = False
+    options: Mapping[str, ProblemOption] = field(default_factory=dict)
+    configure: Callable[[Mapping[str, Option]], ProblemEntry] | None = None
 
     @property
     def outputs(self) -> int:
         """Outputs per sample where nothing else is asked for."""
-        return self.classes
+        return self.classes if self.default_outputs is None else self.default_outputs
+
+    def configured(self, options: Mapping[str, object]) -> ProblemEntry:
+        """Return the problem with `options` in force, defaults for the rest; ValueError or TypeError for a bad one."""
+        given: dict[str, Option] = {}
+        for name, value in options.items():
+            if name not in self.options:
+                accepted = ", ".join(self.options) or "none"
+                hint = arguments.suggestion(name, self.options)
+                raise ValueError(f"{self.name} has no option {name!r}{hint} (it has: {accepted})")
+            self.options[name].check(name, value)
+            assert isinstance(value, Option)
+            given[name] = value
+        if self.configure is None:
+            return self
+        return self.configure({name: option.default for name, option in self.options.items()} | given)
 
     def widths(self, parameters: int, outputs: int | None = None) -> Widths:
         """Return the widths whose exact count lies within 2 % of `parameters`.
@@ -56,7 +120,7 @@ class ProblemEntry:
         Raises ValueError naming the smallest model or the nearest sizes when there are none.
         """
         arguments.integer("parameters", parameters, minimum=1)
-        wanted = self.classes if outputs is None else outputs
+        wanted = self.outputs if outputs is None else outputs
         arguments.integer("outputs", wanted, minimum=self.classes)
         try:
             return self.search(wanted, parameters)
@@ -64,9 +128,13 @@ class ProblemEntry:
             raise ValueError(f"{self.name}, {wanted} outputs: {error}") from None
 
     def load(
-        self, train_size: int | None = None, test_size: int | None = None, dtype: DType = "float32"
+        self,
+        train_size: int | None = None,
+        test_size: int | None = None,
+        dtype: DType = "float32",
+        outputs: int | None = None,
     ) -> DataSplits:
-        """Return the data, inputs scaled to [0, 1]; `None` takes the whole split.
+        """Return the data (images scaled to [0, 1]); `None` takes the whole split, `outputs` the problem's default.
 
         Raises ValueError for a size the data does not have, DataNotFoundError when the data cannot be had.
         """
@@ -74,7 +142,7 @@ class ProblemEntry:
             if size is not None:
                 arguments.integer(name, size, minimum=1)
         arguments.choice("dtype", dtype, get_args(DType))
-        return self.read(train_size, test_size, dtype)
+        return self.read(train_size, test_size, dtype, self.outputs if outputs is None else outputs)
 
     def model(self, widths: Widths, seed: int, outputs: int | None = None) -> nn.Module:
         """Return the model in float32 on the CPU, with torch's default initialisation drawn from `seed`.
@@ -91,7 +159,9 @@ class ProblemEntry:
             return self.build(widths)
 
     def loss(self) -> nn.Module:
-        """Return the mean-reduced cross-entropy."""
-        from torch import nn
+        """Return the problem's loss, mean-reduced; for a classification the cross-entropy."""
+        return self.make_loss()
 
-        return nn.CrossEntropyLoss()
+    def score(self) -> Score:
+        """Return what turns outputs into the loss and `metrics`."""
+        return self.make_score()

@@ -17,7 +17,7 @@ _KERNEL = 3
 _POOL = 2
 
 
-def _read(train_size: int | None, test_size: int | None, dtype: DType) -> DataSplits:
+def _read(train_size: int | None, test_size: int | None, dtype: DType, outputs: int) -> DataSplits:
     from tngd_bench.problems import mnist
 
     return mnist.load(train_size, test_size, dtype, shape=(1, 28, 28))

@@ -4,6 +4,7 @@ Outside packages add a problem by an entry point in the group `tngd_bench.proble
 `ProblemEntry`.
 """
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from tngd_bench import arguments
@@ -20,10 +21,11 @@ def names() -> tuple[str, ...]:
     return tuple(_entries())
 
 
-def get(name: str) -> ProblemEntry:
-    """Return the entry called `name`; ValueError with a suggestion when there is none."""
+def get(name: str, options: Mapping[str, object] | None = None) -> ProblemEntry:
+    """Return the entry called `name`, with `options` in force; ValueError with a suggestion when there is none."""
     entries = _entries()
-    return entries[arguments.choice("problem", name, entries)]
+    entry = entries[arguments.choice("problem", name, entries)]
+    return entry.configured(options) if options else entry
 
 
 def _entries() -> dict[str, ProblemEntry]:

@@ -1,7 +1,11 @@
 """The data of one problem as tensors, with the checksum of what was loaded."""
 
+from __future__ import annotations
+
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +15,8 @@ from tngd_bench import arguments
 from tngd_bench.problems.entry import DType
 
 Pixels = NDArray[np.uint8]
+Samples = torch.Tensor | Mapping[str, Any]
+"""What a model or a score takes, sample first: a tensor (n, …), or such tensors and lists by name."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class LabelledImages:
     images: Pixels
     labels: Pixels
 
-    def first(self, name: str, size: int | None) -> "LabelledImages":
+    def first(self, name: str, size: int | None) -> LabelledImages:
         """Return the first `size` of them, all where it is None; ValueError naming `name` beyond the end."""
         if size is None:
             return self
@@ -30,18 +36,59 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class DataSplits:
-    """Training and test data: inputs in [0, 1], shaped (n, …); targets, class numbers in int64, shaped (n,).
+    """Training and test data, sample first.
 
-    `checksum` is the SHA-256, in hexadecimal, of the grey levels and labels loaded, before scaling; `source`
-    says where they came from.
+    Inputs are a tensor (n, …), or a mapping of tensors (n, …) that the model takes by name; targets are class numbers
+    in int64, (n, …). `checksum` is the SHA-256, in hexadecimal, of what was loaded (for images: the grey levels and
+    labels, before scaling); `source` says where it came from. References are what a score needs besides the targets
+    (texts and places in them), by name, each with one entry per sample; None where the targets say all.
     """
 
-    train_inputs: torch.Tensor
+    train_inputs: Samples
     train_targets: torch.Tensor
-    test_inputs: torch.Tensor
+    test_inputs: Samples
     test_targets: torch.Tensor
     checksum: str
     source: str
+    train_references: Mapping[str, Any] | None = None
+    test_references: Mapping[str, Any] | None = None
+
+    def train(self, size: int | None = None) -> Part:
+        """Return the first `size` training samples, all where it is None."""
+        return Part(self.train_inputs, self.train_targets, self.train_references).first(size)
+
+    def test(self) -> Part:
+        """Return the test samples."""
+        return Part(self.test_inputs, self.test_targets, self.test_references)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some samples: inputs, targets (n, …) and references, as in `DataSplits`."""
+
+    inputs: Samples
+    targets: torch.Tensor
+    references: Mapping[str, Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def first(self, size: int | None) -> Part:
+        """Return the first `size` samples, all where it is None."""
+        return self if size is None else self.cut(slice(size))
+
+    def cut(self, where: slice) -> Part:
+        """Return a contiguous stretch of the samples."""
+        references = None if self.references is None else take(self.references, where)
+        assert not isinstance(references, torch.Tensor)
+        return Part(take(self.inputs, where), self.targets[where], references)
+
+
+def take(samples: Samples, which: slice | torch.Tensor) -> Samples:
+    """Return some samples, by a slice or (tensors only) by their numbers (k,)."""
+    if isinstance(samples, torch.Tensor):
+        return samples[which]
+    return {name: values[which] for name, values in samples.items()}
 
 
 def make_splits(

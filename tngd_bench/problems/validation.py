@@ -17,10 +17,13 @@ def hold_out(data: DataSplits, share: float) -> DataSplits:
     if size < 2:
         raise ValueError(f"a validation part needs at least 2 training samples, not {size}")
     kept = size - min(max(1, round(share * size)), size - 1)
+    train, held = data.train(kept), data.train().cut(slice(kept, None))
     return dataclasses.replace(
         data,
-        train_inputs=data.train_inputs[:kept],
-        train_targets=data.train_targets[:kept],
-        test_inputs=data.train_inputs[kept:],
-        test_targets=data.train_targets[kept:],
+        train_inputs=train.inputs,
+        train_targets=train.targets,
+        train_references=train.references,
+        test_inputs=held.inputs,
+        test_targets=held.targets,
+        test_references=held.references,
     )

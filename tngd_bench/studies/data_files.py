@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def load_request(request: DataRequest) -> DataSplits:
     """Return the data asked for; the problem's own errors where it cannot be had."""
-    data = problems.get(request.problem).load(request.train_size, request.test_size, request.dtype)
+    problem = problems.get(request.problem, dict(request.options))
+    data = problem.load(request.train_size, request.test_size, request.dtype, request.outputs)
     if request.validation_share is None:
         return data
     from tngd_bench.problems.validation import hold_out

@@ -10,6 +10,7 @@ from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import Setting
 from tngd_bench.optimizers.costs import predicted_cost
 from tngd_bench.problems import registry as problems
+from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.reading import LoadedStudy
@@ -75,7 +76,7 @@ def predicted_seconds(trials: Iterable[Trial], workers: int) -> float:
 def data_requests(study: Study) -> tuple[DataRequest, ...]:
     """Return the distinct data sets that a study needs."""
     sections: list[CostSection | TrainingSection] = [*study.cost, *study.training]
-    return tuple(dict.fromkeys(_request(section, study.execution) for section in sections))
+    return tuple(dict.fromkeys(_request(study, section) for section in sections))
 
 
 def make_plan(loaded: LoadedStudy, sizes: Mapping[DataRequest, LoadedSize], machine: MachineLimits) -> Plan:
@@ -101,7 +102,7 @@ def _refuse_too_much(study: Study, sizes: Mapping[DataRequest, LoadedSize]) -> N
     sections: list[CostSection | TrainingSection] = [*study.cost, *study.training]
     for section in sections:
         kind = "cost" if isinstance(section, CostSection) else "training"
-        available = sizes[_request(section, study.execution)].train_size
+        available = sizes[_request(study, section)].train_size
         wanted = {"batch_size": section.batch_size}
         if isinstance(section, TrainingSection) and section.evaluation_size is not None:
             wanted["evaluation_size"] = section.evaluation_size
@@ -112,16 +113,23 @@ def _refuse_too_much(study: Study, sizes: Mapping[DataRequest, LoadedSize]) -> N
                 )
 
 
-def _request(section: CostSection | TrainingSection, execution: Execution) -> DataRequest:
+def _problem(study: Study, section: CostSection | TrainingSection) -> ProblemEntry:
+    return problems.get(section.problem, study.problem.get(section.problem))
+
+
+def _request(study: Study, section: CostSection | TrainingSection) -> DataRequest:
+    problem, dtype = _problem(study, section), study.execution.dtype
+    outputs = section.outputs if problem.data_by_outputs else None
+    options = tuple(study.problem.get(section.problem, {}).items())
     if isinstance(section, CostSection):
-        return DataRequest(section.problem, None, None, execution.dtype)
-    share = section.validation_share
-    return DataRequest(section.problem, section.train_size, section.test_size, execution.dtype, share)
+        return DataRequest(section.problem, None, None, dtype, None, outputs, options)
+    sizes, share = (section.train_size, section.test_size), section.validation_share
+    return DataRequest(section.problem, *sizes, dtype, share, outputs, options)
 
 
 def _cost_blocks(study: Study, section: CostSection, machine: MachineLimits) -> Iterator[CostBlock]:
     execution = study.execution
-    problem = problems.get(section.problem)
+    problem = _problem(study, section)
     contestants = [resolve(label, study.optimizer) for label in section.optimizers]
     for process in range(section.processes):
         for requested in section.parameters:
@@ -138,7 +146,7 @@ def _cost_blocks(study: Study, section: CostSection, machine: MachineLimits) -> 
                 setting=setting,
                 parameters=widths.parameters,
                 width=widths.describe(),
-                data=_request(section, execution),
+                data=_request(study, section),
                 threads=execution.threads_cost,
                 limits=_limits(execution),
                 predicted_s=_PROCESS_START_S + timed if running else 0.0,
@@ -151,7 +159,7 @@ def _cost_blocks(study: Study, section: CostSection, machine: MachineLimits) -> 
 
 def _inspections(study: Study, section: CostSection, machine: MachineLimits) -> Iterator[InspectionTrial]:
     execution = study.execution
-    problem = problems.get(section.problem)
+    problem = _problem(study, section)
     contestants = [resolve(label, study.optimizer) for label in section.optimizers]
     for requested in section.parameters:
         widths = problem.widths(requested, section.outputs)
@@ -166,7 +174,7 @@ def _inspections(study: Study, section: CostSection, machine: MachineLimits) -> 
                 setting=setting,
                 parameters=widths.parameters,
                 width=widths.describe(),
-                data=_request(section, execution),
+                data=_request(study, section),
                 threads=execution.threads_training,
                 limits=_limits(execution),
                 predicted_s=0.0 if fits.verdict else _PROCESS_START_S + 2 * fits.estimate_seconds,
@@ -178,8 +186,8 @@ def _training_trials(
     study: Study, section: TrainingSection, sizes: Mapping[DataRequest, LoadedSize], machine: MachineLimits
 ) -> Iterator[TrainingTrial]:
     execution = study.execution
-    widths = problems.get(section.problem).widths(section.parameters, section.outputs)
-    request = _request(section, execution)
+    widths = _problem(study, section).widths(section.parameters, section.outputs)
+    request = _request(study, section)
     iterations = max(1, round(section.epochs * (sizes[request].train_size // section.batch_size)))
     sweep = section.sweep
     levels = (None,) if sweep is None else tuple(as_setting(value) for value in sweep.values)
@@ -228,9 +236,9 @@ def _setting(
 ) -> Setting:
     # The section's name is no part of the seed: two sections on one problem share starts and batches.
     parts = (study.name, section.problem, *repetition)
-    return Setting(
-        section.problem, parameters, section.outputs, section.batch_size, study.execution.dtype, parts
-    )
+    options = tuple(study.problem.get(section.problem, {}).items())
+    dtype, size = study.execution.dtype, section.batch_size
+    return Setting(section.problem, parameters, section.outputs, size, dtype, parts, options)
 
 
 def _limits(execution: Execution) -> tuple[float, float]:

@@ -215,11 +215,14 @@ def _check_sections(study: Study) -> None:
         with _at(f"optimizer.{name}"):
             entry = optimizers.get(name)
             entry.check({key: as_setting(value) for key, value in study.optimizer[name].items()})
+    for name, options in study.problem.items():
+        with _at(f"problem.{name}"):
+            problems.get(name, options)
     for section in sections:
         kind = "cost" if isinstance(section, CostSection) else "training"
         where = f"{kind}[{section.name}]"
         with _at(f"{where}.problem"):
-            problem = problems.get(section.problem)
+            problem = problems.get(section.problem, study.problem.get(section.problem))
         sizes = section.parameters if isinstance(section.parameters, tuple) else (section.parameters,)
         for size in sizes:
             with _at(f"{where}.parameters"):

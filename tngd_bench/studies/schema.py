@@ -130,4 +130,5 @@ class Study:
     optimizer: Mapping[str, Mapping[str, Scalar]] = field(
         default_factory=dict
     )  # settings for the whole study
+    problem: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)  # options of a problem, by its name
     tuning: Tuning | None = None

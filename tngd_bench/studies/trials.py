@@ -14,6 +14,7 @@ from tngd_bench import __version__
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import DType, Setting
 
+Scalar = str | int | float | bool
 Status = Literal["ok", "diverged", "skipped", "failed", "timed-out"]
 KEY_LENGTH = 20
 
@@ -23,6 +24,7 @@ class DataRequest:
     """The data a trial needs; None takes the whole split.
 
     With a `validation_share` the test part is that share of the training samples, held out of training.
+    `outputs` is None where the data do not depend on it; `options` are the problem's.
     """
 
     problem: str
@@ -30,6 +32,8 @@ class DataRequest:
     test_size: int | None
     dtype: DType
     validation_share: float | None = None
+    outputs: int | None = None
+    options: tuple[tuple[str, Scalar], ...] = ()
 
 
 @dataclass(frozen=True)
