@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,33 +47,6 @@ def space_of(method: str, asked: Mapping[str, Axis] | None = None) -> Space:
             f"give one under [tuning.spaces.{method}]"
         )
     return Space(axes, tuple(name for name in asked if name not in shipped))
-
-
-def to_scale(axis: Axis, value: float) -> float:
-    """Return where `value` lies on the axis, 0 at `low` and 1 at `high`."""
-    low, high, here = (_transformed(axis.scale, x) for x in (axis.low, axis.high, value))
-    return (here - low) / (high - low)
-
-
-def from_scale(axis: Axis, position: float) -> float:
-    """Return the value at `position` in [0, 1] of the axis, to six digits: those that a file shows."""
-    low, high = _transformed(axis.scale, axis.low), _transformed(axis.scale, axis.high)
-    here = low + position * (high - low)
-    if axis.scale == "log":
-        value = math.exp(here)
-    elif axis.scale == "log-complement":
-        value = -math.expm1(here)
-    else:
-        value = here
-    return min(max(float(f"{value:.6g}"), axis.low), axis.high)
-
-
-def _transformed(scale: str, value: float) -> float:
-    if scale == "log":
-        return math.log(value)
-    if scale == "log-complement":
-        return math.log1p(-value)
-    return value
 
 
 @cache
