@@ -3,7 +3,14 @@ import math
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.time_to_target import DEFAULT_TARGETS, Target, study_targets, time_to_target
+from tngd_bench.analysis.time_to_target import (
+    DEFAULT_TARGETS,
+    Target,
+    hit_rate,
+    study_targets,
+    target_from_reference,
+    time_to_target,
+)
 
 TARGET = Target("test_accuracy", 0.9, "by hand")
 
@@ -84,3 +91,41 @@ def test_targets_come_from_the_study_or_are_the_stated_defaults():
 def test_an_unknown_metric_is_refused_by_name():
     with pytest.raises(ValueError, match=r"metric must be one of .*not 'speed'"):
         Target("speed", 1.0, "")
+
+
+def test_hit_rates_carry_the_exact_binomial_interval():
+    # Clopper-Pearson, tabulated: 0 of 5 → [0, 0.5218], 3 of 5 → [0.1466, 0.9473], 5 of 5 → [0.4782, 1].
+    assert hit_rate(0, 5) == pytest.approx((0.0, 0.0, 0.5218), abs=1e-4)
+    assert hit_rate(3, 5) == pytest.approx((0.6, 0.1466, 0.9473), abs=1e-4)
+    assert hit_rate(5, 5) == pytest.approx((1.0, 0.4782, 1.0), abs=1e-4)
+    assert all(math.isnan(value) for value in hit_rate(0, 0))
+    with pytest.raises(ValueError, match="hits must be between 0 and tries = 2, not 3"):
+        hit_rate(3, 2)
+
+
+def reference(losses, statuses=None):
+    rows = [
+        {"group": "g", "optimizer": "adam", "sweep_parameter": None, "status": "ok", "final_loss": loss}
+        | {"final_test_accuracy": 1 - loss}
+        for loss in losses
+    ]
+    for row, status in zip(rows, statuses or [], strict=False):
+        row["status"] = status
+    return pd.DataFrame(rows)
+
+
+def test_a_target_is_the_median_of_a_baselines_reruns_with_its_provenance():
+    target = target_from_reference(reference([0.1, 0.3, 0.2]), "g", "adam", "train_loss")
+    assert (target.metric, target.value) == ("train_loss", 0.2)
+    assert target.provenance == "median of 3 reruns of adam in g"
+    # of four values the one that is easier to reach, so that half of the baseline's reruns do
+    assert target_from_reference(reference([0.1, 0.3, 0.2, 0.4]), "g", "adam", "test_accuracy").value == 0.7
+
+
+def test_a_baseline_that_misses_counts_as_worst_and_too_few_seeds_give_no_target():
+    frame = reference([0.1, 0.2, 0.3], ["ok", "diverged", "ok"])
+    assert target_from_reference(frame, "g", "adam", "train_loss").value == 0.3
+    with pytest.raises(ValueError, match="did not finish in half"):
+        target_from_reference(reference([0.1, 0.2, 0.3], ["diverged", "diverged"]), "g", "adam", "train_loss")
+    with pytest.raises(ValueError, match="has 2 seeds"):
+        target_from_reference(reference([0.1, 0.2]), "g", "adam", "train_loss")

@@ -1,7 +1,7 @@
 """Time to a target fixed beforehand, with the hit rate; a miss is censored and counts as ∞.
 
-No mean is taken over imputed values: the median over all trials is ∞ once half of them miss. A diverged or
-timed-out trial is a miss; a skipped or failed one was not a try and is counted apart.
+No mean is taken over imputed values: the median over all trials is ∞ once half of them miss. A diverged, timed-out or
+out-of-memory trial is a miss; a skipped or failed one was not a try and is counted apart.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-_TRIED = ("ok", "diverged", "timed-out")
+TRIED = ("ok", "diverged", "timed-out", "out-of-memory")
 _METRICS = ("test_accuracy", "train_accuracy", "train_loss", "test_loss")
 _CLOCKS = {"iterations": "iteration", "measured": "measured_s", "modelled": "modelled_s"}
+_RATE = ("hit_rate", "hit_rate_low", "hit_rate_high")
+_HIT_SETTING = ("group", "problem", "parameters", "batch_size", "optimizer", "method", "seed", "key")
+MINIMUM_REFERENCE_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,26 @@ def study_targets(study: Mapping[str, object]) -> dict[str, tuple[Target, ...]]:
     return found
 
 
+def hit_times(
+    trials: pd.DataFrame, curves: pd.DataFrame, targets: Mapping[str, Sequence[Target]]
+) -> pd.DataFrame:
+    """Return one row per trial outside sweeps that was tried, and target of its group: when it first met it.
+
+    Columns: those of the trial's setting, seed, key, `target`, `provenance`, `value`; `iterations`, `measured` and
+    `modelled` (seconds) at the first evaluation that meets the target, ∞ where none does.
+    """
+    training = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
+    by_key = {key: run.sort_values("iteration") for key, run in curves.groupby("key", sort=False)}
+    setting = [name for name in _HIT_SETTING if name in training]
+    rows = []
+    for trial in training[training["status"].isin(TRIED)].sort_values("key").to_dict("records"):
+        for target in targets.get(str(trial["group"]), DEFAULT_TARGETS):
+            row: dict[str, object] = {str(name): trial[name] for name in setting}
+            row |= {"target": target.describe(), "provenance": target.provenance, "value": target.value}
+            rows.append(row | dict(_first_hit(by_key.get(trial["key"]), target)))
+    return pd.DataFrame(rows, columns=[*setting, "target", "provenance", "value", *_CLOCKS])
+
+
 def time_to_target(
     trials: pd.DataFrame, curves: pd.DataFrame, targets: Mapping[str, Sequence[Target]]
 ) -> pd.DataFrame:
@@ -73,28 +97,67 @@ def time_to_target(
 
     Columns: group, optimizer, target, provenance, `hits`, `tries`, `not_tried`, and quartiles `_q1`, `_median`, `_q3`
     over the tries of `iterations`, `measured` (seconds inside step()) and `modelled` (seconds, measured digital +
-    modelled device), ∞ where that quantile is a miss. Quantiles are order statistics (the higher of two
-    neighbours), so a finite value is always one that some trial took.
+    modelled device), ∞ where that quantile is a miss; `hit_rate` with its exact (Clopper-Pearson) 95 % interval
+    `hit_rate_low`, `hit_rate_high`. Quantiles are order statistics (the higher of two neighbours), so a finite
+    value is always one that some trial took.
     """
     training = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
-    by_key = {key: run.sort_values("iteration") for key, run in curves.groupby("key", sort=False)}
+    times = hit_times(trials, curves, targets)
     rows = []
     for (group, optimizer), part in training.groupby(["group", "optimizer"], sort=True):
-        tried = part[part["status"].isin(_TRIED)]
+        tried = times[(times["group"] == group) & (times["optimizer"] == optimizer)]
         for target in targets.get(str(group), DEFAULT_TARGETS):
-            times = [_first_hit(by_key.get(key), target) for key in sorted(tried["key"])]
+            own = tried[tried["target"] == target.describe()]
             row: dict[str, object] = {"group": group, "optimizer": optimizer, "target": target.describe()}
-            row |= {"provenance": target.provenance, "tries": len(times), "not_tried": len(part) - len(times)}
-            row["hits"] = sum(np.isfinite(time["iterations"]) for time in times)
+            row |= {"provenance": target.provenance, "tries": len(own), "not_tried": len(part) - len(own)}
+            row["hits"] = int(np.isfinite(own["iterations"].astype(float)).sum())
+            row |= dict(zip(_RATE, hit_rate(int(str(row["hits"])), len(own)), strict=True))
             for name in _CLOCKS:
-                values = np.array([time[name] for time in times])
+                values = own[name].to_numpy(float)
                 for quantile, mark in ((0.25, "q1"), (0.5, "median"), (0.75, "q3")):
                     level = np.quantile(values, quantile, method="higher") if len(values) else np.nan
                     row[f"{name}_{mark}"] = float(level)
             rows.append(row)
     marks = [f"{name}_{mark}" for name in _CLOCKS for mark in ("q1", "median", "q3")]
-    columns = ["group", "optimizer", "target", "provenance", "hits", "tries", "not_tried", *marks]
+    columns = ["group", "optimizer", "target", "provenance", "hits", "tries", "not_tried", *marks, *_RATE]
     return pd.DataFrame(rows, columns=columns)
+
+
+def hit_rate(hits: int, tries: int) -> tuple[float, float, float]:
+    """Return hits/tries and its exact 95 % interval; NaN without a try.
+
+    The bounds are quantiles of Beta(h, n − h + 1) and Beta(h + 1, n − h) (Clopper & Pearson, Biometrika 26, 1934).
+    """
+    if not 0 <= hits <= tries:
+        raise ValueError(f"hits must be between 0 and tries = {tries}, not {hits}")
+    if tries == 0:
+        return (float("nan"),) * 3
+    low = 0.0 if hits == 0 else float(stats.beta.ppf(0.025, hits, tries - hits + 1))
+    high = 1.0 if hits == tries else float(stats.beta.ppf(0.975, hits + 1, tries - hits))
+    return hits / tries, low, high
+
+
+def target_from_reference(final: pd.DataFrame, group: str, optimizer: str, metric: str) -> Target:
+    """Return the target that a baseline sets: the median over its seeds of the last value of `metric`.
+
+    `final` is as from `outcomes.final_values`; a seed that did not finish counts as a worst value. The baseline's
+    runs must be others than those the target is then applied to, else the baseline hits it by half of itself.
+    ValueError where the baseline has fewer than three seeds or misses in half of them.
+    """
+    column = "final_loss" if metric == "train_loss" else f"final_{metric}"
+    runs = final[(final["group"] == group) & (final["optimizer"] == optimizer)]
+    runs = runs[runs["sweep_parameter"].isna() & runs["status"].isin(TRIED)]
+    upwards = metric.endswith("accuracy")
+    worst = -np.inf if upwards else np.inf
+    values = runs[column].astype(float).where(runs["status"] == "ok", worst).dropna().to_numpy(float)
+    if len(values) < MINIMUM_REFERENCE_SEEDS:
+        raise ValueError(
+            f"{optimizer!r} in {group!r} has {len(values)} seeds; a target needs {MINIMUM_REFERENCE_SEEDS}"
+        )
+    level = float(np.quantile(values, 0.5, method="lower" if upwards else "higher"))
+    if not np.isfinite(level):
+        raise ValueError(f"{optimizer!r} in {group!r} did not finish in half of its seeds; no target")
+    return Target(metric, level, f"median of {len(values)} reruns of {optimizer} in {group}")
 
 
 def _first_hit(curve: pd.DataFrame | None, target: Target) -> dict[str, float]:

@@ -1,0 +1,122 @@
+"""Differences between two optimizers on the same seeds: estimate, exact interval, exact test.
+
+With d_i the difference on seed i (same start, same batches), i = 1…n: the estimate is the Hodges-Lehmann median of the
+n(n+1)/2 Walsh averages (d_i + d_j)/2, i ≤ j; the interval is theirs between the k-th smallest and the k-th largest,
+with k the largest for which the signed-rank statistic T⁺ has P(T⁺ ≤ k − 1) ≤ 2.5 % (Hollander, Wolfe & Chicken,
+Nonparametric Statistical Methods, 3rd ed. 2014, §3.2-3.3). Fewer than six seeds cannot reach 95 %: the interval
+is then the full range and `confidence` says what that holds, 1 − 2^(1−n): 93.75 % for five. The one-sided p-values are
+those of the signed-rank test by flipping every sign, all 2ⁿ ways up to n = 14, which is exact with ties too.
+
+A run that did not finish has an infinite loss: it loses against any that did, and ties with its like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+Array = npt.NDArray[np.float64]
+LEVEL = 0.95
+_ENUMERATED = 14
+_FLIPS = 20_000
+_HUGE = 1e300  # stands for ∞ in sums, so that ∞ − ∞ is a tie
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """A difference over `seeds` paired runs: `value` in [`low`, `high`] at `confidence`.
+
+    `p_lower` and `p_higher` are one-sided exact p-values of "lower" and "higher"; the counts are seeds.
+    """
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+    p_lower: float
+    p_higher: float
+    seeds: int
+    lower: int
+    higher: int
+    tied: int
+
+
+def paired_difference(differences: Sequence[float] | Array) -> PairedDifference:
+    """Return the statement about `differences`, one per seed; ±∞ are allowed, NaN raises ValueError."""
+    given = np.asarray(differences, dtype=float)
+    if given.ndim != 1 or not len(given) or np.isnan(given).any():
+        raise ValueError(f"differences must be a row of at least one number without NaN, not {given!r}")
+    finite = np.clip(given, -_HUGE, _HUGE)
+    first, second = np.triu_indices(len(given))
+    walsh = np.sort(finite[first] / 2 + finite[second] / 2)
+    k, confidence = _order(len(given))
+    p_lower, p_higher = _sign_flips(finite)
+    return PairedDifference(
+        value=_back(float(np.median(walsh))),
+        low=_back(float(walsh[k - 1])),
+        high=_back(float(walsh[-k])),
+        confidence=confidence,
+        p_lower=p_lower,
+        p_higher=p_higher,
+        seeds=len(given),
+        lower=int((finite < 0).sum()),
+        higher=int((finite > 0).sum()),
+        tied=int((finite == 0).sum()),
+    )
+
+
+def differences_by_seed(final: pd.DataFrame, first: str, second: str, column: str = "final_loss") -> Array:
+    """Return `column` of optimizer `first` minus that of `second` for each seed that both tried, in order of seed.
+
+    `final` is as from `outcomes.final_values`, of one group. A diverged or timed-out run counts as worst: ∞, or −∞ for
+    an accuracy; two such tie.
+    """
+    worst = -np.inf if column.endswith("accuracy") else np.inf
+    tried = final[~final["status"].isin(["skipped", "failed"])]
+    values = tried[column].astype(float).where(tried["status"] == "ok", worst)
+    table = tried.assign(value=values).pivot_table(
+        index="seed", columns="optimizer", values="value", aggfunc="first", dropna=False
+    )
+    if not {first, second} <= set(table.columns):
+        return np.array([])
+    both = table[[first, second]].dropna().sort_index()
+    left, right = both[first].to_numpy(float), both[second].to_numpy(float)
+    with np.errstate(invalid="ignore"):
+        return np.where(left == right, 0.0, left - right)
+
+
+def _order(seeds: int) -> tuple[int, float]:
+    """Return k and the confidence of [W_(k), W_(M+1−k)], from the null distribution of the signed-rank statistic."""
+    ways = np.array([1.0])
+    for rank in range(1, seeds + 1):  # Π (1 + z^rank): how many sign patterns have each rank sum
+        ways = np.concatenate([ways, np.zeros(rank)]) + np.concatenate([np.zeros(rank), ways])
+    below = np.cumsum(ways) / 2.0**seeds  # P(T⁺ ≤ 0), P(T⁺ ≤ 1), …
+    k = max(1, int((below <= (1 - LEVEL) / 2).sum()))
+    return k, float(1 - 2 * below[k - 1])
+
+
+def _sign_flips(differences: Array) -> tuple[float, float]:
+    """Return P(T ≤ t) and P(T ≥ t) for the signed-rank sum T under all (or many random) flips of signs."""
+    kept = differences[differences != 0]
+    if not len(kept):
+        return 1.0, 1.0
+    ranks = stats.rankdata(np.abs(kept))
+    observed = float((ranks * np.sign(kept)).sum())
+    if len(kept) <= _ENUMERATED:
+        patterns = (np.arange(2 ** len(kept))[:, None] >> np.arange(len(kept))) & 1
+        sums = (2 * patterns - 1) @ ranks
+        return float((sums <= observed + 1e-9).mean()), float((sums >= observed - 1e-9).mean())
+    flips = np.random.default_rng(0).integers(0, 2, size=(_FLIPS, len(kept)))
+    sums = (2 * flips - 1) @ ranks
+    # the observed pattern is one of the possible ones: a random sample of them never gives p = 0
+    lower, higher = (sums <= observed + 1e-9).sum(), (sums >= observed - 1e-9).sum()
+    return float((lower + 1) / (_FLIPS + 1)), float((higher + 1) / (_FLIPS + 1))
+
+
+def _back(value: float) -> float:
+    return float(np.copysign(np.inf, value)) if abs(value) >= _HUGE / 4 else value
