@@ -73,6 +73,23 @@ def two_hidden(inputs: int, outputs: int, parameters: int) -> Widths:
     return _first_hit(parameters, groups())
 
 
+def three_equal_hidden(inputs: int, outputs: int, parameters: int) -> Widths:
+    """Return a perceptron with three hidden layers of one width, the one whose count is nearest to `parameters`.
+
+    Raises ValueError, naming the nearest sizes, when no width comes within 2 % of `parameters`.
+    """
+
+    def made(width: int) -> Widths:
+        middle = Layer(width, width, 1)
+        layers = (Layer(inputs, width, 1), middle, middle, Layer(width, outputs, 1))
+        return Widths(layers, f"3 × {width} hidden")
+
+    # A width w has 2w² + linear·w + outputs parameters; the root's integers bracket the request.
+    linear = inputs + outputs + 3
+    root = (math.isqrt(linear**2 + 8 * max(parameters - outputs, 0)) - linear) // 4
+    return _first_hit(parameters, [[made(max(root, 1)), made(max(root, 1) + 1)]])
+
+
 def conv_and_hidden(
     image: int, kernel: int, pool: int, outputs: int, parameters: int, channels: int = PREFERRED_CHANNELS
 ) -> Widths:
