@@ -8,7 +8,7 @@ from tngd_bench.problems import digits_mlp, registry
 
 
 def test_names_in_order():
-    assert registry.names() == ("digits-mlp", "mnist-cnn", "mnist-mlp")
+    assert registry.names() == ("digits-mlp", "mnist-cnn", "mnist-mlp", "mnist-mlp3", "fashion-cnn")
 
 
 def test_a_misspelt_name_is_answered_with_a_suggestion():
