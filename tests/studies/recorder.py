@@ -56,6 +56,6 @@ class _Deadly:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_with_killer(trial, data, connection):
+def run_with_killer(trial, data, processors, connection):
     """Run a trial, dying at ngd's turn."""
-    run_in_worker(trial, data, _Deadly(connection))
+    run_in_worker(trial, data, processors, _Deadly(connection))

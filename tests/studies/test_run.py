@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from tests.studies.recorder import Recorder, run_with_killer, study_text
-from tngd_bench.studies import execute
-from tngd_bench.studies import run as running
+from tngd_bench.studies import local_engine
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.reading import LoadedStudy, load_study, make_study
 from tngd_bench.studies.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, read_records
@@ -242,7 +241,7 @@ def test_a_trial_beyond_its_limit_is_killed_and_timed_out(table, tmp_path, recor
 def test_an_optimizer_that_takes_its_process_down_is_failed_and_the_others_are_timed(
     table, tmp_path, recorder, monkeypatch
 ):
-    monkeypatch.setattr(execute, "run_in_worker", run_with_killer)
+    monkeypatch.setattr(local_engine, "run_in_worker", run_with_killer)
     table["cost"][0] |= {"parameters": [1000], "processes": 1}
     run_study(LoadedStudy(make_study({**table, "training": []}), "shipped"), tmp_path, recorder)
     trials = read_records(tmp_path).trials.set_index("optimizer")
@@ -279,7 +278,7 @@ def test_timings_of_another_machine_are_not_mixed_in(table, tmp_path, recorder, 
     small = trained({**table, "training": table["training"][1:]})
     run_study(small, tmp_path, recorder)
     monkeypatch.setattr(
-        running, "describe_environment", lambda: {"cpu": "another", "threads": 1, "cores": 2, "torch": "2.0"}
+        local_engine, "describe_environment", lambda: {"cpu": "another", "threads": 1, "torch": "2.0"}
     )
     with pytest.raises(StoreError, match=r"was measured with cpu = .* here it is 'another'"):
         run_study(small, tmp_path, recorder)

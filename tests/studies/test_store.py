@@ -47,7 +47,7 @@ def test_failed_trials_are_to_be_run_again_and_others_not(store):
         (lambda text: text.replace("0.1", "0.2"), "changed after it was written"),
         (lambda text: "{}", "not written by tngd-bench"),
         (lambda text: "[1]", "not written by tngd-bench"),
-        (lambda text: text.replace('"schema": 1', '"schema": 99'), "schema 99"),
+        (lambda text: text.replace('"schema": 2', '"schema": 99'), "schema 99"),
     ],
     ids=["half", "empty", "edited", "foreign", "list", "newer"],
 )

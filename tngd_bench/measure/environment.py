@@ -24,7 +24,16 @@ PACKAGES = (
     "matplotlib",
     "seaborn",
 )
+MACHINE_FIELDS = ("cpu", "torch")
+"""What must agree for times to be comparable, besides threads and dtype, which trials name themselves."""
 _GIT_TIMEOUT_S = 5.0
+
+
+def machine_class() -> dict[str, str | None]:
+    """Return the class of machine that times measured by this process are comparable within: `MACHINE_FIELDS`."""
+    import torch
+
+    return {"cpu": processor_name(), "torch": str(torch.__version__)}
 
 
 def describe_environment() -> dict[str, object]:

@@ -34,11 +34,18 @@ _EVALUATION_S = 0.05
 
 @dataclass(frozen=True)
 class MachineLimits:
-    """What the machine at hand offers: FLOP/s with each of the study's thread counts, and free memory."""
+    """What the machine at hand offers: FLOP/s with each of the study's thread counts, free memory, and its class."""
 
     rate_cost: float
     rate_training: float
     memory_bytes: float
+    cpu: str | None = None
+    torch: str | None = None
+
+    @property
+    def machine_class(self) -> dict[str, str | None]:
+        """The class of machine, part of the keys of trials."""
+        return {"cpu": self.cpu, "torch": self.torch}
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ def make_plan(loaded: LoadedStudy, sizes: Mapping[DataRequest, LoadedSize], mach
         trials += _inspections(study, cost, machine)
     for training in study.training:
         trials += _training_trials(study, training, sizes, machine)
-    return Plan(loaded, {trial.key(sizes[trial.data].checksum): trial for trial in trials}, machine)
+    return Plan(loaded, {trial.key(sizes[trial.data].checksum, machine.machine_class): trial for trial in trials}, machine)
 
 
 def _refuse_too_much(study: Study, sizes: Mapping[DataRequest, LoadedSize]) -> None:

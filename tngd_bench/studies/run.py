@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-import psutil
-
 from tngd_bench import __version__
-from tngd_bench.measure.environment import describe_environment
-from tngd_bench.spu.device import Device, sourced_parameters
+from tngd_bench.spu.device import sourced_parameters
 from tngd_bench.studies.data_files import load_request, size_of, write_splits
+from tngd_bench.studies.devices import known_devices
+from tngd_bench.studies.engine import Engine, PreparedData
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.execute import Listener, execute
-from tngd_bench.studies.plan import MachineLimits, Plan, data_requests, make_plan
+from tngd_bench.studies.local_engine import LocalEngine
+from tngd_bench.studies.machine import difference, study_environment
+from tngd_bench.studies.plan import LoadedSize, Plan, data_requests, make_plan
 from tngd_bench.studies.reading import LoadedStudy
-from tngd_bench.studies.schema import Execution
+from tngd_bench.studies.schema import Cluster, Study
 from tngd_bench.studies.store import STORE_FOLDER, Store
-from tngd_bench.studies.work import measure_rate_in_worker
-from tngd_bench.studies.workers import call_in_worker, worker_context
-
-_SAME_MACHINE = ("cpu", "cores", "torch", "threads_cost", "threads_training", "dtype")
+from tngd_bench.studies.trials import DataRequest
 
 
 class Audience(Listener, Protocol):
@@ -50,70 +48,82 @@ class StudyRun:
 
 
 def run_study(
-    loaded: LoadedStudy, output: Path, audience: Audience, *, fresh: bool = False, command: str = ""
+    loaded: LoadedStudy,
+    output: Path,
+    audience: Audience,
+    *,
+    fresh: bool = False,
+    command: str = "",
+    scheduler: str | None = None,
 ) -> StudyRun:
     """Run a study, or go on with it, into the store below `output`.
 
-    Finished trials of an earlier run are kept unless `fresh`. Raises StudyError and StoreError before anything is
-    measured; the data's own errors where it cannot be had.
+    Finished trials of an earlier run are kept unless `fresh`. The trials run on this machine, or, where the study says
+    so, on its cluster; `scheduler` is the address of a Dask scheduler to use instead. Raises StudyError and StoreError
+    before anything is measured; the data's own errors where it cannot be had.
     """
     store = Store(output / STORE_FOLDER)
     store.check_writable()
     _refuse_other_study(store, loaded, fresh)
     execution = loaded.study.execution
-    with tempfile.TemporaryDirectory(prefix="tngd-bench-") as folder:
-        data, sizes = {}, {}
-        announced: set[str] = set()
-        for number, request in enumerate(data_requests(loaded.study)):
-            if request.problem not in announced:
-                audience.preparing(f"data of {request.problem}")
-                announced.add(request.problem)
-            try:
-                splits = load_request(request)
-            except ValueError as error:
-                raise StudyError(f"{loaded.study.name}: {request.problem}: {error}") from None
-            data[request] = Path(folder) / f"{number}.pt"
-            sizes[request] = size_of(splits)
-            write_splits(splits, data[request])
+    with (
+        tempfile.TemporaryDirectory(prefix="tngd-bench-") as folder,
+        open_engine(loaded.study, scheduler) as engine,
+    ):
+        data, sizes = _prepare_data(loaded, Path(folder), audience)
         audience.preparing("speed of this machine")
-        plan = make_plan(loaded, sizes, measure_machine(execution))
-        environment = study_environment(execution)
+        plan = make_plan(loaded, sizes, engine.machine(execution))
+        store.check_space(len(plan.trials))
+        environment = study_environment(execution, engine.environment())
         if not fresh:
             _refuse_other_machine(store, environment)
         store.create()
         with store.locked():
             if fresh:
                 store.clear()
+            store.tidy()
             finished = store.finished(plan.trials)
             store.write_study(study_content(plan, command))
             if store.environment() is None:
                 store.write_environment(environment)
             pending = [key for key in plan.trials if key not in finished]
             audience.planned(plan, pending)
-            execute(plan, pending, store, data, audience)
+            execute(plan, pending, store, data, engine, audience)
     return StudyRun(plan, store, len(pending), len(finished), dict(store.ignored))
 
 
-def measure_machine(execution: Execution) -> MachineLimits:
-    """Return the machine's speed with the study's thread counts, and its free memory."""
-    context = worker_context()
-    counts = {execution.threads_cost, execution.threads_training}
-    rates = {count: float(call_in_worker(context, measure_rate_in_worker, (count,))) for count in counts}
-    free = float(psutil.virtual_memory().available)
-    return MachineLimits(rates[execution.threads_cost], rates[execution.threads_training], free)
+def open_engine(study: Study, scheduler: str | None) -> contextlib.AbstractContextManager[Engine]:
+    """Return the engine that the study, or the address of a scheduler, asks for; StudyError where it cannot be had."""
+    cluster = study.cluster if scheduler is None else Cluster(kind="scheduler", scheduler=scheduler)
+    if scheduler is None and study.execution.engine == "local":
+        return contextlib.nullcontext(LocalEngine())
+    if cluster is None:
+        raise StudyError(
+            f'{study.name}: execution.engine = "dask" needs a [cluster] table or --scheduler ADDRESS'
+        )
+    from tngd_bench.studies.clusters import open_cluster
+
+    return open_cluster(cluster)
 
 
-def study_environment(execution: Execution) -> dict[str, Any]:
-    """Return the environment as the store keeps it."""
-    environment = describe_environment()
-    del environment["threads"]  # this process's own; the workers' stand below
-    return environment | {
-        "threads_cost": execution.threads_cost,
-        "threads_training": execution.threads_training,
-        "workers": execution.workers,
-        "dtype": execution.dtype,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+def _prepare_data(
+    loaded: LoadedStudy, folder: Path, audience: Audience
+) -> tuple[dict[DataRequest, PreparedData], dict[DataRequest, LoadedSize]]:
+    """Load what the study needs, once, into files below `folder`."""
+    data, sizes = {}, {}
+    announced: set[str] = set()
+    for number, request in enumerate(data_requests(loaded.study)):
+        if request.problem not in announced:
+            audience.preparing(f"data of {request.problem}")
+            announced.add(request.problem)
+        try:
+            splits = load_request(request)
+        except ValueError as error:
+            raise StudyError(f"{loaded.study.name}: {request.problem}: {error}") from None
+        data[request] = PreparedData(folder / f"{number}.pt", splits.checksum)
+        sizes[request] = size_of(splits)
+        write_splits(splits, data[request].path)
+    return data, sizes
 
 
 def study_content(plan: Plan, command: str) -> dict[str, Any]:
@@ -121,10 +131,12 @@ def study_content(plan: Plan, command: str) -> dict[str, Any]:
     return dataclasses.asdict(plan.study) | {
         "source": plan.loaded.source,
         "overrides": list(plan.loaded.overrides),
+        "profile": plan.loaded.profile,
+        "included": list(plan.loaded.included),
         "version": __version__,
         "command": command,
         "machine": dataclasses.asdict(plan.machine),
-        "devices": {name: sourced_parameters(Device.preset(name)) for name in Device.presets()},
+        "devices": {name: sourced_parameters(device) for name, device in known_devices(plan.study).items()},
         "trials": list(plan.trials),
     }
 
@@ -140,11 +152,10 @@ def _refuse_other_study(store: Store, loaded: LoadedStudy, fresh: bool) -> None:
 
 def _refuse_other_machine(store: Store, environment: Mapping[str, Any]) -> None:
     held = store.environment()
-    if held is None:
-        return
-    for name in _SAME_MACHINE:
-        if held.get(name) != environment.get(name):
-            raise StoreError(
-                f"{store.path} was measured with {name} = {held.get(name)!r}, and here it is {environment.get(name)!r}:"
-                " timings would not be comparable; choose another --output, or --fresh to measure everything again"
-            )
+    unlike = None if held is None else difference(held, environment)
+    if unlike is not None:
+        name, there, here = unlike
+        raise StoreError(
+            f"{store.path} was measured with {name} = {there!r}, and here it is {here!r}:"
+            " timings would not be comparable; choose another --output, or --fresh to measure everything again"
+        )

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 PositiveNumber = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, gt=0, le=1)]
@@ -32,7 +33,34 @@ class Execution:
     seconds_per_iteration_limit: PositiveNumber = 4.0  # predicted longer iterations are skipped
     memory_limit_fraction: Share = 0.5  # of the memory available at the start
     trial_seconds_limit: PositiveNumber = 600.0  # a trial that runs longer is stopped
+    trial_memory_limit_gb: PositiveNumber | None = None  # so is one that holds more; 0.9 of its share where left out
+    pinned: Flag = True  # bind processes to processors of their own, where there are enough
+    engine: Literal["local", "dask"] = "local"  # this machine, or the [cluster]
     dtype: Literal["float32", "float64"] = "float32"
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class Cluster:
+    """Where the engine "dask" finds its machines; `options` go to the class of that kind as they are."""
+
+    kind: Literal["scheduler", "local", "ssh", "slurm", "kubernetes"]
+    scheduler: Text | None = None  # kind "scheduler": its address, tcp://…
+    hosts: tuple[Label, ...] = ()  # kind "ssh": the scheduler's machine, then the workers'
+    machines: Count = 2  # Dask workers: processes for kind "local", else machines
+    cores: Count | None = None  # of each; what it has where left out (kind "slurm": stated)
+    memory: Text | None = None  # of each, for kind "slurm", as in "32GB"
+    options: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
+    mixed: Flag = False  # accept machines of different classes for training; never for cost sections
+
+    def __post_init__(self) -> None:
+        """Refuse a kind without what it needs."""
+        needs = {"scheduler": "scheduler", "ssh": "hosts", "slurm": "memory"}.get(self.kind)
+        if needs is not None and not getattr(self, needs):
+            raise ValueError(f"kind = {self.kind!r} needs {needs}")
+        if self.kind == "slurm" and self.cores is None:
+            raise ValueError("kind = 'slurm' needs cores")
+        if self.kind == "ssh" and len(self.hosts) < 2:
+            raise ValueError("hosts must name the scheduler's machine and at least one worker's")
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
@@ -125,6 +153,7 @@ class Study:
     title: Label
     description: Text = ""
     execution: Execution = field(default_factory=Execution)
+    cluster: Cluster | None = None
     cost: tuple[CostSection, ...] = ()
     training: tuple[TrainingSection, ...] = ()
     optimizer: Mapping[str, Mapping[str, Scalar]] = field(

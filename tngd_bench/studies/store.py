@@ -1,31 +1,41 @@
-"""The results of a study on disk: one JSON file per trial, written aside, synced and renamed.
+"""The results of a study on disk, a folder for programs and people.
 
     store/study.json          the study with every default, and the keys of its trials
     store/environment.json    the machine and software it was measured with
-    store/trials/KEY.json     one finished trial
+    store/trials/KEY.json     one finished trial (see `documents` for what a file is)
+    store/tables/             everything as Parquet, made from the above and made anew when stale (see `tables`)
+    store/set-aside/          files found in trials/ that are torn, edited or not ours
 
-Every file carries a digest of its content, so a torn or edited one is noticed, named and left alone.
+KEY is a hash of the trial's settings, the package's version, the data and the class of machine.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import json
-import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tngd_bench.studies.errors import StoreError, StoreWriteError
+from tngd_bench.studies.documents import PART, RESERVE_BYTES, SCHEMA, read_document, write_document
+from tngd_bench.studies.errors import StoreError
+from tngd_bench.studies.migration import upgraded
 
-SCHEMA = 1
 STORE_FOLDER = "store"
-_STUDY, _ENVIRONMENT, _TRIALS, _LOCK = "study.json", "environment.json", "trials", ".lock"
+TABLES_FOLDER = "tables"
+_STUDY, _ENVIRONMENT, _TRIALS, _LOCK, _ASIDE = (
+    "study.json",
+    "environment.json",
+    "trials",
+    ".lock",
+    "set-aside",
+)
 _RETRIED = "failed"
+_BYTES_PER_TRIAL = 20_000
+_OTHER_STUDY = "belongs to no trial of this study"
 
 
 @dataclass
@@ -33,7 +43,7 @@ class Store:
     """A results store in the folder `path`; nothing is made before `create`."""
 
     path: Path
-    ignored: dict[str, str] = field(default_factory=dict)  # file name → why it was left alone
+    ignored: dict[str, str] = field(default_factory=dict)  # file name → why it was left out
 
     @staticmethod
     def find(place: Path) -> Store:
@@ -50,8 +60,8 @@ class Store:
         """Make the folders; StoreError where that cannot be written, with nothing left behind."""
         missing = self._missing_folders()
         try:
-            self._trials.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self._trials):
+            self.trials_folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.trials_folder):
                 pass
         except OSError as error:
             _remove_empty(missing)
@@ -65,10 +75,24 @@ class Store:
         self.create()
         _remove_empty(missing)
 
+    def check_space(self, trials: int) -> None:
+        """Raise StoreError where the disk has no room for the results of so many trials."""
+        place = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        free, needed = shutil.disk_usage(place).free, RESERVE_BYTES + trials * _BYTES_PER_TRIAL
+        if free < needed:
+            raise StoreError(
+                f"output {self.path.parent} has {free / 1e6:.3g} MB free, and {trials} trials need about"
+                f" {needed / 1e6:.3g} MB; make room or choose another --output"
+            )
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other runs out of this store; StoreError when one is at work in it."""
-        with (self.path / _LOCK).open("w") as handle:
+        try:
+            handle = (self.path / _LOCK).open("w")
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be written: {error.strerror or error}") from None
+        with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -77,22 +101,43 @@ class Store:
                 ) from None
             yield
 
+    def tidy(self) -> None:
+        """Move what is torn, edited or not ours out of trials/, and bring files of an older layout up to date.
+
+        To be called under `locked`. What was moved is named in `ignored`; nothing is deleted but parts of writes that
+        were broken off.
+        """
+        for part in self.trials_folder.glob(f".*{PART}"):
+            part.unlink(missing_ok=True)
+        for path in (self.path / _ENVIRONMENT, self.path / _STUDY):
+            content, schema, complaint = read_document(path) if path.exists() else (None, SCHEMA, None)
+            if complaint is None and content is not None and schema < SCHEMA:
+                write_document(path, content)
+        environment = self.environment() or {}
+        for path in self.trial_files():
+            content, schema, complaint = _read_trial(path, environment)
+            if complaint is not None:
+                self._set_aside(path, complaint)
+            elif content is not None and schema < SCHEMA:
+                write_document(path, content)
+
     def clear(self) -> None:
         """Remove the results written here, and no other file."""
-        for path in (*self._trial_files(), self.path / _STUDY, self.path / _ENVIRONMENT):
+        shutil.rmtree(self.path / TABLES_FOLDER, ignore_errors=True)
+        for path in (*self.trial_files(), self.path / _STUDY, self.path / _ENVIRONMENT):
             path.unlink(missing_ok=True)
 
     def write_study(self, content: Mapping[str, Any]) -> None:
         """Write the study."""
-        self._write(self.path / _STUDY, content)
+        write_document(self.path / _STUDY, content)
 
     def write_environment(self, content: Mapping[str, Any]) -> None:
         """Write the environment."""
-        self._write(self.path / _ENVIRONMENT, content)
+        write_document(self.path / _ENVIRONMENT, content)
 
     def write_trial(self, key: str, content: Mapping[str, Any]) -> None:
         """Write one trial; when this returns it is on the disk."""
-        self._write(self._trials / f"{key}.json", {"key": key, **content})
+        write_document(self.trials_folder / f"{key}.json", {"key": key, **content})
 
     def study(self) -> dict[str, Any] | None:
         """Return the study, None when there is none; StoreError when the file is damaged."""
@@ -105,18 +150,17 @@ class Store:
     def trials(self, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the stored trials among `keys`, in that order; what cannot be used goes into `ignored`."""
         wanted = dict.fromkeys(keys)
-        for path in self._trial_files():
-            if path.stem not in wanted:
-                self.ignored[path.name] = "belongs to no trial of this study"
+        present = {path.stem: path for path in self.trial_files()}
+        for stem, path in present.items():
+            if stem not in wanted:
+                self.ignored[path.name] = _OTHER_STUDY
+        environment = self.environment() or {}
         for key in wanted:
-            path = self._trials / f"{key}.json"
-            if not path.exists():
+            if key not in present:
                 continue
-            content, complaint = _read(path)
-            if content is not None and content.get("key") != key:
-                complaint = f"holds the trial {content.get('key')!r}"
+            content, _, complaint = _read_trial(present[key], environment)
             if complaint is not None:
-                self.ignored[path.name] = complaint
+                self.ignored[present[key].name] = complaint
             elif content is not None:
                 yield key, content
 
@@ -128,77 +172,56 @@ class Store:
             if all(entry["status"] != _RETRIED for entry in content["entries"])
         }
 
-    def _missing_folders(self) -> list[Path]:
-        """Return the folders that `create` would make, innermost first."""
-        return [path for path in (self._trials, *self._trials.parents) if not path.exists()]
-
     @property
-    def _trials(self) -> Path:
+    def trials_folder(self) -> Path:
+        """The folder of the trials' files."""
         return self.path / _TRIALS
 
-    def _trial_files(self) -> list[Path]:
-        return sorted(self._trials.glob("*.json")) if self._trials.is_dir() else []
+    def trial_files(self) -> list[Path]:
+        """Return the files in the trials' folder, whosoever they are, by name."""
+        return sorted(self.trials_folder.glob("*.json")) if self.trials_folder.is_dir() else []
+
+    def _set_aside(self, path: Path, complaint: str) -> None:
+        folder = self.path / _ASIDE
+        target = folder / path.name
+        number = 1
+        while target.exists():
+            number += 1
+            target = folder / f"{path.stem}-{number}{path.suffix}"
+        try:
+            folder.mkdir(exist_ok=True)
+            path.rename(target)
+        except OSError as error:
+            raise StoreError(f"{path} {complaint}, and cannot be moved: {error.strerror or error}") from None
+        self.ignored[path.name] = f"{complaint}; moved to {_ASIDE}/{target.name}"
+
+    def _missing_folders(self) -> list[Path]:
+        """Return the folders that `create` would make, innermost first."""
+        folders = (self.trials_folder, *self.trials_folder.parents)
+        return [path for path in folders if not path.exists()]
 
     def _read_required(self, path: Path) -> dict[str, Any] | None:
         if not path.exists():
             return None
-        content, complaint = _read(path)
+        content, _, complaint = read_document(path)
         if complaint is not None:
             raise StoreError(f"{path} cannot be used: it {complaint}; --fresh measures everything again")
         return content
 
-    def _write(self, path: Path, content: Mapping[str, Any]) -> None:
-        body = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        document = f'{{"schema": {SCHEMA}, "digest": "{_digest(body)}", "content": {body}}}\n'
-        try:
-            handle, aside = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".part", dir=path.parent)
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    file.write(document)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(aside).replace(path)
-            except BaseException:
-                Path(aside).unlink(missing_ok=True)
-                raise
-            _sync_folder(path.parent)
-        except OSError as error:
-            raise StoreWriteError(
-                f"{path} cannot be written: {error.strerror or error}; what was stored before is intact"
-            ) from None
+
+def _read_trial(path: Path, environment: Mapping[str, Any]) -> tuple[dict[str, Any] | None, int, str | None]:
+    """Return a trial in today's layout, its schema on disk, and what is wrong with it."""
+    content, schema, complaint = read_document(path)
+    if content is None:
+        return None, schema, complaint
+    if content.get("key") != path.stem:
+        return None, schema, f"holds the trial {content.get('key')!r}"
+    if not isinstance(content.get("entries"), list):
+        return None, schema, "was not written by tngd-bench"
+    return upgraded(content, schema, environment), schema, None
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:
     for path in folders:
         with contextlib.suppress(OSError):  # what was never made, or has been filled by somebody else, stays
             path.rmdir()
-
-
-def _sync_folder(folder: Path) -> None:
-    # The rename itself is durable only once the folder is.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _digest(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()
-
-
-def _read(path: Path) -> tuple[dict[str, Any] | None, str | None]:
-    """Return a file's content, or what is wrong with it."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
-        return None, "is torn or not JSON"
-    if not isinstance(document, dict) or not {"schema", "digest", "content"} <= set(document):
-        return None, "was not written by tngd-bench"
-    if document["schema"] != SCHEMA:
-        return None, f"has schema {document['schema']!r}, not {SCHEMA}"
-    content = document["content"]
-    body = json.dumps(content, sort_keys=True, ensure_ascii=False)
-    if not isinstance(content, dict) or _digest(body) != document["digest"]:
-        return None, "was changed after it was written"
-    return content, None

@@ -15,7 +15,7 @@ from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import DType, Setting
 
 Scalar = str | int | float | bool
-Status = Literal["ok", "diverged", "skipped", "failed", "timed-out"]
+Status = Literal["ok", "diverged", "skipped", "failed", "timed-out", "out-of-memory"]
 KEY_LENGTH = 20
 
 
@@ -93,11 +93,17 @@ class Trial:
         """Whether anything is left to run."""
         return any(candidate.verdict is None for candidate in self.candidates)
 
-    def key(self, data_checksum: str) -> str:
-        """Return the trial's identity: a hash of its settings, the package's version and the data."""
+    @property
+    def machine_fields(self) -> tuple[str, ...]:
+        """What of the class of machine is part of the trial's identity (see `measure.environment.machine_class`)."""
+        return ("torch",)
+
+    def key(self, data_checksum: str, machine: Mapping[str, str | None]) -> str:
+        """Return the trial's identity: a hash of settings, the package's version, data and the class of `machine`."""
         identity = {
             "version": __version__,
             "data": data_checksum,
+            "machine": {name: machine.get(name) for name in self.machine_fields},
             "kind": self.kind,
             "section": self.section,
             "setting": dataclasses.asdict(self.setting),
@@ -128,6 +134,11 @@ class CostBlock(Trial):
     def kind(self) -> str:
         """Return "cost"."""
         return "cost"
+
+    @property
+    def machine_fields(self) -> tuple[str, ...]:
+        """Return what times depend on: the processor too."""
+        return ("torch", "cpu")
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:

@@ -11,19 +11,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tngd_bench.measure.cores import bind_to
 from tngd_bench.measure.cost import measure_cost
 from tngd_bench.measure.inspection import inspect_step
 from tngd_bench.measure.speed import multiplication_rate
 from tngd_bench.measure.threads import use_threads
 from tngd_bench.measure.training import train
 from tngd_bench.studies.data_files import read_splits
+from tngd_bench.studies.sweeps import swept_columns
 from tngd_bench.studies.trials import (
     Candidate,
     CostBlock,
@@ -41,9 +43,16 @@ Entry = dict[str, Any]
 _ORPHANED = 1
 
 
-def run_in_worker(trial: Trial, data: Path, connection: Connection) -> None:
-    """Run a trial and send ("done", entries) or ("failed", reason); ("turn", optimizer) comes before each turn."""
+def run_in_worker(
+    trial: Trial, data: Path, processors: Collection[int] | None, connection: Connection
+) -> None:
+    """Run a trial and send ("done", entries) or ("failed", reason); ("turn", optimizer) comes before each turn.
+
+    The process is bound to `processors`, unless that is None.
+    """
     _settle_in()
+    if processors is not None:
+        bind_to(processors)
     with contextlib.suppress(BrokenPipeError):  # the parent has stopped listening: it was interrupted
         _run_and_tell(trial, data, connection)
 
@@ -109,11 +118,10 @@ def entry_of(
         "optimizer": contestant.label,
         "method": contestant.method,
         "settings": json.dumps(dict(contestant.settings), sort_keys=True),
-        "device": contestant.settings.get("device"),
+        "device": contestant.device,
         "seed": trial.seed if isinstance(trial, TrainingTrial) else None,
         "process": trial.process if isinstance(trial, CostBlock) else None,
-        "sweep_parameter": trial.sweep_parameter if isinstance(trial, TrainingTrial) else None,
-        "sweep_value": trial.sweep_value if isinstance(trial, TrainingTrial) else None,
+        **swept_columns(trial.levels if isinstance(trial, TrainingTrial) else ()),
         "validation_share": trial.data.validation_share,
         "threads": trial.threads,
         "status": status,

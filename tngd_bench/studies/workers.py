@@ -1,17 +1,21 @@
-"""Worker processes: started from a server that has torch loaded, watched, stopped at their time limit."""
+"""Worker processes: started from a server that has torch loaded, watched, stopped at their limits."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any, Literal
+
+import psutil
 
 PRELOADED = (
     "tngd_bench.studies.work",
@@ -25,7 +29,17 @@ PRELOADED = (
 """Modules that the server imports once for all workers."""
 _CALL_LIMIT_S = 120.0
 _FAREWELL_S = 5.0  # for a process that has sent its result to end by itself
-Ending = Literal["done", "failed", "timed-out", "died"]
+_WATCH_S = 0.1  # between looks at the memory of a process
+_FAMILY_EVERY = 10  # looks, between searches for processes that a worker has started itself
+Ending = Literal["done", "failed", "timed-out", "out-of-memory", "died"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a worker may use before it is stopped: seconds, and resident bytes of it and the processes it started."""
+
+    seconds: float
+    memory_bytes: float = math.inf
 
 
 def worker_context() -> ForkServerContext:
@@ -74,18 +88,19 @@ class Worker:
         context: ForkServerContext,
         target: Callable[..., None],
         args: Sequence[object],
-        seconds_limit: float,
+        limits: Limits,
     ) -> None:
         self._connection: Connection
         self._connection, theirs = context.Pipe(duplex=False)
         self._process: ForkServerProcess = context.Process(target=target, args=(*args, theirs), daemon=True)
-        self._limit = seconds_limit
-        self.deadline = time.monotonic() + seconds_limit
+        self._limits = limits
+        self.deadline = time.monotonic() + limits.seconds
         self.turn: str | None = None
         self.ending: Ending | None = None
         self.value: Any = None
         self._process.start()
         theirs.close()
+        self._memory = _MemoryWatch(self._process.pid)
 
     @property
     def handles(self) -> tuple[Connection, int]:
@@ -93,7 +108,7 @@ class Worker:
         return self._connection, self._process.sentinel
 
     def poll(self) -> bool:
-        """Take in messages; return whether the worker has ended. Past its deadline it is killed."""
+        """Take in messages; return whether the worker has ended. Beyond its limits it is killed."""
         try:
             while self.ending is None and self._connection.poll():
                 what, value = self._connection.recv()
@@ -106,7 +121,13 @@ class Worker:
             self.ending, self.value = "died", _cause_of_death(self._process.exitcode)
         if self.ending is None and time.monotonic() > self.deadline:
             self.stop()
-            self.ending, self.value = "timed-out", f"stopped after {self._limit:g} s, the limit of a trial"
+            limit = self._limits.seconds
+            self.ending, self.value = "timed-out", f"stopped after {limit:g} s, the limit of a trial"
+        if self.ending is None and (resident := self._memory.resident()) > self._limits.memory_bytes:
+            self.stop()
+            limit = self._limits.memory_bytes / 1e9
+            used = f"stopped at {resident / 1e9:.3g} GB of memory, the limit of a trial is {limit:.3g} GB"
+            self.ending, self.value = "out-of-memory", used
         if self.ending is not None:
             self.stop()
         return self.ending is not None
@@ -116,21 +137,63 @@ class Worker:
         if self.ending in ("done", "failed"):
             self._process.join(_FAREWELL_S)
         if self._process.is_alive():
+            family = self._memory.family()
             self._process.kill()
+            for child in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
         self._process.join()
         self._connection.close()
 
 
+class _MemoryWatch:
+    """The resident memory of a process and of those it has started.
+
+    The process itself is looked at often; its children rarely, since finding them means reading all processes.
+    """
+
+    def __init__(self, pid: int | None) -> None:
+        self._pid = pid
+        self._children: list[psutil.Process] = []
+        self._looks = 0
+        self._next_s = 0.0
+        self._bytes = 0
+
+    def resident(self) -> int:
+        """Return resident bytes, at most `_WATCH_S` old; 0 when the process has ended."""
+        if time.monotonic() < self._next_s:
+            return self._bytes
+        if self._looks % _FAMILY_EVERY == 0:
+            self._children = self.family()
+        self._looks += 1
+        self._bytes = 0
+        with contextlib.suppress(psutil.Error):
+            self._bytes = psutil.Process(self._pid).memory_info().rss
+        for child in self._children:
+            with contextlib.suppress(psutil.Error):
+                self._bytes += child.memory_info().rss
+        self._next_s = time.monotonic() + _WATCH_S
+        return self._bytes
+
+    def family(self) -> list[psutil.Process]:
+        """Return the processes that the process has started, and theirs."""
+        try:
+            return psutil.Process(self._pid).children(recursive=True)
+        except psutil.Error:
+            return []
+
+
 def wait_for_any(workers: Sequence[Worker]) -> None:
-    """Return when a worker has something to say, has ended, or has reached its deadline."""
+    """Return when a worker has something to say, has ended or reached its deadline, or when it is time for a look."""
     remaining = min(worker.deadline for worker in workers) - time.monotonic()
-    wait([handle for worker in workers for handle in worker.handles], timeout=max(remaining, 0.0) + 0.01)
+    timeout = min(max(remaining, 0.0) + 0.01, _WATCH_S)
+    wait([handle for worker in workers for handle in worker.handles], timeout=timeout)
 
 
 def call_in_worker(context: ForkServerContext, target: Callable[..., None], args: Sequence[object]) -> Any:
     """Run `target` in a process of its own and return what it sends; RuntimeError when it ends otherwise."""
     with interrupts_later():
-        worker = Worker(context, target, args, _CALL_LIMIT_S)
+        worker = Worker(context, target, args, Limits(_CALL_LIMIT_S))
     try:
         while not worker.poll():
             wait_for_any([worker])

@@ -1,0 +1,95 @@
+"""One JSON document on disk: whole or absent, and known to be as it was written.
+
+    {"schema": 2, "digest": SHA-256 of the content's text, "content": {…}}
+
+A document is written aside, synced, renamed, and its folder synced: what is reported as written survives a power cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tngd_bench.studies.errors import StoreWriteError
+
+SCHEMA = 2
+OLDEST_SCHEMA = 1
+PART = ".part"
+RESERVE_BYTES = 16_000_000
+"""Free space below which nothing more is written: a study stops in order before others find the disk full."""
+
+_TAIL = "}\n"
+
+
+def write_document(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` to `path`, durably; StoreWriteError where that fails, the former file as it was.
+
+    ValueError for NaN and infinities, which JSON does not have.
+    """
+    body = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    document = f"{_head(_digest(body.encode()))}{body}{_TAIL}".encode()
+    aside = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{PART}")
+    try:
+        free = shutil.disk_usage(path.parent).free
+        if free < RESERVE_BYTES + len(document):
+            raise OSError(f"only {free / 1e6:.3g} MB are free on its disk")
+        try:
+            # Mode 0666 less the umask: results are for others too, which mkstemp would keep out.
+            handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            with os.fdopen(handle, "wb") as file:
+                file.write(document)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StoreWriteError(
+            f"{path} cannot be written: {error.strerror or error}; what was stored before is intact,"
+            " and the same command goes on from there"
+        ) from None
+
+
+def read_document(path: Path) -> tuple[dict[str, Any] | None, int, str | None]:
+    """Return a file's content (None when it cannot be used), its schema (0 where unknown) and what is wrong with it."""
+    try:
+        raw = path.read_bytes()
+        document = json.loads(raw)
+    except (ValueError, OSError, RecursionError):
+        return None, 0, "is torn or not JSON"
+    if not isinstance(document, dict) or set(document) != {"schema", "digest", "content"}:
+        return None, 0, "was not written by tngd-bench"
+    schema, digest, content = document["schema"], document["digest"], document["content"]
+    if not isinstance(schema, int) or not OLDEST_SCHEMA <= schema <= SCHEMA:
+        return None, 0, f"has schema {schema!r}, not {SCHEMA}: it is of another version of tngd-bench"
+    head = _head(digest, schema).encode()
+    # The text itself is digested, not what it parses to: quicker, and every edit shows.
+    intact = raw.startswith(head) and _digest(raw[len(head) : -len(_TAIL)]) == digest
+    if not intact or not isinstance(content, dict):
+        return None, schema, "was changed after it was written"
+    return content, schema, None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _head(digest: object, schema: int = SCHEMA) -> str:
+    return f'{{"schema": {schema}, "digest": "{digest}", "content": '
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

@@ -1,0 +1,49 @@
+"""The machine that trials run on: its speed, its free memory, its description, and whether two are of one class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import psutil
+
+from tngd_bench.measure.environment import MACHINE_FIELDS, describe_environment, machine_class
+from tngd_bench.studies.plan import MachineLimits
+from tngd_bench.studies.schema import Execution
+from tngd_bench.studies.work import measure_rate_in_worker
+from tngd_bench.studies.workers import call_in_worker, worker_context
+
+_SETTINGS = ("threads_cost", "threads_training", "dtype")
+
+
+def measure_machine(execution: Execution) -> MachineLimits:
+    """Return this machine's speed with the study's thread counts, its free memory and its class."""
+    context = worker_context()
+    counts = {execution.threads_cost, execution.threads_training}
+    rates = {count: float(call_in_worker(context, measure_rate_in_worker, (count,))) for count in counts}
+    free = float(psutil.virtual_memory().available)
+    return MachineLimits(
+        rates[execution.threads_cost], rates[execution.threads_training], free, **machine_class()
+    )
+
+
+def study_environment(execution: Execution, described: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the environment as the store keeps it; `described` is the machine's, this one's where it is None."""
+    environment = dict(describe_environment() if described is None else described)
+    environment.pop("threads", None)  # this process's own; the workers' stand below
+    return environment | {
+        "threads_cost": execution.threads_cost,
+        "threads_training": execution.threads_training,
+        "workers": execution.workers,
+        "dtype": execution.dtype,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def difference(held: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """Return the first field, with both values, in which two environments are not of one class; None if they are."""
+    for name in (*MACHINE_FIELDS, *_SETTINGS):
+        if held.get(name) != other.get(name):
+            return name, held.get(name), other.get(name)
+    return None
