@@ -26,7 +26,10 @@ def test_a_study_unrolls_to_every_combination_once(table, plan_of):
     assert all([e.contestant.label for e in b.entrants] == ["sgd", "ngd", "tngd"] for b in blocks)
     plain = {(t.candidate.contestant.label, t.seed) for t in training if t.section == "digits"}
     assert plain == {(label, seed) for label in ("sgd", "tngd[analog_time=50]") for seed in (0, 1)}
-    assert [t.sweep_value for t in training if t.section == "noise"] == [None, 4.0]
+    assert [[(v.value, v.label) for v in t.levels] for t in training if t.section == "noise"] == [
+        [(None, "ideal")],
+        [(4, "4")],
+    ]
     assert len(plan.trials) == len(blocks) + len(training) + len(of_kind(plan, InspectionTrial))
 
 

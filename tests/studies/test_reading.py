@@ -32,7 +32,8 @@ BAD_OVERRIDES = [
     ("training.digits.problem=digit-mlp", "did you mean 'digits-mlp'"),
     ("training.digits.optimizers=['sgd','sgd']", "'sgd' appears more than once"),
     ("training.digits.name=noise", "section 'noise' appears more than once"),
-    ("training.noise.sweep.values=['idea']", "training[noise].sweep.values[0] = 'idea' is refused"),
+    ("training.noise.sweep.values=['idea']", "noise_variance must be a finite number >= 0, not 'idea'"),
+    ("training.noise.sweep.values=[[1]]", "training[noise].sweep.values[0] = [1] is refused"),
     (
         "training.noise.sweep.parameter=noise_varience",
         "has no setting 'noise_varience'; did you mean 'noise_variance'",
@@ -48,7 +49,7 @@ def test_wrong_values_are_refused_with_path_and_what_is_accepted(override, messa
         load_study("smoke", [override])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith("smoke.toml: ")
+    assert str(caught.value).startswith(("smoke.toml, --set ", "smoke.toml, line "))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_the_quick_study_covers_what_it_must():
     trained = {label for section in study.training if section.sweep is None for label in section.optimizers}
     assert trained == set(registry.names())
     assert all(section.seeds >= 3 for section in study.training)
-    swept = {section.sweep.parameter for section in study.training if section.sweep}
+    swept = {section.sweep[0].parameter for section in study.training if section.sweep}
     assert swept == {"noise_variance", "adc_bits", "dac_bits"}
 
 
@@ -106,7 +107,7 @@ def test_a_study_file_is_read_by_its_path(tmp_path):
     loaded = load_study(str(path))
     assert (loaded.study.name, loaded.source) == ("mine", str(path))
     path.write_text("name = \n")
-    with pytest.raises(StudyError, match=r"mine.toml: not valid TOML: .*line 1"):
+    with pytest.raises(StudyError, match=r"mine.toml, line 1: not valid TOML: .*column 8"):
         load_study(str(path))
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(StudyError, match="UTF-8"):

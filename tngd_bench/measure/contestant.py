@@ -17,3 +17,9 @@ class Contestant:
     method: str
     settings: Mapping[str, object]
     simulated: bool = False
+
+    @property
+    def device(self) -> str | None:
+        """The name of the device, where the optimizer has one: a shipped one's, or that of the study's own."""
+        device = self.settings.get("device")
+        return str(device["name"]) if isinstance(device, Mapping) else None if device is None else str(device)

@@ -54,6 +54,8 @@ class OptimizerEntry:
     settings: Mapping[str, Setting]
     fixed: Mapping[str, object] = field(default_factory=dict)
     simulated: bool = False
+    together: Callable[[Mapping[str, object]], None] | None = None
+    """Check of the complete settings: ValueError or TypeError where some do not go together."""
 
     @property
     def defaults(self) -> Mapping[str, object]:
@@ -69,6 +71,12 @@ class OptimizerEntry:
                 raise ValueError(f"{self.name} has no setting {name!r}{hint} (it has: {accepted})")
             self.settings[name].check(name, value)
 
+    def check_complete(self, settings: Mapping[str, object]) -> None:
+        """Raise ValueError or TypeError where `settings`, over the defaults, are refused singly or do not go together."""
+        self.check(settings)
+        if self.together is not None:
+            self.together({**self.defaults, **settings})
+
     def create(
         self,
         model: nn.Module,
@@ -78,7 +86,7 @@ class OptimizerEntry:
     ) -> Stepper:
         """Make the optimizer for `model`; `settings` override the defaults."""
         given = dict(settings or {})
-        self.check(given)
+        self.check_complete(given)
         module, attribute = self.factory.split(":")
         make: Callable[..., Stepper] = getattr(import_module(module), attribute)
         return make(model, loss, generator=generator, **{**self.defaults, **self.fixed, **given})
@@ -101,7 +109,11 @@ def _optional(check: Callable[[str, object], object]) -> Callable[[str, object],
 def _device(name: str, value: object) -> object:
     from tngd_bench.spu.device import Device
 
-    return arguments.choice(name, value, Device.presets())
+    return (
+        Device.described(value)
+        if isinstance(value, Mapping)
+        else arguments.choice(name, value, Device.presets())
+    )
 
 
 def _momentum(default: float) -> dict[str, Setting]:
@@ -149,6 +161,20 @@ _DEVICE_FIELDS = {
     "link_rate_bits_per_s": _POSITIVE_OR_PRESET,
     "upload": Setting(None, _optional(_choice("full", "factored"))),
     "instance": Setting(None, _optional(partial(arguments.integer, minimum=0))),
+    "word_bits": Setting(None, _optional(partial(arguments.integer, minimum=1, maximum=64))),
+    "resistance_ohm": _POSITIVE_OR_PRESET,
+    "capacitance_farad": _POSITIVE_OR_PRESET,
+    "conductance_min_siemens": _NON_NEGATIVE_OR_PRESET,
+    "cell_write_time_s": _NON_NEGATIVE_OR_PRESET,
+    "write_parallel": Setting(None, _optional(_choice("array", "row", "cell"))),
+    "dac_rate_hz": _POSITIVE_OR_PRESET,
+    "adc_rate_hz": _POSITIVE_OR_PRESET,
+    "nodes_per_converter": Setting(None, _optional(_COUNT)),
+    "link_energy_j_per_bit": _NON_NEGATIVE_OR_PRESET,
+    "adc_energy_j": _NON_NEGATIVE_OR_PRESET,
+    "dac_energy_j": _NON_NEGATIVE_OR_PRESET,
+    "cell_write_energy_j": _NON_NEGATIVE_OR_PRESET,
+    "relax_power_watt": _NON_NEGATIVE_OR_PRESET,
 }
 _ANALOG = {
     "analog_time": Setting(50.0, _NON_NEGATIVE),
@@ -163,6 +189,26 @@ _ANALOG = {
     "device": Setting("paper", _device),
     **_DEVICE_FIELDS,
 }
+
+
+def _analog_together(settings: Mapping[str, object]) -> None:
+    """Refuse a delay that the device could not make, and fields that contradict one another."""
+    from tngd_bench.spu.device import Device
+
+    delay, time = settings["delay"], settings["analog_time"]
+    if isinstance(delay, int | float) and isinstance(time, int | float):
+        if delay > time:
+            raise ValueError(f"delay must be <= analog_time = {time:g}, not {delay:g}")
+        if delay > 0 and settings["start"] != "previous":
+            raise ValueError(f"delay > 0 needs start = 'previous', not {settings['start']!r}")
+        if delay > 0 and settings["ensemble"] != 1:
+            raise ValueError(
+                f"delay must be 0 with ensemble = {settings['ensemble']}: each programming replaces the last"
+            )
+    device = settings["device"]
+    if isinstance(device, str | Mapping):
+        given = {name: settings[name] for name in _DEVICE_FIELDS if settings[name] is not None}
+        Device.described(device).override(**given)
 
 
 def _ngd(solver: str, title: str, summary: str, **extra: Setting) -> OptimizerEntry:
@@ -234,6 +280,7 @@ _OWN = (
         {**_NATURAL, **_ANALOG},
         fixed={"rule": "sgd", "overrides": tuple(_DEVICE_FIELDS)},
         simulated=True,
+        together=_analog_together,
     ),
     OptimizerEntry(
         "tngd-adam",
@@ -244,6 +291,7 @@ _OWN = (
         {**_rate(1e-3), **_DAMPING, **_adam(0.0, 0.0), **_ANALOG},
         fixed={"rule": "adam", "overrides": tuple(_DEVICE_FIELDS)},
         simulated=True,
+        together=_analog_together,
     ),
 )
 

@@ -226,7 +226,7 @@ def make_tngd(
     loss: nn.Module,
     *,
     generator: torch.Generator | None,
-    device: str,
+    device: str | Mapping[str, object],
     beta1: float = 0.9,
     beta2: float = 0.999,
     overrides: tuple[str, ...] = (),
@@ -235,7 +235,7 @@ def make_tngd(
     """Make TNGD from a study's settings; those named in `overrides` replace the preset's fields where not None."""
     fields = {name: settings.pop(name) for name in overrides}
     given = {name: value for name, value in fields.items() if value is not None}
-    described = Device.preset(device)
+    described = Device.described(device)
     return TNGD(
         model,
         loss,

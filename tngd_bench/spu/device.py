@@ -136,6 +136,29 @@ class Device:
         return known[arguments.choice("device", name, known)]
 
     @staticmethod
+    def described(description: str | Mapping[str, object]) -> Device:
+        """The device that a study means: a preset's name, or a table of `name`, `base` (a preset) and other fields.
+
+        A field given as None is ideal. Raises ValueError or TypeError for an unknown base or field and for a value that
+        is refused.
+        """
+        if isinstance(description, str):
+            return Device.preset(description)
+        if "base" not in description:
+            raise ValueError(f"a device needs base, one of: {', '.join(Device.presets())}")
+        base = Device.preset(str(description["base"]))
+        fields = {name: value for name, value in description.items() if name != "base"}
+        if "sources" in fields:
+            raise ValueError("a device has no field 'sources'")
+        for name in ("name", "summary"):
+            if not isinstance(fields.get(name, ""), str):
+                raise TypeError(f"{name} must be text, not {fields[name]!r}")
+        for field in dataclasses.fields(Device):
+            if field.default is not None and fields.get(field.name, "") is None:
+                raise ValueError(f"{field.name} has no ideal value; accepted: a value")
+        return base.override(**fields)
+
+    @staticmethod
     def ideal() -> Device:
         """A device without imperfections on an unlimited link: what is left is the relaxation."""
         return Device(name="ideal", summary="no imperfection, unlimited link")

@@ -5,8 +5,9 @@ class StudyError(ValueError):
     """A study file, an override or a combination of settings that cannot be run; nothing was written."""
 
     def __init__(self, message: str) -> None:
-        # Keys and values quoted from a file may hold line breaks; the message is one line.
-        super().__init__(" ".join(message.split()))
+        # Keys and values quoted from a file may hold line breaks and control characters; the message is one line.
+        line = " ".join(message.split())
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
 
 
 class StoreError(RuntimeError):

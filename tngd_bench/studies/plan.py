@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tngd_bench.measure.contestant import Contestant
-from tngd_bench.measure.setting import Setting
-from tngd_bench.optimizers.costs import predicted_cost
-from tngd_bench.problems import registry as problems
-from tngd_bench.problems.entry import ProblemEntry
-from tngd_bench.problems.widths import Widths
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.reading import LoadedStudy
-from tngd_bench.studies.schema import CostSection, Execution, Study, TrainingSection
-from tngd_bench.studies.selection import as_setting, resolve
-from tngd_bench.studies.trials import (
-    Candidate,
-    CostBlock,
-    DataRequest,
-    InspectionTrial,
-    TrainingTrial,
-    Trial,
-    Verdict,
-)
-
-GIGABYTE = 1e9
-_PROCESS_START_S = 0.4
-_STEP_OVERHEAD_S = 2e-3
-_EVALUATION_S = 0.05
+from tngd_bench.studies.schema import CostSection, Study, TrainingSection
+from tngd_bench.studies.trials import CostBlock, DataRequest, Trial
+from tngd_bench.studies.unroll import Unroller, request_of, requests_of
 
 
 @dataclass(frozen=True)
@@ -83,7 +63,7 @@ def predicted_seconds(trials: Iterable[Trial], workers: int) -> float:
 def data_requests(study: Study) -> tuple[DataRequest, ...]:
     """Return the distinct data sets that a study needs."""
     sections: list[CostSection | TrainingSection] = [*study.cost, *study.training]
-    return tuple(dict.fromkeys(_request(study, section) for section in sections))
+    return tuple(dict.fromkeys(request for section in sections for request in requests_of(study, section)))
 
 
 def make_plan(loaded: LoadedStudy, sizes: Mapping[DataRequest, LoadedSize], machine: MachineLimits) -> Plan:
@@ -95,191 +75,33 @@ def make_plan(loaded: LoadedStudy, sizes: Mapping[DataRequest, LoadedSize], mach
     study = loaded.study
     trials: list[Trial] = []
     _refuse_too_much(study, sizes)
+    unroller = Unroller(study, machine)
     for cost in study.cost:
-        trials += _cost_blocks(study, cost, machine)
+        trials += unroller.cost_blocks(cost)
     for cost in study.cost:
-        trials += _inspections(study, cost, machine)
+        trials += unroller.inspections(cost)
     for training in study.training:
-        trials += _training_trials(study, training, sizes, machine)
-    return Plan(loaded, {trial.key(sizes[trial.data].checksum, machine.machine_class): trial for trial in trials}, machine)
+        trials += unroller.training_trials(training, sizes)
+    return Plan(
+        loaded,
+        {trial.key(sizes[trial.data].checksum, machine.machine_class): trial for trial in trials},
+        machine,
+    )
 
 
 def _refuse_too_much(study: Study, sizes: Mapping[DataRequest, LoadedSize]) -> None:
     """Raise StudyError where a section wants more training samples than there are."""
-    sections: list[CostSection | TrainingSection] = [*study.cost, *study.training]
-    for section in sections:
-        kind = "cost" if isinstance(section, CostSection) else "training"
-        available = sizes[_request(study, section)].train_size
-        wanted = {"batch_size": section.batch_size}
-        if isinstance(section, TrainingSection) and section.evaluation_size is not None:
-            wanted["evaluation_size"] = section.evaluation_size
-        for key, size in wanted.items():
-            if size > available:
-                raise StudyError(
-                    f"{kind}[{section.name}].{key} must be <= {available}, the number of training samples, not {size}"
-                )
+    for cost in study.cost:
+        for request in requests_of(study, cost):
+            for batch_size in cost.batch_size:
+                _refuse_more(f"cost[{cost.name}].batch_size", batch_size, sizes[request].train_size)
+    for training in study.training:
+        available = sizes[request_of(study, training)].train_size
+        _refuse_more(f"training[{training.name}].batch_size", training.batch_size, available)
+        if training.evaluation_size is not None:
+            _refuse_more(f"training[{training.name}].evaluation_size", training.evaluation_size, available)
 
 
-def _problem(study: Study, section: CostSection | TrainingSection) -> ProblemEntry:
-    return problems.get(section.problem, study.problem.get(section.problem))
-
-
-def _request(study: Study, section: CostSection | TrainingSection) -> DataRequest:
-    problem, dtype = _problem(study, section), study.execution.dtype
-    outputs = section.outputs if problem.data_by_outputs else None
-    options = tuple(study.problem.get(section.problem, {}).items())
-    if isinstance(section, CostSection):
-        return DataRequest(section.problem, None, None, dtype, None, outputs, options)
-    sizes, share = (section.train_size, section.test_size), section.validation_share
-    return DataRequest(section.problem, *sizes, dtype, share, outputs, options)
-
-
-def _cost_blocks(study: Study, section: CostSection, machine: MachineLimits) -> Iterator[CostBlock]:
-    execution = study.execution
-    problem = _problem(study, section)
-    contestants = [resolve(label, study.optimizer) for label in section.optimizers]
-    for process in range(section.processes):
-        for requested in section.parameters:
-            widths = problem.widths(requested, section.outputs)
-            setting = _setting(study, section, requested, ("process", process))
-            entrants = tuple(
-                _judge(contestant, setting, widths, execution, machine, cost=True)
-                for contestant in contestants
-            )
-            running = [e.estimate_seconds + _STEP_OVERHEAD_S for e in entrants if e.verdict is None]
-            timed = sum(max(4 * s, min(section.repetitions * s, section.seconds_limit)) for s in running)
-            yield CostBlock(
-                section=section.name,
-                setting=setting,
-                parameters=widths.parameters,
-                width=widths.describe(),
-                data=_request(study, section),
-                threads=execution.threads_cost,
-                limits=_limits(execution),
-                predicted_s=_PROCESS_START_S + timed if running else 0.0,
-                entrants=entrants,
-                process=process,
-                repetitions=section.repetitions,
-                seconds_limit=section.seconds_limit,
-            )
-
-
-def _inspections(study: Study, section: CostSection, machine: MachineLimits) -> Iterator[InspectionTrial]:
-    execution = study.execution
-    problem = _problem(study, section)
-    contestants = [resolve(label, study.optimizer) for label in section.optimizers]
-    for requested in section.parameters:
-        widths = problem.widths(requested, section.outputs)
-        setting = _setting(study, section, requested, ("process", 0))
-        for contestant in contestants:
-            timed = _judge(contestant, setting, widths, execution, machine, cost=True)
-            fits = _judge(contestant, setting, widths, execution, machine, cost=False)
-            if timed.verdict is not None:
-                continue  # the cost block says why; there is no step to inspect
-            yield InspectionTrial(
-                section=section.name,
-                setting=setting,
-                parameters=widths.parameters,
-                width=widths.describe(),
-                data=_request(study, section),
-                threads=execution.threads_training,
-                limits=_limits(execution),
-                predicted_s=0.0 if fits.verdict else _PROCESS_START_S + 2 * fits.estimate_seconds,
-                candidate=fits,
-            )
-
-
-def _training_trials(
-    study: Study, section: TrainingSection, sizes: Mapping[DataRequest, LoadedSize], machine: MachineLimits
-) -> Iterator[TrainingTrial]:
-    execution = study.execution
-    widths = _problem(study, section).widths(section.parameters, section.outputs)
-    request = _request(study, section)
-    iterations = max(1, round(section.epochs * (sizes[request].train_size // section.batch_size)))
-    sweep = section.sweep
-    levels = (None,) if sweep is None else tuple(as_setting(value) for value in sweep.values)
-    contestants = {
-        (label, level): resolve(label, study.optimizer, {} if sweep is None else {sweep.parameter: level})
-        for label in section.optimizers
-        for level in levels
-    }
-    # What is chosen on held-out data must not be judged again on the starts and batches it was chosen with.
-    purpose = "seed" if section.validation_share is None else "tuning"
-    for seed in range(section.seeds):
-        setting = _setting(study, section, section.parameters, (purpose, seed))
-        for label in section.optimizers:
-            for level in levels:
-                contestant = contestants[label, level]
-                candidate = _judge(contestant, setting, widths, execution, machine, cost=False)
-                whole = iterations * candidate.estimate_seconds
-                limit = execution.trial_seconds_limit
-                if candidate.verdict is None and whole > limit:
-                    reason = f"needs ≈ {whole:.3g} s for {iterations} iterations, limit {limit:g} s"
-                    candidate = dataclasses.replace(candidate, verdict=Verdict("skipped", reason))
-                evaluating = (min(section.evaluations, iterations) + 1) * _EVALUATION_S
-                yield TrainingTrial(
-                    section=section.name,
-                    setting=setting,
-                    parameters=widths.parameters,
-                    width=widths.describe(),
-                    data=request,
-                    threads=execution.threads_training,
-                    limits=_limits(execution),
-                    predicted_s=0.0
-                    if candidate.verdict
-                    else _PROCESS_START_S + whole + iterations * _STEP_OVERHEAD_S + evaluating,
-                    candidate=candidate,
-                    seed=seed,
-                    epochs=section.epochs,
-                    evaluations=section.evaluations,
-                    evaluation_size=section.evaluation_size,
-                    sweep_parameter=None if sweep is None else sweep.parameter,
-                    sweep_value=float(level) if isinstance(level, int | float) else None,
-                )
-
-
-def _setting(
-    study: Study, section: CostSection | TrainingSection, parameters: int, repetition: tuple[str, int]
-) -> Setting:
-    # The section's name is no part of the seed: two sections on one problem share starts and batches.
-    parts = (study.name, section.problem, *repetition)
-    options = tuple(study.problem.get(section.problem, {}).items())
-    dtype, size = study.execution.dtype, section.batch_size
-    return Setting(section.problem, parameters, section.outputs, size, dtype, parts, options)
-
-
-def _limits(execution: Execution) -> tuple[float, float]:
-    return execution.seconds_per_iteration_limit, execution.memory_limit_fraction
-
-
-def _judge(
-    contestant: Contestant,
-    setting: Setting,
-    widths: Widths,
-    execution: Execution,
-    machine: MachineLimits,
-    *,
-    cost: bool,
-) -> Candidate:
-    """Predict one iteration's time and memory, and skip what exceeds the limits, naming both."""
-    iterations = contestant.settings.get("cg_iterations", 200)
-    predicted = predicted_cost(
-        contestant.method,
-        parameters=widths.parameters,
-        rows=setting.rows,
-        batch_size=setting.batch_size,
-        outputs=setting.outputs,
-        layers=widths.layers,
-        itemsize=8 if setting.dtype == "float64" else 4,
-        cg_iterations=iterations if isinstance(iterations, int) else 200,
-    )
-    seconds = predicted.flops / (machine.rate_cost if cost else machine.rate_training)
-    budget = machine.memory_bytes * execution.memory_limit_fraction / (1 if cost else execution.workers)
-    reasons = []
-    if seconds > execution.seconds_per_iteration_limit:
-        limit = execution.seconds_per_iteration_limit
-        reasons.append(f"needs {predicted.flops:.2g} FLOP ≈ {seconds:.3g} s per iteration, limit {limit:g} s")
-    if predicted.bytes > budget:
-        reasons.append(f"needs {predicted.bytes / GIGABYTE:.3g} GB, budget {budget / GIGABYTE:.3g} GB")
-    verdict = Verdict("skipped", "; ".join(reasons)) if reasons else None
-    return Candidate(contestant, seconds, predicted.bytes, verdict)
+def _refuse_more(key: str, size: int, available: int) -> None:
+    if size > available:
+        raise StudyError(f"{key} must be <= {available}, the number of training samples, not {size}")

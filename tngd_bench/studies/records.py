@@ -19,6 +19,12 @@ _SETTING = {
     "optimizer": "str",
     "method": "str",
 }
+_SWEEP = {
+    "sweep_label": "object",
+    "sweep_parameter_2": "object",
+    "sweep_value_2": "float64",
+    "sweep_label_2": "object",
+}
 TRIAL_COLUMNS = {
     "key": "str",
     "kind": "str",
@@ -48,12 +54,16 @@ TRIAL_COLUMNS = {
     "solver_iterations": "Int64",
     "elapsed_s": "float64",
     "validation_share": "float64",
+    **_SWEEP,
 }
 """Columns of `Records.trials` with their dtypes; `seed`, `process` and `solver_iterations` may be missing.
 
-With a `validation_share`, what curves call test data is that share of the training samples, held out of training.
+`sweep_value` is missing for an ideal device and for values that are no numbers; `sweep_label` says which. The columns
+ending in `_2` are those of a second swept setting. With a `validation_share`, what curves call test data is that
+share of the training samples, held out of training.
 """
 
+_INSPECTED = ("group", "parameters_requested", "batch_size", "outputs", "optimizer")
 _TIMES = ("step_s", "digital_s", "write_s", "relax_s", "read_s")
 COST_COLUMNS = {
     **_SETTING,
@@ -114,12 +124,12 @@ def read_records(place: Path) -> Records:
     trials: list[dict[str, Any]] = []
     costs: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
-    inspected: dict[tuple[str, int, str], dict[str, Any]] = {}
+    inspected: dict[tuple[Any, ...], dict[str, Any]] = {}
     for file, content in store.trials(study.get("trials", [])):
         for number, entry in enumerate(content["entries"]):
             row = {"key": f"{file}#{number}", **entry}
             if entry["kind"] == "inspection":
-                inspected[entry["group"], entry["parameters_requested"], entry["optimizer"]] = entry
+                inspected[tuple(entry[name] for name in _INSPECTED)] = entry
                 continue
             iterations, curve = row.pop("iterations", []), row.pop("curve", [])
             trials.append(row)
@@ -127,7 +137,7 @@ def read_records(place: Path) -> Records:
             curves += (row | point for point in curve)
     for row in trials:
         if row["kind"] == "cost":
-            found = inspected.get((row["group"], row["parameters_requested"], row["optimizer"]), {})
+            found = inspected.get(tuple(row[name] for name in _INSPECTED), {})
             row |= {"flops": found.get("flops"), "peak_bytes": found.get("peak_bytes")}
     timed = _frame(costs, COST_COLUMNS)
     timed["total_s"] = timed["digital_s"] + timed["write_s"] + timed["relax_s"] + timed["read_s"]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 PositiveNumber = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, gt=0, le=1)]
@@ -18,9 +17,18 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=
 Text = Annotated[str, Field(strict=True)]
 Label = Annotated[str, Field(strict=True, min_length=1)]
 Number = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Scalar = Annotated[bool, Field(strict=True)] | Number | Text
+Flag = Annotated[bool, Field(strict=True)]
+Scalar = Flag | Number | Text
 
 _STRICT = ConfigDict(extra="forbid")
+
+
+def _as_list(value: Any) -> Any:
+    """Let one value stand for a list of one; the checks of its entries then speak of the value itself."""
+    return value if value is None or isinstance(value, list | tuple) else (value,)
+
+
+Counts = Annotated[tuple[Count, ...], Field(min_length=1), BeforeValidator(_as_list)]
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
@@ -33,7 +41,9 @@ class Execution:
     seconds_per_iteration_limit: PositiveNumber = 4.0  # predicted longer iterations are skipped
     memory_limit_fraction: Share = 0.5  # of the memory available at the start
     trial_seconds_limit: PositiveNumber = 600.0  # a trial that runs longer is stopped
-    trial_memory_limit_gb: PositiveNumber | None = None  # so is one that holds more; 0.9 of its share where left out
+    trial_memory_limit_gb: PositiveNumber | None = (
+        None  # so is one that holds more; 0.9 of its share where left out
+    )
     pinned: Flag = True  # bind processes to processors of their own, where there are enough
     engine: Literal["local", "dask"] = "local"  # this machine, or the [cluster]
     dtype: Literal["float32", "float64"] = "float32"
@@ -65,30 +75,52 @@ class Cluster:
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class CostSection:
-    """Time per iteration of `optimizers` at each of the sizes `parameters`."""
+    """Time per iteration of `optimizers` at every combination of `parameters`, `batch_size` and `outputs`."""
 
     name: Name
     problem: Label
-    parameters: Annotated[tuple[Count, ...], Field(min_length=1)]
+    parameters: Counts
     optimizers: Annotated[tuple[Label, ...], Field(min_length=1)]
-    batch_size: Count = 32
-    outputs: Count = 10
-    processes: Count = 2  # worker processes that repeat the whole measurement
+    batch_size: Counts = (32,)
+    outputs: Counts = (10,)
+    processes: Count = 5  # worker processes that repeat the whole measurement
     repetitions: Annotated[int, Field(strict=True, ge=3)] = 20  # timed iterations per process, at most
     seconds_limit: PositiveNumber = 2.0  # per optimizer and process, before the repetitions are cut short
+    enabled: Flag = True  # false: left out, as a profile may want
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class Sweep:
-    """One optimizer setting run through `values`; "ideal" means no such imperfection."""
+    """One setting of the optimizers, or one field of their device, run through `values`.
+
+    "ideal" means no such imperfection; `labels` are what the values are called in reports.
+    """
 
     parameter: Label
-    values: Annotated[tuple[Number | Literal["ideal"], ...], Field(min_length=1)]
+    values: Annotated[tuple[Scalar, ...], Field(min_length=1)]
+    labels: tuple[Label, ...] = ()  # as written where left out
+
+    def __post_init__(self) -> None:
+        """Refuse labels that do not match the values one to one."""
+        if self.labels and len(self.labels) != len(self.values):
+            raise ValueError(f"as many labels as values ({len(self.values)}), not {len(self.labels)}")
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class TargetLevel:
+    """A level fixed beforehand, whose reaching is timed, and where it comes from."""
+
+    metric: Label
+    value: Number
+    provenance: Text = "stated in the study file"
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class TrainingSection:
-    """Training runs of `optimizers`, each from the same starts on the same batches."""
+    """Training runs of `optimizers`, each from the same starts on the same batches.
+
+    A file may give lists of `parameters` and of `batch_size`: every combination becomes a section of its own.
+    """
 
     name: Name
     problem: Label
@@ -102,10 +134,14 @@ class TrainingSection:
     evaluations: Count = 10  # evenly spaced after the one at the start
     evaluation_size: Count | None = None  # training samples evaluated on, the first; all where it is left out
     seeds: Count = 3
-    sweep: Sweep | None = None
+    sweep: (
+        Annotated[tuple[Sweep, ...], Field(min_length=1, max_length=2), BeforeValidator(_as_list)] | None
+    ) = None  # two sweeps: every pair of their values
     validation_share: PartialShare | None = (
         None  # held out of the training samples, in place of the test data
     )
+    targets: tuple[TargetLevel, ...] = ()
+    enabled: Flag = True  # false: left out, as a profile may want
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
@@ -139,7 +175,7 @@ class Tuning:
     trials: Count = 16  # a power of 2 is balanced best
     seeds: Count = 1  # runs per setting, which is judged by their median
     epochs: PositiveNumber | None = None  # the section's where left out
-    metric: Literal["validation_loss", "validation_accuracy"] = "validation_loss"  # at the end of each run
+    metric: Label = "validation_loss"  # at the end of each run; or validation_ and a metric of the problem
     validation_share: PartialShare = 0.2  # of the section's training samples, held out of training
     sampler_seed: Annotated[int, Field(strict=True, ge=0)] = 0
     spaces: Mapping[str, Mapping[str, Axis]] = field(default_factory=dict)  # over the package's spaces.toml
@@ -159,5 +195,13 @@ class Study:
     optimizer: Mapping[str, Mapping[str, Scalar]] = field(
         default_factory=dict
     )  # settings for the whole study
-    problem: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)  # options of a problem, by its name
+    problem: Mapping[str, Mapping[str, Scalar]] = field(
+        default_factory=dict
+    )  # options of a problem, by its name
     tuning: Tuning | None = None
+    tuned: Mapping[str, Mapping[str, Scalar]] = field(
+        default_factory=dict
+    )  # settings that a label such as adam[tuned] takes
+    device: Mapping[Name, Mapping[str, Scalar]] = field(
+        default_factory=dict
+    )  # devices of this study: a base, and the fields that differ from it

@@ -13,6 +13,7 @@ from typing import Literal
 from tngd_bench import __version__
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import DType, Setting
+from tngd_bench.studies.sweeps import Level
 
 Scalar = str | int | float | bool
 Status = Literal["ok", "diverged", "skipped", "failed", "timed-out", "out-of-memory"]
@@ -190,15 +191,14 @@ class InspectionTrial(Trial):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingTrial(Trial):
-    """One training run; `sweep_value` is None for an unswept run and for an ideal one."""
+    """One training run; `levels` are those of the swept settings, none without a sweep."""
 
     candidate: Candidate
     seed: int
     epochs: float
     evaluations: int
     evaluation_size: int | None = None
-    sweep_parameter: str | None = None
-    sweep_value: float | None = None
+    levels: tuple[Level, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -217,16 +217,13 @@ class TrainingTrial(Trial):
             "epochs": self.epochs,
             "evaluations": self.evaluations,
             "evaluation_size": self.evaluation_size,
-            "sweep": [self.sweep_parameter, self.sweep_value],
+            "sweep": [[level.parameter, level.value] for level in self.levels],
         }
 
     def describe(self) -> str:
         """Return the trial in one line."""
         label = self.candidate.contestant.label
-        swept = ""
-        if self.sweep_parameter is not None:
-            shown = "ideal" if self.sweep_value is None else f"{self.sweep_value:g}"
-            swept = f", {self.sweep_parameter} = {shown}"
+        swept = "".join(f", {level.parameter} = {level.label}" for level in self.levels)
         return f"training {self.section}: {label}{swept}, seed {self.seed + 1}"
 
 

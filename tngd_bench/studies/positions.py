@@ -1,0 +1,165 @@
+"""The line of every key in a TOML text, which the standard library's parser does not tell.
+
+The text must have been accepted by that parser: the scan follows the grammar (TOML 1.0.0) and checks nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+
+Path = tuple[str | int, ...]
+
+_SPACE = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+_BLANK = re.compile(r"[ \t]*")
+_STRING = re.compile(
+    r'"""(?:[^\\]|\\.)*?"""{1,3}(?!")|'
+    r"'''.*?'''{1,3}(?!')|"
+    r'"(?:[^"\\\n]|\\.)*"|'
+    r"'[^'\n]*'",
+    re.DOTALL,
+)
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_SCALAR = re.compile(r"[^,\]}#\n]+")
+
+
+def line_numbers(text: str) -> dict[Path, int]:
+    """Return path → line (from 1) of every key, table and array entry; an index stands for an array's entry."""
+    scan = _Scan(text)
+    try:
+        scan.document()
+    except RecursionError:
+        # Nested deeper than Python calls: lines of what came before are known, the rest has that of its table.
+        return scan.lines
+    return scan.lines
+
+
+@dataclass
+class _Scan:
+    text: str
+    place: int = 0
+    lines: dict[Path, int] = field(default_factory=dict)
+    _entries: dict[Path, int] = field(default_factory=dict)  # tables so far in each array of tables
+    _counted: tuple[int, int] = (0, 1)  # a place and its line: counting goes on from there
+
+    def document(self) -> None:
+        table: Path = ()
+        self._skip(_SPACE)
+        while self.place < len(self.text):
+            if self._at("[["):
+                table = self._array_header()
+            elif self._at("["):
+                table = self._header()
+            else:
+                self._pair(table)
+            self._skip(_SPACE)
+
+    def _header(self) -> Path:
+        line = self._line()
+        self.place += 1
+        path = self._through_arrays(self._key())
+        self._skip(_BLANK)
+        self.place += 1
+        self._note(path, line, explicit=True)
+        return path
+
+    def _array_header(self) -> Path:
+        line = self._line()
+        self.place += 2
+        *outer, last = self._key()
+        self._skip(_BLANK)
+        self.place += 2
+        array = (*self._through_arrays(outer), last)
+        number = self._entries.get(array, 0)
+        self._entries[array] = number + 1
+        path = (*array, number)
+        self._note(path, line, explicit=True)
+        return path
+
+    def _through_arrays(self, keys: list[str]) -> Path:
+        """Return the path of a header: a name of an array of tables means its latest entry."""
+        path: Path = ()
+        for key in keys:
+            path = (*path, key)
+            if path in self._entries:
+                path = (*path, self._entries[path] - 1)
+        return path
+
+    def _pair(self, table: Path) -> None:
+        line = self._line()
+        path = (*table, *self._key())
+        self._note(path, line)
+        self._skip(_BLANK)
+        self.place += 1  # the equals sign
+        self._skip(_BLANK)
+        self._value(path)
+
+    def _value(self, path: Path) -> None:
+        if self._at("["):
+            self.place += 1
+            number = 0
+            self._skip(_SPACE)
+            while not self._at("]") and self.place < len(self.text):
+                self._note((*path, number), self._line())
+                self._value((*path, number))
+                number += 1
+                self._separator()
+            self.place += 1
+        elif self._at("{"):
+            self.place += 1
+            self._skip(_SPACE)
+            while not self._at("}") and self.place < len(self.text):
+                self._pair(path)
+                self._separator()
+            self.place += 1
+        elif not self._skip(_STRING):
+            self._skip(_SCALAR)
+
+    def _separator(self) -> None:
+        self._skip(_SPACE)
+        if self._at(","):
+            self.place += 1
+        self._skip(_SPACE)
+
+    def _key(self) -> list[str]:
+        keys = []
+        while True:
+            self._skip(_BLANK)
+            start = self.place
+            if self._skip(_STRING):
+                keys.append(str(tomllib.loads(f"key = {self.text[start : self.place]}")["key"]))
+            elif self._skip(_BARE):
+                keys.append(self.text[start : self.place])
+            else:
+                raise ValueError(f"no key at character {start}: the text is not TOML")
+            before = self.place
+            self._skip(_BLANK)
+            if not self._at("."):
+                self.place = before
+                return keys
+            self.place += 1
+
+    def _note(self, path: Path, line: int, *, explicit: bool = False) -> None:
+        for length in range(1, len(path)):
+            self.lines.setdefault(path[:length], line)
+        if explicit:
+            self.lines[path] = line
+        else:
+            self.lines.setdefault(path, line)
+
+    def _at(self, mark: str) -> bool:
+        return self.text.startswith(mark, self.place)
+
+    def _skip(self, pattern: re.Pattern[str]) -> bool:
+        found = pattern.match(self.text, self.place)
+        if found is None:
+            return False
+        self.place = found.end()
+        return True
+
+    def _line(self) -> int:
+        place, line = self._counted
+        line += self.text.count("\n", place, self.place)
+        self._counted = (self.place, line)
+        return line

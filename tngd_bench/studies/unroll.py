@@ -1,0 +1,237 @@
+"""A study's sections, unrolled to trials: every combination once, with what each optimizer will need."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
+
+from tngd_bench.measure.contestant import Contestant
+from tngd_bench.measure.setting import Setting
+from tngd_bench.optimizers.costs import predicted_cost
+from tngd_bench.problems import registry as problems
+from tngd_bench.problems.entry import ProblemEntry
+from tngd_bench.problems.widths import Widths
+from tngd_bench.studies.schema import CostSection, Study, TrainingSection
+from tngd_bench.studies.selection import contestant_of
+from tngd_bench.studies.sweeps import levels_of, settings_of
+from tngd_bench.studies.trials import (
+    Candidate,
+    CostBlock,
+    DataRequest,
+    InspectionTrial,
+    TrainingTrial,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from tngd_bench.studies.plan import LoadedSize, MachineLimits
+
+GIGABYTE = 1e9
+_PROCESS_START_S = 0.4
+_STEP_OVERHEAD_S = 2e-3
+_EVALUATION_S = 0.05
+_CG_ITERATIONS = 200
+
+
+class _Common(TypedDict):
+    """The fields that every kind of trial has, but for its predicted duration."""
+
+    section: str
+    setting: Setting
+    parameters: int
+    width: str
+    data: DataRequest
+    threads: int
+    limits: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Unroller:
+    """Makes the trials of a study for a machine."""
+
+    study: Study
+    machine: MachineLimits
+
+    def cost_blocks(self, section: CostSection) -> Iterator[CostBlock]:
+        """Yield one block for every process and size, in that order."""
+        contestants = self._contestants(section)
+        grid = list(self._grid(section))
+        judged = {
+            place: tuple(
+                self._judge(c, self._setting(section, *place, ("process", 0)), widths, cost=True)
+                for c in contestants
+            )
+            for place, widths in grid
+        }
+        for process in range(section.processes):
+            for place, widths in grid:
+                entrants = judged[place]
+                running = [e.estimate_seconds + _STEP_OVERHEAD_S for e in entrants if e.verdict is None]
+                timed = sum(max(4 * s, min(section.repetitions * s, section.seconds_limit)) for s in running)
+                setting = self._setting(section, *place, ("process", process))
+                yield CostBlock(
+                    **self._common(section, setting, widths, self.study.execution.threads_cost),
+                    predicted_s=_PROCESS_START_S + timed if running else 0.0,
+                    entrants=entrants,
+                    process=process,
+                    repetitions=section.repetitions,
+                    seconds_limit=section.seconds_limit,
+                )
+
+    def inspections(self, section: CostSection) -> Iterator[InspectionTrial]:
+        """Yield one inspection for every size and optimizer that is timed there."""
+        contestants = self._contestants(section)
+        for place, widths in self._grid(section):
+            setting = self._setting(section, *place, ("process", 0))
+            for contestant in contestants:
+                if self._judge(contestant, setting, widths, cost=True).verdict is not None:
+                    continue  # the cost block says why; there is no step to inspect
+                fits = self._judge(contestant, setting, widths, cost=False)
+                yield InspectionTrial(
+                    **self._common(section, setting, widths, self.study.execution.threads_training),
+                    predicted_s=0.0 if fits.verdict else _PROCESS_START_S + 2 * fits.estimate_seconds,
+                    candidate=fits,
+                )
+
+    def training_trials(
+        self, section: TrainingSection, sizes: Mapping[DataRequest, LoadedSize]
+    ) -> Iterator[TrainingTrial]:
+        """Yield one run for every seed, optimizer and combination of swept values, in that order."""
+        widths = problem_of(self.study, section).widths(section.parameters, section.outputs)
+        samples = sizes[request_of(self.study, section)].train_size
+        iterations = max(1, round(section.epochs * (samples // section.batch_size)))
+        evaluating = (min(section.evaluations, iterations) + 1) * _EVALUATION_S
+        # What is chosen on held-out data must not be judged again on the starts and batches it was chosen with.
+        purpose = "seed" if section.validation_share is None else "tuning"
+        place = (section.parameters, section.batch_size, section.outputs)
+        first = self._setting(section, *place, (purpose, 0))
+        runs = [
+            (
+                self._judge_run(
+                    contestant_of(self.study, label, settings_of(levels)), first, widths, iterations
+                ),
+                levels,
+            )
+            for label in section.optimizers
+            for levels in levels_of(section.sweep)
+        ]
+        for seed in range(section.seeds):
+            setting = self._setting(section, *place, (purpose, seed))
+            common = self._common(section, setting, widths, self.study.execution.threads_training)
+            for candidate, levels in runs:
+                stepping = iterations * (candidate.estimate_seconds + _STEP_OVERHEAD_S)
+                yield TrainingTrial(
+                    **common,
+                    predicted_s=0.0 if candidate.verdict else _PROCESS_START_S + stepping + evaluating,
+                    candidate=candidate,
+                    seed=seed,
+                    epochs=section.epochs,
+                    evaluations=section.evaluations,
+                    evaluation_size=section.evaluation_size,
+                    levels=levels,
+                )
+
+    def _contestants(self, section: CostSection) -> list[Contestant]:
+        return [contestant_of(self.study, label) for label in section.optimizers]
+
+    def _grid(self, section: CostSection) -> Iterator[tuple[tuple[int, int, int], Widths]]:
+        """Yield (parameters, batch size, outputs) and the widths, parameters varying fastest."""
+        problem = problem_of(self.study, section)
+        for outputs in section.outputs:
+            for batch_size in section.batch_size:
+                for parameters in section.parameters:
+                    yield (parameters, batch_size, outputs), problem.widths(parameters, outputs)
+
+    def _setting(
+        self,
+        section: CostSection | TrainingSection,
+        parameters: int,
+        batch_size: int,
+        outputs: int,
+        repetition: tuple[str, int],
+    ) -> Setting:
+        # The section's name is no part of the seed: two sections on one problem share starts and batches.
+        parts = (self.study.name, section.problem, *repetition)
+        options = tuple(self.study.problem.get(section.problem, {}).items())
+        dtype = self.study.execution.dtype
+        return Setting(section.problem, parameters, outputs, batch_size, dtype, parts, options)
+
+    def _common(
+        self, section: CostSection | TrainingSection, setting: Setting, widths: Widths, threads: int
+    ) -> _Common:
+        execution = self.study.execution
+        return {
+            "section": section.name,
+            "setting": setting,
+            "parameters": widths.parameters,
+            "width": widths.describe(),
+            "data": request_of(self.study, section, setting.outputs),
+            "threads": threads,
+            "limits": (execution.seconds_per_iteration_limit, execution.memory_limit_fraction),
+        }
+
+    def _judge_run(
+        self, contestant: Contestant, setting: Setting, widths: Widths, iterations: int
+    ) -> Candidate:
+        """Predict a step of a training run, and skip the run where a step or the whole of it exceeds a limit."""
+        candidate = self._judge(contestant, setting, widths, cost=False)
+        whole, limit = iterations * candidate.estimate_seconds, self.study.execution.trial_seconds_limit
+        if candidate.verdict is not None or whole <= limit:
+            return candidate
+        reason = f"needs ≈ {whole:.3g} s for {iterations} iterations, limit {limit:g} s"
+        return dataclasses.replace(candidate, verdict=Verdict("skipped", reason))
+
+    def _judge(self, contestant: Contestant, setting: Setting, widths: Widths, *, cost: bool) -> Candidate:
+        """Predict one iteration's time and memory, and skip what exceeds the limits, naming both."""
+        execution, machine = self.study.execution, self.machine
+        iterations = contestant.settings.get("cg_iterations", _CG_ITERATIONS)
+        predicted = predicted_cost(
+            contestant.method,
+            parameters=widths.parameters,
+            rows=setting.rows,
+            batch_size=setting.batch_size,
+            outputs=setting.outputs,
+            layers=widths.layers,
+            itemsize=8 if setting.dtype == "float64" else 4,
+            cg_iterations=iterations if isinstance(iterations, int) else _CG_ITERATIONS,
+        )
+        seconds = predicted.flops / (machine.rate_cost if cost else machine.rate_training)
+        budget = machine.memory_bytes * execution.memory_limit_fraction / (1 if cost else execution.workers)
+        reasons = []
+        if seconds > execution.seconds_per_iteration_limit:
+            limit = execution.seconds_per_iteration_limit
+            reasons.append(
+                f"needs {predicted.flops:.2g} FLOP ≈ {seconds:.3g} s per iteration, limit {limit:g} s"
+            )
+        if predicted.bytes > budget:
+            reasons.append(f"needs {predicted.bytes / GIGABYTE:.3g} GB, budget {budget / GIGABYTE:.3g} GB")
+        verdict = Verdict("skipped", "; ".join(reasons)) if reasons else None
+        return Candidate(contestant, seconds, predicted.bytes, verdict)
+
+
+def problem_of(study: Study, section: CostSection | TrainingSection) -> ProblemEntry:
+    """Return the problem of a section, with the study's options in force."""
+    return problems.get(section.problem, study.problem.get(section.problem))
+
+
+def request_of(
+    study: Study, section: CostSection | TrainingSection, outputs: int | None = None
+) -> DataRequest:
+    """Return the data of a section, for a number of `outputs` where they depend on it and a section has several."""
+    problem, dtype = problem_of(study, section), study.execution.dtype
+    options = tuple(study.problem.get(section.problem, {}).items())
+    if isinstance(section, CostSection):
+        prepared = outputs if problem.data_by_outputs else None
+        return DataRequest(section.problem, None, None, dtype, None, prepared, options)
+    prepared = section.outputs if problem.data_by_outputs else None
+    sizes, share = (section.train_size, section.test_size), section.validation_share
+    return DataRequest(section.problem, *sizes, dtype, share, prepared, options)
+
+
+def requests_of(study: Study, section: CostSection | TrainingSection) -> tuple[DataRequest, ...]:
+    """Return the distinct data that a section needs."""
+    if isinstance(section, CostSection):
+        return tuple(dict.fromkeys(request_of(study, section, outputs) for outputs in section.outputs))
+    return (request_of(study, section),)
