@@ -25,6 +25,7 @@ from tngd_bench.studies.work import Entry, entries_without_result, entry_of
 from tngd_bench.studies.workers import Limits
 
 _SHARE_OF_FREE_MEMORY = 0.9
+_GIGABYTE = 1e9
 _STATUS: Mapping[str, Status] = {"timed-out": "timed-out", "out-of-memory": "out-of-memory"}
 
 
@@ -89,7 +90,7 @@ def trial_limits(plan: Plan, side_by_side: int) -> Limits:
     memory = (
         _SHARE_OF_FREE_MEMORY * plan.machine.memory_bytes / side_by_side
         if stated is None
-        else stated * GIGABYTE
+        else stated * _GIGABYTE
     )
     return Limits(execution.trial_seconds_limit, memory)
 
