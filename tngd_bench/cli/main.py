@@ -17,6 +17,7 @@ OK, FAILED, BAD_INPUT = 0, 2, 3
 
 _VERBS = {
     "run": "tngd_bench.cli.run",
+    "tune": "tngd_bench.cli.tune",
     "report": "tngd_bench.cli.report",
     "predict": "tngd_bench.cli.predict",
     "list": "tngd_bench.cli.listing",

@@ -105,8 +105,9 @@ def tuned_toml(record: Mapping[str, Any]) -> str:
         f"date: {record['date']}; tngd-bench {record['version']}",
         f"study: {record['study']}, section {record['section']}: {record['problem']}, N = {record['parameters']:,}, "
         f"b = {record['batch_size']}",
-        f"budget per optimizer: {record['tries_per_optimizer']} settings (its own and {record['drawn_per_optimizer']} "
-        f"drawn), {record['runs_per_try']} × {record['epochs']:g} epochs each; {record['seconds']:.0f} s in total",
+        f"budget per optimizer: {record['tries_per_optimizer']} settings, the study's own and "
+        f"{record['drawn_per_optimizer']} drawn; {record['runs_per_try']} run(s) of {record['epochs']:g} epoch(s) each",
+        f"cost: {record['seconds']:.0f} s of wall time in all runs together",
         f"metric: {record['metric'].replace('_', ' ')} at the end, on the last {held:g} % of {size} training samples, "
         "held out of training; no test data",
         f"sampler: {record['sampler']}",
@@ -126,7 +127,7 @@ def _table(name: str, found: Mapping[str, Any], record: Mapping[str, Any]) -> st
     asked = found["asked_beyond_the_spaces"]
     beyond = f"; searched beyond its usual space: {', '.join(asked)}" if asked else ""
     lines = [
-        f"# {record['metric']} {found['score']:.4g} (its own settings: {own}), try {found['try']} of "
+        f"# {record['metric']} {found['score']:.4g} (the study's own settings: {own}), try {found['try']} of "
         f"{record['drawn_per_optimizer']}; {ends}; {found['seconds']:.0f} s{beyond}",
         f"[tuned.{_key(name)}]",
         *(f"{_key(key)} = {_value(value)}" for key, value in found["tuned"].items()),

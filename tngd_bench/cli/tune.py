@@ -1,0 +1,177 @@
+"""`tngd-bench tune`: settings for the optimizers of a study, by the same number of tries for each."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from tngd_bench.studies.reading import LoadedStudy
+    from tngd_bench.studies.tuning import Search
+    from tngd_bench.studies.tuning_run import SearchResult
+
+_EPILOG = """\b
+Examples:
+  tngd-bench tune my-study.toml
+  tngd-bench tune smoke --section digits --trials 8 --optimizers sgd,tngd
+  tngd-bench tune my-study.toml --set tuning.epochs=0.5 --set execution.workers=2
+
+\b
+Every optimizer is tried with its own settings and with as many drawn from its space, on a
+part of the training data held out for it and on seeds of its own. The file tuned.toml that
+comes of it is named in a study's include = [...]; adam[tuned] then takes Adam's settings.
+An interrupted search goes on where it stopped when the same command is given again.
+"""
+_BETWEEN_LABELS = re.compile(r",(?![^\[]*\])")  # commas outside brackets
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("study")
+@click.option("--profile", metavar="NAME", help="Use the overrides of this profile of the study.")
+@click.option("--section", metavar="NAME", help="The training section to tune for.")
+@click.option(
+    "--optimizers",
+    "chosen",
+    multiple=True,
+    metavar="NAME[,NAME]",
+    help="Optimizers to tune.  [default: those of the section]",
+)
+@click.option(
+    "--trials", type=click.IntRange(min=1), help="Settings drawn per optimizer; a power of 2 covers best."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for the results.  [default: reports/NAME-tuning]",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the study, as in tuning.seeds=2.",
+)
+@click.option("--fresh", is_flag=True, help="Try everything again, forgetting stored results.")
+def command(
+    study: str,
+    profile: str | None,
+    section: str | None,
+    chosen: tuple[str, ...],
+    trials: int | None,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    fresh: bool,
+) -> int:
+    """Search settings for the optimizers of STUDY (a shipped study's name or a .toml file)."""
+    from tngd_bench.studies.tuning import make_search
+
+    labels = [label.strip() for item in chosen for label in _BETWEEN_LABELS.split(item) if label.strip()]
+    asked = _asked(section, labels, trials)
+    search = make_search(_load(study, profile, (*overrides, *asked)))
+    place = output if output is not None else Path("reports") / search.loaded.study.name
+
+    from tngd_bench.cli.main import FAILED, complain
+    from tngd_bench.cli.progress import make_audience, make_console
+    from tngd_bench.studies.tuning_run import run_search
+
+    console = make_console()
+    audience = make_audience(console)
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    given = {"profile": profile, "section": section, "optimizers": ",".join(labels) or None, "trials": trials}
+    again = shlex.join(
+        [
+            *("tngd-bench", "tune", study),
+            *(
+                word
+                for name, value in given.items()
+                if value is not None
+                for word in (f"--{name}", str(value))
+            ),
+            *(word for item in overrides for word in ("--set", item)),
+        ]
+    )
+    try:
+        with audience:
+            result = run_search(search, place, audience, fresh=fresh, command=again)
+    except KeyboardInterrupt:
+        kept = (
+            f"{audience.done} of {audience.total} runs are kept in {place}"
+            if audience.total
+            else "nothing ran"
+        )
+        return complain(f"interrupted: {kept}; run the same command without --fresh to go on", FAILED)
+    for name, reason in result.ignored.items():
+        click.echo(f"tngd-bench: note: {name} {reason}; ignored", err=True)
+    return _tell(search, result, place)
+
+
+def _asked(section: str | None, labels: Sequence[str], trials: int | None) -> tuple[str, ...]:
+    """Return the options as overrides of the study's [tuning] table, which is where they belong."""
+    asked = [] if section is None else [f'tuning.section="{section}"']
+    if labels:
+        asked.append(f"tuning.optimizers={[*labels]!r}")
+    if trials is not None:
+        asked.append(f"tuning.trials={trials}")
+    return tuple(asked)
+
+
+def _load(study: str, profile: str | None, overrides: tuple[str, ...]) -> LoadedStudy:
+    """Return the study with no tuned settings: labels such as adam[tuned] ask for what is only going to be found."""
+    from tngd_bench.optimizers import registry
+    from tngd_bench.studies.reading import load_study
+
+    untuned = tuple(f"tuned.{name}={{}}" for name in registry.names())
+    loaded = load_study(study, (*overrides, *untuned), profile=profile)
+    return dataclasses.replace(loaded, overrides=overrides)
+
+
+def _tell(search: Search, result: SearchResult, place: Path) -> int:
+    from tngd_bench.cli.main import FAILED, OK, complain
+    from tngd_bench.studies.tuning_results import settings_of
+
+    tries, metric = result.tries, search.tuning.metric
+    scores = dict(zip(result.best["optimizer"], result.best.itertuples(index=False), strict=True))
+    for contender in search.contenders:
+        own = tries[tries["optimizer"] == contender.method]
+        ends = ", ".join(f"{count} {status}" for status, count in own["status"].value_counts().items())
+        spent = f"{len(own)} settings ({ends}), {own['seconds'].sum():.0f} s"
+        best = scores.get(contender.method)
+        if best is None:
+            reasons = own["reason"].dropna()
+            why = f"; the first: {reasons.iloc[0]}" if len(reasons) else ""
+            click.echo(f"{contender.label}: no setting gave a result; {spent}{why}")
+            continue
+        first = own.loc[own["default"], "score"]
+        before = f"{first.iloc[0]:.4g}" if len(first) and first.notna().all() else "none"
+        chosen = settings_of(str(best.settings), contender.space.axes)
+        shown = ", ".join(f"{name} = {value:g}" for name, value in chosen.items())
+        click.echo(
+            f"{contender.label}: {metric} {best.score:.4g} (the study's own settings: {before}) with {shown}; {spent}"
+        )
+    failed = result.records.trials[result.records.trials["status"] == "failed"]
+    if len(failed):
+        first_failed = "{optimizer} in {group}: {reason}".format(**failed.iloc[0])
+        return complain(f"{len(failed)} runs failed, the first: {first_failed}", FAILED)
+    if result.tuned is None:
+        return complain(f"no optimizer has a result; every try is in {place}", FAILED)
+    click.echo(
+        f'settings: {result.tuned}; in a study: include = ["{result.tuned.name}"] and labels as {_example(result)}'
+    )
+    return OK
+
+
+def _example(result: SearchResult) -> str:
+    return f"{result.best['optimizer'].iloc[0]}[tuned]"
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    """Stop on SIGTERM as on Ctrl-C: workers ended, finished runs kept."""
+    raise KeyboardInterrupt
