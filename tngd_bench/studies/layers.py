@@ -24,6 +24,7 @@ from tngd_bench.studies.selection import read_value
 SHIPPED = "shipped"
 INCLUDE, PROFILES = "include", "profiles"
 _MOST_INCLUDED = 100
+_SETTINGS = "tuned-"  # begins the names of shipped files that `tngd-bench tune` wrote, which are no studies
 
 
 @dataclasses.dataclass
@@ -85,6 +86,11 @@ class Layers:
 
 def shipped_studies() -> tuple[str, ...]:
     """Return the names of the studies that come with the package."""
+    return tuple(name for name in _shipped_files() if not name.startswith(_SETTINGS))
+
+
+def _shipped_files() -> tuple[str, ...]:
+    """Return the names of all that comes with the package: studies, and settings for studies to include."""
     found = files("tngd_bench.studies").joinpath(SHIPPED).iterdir()
     return tuple(sorted(item.name.removesuffix(".toml") for item in found if item.name.endswith(".toml")))
 
@@ -102,6 +108,8 @@ def read_layers(reference: str, profile: str | None = None, overrides: Sequence[
 
 def _read(reference: str, folder: Path | None, chain: tuple[str, ...]) -> Layers:
     """Return a file with what it includes below it; `folder` is that of the including file."""
+    if chain and chain[-1].startswith(f"{SHIPPED}:"):
+        reference = reference.removesuffix(".toml")  # beside it in the package, where names go without
     name, text, source, home = _find(reference, folder)
     if source in chain:
         way = " → ".join(Path(item).name for item in (*chain[chain.index(source) :], source))
@@ -133,7 +141,7 @@ def _read(reference: str, folder: Path | None, chain: tuple[str, ...]) -> Layers
 def _find(reference: str, folder: Path | None) -> tuple[str, str, str, Path | None]:
     """Return what to call a study in messages, its text, its identity and its folder (None: the package)."""
     known = shipped_studies()
-    if reference in known:
+    if reference in _shipped_files():
         text = files("tngd_bench.studies").joinpath(f"shipped/{reference}.toml").read_text(encoding="utf-8")
         return f"{reference}.toml", text, f"{SHIPPED}:{reference}", None
     path = Path(reference) if folder is None else folder / reference
