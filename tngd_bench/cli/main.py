@@ -20,6 +20,8 @@ _VERBS = {
     "tune": "tngd_bench.cli.tune",
     "report": "tngd_bench.cli.report",
     "predict": "tngd_bench.cli.predict",
+    "check": "tngd_bench.cli.check",
+    "baseline": "tngd_bench.cli.baseline",
     "list": "tngd_bench.cli.listing",
     "info": "tngd_bench.cli.info",
 }
@@ -93,9 +95,9 @@ def complain(message: str, code: int) -> int:
 def _explain(error: Exception) -> tuple[str, int]:
     """Return the line and the exit code for an error; one that nobody expected leaves its traceback in a file."""
     from tngd_bench.problems.finder import DataNotFoundError
-    from tngd_bench.studies.errors import StoreError, StoreWriteError, StudyError
+    from tngd_bench.studies.errors import EngineError, StoreError, StoreWriteError, StudyError
 
-    if isinstance(error, StoreWriteError | DataNotFoundError):
+    if isinstance(error, StoreWriteError | EngineError | DataNotFoundError):
         return str(error), FAILED
     if isinstance(error, StudyError | StoreError):
         return str(error), BAD_INPUT

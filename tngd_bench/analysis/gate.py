@@ -1,0 +1,198 @@
+"""A check: the present tree, or the stores of a study, against a baseline; what the command line and scripts call."""
+
+from __future__ import annotations
+
+import fnmatch
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tngd_bench.analysis.baseline import Baseline, incomparable
+from tngd_bench.analysis.metric_kinds import is_time, make_metric
+from tngd_bench.analysis.regression import Judgement, Metric, Sides, compare, confirm
+from tngd_bench.measure.environment import available_cores, processor_name
+from tngd_bench.measure.trees import (
+    PAIRS,
+    SAMPLES,
+    Probe,
+    TreeFigures,
+    exact_figures,
+    probes,
+    time_in_turn,
+)
+from tngd_bench.studies.errors import StudyError
+
+Say = Callable[[str], None]
+
+
+class NothingSelectedError(StudyError):
+    """No metric has a name that the selection asks for."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which metrics are judged: `patterns` as in file names, all where there are none; `times` or none of them."""
+
+    patterns: tuple[str, ...] = ()
+    times: bool = True
+
+    def of(self, names: Sequence[str]) -> list[str]:
+        """Return the selected of `names`; NothingSelectedError where there is none."""
+        found = [name for name in dict.fromkeys(names) if self.takes(name)]
+        if not found:
+            wanted = ", ".join(map(repr, self.patterns)) or "all but times"
+            known = f" (there are {', '.join(names[:3])}, …)" if names else ""
+            raise NothingSelectedError(f"nothing selected: no metric matches {wanted}{known}")
+        return found
+
+    def takes(self, name: str) -> bool:
+        """Whether the metric `name` is selected."""
+        matches = not self.patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.patterns)
+        return matches and (self.times or not is_time(name))
+
+
+def present_environment(torch: str) -> dict[str, Any]:
+    """Return what decides whether figures measured here can be compared with others."""
+    return {
+        "torch": torch.partition("+")[0],
+        "python": platform.python_version(),
+        "cpu": processor_name(),
+        "cores": available_cores(),
+        "threads": 1,
+    }
+
+
+def measure_exact(tree: Path, selection: Selection) -> tuple[Baseline, dict[str, str]]:
+    """Return the exact metrics of a tree, and for those that raised an error the reason."""
+    with probes(tree) as (started,):
+        names = selection.of([name for name in started.ask(do="names") if not is_time(name)])
+        figures = exact_figures(started, names)
+        # exact figures depend on no machine, so the baseline names none
+        environment = present_environment(started.torch)
+        stated = {name: environment[name] for name in ("torch", "python")}
+        return Baseline(_exact(figures), stated), figures.failures
+
+
+def check_tree(tree: Path, baseline: Baseline, selection: Selection, say: Say) -> tuple[Judgement, ...]:
+    """Judge the exact metrics of `tree` by a baseline; every selected one of the baseline has to be compared.
+
+    A baseline's times are compared with nothing: only times taken in turn are.
+    """
+    wanted = selection.of(list(baseline.metrics))
+    say(f"measuring {tree}")
+    with probes(tree) as (started,):
+        environment = present_environment(started.torch)
+        offered = [name for name in started.ask(do="names") if selection.takes(name) and not is_time(name)]
+        comparable = [name for name in wanted if not is_time(name)]
+        blocked = incomparable("exact", baseline.environment, environment) if comparable else None
+        figures = exact_figures(started, offered) if blocked is None else TreeFigures()
+    head = _exact(figures)
+    judged = []
+    for name in dict.fromkeys([*wanted, *offered]):
+        base = baseline.metrics.get(name)
+        reason = blocked
+        if is_time(name):
+            reason = incomparable("time", baseline.environment, environment) or (
+                "times are compared with a revision, or store with store"
+            )
+        judged.append(_judge(name, base, head.get(name), figures.failures.get(name), reason))
+    return tuple(judged)
+
+
+def check_revision(
+    base: Path,
+    head: Path,
+    selection: Selection,
+    say: Say,
+    *,
+    already: Sequence[str] = (),
+    samples: int = SAMPLES,
+    pairs: int = PAIRS,
+) -> tuple[Judgement, ...]:
+    """Judge tree `head` by tree `base`, times taken in turn and confirmed; names in `already` are left out."""
+    say(f"measuring {head} and {base} in turn")
+    with probes(base, head) as (first, second):
+        offered = list(dict.fromkeys([*_names(first), *second.ask(do="names")]))
+        names = [name for name in selection.of(offered) if name not in already]
+        exact = [name for name in names if not is_time(name)]
+        before, after = exact_figures(first, exact), exact_figures(second, exact)
+    times = [name for name in names if is_time(name)]
+    judged = [
+        _judge(name, _exact(before).get(name), _exact(after).get(name), after.failures.get(name), None)
+        for name in exact
+    ]
+    failures: dict[str, str] = {}
+    runs = 0
+
+    def measure(wanted: Sequence[str]) -> Sides:
+        nonlocal runs
+        runs += 1
+        say(f"timing {len(wanted)} steps" if runs == 1 else f"timing again: {', '.join(wanted)}")
+        # a run that decides about the few in doubt can afford more samples
+        taken = samples if runs == 1 else 2 * samples
+        base_side, head_side = time_in_turn((base, head), wanted, samples=taken, pairs=pairs)
+        failures.update(head_side.failures)
+        return _timed(base_side), _timed(head_side)
+
+    confirmed = {judgement.name: judgement for judgement in confirm(measure, times)}
+    for name in times:
+        judged.append(confirmed.get(name) or _judge(name, None, None, failures.get(name), None))
+    return tuple(judged)
+
+
+def check_stores(
+    baseline: Baseline, heads: Sequence[Baseline], selection: Selection
+) -> tuple[Judgement, ...]:
+    """Judge the first of `heads`, metrics of stores, by a baseline; the others are its re-runs, which confirm times.
+
+    A slowdown that no second store shows too is inconclusive.
+    """
+    names = selection.of(list(dict.fromkeys([*baseline.metrics, *heads[0].metrics])))
+    judged = []
+    for name in names:
+        base, head = baseline.metrics.get(name), heads[0].metrics.get(name)
+        reason = None
+        for one in heads:
+            kind = "time" if is_time(name) else "exact"
+            reason = reason or incomparable(kind, baseline.environment, one.environment)  # type: ignore[arg-type]
+        judgement = _judge(name, base, head, None, reason)
+        if is_time(name) and judgement.verdict == "regression":
+            left = iter(heads)
+
+            def rerun(wanted: Sequence[str], left: Any = left) -> Sides:
+                again = next(left, None)
+                return baseline.metrics, {} if again is None else again.metrics
+
+            (judgement,) = confirm(rerun, [name])
+        judged.append(judgement)
+    return tuple(judged)
+
+
+def _judge(
+    name: str, base: Metric | None, head: Metric | None, failure: str | None, blocked: str | None
+) -> Judgement:
+    known = base or head or make_metric(name, [])
+    if blocked is not None:
+        return _without(known, "nothing compared", blocked)
+    if failure is not None and head is None:
+        return _without(known, "failed", failure)
+    return compare(base, head) if base or head else _without(known, "nothing compared", "measured on no side")
+
+
+def _without(metric: Metric, verdict: Any, reason: str) -> Judgement:
+    return Judgement(metric.name, metric.unit, metric.kind, verdict, reason)
+
+
+def _names(started: Probe) -> list[str]:
+    names: list[str] = started.ask(do="names")
+    return names
+
+
+def _exact(figures: TreeFigures) -> dict[str, Metric]:
+    return {name: make_metric(name, [value]) for name, value in figures.values.items()}
+
+
+def _timed(figures: TreeFigures) -> Mapping[str, Metric]:
+    return {name: make_metric(name, values) for name, values in figures.values.items()}

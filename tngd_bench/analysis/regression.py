@@ -1,0 +1,269 @@
+"""Whether a change made something worse: exact figures at a tight tolerance, wall times as ratios, confirmed.
+
+Operations, modelled latency, model calls and a loss at a fixed seed are the same on every run: any growth over the
+tolerance is a regression. Wall time is judged by samples of a ratio to SGD's time in the same process: the exact
+Mann-Whitney test, two-sided at p < 0.002, and a ratio of head to base over the tolerance, both again in a run made
+anew. Below seven samples a side that p cannot be reached, and the verdict is never "regression".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+VerdictName = Literal["ok", "regression", "inconclusive", "nothing compared", "failed"]
+Kind = Literal["exact", "time"]
+
+SIGNIFICANCE = 0.002
+MINIMUM_SAMPLES = 7
+CONFIDENCE = 0.95
+DETECTABLE = 0.15
+"""A time is "ok" only when its interval excludes a slowdown as large as this; else it was measured too badly."""
+RUNS = 3
+"""Runs at most; a regression of time is one that two of them show."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of merit, lower is better: one value when `kind` is "exact", samples of a ratio when "time".
+
+    `tolerance` is relative, `slack` is an absolute amount allowed besides, in `unit`.
+    """
+
+    name: str
+    unit: str
+    kind: Kind
+    values: tuple[float, ...]
+    tolerance: float
+    slack: float = 0.0
+
+    @property
+    def value(self) -> float:
+        """The value, or the median of the samples; NaN without any."""
+        return float(np.median(self.values)) if self.values else math.nan
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on one metric; `change` is head/base − 1, `interval` its 95 % interval, `p` Mann-Whitney's."""
+
+    name: str
+    unit: str
+    kind: Kind
+    verdict: VerdictName
+    reason: str
+    base: float = math.nan
+    head: float = math.nan
+    change: float = math.nan
+    interval: tuple[float, float] = (math.nan, math.nan)
+    p: float = math.nan
+    runs: int = 1
+
+
+def mann_whitney_p(base: Sequence[float], head: Sequence[float]) -> float:
+    """Return the exact two-sided p of the Mann-Whitney test, ties counted by mid-ranks.
+
+    The permutation distribution of the rank sum, by dynamic programming over all subsets (Mann & Whitney 1947). 1.0
+    where a side is empty.
+    """
+    n, m = len(base), len(head)
+    if not n or not m:
+        return 1.0
+    pooled = np.concatenate([np.asarray(base, float), np.asarray(head, float)])
+    doubled = _doubled_midranks(pooled)
+    counts = _subset_sums(doubled, n)
+    observed, mean = int(doubled[:n].sum()), n * (n + m + 1)
+    sums = np.arange(len(counts))
+    extreme = np.abs(sums - mean) >= abs(observed - mean)
+    return float(counts[extreme].sum() / counts.sum())
+
+
+def shift_interval(
+    base: Sequence[float], head: Sequence[float], confidence: float = CONFIDENCE
+) -> tuple[float, float, float]:
+    """Return (estimate, lower, upper) of head/base for positive samples: Hodges & Lehmann (1963) on logarithms.
+
+    The interval inverts the Mann-Whitney test; infinite where there are too few samples for `confidence`.
+    """
+    differences = np.sort(np.subtract.outer(np.log(head), np.log(base)).ravel())
+    n, m = len(base), len(head)
+    counts = _subset_sums(2 * np.arange(1, n + m + 1), n)[::2]  # rank sums, no ties
+    below = np.cumsum(counts[n * (n + 1) // 2 :]) / counts.sum()  # P(U <= k), k = 0, 1, …
+    cut = int(np.searchsorted(below, (1.0 - confidence) / 2.0, side="right"))
+    estimate = float(np.exp(np.median(differences)))
+    if cut == 0:
+        return estimate, 0.0, math.inf
+    return estimate, float(np.exp(differences[cut - 1])), float(np.exp(differences[-cut]))
+
+
+def compare(base: Metric | None, head: Metric | None) -> Judgement:
+    """Return the verdict on one metric measured once on both sides; `base` decides about tolerances."""
+    known = base or head
+    if known is None:
+        raise ValueError("compare needs a metric on one side at least")
+    if base is None or head is None or not base.values or not head.values:
+        reason = "the baseline has none" if base is None or not base.values else "not measured now"
+        return _judgement(known, "nothing compared", reason, base, head)
+    if (base.kind, base.unit) != (head.kind, head.unit):
+        reason = f"{base.kind} in {base.unit} there, {head.kind} in {head.unit} here"
+        return _judgement(known, "nothing compared", reason, base, head)
+    return _compare_exact(base, head) if base.kind == "exact" else _compare_times(base, head)
+
+
+def _compare_exact(base: Metric, head: Metric) -> Judgement:
+    if math.isnan(base.value):
+        return _judgement(base, "nothing compared", "the baseline is not a number", base, head)
+    if head.value == base.value:
+        return _judgement(base, "ok", "unchanged", base, head)
+    if math.isinf(head.value) or math.isnan(head.value):
+        return _judgement(base, "regression", "no longer a finite number", base, head)
+    allowed = base.tolerance * abs(base.value) + base.slack
+    if head.value - base.value > allowed:
+        return _judgement(base, "regression", f"more than {_tolerance(base)} over the baseline", base, head)
+    if base.value - head.value > allowed:
+        return _judgement(base, "ok", "better; `tngd-bench baseline update` keeps the gain", base, head)
+    return _judgement(base, "ok", "within tolerance", base, head)
+
+
+def _compare_times(base: Metric, head: Metric) -> Judgement:
+    few = min(len(base.values), len(head.values))
+    if not all(math.isfinite(value) and value > 0 for value in (*base.values, *head.values)):
+        return _judgement(base, "nothing compared", "a sample is not a positive number", base, head)
+    estimate, lower, upper = shift_interval(base.values, head.values)
+    p = mann_whitney_p(base.values, head.values)
+    over = estimate > 1.0 + base.tolerance
+    verdict: VerdictName = "ok"
+    reason = f"within {base.tolerance:.0%}"
+    if few < MINIMUM_SAMPLES:
+        verdict, reason = (
+            "inconclusive",
+            f"{few} samples a side; below {MINIMUM_SAMPLES} no difference is significant",
+        )
+    elif over and p < SIGNIFICANCE:
+        verdict, reason = "regression", f"more than {base.tolerance:.0%} slower, p = {p:.2g}"
+    elif over:
+        verdict, reason = "inconclusive", f"over {base.tolerance:.0%}, but p = {p:.2g} >= {SIGNIFICANCE}"
+    elif upper > 1.0 + max(DETECTABLE, base.tolerance):
+        verdict, reason = "inconclusive", f"too noisy: {upper - 1.0:.0%} slower cannot be excluded"
+    return dataclasses.replace(
+        _judgement(base, verdict, reason, base, head),
+        change=estimate - 1.0,
+        interval=(lower - 1.0, upper - 1.0),
+        p=p,
+    )
+
+
+def _judgement(
+    known: Metric, verdict: VerdictName, reason: str, base: Metric | None, head: Metric | None
+) -> Judgement:
+    before = base.value if base is not None else math.nan
+    after = head.value if head is not None else math.nan
+    change = after / before - 1.0 if before and math.isfinite(before) else math.nan
+    if after == before:
+        change = 0.0
+    return Judgement(known.name, known.unit, known.kind, verdict, reason, before, after, change)
+
+
+def _tolerance(metric: Metric) -> str:
+    slack = f" and {metric.slack:g} {metric.unit}".rstrip() if metric.slack else ""
+    return f"{metric.tolerance:.2g} (relative){slack}"
+
+
+Sides = tuple[Mapping[str, Metric], Mapping[str, Metric]]
+"""Base's and head's metrics, by name."""
+
+
+def compare_all(base: Mapping[str, Metric], head: Mapping[str, Metric]) -> tuple[Judgement, ...]:
+    """Return the verdicts on all metrics of either side, the baseline's order first."""
+    return tuple(compare(base.get(name), head.get(name)) for name in dict.fromkeys([*base, *head]))
+
+
+def confirm(measure: Callable[[Sequence[str]], Sides], names: Sequence[str]) -> tuple[Judgement, ...]:
+    """Return the verdicts on times, those in doubt measured again.
+
+    `measure(names)` makes a run of its own, in new processes. What is ok at first is done. A regression is what two
+    runs of at most three show; what one run alone shows is what the last run says, never a regression.
+    """
+    history: dict[str, list[Judgement]] = {name: [] for name in names}
+    pending = list(names)
+    for _ in range(RUNS):
+        if not pending:
+            break
+        base, head = measure(pending)
+        for name in pending:
+            known = base.get(name) or head.get(name)
+            if known is not None:
+                history[name].append(compare(base.get(name), head.get(name)))
+        pending = [name for name in pending if history[name] and _undecided(history[name])]
+    return tuple(_conclusion(runs) for runs in history.values() if runs)
+
+
+def _flags(runs: Iterable[Judgement]) -> int:
+    return sum(run.verdict == "regression" for run in runs)
+
+
+def _undecided(runs: Sequence[Judgement]) -> bool:
+    last, flags, left = runs[-1], _flags(runs), RUNS - len(runs)
+    if last.verdict == "nothing compared" or left == 0 or flags >= 2:
+        return False
+    return last.verdict == "inconclusive" or (flags > 0 and flags + left >= 2)
+
+
+def _conclusion(runs: Sequence[Judgement]) -> Judgement:
+    last = runs[-1]
+    flagged = [run for run in runs if run.verdict == "regression"]
+    if len(flagged) >= 2:
+        changes = " and ".join(f"{run.change:+.0%}" for run in flagged)
+        reason = f"{changes} in {len(flagged)} runs of {len(runs)}, p = {flagged[-1].p:.2g}"
+        return dataclasses.replace(flagged[-1], reason=reason, runs=len(runs))
+    if flagged and last.verdict != "ok":
+        reason = f"{flagged[-1].reason}; in one run only"
+        return dataclasses.replace(flagged[-1], verdict="inconclusive", reason=reason, runs=len(runs))
+    if flagged:
+        last = dataclasses.replace(last, reason=f"{last.reason}; a slowdown in one run was not confirmed")
+    return dataclasses.replace(last, runs=len(runs))
+
+
+def outcome(judgements: Sequence[Judgement], *, strict: bool = False) -> tuple[int, VerdictName]:
+    """Return the exit code and the verdict on the whole: 0 ok, 1 regression, 2 failed, 3 nothing compared.
+
+    A regression comes before a failure. What is inconclusive fails only under `strict`, where some metric was compared.
+    """
+    verdicts = {judgement.verdict for judgement in judgements}
+    if "regression" in verdicts:
+        return 1, "regression"
+    if "failed" in verdicts:
+        return 2, "failed"
+    if not verdicts - {"nothing compared"}:
+        return 3, "nothing compared"
+    if "inconclusive" in verdicts and (strict or "ok" not in verdicts):
+        return (2 if strict else 0), "inconclusive"
+    return 0, "ok"
+
+
+def _doubled_midranks(values: np.ndarray) -> np.ndarray:
+    """Return twice the ranks (from 1), ties at their mean: whole numbers."""
+    ordered = np.sort(values)
+    first = np.searchsorted(ordered, values, side="left")
+    last = np.searchsorted(ordered, values, side="right")
+    doubled: np.ndarray = first + last + 1
+    return doubled
+
+
+def _subset_sums(numbers: np.ndarray, size: int) -> np.ndarray:
+    """Return how many subsets of `size` of the numbers have the sum 0, 1, …"""
+    top = int(np.sort(numbers)[-size:].sum()) if size else 0
+    counts = np.zeros((size + 1, top + 1))
+    counts[0, 0] = 1.0
+    for number in map(int, numbers):
+        # from the largest size down, so that each number is taken once
+        for taken in range(size, 0, -1):
+            if number <= top:
+                counts[taken, number:] += counts[taken - 1, : top + 1 - number]
+    result: np.ndarray = counts[size]
+    return result

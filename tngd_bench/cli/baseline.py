@@ -1,0 +1,71 @@
+"""`tngd-bench baseline`: the figures a check compares with, kept in a file with the reasons of their changes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from tngd_bench.cli.check import DEFAULT_BASELINE
+
+
+@click.group("baseline")
+def command() -> None:
+    """Keep the figures that `tngd-bench check` compares with."""
+
+
+@command.command(
+    epilog='\b\nExample:\n  tngd-bench baseline update --reason "Lanczos takes a second pass of reorthogonalisation"\n'
+)
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_BASELINE,
+    show_default=True,
+    help="The baseline.",
+)
+@click.option("--reason", required=True, help="Why the figures change; kept in the file.")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="Take a study's figures from its store, times too, in place of this tree's exact ones.",
+)
+def update(file: Path, reason: str, store: Path | None) -> int:
+    """Measure this tree's exact figures and write them into the baseline, with the reason."""
+    from tngd_bench.analysis.baseline import read_baseline, updated, write_baseline
+    from tngd_bench.analysis.gate import Selection, measure_exact
+    from tngd_bench.analysis.study_metrics import study_baseline
+    from tngd_bench.cli.main import FAILED, OK, complain
+    from tngd_bench.measure.environment import git_revision
+    from tngd_bench.measure.trees import ProbeError, present_tree
+    from tngd_bench.studies.errors import StudyError
+    from tngd_bench.studies.records import read_records
+
+    if not reason.strip():
+        raise StudyError("--reason must say why the baseline changes; it is kept in the file")
+    old = read_baseline(file) if file.exists() else None
+    revision: str | None
+    if store is not None:
+        new = study_baseline(read_records(store))
+        failures: dict[str, str] = {}
+        revision = new.environment.get("git_revision")
+    else:
+        try:
+            new, failures = measure_exact(present_tree(), Selection(times=False))
+        except ProbeError as error:
+            return complain(str(error), FAILED)
+        revision = git_revision(present_tree() / "tngd_bench" / "measure")
+    if failures:
+        name, why = next(iter(failures.items()))
+        return complain(f"{len(failures)} figures could not be measured, the first: {name}: {why}", FAILED)
+    if not new.metrics:
+        raise StudyError(f"{store} holds no figure that could be compared")
+    today = datetime.now(UTC).date().isoformat()
+    changed = updated(old, new, reason=reason, date=today, revision=revision)
+    if changed is None:
+        click.echo(f"baseline {file}: nothing changed")
+        return OK
+    write_baseline(file, changed)
+    click.echo(f"baseline {file}: {len(changed.history[-1]['changed'])} figures changed")
+    return OK
