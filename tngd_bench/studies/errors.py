@@ -16,3 +16,7 @@ class StoreError(RuntimeError):
 
 class StoreWriteError(StoreError):
     """Results could not be written in the middle of a run; what was stored before is intact."""
+
+
+class EngineError(RuntimeError):
+    """What carries out the trials was lost in the middle of a run; what was stored before is intact."""

@@ -57,18 +57,22 @@ class Cluster:
     scheduler: Text | None = None  # kind "scheduler": its address, tcp://…
     hosts: tuple[Label, ...] = ()  # kind "ssh": the scheduler's machine, then the workers'
     machines: Count = 2  # Dask workers: processes for kind "local", else machines
-    cores: Count | None = None  # of each; what it has where left out (kind "slurm": stated)
+    cores: Count | None = None  # of each; kind "local" shares out this machine's where left out
     memory: Text | None = None  # of each, for kind "slurm", as in "32GB"
     options: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
     mixed: Flag = False  # accept machines of different classes for training; never for cost sections
 
     def __post_init__(self) -> None:
         """Refuse a kind without what it needs."""
-        needs = {"scheduler": "scheduler", "ssh": "hosts", "slurm": "memory"}.get(self.kind)
-        if needs is not None and not getattr(self, needs):
-            raise ValueError(f"kind = {self.kind!r} needs {needs}")
-        if self.kind == "slurm" and self.cores is None:
-            raise ValueError("kind = 'slurm' needs cores")
+        needs = {
+            "scheduler": ("scheduler",),
+            "ssh": ("hosts", "cores"),
+            "slurm": ("cores", "memory"),
+            "kubernetes": ("cores",),
+        }.get(self.kind, ())
+        for key in needs:
+            if not getattr(self, key):
+                raise ValueError(f"kind = {self.kind!r} needs {key}")
         if self.kind == "ssh" and len(self.hosts) < 2:
             raise ValueError("hosts must name the scheduler's machine and at least one worker's")
 
