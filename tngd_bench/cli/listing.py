@@ -43,7 +43,11 @@ def _devices() -> list[tuple[str, str]]:
 def _studies() -> list[tuple[str, str]]:
     from tngd_bench.studies.reading import load_study, shipped_studies
 
-    return [(name, load_study(name).study.title) for name in shipped_studies()]
+    loaded = {name: load_study(name) for name in shipped_studies()}
+    return [
+        (name, item.study.title + (f" (profiles: {', '.join(item.profiles)})" if item.profiles else ""))
+        for name, item in loaded.items()
+    ]
 
 
 _ROWS = {"problems": _problems, "optimizers": _optimizers, "devices": _devices, "studies": _studies}

@@ -17,6 +17,7 @@ OK, FAILED, BAD_INPUT = 0, 2, 3
 
 _VERBS = {
     "run": "tngd_bench.cli.run",
+    "plan": "tngd_bench.cli.plan",
     "tune": "tngd_bench.cli.tune",
     "report": "tngd_bench.cli.report",
     "predict": "tngd_bench.cli.predict",
@@ -31,6 +32,7 @@ Examples:
   tngd-bench run                        the quick study: four minutes on two cores
   tngd-bench run smoke --output out     a study of seconds, into the folder out
   tngd-bench run my-study.toml --set execution.workers=4
+  tngd-bench plan quick                 what it would run, how long, and what it would skip
   tngd-bench report reports/quick       the report again, from the stored results
   tngd-bench list optimizers            names, and what they are
   tngd-bench info --json                this machine and software

@@ -9,10 +9,13 @@ from types import FrameType
 
 import click
 
+from tngd_bench.cli.study_options import study_options, study_words
+
 _EPILOG = """\b
 Examples:
   tngd-bench run
   tngd-bench run smoke --output out
+  tngd-bench run quick --profile smoke
   tngd-bench run my-study.toml --set training.mnist.epochs=2 --set optimizer.tngd.damping=0.1
 
 An interrupted study goes on where it stopped when the same command is given again.
@@ -20,26 +23,21 @@ An interrupted study goes on where it stopped when the same command is given aga
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("study", default="quick")
+@study_options(default="quick")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder for results and report.  [default: reports/NAME]",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change a key of the study; sections by name: cost.NAME.repetitions=5.",
+    help="Folder for results and report.  [default: reports/NAME, or reports/NAME-PROFILE]",
 )
 @click.option("--fresh", is_flag=True, help="Measure everything again, forgetting stored results.")
-def command(study: str, output: Path | None, overrides: tuple[str, ...], fresh: bool) -> int:
+def command(
+    study: str, profile: str | None, output: Path | None, overrides: tuple[str, ...], fresh: bool
+) -> int:
     """Run STUDY (a shipped study's name or a .toml file) and write its report."""
     from tngd_bench.studies.reading import load_study
 
-    loaded = load_study(study, overrides)
-    place = output if output is not None else Path("reports") / loaded.study.name
+    loaded = load_study(study, overrides, profile)
+    place = output if output is not None else loaded.folder
 
     from tngd_bench.cli.main import FAILED, OK, complain
     from tngd_bench.cli.progress import make_audience, make_console
@@ -48,9 +46,7 @@ def command(study: str, output: Path | None, overrides: tuple[str, ...], fresh: 
     console = make_console()
     audience = make_audience(console)
     signal.signal(signal.SIGTERM, _as_interrupt)
-    again = shlex.join(
-        ["tngd-bench", "run", study, *(word for item in overrides for word in ("--set", item))]
-    )
+    again = shlex.join(["tngd-bench", "run", *study_words(study, profile, overrides)])
     try:
         with audience:
             result = run_study(loaded, place, audience, fresh=fresh, command=again)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from tngd_bench.studies.durations import Durations
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.reading import LoadedStudy
 from tngd_bench.studies.schema import CostSection, Study, TrainingSection
@@ -66,16 +67,23 @@ def data_requests(study: Study) -> tuple[DataRequest, ...]:
     return tuple(dict.fromkeys(request for section in sections for request in requests_of(study, section)))
 
 
-def make_plan(loaded: LoadedStudy, sizes: Mapping[DataRequest, LoadedSize], machine: MachineLimits) -> Plan:
+def make_plan(
+    loaded: LoadedStudy,
+    sizes: Mapping[DataRequest, LoadedSize],
+    machine: MachineLimits,
+    durations: Durations | None = None,
+) -> Plan:
     """Unroll a study into trials; StudyError when a batch is larger than the data.
 
     An optimizer is skipped where the predicted operations at the machine's rate exceed the study's limit per
-    iteration (or, in training, the whole run its limit), or the predicted memory its share of what is free.
+    iteration (or, in training, the whole run its limit), or the predicted memory its share of what is free. What
+    `durations` have learned changes the predicted duration of a trial, and no decision about skipping: a study
+    interrupted and taken up again skips the same.
     """
     study = loaded.study
     trials: list[Trial] = []
     _refuse_too_much(study, sizes)
-    unroller = Unroller(study, machine)
+    unroller = Unroller(study, machine, durations or Durations())
     for cost in study.cost:
         trials += unroller.cost_blocks(cost)
     for cost in study.cost:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -31,6 +32,12 @@ class LoadedStudy:
     profile: str | None = None
     profiles: tuple[str, ...] = ()
     included: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where results go unless somebody says otherwise."""
+        profile = "" if self.profile is None else f"-{self.profile}"
+        return Path("reports") / f"{self.study.name}{profile}"
 
 
 def load_study(reference: str, overrides: Sequence[str] = (), profile: str | None = None) -> LoadedStudy:

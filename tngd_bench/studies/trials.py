@@ -47,12 +47,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An optimizer with its predicted cost per iteration; with a `verdict` it is not run."""
+    """An optimizer with its predicted cost per iteration and seconds in its trial; with a `verdict` it is not run."""
 
     contestant: Contestant
     estimate_seconds: float
     estimate_bytes: float
     verdict: Verdict | None = None
+    predicted_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
 from tngd_bench.measure.contestant import Contestant
@@ -13,6 +13,7 @@ from tngd_bench.optimizers.costs import predicted_cost
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
+from tngd_bench.studies.durations import PROCESS_START_S, Durations
 from tngd_bench.studies.schema import CostSection, Study, TrainingSection
 from tngd_bench.studies.selection import contestant_of
 from tngd_bench.studies.sweeps import levels_of, settings_of
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from tngd_bench.studies.plan import LoadedSize, MachineLimits
 
 GIGABYTE = 1e9
-_PROCESS_START_S = 0.4
-_STEP_OVERHEAD_S = 2e-3
-_EVALUATION_S = 0.05
 _CG_ITERATIONS = 200
 
 
@@ -49,31 +47,30 @@ class _Common(TypedDict):
 
 @dataclass(frozen=True)
 class Unroller:
-    """Makes the trials of a study for a machine."""
+    """Makes the trials of a study for a machine, with predicted `durations`."""
 
     study: Study
     machine: MachineLimits
+    durations: Durations = field(default_factory=Durations)
 
     def cost_blocks(self, section: CostSection) -> Iterator[CostBlock]:
         """Yield one block for every process and size, in that order."""
         contestants = self._contestants(section)
         grid = list(self._grid(section))
-        judged = {
-            place: tuple(
-                self._judge(c, self._setting(section, *place, ("process", 0)), widths, cost=True)
-                for c in contestants
+        entrants_at = {}
+        for place, widths in grid:
+            setting = self._setting(section, *place, ("process", 0))
+            entrants_at[place] = tuple(
+                self._timed(section, self._judge(contestant, setting, widths, cost=True))
+                for contestant in contestants
             )
-            for place, widths in grid
-        }
         for process in range(section.processes):
             for place, widths in grid:
-                entrants = judged[place]
-                running = [e.estimate_seconds + _STEP_OVERHEAD_S for e in entrants if e.verdict is None]
-                timed = sum(max(4 * s, min(section.repetitions * s, section.seconds_limit)) for s in running)
+                entrants = entrants_at[place]
                 setting = self._setting(section, *place, ("process", process))
                 yield CostBlock(
                     **self._common(section, setting, widths, self.study.execution.threads_cost),
-                    predicted_s=_PROCESS_START_S + timed if running else 0.0,
+                    predicted_s=_whole(entrants),
                     entrants=entrants,
                     process=process,
                     repetitions=section.repetitions,
@@ -89,9 +86,12 @@ class Unroller:
                 if self._judge(contestant, setting, widths, cost=True).verdict is not None:
                     continue  # the cost block says why; there is no step to inspect
                 fits = self._judge(contestant, setting, widths, cost=False)
+                if fits.verdict is None:
+                    seconds = self.durations.inspected(contestant, fits.estimate_seconds)
+                    fits = dataclasses.replace(fits, predicted_s=seconds)
                 yield InspectionTrial(
                     **self._common(section, setting, widths, self.study.execution.threads_training),
-                    predicted_s=0.0 if fits.verdict else _PROCESS_START_S + 2 * fits.estimate_seconds,
+                    predicted_s=_whole((fits,)),
                     candidate=fits,
                 )
 
@@ -102,29 +102,29 @@ class Unroller:
         widths = problem_of(self.study, section).widths(section.parameters, section.outputs)
         samples = sizes[request_of(self.study, section)].train_size
         iterations = max(1, round(section.epochs * (samples // section.batch_size)))
-        evaluating = (min(section.evaluations, iterations) + 1) * _EVALUATION_S
+        evaluations = min(section.evaluations, iterations) + 1
         # What is chosen on held-out data must not be judged again on the starts and batches it was chosen with.
         purpose = "seed" if section.validation_share is None else "tuning"
         place = (section.parameters, section.batch_size, section.outputs)
         first = self._setting(section, *place, (purpose, 0))
-        runs = [
-            (
-                self._judge_run(
-                    contestant_of(self.study, label, settings_of(levels)), first, widths, iterations
-                ),
-                levels,
-            )
-            for label in section.optimizers
-            for levels in levels_of(section.sweep)
-        ]
+        runs = []
+        for label in section.optimizers:
+            for levels in levels_of(section.sweep):
+                contestant = contestant_of(self.study, label, settings_of(levels))
+                candidate = self._judge_run(contestant, first, widths, iterations)
+                if candidate.verdict is None:
+                    seconds = self.durations.trained(
+                        contestant, candidate.estimate_seconds, iterations, evaluations
+                    )
+                    candidate = dataclasses.replace(candidate, predicted_s=seconds)
+                runs.append((candidate, levels))
         for seed in range(section.seeds):
             setting = self._setting(section, *place, (purpose, seed))
             common = self._common(section, setting, widths, self.study.execution.threads_training)
             for candidate, levels in runs:
-                stepping = iterations * (candidate.estimate_seconds + _STEP_OVERHEAD_S)
                 yield TrainingTrial(
                     **common,
-                    predicted_s=0.0 if candidate.verdict else _PROCESS_START_S + stepping + evaluating,
+                    predicted_s=_whole((candidate,)),
                     candidate=candidate,
                     seed=seed,
                     epochs=section.epochs,
@@ -171,6 +171,15 @@ class Unroller:
             "threads": threads,
             "limits": (execution.seconds_per_iteration_limit, execution.memory_limit_fraction),
         }
+
+    def _timed(self, section: CostSection, candidate: Candidate) -> Candidate:
+        """Add how long the optimizer takes in a cost block."""
+        if candidate.verdict is not None:
+            return candidate
+        seconds = self.durations.timed(
+            candidate.contestant, candidate.estimate_seconds, section.repetitions, section.seconds_limit
+        )
+        return dataclasses.replace(candidate, predicted_s=seconds)
 
     def _judge_run(
         self, contestant: Contestant, setting: Setting, widths: Widths, iterations: int
@@ -235,3 +244,9 @@ def requests_of(study: Study, section: CostSection | TrainingSection) -> tuple[D
     if isinstance(section, CostSection):
         return tuple(dict.fromkeys(request_of(study, section, outputs) for outputs in section.outputs))
     return (request_of(study, section),)
+
+
+def _whole(candidates: Sequence[Candidate]) -> float:
+    """Return the predicted seconds of a trial, its process's start included; 0 where nothing runs."""
+    running = [candidate.predicted_s for candidate in candidates if candidate.verdict is None]
+    return PROCESS_START_S + sum(running) if running else 0.0

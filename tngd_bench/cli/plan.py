@@ -1,0 +1,199 @@
+"""`tngd-bench plan`: what a study would run, what it would take, and what it would leave out."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tngd_bench.cli.study_options import study_options
+
+if TYPE_CHECKING:
+    from tngd_bench.studies.outlook import Group, Outlook
+
+_EPILOG = """\b
+Examples:
+  tngd-bench plan quick
+  tngd-bench plan my-study.toml --profile smoke --set execution.workers=4
+  tngd-bench plan quick --csv > plan.csv
+
+Nothing is run but a matrix product, for this machine's speed. Times are the formulas', or
+learned from trials in the store that `run` would write to, and in those given by --from.
+"""
+_KINDS = {"cost": "cost", "inspection": "memory and operations", "training": "training"}
+_SECTION_HEADINGS = ("section", "trials", "skipped", "time, side by side")
+_HEADINGS = ("section", "N", "b", "d_z", "optimizer", "trials", "time", "memory", "time from")
+
+
+@click.command(epilog=_EPILOG)
+@study_options()
+@click.option(
+    "--from",
+    "stores",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Learn from the trials of this store too.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print one line per group, comma-separated.")
+def command(
+    study: str,
+    profile: str | None,
+    overrides: tuple[str, ...],
+    stores: tuple[Path, ...],
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Show the trials of STUDY with predicted time and memory, what is skipped, and why."""
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv cannot both be given")
+    from tngd_bench.studies.outlook import look_ahead
+    from tngd_bench.studies.reading import load_study
+
+    loaded = load_study(study, overrides, profile)
+    outlook = look_ahead(loaded, [*_own_store(loaded.folder), *stores])
+    if as_json:
+        click.echo(json.dumps(_table(outlook), indent=2, ensure_ascii=False))
+    elif as_csv:
+        _write_csv(outlook)
+    else:
+        click.echo(_text(outlook))
+
+
+def _own_store(folder: Path) -> list[Path]:
+    """Return the folder that `run` would write to, where it holds results."""
+    from tngd_bench.studies.errors import StoreError
+    from tngd_bench.studies.store import Store
+
+    try:
+        Store.find(folder)
+    except StoreError:
+        return []
+    return [folder]
+
+
+def _table(outlook: Outlook) -> dict[str, Any]:
+    loaded, lesson = outlook.plan.loaded, outlook.lesson
+    return {
+        "study": loaded.study.name,
+        "profile": loaded.profile,
+        "predicted": True,
+        "machine": dataclasses.asdict(outlook.plan.machine),
+        "workers": loaded.study.execution.workers,
+        "trials": sum(group.trials for group in outlook.groups),
+        "processes": sum(trial.runnable for trial in outlook.plan.trials.values()),
+        "skipped": sum(group.skipped for group in outlook.groups),
+        "seconds": outlook.seconds,
+        "bytes": outlook.bytes,
+        "groups": [dataclasses.asdict(group) for group in outlook.groups],
+        "learned": {
+            "from": list(lesson.used),
+            "left_out": dict(lesson.left_out),
+            "factors": [
+                {
+                    "method": method,
+                    "kind": kind,
+                    "measured_over_predicted": found.factor,
+                    "trials": found.trials,
+                }
+                for (method, kind), found in sorted(lesson.corrections.items())
+            ],
+        },
+    }
+
+
+def _write_csv(outlook: Outlook) -> None:
+    from tngd_bench.studies.outlook import Group
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(field.name for field in dataclasses.fields(Group))
+    for group in outlook.groups:
+        writer.writerow("" if value is None else value for value in dataclasses.astuple(group))
+
+
+def _text(outlook: Outlook) -> str:
+    from tngd_bench.analysis.quantities import memory, seconds
+
+    plan = outlook.plan
+    loaded = plan.loaded
+    profile = "" if loaded.profile is None else f", profile {loaded.profile}"
+    lines = [f"{loaded.study.name}{profile}: {loaded.study.title}"]
+    # Inspections are short and many: their groups are in --json and --csv, here only in the table of sections.
+    running = [group for group in outlook.groups if group.trials and group.kind != "inspection"]
+    lines += ["", *_columns([_HEADINGS, *map(_row, running)])] if running else ["", "nothing to run"]
+    lines += ["", *_columns([_SECTION_HEADINGS, *_section_rows(outlook)])]
+    skipped = [group for group in outlook.groups if group.skipped]
+    if skipped:
+        lines += ["", "skipped"]
+        lines += _columns(
+            [
+                (f"  {_section(g)}", f"N = {g.parameters:,}", g.optimizer, f"{g.skipped} ×", g.reason or "")
+                for g in skipped
+            ]
+        )
+    machine, workers = plan.machine, loaded.study.execution.workers
+    total = sum(group.trials for group in outlook.groups)
+    left = sum(group.skipped for group in outlook.groups)
+    processes = sum(trial.runnable for trial in plan.trials.values())
+    lines += [
+        "",
+        f"total: {total:,} trials in {processes:,} processes, {left:,} skipped; about {seconds(outlook.seconds)} with {workers} at a time "
+        f"(cost alone), at most {memory(outlook.bytes)} at once",
+        f"predicted for {machine.rate_cost:.3g} FLOP/s in cost and {machine.rate_training:.3g} in training "
+        f"(measured now), {memory(machine.memory_bytes)} free; memory is the formulas'",
+        *_learned(outlook),
+    ]
+    return "\n".join(lines)
+
+
+def _learned(outlook: Outlook) -> list[str]:
+    lesson = outlook.lesson
+    left_out = [f"not learned from {place}: {reason}" for place, reason in lesson.left_out.items()]
+    if not lesson.corrections:
+        return ["times: by formula; no earlier trials to learn from", *left_out]
+    lines = [f"times learned from {', '.join(lesson.used)} (measured / formula, median over trials):"]
+    factors: dict[str, list[str]] = {}
+    for (method, kind), found in sorted(lesson.corrections.items()):
+        factors.setdefault(kind, []).append(f"{method} ×{found.factor:.3g} ({found.trials})")
+    lines += [f"  {kind}: {', '.join(items)}" for kind, items in factors.items()]
+    return lines + left_out
+
+
+def _section(group: Group) -> str:
+    return f"{_KINDS[group.kind]} {group.section}"
+
+
+def _section_rows(outlook: Outlook) -> list[tuple[str, ...]]:
+    from tngd_bench.analysis.quantities import seconds
+    from tngd_bench.studies.outlook import section_seconds
+
+    rows = []
+    for (kind, section), predicted in section_seconds(outlook.plan).items():
+        groups = [group for group in outlook.groups if (group.kind, group.section) == (kind, section)]
+        trials, left = sum(g.trials for g in groups), sum(g.skipped for g in groups)
+        rows.append((f"{_KINDS[kind]} {section}", f"{trials:,}", f"{left:,}", seconds(predicted)))
+    return rows
+
+
+def _row(group: Group) -> tuple[str, ...]:
+    from tngd_bench.analysis.quantities import memory, seconds
+
+    size = (f"{group.parameters:,}", str(group.batch_size), str(group.outputs))
+    basis = f"{group.learned_from} trials" if group.learned_from else "formula"
+    cost = (str(group.trials), seconds(group.seconds), memory(group.bytes))
+    return (_section(group), *size, group.optimizer, *cost, basis)
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

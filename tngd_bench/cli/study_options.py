@@ -1,0 +1,38 @@
+"""How a verb is told of a study: its name, a profile of it, and changes of single keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+
+def study_options(default: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the argument `study`, with its `default`, and the options `profile` and `overrides`."""
+    parts = (
+        click.argument("study", default=default) if default is not None else click.argument("study"),
+        click.option(
+            "--profile", metavar="NAME", help="Apply one of the study's profiles: smoke, quick, full, …"
+        ),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Change a key of the study; sections by name: cost.NAME.repetitions=5.",
+        ),
+    )
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        for part in reversed(parts):
+            function = part(function)
+        return function
+
+    return add
+
+
+def study_words(study: str, profile: str | None, overrides: Sequence[str]) -> list[str]:
+    """Return the words of a command line that name the same study again."""
+    chosen = [] if profile is None else ["--profile", profile]
+    return [study, *chosen, *(word for item in overrides for word in ("--set", item))]
