@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import shlex
 import signal
@@ -12,6 +13,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
+
+from tngd_bench.cli.study_options import study_options, study_words
 
 if TYPE_CHECKING:
     from tngd_bench.studies.reading import LoadedStudy
@@ -34,8 +37,7 @@ _BETWEEN_LABELS = re.compile(r",(?![^\[]*\])")  # commas outside brackets
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("study")
-@click.option("--profile", metavar="NAME", help="Use the overrides of this profile of the study.")
+@study_options()
 @click.option("--section", metavar="NAME", help="The training section to tune for.")
 @click.option(
     "--optimizers",
@@ -50,14 +52,7 @@ _BETWEEN_LABELS = re.compile(r",(?![^\[]*\])")  # commas outside brackets
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder for the results.  [default: reports/NAME-tuning]",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change a key of the study, as in tuning.seeds=2.",
+    help="Folder for the results.  [default: reports/NAME-tuning, or reports/NAME-tuning-PROFILE]",
 )
 @click.option("--fresh", is_flag=True, help="Try everything again, forgetting stored results.")
 def command(
@@ -76,7 +71,7 @@ def command(
     labels = [label.strip() for item in chosen for label in _BETWEEN_LABELS.split(item) if label.strip()]
     asked = _asked(section, labels, trials)
     search = make_search(_load(study, profile, (*overrides, *asked)))
-    place = output if output is not None else Path("reports") / search.loaded.study.name
+    place = output if output is not None else search.loaded.folder
 
     from tngd_bench.cli.main import FAILED, complain
     from tngd_bench.cli.progress import make_audience, make_console
@@ -85,19 +80,9 @@ def command(
     console = make_console()
     audience = make_audience(console)
     signal.signal(signal.SIGTERM, _as_interrupt)
-    given = {"profile": profile, "section": section, "optimizers": ",".join(labels) or None, "trials": trials}
-    again = shlex.join(
-        [
-            *("tngd-bench", "tune", study),
-            *(
-                word
-                for name, value in given.items()
-                if value is not None
-                for word in (f"--{name}", str(value))
-            ),
-            *(word for item in overrides for word in ("--set", item)),
-        ]
-    )
+    given = {"section": section, "optimizers": ",".join(labels) or None, "trials": trials}
+    words = (word for name, value in given.items() if value is not None for word in (f"--{name}", str(value)))
+    again = shlex.join(["tngd-bench", "tune", *study_words(study, profile, overrides), *words])
     try:
         with audience:
             result = run_search(search, place, audience, fresh=fresh, command=again)
@@ -115,9 +100,9 @@ def command(
 
 def _asked(section: str | None, labels: Sequence[str], trials: int | None) -> tuple[str, ...]:
     """Return the options as overrides of the study's [tuning] table, which is where they belong."""
-    asked = [] if section is None else [f'tuning.section="{section}"']
+    asked = [] if section is None else [f"tuning.section={json.dumps(section)}"]
     if labels:
-        asked.append(f"tuning.optimizers={[*labels]!r}")
+        asked.append(f"tuning.optimizers={json.dumps([*labels])}")
     if trials is not None:
         asked.append(f"tuning.trials={trials}")
     return tuple(asked)
@@ -129,7 +114,7 @@ def _load(study: str, profile: str | None, overrides: tuple[str, ...]) -> Loaded
     from tngd_bench.studies.reading import load_study
 
     untuned = tuple(f"tuned.{name}={{}}" for name in registry.names())
-    loaded = load_study(study, (*overrides, *untuned), profile=profile)
+    loaded = load_study(study, (*overrides, *untuned), profile)
     return dataclasses.replace(loaded, overrides=overrides)
 
 

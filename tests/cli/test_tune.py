@@ -1,0 +1,91 @@
+"""`tngd-bench tune` as a user meets it: what it prints and writes, how it ends, and what it refuses."""
+
+import tomllib
+
+import pytest
+
+from tests.cli.test_main import tngd_bench
+from tngd_bench.cli import main as command_line
+
+STUDY = """
+name = "tiny"
+title = "Tiny"
+
+[execution]
+workers = 2
+
+[[training]]
+name = "digits"
+problem = "digits-mlp"
+parameters = 1_000
+train_size = 80
+epochs = 1
+evaluations = 1
+seeds = 1
+optimizers = ["sgd", "sgd[tuned]", "adam[tuned]"]
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(STUDY)
+    return path
+
+
+def test_it_tunes_what_the_study_calls_tuned_and_says_how_to_go_on(study, tmp_path):
+    found = tngd_bench("tune", study, "--trials", 1, "--optimizers", "sgd", "--output", tmp_path / "out")
+    assert found.returncode == 0, found.stderr
+    assert "2 settings (2 ok)" in found.stdout
+    assert "the study's own settings" in found.stdout
+    assert 'include = ["tuned.toml"]' in found.stdout
+    text = (tmp_path / "out" / "tuned.toml").read_text()
+    assert f"command: tngd-bench tune {study} --optimizers sgd --trials 1" in text
+    assert set(tomllib.loads(text)) == {"tuned"}
+    assert set(tomllib.loads(text)["tuned"]["sgd"]) == {"lr", "momentum"}
+
+
+def test_nothing_with_a_result_is_a_failure(study, tmp_path):
+    study.write_text(
+        STUDY.replace('["sgd", "sgd[tuned]", "adam[tuned]"]', '["sgd[lr=1e37]"]')
+        + '[tuning.spaces.sgd.momentum]\nlow = 0.0\nhigh = 0.5\nscale = "log-complement"\n'
+    )
+    found = tngd_bench("tune", study, "--trials", 1, "--output", tmp_path / "out")
+    assert found.returncode == 2
+    assert "no setting gave a result; 2 settings (2 diverged)" in found.stdout
+    assert found.stderr.count("\n") == 1
+    assert "no optimizer has a result" in found.stderr
+    assert not (tmp_path / "out" / "tuned.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--section", "digit"], "did you mean 'digits'"),
+        (["--optimizers", "sdg"], "did you mean 'sgd'"),
+        (["--optimizers", "sgd[lr=0.1,momentum=0.2]"], "leaves nothing to tune"),
+        (["--trials", "0"], "--trials"),
+        (["--set", "tuning.trials=x"], "tuning.trials"),
+        (["--set", "tuning.metric=validation_f1"], "validation_accuracy"),
+        (["--profile", "nightly"], "nightly"),
+        (["--section", 'a"b'], "no training section"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_3(study, tmp_path, capsys, words, complaint):
+    before = sorted(tmp_path.rglob("*"))
+    assert command_line.run(["tune", str(study), "--output", str(tmp_path / "out"), *words]) == 3
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert complaint in told
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_study_that_is_run_before_it_is_tuned_names_the_command(study, capsys):
+    assert command_line.run(["run", str(study)]) == 3
+    assert "tngd-bench tune" in capsys.readouterr().err
+
+
+def test_help_has_examples():
+    found = tngd_bench("tune", "--help")
+    assert found.returncode == 0
+    assert "  tngd-bench tune my-study.toml" in found.stdout
