@@ -137,3 +137,14 @@ def test_evaluation_points_run_from_start_to_end(iterations, evaluations):
     assert (points[0], points[-1]) == (0, iterations)
     assert len(set(points)) == evaluations + 1
     assert list(points) == sorted(points)
+
+
+def test_modelled_time_counts_what_overlaps_once(setting, digits, contestant, monkeypatch):
+    monkeypatch.setattr(training, "_host_seconds", lambda *args: 20e-6)
+    each = {}
+    for delay in (0.0, 10.0, 40.0):
+        tngd = contestant("tngd", analog_time=50.0, delay=delay)
+        each[delay] = train(setting, digits, tngd, epochs=0.1, evaluations=1).curve[1].modelled_s
+    # On the paper's device a unit of delay is 1 µs: 10 of the host's 20 µs hide, then all of them.
+    assert each[0.0] - each[10.0] == pytest.approx(10e-6)
+    assert each[0.0] - each[40.0] == pytest.approx(20e-6)

@@ -46,8 +46,9 @@ class TimedIteration:
     """Seconds of one iteration: `step_s` and `digital_s` measured, the other three modelled by the device.
 
     For a simulated optimizer `step_s` contains the simulation and `digital_s` is the host's part alone; for a
-    digital one they agree and the modelled ones are 0. NaN: the device states no price. Iterations of equal
-    `repetition` were made in the same round on the same batch.
+    digital one they agree and the modelled ones are 0. NaN: the device states no price. `overlap_s` is the part of the
+    host's time during which the device relaxes too (an asynchronous delay). Iterations of equal `repetition` were made
+    in the same round on the same batch.
     """
 
     repetition: int
@@ -56,11 +57,12 @@ class TimedIteration:
     write_s: float = 0.0
     relax_s: float = 0.0
     read_s: float = 0.0
+    overlap_s: float = 0.0
 
     @property
     def total_s(self) -> float:
-        """What an iteration takes with a real device: measured digital and modelled device seconds."""
-        return self.digital_s + self.write_s + self.relax_s + self.read_s
+        """What an iteration takes with a real device: measured digital and modelled device seconds, overlap once."""
+        return self.digital_s + self.write_s + self.relax_s + self.read_s - self.overlap_s
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,11 @@ def ledger_seconds(ledger: Any) -> tuple[float, float, float]:
     return sums["write"], sums["relax"], sums["read"]
 
 
+def overlapping_seconds(ledger: Ledger | None, digital_s: float) -> float:
+    """Return the seconds of the host's `digital_s` during which the device relaxes (see `Ledger.elapsed`)."""
+    return 0.0 if ledger is None else min(digital_s, ledger.overlapped)
+
+
 def _take_turn(lane: _Lane, clock: Clock, inputs: Samples, targets: Tensor, repetition: int | None) -> None:
     """Make one step and note it; `repetition` None is warm-up."""
     if lane.status != "ok":
@@ -221,4 +228,5 @@ def _take_turn(lane: _Lane, clock: Clock, inputs: Samples, targets: Tensor, repe
     lane.last_s = took_s
     if repetition is not None:
         lane.spent_s += took_s * lane.cycle
-        lane.iterations.append(TimedIteration(repetition, step_s, digital_s, *ledger_seconds(ledger)))
+        modelled = (*ledger_seconds(ledger), overlapping_seconds(ledger, digital_s))
+        lane.iterations.append(TimedIteration(repetition, step_s, digital_s, *modelled))

@@ -119,8 +119,8 @@ def train(
         modelled_s = measured_s
         if contestant.simulated:
             ledger = getattr(optimizer, "ledger", None)
-            device_s = None if ledger is None else ledger.total
-            modelled_s = iteration * (host_s + (math.nan if device_s is None else device_s))
+            together_s = None if ledger is None else ledger.elapsed(host_s)
+            modelled_s = iteration * (math.nan if together_s is None else together_s)
         evaluated = evaluated_now() if iteration in points else None
         curve.append(_point(iteration, iteration / per_epoch, value, measured_s, modelled_s, evaluated))
         if evaluated is not None and not math.isfinite(evaluated["train_loss"]):

@@ -15,10 +15,9 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-import distributed
 
 from tngd_bench.measure import cores
 from tngd_bench.measure.environment import describe_environment, machine_class
@@ -33,6 +32,7 @@ from tngd_bench.studies.trials import DataRequest, Trial
 from tngd_bench.studies.work import run_in_worker
 from tngd_bench.studies.workers import Limits, Worker, wait_for_any, worker_context
 
+distributed: Any = import_module("distributed")  # half of its functions have no annotations
 _AHEAD = 2  # jobs handed out per place, so that a worker never waits for this process
 _STOP_CHECK_S = 2.0
 _SET_BY_DASK = ("MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -41,7 +41,7 @@ _SET_BY_DASK = ("MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", 
 class DaskEngine:
     """Runs trials on the workers that `client` knows; machines of different classes only where `mixed`."""
 
-    def __init__(self, client: distributed.Client, *, mixed: bool) -> None:
+    def __init__(self, client: Any, *, mixed: bool) -> None:
         self._client = client
         self._mixed = mixed
         self._environment: dict[str, Any] | None = None
@@ -114,7 +114,7 @@ class DaskEngine:
         expected = None if self._mixed and not exclusive else self._machine.machine_class
         stop = distributed.Event(f"tngd-bench-stop-{uuid.uuid4().hex}", client=self._client)
         ended = distributed.as_completed(loop=self._client.loop, raise_errors=False)
-        running: dict[distributed.Future, Job] = {}
+        running: dict[Any, Job] = {}
         try:
             while queue or running:
                 while queue and len(running) < _AHEAD * self._places(execution, exclusive=exclusive):
@@ -146,7 +146,7 @@ class DaskEngine:
                     stop.set()
                     self._client.cancel(list(running))
 
-    def _outcome(self, future: distributed.Future) -> Outcome:
+    def _outcome(self, future: Any) -> Outcome:
         assert self._machine is not None
         if future.status == "finished":
             outcome = future.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.studies.store import Store
+from tngd_bench.studies.tables import Tables, fingerprint, keep_tables, kept_tables
 
 _SETTING = {
     "key": "str",
@@ -55,16 +57,21 @@ TRIAL_COLUMNS = {
     "elapsed_s": "float64",
     "validation_share": "float64",
     **_SWEEP,
+    "inspection_key": "object",
+    "machine": "object",
+    "finished": "object",
 }
 """Columns of `Records.trials` with their dtypes; `seed`, `process` and `solver_iterations` may be missing.
 
 `sweep_value` is missing for an ideal device and for values that are no numbers; `sweep_label` says which. The columns
 ending in `_2` are those of a second swept setting. With a `validation_share`, what curves call test data is that
-share of the training samples, held out of training.
+share of the training samples, held out of training. `inspection_key` is where `flops` and `peak_bytes` of a cost row
+come from, as "FILE#ENTRY"; `machine` is the processor that the trial ran on, `finished` when it ended (UTC, ISO 8601).
 """
 
 _INSPECTED = ("group", "parameters_requested", "batch_size", "outputs", "optimizer")
 _TIMES = ("step_s", "digital_s", "write_s", "relax_s", "read_s")
+_ITERATION = ("repetition", *_TIMES, "overlap_s")
 COST_COLUMNS = {
     **_SETTING,
     "outputs": "int64",
@@ -72,8 +79,9 @@ COST_COLUMNS = {
     "device": "object",
     "process": "int64",
     "repetition": "int64",
-    **dict.fromkeys((*_TIMES, "total_s"), "float64"),
+    **dict.fromkeys((*_TIMES, "total_s", "overlap_s"), "float64"),
 }
+"""Columns of `Records.costs`: total_s = digital_s + write_s + relax_s + read_s − overlap_s, what runs at once."""
 CURVE_COLUMNS = {
     **_SETTING,
     "seed": "int64",
@@ -117,45 +125,79 @@ class Records:
 def read_records(place: Path) -> Records:
     """Return the records of the store in `place`; StoreError when there is none or it is damaged.
 
-    Files that belong to no trial of the study, and torn or edited ones, are left out and named in `ignored`.
+    Files that belong to no trial of the study, and torn or edited ones, are left out and named in `ignored`. The frames
+    are kept in the store as Parquet, and taken from there as long as no file has changed.
     """
     store = Store.find(Path(place))
     study, environment = store.study() or {}, store.environment() or {}
-    trials: list[dict[str, Any]] = []
-    costs: list[dict[str, Any]] = []
-    curves: list[dict[str, Any]] = []
-    inspected: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for file, content in store.trials(study.get("trials", [])):
-        for number, entry in enumerate(content["entries"]):
-            row = {"key": f"{file}#{number}", **entry}
-            if entry["kind"] == "inspection":
-                inspected[tuple(entry[name] for name in _INSPECTED)] = entry
-                continue
-            iterations, curve = row.pop("iterations", []), row.pop("curve", [])
-            trials.append(row)
-            costs += (row | iteration for iteration in iterations)
-            curves += (row | point for point in curve)
-    for row in trials:
-        if row["kind"] == "cost":
-            found = inspected.get(tuple(row[name] for name in _INSPECTED), {})
-            row |= {"flops": found.get("flops"), "peak_bytes": found.get("peak_bytes")}
-    timed = _frame(costs, COST_COLUMNS)
-    timed["total_s"] = timed["digital_s"] + timed["write_s"] + timed["relax_s"] + timed["read_s"]
+    state = fingerprint(store, _COLUMNS)
+    tables = kept_tables(store, state, _COLUMNS)
+    if tables is None:
+        tables = _read_trials(store, study.get("trials", []))
+        keep_tables(store, state, tables)
     study.pop("trials", None)
+    frames = tables.frames
     return Records(
-        study,
-        environment,
-        _frame(trials, TRIAL_COLUMNS),
-        timed,
-        _frame(curves, CURVE_COLUMNS),
-        dict(store.ignored),
+        study, environment, frames["trials"], frames["costs"], frames["curves"], dict(tables.ignored)
     )
 
 
-def _frame(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
-    """Return rows as a frame with exactly these columns; what a row lacks is missing."""
-    return pd.DataFrame({name: _column(rows, name, dtype) for name, dtype in columns.items()})
+_COLUMNS = {"trials": TRIAL_COLUMNS, "costs": COST_COLUMNS, "curves": CURVE_COLUMNS}
+_POINT = tuple(name for name in CURVE_COLUMNS if name not in TRIAL_COLUMNS)
 
 
-def _column(rows: list[dict[str, Any]], name: str, dtype: str) -> pd.Series[Any]:
-    return pd.Series([row.get(name) for row in rows], dtype=dtype)
+def _read_trials(store: Store, keys: Iterable[str]) -> Tables:
+    """Return the frames made from the trials' own files."""
+    trials: list[dict[str, Any]] = []
+    costs = _Rows(COST_COLUMNS, _ITERATION)
+    curves = _Rows(CURVE_COLUMNS, _POINT)
+    inspected: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for file, content in store.trials(keys):
+        about = {"machine": content["machine"].get("cpu"), "finished": content["finished"]}
+        for number, entry in enumerate(content["entries"]):
+            row = {"key": f"{file}#{number}", **entry, **about}
+            if entry["kind"] == "inspection":
+                inspected[tuple(entry[name] for name in _INSPECTED)] = row
+                continue
+            costs.add(row, row.pop("iterations", []))
+            curves.add(row, row.pop("curve", []))
+            trials.append(row)
+    for row in trials:
+        if row["kind"] == "cost":
+            found = inspected.get(tuple(row[name] for name in _INSPECTED), {})
+            row["inspection_key"] = found.get("key")
+            row |= {"flops": found.get("flops"), "peak_bytes": found.get("peak_bytes")}
+    timed = costs.frame()
+    timed["overlap_s"] = timed["overlap_s"].fillna(0.0)  # not noted before layout 2
+    parts = timed["digital_s"] + timed["write_s"] + timed["relax_s"] + timed["read_s"]
+    timed["total_s"] = parts - timed["overlap_s"]
+    every = pd.DataFrame(
+        {
+            name: pd.Series([row.get(name) for row in trials], dtype=dtype)
+            for name, dtype in TRIAL_COLUMNS.items()
+        }
+    )
+    return Tables({"trials": every, "costs": timed, "curves": curves.frame()}, dict(store.ignored))
+
+
+class _Rows:
+    """Columns that grow by the points of one trial at a time; `of_point` are those that differ within a trial."""
+
+    def __init__(self, columns: Mapping[str, str], of_point: Collection[str]) -> None:
+        self._dtypes = columns
+        self._of_point = tuple(name for name in columns if name in of_point)
+        self._of_trial = tuple(name for name in columns if name not in of_point)
+        self._values: dict[str, list[Any]] = {name: [] for name in columns}
+
+    def add(self, trial: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> None:
+        """Add a row for each point; what neither it nor the trial says is missing."""
+        for name in self._of_trial:
+            self._values[name] += [trial.get(name)] * len(points)
+        for name in self._of_point:
+            self._values[name] += [point.get(name) for point in points]
+
+    def frame(self) -> pd.DataFrame:
+        """Return the rows added."""
+        return pd.DataFrame(
+            {name: pd.Series(self._values[name], dtype=dtype) for name, dtype in self._dtypes.items()}
+        )
