@@ -19,6 +19,7 @@ _VERBS = {
     "run": "tngd_bench.cli.run",
     "plan": "tngd_bench.cli.plan",
     "tune": "tngd_bench.cli.tune",
+    "merge": "tngd_bench.cli.merge",
     "report": "tngd_bench.cli.report",
     "predict": "tngd_bench.cli.predict",
     "check": "tngd_bench.cli.check",

@@ -9,6 +9,7 @@ from types import FrameType
 
 import click
 
+from tngd_bench.cli.notes import tell_ignored
 from tngd_bench.cli.study_options import study_options, study_words
 
 _EPILOG = """\b
@@ -30,8 +31,16 @@ An interrupted study goes on where it stopped when the same command is given aga
     help="Folder for results and report.  [default: reports/NAME, or reports/NAME-PROFILE]",
 )
 @click.option("--fresh", is_flag=True, help="Measure everything again, forgetting stored results.")
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Run the trials on the workers of this Dask scheduler (tcp://…)."
+)
 def command(
-    study: str, profile: str | None, output: Path | None, overrides: tuple[str, ...], fresh: bool
+    study: str,
+    profile: str | None,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    fresh: bool,
+    scheduler: str | None,
 ) -> int:
     """Run STUDY (a shipped study's name or a .toml file) and write its report."""
     from tngd_bench.studies.reading import load_study
@@ -49,7 +58,7 @@ def command(
     again = shlex.join(["tngd-bench", "run", *study_words(study, profile, overrides)])
     try:
         with audience:
-            result = run_study(loaded, place, audience, fresh=fresh, command=again)
+            result = run_study(loaded, place, audience, fresh=fresh, command=again, scheduler=scheduler)
     except KeyboardInterrupt:
         kept = (
             f"{audience.done} of {audience.total} trials are kept in {place}"
@@ -57,8 +66,7 @@ def command(
             else "nothing ran"
         )
         return complain(f"interrupted: {kept}; run the same command without --fresh to go on", FAILED)
-    for name, reason in result.ignored.items():
-        click.echo(f"tngd-bench: note: {name} {reason}; ignored", err=True)
+    tell_ignored(result.ignored)
 
     from tngd_bench.report import build_report, terminal_summary
     from tngd_bench.studies.records import read_records

@@ -166,11 +166,7 @@ class Store:
 
     def finished(self, keys: Iterable[str]) -> set[str]:
         """Return the keys that need not be run again: stored, intact, and not failed for an unforeseen reason."""
-        return {
-            key
-            for key, content in self.trials(keys)
-            if all(entry["status"] != _RETRIED for entry in content["entries"])
-        }
+        return {key for key, content in self.trials(keys) if is_finished(content)}
 
     @property
     def trials_folder(self) -> Path:
@@ -207,6 +203,11 @@ class Store:
         if complaint is not None:
             raise StoreError(f"{path} cannot be used: it {complaint}; --fresh measures everything again")
         return content
+
+
+def is_finished(content: Mapping[str, Any]) -> bool:
+    """Return whether a stored trial need not be run again: none of its entries failed for an unforeseen reason."""
+    return all(entry["status"] != _RETRIED for entry in content["entries"])
 
 
 def _read_trial(path: Path, environment: Mapping[str, Any]) -> tuple[dict[str, Any] | None, int, str | None]:
