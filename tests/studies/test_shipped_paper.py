@@ -1,0 +1,71 @@
+import pytest
+
+from tngd_bench.studies.reading import load_study, shipped_studies
+
+FIGURES = [
+    "paper-table1",
+    "paper-fig2a",
+    "paper-fig2b",
+    "paper-fig3",
+    "paper-fig4a",
+    "paper-fig4b",
+    "paper-fig7",
+]
+STUDIES = [*FIGURES, "paper-beyond", "paper", "paper-fashion"]
+PROFILES = ["smoke", "quick", "full"]
+
+
+def enabled(study):
+    return {section.name: section for section in (*study.cost, *study.training) if section.enabled}
+
+
+def test_every_table_and_figure_is_shipped():
+    assert set(STUDIES) <= set(shipped_studies())
+
+
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_can_be_read(name, profile):
+    loaded = load_study(name, (), profile)
+    assert loaded.study.name == name
+    assert set(PROFILES) <= set(loaded.profiles)
+    assert enabled(loaded.study)
+
+
+def test_the_full_profile_has_the_papers_settings():
+    study = load_study("paper", (), "full").study
+    training = enabled(study)["training"]
+    assert (training.problem, training.batch_size, training.epochs, training.seeds) == (
+        "mnist-cnn",
+        64,
+        10,
+        5,
+    )
+    assert (training.train_size, training.test_size) == (10_000, 10_000)
+    fig2a = enabled(study)["fig2a"]
+    assert (fig2a.batch_size, fig2a.outputs, fig2a.processes) == ((32,), (20,), 5)
+    assert min(fig2a.parameters) == 10_000
+    assert max(fig2a.parameters) == 100_000
+
+
+def test_the_whole_study_holds_every_run_of_every_figure_once():
+    whole = enabled(load_study("paper", (), "full").study)
+    for name in FIGURES:
+        for section in enabled(load_study(name, (), "full").study).values():
+            assert set(section.optimizers) <= set(whole[section.name].optimizers)
+    assert len(set(whole["training"].optimizers)) == len(whole["training"].optimizers)
+
+
+def test_the_second_data_set_has_the_same_training_sections_and_no_costs():
+    first, second = (enabled(load_study(name, (), "full").study) for name in ("paper", "paper-fashion"))
+    assert second["training"].problem == "fashion-cnn"
+    assert second["training"].optimizers == first["training"].optimizers
+    assert not load_study("paper-fashion", (), "full").study.cost or not any(
+        section.enabled for section in load_study("paper-fashion", (), "full").study.cost
+    )
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_smoke_needs_no_data_but_what_is_installed(name):
+    sections = enabled(load_study(name, (), "smoke").study)
+    assert {section.problem for section in sections.values()} == {"digits-mlp"}
