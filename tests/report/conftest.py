@@ -282,3 +282,11 @@ def records() -> Records:
 @pytest.fixture(scope="session")
 def make() -> Any:
     return make_records
+
+
+@pytest.fixture(scope="session")
+def built(records: Records, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The whole report of `records`, built once for all tests that only look at it."""
+    from tngd_bench.report import build_report
+
+    return build_report(records, tmp_path_factory.mktemp("report"))

@@ -5,6 +5,7 @@ import math
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SECONDS = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
 _BYTES = ((1.0, "B"), (2.0**10, "KiB"), (2.0**20, "MiB"), (2.0**30, "GiB"), (2.0**40, "TiB"))
+_BIT_RATES = ((1.0, "b/s"), (1e3, "kb/s"), (1e6, "Mb/s"), (1e9, "Gb/s"), (1e12, "Tb/s"), (1e15, "Pb/s"))
 NOT_MEASURED = "–"
 
 
@@ -60,6 +61,14 @@ def memory(value: float) -> str:
         return significant(value)
     scale, unit = _unit(value, _BYTES)
     return f"{significant(value / scale)} {unit}"
+
+
+def bit_rate(value: float) -> str:
+    """Return a link rate given in bits per second in b/s, kb/s, Mb/s, Gb/s or Tb/s; ∞ is "no rate"."""
+    if not math.isfinite(value):
+        return "no rate" if value > 0 else significant(value)
+    scale, unit = _unit(value, _BIT_RATES)
+    return f"{significant(value / scale)} {unit}".replace(".00 ", " ").replace(".0 ", " ")
 
 
 def count(value: float) -> str:

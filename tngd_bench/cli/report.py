@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import webbrowser
 from pathlib import Path
 
 import click
 
+_EPILOG = """\b
+Examples:
+  tngd-bench report reports/quick --open
+  tngd-bench report reports/quick --output elsewhere --format html,md,pdf,tex
+"""
 
-@click.command(epilog="\b\nExample:\n  tngd-bench report reports/quick --output elsewhere\n")
+
+@click.command(epilog=_EPILOG)
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option(
     "--output", type=click.Path(path_type=Path), help="Folder for the report.  [default: beside the store]"
 )
-def command(results: Path, output: Path | None) -> None:
+@click.option(
+    "--format",
+    "formats",
+    default="html,md",
+    show_default=True,
+    metavar="LIST",
+    help="Any of html, md, pdf, tex, separated by commas.",
+)
+@click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
+def command(results: Path, output: Path | None, formats: str, show: bool) -> None:
     """Write the report of RESULTS, a study's output folder or the store in it."""
     from tngd_bench.studies.errors import StoreError
     from tngd_bench.studies.store import Store
 
+    wanted = _formats(formats)
+    if show and "html" not in wanted:
+        raise click.UsageError(f"--open shows the page, and --format {formats} writes none; add html")
     store = Store.find(results)
     place = output if output is not None else store.path.parent
 
@@ -29,7 +48,29 @@ def command(results: Path, output: Path | None) -> None:
     if records.trials.empty:
         raise StoreError(f"{store.path} holds no finished trial yet; there is nothing to report")
     try:
-        files = build_report(records, place)
+        files = build_report(records, place, formats=wanted, store=store.path)
     except OSError as error:
         raise StoreError(f"output {place} cannot be written: {error.strerror or error}") from None
-    click.echo(f"report: {files.html}")
+    if "html" in wanted:
+        click.echo(f"report: {files.html}")
+    for path in files.documents:
+        if path.suffix != ".tex":
+            click.echo(f"report: {path}")
+    tables = [path for path in files.documents if path.suffix == ".tex"]
+    if tables:
+        click.echo(f"report: {len(tables)} LaTeX tables in {tables[0].parent}")
+    if show and not webbrowser.open(files.html.resolve().as_uri()):
+        click.echo("tngd-bench: note: no browser was found to open the page", err=True)
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    from tngd_bench.report.formats import FORMATS
+
+    wanted = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    unknown = [name for name in wanted if name not in FORMATS]
+    if unknown or not wanted:
+        named = repr(unknown[0]) if unknown else "nothing"
+        raise click.UsageError(
+            f"--format takes any of {', '.join(FORMATS)}, separated by commas, not {named}"
+        )
+    return wanted

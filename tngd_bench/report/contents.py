@@ -6,33 +6,36 @@ from dataclasses import dataclass, field
 
 from tngd_bench.analysis import convergence, cost, findings, fits, outcomes, time_to_target, tolerance
 from tngd_bench.analysis.families import kinds
-from tngd_bench.report import assumptions, cost_charts, noise_charts, study_tables, tables, training_charts
+from tngd_bench.report import (
+    assumptions,
+    cost_charts,
+    noise_charts,
+    overview,
+    study_tables,
+    tables,
+    training_charts,
+)
 from tngd_bench.report.drawing import Chart
+from tngd_bench.report.map_section import MapResults, map_results
 from tngd_bench.report.marks import marks
+from tngd_bench.report.section import Section
 from tngd_bench.report.tables import Table
 from tngd_bench.studies.records import Records
 
 
 @dataclass(frozen=True)
-class Section:
-    """A section of the page; `absent` says what is missing, where something is."""
-
-    anchor: str
-    title: str
-    prose: str = ""
-    charts: tuple[Chart, ...] = ()
-    tables: tuple[Table, ...] = ()
-    statements: tuple[tuple[str, str], ...] = ()
-    command: str = ""
-    absent: str = ""
-
-
-@dataclass(frozen=True)
 class Contents:
-    """The findings and the sections in reading order."""
+    """What was compared, the findings, what decides, and the sections in reading order."""
 
+    compared: str
     findings: findings.Findings
+    decides: str
     sections: tuple[Section, ...] = field(default=())
+
+    def first_screen(self) -> tuple[tuple[str, str], ...]:
+        """Return what the page answers first: a term and a sentence each."""
+        terms = ("Compared", "Cost", "Convergence", "Noise", "What decides")
+        return tuple(zip(terms, (self.compared, *self.findings.sentences(), self.decides), strict=True))
 
     def charts(self) -> tuple[Chart, ...]:
         """Return all charts in reading order."""
@@ -45,9 +48,24 @@ class Contents:
 
 def contents(records: Records) -> Contents:
     """Return everything the page shows, computed from `records`; call it inside `drawing.style()`."""
-    sections = (*_cost_sections(records), *_training_sections(records), *_background_sections(records))
+    maps = _maps(records)
+    sections = (
+        maps.map,
+        maps.what_if,
+        *_cost_sections(records),
+        *_training_sections(records),
+        *_background_sections(records),
+    )
     found = findings.find(records.study, records.trials, records.costs, records.curves)
-    return Contents(found, sections)
+    return Contents(overview.compared(records.trials, kinds(records.trials)), found, maps.decides, sections)
+
+
+def _maps(records: Records) -> MapResults:
+    known = kinds(records.trials)
+    summary = cost.summarise(records.costs, records.trials)
+    targets = time_to_target.study_targets(records.study)
+    times = time_to_target.time_to_target(records.trials, records.curves, targets)
+    return map_results(records, summary, times, known, marks(known))
 
 
 def _cost_sections(records: Records) -> tuple[Section, ...]:

@@ -21,6 +21,7 @@ import seaborn as sns
 from markupsafe import escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -77,6 +78,7 @@ def style(salt: str = "tngd-bench") -> Iterator[None]:
         "text.parse_math": False,
         "svg.fonttype": "none",
         "svg.hashsalt": salt,
+        "pdf.fonttype": 42,
     }
     with mpl.rc_context(rc=cast(Any, settings)):
         yield
@@ -107,6 +109,11 @@ def log_counts(axes: Axes, which: str) -> None:
 def log_seconds(axes: Axes, which: str) -> None:
     """Make an axis logarithmic with ticks 10 µs, 1 ms, …"""
     _log(axes, which, _round_seconds)
+
+
+def log_bit_rates(axes: Axes, which: str) -> None:
+    """Make an axis logarithmic with ticks 1 Gb/s, 10 Gb/s, …"""
+    _log(axes, which, quantities.bit_rate)
 
 
 def log_ratios(axes: Axes, which: str) -> None:
@@ -170,6 +177,23 @@ def png(chart: Chart) -> bytes:
             buffer, format="png", dpi=PNG_DOTS_PER_INCH, facecolor="white", metadata={"Software": None}
         )
     return buffer.getvalue()
+
+
+def pdf(chart: Chart) -> bytes:
+    """Return the figure as a PDF of one page, on white, its text kept as text."""
+    with style(chart.name):
+        buffer = io.BytesIO()
+        chart.figure.set_canvas(FigureCanvasPdf(chart.figure))
+        metadata: dict[str, Any] = {"CreationDate": None, "Creator": None, "Producer": None}
+        chart.figure.savefig(
+            buffer, format="pdf", facecolor="white", metadata=metadata | {"Title": chart.heading}
+        )
+    return buffer.getvalue()
+
+
+def settle(chart: Chart) -> None:
+    """Keep the layout that the first drawing found, so that the next ones need not search for it again."""
+    chart.figure.set_layout_engine("none")
 
 
 def inline(chart: Chart, document: str) -> str:

@@ -81,6 +81,12 @@ def marks(known: Mapping[str, Kind]) -> dict[str, Mark]:
     return drawn
 
 
+def series(place: int) -> Mark:
+    """Return the mark of the `place`-th line of a chart whose lines are not optimizers."""
+    colour, marker = _OTHERS[place % len(_OTHERS)]
+    return Mark(colour, marker, _DASHES[place % len(_DASHES)], True, False)
+
+
 def palette() -> tuple[Colour, ...]:
     """Return every colour that occurs, for the style sheet and for themed figures."""
     own = tuple(colour for colour, _ in _METHODS.values()) + tuple(colour for colour, _ in _OTHERS)

@@ -1,0 +1,278 @@
+"""Rates of this machine: the measured digital seconds of each optimizer against its closed-form counts.
+
+For one optimizer, t = a + F/f + M/w with a fixed overhead a, the operations F and bytes M of
+`optimizers.costs`, and rates f and w, by least squares of the residuals relative to the measured time with non-negative
+terms (Lawson & Hanson, Solving Least Squares Problems, 1974, ch. 23). F and M grow together in most studies, so a and
+one rate are fitted, in two readings: f with w infinite, and w with f the highest F/t that any optimizer of the study
+reached, which nothing may exceed. They agree where there are data and part where there are none; a reading counts
+if it foretells the data at most half as well as the better one.
+
+What the formula misses is a log-normal factor: σ is the root mean square of log(measured/predicted) with each
+setting predicted from the others, so it says what a prediction outside the data is worth, not how well they are fitted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.optimize import nnls
+
+from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.rows import each
+from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
+from tngd_bench.optimizers.prediction import DIGITAL, host_cost, square_layers
+from tngd_bench.problems import registry as problems
+from tngd_bench.problems.entry import ProblemEntry
+from tngd_bench.spu.billing import Layer, Workload
+
+Array = npt.NDArray[np.float64]
+FALLBACK_DEPTH = 3
+"""Layers of the stand-in for a problem that is not installed here."""
+CREDIBLE = 2.0
+_ITEMSIZES = {"float32": 4, "float64": 8}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How operations are counted: the problem's own family of models, the item size, and what CG needs.
+
+    `entry` is None where the problem is not installed here: equal square layers then stand for its models.
+    `iterations` is CG's measured number of iterations by size, ((N, iterations), …), sorted; between sizes it is
+    interpolated in log N, outside it stays what it was last; empty: the largest number that CG may take.
+    """
+
+    problem: str
+    itemsize: int = 4
+    iterations: tuple[tuple[float, float], ...] = ()
+    entry: ProblemEntry | None = None
+
+    @property
+    def fewest_outputs(self) -> int:
+        """The smallest d_z that the problem has models for."""
+        return 1 if self.entry is None else int(getattr(self.entry, "classes", 1))
+
+    def layers(self, parameters: int, outputs: int) -> tuple[Layer, ...] | None:
+        """Return the layers of the model nearest N `parameters`; None where the family has no such model."""
+        if self.entry is None:
+            return square_layers(parameters, FALLBACK_DEPTH)
+        if outputs < self.fewest_outputs or parameters < 2 * outputs:  # an output has a weight and a bias
+            return None
+        try:
+            widths = self.entry.widths(parameters, outputs)
+        except ValueError:
+            return None
+        found = getattr(widths, "layers", None)
+        if not found:
+            return square_layers(parameters, FALLBACK_DEPTH)
+        return tuple((int(d_in), int(d_out), int(positions)) for d_in, d_out, positions in found)
+
+    def of(
+        self,
+        method: str,
+        parameters: int,
+        batch_size: int,
+        outputs: int,
+        layers: tuple[Layer, ...],
+        upload: str = "full",
+    ) -> PredictedCost:
+        """Return operations and bytes of one iteration; of its digital host for a thermodynamic `method`."""
+        rows = batch_size * outputs
+        if method not in DIGITAL:
+            work = Workload(parameters, rows, 0.0, layers=layers, batch_size=batch_size)
+            return host_cost(work, outputs, upload, self.itemsize)
+        return predicted_cost(
+            method,
+            parameters=parameters,
+            rows=rows,
+            batch_size=batch_size,
+            outputs=outputs,
+            layers=layers,
+            itemsize=self.itemsize,
+            cg_iterations=self.cg_iterations(parameters),
+        )
+
+    def cg_iterations(self, parameters: int) -> int:
+        """Return the iterations CG is taken to need at N `parameters`."""
+        if not self.iterations:
+            return 200
+        sizes, taken = np.array(self.iterations).T
+        return max(1, round(float(np.interp(np.log(parameters), np.log(sizes), taken))))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The rates of one optimizer: t = a + F·(s/operation) + M·(s/byte) in one or two `readings`, the better first.
+
+    A reading is (a, seconds per operation, seconds per byte). `sigma` is the log-normal spread of measured/predicted
+    (NaN with one setting). `points` has one row per measured setting: parameters, batch_size, outputs, measured_s,
+    predicted_s (from the others where there are any) and ratio.
+    """
+
+    label: str
+    method: str
+    readings: tuple[tuple[float, float, float], ...]
+    sigma: float
+    points: pd.DataFrame
+
+    def seconds(self, cost: PredictedCost) -> Array:
+        """Return the predicted digital seconds of one iteration by each of two readings, (2,)."""
+        counted = np.array([1.0, cost.flops, cost.bytes])
+        return np.array([self.readings[0] @ counted, self.readings[-1] @ counted])
+
+
+@dataclass(frozen=True)
+class Calibrations:
+    """What was calibrated: by optimizer label; all on one problem. `settings` are the device's user settings."""
+
+    counts: Counts
+    by_label: Mapping[str, Calibration]
+    kinds: Mapping[str, Kind]
+    main: Mapping[str, int]
+    settings: Mapping[str, object]
+    device_name: str | None
+
+    @property
+    def device_label(self) -> str | None:
+        """The thermodynamic optimizer that stands for the device, None without one."""
+        return next((label for label in self.by_label if self.kinds[label].modelled), None)
+
+    @property
+    def digital(self) -> tuple[str, ...]:
+        """Labels of the digital second-order optimizers."""
+        return tuple(label for label in self.by_label if not self.kinds[label].modelled)
+
+    def spread(self, label: str) -> float:
+        """Return σ of `label`; where it could not be measured, the largest of the others (1 if none could)."""
+        own = self.by_label[label].sigma
+        known = [c.sigma for c in self.by_label.values() if np.isfinite(c.sigma)]
+        return own if np.isfinite(own) else max(known, default=1.0)
+
+    def covers(self, parameters: Array, batch_size: Array, outputs: Array) -> npt.NDArray[np.bool_]:
+        """Return where a size lies within a factor of two of the measured ranges of N, b and d_z."""
+        points = pd.concat([calibration.points for calibration in self.by_label.values()])
+        inside = np.ones(np.broadcast_shapes(parameters.shape, batch_size.shape, outputs.shape), dtype=bool)
+        for name, values in (("parameters", parameters), ("batch_size", batch_size), ("outputs", outputs)):
+            inside &= (values >= points[name].min() / 2) & (values <= points[name].max() * 2)
+        return inside
+
+
+def calibrate(
+    summary: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str, Kind], dtype: str = "float32"
+) -> Calibrations | None:
+    """Calibrate the second-order optimizers of `summary` (see `cost.summarise`); None where none was timed.
+
+    All on the problem with the most settings. Of several variants of one method the one with the plainest label stands
+    for it: the counts know methods, not settings.
+    """
+    second = summary[summary["optimizer"].map(lambda label: known[label].second_order)]
+    if second.empty:
+        return None
+    settings_per_problem = second.groupby("problem")["parameters"].count()
+    problem = str(settings_per_problem.sort_values(kind="stable").index[-1])
+    second = second[second["problem"] == problem]
+    chosen: dict[str, str] = {}
+    for label in sorted(set(second["optimizer"]), key=len):
+        kind = known[label]
+        chosen.setdefault("tngd" if kind.modelled else kind.method, label)
+    labels = [label for label in known if label in chosen.values() and _countable(known[label])]
+    if not labels:
+        return None
+    entry = problems.get(problem) if problem in problems.names() else None
+    counts = Counts(problem, _ITEMSIZES.get(dtype, 4), _cg_iterations(trials, problem), entry)
+    device = next((label for label in labels if known[label].modelled), None)
+    settings, device_name = _device_settings(trials, device)
+    upload = str(settings.get("upload") or "full")
+    counted = {
+        label: _counted(known[label], second[second["optimizer"] == label], counts, upload)
+        for label in labels
+    }
+    counted = {label: rows for label, rows in counted.items() if len(rows)}
+    peak = max((float((rows["flops"] / rows["measured_s"]).max()) for rows in counted.values()), default=0.0)
+    found = {label: _fitted(label, known[label], rows, peak) for label, rows in counted.items()}
+    if not found:
+        return None
+    series = second.groupby(["batch_size", "outputs"])["parameters"].nunique()
+    batch_size, outputs = max(series.index, key=lambda place: int(series[place]))
+    main = {
+        "batch_size": int(batch_size),
+        "outputs": int(outputs),
+        "parameters": int(second["parameters"].max()),
+    }
+    return Calibrations(counts, found, dict(known), main, settings, device_name)
+
+
+def _countable(kind: Kind) -> bool:
+    return kind.modelled or kind.method in DIGITAL
+
+
+def _counted(kind: Kind, own: pd.DataFrame, counts: Counts, upload: str) -> pd.DataFrame:
+    """Return the measured settings of one optimizer with their counted operations and bytes."""
+    rows = []
+    for row in each(own):
+        n, b, d_z = int(row.parameters), int(row.batch_size), int(row.outputs)
+        layers = counts.layers(n, d_z)
+        if layers is not None:
+            cost = counts.of(kind.method, n, b, d_z, layers, upload)
+            rows.append((n, b, d_z, float(row.digital_median_s), cost.flops, cost.bytes))
+    columns = ["parameters", "batch_size", "outputs", "measured_s", "flops", "bytes"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _fitted(label: str, kind: Kind, points: pd.DataFrame, peak: float) -> Calibration:
+    measured = points["measured_s"].to_numpy(float)
+    x = np.stack(
+        [np.ones(len(points)), points["flops"].to_numpy(float), points["bytes"].to_numpy(float)], axis=1
+    )
+    settings = len(measured)
+    forms = ([0, 1], [0, 2]) if settings >= 3 else ([1],)
+    if settings == 1:
+        predicted, sigmas = [measured], [float("nan")]
+    else:
+        others = ~np.eye(settings, dtype=bool)
+        predicted = [
+            np.array([x[i] @ _rates(x[keep], measured[keep], form, peak) for i, keep in enumerate(others)])
+            for form in forms
+        ]
+        sigmas = [float(np.sqrt(np.mean(np.log(measured / values) ** 2))) for values in predicted]
+    order = np.argsort(sigmas, kind="stable")
+    best = int(order[0])
+    credible = [place for place in order if place == best or sigmas[place] <= CREDIBLE * sigmas[best]]
+    readings = [_rates(x, measured, forms[place], peak) for place in credible]
+    points = points.assign(predicted_s=predicted[best], ratio=measured / predicted[best])
+    kept = tuple((float(a), float(f), float(w)) for a, f, w in readings)
+    return Calibration(label, kind.method, kept, sigmas[best], points)
+
+
+def _rates(x: Array, measured: Array, terms: Sequence[int], peak: float) -> Array:
+    """Return (a, 1/f, 1/w) for counts x (S, 3), only `terms` of them, f at most `peak`."""
+    weights = np.array([0.0, 1.0 / peak, 0.0])
+    relative = x[:, terms] / measured[:, None]
+    scale = np.sqrt(
+        (relative**2).sum(axis=0)
+    )  # columns of unit length: seconds and operations differ by 10¹⁰
+    solved, _ = nnls(relative / scale, np.maximum(1.0 - x @ weights / measured, 0.0))
+    weights[terms] += solved / scale
+    return weights
+
+
+def _cg_iterations(trials: pd.DataFrame, problem: str) -> tuple[tuple[float, float], ...]:
+    own = trials[(trials["kind"] == "cost") & (trials["status"] == "ok") & (trials["problem"] == problem)]
+    own = own[(own["method"] == "ngd-cg") & own["solver_iterations"].notna()]
+    medians = own.groupby("parameters")["solver_iterations"].median()
+    return tuple((float(str(size)), float(value)) for size, value in medians.items() if float(value) > 0)
+
+
+def _device_settings(trials: pd.DataFrame, label: str | None) -> tuple[dict[str, object], str | None]:
+    rows = trials[(trials["optimizer"] == label) & (trials["kind"] == "cost") & (trials["status"] == "ok")]
+    if label is None or rows.empty:
+        return {}, None
+    row: Any = rows.iloc[0]
+    settings = json.loads(str(row["settings"])) if isinstance(row["settings"], str) else {}
+    name = row["device"] if isinstance(row["device"], str) and row["device"] else settings.get("device")
+    return dict(settings), None if name is None else str(name)

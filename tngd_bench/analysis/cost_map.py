@@ -1,0 +1,264 @@
+"""The map: over sizes that nobody ran, which second-order optimizer has the cheapest iteration.
+
+Every time is predicted: closed-form operations at the rates calibrated on this machine (`calibration`), plus, for the
+thermodynamic optimizer, the bill of a device (`spu.billing`). Uncertainty comes from the spread of measured/predicted,
+one log-normal factor per optimizer and draw, the same at every size: it moves boundaries, it does not
+fray them. No memory limit is applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tngd_bench.analysis.calibration import Calibrations
+from tngd_bench.spu.billing import Workload, array_words, latency
+from tngd_bench.spu.device import Device
+
+Array = npt.NDArray[np.float64]
+Axis = Literal["batch_size", "outputs"]
+SIZES = tuple(round(10 ** (3 + step / 4)) for step in range(25))
+BATCH_SIZES = tuple(2**power for power in range(15))
+OUTPUTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+DRAWS = 400
+CONFIRMED = 0.95
+
+
+@dataclass(frozen=True)
+class DeviceUse:
+    """A device and how an iteration uses it: t in τ, readouts and spacing, programmings, delay in τ."""
+
+    device: Device
+    analog_time: float = 50.0
+    samples: int = 1
+    spacing: float = 1.0
+    ensemble: int = 1
+    delay: float = 0.0
+
+    def work(
+        self, parameters: int, batch_size: int, outputs: int, layers: tuple[tuple[int, int, int], ...]
+    ) -> Workload:
+        """Return the workload of one iteration."""
+        return Workload(
+            parameters,
+            batch_size * outputs,
+            self.analog_time,
+            samples=self.samples,
+            spacing=self.spacing,
+            programmings=self.ensemble,
+            delay=self.delay,
+            layers=layers,
+            batch_size=batch_size,
+        )
+
+
+def study_use(calibrations: Calibrations) -> DeviceUse | None:
+    """Return the device of the study as it was used; None where its preset is not installed here."""
+    name, settings = calibrations.device_name, calibrations.settings
+    if name is None or name not in Device.presets():
+        return None
+    fields = set(Device.__dataclass_fields__) - {"name", "sources", "summary"}
+    changed = {key: value for key, value in settings.items() if key in fields and value is not None}
+    device = Device.preset(name).override(**changed)
+
+    def number(key: str, default: float) -> float:
+        value = settings.get(key, default)
+        return float(value) if isinstance(value, int | float) else default
+
+    return DeviceUse(
+        device,
+        number("analog_time", 50.0),
+        int(number("samples", 1)),
+        number("spacing", 1.0),
+        int(number("ensemble", 1)),
+        number("delay", 0.0),
+    )
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Predicted digital seconds over N (columns) and b or d_z (rows), the other one fixed.
+
+    `digital` and `host` (by form of upload) are (2 readings, rows, columns) per optimizer label, see `calibration`; NaN
+    where the problem's family has no such model. `layers[i][j]` belongs to row i and column j.
+    """
+
+    axis: Axis
+    fixed: int
+    sizes: tuple[int, ...]
+    values: tuple[int, ...]
+    calibrations: Calibrations
+    digital: dict[str, Array]
+    host: dict[str, Array]
+    layers: tuple[tuple[tuple[tuple[int, int, int], ...] | None, ...], ...]
+    measured: npt.NDArray[np.bool_]
+
+    def batch_and_outputs(self, row: int) -> tuple[int, int]:
+        """Return (b, d_z) of a row."""
+        value = self.values[row]
+        return (value, self.fixed) if self.axis == "batch_size" else (self.fixed, value)
+
+    @property
+    def rows_m(self) -> Array:
+        """m = b·d_z of every row of the plane."""
+        return np.array([value * self.fixed for value in self.values], dtype=float)
+
+
+def plane(
+    calibrations: Calibrations,
+    axis: Axis,
+    fixed: int,
+    sizes: Sequence[int] = SIZES,
+    values: Sequence[int] | None = None,
+) -> Plane:
+    """Predict the digital times over `sizes` and `values` of `axis`, the other of b and d_z being `fixed`."""
+    fewest = calibrations.counts.fewest_outputs
+    outputs = tuple(value for value in OUTPUTS if value >= fewest)
+    values = values if values is not None else (BATCH_SIZES if axis == "batch_size" else outputs)
+    shape = (2, len(values), len(sizes))
+    counts, device = calibrations.counts, calibrations.device_label
+    digital = {label: np.full(shape, np.nan) for label in calibrations.digital}
+    host = {upload: np.full(shape, np.nan) for upload in ("full", "factored") if device is not None}
+    models: dict[tuple[int, int], tuple[tuple[int, int, int], ...] | None] = {}
+    rows = []
+    for i, value in enumerate(values):
+        b, d_z = (value, fixed) if axis == "batch_size" else (fixed, value)
+        row = []
+        for j, n in enumerate(sizes):
+            if (n, d_z) not in models:
+                models[n, d_z] = counts.layers(n, d_z)
+            layers = models[n, d_z]
+            row.append(layers)
+            if layers is None:
+                continue
+            for label in digital:
+                calibration = calibrations.by_label[label]
+                digital[label][:, i, j] = calibration.seconds(
+                    counts.of(calibration.method, n, b, d_z, layers)
+                )
+            for upload in host:
+                assert device is not None
+                calibration = calibrations.by_label[device]
+                cost = counts.of(calibration.method, n, b, d_z, layers, upload)
+                host[upload][:, i, j] = calibration.seconds(cost)
+        rows.append(tuple(row))
+    n_grid, other = np.meshgrid(np.array(sizes, float), np.array(values, float))
+    fixed_grid = np.full(shape[1:], float(fixed))
+    b_grid, d_grid = (other, fixed_grid) if axis == "batch_size" else (fixed_grid, other)
+    measured = calibrations.covers(n_grid, b_grid, d_grid)
+    return Plane(axis, fixed, tuple(sizes), tuple(values), calibrations, digital, host, tuple(rows), measured)
+
+
+def device_seconds(area: Plane, use: DeviceUse) -> Array:
+    """Return the modelled seconds of `use` over the plane, the delay not taken off: (rows, columns)."""
+    found = np.full((len(area.values), len(area.sizes)), np.nan)
+    for i, row in enumerate(area.layers):
+        b, d_z = area.batch_and_outputs(i)
+        for j, layers in enumerate(row):
+            if layers is not None:
+                total = latency(use.device, use.work(area.sizes[j], b, d_z, layers)).total
+                found[i, j] = np.nan if total is None else total
+    return found
+
+
+def link_words(area: Plane, use: DeviceUse) -> Array:
+    """Return the words over the link in one iteration, both directions: (rows, columns)."""
+    found = np.full((len(area.values), len(area.sizes)), np.nan)
+    for i, row in enumerate(area.layers):
+        b, d_z = area.batch_and_outputs(i)
+        for j, layers in enumerate(row):
+            if layers is not None:
+                work = use.work(area.sizes[j], b, d_z, layers)
+                found[i, j] = use.ensemble * (array_words(use.device, work) + 2 * area.sizes[j])
+    return found
+
+
+@dataclass(frozen=True)
+class CheapestMap:
+    """Who is cheapest per iteration over a plane, for one device.
+
+    `seconds` (labels, rows, columns) · `winner` (rows, columns), an index into `labels`, −1 where no model exists ·
+    `confidence`: in which share of the draws of the calibration's spread the winner stays the cheapest.
+    """
+
+    plane: Plane
+    use: DeviceUse | None
+    labels: tuple[str, ...]
+    seconds: Array
+    winner: npt.NDArray[np.int64]
+    confidence: Array
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per cell: sizes, cheapest optimizer, confidence, whether measured, seconds of each."""
+        rows = []
+        for i in range(len(self.plane.values)):
+            b, d_z = self.plane.batch_and_outputs(i)
+            for j, n in enumerate(self.plane.sizes):
+                place = int(self.winner[i, j])
+                row: dict[str, object] = {"parameters": n, "batch_size": b, "outputs": d_z, "rows": b * d_z}
+                row |= {"cheapest": "" if place < 0 else self.labels[place]}
+                row |= {"confidence": self.confidence[i, j]}
+                row |= {"region": "near measured sizes" if self.plane.measured[i, j] else "modelled"}
+                row |= {f"{label}_s": self.seconds[k, i, j] for k, label in enumerate(self.labels)}
+                rows.append(row)
+        return pd.DataFrame(rows)
+
+    def share(self, label: str, *, confirmed: bool = True) -> float:
+        """Return the share of cells with a model that `label` wins, in at least 95 % of the draws if `confirmed`."""
+        exists = self.winner >= 0
+        if label not in self.labels or not exists.any():
+            return 0.0
+        won = (self.winner == self.labels.index(label)) & exists
+        if confirmed:
+            won &= self.confidence >= CONFIRMED
+        return float(won.sum() / exists.sum())
+
+
+def cheapest(
+    area: Plane, use: DeviceUse | None, without: Sequence[str] = (), *, draws: int = DRAWS, seed: int = 0
+) -> CheapestMap:
+    """Return who is cheapest over `area` with the device `use` (None: digital only), leaving out `without`."""
+    calibrations = area.calibrations
+    labels = [label for label in calibrations.digital if label not in without]
+    digital = [area.digital[label] for label in labels]
+    added = [np.zeros(values.shape[1:]) for values in digital]
+    device = calibrations.device_label
+    if use is not None and device is not None and device not in without:
+        labels.append(device)
+        digital.append(area.host[use.device.upload])
+        added.append(device_seconds(area, use))
+    own, modelled = np.stack(digital), np.stack(added)
+    seconds = own[:, 0] + modelled
+    exists = np.isfinite(seconds).any(axis=0)
+    filled = np.where(np.isfinite(seconds), seconds, np.inf)
+    winner = np.where(exists, filled.argmin(axis=0), -1)
+    wins = np.zeros_like(winner, dtype=float)
+    for factors, readings in residuals(calibrations, labels, draws, seed):
+        varied = own[np.arange(len(labels)), readings] * factors[:, None, None] + modelled
+        wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner
+    confidence = np.where(exists, wins / draws, np.nan)
+    return CheapestMap(area, use, tuple(labels), seconds, winner.astype(np.int64), confidence)
+
+
+def residuals(
+    calibrations: Calibrations, labels: Sequence[str], draws: int, seed: int = 0
+) -> Iterator[tuple[Array, npt.NDArray[np.int64]]]:
+    """Yield `draws` variations: a log-normal factor on the digital seconds and the reading, each (labels,).
+
+    What an optimizer draws depends on its label alone, so that a pair is varied alike whatever it is compared with.
+    """
+    columns = []
+    for label in labels:
+        generator = np.random.default_rng([seed, *label.encode()])
+        factors = np.exp(calibrations.spread(label) * generator.standard_normal(draws))
+        columns.append((factors, generator.integers(2, size=draws)))
+    for place in range(draws):
+        yield (
+            np.array([factors[place] for factors, _ in columns]),
+            np.array([readings[place] for _, readings in columns]),
+        )

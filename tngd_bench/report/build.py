@@ -1,0 +1,124 @@
+"""Building a report: the page, its figures and data, and the same in Markdown, LaTeX and PDF."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from markupsafe import Markup
+
+from tngd_bench.report import drawing
+from tngd_bench.report.contents import Contents, contents
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.formats import DEFAULT_FORMATS, FORMATS
+from tngd_bench.report.latex import latex
+from tngd_bench.report.manifest import replace_manifest
+from tngd_bench.report.markdown import markdown
+from tngd_bench.report.page import render
+from tngd_bench.report.pdf import pdf
+from tngd_bench.report.tables import Table
+from tngd_bench.studies.records import Records
+
+_FIGURE_WRITERS = {"png": drawing.png, "pdf": drawing.pdf}
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """What was written: `html` (where the page is, or would be), the figures (SVG, PNG, PDF), the data (CSV, Parquet),
+    `documents` in other formats, and the three findings."""
+
+    html: Path
+    figures: tuple[Path, ...]
+    data: tuple[Path, ...]
+    documents: tuple[Path, ...]
+    findings: tuple[str, ...]
+
+
+def build_report(
+    records: Records,
+    output: Path,
+    *,
+    formats: Collection[str] = DEFAULT_FORMATS,
+    store: Path | None = None,
+) -> ReportFiles:
+    """Write the report of `records` into the directory `output`, made if absent; OSError if that cannot be written.
+
+    `index.html` fetches nothing; `figures/` and `data/` hold the same figures and the numbers behind every figure and
+    table; `report.md`, `report.pdf` and `tables/*.tex` are the other formats. Records named in tables are
+    links if `store` lies in `output`. Files of an earlier report that this one does not write are removed. The same
+    records give the same bytes.
+    """
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown:
+        raise ValueError(f"format must be among {', '.join(FORMATS)}, not {unknown[0]!r}")
+    with drawing.style():
+        content = contents(records)
+    figures, drawings = _figures(content, output / "figures", inline="html" in formats)
+    shown: list[Chart | Table] = [*content.charts(), *content.tables()]
+    data = [path for item in shown for path in write_data(item.name, item.data, output / "data")]
+    html = output / "index.html"
+    written = [*figures, *data]
+    if "html" in formats:
+        beside = None
+        if store is not None and store.resolve().is_relative_to(output.resolve()):
+            beside = store.resolve().relative_to(output.resolve())
+        write(html, render(content, records, drawings, beside).encode())
+        written.append(html)
+    documents = _documents(content, records, output, formats)
+    replace_manifest(output, [*written, *documents])
+    return ReportFiles(html, tuple(figures), tuple(data), tuple(documents), content.findings.sentences())
+
+
+def _figures(content: Contents, folder: Path, *, inline: bool) -> tuple[list[Path], dict[str, Markup]]:
+    paths: list[Path] = []
+    drawings: dict[str, Markup] = {}
+    for chart in content.charts():
+        document = drawing.svg(chart)
+        drawing.settle(chart)
+        if inline:
+            # Safe by construction: matplotlib escapes text in SVG, `inline` escapes the alternative text.
+            drawings[chart.name] = Markup(drawing.inline(chart, document))  # noqa: S704
+        paths.append(write(folder / f"{chart.name}.svg", drawing.white(document).encode()))
+        for kind, made in _FIGURE_WRITERS.items():
+            paths.append(write(folder / f"{chart.name}.{kind}", made(chart)))
+    return paths, drawings
+
+
+def _documents(content: Contents, records: Records, output: Path, formats: Collection[str]) -> list[Path]:
+    study = records.study
+    title = str(study.get("title") or study.get("name") or "Study")
+    command, version = str(study.get("command", "not recorded")), str(study.get("version", "not stated"))
+    documents = []
+    if "md" in formats:
+        text = markdown(content, title, command, version)
+        documents.append(write(output / "report.md", text.encode()))
+    if "tex" in formats:
+        for table in content.tables():
+            documents.append(write(output / "tables" / f"{table.name}.tex", latex(table).encode()))
+    if "pdf" in formats:
+        documents.append(write(output / "report.pdf", pdf(content, title)))
+    return documents
+
+
+def write_data(name: str, data: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
+    """Write a frame as CSV and Parquet."""
+    frame = data.reset_index(drop=True)
+    for column in frame.columns:
+        if frame[column].map(lambda value: isinstance(value, tuple)).any():
+            frame[column] = frame[column].map(lambda value: " ".join(map(str, value)))
+    csv = write(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n").encode())
+    # Columns without a value have no type of their own; as text they read the same everywhere.
+    untyped = [name for name in frame.columns if frame[name].isna().all() and frame[name].dtype == object]
+    content = frame.astype(dict.fromkeys(untyped, "string")).to_parquet(index=False)
+    return csv, write(folder / f"{name}.parquet", content)
+
+
+def write(path: Path, content: bytes) -> Path:
+    """Write `content` aside and rename, so that a reader never finds half a file; return `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_bytes(content)
+    aside.replace(path)
+    return path

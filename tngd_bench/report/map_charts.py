@@ -1,0 +1,271 @@
+"""The maps: which optimizer has the cheapest iteration over (N, b) and (N, d_z), by device and link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from numpy.typing import ArrayLike
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost_map import CONFIRMED, CheapestMap
+from tngd_bench.analysis.families import Kind
+from tngd_bench.report import drawing, slugs
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.marks import INK, MUTED, PAPER, Mark
+
+_AXIS_TITLES = {"batch_size": "batch size b", "outputs": "outputs d_z"}
+_UNDECIDED = 0.4
+NOTE = (
+    "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Pale: the "
+    "lead does not hold in 95 % of the draws of the calibration's spread. Hatched: further than a factor of two from "
+    "every measured size, modelled only. Circles: measured sizes. No memory limit is applied."
+)
+
+
+def map_chart(
+    found: CheapestMap, name: str, title: str, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+) -> Chart:
+    """Return the map of one device."""
+    figure, axes = drawing.panel(3.9)
+    _draw(axes, found, drawn, labels=known)
+    _rows_axis(axes, found)
+    _legend(figure, [found], known, drawn)
+    return Chart(slugs.slug(name), title, alt(found, known), NOTE, figure, found.table())
+
+
+def multiples(
+    maps: Sequence[tuple[str, CheapestMap]],
+    name: str,
+    title: str,
+    known: Mapping[str, Kind],
+    drawn: Mapping[str, Mark],
+) -> Chart:
+    """Return small multiples of maps over one plane, each with its own heading."""
+    columns = 2
+    lines = -(-len(maps) // columns)
+    figure = Figure(figsize=(drawing.WIDTH_INCHES, 1.75 * lines + 0.9), layout="constrained")
+    grid = np.atleast_1d(figure.subplots(lines, columns, sharex=True, sharey=True)).ravel()
+    for axes, (heading, found) in zip(grid, maps, strict=False):
+        _draw(axes, found, drawn, labels=None)
+        axes.set_title(heading, fontsize=8.5, loc="left")
+    for axes in grid[len(maps) :]:
+        axes.set_axis_off()
+    for place, axes in enumerate(grid[: len(maps)]):
+        if place + columns < len(maps):
+            axes.set_xlabel("")
+        if place % columns:
+            axes.set_ylabel("")
+    _legend(figure, [found for _, found in maps], known, drawn)
+    words = " ".join(f"{heading}: {_shares(found, known)}." for heading, found in maps)
+    frame = pd.concat([found.table().assign(panel=heading) for heading, found in maps], ignore_index=True)
+    return Chart(slugs.slug(name), title, f"{title}. Share of the sizes won. {words}", NOTE, figure, frame)
+
+
+def _draw(
+    axes: Axes, found: CheapestMap, drawn: Mapping[str, Mark], labels: Mapping[str, Kind] | None
+) -> None:
+    plane = found.plane
+    x, y = _edges(plane.sizes), _edges(plane.values)
+    for (place, sure), boxes in _boxes(found).items():
+        corners = [
+            [(x[left], y[row]), (x[right], y[row]), (x[right], y[row + 1]), (x[left], y[row + 1])]
+            for row, left, right in boxes
+        ]
+        colour = drawn[found.labels[place]].colour.light
+        axes.add_collection(
+            PolyCollection(
+                corners,
+                facecolors=colour,
+                linewidths=0.0,
+                alpha=1.0 if sure else _UNDECIDED,
+                antialiased=False,
+            )
+        )
+    _hatch_unmeasured(axes, found, x, y)
+    _points(axes, found)
+    if labels is not None:
+        _names(axes, found, labels)
+    axes.set_xlim(x[0], x[-1])
+    axes.set_ylim(y[0], y[-1])
+    drawing.log_counts(axes, "x")
+    drawing.log_counts(axes, "y")
+    axes.grid(visible=False)
+    axes.set_xlabel("parameters N")
+    axes.set_ylabel(_AXIS_TITLES[plane.axis])
+
+
+def _boxes(found: CheapestMap) -> dict[tuple[int, bool], list[tuple[int, int, int]]]:
+    """Return runs of equal cells, (row, first column, one past the last), by winner and whether it is confirmed."""
+    boxes: dict[tuple[int, bool], list[tuple[int, int, int]]] = {}
+    for row in range(len(found.plane.values)):
+        cells = [
+            (int(winner), bool(confidence >= CONFIRMED))
+            for winner, confidence in zip(found.winner[row], found.confidence[row], strict=True)
+        ]
+        column = 0
+        for cell, run in groupby(cells):
+            length = len(list(run))
+            if cell[0] >= 0:
+                boxes.setdefault(cell, []).append((row, column, column + length))
+            column += length
+    return boxes
+
+
+def _edges(values: Sequence[int]) -> list[float]:
+    logs = np.log(np.array(values, dtype=float))
+    middle = (logs[1:] + logs[:-1]) / 2
+    first, last = 2 * logs[0] - middle[0], 2 * logs[-1] - middle[-1]
+    return [float(value) for value in np.exp([first, *middle, last])]
+
+
+def _hatch_unmeasured(axes: Axes, found: CheapestMap, x: list[float], y: list[float]) -> None:
+    """Hatch what lies further than a factor of two from measured sizes: around the measured box, which is one."""
+    near = found.plane.measured
+    whole = (x[0], x[-1], y[0], y[-1])
+    if not near.any():
+        parts = [whole]
+    else:
+        rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
+        left, right = x[columns[0]], x[columns[-1] + 1]
+        bottom, top = y[rows[0]], y[rows[-1] + 1]
+        parts = [
+            (x[0], x[-1], y[0], bottom),
+            (x[0], x[-1], top, y[-1]),
+            (x[0], left, bottom, top),
+            (right, x[-1], bottom, top),
+        ]
+        axes.add_patch(
+            Rectangle(
+                (left, bottom), right - left, top - bottom, fill=False, edgecolor=INK.light, linewidth=0.9
+            )
+        )
+    for low, high, under, over in parts:
+        if high > low and over > under:
+            axes.add_patch(
+                Rectangle(
+                    (low, under),
+                    high - low,
+                    over - under,
+                    facecolor="none",
+                    edgecolor=PAPER.light,
+                    hatch="///",
+                    linewidth=0.0,
+                )
+            )
+
+
+def _points(axes: Axes, found: CheapestMap) -> None:
+    plane = found.plane
+    points = pd.concat([c.points for c in plane.calibrations.by_label.values()])
+    fixed = "outputs" if plane.axis == "batch_size" else "batch_size"
+    shown = points[points[fixed] == plane.fixed].drop_duplicates(["parameters", plane.axis])
+    axes.plot(
+        shown["parameters"].to_numpy(float),
+        shown[plane.axis].to_numpy(float),
+        linestyle="",
+        marker="o",
+        markersize=4,
+        markerfacecolor=PAPER.light,
+        markeredgecolor=INK.light,
+        markeredgewidth=0.9,
+        label="measured sizes",
+    )
+
+
+def _names(axes: Axes, found: CheapestMap, known: Mapping[str, Kind]) -> None:
+    """Write each optimizer's name into the middle of the largest run of cells that it wins."""
+    plane = found.plane
+    for place, label in enumerate(found.labels):
+        runs = [
+            (right - left, row, left, right)
+            for (winner, _), boxes in _boxes(found).items()
+            if winner == place
+            for row, left, right in boxes
+        ]
+        if not runs or (found.winner == place).sum() < 8:
+            continue
+        longest = max(run[0] for run in runs)
+        if longest < 5:
+            continue
+        wide = sorted(run for run in runs if run[0] >= longest - 1)
+        _, row, left, right = wide[len(wide) // 2]
+        x = float(np.sqrt(plane.sizes[left] * plane.sizes[right - 1]))
+        axes.text(
+            x,
+            plane.values[row],
+            known[label].title,
+            ha="center",
+            va="center",
+            fontsize=8,
+            bbox={"facecolor": PAPER.light, "edgecolor": "none", "pad": 1.5, "boxstyle": "round,pad=0.2"},
+        )
+
+
+def _rows_axis(axes: Axes, found: CheapestMap) -> None:
+    def scaled(factor: float) -> Callable[[ArrayLike], ArrayLike]:
+        return lambda value: np.asarray(value, dtype=float) * factor
+
+    fixed = float(found.plane.fixed)
+    margin = axes.secondary_yaxis("right", functions=(scaled(fixed), scaled(1.0 / fixed)))
+    margin.set_yscale("log")
+    low, high = axes.get_ylim()
+    margin.set_ylim(low * fixed, high * fixed)
+    margin.yaxis.set_major_formatter(axes.yaxis.get_major_formatter())
+    margin.set_ylabel(
+        f"m = b·d_z ({'d_z' if found.plane.axis == 'batch_size' else 'b'} = {found.plane.fixed})"
+    )
+
+
+def _legend(
+    figure: Figure, maps: Sequence[CheapestMap], known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+) -> None:
+    won = {
+        found.labels[place] for found in maps for place in set(found.winner.ravel().tolist()) if place >= 0
+    }
+    handles: list[Patch | Line2D] = [
+        Patch(facecolor=drawn[label].colour.light, label=known[label].title)
+        for label in known
+        if label in won
+    ]
+    handles.append(Patch(facecolor=MUTED.light, alpha=_UNDECIDED, label="lead not confirmed"))
+    handles.append(Patch(facecolor=MUTED.light, hatch="///", edgecolor=PAPER.light, label="modelled only"))
+    handles.append(
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker="o",
+            markersize=4,
+            markerfacecolor=PAPER.light,
+            markeredgecolor=INK.light,
+            label="measured sizes",
+        )
+    )
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, handlelength=1.6)
+
+
+def _shares(found: CheapestMap, known: Mapping[str, Kind]) -> str:
+    parts = []
+    for label in found.labels:
+        won, sure = found.share(label, confirmed=False), found.share(label)
+        if won > 0:
+            parts.append(
+                f"{known[label].title} {quantities.percent(won)} ({quantities.percent(sure)} confirmed)"
+            )
+    return ", ".join(parts) or "no size has a model"
+
+
+def alt(found: CheapestMap, known: Mapping[str, Kind]) -> str:
+    """Return the finding of a map in words."""
+    plane = found.plane
+    sizes = f"N = {quantities.count(plane.sizes[0])} to {quantities.count(plane.sizes[-1])}"
+    span = f"{_AXIS_TITLES[plane.axis]} {plane.values[0]} to {quantities.count(plane.values[-1])}"
+    return f"Map of the cheapest iteration over {sizes} and {span}. Share of the sizes won: {_shares(found, known)}."

@@ -1,0 +1,270 @@
+"""The map and the what-if of a report, and the sentence that says what decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from tngd_bench.analysis import break_even, quantities
+from tngd_bench.analysis.calibration import Calibrations, calibrate
+from tngd_bench.analysis.cost_map import DeviceUse, Plane, cheapest, plane, study_use
+from tngd_bench.analysis.families import Kind
+from tngd_bench.report import break_even_charts, explorer, map_charts, map_tables
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.marks import Mark
+from tngd_bench.report.section import Section
+from tngd_bench.spu.device import Device
+from tngd_bench.studies.records import Records
+
+LINKS = (5e9, 5e10, 5.12e11, 3.6e12, 2.68e13, None)
+"""A tenth of the paper's, the paper's, PCIe 5.0 x16, NVLink 4, HBM3, unlimited (hardware parameters of the suite)."""
+DECADES = (10_000, 1_000_000, 100_000_000)
+_EXACT = "fastest exact natural gradient"
+_KFAC = "K-FAC"
+
+
+@dataclass(frozen=True)
+class MapResults:
+    """The two sections, and what decides in one sentence."""
+
+    map: Section
+    what_if: Section
+    decides: str
+
+
+def map_results(
+    records: Records,
+    summary: pd.DataFrame,
+    times: pd.DataFrame,
+    known: Mapping[str, Kind],
+    drawn: Mapping[str, Mark],
+) -> MapResults:
+    """Return the map and what-if sections; `summary` as in `cost.summarise`, `times` as in `time_to_target`."""
+    calibrations = calibrate(summary, records.trials, known, str(records.environment.get("dtype", "float32")))
+    if calibrations is None:
+        absent = "No second-order optimizer was timed in this study, so nothing can be predicted."
+        return MapResults(
+            Section("map", "Who is cheapest where", absent=absent),
+            Section("what-if", "What the device would have to do", absent=absent),
+            "What decides: not measured; no second-order optimizer was timed.",
+        )
+    use = study_use(calibrations)
+    batch = plane(calibrations, "batch_size", calibrations.main["outputs"])
+    outputs = plane(calibrations, "outputs", calibrations.main["batch_size"])
+    maps = _maps(calibrations, batch, outputs, use, known, drawn)
+    reached = map_tables.lowest_times(records.trials, times)
+    by_target = break_even_charts.place_chart(reached, known, drawn)
+    charts = (*maps, by_target) if by_target is not None else tuple(maps)
+    prose = (
+        f"Over sizes nobody ran: which second-order optimizer has the shortest iteration, at b = "
+        f"{calibrations.main['batch_size']} or d_z = {calibrations.main['outputs']} held fixed. “Exact” maps leave out "
+        f"K-FAC, which solves an approximate system. Models: the family of {calibrations.counts.problem}."
+    )
+    section = Section(
+        "map",
+        "Who is cheapest where",
+        prose=prose,
+        points=_map_points(calibrations, batch, use, known),
+        charts=charts,
+        tables=(map_tables.calibration_table(calibrations, known),),
+    )
+    what_if, decides = _what_if(calibrations, batch, use, summary, known)
+    return MapResults(section, what_if, decides)
+
+
+def _kfac(calibrations: Calibrations) -> tuple[str, ...]:
+    return tuple(label for label in calibrations.digital if calibrations.kinds[label].method == "kfac")
+
+
+def device_title(use: DeviceUse | None) -> str:
+    """Return e.g. "paper, 50 Gb/s"."""
+    if use is None:
+        return "no device"
+    rate = use.device.link_rate_bits_per_s
+    return f"{use.device.name}, {'unlimited link' if rate is None else quantities.bit_rate(rate)}"
+
+
+def preset_uses(use: DeviceUse) -> list[tuple[str, DeviceUse]]:
+    """Return every installed preset, used as the study uses its device; "ideal" is the unlimited link again."""
+    found = [replace(use, device=Device.preset(name)) for name in Device.presets() if name != "ideal"]
+    return [(device_title(each), each) for each in found]
+
+
+def link_uses(use: DeviceUse) -> list[tuple[str, DeviceUse]]:
+    """Return the study's device on other links, the arrays sent whole and in factors."""
+    uses = []
+    for upload in ("full", "factored"):
+        for rate in LINKS if upload == "full" else (5e10, 5.12e11):
+            device = use.device.override(link_rate_bits_per_s=rate, upload=upload)
+            text = "unlimited" if rate is None else quantities.bit_rate(rate)
+            uses.append((f"{text}, {upload}", replace(use, device=device)))
+    return uses
+
+
+def _maps(
+    calibrations: Calibrations,
+    batch: Plane,
+    outputs: Plane,
+    use: DeviceUse | None,
+    known: Mapping[str, Kind],
+    drawn: Mapping[str, Mark],
+) -> list[Chart]:
+    kfac, title = _kfac(calibrations), device_title(use)
+    charts = []
+    for area, words, name in ((batch, "N and b", "batch"), (outputs, "N and d_z", "outputs")):
+        charts.append(
+            map_charts.map_chart(
+                cheapest(area, use, kfac),
+                f"map-exact-{name}",
+                f"Cheapest exact solver over {words} ({title})",
+                known,
+                drawn,
+            )
+        )
+        if kfac:
+            charts.append(
+                map_charts.map_chart(
+                    cheapest(area, use),
+                    f"map-all-{name}",
+                    f"The same with K-FAC, over {words} ({title})",
+                    known,
+                    drawn,
+                )
+            )
+    if use is not None:
+        for name, title, uses in (
+            ("map-presets", "Cheapest exact solver, by device preset", preset_uses(use)),
+            ("map-links", "Cheapest exact solver, by link and upload", link_uses(use)),
+        ):
+            panels = [(heading, cheapest(batch, each, kfac)) for heading, each in uses]
+            charts.append(map_charts.multiples(panels, name, title, known, drawn))
+    return charts
+
+
+def _map_points(
+    calibrations: Calibrations, batch: Plane, use: DeviceUse | None, known: Mapping[str, Kind]
+) -> tuple[str, ...]:
+    device, points = calibrations.device_label, []
+    if use is not None and device is not None:
+        for size in _sizes(calibrations):
+            points += [f"{text}." for text in _crossover_texts(calibrations, use, size, known, device)]
+    varied = pd.concat([c.points for c in calibrations.by_label.values()])
+    for name, title in (("batch_size", "b"), ("outputs", "d_z")):
+        if varied[name].nunique() == 1:
+            points.append(
+                f"{title} was never varied in this study ({title} = {int(varied[name].iloc[0])}): how cost grows with "
+                "it rests on the counts alone, and boundaries across it are wide. A cost section with several values "
+                "would settle it."
+            )
+    return tuple(points)
+
+
+def _sizes(calibrations: Calibrations) -> tuple[int, ...]:
+    """Return the largest measured N and the decades beyond it that the statements speak of."""
+    largest = calibrations.main["parameters"]
+    return (largest, *(size for size in DECADES if size > 2 * largest))
+
+
+def _crossover_texts(
+    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, Kind], device: str
+) -> list[str]:
+    found = break_even.line(calibrations, use, size, calibrations.main["outputs"])
+    if found is None:
+        return []
+    wanted = ("ngd-gram", "ngd-cg", "kfac")
+    crossings = [c for c in break_even.crossovers(found, use) if known[c.rival].method in wanted]
+    return [crossing.text(known, device) for crossing in crossings]
+
+
+def _what_if(
+    calibrations: Calibrations,
+    batch: Plane,
+    use: DeviceUse | None,
+    summary: pd.DataFrame,
+    known: Mapping[str, Kind],
+) -> tuple[Section, str]:
+    title, device = "What the device would have to do", calibrations.device_label
+    exact, kfac = break_even.exact_labels(calibrations), _kfac(calibrations)
+    if use is None or device is None or not calibrations.digital:
+        absent = (
+            "No device was timed beside a digital second-order optimizer in this study, or its preset is not "
+            "installed here."
+        )
+        return Section("what-if", title, absent=absent), f"What decides: not modelled. {absent}"
+    name, d_z = known[device].title, calibrations.main["outputs"]
+    rivals = {rival: labels for rival, labels in ((_EXACT, exact), (_KFAC, kfac)) if labels}
+    lines = [break_even.line(calibrations, use, size, d_z) for size in DECADES]
+    frames = [break_even.break_even_rates(line, rivals) for line in lines if line is not None]
+    rates = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["rival"])
+    charts = [
+        break_even_charts.rate_chart(rates[rates["rival"] == rival], rival, name, d_z)
+        for rival in rivals
+        if (rates["rival"] == rival).any()
+    ]
+    size = calibrations.main["parameters"]
+    for rival, labels in rivals.items():
+        frame = break_even.sensitivities(calibrations, use, size, d_z, (32, 512, 8192), labels)
+        if len(frame):
+            charts.append(break_even_charts.sensitivity_chart(frame, rival, name, use))
+    section = Section(
+        "what-if",
+        title,
+        prose=f"The study's device is {device_title(use)}, τ = {quantities.seconds(use.device.time_constant_s)}, "
+        f"{use.device.word_bits} bits a word, t = {use.analog_time:g} τ. Everything here is modelled.",
+        charts=tuple(charts),
+        explorer=explorer.explorer(calibrations, batch, use, known, exact),
+    )
+    return section, decides(calibrations, use, summary, known)
+
+
+def decides(
+    calibrations: Calibrations, use: DeviceUse, summary: pd.DataFrame, known: Mapping[str, Kind]
+) -> str:
+    """Return what the device's iteration is made of at the largest measured size, and what would draw it level."""
+    device = calibrations.device_label
+    assert device is not None
+    main = calibrations.main
+    here = summary[
+        (summary["batch_size"] == main["batch_size"])
+        & (summary["outputs"] == main["outputs"])
+        & (summary["optimizer"] == device)
+    ]
+    own = here.sort_values("parameters", kind="stable").iloc[-1]
+    beside = summary[(summary[["group", "parameters"]] == own[["group", "parameters"]]).all(axis=1)]
+    exact = beside[beside["optimizer"].isin(break_even.exact_labels(calibrations))]
+    parts = {
+        "its host (measured)": float(own["digital_median_s"]),
+        "its link and writing (modelled)": float(own["write_s"] + own["read_s"]),
+        "its relaxation (modelled)": float(own["relax_s"]),
+    }
+    longest = max(parts, key=lambda part: parts[part])
+    name = known[device].title
+    head = (
+        f"At N = {quantities.count(own['parameters'])}, m = {quantities.count(own['rows'])} {longest} takes "
+        f"{quantities.seconds(parts[longest])} of {name}'s {quantities.seconds(float(own['total_median_s']))}"
+    )
+    if exact.empty:
+        return f"{head}; no exact natural gradient was timed there."
+    rival = exact.sort_values("total_median_s", kind="stable").iloc[0]
+    rival_name, rival_s = known[str(rival["optimizer"])].title, float(rival["total_median_s"])
+    left = rival_s - parts["its host (measured)"] - parts["its relaxation (modelled)"]
+    if left <= 0:
+        level = (
+            f"no link rate is enough there: host and relaxation alone exceed the {quantities.seconds(rival_s)} of "
+            f"{rival_name}"
+        )
+    else:
+        found = break_even.line(
+            calibrations, use, int(own["parameters"]), main["outputs"], (main["batch_size"],), draws=1
+        )
+        bits = float("nan") if found is None else float(found.bits[0])
+        level = f"it draws level with {rival_name} at {quantities.bit_rate(bits / left)}"
+    texts = [
+        text
+        for size in _sizes(calibrations)[:1]
+        for text in _crossover_texts(calibrations, use, size, known, device)
+        if known[str(rival["optimizer"])].title in text
+    ]
+    return f"{head}; {level}." + (f" With growing batch (modelled): {texts[0]}." if texts else "")

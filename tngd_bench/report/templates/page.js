@@ -1,0 +1,170 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const store = {
+    get: () => { try { return localStorage.getItem("tngd-bench-theme"); } catch { return null; } },
+    set: (value) => { try { localStorage.setItem("tngd-bench-theme", value); } catch { /* a file page may have no storage */ } },
+  };
+
+  // Theme: the system's, until the reader chooses.
+  const dark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const toggle = document.getElementById("theme");
+  const tell = () => { toggle.setAttribute("aria-pressed", String(dark())); toggle.textContent = dark() ? "Light theme" : "Dark theme"; };
+  const kept = store.get();
+  if (kept === "dark" || kept === "light") root.dataset.theme = kept;
+  toggle.hidden = false;
+  tell();
+  toggle.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; store.set(root.dataset.theme); tell(); });
+
+  // Tables: sort by a column, keep the rows that contain every word.
+  const keyOf = (row, column) => {
+    const cell = row.children[column];
+    const number = cell.dataset.sort;
+    return number === undefined ? cell.textContent.trim().toLowerCase() : Number(number);
+  };
+  const compare = (a, b) => {
+    if (typeof a === "number" && typeof b === "number") return a - b;
+    if (typeof a === "number") return -1;
+    if (typeof b === "number") return 1;
+    return a.localeCompare(b);
+  };
+  for (const block of document.querySelectorAll(".table")) {
+    const table = block.querySelector("table");
+    const body = table.tBodies[0];
+    const rows = [...body.rows];
+    if (rows.length < 2) continue;
+    [...table.tHead.rows[0].cells].forEach((head, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "sort";
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const up = head.getAttribute("aria-sort") !== "ascending";
+        for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", up ? "ascending" : "descending");
+        // What has no number stays last in both directions.
+        const keyed = rows.map((row, place) => ({ row, place, key: keyOf(row, column), none: row.children[column].dataset.none !== undefined }));
+        keyed.sort((a, b) => (a.none - b.none) || (up ? 1 : -1) * compare(a.key, b.key) || a.place - b.place);
+        body.append(...keyed.map((entry) => entry.row));
+      });
+    });
+    if (rows.length < 5) continue;
+    const tools = block.querySelector(".tools");
+    const label = document.createElement("label");
+    label.textContent = "Filter rows ";
+    const input = document.createElement("input");
+    input.type = "search";
+    const count = document.createElement("span");
+    count.setAttribute("role", "status");
+    count.className = "count";
+    label.append(input);
+    tools.append(label, count);
+    input.addEventListener("input", () => {
+      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let shown = 0;
+      for (const row of rows) {
+        const text = row.textContent.toLowerCase();
+        row.hidden = !words.every((word) => text.includes(word));
+        shown += row.hidden ? 0 : 1;
+      }
+      count.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
+    });
+  }
+
+  // What-if: the map again, with another link, time constant, word length, analog time or upload.
+  const data = document.getElementById("explorer-data");
+  const panel = document.getElementById("explorer");
+  if (!data || !panel) return;
+  const known = JSON.parse(data.textContent);
+  panel.hidden = false;
+  const field = (name) => panel.querySelector(`[name="${name}"]`);
+  const shown = (name) => panel.querySelector(`[data-for="${name}"]`);
+  const svg = panel.querySelector("svg");
+  const columns = known.sizes.length, lines = known.values.length;
+  const cells = [];
+  for (let row = lines - 1; row >= 0; row -= 1) {
+    for (let column = 0; column < columns; column += 1) {
+      const box = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+      box.setAttribute("x", String(64 + column * 21));
+      box.setAttribute("y", String(10 + (lines - 1 - row) * 18));
+      box.setAttribute("width", "21");
+      box.setAttribute("height", "18");
+      const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
+      box.append(title);
+      svg.append(box);
+      cells.push({ place: row * columns + column, row, column, box, title });
+    }
+  }
+  const axis = (text, x, y, anchor) => {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    node.setAttribute("x", String(x));
+    node.setAttribute("y", String(y));
+    node.setAttribute("text-anchor", anchor);
+    node.textContent = text;
+    svg.append(node);
+  };
+  const bottom = 10 + lines * 18;
+  known.sizes.forEach((size, column) => { if (column % 4 === 0) axis(size.toExponential(0).replace("e+", "e"), 74 + column * 21, bottom + 16, "middle"); });
+  known.values.forEach((value, row) => { if (row % 2 === 0) axis(value.toLocaleString("en"), 58, bottom - row * 18 - 5, "end"); });
+  axis("parameters N", 64 + columns * 10.5, bottom + 34, "middle");
+  axis("b", 12, 10 + lines * 9, "middle");
+
+  const units = [[1e-9, "ns"], [1e-6, "µs"], [1e-3, "ms"], [1, "s"], [3600, "h"]];
+  const seconds = (value) => { const [scale, unit] = units.filter(([size]) => value >= size).pop() ?? units[0]; return `${(value / scale).toPrecision(3)} ${unit}`; };
+  const rates = [[1e9, "Gb/s"], [1e12, "Tb/s"]];
+  const rateText = (value) => { const [scale, unit] = rates.filter(([size]) => value >= size * 0.999).pop() ?? rates[0]; return `${(value / scale).toPrecision(3)} ${unit}`; };
+  const colour = (label) => `var(--c-${known.methods[label]})`;
+  const draw = () => {
+    const endless = Number(field("rate").value) >= Number(field("rate").max);
+    const rate = endless ? Infinity : 10 ** Number(field("rate").value);
+    const tau = 10 ** Number(field("tau").value);
+    const bits = Number(field("bits").value);
+    const time = Number(field("time").value);
+    const upload = field("upload").value;
+    const rivals = Object.keys(known.digital).filter((label) => field("kfac").checked || known.exact.includes(label));
+    shown("rate").textContent = endless ? "unlimited" : rateText(rate);
+    shown("tau").textContent = seconds(tau);
+    shown("bits").textContent = `${bits} bits`;
+    shown("time").textContent = `${time} τ`;
+    const wins = {};
+    let total = 0;
+    for (const { place, row, column, box, title } of cells) {
+      let best = null, least = Infinity;
+      for (const label of rivals) {
+        const value = known.digital[label][place];
+        if (value !== null && value < least) { least = value; best = label; }
+      }
+      const host = known.host[upload][place];
+      if (host !== null) {
+        const device = host + known.fixed[upload][place] + known.ensemble * time * tau + known.words[upload][place] * bits / rate;
+        if (device < least) { least = device; best = known.device; }
+      }
+      box.style.fill = best === null ? "none" : colour(best);
+      box.classList.toggle("far", !known.near[place]);
+      if (best === null) { title.textContent = "no model"; continue; }
+      total += 1;
+      wins[best] = (wins[best] ?? 0) + 1;
+      title.textContent = `N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row]}: ${known.titles[best]}, ${seconds(least)}`;
+    }
+    const parts = Object.entries(wins).sort((a, b) => b[1] - a[1]).map(([label, count]) => `${known.titles[label]} ${Math.round(100 * count / total)} %`);
+    panel.querySelector(".summary").textContent = `Share of the sizes won: ${parts.join(", ")}.`;
+    const legend = panel.querySelector(".legend");
+    legend.replaceChildren(...Object.keys(wins).map((label) => {
+      const item = document.createElement("li");
+      const swatch = document.createElement("span");
+      swatch.className = "swatch";
+      swatch.style.background = colour(label);
+      item.append(swatch, known.titles[label]);
+      return item;
+    }));
+  };
+  const reset = () => {
+    for (const [name, value] of Object.entries(known.start)) field(name).value = String(value);
+    field("kfac").checked = false;
+    draw();
+  };
+  panel.addEventListener("input", draw);
+  panel.querySelector("button").addEventListener("click", reset);
+  reset();
+})();

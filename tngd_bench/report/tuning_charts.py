@@ -1,0 +1,140 @@
+"""The page's section on a search for settings: what each budget would have found, what it cost, what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import Kind, kind
+from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.tuning import best_of_k_curves, tuning_summary
+from tngd_bench.report import drawing, slugs
+from tngd_bench.report.cost_charts import draw_line
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.marks import Mark, marks
+from tngd_bench.report.section import Section
+from tngd_bench.report.tables import MEASURED, Column, Table
+from tngd_bench.studies.records import Records
+from tngd_bench.studies.tuning_results import larger_is_better
+
+_PROSE = (
+    "Every optimizer was tried with the study's own settings and with the same number of settings drawn from its "
+    "space, and judged on a part of the training data held out of training; no test data were used. A diverged try "
+    "counts as the worst and is given no number. The curves say what a smaller budget would have found."
+)
+
+
+def tuning_section(records: Records) -> Section:
+    """Return the section of a search (see `tuning_results.is_search`); call it inside `drawing.style()`."""
+    summary, curves = tuning_summary(records), best_of_k_curves(records)
+    known = {label: kind(label, label) for label in summary["optimizer"]}
+    metric = str(records.study["tuning"]["metric"]).replace("_", " ")
+    finite = curves[np.isfinite(curves["expected"])]
+    charts = (
+        tuple(
+            _chart(curves, against, metric, larger_is_better(records.study), known, marks(known))
+            for against in ("k", "budget_s")
+        )
+        if len(finite)
+        else ()
+    )
+    return Section(
+        "tuning",
+        "Search for settings",
+        prose=_PROSE,
+        charts=charts,
+        tables=(_table(summary, metric, known),),
+        absent="" if charts else "No drawn setting gave a result.",
+    )
+
+
+def _chart(
+    curves: pd.DataFrame,
+    against: str,
+    metric: str,
+    larger: bool,
+    known: Mapping[str, Kind],
+    drawn: Mapping[str, Mark],
+) -> Chart:
+    figure, axes = drawing.panel(3.9)
+    ends = {}
+    for label, own in curves.groupby("optimizer", sort=False):
+        shown = own[np.isfinite(own["expected"])]
+        if shown.empty:
+            continue
+        mark = drawn[str(label)]
+        draw_line(axes, shown[against], shown["expected"], mark, known[str(label)].title)
+        band = shown[np.isfinite(shown["low"]) & np.isfinite(shown["high"])]
+        x, low, high = (band[name].to_numpy(float) for name in (against, "low", "high"))
+        axes.fill_between(x, low, high, color=mark.colour.light, alpha=0.1, linewidth=0)
+        ends[known[str(label)].title] = float(shown["expected"].iloc[-1])
+    if against == "k":
+        axes.set_xlabel("drawn settings tried, k")
+    else:
+        drawing.log_seconds(axes, "x")
+        axes.set_xlabel("wall time of k tries")
+    axes.set_ylabel(f"expected best {metric}")
+    if not larger and (curves.loc[np.isfinite(curves["low"]), "low"] > 0).all():
+        drawing.log_plain(axes, "y")
+    if metric.endswith("accuracy"):
+        drawing.percentages(axes)
+    drawing.legend_below(figure, axes)
+    order = sorted(ends, key=ends.__getitem__, reverse=larger)
+    best = ", ".join(f"{title} {quantities.significant(ends[title])}" for title in order)
+    name = "the number of tries" if against == "k" else "the time they took"
+    return Chart(
+        slugs.slug("tuning", "best-of-k", against),
+        f"Best of k settings against {name}",
+        f"Expected best {metric} against {name}. With all draws, best first: {best}.",
+        "Mean over all subsets of k of the drawn settings, with a 95 % bootstrap interval, which is too narrow near "
+        "the last k; nothing is drawn where all of k tries may have diverged.",
+        figure,
+        curves.reset_index(drop=True),
+    )
+
+
+def _table(summary: pd.DataFrame, metric: str, known: Mapping[str, Kind]) -> Table:
+    columns = (
+        Column("optimizer", numeric=False),
+        Column("settings tried"),
+        Column("diverged"),
+        Column("no result"),
+        Column("not tried"),
+        Column(f"{metric}, study's settings", clock=MEASURED),
+        Column(f"{metric}, best", clock=MEASURED),
+        Column("settings found", numeric=False),
+        Column("at an end of the range", numeric=False),
+        Column("wall time", clock=MEASURED),
+        Column("share"),
+    )
+    rows = tuple(
+        (
+            known[row.optimizer].title,
+            str(row.tries),
+            str(row.diverged),
+            str(row.no_result),
+            str(row.not_tried),
+            quantities.significant(row.own_score),
+            quantities.significant(row.best_score),
+            _settings(row.settings),
+            ", ".join(row.at_edge) if row.at_edge else quantities.NOT_MEASURED,
+            quantities.seconds(row.seconds),
+            quantities.percent(row.share_of_seconds),
+        )
+        for row in each(summary)
+    )
+    caption = (
+        "What the search tried, found and cost. Wall time is that of all its runs with start and evaluation, on a "
+        "machine that may have run several at once. A setting at an end of its range says that the range may be too "
+        "narrow."
+    )
+    return Table("tuning", caption, columns, rows, summary.reset_index(drop=True))
+
+
+def _settings(settings: Mapping[str, float] | None) -> str:
+    if settings is None:
+        return quantities.NOT_MEASURED
+    return ", ".join(f"{name} = {value:g}" for name, value in settings.items())
