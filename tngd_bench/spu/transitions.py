@@ -89,7 +89,14 @@ class GramTransition:
 
     @cached_property
     def _spectrum(self) -> tuple[Tensor, Tensor]:
-        values, vectors = torch.linalg.eigh(self._gram.to(torch.float64) if self.needs_double else self._gram)
+        try:
+            values, vectors = torch.linalg.eigh(
+                self._gram.to(torch.float64) if self.needs_double else self._gram
+            )
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # missing in torch's own list of names
+            # LAPACK's divide and conquer may not converge in float32 where nearly all of K is zero, as it is once a
+            # network has learned most of a batch; in double it does.
+            values, vectors = torch.linalg.eigh(self._gram.to(torch.float64))
         return values.to(torch.float64).clamp_min(0.0), vectors
 
     def apply(self, terms: Sequence[Term], in_range: Sequence[Term] = ()) -> Tensor:
