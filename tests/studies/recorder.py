@@ -1,7 +1,13 @@
 """What the tests of whole runs share with the processes they start."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
+
+import torch
 
 from tngd_bench.studies.work import run_in_worker
 
@@ -42,6 +48,43 @@ def _value(value):
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_value, value)) + "]"
     return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+class _Greedy:
+    """A connection that takes 1.5 GB when it hears that it is ngd's turn, and holds them."""
+
+    def __init__(self, connection):
+        self._connection = connection
+
+    def send(self, message):
+        self._connection.send(message)
+        if message == ("turn", "ngd"):
+            held = bytearray(b"x") * 1_500_000_000
+            time.sleep(60)
+            del held
+
+
+def run_with_glutton(trial, data, processors, connection):
+    """Run a trial, taking all memory at ngd's turn."""
+    run_in_worker(trial, data, processors, _Greedy(connection))
+
+
+def glutton_with_child(connection):
+    """Start a process that takes 1.5 GB, and wait for it."""
+    code = "held = bytearray(b'x') * 1_500_000_000; import time; time.sleep(60)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def tell_processors(trial, data, processors, connection):
+    """Send where a trial is bound to, and how many threads it computes with, in place of a result."""
+    run_in_worker(trial, data, processors, _Silent())
+    found = {"asked": sorted(processors or ()), "bound": sorted(os.sched_getaffinity(0))}
+    connection.send(("failed", json.dumps(found | {"threads": torch.get_num_threads()})))
+
+
+class _Silent:
+    def send(self, message):
+        pass
 
 
 class _Deadly:

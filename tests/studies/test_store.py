@@ -1,14 +1,19 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from tngd_bench.studies import documents
 from tngd_bench.studies.errors import StoreError, StoreWriteError
 from tngd_bench.studies.store import Store
 
+STORE_V1 = Path(__file__).parent / "store_v1"
+"""A store of layout 1 as version 0.1.0 wrote it, kept as it is."""
 OK = {"entries": [{"status": "ok", "value": 0.1}]}
 
 
@@ -118,6 +123,98 @@ def test_a_write_is_whole_or_absent_when_the_process_is_killed(tmp_path):
         kept = {key for key, _ in store.trials(str(k) for k in range(10**4))}
         assert {line.strip() for line in told if line.strip()} <= kept
         assert store.ignored == {}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"schema": 2}'], ids=["empty", "torn", "list", "foreign"])
+def test_tidying_moves_what_is_not_ours_and_names_it(store, text):
+    store.write_trial("k1", OK)
+    (store.trials_folder / "mine.json").write_text(text)
+    (store.trials_folder / f".k1-0{documents.PART}").write_text("half a wri")
+    store.tidy()
+    assert [path.name for path in store.trials_folder.iterdir()] == ["k1.json"]
+    assert "moved to set-aside/mine.json" in store.ignored["mine.json"]
+    assert (store.path / "set-aside" / "mine.json").read_text() == text
+    (store.trials_folder / "mine.json").write_text("again")
+    store.tidy()
+    assert (store.path / "set-aside" / "mine.json").read_text() == text
+    assert (store.path / "set-aside" / "mine-2.json").read_text() == "again"
+
+
+def test_edits_of_every_kind_are_noticed(store):
+    store.write_trial("k1", OK)
+    path = store.trials_folder / "k1.json"
+    written = path.read_text()
+    for edited in (
+        written.replace("0.1", "0.10"),
+        written.replace(": ", ":"),
+        written[:-2] + " }\n",
+        written + " ",
+    ):
+        assert json.loads(edited)["content"] is not None
+        path.write_text(edited)
+        assert list(Store(store.path).trials(["k1"])) == []
+    path.write_text(written)
+    assert [key for key, _ in store.trials(["k1"])] == ["k1"]
+
+
+def test_the_first_layout_is_read_as_today_s_and_rewritten_by_tidying(tmp_path):
+    shutil.copytree(STORE_V1, tmp_path / "store")
+    store = Store(tmp_path / "store")
+    keys = store.study()["trials"]
+    before = dict(store.trials(keys))
+    assert len(before) == len(keys) == 5
+    processor = store.environment()["cpu"]
+    assert all(content["machine"]["cpu"] == processor for content in before.values())
+    for key, content in before.items():
+        old = json.loads((STORE_V1 / "trials" / f"{key}.json").read_text())["content"]
+        assert content["entries"] == old["entries"]
+    store.tidy()
+    assert dict(store.trials(keys)) == before
+    files = [*store.trial_files(), store.path / "study.json", store.path / "environment.json"]
+    assert {json.loads(path.read_text())["schema"] for path in files} == {2}
+    assert store.ignored == {}
+
+
+def test_a_nearly_full_disk_is_refused_before_and_during_a_study(store, monkeypatch):
+    store.write_trial("k1", OK)
+    free = documents.RESERVE_BYTES + 10_000
+    usage = shutil.disk_usage(store.path)._replace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    store.write_trial("k2", OK)
+    with pytest.raises(StoreError, match="has 16 MB free, and 1000 trials need about 36 MB"):
+        store.check_space(1000)
+    with pytest.raises(StoreWriteError, match=r"only 16 MB are free.*stored before is intact"):
+        store.write_trial("k3", {"entries": [{"status": "ok", "x": "x" * 20_000}]})
+    assert store.finished(["k1", "k2", "k3"]) == {"k1", "k2"}
+    assert sorted(path.name for path in store.trials_folder.iterdir()) == ["k1.json", "k2.json"]
+
+
+def test_a_write_that_the_system_breaks_off_leaves_no_trace(tmp_path):
+    # A limit on the size of files makes write() itself fail halfway, as a full disk does.
+    code = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from tngd_bench.studies.store import Store\n"
+        f"store = Store(Path({str(tmp_path)!r}) / 'store'); store.create()\n"
+        "store.write_trial('k1', {'entries': []})\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "store.write_trial('k2', {'entries': [{'x': 'x' * 100_000}]})\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "StoreWriteError" in ended.stderr
+    assert "File too large; what was stored before is intact" in ended.stderr
+    store = Store(tmp_path / "store")
+    assert store.finished(["k1", "k2"]) == {"k1"}
+    assert [path.name for path in store.trials_folder.iterdir()] == ["k1.json"]
+
+
+def test_files_are_for_others_too(store):
+    previous = os.umask(0o022)
+    try:
+        store.write_trial("k1", OK)
+    finally:
+        os.umask(previous)
+    assert (store.trials_folder / "k1.json").stat().st_mode & 0o777 == 0o644
 
 
 def test_unwritable_places_are_refused_and_left_as_they_were(tmp_path):

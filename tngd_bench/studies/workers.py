@@ -100,12 +100,18 @@ class Worker:
         self.value: Any = None
         self._process.start()
         theirs.close()
-        self._memory = _MemoryWatch(self._process.pid)
+        self._memory = _MemoryWatch(self.process_id)
 
     @property
     def handles(self) -> tuple[Connection, int]:
         """What to wait on: a message, or the end of the process."""
         return self._connection, self._process.sentinel
+
+    @property
+    def process_id(self) -> int:
+        """The process's number in the operating system."""
+        assert self._process.pid is not None
+        return self._process.pid
 
     def poll(self) -> bool:
         """Take in messages; return whether the worker has ended. Beyond its limits it is killed."""
@@ -152,7 +158,7 @@ class _MemoryWatch:
     The process itself is looked at often; its children rarely, since finding them means reading all processes.
     """
 
-    def __init__(self, pid: int | None) -> None:
+    def __init__(self, pid: int) -> None:
         self._pid = pid
         self._children: list[psutil.Process] = []
         self._looks = 0
