@@ -119,7 +119,7 @@ def test_a_study_file_is_read_by_its_path(tmp_path):
     [
         (
             "quik",
-            "no study 'quik'; did you mean 'quick'?; accepted: quick, smoke, or the path of a .toml file",
+            f"no study 'quik'; did you mean 'quick'?; accepted: {', '.join(shipped_studies())}, or the path of a .toml file",
         ),
         ("absent.toml", "study file 'absent.toml' cannot be read: No such file or directory"),
     ],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """\b
 Examples:
-  tngd-bench plan quick
+  tngd-bench plan
   tngd-bench plan my-study.toml --profile smoke --set execution.workers=4
   tngd-bench plan quick --csv > plan.csv
 
@@ -32,7 +32,7 @@ _HEADINGS = ("section", "N", "b", "d_z", "optimizer", "trials", "time", "memory"
 
 
 @click.command(epilog=_EPILOG)
-@study_options()
+@study_options(default="quick")
 @click.option(
     "--from",
     "stores",
@@ -144,8 +144,8 @@ def _text(outlook: Outlook) -> str:
     processes = sum(trial.runnable for trial in plan.trials.values())
     lines += [
         "",
-        f"total: {total:,} trials in {processes:,} processes, {left:,} skipped; about {seconds(outlook.seconds)} with {workers} at a time "
-        f"(cost alone), at most {memory(outlook.bytes)} at once",
+        f"total: {total:,} trials in {processes:,} processes, {left:,} skipped; about {seconds(outlook.seconds)} "
+        f"with {workers} at a time (cost alone), at most {memory(outlook.bytes)} at once",
         f"predicted for {machine.rate_cost:.3g} FLOP/s in cost and {machine.rate_training:.3g} in training "
         f"(measured now), {memory(machine.memory_bytes)} free; memory is the formulas'",
         *_learned(outlook),
@@ -174,7 +174,7 @@ def _section_rows(outlook: Outlook) -> list[tuple[str, ...]]:
     from tngd_bench.analysis.quantities import seconds
     from tngd_bench.studies.outlook import section_seconds
 
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for (kind, section), predicted in section_seconds(outlook.plan).items():
         groups = [group for group in outlook.groups if (group.kind, group.section) == (kind, section)]
         trials, left = sum(g.trials for g in groups), sum(g.skipped for g in groups)

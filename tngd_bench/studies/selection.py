@@ -20,6 +20,7 @@ from tngd_bench.studies.schema import Study
 IDEAL = "ideal"
 TUNED = "tuned"
 _FORM = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<inside>.*)\])?", re.DOTALL)
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?")
 _FORMS = "name, name[setting=value, …] or name[tuned, …]"
 _LARGEST_GRID = 10_000
 
@@ -76,6 +77,8 @@ def read_value(text: str) -> object:
     """Return the TOML value written in `text`; a bare word is a string, "ideal" and "none" are None."""
     if text.lower() in (IDEAL, "none"):
         return None
+    if _DECIMAL.fullmatch(text):  # as TOML reads it, without its parser: a grid has thousands of numbers
+        return float(text) if set(text) & set(".eE") else int(text)
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, ValueError, RecursionError):
@@ -192,7 +195,6 @@ def _parse(label: str) -> tuple[str, bool, dict[str, str | tuple[str, ...]]]:
 
 def _texts(text: str, label: str) -> str | tuple[str, ...]:
     if not text.startswith("["):
-        read_value(text)
         return text
     if not text.endswith("]"):
         raise StudyError(f"{label!r}: {text!r} cannot be read; accepted: a value or [value, value, …]")
@@ -202,7 +204,6 @@ def _texts(text: str, label: str) -> str | tuple[str, ...]:
     for item in texts:
         if item.startswith(("[", "{")):
             raise StudyError(f"{label!r}: {item!r} cannot be read; accepted: a list of single values")
-        read_value(item)
     if len(set(texts)) < len(texts):
         raise StudyError(f"{label!r}: a value stands twice in {text}")
     return texts

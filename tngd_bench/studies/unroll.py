@@ -57,6 +57,7 @@ class Unroller:
         """Yield one block for every process and size, in that order."""
         contestants = self._contestants(section)
         grid = list(self._grid(section))
+        data = {outputs: request_of(self.study, section, outputs) for outputs in section.outputs}
         entrants_at = {}
         for place, widths in grid:
             setting = self._setting(section, *place, ("process", 0))
@@ -69,7 +70,9 @@ class Unroller:
                 entrants = entrants_at[place]
                 setting = self._setting(section, *place, ("process", process))
                 yield CostBlock(
-                    **self._common(section, setting, widths, self.study.execution.threads_cost),
+                    **self._common(
+                        section, setting, widths, data[setting.outputs], self.study.execution.threads_cost
+                    ),
                     predicted_s=_whole(entrants),
                     entrants=entrants,
                     process=process,
@@ -80,6 +83,8 @@ class Unroller:
     def inspections(self, section: CostSection) -> Iterator[InspectionTrial]:
         """Yield one inspection for every size and optimizer that is timed there."""
         contestants = self._contestants(section)
+        data = {outputs: request_of(self.study, section, outputs) for outputs in section.outputs}
+        threads = self.study.execution.threads_training
         for place, widths in self._grid(section):
             setting = self._setting(section, *place, ("process", 0))
             for contestant in contestants:
@@ -90,7 +95,7 @@ class Unroller:
                     seconds = self.durations.inspected(contestant, fits.estimate_seconds)
                     fits = dataclasses.replace(fits, predicted_s=seconds)
                 yield InspectionTrial(
-                    **self._common(section, setting, widths, self.study.execution.threads_training),
+                    **self._common(section, setting, widths, data[setting.outputs], threads),
                     predicted_s=_whole((fits,)),
                     candidate=fits,
                 )
@@ -100,7 +105,8 @@ class Unroller:
     ) -> Iterator[TrainingTrial]:
         """Yield one run for every seed, optimizer and combination of swept values, in that order."""
         widths = problem_of(self.study, section).widths(section.parameters, section.outputs)
-        samples = sizes[request_of(self.study, section)].train_size
+        data = request_of(self.study, section)
+        samples = sizes[data].train_size
         iterations = max(1, round(section.epochs * (samples // section.batch_size)))
         evaluations = min(section.evaluations, iterations) + 1
         # What is chosen on held-out data must not be judged again on the starts and batches it was chosen with.
@@ -118,9 +124,9 @@ class Unroller:
                     )
                     candidate = dataclasses.replace(candidate, predicted_s=seconds)
                 runs.append((candidate, levels))
+        common = self._common(section, first, widths, data, self.study.execution.threads_training)
         for seed in range(section.seeds):
-            setting = self._setting(section, *place, (purpose, seed))
-            common = self._common(section, setting, widths, self.study.execution.threads_training)
+            common["setting"] = self._setting(section, *place, (purpose, seed))
             for candidate, levels in runs:
                 yield TrainingTrial(
                     **common,
@@ -159,7 +165,12 @@ class Unroller:
         return Setting(section.problem, parameters, outputs, batch_size, dtype, parts, options)
 
     def _common(
-        self, section: CostSection | TrainingSection, setting: Setting, widths: Widths, threads: int
+        self,
+        section: CostSection | TrainingSection,
+        setting: Setting,
+        widths: Widths,
+        data: DataRequest,
+        threads: int,
     ) -> _Common:
         execution = self.study.execution
         return {
@@ -167,7 +178,7 @@ class Unroller:
             "setting": setting,
             "parameters": widths.parameters,
             "width": widths.describe(),
-            "data": request_of(self.study, section, setting.outputs),
+            "data": data,
             "threads": threads,
             "limits": (execution.seconds_per_iteration_limit, execution.memory_limit_fraction),
         }
