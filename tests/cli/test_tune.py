@@ -1,5 +1,6 @@
 """`tngd-bench tune` as a user meets it: what it prints and writes, how it ends, and what it refuses."""
 
+import signal
 import tomllib
 
 import pytest
@@ -27,34 +28,47 @@ optimizers = ["sgd", "sgd[tuned]", "adam[tuned]"]
 
 
 @pytest.fixture
+def tune(study, tmp_path, capfd):
+    """The verb in this process: exit code, output, complaints."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*words):
+        code = command_line.run(["tune", str(study), "--output", str(tmp_path / "out"), *words])
+        return code, *capfd.readouterr()
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
 def study(tmp_path):
     path = tmp_path / "tiny.toml"
     path.write_text(STUDY)
     return path
 
 
-def test_it_tunes_what_the_study_calls_tuned_and_says_how_to_go_on(study, tmp_path):
-    found = tngd_bench("tune", study, "--trials", 1, "--optimizers", "sgd", "--output", tmp_path / "out")
-    assert found.returncode == 0, found.stderr
-    assert "2 settings (2 ok)" in found.stdout
-    assert "the study's own settings" in found.stdout
-    assert 'include = ["tuned.toml"]' in found.stdout
+def test_it_tunes_what_the_study_calls_tuned_and_says_how_to_go_on(tune, study, tmp_path):
+    code, told, _ = tune("--trials", "1", "--optimizers", "sgd")
+    assert code == 0
+    assert "2 settings (2 ok)" in told
+    assert "the study's own settings" in told
+    assert 'include = ["tuned.toml"]' in told
     text = (tmp_path / "out" / "tuned.toml").read_text()
     assert f"command: tngd-bench tune {study} --optimizers sgd --trials 1" in text
     assert set(tomllib.loads(text)) == {"tuned"}
     assert set(tomllib.loads(text)["tuned"]["sgd"]) == {"lr", "momentum"}
 
 
-def test_nothing_with_a_result_is_a_failure(study, tmp_path):
+def test_nothing_with_a_result_is_a_failure(tune, study, tmp_path):
     study.write_text(
         STUDY.replace('["sgd", "sgd[tuned]", "adam[tuned]"]', '["sgd[lr=1e37]"]')
         + '[tuning.spaces.sgd.momentum]\nlow = 0.0\nhigh = 0.5\nscale = "log-complement"\n'
     )
-    found = tngd_bench("tune", study, "--trials", 1, "--output", tmp_path / "out")
-    assert found.returncode == 2
-    assert "no setting gave a result; 2 settings (2 diverged)" in found.stdout
-    assert found.stderr.count("\n") == 1
-    assert "no optimizer has a result" in found.stderr
+    code, told, complaint = tune("--trials", "1")
+    assert code == 2
+    assert "no setting gave a result; 2 settings (2 diverged)" in told
+    assert complaint.count("\n") == 1
+    assert "no optimizer has a result" in complaint
     assert not (tmp_path / "out" / "tuned.toml").exists()
 
 
@@ -68,13 +82,13 @@ def test_nothing_with_a_result_is_a_failure(study, tmp_path):
         (["--set", "tuning.trials=x"], "tuning.trials"),
         (["--set", "tuning.metric=validation_f1"], "validation_accuracy"),
         (["--profile", "nightly"], "nightly"),
-        (["--section", 'a"b'], "no training section"),
+        (["--section", 'a"b'], "letters, digits"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_3(study, tmp_path, capsys, words, complaint):
+def test_bad_input_is_one_line_and_exit_code_3(tune, tmp_path, words, complaint):
     before = sorted(tmp_path.rglob("*"))
-    assert command_line.run(["tune", str(study), "--output", str(tmp_path / "out"), *words]) == 3
-    told = capsys.readouterr().err
+    code, _, told = tune(*words)
+    assert code == 3
     assert told.count("\n") == 1
     assert complaint in told
     assert sorted(tmp_path.rglob("*")) == before
