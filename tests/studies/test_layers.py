@@ -1,0 +1,188 @@
+import pytest
+
+from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.reading import load_study
+
+BELOW = """
+name = "below"
+title = "Below"
+
+[execution]
+workers = 2
+
+[optimizer.sgd]
+lr = 0.1
+
+[[cost]]
+name = "size"
+problem = "digits-mlp"
+parameters = [1000, 2000]
+optimizers = ["sgd", "adam"]
+repetitions = 7
+
+[profiles.smoke]
+"cost.size.repetitions" = 3
+execution.workers = 1
+"""
+ABOVE = """
+include = ["below.toml"]
+name = "above"
+title = "Above"
+
+[execution]
+threads_cost = 2
+
+[[cost]]
+name = "size"
+parameters = 1000
+
+[[training]]
+name = "digits"
+problem = "digits-mlp"
+parameters = [1000, 2000]
+batch_size = [16, 32]
+optimizers = ["tngd[analog_time=[5, 10], adc_bits=[ideal, 8]]", "sgd"]
+epochs = 1
+
+[profiles.smoke]
+training.digits.epochs = 0.5
+"training.digits.batch_size" = 16
+
+[profiles.costs]
+"training.digits.enabled" = false
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "below.toml").write_text(BELOW)
+    (tmp_path / "above.toml").write_text(ABOVE)
+    return tmp_path
+
+
+def test_a_file_lies_over_what_it_includes(folder):
+    loaded = load_study(str(folder / "above.toml"))
+    study = loaded.study
+    assert (study.name, study.execution.workers, study.execution.threads_cost) == ("above", 2, 2)
+    assert study.optimizer == {"sgd": {"lr": 0.1}}
+    (size,) = study.cost
+    assert (size.parameters, size.optimizers, size.repetitions) == ((1000,), ("sgd", "adam"), 7)
+    assert (loaded.included, loaded.profiles, loaded.profile) == (("below.toml",), ("smoke", "costs"), None)
+
+
+def test_a_shipped_study_can_be_included(folder):
+    path = folder / "mine.toml"
+    path.write_text('include = ["smoke"]\nname = "mine"\n[[cost]]\nname = "size"\nbatch_size = 4\n')
+    study = load_study(str(path)).study
+    assert (study.name, study.title) == ("mine", load_study("smoke").study.title)
+    assert (study.cost[0].batch_size, study.cost[0].optimizers) == (
+        (4,),
+        load_study("smoke").study.cost[0].optimizers,
+    )
+
+
+def test_training_grids_become_sections_and_labels_with_lists_labels(folder):
+    study = load_study(str(folder / "above.toml")).study
+    assert {(s.name, s.parameters, s.batch_size) for s in study.training} == {
+        (f"digits-N{size}-b{batch}", size, batch) for size in (1000, 2000) for batch in (16, 32)
+    }
+    assert study.training[0].optimizers == (
+        "tngd[analog_time=5, adc_bits=ideal]",
+        "tngd[analog_time=5, adc_bits=8]",
+        "tngd[analog_time=10, adc_bits=ideal]",
+        "tngd[analog_time=10, adc_bits=8]",
+        "sgd",
+    )
+
+
+def test_a_profile_lies_over_the_file_and_set_over_the_profile(folder):
+    reference = str(folder / "above.toml")
+    smoke = load_study(reference, profile="smoke")
+    assert smoke.profile == "smoke"
+    assert (smoke.study.cost[0].repetitions, smoke.study.execution.workers) == (3, 1)
+    assert {(s.batch_size, s.epochs) for s in smoke.study.training} == {(16, 0.5)}
+    assert str(smoke.folder) == "reports/above-smoke"
+    assert str(load_study(reference).folder) == "reports/above"
+    changed = load_study(reference, ["training.digits.epochs=3"], "smoke").study
+    assert {s.epochs for s in changed.training} == {3}
+
+
+def test_a_profile_may_leave_sections_out(folder):
+    study = load_study(str(folder / "above.toml"), profile="costs").study
+    assert (len(study.cost), study.training) == (1, ())
+    with pytest.raises(StudyError, match="above.toml: nothing to do: no section is enabled"):
+        load_study(str(folder / "above.toml"), ["cost.size.enabled=false"], "costs")
+
+
+def complaint(reference, overrides=(), profile=None):
+    with pytest.raises(StudyError) as caught:
+        load_study(str(reference), overrides, profile)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_profile_that_is_not_there_is_refused(folder):
+    assert complaint(folder / "above.toml", profile="smoek") == (
+        "above.toml: no profile 'smoek'; did you mean 'smoke'?; it has: smoke, costs"
+    )
+    assert complaint("smoke", profile="full").startswith("smoke.toml: no profile 'full'")
+
+
+def test_errors_name_the_file_and_the_line_in_which_the_value_stands(folder):
+    path = folder / "above.toml"
+    number = ABOVE.splitlines().index("epochs = 1") + 1
+    path.write_text(ABOVE.replace("epochs = 1", "epoch = 1"))
+    assert complaint(path) == (
+        f"above.toml, line {number}: unknown key training[digits-N1000-b16].epoch; did you mean 'epochs'?; "
+        "accepted here: name, problem, parameters, optimizers, epochs, batch_size, outputs, train_size, test_size, "
+        "evaluations, evaluation_size, seeds, sweep, validation_share, targets, enabled (and 7 more)"
+    )
+    path.write_text(ABOVE)
+    (folder / "below.toml").write_text(BELOW.replace("lr = 0.1", "lr = -0.1"))
+    number = BELOW.splitlines().index("lr = 0.1") + 1
+    assert complaint(path) == (
+        f"below.toml, line {number}: optimizer.sgd: lr must be a finite number > 0, not -0.1"
+    )
+    (folder / "below.toml").write_text(BELOW.replace('"adam"', '"adm"'))
+    number = BELOW.splitlines().index('optimizers = ["sgd", "adam"]') + 1
+    assert complaint(path).startswith(
+        f"below.toml, line {number}: cost[size].optimizers: optimizer must be one of"
+    )
+
+
+def test_errors_of_a_profile_and_of_set_name_these(folder):
+    path = folder / "above.toml"
+    path.write_text(ABOVE.replace("training.digits.epochs = 0.5", "training.digits.epochs = -1"))
+    number = ABOVE.splitlines().index("training.digits.epochs = 0.5") + 1
+    assert complaint(path, profile="smoke").startswith(f"above.toml, line {number}: training[digits-N1000")
+    path.write_text(ABOVE.replace("training.digits.epochs = 0.5", "training.digit.epochs = 1"))
+    assert complaint(path, profile="smoke").startswith(
+        f"above.toml, line {number}: profiles.smoke: training.digit.epochs: no section 'training.digit'; "
+        "did you mean 'digits'?"
+    )
+    assert complaint(path, ["cost.size.repetitions=1"]).startswith(
+        "above.toml, --set cost.size.repetitions: cost[size].repetitions = 1 is refused"
+    )
+
+
+def test_includes_that_lead_nowhere_are_refused(folder):
+    path = folder / "above.toml"
+    (folder / "below.toml").write_text('include = ["above.toml"]\n' + BELOW)
+    assert complaint(path) == (
+        "above.toml, line 2: include: below.toml, line 1: include: above.toml: includes itself: "
+        "above.toml → below.toml → above.toml"
+    )
+    (folder / "below.toml").unlink()
+    assert complaint(path).startswith(
+        "above.toml, line 2: include: study file 'below.toml' cannot be read: No such"
+    )
+    path.write_text("include = 3\n")
+    assert complaint(path) == "above.toml, line 1: include = 3 is refused; accepted: a list of file names"
+
+
+def test_integers_beyond_64_bits_are_refused_with_their_line(folder):
+    path = folder / "huge.toml"
+    path.write_text('name = "a"\ntitle = "A"\n[[cost]]\nname = "b"\nbatch_size = 0x' + "f" * 6000 + "\n")
+    assert complaint(path) == (
+        "huge.toml, line 5: cost[b].batch_size: an integer of 24000 bits; accepted: up to 64 bits"
+    )
