@@ -160,7 +160,8 @@ class TNGD(NaturalOptimizer):
         except UnstableDeviceError as error:
             raise UnstableStepError(error.margin, self.iteration) from error
         self._check_finite("the device's readout", relaxation.readout)
-        self._check_finite("the device's state", relaxation.state)
+        if relaxation.state is not relaxation.readout:
+            self._check_finite("the device's state", relaxation.state)
         if self._adapts and (self.iteration + 1) % self._damping_interval == 0:
             _ = (
                 ggn.gradient_weights,

@@ -9,13 +9,18 @@ import torch
 from torch import Tensor
 
 from tngd_bench.spu.krylov import KrylovTransition, LanczosError
-from tngd_bench.spu.spectral import Response
+from tngd_bench.spu.spectral import Response, at
 from tngd_bench.spu.transitions import FactoredOperator, GramTransition, Term
 
 SMALLEST_LANCZOS = 512
 """Rows below which the eigendecomposition takes less time than a Lanczos loop."""
 APPLICATIONS = 2
 """Applications after which eigenvectors, found once, are cheaper than another Krylov space."""
+FIRST_CHECK = 8
+"""Products between two looks at the error: one look takes as long as some four of them."""
+DOUBLE_GAIN = 64.0
+"""Gain (1 − e^{−λt})/λ of the device in the null space, by which rounding is amplified, above which Lanczos runs in double:
+half as much time again, for digits that single precision would lose."""
 TOLERANCE = 1e-6
 """Relative error of the Krylov route: that of a single-precision eigendecomposition."""
 
@@ -33,13 +38,18 @@ class FormedGram:
         """K, (m, m)."""
         return self._operator.gram()
 
+    @cached_property
+    def _double(self) -> Tensor:
+        return self.matrix.to(torch.float64)
+
     def gram(self) -> Tensor:
         """K, (m, m)."""
         return self.matrix
 
     def gram_matvec(self, u: Tensor) -> Tensor:
-        """K u."""
-        return self.matrix @ u
+        """K u in u's precision; (m, k) as uᵀ K: where k is small, rows are several times quicker than columns."""
+        matrix = self.matrix if u.dtype == self.matrix.dtype else self._double
+        return matrix @ u if u.dim() == 1 else (u.T @ matrix).T
 
     def matvec(self, v: Tensor) -> Tensor:
         """G v."""
@@ -81,12 +91,17 @@ class GramLanczosTransition:
             operator=self._formed,
             tolerance=TOLERANCE,
             max_dimension=self._formed.rows // 4,
+            first_check=FIRST_CHECK,
+            row_dtype=torch.float64 if self._gain(terms, in_range) > DOUBLE_GAIN else None,
         )
         try:
             return krylov.apply(terms, in_range)
         except LanczosError:
             self._applied = APPLICATIONS
             return self._exact.apply(terms, in_range)
+
+    def _gain(self, terms: Sequence[Term], in_range: Sequence[Term]) -> float:
+        return max(at(Response(function.t), self._damping) for function, _ in (*terms, *in_range))
 
     def _single(self) -> bool:
         return self._formed.matrix.dtype == torch.float32 and not self._exact.needs_double

@@ -21,7 +21,10 @@ WEIGHTS = 0.1 * (math.pi / 4.0) * torch.cosh(_GRID) / torch.cosh(_SINH) ** 2
 NEGLIGIBLE = 1e-140
 """Size below which squares underflow: the decayed remains of a start, nothing beside any answer."""
 FIRST_CHECK, CHECK_SHARE = 4, 6
-"""The error is looked at after 4 products, and then whenever their number has grown by 4 or by a sixth."""
+"""The error is looked at after 4 products, and then whenever their number has grown by 4 or by a sixth.
+
+A look costs as much as several products with a matrix of a few hundred rows: `first_check` sets another number.
+"""
 
 
 class LanczosError(RuntimeError):
@@ -40,7 +43,8 @@ class KrylovTransition:
     s, so that ‖e(t)‖ ≤ β_k ∫ |y_k(s)| e^{−λ(t−s)} ds (in row space with ‖Bᵀe^{−Ku}‖ ≤ 1/√(2eu) under the integral). For
     the square root of the covariance, which solves no such equation, it is an estimate: the last four or more steps
     changed it by less than the tolerance, and (A + I/t) x = v, which varies on the same scale, is solved to that
-    residual.
+    residual, both weighed by the result's share of the largest term.
+    `row_dtype` is the precision of the bases in row space, that of the vectors if None.
     `LanczosError` (a RuntimeError) when `max_dimension` comes first. `products` counts the products made, `bound` is
     the largest relative error bound of the last application, 0 where all spaces were exhausted.
     """
@@ -53,12 +57,16 @@ class KrylovTransition:
         operator: Any = None,
         tolerance: float = 1e-6,
         max_dimension: int = 300,
+        first_check: int = FIRST_CHECK,
+        row_dtype: torch.dtype | None = None,
     ) -> None:
         self._matvec = matvec
         self._damping = damping
         self._rows = operator if hasattr(operator, "gram_matvec") else None
         self._tolerance = tolerance
         self._max_dimension = max_dimension
+        self._first_check = first_check
+        self._row_dtype = row_dtype
         self.products = 0
         self.bound = 0.0
 
@@ -83,18 +91,24 @@ class KrylovTransition:
             assert total is not None
             return total
         starts = [_Start(function, weights, False, None) for function, weights in in_range]
+        bases: list[tuple[float, Tensor]] = []
         for function, vector in terms:
             if isinstance(function, Response):
                 continue
             base = at(function, self._damping)
-            total = base * vector if total is None else total.add_(vector, alpha=base)
+            bases.append((base, vector))
             outside = _Outside(base, float(torch.linalg.vector_norm(vector)))
             starts.append(_Start(function, self._rows.factor_matvec(vector), False, outside))
         if starts:
-            inside, _ = self._expand(starts, self._rows.gram_matvec, largest)
-            raised: Tensor = self._rows.factor_rmatvec(inside)
+            dtype = starts[0].vector.dtype
+            wide = [dataclasses.replace(s, vector=s.vector.to(self._row_dtype or dtype)) for s in starts]
+            inside, _ = self._expand(wide, self._rows.gram_matvec, largest)
+            raised: Tensor = self._rows.factor_rmatvec(inside.to(dtype))
             total = raised if total is None else total.add_(raised)
         assert total is not None
+        # in place: passes over N values are what a noisy step pays for
+        for base, vector in bases:
+            total.add_(vector, alpha=base)
         return total
 
     def _shifted(self, v: Tensor) -> Tensor:
@@ -106,58 +120,57 @@ class KrylovTransition:
         """Σ of the starts' functions, (n,), and the norm of the largest result so far."""
         vectors = torch.stack([start.vector for start in starts])
         norms = torch.linalg.vector_norm(vectors, dim=1)
+        lengths = norms.tolist()
         count, length = vectors.shape
         basis = vectors.new_empty(count, 16, length)
-        basis[:, 0] = vectors / torch.where(norms > 0, norms, 1.0).unsqueeze(1)
-        diagonal: list[Tensor] = []
-        off_diagonal: list[Tensor] = []
+        torch.div(vectors, torch.where(norms > 0, norms, 1.0).unsqueeze(1), out=basis[:, 0])
+        # column k of the band: the diagonal of T, and what stands beside it
+        diagonal = norms.new_zeros(count, self._max_dimension)
+        off_diagonal = torch.zeros_like(diagonal)
+        smallest = torch.finfo(norms.dtype).eps
+        scale = norms.new_full((count,), 1e-30)
         previous: list[Tensor | None] = [None] * count
-        next_check = FIRST_CHECK
-        while True:
-            k = len(diagonal) + 1
+        next_check = self._first_check
+        for k in range(1, self._max_dimension + 1):
             newest = basis[:, k - 1]
             image = product(newest[0]).unsqueeze(0) if count == 1 else product(newest.T).T
             self.products += count
-            diagonal.append((newest * image).sum(1))
-            space = basis[:, :k]
+            along = (newest * image).sum(1)
+            diagonal[:, k - 1] = along
             # the recurrence takes the large components away, one pass over the basis what rounding left of the others
-            image = image - diagonal[-1].unsqueeze(1) * newest
-            if off_diagonal:
-                image = image - off_diagonal[-1].unsqueeze(1) * basis[:, k - 2]
-            image = image - (space.transpose(1, 2) @ (space @ image.unsqueeze(2))).squeeze(2)
+            image = torch.addcmul(image, along.unsqueeze(1), newest, value=-1.0)
+            if k > 1:
+                image.addcmul_(off_diagonal[:, k - 2, None], basis[:, k - 2], value=-1.0)
+            space, column = basis[:, :k], image.unsqueeze(2)
+            column.baddbmm_(space.mT, torch.bmm(space, column), alpha=-1.0)
             beta = torch.linalg.vector_norm(image, dim=1)
-            scale = torch.stack(diagonal).abs().amax(0)
-            alive = beta > torch.finfo(beta.dtype).eps * scale.clamp_min(1e-30)
+            scale = torch.maximum(scale, along.abs())
+            alive = beta > smallest * scale
+            beta = torch.where(alive, beta, 0.0)
             exhausted = k == length or not bool(alive.any())
             if exhausted or k >= next_check:
-                next_check = k + max(FIRST_CHECK, k // CHECK_SHARE)
-                spaces = _ritz(diagonal, off_diagonal, self._damping)
-                betas = torch.where(alive, beta, 0.0).to(torch.float64).tolist()
+                next_check = k + max(self._first_check, k // CHECK_SHARE)
+                spaces = _ritz(diagonal[:, :k], off_diagonal[:, : k - 1], self._damping)
                 found = [
-                    _Result.of(start, ritz, float(norm), b, before)
-                    for start, ritz, norm, b, before in zip(
-                        starts, spaces, norms, betas, previous, strict=True
-                    )
+                    _Result.of(*each)
+                    for each in zip(starts, spaces, lengths, beta.tolist(), previous, strict=True)
                 ]
                 reference = max(largest, *(result.size for result in found))
-                bounds = [result.relative_error(reference, self._tolerance) for result in found]
-                if exhausted or max(bounds) <= self._tolerance:
-                    self.bound = max(self.bound, 0.0 if exhausted else max(bounds))
-                    weights = torch.stack(
-                        [r.coefficients * float(n) for r, n in zip(found, norms, strict=True)]
-                    )
+                reached = 0.0 if exhausted else _worst(found, reference, self._tolerance)
+                if reached <= self._tolerance:
+                    self.bound = max(self.bound, reached)
+                    weights = torch.stack([r.coefficients * n for r, n in zip(found, lengths, strict=True)])
                     return (weights.to(basis.dtype).unsqueeze(1) @ space).sum((0, 1)), reference
                 previous = [result.coefficients for result in found]
-            if k >= self._max_dimension:
-                raise LanczosError(
-                    f"Lanczos did not reach the tolerance {self._tolerance:g} in {self._max_dimension} products: "
-                    "raise tolerance, or use method='gram'"
-                )
             if k == basis.shape[1]:
                 basis = torch.cat([basis, torch.empty_like(basis)], 1)
-            off_diagonal.append(torch.where(alive, beta, 0.0))
+            off_diagonal[:, k - 1] = beta
             # an exhausted space goes on with zeros, which its exact result does not see
-            basis[:, k] = torch.where(alive.unsqueeze(1), image / beta.clamp_min(1e-300).unsqueeze(1), 0.0)
+            torch.div(image, torch.where(alive, beta, math.inf).unsqueeze(1), out=basis[:, k])
+        raise LanczosError(
+            f"Lanczos did not reach the tolerance {self._tolerance:g} in {self._max_dimension} products: "
+            "raise tolerance, or use method='gram'"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,10 +254,15 @@ class _Result:
         if self.norm == 0.0 or reference <= NEGLIGIBLE or self.beta == 0.0:
             return 0.0
         if isinstance(self.start.function, Spread):
-            return max(self._shifted_residual(), self.change / reference)
-        if self.change > 10.0 * tolerance * reference:
+            return max(self._shifted_residual() * self.size, self.change) / reference
+        if self.change > 10.0 * tolerance * reference and self._last() > tolerance * reference:
             return math.inf  # no need to bound what still moves
         return self._bound() * self.norm / reference
+
+    def _last(self) -> float:
+        """N-space size of the last basis vector's share: how far from done, at a glance."""
+        steep = 1.0 if self.start.whole else math.sqrt(float(self.ritz.values[-1].clamp_min(0.0)))
+        return abs(float(self.coefficients[-1])) * self.norm * steep
 
     def _shifted_residual(self) -> float:
         shift = 1.0 / self.start.function.t + (0.0 if self.start.whole else self.ritz.damping)
@@ -263,10 +281,20 @@ class _Result:
         return self.beta * t * float((WEIGHTS * history[:, -1].abs() * kernel).sum())
 
 
-def _ritz(diagonal: list[Tensor], off_diagonal: list[Tensor], damping: float) -> list[_Ritz]:
-    matrices = torch.diag_embed(torch.stack(diagonal, 1).to(torch.float64))
-    if off_diagonal:
-        band = torch.stack(off_diagonal, 1).to(torch.float64)
-        matrices += torch.diag_embed(band, 1) + torch.diag_embed(band, -1)
+def _worst(found: Sequence[_Result], reference: float, tolerance: float) -> float:
+    """Largest relative error, or the first that is too large."""
+    worst = 0.0
+    for result in found:
+        worst = max(worst, result.relative_error(reference, tolerance))
+        if worst > tolerance:
+            break
+    return worst
+
+
+def _ritz(diagonal: Tensor, off_diagonal: Tensor, damping: float) -> list[_Ritz]:
+    """Eigenvalues and vectors of the tridiagonal matrices (count, k) with (count, k − 1) beside the diagonal."""
+    matrices = torch.diag_embed(diagonal.to(torch.float64))
+    # the eigensolver reads the lower triangle only
+    matrices.diagonal(-1, 1, 2).copy_(off_diagonal)
     values, vectors = torch.linalg.eigh(matrices)
     return [_Ritz(a, v, damping) for a, v in zip(values, vectors, strict=True)]
