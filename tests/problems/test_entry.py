@@ -3,8 +3,14 @@ import torch
 
 from tngd_bench.problems import registry
 
-ENTRIES = [registry.get(name) for name in registry.names()]
-SHAPES = {"digits-mlp": (64,), "mnist-cnn": (1, 28, 28), "mnist-mlp": (784,)}
+SHAPES = {
+    "digits-mlp": (64,),
+    "mnist-cnn": (1, 28, 28),
+    "mnist-mlp": (784,),
+    "mnist-mlp3": (784,),
+    "fashion-cnn": (1, 28, 28),
+}
+ENTRIES = [registry.get(name) for name in SHAPES]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
@@ -57,3 +63,24 @@ def test_outputs_that_contradict_the_widths_are_refused():
 def test_bad_sizes_name_the_argument(settings, error, message):
     with pytest.raises(error, match=message):
         registry.get("digits-mlp").load(**settings)
+
+
+def test_options_are_checked_by_name_and_value():
+    entry = registry.get("squad-lora")
+    with pytest.raises(
+        ValueError, match=r"squad-lora has no option 'encodr'; did you mean 'encoder'\? \(it has: "
+    ):
+        entry.configured({"encodr": "x"})
+    with pytest.raises(ValueError, match=r"overlap must be a finite number >= 0 and < 0.4, not 0.9"):
+        registry.get("squad-lora", {"overlap": 0.9})
+    with pytest.raises(TypeError, match="encoder must be text"):
+        registry.get("squad-lora", {"encoder": 3})
+    with pytest.raises(ValueError, match=r"digits-mlp has no option 'encoder' \(it has: none\)"):
+        registry.get("digits-mlp", {"encoder": "x"})
+
+
+def test_an_option_is_in_force_in_the_entry_returned_and_nowhere_else():
+    bert = registry.get("squad-lora", {"encoder": "bert-base-uncased"})
+    wanted = 8 * 12 * 768 * 2 + 2 * 769
+    assert bert.widths(wanted).describe() == "rank 2, 384 tokens"
+    assert registry.get("squad-lora").widths(wanted).describe() == "rank 8, 384 tokens"

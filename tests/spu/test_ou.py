@@ -239,6 +239,7 @@ def test_krylov_answers_the_batch_gradient_in_row_space() -> None:
 
     class Counting:
         size, rows, gradient_weights, gradient = ggn.size, ggn.rows, ggn.gradient_weights, ggn.gradient
+        matrix_free = False
 
         def __getattr__(self, name: str) -> object:
             calls.append(name)

@@ -37,6 +37,9 @@ STREAMED_VALUES = 2**18
 """Values in one piece of a streamed factor: 1 MB in float32."""
 LARGEST_STRUCTURED = 256
 """Outputs per sample up to which r batched backward passes are cheaper than the two passes of every product."""
+LARGEST_UNROLLED = 32
+"""The same where layers have more output values per sample than there are parameters, as adapters in a sequence model:
+a row per output then keeps more than B itself has."""
 PANELS = 4
 """Panels in which a symmetric K or G is formed: (1 + 1/4)/2 of the products."""
 SMALLEST_PANELLED = 256
@@ -110,6 +113,13 @@ class GGN:
     def rows(self) -> int:
         """Rows of the factor, m = b·r."""
         return self.batch_size * self.rows_per_sample
+
+    @cached_property
+    def matrix_free(self) -> bool:
+        """Whether a row per output would cost more than products by J and Jᵀ do: many outputs, or wide layers."""
+        held = sum(call.output_shape[1:].numel() for call in self._calls)
+        largest = LARGEST_STRUCTURED if held <= self.size else LARGEST_UNROLLED
+        return self.rows_per_sample > largest
 
     @cached_property
     def gradient(self) -> Tensor:
@@ -333,7 +343,7 @@ class GGN:
 
         Once the blocks are there (K or the factor were asked for) they serve the products as well.
         """
-        return self.rows_per_sample > LARGEST_STRUCTURED and "blocks" not in self.__dict__
+        return self.matrix_free and "blocks" not in self.__dict__
 
     @cached_property
     def _linearization(self) -> Linearization:

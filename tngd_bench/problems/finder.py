@@ -44,12 +44,14 @@ class FetchError(Exception):
 class DataNotFoundError(RuntimeError):
     """No place had the data; `attempts` holds each place tried and why it failed."""
 
-    def __init__(self, title: str, attempts: Sequence[tuple[str, str]], names: Sequence[str]) -> None:
+    def __init__(
+        self, title: str, attempts: Sequence[tuple[str, str]], names: Sequence[str], hint: str | None = None
+    ) -> None:
         self.attempts = tuple(attempts)
         tried = "; ".join(f"{place}: {reason}" for place, reason in attempts)
         super().__init__(
             f"{title} was not found. Tried {tried}. To give it by hand, put {', '.join(names)} (plain or .gz)"
-            f" into a folder and set {CACHE_VARIABLE} to that folder"
+            f" into a folder and set {CACHE_VARIABLE} to that folder" + (f"; or {hint}" if hint else "")
         )
 
 
@@ -97,11 +99,18 @@ def folder(directory: Path) -> Place:
     return Place(str(directory), fetch)
 
 
-def find(title: str, files: Sequence[DataFile], subfolder: str, places: Sequence[Place]) -> Found:
+def find(
+    title: str,
+    files: Sequence[DataFile],
+    subfolder: str,
+    places: Sequence[Place],
+    *,
+    hint: str | None = None,
+) -> Found:
     """Return the files of the data set `title` from the cache or the first of `places` that has them right.
 
     The cache keeps them in `subfolder`; files put by hand beside it are found too. A bad file in the cache is
-    set aside with a warning. Raises DataNotFoundError, which names every place and why it failed.
+    set aside with a warning. Raises DataNotFoundError, which names every place, why it failed and the `hint`.
     """
     cache = cache_directory() / subfolder
     local = (folder(cache), folder(cache.parent))
@@ -135,7 +144,7 @@ def find(title: str, files: Sequence[DataFile], subfolder: str, places: Sequence
         else:
             _store(cache, good)
     if len(contents) < len(files):
-        raise DataNotFoundError(title, attempts, [file.name for file in files])
+        raise DataNotFoundError(title, attempts, [file.name for file in files], hint)
     return Found(contents, ", ".join(sources))
 
 

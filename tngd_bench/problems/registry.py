@@ -8,12 +8,19 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from tngd_bench import arguments
-from tngd_bench.problems import digits_mlp, fashion_cnn, mnist_cnn, mnist_mlp, mnist_mlp3
+from tngd_bench.problems import digits_mlp, fashion_cnn, mnist_cnn, mnist_mlp, mnist_mlp3, squad_lora
 from tngd_bench.problems.entry import ProblemEntry
 
 ENTRY_POINT_GROUP = "tngd_bench.problems"
 
-_OWN = (digits_mlp.ENTRY, mnist_cnn.ENTRY, mnist_mlp.ENTRY, mnist_mlp3.ENTRY, fashion_cnn.ENTRY)
+_OWN = (
+    digits_mlp.ENTRY,
+    mnist_cnn.ENTRY,
+    mnist_mlp.ENTRY,
+    mnist_mlp3.ENTRY,
+    fashion_cnn.ENTRY,
+    squad_lora.ENTRY,
+)
 
 
 def names() -> tuple[str, ...]:

@@ -75,6 +75,7 @@ class OUProcess:
         self.noise_variance = arguments.real("noise_variance", noise_variance, minimum=0.0)
         self._step = arguments.real("step", step, above=0.0)
         self._tolerance = arguments.real("tolerance", tolerance, above=0.0)
+        self._extra_products = 0
         self.reason = "asked for"
         self.method = self._chosen(arguments.choice("method", method, METHODS))
 
@@ -85,6 +86,8 @@ class OUProcess:
             return x0.clone()
         if self.method == "euler-maruyama":
             return self._stepper.run(x0, t, None)
+        if self._by_increment:
+            return self._transition.apply([self._increment(x0, t)]).add_(x0)
         return self._transition.apply(*self._mean_terms(x0, t))
 
     def sample(self, x0: Tensor, t: float, generator: torch.Generator | None = None) -> Tensor:
@@ -97,6 +100,9 @@ class OUProcess:
         if self.method == "euler-maruyama":
             return self._stepper.run(x0, t, generator)
         normal = torch.randn(self.size, generator=generator, dtype=x0.dtype, device=x0.device)
+        if self._by_increment:
+            noise = (Spread(t, self.noise_variance), normal)
+            return self._transition.apply([self._increment(x0, t), noise]).add_(x0)
         terms, in_range = self._mean_terms(x0, t)
         return self._transition.apply([*terms, (Spread(t, self.noise_variance), normal)], in_range)
 
@@ -132,6 +138,18 @@ class OUProcess:
         gradient: Tensor = self._operator.gradient
         return gradient
 
+    @property
+    def _by_increment(self) -> bool:
+        """Whether a product is so dear that x(0) should not have a Krylov space of its own."""
+        return self.method == "krylov" and bool(getattr(self._operator, "matrix_free", False))
+
+    def _increment(self, x0: Tensor, t: float) -> Term:
+        """x̄(t) − x(0) = (I − e^{−At}) A⁻¹ (g − A x(0)): one more product, and one space in place of two."""
+        if not bool(x0.any()):
+            return (Response(t), self.rhs)
+        self._extra_products += 1
+        return (Response(t), self.rhs - self._product(x0) - self.damping * x0)
+
     def _mean_terms(self, x0: Tensor, t: float) -> tuple[list[Term], list[Term]]:
         terms: list[Term] = [(Decay(t), x0)] if bool(x0.any()) else []
         krylov = isinstance(self._transition, KrylovTransition) and self._transition.in_rows
@@ -150,6 +168,9 @@ class OUProcess:
         if self._matrix is not None:
             self.reason = "a matrix was given"
             return "dense"
+        if getattr(self._operator, "matrix_free", False):
+            self.reason = f"m = {self._operator.rows}: no Gram matrix where a row per output is too dear"
+            return "krylov"
         gram, krylov = predicted_flops(self._operator.rows, self.size, self._tolerance)
         chosen = "gram" if gram <= krylov else "krylov"
         self.reason = f"m = {self._operator.rows}: gram about {gram:.1e} flops, krylov {krylov:.1e}"
@@ -158,7 +179,8 @@ class OUProcess:
     @property
     def products(self) -> int:
         """GGN or Gram products that krylov has made so far; 0 for the other methods."""
-        return self._transition.products if isinstance(self._transition, KrylovTransition) else 0
+        made = self._transition.products if isinstance(self._transition, KrylovTransition) else 0
+        return made + self._extra_products
 
     def _product(self, v: Tensor) -> Tensor:
         return self._matrix @ v if self._matrix is not None else self._operator.matvec(v)

@@ -1,0 +1,66 @@
+"""The size of an encoder with low-rank adapters, without torch: the rank sets the number of trained parameters.
+
+Adapters W + (α/r) B A on the query, key, value and output projections of every attention layer, A r×h and B h×r, and a
+new span head with bias: N = 8·layers·h·r + 2h + 2 (Hu et al. 2021; arXiv 2405.13817 §5 for the choice of layers).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tngd_bench.problems.encoders import EncoderShape
+from tngd_bench.problems.widths import TOLERANCE_PERCENT, Layer, Widths
+
+PROJECTIONS = 4
+SPAN_ENDS = 2
+
+
+@dataclass(frozen=True)
+class AdapterWidths(Widths):
+    """Widths of an adapted encoder; `layers` hold its frozen ones too, which every pass goes through."""
+
+    rank: int
+    trained: int
+    length: int
+
+    @property
+    def parameters(self) -> int:
+        """The exact number of trained parameters."""
+        return self.trained
+
+    @property
+    def outputs(self) -> int:
+        """Two logits per position."""
+        return SPAN_ENDS * self.length
+
+
+def adapter_widths(shape: EncoderShape, outputs: int, parameters: int) -> AdapterWidths:
+    """Return the rank whose count lies within 2 % of `parameters`, at sequences of outputs/2 tokens.
+
+    Raises ValueError naming the nearest sizes, and for outputs that are odd or longer than the encoder takes.
+    """
+    length, odd = divmod(outputs, SPAN_ENDS)
+    if odd or length > shape.longest:
+        raise ValueError(
+            f"outputs must be twice the sequence length, an even number <= {SPAN_ENDS * shape.longest}, not {outputs}"
+        )
+    step = 2 * PROJECTIONS * shape.layers * shape.hidden
+    head = SPAN_ENDS * (shape.hidden + 1)
+    rank = min(max(1, round((parameters - head) / step)), shape.hidden)
+    trained = step * rank + head
+    if 100 * abs(trained - parameters) > TOLERANCE_PERCENT * parameters:
+        near = sorted({max(1, rank - 1), rank, min(rank + 1, shape.hidden)})
+        sizes = ", ".join(f"{step * r + head} (rank {r})" for r in near)
+        raise ValueError(
+            f"parameters = {parameters}: no rank comes within {TOLERANCE_PERCENT} %; the nearest have {sizes}"
+        )
+    return AdapterWidths(_layers(shape, rank, length), f"rank {rank}, {length} tokens", rank, trained, length)
+
+
+def _layers(shape: EncoderShape, rank: int, length: int) -> tuple[Layer, ...]:
+    h, wide = shape.hidden, shape.intermediate
+    projections = (Layer(h, h, length), Layer(h, rank, length), Layer(rank, h, length)) * PROJECTIONS
+    # attention itself: queries against keys, weights against values
+    attention = (Layer(h, length, length), Layer(length, h, length))
+    feed_forward = (Layer(h, wide, length), Layer(wide, h, length))
+    return (*((*projections, *attention, *feed_forward) * shape.layers), Layer(h, SPAN_ENDS, length))
