@@ -55,7 +55,7 @@ def test_it_tunes_what_the_study_calls_tuned_and_says_how_to_go_on(tune, study, 
     assert 'include = ["tuned.toml"]' in told
     text = (tmp_path / "out" / "tuned.toml").read_text()
     assert f"command: tngd-bench tune {study} --optimizers sgd --trials 1" in text
-    assert set(tomllib.loads(text)) == {"tuned"}
+    assert set(tomllib.loads(text)) == {"tuned", "tuning_record"}
     assert set(tomllib.loads(text)["tuned"]["sgd"]) == {"lr", "momentum"}
 
 

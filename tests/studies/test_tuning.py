@@ -84,6 +84,7 @@ def test_tuned_labels_are_tuned_from_the_study_s_own_settings(table):
     search = search_of(table)
     assert [contender.label for contender in search.contenders] == ["sgd", "tngd[analog_time=50]"]
     assert contestant_of(search.loaded.study, "sgd").settings["lr"] == 0.1
+    assert search.loaded.study.tuned == {}
 
 
 def test_evaluation_never_asks_for_more_than_the_validation_part_leaves(table):

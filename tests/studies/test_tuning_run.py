@@ -120,6 +120,9 @@ def test_the_file_gives_a_study_the_best_settings_found(undisturbed, tmp_path):
         tuned = contestant_of(final, f"{row.optimizer}[tuned]").settings
         assert dict(tuned) == json.loads(row.settings)
         assert tomllib.loads(text)["tuned"][row.optimizer]["lr"] == tuned["lr"]
+        assert final.tuning_record[row.optimizer]["score"] == row.score
+    assert final.tuning_record["search"]["tries_per_optimizer"] == 3
+    assert final.tuning_record["search"]["seconds"] == pytest.approx(result.tries["seconds"].sum(), abs=0.01)
 
 
 def test_tables_beside_the_store_say_what_the_store_says(undisturbed):

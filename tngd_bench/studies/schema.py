@@ -206,6 +206,9 @@ class Study:
     tuned: Mapping[str, Mapping[str, Scalar]] = field(
         default_factory=dict
     )  # settings that a label such as adam[tuned] takes
+    tuning_record: Mapping[str, Mapping[str, Scalar]] = field(
+        default_factory=dict
+    )  # where `tuned` comes from: "search", and what it cost and found for each optimizer
     device: Mapping[Name, Mapping[str, Scalar]] = field(
         default_factory=dict
     )  # devices of this study: a base, and the fields that differ from it

@@ -23,6 +23,7 @@ from tngd_bench.studies.tuning_results import best_tries, larger_is_better
 TUNED_FILE = "tuned.toml"
 RECORD_FILE = "tuning.json"
 TRIES = "tries"
+_NUMBERS = ("score", "default_score", "try", "seconds")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -115,24 +116,34 @@ def tuned_toml(record: Mapping[str, Any]) -> str:
     ]
     text = "".join(f"# {' '.join(line.split())}\n" for line in lines)
     for name, found in record["optimizers"].items():
-        text += "\n" + _table(name, found, record)
+        text += "\n" + _tuned_table(name, found, record)
+    text += "\n# The same as data, for the reports of studies that include this file.\n"
+    search = {name: value for name, value in record.items() if isinstance(value, str | int | float)}
+    text += _table("tuning_record.search", search)
+    for name, found in record["optimizers"].items():
+        numbers = {key: found[key] for key in _NUMBERS if found[key] is not None}
+        text += "\n" + _table(f"tuning_record.{_key(name)}", numbers | found["statuses"])
     return text
 
 
-def _table(name: str, found: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+def _tuned_table(name: str, found: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     ends = ", ".join(f"{count} {status}" for status, count in found["statuses"].items())
     if found["tuned"] is None:
         return f"# {name}: no setting gave a result ({ends})\n"
     own = "none" if found["default_score"] is None else f"{found['default_score']:.4g}"
     asked = found["asked_beyond_the_spaces"]
     beyond = f"; searched beyond its usual space: {', '.join(asked)}" if asked else ""
-    lines = [
+    about = (
         f"# {record['metric']} {found['score']:.4g} (the study's own settings: {own}), try {found['try']} of "
-        f"{record['drawn_per_optimizer']}; {ends}; {found['seconds']:.0f} s{beyond}",
-        f"[tuned.{_key(name)}]",
-        *(f"{_key(key)} = {_value(value)}" for key, value in found["tuned"].items()),
-    ]
-    return "\n".join(lines) + "\n"
+        f"{record['drawn_per_optimizer']}; {ends}; {found['seconds']:.0f} s{beyond}\n"
+    )
+    return about + _table(f"tuned.{_key(name)}", found["tuned"])
+
+
+def _table(header: str, values: Mapping[str, Any]) -> str:
+    """Return one table in TOML."""
+    rows = [f"{_key(key)} = {_value(value)}" for key, value in values.items()]
+    return "\n".join([f"[{header}]", *rows]) + "\n"
 
 
 def _key(name: str) -> str:

@@ -79,7 +79,9 @@ def make_search(loaded: LoadedStudy) -> Search:
     asked = dataclasses.replace(tuning, section=section.name, optimizers=tuple(selections), epochs=run.epochs)
     name = study.name[: _NAME_LENGTH - len(_SUFFIX)] + _SUFFIX
     title = f"Search for settings: {study.title}"
-    searched = dataclasses.replace(study, name=name, title=title, cost=(), training=(run,), tuning=asked)
+    searched = dataclasses.replace(
+        study, name=name, title=title, cost=(), training=(run,), tuning=asked, tuned={}, tuning_record={}
+    )
     return Search(study.name, dataclasses.replace(loaded, study=searched), asked, section, contenders)
 
 
