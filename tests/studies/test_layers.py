@@ -110,7 +110,7 @@ def test_a_profile_lies_over_the_file_and_set_over_the_profile(folder):
 def test_a_profile_may_leave_sections_out(folder):
     study = load_study(str(folder / "above.toml"), profile="costs").study
     assert (len(study.cost), study.training) == (1, ())
-    with pytest.raises(StudyError, match="above.toml: nothing to do: no section is enabled"):
+    with pytest.raises(StudyError, match=r"above\.toml: nothing to do: no section is enabled"):
         load_study(str(folder / "above.toml"), ["cost.size.enabled=false"], "costs")
 
 

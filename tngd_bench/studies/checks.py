@@ -75,7 +75,7 @@ def _check_tables(study: Study, layers: Layers) -> None:
             for key, value in settings.items():
                 with _at(layers, kind, name, key, shown=(kind, name)):
                     if not (key == "device" and value in study.device):
-                        entry.check({key: as_setting(value)})
+                        entry.check({key: as_setting(key, value)})
     for name in study.device:
         with _at(layers, "device", name):
             if name in Device.presets():

@@ -26,11 +26,13 @@ def own_devices(study: Study, only: str | None = None) -> dict[str, Device]:
     for name, table in study.device.items():
         if only is not None and name != only:
             continue
-        fields = {key: as_setting(value) for key, value in table.items() if key != SOURCE}
+        fields = {key: as_setting(key, value) for key, value in table.items() if key != SOURCE}
         said = table.get(SOURCE, "set in the study file")
         if not isinstance(said, str):
             raise TypeError(f"source must be text, not {said!r}")
+        if "name" in fields:
+            raise ValueError("a device has no field 'name': its table is named after it")
         device = Device.described({"name": name, **fields})
-        stated = {key: Sourced(_GRADE, said) for key in fields if key not in ("base", "summary", "name")}
+        stated = {key: Sourced(_GRADE, said) for key in fields if key not in ("base", "summary")}
         devices[name] = dataclasses.replace(device, sources={**device.sources, **stated})
     return devices

@@ -22,6 +22,7 @@ TUNED = "tuned"
 _FORM = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<inside>.*)\])?", re.DOTALL)
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?")
 _FORMS = "name, name[setting=value, …] or name[tuned, …]"
+_NAMES_A_DEVICE = ("device", "base")
 _LARGEST_GRID = 10_000
 
 
@@ -50,7 +51,8 @@ def read_label(label: str) -> Selection:
     for key, text in choices.items():
         if not isinstance(text, str):
             raise StudyError(f"{label!r}: {key!r} has a list; accepted here: one value")
-        settings[key] = read_value(text)
+        value = read_value(text)
+        settings[key] = IDEAL if value is None and key in _NAMES_A_DEVICE else value
     return Selection(name, settings, tuned)
 
 
@@ -87,9 +89,9 @@ def read_value(text: str) -> object:
         return text
 
 
-def as_setting(value: object) -> object:
-    """Return a setting's value from a study file, where the word "ideal" stands for None."""
-    return None if value == IDEAL else value
+def as_setting(key: str, value: object) -> object:
+    """Return a setting's value from a study file, where the word "ideal" stands for None, but names a device too."""
+    return None if value == IDEAL and key not in _NAMES_A_DEVICE else value
 
 
 def contestant_of(study: Study, label: str, swept: Mapping[str, object] | None = None) -> Contestant:
@@ -114,7 +116,7 @@ def resolve(
     name = selection.name
     try:
         entry = registry.get(name)
-        given = {key: as_setting(value) for key, value in overrides.get(name, {}).items()}
+        given = {key: as_setting(key, value) for key, value in overrides.get(name, {}).items()}
         if selection.tuned:
             given |= _tuned_settings(name, tuned or {})
         given |= {**selection.settings, **(swept or {})}
@@ -134,7 +136,7 @@ def _tuned_settings(name: str, tuned: Mapping[str, Mapping[str, object]]) -> dic
             f"the study has no [tuned.{name}] table; `tngd-bench tune STUDY` makes one, "
             'and include = ["FILE"] takes the file it writes'
         )
-    return {key: as_setting(value) for key, value in tuned[name].items()}
+    return {key: as_setting(key, value) for key, value in tuned[name].items()}
 
 
 def _with_own_device(
@@ -145,7 +147,7 @@ def _with_own_device(
     if not isinstance(device, str):
         return settings
     if device in devices:
-        fields = {key: as_setting(value) for key, value in devices[device].items() if key != "source"}
+        fields = {key: as_setting(key, value) for key, value in devices[device].items() if key != "source"}
         return settings | {"device": {"name": device, **fields}}
     known = Device.presets()
     if device not in known:

@@ -51,7 +51,7 @@ def swept_columns(levels: Sequence[Level]) -> dict[str, str | float | None]:
 def _levels(sweep: Sweep) -> list[Level]:
     labels = sweep.labels or tuple(map(_written, sweep.values))
     return [
-        Level(sweep.parameter, as_setting(value), label)
+        Level(sweep.parameter, as_setting(sweep.parameter, value), label)
         for value, label in zip(sweep.values, labels, strict=True)
     ]
 
