@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -138,3 +139,50 @@ def _settings(settings: Mapping[str, float] | None) -> str:
     if settings is None:
         return quantities.NOT_MEASURED
     return ", ".join(f"{name} = {value:g}" for name, value in settings.items())
+
+
+def tuned_table(study: Mapping[str, Any], known: Mapping[str, Kind]) -> Table | None:
+    """Return where the tuned settings of a study come from and what finding them cost; None where it has none."""
+    tuned, record = study.get("tuned") or {}, study.get("tuning_record") or {}
+    if not tuned:
+        return None
+    search = record.get("search", {})
+    titles = {kind.method: kind.title.partition(" [")[0] for kind in known.values()}
+    data = pd.DataFrame(
+        [
+            {"optimizer": name, "settings": settings, **record.get(name, {})}
+            for name, settings in tuned.items()
+        ]
+    ).reindex(columns=["optimizer", "settings", "score", "default_score", "try", "seconds"])
+    rows = tuple(
+        (
+            titles.get(row.optimizer, row.optimizer),
+            _settings(row.settings),
+            quantities.significant(row.default_score),
+            quantities.significant(row.score),
+            quantities.seconds(row.seconds),
+        )
+        for row in each(data)
+    )
+    metric = str(search.get("metric", "metric")).replace("_", " ")
+    columns = (
+        Column("optimizer", numeric=False),
+        Column("tuned settings", numeric=False),
+        Column(f"{metric}, before", clock=MEASURED),
+        Column(f"{metric}, after", clock=MEASURED),
+        Column("wall time of its search", clock=MEASURED),
+    )
+    if search:
+        budget = (
+            f"{search['tries_per_optimizer']} settings for each ({search['drawn_per_optimizer']} drawn, and the "
+            f"study's own), {search['runs_per_try']} run(s) of {search['epochs']:g} epoch(s), on "
+            f"{search['problem']}, N = {quantities.count(search['parameters'])}, b = {search['batch_size']}; "
+            f"{search['sampler']}; {quantities.seconds(search['seconds'])} in all; {search['date']}; by "
+            f"`{search['command']}`."
+        )
+    else:
+        budget = "The study gives these settings without a record of the search."
+    caption = (
+        f"Settings of optimizers called tuned, found on held-out training data and other seeds: {budget}"
+    )
+    return Table("tuned-settings", caption, columns, rows, data)

@@ -1,0 +1,79 @@
+"""The section on a search: its table says what was tried and found, its charts hold the curves and nothing invented."""
+
+import math
+
+import pytest
+
+from tests.analysis.test_tuning import ADAM, SGD, searched
+from tngd_bench.analysis.families import kind
+from tngd_bench.analysis.tuning import best_of_k_curves
+from tngd_bench.report import drawing
+from tngd_bench.report.tuning_charts import tuned_table, tuning_section
+
+LOST = [("kfac", "kfac", {"lr": 0.1}, 0, "diverged", None, 1.0)]
+
+
+@pytest.fixture
+def section():
+    with drawing.style():
+        return tuning_section(searched(SGD + ADAM + LOST))
+
+
+def test_the_table_has_a_row_per_optimizer_best_first_and_dashes_for_what_is_not_known(section):
+    table = section.tables[0]
+    assert [row[0] for row in table.rows] == ["Adam", "SGD", "K-FAC"]
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    assert "lr = 0.03, beta1 = 0.5, eps = 1e-06" in table.rows[0]
+    assert table.rows[2][5:8] == ("–", "–", "–")
+    assert table.rows[1][1:4] == ("4", "1", "0")
+
+
+def test_the_charts_draw_the_finite_part_of_the_curves_and_say_their_ends(section):
+    curves = best_of_k_curves(searched(SGD + ADAM + LOST))
+    assert len(section.charts) == 2
+    for chart in section.charts:
+        assert "Adam 0.100, SGD 0.200" in chart.alt
+        assert len(chart.data) == len(curves)
+        (axes,) = chart.figure.axes
+        drawn = [value for line in axes.lines for value in line.get_ydata()]
+        assert drawn
+        assert all(math.isfinite(value) for value in drawn)
+    assert [chart.name for chart in section.charts] == ["tuning-best-of-k-k", "tuning-best-of-k-budget-s"]
+
+
+def test_a_search_without_any_result_says_so():
+    lost = [*LOST, ("kfac[lr=1]", "kfac", {"lr": 1.0}, 0, "diverged", None, 1.0)]
+    with drawing.style():
+        section = tuning_section(searched(lost))
+    assert section.charts == ()
+    assert section.absent
+    assert len(section.tables[0].rows) == 1
+
+
+def test_a_study_with_tuned_settings_says_what_they_cost_and_one_without_says_nothing():
+    record = {
+        "search": {
+            "command": "tngd-bench tune x",
+            "date": "2026-01-01",
+            "metric": "validation_loss",
+            "problem": "mnist-cnn",
+            "parameters": 43_706,
+            "batch_size": 64,
+            "epochs": 2.0,
+            "tries_per_optimizer": 17,
+            "drawn_per_optimizer": 16,
+            "runs_per_try": 1,
+            "sampler": "Sobol",
+            "seconds": 90.0,
+        },
+        "adam": {"score": 0.2, "default_score": 0.4, "try": 3, "seconds": 30.0},
+    }
+    known = {"adam[tuned]": kind("adam[tuned]", "adam")}
+    table = tuned_table({"tuned": {"adam": {"lr": 0.01}}, "tuning_record": record}, known)
+    assert table.rows == (("Adam", "lr = 0.01", "0.400", "0.200", "30.0 s"),)
+    for words in ("17 settings for each", "16 drawn", "2 epoch", "90.0 s in all", "tngd-bench tune x"):
+        assert words in table.caption
+    bare = tuned_table({"tuned": {"kfac": {"lr": 0.01}}}, {})
+    assert bare.rows == (("kfac", "lr = 0.01", "–", "–", "–"),)
+    assert "without a record" in bare.caption
+    assert tuned_table({"tuned": {}}, {}) is None
