@@ -95,18 +95,18 @@ def updated(
 ) -> Baseline | None:
     """Return the new baseline with the old one's history and an entry for this change; None if nothing changed.
 
-    The entry lists every figure that changed as [before, after], null where there was or is none. ValueError for a
-    reason without a word.
+    The entry lists every figure that changed as [before, after], null where there was or is none; the first lists
+    none. ValueError for a reason without a word.
     """
     if not reason.strip():
         raise ValueError("reason must say why the baseline changes; it is kept in the file")
-    before = {} if old is None else old.metrics
+    before = new.metrics if old is None else old.metrics
     changed = {
         name: [_stated(before.get(name)), _stated(new.metrics.get(name))]
         for name in dict.fromkeys([*before, *new.metrics])
         if before.get(name) != new.metrics.get(name)
     }
-    if old is not None and not changed and dict(old.environment) == dict(new.environment):
+    if old is not None and not changed and incomparable("exact", old.environment, new.environment) is None:
         return None
     entry = {"date": date, "revision": revision, "reason": reason.strip(), "changed": changed}
     return dataclasses.replace(new, history=(*(() if old is None else old.history), entry))

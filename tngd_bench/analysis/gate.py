@@ -14,12 +14,12 @@ from tngd_bench.analysis.metric_kinds import is_time, make_metric
 from tngd_bench.analysis.regression import Judgement, Metric, Sides, compare, confirm
 from tngd_bench.measure.environment import available_cores, processor_name
 from tngd_bench.measure.trees import (
-    PAIRS,
     SAMPLES,
     Probe,
     TreeFigures,
     exact_figures,
     probes,
+    take_samples,
     time_in_turn,
 )
 from tngd_bench.studies.errors import StudyError
@@ -109,7 +109,6 @@ def check_revision(
     *,
     already: Sequence[str] = (),
     samples: int = SAMPLES,
-    pairs: int = PAIRS,
 ) -> tuple[Judgement, ...]:
     """Judge tree `head` by tree `base`, times taken in turn and confirmed; names in `already` are left out."""
     say(f"measuring {head} and {base} in turn")
@@ -118,27 +117,29 @@ def check_revision(
         names = [name for name in selection.of(offered) if name not in already]
         exact = [name for name in names if not is_time(name)]
         before, after = exact_figures(first, exact), exact_figures(second, exact)
-    times = [name for name in names if is_time(name)]
+        times = [name for name in names if is_time(name)]
+        sides = TreeFigures({name: [] for name in times}), TreeFigures({name: [] for name in times})
+        if times:
+            say(f"timing {len(times)} steps")
+            take_samples((first, second), sides, samples)
     judged = [
         _judge(name, _exact(before).get(name), _exact(after).get(name), after.failures.get(name), None)
         for name in exact
     ]
-    failures: dict[str, str] = {}
-    runs = 0
+    first_run = [sides]
 
     def measure(wanted: Sequence[str]) -> Sides:
-        nonlocal runs
-        runs += 1
-        say(f"timing {len(wanted)} steps" if runs == 1 else f"timing again: {', '.join(wanted)}")
-        # a run that decides about the few in doubt can afford more samples
-        taken = samples if runs == 1 else 2 * samples
-        base_side, head_side = time_in_turn((base, head), wanted, samples=taken, pairs=pairs)
-        failures.update(head_side.failures)
+        if first_run:
+            base_side, head_side = first_run.pop()
+        else:
+            say(f"timing again: {', '.join(wanted)}")
+            # few are in doubt: more samples, from more processes
+            base_side, head_side = time_in_turn((base, head), wanted, samples=2 * samples, pairs=2)
         return _timed(base_side), _timed(head_side)
 
     confirmed = {judgement.name: judgement for judgement in confirm(measure, times)}
     for name in times:
-        judged.append(confirmed.get(name) or _judge(name, None, None, failures.get(name), None))
+        judged.append(confirmed.get(name) or _judge(name, None, None, sides[1].failures.get(name), None))
     return tuple(judged)
 
 

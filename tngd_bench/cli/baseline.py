@@ -67,5 +67,6 @@ def update(file: Path, reason: str, store: Path | None) -> int:
         click.echo(f"baseline {file}: nothing changed")
         return OK
     write_baseline(file, changed)
-    click.echo(f"baseline {file}: {len(changed.history[-1]['changed'])} figures changed")
+    count = len(changed.history[-1]["changed"])
+    click.echo(f"baseline {file}: {len(new.metrics)} figures" + (f", {count} of them changed" if old else ""))
     return OK

@@ -41,7 +41,7 @@ Exit codes: 0 ok (inconclusive too, without --strict), 1 regression, 2 failed, o
     "--select", "patterns", multiple=True, metavar="GLOB", help="Only these metrics, e.g. 'operations/*'."
 )
 @click.option("--exact-only", is_flag=True, help="No wall times: only what is the same on every run.")
-@click.option("--samples", type=click.IntRange(7), default=12, show_default=True, help="Samples a side.")
+@click.option("--samples", type=click.IntRange(7), default=9, show_default=True, help="Samples a side.")
 @click.option("--strict", is_flag=True, help="Fail, with exit code 2, where a metric is inconclusive.")
 @click.option("--summary", type=click.Path(path_type=Path), help="Append a Markdown summary to this file.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML to this file.")

@@ -17,9 +17,8 @@ from typing import Any, Self
 import tngd_bench
 from tngd_bench.measure import probe
 
-SAMPLES = 12
-"""Samples a side, from `PAIRS` pairs of processes."""
-PAIRS = 2
+SAMPLES = 9
+"""Samples a side; 7 is the least with which a difference can be significant."""
 _PROBE = Path(probe.__file__)
 _SINGLE_THREADED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _LAST_WORDS = 400
@@ -126,23 +125,30 @@ def exact_figures(started: Probe, names: Sequence[str]) -> TreeFigures:
 
 
 def time_in_turn(
-    trees: Sequence[Path], names: Sequence[str], *, samples: int = SAMPLES, pairs: int = PAIRS
+    trees: Sequence[Path], names: Sequence[str], *, samples: int = SAMPLES, pairs: int = 1
 ) -> tuple[TreeFigures, ...]:
-    """Return for each tree `samples` ratios per name of a step time, taken in turn, the order turning about.
+    """Return for each tree `samples` ratios per name, as `take_samples`, from `pairs` sets of new processes.
 
-    Spread over `pairs` sets of processes, since where a process's memory lies is part of its speed. A name that one
-    tree cannot measure is measured in none.
+    Where a process's memory lies is part of its speed; several sets tell it from the tree's.
     """
     found = tuple(TreeFigures({name: [] for name in names}) for _ in trees)
     for pair in range(pairs):
         share = samples * (pair + 1) // pairs - samples * pair // pairs
         with probes(*trees) as started:
-            for block in range(share):
-                # A B B A: neither side is always the first
-                order = list(zip(started, found, strict=True))[:: 1 if block % 2 == 0 else -1]
-                for name in [name for name in names if name in found[0].values]:
-                    _take_sample(name, order, found)
+            take_samples(started, found, share)
     return found
+
+
+def take_samples(started: Sequence[Probe], found: Sequence[TreeFigures], samples: int) -> None:
+    """Add to each probe's figures `samples` ratios per name of a step time, in turn, the order turning about.
+
+    A name that one tree cannot measure is measured in none.
+    """
+    for block in range(samples):
+        # A B B A: neither side is always the first
+        order = list(zip(started, found, strict=True))[:: 1 if block % 2 == 0 else -1]
+        for name in list(found[0].values):
+            _take_sample(name, order, found)
 
 
 def _take_sample(
