@@ -94,7 +94,7 @@ def _paper(method: str, quantity: str, axis: str, frame: pd.DataFrame) -> dict[s
 def _fit(frame: pd.DataFrame, axis: str, values: pd.Series) -> dict[str, object]:
     samples = {"size": frame[axis], "cost": values.astype(float)}
     if "process" in frame and frame["process"].notna().all():
-        samples["process"] = frame["process"].astype(int)
+        samples["process"] = pd.Series(pd.factorize(frame["process"])[0], index=frame.index)
     fit = fit_scaling(pd.DataFrame(samples))
     row: dict[str, object] = {**dict.fromkeys(_NUMBERS, np.nan), "exponent_determined": False}
     row |= {"sizes": len(fit.sizes), "smallest": fit.fit_range[0], "largest": fit.fit_range[1]}

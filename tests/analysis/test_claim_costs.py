@@ -1,0 +1,174 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from tngd_bench.analysis import claim_costs
+from tngd_bench.analysis.claims import Pool
+
+SIZES = [10_000, 20_000, 40_000, 80_000, 160_000, 320_000]
+
+
+def costs(optimizers, *, axis="parameters", sizes=SIZES, noise=0.01, group="g", flops=None):
+    """Cost records: `optimizers` maps a label to seconds(size); `flops` likewise to counted operations."""
+    trials, timed = [], []
+    generator = np.random.default_rng(0)
+    for size in sizes:
+        setting = {"parameters": 1000, "batch_size": 8, "outputs": 10, axis: size}
+        setting["rows"] = setting["batch_size"] * setting["outputs"]
+        for optimizer, seconds in optimizers.items():
+            method = optimizer.partition("[")[0]
+            common = {"key": f"{optimizer}@{size}", "group": group, "problem": "p", "optimizer": optimizer}
+            common |= {"method": method, "device": "paper" if method == "tngd" else None, **setting}
+            counted = flops[optimizer](size) if flops else np.nan
+            trials.append(
+                {
+                    **common,
+                    "kind": "cost",
+                    "status": "ok",
+                    "flops": counted,
+                    "peak_bytes": np.nan,
+                    "process": 0,
+                }
+                | {"parameters_requested": setting["parameters"], "reason": None}
+            )
+            for process in range(3):
+                for repetition in range(5):
+                    total = seconds(size) * np.exp(noise * generator.standard_normal())
+                    times = {
+                        "digital_s": total,
+                        "write_s": 0.0,
+                        "relax_s": 0.0,
+                        "read_s": 0.0,
+                        "total_s": total,
+                    }
+                    timed.append({**common, **times, "process": f"s/{process}", "repetition": repetition})
+    return Pool(pd.DataFrame(trials), pd.DataFrame(timed), pd.DataFrame())
+
+
+def outcome(finding):
+    return {part.what: (part.holds, part.decided) for part in finding.parts}
+
+
+def line(factor, power=1.0, overhead=0.0):
+    return lambda size: overhead + factor * float(size) ** power
+
+
+def test_counted_exponents_are_held_against_the_tables_formula():
+    pool = costs({"adam": line(1e-9), "sgd": line(1e-9)}, flops={"adam": line(2.0), "sgd": line(2.0, 1.5)})
+    parameters = {"axis": "parameters", "quantity": "operations", "tolerance": 0.15}
+    assert outcome(claim_costs.exponents(pool, parameters)) == {
+        "adam (g)": (True, True),
+        "sgd (g)": (False, True),
+    }
+
+
+def test_a_measured_exponent_looks_past_the_overhead_and_a_wide_interval_confirms_nothing():
+    overhead = 15e-9 * SIZES[0]
+    parameters = {"axis": "parameters", "quantity": "measured", "tolerance": 0.15}
+    pool = costs({"adam": line(1e-9, 1.0, overhead), "kfac": line(1e-9)})
+    finding = claim_costs.exponents(pool, parameters)
+    assert outcome(finding) == {"adam (g)": (True, True)}  # K-FAC has no row in the table
+    assert finding.numbers["adam (g) Table 1"] == pytest.approx(1.0)
+    wide = costs({"adam": lambda size: 1e-9 * size * np.exp(0.8 * np.sin(size))})
+    assert outcome(claim_costs.exponents(wide, parameters)) == {"adam (g)": (False, False)}
+
+
+def test_four_sizes_are_not_tested():
+    pool = costs({"adam": line(1e-9)}, sizes=SIZES[:4])
+    finding = claim_costs.exponents(pool, {"axis": "parameters", "quantity": "measured", "tolerance": 0.15})
+    assert finding.parts == ()
+    assert "fewer than five sizes: adam (g)" in finding.missing
+
+
+@pytest.mark.parametrize(("power", "expected"), [(0.05, (True, True)), (1.0, (False, True))])
+def test_a_slope_lies_in_its_range_or_not(power, expected):
+    pool = costs({"ngd-cg": line(1e-3, power)})
+    parameters = {"optimizers": ["ngd-cg", "ngd"], "axis": "parameters", "quantity": "total"}
+    finding = claim_costs.exponent_range(pool, {**parameters, "low": -0.3, "high": 0.3})
+    assert outcome(finding) == {"ngd-cg": expected}
+    assert finding.missing == "no slope from five sizes: ngd"
+
+
+@pytest.mark.parametrize(
+    ("factor", "expected"),
+    [(100.0, (True, True)), (5.0, (False, True)), (33.3, (False, False))],
+    ids=["confirmed", "refuted", "undecided"],
+)
+def test_a_ratio_of_costs_reaches_the_claim_or_not(factor, expected):
+    pool = costs({"tngd": line(1e-9), "ngd-woodbury": line(factor * 1e-9)}, noise=0.05)
+    # the same noise on both would hide nothing: the ratio at the bound itself has its interval on both sides
+    finding = claim_costs.cost_ratio(pool, {"first": "tngd", "rivals": ["ngd-woodbury", "ngd"], "low": 33.3})
+    assert outcome(finding) == {"ngd-woodbury": expected}
+    assert "ngd (not in the study)" in finding.missing
+
+
+def test_a_skipped_rival_is_named_with_its_estimate():
+    pool = costs({"tngd": line(1e-9), "ngd": line(1e-9)})
+    trials = pool.trials.copy()
+    skipped = trials["optimizer"] == "ngd"
+    trials.loc[skipped, ["status", "reason"]] = ["skipped", "needs 119 GB, budget 15 GB"]
+    finding = claim_costs.cost_ratio(
+        Pool(trials, pool.costs, pool.curves), {"first": "tngd", "rivals": ["ngd"], "low": 33.3}
+    )
+    assert finding.parts == ()
+    assert "ngd (skipped: needs 119 GB, budget 15 GB)" in finding.missing
+
+
+SWEET = {"first": "tngd", "rivals": ["ngd-gram", "ngd-cg"], "axis": "outputs"}
+
+
+def spot(relative):
+    """TNGD's time is `relative(d_z)` times that of its best rival."""
+    best = line(1e-6)
+    return costs(
+        {"tngd": lambda d: relative(d) * best(d), "ngd-gram": best, "ngd-cg": line(5e-6)},
+        axis="outputs",
+        sizes=[10, 20, 40, 80, 160],
+    )
+
+
+@pytest.mark.parametrize(
+    ("relative", "expected"),
+    [
+        (lambda d: 0.1 + abs(np.log(d / 40)), (True, True)),
+        (lambda d: d / 100, (False, True)),
+        (lambda d: 0.5, (False, False)),
+    ],
+    ids=["confirmed", "refuted", "undecided"],
+)
+def test_a_sweet_spot_lies_inside_and_below_both_ends(relative, expected):
+    finding = claim_costs.sweet_spot(spot(relative), SWEET)
+    (found,) = outcome(finding).values()
+    assert found == expected
+
+
+def test_three_sizes_have_no_sweet_spot():
+    pool = costs({"tngd": line(1), "ngd-gram": line(2)}, axis="outputs", sizes=[10, 20, 40])
+    assert claim_costs.sweet_spot(pool, SWEET).parts == ()
+
+
+CROSSING = {"first": "tngd", "second": "ngd-gram", "axis": "rows"}
+
+
+def crossing_at(size, noise=0.01):
+    pool = costs(
+        {"tngd": line(1e-6), "ngd-gram": lambda d: 1e-6 * float(d) ** 2 / size},
+        axis="outputs",
+        sizes=[10, 20, 40, 80, 160, 320],
+        noise=noise,
+    )
+    return claim_costs.crossing(pool, CROSSING)
+
+
+def test_a_crossing_inside_the_range_is_confirmed_and_one_outside_refuted():
+    inside = crossing_at(55)
+    assert outcome(inside) == {"tngd": (True, True)}
+    assert inside.numbers["crossing"] == pytest.approx(8 * 55, rel=0.05)
+    outside = crossing_at(1e5)
+    assert outcome(outside) == {"tngd": (False, True)}
+    assert "ngd-gram is cheaper at every size measured" in outside.parts[0].text
+
+
+def test_a_crossing_with_an_open_bound_is_undecided():
+    # so near the smallest size that resampled noisy pairs put it below the range
+    assert outcome(crossing_at(11, noise=0.5)) == {"tngd": (False, False)}

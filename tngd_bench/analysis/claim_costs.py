@@ -1,0 +1,212 @@
+"""Tests of claims about the cost of an iteration: exponents, ratios, the best d_z, crossings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis import cost, fits, quantities
+from tngd_bench.analysis.claims import Finding, Part, Pool, Test
+from tngd_bench.analysis.cost import Ratio, finished_costs, paired_ratio
+from tngd_bench.analysis.crossover import crossover
+from tngd_bench.analysis.rows import each
+
+LARGEST = "largest"
+_QUANTITIES = {
+    "operations": fits.COUNTED,
+    "measured": fits.MEASURED,
+    "total": fits.TOTAL,
+    "peak memory": fits.MEMORY,
+}
+
+
+def exponents(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+    """Hold each fitted exponent against the slope of Table 1's own formula over the sizes measured.
+
+    An optimizer and section is a part. The exponent is that over a fixed overhead where it is determined (time and
+    memory), else the log-log slope. It holds if its interval comes within `tolerance` of the formula's slope and is
+    narrower than 0.6: a wide interval confirms nothing. Needs five sizes. Parameters: axis, quantity, tolerance.
+    """
+    axis, tolerance = str(parameters["axis"]), float(parameters["tolerance"])
+    quantity = _QUANTITIES[str(parameters["quantity"])]
+    table = fits.scaling_table(pool.costs, pool.trials, axis)
+    table = table[(table["quantity"] == quantity) & table["paper_here"].notna()]
+    parts, keys, few = [], [], []
+    numbers: dict[str, float] = {}
+    for row in each(table):
+        what = f"{row.optimizer} ({row.group})"
+        if np.isnan(row.log_log):
+            few.append(what)
+            continue
+        # counted operations have no spread; measured ones start with a fixed overhead that the formula lacks
+        over = bool(row.exponent_determined) and quantity != fits.COUNTED
+        value, low, high = (
+            (row.exponent, row.exponent_low, row.exponent_high)
+            if over
+            else (row.log_log, row.log_log_low, row.log_log_high)
+        )
+        near = low - tolerance <= row.paper_here <= high + tolerance
+        decided = high - low < _DECIDING_WIDTH or not near
+        shown = f"{value:.2f} {quantities.interval(low, high)} against {row.paper_here:.2f}"
+        span = f"{quantities.count(row.smallest)} to {quantities.count(row.largest)}"
+        parts.append(Part(what, near and decided, f"{shown} over {span}", decided))
+        numbers |= {f"{what} measured": float(value), f"{what} Table 1": float(row.paper_here)}
+        keys += row.keys
+    missing = f"fewer than five sizes: {', '.join(few)}" if few else "" if parts else "no exponent was fitted"
+    rule = (
+        f"exponent within {tolerance:g} of the slope of Table 1's formula over the same sizes, or its 95 % interval "
+        f"that near and narrower than {_DECIDING_WIDTH:g}"
+    )
+    return Finding(tuple(parts), rule, numbers, tuple(dict.fromkeys(keys)), missing)
+
+
+_DECIDING_WIDTH = 0.6
+
+
+def exponent_range(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+    """Hold the log-log slope of each of `optimizers` against the range `low` to `high`; a part each.
+
+    A part holds if the interval overlaps the range and is narrower than 0.6. "total" means measured digital + modelled
+    device, which for a digital optimizer is what was measured. Parameters: optimizers, axis, quantity, low, high.
+    """
+    low, high = float(parameters["low"]), float(parameters["high"])
+    table = fits.scaling_table(pool.costs, pool.trials, str(parameters["axis"]))
+    parts, numbers, keys, absent = [], {}, [], []
+    for optimizer in parameters["optimizers"]:
+        own = table[(table["optimizer"] == optimizer) & table["log_log"].notna()]
+        wanted = _QUANTITIES[str(parameters["quantity"])]
+        if wanted == fits.TOTAL and wanted not in set(own["quantity"]):
+            wanted = fits.MEASURED
+        own = own[own["quantity"] == wanted]
+        if own.empty:
+            absent.append(str(optimizer))
+            continue
+        for row in each(own):
+            overlaps = row.log_log_low <= high and row.log_log_high >= low
+            decided = row.log_log_high - row.log_log_low < _DECIDING_WIDTH or not overlaps
+            text = f"slope {row.log_log:.2f} {quantities.interval(row.log_log_low, row.log_log_high)}"
+            parts.append(Part(str(optimizer), overlaps and decided, text, decided))
+            numbers[f"{optimizer} slope"] = float(row.log_log)
+            keys += row.keys
+    missing = f"no slope from five sizes: {', '.join(absent)}" if absent else ""
+    rule = f"log-log slope between {low:g} and {high:g}, its 95 % interval narrower than {_DECIDING_WIDTH:g}"
+    return Finding(tuple(parts), rule, numbers, tuple(dict.fromkeys(keys)), missing)
+
+
+def cost_ratio(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+    """Hold the paired ratio of each rival's time (total: measured digital + modelled) to `first`'s against `low`.
+
+    Judged at the largest N at which both were timed. A part holds if the whole 95 % interval is at or above `low`, and
+    is undecided if the interval contains `low`. Parameters: first, rivals, low.
+    """
+    first, low = str(parameters["first"]), float(parameters["low"])
+    clean = finished_costs(pool.costs, pool.trials)
+    parts, numbers, absent = [], {}, []
+    for rival in parameters["rivals"]:
+        sizes = _common_sizes(clean, first, rival, "parameters")
+        if not sizes:
+            absent.append(f"{rival} ({_why(pool.trials, rival)})")
+            continue
+        here = clean[clean["parameters"] == sizes[-1]]
+        ratio = paired_ratio(here, rival, first)
+        assert ratio is not None
+        text = f"{_times(ratio)} at N = {quantities.count(sizes[-1])}"
+        parts.append(Part(str(rival), ratio.low >= low, text, not ratio.low < low <= ratio.high))
+        numbers[f"{rival} / {first}"] = ratio.value
+    rule = (
+        f"the 95 % interval of the paired time ratio to {first} at the largest common N is at least {low:g}"
+    )
+    missing = f"not measured beside {first}: {', '.join(absent)}" if absent else ""
+    return Finding(tuple(parts), rule, numbers, pool.keys_of(first, *parameters["rivals"]), missing)
+
+
+def sweet_spot(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+    """Test whether `first`'s time relative to its best rival is smallest inside the range of `axis`, not at an end.
+
+    At each size the rival is that with the lowest median total. One part: it holds if the best ratio lies at an
+    interior size and its interval lies below those of both ends; it is decided against if the best ratio is at an end
+    whose interval lies below all others. Parameters: first, rivals, axis.
+    """
+    first, axis = str(parameters["first"]), str(parameters["axis"])
+    clean = finished_costs(pool.costs, pool.trials)
+    found: dict[float, tuple[str, Ratio]] = {}
+    for size, here in clean.groupby(axis, sort=True):
+        medians = here[here["optimizer"].isin(parameters["rivals"])].groupby("optimizer")["total_s"].median()
+        if medians.empty or first not in set(here["optimizer"]):
+            continue
+        rival = str(medians.sort_values(kind="stable").index[0])
+        ratio = paired_ratio(here, first, rival)
+        if ratio is not None:
+            found[float(str(size))] = (rival, ratio)
+    rule = (
+        f"the time of {first} over that of its best rival is smallest at an interior {axis}, below both ends"
+    )
+    if len(found) < _SWEET_SIZES:
+        return Finding(
+            (), rule, missing=f"both were timed at {len(found)} sizes of {axis}, {_SWEET_SIZES} needed"
+        )
+    sizes = list(found)
+    best = min(sizes, key=lambda size: found[size][1].value)
+    ends = (sizes[0], sizes[-1])
+    at = found[best][1]
+    inside = best not in ends
+    holds = inside and all(at.high < found[end][1].low for end in ends)
+    apart = all(at.high < found[size][1].low for size in sizes if size != best)
+    text = ", ".join(f"{size:g}: {_times(ratio)} of {rival}" for size, (rival, ratio) in found.items())
+    numbers = {f"ratio at {size:g}": ratio.value for size, (_, ratio) in found.items()} | {"best": best}
+    part = Part(f"best at {axis} = {best:g}", holds, text, holds or (not inside and apart))
+    return Finding((part,), rule, numbers, pool.keys_of(first, *parameters["rivals"]))
+
+
+_SWEET_SIZES = 4
+
+
+def crossing(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+    """Test whether `first` becomes cheaper than `second` above some size of `axis`, inside the range measured.
+
+    It holds if the crossing's whole interval lies in the range. Parameters: first, second, axis.
+    """
+    first, second, axis = (str(parameters[name]) for name in ("first", "second", "axis"))
+    found = crossover(pool.costs, pool.trials, first, second, axis)
+    rule = f"{first} is cheaper than {second} above a size of {axis} whose 95 % interval lies in the range"
+    if found.note.startswith("not decided"):
+        return Finding((), rule, missing=found.note)
+    numbers = {"crossing": found.size, "low": found.low, "high": found.high}
+    numbers |= {f"ratio at {size:g}": ratio for size, ratio in zip(found.sizes, found.ratios, strict=True)}
+    bounded = found.low > 0 and np.isfinite(found.high)
+    if found.note:
+        ends = [f"{found.ratios[end]:.3g} at {found.sizes[end]:g}" for end in (0, -1)]
+        text = f"{found.note}, ratio {ends[0]} to {ends[1]}"
+        return Finding((Part(first, False, text),), rule, numbers, pool.keys_of(first, second))
+    text = f"cheaper {found.side} {axis} ≈ {found.size:.3g} {quantities.interval(found.low, found.high)}"
+    part = Part(first, found.side == "above" and bounded, text, bounded)
+    return Finding((part,), rule, numbers, pool.keys_of(first, second))
+
+
+def _common_sizes(costs: pd.DataFrame, first: str, second: str, axis: str) -> list[float]:
+    sizes = [set(costs.loc[costs["optimizer"] == name, axis]) for name in (first, second)]
+    return sorted(sizes[0] & sizes[1])
+
+
+def _why(trials: pd.DataFrame, optimizer: str) -> str:
+    own = trials[trials["optimizer"] == optimizer]
+    if own.empty:
+        return "not in the study"
+    last = own.sort_values("parameters").iloc[-1]
+    return f"{last['status']}: {last['reason']}" if isinstance(last["reason"], str) else str(last["status"])
+
+
+def _times(ratio: cost.Ratio) -> str:
+    return f"{quantities.significant(ratio.value)}× {quantities.interval(ratio.low, ratio.high)}"
+
+
+TESTS: Mapping[str, Test] = {
+    "exponents": exponents,
+    "exponent-range": exponent_range,
+    "cost-ratio": cost_ratio,
+    "sweet-spot": sweet_spot,
+    "crossing": crossing,
+}

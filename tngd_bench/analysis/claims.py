@@ -1,0 +1,230 @@
+"""Claims as data, and their verdicts: what is said, the test of our records that decides, its tolerance.
+
+A verdict is "confirmed" where the test holds in all its parts, "conditional" where it holds in some (the condition
+names them), "not confirmed" where it holds in none, be it that the data say the contrary or that they do not decide
+(the evidence says which), and "not tested" where the records hold nothing to test it on. Nothing is decided by an
+estimate alone: a part holds if its interval lies on the claimed side, or its exact one-sided p-value is at most 5 %.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.resources import files
+from typing import Any, Literal, Protocol
+
+import pandas as pd
+
+from tngd_bench.analysis.outcomes import final_values
+
+VerdictName = Literal["confirmed", "not confirmed", "conditional", "not tested"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim as read from `claims.toml`; its keys are explained there."""
+
+    id: str
+    statement: str
+    where: str
+    figure: str
+    test: str
+    groups: tuple[str, ...]
+    parameters: Mapping[str, Any]
+    together: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the records say of a claim, on `problem` (empty: on all that were measured).
+
+    `evidence` is text with the numbers that decide; `numbers` holds them by name; `figure` names the figure that shows
+    them; `keys` are the records behind them, (study, key); `tolerance` states the rule and its fixed numbers.
+    """
+
+    claim_id: str
+    statement: str
+    where: str
+    verdict: VerdictName
+    condition: str
+    figure: str
+    evidence: str
+    numbers: Mapping[str, float]
+    problem: str = ""
+    tolerance: str = ""
+    keys: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a test, named `what`: whether it `holds`, and if not whether the contrary is `decided`."""
+
+    what: str
+    holds: bool
+    text: str
+    decided: bool = True
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a test found: its parts (none: there was nothing to test), the rule, the numbers, the records used."""
+
+    parts: tuple[Part, ...]
+    rule: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+    missing: str = ""
+
+
+class HasFrames(Protocol):
+    """What is asked of a study's records."""
+
+    @property
+    def trials(self) -> pd.DataFrame: ...  # noqa: D102  # as in studies.records
+    @property
+    def costs(self) -> pd.DataFrame: ...  # noqa: D102
+    @property
+    def curves(self) -> pd.DataFrame: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The records of several studies in one: keys and seeds carry the study's name, so that no two are paired."""
+
+    trials: pd.DataFrame
+    costs: pd.DataFrame
+    curves: pd.DataFrame
+
+    @cached_property
+    def final(self) -> pd.DataFrame:
+        """The last values of every training trial."""
+        return final_values(self.trials, self.curves)
+
+    def within(self, groups: Sequence[str], problem: str | None = None) -> Pool:
+        """Return what belongs to `groups`, and to `problem` where it is given."""
+        frames = []
+        for frame in (self.trials, self.costs, self.curves):
+            here = frame["group"].isin(groups)
+            frames.append(frame[here if problem is None else here & (frame["problem"] == problem)])
+        return Pool(*frames)
+
+    def keys_of(self, *optimizers: str) -> tuple[str, ...]:
+        """Return the keys of the trials of `optimizers`, of all where none is named."""
+        trials = self.trials
+        own = trials if not optimizers else trials[trials["optimizer"].isin(optimizers)]
+        return tuple(sorted(set(own["key"])))
+
+
+class Test(Protocol):
+    """Judges a claim on the records of its groups."""
+
+    def __call__(self, pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+        """Return what was found; parts are empty where the records hold nothing to test."""
+
+
+def load_claims() -> tuple[Claim, ...]:
+    """Return the claims of this package, in the order of their file."""
+    text = files("tngd_bench.analysis").joinpath("claims.toml").read_text(encoding="utf-8")
+    return tuple(
+        Claim(**{**entry, "groups": tuple(entry["groups"])}) for entry in tomllib.loads(text)["claim"]
+    )
+
+
+def pool_records(records_by_study: Mapping[str, HasFrames]) -> Pool:
+    """Return the records of all studies as one pool."""
+    parts: dict[str, list[pd.DataFrame]] = {"trials": [], "costs": [], "curves": []}
+    for study, records in records_by_study.items():
+        for name, frames in parts.items():
+            frame: pd.DataFrame = getattr(records, name)
+            frame = frame.assign(key=[f"{study}{_SEPARATOR}{key}" for key in frame["key"]])
+            for column in ("seed", "process"):
+                if column in frame:
+                    known = frame[column].notna()
+                    named = (
+                        frame[column].astype(object).where(~known, f"{study}/" + frame[column].astype(str))
+                    )
+                    frame = frame.assign(**{column: named})
+            frames.append(frame)
+    joined = {}
+    for name, frames in parts.items():
+        filled = [frame for frame in frames if len(frame)] or frames[:1]
+        joined[name] = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+    return Pool(**joined)
+
+
+_SEPARATOR = "\n"  # in no file name and no study's name
+
+
+def judge(
+    records_by_study: Mapping[str, HasFrames], claims: Sequence[Claim] | None = None
+) -> tuple[Verdict, ...]:
+    """Return the verdicts on `claims` (those of this package where left out), in their order.
+
+    A claim has one verdict for each problem that its groups were run on, side by side; one on all problems together
+    where its file says so, and one "not tested" where no study has its groups.
+    """
+    chosen = load_claims() if claims is None else claims
+    pool = pool_records(records_by_study) if records_by_study else None
+    return tuple(verdict for claim in chosen for verdict in _verdicts(claim, pool))
+
+
+def _verdicts(claim: Claim, pool: Pool | None) -> list[Verdict]:
+    if pool is None or pool.trials.empty:
+        return [_verdict(claim, Finding((), "", missing="no study was run"), "")]
+    here = pool.within(claim.groups)
+    if here.trials.empty:
+        sections = ", ".join(claim.groups)
+        return [_verdict(claim, Finding((), "", missing=f"no study with the section {sections} was run"), "")]
+    test = tests()[claim.test]
+    problems = [None] if claim.together else sorted(set(here.trials["problem"]))
+    return [
+        _verdict(claim, test(here.within(claim.groups, problem), claim.parameters), problem or "")
+        for problem in problems
+    ]
+
+
+def tests() -> Mapping[str, Test]:
+    """Return the tests by the name that `claims.toml` uses."""
+    from tngd_bench.analysis import claim_costs, claim_training
+
+    return {**claim_costs.TESTS, **claim_training.TESTS}
+
+
+def _verdict(claim: Claim, finding: Finding, problem: str) -> Verdict:
+    holding = [part.what for part in finding.parts if part.holds]
+    failing = [part.what for part in finding.parts if not part.holds]
+    name: VerdictName = "not tested"
+    condition = ""
+    if finding.parts:
+        name = "conditional" if holding and failing else "confirmed" if holding else "not confirmed"
+        if name == "conditional":
+            condition = f"holds for {_listed(holding)}; not for {_listed(failing)}"
+    evidence = "; ".join(_with_doubt(part) for part in finding.parts)
+    if finding.missing:
+        evidence = f"{evidence}; {finding.missing}" if evidence else finding.missing
+    keys = tuple(tuple(key.split(_SEPARATOR, 1)) for key in finding.keys)
+    return Verdict(
+        claim.id,
+        claim.statement,
+        claim.where,
+        name,
+        condition,
+        claim.figure,
+        evidence,
+        dict(finding.numbers),
+        problem,
+        finding.rule,
+        keys,  # type: ignore[arg-type]  # split in two
+    )
+
+
+def _with_doubt(part: Part) -> str:
+    return f"{part.what}: {part.text}" + (
+        "" if part.holds or part.decided else " (not decided by these data)"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
