@@ -12,7 +12,7 @@ from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.complaints import Path, shown_path
-from tngd_bench.studies.devices import own_devices
+from tngd_bench.studies.devices import own_devices, refuse_unknown
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.layers import Layers
 from tngd_bench.studies.schema import CostSection, Study, TrainingSection
@@ -76,10 +76,14 @@ def _check_tables(study: Study, layers: Layers) -> None:
                 with _at(layers, kind, name, key, shown=(kind, name)):
                     if not (key == "device" and value in study.device):
                         entry.check({key: as_setting(key, value)})
-    for name in study.device:
+    for name, fields in study.device.items():
         with _at(layers, "device", name):
             if name in Device.presets():
                 raise ValueError("a shipped device has this name; accepted: another one")
+        for key in fields:
+            with _at(layers, "device", name, key, shown=("device", name)):
+                refuse_unknown(key)
+        with _at(layers, "device", name):
             own_devices(study, name)
     for name, options in study.problem.items():
         with _at(layers, "problem", name):

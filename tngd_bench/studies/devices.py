@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from tngd_bench import arguments
 from tngd_bench.spu.device import Device, Sourced
 from tngd_bench.studies.schema import Study
 from tngd_bench.studies.selection import as_setting
@@ -30,9 +31,15 @@ def own_devices(study: Study, only: str | None = None) -> dict[str, Device]:
         said = table.get(SOURCE, "set in the study file")
         if not isinstance(said, str):
             raise TypeError(f"source must be text, not {said!r}")
-        if "name" in fields:
-            raise ValueError("a device has no field 'name': its table is named after it")
         device = Device.described({"name": name, **fields})
         stated = {key: Sourced(_GRADE, said) for key in fields if key not in ("base", "summary")}
         devices[name] = dataclasses.replace(device, sources={**device.sources, **stated})
     return devices
+
+
+def refuse_unknown(key: str) -> None:
+    """Raise ValueError where `key` is nothing that a `[device.NAME]` table can have."""
+    fields = [field.name for field in dataclasses.fields(Device) if field.name not in ("name", "sources")]
+    known = ("base", SOURCE, *fields)
+    if key not in known:
+        raise ValueError(f"a device has no field {key!r}{arguments.suggestion(key, known)}")

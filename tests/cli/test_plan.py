@@ -1,0 +1,141 @@
+import csv
+import io
+import json
+
+import pytest
+
+from tests.studies.recorder import Recorder
+from tngd_bench.cli import main as command_line
+from tngd_bench.studies import outlook
+from tngd_bench.studies.durations import PROCESS_START_S
+from tngd_bench.studies.plan import MachineLimits
+from tngd_bench.studies.reading import load_study
+from tngd_bench.studies.records import read_records
+from tngd_bench.studies.run import run_study
+
+STUDY = """
+name = "mine"
+title = "Mine"
+[execution]
+workers = 2
+seconds_per_iteration_limit = 0.5
+[[cost]]
+name = "size"
+problem = "digits-mlp"
+parameters = [1000, 100_000]
+batch_size = [8, 16]
+optimizers = ["sgd", "ngd"]
+processes = 2
+repetitions = 4
+seconds_limit = 0.1
+[[training]]
+name = "digits"
+problem = "digits-mlp"
+parameters = 1000
+train_size = 64
+epochs = 1
+evaluations = 1
+seeds = 3
+optimizers = ["sgd", "tngd"]
+[profiles.smoke]
+"cost.size.enabled" = false
+"training.digits.seeds" = 1
+"""
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch, capsys):
+    """Plan the study for a machine of known speed; the exit code, what was printed and what was complained of."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(outlook, "measure_machine", lambda execution: MachineLimits(1e11, 5e10, 4e9))
+    (tmp_path / "mine.toml").write_text(STUDY)
+
+    def run(*words):
+        code = command_line.run(["plan", "mine.toml", *map(str, words)])
+        found = capsys.readouterr()
+        return code, found.out, found.err
+
+    return run
+
+
+def test_groups_count_and_add_up(plan):
+    code, text, _ = plan("--json")
+    found = json.loads(text)
+    assert code == 0
+    groups = found["groups"]
+    cost = {(g["parameters"], g["batch_size"], g["optimizer"]): g for g in groups if g["kind"] == "cost"}
+    assert len(cost) == 8
+    assert {
+        (g["trials"], g["skipped"]) for (size, _, name), g in cost.items() if name == "sgd" or size < 2000
+    } == {(2, 0)}
+    for (size, _, name), group in cost.items():
+        if name == "ngd" and size > 2000:
+            assert (group["trials"], group["skipped"], group["seconds"]) == (0, 2, 0.0)
+            assert "per iteration, limit 0.5 s; needs" in group["reason"]
+    training = {g["optimizer"]: g["trials"] for g in groups if g["kind"] == "training"}
+    assert training == {"sgd": 3, "tngd": 3}
+    assert (found["trials"], found["skipped"]) == (sum(g["trials"] for g in groups), 4)
+    alone = sum(g["seconds"] for g in groups if g["kind"] == "cost")
+    beside = sum(g["seconds"] for g in groups if g["kind"] != "cost")
+    assert found["seconds"] == pytest.approx(alone + beside / 2)
+    assert found["learned"] == {"from": [], "left_out": {}, "factors": []}
+    assert found["processes"] == 8 + 6 + 6
+
+
+def test_csv_has_the_same_groups(plan):
+    groups = json.loads(plan("--json")[1])["groups"]
+    rows = list(csv.DictReader(io.StringIO(plan("--csv")[1])))
+    assert [(row["kind"], row["optimizer"], int(row["trials"])) for row in rows] == [
+        (g["kind"], g["optimizer"], g["trials"]) for g in groups
+    ]
+    assert [float(row["seconds"]) for row in rows] == [g["seconds"] for g in groups]
+
+
+def test_people_read_sections_skips_totals_and_where_times_come_from(plan):
+    code, text, errors = plan()
+    assert (code, errors) == (0, "")
+    assert "cost size" in text
+    assert "needs" in text.partition("\nskipped\n")[2]
+    assert "total: 24 trials in 20 processes, 4 skipped; about" in text
+    assert "times: by formula; no earlier trials to learn from" in text
+
+
+def test_a_profile_and_overrides_change_the_plan(plan):
+    _, text, _ = plan("--json", "--profile", "smoke", "--set", "training.digits.seeds=2")
+    found = json.loads(text)
+    assert (found["profile"], found["trials"]) == ("smoke", 4)
+
+
+def test_what_cannot_be_asked_is_refused_in_one_line(plan):
+    for words, message in (
+        (["--json", "--csv"], "cannot both be given"),
+        (["--from", "nowhere"], "nowhere does not exist"),
+        (["--profile", "full"], "mine.toml: no profile 'full'"),
+    ):
+        code, text, errors = plan(*words)
+        assert (code, text) == (3, "")
+        assert message in errors
+        assert len(errors.splitlines()) == 1
+
+
+def test_times_are_learned_from_the_store_that_a_run_left(plan, tmp_path):
+    override = "training.digits.optimizers=['sgd']"
+    smaller = ("--profile", "smoke", "--set", override)
+    run_study(load_study("mine.toml", [override], "smoke"), tmp_path / "reports/mine-smoke", Recorder())
+    _, text, _ = plan("--json", *smaller)
+    found = json.loads(text)
+    assert found["learned"]["from"] == ["reports/mine-smoke"]
+    (factor,) = found["learned"]["factors"]
+    assert (factor["method"], factor["kind"], factor["trials"]) == ("sgd", "training", 1)
+    (group,) = found["groups"]
+    assert group["learned_from"] == 1
+    # One trial taught it, so its own seconds are predicted, beside the start of its process.
+    (elapsed_s,) = read_records(tmp_path / "reports/mine-smoke").trials["elapsed_s"]
+    assert group["seconds"] == pytest.approx(elapsed_s + PROCESS_START_S, rel=0.01)
+    # Elsewhere the same store is used only when asked for, and not from another number of threads.
+    other = json.loads(plan("--json", "--from", "reports/mine-smoke")[1])
+    assert other["learned"]["from"] == ["reports/mine-smoke"]
+    threads = ("--set", "execution.threads_training=2")
+    refused = json.loads(plan("--json", "--from", "reports/mine-smoke", *threads)[1])
+    assert refused["learned"]["from"] == []
+    assert "threads_training" in refused["learned"]["left_out"]["reports/mine-smoke"]
