@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import torch
 
@@ -30,6 +31,26 @@ class Recorder:
 
     def finished(self, trial, entries):
         self.ended.append((trial, entries))
+
+
+class Teller(Recorder):
+    """An audience that prints the number of trials when planned, and each one's key when it is in the store."""
+
+    def planned(self, plan, pending):
+        super().planned(plan, pending)
+        print("planned", len(pending), flush=True)
+
+    def finished(self, trial, entries):
+        print("finished", flush=True)
+
+
+def run_and_tell(study, output):
+    """Run a study file without a report, telling of the progress on stdout."""
+    from tngd_bench.studies.reading import load_study
+    from tngd_bench.studies.run import run_study
+
+    run_study(load_study(study), Path(output), Teller())
+    print("whole", flush=True)
 
 
 def study_text(table):

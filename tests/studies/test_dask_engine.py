@@ -1,34 +1,130 @@
-"""A study on a Dask cluster: the same numbers as on this machine, whatever becomes of the workers."""
-
-import dataclasses
+"""What the Dask engine asks of a cluster; whole studies on one, disturbed and not, are in test_faults."""
 
 import pytest
 
-from tests.studies.recorder import Recorder
-from tests.studies.test_run import curves
-from tngd_bench.studies.reading import LoadedStudy, make_study
-from tngd_bench.studies.records import read_records
-from tngd_bench.studies.run import run_study
+from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.plan import MachineLimits
+from tngd_bench.studies.schema import Cluster, Execution
 
-distributed = pytest.importorskip("distributed")
+pytest.importorskip("distributed")
 
+from tngd_bench.studies import clusters
+from tngd_bench.studies.dask_engine import DaskEngine
 
-@pytest.fixture
-def clustered(table):
-    """The table's study on a cluster of two local processes."""
-    table["cost"][0] |= {"parameters": [1000], "processes": 2}
-    table["execution"]["engine"] = "dask"
-    table["cluster"] = {"kind": "local", "machines": 2, "cores": 1}
-    return table
+FAST = MachineLimits(2e9, 4e9, 8e9, cpu="fast", torch="2.13")
+WEAK = MachineLimits(1e9, 5e9, 6e9, cpu="fast", torch="2.13")
+OTHER = MachineLimits(2e9, 4e9, 8e9, cpu="other", torch="2.13")
 
 
-def test_a_cluster_gives_the_same_deterministic_columns_as_this_machine(clustered, tmp_path):
-    audience = Recorder()
-    run_study(LoadedStudy(make_study(clustered), "shipped"), tmp_path / "cluster", audience)
-    here = {**clustered, "execution": {**clustered["execution"], "engine": "local"}}
-    run_study(LoadedStudy(make_study(here), "shipped"), tmp_path / "here", Recorder())
-    assert curves(tmp_path / "cluster").equals(curves(tmp_path / "here"))
-    there, local = (read_records(tmp_path / name) for name in ("cluster", "here"))
-    columns = ["key", "kind", "optimizer", "status", "flops", "solver_iterations"]
-    assert there.trials[columns].equals(local.trials[columns])
-    assert set(there.trials["status"]) == {"ok"}
+class FakeClient:
+    """A client of workers given as (host, machine, core), where each host offers what `found` says."""
+
+    def __init__(self, workers, found=()):
+        self.workers = {
+            f"tcp://{number}": {"host": host, "resources": {"machine": machine, "core": core}}
+            for number, (host, machine, core) in enumerate(workers)
+        }
+        self.found, self.asked = dict(found), []
+
+    def scheduler_info(self, n_workers):
+        assert n_workers == -1, "all of them, not the first few"
+        return {"workers": self.workers}
+
+    def submit(self, function, execution, *, workers, pure):
+        self.asked += workers
+        return self.workers[workers[0]]["host"]
+
+    def gather(self, hosts):
+        return [(self.found[host], {"cpu": self.found[host].cpu}) for host in hosts]
+
+
+def test_the_weakest_machine_decides_what_is_tried_and_the_timing_worker_of_each_is_asked():
+    client = FakeClient([("a", 0, 1), ("a", 1, 1), ("b", 1, 4)], {"a": FAST, "b": WEAK})
+    engine = DaskEngine(client, mixed=False)
+    assert engine.machine(Execution()) == MachineLimits(1e9, 4e9, 6e9, cpu="fast", torch="2.13")
+    assert sorted(client.asked) == ["tcp://1", "tcp://2"]
+    assert engine.environment() == {"cpu": "fast", "machines": 2}
+
+
+def test_machines_of_unlike_classes_are_refused_unless_the_study_takes_them():
+    client = FakeClient([("a", 1, 1), ("b", 1, 1)], {"a": FAST, "b": OTHER})
+    with pytest.raises(
+        StudyError, match=r"machines a and b are of different classes .* cluster.mixed = true"
+    ):
+        DaskEngine(client, mixed=False).machine(Execution())
+    engine = DaskEngine(client, mixed=True)
+    assert engine.machine(Execution()).cpu == "fast"
+    assert engine._like == ["a"], "timed trials go to machines of the first one's class only"
+
+
+def test_a_machine_shared_by_workers_has_the_cores_of_all_and_one_place_for_timing():
+    engine = DaskEngine(FakeClient([("a", 1, 3), ("a", 0, 3), ("b", 1, 4)]), mixed=False)
+    assert engine.side_by_side(Execution(threads_training=2), exclusive=False) == 3
+    assert engine.side_by_side(Execution(), exclusive=True) == 1
+    assert engine._places(Execution(), exclusive=True) == 2
+    assert engine._places(Execution(threads_training=2), exclusive=False) == 1 + 1 + 2
+
+
+@pytest.mark.parametrize(
+    ("workers", "exclusive", "complaint"),
+    [
+        ([("a", 0, 4)], True, "no worker offers 'machine'; start workers with: dask worker"),
+        ([("a", 1, 0)], False, "no worker offers 'core'"),
+        ([("a", 1, 1), ("a", 1, 1)], True, "2 workers on a offer 'machine', so two trials could be timed"),
+        ([("a", 1, 1), ("b", 1, 1)], True, None),
+        ([("a", 1, 1), ("a", 1, 1)], False, None),
+    ],
+)
+def test_workers_must_offer_what_trials_take(workers, exclusive, complaint):
+    engine = DaskEngine(FakeClient(workers), mixed=False)
+    if complaint is None:
+        engine._check_offers(exclusive=exclusive)
+    else:
+        with pytest.raises(StudyError, match=complaint):
+            engine._check_offers(exclusive=exclusive)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"kind": "slurm", "cores": 4}, "needs memory"),
+        ({"kind": "ssh", "hosts": ["a", "b"]}, "needs cores"),
+        ({"kind": "ssh", "hosts": ["a"], "cores": 2}, "at least one worker's"),
+        ({"kind": "scheduler"}, "needs scheduler"),
+        ({"kind": "kubernetes"}, "needs cores"),
+    ],
+)
+def test_a_cluster_says_what_its_kind_needs(settings, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        Cluster(**settings)
+
+
+def test_slurm_jobs_are_machines_that_say_so():
+    pytest.importorskip("dask_jobqueue")
+    cluster = Cluster(kind="slurm", machines=1, cores=8, memory="32GB", options={"queue": "short"})
+    import distributed
+
+    with clusters._make(distributed, cluster) as made:
+        script = made.job_script()
+    assert "#SBATCH -p short" in script
+    assert "--cpus-per-task=8" in script
+    assert "--resources machine=1,core=8" in script
+    assert "--nthreads 8" in script
+    assert "--nworkers" not in script or "--nworkers 1" in script
+
+
+def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
+    def absent(name):
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(clusters, "import_module", absent)
+    with pytest.raises(
+        StudyError, match=r"dask-kubernetes, which is not installed; .*'tngd-bench\[kubernetes\]'"
+    ):
+        clusters._module("dask_kubernetes.operator", "kubernetes")
+    cluster = Cluster(kind="scheduler", scheduler="tcp://127.0.0.1:1")
+    with (
+        pytest.raises(StudyError, match=r"distributed, .*tngd-bench\[cluster\]"),
+        clusters.open_cluster(cluster),
+    ):
+        pass
