@@ -99,13 +99,20 @@ def test_a_cluster_says_what_its_kind_needs(settings, complaint):
         Cluster(**settings)
 
 
-def test_slurm_jobs_are_machines_that_say_so():
-    pytest.importorskip("dask_jobqueue")
-    cluster = Cluster(kind="slurm", machines=1, cores=8, memory="32GB", options={"queue": "short"})
+def test_slurm_jobs_are_machines_that_say_so(monkeypatch):
+    jobqueue = pytest.importorskip("dask_jobqueue")
     import distributed
 
+    cluster = Cluster(kind="slurm", machines=3, cores=8, memory="32GB", options={"queue": "short"})
+    monkeypatch.setattr(clusters, "which", lambda name: None)
+    with pytest.raises(StudyError, match="sbatch, which this machine does not have"):
+        clusters._make(distributed, cluster)
+    asked = []
+    monkeypatch.setattr(clusters, "which", lambda name: name)
+    monkeypatch.setattr(jobqueue.SLURMCluster, "scale", lambda self, n=0, jobs=0: asked.append(jobs))
     with clusters._make(distributed, cluster) as made:
         script = made.job_script()
+    assert asked[0] == 3
     assert "#SBATCH -p short" in script
     assert "--cpus-per-task=8" in script
     assert "--resources machine=1,core=8" in script

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from importlib import import_module
+from shutil import which
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,10 @@ def _make(distributed: ModuleType, cluster: Cluster) -> Any:
     offered = f"{MACHINE}=1,{CORE}={cluster.cores}"
     if cluster.kind == "slurm":
         jobqueue = _module("dask_jobqueue", "cluster")
+        if which("sbatch") is None:
+            raise StudyError(
+                "cluster: kind 'slurm' submits jobs with sbatch, which this machine does not have"
+            )
         made = jobqueue.SLURMCluster(
             cores=cluster.cores,
             memory=cluster.memory,
