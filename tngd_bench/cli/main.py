@@ -24,6 +24,7 @@ _VERBS = {
     "predict": "tngd_bench.cli.predict",
     "check": "tngd_bench.cli.check",
     "baseline": "tngd_bench.cli.baseline",
+    "export": "tngd_bench.cli.export",
     "list": "tngd_bench.cli.listing",
     "info": "tngd_bench.cli.info",
 }

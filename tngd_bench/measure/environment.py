@@ -55,6 +55,7 @@ def describe_environment() -> dict[str, object]:
     return {
         "cpu": processor_name(),
         "cores": available_cores(),
+        "affinity": _affinity(),
         "memory_bytes": psutil.virtual_memory().total,
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -72,6 +73,12 @@ def available_cores() -> int:
     """Return the number of logical processors this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def _affinity() -> str | None:
+    """Return the logical processors this process may use, e.g. "0,1"."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return ",".join(map(str, sorted(affinity(0)))) if affinity is not None else None
 
 
 def processor_name() -> str | None:

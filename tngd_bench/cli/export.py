@@ -1,0 +1,40 @@
+"""`tngd-bench export`: stored results in the formats of asv and pyperf."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_EPILOG = """\b
+Examples:
+  tngd-bench export reports/quick --asv .asv/results      then: asv publish
+  tngd-bench export reports/quick --pyperf quick.json     then: python -m pyperf stats quick.json
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option(
+    "--asv", "asv_folder", type=click.Path(path_type=Path), help="A results folder of asv to add to."
+)
+@click.option("--commit", help="The commit that asv files the results under.  [default: the store's own]")
+@click.option("--pyperf", "pyperf_file", type=click.Path(path_type=Path), help="A pyperf suite to write.")
+def command(results: Path, asv_folder: Path | None, commit: str | None, pyperf_file: Path | None) -> None:
+    """Write RESULTS, a study's output folder or the store in it, as asv results or a pyperf suite."""
+    from tngd_bench.studies.errors import StudyError
+    from tngd_bench.studies.export_asv import export_asv
+    from tngd_bench.studies.export_pyperf import export_pyperf
+    from tngd_bench.studies.records import read_records
+
+    if asv_folder is None and pyperf_file is None:
+        raise StudyError("nothing to export to; name --asv FOLDER or --pyperf FILE, or both")
+    records = read_records(results)
+    for name, reason in records.ignored.items():
+        click.echo(f"tngd-bench: note: {name} {reason}; ignored", err=True)
+    if asv_folder is not None:
+        file, count = export_asv(records, asv_folder, commit)
+        click.echo(f"asv: {count} benchmarks in {file}")
+    if pyperf_file is not None:
+        count = export_pyperf(records, pyperf_file)
+        click.echo(f"pyperf: {count} benchmarks in {pyperf_file}")
