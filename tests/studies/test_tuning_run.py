@@ -14,6 +14,8 @@ import pytest
 
 from tests.studies.recorder import Recorder
 from tngd_bench.analysis.tuning import best_of_k_curves, tuning_summary
+from tngd_bench.report import drawing
+from tngd_bench.report.contents import contents
 from tngd_bench.studies.reading import LoadedStudy, load_study, make_study
 from tngd_bench.studies.records import read_records
 from tngd_bench.studies.selection import contestant_of
@@ -136,6 +138,18 @@ def test_tables_beside_the_store_say_what_the_store_says(undisturbed):
     assert record["tries_per_optimizer"] == 3
     assert record["seconds"] == pytest.approx(again["seconds"].sum(), abs=0.01)
     assert set(best_of_k_curves(result.records)["k"]) == {1, 2}
+
+
+def test_the_page_of_a_search_compares_nothing_and_says_what_was_searched(undisturbed):
+    _, result = undisturbed
+    with drawing.style():
+        page = contents(result.records)
+    assert page.sections[0].anchor == "tuning"
+    assert not {"convergence", "cost", "noise"} & {section.anchor for section in page.sections}
+    assert page.compared.startswith("Settings for SGD, TNGD on digits-mlp")
+    assert "20 %" in page.compared
+    said = " ".join(text for _, text in page.first_screen())
+    assert "test accuracy" not in said
 
 
 @pytest.mark.slow

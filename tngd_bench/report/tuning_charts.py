@@ -52,6 +52,20 @@ def tuning_section(records: Records) -> Section:
     )
 
 
+def searched(records: Records) -> str:
+    """Return what was searched, in one sentence."""
+    tuning, section = records.study["tuning"], records.study["training"][0]
+    methods = list(dict.fromkeys(records.trials["method"]))
+    names = ", ".join(kind(method, method).title for method in methods)
+    sizes = quantities.count(float(records.trials["parameters"].iloc[0]))
+    return (
+        f"Settings for {names} on {section['problem']} (N = {sizes}, b = {section['batch_size']}): "
+        f"{tuning['trials'] + 1} for each, {tuning['seeds']} run(s) of {tuning['epochs']:g} epoch(s), judged by "
+        f"{str(tuning['metric']).replace('_', ' ')} on {quantities.percent(tuning['validation_share'])} of the "
+        "training samples, held out of training."
+    )
+
+
 def _chart(
     curves: pd.DataFrame,
     against: str,
