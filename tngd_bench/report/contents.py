@@ -14,6 +14,7 @@ from tngd_bench.report import (
     study_tables,
     tables,
     training_charts,
+    tuning_charts,
 )
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.map_section import MapResults, map_results
@@ -21,6 +22,7 @@ from tngd_bench.report.marks import marks
 from tngd_bench.report.section import Section
 from tngd_bench.report.tables import Table
 from tngd_bench.studies.records import Records
+from tngd_bench.studies.tuning_results import is_search
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Contents:
 
 def contents(records: Records) -> Contents:
     """Return everything the page shows, computed from `records`; call it inside `drawing.style()`."""
+    if is_search(records.study):
+        return _search_contents(records)
     maps = _maps(records)
     sections = (
         maps.map,
@@ -58,6 +62,20 @@ def contents(records: Records) -> Contents:
     )
     found = findings.find(records.study, records.trials, records.costs, records.curves)
     return Contents(overview.compared(records.trials, kinds(records.trials)), found, maps.decides, sections)
+
+
+def _search_contents(records: Records) -> Contents:
+    """Return the page of a search for settings: its tries are judged on held-out data and are no comparison."""
+    nothing = findings.find(
+        records.study, records.trials.iloc[:0], records.costs.iloc[:0], records.curves.iloc[:0]
+    )
+    sections = (tuning_charts.tuning_section(records), *_background_sections(records))
+    return Contents(
+        tuning_charts.searched(records),
+        nothing,
+        "A study with these settings and seeds of its own.",
+        sections,
+    )
 
 
 def _maps(records: Records) -> MapResults:
@@ -154,7 +172,13 @@ def _background_sections(records: Records) -> tuple[Section, ...]:
             "What the numbers rest on",
             statements=assumptions.statements(study, records.environment),
             tables=tuple(
-                table for table in (devices, study_tables.settings_table(trials, known)) if table is not None
+                table
+                for table in (
+                    devices,
+                    tuning_charts.tuned_table(study, known),
+                    study_tables.settings_table(trials, known),
+                )
+                if table is not None
             ),
         ),
         Section(
