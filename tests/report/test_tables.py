@@ -67,11 +67,11 @@ def test_fits_stand_beside_the_paper_in_the_order_of_the_registry(records, known
     shown = cells(table)
     assert list(dict.fromkeys(shown["optimizer"])) == [kind.title for kind in known.values()]
     dense = shown[(shown["optimizer"] == "NGD (dense)") & (shown["quantity"] == "measured")].iloc[0]
-    assert dense["p of a + b·Nᵖ [95 %]"] == "no exponent"
-    assert dense["paper, Table 1"] == "3"
+    assert dense["p over an overhead [95 %]"] == "no exponent"
+    assert dense["Table 1, largest power"] == "3"
     gram = shown[(shown["optimizer"] == "NGD (Gram)") & (shown["quantity"] == "measured")].iloc[0]
-    assert gram["p of a + b·Nᵖ [95 %]"].startswith("1.0")
-    assert gram["paper, Table 1"] == "–"
+    assert gram["p over an overhead [95 %]"].startswith("1.0")
+    assert gram["Table 1, largest power"] == "–"
 
 
 def test_training_shows_finished_seeds_and_no_number_without_one(records, known):

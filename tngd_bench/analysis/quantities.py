@@ -5,6 +5,7 @@ import math
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SECONDS = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
 _BYTES = ((1.0, "B"), (2.0**10, "KiB"), (2.0**20, "MiB"), (2.0**30, "GiB"), (2.0**40, "TiB"))
+_JOULES = ((1e-12, "pJ"), (1e-9, "nJ"), (1e-6, "µJ"), (1e-3, "mJ"), (1.0, "J"), (1e3, "kJ"))
 _BIT_RATES = ((1.0, "b/s"), (1e3, "kb/s"), (1e6, "Mb/s"), (1e9, "Gb/s"), (1e12, "Tb/s"), (1e15, "Pb/s"))
 NOT_MEASURED = "–"
 
@@ -60,6 +61,14 @@ def memory(value: float) -> str:
     if not math.isfinite(value):
         return significant(value)
     scale, unit = _unit(value, _BYTES)
+    return f"{significant(value / scale)} {unit}"
+
+
+def joules(value: float) -> str:
+    """Return an energy given in joules in pJ, nJ, µJ, mJ, J or kJ."""
+    if not math.isfinite(value) or value == 0:
+        return "0 J" if value == 0 else significant(value)
+    scale, unit = _unit(value, _JOULES)
     return f"{significant(value / scale)} {unit}"
 
 

@@ -55,7 +55,7 @@ def rate_chart(frame: pd.DataFrame, rival: str, device: str, outputs: int) -> Ch
     axes.set_ylim(1e8, 1e15)
     for rate, name in _NAMED_RATES.items():
         axes.axhline(rate, color=INK.light, linewidth=0.7, linestyle=":")
-        axes.text(frame["rows"].min() * 1.1, rate * 1.15, name, fontsize=7.5, va="bottom")
+        axes.text(frame["rows"].max() / 1.1, rate * 1.15, name, fontsize=7.5, va="bottom", ha="right")
     drawing.log_counts(axes, "x")
     drawing.log_bit_rates(axes, "y")
     axes.set_xlabel(f"rows m = b·d_z (d_z = {outputs})")
@@ -65,8 +65,8 @@ def rate_chart(frame: pd.DataFrame, rival: str, device: str, outputs: int) -> Ch
     finding = " ".join(_least(frame[frame["parameters"] == size], size) for size in sizes)
     return Chart(
         name,
-        f"Link rate at which {device} draws level with the {rival}",
-        f"Break-even link rate of {device} against the {rival}, by m. {finding}",
+        f"Link rate at which {device} draws level with {rival}",
+        f"Break-even link rate of {device} against {rival}, by m. {finding}",
         "Modelled. Above a line the device's iteration is the shorter one; no line: no rate is enough. Band: the "
         "middle 95 % of the calibration's draws, where all of them reach a rate.",
         figure,
@@ -107,8 +107,8 @@ def sensitivity_chart(frame: pd.DataFrame, rival: str, device: str, use: DeviceU
     where = f"N = {quantities.count(head['parameters'])}, d_z = {head['outputs']}"
     return Chart(
         slugs.slug("break-even-sensitivity", rival),
-        f"What the device's figures change ({where}, against the {rival})",
-        f"Time of {device} relative to the {rival} at {where}. {_sensitivity_words(frame)}",
+        f"What the device's figures change ({where}, against {rival})",
+        f"Time of {device} relative to {rival} at {where}. {_sensitivity_words(frame)}",
         "Modelled. One figure of the device is changed, the others stay as in the study (dotted line: its value "
         "there). Below 1× the device is ahead. Bands: the middle 95 % of the calibration's draws.",
         figure,

@@ -88,6 +88,9 @@ def _figures(content: Contents, folder: Path, *, inline: bool) -> tuple[list[Pat
 
 def _documents(content: Contents, records: Records, output: Path, formats: Collection[str]) -> list[Path]:
     study = records.study
+    pictures = {
+        chart.name: (output / "figures" / f"{chart.name}.png").read_bytes() for chart in content.charts()
+    }
     title = str(study.get("title") or study.get("name") or "Study")
     command, version = str(study.get("command", "not recorded")), str(study.get("version", "not stated"))
     documents = []
@@ -98,7 +101,7 @@ def _documents(content: Contents, records: Records, output: Path, formats: Colle
         for table in content.tables():
             documents.append(write(output / "tables" / f"{table.name}.tex", latex(table).encode()))
     if "pdf" in formats:
-        documents.append(write(output / "report.pdf", pdf(content, title)))
+        documents.append(write(output / "report.pdf", pdf(content, title, pictures)))
     return documents
 
 

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tngd_bench.analysis import convergence, cost, findings, fits, outcomes, time_to_target, tolerance
+from tngd_bench.analysis import cost, findings, outcomes, time_to_target
 from tngd_bench.analysis.families import kinds
-from tngd_bench.report import (
-    assumptions,
-    cost_charts,
-    noise_charts,
-    overview,
-    study_tables,
-    tables,
-    training_charts,
-    tuning_charts,
-)
+from tngd_bench.report import assumptions, overview, pair_charts, study_tables, tuning_charts
+from tngd_bench.report.cost_section import cost_sections
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.map_section import MapResults, map_results
 from tngd_bench.report.marks import marks
 from tngd_bench.report.section import Section
 from tngd_bench.report.tables import Table
+from tngd_bench.report.training_section import training_sections
+from tngd_bench.report.verdicts import verdict_section
 from tngd_bench.studies.records import Records
 from tngd_bench.studies.tuning_results import is_search
 
@@ -56,11 +50,13 @@ def contents(records: Records) -> Contents:
     sections = (
         maps.map,
         maps.what_if,
-        *_cost_sections(records),
-        *_training_sections(records),
+        *cost_sections(records),
+        *training_sections(records),
+        verdict_section({str(records.study.get("name", "study")): records}),
         *_background_sections(records),
     )
-    found = findings.find(records.study, records.trials, records.costs, records.curves)
+    apart = pair_charts.is_pair(records.trials) | pair_charts.is_worded(records.trials)
+    found = findings.find(records.study, records.trials[~apart], records.costs, records.curves)
     return Contents(overview.compared(records.trials, kinds(records.trials)), found, maps.decides, sections)
 
 
@@ -84,71 +80,6 @@ def _maps(records: Records) -> MapResults:
     targets = time_to_target.study_targets(records.study)
     times = time_to_target.time_to_target(records.trials, records.curves, targets)
     return map_results(records, summary, times, known, marks(known))
-
-
-def _cost_sections(records: Records) -> tuple[Section, ...]:
-    trials = records.trials
-    known = kinds(trials)
-    summary = cost.summarise(records.costs, trials)
-    ratios = cost.ratios_to(records.costs, trials)
-    timed = cost.finished_costs(records.costs, trials)
-    scaling = fits.scaling_table(records.costs, trials)
-    splits = cost_charts.split_charts(summary, timed, known)
-    missing = "" if len(summary) else "No cost per iteration was measured in this study."
-    return (
-        Section(
-            "cost",
-            "Cost per iteration against N",
-            charts=tuple(cost_charts.cost_charts(summary, ratios, known, marks(known))),
-            absent=missing,
-        ),
-        Section(
-            "scaling",
-            "How cost grows with N",
-            tables=(tables.fits_table(scaling, known),),
-            absent="" if len(scaling) else "No optimizer was timed at more than one size.",
-        ),
-        Section(
-            "split",
-            "What an iteration of TNGD is made of",
-            charts=tuple(splits),
-            absent="" if splits else "No iteration with a device was timed in this study.",
-        ),
-        Section(
-            "numbers",
-            "Every cost with its spread",
-            tables=(tables.cost_table(summary, ratios, known),),
-            absent=missing,
-        ),
-    )
-
-
-def _training_sections(records: Records) -> tuple[Section, ...]:
-    trials, curves = records.trials, records.curves
-    known = kinds(trials)
-    drawn = marks(known)
-    final = outcomes.final_values(trials, curves)
-    ends = outcomes.summarise_final(final)
-    times = time_to_target.time_to_target(trials, curves, time_to_target.study_targets(records.study))
-    by_group = training_charts.convergence_charts(convergence.finished_curves(curves, trials), known, drawn)
-    compared = tables.final_table(ends, known, sweeps=False)
-    swept = tables.final_table(ends, known, sweeps=True)
-    return (
-        Section(
-            "convergence",
-            "Convergence",
-            charts=tuple(chart for charts in by_group.values() for chart in charts),
-            tables=(compared, tables.targets_table(times, known)),
-            absent="" if compared.rows else "No training without a sweep was run in this study.",
-        ),
-        Section(
-            "noise",
-            "Sensitivity to the device",
-            charts=tuple(noise_charts.noise_charts(final, tolerance.tolerances(final), known, drawn)),
-            tables=(swept,),
-            absent="" if swept.rows else "No sweep of an imperfection was run in this study.",
-        ),
-    )
 
 
 def _background_sections(records: Records) -> tuple[Section, ...]:

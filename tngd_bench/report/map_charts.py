@@ -29,16 +29,26 @@ NOTE = (
     "every measured size, modelled only. Circles: measured sizes. No memory limit is applied."
 )
 
+AS_ABOVE = "Predicted; pale, hatched and circles as in the first map."
+
 
 def map_chart(
-    found: CheapestMap, name: str, title: str, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+    found: CheapestMap,
+    name: str,
+    title: str,
+    known: Mapping[str, Kind],
+    drawn: Mapping[str, Mark],
+    *,
+    explained: bool = True,
 ) -> Chart:
-    """Return the map of one device."""
+    """Return the map of one device; `explained` False where a map before it says how to read it."""
     figure, axes = drawing.panel(3.9)
     _draw(axes, found, drawn, labels=known)
     _rows_axis(axes, found)
     _legend(figure, [found], known, drawn)
-    return Chart(slugs.slug(name), title, alt(found, known), NOTE, figure, found.table())
+    return Chart(
+        slugs.slug(name), title, alt(found, known), NOTE if explained else AS_ABOVE, figure, found.table()
+    )
 
 
 def multiples(
@@ -66,7 +76,9 @@ def multiples(
     _legend(figure, [found for _, found in maps], known, drawn)
     words = " ".join(f"{heading}: {_shares(found, known)}." for heading, found in maps)
     frame = pd.concat([found.table().assign(panel=heading) for heading, found in maps], ignore_index=True)
-    return Chart(slugs.slug(name), title, f"{title}. Share of the sizes won. {words}", NOTE, figure, frame)
+    return Chart(
+        slugs.slug(name), title, f"{title}. Share of the sizes won. {words}", AS_ABOVE, figure, frame
+    )
 
 
 def _draw(

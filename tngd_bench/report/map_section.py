@@ -13,6 +13,7 @@ from tngd_bench.analysis.cost_map import DeviceUse, Plane, cheapest, plane, stud
 from tngd_bench.analysis.families import Kind
 from tngd_bench.report import break_even_charts, explorer, map_charts, map_tables
 from tngd_bench.report.drawing import Chart
+from tngd_bench.report.energy_table import energy_table
 from tngd_bench.report.marks import Mark
 from tngd_bench.report.section import Section
 from tngd_bench.spu.device import Device
@@ -21,7 +22,7 @@ from tngd_bench.studies.records import Records
 LINKS = (5e9, 5e10, 5.12e11, 3.6e12, 2.68e13, None)
 """A tenth of the paper's, the paper's, PCIe 5.0 x16, NVLink 4, HBM3, unlimited (hardware parameters of the suite)."""
 DECADES = (10_000, 1_000_000, 100_000_000)
-_EXACT = "fastest exact natural gradient"
+_EXACT = "the fastest exact natural gradient"
 _KFAC = "K-FAC"
 
 
@@ -112,7 +113,7 @@ def _maps(
     drawn: Mapping[str, Mark],
 ) -> list[Chart]:
     kfac, title = _kfac(calibrations), device_title(use)
-    charts = []
+    charts: list[Chart] = []
     for area, words, name in ((batch, "N and b", "batch"), (outputs, "N and d_z", "outputs")):
         charts.append(
             map_charts.map_chart(
@@ -121,6 +122,7 @@ def _maps(
                 f"Cheapest exact solver over {words} ({title})",
                 known,
                 drawn,
+                explained=not charts,
             )
         )
         if kfac:
@@ -131,6 +133,7 @@ def _maps(
                     f"The same with K-FAC, over {words} ({title})",
                     known,
                     drawn,
+                    explained=False,
                 )
             )
     if use is not None:
@@ -214,6 +217,7 @@ def _what_if(
         prose=f"The study's device is {device_title(use)}, τ = {quantities.seconds(use.device.time_constant_s)}, "
         f"{use.device.word_bits} bits a word, t = {use.analog_time:g} τ. Everything here is modelled.",
         charts=tuple(charts),
+        tables=tuple(table for table in (energy_table(calibrations, preset_uses(use)),) if table is not None),
         explorer=explorer.explorer(calibrations, batch, use, known, exact),
     )
     return section, decides(calibrations, use, summary, known)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
@@ -19,8 +19,8 @@ _LINES, _CHARACTERS, _CELL = 78, 112, 34
 _METADATA = {"CreationDate": None, "Creator": None, "Producer": None}
 
 
-def pdf(content: Contents, title: str) -> bytes:
-    """Return the document; the same content gives the same bytes."""
+def pdf(content: Contents, title: str, pictures: Mapping[str, bytes]) -> bytes:
+    """Return the document; `pictures` holds the PNG of every chart by name. The same content gives the same bytes."""
     buffer = io.BytesIO()
     with drawing.style(), PdfPages(buffer, metadata={**_METADATA, "Title": title}) as pages:
         opening = [title, ""]
@@ -49,17 +49,17 @@ def pdf(content: Contents, title: str) -> bytes:
             for page in _paged(head):
                 pages.savefig(_text_page(page))
             for chart in section.charts:
-                pages.savefig(_chart_page(chart))
+                pages.savefig(_chart_page(chart, pictures[chart.name]))
     return buffer.getvalue()
 
 
-def _chart_page(chart: Chart) -> Figure:
+def _chart_page(chart: Chart, picture_png: bytes) -> Figure:
     """Return the figure on a page with its heading and caption, drawn from its PNG: a figure has one owner only."""
     from PIL import Image
 
     figure = Figure(figsize=_PAGE)
     figure.text(0.08, 0.95, "\n".join(textwrap.wrap(chart.heading, 80)), fontsize=12, weight="bold", va="top")
-    with Image.open(io.BytesIO(drawing.png(chart))) as picture:
+    with Image.open(io.BytesIO(picture_png)) as picture:
         width, height = picture.size
         share = min(0.84, 0.72 * _PAGE[1] / _PAGE[0] * width / height)
         tall = share * _PAGE[0] / width * height / _PAGE[1]

@@ -1,0 +1,209 @@
+"""The page in a real browser: nothing asked of the network, nothing complained about, and everything on it works."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import functools
+import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tngd_bench.report import build_report
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+class Visit:
+    """One opened page and what it did: console messages, errors, dialogs and requests other than for itself."""
+
+    def __init__(self, browser, path, **options):
+        self.context = browser.new_context(accept_downloads=True, **options)
+        self.page = self.context.new_page()
+        self.complaints, self.requests = [], []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri())
+
+
+@pytest.fixture
+def visit(browser, built):
+    opened = Visit(browser, built.html, viewport={"width": 1280, "height": 900})
+    yield opened
+    opened.context.close()
+
+
+def test_the_page_asks_for_nothing_and_complains_about_nothing(visit, built):
+    visit.page.wait_for_load_state("networkidle")
+    assert visit.requests == [built.html.as_uri()]
+    assert visit.complaints == []
+
+
+def test_the_content_security_policy_blocks_what_somebody_adds(visit):
+    visit.page.evaluate(
+        """() => {
+            const script = document.createElement('script');
+            script.textContent = 'window.intruder = true';
+            document.body.append(script);
+            document.body.append(Object.assign(new Image(), {src: 'https://example.invalid/pixel.png'}));
+        }"""
+    )
+    assert visit.page.evaluate("window.intruder === undefined")
+    assert all("Content Security Policy" in text for text in visit.complaints)
+    assert len(visit.complaints) == 2
+
+
+def test_the_first_screen_holds_the_five_answers(visit):
+    boxes = [item.bounding_box() for item in visit.page.locator(".findings li").all()]
+    assert len(boxes) == 5
+    assert all(box["y"] + box["height"] <= 900 for box in boxes)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_wider_than_the_screen(browser, built, width):
+    opened = Visit(browser, built.html, viewport={"width": width, "height": 800})
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    opened.context.close()
+
+
+def test_a_column_sorts_by_its_numbers_in_both_directions_and_says_so(visit):
+    table = visit.page.locator("#cost-per-iteration table")
+    head = table.locator("thead th", has_text="digital time")
+    column = head.evaluate("node => node.cellIndex")
+
+    def keys():
+        cells = table.locator(f"tbody tr td:nth-child({column + 1})")
+        return [float(cell.get_attribute("data-sort")) for cell in cells.all()]
+
+    unsorted = keys()
+    head.get_by_role("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert keys() == sorted(unsorted)
+    assert keys() != unsorted
+    head.get_by_role("button").press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    assert keys() == sorted(unsorted, reverse=True)
+
+
+def test_the_filter_keeps_rows_that_hold_every_word(visit):
+    block = visit.page.locator("#cost-per-iteration")
+    block.get_by_role("searchbox").fill("gram 1,000,000")
+    rows = block.locator("tbody tr:visible")
+    texts = [row.inner_text().lower() for row in rows.all()]
+    assert texts
+    assert all("gram" in text and "1,000,000" in text for text in texts)
+    assert f"{len(texts)} of" in block.get_by_role("status").inner_text()
+    block.get_by_role("searchbox").fill("")
+    assert rows.count() > len(texts)
+
+
+def test_the_theme_is_the_systems_until_the_reader_chooses_and_is_remembered(browser, built):
+    opened = Visit(browser, built.html, color_scheme="dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark = opened.page.evaluate(ground)
+    opened.page.get_by_role("button", name="Light theme").click()
+    light = opened.page.evaluate(ground)
+    assert light != dark
+    opened.page.reload()
+    assert opened.page.evaluate(ground) == light
+    assert opened.page.locator("#theme").get_attribute("aria-pressed") == "false"
+    opened.context.close()
+
+
+@pytest.fixture
+def served(built):
+    """The report's folder behind an address: a browser opens a file's links and downloads a server's."""
+    handler = functools.partial(QuietHandler, directory=built.html.parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/index.html"
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_a_figure_comes_in_three_formats_and_its_data_are_those_drawn(browser, served, built):
+    page = browser.new_page(accept_downloads=True)
+    page.goto(served)
+    figure = page.locator("figure").first
+    for kind, opening in (("SVG", b"<?xml"), ("PNG", b"\x89PNG"), ("PDF", b"%PDF"), ("CSV", b"para")):
+        with page.expect_download() as waiting:
+            figure.get_by_role("link", name=kind, exact=False).first.click()
+        content = Path(waiting.value.path()).read_bytes()
+        assert content.startswith(opening)
+        assert waiting.value.suggested_filename == f"{figure.get_attribute('id')}.{kind.lower()}"
+    rows = list(csv.DictReader(content.decode().splitlines()))
+    cells = page.evaluate("JSON.parse(document.getElementById('explorer-data').textContent)")
+    assert len(rows) == len(cells["sizes"]) * len(cells["values"])
+    page.close()
+
+
+def test_the_what_if_panel_starts_where_the_drawn_map_is_and_follows_its_sliders(visit):
+    panel = visit.page.locator("#explorer")
+    summary = panel.get_by_role("status")
+    drawn = visit.page.locator("#map-exact-batch svg").get_attribute("aria-label")
+    start = summary.inner_text()
+    for share in drawn.split("won: ")[1].split("), "):
+        title, _, rest = share.rpartition(" % (")[0].rpartition(" ")
+        assert f"{title} {round(float(rest))} %" in start
+    rate = panel.get_by_label("Link rate")
+    rate.focus()
+    rate.press("Home")
+    slow = summary.inner_text()
+    rate.press("End")
+    fast = summary.inner_text()
+    assert panel.locator(".value").first.inner_text() == "unlimited"
+
+    def share(text):
+        return int(text.split("TNGD ")[1].split(" %")[0]) if "TNGD " in text else 0
+
+    assert share(slow) < share(start) <= share(fast)
+    panel.get_by_role("button").click()
+    assert summary.inner_text() == start
+
+
+def test_the_skip_link_is_first_and_leads_to_the_results(visit):
+    visit.page.keyboard.press("Tab")
+    assert visit.page.evaluate("document.activeElement.textContent") == "Skip to the results"
+    visit.page.keyboard.press("Enter")
+    assert visit.page.evaluate("location.hash") == "#content"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser, built, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    opened = Visit(browser, built.html, color_scheme=scheme, bypass_csp=True)
+    found = axe.Axe().run(opened.page).response["violations"]
+    told = [f"{each['id']} ({each['impact']}): {each['nodes'][0]['html'][:200]}" for each in found]
+    assert [text for text in told if "(serious)" in text or "(critical)" in text] == []
+    opened.context.close()
+
+
+def test_markup_in_a_title_is_shown_as_text(browser, make, tmp_path):
+    records = make(title=HOSTILE, optimizers=("sgd", "tngd"), sizes=(1_000,), training=False)
+    hostile = dataclasses.replace(records, environment={"cpu": HOSTILE, "dtype": "float32"})
+    built = build_report(hostile, tmp_path, formats=("html",))
+    opened = Visit(browser, built.html)
+    assert opened.page.locator("h1").inner_text() == HOSTILE
+    assert opened.page.title() == HOSTILE
+    assert opened.complaints == []
+    opened.context.close()

@@ -1,0 +1,60 @@
+"""The sections on cost: time per iteration, how it grows, what it is made of, every number with its spread."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tngd_bench.analysis import cost, fits
+from tngd_bench.analysis.families import kinds
+from tngd_bench.report import cost_charts, scaling_charts, tables
+from tngd_bench.report.marks import marks
+from tngd_bench.report.section import Section
+from tngd_bench.studies.records import Records
+
+
+def cost_sections(records: Records) -> tuple[Section, ...]:
+    """Return the sections on cost of a study; call it inside `drawing.style()`."""
+    trials = records.trials
+    known = kinds(trials)
+    summary = cost.summarise(records.costs, trials)
+    ratios = cost.ratios_to(records.costs, trials)
+    timed = cost.finished_costs(records.costs, trials)
+    scaling = pd.concat(
+        [fits.scaling_table(records.costs, records.trials, axis) for axis in scaling_charts.AXES],
+        ignore_index=True,
+    )
+    drawn = marks(known)
+    growth = [
+        chart
+        for axis in scaling_charts.AXES
+        for chart in scaling_charts.scaling_charts(summary, axis, known, drawn)
+    ]
+    splits = cost_charts.split_charts(summary, timed, known)
+    missing = "" if len(summary) else "No cost per iteration was measured in this study."
+    return (
+        Section(
+            "cost",
+            "Cost per iteration against N",
+            charts=tuple(cost_charts.cost_charts(summary, ratios, known, drawn)),
+            absent=missing,
+        ),
+        Section(
+            "scaling",
+            "How cost grows",
+            charts=tuple(growth),
+            tables=(tables.fits_table(scaling, known),),
+            absent="" if len(scaling) else "No optimizer was timed at more than one size.",
+        ),
+        Section(
+            "split",
+            "What an iteration of TNGD is made of",
+            charts=tuple(splits),
+            absent="" if splits else "No iteration with a device was timed in this study.",
+        ),
+        Section(
+            "numbers",
+            "Every cost with its spread",
+            tables=(tables.cost_table(summary, ratios, known),),
+            absent=missing,
+        ),
+    )

@@ -1,0 +1,193 @@
+"""Sweeps that are no single scale: two imperfections at once as heat maps, and levels that are words as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.patches import Patch, Rectangle
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.findings import PARAMETER_NAMES
+from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.tolerance import is_ideal
+from tngd_bench.report import drawing, slugs
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.marks import INK, MUTED
+from tngd_bench.report.tables import Column, Table
+
+_KEYS = ["group", "optimizer", "sweep_parameter", "sweep_parameter_2"]
+
+
+def is_pair(trials: pd.DataFrame) -> pd.Series:
+    """Return which trials belong to a sweep of two settings."""
+    if "sweep_parameter_2" not in trials:
+        return pd.Series(False, index=trials.index)
+    return trials["sweep_parameter_2"].notna()
+
+
+def is_worded(trials: pd.DataFrame) -> pd.Series:
+    """Return which trials have a level that is a word or a flag, so that it has no place on a scale."""
+    if "sweep_label" not in trials:
+        return pd.Series(False, index=trials.index)
+    named = trials["sweep_label"].notna() & (trials["sweep_label"] != "ideal")
+    words = named & trials["sweep_value"].isna()
+    sweeps = trials["group"].astype(str) + "\n" + trials["sweep_parameter"].map(str)
+    return trials["sweep_parameter"].notna() & sweeps.isin(set(sweeps[words]))
+
+
+def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the median final loss and how often training diverged, per pair of levels or worded level.
+
+    `final` as in `analysis.outcomes.final_values`. Columns: group, optimizer, the two parameters with value and label,
+    `seeds`, `diverged`, `unstable` (of these), `final_loss`, `final_test_accuracy` (medians of finished seeds), keys.
+    """
+    wanted = [*_KEYS, "sweep_value", "sweep_value_2", "sweep_label", "sweep_label_2", "reason"]
+    present = trials.reindex(columns=["key", *wanted]).drop_duplicates("key")
+    merged = final[["key", "status", "final_loss", "final_test_accuracy"]].merge(present, on="key")
+    levels = [*_KEYS, "sweep_value", "sweep_value_2", "sweep_label", "sweep_label_2"]
+    rows = []
+    for values, part in merged.groupby(levels, dropna=False, sort=True):
+        ok = part[part["status"] == "ok"]
+        reasons = part["reason"].astype("string").fillna("")
+        row: dict[str, object] = dict(zip(levels, values, strict=True))
+        row |= {"seeds": len(part), "diverged": int((part["status"] == "diverged").sum())}
+        row["unstable"] = int(reasons.str.contains("device is unstable", regex=False).sum())
+        row |= {name: ok[name].astype(float).median() for name in ("final_loss", "final_test_accuracy")}
+        rows.append(row | {"keys": tuple(sorted(part["key"]))})
+    columns = [*levels, "seeds", "diverged", "unstable", "final_loss", "final_test_accuracy", "keys"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def pair_charts(table: pd.DataFrame, known: Mapping[str, Kind]) -> list[Chart]:
+    """Return one heat map of the final loss per optimizer and pair of settings in `table` (see `pair_table`)."""
+    pairs = table[table["sweep_parameter_2"].notna()]
+    return [
+        _chart(part.reset_index(drop=True), tuple(map(str, values)), known)
+        for values, part in pairs.groupby(_KEYS, sort=True)
+    ]
+
+
+def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, Kind]) -> Chart:
+    group, optimizer, first, second = keys
+    columns, rows = _order(part, first, ""), _order(part, second, "_2")
+    figure, axes = drawing.panel(1.6 + 0.36 * len(rows))
+    losses = part["final_loss"].astype(float)
+    finite = losses[np.isfinite(losses)]
+    lowest, highest = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    norm: Normalize = (
+        LogNorm(lowest, max(highest, lowest * 1.01)) if lowest > 0 else Normalize(lowest, highest)
+    )
+    # Greys: the colours belong to the optimizers, and a reader without colour sees the same.
+    import matplotlib as mpl
+
+    shades = mpl.colormaps["Greys"]
+    for row in each(part):
+        x, y = columns.index(_level(row, "")), rows.index(_level(row, "_2"))
+        loss = float(row.final_loss)
+        diverged = not np.isfinite(loss)
+        share = 0.0 if diverged else float(norm(loss))
+        shade = shades(0.08 + 0.72 * share)
+        axes.add_patch(
+            Rectangle(
+                (x - 0.5, y - 0.5),
+                1,
+                1,
+                facecolor="none" if diverged else shade,
+                edgecolor=MUTED.light,
+                hatch="xxx" if diverged else "",
+                linewidth=0.6,
+            )
+        )
+        text = "div." if diverged else quantities.significant(loss, 2) + ("*" if row.diverged else "")
+        ink = "#ffffff" if share > 0.6 else "#111111"
+        box = {"facecolor": "#ffffff", "edgecolor": "none", "pad": 1.0} if diverged else None
+        axes.text(
+            x, y, text, ha="center", va="center", fontsize=8, color="#111111" if diverged else ink, bbox=box
+        )
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(-0.5, len(rows) - 0.5)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.grid(visible=False)
+    axes.set_xlabel(PARAMETER_NAMES.get(first, first.replace("_", " ")))
+    axes.set_ylabel(PARAMETER_NAMES.get(second, second.replace("_", " ")))
+    handles = [
+        Patch(
+            facecolor=shades(0.08), edgecolor=INK.light, label=f"lowest loss {quantities.significant(lowest)}"
+        ),
+        Patch(facecolor=shades(0.8), edgecolor=INK.light, label=f"highest {quantities.significant(highest)}"),
+        Patch(facecolor="none", edgecolor=MUTED.light, hatch="xxx", label="no seed finished"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    best = part.assign(_loss=losses).sort_values("_loss", kind="stable").iloc[0]
+    lost = int((part["diverged"] > 0).sum())
+    unstable = int(part["unstable"].sum())
+    names = " and ".join(PARAMETER_NAMES.get(name, name.replace("_", " ")) for name in (first, second))
+    return Chart(
+        slugs.slug("pair", group, optimizer, first, second),
+        f"Final training loss over {names}, {known[optimizer].title} ({group})",
+        f"Median final training loss over {names}: lowest {quantities.significant(lowest)} at "
+        f"{best['sweep_label']} and {best['sweep_label_2']}, highest {quantities.significant(highest)}; {lost} of "
+        f"{len(part)} pairs had seeds that diverged, {unstable} seeds on an unstable device.",
+        "Levels from mild to harsh. Median over finished seeds; * some seeds diverged.",
+        figure,
+        part,
+    )
+
+
+def _level(row: object, mark: str) -> str:
+    label = getattr(row, f"sweep_label{mark}")
+    value = getattr(row, f"sweep_value{mark}")
+    if isinstance(label, str):
+        return label
+    return "ideal" if pd.isna(value) else quantities.level(float(value))
+
+
+def _order(part: pd.DataFrame, parameter: str, mark: str) -> list[str]:
+    """Return the levels as text, the ideal one first, then from mild to harsh; words in the order of the alphabet."""
+    values = part[f"sweep_value{mark}"].astype(float)
+    sign = -1.0 if parameter.endswith("bits") else 1.0
+    ideal = is_ideal(parameter, values)
+    place = (sign * values).where(~ideal, -np.inf)
+    ordered = part.assign(_place=place).sort_values(["_place", f"sweep_label{mark}"], kind="stable")
+    return list(dict.fromkeys(_level(row, mark) for row in each(ordered)))
+
+
+def levels_table(table: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+    """Return the rows of `pair_table` as a table of the page."""
+    rows = []
+    for row in each(table):
+        pair = [(row.sweep_parameter, ""), (row.sweep_parameter_2, "_2")]
+        text = ", ".join(
+            f"{PARAMETER_NAMES.get(str(name), str(name))} = {_level(row, mark)}"
+            for name, mark in pair
+            if isinstance(name, str)
+        )
+        diverged = f"{row.diverged} of {row.seeds}" + (f" ({row.unstable} unstable)" if row.unstable else "")
+        rows.append(
+            (
+                known[str(row.optimizer)].title,
+                str(row.group),
+                text,
+                diverged,
+                quantities.significant(float(row.final_loss)),
+                quantities.percent(float(row.final_test_accuracy)),
+            )
+        )
+    columns = (
+        Column("optimizer", numeric=False),
+        Column("section", numeric=False),
+        Column("levels", numeric=False),
+        Column("seeds diverged"),
+        Column("final training loss, median"),
+        Column("final test accuracy, median"),
+    )
+    caption = (
+        "Sweeps of two settings at once and of settings that are words. Unstable: the arrays as programmed have a "
+        "growing mode (stability margin below zero), so no step was taken."
+    )
+    return Table("sweep-levels", caption, columns, tuple(rows), table)

@@ -1,0 +1,57 @@
+"""The sections on training: convergence side by side, and what imperfections of the device do."""
+
+from __future__ import annotations
+
+from tngd_bench.analysis import convergence, outcomes, profiles, time_to_target, tolerance
+from tngd_bench.analysis.families import kinds
+from tngd_bench.report import noise_charts, pair_charts, profile_charts, tables, training_charts
+from tngd_bench.report.marks import marks
+from tngd_bench.report.section import Section
+from tngd_bench.studies.records import Records
+
+FEWEST_TASKS = 3
+"""Fewer tasks make no performance profile."""
+
+
+def training_sections(records: Records) -> tuple[Section, ...]:
+    """Return the sections on training of a study; call it inside `drawing.style()`."""
+    trials, curves = records.trials, records.curves
+    known = kinds(trials)
+    drawn = marks(known)
+    apart = pair_charts.is_pair(trials) | pair_charts.is_worded(trials)
+    final = outcomes.final_values(trials[~apart], curves)
+    ends = outcomes.summarise_final(final)
+    targets = time_to_target.study_targets(records.study)
+    times = time_to_target.time_to_target(trials, curves, targets)
+    by_group = training_charts.convergence_charts(convergence.finished_curves(curves, trials), known, drawn)
+    charts = [chart for group in by_group.values() for chart in group]
+    for metric in ("train_loss", "test_accuracy"):
+        bands = convergence.bands_at_level(curves, trials, metric)
+        charts += profile_charts.level_charts(bands, metric, known, drawn)
+    tasks = profiles.task_times(trials[trials["sweep_parameter"].isna()], curves, targets)
+    if tasks["task"].nunique() >= FEWEST_TASKS and tasks["optimizer"].nunique() > 1:
+        charts += [
+            profile_charts.profile_chart(profiles.profiles(tasks, clock), clock, known, drawn)
+            for clock in ("iterations", "modelled")
+        ]
+    compared = tables.final_table(ends, known, sweeps=False)
+    swept = tables.final_table(ends, known, sweeps=True)
+    levels = pair_charts.pair_table(outcomes.final_values(trials[apart], curves), trials)
+    noise = noise_charts.noise_charts(final, tolerance.tolerances(final), known, drawn)
+    noise += pair_charts.pair_charts(levels, known)
+    return (
+        Section(
+            "convergence",
+            "Convergence",
+            charts=tuple(charts),
+            tables=(compared, tables.targets_table(times, known)),
+            absent="" if compared.rows else "No training without a sweep was run in this study.",
+        ),
+        Section(
+            "noise",
+            "Sensitivity to the device",
+            charts=tuple(noise),
+            tables=(swept, pair_charts.levels_table(levels, known)),
+            absent="" if swept.rows or len(levels) else "No sweep of an imperfection was run in this study.",
+        ),
+    )
