@@ -176,7 +176,7 @@ class Tuning:
 
     section: Name | None = None  # the training section tuned for; the only one without a sweep where left out
     optimizers: tuple[Label, ...] = ()  # those of the section where left out
-    trials: Count = 16  # a power of 2 is balanced best
+    trials: Annotated[int, Field(strict=True, ge=1, le=4096)] = 16  # a power of 2 is balanced best
     seeds: Count = 1  # runs per setting, which is judged by their median
     epochs: PositiveNumber | None = None  # the section's where left out
     metric: Label = "validation_loss"  # at the end of each run; or validation_ and a metric of the problem
