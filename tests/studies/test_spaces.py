@@ -43,7 +43,8 @@ def test_a_study_may_ask_for_more_and_for_other_ranges_and_it_is_known_which():
         ("sgd", {"dampin": Axis(low=0.1, high=1)}, "no setting 'dampin'"),
         ("tngd", {"dampin": Axis(low=0.1, high=1)}, "did you mean 'damping'"),
         ("adam", {"beta2": Axis(low=0.5, high=1.5)}, "tuning.spaces.adam.beta2"),
-        ("kfac", {"factor_interval": Axis(low=0.5, high=2)}, "tuning.spaces.kfac.factor_interval"),
+        ("kfac", {"factor_interval": Axis(low=1, high=2)}, "tuning.spaces.kfac.factor_interval.*an integer"),
+        ("tngd", {"start": Axis(low=1, high=2)}, "tuning.spaces.tngd.start"),
     ],
 )
 def test_a_setting_or_a_range_that_the_optimizer_refuses_is_named(method, asked, words):

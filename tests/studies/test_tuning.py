@@ -147,6 +147,7 @@ def test_what_cannot_be_tuned_is_refused_in_one_line(table, change, tuning, word
     ("tuning", "words"),
     [
         ({"trials": 0}, "tuning.trials"),
+        ({"trials": 10**9}, "tuning.trials"),
         ({"trails": 3}, "trails"),
         ({"validation_share": 1.0}, "tuning.validation_share"),
         ({"spaces": {"sgd": {"lr": {"low": 1.0, "high": 0.1}}}}, "low must be < high"),

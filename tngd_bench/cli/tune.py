@@ -47,7 +47,9 @@ _BETWEEN_LABELS = re.compile(r",(?![^\[]*\])")  # commas outside brackets
     help="Optimizers to tune.  [default: those of the section]",
 )
 @click.option(
-    "--trials", type=click.IntRange(min=1), help="Settings drawn per optimizer; a power of 2 covers best."
+    "--trials",
+    type=click.IntRange(min=1, max=4096),
+    help="Settings drawn per optimizer; a power of 2 covers best.",
 )
 @click.option(
     "--output",
@@ -150,6 +152,7 @@ def _tell(search: Search, result: SearchResult, place: Path) -> int:
     click.echo(
         f'settings: {result.tuned}; in a study: include = ["{result.tuned.name}"] and labels as {_example(result)}'
     )
+    click.echo(f"page: tngd-bench report {shlex.quote(str(place))}")
     return OK
 
 

@@ -36,9 +36,9 @@ def space_of(method: str, asked: Mapping[str, Axis] | None = None) -> Space:
         name: axis for name, axis in {**shipped, **asked}.items() if name in entry.settings or name in asked
     }
     for name, axis in axes.items():
-        for end in (axis.low, axis.high):
+        for value in (axis.low, axis.high, (axis.low + axis.high) / 2):  # draws are no whole numbers
             try:
-                entry.check({name: end})
+                entry.check({name: value})
             except (ValueError, TypeError) as error:
                 raise StudyError(f"tuning.spaces.{method}.{name}: {error}") from None
     if not axes:
