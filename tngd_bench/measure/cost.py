@@ -96,9 +96,9 @@ class _Lane:
         """Whether what is timed at once, by the last time, is so short that cold caches would show."""
         return self.last_s * self.cycle < SHORT_STEP_S
 
-    def needs_more(self, repetitions: int, seconds_limit: float) -> bool:
+    def needs_more(self, repetitions: int, least: int, seconds_limit: float) -> bool:
         done = len(self.iterations)
-        wanted = done < repetitions and (done < MINIMUM_REPETITIONS or self.spent_s < seconds_limit)
+        wanted = done < repetitions and (done < least or self.spent_s < seconds_limit)
         return self.status == "ok" and wanted
 
     def run(self, clock: Clock, inputs: Samples, targets: Tensor) -> tuple[float, float, Ledger | None]:
@@ -137,12 +137,13 @@ def measure_cost(
     *,
     repetitions: int,
     seconds_limit: float,
+    least_repetitions: int = MINIMUM_REPETITIONS,
     on_turn: Callable[[str], None] = lambda label: None,
 ) -> tuple[CostResult, ...]:
     """Time up to `repetitions` iterations of each contestant, in this process, warm-up apart.
 
     A contestant gets no further repetition once it has spent `seconds_limit` seconds (and the untimed host part
-    with it), but never fewer than four. `on_turn(label)` is called, off the clock, before each turn. An optimizer
+    with it), but never fewer than `least_repetitions`. `on_turn(label)` is called, off the clock, before each turn. An optimizer
     that diverges or raises leaves the race with the reason; the others go on.
     """
     clock = Clock(torch.device("cpu"))
@@ -164,7 +165,7 @@ def measure_cost(
             order = [
                 lane
                 for lane in lanes[turning:] + lanes[:turning]
-                if lane.needs_more(repetitions, seconds_limit)
+                if lane.needs_more(repetitions, least_repetitions, seconds_limit)
             ]
             if not order:
                 break

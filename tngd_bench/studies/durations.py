@@ -15,7 +15,6 @@ from tngd_bench.measure.contestant import Contestant
 PROCESS_START_S = 0.4
 STEP_OVERHEAD_S = 2e-3
 EVALUATION_S = 0.05
-LEAST_TIMED_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,15 @@ class Durations:
         found = self.corrections.get((method, _learned_kind(kind)))
         return 0 if found is None else found.trials
 
-    def timed(self, contestant: Contestant, seconds: float, repetitions: int, seconds_limit: float) -> float:
-        """Return the seconds of one optimizer in a cost block, whose step is predicted to take `seconds`."""
+    def timed(
+        self, contestant: Contestant, seconds: float, repetitions: int, least: int, seconds_limit: float
+    ) -> float:
+        """Return the seconds of one optimizer in a cost block, whose step is predicted to take `seconds`.
+
+        One step more than are timed: the warm-up of dense methods takes as long.
+        """
         step = self._factor(contestant.method, "cost") * (seconds + STEP_OVERHEAD_S) * cycle_of(contestant)
-        return max(LEAST_TIMED_STEPS * step, min(repetitions * step, seconds_limit))
+        return step + max(min(least, repetitions) * step, min(repetitions * step, seconds_limit))
 
     def inspected(self, contestant: Contestant, seconds: float) -> float:
         """Return the seconds of an inspection: two steps."""

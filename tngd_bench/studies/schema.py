@@ -90,6 +90,7 @@ class CostSection:
     processes: Count = 5  # worker processes that repeat the whole measurement
     repetitions: Annotated[int, Field(strict=True, ge=3)] = 20  # timed iterations per process, at most
     seconds_limit: PositiveNumber = 2.0  # per optimizer and process, before the repetitions are cut short
+    least_repetitions: Count = 2  # whatever the seconds; with five processes ten, enough for a comparison
     enabled: Flag = True  # false: left out, as a profile may want
 
 

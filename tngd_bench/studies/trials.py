@@ -130,6 +130,7 @@ class CostBlock(Trial):
     entrants: tuple[Candidate, ...]
     process: int
     repetitions: int
+    least_repetitions: int
     seconds_limit: float
 
     @property
@@ -149,7 +150,11 @@ class CostBlock(Trial):
 
     def particulars(self) -> dict[str, object]:
         """Return process, repetitions and time limit."""
-        return {"process": self.process, "repetitions": self.repetitions, "seconds_limit": self.seconds_limit}
+        return {
+            "process": self.process,
+            "repetitions": [self.least_repetitions, self.repetitions],
+            "seconds_limit": self.seconds_limit,
+        }
 
     def describe(self) -> str:
         """Return the block in one line."""

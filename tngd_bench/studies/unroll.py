@@ -77,6 +77,7 @@ class Unroller:
                     entrants=entrants,
                     process=process,
                     repetitions=section.repetitions,
+                    least_repetitions=section.least_repetitions,
                     seconds_limit=section.seconds_limit,
                 )
 
@@ -188,7 +189,11 @@ class Unroller:
         if candidate.verdict is not None:
             return candidate
         seconds = self.durations.timed(
-            candidate.contestant, candidate.estimate_seconds, section.repetitions, section.seconds_limit
+            candidate.contestant,
+            candidate.estimate_seconds,
+            section.repetitions,
+            section.least_repetitions,
+            section.seconds_limit,
         )
         return dataclasses.replace(candidate, predicted_s=seconds)
 

@@ -140,6 +140,7 @@ def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]
         [entrant.contestant for entrant in running],
         repetitions=trial.repetitions,
         seconds_limit=trial.seconds_limit,
+        least_repetitions=trial.least_repetitions,
         on_turn=on_turn,
     )
     measured = {}
