@@ -1,52 +1,58 @@
-"""Wall time of one optimizer step on real digits: one thread, small and medium models."""
+"""Wall time of an optimizer's step on real digits, one thread: all of a size interleaved in one process.
 
-import torch
+One run of `setup_cache` measures everything; asv stores what the methods pick from it as distributions.
+"""
 
+from benchmarks.course import OPTIMIZERS, SIZES, course
+from tngd_bench.measure.contestant import Contestant
+from tngd_bench.measure.cost import measure_cost
+from tngd_bench.measure.threads import use_threads
 from tngd_bench.optimizers import registry as optimizers
-from tngd_bench.optimizers.costs import predicted_cost
-from tngd_bench.problems import registry as problems
 
-BATCH_SIZE = 32
-# A step beyond this many operations takes seconds; as a regression test it would tell nothing more.
-MOST_OPERATIONS = 2e10
+REPETITIONS = 16
+"""Samples a side; with 6 or fewer, asv's test can never fire."""
+SECONDS_LIMIT = 4.0
 
 
 class Step:
     """Seconds of `.step()`; a simulated method's time contains its simulation of the device."""
 
-    params = (
-        ["sgd", "adam", "kfac", "ngd", "ngd-woodbury", "ngd-gram", "ngd-cg", "tngd", "tngd-adam"],
-        [1_000, 20_000],
-    )
+    params = (OPTIMIZERS, SIZES)
     param_names = ("optimizer", "parameters")
     version = "1"
-    number = 1
-    # At least 8 samples in each of the two rounds: below 7 a side, no comparison can ever be significant.
-    repeat = (8, 40, 4.0)
-    rounds = 2
+    timeout = 300
 
-    def setup(self, optimizer: str, parameters: int) -> None:
-        """Build the model and take the step that pays for what is allocated once."""
-        problem = problems.get("digits-mlp")
-        widths = problem.widths(parameters)
-        cost = predicted_cost(
-            optimizer,
-            parameters=widths.parameters,
-            rows=BATCH_SIZE * widths.outputs,
-            batch_size=BATCH_SIZE,
-            outputs=widths.outputs,
-            layers=widths.layers,
-        )
-        if cost.flops > MOST_OPERATIONS:
-            # asv's sign for "not applicable": the cell is shown as n/a.
-            raise NotImplementedError
-        torch.set_num_threads(1)
-        splits = problem.load(train_size=BATCH_SIZE)
-        self.inputs, self.targets = splits.train_inputs, splits.train_targets
-        self.optimizer = optimizers.get(optimizer).create(
-            problem.model(widths, seed=0), problem.loss(), {}, torch.Generator().manual_seed(0)
-        )
-        self.optimizer.step(self.inputs, self.targets)
+    def setup_cache(self):
+        """Return the samples by (optimizer, parameters)."""
+        use_threads(1)
+        samples = {}
+        for parameters in SIZES:
+            setting, data, names = course(parameters)
+            contestants = [
+                Contestant(name, name, optimizers.get(name).defaults, optimizers.get(name).simulated)
+                for name in names
+            ]
+            for result in measure_cost(
+                setting, data, contestants, repetitions=REPETITIONS, seconds_limit=SECONDS_LIMIT
+            ):
+                if result.status != "ok":
+                    raise RuntimeError(f"{result.label}: {result.reason}")
+                samples[result.label, parameters] = [iteration.step_s for iteration in result.iterations]
+        return samples
 
-    def time_step(self, optimizer: str, parameters: int) -> None:
-        self.optimizer.step(self.inputs, self.targets)
+    def track_step(self, samples, optimizer, parameters):
+        """Seconds."""
+        if (optimizer, parameters) not in samples:
+            return float("nan")  # asv's "n/a": a step of that size is no regression test
+        return {"samples": samples[optimizer, parameters], "number": 1}
+
+    track_step.unit = "seconds"
+
+    def track_step_over_sgd(self, samples, optimizer, parameters):
+        """Ratio to SGD's step of the same round: what changes with the machine's load stays out."""
+        if (optimizer, parameters) not in samples:
+            return float("nan")
+        pairs = zip(samples[optimizer, parameters], samples["sgd", parameters], strict=False)
+        return {"samples": [step / sgd for step, sgd in pairs], "number": 1}
+
+    track_step_over_sgd.unit = "× SGD"

@@ -32,6 +32,12 @@ RIGHT = torch.ones(20, 3)
         ("eigh", lambda: torch.linalg.eigh(A), 9 * 20**3),
         ("solve", lambda: torch.linalg.solve(A, RIGHT), round(2 / 3 * 20**3) + 2 * 20 * 20 * 3),
         ("inverse", lambda: torch.linalg.inv(A), 2 * 20**3),
+        ("addmm_", lambda: torch.zeros(7, 20).addmm_(WIDE, A), 2 * 7 * 20 * 20),
+        (
+            "baddbmm_",
+            lambda: torch.zeros(3, 7, 20).baddbmm_(WIDE.expand(3, 7, 20), A.expand(3, 20, 20)),
+            3 * 2 * 7 * 20 * 20,
+        ),
         ("elementwise", lambda: (A + A).sqrt().exp(), 0),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

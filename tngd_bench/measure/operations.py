@@ -41,6 +41,10 @@ def _added_matrix_vector(bias: Shape, matrix: Shape, vector: Shape, *args: Any, 
     return 2 * math.prod(matrix)
 
 
+def _added_product(added: Shape, left: Shape, right: Shape, *args: Any, **kwargs: Any) -> int:
+    return 2 * math.prod(left) * right[-1]
+
+
 def _inner(left: Shape, right: Shape, *args: Any, **kwargs: Any) -> int:
     return 2 * math.prod(left)
 
@@ -69,6 +73,9 @@ FORMULAS: dict[Any, Formula] = {
     _aten.mv: _matrix_vector,
     _aten.addmv: _added_matrix_vector,
     _aten.addmv_: _added_matrix_vector,
+    # torch's counter knows these two, but not in place
+    _aten.addmm_: _added_product,
+    _aten.baddbmm_: _added_product,
     _aten.dot: _inner,
     _aten.vdot: _inner,
     _aten.linalg_cholesky_ex: _cubic(1 / 3),

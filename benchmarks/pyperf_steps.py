@@ -1,0 +1,75 @@
+"""Step times by pyperf's own runner: calibrated loops, warm-ups, many processes.
+
+    python -m benchmarks.pyperf_steps -o steps.json            rigorous: 20 processes an optimizer, some minutes
+    python -m benchmarks.pyperf_steps --fast --optimizers sgd,ngd-gram -o steps.json
+    python -m pyperf compare_to before.json steps.json
+
+pyperf's workers get an almost empty environment; the settings that decide about threads and devices are handed on
+by name, and stand in the file with the rest of the environment.
+"""
+
+import os
+
+import pyperf
+
+INHERITED = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "PYTHONPATH",
+    "TNGD_BENCH_DATA",
+)
+PARAMETERS = 1_000
+
+
+def _seconds(loops, name):
+    """Return the seconds of `loops` steps of optimizer `name`; what is made before is not timed."""
+    from benchmarks.course import course
+    from tngd_bench.measure.contestant import Contestant
+    from tngd_bench.optimizers import registry as optimizers
+
+    setting, data, _ = course(PARAMETERS)
+    contestant = Contestant(name, name, {**optimizers.get(name).defaults, "lr": 1e-7})
+    optimizer = setting.optimizer(contestant, setting.model())
+    inputs, targets = next(setting.batches(data))
+    optimizer.step(inputs, targets)
+    start = pyperf.perf_counter()
+    for _ in range(loops):
+        optimizer.step(inputs, targets)
+    return pyperf.perf_counter() - start
+
+
+def _hand_on(command, args):
+    command += ["--optimizers", args.optimizers]
+
+
+def main():
+    """Run what the command line asks for."""
+    from tngd_bench.optimizers import registry as optimizers
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    runner = pyperf.Runner(add_cmdline_args=_hand_on)
+    names = list(optimizers.names())
+    runner.argparser.add_argument("--optimizers", default=",".join(names), help="names, with commas")
+    arguments = runner.parse_args()
+    arguments.inherit_environ = [*(arguments.inherit_environ or ()), *INHERITED]
+    if arguments.worker:
+        from tngd_bench.measure.environment import describe_environment
+        from tngd_bench.measure.threads import use_threads
+        from tngd_bench.studies.export_pyperf import pyperf_metadata
+
+        use_threads(int(os.environ["OMP_NUM_THREADS"]))
+        environment = describe_environment() | {"threads": int(os.environ["OMP_NUM_THREADS"])}
+        # pyperf states what it knows itself: processor, python, date
+        own = ("cpu_affinity", "torch", "torch_build", "blas", "threads", "commit_id", "tngd_bench_version")
+        runner.metadata |= {
+            name: value for name, value in pyperf_metadata(environment).items() if name in own
+        }
+    for name in arguments.optimizers.split(","):
+        optimizers.get(name)
+        runner.bench_time_func(f"step/{name}/N={PARAMETERS}", _seconds, name)
+
+
+if __name__ == "__main__":
+    main()
