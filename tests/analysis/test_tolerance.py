@@ -98,3 +98,25 @@ def test_order_and_ideal_depend_on_the_kind_of_level():
     assert mildest_first("noise_variance", pd.Series([0.1, 0.01]).to_numpy()).tolist() == [0.01, 0.1]
     assert is_ideal("dac_bits", pd.Series([0.0, math.nan])).tolist() == [False, True]
     assert is_ideal("noise_variance", pd.Series([0.0, math.nan, 1.0])).tolist() == [True, True, False]
+
+
+def test_low_rails_are_harsh_and_no_rail_is_ideal():
+    frame = final({None: IDEAL, 10.0: IDEAL, 1.0: IDEAL, 0.1: [2.0, 2.1, 2.2]}, "rail_volts")
+    (found,) = tolerances(frame)
+    assert (found.worst_inside, found.first_outside) == (1.0, 0.1)
+    assert found.levels["level"].tolist() == [10.0, 1.0, 0.1]
+
+
+def test_each_level_of_a_second_setting_has_a_tolerance_of_its_own():
+    mild = final({0.0: IDEAL, 0.1: IDEAL}).assign(sweep_parameter_2="damping", sweep_label_2="1")
+    harsh = final({0.0: IDEAL, 0.1: [2.0, 2.1, 2.2]}).assign(
+        sweep_parameter_2="damping", sweep_label_2="0.01"
+    )
+    found = {part.beside: part.worst_inside for part in tolerances(pd.concat([mild, harsh]))}
+    assert found["damping = 1"] == 0.1
+    assert math.isnan(found["damping = 0.01"])
+
+
+def test_a_sweep_of_words_has_no_tolerance():
+    frame = final({0.0: IDEAL}, "start").assign(sweep_value=math.nan)
+    assert tolerances(frame) == ()

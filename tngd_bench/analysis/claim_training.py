@@ -219,7 +219,8 @@ def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         if found.parameter != parameter:
             continue
         sizes = pool.final.loc[pool.final["group"] == found.group, "parameters"]
-        what = f"{found.optimizer}, N = {quantities.count(float(sizes.max()))} ({found.group})"
+        where = ", ".join(filter(None, [found.group, found.beside]))
+        what = f"{found.optimizer}, N = {quantities.count(float(sizes.max()))} ({where})"
         if found.note or level not in set(found.levels["level"]):
             notes.append(f"{what}: {found.note or 'this level was not swept'}")
             continue

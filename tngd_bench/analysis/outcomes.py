@@ -8,6 +8,7 @@ import pandas as pd
 from tngd_bench.analysis.rows import each
 
 TRAINING_SETTING = ["group", "problem", "parameters", "batch_size", "optimizer", "method", "sweep_parameter"]
+_SWEEP_LABELS = ("sweep_label", "sweep_parameter_2", "sweep_value_2", "sweep_label_2")
 _LAST_SHARE = 0.1
 
 
@@ -23,20 +24,22 @@ def final_values(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     Columns: those of the trial's setting, sweep_value, seed, status, key, and `final_loss` (last evaluated training
     loss; where none was evaluated, the mean mini-batch loss of the last tenth of the iterations),
     `final_train_accuracy`, `final_test_loss`, `final_test_accuracy`, `iterations`, `measured_s`, `modelled_s`: NaN for
-    a trial that did not finish.
+    a trial that did not finish; and, where `trials` has them, the sweep's labels and second setting.
     """
     training = trials[trials["kind"] == "training"]
+    labels = [name for name in _SWEEP_LABELS if name in trials]
     by_key = dict(list(curves.groupby("key", sort=False)))
     rows = []
     for trial in each(training):
         row = {
-            name: getattr(trial, name) for name in [*TRAINING_SETTING, "sweep_value", "seed", "status", "key"]
+            name: getattr(trial, name)
+            for name in [*TRAINING_SETTING, "sweep_value", "seed", "status", "key", *labels]
         }
         curve = by_key.get(trial.key)
         done = trial.status == "ok" and curve is not None
         row |= _last_values(curve.sort_values("iteration")) if done and curve is not None else _NO_VALUES
         rows.append(row)
-    columns = [*TRAINING_SETTING, "sweep_value", "seed", "status", "key", *_NO_VALUES]
+    columns = [*TRAINING_SETTING, "sweep_value", "seed", "status", "key", *_NO_VALUES, *labels]
     return pd.DataFrame(rows, columns=columns)
 
 

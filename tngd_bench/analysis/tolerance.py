@@ -9,6 +9,7 @@ it and every milder one are inside. Its interval comes from resampling the seeds
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,8 @@ class Tolerance:
     `worst_inside` is the worst level tolerated, `first_outside` the next, worse one measured (NaN where there is none).
     `low` and `high` bound `worst_inside` over resampled seeds, the harsher second (NaN: not even the mildest level).
     `levels` is the table behind it, mildest first: level, excess, inside, seeds, diverged. `note` is set where
-    the data do not decide, and then the numbers are NaN.
+    the data do not decide, and then the numbers are NaN. `beside` names the level of a second swept setting at
+    which this holds, empty where there is none.
     """
 
     group: str
@@ -42,27 +44,48 @@ class Tolerance:
     seeds: int
     levels: pd.DataFrame
     note: str
+    beside: str = ""
 
 
 def tolerances(final: pd.DataFrame) -> tuple[Tolerance, ...]:
     """Return the tolerance of every sweep in `final` (see `outcomes.final_values`), in sorted order."""
     swept = final[final["sweep_parameter"].notna()]
     keys = ["group", "optimizer", "sweep_parameter"]
-    return tuple(
-        _tolerance(str(group), str(optimizer), str(parameter), part)
-        for (group, optimizer, parameter), part in swept.groupby(keys, sort=True)
-    )
+    second = [name for name in ("sweep_parameter_2", "sweep_label_2") if name in swept]
+    found = []
+    for values, part in swept.groupby([*keys, *second], sort=True, dropna=False):
+        group, optimizer, parameter, *beside = map(str, values)
+        if not part["sweep_value"].notna().any():
+            continue  # words and flags have no order from mild to harsh
+        tolerance = _tolerance(group, optimizer, parameter, part)
+        named = len(beside) == 2 and part["sweep_parameter_2"].notna().all()
+        found.append(dataclasses.replace(tolerance, beside=f"{beside[0]} = {beside[1]}" if named else ""))
+    return tuple(found)
 
 
 def mildest_first(parameter: str, levels: Array) -> Array:
-    """Return `levels` sorted from mild to harsh: for bits many come first, for anything else small come first."""
-    return np.sort(levels)[::-1] if parameter.endswith("bits") else np.sort(levels)
+    """Return `levels` sorted from mild to harsh: many bits and high rails first, small errors first."""
+    return np.sort(levels)[::-1] if larger_is_milder(parameter) else np.sort(levels)
 
 
 def is_ideal(parameter: str, levels: pd.Series) -> pd.Series:
-    """Return where a sweep value means the ideal device: absent for bits, zero or absent for anything else."""
+    """Return where a sweep value means the ideal device: absent where larger is milder, else zero or absent."""
     values = levels.astype(float)
-    return values.isna() if parameter.endswith("bits") else values.isna() | (values == 0)
+    return values.isna() if larger_is_milder(parameter) else values.isna() | (values == 0)
+
+
+def larger_is_milder(parameter: str) -> bool:
+    """Whether a larger value of `parameter` is a better device, an absent one ideal: bits, rails, gain, range."""
+    return parameter.endswith("bits") or parameter in _LARGER_IS_MILDER
+
+
+_LARGER_IS_MILDER = (
+    "rail_volts",
+    "amplifier_gain",
+    "amplifier_bandwidth_hz",
+    "conductance_max_siemens",
+    "link_rate_bits_per_s",
+)
 
 
 def _tolerance(group: str, optimizer: str, parameter: str, part: pd.DataFrame) -> Tolerance:
