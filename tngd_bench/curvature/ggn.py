@@ -149,16 +149,19 @@ class GGN:
     @cached_property
     def blocks(self) -> list[Block]:
         """The factor's blocks, one per layer or parameter; rows column first (see `blocks.py`)."""
+        return self.column_blocks(0, self.rows_per_sample)
+
+    def column_blocks(self, first: int, last: int) -> list[Block]:
+        """The blocks for columns `first`…`last` of S alone: a part of B at a time, where all of it is too large."""
         slots = {id(p): s for p, s in zip(self.parameters.tensors, self.parameters.slots, strict=True)}
         graph = AutogradGraph(self._outputs)
         layers, covered = self._structured_layers(slots, graph.uses)
         for call in self._calls:
             call.check_untouched()
         dtype = self.parameters.curvature_dtype
-        plans = [plan_layer(calls, graph, self.rows_per_sample, dtype) for calls in layers]
-        cotangents = iter(
-            self._cotangents([edge for plan in plans for edge in plan.edges], _kept_values(plans))
-        )
+        plans = [plan_layer(calls, graph, last - first, dtype) for calls in layers]
+        edges = [edge for plan in plans for edge in plan.edges]
+        cotangents = iter(self._cotangents(edges, _kept_values(plans), first, last))
         blocks: list[Block] = [
             layer_block(plan, [next(cotangents) for _ in plan.edges], slots, self._work_bytes)
             for plan in plans
@@ -166,7 +169,7 @@ class GGN:
         others = [p for p in self.parameters.tensors if id(p) not in covered and graph.uses[id(p)]]
         blocks += [
             ExplicitBlock((slots[id(p)],), rows)
-            for p, rows in zip(others, self._reverse_rows(others), strict=True)
+            for p, rows in zip(others, self._reverse_rows(others, first, last), strict=True)
         ]
         return blocks
 
@@ -253,15 +256,17 @@ class GGN:
                 covered.update(trained)
         return layers, covered
 
-    def _cotangents(self, edges: list[GradientEdge], values_per_row: list[int]) -> list[Tensor]:
-        """Gradients of all r columns at each edge, (r, b, …), in as many batched passes as memory asks for."""
+    def _cotangents(
+        self, edges: list[GradientEdge], values_per_row: list[int], start: int, stop: int
+    ) -> list[Tensor]:
+        """Gradients of r = stop − start columns at each edge, (r, b, …), in as few batched passes as memory allows."""
         if not edges:
             return []
-        r, dtype = self.rows_per_sample, self.parameters.curvature_dtype
+        r, dtype = stop - start, self.parameters.curvature_dtype
         kept = r * sum(values_per_row) * torch.finfo(dtype).bits // 8
         if kept > self._free_bytes:
             raise MemoryError(
-                f"the factor's cotangents need {kept / 1e9:.1f} GB for {self.rows} rows and "
+                f"the factor's cotangents need {kept / 1e9:.1f} GB for {r * self.batch_size} rows and "
                 f"{self._free_bytes / 1e9:.1f} GB are free: use a smaller batch"
             )
         # a pass holds each cotangent twice, before and after the operation that makes it
@@ -269,7 +274,9 @@ class GGN:
         found: list[Tensor] = []
         for first in range(0, r, chunk):
             last = min(first + chunk, r)
-            columns = losses.factor_columns(self._curvature, self._curvature_outputs, first, last)
+            columns = losses.factor_columns(
+                self._curvature, self._curvature_outputs, start + first, start + last
+            )
             pieces = torch.autograd.grad(
                 self._outputs,
                 edges,
@@ -287,19 +294,19 @@ class GGN:
                 whole[first:last] = piece
         return found
 
-    def _reverse_rows(self, parameters: list[nn.Parameter]) -> list[Tensor]:
-        """Rows of B for parameters without a rule, one cotangent per row, in chunks: (m, size) each."""
+    def _reverse_rows(self, parameters: list[nn.Parameter], start: int, stop: int) -> list[Tensor]:
+        """Rows of B for parameters without a rule, one cotangent per row, in chunks: (b·(stop − start), size) each."""
         if not parameters:
             return []
-        r, b, dtype = self.rows_per_sample, self.batch_size, self.parameters.curvature_dtype
+        r, b, dtype = stop - start, self.batch_size, self.parameters.curvature_dtype
         device = self.parameters.device
-        columns = losses.factor_columns(self._curvature, self._curvature_outputs, 0, r).to(
+        columns = losses.factor_columns(self._curvature, self._curvature_outputs, start, stop).to(
             self._outputs.dtype
         )
         activations = self._outputs.numel() + sum(call.output_shape.numel() for call in self._calls)
         per_row = (2 * activations + 2 * sum(p.numel() for p in parameters)) * columns.element_size()
-        chunk = max(1, min(self.rows, self._work_bytes // per_row))
-        rows = [torch.empty(self.rows, p.numel(), dtype=dtype, device=device) for p in parameters]
+        chunk = max(1, min(r * b, self._work_bytes // per_row))
+        rows = [torch.empty(r * b, p.numel(), dtype=dtype, device=device) for p in parameters]
         for first in range(0, r * b, chunk):
             index = torch.arange(first, min(first + chunk, r * b), device=device)
             column, sample = index // b, index % b

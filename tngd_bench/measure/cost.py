@@ -19,10 +19,11 @@ import torch
 
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.contestant import Contestant
+from tngd_bench.measure.host_time import host_seconds
 from tngd_bench.measure.setting import Setting
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.problems.splits import take
-from tngd_bench.spu.host import host_pass, upload_of
+from tngd_bench.spu.host import upload_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -84,6 +85,7 @@ class _Lane:
     model: nn.Module
     loss: nn.Module
     optimizer: Stepper
+    outputs: int
     iterations: list[TimedIteration] = field(default_factory=list)
     last_s: float = 0.0
     """Seconds of the last step, the mean of its cycle where steps differ."""
@@ -111,9 +113,8 @@ class _Lane:
         step_s = total_s / self.cycle
         if not self.contestant.simulated:
             return step_s, step_s, None
-        digital_s, _ = clock.time(
-            lambda: host_pass(self.model, self.loss, inputs, targets, upload_of(self.optimizer))
-        )
+        upload = upload_of(self.optimizer)
+        digital_s = host_seconds(self.model, self.loss, inputs, targets, self.outputs, upload, clock)
         return step_s, digital_s, getattr(self.optimizer, "ledger", None)
 
     @property
@@ -153,7 +154,7 @@ def measure_cost(
     for contestant in contestants:
         on_turn(contestant.label)
         model = setting.model()
-        lane = _Lane(contestant, model, setting.loss(), setting.optimizer(contestant, model))
+        lane = _Lane(contestant, model, setting.loss(), setting.optimizer(contestant, model), setting.outputs)
         lanes.append(lane)
         few = slice(WARM_UP_SAMPLES)
         _take_turn(lane, clock, take(first_inputs, few), first_targets[few], None)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tngd_bench.measure.contestant import Contestant
+from tngd_bench.measure.host_time import host_operations
 from tngd_bench.measure.memory import PeakMemory, measure_peak
 from tngd_bench.measure.operations import OperationCount, count_operations
 from tngd_bench.measure.setting import Setting
-from tngd_bench.spu.host import host_pass, upload_of
+from tngd_bench.spu.host import COLUMNS_AT_ONCE, host_pass, upload_of
 
 if TYPE_CHECKING:
     from tngd_bench.problems.splits import DataSplits
@@ -34,11 +35,17 @@ def inspect_step(setting: Setting, data: DataSplits, contestant: Contestant) -> 
     def one_step() -> None:
         model = setting.model()
         if contestant.simulated:
+            # Rows that are made a few columns at a time peak with the first of them.
             upload = upload_of(setting.optimizer(contestant, model))
-            host_pass(model, setting.loss(), inputs, targets, upload)
+            host_pass(model, setting.loss(), inputs, targets, upload, COLUMNS_AT_ONCE)
         else:
             setting.optimizer(contestant, model).step(inputs, targets)
 
     # The counted step comes first and is the warm-up of the measured one.
-    operations = count_operations(one_step)
+    if contestant.simulated:
+        model = setting.model()
+        upload = upload_of(setting.optimizer(contestant, model))
+        operations = host_operations(model, setting.loss(), inputs, targets, setting.outputs, upload)
+    else:
+        operations = count_operations(one_step)
     return Inspection(operations, measure_peak(one_step))

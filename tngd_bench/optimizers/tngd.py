@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN, TrainableParameters
+from tngd_bench.curvature.capture import run_model
+from tngd_bench.curvature.losses import evaluate
+from tngd_bench.optimizers.draws import Draws
 from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, update_rule
 from tngd_bench.solvers.thermodynamic import Thermodynamic
 from tngd_bench.spu.arrays import UnstableDeviceError
@@ -142,14 +145,29 @@ class TNGD(NaturalOptimizer):
         """
         if not (self._adapts and (self.iteration + 1) % self._damping_interval == 0):
             return super().step(inputs, targets)
-        before = self.parameters.flatten([p.detach() for p in self.parameters.tensors])
+        before = [p.detach().clone() for p in self.parameters.tensors]
+        draws = Draws.now(self.parameters.device)
         value = super().step(inputs, targets)
-        ggn = self._curvature_of_step
-        assert ggn is not None
-        change = self.parameters.flatten([p.detach() for p in self.parameters.tensors]) - before
-        self._adapt_damping(ggn, change, self._loss_at(inputs, targets) - value)
-        self._curvature_of_step = None
+        after = [p.detach().clone() for p in self.parameters.tensors]
+        change = self.parameters.flatten(after) - self.parameters.flatten(before)
+        with draws.again():
+            gained = self._loss_at(inputs, targets) - value
+        ggn, self._curvature_of_step = self._curvature_of_step, None
+        if ggn is None:
+            # products would need the graph of the parameters that the step has overwritten
+            self._put(before)
+            with draws.again():
+                ggn = GGN(self.model, self.loss, inputs, targets)
+            self._adapt_damping(ggn, change, gained)
+            self._put(after)
+        else:
+            self._adapt_damping(ggn, change, gained)
         return value
+
+    @torch.no_grad()
+    def _put(self, values: Sequence[Tensor]) -> None:
+        for p, value in zip(self.parameters.tensors, values, strict=True):
+            p.copy_(value)
 
     def _direction(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> tuple[float, Tensor]:
         factored = self.device.upload == "factored" and self._layers is None
@@ -162,7 +180,7 @@ class TNGD(NaturalOptimizer):
         self._check_finite("the device's readout", relaxation.readout)
         if relaxation.state is not relaxation.readout:
             self._check_finite("the device's state", relaxation.state)
-        if self._adapts and (self.iteration + 1) % self._damping_interval == 0:
+        if self._adapts and (self.iteration + 1) % self._damping_interval == 0 and not ggn.matrix_free:
             _ = (
                 ggn.gradient_weights,
                 ggn.blocks,
@@ -176,10 +194,9 @@ class TNGD(NaturalOptimizer):
         return value, relaxation.readout
 
     def _loss_at(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> float:
-        """The batch's loss at the parameters as they are now; the global random state is left as it was."""
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            outputs = self.model(**inputs) if isinstance(inputs, Mapping) else self.model(inputs)
-            return float(self.loss(outputs, targets))
+        """The batch's loss at the parameters as they are now."""
+        with torch.no_grad():
+            return float(evaluate(self.loss, run_model(self.model, inputs), targets))
 
     def _adapt_damping(self, ggn: GGN, change: Tensor, gained: float) -> None:
         """λ by the ratio of the loss's change to that of q(δ) = gᵀδ + ½ δᵀ(G + λI)δ, both along the step δ taken."""

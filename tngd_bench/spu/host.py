@@ -9,8 +9,11 @@ from torch import Tensor, nn
 
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN
+from tngd_bench.curvature.ggn import STREAMED_VALUES
 
 UPLOADS = ("full", "factored")
+COLUMNS_AT_ONCE = 8
+"""Columns of S per batched backward pass where rows are made a part at a time."""
 
 
 def host_pass(
@@ -19,16 +22,25 @@ def host_pass(
     inputs: Tensor | Mapping[str, Any],
     targets: Tensor,
     upload: str = "full",
+    columns: int | None = None,
 ) -> None:
     """Do the digital side of one TNGD iteration and throw the results away; for timing and counting.
 
     upload="full" forms all m×N values that the arrays of arXiv 2405.13817 take, block by block as a sender would
     stream them; "factored" stops at layer inputs and output gradients. B stands for J here: same shape, same cost,
-    the loss Hessian's root applied to the cotangents instead of an m×m array.
+    the loss Hessian's root applied to the cotangents instead of an m×m array. Where all rows at once would not fit
+    (`GGN.matrix_free`), they are made and dropped a few columns of S at a time; `columns` stops after so many of them.
     """
     arguments.choice("upload", upload, UPLOADS)
     ggn = GGN(model, loss, inputs, targets)
     _ = ggn.gradient
+    if ggn.matrix_free:
+        last = ggn.rows_per_sample if columns is None else min(columns, ggn.rows_per_sample)
+        for first in range(0, last, COLUMNS_AT_ONCE):
+            for block in ggn.column_blocks(first, min(first + COLUMNS_AT_ONCE, last)):
+                for _piece in block.stream(STREAMED_VALUES) if upload == "full" else ():
+                    pass
+        return
     if upload == "factored":
         _ = ggn.blocks
         return

@@ -14,7 +14,7 @@ from torch import Tensor
 from tngd_bench import arguments
 from tngd_bench.spu.euler_maruyama import EulerMaruyama
 from tngd_bench.spu.gram_lanczos import GramLanczosTransition
-from tngd_bench.spu.krylov import KrylovTransition
+from tngd_bench.spu.krylov import FIRST_CHECK, KrylovTransition
 from tngd_bench.spu.spectral import Decay, Response, Spread
 from tngd_bench.spu.transitions import DenseTransition, Term, Transition
 
@@ -27,6 +27,8 @@ Orders of magnitude on a CPU: products by single vectors wait for memory, a twen
 """
 VECTORS = 2
 """Krylov spaces that a transition takes: the start (or the noise) and the right-hand side."""
+HEAD = 64
+"""Values of a start that are looked at before all of them."""
 LARGEST_DENSE = 8192
 """Parameters up to which an N×N matrix is formed."""
 
@@ -151,7 +153,9 @@ class OUProcess:
         return (Response(t), self.rhs - self._product(x0) - self.damping * x0)
 
     def _mean_terms(self, x0: Tensor, t: float) -> tuple[list[Term], list[Term]]:
-        terms: list[Term] = [(Decay(t), x0)] if bool(x0.any()) else []
+        # a start is zero as a whole or hardly ever at its head: the look at N values is rarely needed
+        at_zero = not bool(x0[:HEAD].any()) and not bool(x0.any())
+        terms: list[Term] = [] if at_zero else [(Decay(t), x0)]
         krylov = isinstance(self._transition, KrylovTransition) and self._transition.in_rows
         if self._given_rhs is not None or not (self.method == "gram" or krylov):
             return [*terms, (Response(t), self.rhs)], []
@@ -198,8 +202,14 @@ class OUProcess:
             return self._dense_transition()
         if self.method == "gram":
             return GramLanczosTransition(self._operator, self.damping)
+        # a look at the error costs nothing beside a product through the whole model
+        first_check = 1 if self._by_increment else FIRST_CHECK
         return KrylovTransition(
-            self._product, self.damping, operator=self._operator, tolerance=self._tolerance
+            self._product,
+            self.damping,
+            operator=self._operator,
+            tolerance=self._tolerance,
+            first_check=first_check,
         )
 
     @cached_property

@@ -1,0 +1,62 @@
+"""Seconds and operations of the digital side of a simulated optimizer's iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from tngd_bench.curvature import GGN
+from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.operations import OperationCount, count_operations
+from tngd_bench.spu.host import COLUMNS_AT_ONCE, host_pass
+
+Inputs = Tensor | Mapping[str, Any]
+
+
+def host_seconds(
+    model: nn.Module,
+    loss: nn.Module,
+    inputs: Inputs,
+    targets: Tensor,
+    outputs: int,
+    upload: str,
+    clock: Clock,
+) -> float:
+    """Return the wall time of one `host_pass` of a model with `outputs` per sample.
+
+    Where the rows are made a few columns at a time (`GGN.matrix_free`: hundreds of equal backward passes), the time of
+    all of them is extrapolated from the first 8 and the first 16: it is linear in their number.
+    """
+    rows = _streamed_rows(model, loss, inputs, targets, outputs)
+    if rows <= 2 * COLUMNS_AT_ONCE:
+        return clock.time(lambda: host_pass(model, loss, inputs, targets, upload))[0]
+    few, more = (
+        clock.time(lambda columns=columns: host_pass(model, loss, inputs, targets, upload, columns))[0]  # type: ignore[misc]
+        for columns in (COLUMNS_AT_ONCE, 2 * COLUMNS_AT_ONCE)
+    )
+    return few + max(more - few, 0.0) * (rows / COLUMNS_AT_ONCE - 1.0)
+
+
+def host_operations(
+    model: nn.Module, loss: nn.Module, inputs: Inputs, targets: Tensor, outputs: int, upload: str
+) -> OperationCount:
+    """Return the operations of one `host_pass`, from those of the first columns as in `host_seconds`."""
+    rows = _streamed_rows(model, loss, inputs, targets, outputs)
+    if rows <= 2 * COLUMNS_AT_ONCE:
+        return count_operations(lambda: host_pass(model, loss, inputs, targets, upload))
+    few, more = (
+        count_operations(lambda columns=columns: host_pass(model, loss, inputs, targets, upload, columns))  # type: ignore[misc]
+        for columns in (COLUMNS_AT_ONCE, 2 * COLUMNS_AT_ONCE)
+    )
+    flops = few.flops + (more.flops - few.flops) * (rows / COLUMNS_AT_ONCE - 1.0)
+    return OperationCount(flops, tuple(sorted({*few.uncounted, *more.uncounted})))
+
+
+def _streamed_rows(model: nn.Module, loss: nn.Module, inputs: Inputs, targets: Tensor, outputs: int) -> int:
+    """Rows per sample where they are made a part at a time, 0 where all are made at once."""
+    if outputs <= 2 * COLUMNS_AT_ONCE:
+        return 0
+    ggn = GGN(model, loss, inputs, targets)
+    return ggn.rows_per_sample if ggn.matrix_free else 0
