@@ -81,7 +81,7 @@ def test_the_interval_covers_the_truth_for_small_k():
     for sample in generator.random((100, 32)):
         row = best_of_k(sample).iloc[3]
         covered += row["low"] <= 0.2 <= row["high"]
-    assert covered >= 88
+    assert 82 <= covered <= 97  # measured: 90 %, which the docstring says
 
 
 @pytest.mark.parametrize(
