@@ -57,9 +57,9 @@ def best_of_k(
 
     Columns: `k`; `expected` (see `expected_best`) with its interval `low`, `high` (percentile bootstrap over tries, of
     2,000 resamples from a fixed stream; its ends are values of resamples, infinite ones among them); `q1`, `median`,
-    `q3` of the best of k. The interval is too narrow, as no resample holds a try better than the best: of 300 samples of 32
-    uniform draws the one called 95 % held the truth in 93 % (k = 1), 90 % (k = 4) and 88 % (k = 8); of 16 draws in 92,
-    90 and 82 %.
+    `q3` of the best of k. The interval is too narrow, as no resample holds a try better than the best: of
+    300 samples of 32 uniform draws the one called 95 % held the truth in 93 % (k = 1), 90 % (k = 4) and 88 % (k = 8);
+    of 16 draws in 92, 90 and 82 %.
     Raises ValueError for no values, NaN, or a level outside (0, 1).
     """
     if not 0.0 < level < 1.0:

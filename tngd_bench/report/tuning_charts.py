@@ -104,8 +104,9 @@ def _chart(
         slugs.slug("tuning", "best-of-k", against),
         f"Best of k settings against {name}",
         f"Expected best {metric} against {name}. With all draws, best first: {best}.",
-        "Mean over all subsets of k of the drawn settings, with a bootstrap interval called 95 %, which is too "
-        "narrow: on uniform draws it held the truth in 90 % at k = 4, and less towards the last k; nothing is drawn where all of k tries may have diverged.",
+        "Mean over all subsets of k of the drawn settings, with a bootstrap interval called 95 %, which is too narrow: "
+        "on uniform draws it held the truth in 90 % at k = 4, and in fewer towards the last k. Nothing is drawn where "
+        "all of k tries may have diverged.",
         figure,
         curves.reset_index(drop=True),
     )
