@@ -21,6 +21,7 @@ _VERBS = {
     "tune": "tngd_bench.cli.tune",
     "merge": "tngd_bench.cli.merge",
     "report": "tngd_bench.cli.report",
+    "compare": "tngd_bench.cli.compare",
     "predict": "tngd_bench.cli.predict",
     "check": "tngd_bench.cli.check",
     "baseline": "tngd_bench.cli.baseline",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +21,7 @@ Examples:
   tngd-bench predict --parameters 20000 --batch 64 --outputs 10
   tngd-bench predict --parameters 1e12 --batch 1024 --outputs 10 --device rram --processor h100
   tngd-bench predict --parameters 1e6 --batch 64 --outputs 10 --set upload=factored --processor a100 --json
+  tngd-bench predict --parameters 1e6 --batch 64 --outputs 10 --sweep link_rate=1e9:1e13 --figure link.svg
 
 Every figure is modelled: nothing is run. Digital times are the roofline of the processor's rated speed.
 """
@@ -75,7 +78,21 @@ def _count(value: str) -> int:
 @click.option(
     "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Another value of a device field."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--sweep",
+    "swept",
+    metavar="NAME=VALUES",
+    help="Run one quantity through V1,V2,… or LOW:HIGH[:POINTS]: link_rate, tau, bits, parameters, batch, outputs, "
+    "analog_time, or a device field.",
+)
+@click.option(
+    "--figure",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw the sweep into this .svg, .png or .pdf, its data beside it as .csv.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON: one object, or a list of rows with --sweep."
+)
 def command(
     parameters: int,
     batch: int,
@@ -89,29 +106,69 @@ def command(
     ensemble: int,
     depth: int,
     overrides: tuple[str, ...],
+    swept: str | None,
+    figure: Path | None,
     as_json: bool,
 ) -> None:
     """Predict one iteration: the device's ledger, the digital optimizers, the break-even link rate."""
     from tngd_bench.optimizers.prediction import predict
     from tngd_bench.spu.processor import Processor
 
-    try:
-        prediction = predict(
-            _device(device, overrides),
-            parameters=parameters,
-            batch_size=batch,
-            outputs=outputs,
-            analog_time=analog_time,
-            delay=delay,
-            samples=samples,
-            spacing=spacing,
-            ensemble=ensemble,
-            depth=depth,
+    if figure is not None and swept is None:
+        raise click.UsageError("--figure draws a sweep; add --sweep NAME=VALUES")
+
+    def predicted(sizes: Mapping[str, Any], fields: Mapping[str, Any]) -> Prediction:
+        asked: dict[str, Any] = {"parameters": parameters, "batch_size": batch, "outputs": outputs}
+        asked |= {"analog_time": analog_time, "delay": delay, "samples": samples, "spacing": spacing}
+        asked |= {"ensemble": ensemble, "depth": depth, **sizes}
+        described = _device(device, overrides)
+        return predict(
+            described.override(**fields) if fields else described,
             processor=None if processor is None else Processor.named(processor),
+            **asked,
         )
+
+    try:
+        if swept is not None:
+            farads = _device(device, overrides).capacitance_farad
+            click.echo(_swept(swept, predicted, farads, figure, as_json))
+            return
+        prediction = predicted({}, {})
     except (ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error
     click.echo(json.dumps(_table(prediction), indent=2, ensure_ascii=False) if as_json else _text(prediction))
+
+
+def _swept(
+    text: str,
+    predicted: Callable[[Mapping[str, Any], Mapping[str, Any]], Prediction],
+    farads: float,
+    figure: Path | None,
+    as_json: bool,
+) -> str:
+    from tngd_bench.cli import predict_sweep
+    from tngd_bench.optimizers.prediction import DIGITAL
+
+    name, values = predict_sweep.parse(text)
+    rows = predict_sweep.sweep(name, values, predicted, lambda seconds: seconds / farads)
+    if figure is not None:
+        _draw(rows, name, predicted({}, {}), figure)
+    if as_json:
+        return json.dumps(rows, indent=2, ensure_ascii=False)
+    return predict_sweep.as_text(rows, name, DIGITAL, _quantity)
+
+
+def _draw(rows: list[dict[str, Any]], name: str, p: Prediction, figure: Path) -> None:
+    from tngd_bench.report.prediction_chart import formats, write_prediction
+
+    if figure.suffix.lower() not in formats():
+        raise click.UsageError(f"--figure takes a name ending in {', '.join(formats())}, not {str(figure)!r}")
+    sizes = {"parameters": f"N = {p.work.parameters:,}", "batch": f"b = {p.work.batch_size}"}
+    where = ", ".join(text for key, text in sizes.items() if key != name)
+    try:
+        write_prediction(rows, name, p.device.name, where, figure)
+    except OSError as error:
+        raise click.UsageError(f"--figure {figure} cannot be written: {error.strerror or error}") from None
 
 
 def _device(name: str, overrides: tuple[str, ...]) -> Device:

@@ -14,10 +14,21 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
 def markdown(content: Contents, title: str, command: str, version: str) -> str:
-    """Return the document; every text is escaped, so that a name from a study file cannot become markup."""
+    """Return the report; every text is escaped, so that a name from a study file cannot become markup."""
+    return document(title, content.first_screen(), content.sections, command, version)
+
+
+def document(
+    title: str,
+    first_screen: Sequence[tuple[str, str]],
+    sections: Sequence[Section],
+    command: str,
+    version: str,
+) -> str:
+    """Return a document of `sections` under a title and what comes first."""
     lines = [f"# {escaped(title)}", ""]
-    lines += [f"- **{term}**: {escaped(sentence)}" for term, sentence in content.first_screen()]
-    for section in content.sections:
+    lines += [f"- **{term}**: {escaped(sentence)}" for term, sentence in first_screen]
+    for section in sections:
         lines += ["", *_section(section)]
     lines += ["", f"Made by tngd-bench {escaped(version)}: {escaped(command)}", ""]
     return "\n".join(lines)

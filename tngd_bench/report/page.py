@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 
 from tngd_bench.report.contents import Contents
 from tngd_bench.report.marks import palette
+from tngd_bench.report.section import Section
 from tngd_bench.report.sort_keys import sort_key
 from tngd_bench.report.tables import Column
 from tngd_bench.studies.records import Records
@@ -29,19 +30,45 @@ def render(
     `store`: the results store, relative to the page, whose records are linked where they are named; None: no links.
     """
     study = records.study
+    return render_page(
+        title=str(study.get("title") or study.get("name") or "Study"),
+        name=str(study.get("name", "")),
+        version=str(study.get("version", "not stated")),
+        description=str(study.get("description", "")),
+        started=str(records.environment.get("started") or "").replace("T", " ").replace("+00:00", " UTC"),
+        findings=content.first_screen(),
+        sections=content.sections,
+        drawings=drawings,
+        store=store,
+    )
+
+
+def render_page(
+    *,
+    title: str,
+    name: str,
+    version: str,
+    findings: Sequence[tuple[str, str]],
+    sections: Sequence[Section],
+    drawings: Mapping[str, Markup],
+    description: str = "",
+    started: str = "",
+    store: Path | None = None,
+) -> str:
+    """Return a page of `sections` under a title and `findings`; see `render`."""
     script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         environment(store)
         .get_template("page.html.j2")
         .render(
-            title=study.get("title") or study.get("name") or "Study",
-            name=study.get("name", ""),
-            version=study.get("version", "not stated"),
-            description=study.get("description", ""),
-            started=str(records.environment.get("started") or "").replace("T", " ").replace("+00:00", " UTC"),
-            findings=content.first_screen(),
-            sections=content.sections,
+            title=title,
+            name=name,
+            version=version,
+            description=description,
+            started=started,
+            findings=findings,
+            sections=sections,
             drawings=drawings,
             palette=palette(),
             script=Markup(script),  # noqa: S704 (our own file)
@@ -82,18 +109,19 @@ def data_block(data: object) -> Markup:
 
 def record_links(cell: str, store: Path | None = None) -> Markup:
     """Return the records of a cell ("FILE #0 #1, FILE #2"), each file a link to the stored one if `store` is given."""
-    pieces = []
+    pieces: list[Markup] = []
     for entry in cell.split(", "):
         name, _, numbers = entry.partition(" ")
         if store is not None and re.fullmatch(r"[0-9A-Za-z_-]+", name):
-            pieces.append(
-                Markup('<a href="{}">{}</a> {}').format(
-                    (store / "trials" / f"{name}.json").as_posix(), name, numbers
-                )
-            )
+            place = (store / "trials" / f"{name}.json").as_posix()
+            pieces.append(Markup('<a href="{}">{}</a> {}').format(place, name, numbers))
         else:
             pieces.append(escape(entry))
-    return Markup(", ").join(pieces)
+    if len(pieces) == 1:
+        return pieces[0]
+    return Markup("<details><summary>{} records</summary>{}</details>").format(
+        len(pieces), Markup(", ").join(pieces)
+    )
 
 
 def _asset(name: str) -> str:

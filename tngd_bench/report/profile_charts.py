@@ -14,7 +14,7 @@ from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import Mark
 
-_CLOCKS = {"iterations": "iterations", "modelled": "time, measured digital + modelled device"}
+_CLOCKS = {"iterations": "iterations", "modelled": "device time included"}
 
 
 def profile_chart(

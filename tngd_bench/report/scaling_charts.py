@@ -79,8 +79,8 @@ def _chart(
         slugs.slug("scaling", _SHORT[axis], group, *(int(float(str(value))) for value in rest)),
         f"Cost against {_SHORT[axis]}, its kinds apart ({problem}, {where})",
         _alt(part, axis, shown, known),
-        "Medians; peak memory is that of the whole process, with torch and the data. The modelled column has the "
-        "device alone; no ratio mixes the columns.",
+        "Medians; peak memory is what an iteration adds to the process. The modelled column has the device "
+        "alone; no ratio mixes the columns.",
         figure,
         part[columns].reset_index(drop=True),
     )

@@ -1,0 +1,104 @@
+"""`tngd-bench predict --sweep`: one quantity run through values, as a table or a figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tngd_bench.optimizers.prediction import Prediction
+
+SIZES = {
+    "parameters": "parameters",
+    "batch": "batch_size",
+    "outputs": "outputs",
+    "analog_time": "analog_time",
+}
+ALIASES = {"link_rate": "link_rate_bits_per_s", "bits": "word_bits"}
+TIME_CONSTANT = ("tau", "time_constant_s")
+_COUNTS = ("parameters", "batch", "outputs", "word_bits")
+POINTS, MOST_POINTS = 13, 400
+
+
+def parse(text: str) -> tuple[str, tuple[float, ...]]:
+    """Return the name and values of "NAME=V1,V2,…" or "NAME=LOW:HIGH[:POINTS]", the latter evenly spaced in log."""
+    name, equals, values = (part.strip() for part in text.partition("="))
+    name = ALIASES.get(name.replace("-", "_"), name.replace("-", "_"))
+    if not equals or not values:
+        raise click.UsageError(f"--sweep takes NAME=V1,V2,… or NAME=LOW:HIGH[:POINTS], not {text!r}")
+    if ":" in values:
+        return name, _spaced(name, values.split(":"), text)
+    return name, tuple(_number(value, text) for value in values.split(","))
+
+
+def _spaced(name: str, parts: Sequence[str], text: str) -> tuple[float, ...]:
+    if len(parts) > 3:
+        raise click.UsageError(f"--sweep takes NAME=LOW:HIGH[:POINTS], not {text!r}")
+    low, high = (_number(part, text) for part in parts[:2])
+    points = POINTS if len(parts) == 2 else int(_number(parts[2], text))
+    if not (0 < low < high and 2 <= points <= MOST_POINTS):
+        raise click.UsageError(f"--sweep needs 0 < LOW < HIGH and 2 to {MOST_POINTS} points, not {text!r}")
+    values = [low * (high / low) ** (place / (points - 1)) for place in range(points)]
+    values[-1] = high
+    return tuple(dict.fromkeys(round(value) for value in values)) if name in _COUNTS else tuple(values)
+
+
+def _number(value: str, text: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise click.UsageError(f"--sweep: {value.strip()!r} in {text!r} is not a number")
+    return number
+
+
+def sweep(
+    name: str,
+    values: Sequence[float],
+    predict: Callable[[Mapping[str, Any], Mapping[str, Any]], Prediction],
+    resistance: Callable[[float], float],
+) -> list[dict[str, Any]]:
+    """Return a row per value: device, host and iteration seconds and those of every digital optimizer.
+
+    `predict(sizes, fields)` predicts with other sizes and device fields; `resistance(τ)` gives R for a time constant.
+    """
+    rows = []
+    for value in values:
+        sizes: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
+        if name in SIZES:
+            sizes[SIZES[name]] = int(value) if name in _COUNTS else value
+        elif name in TIME_CONSTANT:
+            fields["resistance_ohm"] = resistance(value)
+        else:
+            fields[name] = int(value) if value == int(value) and name.endswith("bits") else value
+        found = predict(sizes, fields)
+        row: dict[str, Any] = {name: value, "rows": found.work.rows, "device_s": found.seconds.total}
+        row |= {"host_s": found.host_seconds, "iteration_s": found.iteration_seconds}
+        row |= {f"{item}_s": seconds for item, seconds in found.seconds.items.items()}
+        rows.append(row | {f"{each.name}_s": each.seconds for each in found.alternatives})
+    return rows
+
+
+def as_text(
+    rows: Sequence[Mapping[str, Any]],
+    name: str,
+    digital: Sequence[str],
+    quantity: Callable[[float | None, str], str],
+) -> str:
+    """Return the rows as a table of text; digital optimizers only where a processor gives their times."""
+    columns = ["device_s", "host_s", "iteration_s", *(f"{each}_s" for each in digital)]
+    shown = [column for column in columns if any(row.get(column) is not None for row in rows)]
+    lines = [
+        "modelled, nothing was run",
+        "",
+        f"{name:>22}" + "".join(f"{c.removesuffix('_s'):>14}" for c in shown),
+    ]
+    for row in rows:
+        cells = "".join(f"{quantity(row.get(column), 's'):>14}" for column in shown)
+        lines.append(f"{row[name]:>22,.6g}{cells}")
+    return "\n".join(lines)

@@ -1,0 +1,278 @@
+"""The comparison of two stores as a page and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import Kind, kinds
+from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.two_stores import TwoStores, compare
+from tngd_bench.report import drawing, markdown, page
+from tngd_bench.report.build import write, write_data
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.manifest import replace_manifest
+from tngd_bench.report.marks import INK, Mark, marks
+from tngd_bench.report.section import Section
+from tngd_bench.report.tables import COUNTED, MEASURED, Column, Table, level_text
+from tngd_bench.studies.records import Records
+
+TITLE = "Two stores side by side"
+
+
+def build_comparison(
+    a: Records, b: Records, names: tuple[str, str], output: Path
+) -> tuple[Path, Path, tuple[tuple[str, str], ...]]:
+    """Write `compare.html` and `compare.md` with their figures and data into `output`.
+
+    Returns the two paths and the headlines. `names` are what the stores are called on the page. OSError if `output`
+    cannot be written.
+    """
+    found = compare(a, b)
+    known = kinds(pd.concat([a.trials, b.trials], ignore_index=True))
+    with drawing.style():
+        sections = comparison_sections(found, known, marks(known))
+    first = (("Compared", f"A is {names[0]}, B is {names[1]}."), *headlines(found, known))
+    written, drawings = [], {}
+    for chart in (chart for section in sections for chart in section.charts):
+        document = drawing.svg(chart)
+        drawing.settle(chart)
+        drawings[chart.name] = Markup(drawing.inline(chart, document))  # noqa: S704 (as in `build`)
+        for kind, content in (
+            ("svg", drawing.white(document).encode()),
+            ("png", drawing.png(chart)),
+            ("pdf", drawing.pdf(chart)),
+        ):
+            written.append(write(output / "figures" / f"{chart.name}.{kind}", content))
+        written += write_data(chart.name, chart.data, output / "data")
+    for table in (table for section in sections for table in section.tables if table.rows):
+        written += write_data(table.name, table.data, output / "data")
+    version = str(b.study.get("version", "not stated"))
+    text = page.render_page(
+        title=TITLE, name="compare", version=version, findings=first, sections=sections, drawings=drawings
+    )
+    html = write(output / "compare.html", text.encode())
+    command = f"tngd-bench compare {names[0]} {names[1]}"
+    md = write(output / "compare.md", markdown.document(TITLE, first, sections, command, version).encode())
+    replace_manifest(output, [*written, html, md])
+    return html, md, first
+
+
+def headlines(found: TwoStores, known: Mapping[str, Kind]) -> tuple[tuple[str, str], ...]:
+    """Return what differs, in cost, training and conditions: a term and a sentence each."""
+    return (
+        ("Cost", _cost_words(found.costs)),
+        ("Training", _training_words(found.training)),
+        ("Conditions", _conditions(found)),
+    )
+
+
+def _cost_words(costs: pd.DataFrame) -> str:
+    if costs.empty:
+        return "No cost was measured at a setting that both stores hold."
+    slower, faster = int((costs["low"] > 1).sum()), int((costs["high"] < 1).sum())
+    middle = float(costs["ratio"].median())
+    text = (
+        f"Of {len(costs)} shared settings B is slower in {slower} and faster in {faster}; the median ratio B/A is "
+        f"{quantities.significant(middle)}×."
+    )
+    relative = costs[costs["relative"].notna() & (costs["optimizer"] != "sgd")]
+    if len(relative):
+        up, down = int((relative["relative_low"] > 1).sum()), int((relative["relative_high"] < 1).sum())
+        text += f" Relative to SGD in the same store, {up} are slower and {down} faster."
+    changed = costs[
+        (costs["a_flops"] != costs["b_flops"]) & costs["a_flops"].notna() & costs["b_flops"].notna()
+    ]
+    counted = int((costs["a_flops"].notna() & costs["b_flops"].notna()).sum())
+    return f"{text} Counted operations differ in {len(changed)} of {counted}."
+
+
+def _training_words(training: pd.DataFrame) -> str:
+    if training.empty:
+        return "No training run is shared."
+    pairs, equal = int(training["pairs"].sum()), int(training["equal"].sum())
+    lower = int(training["b_lower"].sum())
+    return (
+        f"{pairs} pairs of equal setting and seed: final loss equal to the bit in {equal}, lower in B in {lower}, "
+        f"higher in {pairs - equal - lower}. Diverged: {int(training['a_diverged'].sum())} in A, "
+        f"{int(training['b_diverged'].sum())} in B."
+    )
+
+
+def _conditions(found: TwoStores) -> str:
+    environment = found.differences[found.differences["where"] == "environment"]["name"]
+    study = found.differences[found.differences["where"] == "study"]["name"]
+    listed = ", ".join(environment[:8]) + (" …" if len(environment) > 8 else "")
+    text = (
+        f"Environment: {len(environment)} entries differ ({listed})."
+        if len(environment)
+        else "Same environment."
+    )
+    same = f"{len(study)} entries differ" if len(study) else "the same"
+    return f"{text} Study: {same}; {len(found.only)} settings are in one store only."
+
+
+def comparison_sections(
+    found: TwoStores, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+) -> tuple[Section, ...]:
+    """Return the sections of a comparison; call it inside `drawing.style()`."""
+    charts = [_ratio_chart(found.costs, known, drawn)] if len(found.costs) else []
+    nothing = "" if len(found.costs) else "No cost was measured at a setting that both stores hold."
+    return (
+        Section(
+            "cost",
+            "Cost, B relative to A",
+            charts=tuple(charts),
+            tables=(_cost_table(found.costs, known),),
+            absent=nothing,
+        ),
+        Section(
+            "training",
+            "Training, paired by seed",
+            tables=(_training_table(found.training, known),),
+            absent="" if len(found.training) else "No training run is shared.",
+        ),
+        Section(
+            "differences",
+            "What differs",
+            tables=(
+                _plain(
+                    found.differences,
+                    "differences",
+                    "Entries of study and environment that differ; times of day are left out.",
+                ),
+                _plain(found.only, "only-in-one", "Measured in one store only."),
+            ),
+            absent="" if len(found.differences) or len(found.only) else "Nothing differs.",
+        ),
+    )
+
+
+def _ratio_chart(costs: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> Chart:
+    figure, axes = drawing.panel(4.2)
+    present = [label for label in known if label in set(costs["optimizer"])]
+    for place, label in enumerate(present):
+        own = costs[costs["optimizer"] == label]
+        mark = drawn[label]
+        x = own["parameters"].to_numpy(float) * 1.03 ** (place - (len(present) - 1) / 2)
+        y = own["ratio"].to_numpy(float)
+        spread = np.maximum(np.stack([y - own["low"].to_numpy(float), own["high"].to_numpy(float) - y]), 0.0)
+        axes.errorbar(
+            x,
+            y,
+            yerr=spread,
+            linestyle="",
+            marker=mark.marker,
+            markersize=5,
+            color=mark.colour.light,
+            markerfacecolor=mark.colour.light if mark.filled else "none",
+            elinewidth=1.0,
+            label=known[label].title,
+        )
+    axes.axhline(1.0, color=INK.light, linewidth=0.9)
+    drawing.log_counts(axes, "x")
+    drawing.log_ratios(axes, "y")
+    axes.set_xlabel("parameters N")
+    axes.set_ylabel("time per iteration, B / A")
+    drawing.legend_below(figure, axes)
+    return Chart(
+        "compare-cost",
+        "Time per iteration, B relative to A",
+        f"Ratio of median times per iteration against N. {_cost_words(costs)}",
+        "Medians with 95 % intervals (processes, then iterations resampled); total, measured digital + modelled "
+        "device. Points of one N are drawn side by side.",
+        figure,
+        costs.reset_index(drop=True),
+    )
+
+
+def _cost_table(costs: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+    rows = tuple(
+        (
+            known[row.optimizer].title,
+            row.group,
+            quantities.count(row.parameters),
+            f"{row.batch_size} · {row.outputs}",
+            quantities.seconds(row.a_s),
+            quantities.seconds(row.b_s),
+            _ratio(row.ratio, row.low, row.high),
+            _ratio(row.relative, row.relative_low, row.relative_high),
+            quantities.significant(row.a_flops),
+            quantities.significant(row.b_flops),
+        )
+        for row in each(costs)
+    )
+    total = "measured digital + modelled device"
+    columns = (
+        Column("optimizer", numeric=False),
+        Column("section", numeric=False),
+        Column("N"),
+        Column("b · d_z"),
+        Column("A, median", clock=total),
+        Column("B, median", clock=total),
+        Column("B/A [95 %]"),
+        Column("B/A relative to SGD [95 %]"),
+        Column("A, FLOPs", clock=COUNTED),
+        Column("B, FLOPs", clock=COUNTED),
+    )
+    caption = "Time per iteration in both stores. Relative to SGD of the same store, the speed of the machine cancels."
+    return Table("compare-cost-table", caption, columns, rows, costs)
+
+
+def _training_table(training: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+    rows = tuple(
+        (
+            known[row.optimizer].title,
+            row.group,
+            f"{row.problem}, N = {quantities.count(row.parameters)}",
+            "–" if pd.isna(row.sweep_parameter) else f"{row.sweep_parameter} = {level_text(row.sweep_value)}",
+            str(row.pairs),
+            quantities.significant(row.a_loss),
+            quantities.significant(row.b_loss),
+            quantities.significant(row.difference),
+            f"{row.b_lower} of {row.pairs}",
+            f"{row.equal} of {row.pairs}",
+            f"{row.a_diverged} · {row.b_diverged}",
+            quantities.percent(row.a_accuracy),
+            quantities.percent(row.b_accuracy),
+        )
+        for row in each(training)
+    )
+    columns = (
+        Column("optimizer", numeric=False),
+        Column("section", numeric=False),
+        Column("problem", numeric=False),
+        Column("level", numeric=False),
+        Column("paired seeds"),
+        Column("A, final loss", clock=MEASURED),
+        Column("B, final loss", clock=MEASURED),
+        Column("B − A, median of pairs"),
+        Column("B lower"),
+        Column("equal to the bit"),
+        Column("diverged, A · B"),
+        Column("A, test accuracy"),
+        Column("B, test accuracy"),
+    )
+    caption = "How training ended in both stores, the same seed against itself; medians over seeds finished in both."
+    return Table("compare-training-table", caption, columns, rows, training)
+
+
+def _plain(frame: pd.DataFrame, name: str, caption: str) -> Table:
+    columns = tuple(
+        Column({"a": "A", "b": "B"}.get(str(title), str(title)), numeric=False) for title in frame.columns
+    )
+    rows = tuple(tuple(str(value) for value in row) for row in frame.itertuples(index=False))
+    return Table(name, caption, columns, rows, frame)
+
+
+def _ratio(value: float, low: float, high: float) -> str:
+    return (
+        quantities.NOT_MEASURED
+        if pd.isna(value)
+        else f"{quantities.significant(value)}× {quantities.interval(low, high)}"
+    )

@@ -1,0 +1,96 @@
+"""A predicted sweep as a figure: the device's iteration and the digital optimizers against one quantity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import kind
+from tngd_bench.report import drawing
+from tngd_bench.report.build import write
+from tngd_bench.report.cost_charts import draw_line
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.marks import marks
+
+_WRITERS = {
+    ".svg": lambda chart: drawing.white(drawing.svg(chart)).encode(),
+    ".png": drawing.png,
+    ".pdf": drawing.pdf,
+}
+_TITLES = {
+    "parameters": "parameters N",
+    "batch": "batch size b",
+    "outputs": "outputs d_z",
+    "analog_time": "analog time t (τ)",
+    "link_rate_bits_per_s": "link rate",
+    "tau": "time constant τ",
+    "time_constant_s": "time constant τ",
+    "word_bits": "word length (bits)",
+}
+_DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-woodbury", "ngd")
+
+
+def formats() -> tuple[str, ...]:
+    """Return the file endings that `write_prediction` takes."""
+    return tuple(_WRITERS)
+
+
+def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, where: str) -> Chart:
+    """Return the chart of the rows of a sweep over `name`; TNGD is host and device, or the device alone without one."""
+    frame = pd.DataFrame(rows)
+    known = {label: kind(label, label) for label in (*_DIGITAL, "tngd")}
+    drawn = marks(known)
+    total = "iteration_s" if frame["iteration_s"].notna().any() else "device_s"
+    figure, axes = drawing.panel(4.2)
+    for label in known:
+        column = total if label == "tngd" else f"{label}_s"
+        values = frame[column].astype(float)
+        if values.notna().any():
+            draw_line(
+                axes,
+                frame[name].astype(float),
+                values,
+                drawn[label],
+                known[label].title,
+                markers=len(frame) < 30,
+            )
+    if (frame[name] > 0).all():
+        if name == "link_rate_bits_per_s":
+            drawing.log_bit_rates(axes, "x")
+        elif name in ("tau", "time_constant_s"):
+            drawing.log_seconds(axes, "x")
+        elif name != "word_bits":
+            drawing.log_counts(axes, "x")
+    drawing.log_seconds(axes, "y")
+    axes.set_xlabel(_TITLES.get(name, name.replace("_", " ")))
+    axes.set_ylabel("modelled time per iteration")
+    drawing.legend_below(figure, axes)
+    last = frame.iloc[-1]
+    ends = {"TNGD": float(last[total])} | {
+        known[label].title: float(last[f"{label}_s"]) for label in _DIGITAL if pd.notna(last[f"{label}_s"])
+    }
+    words = ", ".join(
+        f"{title} {quantities.seconds(value)}" for title, value in sorted(ends.items(), key=lambda e: e[1])
+    )
+    return Chart(
+        "prediction",
+        f"Predicted iteration against {_TITLES.get(name, name)} ({device}; {where})",
+        f"Modelled time per iteration. At the last value, fastest first: {words}.",
+        "Modelled: nothing was run.",
+        figure,
+        frame,
+    )
+
+
+def write_prediction(
+    rows: Sequence[Mapping[str, Any]], name: str, device: str, where: str, path: Path
+) -> None:
+    """Write the chart to `path`, in the format that its ending names, and its data as CSV beside it."""
+    with drawing.style():
+        chart = prediction_chart(rows, name, device, where)
+    write(path, _WRITERS[path.suffix.lower()](chart))
+    write(path.with_suffix(".csv"), chart.data.to_csv(index=False, lineterminator="\n").encode())
