@@ -39,6 +39,7 @@ WARM_UP_STEPS = 2
 WARM_UP_SAMPLES = 2
 SHORT_STEP_S = 0.02
 TIMED_PER_SHORT_TURN = 2
+_YOUNG = 1  # a full collection empties Python's free lists too, and the next steps would pay for filling them
 NOT_STATED = float("nan")
 
 
@@ -109,8 +110,14 @@ class _Lane:
         An optimizer whose steps differ periodically (K-FAC's refreshes) makes a whole `cycle` of them, and the seconds
         are their mean: a median over single steps would never see the dear ones.
         """
-        total_s, _ = clock.time(lambda: self._steps(inputs, targets))
-        step_s = total_s / self.cycle
+        step, cycle = self.optimizer.step, self.cycle
+
+        def work() -> None:
+            for _ in range(cycle):
+                step(inputs, targets)
+
+        total_s, _ = clock.time(work)
+        step_s = total_s / cycle
         if not self.contestant.simulated:
             return step_s, step_s, None
         upload = upload_of(self.optimizer)
@@ -121,10 +128,6 @@ class _Lane:
     def cycle(self) -> int:
         """Steps after which the optimizer's work repeats."""
         return int(getattr(self.optimizer, "cycle", 1))
-
-    def _steps(self, inputs: Samples, targets: Tensor) -> None:
-        for _ in range(self.cycle):
-            self.optimizer.step(inputs, targets)
 
     def result(self) -> CostResult:
         solved = getattr(self.optimizer, "iterations", None)
@@ -170,7 +173,7 @@ def measure_cost(
             ]
             if not order:
                 break
-            gc.collect()
+            gc.collect(_YOUNG)
             settling, *timed = (next(batches) for _ in range(1 + TIMED_PER_SHORT_TURN))
             for lane in order:
                 on_turn(lane.contestant.label)

@@ -1,0 +1,108 @@
+"""What the harness adds to a step: time on its clock against the same steps in a bare loop; the bar is 2 %.
+
+    python -m benchmarks.harness                 a table, about two minutes on a quiet machine
+    python -m benchmarks.harness --rounds 60
+
+Rounds alternate in one process, harness first in one and the loop first in the next: each is a ratio of median seconds
+per step over the same batches. Printed is the median over rounds, with the exact 95 % interval of a median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import time
+from dataclasses import dataclass
+from itertools import islice
+
+from tngd_bench.measure.contestant import Contestant
+from tngd_bench.measure.cost import WARM_UP_STEPS, measure_cost
+from tngd_bench.measure.setting import Setting
+from tngd_bench.measure.threads import use_threads
+from tngd_bench.optimizers import registry as optimizers
+from tngd_bench.problems import registry as problems
+
+BAR = 0.02
+STEPS = 20
+OPTIMIZERS = ("sgd", "adam", "ngd-gram", "ngd-cg")
+SIZES = (1_000, 100_000)
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Time inside the harness over time in a bare loop: the median over rounds and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """Whether the bar is met, missed, or neither can be said."""
+        if self.low >= 1 - BAR and self.high <= 1 + BAR:
+            return "met"
+        return "missed" if self.low > 1 + BAR or self.high < 1 - BAR else "open: more rounds"
+
+
+def overhead(optimizer: str, parameters: int, rounds: int) -> Overhead:
+    """Measure a digital optimizer's steps on 8×8 digits both ways, `rounds` times."""
+    data = problems.get("digits-mlp").load(None, None, "float32", 10)
+    entry = optimizers.get(optimizer)
+    contestant = Contestant(optimizer, optimizer, entry.defaults, entry.simulated)
+    ratios = []
+    for number in range(rounds):
+        setting = Setting("digits-mlp", parameters, 10, 32, "float32", ("harness", number))
+
+        def inside(setting: Setting = setting) -> float:
+            (result,) = measure_cost(setting, data, [contestant], repetitions=STEPS, seconds_limit=math.inf)
+            return statistics.median(iteration.step_s for iteration in result.iterations)
+
+        def bare(setting: Setting = setting) -> float:
+            batches = list(islice(setting.batches(data), WARM_UP_STEPS + STEPS))
+            stepper = setting.optimizer(contestant, setting.model())
+            for inputs, targets in batches[:WARM_UP_STEPS]:
+                stepper.step(inputs, targets)
+            seconds = []
+            for inputs, targets in batches[WARM_UP_STEPS:]:
+                start = time.perf_counter()
+                stepper.step(inputs, targets)
+                seconds.append(time.perf_counter() - start)
+            return statistics.median(seconds)
+
+        if number % 2:
+            loop_s, harness_s = bare(), inside()
+        else:
+            harness_s, loop_s = inside(), bare()
+        ratios.append(harness_s / loop_s)
+    return Overhead(statistics.median(ratios), *median_interval(ratios))
+
+
+def median_interval(values: list[float]) -> tuple[float, float]:
+    """Return the exact interval of a median from order statistics, at least 95 % (the range below six values)."""
+    ordered, n = sorted(values), len(values)
+    below, tail = 0, 0.5**n
+    while below + 1 < n / 2 and tail + math.comb(n, below + 1) * 0.5**n <= 0.025:
+        below += 1
+        tail += math.comb(n, below) * 0.5**n
+    return ordered[below], ordered[n - 1 - below]
+
+
+def main() -> None:
+    """Print a row per optimizer and size."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=40)
+    rounds = parser.parse_args().rounds
+    use_threads(1)
+    print(f"time inside the harness over a bare loop, {rounds} rounds of {STEPS} steps; bar 1 ± {BAR:g}")
+    for parameters in SIZES:
+        for optimizer in OPTIMIZERS:
+            found = overhead(optimizer, parameters, rounds)
+            interval = f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
+            print(f"{optimizer:10} N = {parameters:>9,}  {interval}  {found.verdict}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
