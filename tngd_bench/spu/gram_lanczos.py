@@ -9,18 +9,15 @@ import torch
 from torch import Tensor
 
 from tngd_bench.spu.krylov import KrylovTransition, LanczosError
-from tngd_bench.spu.spectral import Response, at
-from tngd_bench.spu.transitions import FactoredOperator, GramTransition, Term
+from tngd_bench.spu.spectral import Response
+from tngd_bench.spu.transitions import FactoredOperator, GramTransition, Term, needs_double
 
-SMALLEST_LANCZOS = 512
+SMALLEST_LANCZOS = 320
 """Rows below which the eigendecomposition takes less time than a Lanczos loop."""
 APPLICATIONS = 2
 """Applications after which eigenvectors, found once, are cheaper than another Krylov space."""
 FIRST_CHECK = 8
 """Products between two looks at the error: one look takes as long as some four of them."""
-DOUBLE_GAIN = 64.0
-"""Gain (1 − e^{−λt})/λ of the device in the null space, by which rounding is amplified, above which Lanczos runs in double:
-half as much time again, for digits that single precision would lose."""
 TOLERANCE = 1e-6
 """Relative error of the Krylov route: that of a single-precision eigendecomposition."""
 
@@ -92,16 +89,13 @@ class GramLanczosTransition:
             tolerance=TOLERANCE,
             max_dimension=self._formed.rows // 4,
             first_check=FIRST_CHECK,
-            row_dtype=torch.float64 if self._gain(terms, in_range) > DOUBLE_GAIN else None,
+            row_dtype=torch.float64 if needs_double(terms, in_range, self._damping) else None,
         )
         try:
             return krylov.apply(terms, in_range)
         except LanczosError:
             self._applied = APPLICATIONS
             return self._exact.apply(terms, in_range)
-
-    def _gain(self, terms: Sequence[Term], in_range: Sequence[Term]) -> float:
-        return max(at(Response(function.t), self._damping) for function, _ in (*terms, *in_range))
 
     def _single(self) -> bool:
         return self._formed.matrix.dtype == torch.float32 and not self._exact.needs_double
