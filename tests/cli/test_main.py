@@ -43,7 +43,8 @@ def contents(folder):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["run", "--help"], ["report", "--help"], ["list", "-h"]]
+    "arguments",
+    [["--help"], ["--version"], ["run", "--help"], ["plan", "--help"], ["report", "--help"], ["list", "-h"]],
 )
 def test_help_imports_nothing_heavy(arguments):
     code = (
@@ -68,7 +69,7 @@ def test_version():
     assert (found.returncode, found.stdout) == (0, f"tngd-bench {__version__}\n")
 
 
-@pytest.mark.parametrize("verb", [[], ["run"], ["report"], ["list"], ["info"]])
+@pytest.mark.parametrize("verb", [[], ["run"], ["plan"], ["report"], ["list"], ["info"]])
 def test_help_has_examples(verb):
     found = tngd_bench(*verb, "--help")
     assert found.returncode == 0
@@ -81,10 +82,10 @@ BAD_INPUT = {
     "unknown option": (["run", "--otput", "x"], "--otput"),
     "unknown study": (["run", "quik"], "did you mean 'quick'"),
     "study file absent": (["run", "absent.toml"], "No such file or directory"),
-    "study not TOML": (["run", "broken.toml"], "broken.toml: not valid TOML"),
+    "study not TOML": (["run", "broken.toml"], "broken.toml, line 1: not valid TOML"),
     "misspelt key": (
         ["run", "misspelt.toml"],
-        "misspelt.toml: unknown key optimisers; did you mean 'optimizer'?",
+        "misspelt.toml, line 3: unknown key optimisers; did you mean 'optimizer'?",
     ),
     "misspelt override": (["run", "smoke", "--set", "execution.worker=1"], "did you mean 'workers'"),
     "override without value": (["run", "smoke", "--set", "execution.workers"], "path.to.key=value"),

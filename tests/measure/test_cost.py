@@ -109,6 +109,11 @@ def test_repetitions_shrink_under_the_limit_but_not_below_three(race):
     assert len(slow.iterations) == MINIMUM_REPETITIONS
 
 
+def test_the_least_number_of_repetitions_can_be_asked_for(race):
+    (slow,) = race([Probe("slow", [], 0.03)], repetitions=8, seconds_limit=0.01, least_repetitions=2)
+    assert len(slow.iterations) == 2
+
+
 def test_times_are_those_of_the_step(race):
     (result,) = race([Probe("a", [], 0.02)])
     for iteration in result.iterations:

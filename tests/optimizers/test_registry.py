@@ -83,3 +83,24 @@ def test_unknown_name_is_answered_with_a_suggestion() -> None:
         ValueError, match=r"optimizer must be one of: .*; not 'ngd-gramm'; did you mean 'ngd-gram'"
     ):
         registry.get("ngd-gramm")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"delay": 60.0}, "delay must be <= analog_time = 50, not 60"),
+        ({"delay": 5.0, "start": "zero"}, "delay > 0 needs start = 'previous', not 'zero'"),
+        ({"delay": 5.0, "ensemble": 2}, "delay must be 0 with ensemble = 2"),
+        ({"row_sum_noise": True}, "temperature_kelvin must be given with row_sum_noise"),
+        ({"device": {"base": "paper", "adc_bit": 1}}, "did you mean 'adc_bits'"),
+        ({"device": {"name": "mine"}}, "a device needs base"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_before_a_model_is_there(
+    settings: dict[str, object], message: str
+) -> None:
+    for name in ("tngd", "tngd-adam"):
+        with pytest.raises(ValueError, match=message):
+            registry.get(name).check_complete(settings)
+        with pytest.raises(ValueError, match=message):
+            registry.get(name).create(nn.Linear(2, 2), nn.MSELoss(), settings)

@@ -1,10 +1,12 @@
 import copy
 import re
+import time
 
 import pytest
 
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.plan import predicted_seconds
+from tngd_bench.studies.reading import make_study
 from tngd_bench.studies.trials import CostBlock, InspectionTrial, TrainingTrial
 
 
@@ -141,3 +143,55 @@ def test_side_by_side_trials_share_the_predicted_time(table, plan_of):
     assert predicted_seconds(trials, 2) == pytest.approx(
         predicted_seconds(costs, 1) + predicted_seconds(others, 1) / 2
     )
+
+
+def test_cost_sections_run_every_combination_and_share_starts(table, plan_of):
+    table["cost"][0] |= {"parameters": [1000, 2000], "batch_size": [4, 8], "outputs": [10, 12]}
+    plan = plan_of(table)
+    blocks = of_kind(plan, CostBlock)
+    places = {(b.setting.parameters, b.setting.batch_size, b.setting.outputs) for b in blocks}
+    assert places == {(n, b, d) for n in (1000, 2000) for b in (4, 8) for d in (10, 12)}
+    assert len(blocks) == 2 * len(places)
+    assert len({b.setting.seed_parts for b in blocks}) == 2
+    inspected = of_kind(plan, InspectionTrial)
+    assert len(inspected) == 3 * len(places)
+
+
+def big_table(seeds):
+    """A study of 100 trials a seed: five labels, two swept settings."""
+    return {
+        "name": "big",
+        "title": "Big",
+        "training": [
+            {
+                "name": "noise",
+                "problem": "digits-mlp",
+                "parameters": 1000,
+                "epochs": 1,
+                "seeds": seeds,
+                "optimizers": ["tngd[analog_time=[5, 10, 20, 50]]", "tngd-adam"],
+                "sweep": [
+                    {"parameter": "noise_variance", "values": [0, 1e-5, 1e-4, 1e-3, 1e-2]},
+                    {"parameter": "adc_bits", "values": ["ideal", 12, 10, 8]},
+                ],
+            }
+        ],
+    }
+
+
+@pytest.mark.slow
+def test_ten_thousand_trials_take_no_longer_each_than_a_thousand(plan_of):
+    def seconds_each(seeds):
+        start = time.process_time()
+        plan = plan_of(big_table(seeds))
+        return (time.process_time() - start) / len(plan.trials)
+
+    small = min(seconds_each(10) for _ in range(5))
+    assert len(plan_of(big_table(100)).trials) == 10_000
+    assert min(seconds_each(100) for _ in range(3)) < 1.5 * small
+
+
+def test_a_study_too_large_to_unroll_is_refused_at_once(table):
+    table["training"][0]["seeds"] = 10**9
+    with pytest.raises(StudyError, match=r"unrolls to 2,000,000,0\d\d trials; accepted: at most 1,000,000"):
+        make_study(table)

@@ -83,6 +83,16 @@ def test_shipped_studies_are_valid_and_named_after_their_file(name):
     assert (loaded.study.name, loaded.source) == (name, SHIPPED)
 
 
+@pytest.mark.parametrize("name", shipped_studies())
+def test_every_profile_of_a_shipped_study_is_valid(name):
+    for profile in load_study(name).profiles:
+        assert load_study(name, profile=profile).profile == profile
+
+
+def test_the_quick_study_has_a_smaller_and_a_larger_self():
+    assert load_study("quick").profiles == ("smoke", "full")
+
+
 def test_the_quick_study_covers_what_it_must():
     study = load_study("quick").study
     sizes = study.cost[0].parameters
@@ -94,6 +104,7 @@ def test_the_quick_study_covers_what_it_must():
     trained = {label for section in study.training if section.sweep is None for label in section.optimizers}
     assert trained == set(registry.names())
     assert all(section.seeds >= 3 for section in study.training)
+    assert all(section.processes >= 5 for section in study.cost)
     swept = {section.sweep[0].parameter for section in study.training if section.sweep}
     assert swept == {"noise_variance", "adc_bits", "dac_bits"}
 
@@ -119,7 +130,8 @@ def test_a_study_file_is_read_by_its_path(tmp_path):
     [
         (
             "quik",
-            f"no study 'quik'; did you mean 'quick'?; accepted: {', '.join(shipped_studies())}, or the path of a .toml file",
+            "no study 'quik'; did you mean 'quick'?; "
+            f"accepted: {', '.join(shipped_studies())}, or the path of a .toml file",
         ),
         ("absent.toml", "study file 'absent.toml' cannot be read: No such file or directory"),
     ],
