@@ -1,6 +1,10 @@
 import pytest
 
+from tests.studies.recorder import Recorder
+from tngd_bench.analysis.claims import judge, load_claims
 from tngd_bench.studies.reading import load_study, shipped_studies
+from tngd_bench.studies.records import read_records
+from tngd_bench.studies.run import run_study
 
 FIGURES = [
     "paper-table1",
@@ -69,3 +73,26 @@ def test_the_second_data_set_has_the_same_training_sections_and_no_costs():
 def test_smoke_needs_no_data_but_what_is_installed(name):
     sections = enabled(load_study(name, (), "smoke").study)
     assert {section.problem for section in sections.values()} == {"digits-mlp"}
+
+
+@pytest.mark.slow
+def test_the_whole_smoke_study_runs_to_a_verdict_on_every_claim(tmp_path):
+    result = run_study(load_study("paper", (), "smoke"), tmp_path, Recorder(), command="test")
+    records = read_records(tmp_path)
+    assert result.ran > 0
+    assert set(records.trials["status"]) <= {"ok", "skipped"}
+    assert set(enabled(load_study("paper", (), "smoke").study)) == set(records.trials["group"])
+    verdicts = judge({"paper": records})
+    assert {verdict.claim_id for verdict in verdicts} == {claim.id for claim in load_claims()}
+    # two seeds and two sizes decide nothing
+    assert {verdict.verdict for verdict in verdicts} <= {"not tested", "not confirmed"}
+
+
+def test_one_training_figure_runs_to_its_verdicts_in_seconds(tmp_path):
+    run_study(load_study("paper-fig4a", (), "smoke"), tmp_path, Recorder(), command="test")
+    records = read_records(tmp_path)
+    assert set(records.trials["status"]) == {"ok"}
+    verdicts = {verdict.claim_id: verdict for verdict in judge({"paper-fig4a": records})}
+    assert verdicts["fig4a-fifty"].verdict == "not tested"
+    assert "2 paired seeds, 3 needed" in verdicts["fig4a-fifty"].evidence
+    assert verdicts["table1-n"].verdict == "not tested"
