@@ -1,3 +1,6 @@
+import textwrap
+from pathlib import Path
+
 import pytest
 
 from tngd_bench.studies.errors import StudyError
@@ -186,3 +189,15 @@ def test_integers_beyond_64_bits_are_refused_with_their_line(folder):
     assert complaint(path) == (
         "huge.toml, line 5: cost[b].batch_size: an integer of 24000 bits; accepted: up to 64 bits"
     )
+
+
+def test_the_study_in_the_documentation_can_be_run(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+    block = text[text.index("    include = ") : text.index("What wins:")]
+    path = tmp_path / "mine.toml"
+    path.write_text(textwrap.dedent(block), encoding="utf-8")
+    (tmp_path / "tuned.toml").write_text("")
+    study = load_study(str(path)).study
+    assert [section.name for section in study.training] == ["digits-b16", "digits-b32", "noise"]
+    assert [len(section.optimizers) for section in study.cost] == [4]
+    assert load_study(str(path), profile="smoke").study.cost == ()
