@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.calibration import Calibrations
+from tngd_bench.analysis.calibration import SLOTS, Calibrations
 from tngd_bench.analysis.cost_map import DRAWS, DeviceUse, residuals
 from tngd_bench.analysis.families import EXACT_NATURAL, Kind
 from tngd_bench.spu.billing import latency, link_bits
@@ -73,7 +73,7 @@ def line(
         return None
     counts, by_label = calibrations.counts, calibrations.by_label
     labels = [*calibrations.digital, device]
-    base = np.empty((len(labels), 2, len(batch_sizes)))
+    base = np.empty((len(labels), SLOTS, len(batch_sizes)))
     unlinked, bits = np.empty(len(batch_sizes)), np.empty(len(batch_sizes))
     free = use.device.override(link_rate_bits_per_s=None)
     for place, b in enumerate(batch_sizes):

@@ -2,10 +2,11 @@
 
 For one optimizer, t = a + F/f + M/w with a fixed overhead a, the operations F and bytes M of
 `optimizers.costs`, and rates f and w, by least squares of the residuals relative to the measured time with non-negative
-terms (Lawson & Hanson, Solving Least Squares Problems, 1974, ch. 23). F and M grow together in most studies, so a and
-one rate are fitted, in two readings: f with w infinite, and w with f the highest F/t that any optimizer of the study
-reached, which nothing may exceed. They agree where there are data and part where there are none; a reading counts
-if it foretells the data at most half as well as the better one.
+terms (Lawson & Hanson, Solving Least Squares Problems, 1974, ch. 23). F and M grow together in most studies, so the
+same times have several readings: F alone; M, with operations at the rate of the optimizer that is fastest at
+them, which nothing may exceed; and both (from five settings on, operations not faster than that either). Readings agree
+where there are data and part where there are none. One is credible, and drawn, if it foretells the data half as well
+as the best or to 10 %.
 
 What the formula misses is a log-normal factor: σ is the root mean square of log(measured/predicted) with each
 setting predicted from the others, so it says what a prediction outside the data is worth, not how well they are fitted.
@@ -34,7 +35,9 @@ from tngd_bench.spu.billing import Layer, Workload
 Array = npt.NDArray[np.float64]
 FALLBACK_DEPTH = 3
 """Layers of the stand-in for a problem that is not installed here."""
-CREDIBLE = 2.0
+CREDIBLE_TIMES, CREDIBLE_SIGMA = 2.0, 0.1
+SLOTS = 6
+"""Slots that the readings of an optimizer share evenly, be they one, two or three."""
 _ITEMSIZES = {"float32": 4, "float64": 8}
 
 
@@ -107,7 +110,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The rates of one optimizer: t = a + F·(s/operation) + M·(s/byte) in one or two `readings`, the better first.
+    """The rates of one optimizer: t = a + F·(s/operation) + M·(s/byte) in one to three `readings`, the best first.
 
     A reading is (a, seconds per operation, seconds per byte). `sigma` is the log-normal spread of measured/predicted
     (NaN with one setting). `points` has one row per measured setting: parameters, batch_size, outputs, measured_s,
@@ -121,9 +124,10 @@ class Calibration:
     points: pd.DataFrame
 
     def seconds(self, cost: PredictedCost) -> Array:
-        """Return the predicted digital seconds of one iteration by each of two readings, (2,)."""
+        """Return the predicted digital seconds of one iteration, (SLOTS,), the best reading first."""
         counted = np.array([1.0, cost.flops, cost.bytes])
-        return np.array([self.readings[0] @ counted, self.readings[-1] @ counted])
+        by_reading = [float(np.dot(reading, counted)) for reading in self.readings]
+        return np.array([by_reading[place % len(by_reading)] for place in range(SLOTS)])
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,8 @@ def calibrate(
         for label in labels
     }
     counted = {label: rows for label, rows in counted.items() if len(rows)}
-    peak = max((float((rows["flops"] / rows["measured_s"]).max()) for rows in counted.values()), default=0.0)
+    alone = {label: _rates(*_arrays(rows), _terms(len(rows))[0]) for label, rows in counted.items()}
+    peak = max((1.0 / weights[1] for weights in alone.values() if weights[1] > 0), default=np.inf)
     found = {label: _fitted(label, known[label], rows, peak) for label, rows in counted.items()}
     if not found:
         return None
@@ -224,33 +229,46 @@ def _counted(kind: Kind, own: pd.DataFrame, counts: Counts, upload: str) -> pd.D
     return pd.DataFrame(rows, columns=columns)
 
 
-def _fitted(label: str, kind: Kind, points: pd.DataFrame, peak: float) -> Calibration:
-    measured = points["measured_s"].to_numpy(float)
-    x = np.stack(
-        [np.ones(len(points)), points["flops"].to_numpy(float), points["bytes"].to_numpy(float)], axis=1
+def _arrays(points: pd.DataFrame) -> tuple[Array, Array]:
+    """Return the counts (S, 3) of overhead, operations and bytes, and the measured seconds (S,)."""
+    counts = np.stack(
+        [np.ones(len(points)), *(points[name].to_numpy(float) for name in ("flops", "bytes"))], axis=1
     )
+    return counts, points["measured_s"].to_numpy(float)
+
+
+def _terms(settings: int) -> tuple[list[int], ...]:
+    """Return the terms of each reading that so many settings can tell."""
+    if settings < 3:
+        return ([1],)
+    return ([0, 1], [0, 2]) if settings < 5 else ([0, 1], [0, 2], [0, 1, 2])
+
+
+def _fitted(label: str, kind: Kind, points: pd.DataFrame, peak: float) -> Calibration:
+    x, measured = _arrays(points)
     settings = len(measured)
-    forms = ([0, 1], [0, 2]) if settings >= 3 else ([1],)
+    forms = [(terms, peak if 2 in terms else np.inf) for terms in _terms(settings)]
     if settings == 1:
         predicted, sigmas = [measured], [float("nan")]
     else:
         others = ~np.eye(settings, dtype=bool)
         predicted = [
-            np.array([x[i] @ _rates(x[keep], measured[keep], form, peak) for i, keep in enumerate(others)])
+            np.array([x[i] @ _rates(x[keep], measured[keep], *form) for i, keep in enumerate(others)])
             for form in forms
         ]
         sigmas = [float(np.sqrt(np.mean(np.log(measured / values) ** 2))) for values in predicted]
     order = np.argsort(sigmas, kind="stable")
     best = int(order[0])
-    credible = [place for place in order if place == best or sigmas[place] <= CREDIBLE * sigmas[best]]
-    readings = [_rates(x, measured, forms[place], peak) for place in credible]
+    bound = max(CREDIBLE_TIMES * sigmas[best], CREDIBLE_SIGMA)
+    credible = [place for place in order if place == best or sigmas[place] <= bound]
+    readings = [_rates(x, measured, *forms[place]) for place in credible]
     points = points.assign(predicted_s=predicted[best], ratio=measured / predicted[best])
     kept = tuple((float(a), float(f), float(w)) for a, f, w in readings)
     return Calibration(label, kind.method, kept, sigmas[best], points)
 
 
-def _rates(x: Array, measured: Array, terms: Sequence[int], peak: float) -> Array:
-    """Return (a, 1/f, 1/w) for counts x (S, 3), only `terms` of them, f at most `peak`."""
+def _rates(x: Array, measured: Array, terms: Sequence[int], peak: float = np.inf) -> Array:
+    """Return (a, 1/f, 1/w) for counts x (S, 3), only `terms` of them fitted, f at most `peak`."""
     weights = np.array([0.0, 1.0 / peak, 0.0])
     relative = x[:, terms] / measured[:, None]
     scale = np.sqrt(

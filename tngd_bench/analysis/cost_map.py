@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tngd_bench.analysis.calibration import Calibrations
+from tngd_bench.analysis.calibration import SLOTS, Calibrations
 from tngd_bench.spu.billing import Workload, array_words, latency
 from tngd_bench.spu.device import Device
 
@@ -84,7 +84,7 @@ def study_use(calibrations: Calibrations) -> DeviceUse | None:
 class Plane:
     """Predicted digital seconds over N (columns) and b or d_z (rows), the other one fixed.
 
-    `digital` and `host` (by form of upload) are (2 readings, rows, columns) per optimizer label, see `calibration`; NaN
+    `digital` and `host` (by form of upload) are (SLOTS, rows, columns) per optimizer label, see `calibration`; NaN
     where the problem's family has no such model. `layers[i][j]` belongs to row i and column j.
     """
 
@@ -120,7 +120,7 @@ def plane(
     fewest = calibrations.counts.fewest_outputs
     outputs = tuple(value for value in OUTPUTS if value >= fewest)
     values = values if values is not None else (BATCH_SIZES if axis == "batch_size" else outputs)
-    shape = (2, len(values), len(sizes))
+    shape = (SLOTS, len(values), len(sizes))
     counts, device = calibrations.counts, calibrations.device_label
     digital = {label: np.full(shape, np.nan) for label in calibrations.digital}
     host = {upload: np.full(shape, np.nan) for upload in ("full", "factored") if device is not None}
@@ -256,7 +256,7 @@ def residuals(
     for label in labels:
         generator = np.random.default_rng([seed, *label.encode()])
         factors = np.exp(calibrations.spread(label) * generator.standard_normal(draws))
-        columns.append((factors, generator.integers(2, size=draws)))
+        columns.append((factors, generator.integers(SLOTS, size=draws)))
     for place in range(draws):
         yield (
             np.array([factors[place] for factors, _ in columns]),

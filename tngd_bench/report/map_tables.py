@@ -38,7 +38,7 @@ def calibration_table(calibrations: Calibrations, known: Mapping[str, Kind]) -> 
                 quantities.seconds(overhead),
                 "–" if not flop else f"{quantities.significant(1e-9 / flop)} Gop/s",
                 "–" if not byte else f"{quantities.significant(1e-9 / byte)} GB/s",
-                "operations, bytes" if len(found.readings) > 1 else "one",
+                str(len(found.readings)),
                 "not measured"
                 if np.isnan(found.sigma)
                 else f"×/÷ {quantities.significant(np.exp(found.sigma))}",
@@ -51,7 +51,7 @@ def calibration_table(calibrations: Calibrations, known: Mapping[str, Kind]) -> 
         Column("overhead", clock="fitted"),
         Column("rate of operations", clock="fitted"),
         Column("rate of bytes", clock="fitted"),
-        Column("readings drawn", numeric=False),
+        Column("credible readings"),
         Column("spread of measured/predicted (1 σ)"),
         Column("measured/predicted, range"),
     )

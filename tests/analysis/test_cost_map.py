@@ -1,0 +1,134 @@
+"""Maps on rates written down by hand: the winner is the smallest of sums anybody can do again."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tngd_bench.analysis import cost_map
+from tngd_bench.analysis.calibration import Calibration, Calibrations, Counts
+from tngd_bench.analysis.cost_map import DeviceUse, cheapest, device_seconds, link_words, plane, study_use
+from tngd_bench.analysis.families import kind
+from tngd_bench.problems import registry as problems
+from tngd_bench.spu.billing import Workload, latency
+from tngd_bench.spu.device import Device
+
+COUNTS = Counts("digits-mlp", entry=problems.get("digits-mlp"))
+SIZES, BATCHES = (1_000, 10_000, 100_000), (1, 32, 1024)
+
+
+def calibrations(rates, *, sigma=0.0, second=None, settings=None):
+    """Calibrations with given readings; measured at N = 10⁴, b = 32, d_z = 10 alone."""
+    points = pd.DataFrame({"parameters": [10_000], "batch_size": [32], "outputs": [10], "ratio": [1.0]})
+    found = {
+        label: Calibration(label, label, (reading, *([second[label]] if second else [])), sigma, points)
+        for label, reading in rates.items()
+    }
+    kinds = {label: kind(label, label) for label in rates}
+    main = {"batch_size": 32, "outputs": 10, "parameters": 10_000}
+    return Calibrations(COUNTS, found, kinds, main, settings or {}, "paper")
+
+
+RATES = {"ngd-gram": (1e-3, 1e-11, 0.0), "ngd-cg": (5e-3, 1e-11, 0.0), "tngd": (5e-4, 1e-11, 0.0)}
+
+
+def test_the_winner_has_the_smallest_sum_of_digital_and_device_seconds():
+    found = calibrations(RATES)
+    use = DeviceUse(Device.preset("paper"))
+    area = plane(found, "batch_size", 10, SIZES, BATCHES)
+    drawn = cheapest(area, use)
+    for i, b in enumerate(BATCHES):
+        for j, n in enumerate(SIZES):
+            layers = COUNTS.layers(n, 10)
+            sums = {}
+            for label, (a, f, _) in RATES.items():
+                sums[label] = a + f * COUNTS.of(label, n, b, 10, layers).flops
+            work = Workload(n, 10 * b, 50.0, spacing=1.0, layers=layers, batch_size=b)
+            sums["tngd"] += latency(use.device, work).total
+            assert drawn.labels[drawn.winner[i, j]] == min(sums, key=sums.get)
+            np.testing.assert_allclose(drawn.seconds[:, i, j], [sums[label] for label in drawn.labels])
+    assert (drawn.confidence == 1.0).all()
+
+
+def test_a_lead_that_the_spread_covers_is_not_confident():
+    equal = {"ngd-gram": (1.00e-3, 1e-11, 0.0), "ngd-woodbury": (1.01e-3, 1e-11, 0.0)}
+    area = plane(calibrations(equal, sigma=0.5), "batch_size", 10, (1_000,), (1,))
+    drawn = cheapest(area, None, draws=2000)
+    assert 0.4 < drawn.confidence[0, 0] < 0.6
+    assert drawn.share(drawn.labels[drawn.winner[0, 0]]) == 0.0
+    assert drawn.share(drawn.labels[drawn.winner[0, 0]], confirmed=False) == 1.0
+
+
+def test_readings_that_part_take_confidence_away():
+    second = {"ngd-gram": (1e-3, 1e-9, 0.0), "ngd-cg": (5e-3, 1e-11, 0.0)}
+    rates = {label: RATES[label] for label in second}
+    area = plane(calibrations(rates, second=second), "batch_size", 10, (100_000,), (32,))
+    assert cheapest(area, None, draws=2000).confidence[0, 0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_an_optimizer_left_out_wins_nothing():
+    area = plane(calibrations(RATES), "batch_size", 10, SIZES, BATCHES)
+    drawn = cheapest(area, DeviceUse(Device.preset("unlimited-link")), ("ngd-gram",))
+    assert "ngd-gram" not in drawn.labels
+    assert cheapest(area, None).labels == ("ngd-gram", "ngd-cg")
+
+
+def test_a_plane_over_outputs_has_blanks_where_the_family_has_no_model():
+    area = plane(calibrations(RATES), "outputs", 32, SIZES)
+    assert min(area.values) == 10
+    drawn = cheapest(area, None)
+    big = area.values.index(1_000)
+    assert drawn.winner[big, 0] == -1
+    assert np.isnan(drawn.confidence[big, 0])
+    assert drawn.winner[big, -1] >= 0
+    table = drawn.table()
+    assert (table["rows"] == table["batch_size"] * table["outputs"]).all()
+    assert set(table.loc[table["cheapest"] == "", "outputs"]) <= set(area.values[1:])
+
+
+def test_only_cells_near_the_measured_size_count_as_measured():
+    area = plane(calibrations(RATES), "batch_size", 10, SIZES, BATCHES)
+    np.testing.assert_array_equal(area.measured, [[False] * 3, [False, True, False], [False] * 3])
+    assert (cheapest(area, None).table()["region"] == "near measured sizes").sum() == 1
+
+
+def test_a_faster_link_never_costs_the_device_cells():
+    area = plane(calibrations(RATES), "batch_size", 10)
+    shares = []
+    for rate in (1e9, 5e10, 1e12, None):
+        device = Device.preset("paper").override(link_rate_bits_per_s=rate)
+        shares.append(cheapest(area, DeviceUse(device)).share("tngd", confirmed=False))
+    assert shares == sorted(shares)
+    assert shares[0] < shares[-1]
+
+
+def test_words_on_the_link_are_those_of_the_bill():
+    area = plane(calibrations(RATES), "batch_size", 10, (10_000,), (32,))
+    use = DeviceUse(Device.preset("paper"), ensemble=3)
+    assert link_words(area, use)[0, 0] == 3 * (320 * (320 + 2 * 10_000) + 2 * 10_000)
+    slow = dataclasses.replace(use, device=use.device.override(link_rate_bits_per_s=16.0))
+    free = dataclasses.replace(use, device=use.device.override(link_rate_bits_per_s=None))
+    difference = device_seconds(area, slow) - device_seconds(area, free)
+    np.testing.assert_allclose(difference, link_words(area, use))
+
+
+def test_the_study_device_carries_its_settings():
+    settings = {
+        "device": "paper",
+        "analog_time": 20.0,
+        "samples": 4,
+        "adc_bits": 6,
+        "upload": "factored",
+        "lr": 0.1,
+    }
+    use = study_use(calibrations(RATES, settings=settings))
+    assert (use.analog_time, use.samples, use.device.adc_bits, use.device.upload) == (20.0, 4, 6, "factored")
+    assert study_use(dataclasses.replace(calibrations(RATES), device_name="not installed")) is None
+
+
+def test_what_an_optimizer_draws_does_not_depend_on_its_rivals():
+    found = calibrations(RATES, sigma=0.3)
+    alone = [factors[0] for factors, _ in cost_map.residuals(found, ["ngd-cg"], 50)]
+    beside = [factors[1] for factors, _ in cost_map.residuals(found, ["ngd-gram", "ngd-cg"], 50)]
+    assert alone == beside

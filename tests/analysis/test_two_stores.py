@@ -1,0 +1,107 @@
+"""Two stores made from each other by a known change: the comparison finds that change and nothing else."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tngd_bench.analysis.two_stores import compare
+from tngd_bench.studies.records import Records
+
+OPTIMIZERS = ("sgd", "ngd-gram")
+
+
+@pytest.fixture(scope="module")
+def records():
+    generator = np.random.default_rng(0)
+    trials, costs, curves = [], [], []
+    for number, optimizer in enumerate(OPTIMIZERS):
+        setting = {"group": "g", "problem": "p", "parameters": 1000, "batch_size": 32, "optimizer": optimizer}
+        for process in range(2):
+            key = f"c{number}#{process}"
+            trials.append(
+                setting
+                | {"key": key, "kind": "cost", "outputs": 10, "status": "ok", "flops": 1e6 * (1 + number)}
+            )
+            for _ in range(8):
+                total = (1 + number) * 1e-3 * np.exp(0.05 * generator.standard_normal())
+                costs.append(setting | {"key": key, "outputs": 10, "process": process, "total_s": total})
+        for seed in range(3):
+            key = f"t{number}#{seed}"
+            trials.append(
+                setting | {"key": key, "kind": "training", "seed": seed, "status": "ok", "method": optimizer}
+            )
+            for iteration in (0, 10):
+                point = {
+                    "key": key,
+                    "iteration": iteration,
+                    "train_loss": 1.0 / (1 + iteration + seed),
+                    "loss": np.nan,
+                }
+                still = {"test_accuracy": 0.5, "train_accuracy": 0.5, "test_loss": 1.0, "measured_s": 1.0}
+                curves.append(setting | point | still | {"modelled_s": 1.0})
+    frame = pd.DataFrame(trials).assign(sweep_parameter=None, sweep_value=np.nan)
+    study = {"name": "s", "cost": [{"name": "g", "processes": 2}], "execution": {"dtype": "float32"}}
+    return Records(study, {"cpu": "one", "started": "then"}, frame, pd.DataFrame(costs), pd.DataFrame(curves))
+
+
+def test_a_store_differs_in_nothing_from_itself(records):
+    found = compare(records, records)
+    assert found.differences.empty
+    assert found.only.empty
+    assert (found.costs["ratio"] == 1.0).all()
+    assert (found.costs["low"] <= 1.0).all()
+    assert (found.costs["high"] >= 1.0).all()
+    assert (found.training["equal"] == found.training["pairs"]).all()
+    assert found.training["pairs"].tolist() == [3, 3]
+
+
+def test_a_machine_twice_as_slow_is_seen_and_cancels_against_sgd(records):
+    slow = dataclasses.replace(
+        records,
+        costs=records.costs.assign(total_s=2 * records.costs["total_s"]),
+        environment={"cpu": "another"},
+    )
+    found = compare(records, slow)
+    np.testing.assert_allclose(found.costs["ratio"], 2.0)
+    assert (found.costs["low"] > 1.0).all()
+    np.testing.assert_allclose(found.costs["relative"], 1.0)
+    differences = found.differences.set_index("name")
+    assert differences.index.tolist() == ["cpu", "started"][:1]
+    assert differences.loc["cpu", ["where", "a", "b"]].tolist() == ["environment", "one", "another"]
+
+
+def test_one_optimizer_slower_is_slower_relative_to_sgd_too(records):
+    factor = np.where(records.costs["optimizer"] == "ngd-gram", 1.5, 1.0)
+    found = compare(
+        records,
+        dataclasses.replace(records, costs=records.costs.assign(total_s=factor * records.costs["total_s"])),
+    )
+    by_name = found.costs.set_index("optimizer")
+    assert by_name.loc["ngd-gram", "relative"] == pytest.approx(1.5)
+    assert by_name.loc["ngd-gram", "relative_low"] > 1.2
+    assert by_name.loc["sgd", "ratio"] == 1.0
+
+
+def test_training_is_paired_by_seed_and_only_at_equal_length(records):
+    lower = records.curves.assign(train_loss=records.curves["train_loss"] - 0.01)
+    found = compare(records, dataclasses.replace(records, curves=lower))
+    np.testing.assert_allclose(found.training["difference"], -0.01)
+    assert found.training["b_lower"].tolist() == [3, 3]
+    longer = records.curves.assign(iteration=2 * records.curves["iteration"])
+    assert compare(records, dataclasses.replace(records, curves=longer)).training.empty
+
+
+def test_a_section_that_changed_is_named_with_both_values(records):
+    study = records.study | {"cost": [{"name": "g", "processes": 5}]}
+    found = compare(records, dataclasses.replace(records, study=study))
+    assert found.differences.to_numpy().tolist() == [["study", "cost.g.processes", "2", "5"]]
+
+
+def test_what_one_store_lacks_is_listed(records):
+    fewer = records.trials[records.trials["optimizer"] == "sgd"]
+    found = compare(records, dataclasses.replace(records, trials=fewer))
+    assert set(found.only["store"]) == {"A"}
+    assert set(found.only["optimizer"]) == {"ngd-gram"}
+    assert found.costs["optimizer"].tolist() == ["sgd"]
