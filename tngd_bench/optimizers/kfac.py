@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from tngd_bench import arguments
-from tngd_bench.curvature import TrainableParameters
 from tngd_bench.curvature.capture import LayerCall, recording, refuse_mixed_samples, run_model
 from tngd_bench.curvature.kronecker import (
     KRONECKER_KINDS,
@@ -25,7 +24,7 @@ from tngd_bench.curvature.kronecker import (
     layer_rows,
 )
 from tngd_bench.curvature.losses import evaluate, output_curvature
-from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, update_rule
+from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer
 
 FISHERS = ("mc", "exact", "empirical")
 INVERSES = ("cholesky", "eigen")
@@ -79,10 +78,7 @@ class KFAC(NaturalOptimizer):
         if kl_clip is not None:
             arguments.real("kl_clip", kl_clip, above=0.0)
         refuse_mixed_samples(model)
-        inner = update_rule(
-            TrainableParameters(model), "sgd", lr=lr, momentum=momentum, betas=(0.9, 0.999), eps=1e-8
-        )
-        super().__init__(model, loss, inner, damping=damping)
+        super().__init__(model, loss, lr=lr, damping=damping, momentum=momentum)
         self.factor_interval = factor_interval
         self.inverse_interval = inverse_interval
         self.factor_decay = factor_decay

@@ -60,13 +60,23 @@ class NaturalOptimizer(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, model: nn.Module, loss: nn.Module, rule: torch.optim.Optimizer, **settings: Any
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        *,
+        lr: float,
+        damping: float,
+        rule: str = "sgd",
+        momentum: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
     ) -> None:
+        arguments.real("damping", damping, minimum=0.0)
         self.model = model
         self.loss = loss
         self.parameters = TrainableParameters(model)
-        self._rule = rule
-        super().__init__(self.parameters.tensors, {**rule.defaults, **settings})
+        self._rule = update_rule(self.parameters, rule, lr=lr, momentum=momentum, betas=betas, eps=eps)
+        super().__init__(self.parameters.tensors, {**self._rule.defaults, "damping": damping})
         self._share_state()
         self.iteration = 0
         self.iterations: int | None = None

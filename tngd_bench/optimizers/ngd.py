@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tngd_bench import arguments
-from tngd_bench.curvature import TrainableParameters
-from tngd_bench.optimizers.natural import NaturalOptimizer, update_rule
+from tngd_bench.optimizers.natural import NaturalOptimizer
 from tngd_bench.solvers import CG, Dense, Gram, Solver, Woodbury
 
 SOLVERS: dict[str, Callable[[], Solver]] = {"gram": Gram, "dense": Dense, "woodbury": Woodbury, "cg": CG}
@@ -36,12 +35,12 @@ class NGD(NaturalOptimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
-        arguments.real("damping", damping, minimum=0.0)
+        super().__init__(
+            model, loss, lr=lr, damping=damping, rule=rule, momentum=momentum, betas=betas, eps=eps
+        )
         self.solver = (
             SOLVERS[arguments.choice("solver", solver, SOLVERS)]() if isinstance(solver, str) else solver
         )
-        inner = update_rule(TrainableParameters(model), rule, lr=lr, momentum=momentum, betas=betas, eps=eps)
-        super().__init__(model, loss, inner, damping=damping)
 
     def _direction(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> tuple[float, Tensor]:
         value, ggn = self._curvature(inputs, targets)

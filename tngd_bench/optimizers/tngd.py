@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from tngd_bench import arguments
-from tngd_bench.curvature import GGN, TrainableParameters
+from tngd_bench.curvature import GGN
 from tngd_bench.curvature.capture import run_model
 from tngd_bench.curvature.losses import evaluate
 from tngd_bench.optimizers.draws import Draws
-from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, update_rule
+from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer
 from tngd_bench.solvers.thermodynamic import Thermodynamic
 from tngd_bench.spu.arrays import UnstableDeviceError
 from tngd_bench.spu.billing import Layer
@@ -84,7 +84,9 @@ class TNGD(NaturalOptimizer):
         damping_interval: int = 5,
         generator: torch.Generator | None = None,
     ) -> None:
-        arguments.real("damping", damping, minimum=0.0)
+        super().__init__(
+            model, loss, lr=lr, damping=damping, rule=rule, momentum=momentum, betas=betas, eps=eps
+        )
         self._adapts = arguments.choice("damping_rule", damping_rule, DAMPING_RULES) != "constant"
         self._damping_interval = arguments.integer("damping_interval", damping_interval, minimum=1)
         if self._adapts and damping == 0.0:
@@ -101,8 +103,6 @@ class TNGD(NaturalOptimizer):
             spacing=spacing,
             ensemble=ensemble,
         )
-        inner = update_rule(TrainableParameters(model), rule, lr=lr, momentum=momentum, betas=betas, eps=eps)
-        super().__init__(model, loss, inner, damping=damping)
         self._analog_state: Tensor | None = None
         self._rows = 0
         self._batch_size = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypedDict
 
 from tngd_bench import arguments
 from tngd_bench.spu.device import Device
@@ -12,6 +13,18 @@ from tngd_bench.spu.ledger import Ledger
 
 Layer = tuple[int, int, int]
 """(inputs per output position incl. the kernel, outputs, positions) of one weight layer."""
+
+
+class WorkloadOptions(TypedDict, total=False):
+    """The part of a `Workload` that has defaults, as keywords of `Device.latency` and `Device.energy`."""
+
+    scale: float
+    samples: int
+    spacing: float
+    programmings: int
+    delay: float
+    layers: tuple[Layer, ...] | None
+    batch_size: int | None
 
 
 @dataclass(frozen=True)

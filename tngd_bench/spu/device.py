@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from tngd_bench import arguments
 
 if TYPE_CHECKING:
-    from tngd_bench.spu.billing import Layer
+    from typing import Unpack
+
+    from tngd_bench.spu.billing import WorkloadOptions
     from tngd_bench.spu.ledger import Ledger
 
 UPLOADS = ("full", "factored")
@@ -208,60 +210,20 @@ class Device:
         return rows * ((rows if self.hessian_array else 0) + jacobians)
 
     def latency(
-        self,
-        parameters: int,
-        rows: int,
-        analog_time: float,
-        *,
-        scale: float = 1.0,
-        samples: int = 1,
-        spacing: float = 0.0,
-        programmings: int = 1,
-        delay: float = 0.0,
-        layers: tuple[Layer, ...] | None = None,
-        batch_size: int | None = None,
+        self, parameters: int, rows: int, analog_time: float, **options: Unpack[WorkloadOptions]
     ) -> Ledger:
-        """Modelled seconds of one iteration; see `billing.latency`."""
+        """Modelled seconds of one iteration; `options` and items as in `billing.Workload` and `billing.latency`."""
         from tngd_bench.spu.billing import Workload, latency
 
-        return latency(
-            self,
-            Workload(
-                parameters,
-                rows,
-                analog_time,
-                scale,
-                samples,
-                spacing,
-                programmings,
-                delay,
-                layers,
-                batch_size,
-            ),
-        )
+        return latency(self, Workload(parameters, rows, analog_time, **options))
 
     def energy(
-        self,
-        parameters: int,
-        rows: int,
-        analog_time: float,
-        *,
-        scale: float = 1.0,
-        samples: int = 1,
-        spacing: float = 0.0,
-        programmings: int = 1,
-        layers: tuple[Layer, ...] | None = None,
-        batch_size: int | None = None,
+        self, parameters: int, rows: int, analog_time: float, **options: Unpack[WorkloadOptions]
     ) -> Ledger:
         """Modelled joules of one iteration; what has no sourced price is None ("not stated")."""
         from tngd_bench.spu.billing import Workload, energy
 
-        return energy(
-            self,
-            Workload(
-                parameters, rows, analog_time, scale, samples, spacing, programmings, 0.0, layers, batch_size
-            ),
-        )
+        return energy(self, Workload(parameters, rows, analog_time, **options))
 
 
 _POSITIVE = (
