@@ -1,0 +1,165 @@
+"""Maps, break-even charts and the what-if data: what is drawn is what the frames hold."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tngd_bench.analysis import cost
+from tngd_bench.analysis.calibration import calibrate
+from tngd_bench.analysis.cost_map import CONFIRMED, cheapest, plane, study_use
+from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.time_to_target import study_targets, time_to_target
+from tngd_bench.report import drawing, explorer, map_charts, map_section, map_tables
+from tngd_bench.report.energy_table import energy_table
+from tngd_bench.report.marks import marks
+
+
+@pytest.fixture(scope="module")
+def results(records):
+    known = kinds(records.trials)
+    summary = cost.summarise(records.costs, records.trials)
+    times = time_to_target(records.trials, records.curves, study_targets(records.study))
+    with drawing.style():
+        return map_section.map_results(records, summary, times, known, marks(known))
+
+
+@pytest.fixture(scope="module")
+def calibrations(records):
+    known = kinds(records.trials)
+    return calibrate(cost.summarise(records.costs, records.trials), records.trials, known)
+
+
+@pytest.fixture(scope="module")
+def charts(results):
+    return {chart.name: chart for section in (results.map, results.what_if) for chart in section.charts}
+
+
+def test_there_is_a_map_over_both_planes_and_one_per_preset_and_link(charts, calibrations):
+    assert {"map-exact-batch", "map-all-batch", "map-exact-outputs", "map-all-outputs"} <= set(charts)
+    use = study_use(calibrations)
+    panels = charts["map-presets"].figure.axes
+    titles = [axes.get_title(loc="left") for axes in panels]
+    assert titles == [title for title, _ in map_section.preset_uses(use)]
+    assert len(charts["map-links"].figure.axes) == len(map_section.LINKS) + 2
+
+
+def test_axes_are_labelled_and_the_margin_is_m(charts):
+    axes = charts["map-exact-batch"].figure.axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("parameters N", "batch size b")
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    (margin,) = axes.child_axes
+    assert margin.get_ylabel() == "m = b·d_z (d_z = 10)"
+    np.testing.assert_allclose(margin.get_ylim(), np.multiply(axes.get_ylim(), 10))
+    assert charts["map-exact-outputs"].figure.axes[0].get_ylabel() == "outputs d_z"
+
+
+def test_the_coloured_area_of_each_optimizer_is_the_area_it_wins(calibrations):
+    known = calibrations.kinds
+    area = plane(calibrations, "batch_size", 10)
+    found = cheapest(area, study_use(calibrations), ("kfac",))
+    with drawing.style():
+        chart = map_charts.map_chart(found, "m", "t", known, marks(known))
+    axes = chart.figure.axes[0]
+    table = chart.data
+    step_x, step_y = np.log(area.sizes[1] / area.sizes[0]), np.log(area.values[1] / area.values[0])
+    drawn = {}
+    for collection in axes.collections:
+        colour, alpha = tuple(np.round(collection.get_facecolor()[0][:3], 4)), collection.get_alpha()
+        for path in collection.get_paths():
+            corners = np.log(path.vertices)
+            size = np.ptp(corners[:, 0]) * np.ptp(corners[:, 1]) / (step_x * step_y)
+            drawn[colour, alpha] = drawn.get((colour, alpha), 0.0) + size
+    for label in found.labels:
+        own = table[table["cheapest"] == label]
+        colour = tuple(
+            np.round(
+                [int(marks(known)[label].colour.light[place : place + 2], 16) / 255 for place in (1, 3, 5)], 4
+            )
+        )
+        for alpha, wanted in (
+            (1.0, (own["confidence"] >= CONFIRMED).sum()),
+            (map_charts._UNDECIDED, (own["confidence"] < CONFIRMED).sum()),
+        ):
+            assert drawn.get((colour, alpha), 0.0) == pytest.approx(wanted, abs=0.35)
+
+
+def test_measured_sizes_are_marked_and_the_rest_hatched(charts, records):
+    axes = charts["map-exact-batch"].figure.axes[0]
+    (points,) = [line for line in axes.get_lines() if line.get_label() == "measured sizes"]
+    assert set(points.get_xdata()) == set(map(float, records.costs["parameters"].unique()))
+    assert set(points.get_ydata()) == {32.0}
+    hatched = [patch for patch in axes.patches if patch.get_hatch()]
+    assert len(hatched) == 4 - 1  # above, below and right of what was measured: the left is the smallest N
+    assert "modelled only" in [
+        text.get_text() for text in charts["map-exact-batch"].figure.legends[0].get_texts()
+    ]
+
+
+def test_alternative_text_states_the_finding(charts, results):
+    assert "Share of the sizes won: " in charts["map-exact-batch"].alt
+    assert all(len(chart.alt) > 60 for chart in charts.values())
+    assert results.decides.startswith("At N = 1,000,000, m = 320 its link and writing (modelled) takes")
+    assert any("NGD (Gram)" in point and " at 50 Gb/s" in point for point in results.map.points)
+    assert any("b was never varied" in point for point in results.map.points)
+
+
+def test_break_even_charts_have_units_and_a_line_per_size(charts):
+    (name,) = [name for name in charts if name.startswith("break-even-link-rate") and "exact" in name]
+    chart = charts[name]
+    axes = chart.figure.axes[0]
+    assert axes.get_ylabel() == "break-even link rate"
+    sizes = sorted(chart.data["parameters"].unique())
+    labels = [text.get_text() for text in chart.figure.legends[0].get_texts()]
+    assert labels == [f"N = {size:,}" for size in sizes]
+    for line, size in zip(
+        [line for line in axes.get_lines() if line.get_marker() != "None"], sizes, strict=False
+    ):
+        own = chart.data[(chart.data["parameters"] == size) & np.isfinite(chart.data["rate_bits_per_s"])]
+        np.testing.assert_array_equal(line.get_ydata(), own["rate_bits_per_s"])
+    (name,) = [name for name in charts if name.startswith("break-even-sensitivity") and "exact" in name]
+    assert [axes.get_xlabel() for axes in charts[name].figure.axes] == [
+        "link rate",
+        "time constant τ = RC",
+        "bits of a word on the link",
+    ]
+
+
+def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, charts):
+    times = time_to_target(records.trials, records.curves, study_targets(records.study))
+    lowest = map_tables.lowest_times(records.trials, times)
+    for row in lowest.itertuples():
+        there = times[(times["group"] == row.group) & (times["target"] == row.target)]
+        assert row.seconds == there["modelled_median"].min()
+        assert there.set_index("optimizer").loc[row.optimizer, "modelled_median"] == row.seconds
+    assert charts["lowest-time-to-target"].data.equals(lowest)
+
+
+def test_the_what_if_data_give_the_drawn_times_back(calibrations):
+    known, use = calibrations.kinds, study_use(calibrations)
+    area = plane(calibrations, "batch_size", 10)
+    exact = [label for label in calibrations.digital if label != "kfac"]
+    data = json.loads(json.dumps(explorer.explorer(calibrations, area, use, known, exact)))
+    found = cheapest(area, use)
+    rate, tau = 10 ** data["start"]["rate"], 10 ** data["start"]["tau"]
+    device = (
+        np.array(data["host"]["full"])
+        + np.array(data["fixed"]["full"])
+        + data["ensemble"] * data["start"]["time"] * tau
+        + np.array(data["words"]["full"]) * data["start"]["bits"] / rate
+    )
+    place = found.labels.index("tngd")
+    np.testing.assert_allclose(device, found.seconds[place].ravel(), rtol=2e-3)
+    for label in calibrations.digital:
+        np.testing.assert_allclose(
+            data["digital"][label], found.seconds[found.labels.index(label)].ravel(), rtol=1e-3
+        )
+
+
+def test_energy_without_a_sourced_price_is_not_stated_and_never_zero(calibrations):
+    table = energy_table(calibrations, map_section.preset_uses(study_use(calibrations)))
+    paper = [row for row in table.rows if row[0].startswith("paper")]
+    assert paper
+    assert {row[6] for row in paper} == {"not stated"}
+    assert not any("0 J" in cell.split(",") for row in table.rows for cell in row)
+    assert table.data.loc[table.data["device"].str.startswith("paper"), "total"].isna().all()

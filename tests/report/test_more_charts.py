@@ -1,0 +1,194 @@
+"""Kinds of cost side by side, profiles, times to levels, pairs of imperfections, verdicts, compare, predict."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tngd_bench.analysis import convergence, cost, outcomes, profiles
+from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.time_to_target import study_targets
+from tngd_bench.report import (
+    comparison,
+    drawing,
+    pair_charts,
+    prediction_chart,
+    profile_charts,
+    scaling_charts,
+    verdicts,
+)
+from tngd_bench.report.marks import marks
+
+
+@pytest.fixture(scope="module")
+def known(records):
+    return kinds(records.trials)
+
+
+def lines(axes):
+    return {line.get_label(): line for line in axes.get_lines()}
+
+
+def test_kinds_of_cost_have_panels_of_their_own(records, known):
+    summary = cost.summarise(records.costs, records.trials)
+    with drawing.style():
+        (chart,) = scaling_charts.scaling_charts(summary, "parameters", known, marks(known))
+    labels = [axes.get_ylabel() for axes in chart.figure.axes]
+    assert labels == [title for _, title in scaling_charts._COLUMNS]
+    measured, modelled, counted, _ = chart.figure.axes
+    own = chart.data[chart.data["optimizer"] == "tngd"].sort_values("parameters")
+    np.testing.assert_array_equal(lines(measured)["TNGD"].get_ydata(), own["digital_median_s"])
+    np.testing.assert_array_equal(lines(modelled)["TNGD"].get_ydata(), own["modelled_s"])
+    np.testing.assert_array_equal(lines(counted)["TNGD"].get_ydata(), own["flops"])
+    assert set(lines(modelled)) == {"TNGD", "TNGD-Adam"}
+    assert scaling_charts.scaling_charts(summary, "batch_size", known, marks(known)) == []
+
+
+def test_a_profile_is_drawn_as_its_steps(records, known):
+    tasks = profiles.task_times(
+        records.trials[records.trials["sweep_parameter"].isna()], records.curves, study_targets(records.study)
+    )
+    profile = profiles.profiles(tasks, "iterations")
+    with drawing.style():
+        chart = profile_charts.profile_chart(profile, "iterations", known, marks(known))
+    own = profile[profile["optimizer"] == "tngd"].sort_values("tau")
+    drawn = lines(chart.figure.axes[0])["TNGD"]
+    np.testing.assert_array_equal(drawn.get_xdata(), own["tau"])
+    np.testing.assert_array_equal(drawn.get_ydata(), own["share"])
+    assert drawn.get_drawstyle() == "steps-post"
+    assert "tasks (section, target and seed) won" in chart.alt
+
+
+def test_times_to_levels_have_bands_on_the_other_axis(records, known):
+    bands = convergence.bands_at_level(records.curves, records.trials, "train_loss")
+    with drawing.style():
+        (chart,) = profile_charts.level_charts(bands, "train_loss", known, marks(known))
+    axes = chart.figure.axes[0]
+    assert axes.get_xlabel().startswith("time to reach the level")
+    own = bands[(bands["optimizer"] == "adam") & np.isfinite(bands["median"]) & (bands["median"] > 0)]
+    np.testing.assert_array_equal(lines(axes)["Adam"].get_xdata(), own["median"])
+    np.testing.assert_array_equal(lines(axes)["Adam"].get_ydata(), own["level"])
+    assert axes.collections
+
+
+@pytest.fixture(scope="module")
+def pairs(records):
+    """Trials of a sweep of bits × noise made from the single one: the loss is bits + 10·noise, one corner diverges."""
+    trials, curves = [], []
+    trial = records.trials[records.trials["group"] == "noise"].iloc[0].to_dict()
+    curve = records.curves[records.curves["key"] == trial["key"]].iloc[-1].to_dict()
+    for number, (bits, noise) in enumerate((b, n) for b in (np.nan, 8.0, 4.0) for n in (0.0, 0.1)):
+        key = f"pair{number}#0"
+        lost = bits == 4 and noise > 0
+        trials.append(
+            trial
+            | {"key": key, "group": "pairs", "sweep_parameter": "adc_bits", "sweep_value": bits}
+            | {"sweep_parameter_2": "noise_variance", "sweep_value_2": noise, "sweep_label_2": f"{noise:g}"}
+            | {"sweep_label": "ideal" if np.isnan(bits) else f"{bits:g}"}
+            | {
+                "status": "diverged" if lost else "ok",
+                "reason": "the device is unstable: its rate" if lost else None,
+            }
+        )
+        curves.append(curve | {"key": key, "train_loss": np.nan_to_num(bits) + 10 * noise + 1})
+    return pd.DataFrame(trials), pd.DataFrame(curves)
+
+
+def test_a_pair_of_imperfections_is_a_heat_map_from_mild_to_harsh(pairs, known):
+    trials, curves = pairs
+    assert pair_charts.is_pair(trials).all()
+    table = pair_charts.pair_table(outcomes.final_values(trials, curves), trials)
+    with drawing.style():
+        (chart,) = pair_charts.pair_charts(table, known)
+    axes = chart.figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ideal", "8", "4"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["0", "0.1"]
+    cells = {
+        (round(text.get_position()[0]), round(text.get_position()[1])): text.get_text() for text in axes.texts
+    }
+    assert cells[0, 0] == "1.0"
+    assert cells[1, 1] == "10"
+    assert cells[2, 1] == "div."
+    assert "1 of 6 pairs had seeds that diverged, 1 seeds on an unstable device" in chart.alt
+    shown = pair_charts.levels_table(table, known)
+    assert ("1 of 1 (1 unstable)") in {row[3] for row in shown.rows}
+
+
+def test_levels_that_are_words_are_no_ideal_device(pairs):
+    trials, _ = pairs
+    single = trials.assign(
+        sweep_parameter_2=None, sweep_parameter="device", sweep_value=np.nan, sweep_label="rram"
+    )
+    assert pair_charts.is_worded(single).all()
+    bits = trials.assign(sweep_parameter_2=None)
+    assert not pair_charts.is_worded(bits).any()
+    old = trials.drop(columns=["sweep_label", "sweep_parameter_2"])
+    assert not pair_charts.is_worded(old).any()
+    assert not pair_charts.is_pair(old).any()
+
+
+def test_verdicts_without_a_claims_section_say_that_nothing_was_tested(records):
+    section = verdicts.verdict_section({"synthetic": records})
+    assert section.absent == "No claim's test has its sections in this study."
+    assert not section.tables[0].rows
+
+
+def test_verdicts_show_statement_condition_and_evidence():
+    from tngd_bench.analysis.claims import Verdict
+
+    table = verdicts.verdict_table(
+        [
+            Verdict(
+                "c",
+                "TNGD is fast",
+                "sec. 4",
+                "conditional",
+                "holds for b",
+                "",
+                "b: 2",
+                {"b": 2.0},
+                "p",
+                "rule",
+                (("s", "k#0"),),
+            )
+        ]
+    )
+    assert table.rows[0] == (
+        "TNGD is fast",
+        "sec. 4",
+        "p",
+        "conditional",
+        "holds for b",
+        "b: 2",
+        "rule",
+        "k#0",
+    )
+    assert table.data.loc[0, "number: b"] == 2.0
+
+
+def test_compare_writes_a_page_that_names_the_stores_and_draws_the_ratios(records, make, tmp_path):
+    small = {"optimizers": ("sgd", "ngd-gram", "tngd"), "sizes": (1_000, 10_000), "sweeps": False}
+    one = make(**small)
+    html, md, first = comparison.build_comparison(one, one, ("<first>", "second"), tmp_path)
+    text = html.read_text()
+    assert "A is &lt;first&gt;, B is second." in text
+    assert "Content-Security-Policy" in text
+    assert "final loss equal to the bit in 9" in dict(first)["Training"]
+    assert "&lt;first&gt;" in md.read_text()
+    data = pd.read_csv(tmp_path / "data" / "compare-cost.csv")
+    assert (data["ratio"] == 1.0).all()
+    assert len(data) == 6
+
+
+def test_a_predicted_sweep_is_drawn_as_its_rows():
+    rows = [
+        {"link_rate_bits_per_s": rate, "device_s": 1 / rate, "iteration_s": None}
+        | {f"{name}_s": 1e-3 if name == "sgd" else None for name in prediction_chart._DIGITAL}
+        for rate in (1e9, 1e10)
+    ]
+    with drawing.style():
+        chart = prediction_chart.prediction_chart(rows, "link_rate_bits_per_s", "paper", "N = 1")
+    axes = chart.figure.axes[0]
+    np.testing.assert_array_equal(lines(axes)["TNGD"].get_ydata(), [1e-9, 1e-10])
+    assert set(lines(axes)) == {"TNGD", "SGD"}
+    assert axes.get_xlabel() == "link rate"
+    assert chart.alt.endswith("TNGD 0.100 ns, SGD 1.00 ms.")
