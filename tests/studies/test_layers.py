@@ -201,3 +201,10 @@ def test_the_study_in_the_documentation_can_be_run(tmp_path):
     assert [section.name for section in study.training] == ["digits-b16", "digits-b32", "noise"]
     assert [len(section.optimizers) for section in study.cost] == [4]
     assert load_study(str(path), profile="smoke").study.cost == ()
+
+
+def test_a_training_grid_that_nobody_means_is_refused_with_its_line(folder):
+    path = folder / "above.toml"
+    path.write_text(ABOVE.replace("batch_size = [16, 32]", f"batch_size = {list(range(1, 800))}"))
+    number = ABOVE.splitlines().index("[[training]]") + 1
+    assert complaint(path) == f"above.toml, line {number}: 'digits' stands for 1598 sections; accepted: 1000"

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import itertools
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from tngd_bench import arguments
 from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.grids import is_sections
 from tngd_bench.studies.positions import Path as KeyPath
 from tngd_bench.studies.positions import line_numbers
 from tngd_bench.studies.selection import read_value
@@ -102,7 +102,6 @@ def read_layers(reference: str, profile: str | None = None, overrides: Sequence[
         _apply_profile(layers, profile)
     for override in overrides:
         _apply_override(layers, override)
-    _expand_training(layers)
     return layers
 
 
@@ -210,7 +209,7 @@ def _merge_tables(
     for key, value in table.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):
             _merge_tables(merged, above, into[key], value, (*to, key), (*at, key))
-        elif _is_sections(value) and _is_sections(into.get(key)):
+        elif is_sections(value) and is_sections(into.get(key)):
             _merge_sections(merged, above, into[key], value, (*to, key), (*at, key))
         else:
             into[key] = copy.deepcopy(value)
@@ -228,14 +227,6 @@ def _merge_sections(
             _move_origins(merged, above, (*to, len(into) - 1), (*at, number))
         else:
             _merge_tables(merged, above, into[place], section, (*to, place), (*at, number))
-
-
-def _is_sections(value: object) -> TypeGuard[list[dict[str, Any]]]:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(item, dict) and "name" in item for item in value)
-    )
 
 
 def _move_origins(merged: Layers, above: Layers, to: KeyPath, at: KeyPath) -> None:
@@ -282,37 +273,3 @@ def _apply_override(layers: Layers, override: str) -> None:
     except (tomllib.TOMLDecodeError, ValueError, RecursionError):
         value = read_value(text.strip())
     layers.override(keys, value, f"{layers.name}, --set {path.strip()}", f"--set {override!r}")
-
-
-def _expand_training(layers: Layers) -> None:
-    """Make a section of every combination where a training section has lists of `parameters` or `batch_size`."""
-    sections = layers.table.get("training", [])
-    if not _is_sections(sections):
-        return
-    expanded: list[dict[str, Any]] = []
-    origins = {path: where for path, where in layers.origins.items() if path[:1] != ("training",)}
-    for number, section in enumerate(sections):
-        marks = {
-            key: mark
-            for key, mark in (("parameters", "N"), ("batch_size", "b"))
-            if _is_grid(section.get(key))
-        }
-        for values in itertools.product(*(section[key] for key in marks)):
-            copied = copy.deepcopy(section) | dict(zip(marks, values, strict=True))
-            suffix = "".join(f"-{mark}{value}" for mark, value in zip(marks.values(), values, strict=True))
-            copied["name"] = f"{section['name']}{suffix}" if marks else section["name"]
-            for path, where in layers.origins.items():
-                if path[:2] == ("training", number):
-                    origins[("training", len(expanded), *path[2:])] = where
-            expanded.append(copied)
-    layers.table["training"] = expanded
-    layers.origins = origins
-
-
-def _is_grid(value: object) -> bool:
-    """Whether `value` is a list that can be run through; anything else is for the checks to accept or refuse."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(item, int) and not isinstance(item, bool) and item >= 1 for item in value)
-    )

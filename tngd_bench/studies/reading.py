@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tngd_bench.studies.checks import complete
 from tngd_bench.studies.complaints import first_complaint, shown_path
+from tngd_bench.studies.grids import expand_training
 from tngd_bench.studies.layers import SHIPPED, Layers, read_layers, shipped_studies
 from tngd_bench.studies.schema import Study
 
@@ -60,6 +61,7 @@ def make_study(table: Mapping[str, Any], name: str = "study") -> Study:
 
 def _make(layers: Layers) -> Study:
     _refuse_large_integers(layers, layers.table, ())
+    expand_training(layers.table, layers.origins)
     try:
         study = TypeAdapter(Study).validate_python(layers.table)
     except ValidationError as error:
