@@ -29,8 +29,6 @@ VECTORS = 2
 """Krylov spaces that a transition takes: the start (or the noise) and the right-hand side."""
 HEAD = 64
 """Values of a start that are looked at before all of them."""
-HEAD = 64
-"""Values of a start that are looked at before all of them."""
 LARGEST_DENSE = 8192
 """Parameters up to which an N×N matrix is formed."""
 
