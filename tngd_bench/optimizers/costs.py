@@ -20,6 +20,10 @@ EIGENDECOMPOSITION_FLOPS = 9.0
 
 PANELS, SMALLEST_PANELLED = 4, 256
 """How a symmetric product is formed, as in `tngd_bench.curvature.ggn`, which this module may not import: torch."""
+LARGEST_STRUCTURED, LARGEST_UNROLLED = 256, 32
+"""Outputs per sample up to which a row per output is made, as in `tngd_bench.curvature.ggn`."""
+LANCZOS_PRODUCTS = 14
+"""Products of a relaxation of a few tenths of τ where no rows are made; longer ones take more."""
 KFAC_FACTOR_INTERVAL, KFAC_INVERSE_INTERVAL = 10, 100
 
 
@@ -61,6 +65,14 @@ def predicted_cost(
     forming_gram = sum(2.0 * b * b * d_in * t for d_in, _, t in shapes) + 2.0 * m * m * widths * panelled
     base = 4.0 * n + 2.0 * activations
     structured_memory = base + m * widths + 3.0 * m * m
+    if outputs > (LARGEST_STRUCTURED if widths <= n else LARGEST_UNROLLED):
+        # products by J and Jᵀ through the whole model: a backward pass, and one through the graph of another
+        made = {"ngd-cg": cg_iterations + 1, "tngd": LANCZOS_PRODUCTS, "tngd-adam": LANCZOS_PRODUCTS}.get(
+            name
+        )
+        if made is not None:
+            flops = 2.0 * gradient + made * 3.0 * forward
+            return PredictedCost(flops, (base + 4.0 * activations + 20.0 * n + 4.0 * m) * itemsize)
     match name:
         case "sgd":
             flops, values = gradient, base

@@ -56,8 +56,9 @@ class TNGD(NaturalOptimizer):
     generator : source of the device's noise and programming error; needed where anything is random.
 
     After a step `natural_gradient` holds the readout x, `ledger` the device's modelled seconds for it, `method` how it
-    was simulated, `reduction_ratio` the last Δℓ/Δq. A step raises UnstableStepError, a DivergedError, with the
-    parameters untouched, where the arrays as programmed are unstable. Source: arXiv 2405.13817, Algorithm 1, §3.4.
+    was simulated, `iterations` the curvature products of a Krylov simulation, `reduction_ratio` the last Δℓ/Δq. A step
+    raises UnstableStepError, a DivergedError, with the parameters untouched, where the arrays as programmed are
+    unstable. Source: arXiv 2405.13817, Algorithm 1, §3.4.
     """
 
     def __init__(
@@ -189,6 +190,7 @@ class TNGD(NaturalOptimizer):
         self._analog_state = relaxation.state
         self._rows, self._batch_size = ggn.rows, ggn.batch_size
         self._scale, self.method = relaxation.scale, relaxation.method
+        self.iterations = relaxation.products or None
         if layers is not None:
             self._layers = tuple(layers)
         return value, relaxation.readout

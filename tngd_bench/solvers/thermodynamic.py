@@ -21,13 +21,15 @@ STARTS = ("previous", "gradient", "zero")
 class Relaxation:
     """What one run of the device gives: the digital `readout` of x(t), and the analog `state` it goes on from.
 
-    `method` says how it was simulated, `scale` by how much the conductance range shrank A (time runs as 1/scale).
+    `method` says how it was simulated, `scale` by how much the conductance range shrank A (time runs as 1/scale),
+    `products` how many curvature products a Krylov simulation took, 0 for the others.
     """
 
     readout: Tensor
     state: Tensor
     method: str
     scale: float
+    products: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ class Thermodynamic:
         if len(runs) == 1:
             return runs[0]
         readout = torch.stack([run.readout for run in runs]).mean(0)
-        return Relaxation(readout, readout, runs[0].method, runs[0].scale)
+        products = sum(run.products for run in runs)
+        return Relaxation(readout, readout, runs[0].method, runs[0].scale, products)
 
     def _run(
         self, ggn: GGN, rhs: Tensor | None, damping: float, state: Tensor | None, member: tuple[int, int]
@@ -121,7 +124,7 @@ class Thermodynamic:
         if self.delay > 0.0:
             # the pair (G, g) stays on the device until the next one is written
             reached = programmed.sample(reached, self.delay, self.generator)
-        return Relaxation(readout, reached, programmed.method, programmed.scale)
+        return Relaxation(readout, reached, programmed.method, programmed.scale, programmed.products)
 
     def _fresh(self, programmed: ProgrammedDevice) -> Tensor:
         return torch.zeros_like(programmed.rhs) if self.start == "zero" else programmed.rhs

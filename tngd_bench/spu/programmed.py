@@ -67,6 +67,7 @@ class ProgrammedDevice:
             assert held is not None
             conductance = held.node_conductance + self.scale * damping
             variance = uniform + (device.thermal_variance / self.scale) * conductance
+        self._process: OUProcess | None = None
         self.noisy = bool((torch.as_tensor(variance) > 0).any())
         self.method, self._draw = self._route(held, variance, method)
 
@@ -76,6 +77,11 @@ class ProgrammedDevice:
         given = self._given_rhs
         gradient: Tensor = self._operator.gradient if given is None else given
         return gradient
+
+    @property
+    def products(self) -> int:
+        """Curvature products made so far by the Krylov route; 0 for the others."""
+        return 0 if self._process is None else self._process.products
 
     def sample(self, x0: Tensor, t: float, generator: torch.Generator | None = None) -> Tensor:
         """One draw of x(t), (N,), from x(0) = x0; needs a generator where there is noise."""
@@ -127,7 +133,7 @@ class ProgrammedDevice:
         assert isinstance(variance, float)
         operator = self._operator if held is None else ExplicitFactor(held.first)
         rhs = self._given_rhs if held is None else self.rhs
-        process = OUProcess(operator, rhs, self._damping, variance, method=method)
+        process = self._process = OUProcess(operator, rhs, self._damping, variance, method=method)
         return process.method, process.sample
 
     def _rates(self) -> Tensor | None:

@@ -98,10 +98,22 @@ CURVE_COLUMNS = {
             "test_accuracy",
             "measured_s",
             "modelled_s",
+            "train_exact_match",
+            "train_f1",
+            "test_exact_match",
+            "test_f1",
         ),
         "float64",
     ),
 }
+"""Columns of `Records.curves`.
+
+Losses are means in nats, the other scores shares between 0 and 1. A problem has the scores among its metrics
+(`ProblemEntry.metrics`): accuracy for classes; exact match and F1, over questions and by SQuAD's normalisation, for
+extracted answers. What it lacks is missing, as all of them are between evaluations. Where hundreds of outputs make the
+device's rows too many to form at once, the digital share of `modelled_s`, and `digital_s` and `flops` of a cost row,
+are extrapolated from the first 16 of their columns (`tngd_bench.measure.host_time`).
+"""
 
 
 @dataclass(frozen=True)
