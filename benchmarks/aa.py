@@ -57,7 +57,7 @@ def study_table(
 
 
 def differences(costs: pd.DataFrame, labels: Sequence[str] = OPTIMIZERS) -> pd.DataFrame:
-    """Return a row per optimizer and size: the paired ratio of its two labels, its interval, and whether that holds 1."""
+    """Return a row per optimizer and size: the ratio of its two labels, its interval, and whether that holds 1."""
     rows = []
     for parameters, part in costs.groupby("parameters"):
         for label in labels:
@@ -89,9 +89,8 @@ def main() -> None:
     held, total = int(found["holds"].sum()), len(found)
     low, high = stats.binomtest(held, total).proportion_ci()
     verdict = "met" if held >= BAR * total else "missed"
-    print(
-        f"no difference at {held} of {total} sizes: {held / total:.1%} [{low:.1%}, {high:.1%}]; bar {BAR:.0%}: {verdict}"
-    )
+    share = f"{held / total:.1%} [{low:.1%}, {high:.1%}]"
+    print(f"no difference at {held} of {total} sizes: {share}; bar {BAR:.0%}: {verdict}")
 
 
 if __name__ == "__main__":
