@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import scipy.stats
 import torch
 from torch import Tensor
 
@@ -81,3 +82,49 @@ def test_it_steps_aside_where_lanczos_is_not_the_better_way(
     assert len(decompositions) == 4
     exact = DenseTransition(operator(torch.float64).dense(), 0.1).apply([(Decay(2.0), x0)])
     assert float((reached.double() - exact).norm() / exact.norm()) < 2e-5
+
+
+@pytest.mark.parametrize("rows", [200, ROWS])
+@pytest.mark.parametrize("damping", [0.01, 0.1])
+def test_long_times_in_single_precision_are_the_exact_solution(rows: int, damping: float) -> None:
+    """x(∞) = Bᵀ (K + λI)⁻¹ w to 10⁻⁵ for K as it was formed, by eigenvectors and by Lanczos.
+
+    λ = 0.01 amplifies rounding a hundredfold: in single precision throughout the error would be some 10⁻⁴.
+    """
+    factor = operator().factor[:rows]
+    x0, _, w = vectors()
+    wide = factor.double()
+    shifted = ExplicitFactor(factor).gram().double() + damping * torch.eye(rows, dtype=torch.float64)
+    exact = wide.T @ torch.linalg.solve(shifted, w[:rows])
+    found = GramLanczosTransition(ExplicitFactor(factor), damping).apply(
+        [(Decay(1e6), x0.float())], [(Response(1e6), w[:rows].float())]
+    )
+    assert float((found.double() - exact).norm() / exact.norm()) < 1e-5
+
+
+@pytest.mark.parametrize("draws", [30, pytest.param(143, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("t", [0.5, 50.0])
+def test_noise_of_the_lanczos_route_follows_its_exact_law(
+    t: float, draws: int, decompositions: list[int]
+) -> None:
+    """Noise, whitened by (κ₀ A⁻¹(I − e^{−2At}))^{−1/2}: 143 draws of 700 modes are 10⁵ standard normal values."""
+    damping, kappa = 0.02, 0.3
+    values, modes = torch.linalg.eigh(operator(torch.float64).dense())
+    deviation = Spread(t, kappa)(values.clamp_min(0.0) + damping)
+    generator = torch.Generator().manual_seed(7)
+    single = operator()
+    gram = single.gram()
+    white = []
+    for _ in range(draws):
+        transition = GramLanczosTransition(single, damping)
+        transition._formed.__dict__["matrix"] = gram  # formed once for all draws
+        noise = transition.apply([(Spread(t, kappa), torch.randn(SIZE, generator=generator))])
+        white.append((modes.T @ noise.double()) / deviation)
+    drawn = torch.stack(white).numpy()
+    assert not decompositions
+    assert scipy.stats.kstest(drawn.ravel(), "norm").pvalue > 1e-3
+    squares = (drawn**2).sum(1)
+    assert scipy.stats.kstest(squares, scipy.stats.chi2(SIZE).cdf).pvalue > 1e-3
+    # each mode by itself: a wrong spectrum would average out in the test of all values
+    of_modes = (drawn**2).sum(0)
+    assert scipy.stats.kstest(of_modes, scipy.stats.chi2(draws).cdf).pvalue > 1e-3

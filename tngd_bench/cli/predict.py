@@ -279,11 +279,13 @@ def _ledger_lines(seconds: Ledger, joules: Ledger) -> list[str]:
     lines = []
     for name in [*names, "total"]:
         total = name == "total"
-        price = joules.total if total else joules.items.get(name)
+        energy = _quantity(joules.total if total else joules.items.get(name), "J")
+        if total and joules.total is None and joules.at_least is not None:
+            energy = f"≥ {_quantity(joules.at_least, 'J')}"
         # what the device's description takes to need no time is not in its total either
         counted = total or name in seconds.items
         time = _quantity(seconds.total if total else seconds.items[name], "s") if counted else "not counted"
-        lines.append(f"  {name.replace('_', ' '):<20}{time:>14}{_quantity(price, 'J'):>14}")
+        lines.append(f"  {name.replace('_', ' '):<20}{time:>14}{energy:>14}")
     return lines
 
 

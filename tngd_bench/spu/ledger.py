@@ -43,6 +43,12 @@ class Ledger:
         """Sum of all items; None ("not stated") as soon as one item has no price."""
         return self._sum("write", "relax", "read")
 
+    @property
+    def at_least(self) -> float | None:
+        """Sum of the items that have a price, a lower bound of `total`; None where none has."""
+        known = [value for value in self.items.values() if value is not None]
+        return sum(known) if known else None
+
     def elapsed(self, digital: float) -> float | None:
         """An iteration's duration with `digital` seconds on the host, which run beside the overlapped relaxation."""
         total = self.total
