@@ -147,8 +147,8 @@ def measure_cost(
     """Time up to `repetitions` iterations of each contestant, in this process, warm-up apart.
 
     A contestant gets no further repetition once it has spent `seconds_limit` seconds (and the untimed host part
-    with it), but never fewer than `least_repetitions`. `on_turn(label)` is called, off the clock, before each turn. An optimizer
-    that diverges or raises leaves the race with the reason; the others go on.
+    with it), but never fewer than `least_repetitions`. `on_turn(label)` is called, off the clock, before each turn.
+    An optimizer that diverges or raises leaves the race with the reason; the others go on.
     """
     clock = Clock(torch.device("cpu"))
     batches = setting.batches(data)

@@ -54,7 +54,9 @@ def merge_stores(places: Sequence[Path], output: Path, *, mixed: bool = False) -
             target.write_trial(key, content)
         target.write_environment(environment)
         target.write_study(study)  # the last: without it there is no store
-    ignored = {str(store.trials_folder / name): why for store in stores for name, why in store.ignored.items()}
+    ignored = {
+        str(store.trials_folder / name): why for store in stores for name, why in store.ignored.items()
+    }
     return Merged(target, len(chosen), shared, ignored)
 
 
