@@ -218,7 +218,7 @@ def test_false_alarms_are_rare_and_a_slowdown_of_15_percent_is_seen():
     alarms = sum(flagged(1.0) for _ in range(200))
     found = sum(flagged(1.15) for _ in range(60))
     assert alarms <= 1
-    assert found >= 55
+    assert found >= 50
 
 
 def judgement(verdict):

@@ -1,0 +1,79 @@
+"""Two trees measured in turn: which tree answers, what it says when it cannot, and worktrees of a revision."""
+
+import subprocess
+
+import pytest
+
+from benchmarks.gate_trial import copied
+from tngd_bench.measure.trees import (
+    Probe,
+    ProbeError,
+    UnmeasuredError,
+    checked_out,
+    exact_figures,
+    present_tree,
+    time_in_turn,
+)
+
+
+def git(folder, *arguments):
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    return subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
+
+
+def test_a_probe_answers_for_its_tree_and_says_what_it_cannot(tmp_path):
+    tree = copied(tmp_path / "other tree")
+    with (tree / "tngd_bench" / "spu" / "__init__.py").open("a") as file:
+        file.write("\nprint('a print in the measured code disturbs nobody')\n")
+    with Probe(tree) as probe:
+        probe.greet()
+        names = probe.ask(do="names")
+        assert "operations/ngd-gram" in names
+        figures = exact_figures(probe, ["model calls/ngd-gram", "model calls/nobody"])
+        assert figures.values == {"model calls/ngd-gram": 1.0}
+        assert "nobody" in figures.failures["model calls/nobody"]
+        with pytest.raises(UnmeasuredError, match="no request"):
+            probe.ask(do="nothing")
+
+
+def test_a_tree_that_does_not_start_is_told_with_its_last_words(tmp_path):
+    (tmp_path / "tngd_bench").mkdir()
+    (tmp_path / "tngd_bench" / "__init__.py").write_text("raise RuntimeError('no such luck')\n")
+    with Probe(tmp_path) as probe, pytest.raises(ProbeError, match="no such luck"):
+        probe.greet()
+
+
+def test_what_one_tree_cannot_time_is_timed_in_none(tmp_path):
+    first, second = time_in_turn((present_tree(),) * 2, ["step time/sgd", "step time/nobody"], samples=2)
+    for side in (first, second):
+        assert list(side.values) == ["step time/sgd"]
+        assert len(side.values["step time/sgd"]) == 2
+        assert all(ratio > 0 for ratio in side.values["step time/sgd"])
+    assert "nobody" in (first.failures | second.failures)["step time/nobody"]
+
+
+def test_a_revision_is_checked_out_and_removed(tmp_path):
+    repository = tmp_path / "repository"
+    package = repository / "part"
+    package.mkdir(parents=True)
+    git(repository, "init", "-q")
+    (package / "file").write_text("first")
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "first")
+    (package / "file").write_text("second")
+    git(repository, "commit", "-q", "-a", "-m", "second")
+    with checked_out("HEAD~1", package) as tree:
+        assert (tree / "file").read_text() == "first"
+    assert not tree.exists()
+    assert len(git(repository, "worktree", "list").stdout.splitlines()) == 1
+    assert (package / "file").read_text() == "second"
+    with pytest.raises(LookupError, match="no revision 'nowhere'"), checked_out("nowhere", package):
+        pass
+    with pytest.raises(LookupError, match="no revision '--help'"), checked_out("--help", package):
+        pass
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    with pytest.raises(LookupError, match="not a git repository"), checked_out("HEAD", outside):
+        pass
