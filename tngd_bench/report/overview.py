@@ -36,7 +36,7 @@ def compared(trials: pd.DataFrame, known: Mapping[str, Kind]) -> str:
         parts.append(f"sweeps of {_and(names)}")
     devices = sorted({str(name) for name in trials["device"].dropna()} - {""})
     if devices:
-        parts.append(f"device {_and(devices)}")
+        parts.append(f"device: {_and(devices)}")
     return "; ".join(parts) + "."
 
 
