@@ -15,6 +15,7 @@ def test_names_in_order():
         "mnist-mlp3",
         "fashion-cnn",
         "squad-lora",
+        "causal-lm",
     )
 
 

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from tngd_bench import arguments
-from tngd_bench.problems import digits_mlp, fashion_cnn, mnist_cnn, mnist_mlp, mnist_mlp3, squad_lora
+from tngd_bench.problems import (
+    causal_lm,
+    digits_mlp,
+    fashion_cnn,
+    mnist_cnn,
+    mnist_mlp,
+    mnist_mlp3,
+    squad_lora,
+)
 from tngd_bench.problems.entry import ProblemEntry
 
 ENTRY_POINT_GROUP = "tngd_bench.problems"
@@ -20,6 +28,7 @@ _OWN = (
     mnist_mlp3.ENTRY,
     fashion_cnn.ENTRY,
     squad_lora.ENTRY,
+    causal_lm.ENTRY,
 )
 
 
