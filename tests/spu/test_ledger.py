@@ -1,0 +1,21 @@
+"""What a bill says where a price is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tngd_bench.spu.ledger import Ledger
+
+
+def test_a_missing_price_leaves_the_total_unstated_and_bounds_it_from_below() -> None:
+    ledger = Ledger("J", {"write_gradient": 2.0, "write_arrays": 3.0, "relax": None, "read": 0.5})
+    assert (ledger.write, ledger.relax, ledger.read, ledger.total) == (5.0, None, 0.5, None)
+    assert ledger.at_least == pytest.approx(5.5)
+    assert Ledger("J", {"relax": None, "read": None}).at_least is None
+
+
+def test_a_complete_bill_is_its_own_lower_bound() -> None:
+    ledger = Ledger("s", {"write_gradient": 2.0, "relax": 4.0, "read": 0.5}, overlapped=3.0)
+    assert ledger.total == ledger.at_least == pytest.approx(6.5)
+    assert ledger.elapsed(1.0) == pytest.approx(6.5)  # the host's second runs beside the overlapped three
+    assert ledger.elapsed(5.0) == pytest.approx(8.5)
