@@ -73,6 +73,15 @@ def test_a_measured_exponent_looks_past_the_overhead_and_a_wide_interval_confirm
     assert outcome(claim_costs.exponents(wide, parameters)) == {"adam (g)": (False, False)}
 
 
+def test_a_fit_may_start_where_the_growth_is_no_longer_hidden_and_be_of_some_optimizers():
+    bent = {"adam": lambda n: float(n) if n >= 40_000 else 4e4 * (n / 4e4) ** 4, "sgd": line(1.0, 2.0)}
+    sizes = [*SIZES, 640_000]
+    pool = costs({"adam": line(1e-9), "sgd": line(1e-9)}, flops=bent, sizes=sizes)
+    parameters = {"axis": "parameters", "quantity": "operations", "tolerance": 0.15, "optimizers": ["adam"]}
+    assert [part.holds for part in claim_costs.exponents(pool, parameters).parts] == [False]
+    assert outcome(claim_costs.exponents(pool, {**parameters, "start": 40_000})) == {"adam (g)": (True, True)}
+
+
 def test_four_sizes_are_not_tested():
     pool = costs({"adam": line(1e-9)}, sizes=SIZES[:4])
     finding = claim_costs.exponents(pool, {"axis": "parameters", "quantity": "measured", "tolerance": 0.15})

@@ -28,12 +28,17 @@ def exponents(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
 
     An optimizer and section is a part. The exponent is that over a fixed overhead where it is determined (time and
     memory), else the log-log slope. It holds if its interval comes within `tolerance` of the formula's slope and is
-    narrower than 0.6: a wide interval confirms nothing. Needs five sizes. Parameters: axis, quantity, tolerance.
+    narrower than 0.6: a wide interval confirms nothing. Needs five sizes. Parameters: axis, quantity, tolerance;
+    `start`, the smallest size that enters; `optimizers`, all of the table where left out.
     """
     axis, tolerance = str(parameters["axis"]), float(parameters["tolerance"])
     quantity = _QUANTITIES[str(parameters["quantity"])]
-    table = fits.scaling_table(pool.costs, pool.trials, axis)
+    start = float(parameters.get("start", 0))
+    costs, trials = (frame[frame[axis] >= start] for frame in (pool.costs, pool.trials))
+    table = fits.scaling_table(costs, trials, axis)
     table = table[(table["quantity"] == quantity) & table["paper_here"].notna()]
+    if "optimizers" in parameters:
+        table = table[table["optimizer"].isin(parameters["optimizers"])]
     parts, keys, few = [], [], []
     numbers: dict[str, float] = {}
     for row in each(table):
