@@ -1,8 +1,11 @@
 """Order, limits and places of trials."""
 
+import contextlib
 import itertools
 import json
 import os
+import signal
+import threading
 import time
 
 import psutil
@@ -17,7 +20,7 @@ from tngd_bench.studies.reading import LoadedStudy, make_study
 from tngd_bench.studies.records import read_records
 from tngd_bench.studies.run import run_study
 from tngd_bench.studies.trials import CostBlock
-from tngd_bench.studies.workers import Limits, Worker, wait_for_any, worker_context
+from tngd_bench.studies.workers import Limits, Worker, interrupts_later, wait_for_any, worker_context
 
 
 def half(table, kind):
@@ -110,3 +113,17 @@ def test_processes_are_bound_to_processors_of_their_own(table, tmp_path, monkeyp
     assert all(place["bound"] == usable for place in placed(table, "training", tmp_path / "free"))
     table["execution"] |= {"pinned": True, "threads_training": len(usable) + 1}
     assert all(place["bound"] == usable for place in placed(table, "training", tmp_path / "few"))
+
+
+def test_an_interrupt_waits_until_a_worker_is_written_down_whichever_thread_hears_of_it():
+    steps = []
+    with contextlib.suppress(KeyboardInterrupt):
+        with interrupts_later():
+            other = threading.Thread(target=lambda: os.kill(os.getpid(), signal.SIGINT))
+            other.start()
+            other.join()
+            time.sleep(0.05)
+            steps.append("written down")
+        steps.append("went on")
+    assert steps == ["written down"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

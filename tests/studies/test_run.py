@@ -165,7 +165,7 @@ def test_a_stopped_run_goes_on_and_nothing_is_lost_or_run_twice(table, tmp_path,
         assert process.returncode == -signal.SIGKILL
     else:
         assert process.returncode == 2
-        assert len(errors.splitlines()) == 1
+        assert len(errors.splitlines()) == 1, errors
         assert "interrupted" in errors
         assert "to go on" in errors
     kept = {path.stem: path.stat().st_mtime_ns for path in (output / "store" / "trials").glob("*.json")}

@@ -69,12 +69,23 @@ def interrupts_later() -> Iterator[None]:
     """Hold SIGINT and SIGTERM back while a worker is started and written down.
 
     A start broken off halfway leaves the server with half a message to read, and a worker that nobody knows of goes on.
+    Handlers are changed, not the signal mask: that is a thread's own, and any library's thread would take the signal.
     """
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is interrupted
+        return
+    heard: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda number, frame: heard.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        if heard:
+            signal.raise_signal(heard[0])
 
 
 class Worker:
