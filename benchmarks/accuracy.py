@@ -2,15 +2,9 @@
 
 import math
 
-import torch
-
 from benchmarks.course import OPTIMIZERS, SIZES, course
-from tngd_bench.curvature import GGN
 from tngd_bench.measure.contestant import Contestant
-from tngd_bench.measure.threads import use_threads
 from tngd_bench.optimizers import registry as optimizers
-from tngd_bench.solvers import Dense
-from tngd_bench.spu import OUProcess
 
 STEPS = 30
 DAMPING = 0.01
@@ -27,6 +21,8 @@ class Training:
 
     def setup_cache(self):
         """Return the losses by optimizer."""
+        from tngd_bench.measure.threads import use_threads
+
         use_threads(1)
         setting, data, names = course(SIZES[0])
         losses = {}
@@ -49,6 +45,13 @@ class Device:
 
     def setup_cache(self):
         """Return relative errors: of the mean after a long time, and of the sampled covariance."""
+        import torch
+
+        from tngd_bench.curvature import GGN
+        from tngd_bench.measure.threads import use_threads
+        from tngd_bench.solvers import Dense
+        from tngd_bench.spu import OUProcess
+
         use_threads(1)
         setting, data, _ = course(SIZES[0])
         model = setting.model().double()

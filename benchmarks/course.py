@@ -1,10 +1,20 @@
-"""What the benchmarks of optimizers run on: scikit-learn's digits, models of two sizes, batches of 32."""
+"""What the benchmarks of optimizers run on: scikit-learn's digits, models of two sizes, batches of 32.
 
-from tngd_bench.measure.setting import Setting
+asv starts a process for every cell of a benchmark. Those that only read what `setup_cache` found must not import torch
+for it, so it is imported where something is measured.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.costs import predicted_cost
 from tngd_bench.problems import registry as problems
-from tngd_bench.problems.splits import DataSplits
+
+if TYPE_CHECKING:
+    from tngd_bench.measure.setting import Setting
+    from tngd_bench.problems.splits import DataSplits
 
 PROBLEM, BATCH_SIZE, TRAIN_SIZE = "digits-mlp", 32, 640
 SIZES = [1_000, 20_000]
@@ -15,6 +25,8 @@ MOST_OPERATIONS = 2e10
 
 def course(parameters: int) -> tuple[Setting, DataSplits, list[str]]:
     """Return the setting at a size, its data, and the optimizers whose step is short enough there."""
+    from tngd_bench.measure.setting import Setting
+
     problem = problems.get(PROBLEM)
     widths = problem.widths(parameters)
     setting = Setting(PROBLEM, parameters, widths.outputs, BATCH_SIZE, "float32", ("benchmarks", parameters))

@@ -4,9 +4,6 @@ import math
 
 from benchmarks.course import OPTIMIZERS, SIZES, course
 from tngd_bench.measure.contestant import Contestant
-from tngd_bench.measure.inspection import inspect_step
-from tngd_bench.measure.operations import count_operations
-from tngd_bench.measure.threads import use_threads
 from tngd_bench.optimizers import registry as optimizers
 
 
@@ -20,6 +17,9 @@ class Operations:
 
     def setup_cache(self):
         """Return the counts by (optimizer, parameters)."""
+        from tngd_bench.measure.operations import count_operations
+        from tngd_bench.measure.threads import use_threads
+
         use_threads(1)
         counts = {}
         for parameters in SIZES:
@@ -47,6 +47,9 @@ class Memory:
 
     def track_peak_memory(self, optimizer, parameters):
         """Each in the process that asv makes for it: a peak cannot be shared."""
+        from tngd_bench.measure.inspection import inspect_step
+        from tngd_bench.measure.threads import use_threads
+
         use_threads(1)
         setting, data, names = course(parameters)
         if optimizer not in names:

@@ -5,8 +5,6 @@ One run of `setup_cache` measures everything; asv stores what the methods pick f
 
 from benchmarks.course import OPTIMIZERS, SIZES, course
 from tngd_bench.measure.contestant import Contestant
-from tngd_bench.measure.cost import measure_cost
-from tngd_bench.measure.threads import use_threads
 from tngd_bench.optimizers import registry as optimizers
 
 REPETITIONS = 16
@@ -24,6 +22,9 @@ class Step:
 
     def setup_cache(self):
         """Return the samples by (optimizer, parameters)."""
+        from tngd_bench.measure.cost import measure_cost
+        from tngd_bench.measure.threads import use_threads
+
         use_threads(1)
         samples = {}
         for parameters in SIZES:

@@ -45,6 +45,7 @@ def test_a_tree_that_does_not_start_is_told_with_its_last_words(tmp_path):
         probe.greet()
 
 
+@pytest.mark.slow
 def test_what_one_tree_cannot_time_is_timed_in_none(tmp_path):
     first, second = time_in_turn((present_tree(),) * 2, ["step time/sgd", "step time/nobody"], samples=2)
     for side in (first, second):

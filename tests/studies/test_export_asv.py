@@ -1,0 +1,117 @@
+"""Results that asv itself reads: shown, compared and published from a toy repository."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.report.conftest import device_seconds, make_records
+from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.export_asv import export_asv
+
+
+@pytest.fixture(scope="module")
+def records():
+    return make_records(sizes=(1_000, 10_000), optimizers=("sgd", "ngd", "tngd"), skip=())
+
+
+@pytest.fixture(scope="module")
+def place(records, tmp_path_factory):
+    """A repository of two commits with exported results for both, the second one slower."""
+    folder = tmp_path_factory.mktemp("asv")
+
+    def git(*arguments):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+        done = subprocess.run(
+            ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    git("init", "-q", "-b", "main")
+    for number in range(2):
+        (folder / "file").write_text(str(number))
+        git("add", "file")
+        git("commit", "-q", "-m", str(number))
+    commits = git("rev-list", "--reverse", "HEAD").split()
+    slower = dataclasses.replace(records, costs=records.costs.assign(step_s=2 * records.costs["step_s"]))
+    for commit, what in zip(commits, (records, slower), strict=True):
+        file, count = export_asv(what, folder / "results", commit)
+        assert file.is_file()
+        assert count == 7
+    (folder / "asv.conf.json").write_text(
+        json.dumps(
+            {
+                "version": 1,
+                "project": "toy",
+                "repo": ".",
+                "branches": ["main"],
+                "environment_type": "virtualenv",
+            }
+        )
+    )
+
+    def asv(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "asv", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "HOME": str(folder)},
+        )
+
+    return folder, commits, asv
+
+
+def test_one_file_holds_all_metrics_as_distributions(place):
+    folder, commits, _ = place
+    (file,) = (folder / "results").glob(f"*/{commits[0][:8]}-*.json")
+    held = json.loads(file.read_text())
+    assert held["commit_hash"] == commits[0]
+    columns = held["result_columns"]
+    result = dict(zip(columns, held["results"]["study.synthetic.cost.iteration_time"], strict=False))
+    assert result["params"] == [["'sgd'", "'ngd'", "'tngd'"], ["1000", "10000"]]
+    assert [len(samples) for samples in result["samples"]] == [21] * 6
+    assert min(result["samples"][5]) > sum(device_seconds(10_000))
+
+
+def test_asv_shows_compares_and_publishes(place):
+    folder, commits, asv = place
+    assert "study.synthetic.cost.step_time" in asv("show", commits[0][:8]).stdout
+    compared = asv("compare", commits[0], commits[1], "--only-changed")
+    assert compared.returncode == 0, compared.stderr
+    slower = [line for line in compared.stdout.splitlines() if "step_time" in line]
+    assert len(slower) == 6, compared.stdout
+    ratios = [float(line.split("|")[4]) for line in slower]
+    assert ratios == pytest.approx([2.0] * 6, abs=0.02)
+    published = asv("publish", "--no-pull")
+    assert published.returncode == 0, published.stderr
+    assert (folder / "html" / "index.html").is_file()
+    index = json.loads((folder / "html" / "index.json").read_text())
+    assert "study.synthetic.cost.operations" in index["benchmarks"]
+
+
+def test_a_commit_is_needed(records, tmp_path):
+    with pytest.raises(StudyError, match="--commit"):
+        export_asv(records, tmp_path)
+    with pytest.raises(StudyError, match="40 hexadecimal"):
+        export_asv(records, tmp_path, "main")
+    changed = dataclasses.replace(
+        records, environment={**records.environment, "git_revision": "a" * 40 + "+changes"}
+    )
+    with pytest.raises(StudyError, match="a changed tree"):
+        export_asv(changed, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_in_the_folder_stays(records, tmp_path):
+    (tmp_path / "benchmarks.json").write_text(
+        json.dumps({"steps.Step.track_step": {"name": "x"}, "version": 2})
+    )
+    export_asv(records, tmp_path, "a" * 40)
+    held = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert held["steps.Step.track_step"] == {"name": "x"}
+    assert "study.synthetic.cost.step_time" in held
