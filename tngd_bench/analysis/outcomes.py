@@ -28,17 +28,15 @@ def final_values(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """
     training = trials[trials["kind"] == "training"]
     labels = [name for name in _SWEEP_LABELS if name in trials]
-    by_key = dict(list(curves.groupby("key", sort=False)))
+    finished = curves["key"].isin(training.loc[training["status"] == "ok", "key"])
+    last = _last_values(curves[finished].sort_values("iteration", kind="stable"))
     rows = []
     for trial in each(training):
         row = {
             name: getattr(trial, name)
             for name in [*TRAINING_SETTING, "sweep_value", "seed", "status", "key", *labels]
         }
-        curve = by_key.get(trial.key)
-        done = trial.status == "ok" and curve is not None
-        row |= _last_values(curve.sort_values("iteration")) if done and curve is not None else _NO_VALUES
-        rows.append(row)
+        rows.append(row | last.get(trial.key, _NO_VALUES))
     columns = [*TRAINING_SETTING, "sweep_value", "seed", "status", "key", *_NO_VALUES, *labels]
     return pd.DataFrame(rows, columns=columns)
 
@@ -54,20 +52,23 @@ _NO_VALUES: dict[str, float] = dict.fromkeys(
 )
 
 
-def _last_values(curve: pd.DataFrame) -> dict[str, float]:
-    row = {name: _last(curve[column]) for name, column in _EVALUATED.items()}
-    if np.isnan(row["final_loss"]):
-        losses = curve["loss"].astype(float).dropna()
-        row["final_loss"] = float(losses.tail(max(1, round(_LAST_SHARE * len(losses)))).mean())
-    return row | {name: _last(curve[column]) for name, column in _CLOCKS.items()}
-
-
 _CLOCKS = {"iterations": "iteration", "measured_s": "measured_s", "modelled_s": "modelled_s"}
 
 
-def _last(column: pd.Series) -> float:
-    values = column.astype(float).dropna()
-    return float(values.iloc[-1]) if len(values) else float("nan")
+def _last_values(ordered: pd.DataFrame) -> dict[object, dict[str, float]]:
+    """Return the last known value of every column by key; `ordered` runs by iteration."""
+    names = {**_EVALUATED, **_CLOCKS}
+    by_key = (
+        ordered[["key", *names.values()]]
+        .astype(dict.fromkeys(names.values(), float))
+        .groupby("key", sort=False)
+    )
+    table = by_key.last().rename(columns={column: name for name, column in names.items()})
+    missing = table.index[table["final_loss"].isna()]
+    for key, own in ordered[ordered["key"].isin(missing)].groupby("key", sort=False):
+        losses = own["loss"].astype(float).dropna()
+        table.loc[key, "final_loss"] = losses.tail(max(1, round(_LAST_SHARE * len(losses)))).mean()
+    return {key: dict(zip(table.columns, map(float, row), strict=True)) for key, *row in table.itertuples()}
 
 
 def summarise_final(final: pd.DataFrame) -> pd.DataFrame:

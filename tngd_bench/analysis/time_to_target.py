@@ -79,14 +79,17 @@ def hit_times(
     `modelled` (seconds) at the first evaluation that meets the target, ∞ where none does.
     """
     training = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
-    by_key = {key: run.sort_values("iteration") for key, run in curves.groupby("key", sort=False)}
+    ordered = curves[curves["key"].isin(training["key"])].sort_values("iteration", kind="stable")
+    first: dict[Target, dict[object, dict[str, float]]] = {}
     setting = [name for name in _HIT_SETTING if name in training]
     rows = []
     for trial in training[training["status"].isin(TRIED)].sort_values("key").to_dict("records"):
         for target in targets.get(str(trial["group"]), DEFAULT_TARGETS):
             row: dict[str, object] = {str(name): trial[name] for name in setting}
             row |= {"target": target.describe(), "provenance": target.provenance, "value": target.value}
-            rows.append(row | dict(_first_hit(by_key.get(trial["key"]), target)))
+            if target not in first:
+                first[target] = _first_hits(ordered, target)
+            rows.append(row | first[target].get(trial["key"], dict.fromkeys(_CLOCKS, float("inf"))))
     return pd.DataFrame(rows, columns=[*setting, "target", "provenance", "value", *_CLOCKS])
 
 
@@ -160,9 +163,11 @@ def target_from_reference(final: pd.DataFrame, group: str, optimizer: str, metri
     return Target(metric, level, f"median of {len(values)} reruns of {optimizer} in {group}")
 
 
-def _first_hit(curve: pd.DataFrame | None, target: Target) -> dict[str, float]:
-    if curve is not None:
-        hits = curve[target.reached(curve[target.metric].astype(float))]
-        if len(hits):
-            return {name: float(hits[column].iloc[0]) for name, column in _CLOCKS.items()}
-    return dict.fromkeys(_CLOCKS, float("inf"))
+def _first_hits(ordered: pd.DataFrame, target: Target) -> dict[object, dict[str, float]]:
+    """Return the clocks at the first evaluation that meets `target`, by key; `ordered` runs by iteration."""
+    met = ordered[target.reached(ordered[target.metric].astype(float))].drop_duplicates("key")
+    clocks = {name: met[column].to_numpy(float) for name, column in _CLOCKS.items()}
+    return {
+        key: {name: float(values[place]) for name, values in clocks.items()}
+        for place, key in enumerate(met["key"])
+    }
