@@ -63,8 +63,8 @@ def test_every_claim_is_complete_and_names_a_test_that_there_is():
 
 
 def test_what_the_claims_name_is_what_the_study_runs():
-    study = load_study("paper", (), "full").study
-    sections = {section.name: section for section in (*study.cost, *study.training)}
+    studies = [load_study(name, (), "full").study for name in ("paper", "paper-fig5")]
+    sections = {section.name: section for study in studies for section in (*study.cost, *study.training)}
     for claim in CLAIMS:
         assert set(claim.groups) <= set(sections)
         run = {label for group in claim.groups for label in sections[group].optimizers}

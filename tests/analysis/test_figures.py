@@ -9,8 +9,9 @@ FIGURES = load_figures()
 
 
 def test_every_figure_draws_what_the_study_runs():
-    study = load_study("paper", (), "full").study
-    run = {section.name: set(section.optimizers) for section in (*study.cost, *study.training)}
+    studies = [load_study(name, (), "full").study for name in ("paper", "paper-fig5")]
+    sections = [section for study in studies for section in (*study.cost, *study.training)]
+    run = {section.name: set(section.optimizers) for section in sections}
     for figure in FIGURES:
         for group in figure.groups:
             assert {name for name in figure.optimizers if "[tuned]" not in name} <= run[group]

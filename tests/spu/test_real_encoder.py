@@ -1,0 +1,81 @@
+"""The Krylov transition on the pretrained encoder and real questions; skipped where either is not to be had."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tngd_bench.curvature import GGN
+from tngd_bench.optimizers import registry as optimizers
+from tngd_bench.problems import registry
+from tngd_bench.problems.finder import DataNotFoundError
+from tngd_bench.problems.splits import take
+from tngd_bench.spu import OUProcess
+
+pytest.importorskip("transformers")
+pytest.importorskip("peft")
+QUESTIONS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "qa"
+LENGTH, BATCH, DAMPING, ANALOG_TIME = 48, 4, 1.0, 0.4
+
+
+@pytest.fixture(scope="module")
+def problem():
+    if not QUESTIONS.is_dir():
+        pytest.skip("no questions in ../shared/data/qa beside the repository")
+    options = {"train": str(QUESTIONS / "new_wiki_v1.0.json"), "test": str(QUESTIONS / "xquad.en.json")}
+    entry = registry.get("squad-lora", options)
+    try:
+        data = entry.load(64, 4, outputs=2 * LENGTH)
+    except DataNotFoundError as error:
+        pytest.skip(str(error))
+    return entry, data
+
+
+def trained(problem, steps):
+    """The model after some steps of Adam, and the next batch."""
+    entry, data = problem
+    model = entry.model(entry.widths(37_634, 2 * LENGTH), 0)
+    adam = optimizers.get("adam").create(model, entry.loss(), {"lr": 2e-3})
+    for k in range(steps):
+        part = slice(BATCH * k, BATCH * (k + 1))
+        adam.step(take(data.train_inputs, part), data.train_targets[part])
+    return model, entry.loss(), take(data.train_inputs, slice(-BATCH, None)), data.train_targets[-BATCH:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [0, 10])
+def test_krylov_agrees_with_euler_maruyama_at_a_small_step(problem, steps):
+    ggn = GGN(*trained(problem, steps))
+    assert ggn.matrix_free
+    x0 = ggn.gradient
+    krylov = OUProcess(ggn, None, DAMPING)
+    exact = krylov.mean(x0, ANALOG_TIME)
+    errors = []
+    for step in (0.02, 0.01):
+        stepped = OUProcess(ggn, None, DAMPING, method="euler-maruyama", step=step).mean(x0, ANALOG_TIME)
+        errors.append(float((stepped - exact).norm() / exact.norm()))
+    # Euler-Maruyama's error is of first order in the step, and what extrapolating it leaves is of second
+    assert errors[1] == pytest.approx(errors[0] / 2, rel=0.1)
+    coarse, fine = (
+        OUProcess(ggn, None, DAMPING, method="euler-maruyama", step=step).mean(x0, ANALOG_TIME)
+        for step in (0.02, 0.01)
+    )
+    assert float((2 * fine - coarse - exact).norm() / exact.norm()) < 1e-4
+    assert krylov.products <= 14
+
+
+@pytest.mark.slow
+def test_iterations_of_tngd_take_at_most_14_products(problem):
+    entry, data = problem
+    model = entry.model(entry.widths(37_634, 2 * LENGTH), 0)
+    settings = {"lr": 1e-3, "damping": DAMPING, "analog_time": ANALOG_TIME}
+    optimizer = optimizers.get("tngd-adam").create(
+        model, entry.loss(), settings, torch.Generator().manual_seed(0)
+    )
+    counts = []
+    for k in range(6):
+        part = slice(BATCH * k, BATCH * (k + 1))
+        optimizer.step(take(data.train_inputs, part), data.train_targets[part])
+        counts.append(optimizer.iterations)
+    assert optimizer.method == "krylov"
+    assert max(counts) <= 14
