@@ -70,9 +70,10 @@ def command(
 
     from tngd_bench.report import build_report, terminal_summary
     from tngd_bench.studies.records import read_records
+    from tngd_bench.studies.store import STORE_FOLDER
 
     records = read_records(place)
-    files = build_report(records, place)
+    files = build_report(records, place, store=place / STORE_FOLDER)
     console.print(terminal_summary(records))
     click.echo(f"report: {files.html}")
     broken = records.trials[records.trials["status"] == "failed"]
