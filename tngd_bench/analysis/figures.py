@@ -51,7 +51,7 @@ def figure_points(
     """Return what to draw: one row per problem, optimizer and point, optimizers in the figure's order.
 
     Columns: problem, optimizer, `x` and its summary over seeds (over timed iterations for a cost): `mean`, `std`,
-    quartiles `low`, `median`, `high`, and `seeds`, how many they are of. Empty where the records hold nothing for the figure.
+    quartiles `low`, `median`, `high`, and `seeds`, how many they are of. Empty where the records hold nothing for it.
     """
     rows = []
     here = trials[trials["group"].isin(figure.groups) & trials["optimizer"].isin(figure.optimizers)]
