@@ -68,3 +68,23 @@ def test_percent_and_memory():
     assert quantities.percent(1e-6) == "<0.1 %"
     assert quantities.memory(3 * 2**30) == "3.00 GiB"
     assert quantities.count(43706.0) == "43,706"
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (5e10, "50 Gb/s"),
+        (5.12e11, "512 Gb/s"),
+        (2.68e13, "26.8 Tb/s"),
+        (1e9, "1 Gb/s"),
+        (float("inf"), "no rate"),
+    ],
+)
+def test_link_rates_have_the_unit_that_fits(rate, text):
+    assert quantities.bit_rate(rate) == text
+
+
+def test_energies_have_the_unit_that_fits():
+    assert quantities.joules(6.5e-12) == "6.50 pJ"
+    assert quantities.joules(0.0) == "0 J"
+    assert quantities.joules(1234.0) == "1.23 kJ"

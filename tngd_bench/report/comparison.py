@@ -159,7 +159,7 @@ def _ratio_chart(costs: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[
     for place, label in enumerate(present):
         own = costs[costs["optimizer"] == label]
         mark = drawn[label]
-        x = own["parameters"].to_numpy(float) * 1.03 ** (place - (len(present) - 1) / 2)
+        x = own["parameters"].to_numpy(float) * 1.06 ** (place - (len(present) - 1) / 2)
         y = own["ratio"].to_numpy(float)
         spread = np.maximum(np.stack([y - own["low"].to_numpy(float), own["high"].to_numpy(float) - y]), 0.0)
         axes.errorbar(
