@@ -80,6 +80,15 @@ def test_a_slowdown_between_stores_needs_a_second_store(heads, verdict):
     assert {one.name: one.verdict for one in judged} == {"step time/x": verdict, "operations/x": "ok"}
 
 
+def test_what_a_store_has_no_more_is_failed():
+    head = stored(*BASE)
+    gone = Baseline({"step time/x": head.metrics["step time/x"]}, HERE)
+    judged = {one.name: one.verdict for one in check_stores(stored(*BASE), [gone], Selection())}
+    assert judged == {"step time/x": "ok", "operations/x": "failed"}
+    new = {one.name: one.verdict for one in check_stores(gone, [stored(*BASE)], Selection())}
+    assert new == {"step time/x": "ok", "operations/x": "nothing compared"}
+
+
 def test_times_of_another_machine_are_not_compared_and_counts_are():
     judged = check_stores(
         stored(*BASE), [stored(*SLOW, environment={**HERE, "cpu": "b"}, operations=6.0)], Selection()

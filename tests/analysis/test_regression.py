@@ -13,7 +13,6 @@ from tngd_bench.analysis.regression import (
     Judgement,
     Metric,
     compare,
-    compare_all,
     confirm,
     mann_whitney_p,
     outcome,
@@ -132,15 +131,6 @@ def test_times(head, verdict):
     assert compare(timed(spread(1.0)), timed(head)).verdict == verdict
 
 
-def test_compare_all_covers_both_sides_once():
-    base = {"a": exact(1.0), "b": exact(1.0)}
-    assert [one.verdict for one in compare_all(base, {"b": exact(1.0), "c": exact(1.0)})] == [
-        "nothing compared",
-        "ok",
-        "nothing compared",
-    ]
-
-
 class Runs:
     """Head is `slowdowns[k]` times base in run k; notes what each run was asked for."""
 
@@ -221,8 +211,15 @@ def test_false_alarms_are_rare_and_a_slowdown_of_15_percent_is_seen():
     assert found >= 50
 
 
-def judgement(verdict):
-    return Judgement("operations/x", "FLOP", "exact", verdict, "")
+def judgement(verdict, kind="exact"):
+    return Judgement("operations/x", "FLOP", kind, verdict, "")
+
+
+def test_times_that_were_all_compared_with_nothing_are_not_passed_over():
+    judged = [judgement("ok"), judgement("nothing compared", "time")]
+    assert outcome(judged) == (3, "nothing compared")
+    assert outcome([*judged, judgement("ok", "time")]) == (0, "ok")
+    assert outcome([*judged, judgement("regression")]) == (1, "regression")
 
 
 @pytest.mark.parametrize(

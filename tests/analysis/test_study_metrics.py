@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.report.conftest import ROWS, device_seconds, make_records
-from tngd_bench.analysis.regression import compare_all
+from tngd_bench.analysis.regression import compare
 from tngd_bench.analysis.study_metrics import study_baseline
 
 WHERE = "N=10000, b=32, d=10"
@@ -48,6 +48,10 @@ def test_training_gives_the_last_loss_and_the_steps_to_half_of_the_first(records
 def test_every_run_of_a_sweep_has_a_name_of_its_own(records, metrics):
     runs = records.trials[(records.trials["kind"] == "training") & (records.trials["status"] == "ok")]
     assert sum(name.startswith("loss/") for name in metrics) == len(runs)
+
+
+def compare_all(base, head):
+    return [compare(base.get(name), head.get(name)) for name in {**base, **head}]
 
 
 def test_a_store_is_no_worse_than_itself(metrics):

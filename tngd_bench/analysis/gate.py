@@ -97,7 +97,7 @@ def check_tree(tree: Path, baseline: Baseline, selection: Selection, say: Say) -
             reason = incomparable("time", baseline.environment, environment) or (
                 "times are compared with a revision, or store with store"
             )
-        judged.append(_judge(name, base, head.get(name), figures.failures.get(name), reason))
+        judged.append(_judge(name, base, head.get(name), figures.failures.get(name), reason, expected=True))
     return tuple(judged)
 
 
@@ -158,7 +158,7 @@ def check_stores(
         for one in heads:
             kind = "time" if is_time(name) else "exact"
             reason = reason or incomparable(kind, baseline.environment, one.environment)  # type: ignore[arg-type]
-        judgement = _judge(name, base, head, None, reason)
+        judgement = _judge(name, base, head, None, reason, expected=True)
         if is_time(name) and judgement.verdict == "regression":
             left = iter(heads)
 
@@ -172,13 +172,24 @@ def check_stores(
 
 
 def _judge(
-    name: str, base: Metric | None, head: Metric | None, failure: str | None, blocked: str | None
+    name: str,
+    base: Metric | None,
+    head: Metric | None,
+    failure: str | None,
+    blocked: str | None,
+    *,
+    expected: bool = False,
 ) -> Judgement:
+    """Return the verdict on a metric; `expected`: what the baseline has must be measured now."""
     known = base or head or make_metric(name, [])
     if blocked is not None:
         return _without(known, "nothing compared", blocked)
-    if failure is not None and head is None:
+    if head is None and failure is not None:
         return _without(known, "failed", failure)
+    if head is None and base is not None and expected:
+        return _without(
+            known, "failed", "not measured any more; `tngd-bench baseline update` where that is meant"
+        )
     return compare(base, head) if base or head else _without(known, "nothing compared", "measured on no side")
 
 

@@ -178,11 +178,6 @@ Sides = tuple[Mapping[str, Metric], Mapping[str, Metric]]
 """Base's and head's metrics, by name."""
 
 
-def compare_all(base: Mapping[str, Metric], head: Mapping[str, Metric]) -> tuple[Judgement, ...]:
-    """Return the verdicts on all metrics of either side, the baseline's order first."""
-    return tuple(compare(base.get(name), head.get(name)) for name in dict.fromkeys([*base, *head]))
-
-
 def confirm(measure: Callable[[Sequence[str]], Sides], names: Sequence[str]) -> tuple[Judgement, ...]:
     """Return the verdicts on times, those in doubt measured again.
 
@@ -232,14 +227,17 @@ def _conclusion(runs: Sequence[Judgement]) -> Judgement:
 def outcome(judgements: Sequence[Judgement], *, strict: bool = False) -> tuple[int, VerdictName]:
     """Return the exit code and the verdict on the whole: 0 ok, 1 regression, 2 failed, 3 nothing compared.
 
-    A regression comes before a failure. What is inconclusive fails only under `strict`, where some metric was compared.
+    A regression comes before a failure. Where all exact figures, or all times, were compared with nothing, that is the
+    verdict, whatever the others say. What is inconclusive fails under `strict` alone.
     """
     verdicts = {judgement.verdict for judgement in judgements}
     if "regression" in verdicts:
         return 1, "regression"
     if "failed" in verdicts:
         return 2, "failed"
-    if not verdicts - {"nothing compared"}:
+    kinds = {judgement.kind for judgement in judgements}
+    compared = {judgement.kind for judgement in judgements if judgement.verdict != "nothing compared"}
+    if compared != kinds or not kinds:
         return 3, "nothing compared"
     if "inconclusive" in verdicts and (strict or "ok" not in verdicts):
         return (2 if strict else 0), "inconclusive"
