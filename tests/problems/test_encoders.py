@@ -86,6 +86,26 @@ def test_without_network_and_cache_the_option_is_named(monkeypatch, cache):
         load_encoder(encoders.PACKAGED)
 
 
+def test_a_name_on_the_hub_without_a_network_is_refused_at_once(monkeypatch):
+    pytest.importorskip("transformers")
+    asked = []
+
+    def fail(address):
+        asked.append(address)
+        raise FetchError("no answer within 4 s")
+
+    monkeypatch.setattr(encoders, "download", fail)
+    encoder_shape.cache_clear()
+    with pytest.raises(
+        EncoderError, match=r"'nobody/none' cannot be loaded \(no answer within 4 s\); accepted: all-mini"
+    ):
+        encoder_shape("nobody/none")
+    with pytest.raises(EncoderError, match="cannot be loaded"):
+        load_encoder("nobody/none")
+    assert all(address.endswith("/nobody/none/resolve/main/config.json") for address in asked)
+    assert len(asked) == 2
+
+
 def test_a_folder_gives_its_tokenizer_and_a_digest_of_its_weights(tmp_path):
     pytest.importorskip("transformers")
     one, other = tmp_path / "one", tmp_path / "other"

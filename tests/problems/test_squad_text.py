@@ -70,7 +70,7 @@ def test_squad_without_network_and_cache_names_the_option(monkeypatch, cache):
     def fail(address):
         raise FetchError("no answer within 4 s")
 
-    monkeypatch.setattr("tngd_bench.problems.download.download", fail)
+    monkeypatch.setattr("tngd_bench.problems.encoders.download", fail)
     with pytest.raises(DataNotFoundError) as caught:
         load_questions("train", squad_text.SQUAD, TRAIN)
     message = str(caught.value)

@@ -50,17 +50,15 @@ def test_krylov_agrees_with_euler_maruyama_at_a_small_step(problem, steps):
     x0 = ggn.gradient
     krylov = OUProcess(ggn, None, DAMPING)
     exact = krylov.mean(x0, ANALOG_TIME)
-    errors = []
-    for step in (0.02, 0.01):
-        stepped = OUProcess(ggn, None, DAMPING, method="euler-maruyama", step=step).mean(x0, ANALOG_TIME)
-        errors.append(float((stepped - exact).norm() / exact.norm()))
-    # Euler-Maruyama's error is of first order in the step, and what extrapolating it leaves is of second
-    assert errors[1] == pytest.approx(errors[0] / 2, rel=0.1)
     coarse, fine = (
         OUProcess(ggn, None, DAMPING, method="euler-maruyama", step=step).mean(x0, ANALOG_TIME)
         for step in (0.02, 0.01)
     )
-    assert float((2 * fine - coarse - exact).norm() / exact.norm()) < 1e-4
+    errors = [float((x - exact).norm() / exact.norm()) for x in (coarse, fine)]
+    # Euler-Maruyama's error is of first order in the step: small, halved with it, and nearly gone in 2·fine − coarse
+    assert errors[0] < 0.05
+    assert errors[1] == pytest.approx(errors[0] / 2, rel=0.1)
+    assert float((2 * fine - coarse - exact).norm() / exact.norm()) < 0.1 * errors[1]
     assert krylov.products <= 14
 
 

@@ -12,13 +12,15 @@ import importlib
 import importlib.util
 import io
 import json
+import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tngd_bench.problems.download import download
 from tngd_bench.problems.finder import DataFile, DataNotFoundError, FetchError, Place, find
 
 if TYPE_CHECKING:
@@ -125,10 +127,9 @@ def load_encoder(name: str) -> Encoder:
             _tokenizer(found.contents["tokenizer.json"]), digest, f"{PACKAGED} from {found.source}"
         )
     transformers = importlib.import_module("transformers")
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, local_files_only=Path(name).is_dir())
-    except (OSError, ValueError) as error:
-        raise _not_loadable(name, error) from None
+    tokenizer = _from_hub(
+        name, lambda local: transformers.AutoTokenizer.from_pretrained(name, local_files_only=local)
+    )
     if not getattr(tokenizer, "is_fast", False):
         raise EncoderError(
             f"encoder {name!r} has no fast tokenizer (tokenizer.json), which gives token positions"
@@ -144,13 +145,13 @@ def span_network(name: str) -> nn.Module:
     require_extra()
     transformers = importlib.import_module("transformers")
     if not _is_packaged(name):
-        try:
-            with _quietly(transformers):
-                network: nn.Module = transformers.AutoModelForQuestionAnswering.from_pretrained(
-                    name, attn_implementation="eager", dtype="float32", local_files_only=Path(name).is_dir()
-                )
-        except (OSError, ValueError) as error:
-            raise _not_loadable(name, error) from None
+        with _quietly(transformers):
+            network: nn.Module = _from_hub(
+                name,
+                lambda local: transformers.AutoModelForQuestionAnswering.from_pretrained(
+                    name, attn_implementation="eager", dtype="float32", local_files_only=local
+                ),
+            )
         return network
     contents = find(_TITLE, FILES, PACKAGED, PLACES, hint=HINT).contents
     config = transformers.BertConfig.from_dict(json.loads(contents["config.json"]))
@@ -164,8 +165,6 @@ def span_network(name: str) -> nn.Module:
 
 def mirror(address: str) -> Place:
     """Return a web folder of plain files as a place."""
-    from tngd_bench.problems.download import download
-
     return Place(address, lambda names: {name: download(f"{address}/{name}") for name in names})
 
 
@@ -205,6 +204,24 @@ def _quietly(transformers: Any) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def _from_hub(name: str, load: Callable[[bool], Any]) -> Any:
+    """Return load(True), of what is on this machine, or else load(False), of what the hub has.
+
+    The hub's own client tries for half a minute where no network is, so the hub is called once, and briefly, before.
+    """
+    try:
+        return load(True)
+    except (OSError, ValueError, RuntimeError) as error:
+        if Path(name).exists():
+            raise _not_loadable(name, error) from None
+    hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    try:
+        download(f"{hub}/{name}/resolve/main/config.json")
+        return load(False)
+    except (FetchError, OSError, ValueError, RuntimeError) as error:
+        raise _not_loadable(name, error) from None
+
+
 def _is_packaged(name: str) -> bool:
     return name == PACKAGED and not Path(name).is_dir()
 
@@ -213,10 +230,9 @@ def _configuration(name: str) -> dict[str, Any]:
     path = Path(name).expanduser() / "config.json"
     if not path.is_file() and importlib.util.find_spec("huggingface_hub") is not None:
         hub = importlib.import_module("huggingface_hub")
-        try:
-            path = Path(hub.hf_hub_download(name, "config.json"))
-        except (OSError, ValueError, RuntimeError) as error:
-            raise _not_loadable(name, error) from None
+        path = _from_hub(
+            name, lambda local: Path(hub.hf_hub_download(name, "config.json", local_files_only=local))
+        )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
