@@ -99,3 +99,29 @@ def test_growth_is_that_of_table_1() -> None:
     assert exponent("ngd-woodbury", "bytes", b=b) == pytest.approx(1.0, abs=0.05)
     # ours, not the paper's: products on rows cost layer widths, not N, so CG grows as its set-up does
     assert exponent("ngd-cg", "flops", n=n) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["adam", "ngd-cg", "tngd"])
+def test_predictions_where_no_rows_are_made_are_of_the_right_size(name: str) -> None:
+    """Products through the whole model; the device's are counted as 14, which is more than this one takes."""
+    problem = problems.get("causal-lm", {"context": 4})
+    widths = problem.widths(12_000, 300)
+    data = problem.load(16, 4, outputs=300)
+    settings: dict[str, object] = {
+        "ngd-cg": {"cg_iterations": CG_ITERATIONS, "cg_rtol": 0.0},
+        "tngd": {"analog_time": 0.4, "damping": 1.0},
+    }.get(name, {})
+    model = problem.model(widths, 0)
+    optimizer = registry.get(name).create(model, problem.loss(), settings, torch.Generator().manual_seed(0))
+    optimizer.step(data.train_inputs, data.train_targets)
+    counted = count_operations(lambda: optimizer.step(data.train_inputs, data.train_targets)).flops
+    predicted = costs.predicted_cost(
+        name,
+        parameters=widths.parameters,
+        rows=16 * 300,
+        batch_size=16,
+        outputs=300,
+        layers=[tuple(layer) for layer in widths.layers],  # type: ignore[misc]
+        cg_iterations=CG_ITERATIONS,
+    )
+    assert 0.5 < predicted.flops / counted < 3.0

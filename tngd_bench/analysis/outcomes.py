@@ -23,8 +23,9 @@ def final_values(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
     Columns: those of the trial's setting, sweep_value, seed, status, key, and `final_loss` (last evaluated training
     loss; where none was evaluated, the mean mini-batch loss of the last tenth of the iterations),
-    `final_train_accuracy`, `final_test_loss`, `final_test_accuracy`, `iterations`, `measured_s`, `modelled_s`: NaN for
-    a trial that did not finish; and, where `trials` has them, the sweep's labels and second setting.
+    `final_train_accuracy`, `final_test_loss`, `final_test_accuracy`, `final_test_exact_match`, `final_test_f1`,
+    `iterations`, `measured_s`, `modelled_s`: NaN for a trial that did not finish and for scores that its problem does
+    not have; and, where `trials` has them, the sweep's labels and second setting.
     """
     training = trials[trials["kind"] == "training"]
     labels = [name for name in _SWEEP_LABELS if name in trials]
@@ -46,6 +47,8 @@ _EVALUATED = {
     "final_train_accuracy": "train_accuracy",
     "final_test_loss": "test_loss",
     "final_test_accuracy": "test_accuracy",
+    "final_test_exact_match": "test_exact_match",
+    "final_test_f1": "test_f1",
 }
 _NO_VALUES: dict[str, float] = dict.fromkeys(
     [*_EVALUATED, "iterations", "measured_s", "modelled_s"], float("nan")
@@ -59,7 +62,7 @@ def _last_values(ordered: pd.DataFrame) -> dict[object, dict[str, float]]:
     """Return the last known value of every column by key; `ordered` runs by iteration."""
     names = {**_EVALUATED, **_CLOCKS}
     by_key = (
-        ordered[["key", *names.values()]]
+        ordered.reindex(columns=["key", *names.values()])
         .astype(dict.fromkeys(names.values(), float))
         .groupby("key", sort=False)
     )
