@@ -169,9 +169,14 @@ def test_smoke_runs_to_its_report_and_the_report_can_be_made_again(tmp_path):
     assert "\x1b" not in ran.stdout
     page = (tmp_path / "out" / "index.html").read_bytes()
     assert b"--set training.noise.seeds=1" in page
-    again = tngd_bench("report", "out", "--output", "copy", cwd=tmp_path)
+    assert b'href="store/trials/' in page
+    again = tngd_bench("report", "out", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert (tmp_path / "copy" / "index.html").read_bytes() == page
+    assert (tmp_path / "out" / "index.html").read_bytes() == page
+    elsewhere = tngd_bench("report", "out", "--output", "copy", cwd=tmp_path)
+    assert elsewhere.returncode == 0, elsewhere.stderr
+    copied = (tmp_path / "copy" / "index.html").read_bytes()
+    assert b'href="store/' not in copied  # the records are not beside this page
     # A torn file is named, its trial alone is run again.
     torn = next((tmp_path / "out" / "store" / "trials").glob("*.json"))
     torn.write_text(torn.read_text()[:100])
