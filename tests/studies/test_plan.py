@@ -195,3 +195,10 @@ def test_a_study_too_large_to_unroll_is_refused_at_once(table):
     table["training"][0]["seeds"] = 10**9
     with pytest.raises(StudyError, match=r"unrolls to 2,000,000,0\d\d trials; accepted: at most 1,000,000"):
         make_study(table)
+
+
+def test_no_two_trials_of_a_study_are_described_alike(table, plan_of):
+    table["cost"][0] |= {"parameters": [1000, 2000], "batch_size": [4, 8], "outputs": [10, 20]}
+    table["training"][0] |= {"batch_size": [8, 16]}
+    trials = plan_of(table).trials.values()
+    assert len({trial.describe() for trial in trials}) == len(trials)

@@ -80,7 +80,7 @@ class LiveAudience(PlainAudience):
         )
         self._task = self._progress.add_task("preparing", total=None, left="")
         self._running: dict[str, None] = {}
-        self._pending: list[Trial] = []
+        self._pending: dict[str, Trial] = {}
         self._workers = 1
         self._predicted_s = 0.0
         self._start = time.monotonic()
@@ -101,9 +101,9 @@ class LiveAudience(PlainAudience):
     def planned(self, plan: Plan, pending: Sequence[str]) -> None:
         """Start the bar."""
         super().planned(plan, pending)
-        self._pending = [plan.trials[key] for key in pending]
+        self._pending = {plan.trials[key].describe(): plan.trials[key] for key in pending}
         self._workers = plan.study.execution.workers
-        self._predicted_s = predicted_seconds(self._pending, self._workers)
+        self._predicted_s = predicted_seconds(self._pending.values(), self._workers)
         self._start = time.monotonic()
         self._progress.update(self._task, total=self.total, completed=self.done)
         self._show()
@@ -117,16 +117,15 @@ class LiveAudience(PlainAudience):
         """Move the bar; print a line where there is no result."""
         self.done += 1
         self._running.pop(trial.describe(), None)
-        self._pending = [item for item in self._pending if item.describe() != trial.describe()]
+        self._pending.pop(trial.describe(), None)
         if missing := outcome(entries):
             self.say(f"{trial.describe()}{missing}")
         self._progress.update(self._task, completed=self.done)
         self._show()
 
     def _show(self) -> None:
-        left = remaining_seconds(
-            time.monotonic() - self._start, self._predicted_s, predicted_seconds(self._pending, self._workers)
-        )
+        still = predicted_seconds(self._pending.values(), self._workers)
+        left = remaining_seconds(time.monotonic() - self._start, self._predicted_s, still)
         running = next(iter(self._running), "running")
         self._progress.update(self._task, description=running, left=f"≈ {clock(left)} left")
 

@@ -87,8 +87,14 @@ class Trial:
         raise NotImplementedError
 
     def describe(self) -> str:
-        """Return the trial in one line for people."""
+        """Return the trial in one line for people, which no other trial of the study has."""
         raise NotImplementedError
+
+    @property
+    def size(self) -> str:
+        """What tells this trial's size from others of its section, for people: N, batch size b and outputs d_z."""
+        setting = self.setting
+        return f"N = {self.parameters:,}, b = {setting.batch_size}, d_z = {setting.outputs}"
 
     @property
     def runnable(self) -> bool:
@@ -158,7 +164,7 @@ class CostBlock(Trial):
 
     def describe(self) -> str:
         """Return the block in one line."""
-        return f"cost {self.section}: {self.setting.problem}, N = {self.parameters:,}, process {self.process + 1}"
+        return f"cost {self.section}: {self.setting.problem}, {self.size}, process {self.process + 1}"
 
     def without(self, label: str, verdict: Verdict) -> CostBlock:
         """Return the block with one optimizer out of the race for `verdict`."""
@@ -191,8 +197,7 @@ class InspectionTrial(Trial):
 
     def describe(self) -> str:
         """Return the trial in one line."""
-        label = self.candidate.contestant.label
-        return f"memory and operations {self.section}: {label}, N = {self.parameters:,}"
+        return f"memory and operations {self.section}: {self.candidate.contestant.label}, {self.size}"
 
 
 @dataclass(frozen=True, kw_only=True)
