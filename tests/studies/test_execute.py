@@ -11,16 +11,25 @@ import time
 import psutil
 import pytest
 
-from tests.studies.recorder import Recorder, glutton_with_child, run_with_glutton, tell_processors
+from tests.studies.recorder import Recorder, die, glutton_with_child, run_with_glutton, tell_processors
 from tngd_bench.measure import cores
-from tngd_bench.studies import local_engine
+from tngd_bench.studies import local_engine, machine
 from tngd_bench.studies.engine import Job
+from tngd_bench.studies.errors import EngineError
 from tngd_bench.studies.execute import rounds, trial_limits
 from tngd_bench.studies.reading import LoadedStudy, make_study
 from tngd_bench.studies.records import read_records
 from tngd_bench.studies.run import run_study
+from tngd_bench.studies.schema import Execution
 from tngd_bench.studies.trials import CostBlock
-from tngd_bench.studies.workers import Limits, Worker, interrupts_later, wait_for_any, worker_context
+from tngd_bench.studies.workers import (
+    Limits,
+    Worker,
+    call_in_worker,
+    interrupts_later,
+    wait_for_any,
+    worker_context,
+)
 
 
 def half(table, kind):
@@ -127,3 +136,12 @@ def test_an_interrupt_waits_until_a_worker_is_written_down_whichever_thread_hear
         steps.append("went on")
     assert steps == ["written down"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_speed_that_cannot_be_measured_is_told_in_one_line(monkeypatch):
+    def killed(context, target, args):
+        return call_in_worker(context, die, ())
+
+    monkeypatch.setattr(machine, "call_in_worker", killed)
+    with pytest.raises(EngineError, match=r"speed of this machine .*ended by SIGKILL.*; no trial was run"):
+        machine.measure_machine(Execution())

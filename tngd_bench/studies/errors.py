@@ -19,4 +19,4 @@ class StoreWriteError(StoreError):
 
 
 class EngineError(RuntimeError):
-    """What carries out the trials was lost in the middle of a run; what was stored before is intact."""
+    """What carries out the trials was lost, before the first or in the middle of a run; what was stored is intact."""

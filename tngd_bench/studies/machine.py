@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 
 from tngd_bench.measure.environment import MACHINE_FIELDS, describe_environment, machine_class
+from tngd_bench.studies.errors import EngineError
 from tngd_bench.studies.plan import MachineLimits
 from tngd_bench.studies.schema import Execution
 from tngd_bench.studies.work import measure_rate_in_worker
@@ -18,10 +19,18 @@ _SETTINGS = ("threads_cost", "threads_training", "dtype")
 
 
 def measure_machine(execution: Execution) -> MachineLimits:
-    """Return this machine's speed with the study's thread counts, its free memory and its class."""
+    """Return this machine's speed with the study's thread counts, its free memory and its class.
+
+    EngineError where the process that measures the speed ends without it.
+    """
     context = worker_context()
     counts = {execution.threads_cost, execution.threads_training}
-    rates = {count: float(call_in_worker(context, measure_rate_in_worker, (count,))) for count in counts}
+    try:
+        rates = {count: float(call_in_worker(context, measure_rate_in_worker, (count,))) for count in counts}
+    except EngineError as error:
+        raise EngineError(
+            f"the speed of this machine could not be measured: {error}; no trial was run"
+        ) from None
     free = float(psutil.virtual_memory().available)
     return MachineLimits(
         rates[execution.threads_cost], rates[execution.threads_training], free, **machine_class()

@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 import psutil
 
+from tngd_bench.studies.errors import EngineError
+
 PRELOADED = (
     "tngd_bench.studies.work",
     "tngd_bench.problems.networks",
@@ -208,7 +210,7 @@ def wait_for_any(workers: Sequence[Worker]) -> None:
 
 
 def call_in_worker(context: ForkServerContext, target: Callable[..., None], args: Sequence[object]) -> Any:
-    """Run `target` in a process of its own and return what it sends; RuntimeError when it ends otherwise."""
+    """Run `target` in a process of its own and return what it sends; EngineError when it ends otherwise."""
     with interrupts_later():
         worker = Worker(context, target, args, Limits(_CALL_LIMIT_S))
     try:
@@ -217,7 +219,7 @@ def call_in_worker(context: ForkServerContext, target: Callable[..., None], args
     finally:
         worker.stop()
     if worker.ending != "done":
-        raise RuntimeError(f"{target.__name__} {worker.ending}: {worker.value}")
+        raise EngineError(str(worker.value))
     return worker.value
 
 
