@@ -4,6 +4,8 @@ import pytest
 
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.plan import MachineLimits
+from tngd_bench.studies.reading import make_study
+from tngd_bench.studies.run import open_engine
 from tngd_bench.studies.schema import Cluster, Execution
 
 pytest.importorskip("distributed")
@@ -135,3 +137,18 @@ def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
         clusters.open_cluster(cluster),
     ):
         pass
+
+
+@pytest.mark.parametrize("address", ["nonsense", "foo://host:1", "tcp://host:port", "tcp://"])
+def test_what_is_no_address_is_told_before_anything_is_connected(address):
+    cluster = Cluster(kind="scheduler", scheduler=address)
+    with (
+        pytest.raises(StudyError, match=r"is no address of a Dask scheduler .*accepted: tcp://HOST:PORT"),
+        clusters.open_cluster(cluster),
+    ):
+        pass
+
+
+def test_an_empty_scheduler_is_told(table):
+    with pytest.raises(StudyError, match="--scheduler is empty"):
+        open_engine(make_study(table), "")

@@ -9,6 +9,7 @@ and "core" = its cores, of which a training run takes its threads. Workers start
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from importlib import import_module
 from shutil import which
@@ -36,6 +37,8 @@ def open_cluster(cluster: Cluster, wait_s: float = _FIRST_WORKER_S) -> Iterator[
     distributed = _module("distributed", "cluster")
     from tngd_bench.studies.dask_engine import DaskEngine
 
+    if cluster.kind == "scheduler":
+        _check_address(cluster.scheduler or "")
     with contextlib.ExitStack() as stack:
         try:
             made = _make(distributed, cluster)
@@ -53,6 +56,17 @@ def open_cluster(cluster: Cluster, wait_s: float = _FIRST_WORKER_S) -> Iterator[
         except TimeoutError:
             raise StudyError(f"cluster: {_where(cluster)} has no worker after {wait_s:g} s") from None
         yield DaskEngine(client, mixed=cluster.mixed)
+
+
+def _check_address(address: str) -> None:
+    """Raise StudyError for what is no address: a client made with it would not end before a time limit."""
+    comm = _module("distributed.comm", "cluster")
+    try:
+        comm.get_address_host_port(address)
+    except ValueError as error:
+        raise StudyError(
+            f"cluster: {address!r} is no address of a Dask scheduler ({error}); accepted: tcp://HOST:PORT"
+        ) from None
 
 
 def _where(cluster: Cluster) -> str:
@@ -105,6 +119,7 @@ def _local(distributed: ModuleType, cluster: Cluster) -> Any:
             "options": {
                 "nthreads": cores,
                 "memory_limit": 0,  # trials have limits of their own
+                "silence_logs": logging.ERROR,
                 "resources": {CORE: cores, **({MACHINE: 1} if number == 0 else {})},
             },
         }

@@ -94,6 +94,8 @@ def run_study(
 
 def open_engine(study: Study, scheduler: str | None) -> contextlib.AbstractContextManager[Engine]:
     """Return the engine that the study, or the address of a scheduler, asks for; StudyError where it cannot be had."""
+    if scheduler == "":
+        raise StudyError("--scheduler is empty; accepted: tcp://HOST:PORT")
     cluster = study.cluster if scheduler is None else Cluster(kind="scheduler", scheduler=scheduler)
     if scheduler is None and study.execution.engine == "local":
         return contextlib.nullcontext(LocalEngine())
