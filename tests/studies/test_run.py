@@ -274,6 +274,18 @@ def test_a_store_of_another_study_is_not_overwritten(table, tmp_path, recorder):
         run_study(trained({**table, "name": "other"}), tmp_path, recorder)
 
 
+@pytest.mark.parametrize("name", ["study.json", "environment.json"])
+def test_a_torn_description_is_set_aside_and_no_trial_is_lost(table, tmp_path, recorder, name):
+    study = LoadedStudy(make_study({**table, "cost": []}), "shipped")
+    run_study(study, tmp_path, recorder)
+    path = tmp_path / "store" / name
+    path.write_text(path.read_text()[:60])
+    again = run_study(study, tmp_path, Recorder())
+    assert (again.ran, again.resumed) == (0, len(recorder.ended))
+    assert f"moved to set-aside/{name}" in again.ignored[name]
+    assert read_records(tmp_path).study["name"] == "tiny"
+
+
 def test_timings_of_another_machine_are_not_mixed_in(table, tmp_path, recorder, monkeypatch):
     small = trained({**table, "training": table["training"][1:]})
     run_study(small, tmp_path, recorder)

@@ -81,7 +81,9 @@ def test_files_of_other_studies_are_named(store):
 
 def test_a_damaged_study_file_is_an_error_that_names_the_way_out(store):
     (store.path / "study.json").write_text("{")
-    with pytest.raises(StoreError, match=r"study.json cannot be used: it is torn.*--fresh"):
+    with pytest.raises(
+        StoreError, match=r"study.json cannot be used: it is torn.*`tngd-bench run` of the same study"
+    ):
         store.study()
 
 
@@ -263,3 +265,13 @@ def test_files_can_be_read_by_people_and_other_programs(store):
     store.write_trial("k1", OK)
     document = json.loads((store.path / "trials" / "k1.json").read_text())
     assert document["content"]["entries"][0]["value"] == 0.1
+
+
+def test_a_store_of_a_later_layout_is_refused_and_not_set_aside(store):
+    store.write_study({"name": "s"})
+    path = store.path / "study.json"
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 3'))
+    with pytest.raises(StoreError, match=r"has schema 3.*use that version"):
+        store.study(damaged_is_none=True)
+    store.tidy()
+    assert path.exists()

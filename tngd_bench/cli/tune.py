@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tngd_bench.cli.notes import tell_ignored
 from tngd_bench.cli.study_options import study_options, study_words
 
 if TYPE_CHECKING:
@@ -95,8 +96,7 @@ def command(
             else "nothing ran"
         )
         return complain(f"interrupted: {kept}; run the same command without --fresh to go on", FAILED)
-    for name, reason in result.ignored.items():
-        click.echo(f"tngd-bench: note: {name} {reason}; ignored", err=True)
+    tell_ignored(result.ignored)
     return _tell(search, result, place)
 
 

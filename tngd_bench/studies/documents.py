@@ -68,8 +68,10 @@ def read_document(path: Path) -> tuple[dict[str, Any] | None, int, str | None]:
     if not isinstance(document, dict) or set(document) != {"schema", "digest", "content"}:
         return None, 0, "was not written by tngd-bench"
     schema, digest, content = document["schema"], document["digest"], document["content"]
-    if not isinstance(schema, int) or not OLDEST_SCHEMA <= schema <= SCHEMA:
-        return None, 0, f"has schema {schema!r}, not {SCHEMA}: it is of another version of tngd-bench"
+    if not isinstance(schema, int):
+        return None, 0, "was not written by tngd-bench"
+    if not OLDEST_SCHEMA <= schema <= SCHEMA:
+        return None, schema, f"has schema {schema!r}, not {SCHEMA}: it is of another version of tngd-bench"
     head = _head(digest, schema).encode()
     # The text itself is digested, not what it parses to: quicker, and every edit shows.
     intact = raw.startswith(head) and _digest(raw[len(head) : -len(_TAIL)]) == digest

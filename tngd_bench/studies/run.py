@@ -144,7 +144,7 @@ def study_content(plan: Plan, command: str) -> dict[str, Any]:
 
 
 def _refuse_other_study(store: Store, loaded: LoadedStudy, fresh: bool) -> None:
-    held = None if fresh else store.study()
+    held = None if fresh else store.study(damaged_is_none=True)
     if held is not None and held.get("name") != loaded.study.name:
         raise StoreError(
             f"{store.path} holds the study {held.get('name')!r}, not {loaded.study.name!r};"
@@ -153,7 +153,7 @@ def _refuse_other_study(store: Store, loaded: LoadedStudy, fresh: bool) -> None:
 
 
 def _refuse_other_machine(store: Store, environment: Mapping[str, Any]) -> None:
-    held = store.environment()
+    held = store.environment(damaged_is_none=True)  # keys still tell the class of machine
     unlike = None if held is None else difference(held, environment)
     if unlike is not None:
         name, there, here = unlike

@@ -102,7 +102,7 @@ class Store:
             yield
 
     def tidy(self) -> None:
-        """Move what is torn, edited or not ours out of trials/, and bring files of an older layout up to date.
+        """Move what is torn, edited or not ours aside, and bring files of an older layout up to date.
 
         To be called under `locked`. What was moved is named in `ignored`; nothing is deleted but parts of writes that
         were broken off.
@@ -111,7 +111,9 @@ class Store:
             part.unlink(missing_ok=True)
         for path in (self.path / _ENVIRONMENT, self.path / _STUDY):
             content, schema, complaint = read_document(path) if path.exists() else (None, SCHEMA, None)
-            if complaint is None and content is not None and schema < SCHEMA:
+            if complaint is not None and schema <= SCHEMA:
+                self._set_aside(path, complaint)
+            elif content is not None and schema < SCHEMA:
                 write_document(path, content)
         environment = self.environment() or {}
         for path in self.trial_files():
@@ -139,13 +141,13 @@ class Store:
         """Write one trial; when this returns it is on the disk."""
         write_document(self.trials_folder / f"{key}.json", {"key": key, **content})
 
-    def study(self) -> dict[str, Any] | None:
-        """Return the study, None when there is none; StoreError when the file is damaged."""
-        return self._read_required(self.path / _STUDY)
+    def study(self, *, damaged_is_none: bool = False) -> dict[str, Any] | None:
+        """Return the study, None when there is none; StoreError when the file is damaged, unless that is none too."""
+        return self._read_required(self.path / _STUDY, damaged_is_none)
 
-    def environment(self) -> dict[str, Any] | None:
-        """Return the environment, None when there is none; StoreError when the file is damaged."""
-        return self._read_required(self.path / _ENVIRONMENT)
+    def environment(self, *, damaged_is_none: bool = False) -> dict[str, Any] | None:
+        """Return the environment; None and errors as of `study`."""
+        return self._read_required(self.path / _ENVIRONMENT, damaged_is_none)
 
     def trials(self, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the stored trials among `keys`, in that order; what cannot be used goes into `ignored`."""
@@ -196,13 +198,18 @@ class Store:
         folders = (self.trials_folder, *self.trials_folder.parents)
         return [path for path in folders if not path.exists()]
 
-    def _read_required(self, path: Path) -> dict[str, Any] | None:
+    def _read_required(self, path: Path, damaged_is_none: bool) -> dict[str, Any] | None:
         if not path.exists():
             return None
-        content, _, complaint = read_document(path)
-        if complaint is not None:
-            raise StoreError(f"{path} cannot be used: it {complaint}; --fresh measures everything again")
-        return content
+        content, schema, complaint = read_document(path)
+        if complaint is None or (damaged_is_none and schema <= SCHEMA):
+            return content
+        way_out = (
+            "`tngd-bench run` of the same study into this folder puts it right and keeps the trials"
+            if schema <= SCHEMA
+            else "use that version, or measure everything again with --fresh"
+        )
+        raise StoreError(f"{path} cannot be used: it {complaint}; {way_out}")
 
 
 def is_finished(content: Mapping[str, Any]) -> bool:
