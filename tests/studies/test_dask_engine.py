@@ -43,7 +43,7 @@ class FakeClient:
 def test_the_weakest_machine_decides_what_is_tried_and_the_timing_worker_of_each_is_asked():
     client = FakeClient([("a", 0, 1), ("a", 1, 1), ("b", 1, 4)], {"a": FAST, "b": WEAK})
     engine = DaskEngine(client, mixed=False)
-    assert engine.machine(Execution()) == MachineLimits(1e9, 4e9, 6e9, cpu="fast", torch="2.13")
+    assert engine.machine(Execution()) == MachineLimits(1e9, 4e9, 6e9, cpu="fast", torch="2.13", cores=4)
     assert sorted(client.asked) == ["tcp://1", "tcp://2"]
     assert engine.environment() == {"cpu": "fast", "machines": 2}
 

@@ -1,12 +1,13 @@
 import copy
+import dataclasses
 import re
 import time
 
 import pytest
 
 from tngd_bench.studies.errors import StudyError
-from tngd_bench.studies.plan import predicted_seconds
-from tngd_bench.studies.reading import make_study
+from tngd_bench.studies.plan import LoadedSize, MachineLimits, data_requests, make_plan, predicted_seconds
+from tngd_bench.studies.reading import LoadedStudy, make_study
 from tngd_bench.studies.trials import CostBlock, InspectionTrial, TrainingTrial
 
 
@@ -202,3 +203,23 @@ def test_no_two_trials_of_a_study_are_described_alike(table, plan_of):
     table["training"][0] |= {"batch_size": [8, 16]}
     trials = plan_of(table).trials.values()
     assert len({trial.describe() for trial in trials}) == len(trials)
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "memory", "workers"),
+    [(8, 1, 4e12, 8), (8, 3, 4e12, 2), (1, 2, 4e12, 1), (8, 1, 20e6, 3)],
+)
+def test_workers_left_to_the_machine_are_as_many_as_cores_and_memory_take(
+    table, cores, threads, memory, workers
+):
+    table["execution"] |= {"workers": 0, "threads_training": threads}
+    table["cost"][0]["parameters"] = [1000]
+    table["training"][0]["optimizers"] = ["sgd", "ngd"]
+    study = make_study(table)
+    sizes = {request: LoadedSize(1437, "c" * 64) for request in data_requests(study)}
+    alone = MachineLimits(1e11, 1e11, memory, cores=1)
+    machine = dataclasses.replace(alone, cores=cores)
+    plans = [make_plan(LoadedStudy(study, "shipped"), sizes, limits) for limits in (alone, machine)]
+    assert [plan.study.execution.workers for plan in plans] == [1, workers]
+    skipped = [[c.verdict is None for t in plan.trials.values() for c in t.candidates] for plan in plans]
+    assert skipped[0] == skipped[1], "no trial is skipped for having company"

@@ -80,6 +80,7 @@ class DaskEngine:
             min(offered.rate_training for offered in offers),
             min(offered.memory_bytes for offered in offers),
             **limits.machine_class,
+            cores=self._most_cores(),
         )
         return self._machine
 
@@ -93,10 +94,7 @@ class DaskEngine:
         """Return how many trials share a machine: as many as its cores have threads for."""
         if exclusive:
             return 1
-        per_host: Counter[str] = Counter()
-        for info in self._workers().values():
-            per_host[info["host"]] += int(info["resources"].get(CORE, 0))
-        return max(1, max(per_host.values(), default=1) // execution.threads_training)
+        return max(1, self._most_cores() // execution.threads_training)
 
     def run(
         self,
@@ -145,6 +143,13 @@ class DaskEngine:
                 ):  # without the scheduler there is nobody to tell
                     stop.set()
                     self._client.cancel(list(running))
+
+    def _most_cores(self) -> int:
+        """Return the cores that the workers of one machine offer together, of the machine with most."""
+        per_host: Counter[str] = Counter()
+        for info in self._workers().values():
+            per_host[info["host"]] += int(info["resources"].get(CORE, 0))
+        return max([1, *per_host.values()])
 
     def _outcome(self, future: Any) -> Outcome:
         assert self._machine is not None

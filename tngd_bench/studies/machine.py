@@ -8,7 +8,12 @@ from typing import Any
 
 import psutil
 
-from tngd_bench.measure.environment import MACHINE_FIELDS, describe_environment, machine_class
+from tngd_bench.measure.environment import (
+    MACHINE_FIELDS,
+    available_cores,
+    describe_environment,
+    machine_class,
+)
 from tngd_bench.studies.errors import EngineError
 from tngd_bench.studies.plan import MachineLimits
 from tngd_bench.studies.schema import Execution
@@ -33,7 +38,11 @@ def measure_machine(execution: Execution) -> MachineLimits:
         ) from None
     free = float(psutil.virtual_memory().available)
     return MachineLimits(
-        rates[execution.threads_cost], rates[execution.threads_training], free, **machine_class()
+        rates[execution.threads_cost],
+        rates[execution.threads_training],
+        free,
+        **machine_class(),
+        cores=available_cores(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ class MachineLimits:
     memory_bytes: float
     cpu: str | None = None
     torch: str | None = None
+    cores: int = 1  # logical processors for trials side by side
 
     @property
     def machine_class(self) -> dict[str, str | None]:
@@ -80,9 +82,10 @@ def make_plan(
     `durations` have learned changes the predicted duration of a trial, and no decision about skipping: a study
     interrupted and taken up again skips the same.
     """
+    _refuse_too_much(loaded.study, sizes)
+    loaded = with_workers(loaded, sizes, machine)
     study = loaded.study
     trials: list[Trial] = []
-    _refuse_too_much(study, sizes)
     unroller = Unroller(study, machine, durations or Durations())
     for cost in study.cost:
         trials += unroller.cost_blocks(cost)
@@ -95,6 +98,34 @@ def make_plan(
         {trial.key(sizes[trial.data].checksum, machine.machine_class): trial for trial in trials},
         machine,
     )
+
+
+def with_workers(
+    loaded: LoadedStudy, sizes: Mapping[DataRequest, LoadedSize], machine: MachineLimits
+) -> LoadedStudy:
+    """Return the study with its number of workers settled, where it leaves that to the machine (0).
+
+    As many as the cores have threads for, but so few that nothing is skipped for lack of memory that would fit alone.
+    """
+    execution = loaded.study.execution
+    if execution.workers:
+        return loaded
+    alone = _replace_workers(loaded, 1)
+    workers = max(1, machine.cores // execution.threads_training)
+    if workers > 1:
+        unroller = Unroller(alone.study, machine)
+        trials: list[Trial] = [trial for cost in alone.study.cost for trial in unroller.inspections(cost)]
+        for training in alone.study.training:
+            trials += unroller.training_trials(dataclasses.replace(training, seeds=1), sizes)
+        needs = (c.estimate_bytes for trial in trials for c in trial.candidates if c.verdict is None)
+        budget = machine.memory_bytes * execution.memory_limit_fraction
+        workers = max(1, min(workers, int(budget // max(needs, default=1.0))))
+    return _replace_workers(loaded, workers)
+
+
+def _replace_workers(loaded: LoadedStudy, workers: int) -> LoadedStudy:
+    execution = dataclasses.replace(loaded.study.execution, workers=workers)
+    return dataclasses.replace(loaded, study=dataclasses.replace(loaded.study, execution=execution))
 
 
 def _refuse_too_much(study: Study, sizes: Mapping[DataRequest, LoadedSize]) -> None:

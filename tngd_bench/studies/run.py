@@ -74,7 +74,7 @@ def run_study(
         audience.preparing("speed of this machine")
         plan = make_plan(loaded, sizes, engine.machine(execution))
         store.check_space(len(plan.trials))
-        environment = study_environment(execution, engine.environment())
+        environment = study_environment(plan.study.execution, engine.environment())
         if not fresh:
             _refuse_other_machine(store, environment)
         store.create()

@@ -37,7 +37,8 @@ class Execution:
 
     threads_cost: Count = 1  # threads of a timed process; cost trials run alone
     threads_training: Count = 1  # threads of each training process
-    workers: Count = 1  # training processes side by side
+    # training processes side by side; 0: as many as the cores have threads for, and memory has room for
+    workers: Annotated[int, Field(strict=True, ge=0)] = 0
     seconds_per_iteration_limit: PositiveNumber = 4.0  # predicted longer iterations are skipped
     memory_limit_fraction: Share = 0.5  # of the memory available at the start
     trial_seconds_limit: PositiveNumber = 600.0  # a trial that runs longer is stopped
