@@ -1,5 +1,8 @@
 """What the Dask engine asks of a cluster; whole studies on one, disturbed and not, are in test_faults."""
 
+import signal
+from importlib.util import find_spec
+
 import pytest
 
 from tngd_bench.studies.errors import StudyError
@@ -102,7 +105,11 @@ def test_a_cluster_says_what_its_kind_needs(settings, complaint):
 
 
 def test_slurm_jobs_are_machines_that_say_so(monkeypatch):
-    jobqueue = pytest.importorskip("dask_jobqueue")
+    if find_spec("dask_jobqueue") is None:
+        pytest.skip("dask_jobqueue is not installed")
+    before = signal.getsignal(signal.SIGINT)
+    jobqueue = clusters._module("dask_jobqueue", "cluster")
+    assert signal.getsignal(signal.SIGINT) is before, "Ctrl-C still interrupts the study"
     import distributed
 
     cluster = Cluster(kind="slurm", machines=3, cores=8, memory="32GB", options={"queue": "short"})

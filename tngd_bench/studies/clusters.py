@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
+import threading
 from collections.abc import Iterator
 from importlib import import_module
 from shutil import which
@@ -130,6 +132,8 @@ def _local(distributed: ModuleType, cluster: Cluster) -> Any:
 
 
 def _module(name: str, extra: str) -> ModuleType:
+    """Return a module of the extra `extra`, imported; Ctrl-C stays ours: dask_jobqueue lets it end the process."""
+    handler = signal.getsignal(signal.SIGINT)
     try:
         return import_module(name)
     except ImportError:
@@ -137,3 +141,8 @@ def _module(name: str, extra: str) -> ModuleType:
         raise StudyError(
             f"this needs {package}, which is not installed; install it with: pip install 'tngd-bench[{extra}]'"
         ) from None
+    finally:
+        if (
+            threading.current_thread() is threading.main_thread()
+        ):  # no other may have changed it, or may do so
+            signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
