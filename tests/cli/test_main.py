@@ -173,6 +173,13 @@ def test_smoke_runs_to_its_report_and_the_report_can_be_made_again(tmp_path):
     again = tngd_bench("report", "out", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "out" / "index.html").read_bytes() == page
+
+
+@pytest.mark.slow  # three reports; tests/studies/test_run.py and test_store.py have what is torn without any
+def test_smoke_reported_elsewhere_and_repaired(tmp_path):
+    ran = tngd_bench("run", "smoke", "--set", "training.noise.seeds=1", "--output", "out", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    total = len(re.findall(r"^\[\d+/\d+\] ", ran.stdout, re.MULTILINE))
     elsewhere = tngd_bench("report", "out", "--output", "copy", cwd=tmp_path)
     assert elsewhere.returncode == 0, elsewhere.stderr
     copied = (tmp_path / "copy" / "index.html").read_bytes()
