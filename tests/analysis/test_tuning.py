@@ -63,7 +63,15 @@ SGD = [
 ADAM = [
     ("adam", "adam", {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}, 0, "ok", 0.3, 2.0),
     ("adam[lr=1]", "adam", {"lr": 3e-2, "beta1": 0.5, "beta2": 0.999, "eps": 1e-6}, 0, "ok", 0.1, 2.0),
-    ("adam[lr=2]", "adam", {"lr": 1e-2, "beta1": 0.5, "beta2": 0.999, "eps": 1e-6}, 0, "timed-out", NO_END, 9.0),
+    (
+        "adam[lr=2]",
+        "adam",
+        {"lr": 1e-2, "beta1": 0.5, "beta2": 0.999, "eps": 1e-6},
+        0,
+        "timed-out",
+        NO_END,
+        9.0,
+    ),
     ("adam[lr=3]", "adam", {"lr": 2e-2, "beta1": 0.5, "beta2": 0.999, "eps": 1e-6}, 0, "ok", 0.1, 2.0),
 ]
 

@@ -72,7 +72,7 @@ class OptimizerEntry:
             self.settings[name].check(name, value)
 
     def check_complete(self, settings: Mapping[str, object]) -> None:
-        """Raise ValueError or TypeError where `settings`, over the defaults, are refused singly or do not go together."""
+        """Raise ValueError or TypeError where `settings`, over the defaults, are refused alone or together."""
         self.check(settings)
         if self.together is not None:
             self.together({**self.defaults, **settings})
