@@ -1,44 +1,8 @@
-import numpy as np
-import pandas as pd
 import pytest
 
+from tests.analysis.training_runs import decay, outcome, runs
 from tngd_bench.analysis import claim_training
 from tngd_bench.analysis.claims import Pool
-
-ITERATIONS = np.arange(0, 401)
-
-
-def runs(optimizers, seeds=5, *, noise=0.02, seconds=1e-3):
-    """Training records: `optimizers` maps a label to loss(iteration, seed), or to (loss, seconds, accuracy)."""
-    trials, curves = [], []
-    for optimizer, given in optimizers.items():
-        loss, pace, accuracy = given if isinstance(given, tuple) else (given, seconds, lambda seed: 0.9)
-        for seed in range(seeds):
-            key = f"{optimizer}#{seed}"
-            generator = np.random.default_rng(seed)  # the same batches for every optimizer of a seed
-            values = loss(ITERATIONS, seed) * np.exp(noise * generator.standard_normal(len(ITERATIONS)))
-            common = {"key": key, "group": "training", "problem": "p", "parameters": 10, "batch_size": 4}
-            common |= {"optimizer": optimizer, "method": optimizer, "seed": seed, "sweep_parameter": None}
-            trials.append({**common, "kind": "training", "status": "ok", "sweep_value": np.nan})
-            frame = pd.DataFrame({**common, "iteration": ITERATIONS, "loss": values})
-            frame.loc[0, "loss"] = np.nan
-            frame["train_loss"] = frame["loss"]
-            frame["train_accuracy"] = np.nan
-            frame["test_loss"] = np.nan
-            frame["test_accuracy"] = accuracy(seed)
-            frame["modelled_s"] = pace * frame["iteration"]
-            curves.append(frame.assign(measured_s=frame["modelled_s"]))
-    return Pool(pd.DataFrame(trials), pd.DataFrame(), pd.concat(curves, ignore_index=True))
-
-
-def decay(rate, start=2.0):
-    """A loss that falls exponentially, a little differently for each seed."""
-    return lambda iteration, seed: start * np.exp(-rate * iteration / 400) * (1 + 0.1 * seed)
-
-
-def outcome(finding):
-    return [(part.holds, part.decided) for part in finding.parts]
-
 
 EARLY = {"first": "a", "rivals": ["b"], "value": "early-loss", "clock": "iteration", "share": 0.2}
 
@@ -56,8 +20,9 @@ def test_a_lower_loss_on_every_seed_decides(rate, expected):
 def test_seeds_that_disagree_and_too_few_seeds_decide_nothing():
     mixed = {"a": lambda i, seed: decay(1.5 + (0.5 if seed % 2 else -0.5))(i, seed), "b": decay(1.5)}
     assert outcome(claim_training.better(runs(mixed), EARLY)) == [(False, False)]
-    few = runs({"a": decay(3.0), "b": decay(1.5)}, seeds=4)
-    assert outcome(claim_training.better(few, EARLY)) == [(False, False)]
+    few = claim_training.better(runs({"a": decay(3.0), "b": decay(1.5)}, seeds=4), EARLY)
+    assert few.parts == ()
+    assert few.missing == "against b: 4 paired seeds, 5 needed"
 
 
 def test_the_clock_decides_what_early_means():
@@ -75,7 +40,7 @@ def test_an_accuracy_is_better_where_it_is_higher_and_a_missing_rival_is_named()
         pool, {"first": "a", "rivals": ["b", "c"], "value": "final_test_accuracy"}
     )
     assert outcome(finding) == [(True, True)]
-    assert finding.missing == "not run beside a: c"
+    assert finding.missing == "against c: c was not run"
     turned = claim_training.better(pool, {"first": "b", "rivals": ["a"], "value": "final_test_accuracy"})
     assert outcome(turned) == [(False, True)]
 
@@ -147,81 +112,19 @@ def test_each_step_of_a_series_must_come_closer():
     assert outcome(finding) == [(True, True), (False, True)]
 
 
-def memory_pool(advantages, controls):
-    made = {}
-    for damping, advantage in advantages.items():
-        made[f"n{damping}"] = decay(1)
-        made[f"s{damping}"] = lambda i, seed, f=advantage: f * decay(1)(i, seed)
-        made[f"c{damping}"] = lambda i, seed, f=controls[damping]: f * decay(1)(i, seed)
-    return runs(made)
+def test_a_step_of_too_few_seeds_is_not_judged_and_close_needs_three():
+    four = runs({"t5": decay(1.2), "t10": decay(1.1), "ngd": decay(1)}, seeds=4)
+    finding = claim_training.closer(four, {"series": ["t5", "t10"], "second": "ngd"})
+    assert (finding.parts, finding.missing) == ((), "t10 closer than t5: 4 paired seeds, 5 needed")
+    two = claim_training.close(runs({"a": decay(1), "b": decay(1)}, seeds=2), CLOSE)
+    assert (two.parts, two.missing) == ((), "a and b: 2 paired seeds, 3 needed")
 
 
-MEMORY = {
-    **{
-        key: [f"{mark}0.01", f"{mark}1"]
-        for key, mark in (("series", "s"), ("references", "n"), ("controls", "c"))
-    },
-    "value": "mean-loss",
-    "tolerance": 0.05,
-}
-
-
-@pytest.mark.parametrize(
-    ("advantages", "controls", "expected"),
-    [
-        ({0.01: 0.7, 1: 1.0}, {0.01: 1.1, 1: 1.0}, [True, True, True]),
-        ({0.01: 0.7, 1: 0.7}, {0.01: 1.1, 1: 1.0}, [True, False, True]),
-        ({0.01: 1.3, 1: 1.0}, {0.01: 1.1, 1: 1.0}, [False, True, True]),
-        ({0.01: 0.7, 1: 1.0}, {0.01: 0.7, 1: 1.0}, [True, True, False]),
-    ],
-    ids=["memory", "stays at large λ", "no advantage", "from the gradient too"],
-)
-def test_the_memory_explanation_stands_on_three_legs(advantages, controls, expected):
-    finding = claim_training.memory(memory_pool(advantages, controls), MEMORY)
-    assert [part.holds for part in finding.parts] == expected
-
-
-def test_one_damping_tests_no_memory():
-    assert claim_training.memory(memory_pool({1: 1.0}, {1: 1.0}), MEMORY).parts == ()
-
-
-def swept(losses, status="ok"):
-    """`losses`: level → final loss added to the seed's own."""
-    trials, curves = [], []
-    for level, excess in losses.items():
-        for seed, own in enumerate([1.0, 1.01, 1.02, 1.03, 1.04]):
-            key = f"{level}#{seed}"
-            common = {"key": key, "group": "noise", "problem": "p", "parameters": 10, "batch_size": 4}
-            common |= {
-                "optimizer": "tngd",
-                "method": "tngd",
-                "seed": seed,
-                "sweep_parameter": "noise_variance",
-            }
-            trials.append({**common, "kind": "training", "status": status, "sweep_value": level})
-            curves.append(
-                {**common, "iteration": 1, "loss": own + excess, "train_loss": own + excess}
-                | dict.fromkeys(
-                    ["train_accuracy", "test_loss", "test_accuracy", "measured_s", "modelled_s"], 1.0
-                )
-            )
-    return Pool(pd.DataFrame(trials), pd.DataFrame(), pd.DataFrame(curves))
-
-
-TOLERATED = {"parameter": "noise_variance", "level": 0.001}
-
-
-def test_a_level_is_tolerated_or_not_or_was_not_swept():
-    inside = claim_training.tolerated(swept({0.0: 0.0, 1e-4: 0.0, 1e-3: 0.0, 1e-2: 1.0}), TOLERATED)
-    assert outcome(inside) == [(True, True)]
-    outside = claim_training.tolerated(swept({0.0: 0.0, 1e-4: 0.5, 1e-3: 1.0}), TOLERATED)
-    assert outcome(outside) == [(False, True)]
-    other = claim_training.tolerated(swept({0.0: 0.0, 1e-4: 0.5}), TOLERATED)
-    assert other.parts == ()
-    assert "was not swept" in other.missing
-
-
-def test_a_level_at_the_edge_of_the_band_is_not_decided():
-    # the band of these seeds is 0.02; resampled seeds have narrower ones
-    edge = claim_training.tolerated(swept({0.0: 0.0, 1e-4: 0.0, 1e-3: 0.015}), TOLERATED)
-    assert outcome(edge)[0][1] is False
+def test_runs_that_did_not_finish_are_named_beside_the_number():
+    pool = runs({"a": decay(3.0), "b": decay(1.5)})
+    trials = pool.trials.copy()
+    trials.loc[trials["key"] == "b#2", "status"] = "diverged"
+    (part,) = claim_training.better(Pool(trials, pool.costs, pool.curves), EARLY).parts
+    assert part.holds
+    assert "better in 5 of 5 seeds" in part.text
+    assert part.text.endswith("1 of 5 runs of b did not finish")

@@ -95,7 +95,7 @@ def test_what_the_claims_name_is_what_the_study_runs():
     [
         ([("a", True), ("b", True)], "confirmed", ""),
         ([("a", True), ("b", False)], "conditional", "holds for a; not for b"),
-        ([("a", False), ("b", False)], "not confirmed", ""),
+        ([("a", False), ("b", False)], "not confirmed", "the data show the contrary"),
         ([], "not tested", ""),
     ],
 )
@@ -109,7 +109,7 @@ def test_parts_make_a_verdict(probe, parts, verdict, condition):
 def test_a_part_that_the_data_do_not_decide_says_so(probe):
     probe.finding = Finding((Part("a", False, "1.0", decided=False),), "rule")
     (found,) = judge({"paper": records([trial()])}, [claim()])
-    assert found.verdict == "not confirmed"
+    assert (found.verdict, found.condition) == ("not confirmed", "the data do not decide")
     assert found.evidence == "a: 1.0 (not decided by these data)"
 
 

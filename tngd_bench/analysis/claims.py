@@ -1,8 +1,8 @@
 """Claims as data, and their verdicts: what is said, the test of our records that decides, its tolerance.
 
 A verdict is "confirmed" where the test holds in all its parts, "conditional" where it holds in some (the condition
-names them), "not confirmed" where it holds in none, be it that the data say the contrary or that they do not decide
-(the evidence says which), and "not tested" where the records hold nothing to test it on. Nothing is decided by an
+names them), "not confirmed" where it holds in none (the condition says whether the data show the contrary or do not
+decide), and "not tested" where the records hold nothing, or too few seeds, to test it on. Nothing is decided by an
 estimate alone: a part holds if its interval lies on the claimed side, or its exact one-sided p-value is at most 5 %.
 """
 
@@ -187,20 +187,17 @@ def _verdicts(claim: Claim, pool: Pool | None) -> list[Verdict]:
 
 def tests() -> Mapping[str, Test]:
     """Return the tests by the name that `claims.toml` uses."""
-    from tngd_bench.analysis import claim_costs, claim_training
+    from tngd_bench.analysis import claim_costs, claim_device, claim_training
 
-    return {**claim_costs.TESTS, **claim_training.TESTS}
+    return {**claim_costs.TESTS, **claim_training.TESTS, **claim_device.TESTS}
 
 
 def _verdict(claim: Claim, finding: Finding, problem: str) -> Verdict:
-    holding = [part.what for part in finding.parts if part.holds]
-    failing = [part.what for part in finding.parts if not part.holds]
     name: VerdictName = "not tested"
-    condition = ""
     if finding.parts:
-        name = "conditional" if holding and failing else "confirmed" if holding else "not confirmed"
-        if name == "conditional":
-            condition = f"holds for {_listed(holding)}; not for {_listed(failing)}"
+        holding = {part.holds for part in finding.parts}
+        name = "conditional" if len(holding) > 1 else "confirmed" if holding == {True} else "not confirmed"
+    condition = _condition(finding.parts)
     evidence = "; ".join(_with_doubt(part) for part in finding.parts)
     if finding.missing:
         evidence = f"{evidence}; {finding.missing}" if evidence else finding.missing
@@ -218,6 +215,19 @@ def _verdict(claim: Claim, finding: Finding, problem: str) -> Verdict:
         finding.rule,
         keys,  # type: ignore[arg-type]  # split in two
     )
+
+
+def _condition(parts: Sequence[Part]) -> str:
+    """Return what a verdict that is not "confirmed" depends on."""
+    holding = [part.what for part in parts if part.holds]
+    against = [part.what for part in parts if not part.holds and part.decided]
+    open_ = [part.what for part in parts if not part.holds and not part.decided]
+    if not holding and not (against and open_):
+        return "the data show the contrary" if against else "the data do not decide" if open_ else ""
+    if not against and not open_:
+        return ""
+    said = (("holds for", holding), ("not for", against), ("not decided for", open_))
+    return "; ".join(f"{words} {_listed(names)}" for words, names in said if names)
 
 
 def _with_doubt(part: Part) -> str:
