@@ -1,11 +1,14 @@
 import csv
 import io
 import json
+import re
 
 import pytest
+from rich.console import Console
 
 from tests.studies.recorder import Recorder
 from tngd_bench.cli import main as command_line
+from tngd_bench.cli.progress import make_audience
 from tngd_bench.studies import outlook
 from tngd_bench.studies.durations import PROCESS_START_S
 from tngd_bench.studies.plan import MachineLimits
@@ -98,6 +101,16 @@ def test_people_read_sections_skips_totals_and_where_times_come_from(plan):
     assert "needs" in text.partition("\nskipped\n")[2]
     assert "total: 24 trials in 20 processes, 4 skipped; about" in text
     assert "times: by formula; no earlier trials to learn from" in text
+
+
+def test_a_run_counts_as_the_plan_does(plan, tmp_path):
+    changes = ["training.digits.enabled=false", "cost.size.parameters=[1000]", "cost.size.batch_size=8"]
+    expected = "6 trials in 4 processes, 0 skipped"
+    assert f"total: {expected}; about" in plan(*(word for change in changes for word in ("--set", change)))[1]
+    told = io.StringIO()
+    run_study(load_study("mine.toml", changes), tmp_path / "out", make_audience(Console(file=told)))
+    assert f"study mine: {expected}\n" in told.getvalue()
+    assert re.findall(r"^\[(\d)/6\]", told.getvalue(), re.MULTILINE) == ["2", "4", "5", "6"]
 
 
 def test_a_profile_and_overrides_change_the_plan(plan):

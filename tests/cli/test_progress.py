@@ -12,9 +12,14 @@ from tngd_bench.cli.progress import (
     outcome,
     remaining_seconds,
 )
+from tngd_bench.studies.trials import Extent
 
 
 class FakeTrial:
+    """Of three optimizers two are run and one is skipped."""
+
+    to_run, candidates = 2, ("sgd", "adam", "ngd")
+
     def __init__(self, name, predicted_s):
         self.name, self.predicted_s = name, predicted_s
 
@@ -26,7 +31,7 @@ class FakeTrial:
 def plan():
     trials = {str(k): FakeTrial(f"trial {k}", 2.0) for k in range(4)}
     study = SimpleNamespace(name="s", execution=SimpleNamespace(workers=2))
-    return SimpleNamespace(trials=trials, study=study)
+    return SimpleNamespace(trials=trials, study=study, extent=Extent.of(trials.values()))
 
 
 def run_through(audience, plan, pending):
@@ -35,9 +40,9 @@ def run_through(audience, plan, pending):
         audience.planned(plan, pending)
         for key in pending:
             audience.started(plan.trials[key])
-            audience.finished(
-                plan.trials[key], [{"optimizer": "ngd", "status": "skipped", "reason": "too large"}]
-            )
+            ended = [("sgd", "ok", None), ("adam", "failed", "defect"), ("ngd", "skipped", "too large")]
+            entries = [dict(zip(("optimizer", "status", "reason"), entry, strict=True)) for entry in ended]
+            audience.finished(plan.trials[key], entries)
 
 
 def test_plain_lines_count_on_from_what_was_finished_and_name_what_has_no_result(plan):
@@ -45,9 +50,9 @@ def test_plain_lines_count_on_from_what_was_finished_and_name_what_has_no_result
     run_through(make_audience(Console(file=file, width=80)), plan, ["2", "3"])
     assert file.getvalue().splitlines() == [
         "preparing: data",
-        "study s: 4 trials, 2 of them finished earlier",
-        "[3/4] trial 2; ngd skipped: too large",
-        "[4/4] trial 3; ngd skipped: too large",
+        "study s: 8 trials in 4 processes, 4 skipped; 4 trials finished earlier",
+        "[6/8] trial 2; adam failed: defect; ngd skipped: too large",
+        "[8/8] trial 3; adam failed: defect; ngd skipped: too large",
     ]
 
 
@@ -58,7 +63,7 @@ def test_a_terminal_shows_the_time_left(plan):
     run_through(audience, plan, ["0", "1", "2", "3"])
     assert "left" in file.getvalue()
     assert "ngd skipped: too large" in file.getvalue()
-    assert audience.done == audience.total == 4
+    assert audience.done == audience.total == 8
 
 
 def test_other_outputs_get_plain_lines():

@@ -125,6 +125,14 @@ def run_with_killer(trial, data, processors, connection):
     run_in_worker(trial, data, processors, _Deadly(connection))
 
 
+def die_and_leave_a_child(connection):
+    """Start a process that holds the connection open, tell its number, and end without a result."""
+    code = "import time; time.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-c", code], pass_fds=[connection.fileno()])
+    connection.send(("turn", child.pid))
+    os._exit(3)
+
+
 def die(connection):
     """End as a process does that the kernel kills."""
     os.kill(os.getpid(), signal.SIGKILL)

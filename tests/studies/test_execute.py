@@ -11,7 +11,14 @@ import time
 import psutil
 import pytest
 
-from tests.studies.recorder import Recorder, die, glutton_with_child, run_with_glutton, tell_processors
+from tests.studies.recorder import (
+    Recorder,
+    die,
+    die_and_leave_a_child,
+    glutton_with_child,
+    run_with_glutton,
+    tell_processors,
+)
 from tngd_bench.measure import cores
 from tngd_bench.studies import local_engine, machine
 from tngd_bench.studies.engine import Job
@@ -105,12 +112,28 @@ def test_the_memory_of_processes_that_a_worker_starts_counts_and_they_end_with_i
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
+def test_a_worker_is_gone_though_a_process_it_started_holds_its_pipe_open():
+    worker = Worker(worker_context(), die_and_leave_a_child, (), Limits(20))
+    looks = 0
+    while not worker.poll():
+        wait_for_any([worker])
+        looks += 1
+    child = psutil.Process(worker.turn)
+    assert child.status() != psutil.STATUS_ZOMBIE, "it held the pipe open all the time"
+    child.kill()
+    assert (worker.ending, worker.value) == ("died", "its process ended with exit code 3 before the result")
+    assert looks < 100, "nothing is waited for in a loop that does not wait"
+
+
 def placed(table, kind, tmp_path):
     run_study(half(table, kind), tmp_path, Recorder())
     return [json.loads(reason) for reason in read_records(tmp_path).trials["reason"]]
 
 
-@pytest.mark.skipif(not cores.can_bind(), reason="this system does not bind processes")
+@pytest.mark.skipif(
+    not cores.can_bind() or len(cores.usable_processors()) < 2,
+    reason="there are no two processors to bind to",
+)
 def test_processes_are_bound_to_processors_of_their_own(table, tmp_path, monkeypatch):
     monkeypatch.setattr(local_engine, "run_in_worker", tell_processors)
     usable = sorted(os.sched_getaffinity(0))

@@ -81,8 +81,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except click.ClickException as error:
         return complain(error.format_message(), BAD_INPUT)
-    except (click.Abort, KeyboardInterrupt):
-        return complain("interrupted", FAILED)
+    except (click.Abort, KeyboardInterrupt) as error:
+        return complain(str(error) or "interrupted", FAILED)
     except SystemExit:
         # click ends so when whoever read our output has seen enough (`tngd-bench list | head`).
         return OK

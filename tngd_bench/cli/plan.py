@@ -87,9 +87,7 @@ def _table(outlook: Outlook) -> dict[str, Any]:
         "predicted": True,
         "machine": dataclasses.asdict(outlook.plan.machine),
         "workers": loaded.study.execution.workers,
-        "trials": sum(group.trials for group in outlook.groups),
-        "processes": sum(trial.runnable for trial in outlook.plan.trials.values()),
-        "skipped": sum(group.skipped for group in outlook.groups),
+        **dataclasses.asdict(outlook.plan.extent),
         "seconds": outlook.seconds,
         "bytes": outlook.bytes,
         "groups": [dataclasses.asdict(group) for group in outlook.groups],
@@ -139,12 +137,9 @@ def _text(outlook: Outlook) -> str:
             ]
         )
     machine, workers = plan.machine, loaded.study.execution.workers
-    total = sum(group.trials for group in outlook.groups)
-    left = sum(group.skipped for group in outlook.groups)
-    processes = sum(trial.runnable for trial in plan.trials.values())
     lines += [
         "",
-        f"total: {total:,} trials in {processes:,} processes, {left:,} skipped; about {seconds(outlook.seconds)} "
+        f"total: {plan.extent.describe()}; about {seconds(outlook.seconds)} "
         f"with {workers} at a time (cost alone), at most {memory(outlook.bytes)} at once",
         f"predicted for {machine.rate_cost:.3g} FLOP/s in cost and {machine.rate_training:.3g} in training "
         f"(measured now), {memory(machine.memory_bytes)} free; memory is the formulas'",

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tngd_bench.studies.plan import Plan, predicted_seconds
-from tngd_bench.studies.trials import Trial
+from tngd_bench.studies.trials import Extent, Trial
 
 _PIPED_WIDTH = 120
 
@@ -46,17 +46,18 @@ class PlainAudience:
 
     def planned(self, plan: Plan, pending: Sequence[str]) -> None:
         """Say how much there is to do."""
-        self.total = len(plan.trials)
-        self.done = self.total - len(pending)
-        kept = f", {self.done} of them finished earlier" if self.done else ""
-        self.say(f"study {plan.study.name}: {self.total} trials{kept}")
+        extent = plan.extent
+        self.total = extent.trials
+        self.done = self.total - Extent.of(plan.trials[key] for key in pending).trials
+        kept = f"; {self.done} trials finished earlier" if self.done else ""
+        self.say(f"study {plan.study.name}: {extent.describe()}{kept}")
 
     def started(self, trial: Trial) -> None:
         """Nothing: the line comes at the end."""
 
     def finished(self, trial: Trial, entries: Sequence[dict[str, Any]]) -> None:
         """Say how the trial ended, with every optimizer that has no result and why."""
-        self.done += 1
+        self.done += count_run(entries)
         self.say(f"[{self.done}/{self.total}] {trial.describe()}{outcome(entries)}")
 
     def say(self, text: str) -> None:
@@ -115,7 +116,7 @@ class LiveAudience(PlainAudience):
 
     def finished(self, trial: Trial, entries: Sequence[dict[str, Any]]) -> None:
         """Move the bar; print a line where there is no result."""
-        self.done += 1
+        self.done += count_run(entries)
         self._running.pop(trial.describe(), None)
         self._pending.pop(trial.describe(), None)
         if missing := outcome(entries):
@@ -150,6 +151,11 @@ def clock(seconds: float) -> str:
     """Return a duration as minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"
+
+
+def count_run(entries: Sequence[dict[str, Any]]) -> int:
+    """Return how many optimizers were run, which those left out beforehand were not."""
+    return sum(entry["status"] != "skipped" for entry in entries)
 
 
 def outcome(entries: Sequence[dict[str, Any]]) -> str:

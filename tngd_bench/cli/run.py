@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from pathlib import Path
-from types import FrameType
 
 import click
 
@@ -48,24 +46,16 @@ def command(
     loaded = load_study(study, overrides, profile)
     place = output if output is not None else loaded.folder
 
+    from tngd_bench.cli.interruption import resumable
     from tngd_bench.cli.main import FAILED, OK, complain
     from tngd_bench.cli.progress import make_audience, make_console
     from tngd_bench.studies.run import run_study
 
     console = make_console()
     audience = make_audience(console)
-    signal.signal(signal.SIGTERM, _as_interrupt)
     again = shlex.join(["tngd-bench", "run", *study_words(study, profile, overrides)])
-    try:
-        with audience:
-            result = run_study(loaded, place, audience, fresh=fresh, command=again, scheduler=scheduler)
-    except KeyboardInterrupt:
-        kept = (
-            f"{audience.done} of {audience.total} trials are kept in {place}"
-            if audience.total
-            else "nothing ran"
-        )
-        return complain(f"interrupted: {kept}; run the same command without --fresh to go on", FAILED)
+    with resumable(audience, place):
+        result = run_study(loaded, place, audience, fresh=fresh, command=again, scheduler=scheduler)
     tell_ignored(result.ignored)
 
     from tngd_bench.report import build_report, terminal_summary
@@ -81,8 +71,3 @@ def command(
         first = "{optimizer} in {group}: {reason}".format(**broken.iloc[0])
         return complain(f"{len(broken)} trials failed, the first: {first}", FAILED)
     return OK
-
-
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    """Stop on SIGTERM as on Ctrl-C: workers ended, finished trials kept."""
-    raise KeyboardInterrupt

@@ -6,10 +6,8 @@ import dataclasses
 import json
 import re
 import shlex
-import signal
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -76,26 +74,17 @@ def command(
     search = make_search(_load(study, profile, (*overrides, *asked)))
     place = output if output is not None else search.loaded.folder
 
-    from tngd_bench.cli.main import FAILED, complain
+    from tngd_bench.cli.interruption import resumable
     from tngd_bench.cli.progress import make_audience, make_console
     from tngd_bench.studies.tuning_run import run_search
 
     console = make_console()
     audience = make_audience(console)
-    signal.signal(signal.SIGTERM, _as_interrupt)
     given = {"section": section, "optimizers": ",".join(labels) or None, "trials": trials}
     words = (word for name, value in given.items() if value is not None for word in (f"--{name}", str(value)))
     again = shlex.join(["tngd-bench", "tune", *study_words(study, profile, overrides), *words])
-    try:
-        with audience:
-            result = run_search(search, place, audience, fresh=fresh, command=again)
-    except KeyboardInterrupt:
-        kept = (
-            f"{audience.done} of {audience.total} runs are kept in {place}"
-            if audience.total
-            else "nothing ran"
-        )
-        return complain(f"interrupted: {kept}; run the same command without --fresh to go on", FAILED)
+    with resumable(audience, place):
+        result = run_search(search, place, audience, fresh=fresh, command=again)
     tell_ignored(result.ignored)
     return _tell(search, result, place)
 
@@ -158,8 +147,3 @@ def _tell(search: Search, result: SearchResult, place: Path) -> int:
 
 def _example(result: SearchResult) -> str:
     return f"{result.best['optimizer'].iloc[0]}[tuned]"
-
-
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    """Stop on SIGTERM as on Ctrl-C: workers ended, finished runs kept."""
-    raise KeyboardInterrupt

@@ -10,7 +10,7 @@ from tngd_bench.studies.durations import Durations
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.reading import LoadedStudy
 from tngd_bench.studies.schema import CostSection, Study, TrainingSection
-from tngd_bench.studies.trials import CostBlock, DataRequest, Trial
+from tngd_bench.studies.trials import CostBlock, DataRequest, Extent, Trial
 from tngd_bench.studies.unroll import Unroller, request_of, requests_of
 
 
@@ -51,6 +51,11 @@ class Plan:
     def study(self) -> Study:
         """The study."""
         return self.loaded.study
+
+    @property
+    def extent(self) -> Extent:
+        """How much there is to run."""
+        return Extent.of(self.trials.values())
 
     @property
     def predicted_s(self) -> float:

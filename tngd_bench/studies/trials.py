@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,7 +99,12 @@ class Trial:
     @property
     def runnable(self) -> bool:
         """Whether anything is left to run."""
-        return any(candidate.verdict is None for candidate in self.candidates)
+        return self.to_run > 0
+
+    @property
+    def to_run(self) -> int:
+        """How many optimizers it runs; each is one trial where trials are counted for people (see `Extent`)."""
+        return sum(candidate.verdict is None for candidate in self.candidates)
 
     @property
     def machine_fields(self) -> tuple[str, ...]:
@@ -236,6 +241,30 @@ class TrainingTrial(Trial):
         label = self.candidate.contestant.label
         swept = "".join(f", {level.parameter} = {level.label}" for level in self.levels)
         return f"training {self.section}: {label}{swept}, seed {self.seed + 1}"
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much there is to run, as people are told.
+
+    A trial here is one optimizer, timed in one process, inspected, or trained from one seed; the optimizers of a cost
+    block share a process. `skipped` ones come on top of `trials`.
+    """
+
+    trials: int
+    processes: int
+    skipped: int
+
+    @classmethod
+    def of(cls, trials: Iterable[Trial]) -> Extent:
+        """Count what `trials` run and skip."""
+        counts = [(trial.to_run, len(trial.candidates)) for trial in trials]
+        running = sum(to_run for to_run, _ in counts)
+        return cls(running, sum(to_run > 0 for to_run, _ in counts), sum(n for _, n in counts) - running)
+
+    def describe(self) -> str:
+        """Return the counts in words."""
+        return f"{self.trials:,} trials in {self.processes:,} processes, {self.skipped:,} skipped"
 
 
 def finite_or_none(value: float) -> float | None:

@@ -128,6 +128,9 @@ class Worker:
 
     def poll(self) -> bool:
         """Take in messages; return whether the worker has ended. Beyond its limits it is killed."""
+        # Asked before the last messages are read. The end of the messages alone does not tell: a process that the
+        # worker has started may hold the other end of the pipe open.
+        gone = not self._process.is_alive()
         try:
             while self.ending is None and self._connection.poll():
                 what, value = self._connection.recv()
@@ -136,6 +139,8 @@ class Worker:
                 else:
                     self.ending, self.value = what, value
         except (EOFError, OSError):
+            gone = True
+        if self.ending is None and gone:
             self._process.join()
             self.ending, self.value = "died", _cause_of_death(self._process.exitcode)
         if self.ending is None and time.monotonic() > self.deadline:
@@ -152,15 +157,17 @@ class Worker:
         return self.ending is not None
 
     def stop(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, whatever it is doing, and those it has started."""
         if self.ending in ("done", "failed"):
             self._process.join(_FAREWELL_S)
+        # Of a process that is gone, those seen while it lived; psutil kills none that got the number of one of them.
+        family = self._memory.children
         if self._process.is_alive():
             family = self._memory.family()
             self._process.kill()
-            for child in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    child.kill()
+        for child in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
         self._process.join()
         self._connection.close()
 
@@ -173,7 +180,7 @@ class _MemoryWatch:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._children: list[psutil.Process] = []
+        self.children: list[psutil.Process] = []
         self._looks = 0
         self._next_s = 0.0
         self._bytes = 0
@@ -183,12 +190,12 @@ class _MemoryWatch:
         if time.monotonic() < self._next_s:
             return self._bytes
         if self._looks % _FAMILY_EVERY == 0:
-            self._children = self.family()
+            self.children = self.family()
         self._looks += 1
         self._bytes = 0
         with contextlib.suppress(psutil.Error):
             self._bytes = psutil.Process(self._pid).memory_info().rss
-        for child in self._children:
+        for child in self.children:
             with contextlib.suppress(psutil.Error):
                 self._bytes += child.memory_info().rss
         self._next_s = time.monotonic() + _WATCH_S
