@@ -1,6 +1,7 @@
 """The device's description, its presets and its bill."""
 
 import dataclasses
+import math
 import subprocess
 import sys
 
@@ -54,6 +55,52 @@ def test_every_number_of_a_preset_has_a_grade_and_a_source() -> None:
             assert getattr(device, field) is not None
             assert sourced.grade in {"S", "S2", "C", "U"}
             assert len(sourced.source) > 5
+
+
+def test_a_preset_tells_what_its_bill_and_noise_rest_on_without_a_source() -> None:
+    """A default that a figure depends on stands in the file, graded as the assumption that it is."""
+    for name in Device.presets():
+        device = Device.preset(name)
+        if device.temperature_kelvin is not None or device.adc_noise_volts is not None:
+            assert device.sources["volts_per_unit"].grade == "U"
+        if device.adc_rate_hz is not None or device.dac_rate_hz is not None:
+            assert device.sources["nodes_per_converter"].grade == "U"
+        if device.cell_write_time_s is not None:
+            assert device.sources["write_parallel"].grade == "U"
+
+
+PUBLISHED = {
+    ("paper", "link_rate_bits_per_s"): 50e9,
+    ("board", "link_rate_bits_per_s"): 8 * 32e9,
+    ("rram", "link_rate_bits_per_s"): 8 * 64e9,
+    ("rram", "link_energy_j_per_bit"): (6e-12 + 7e-12) / 2,
+    ("rram", "programming_error"): (0.04 + 0.06) / 2,
+    ("rram", "cell_write_time_s"): 8.5e-6,
+    ("pcm", "programming_error"): (0.019 + 0.043) / 2,
+    ("pcm", "cell_write_time_s"): (40e-9 + 50e-9) / 2,
+    ("pcm", "cell_write_energy_j"): math.sqrt(8e-12 * 120e-12),
+    ("pcm", "adc_rate_hz"): 2.6e9,
+    ("pcm", "adc_energy_j"): 7.4e-12,
+    ("sram-mdac", "adc_rate_hz"): 50e6,
+    ("sram-mdac", "adc_energy_j"): 82e-12,
+    ("board", "array_bits"): math.log2(1024),
+    ("board", "dac_rate_hz"): 1 / 2e-6,
+    ("board", "adc_energy_j"): 162.5e-3 / 2.5e6,
+    ("board", "amplifier_gain"): 10 ** (65 / 20),
+    ("board", "amplifier_bandwidth_hz"): 280e6,
+}
+
+
+@pytest.mark.parametrize(("preset", "field"), PUBLISHED)
+def test_figures_of_the_presets_follow_from_the_published_ones(preset: str, field: str) -> None:
+    assert getattr(Device.preset(preset), field) == pytest.approx(PUBLISHED[preset, field], rel=1e-3)
+
+
+def test_the_energy_of_a_pulse_is_not_taken_for_that_of_write_verify() -> None:
+    assert Device.preset("pcm").energy(20_000, 640, 50.0).items["write_cells"] == pytest.approx(
+        31e-12 * 640 * 20_000
+    )
+    assert Device.preset("rram").energy(20_000, 640, 50.0).items["write_cells"] is None
 
 
 @pytest.mark.parametrize(
