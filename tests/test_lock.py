@@ -20,7 +20,12 @@ PINS = {canonicalize_name(name): version for name, version in (line.split("==") 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ASKED = [
     *PROJECT["project"]["dependencies"],
-    *(line for extra in PROJECT["project"]["optional-dependencies"].values() for line in extra),
+    *(
+        line
+        for name, extra in PROJECT["project"]["optional-dependencies"].items()
+        for line in extra
+        if name != "kubernetes"  # for clusters only, and not in the lock
+    ),
     *PROJECT["build-system"]["requires"],
 ]
 
