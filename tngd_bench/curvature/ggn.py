@@ -7,7 +7,6 @@ One forward pass records what each layer saw; r batched backward passes to the l
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -18,16 +17,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from tngd_bench.curvature import losses
-from tngd_bench.curvature.blocks import Block, ExplicitBlock, Slot, total_width
-from tngd_bench.curvature.capture import (
-    LayerCall,
-    batch_size_of,
-    recording,
-    refuse_mixed_samples,
-    run_model,
-)
+from tngd_bench.curvature.blocks import Block, ExplicitBlock, total_width
+from tngd_bench.curvature.capture import batch_size_of, recording, refuse_mixed_samples, run_model
 from tngd_bench.curvature.graph import AutogradGraph
-from tngd_bench.curvature.layers import LAYER_KINDS, LayerPlan, layer_block, plan_layer, supports
+from tngd_bench.curvature.layers import LAYER_KINDS, layer_block, plan_layer, structured_layers
 from tngd_bench.curvature.linearization import Linearization
 from tngd_bench.curvature.parameters import TrainableParameters
 
@@ -155,13 +148,14 @@ class GGN:
         """The blocks for columns `first`…`last` of S alone: a part of B at a time, where all of it is too large."""
         slots = {id(p): s for p, s in zip(self.parameters.tensors, self.parameters.slots, strict=True)}
         graph = AutogradGraph(self._outputs)
-        layers, covered = self._structured_layers(slots, graph.uses)
+        layers, covered = structured_layers(self._calls, slots, graph.uses, self.batch_size)
         for call in self._calls:
             call.check_untouched()
         dtype = self.parameters.curvature_dtype
         plans = [plan_layer(calls, graph, last - first, dtype) for calls in layers]
         edges = [edge for plan in plans for edge in plan.edges]
-        cotangents = iter(self._cotangents(edges, _kept_values(plans), first, last))
+        kept = [values for plan in plans for values in plan.kept_values]
+        cotangents = iter(self._cotangents(edges, kept, first, last))
         blocks: list[Block] = [
             layer_block(plan, [next(cotangents) for _ in plan.edges], slots, self._work_bytes)
             for plan in plans
@@ -235,26 +229,6 @@ class GGN:
             dense[first:, first:last] = panel
             dense[first:last, last:] = panel[last - first :].T
         return dense
-
-    def _structured_layers(
-        self, slots: Mapping[int, Slot], uses: Mapping[int, int]
-    ) -> tuple[list[list[LayerCall]], set[int]]:
-        """Calls grouped by layer, for the layers whose rules account for every use of their parameters."""
-        by_weight: dict[int, list[LayerCall]] = defaultdict(list)
-        for call in self._calls:
-            by_weight[id(call.module.weight)].append(call)
-        layers: list[list[LayerCall]] = []
-        covered: set[int] = set()
-        for calls in by_weight.values():
-            modules = {id(call.module): call.module for call in calls}
-            trained = [
-                id(p) for p in next(iter(modules.values())).parameters(recurse=False) if id(p) in slots
-            ]
-            complete = all(uses[key] == len(calls) for key in trained)
-            if len(modules) == 1 and complete and all(supports(call, self.batch_size) for call in calls):
-                layers.append(calls)
-                covered.update(trained)
-        return layers, covered
 
     def _cotangents(
         self, edges: list[GradientEdge], values_per_row: list[int], start: int, stop: int
@@ -392,14 +366,3 @@ class GGN:
         return (
             u.view(-1, self.batch_size, self.rows_per_sample).transpose(1, 2).reshape(u.shape[0], self.rows)
         )
-
-
-def _kept_values(plans: list[LayerPlan]) -> list[int]:
-    """Values that one row column keeps at each edge of the plans."""
-    kept = []
-    for plan in plans:
-        if plan.tail is not None:
-            kept.append(plan.tail.index.numel())
-        else:
-            kept += [call.output_shape.numel() for call in plan.calls]
-    return kept

@@ -6,7 +6,8 @@ through batched reverse mode (`tngd_bench.curvature.ggn`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,35 @@ class LayerPlan:
     edges: tuple[GradientEdge, ...]
     patches: tuple[Tensor, ...]
     tail: PooledTail | None
+
+    @property
+    def kept_values(self) -> list[int]:
+        """Values that one column of S keeps at each edge."""
+        if self.tail is not None:
+            return [self.tail.index.numel()]
+        return [call.output_shape.numel() for call in self.calls]
+
+
+def structured_layers(
+    calls: Sequence[LayerCall], trained: Container[int], uses: Mapping[int, int], batch_size: int
+) -> tuple[list[list[LayerCall]], set[int]]:
+    """Calls grouped by layer where the rules account for every use of its parameters, and the ids of those.
+
+    `trained` holds the ids of the trainable parameters, `uses` how often each enters the graph.
+    """
+    by_weight: dict[int, list[LayerCall]] = defaultdict(list)
+    for call in calls:
+        by_weight[id(call.module.weight)].append(call)
+    layers: list[list[LayerCall]] = []
+    covered: set[int] = set()
+    for group in by_weight.values():
+        modules = {id(call.module): call.module for call in group}
+        own = [id(p) for p in next(iter(modules.values())).parameters(recurse=False) if id(p) in trained]
+        complete = all(uses[key] == len(group) for key in own)
+        if len(modules) == 1 and complete and all(supports(call, batch_size) for call in group):
+            layers.append(group)
+            covered.update(own)
+    return layers, covered
 
 
 def supports(call: LayerCall, batch_size: int) -> bool:
