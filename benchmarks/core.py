@@ -189,8 +189,13 @@ def _peak_bytes(what: str, parameters: int, answer: multiprocessing.queues.Queue
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-9)
         loss(model(inputs), targets).backward()
         optimizer.step()
-    else:
+    elif what == "gram":
         NGD(model, loss, lr=1e-9).step(inputs, targets)
+    else:
+        noise = torch.Generator().manual_seed(2)
+        tngd = TNGD(model, loss, lr=1e-9, noise_variance=1e-9, generator=noise)
+        for _ in range(2):  # the second one holds the state that the first left
+            tngd.step(inputs, targets)
     # getrusage would answer with the peak of the process this one was started from
     (line,) = [
         line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
@@ -199,16 +204,20 @@ def _peak_bytes(what: str, parameters: int, answer: multiprocessing.queues.Queue
 
 
 def memory(parameters: int) -> list[Row]:
-    """Peak resident memory of one step, each in a process of its own."""
+    """Peak resident memory of SGD, exact NGD and TNGD with noise, each in a process of its own."""
     context = multiprocessing.get_context("spawn")
     peaks = {}
-    for what in ("sgd", "gram"):
+    for what in ("sgd", "gram", "tngd"):
         answer = context.Queue()
         process = context.Process(target=_peak_bytes, args=(what, parameters, answer))
         process.start()
         peaks[what] = answer.get()
         process.join()
-    return [("peak memory, NGD (Gram) / SGD", f"N = {parameters:,}", peaks["gram"] / peaks["sgd"], 3.0)]
+    where = f"N = {parameters:,}"
+    return [
+        ("peak memory, NGD (Gram) / SGD", where, peaks["gram"] / peaks["sgd"], 3.0),
+        ("peak memory, TNGD iterations with noise, GiB", where, peaks["tngd"] / 2**30, 24.0),
+    ]
 
 
 def training() -> list[Row]:
