@@ -116,6 +116,21 @@ def test_dead_cells_stay_dead_in_the_right_share(ggn: GGN) -> None:
     assert not torch.equal(programming.program(factor, device.override(instance=1)).first == 0.0, dead)
 
 
+def test_dead_cells_act_as_their_arrays_say_the_more_the_more_there_are(ggn: GGN, start: Tensor) -> None:
+    shares = (0.1, 0.03, 0.01, 1e-9)
+    fields = {"shared_array": True, "hessian_array": False}
+    errors = [error(ggn, start, stuck_off=share, **fields) for share in shares]
+    assert errors == sorted(
+        errors, reverse=True
+    )  # the cells of a smaller share are among those of a larger one
+    assert errors[-2] > 1e-3
+    assert errors[-1] < 1e-10  # of 24 × 74 cells none
+    held = programming.program(ggn.factor(), IDEAL.override(stuck_off=0.03, stuck_on=0.01, **fields)).first
+    dense = held.T @ held + LAMBDA * torch.eye(74, dtype=torch.float64)
+    actual = run(ggn, start, stuck_off=0.03, stuck_on=0.01, **fields)
+    assert oracles.relative_error(actual, oracles.ou_mean(dense, ggn.gradient, start, T)) < 1e-10
+
+
 def test_finite_gain_weakens_the_curvature_by_the_noise_gain(ggn: GGN, start: Tensor) -> None:
     gain = 1e4
     noise_gain = 1.0 + ggn.factor().abs().sum(1)
