@@ -1,0 +1,74 @@
+"""docs/device.md says what the code says: its names exist, its commands run, its bills are those of the presets."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import shlex
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tngd_bench import spu
+from tngd_bench.cli.main import run
+from tngd_bench.optimizers import TNGD
+from tngd_bench.spu import Device, billing
+from tngd_bench.spu.arrays import UnstableDeviceError
+from tngd_bench.spu.ledger import Ledger
+from tngd_bench.studies.reading import shipped_studies
+
+PAGE = (Path(__file__).parents[1] / "docs" / "device.md").read_text(encoding="utf-8")
+N, M, T = 20_000, 640, 50.0
+FIELDS = {field.name for field in dataclasses.fields(Device)}
+PRICED = Device.ideal().override(cell_write_time_s=1.0, dac_rate_hz=1.0, adc_rate_hz=1.0)
+ITEMS = set(PRICED.latency(N, M, T, samples=2).items)
+
+
+def test_every_name_exists() -> None:
+    known = FIELDS | ITEMS | set(inspect.signature(TNGD).parameters)
+    known |= {name for owner in (Ledger, Device, billing, spu) for name in dir(owner)}
+    known |= {"_min_", "ProgrammedDevice", UnstableDeviceError.__name__}
+    known |= {name.replace("-", "_") for name in Device.presets()}
+    words = {
+        word
+        for text in re.findall(r"`([^`]+)`", PAGE)
+        if not text.startswith(("python", "tngd-bench", "tngd_bench", "predict"))
+        for word in re.findall(r"[A-Za-z_][\w-]*", re.sub(r'"[^"]*"', "", text))
+    }
+    assert {word for word in words if word.replace("-", "_") not in known and "_" in word} == set()
+    assert {f"`{name}`" for name in ITEMS} <= set(re.findall(r"`\w+`", PAGE))
+
+
+def test_every_imperfection_has_its_line() -> None:
+    table = PAGE[PAGE.index("| field | acts on") : PAGE.index("Cells are formed")]
+    ideal = Device.ideal()
+    described = {"upload", "link_rate_bits_per_s", "cell_write_time_s", "dac_rate_hz", "adc_rate_hz"}
+    optional = {name for name in FIELDS if getattr(ideal, name) is None or getattr(ideal, name) is False}
+    prices = {name for name in FIELDS if name.endswith(("_j", "_j_per_bit", "_watt"))}
+    text = table.replace("`_min_`", "`conductance_min_siemens`")
+    assert {name for name in optional - described - prices if f"`{name}`" not in text} == set()
+
+
+@pytest.mark.parametrize("name", [name for name in Device.presets() if name != "ideal"])
+def test_the_bill_of_each_preset_is_that_of_the_code(name: str) -> None:
+    (line,) = re.findall(rf"^\| `{name}` \| .* \| ([\d.]+) \| ([\d.]+) `(\w+)` \|$", PAGE, re.MULTILINE)
+    ledger = Device.preset(name).latency(N, M, T)
+    assert ledger.total is not None
+    assert 1e3 * ledger.total == pytest.approx(float(line[0]), rel=1e-3)
+    largest = max(ledger.items, key=lambda item: ledger.items[item] or 0.0)
+    assert largest == line[2]
+    assert 1e3 * (ledger.items[largest] or 0.0) == pytest.approx(float(line[1]), rel=1e-3)
+
+
+def test_its_commands_run(capsys: pytest.CaptureFixture[str]) -> None:
+    for module in re.findall(r"python -m ([\w.]+)", PAGE):
+        assert find_spec(module) is not None
+    for study in re.findall(r"tngd-bench run (\w+)", PAGE):
+        assert study in shipped_studies()
+    commands = re.findall(r"^ {4}tngd-bench (predict .*)$", PAGE, re.MULTILINE)
+    assert commands
+    for command in commands:
+        assert run(shlex.split(command)) == 0
+        assert "8.386 ms" in capsys.readouterr().out
