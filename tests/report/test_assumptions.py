@@ -31,5 +31,8 @@ def test_without_a_device_there_is_no_table():
 
 def test_statements_name_threads_and_precision():
     text = dict(statements({}, {"threads_cost": 1, "dtype": "float32"}))
-    assert text["Threads and precision"] == "Threads: 1 for cost, not stated for training; dtype: float32."
+    assert (
+        text["Processor, threads and precision"]
+        == "Computed on a processor not recorded. Threads: 1 for cost, not stated for training; dtype: float32."
+    )
     assert "No device was run" in text["Modelled"]

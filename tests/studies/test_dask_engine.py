@@ -48,7 +48,7 @@ def test_the_weakest_machine_decides_what_is_tried_and_the_timing_worker_of_each
     engine = DaskEngine(client, mixed=False)
     assert engine.machine(Execution()) == MachineLimits(1e9, 4e9, 6e9, cpu="fast", torch="2.13", cores=4)
     assert sorted(client.asked) == ["tcp://1", "tcp://2"]
-    assert engine.environment() == {"cpu": "fast", "machines": 2}
+    assert engine.environment(Execution()) == {"cpu": "fast", "machines": 2}
 
 
 def test_machines_of_unlike_classes_are_refused_unless_the_study_takes_them():

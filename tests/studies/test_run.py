@@ -290,7 +290,9 @@ def test_timings_of_another_machine_are_not_mixed_in(table, tmp_path, recorder, 
     small = trained({**table, "training": table["training"][1:]})
     run_study(small, tmp_path, recorder)
     monkeypatch.setattr(
-        local_engine, "describe_environment", lambda: {"cpu": "another", "threads": 1, "torch": "2.0"}
+        local_engine,
+        "describe_environment",
+        lambda processor: {"cpu": "another", "threads": 1, "torch": "2.0"},
     )
     with pytest.raises(StoreError, match=r"was measured with cpu = .* here it is 'another'"):
         run_study(small, tmp_path, recorder)

@@ -10,10 +10,10 @@ import click
 @click.command(epilog="\b\nExample:\n  tngd-bench info --json\n")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(as_json: bool) -> None:
-    """Show processor, memory, threads, torch build, linear algebra library, packages and revision."""
-    from tngd_bench.measure.environment import describe_environment
+    """Show processor, GPU, memory, threads, torch build, linear algebra library, packages and revision."""
+    from tngd_bench.measure.environment import describe_environment, has_gpu
 
-    environment = describe_environment()
+    environment = describe_environment("cuda" if has_gpu() else "cpu")
     if as_json:
         click.echo(json.dumps(environment, indent=2, ensure_ascii=False))
         return
@@ -30,6 +30,6 @@ def command(as_json: bool) -> None:
 def _shown(name: str, value: object) -> str:
     if value is None:
         return "not known"
-    if name == "memory_bytes" and isinstance(value, int):
+    if name in ("memory_bytes", "gpu_memory_bytes") and isinstance(value, int):
         return f"{value:,} ({value / 2**30:.1f} GiB)"
     return str(value)

@@ -142,7 +142,7 @@ def _text(outlook: Outlook) -> str:
         f"total: {plan.extent.describe()}; about {seconds(outlook.seconds)} "
         f"with {workers} at a time (cost alone), at most {memory(outlook.bytes)} at once",
         f"predicted for {machine.rate_cost:.3g} FLOP/s in cost and {machine.rate_training:.3g} in training "
-        f"(measured now), {memory(machine.memory_bytes)} free; memory is the formulas'",
+        f"(measured now), {memory(machine.working_bytes)} free; memory is the formulas'",
         *_learned(outlook),
     ]
     return "\n".join(lines)

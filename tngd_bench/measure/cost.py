@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.host_time import host_seconds
@@ -150,7 +148,8 @@ def measure_cost(
     with it), but never fewer than `least_repetitions`. `on_turn(label)` is called, off the clock, before each turn.
     An optimizer that diverges or raises leaves the race with the reason; the others go on.
     """
-    clock = Clock(torch.device("cpu"))
+    clock = Clock(setting.device)
+    data = data.to(setting.device)
     batches = setting.batches(data)
     (first_inputs, first_targets), (second_inputs, second_targets) = next(batches), next(batches)
     lanes: list[_Lane] = []

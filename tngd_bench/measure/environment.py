@@ -24,22 +24,47 @@ PACKAGES = (
     "matplotlib",
     "seaborn",
 )
-MACHINE_FIELDS = ("cpu", "torch")
-"""What must agree for times to be comparable, besides threads and dtype, which trials name themselves."""
+MACHINE_FIELDS = ("cpu", "torch", "gpu")
+"""What must agree for times to be comparable, besides threads and dtype, which trials name themselves.
+
+"gpu" is there only where a study computes on one.
+"""
 _GIT_TIMEOUT_S = 5.0
 
 
-def machine_class() -> dict[str, str | None]:
-    """Return the class of machine that times measured by this process are comparable within: `MACHINE_FIELDS`."""
+def machine_class(processor: str = "cpu") -> dict[str, str | None]:
+    """Return the class of machine that times measured on `processor` are comparable within: `MACHINE_FIELDS`."""
     import torch
 
-    return {"cpu": processor_name(), "torch": str(torch.__version__)}
+    here = {"cpu": processor_name(), "torch": str(torch.__version__)}
+    return here if processor == "cpu" else here | {"gpu": torch.cuda.get_device_name(processor)}
 
 
-def describe_environment() -> dict[str, object]:
+def has_gpu() -> bool:
+    """Return whether torch sees a GPU that speaks CUDA."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def check_processor(processor: str) -> None:
+    """Raise ValueError where torch has no such `processor` ("cpu", "cuda", "cuda:1")."""
+    import torch
+
+    if processor == "cpu":
+        return
+    count = torch.cuda.device_count()
+    if (torch.device(processor).index or 0) >= count:
+        why = "" if torch.version.cuda else f" (torch {torch.__version__} is built without CUDA)"
+        seen = ", ".join(["cpu", *(["cuda"] if count else []), *(f"cuda:{k}" for k in range(count))])
+        raise ValueError(f"{processor!r} is no processor that torch sees here{why}; accepted: {seen}")
+
+
+def describe_environment(processor: str = "cpu") -> dict[str, object]:
     """Return processor, memory, python, torch build, linear algebra library, threads, packages and revision.
 
-    Plain values, ready for JSON. What cannot be found out is None.
+    Plain values, ready for JSON; with a GPU as `processor` its name and memory and the CUDA version too. What cannot
+    be found out is None.
     """
     import torch
     from threadpoolctl import threadpool_info
@@ -66,7 +91,27 @@ def describe_environment() -> dict[str, object]:
         "packages": {name: _version(name) for name in PACKAGES},
         "git_revision": git_revision(Path(__file__).parent),
         "version": __version__,
+        **({} if processor == "cpu" else _gpu(processor)),
     }
+
+
+def _gpu(processor: str) -> dict[str, object]:
+    import torch
+
+    found = torch.cuda.get_device_properties(processor)
+    return {
+        "gpu": found.name,
+        "gpu_memory_bytes": found.total_memory,
+        "gpu_capability": f"{found.major}.{found.minor}",
+        "cuda": torch.version.cuda,
+    }
+
+
+def free_gpu_memory(processor: str) -> float:
+    """Return the bytes that are free on a GPU."""
+    import torch
+
+    return float(torch.cuda.mem_get_info(processor)[0])
 
 
 def available_cores() -> int:

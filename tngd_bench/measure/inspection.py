@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.host_time import host_operations
-from tngd_bench.measure.memory import PeakMemory, measure_peak
+from tngd_bench.measure.memory import PeakMemory, measure_gpu_peak, measure_peak
 from tngd_bench.measure.operations import OperationCount, count_operations
 from tngd_bench.measure.setting import Setting
 from tngd_bench.spu.host import COLUMNS_AT_ONCE, host_pass, upload_of
@@ -27,10 +27,12 @@ class Inspection:
 def inspect_step(setting: Setting, data: DataSplits, contestant: Contestant) -> Inspection:
     """Count the operations of one iteration and measure the peak memory of one iteration, state included.
 
+    On a GPU the memory is the GPU's.
+
     For a simulated optimizer both are of the digital side that a real system keeps, not of the simulation. The
     first step of an optimizer with periodic work (K-FAC) holds all of it: its dearest iteration is counted.
     """
-    inputs, targets = next(setting.batches(data))
+    inputs, targets = next(setting.batches(data.to(setting.device)))
 
     def one_step() -> None:
         model = setting.model()
@@ -48,4 +50,6 @@ def inspect_step(setting: Setting, data: DataSplits, contestant: Contestant) -> 
         operations = host_operations(model, setting.loss(), inputs, targets, setting.outputs, upload)
     else:
         operations = count_operations(one_step)
-    return Inspection(operations, measure_peak(one_step))
+    device = setting.device
+    memory = measure_peak(one_step) if device.type == "cpu" else measure_gpu_peak(one_step, device)
+    return Inspection(operations, memory)

@@ -1,4 +1,4 @@
-"""Peak resident memory of a piece of work, read from the kernel's high-water mark."""
+"""Peak memory of a piece of work: the kernel's high-water mark of what is resident, or the GPU allocator's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 _PROCESS = Path("/proc/self")
 _RESET_PEAK = "5"  # proc(5), clear_refs: set the peak resident set size to the present one
@@ -37,6 +39,20 @@ def measure_peak(work: Callable[[], object], process: Path = _PROCESS) -> PeakMe
         return PeakMemory(math.nan, f"peak memory cannot be measured here ({error})")
     work()
     return PeakMemory(float(max(_resident(process, "VmHWM") - before, 0)))
+
+
+def measure_gpu_peak(work: Callable[[], object], device: torch.device) -> PeakMemory:
+    """Run `work` and return the peak of its tensors' memory on a GPU, minus what tensors held at its start.
+
+    Of torch's allocator: what the driver and the libraries take, and blocks kept for reuse, do not count.
+    """
+    gc.collect()
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    work()
+    torch.cuda.synchronize(device)
+    return PeakMemory(float(max(torch.cuda.max_memory_allocated(device) - before, 0)))
 
 
 def _resident(process: Path, field: str) -> int:

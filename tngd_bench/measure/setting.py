@@ -11,6 +11,7 @@ from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry as problems
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from tngd_bench.measure.contestant import Contestant
@@ -25,6 +26,9 @@ DType = Literal["float32", "float64"]
 class Setting:
     """A problem at one size and batch size; `options` are the problem's, as (name, value).
 
+    `processor` is what computes, as torch names devices: "cpu", "cuda", "cuda:1". Starts and batches are the same on
+    all; noise and dropout come from the processor's own generator.
+
     `seed_parts` name the repetition (study, problem, seed); start, batches and noise derive their seeds from them
     and from nothing else, so every optimizer gets the same ones.
     """
@@ -36,6 +40,14 @@ class Setting:
     dtype: DType
     seed_parts: tuple[str | int, ...]
     options: tuple[tuple[str, Option], ...] = ()
+    processor: str = "cpu"
+
+    @property
+    def device(self) -> torch.device:
+        """The processor, as torch's device."""
+        import torch
+
+        return torch.device(self.processor)
 
     @property
     def entry(self) -> ProblemEntry:
@@ -57,24 +69,25 @@ class Setting:
 
         entry = self.entry
         widths = entry.widths(self.parameters, self.outputs)
-        return entry.model(widths, self.seed("start"), self.outputs).to(getattr(torch, self.dtype))
+        model = entry.model(widths, self.seed("start"), self.outputs)
+        return model.to(self.device, getattr(torch, self.dtype))
 
     def loss(self) -> nn.Module:
         """Return the problem's loss."""
-        return self.entry.loss()
+        return self.entry.loss().to(self.device)
 
     def optimizer(self, contestant: Contestant, model: nn.Module) -> Stepper:
         """Return the optimizer for `model`, its noise drawn from this setting's own generator."""
         import torch
 
-        generator = torch.Generator().manual_seed(self.seed("noise"))
+        generator = torch.Generator(self.device).manual_seed(self.seed("noise"))
         entry = optimizers.get(contestant.method)
         return entry.create(model, self.loss(), contestant.settings, generator)
 
     def batches(self, data: DataSplits) -> Iterator[tuple[Samples, Tensor]]:
         """Yield batches without end: each epoch a new order, the incomplete last batch of an epoch left out.
 
-        Raises ValueError when the data hold less than one batch.
+        They lie where the data lie. Raises ValueError when the data hold less than one batch.
         """
         import torch
 

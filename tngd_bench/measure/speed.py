@@ -1,19 +1,19 @@
 """How fast this machine multiplies matrices: turns predicted operations into predicted seconds."""
 
-import time
-
 import torch
+
+from tngd_bench.measure.clock import Clock
 
 _SIDE = 1024
 _ROUNDS = 5
 
 
-def multiplication_rate() -> float:
-    """Return FLOP/s of a square float32 matrix product with the threads now set: the best of a few rounds."""
-    matrix = torch.rand(_SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
+def multiplication_rate(processor: str = "cpu") -> float:
+    """Return FLOP/s of a square float32 matrix product on `processor`, with the threads now set: the best of a few."""
+    matrix = torch.rand(_SIDE, _SIDE, generator=torch.Generator().manual_seed(0)).to(processor)
+    clock = Clock(matrix.device)
     best = float("inf")
     for _ in range(_ROUNDS):
-        start = time.perf_counter()
-        torch.mm(matrix, matrix)
-        best = min(best, time.perf_counter() - start)
+        seconds, _ = clock.time(lambda: torch.mm(matrix, matrix))
+        best = min(best, seconds)
     return 2.0 * _SIDE**3 / best

@@ -96,7 +96,8 @@ def train(
     model = setting.model()
     loss = setting.loss()
     optimizer = setting.optimizer(contestant, model)
-    clock = Clock(torch.device("cpu"))
+    clock = Clock(setting.device)
+    data = data.to(setting.device)
     batches = setting.batches(data)
     host_s = _host_seconds(setting, data, clock, upload_of(optimizer)) if contestant.simulated else 0.0
     entry = setting.entry
@@ -170,13 +171,13 @@ def _outputs(model: nn.Module, part: Part, batch_size: int) -> torch.Tensor:
 def _host_seconds(setting: Setting, data: DataSplits, clock: Clock, upload: str) -> float:
     """Return the median seconds of the digital side of one iteration of a simulated optimizer, warm-up apart.
 
-    Where one pass alone takes long, it is the only one. Dropout draws its masks from torch's global generator, which
-    is left as it was: the training that follows sees those that every other optimizer sees.
+    Where one pass alone takes long, it is the only one. Dropout draws its masks from torch's global generator of the
+    processor, which is left as it was: the training that follows sees those that every other optimizer sees.
     """
     model, loss = setting.model(), setting.loss()
     batches = setting.batches(data)
     times = []
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[] if setting.device.type == "cpu" else [setting.device]):
         for number in range(HOST_PASSES + 1):
             inputs, targets = next(batches)
             seconds = host_seconds(model, loss, inputs, targets, setting.outputs, upload, clock)

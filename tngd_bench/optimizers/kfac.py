@@ -219,4 +219,4 @@ class KFAC(NaturalOptimizer):
         if carried["generator"] is not None:
             if self.generator is None:
                 raise ValueError("generator must be given to resume a run that had one")
-            self.generator.set_state(carried["generator"])
+            self.generator.set_state(carried["generator"].cpu())

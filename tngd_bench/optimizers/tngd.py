@@ -238,7 +238,7 @@ class TNGD(NaturalOptimizer):
         if carried["generator"] is not None:
             if self.solver.generator is None:
                 raise ValueError("generator must be given to resume a run that had one")
-            self.solver.generator.set_state(carried["generator"])
+            self.solver.generator.set_state(carried["generator"].cpu())
 
 
 def make_tngd(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,18 @@ class DataSplits:
     train_references: Mapping[str, Any] | None = None
     test_references: Mapping[str, Any] | None = None
 
+    def to(self, device: torch.device) -> DataSplits:
+        """Return the data with all tensors on `device`; nothing is copied that lies there already."""
+        return replace(
+            self,
+            train_inputs=_moved(self.train_inputs, device),
+            train_targets=self.train_targets.to(device),
+            test_inputs=_moved(self.test_inputs, device),
+            test_targets=self.test_targets.to(device),
+            train_references=None if self.train_references is None else _moved(self.train_references, device),
+            test_references=None if self.test_references is None else _moved(self.test_references, device),
+        )
+
     def train(self, size: int | None = None) -> Part:
         """Return the first `size` training samples, all where it is None."""
         return Part(self.train_inputs, self.train_targets, self.train_references).first(size)
@@ -89,6 +101,16 @@ def take(samples: Samples, which: slice | torch.Tensor) -> Samples:
     if isinstance(samples, torch.Tensor):
         return samples[which]
     return {name: values[which] for name, values in samples.items()}
+
+
+def _moved(samples: Any, device: torch.device) -> Any:
+    """Return samples or references with their tensors on `device`."""
+    if isinstance(samples, torch.Tensor):
+        return samples.to(device)
+    return {
+        name: values.to(device) if isinstance(values, torch.Tensor) else values
+        for name, values in samples.items()
+    }
 
 
 def make_splits(

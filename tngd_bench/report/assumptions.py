@@ -7,6 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.host_columns import host_extrapolated
+from tngd_bench.analysis.rows import each
 from tngd_bench.report.tables import Column, Table
 
 _GRADES = {
@@ -60,6 +63,26 @@ def _value(value: object) -> str:
     return "none" if value is None else quantities.level(value) if isinstance(value, float) else str(value)
 
 
+def extrapolated(trials: pd.DataFrame) -> tuple[tuple[str, str], ...]:
+    """Return a statement on host seconds that were extrapolated, as a pair like those of `statements`; () without any."""
+    known = kinds(trials)
+    modelled = trials["optimizer"].map(lambda label: known[label].modelled).astype(bool)  # of no trial: no type
+    ran = trials[modelled & (trials["status"] == "ok")]
+    sizes = [
+        f"{row.problem}, N = {quantities.count(row.parameters)}, d_z = {quantities.count(row.outputs)}"
+        for row in each(ran[["problem", "parameters", "outputs"]].drop_duplicates())
+        if host_extrapolated(row.problem, row.parameters, row.outputs)
+    ]
+    if not sizes:
+        return ()
+    sentence = (
+        "With hundreds of outputs the columns of the Jacobian are made a few at a time. The first 16 were timed, and the "
+        f"host seconds of all of them are extrapolated, linear in their number: {'; '.join(sizes)}. Every time of a "
+        "device there, to a target too, contains them."
+    )
+    return (("Extrapolated host seconds (≈)", sentence),)
+
+
 def statements(study: Mapping[str, object], environment: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """Return what each clock counts and what was assumed, as pairs of a term and a sentence."""
     threads = f"{environment.get('threads_cost', 'not stated')} for cost, "
@@ -84,7 +107,11 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
             "Counted",
             "Floating-point operations of one iteration, counted in a process of their own; they have no spread.",
         ),
-        ("Threads and precision", f"Threads: {threads}; dtype: {environment.get('dtype', 'not stated')}."),
+        (
+            "Processor, threads and precision",
+            f"Computed on {environment.get('gpu') or environment.get('cpu') or 'a processor not recorded'}. Threads: "
+            f"{threads}; dtype: {environment.get('dtype', 'not stated')}.",
+        ),
         (
             "K-FAC",
             "Refreshes its factors and their inverses only now and then (settings below): the median iteration may "

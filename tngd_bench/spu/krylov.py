@@ -160,7 +160,7 @@ class KrylovTransition:
                 if reached <= self._tolerance:
                     self.bound = max(self.bound, reached)
                     weights = torch.stack([r.coefficients * n for r, n in zip(found, lengths, strict=True)])
-                    return (weights.to(basis.dtype).unsqueeze(1) @ space).sum((0, 1)), reference
+                    return (weights.to(basis).unsqueeze(1) @ space).sum((0, 1)), reference
                 previous = [result.coefficients for result in found]
             if k == basis.shape[1]:
                 basis = torch.cat([basis, torch.empty_like(basis)], 1)
@@ -292,8 +292,11 @@ def _worst(found: Sequence[_Result], reference: float, tolerance: float) -> floa
 
 
 def _ritz(diagonal: Tensor, off_diagonal: Tensor, damping: float) -> list[_Ritz]:
-    """Eigenvalues and vectors of the tridiagonal matrices (count, k) with (count, k − 1) beside the diagonal."""
-    matrices = torch.diag_embed(diagonal.to(torch.float64))
+    """Eigenvalues and vectors of the tridiagonal matrices (count, k) with (count, k − 1) beside the diagonal.
+
+    On the CPU wherever the basis lies: what is done with a few dozen numbers would be all launches on a GPU.
+    """
+    matrices = torch.diag_embed(diagonal.to("cpu", torch.float64))
     # the eigensolver reads the lower triangle only
     matrices.diagonal(-1, 1, 2).copy_(off_diagonal)
     values, vectors = torch.linalg.eigh(matrices)

@@ -127,9 +127,8 @@ class OUProcess:
         t = arguments.real("t", t, minimum=0.0)
         transition = self._dense_transition()
         deviation = Spread(t, self.noise_variance)
-        root = torch.stack(
-            [transition.apply([(deviation, unit)]) for unit in torch.eye(self.size, dtype=torch.float64)]
-        )
+        units = torch.eye(self.size, dtype=torch.float64, device=transition.vectors.device)
+        root = torch.stack([transition.apply([(deviation, unit)]) for unit in units])
         return root @ root
 
     @property

@@ -81,10 +81,13 @@ class DaskEngine:
             min(offered.memory_bytes for offered in offers),
             **limits.machine_class,
             cores=self._most_cores(),
+            gpu_memory_bytes=min(
+                (o.gpu_memory_bytes for o in offers if o.gpu_memory_bytes is not None), default=None
+            ),
         )
         return self._machine
 
-    def environment(self) -> dict[str, Any]:
+    def environment(self, execution: Execution) -> dict[str, Any]:
         """Return the description of the first machine; `machine` has been called before."""
         assert self._environment is not None
         hosts = len({info["host"] for info in self._workers().values()})
@@ -219,7 +222,7 @@ def carry_out(
     Refused where this machine is not of the `expected` class, or has other data. Ends early when the event `stop` is
     set.
     """
-    here = machine_class()
+    here = machine_class(job.trial.setting.processor)
     if expected is not None and here != expected:
         return Outcome(
             "failed", f"{socket.gethostname()} is of another class: {here}, not {expected}", None, here
@@ -250,7 +253,7 @@ def carry_out(
 def _describe(execution: Execution) -> tuple[MachineLimits, dict[str, Any]]:
     """Return what the machine of this Dask worker offers, and its description."""
     _become_parent()
-    return measure_machine(execution), describe_environment()
+    return measure_machine(execution), describe_environment(execution.processor)
 
 
 def _become_parent() -> None:

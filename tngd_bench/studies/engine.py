@@ -49,7 +49,7 @@ class Engine(Protocol):
     def machine(self, execution: Execution) -> MachineLimits:
         """Return what the machine that runs the trials offers; of several, what the weakest does."""
 
-    def environment(self) -> dict[str, Any]:
+    def environment(self, execution: Execution) -> dict[str, Any]:
         """Return the description of the machine that runs the trials, ready for the store."""
 
     def side_by_side(self, execution: Execution, *, exclusive: bool) -> int:

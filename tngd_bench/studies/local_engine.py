@@ -32,9 +32,9 @@ class LocalEngine:
         """Return what this machine offers."""
         return measure_machine(execution)
 
-    def environment(self) -> dict[str, Any]:
+    def environment(self, execution: Execution) -> dict[str, Any]:
         """Return the description of this machine."""
-        return describe_environment()
+        return describe_environment(execution.processor)
 
     def side_by_side(self, execution: Execution, *, exclusive: bool) -> int:
         """Return 1 for exclusive trials, else the study's number of workers."""
@@ -52,7 +52,7 @@ class LocalEngine:
     ) -> Iterator[tuple[Job, Outcome]]:
         """Yield jobs as they end; see `Engine`."""
         context = worker_context()
-        machine = machine_class()
+        machine = machine_class(execution.processor)
         places = _Places(execution.pinned)
         running: list[_Running] = []
         try:

@@ -11,10 +11,12 @@ import psutil
 from tngd_bench.measure.environment import (
     MACHINE_FIELDS,
     available_cores,
+    check_processor,
     describe_environment,
+    free_gpu_memory,
     machine_class,
 )
-from tngd_bench.studies.errors import EngineError
+from tngd_bench.studies.errors import EngineError, StudyError
 from tngd_bench.studies.plan import MachineLimits
 from tngd_bench.studies.schema import Execution
 from tngd_bench.studies.work import measure_rate_in_worker
@@ -26,29 +28,45 @@ _SETTINGS = ("threads_cost", "threads_training", "dtype")
 def measure_machine(execution: Execution) -> MachineLimits:
     """Return this machine's speed with the study's thread counts, its free memory and its class.
 
-    EngineError where the process that measures the speed ends without it.
+    StudyError where it lacks the processor asked for, EngineError where the process that measures the speed ends
+    without it.
     """
+    refuse_other_processor(execution)
     context = worker_context()
     counts = {execution.threads_cost, execution.threads_training}
     try:
-        rates = {count: float(call_in_worker(context, measure_rate_in_worker, (count,))) for count in counts}
+        rates = {
+            count: float(call_in_worker(context, measure_rate_in_worker, (count, execution.processor)))
+            for count in counts
+        }
     except EngineError as error:
         raise EngineError(
             f"the speed of this machine could not be measured: {error}; no trial was run"
         ) from None
     free = float(psutil.virtual_memory().available)
+    on_gpu = execution.processor != "cpu"
     return MachineLimits(
         rates[execution.threads_cost],
         rates[execution.threads_training],
         free,
-        **machine_class(),
+        **machine_class(execution.processor),
         cores=available_cores(),
+        gpu_memory_bytes=free_gpu_memory(execution.processor) if on_gpu else None,
     )
+
+
+def refuse_other_processor(execution: Execution) -> None:
+    """Raise StudyError where torch does not see the study's processor on this machine."""
+    try:
+        check_processor(execution.processor)
+    except ValueError as error:
+        raise StudyError(f"execution.processor = {error}") from None
 
 
 def study_environment(execution: Execution, described: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the environment as the store keeps it; `described` is the machine's, this one's where it is None."""
-    environment = dict(describe_environment() if described is None else described)
+    here = describe_environment(execution.processor) if described is None else described
+    environment = dict(here)
     environment.pop("threads", None)  # this process's own; the workers' stand below
     return environment | {
         "threads_cost": execution.threads_cost,

@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tngd_bench.measure.environment import MACHINE_FIELDS
+_MACHINE_FIELDS = ("cpu", "torch")  # all that this layout knew
 
 
 def upgraded(content: dict[str, Any], schema: int, environment: Mapping[str, Any]) -> dict[str, Any]:
     """Return a trial's content in today's layout; `environment` is that of its store."""
     if schema == 1:
         return {
-            "machine": {name: environment.get(name) for name in MACHINE_FIELDS},
+            "machine": {name: environment.get(name) for name in _MACHINE_FIELDS},
             "version": environment.get("version"),
             "data": None,
             "finished": None,

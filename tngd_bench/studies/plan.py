@@ -16,7 +16,10 @@ from tngd_bench.studies.unroll import Unroller, request_of, requests_of
 
 @dataclass(frozen=True)
 class MachineLimits:
-    """What the machine at hand offers: FLOP/s with each of the study's thread counts, free memory, and its class."""
+    """What the machine at hand offers: FLOP/s with each of the study's thread counts, free memory, and its class.
+
+    Where trials compute on a GPU, the rates are the GPU's, and `gpu_memory_bytes` is what is free on it.
+    """
 
     rate_cost: float
     rate_training: float
@@ -24,11 +27,19 @@ class MachineLimits:
     cpu: str | None = None
     torch: str | None = None
     cores: int = 1  # logical processors for trials side by side
+    gpu: str | None = None
+    gpu_memory_bytes: float | None = None
+
+    @property
+    def working_bytes(self) -> float:
+        """The free memory that tensors live in."""
+        return self.memory_bytes if self.gpu_memory_bytes is None else self.gpu_memory_bytes
 
     @property
     def machine_class(self) -> dict[str, str | None]:
         """The class of machine, part of the keys of trials."""
-        return {"cpu": self.cpu, "torch": self.torch}
+        here = {"cpu": self.cpu, "torch": self.torch}
+        return here if self.gpu is None else here | {"gpu": self.gpu}
 
 
 @dataclass(frozen=True)
@@ -111,19 +122,20 @@ def with_workers(
     """Return the study with its number of workers settled, where it leaves that to the machine (0).
 
     As many as the cores have threads for, but so few that nothing is skipped for lack of memory that would fit alone.
+    On a GPU one: side by side, processes take turns on it, and each one's time would be the others' too.
     """
     execution = loaded.study.execution
     if execution.workers:
         return loaded
     alone = _replace_workers(loaded, 1)
-    workers = max(1, machine.cores // execution.threads_training)
+    workers = max(1, machine.cores // execution.threads_training) if machine.gpu is None else 1
     if workers > 1:
         unroller = Unroller(alone.study, machine)
         trials: list[Trial] = [trial for cost in alone.study.cost for trial in unroller.inspections(cost)]
         for training in alone.study.training:
             trials += unroller.training_trials(dataclasses.replace(training, seeds=1), sizes)
         needs = (c.estimate_bytes for trial in trials for c in trial.candidates if c.verdict is None)
-        budget = machine.memory_bytes * execution.memory_limit_fraction
+        budget = machine.working_bytes * execution.memory_limit_fraction
         workers = max(1, min(workers, int(budget // max(needs, default=1.0))))
     return _replace_workers(loaded, workers)
 

@@ -165,7 +165,7 @@ def _read_trials(store: Store, keys: Iterable[str]) -> Tables:
     curves = _Rows(CURVE_COLUMNS, _POINT)
     inspected: dict[tuple[Any, ...], dict[str, Any]] = {}
     for file, content in store.trials(keys):
-        about = {"machine": content["machine"].get("cpu"), "finished": content["finished"]}
+        about = {"machine": _computed_on(content["machine"]), "finished": content["finished"]}
         for number, entry in enumerate(content["entries"]):
             row = {"key": f"{file}#{number}", **entry, **about}
             if entry["kind"] == "inspection":
@@ -190,6 +190,11 @@ def _read_trials(store: Store, keys: Iterable[str]) -> Tables:
         }
     )
     return Tables({"trials": every, "costs": timed, "curves": curves.frame()}, dict(store.ignored))
+
+
+def _computed_on(machine: Mapping[str, str | None]) -> str | None:
+    """The GPU where there was one, else the CPU."""
+    return machine.get("gpu") or machine.get("cpu")
 
 
 class _Rows:

@@ -18,7 +18,7 @@ from tngd_bench.studies.engine import Engine, PreparedData
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.execute import Listener, execute
 from tngd_bench.studies.local_engine import LocalEngine
-from tngd_bench.studies.machine import difference, study_environment
+from tngd_bench.studies.machine import difference, refuse_other_processor, study_environment
 from tngd_bench.studies.plan import LoadedSize, Plan, data_requests, make_plan
 from tngd_bench.studies.reading import LoadedStudy
 from tngd_bench.studies.schema import Cluster, Study
@@ -74,7 +74,7 @@ def run_study(
         audience.preparing("speed of this machine")
         plan = make_plan(loaded, sizes, engine.machine(execution))
         store.check_space(len(plan.trials))
-        environment = study_environment(plan.study.execution, engine.environment())
+        environment = study_environment(plan.study.execution, engine.environment(execution))
         if not fresh:
             _refuse_other_machine(store, environment)
         store.create()
@@ -98,6 +98,7 @@ def open_engine(study: Study, scheduler: str | None) -> contextlib.AbstractConte
         raise StudyError("--scheduler is empty; accepted: tcp://HOST:PORT")
     cluster = study.cluster if scheduler is None else Cluster(kind="scheduler", scheduler=scheduler)
     if scheduler is None and study.execution.engine == "local":
+        refuse_other_processor(study.execution)  # now, before any data are read
         return contextlib.nullcontext(LocalEngine())
     if cluster is None:
         raise StudyError(

@@ -33,7 +33,7 @@ Counts = Annotated[tuple[Count, ...], Field(min_length=1), BeforeValidator(_as_l
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class Execution:
-    """How trials are run; none of it changes what is computed, except `dtype`."""
+    """How trials are run; none of it changes what is computed, except `dtype` and `processor`."""
 
     threads_cost: Count = 1  # threads of a timed process; cost trials run alone
     threads_training: Count = 1  # threads of each training process
@@ -47,6 +47,8 @@ class Execution:
     )
     pinned: Flag = True  # bind processes to processors of their own, where there are enough
     engine: Literal["local", "dask"] = "local"  # this machine, or the [cluster]
+    # what trials compute on, as torch names devices: "cpu", "cuda", "cuda:1"; on a GPU `workers` 0 is 1
+    processor: Annotated[str, Field(strict=True, pattern=r"^(cpu|cuda(:[0-9]+)?)$")] = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
 
 

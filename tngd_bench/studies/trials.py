@@ -109,7 +109,7 @@ class Trial:
     @property
     def machine_fields(self) -> tuple[str, ...]:
         """What of the class of machine is part of the trial's identity (see `measure.environment.machine_class`)."""
-        return ("torch",)
+        return ("torch",) if self.setting.processor == "cpu" else ("torch", "gpu")
 
     def key(self, data_checksum: str, machine: Mapping[str, str | None]) -> str:
         """Return the trial's identity: a hash of settings, the package's version, data and the class of `machine`."""
@@ -119,7 +119,7 @@ class Trial:
             "machine": {name: machine.get(name) for name in self.machine_fields},
             "kind": self.kind,
             "section": self.section,
-            "setting": vars(self.setting),
+            "setting": _identity(self.setting),
             "request": vars(self.data),
             "threads": self.threads,
             "limits": self.limits,
@@ -128,6 +128,11 @@ class Trial:
         }
         text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def _identity(setting: Setting) -> Mapping[str, object]:
+    """What of a setting is hashed: the processor only where it is a GPU, so that older trials keep their keys."""
+    return {name: value for name, value in vars(setting).items() if (name, value) != ("processor", "cpu")}
 
 
 def _named(contestant: Contestant) -> Mapping[str, object]:
@@ -151,8 +156,8 @@ class CostBlock(Trial):
 
     @property
     def machine_fields(self) -> tuple[str, ...]:
-        """Return what times depend on: the processor too."""
-        return ("torch", "cpu")
+        """Return what times depend on: the CPU too."""
+        return (*super().machine_fields, "cpu")
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -264,7 +269,9 @@ class Extent:
 
     def describe(self) -> str:
         """Return the counts in words."""
-        return f"{self.trials:,} trials in {self.processes:,} processes, {self.skipped:,} skipped"
+        trials = f"{self.trials:,} trial{'s' * (self.trials != 1)}"
+        processes = f"{self.processes:,} process{'es' * (self.processes != 1)}"
+        return f"{trials} in {processes}, {self.skipped:,} skipped"
 
 
 def finite_or_none(value: float) -> float | None:

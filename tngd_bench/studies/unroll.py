@@ -162,8 +162,17 @@ class Unroller:
         # The section's name is no part of the seed: two sections on one problem share starts and batches.
         parts = (self.study.name, section.problem, *repetition)
         options = tuple(self.study.problem.get(section.problem, {}).items())
-        dtype = self.study.execution.dtype
-        return Setting(section.problem, parameters, outputs, batch_size, dtype, parts, options)
+        execution = self.study.execution
+        return Setting(
+            section.problem,
+            parameters,
+            outputs,
+            batch_size,
+            execution.dtype,
+            parts,
+            options,
+            execution.processor,
+        )
 
     def _common(
         self,
@@ -223,7 +232,7 @@ class Unroller:
             cg_iterations=iterations if isinstance(iterations, int) else _CG_ITERATIONS,
         )
         seconds = predicted.flops / (machine.rate_cost if cost else machine.rate_training)
-        budget = machine.memory_bytes * execution.memory_limit_fraction / (1 if cost else execution.workers)
+        budget = machine.working_bytes * execution.memory_limit_fraction / (1 if cost else execution.workers)
         reasons = []
         if seconds > execution.seconds_per_iteration_limit:
             limit = execution.seconds_per_iteration_limit

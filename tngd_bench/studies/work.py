@@ -60,6 +60,8 @@ def run_in_worker(
 def _run_and_tell(trial: Trial, data: Path, connection: Connection) -> None:
     try:
         use_threads(trial.threads)
+        # On by default for convolutions, where it cuts float32 to ten bits and a study's dtype would not be true.
+        torch.backends.cudnn.allow_tf32 = False
         # Dropout and the like draw from torch's global generator: the same draws for every optimizer.
         torch.manual_seed(trial.setting.seed("model"))
         entries = run_trial(trial, read_splits(data), lambda label: connection.send(("turn", label)))
@@ -71,11 +73,11 @@ def _run_and_tell(trial: Trial, data: Path, connection: Connection) -> None:
         connection.send(("failed", f"{type(error).__name__}: {' '.join(str(error).split())}"))
 
 
-def measure_rate_in_worker(threads: int, connection: Connection) -> None:
-    """Send ("done", FLOP/s of a matrix product with `threads` threads)."""
+def measure_rate_in_worker(threads: int, processor: str, connection: Connection) -> None:
+    """Send ("done", FLOP/s of a matrix product on `processor` with `threads` threads)."""
     _settle_in()
     use_threads(threads)
-    connection.send(("done", multiplication_rate()))
+    connection.send(("done", multiplication_rate(processor)))
 
 
 def run_trial(trial: Trial, data: DataSplits, on_turn: Callable[[str], None]) -> list[Entry]:
