@@ -76,6 +76,21 @@ def test_statements_name_their_condition():
     assert "ahead below m ≈ 80 only; some draws cross, from m ≈ 5,000 on" in early.text(known, "tngd")
 
 
+def test_what_lies_beyond_measured_sizes_is_marked():
+    """Timed at N = 10⁴, b = 32 alone: at N = 10⁵ nothing is near, at 10⁴ only b = 16 to 64."""
+    assert not found_line().near.any()
+    known = calibrations(RATES).kinds
+    assert "digital seconds extrapolated beyond measured sizes" in crossovers(found_line(), USE)[0].text(
+        known, "tngd"
+    )
+    close = line(calibrations(RATES), USE, 10_000, 10, (8, 16, 32, 64, 65))
+    assert close.near.tolist() == [False, True, True, True, False]
+    assert break_even_rates(close, {"Gram": ["ngd-gram"]})["near"].tolist() == close.near.tolist()
+    assert not break_even._beyond(400.0, close)
+    assert break_even._beyond(100.0, close)
+    assert break_even._beyond(float("inf"), close)
+
+
 @given(st.lists(st.sampled_from([-1.0, 1.0, 2.0, -0.5]), min_size=2, max_size=12))
 def test_the_lasting_crossing_has_the_device_ahead_everywhere_after_it(signs):
     gap, m = np.array(signs), np.log(np.arange(1.0, len(signs) + 1.0))

@@ -202,3 +202,12 @@ def test_noise_with_one_seed_is_not_confirmed(study):
     study.train("tngd", [0.1], "noise_variance", 0.0)
     study.train("tngd", [0.5], "noise_variance", 0.1)
     assert "not confirmed" in study.find().noise
+
+
+def test_what_is_not_confirmed_is_said_once_for_all_imperfections(study):
+    for parameter, levels in (("noise_variance", (0.0, 0.1)), ("adc_bits", (float("nan"), 4.0))):
+        for level in levels:
+            study.train("tngd", [0.1], parameter, level)
+    sentence = study.find().noise
+    assert sentence.count("1 finished seed of the ideal device, 2 needed") == 1
+    assert "ADC resolution and thermal noise κ₀" in sentence

@@ -24,6 +24,9 @@ def predict(*arguments, code=0):
         ("bits=8,4", ["--set", "word_bits=4"]),
         ("tau=1e-6,1e-3", ["--set", "resistance_ohm=1e6"]),
         ("analog_time=1:400:3", ["--analog-time", "400"]),
+        ("device=paper,rram", ["--device", "rram"]),
+        ("upload=full,factored", ["--set", "upload=factored"]),
+        ("shared_array=false,true", ["--set", "shared_array=true"]),
     ],
 )
 def test_a_row_is_what_a_single_prediction_says(sweep, single):
@@ -47,7 +50,18 @@ def test_the_table_has_a_line_per_value_and_digital_times_only_with_a_processor(
     assert "modelled, nothing was run" in text
     assert "ngd-gram" not in text
     assert "ngd-gram" in predict("--sweep", "link_rate=1e9,1e10", "--processor", "h100")
-    assert len(text.splitlines()) == 5
+    assert len(text.splitlines()) == 7  # title, heads, two values and what is not counted
+
+
+def test_what_the_device_states_no_time_for_is_named_and_not_taken_as_nothing():
+    rows = json.loads(predict("--sweep", "device=paper,rram", "--json"))
+    assert [row["not_counted"].split() for row in rows] == [
+        ["write_cells", "write_convert", "read_convert"],
+        ["write_convert"],
+    ]
+    text = predict("--sweep", "device=paper,rram")
+    assert text.endswith("states no time for it: read convert, write cells, write convert\n")
+    assert predict("--sweep", "device=rram").endswith("states no time for it: write convert\n")
 
 
 @pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
@@ -67,6 +81,8 @@ def test_a_figure_has_its_data_beside_it(tmp_path, ending):
         (["--sweep", "link_rate=1e9:1e8"], "needs 0 < LOW < HIGH"),
         (["--sweep", "link_rate=1:2:3:4"], "LOW:HIGH[:POINTS]"),
         (["--sweep", "link_rat=1e9"], "link_rat"),
+        (["--sweep", "upload=full,half"], "'half' in 'upload=full,half' is not one of full, factored"),
+        (["--sweep", "device=paper,papr"], "'papr' in 'device=paper,papr' is not one of"),
         (["--sweep", "bits=0"], "word_bits"),
         (["--sweep", "link_rate=1e9", "--figure", "plot.jpeg"], "ending in .svg, .png, .pdf"),
         (["--figure", "plot.svg"], "add --sweep"),

@@ -41,6 +41,7 @@ def test_there_is_a_map_over_both_planes_and_one_per_preset_and_link(charts, cal
     panels = charts["map-presets"].figure.axes
     titles = [axes.get_title(loc="left") for axes in panels]
     assert titles == [title for title, _ in map_section.preset_uses(use)]
+    assert "No time is stated for writing a cell of board, paper" in charts["map-presets"].caption
     assert len(charts["map-links"].figure.axes) == len(map_section.LINKS) + 2
 
 
@@ -161,5 +162,10 @@ def test_energy_without_a_sourced_price_is_not_stated_and_never_zero(calibration
     paper = [row for row in table.rows if row[0].startswith("paper")]
     assert paper
     assert {row[6] for row in paper} == {"not stated"}
+    (board, *_) = [row for row in table.rows if row[0].startswith("board")]
+    assert board[6].startswith("≥ ")
+    assert not board[7].startswith("none")
+    rram = table.data[table.data["device"].str.startswith("rram")]
+    assert (rram["at_least"] > 0).all()
     assert not any("0 J" in cell.split(",") for row in table.rows for cell in row)
     assert table.data.loc[table.data["device"].str.startswith("paper"), "total"].isna().all()

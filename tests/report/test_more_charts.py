@@ -14,9 +14,9 @@ from tngd_bench.report import (
     prediction_chart,
     profile_charts,
     scaling_charts,
-    verdicts,
 )
 from tngd_bench.report.marks import marks
+from tngd_bench.spu.arrays import UnstableDeviceError
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def pairs(records):
             | {"sweep_label": "ideal" if np.isnan(bits) else f"{bits:g}"}
             | {
                 "status": "diverged" if lost else "ok",
-                "reason": "the device is unstable: its rate" if lost else None,
+                "reason": str(UnstableDeviceError(-0.0123)) if lost else None,
             }
         )
         curves.append(curve | {"key": key, "train_loss": np.nan_to_num(bits) + 10 * noise + 1})
@@ -107,7 +107,11 @@ def test_a_pair_of_imperfections_is_a_heat_map_from_mild_to_harsh(pairs, known):
     }
     assert cells[0, 0] == "1.0"
     assert cells[1, 1] == "10"
-    assert cells[2, 1] == "div."
+    assert cells[2, 1] == "unstable\n−0.012/τ"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (
+        "ADC resolution (bits)",
+        "thermal noise κ₀ (variance, signal²)",
+    )
     assert "1 of 6 pairs had seeds that diverged, 1 seeds on an unstable device" in chart.alt
     shown = pair_charts.levels_table(table, known)
     assert ("1 of 1 (1 unstable)") in {row[3] for row in shown.rows}
@@ -124,45 +128,6 @@ def test_levels_that_are_words_are_no_ideal_device(pairs):
     old = trials.drop(columns=["sweep_label", "sweep_parameter_2"])
     assert not pair_charts.is_worded(old).any()
     assert not pair_charts.is_pair(old).any()
-
-
-def test_verdicts_without_a_claims_section_say_that_nothing_was_tested(records):
-    section = verdicts.verdict_section({"synthetic": records})
-    assert section.absent == "No claim's test has its sections in this study."
-    assert not section.tables[0].rows
-
-
-def test_verdicts_show_statement_condition_and_evidence():
-    from tngd_bench.analysis.claims import Verdict
-
-    table = verdicts.verdict_table(
-        [
-            Verdict(
-                "c",
-                "TNGD is fast",
-                "sec. 4",
-                "conditional",
-                "holds for b",
-                "",
-                "b: 2",
-                {"b": 2.0},
-                "p",
-                "rule",
-                (("s", "k#0"),),
-            )
-        ]
-    )
-    assert table.rows[0] == (
-        "TNGD is fast",
-        "sec. 4",
-        "p",
-        "conditional",
-        "holds for b",
-        "b: 2",
-        "rule",
-        "k#0",
-    )
-    assert table.data.loc[0, "number: b"] == 2.0
 
 
 def test_compare_writes_a_page_that_names_the_stores_and_draws_the_ratios(records, make, tmp_path):
@@ -192,3 +157,21 @@ def test_a_predicted_sweep_is_drawn_as_its_rows():
     assert set(lines(axes)) == {"TNGD", "SGD"}
     assert axes.get_xlabel() == "link rate"
     assert chart.alt.endswith("TNGD 0.100 ns, SGD 1.00 ms.")
+
+
+def test_a_predicted_sweep_over_words_has_a_place_for_each_and_no_line_between():
+    rows = [
+        {"device": name, "device_s": seconds, "iteration_s": None, "not_counted": left_out}
+        | {f"{each}_s": 1e-3 if each == "sgd" else None for each in prediction_chart._DIGITAL}
+        for name, seconds, left_out in (("paper", 2e-3, "write_cells"), ("rram", 5e-3, ""))
+    ]
+    with drawing.style():
+        chart = prediction_chart.prediction_chart(rows, "device", "", "N = 1")
+    axes = chart.figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["paper", "rram"]
+    assert axes.get_xlabel() == "device preset"
+    drawn = lines(axes)
+    np.testing.assert_array_equal(drawn["TNGD"].get_ydata(), [2e-3, 5e-3])
+    assert {line.get_linestyle() for line in drawn.values()} == {"None"}
+    assert chart.caption.endswith("states no time for it: write cells.")
+    assert chart.heading == "Predicted iteration against device preset (N = 1)"

@@ -37,7 +37,8 @@ class Line:
     """Varied times along one line of sizes: (draws + 1, points), the first row without variation.
 
     `host` and `rivals` are digital seconds, `unlinked` the device's seconds on an unlimited link, `bits` those on it,
-    (points,); `overlapped` the part of `unlinked` that runs beside the host.
+    (points,); `overlapped` the part of `unlinked` that runs beside the host. `near` (points,) is where digital seconds
+    lie within a factor of two of measured sizes; elsewhere they are extrapolated.
     """
 
     rows_m: Array
@@ -48,6 +49,7 @@ class Line:
     unlinked: Array
     bits: Array
     overlapped: float
+    near: npt.NDArray[np.bool_]
 
     def device(self, rate: float | None) -> Array:
         """Return the device's iteration at a link `rate` in bits/s (None: unlimited): (draws + 1, points)."""
@@ -98,6 +100,9 @@ def line(
         unlinked=unlinked,
         bits=bits,
         overlapped=use.delay * use.device.time_constant_s,
+        near=calibrations.covers(
+            np.array(float(parameters)), np.array(batch_sizes, float), np.array(float(outputs))
+        ),
     )
 
 
@@ -111,7 +116,7 @@ class Crossover:
     """The m above which the device stays ahead of `rival`; ∞: behind at `largest`, the end of the range.
 
     `below`: it is ahead up to this m as well, counted from `smallest`; 0 if it is not. Bounds are the middle 95 % of
-    the draws.
+    the draws. `extrapolated`: digital seconds there (∞: somewhere in the range) are beyond measured sizes.
     """
 
     rival: str
@@ -124,6 +129,7 @@ class Crossover:
     below: float
     smallest: float
     largest: float
+    extrapolated: bool = False
 
     def text(self, known: Mapping[str, Kind], device: str) -> str:
         """Return the statement with its condition."""
@@ -131,6 +137,8 @@ class Crossover:
             "on an unlimited link" if self.link_rate is None else f"at {quantities.bit_rate(self.link_rate)}"
         )
         where = f"{rate}, N = {quantities.count(self.parameters)}, d_z = {self.outputs}"
+        if self.extrapolated:
+            where += ", digital seconds extrapolated beyond measured sizes"
         name, rival = known[device].title, known[self.rival].title
         span = f"m = {quantities.count(self.smallest)} to {quantities.count(self.largest)}"
         bounds = f"[{self._bound(self.low)}, {self._bound(self.high)}]"
@@ -177,7 +185,16 @@ def _crossover(label: str, rival: Array, device: Array, found: Line, use: Device
         float(np.exp(_zero(gap[0], m, int(behind[0])))) if ahead_first else 0.0,
         float(found.rows_m[0]),
         float(found.rows_m[-1]),
+        _beyond(float(lasting[0]), found),
     )
+
+
+def _beyond(crossing: float, found: Line) -> bool:
+    """Whether the digital seconds on either side of a crossing were extrapolated; anywhere if there is none."""
+    if np.isinf(crossing):
+        return not bool(found.near.all())
+    above = int(np.searchsorted(found.rows_m, crossing * (1 - 1e-9)))
+    return not bool(found.near[max(above - 1, 0) : above + 1].all())
 
 
 def _lasting(gap: Array, m: Array) -> float:
@@ -198,7 +215,7 @@ def break_even_rates(found: Line, rivals: Mapping[str, Sequence[str]]) -> pd.Dat
     """Return the link rate at which the device draws level with the fastest of each named group of `rivals`.
 
     One row per rival and m: rival, parameters, outputs, rows, `rate_bits_per_s` (∞: no rate is enough), `low`,
-    `high`, `reachable` (share of the draws in which some rate is enough).
+    `high`, `reachable` (share of the draws in which some rate is enough), `near` (measured sizes).
     """
     rows = []
     for name, labels in rivals.items():
@@ -210,7 +227,8 @@ def break_even_rates(found: Line, rivals: Mapping[str, Sequence[str]]) -> pd.Dat
         for place, m in enumerate(found.rows_m):
             row: dict[str, object] = {"rival": name, "parameters": found.parameters, "outputs": found.outputs}
             row |= {"rows": m, "rate_bits_per_s": rates[0, place], "low": low[place], "high": high[place]}
-            rows.append(row | {"reachable": float(np.isfinite(rates[1:, place]).mean())})
+            row |= {"reachable": float(np.isfinite(rates[1:, place]).mean())}
+            rows.append(row | {"near": bool(found.near[place])})
     return pd.DataFrame(rows)
 
 
@@ -239,7 +257,8 @@ def sensitivities(
 ) -> pd.DataFrame:
     """Return the device's time relative to the fastest of `rivals` as one of its figures is swept.
 
-    One row per swept figure, value and b: parameter, value, parameters, batch_size, rows, `ratio`, `low`, `high`.
+    One row per swept figure, value and b: parameter, value, parameters, batch_size, rows, `ratio`, `low`, `high`,
+    `near` (measured sizes).
     """
     rows = []
     for parameter, values in SWEPT.items():
@@ -259,6 +278,7 @@ def sensitivities(
                         "batch_size": b,
                         "outputs": outputs,
                         "rows": b * outputs,
+                        "near": bool(found.near[place]),
                         "ratio": ratio[0, place],
                         "low": low[place],
                         "high": high[place],

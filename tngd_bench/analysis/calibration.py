@@ -167,14 +167,21 @@ class Calibrations:
 
 
 def calibrate(
-    summary: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str, Kind], dtype: str = "float32"
+    summary: pd.DataFrame,
+    trials: pd.DataFrame,
+    known: Mapping[str, Kind],
+    dtype: str = "float32",
+    *,
+    first_order: bool = False,
 ) -> Calibrations | None:
-    """Calibrate the second-order optimizers of `summary` (see `cost.summarise`); None where none was timed.
+    """Calibrate the second-order optimizers of `summary` (see `cost.summarise`), or all; None where none was timed.
 
     All on the problem with the most settings. Of several variants of one method the one with the plainest label stands
     for it: the counts know methods, not settings.
     """
-    second = summary[summary["optimizer"].map(lambda label: known[label].second_order)]
+    second = summary[
+        summary["optimizer"].map(lambda label: first_order or known[label].second_order).astype(bool)
+    ]
     if second.empty:
         return None
     settings_per_problem = second.groupby("problem")["parameters"].count()

@@ -63,7 +63,7 @@ def summarise(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
             row |= {f"{name}_q1_s": low, f"{name}_median_s": middle, f"{name}_q3_s": high}
         row["total_mean_s"] = float(part["total_s"].mean())
         row |= {name: float(part[name].median()) for name in _MODELLED}
-        row["modelled_s"] = float(part[_MODELLED].sum(axis=1).median())
+        row["modelled_s"] = float(part[_MODELLED].sum(axis=1, skipna=False).median())
         row["step_s"] = float(part["step_s"].median())
         row |= {"flops": behind["flops"].median(), "peak_bytes": behind["peak_bytes"].max()}
         row["keys"] = tuple(keys)

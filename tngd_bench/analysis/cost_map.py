@@ -8,7 +8,7 @@ fray them. No memory limit is applied.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,8 +59,13 @@ class DeviceUse:
 
 def study_use(calibrations: Calibrations) -> DeviceUse | None:
     """Return the device of the study as it was used; None where its preset is not installed here."""
-    name, settings = calibrations.device_name, calibrations.settings
-    if name is None or name not in Device.presets():
+    name = calibrations.device_name
+    return None if name is None else device_use(name, calibrations.settings)
+
+
+def device_use(name: str, settings: Mapping[str, object]) -> DeviceUse | None:
+    """Return the device preset `name` under an optimizer's `settings`; None where it is not installed here."""
+    if name not in Device.presets():
         return None
     fields = set(Device.__dataclass_fields__) - {"name", "sources", "summary"}
     changed = {key: value for key, value in settings.items() if key in fields and value is not None}
@@ -85,7 +90,8 @@ class Plane:
     """Predicted digital seconds over N (columns) and b or d_z (rows), the other one fixed.
 
     `digital` and `host` (by form of upload) are (SLOTS, rows, columns) per optimizer label, see `calibration`; NaN
-    where the problem's family has no such model. `layers[i][j]` belongs to row i and column j.
+    where the problem's family has no such model. `layers[i][j]` belongs to row i and column j. `points` are the
+    measured sizes (parameters, batch_size, outputs), `measured` (rows, columns) what lies near them.
     """
 
     axis: Axis
@@ -97,6 +103,7 @@ class Plane:
     host: dict[str, Array]
     layers: tuple[tuple[tuple[tuple[int, int, int], ...] | None, ...], ...]
     measured: npt.NDArray[np.bool_]
+    points: pd.DataFrame
 
     def batch_and_outputs(self, row: int) -> tuple[int, int]:
         """Return (b, d_z) of a row."""
@@ -151,7 +158,10 @@ def plane(
     fixed_grid = np.full(shape[1:], float(fixed))
     b_grid, d_grid = (other, fixed_grid) if axis == "batch_size" else (fixed_grid, other)
     measured = calibrations.covers(n_grid, b_grid, d_grid)
-    return Plane(axis, fixed, tuple(sizes), tuple(values), calibrations, digital, host, tuple(rows), measured)
+    points = pd.concat([calibration.points for calibration in calibrations.by_label.values()])
+    return Plane(
+        axis, fixed, tuple(sizes), tuple(values), calibrations, digital, host, tuple(rows), measured, points
+    )
 
 
 def device_seconds(area: Plane, use: DeviceUse) -> Array:

@@ -270,13 +270,26 @@ def noise_sentence(found: tuple[Tolerance, ...], known: Mapping[str, Kind]) -> s
     imperfections = [t for t in found if t.parameter in ("noise_variance",) or t.parameter.endswith("bits")]
     if not imperfections:
         return "Sensitivity to noise and converter resolution: not measured."
+    decided = [t for t in imperfections if not t.note]
+    several = len({t.optimizer for t in decided}) > 1
     texts = []
-    for optimizer, own in itertools.groupby(imperfections, key=lambda t: t.optimizer):
-        several = len({t.optimizer for t in imperfections}) > 1
+    for optimizer, own in itertools.groupby(decided, key=lambda t: t.optimizer):
         texts.append((f"{known[optimizer].title}: " if several else "") + "; ".join(map(tolerance_text, own)))
-    who = _and(list(dict.fromkeys(known[t.optimizer].title for t in imperfections)))
+    who = _and(list(dict.fromkeys(known[t.optimizer].title for t in decided or imperfections)))
     head = f"Against the ideal device's own spread over seeds, the final training loss of {who} is"
-    return f"{head} {'; '.join(texts)}."
+    sentences = [f"{head} {'; '.join(dict.fromkeys(texts))}."] if texts else []
+    undecided: dict[str, list[str]] = {}
+    for t in imperfections:
+        if t.note:  # what was found wanting is said once for all imperfections that it holds for
+            undecided.setdefault(t.note, []).append(PARAMETER_NAMES.get(t.parameter, t.parameter))
+    for note, names in undecided.items():
+        verdict, _, reason = note.partition(": ")
+        sentences.append(
+            f"Tolerance of {_and(list(dict.fromkeys(names)))} {verdict}{f': {reason}' if reason else ''}."
+            if texts
+            else f"What {who} stands of {_and(list(dict.fromkeys(names)))} is {verdict}: {reason}."
+        )
+    return " ".join(sentences)
 
 
 def tolerance_text(tolerance: Tolerance) -> str:

@@ -74,11 +74,15 @@ def _last_values(ordered: pd.DataFrame) -> dict[object, dict[str, float]]:
     return {key: dict(zip(table.columns, map(float, row), strict=True)) for key, *row in table.itertuples()}
 
 
+_SUMMARISED = ("final_loss", "final_test_accuracy", "final_test_exact_match", "final_test_f1")
+
+
 def summarise_final(final: pd.DataFrame) -> pd.DataFrame:
     """Return one row per training setting and sweep value with medians and quartiles over the finished seeds.
 
-    Columns: the setting, sweep_value, `finished`, `trials`, `diverged`; for loss and test accuracy `_q1`, `_median`,
-    `_q3` (NaN where nothing finished); medians of iterations, measured_s, modelled_s; `keys`.
+    Columns: the setting, sweep_value, `finished`, `trials`, `diverged`; for loss, test accuracy, exact match and F1
+    `_q1`, `_median`, `_q3` (NaN where nothing finished or its problem has no such score); medians of iterations,
+    measured_s, modelled_s; `keys`.
     """
     rows = []
     for values, part in final.groupby([*TRAINING_SETTING, "sweep_value"], dropna=False, sort=True):
@@ -89,14 +93,14 @@ def summarise_final(final: pd.DataFrame) -> pd.DataFrame:
             "trials": len(part),
             "diverged": int((part["status"] == "diverged").sum()),
         }
-        for name in ("final_loss", "final_test_accuracy"):
+        for name in _SUMMARISED:
             known = ok[name].astype(float).dropna()
             quartiles = np.percentile(known, [25, 50, 75]) if len(known) else np.full(3, np.nan)
             row |= {f"{name}_{part_}": q for part_, q in zip(("q1", "median", "q3"), quartiles, strict=True)}
         row |= {name: float(ok[name].astype(float).median()) for name in _CLOCKS}
         row["keys"] = tuple(sorted(part["key"]))
         rows.append(row)
-    quantiles = [f"{n}_{q}" for n in ("final_loss", "final_test_accuracy") for q in ("q1", "median", "q3")]
+    quantiles = [f"{n}_{q}" for n in _SUMMARISED for q in ("q1", "median", "q3")]
     columns = [
         *TRAINING_SETTING,
         "sweep_value",

@@ -101,7 +101,8 @@ def _tolerance(group: str, optimizer: str, parameter: str, part: pd.DataFrame) -
     baseline = reference.to_numpy(float)
     note = ""
     if len(baseline) < MINIMUM_SEEDS:
-        note = f"not confirmed: {len(baseline)} finished seeds of the ideal device, {MINIMUM_SEEDS} needed"
+        number = f"{len(baseline)} finished seed{'' if len(baseline) == 1 else 's'}"
+        note = f"not confirmed: {number} of the ideal device, {MINIMUM_SEEDS} needed"
     elif not len(levels):
         note = "not measured: no level was run with every seed of the ideal device"
     if note:

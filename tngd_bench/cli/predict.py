@@ -22,9 +22,12 @@ Examples:
   tngd-bench predict --parameters 1e12 --batch 1024 --outputs 10 --device rram --processor h100
   tngd-bench predict --parameters 1e6 --batch 64 --outputs 10 --set upload=factored --processor a100 --json
   tngd-bench predict --parameters 1e6 --batch 64 --outputs 10 --sweep link_rate=1e9:1e13 --figure link.svg
+  tngd-bench predict --parameters 1e6 --batch 64 --outputs 10 --sweep device=paper,rram,pcm --processor a100
 
 Every figure is modelled: nothing is run. Digital times are the roofline of the processor's rated speed.
 """
+_LARGEST_COUNT = 1e18  # beyond, cubes of b·d_z leave the range of numbers
+_MOST_LAYERS = 10_000
 
 
 def _count(value: str) -> int:
@@ -35,7 +38,17 @@ def _count(value: str) -> int:
         raise click.BadParameter(f"{value!r} is not a number") from None
     if not (math.isfinite(number) and number >= 1 and number == int(number)):
         raise click.BadParameter(f"{value!r} is not a whole number >= 1")
+    if number > _LARGEST_COUNT:
+        raise click.BadParameter(f"{value!r} is too large; accepted: up to {_LARGEST_COUNT:.0e}")
     return int(number)
+
+
+def _depth(value: str) -> int:
+    """A count of layers, which are gone through one by one."""
+    layers = _count(value)
+    if layers > _MOST_LAYERS:
+        raise click.BadParameter(f"{value!r} is too large; accepted: up to {_MOST_LAYERS}")
+    return layers
 
 
 @click.command(epilog=_EPILOG)
@@ -69,7 +82,7 @@ def _count(value: str) -> int:
 )
 @click.option(
     "--depth",
-    type=_count,
+    type=_depth,
     metavar="COUNT",
     default=4,
     show_default=True,
@@ -83,7 +96,7 @@ def _count(value: str) -> int:
     "swept",
     metavar="NAME=VALUES",
     help="Run one quantity through V1,V2,… or LOW:HIGH[:POINTS]: link_rate, tau, bits, parameters, batch, outputs, "
-    "analog_time, or a device field.",
+    "analog_time, device, or a device field, words included: device=paper,rram; upload=full,factored.",
 )
 @click.option(
     "--figure",
@@ -121,9 +134,10 @@ def command(
         asked: dict[str, Any] = {"parameters": parameters, "batch_size": batch, "outputs": outputs}
         asked |= {"analog_time": analog_time, "delay": delay, "samples": samples, "spacing": spacing}
         asked |= {"ensemble": ensemble, "depth": depth, **sizes}
-        described = _device(device, overrides)
+        described = _device(str(fields.get("device", device)), overrides)
+        changed = {name: value for name, value in fields.items() if name != "device"}
         return predict(
-            described.override(**fields) if fields else described,
+            described.override(**changed) if changed else described,
             processor=None if processor is None else Processor.named(processor),
             **asked,
         )
@@ -166,7 +180,7 @@ def _draw(rows: list[dict[str, Any]], name: str, p: Prediction, figure: Path) ->
     sizes = {"parameters": f"N = {p.work.parameters:,}", "batch": f"b = {p.work.batch_size}"}
     where = ", ".join(text for key, text in sizes.items() if key != name)
     try:
-        write_prediction(rows, name, p.device.name, where, figure)
+        write_prediction(rows, name, p.device.name if name != "device" else "", where, figure)
     except OSError as error:
         raise click.UsageError(f"--figure {figure} cannot be written: {error.strerror or error}") from None
 

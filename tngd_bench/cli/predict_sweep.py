@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,19 +20,39 @@ SIZES = {
 }
 ALIASES = {"link_rate": "link_rate_bits_per_s", "bits": "word_bits"}
 TIME_CONSTANT = ("tau", "time_constant_s")
+DEVICE = "device"
+FLAGS = {"true": True, "false": False}
 _COUNTS = ("parameters", "batch", "outputs", "word_bits")
 POINTS, MOST_POINTS = 13, 400
 
 
-def parse(text: str) -> tuple[str, tuple[float, ...]]:
-    """Return the name and values of "NAME=V1,V2,…" or "NAME=LOW:HIGH[:POINTS]", the latter evenly spaced in log."""
+def parse(text: str) -> tuple[str, tuple[float | str, ...]]:
+    """Return the name and values of "NAME=V1,V2,…" or "NAME=LOW:HIGH[:POINTS]", the latter evenly spaced in log.
+
+    Values are numbers but for what words are chosen for: the device preset, upload, write_parallel, and flags.
+    """
     name, equals, values = (part.strip() for part in text.partition("="))
     name = ALIASES.get(name.replace("-", "_"), name.replace("-", "_"))
     if not equals or not values:
         raise click.UsageError(f"--sweep takes NAME=V1,V2,… or NAME=LOW:HIGH[:POINTS], not {text!r}")
+    accepted = _words().get(name)
+    if accepted is not None:
+        words = tuple(dict.fromkeys(value.strip() for value in values.split(",")))
+        for word in words:
+            if word not in accepted:
+                raise click.UsageError(f"--sweep: {word!r} in {text!r} is not one of {', '.join(accepted)}")
+        return name, words
     if ":" in values:
         return name, _spaced(name, values.split(":"), text)
     return name, tuple(_number(value, text) for value in values.split(","))
+
+
+def _words() -> dict[str, tuple[str, ...]]:
+    """Return the names whose values are words, with the words."""
+    from tngd_bench.spu.device import UPLOADS, WRITES, Device
+
+    flags = {f.name: tuple(FLAGS) for f in dataclasses.fields(Device) if isinstance(f.default, bool)}
+    return {DEVICE: Device.presets(), "upload": UPLOADS, "write_parallel": WRITES, **flags}
 
 
 def _spaced(name: str, parts: Sequence[str], text: str) -> tuple[float, ...]:
@@ -58,19 +79,22 @@ def _number(value: str, text: str) -> float:
 
 def sweep(
     name: str,
-    values: Sequence[float],
+    values: Sequence[float | str],
     predict: Callable[[Mapping[str, Any], Mapping[str, Any]], Prediction],
     resistance: Callable[[float], float],
 ) -> list[dict[str, Any]]:
     """Return a row per value: device, host and iteration seconds and those of every digital optimizer.
 
-    `predict(sizes, fields)` predicts with other sizes and device fields; `resistance(τ)` gives R for a time constant.
+    `predict(sizes, fields)` predicts with other sizes and device fields, a field "device" naming another preset;
+    `resistance(τ)` gives R for a time constant.
     """
     rows = []
     for value in values:
         sizes: dict[str, Any] = {}
         fields: dict[str, Any] = {}
-        if name in SIZES:
+        if isinstance(value, str):
+            fields[name] = FLAGS.get(value, value)
+        elif name in SIZES:
             sizes[SIZES[name]] = int(value) if name in _COUNTS else value
         elif name in TIME_CONSTANT:
             fields["resistance_ohm"] = resistance(value)
@@ -79,6 +103,7 @@ def sweep(
         found = predict(sizes, fields)
         row: dict[str, Any] = {name: value, "rows": found.work.rows, "device_s": found.seconds.total}
         row |= {"host_s": found.host_seconds, "iteration_s": found.iteration_seconds}
+        row["not_counted"] = " ".join(name for name in found.joules.items if name not in found.seconds.items)
         row |= {f"{item}_s": seconds for item, seconds in found.seconds.items.items()}
         rows.append(row | {f"{each.name}_s": each.seconds for each in found.alternatives})
     return rows
@@ -100,5 +125,9 @@ def as_text(
     ]
     for row in rows:
         cells = "".join(f"{quantity(row.get(column), 's'):>14}" for column in shown)
-        lines.append(f"{row[name]:>22,.6g}{cells}")
+        value = row[name]
+        lines.append((f"{value:>22}" if isinstance(value, str) else f"{value:>22,.6g}") + cells)
+    left_out = sorted({item.replace("_", " ") for row in rows for item in row["not_counted"].split()})
+    if left_out:
+        lines += ["", f"not counted where the device states no time for it: {', '.join(left_out)}"]
     return "\n".join(lines)

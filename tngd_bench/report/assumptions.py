@@ -64,9 +64,11 @@ def _value(value: object) -> str:
 
 
 def extrapolated(trials: pd.DataFrame) -> tuple[tuple[str, str], ...]:
-    """Return a statement on host seconds that were extrapolated, as a pair like those of `statements`; () without any."""
+    """Return a statement on host seconds that were extrapolated, like those of `statements`; () without any."""
     known = kinds(trials)
-    modelled = trials["optimizer"].map(lambda label: known[label].modelled).astype(bool)  # of no trial: no type
+    modelled = (
+        trials["optimizer"].map(lambda label: known[label].modelled).astype(bool)
+    )  # of no trial: no type
     ran = trials[modelled & (trials["status"] == "ok")]
     sizes = [
         f"{row.problem}, N = {quantities.count(row.parameters)}, d_z = {quantities.count(row.outputs)}"
@@ -76,7 +78,7 @@ def extrapolated(trials: pd.DataFrame) -> tuple[tuple[str, str], ...]:
     if not sizes:
         return ()
     sentence = (
-        "With hundreds of outputs the columns of the Jacobian are made a few at a time. The first 16 were timed, and the "
+        "With many outputs the columns of the Jacobian are made a few at a time. The first 16 were timed, and the "
         f"host seconds of all of them are extrapolated, linear in their number: {'; '.join(sizes)}. Every time of a "
         "device there, to a target too, contains them."
     )

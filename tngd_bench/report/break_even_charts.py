@@ -40,6 +40,7 @@ def rate_chart(frame: pd.DataFrame, rival: str, device: str, outputs: int) -> Ch
             linestyle=mark.dash,
             marker=mark.marker,
             markersize=4,
+            markevery=np.flatnonzero(reached["near"].to_numpy(bool)).tolist(),
             label=f"N = {quantities.count(size)}",
         )
         bounded = own[np.isfinite(own["high"])]
@@ -68,7 +69,8 @@ def rate_chart(frame: pd.DataFrame, rival: str, device: str, outputs: int) -> Ch
         f"Link rate at which {device} draws level with {rival}",
         f"Break-even link rate of {device} against {rival}, by m. {finding}",
         "Modelled. Above a line the device's iteration is the shorter one; no line: no rate is enough. Band: the "
-        "middle 95 % of the calibration's draws, where all of them reach a rate.",
+        "middle 95 % of the calibration's draws, where all of them reach a rate. Markers: near measured sizes; on a "
+        "line without them the digital seconds, the host's too, are extrapolated.",
         figure,
         frame.reset_index(drop=True),
     )
@@ -110,7 +112,8 @@ def sensitivity_chart(frame: pd.DataFrame, rival: str, device: str, use: DeviceU
         f"What the device's figures change ({where}, against {rival})",
         f"Time of {device} relative to {rival} at {where}. {_sensitivity_words(frame)}",
         "Modelled. One figure of the device is changed, the others stay as in the study (dotted line: its value "
-        "there). Below 1× the device is ahead. Bands: the middle 95 % of the calibration's draws.",
+        "there). Below 1× the device is ahead. Bands: the middle 95 % of the calibration's draws. Extrapolated: "
+        "digital seconds, the host's too, beyond measured sizes.",
         figure,
         frame.reset_index(drop=True),
     )
@@ -126,7 +129,7 @@ def _sensitivity_panel(axes: Axes, part: pd.DataFrame, now: float | None) -> Non
             own["ratio"].to_numpy(float),
             color=mark.colour.light,
             linestyle=mark.dash,
-            label=f"b = {quantities.count(float(str(batch_size)))}",
+            label=f"b = {quantities.count(float(str(batch_size)))}{'' if own['near'].all() else ', extrapolated'}",
         )
         axes.fill_between(
             x,

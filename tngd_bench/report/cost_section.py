@@ -6,7 +6,7 @@ import pandas as pd
 
 from tngd_bench.analysis import cost, fits
 from tngd_bench.analysis.families import kinds
-from tngd_bench.report import cost_charts, scaling_charts, tables
+from tngd_bench.report import assumptions, cost_charts, scaling_charts, tables
 from tngd_bench.report.marks import marks
 from tngd_bench.report.section import Section
 from tngd_bench.studies.records import Records
@@ -23,6 +23,7 @@ def cost_sections(records: Records) -> tuple[Section, ...]:
         [fits.scaling_table(records.costs, records.trials, axis) for axis in scaling_charts.AXES],
         ignore_index=True,
     )
+    timed_trials = trials[trials["kind"] == "cost"]
     drawn = marks(known)
     growth = [
         chart
@@ -35,6 +36,7 @@ def cost_sections(records: Records) -> tuple[Section, ...]:
         Section(
             "cost",
             "Cost per iteration against N",
+            points=tuple(f"{term}: {sentence}" for term, sentence in assumptions.extrapolated(timed_trials)),
             charts=tuple(cost_charts.cost_charts(summary, ratios, known, drawn)),
             absent=missing,
         ),

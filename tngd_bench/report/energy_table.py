@@ -9,6 +9,7 @@ from tngd_bench.analysis.calibration import Calibrations
 from tngd_bench.analysis.cost_map import DeviceUse
 from tngd_bench.report.tables import MODELLED, Column, Table
 from tngd_bench.spu.billing import energy
+from tngd_bench.spu.ledger import Ledger
 
 _KINDS = ("write", "relax", "read")
 NOT_STATED = "not stated"
@@ -29,6 +30,7 @@ def energy_table(calibrations: Calibrations | None, uses: list[tuple[str, Device
             bill = energy(use.device, use.work(int(n), int(b), int(d_z), layers))
             unpriced = [name for name, value in bill.items.items() if value is None]
             sums = {kind: getattr(bill, kind) for kind in _KINDS}
+            least = {kind: _priced(bill, kind) for kind in _KINDS}
             data.append(
                 {
                     "device": title,
@@ -37,6 +39,7 @@ def energy_table(calibrations: Calibrations | None, uses: list[tuple[str, Device
                     "outputs": d_z,
                     **sums,
                     "total": bill.total,
+                    "at_least": bill.at_least,
                 }
             )
             rows.append(
@@ -44,8 +47,8 @@ def energy_table(calibrations: Calibrations | None, uses: list[tuple[str, Device
                     title,
                     quantities.count(float(n)),
                     quantities.count(float(b * d_z)),
-                    *(_joules(sums[kind]) for kind in _KINDS),
-                    _joules(bill.total),
+                    *(_joules(sums[kind], least[kind]) for kind in _KINDS),
+                    _joules(bill.total, bill.at_least),
                     ", ".join(name.replace("_", " ") for name in unpriced) or "none",
                 )
             )
@@ -59,17 +62,26 @@ def energy_table(calibrations: Calibrations | None, uses: list[tuple[str, Device
     )
     caption = (
         "Energy of one iteration of the device, by formula from sourced prices; its host is not in it. A sum with an "
-        "item that has no sourced price is not stated."
+        "item that has no sourced price is a lower bound (≥), or not stated where no item has one."
     )
-    names = ["device", "parameters", "batch_size", "outputs", *_KINDS, "total"]
+    sums = [*_KINDS, "total", "at_least"]
+    names = ["device", "parameters", "batch_size", "outputs", *sums]
     return Table(
         "energy",
         caption,
         columns,
         tuple(rows),
-        pd.DataFrame(data, columns=names).astype(dict.fromkeys([*_KINDS, "total"], float)),
+        pd.DataFrame(data, columns=names).astype(dict.fromkeys(sums, float)),
     )
 
 
-def _joules(value: float | None) -> str:
-    return NOT_STATED if value is None else quantities.joules(value)
+def _priced(bill: Ledger, kind: str) -> float | None:
+    """Return the sum of the items of a kind that have a price; None where none has."""
+    known = [value for name, value in bill.items.items() if name.split("_")[0] == kind and value is not None]
+    return sum(known) if known else None
+
+
+def _joules(value: float | None, at_least: float | None) -> str:
+    if value is not None:
+        return quantities.joules(value)
+    return f"≥ {quantities.joules(at_least)}" if at_least else NOT_STATED

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
@@ -26,7 +27,8 @@ _UNDECIDED = 0.4
 NOTE = (
     "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Pale: the "
     "lead does not hold in 95 % of the draws of the calibration's spread. Hatched: further than a factor of two from "
-    "every measured size, modelled only. Circles: measured sizes. No memory limit is applied."
+    "every measured size, modelled only. Circles: measured sizes. White: the family has no such model. No memory "
+    "limit is applied."
 )
 
 AS_ABOVE = "Predicted; pale, hatched and circles as in the first map."
@@ -39,16 +41,15 @@ def map_chart(
     known: Mapping[str, Kind],
     drawn: Mapping[str, Mark],
     *,
-    explained: bool = True,
+    note: str = NOTE,
+    what: str = "cheapest iteration",
 ) -> Chart:
-    """Return the map of one device; `explained` False where a map before it says how to read it."""
+    """Return the map of one device; `note` says how to read it, `what` it is a map of."""
     figure, axes = drawing.panel(3.9)
     _draw(axes, found, drawn, labels=known)
     _rows_axis(axes, found)
     _legend(figure, [found], known, drawn)
-    return Chart(
-        slugs.slug(name), title, alt(found, known), NOTE if explained else AS_ABOVE, figure, found.table()
-    )
+    return Chart(slugs.slug(name), title, alt(found, known, what), note, figure, found.table())
 
 
 def multiples(
@@ -57,6 +58,7 @@ def multiples(
     title: str,
     known: Mapping[str, Kind],
     drawn: Mapping[str, Mark],
+    note: str,
 ) -> Chart:
     """Return small multiples of maps over one plane, each with its own heading."""
     columns = 2
@@ -76,9 +78,7 @@ def multiples(
     _legend(figure, [found for _, found in maps], known, drawn)
     words = " ".join(f"{heading}: {_shares(found, known)}." for heading, found in maps)
     frame = pd.concat([found.table().assign(panel=heading) for heading, found in maps], ignore_index=True)
-    return Chart(
-        slugs.slug(name), title, f"{title}. Share of the sizes won. {words}", AS_ABOVE, figure, frame
-    )
+    return Chart(slugs.slug(name), title, f"{title}. Share of the sizes won. {words}", note, figure, frame)
 
 
 def _draw(
@@ -139,44 +139,42 @@ def _edges(values: Sequence[int]) -> list[float]:
 
 
 def _hatch_unmeasured(axes: Axes, found: CheapestMap, x: list[float], y: list[float]) -> None:
-    """Hatch what lies further than a factor of two from measured sizes: around the measured box, which is one."""
+    """Hatch what lies further than a factor of two from measured sizes, and frame what does not."""
     near = found.plane.measured
-    whole = (x[0], x[-1], y[0], y[-1])
-    if not near.any():
-        parts = [whole]
-    else:
-        rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
-        left, right = x[columns[0]], x[columns[-1] + 1]
-        bottom, top = y[rows[0]], y[rows[-1] + 1]
-        parts = [
-            (x[0], x[-1], y[0], bottom),
-            (x[0], x[-1], top, y[-1]),
-            (x[0], left, bottom, top),
-            (right, x[-1], bottom, top),
-        ]
-        axes.add_patch(
-            Rectangle(
-                (left, bottom), right - left, top - bottom, fill=False, edgecolor=INK.light, linewidth=0.9
-            )
-        )
-    for low, high, under, over in parts:
-        if high > low and over > under:
-            axes.add_patch(
-                Rectangle(
-                    (low, under),
-                    high - low,
-                    over - under,
-                    facecolor="none",
-                    edgecolor=PAPER.light,
-                    hatch="///",
-                    linewidth=0.0,
-                )
-            )
+    row = 0
+    for cells, rows in groupby(near.tolist()):  # rows alike are one box, so that a hatch has no seams
+        over = row + len(list(rows))
+        column = 0
+        for close, run in groupby(cells):
+            end = column + len(list(run))
+            if not close:
+                box = Rectangle((x[column], y[row]), x[end] - x[column], y[over] - y[row])
+                box.set(facecolor="none", edgecolor=PAPER.light, hatch="///", linewidth=0.0)
+                axes.add_patch(box)
+            column = end
+        row = over
+    across, along = _frame(near, x, y)
+    if across:
+        axes.plot(across, along, color=INK.light, linewidth=0.9, solid_capstyle="projecting")
+
+
+def _frame(near: npt.NDArray[np.bool_], x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
+    """Return the edges between cells that are near and those that are not, as one broken line."""
+    padded = np.pad(near, 1)
+    across: list[float] = []
+    along: list[float] = []
+    for row, column in np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1]):
+        across += [x[column], x[column + 1], np.nan]
+        along += [y[row], y[row], np.nan]
+    for row, column in np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1]):
+        across += [x[column], x[column], np.nan]
+        along += [y[row], y[row + 1], np.nan]
+    return across, along
 
 
 def _points(axes: Axes, found: CheapestMap) -> None:
     plane = found.plane
-    points = pd.concat([c.points for c in plane.calibrations.by_label.values()])
+    points = plane.points
     fixed = "outputs" if plane.axis == "batch_size" else "batch_size"
     shown = points[points[fixed] == plane.fixed].drop_duplicates(["parameters", plane.axis])
     axes.plot(
@@ -275,9 +273,9 @@ def _shares(found: CheapestMap, known: Mapping[str, Kind]) -> str:
     return ", ".join(parts) or "no size has a model"
 
 
-def alt(found: CheapestMap, known: Mapping[str, Kind]) -> str:
-    """Return the finding of a map in words."""
+def alt(found: CheapestMap, known: Mapping[str, Kind], what: str) -> str:
+    """Return the finding of a map of `what` in words."""
     plane = found.plane
     sizes = f"N = {quantities.count(plane.sizes[0])} to {quantities.count(plane.sizes[-1])}"
     span = f"{_AXIS_TITLES[plane.axis]} {plane.values[0]} to {quantities.count(plane.values[-1])}"
-    return f"Map of the cheapest iteration over {sizes} and {span}. Share of the sizes won: {_shares(found, known)}."
+    return f"Map of the {what} over {sizes} and {span}. Share of the sizes won: {_shares(found, known)}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -16,6 +16,7 @@ from tngd_bench.report.drawing import Chart
 from tngd_bench.report.energy_table import energy_table
 from tngd_bench.report.marks import Mark
 from tngd_bench.report.section import Section
+from tngd_bench.report.target_maps import target_maps
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.records import Records
 
@@ -57,7 +58,8 @@ def map_results(
     maps = _maps(calibrations, batch, outputs, use, known, drawn)
     reached = map_tables.lowest_times(records.trials, times)
     by_target = break_even_charts.place_chart(reached, known, drawn)
-    charts = (*maps, by_target) if by_target is not None else tuple(maps)
+    over_target, rests_on = target_maps(records, calibrations, summary, known, drawn)
+    charts = (*maps, *over_target, *((by_target,) if by_target is not None else ()))
     prose = (
         f"Over sizes nobody ran: which second-order optimizer has the shortest iteration, at b = "
         f"{calibrations.main['batch_size']} or d_z = {calibrations.main['outputs']} held fixed. “Exact” maps leave out "
@@ -67,7 +69,7 @@ def map_results(
         "map",
         "Who is cheapest where",
         prose=prose,
-        points=_map_points(calibrations, batch, use, known),
+        points=(*_map_points(calibrations, batch, use, known), rests_on),
         charts=charts,
         tables=(map_tables.calibration_table(calibrations, known),),
     )
@@ -122,7 +124,7 @@ def _maps(
                 f"Cheapest exact solver over {words} ({title})",
                 known,
                 drawn,
-                explained=not charts,
+                note=map_charts.AS_ABOVE if charts else map_charts.NOTE,
             )
         )
         if kfac:
@@ -133,7 +135,7 @@ def _maps(
                     f"The same with K-FAC, over {words} ({title})",
                     known,
                     drawn,
-                    explained=False,
+                    note=map_charts.AS_ABOVE,
                 )
             )
     if use is not None:
@@ -142,8 +144,19 @@ def _maps(
             ("map-links", "Cheapest exact solver, by link and upload", link_uses(use)),
         ):
             panels = [(heading, cheapest(batch, each, kfac)) for heading, each in uses]
-            charts.append(map_charts.multiples(panels, name, title, known, drawn))
+            note = f"{map_charts.AS_ABOVE}{_untimed(uses)}"
+            charts.append(map_charts.multiples(panels, name, title, known, drawn, note))
     return charts
+
+
+def _untimed(uses: Sequence[tuple[str, DeviceUse]]) -> str:
+    """Return a sentence on the devices that state no time for writing a cell: none is counted for them."""
+    without = sorted({use.device.name for _, use in uses if use.device.cell_write_time_s is None})
+    return (
+        f" No time is stated for writing a cell of {', '.join(without)}, so none is counted."
+        if without
+        else ""
+    )
 
 
 def _map_points(

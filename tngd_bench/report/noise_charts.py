@@ -15,7 +15,20 @@ from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import INK, Mark
 
-_METRICS = (("final_loss", "final training loss"), ("final_test_accuracy", "final test accuracy"))
+_UNITS = {
+    "bits": " (bits)",
+    "noise_variance": " (variance, signal²)",
+    "analog_time": " (τ)",
+    "delay": " (τ)",
+    "spacing": " (τ)",
+    "capacitor_mismatch": " (σ_C, relative)",
+    "programming_error": " (σ, of full scale)",
+}
+_METRICS = (
+    ("final_loss", "final training loss"),
+    ("final_test_accuracy", "final test accuracy"),
+    ("final_test_f1", "final test F1"),
+)
 
 
 def noise_charts(
@@ -45,6 +58,12 @@ def noise_charts(
                     )
                 )
     return charts
+
+
+def axis_title(parameter: str) -> str:
+    """Return the name of a swept setting with its unit, as an axis is labelled."""
+    unit = next((unit for ending, unit in _UNITS.items() if parameter.endswith(ending)), "")
+    return f"{PARAMETER_NAMES.get(parameter, parameter.replace('_', ' '))}{unit}"
 
 
 def _chart(
@@ -86,18 +105,11 @@ def _chart(
     )
     names = (["ideal"] if ideal.any() else []) + [quantities.level(float(level)) for level in levels]
     axes.set_xticks(([0] if ideal.any() else []) + list(place.values()), names)
-    unit = (
-        " (bits)"
-        if parameter.endswith("bits")
-        else " (variance, signal²)"
-        if parameter == "noise_variance"
-        else ""
-    )
-    axes.set_xlabel(f"{PARAMETER_NAMES.get(parameter, parameter)}{unit}")
+    axes.set_xlabel(axis_title(parameter))
     axes.set_ylabel(title)
     if column == "final_loss" and table["value"].min() > 0:
         drawing.log_plain(axes, "y")
-    if column == "final_test_accuracy":
+    if column != "final_loss":
         drawing.percentages(axes)
     drawing.legend_below(figure, axes)
     data = table[["group", "optimizer", "sweep_parameter", "sweep_value", "seed", "value", "key"]]

@@ -13,11 +13,13 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.findings import PARAMETER_NAMES
 from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.stability import margins
 from tngd_bench.analysis.tolerance import is_ideal
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import INK, MUTED
-from tngd_bench.report.tables import Column, Table
+from tngd_bench.report.noise_charts import axis_title
+from tngd_bench.report.tables import Column, Table, short_keys
 
 _KEYS = ["group", "optimizer", "sweep_parameter", "sweep_parameter_2"]
 
@@ -43,7 +45,8 @@ def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """Return the median final loss and how often training diverged, per pair of levels or worded level.
 
     `final` as in `analysis.outcomes.final_values`. Columns: group, optimizer, the two parameters with value and label,
-    `seeds`, `diverged`, `unstable` (of these), `final_loss`, `final_test_accuracy` (medians of finished seeds), keys.
+    `seeds`, `diverged`, `unstable` (of these), `margin` (the least stability margin that ended a seed, 1/τ),
+    `final_loss`, `final_test_accuracy` (medians of finished seeds), keys.
     """
     wanted = [*_KEYS, "sweep_value", "sweep_value_2", "sweep_label", "sweep_label_2", "reason"]
     present = trials.reindex(columns=["key", *wanted]).drop_duplicates("key")
@@ -52,13 +55,22 @@ def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for values, part in merged.groupby(levels, dropna=False, sort=True):
         ok = part[part["status"] == "ok"]
-        reasons = part["reason"].astype("string").fillna("")
+        ended = margins(part["reason"]).dropna()
         row: dict[str, object] = dict(zip(levels, values, strict=True))
         row |= {"seeds": len(part), "diverged": int((part["status"] == "diverged").sum())}
-        row["unstable"] = int(reasons.str.contains("device is unstable", regex=False).sum())
+        row |= {"unstable": len(ended), "margin": float(ended.min()) if len(ended) else np.nan}
         row |= {name: ok[name].astype(float).median() for name in ("final_loss", "final_test_accuracy")}
         rows.append(row | {"keys": tuple(sorted(part["key"]))})
-    columns = [*levels, "seeds", "diverged", "unstable", "final_loss", "final_test_accuracy", "keys"]
+    columns = [
+        *levels,
+        "seeds",
+        "diverged",
+        "unstable",
+        "margin",
+        "final_loss",
+        "final_test_accuracy",
+        "keys",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -78,9 +90,11 @@ def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, Kind])
     losses = part["final_loss"].astype(float)
     finite = losses[np.isfinite(losses)]
     lowest, highest = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    # A difference of a few percent must not look like all there is: the scale spans a factor of 1.2 at least.
     norm: Normalize = (
-        LogNorm(lowest, max(highest, lowest * 1.01)) if lowest > 0 else Normalize(lowest, highest)
+        LogNorm(lowest, max(highest, lowest * 1.2)) if lowest > 0 else Normalize(lowest, highest)
     )
+    digits = 3 if 0 < highest < 1.5 * lowest else 2
     # Greys: the colours belong to the optimizers, and a reader without colour sees the same.
     import matplotlib as mpl
 
@@ -102,26 +116,40 @@ def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, Kind])
                 linewidth=0.6,
             )
         )
-        text = "div." if diverged else quantities.significant(loss, 2) + ("*" if row.diverged else "")
+        text = quantities.significant(loss, digits) + ("*" if row.diverged else "")
+        if diverged:
+            text = f"unstable\n{_margin(row.margin)}" if row.unstable else "diverged"
         ink = "#ffffff" if share > 0.6 else "#111111"
         box = {"facecolor": "#ffffff", "edgecolor": "none", "pad": 1.0} if diverged else None
         axes.text(
-            x, y, text, ha="center", va="center", fontsize=8, color="#111111" if diverged else ink, bbox=box
+            x,
+            y,
+            text,
+            ha="center",
+            va="center",
+            fontsize=6.5 if diverged else 8,
+            color="#111111" if diverged else ink,
+            bbox=box,
         )
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(-0.5, len(rows) - 0.5)
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
     axes.grid(visible=False)
-    axes.set_xlabel(PARAMETER_NAMES.get(first, first.replace("_", " ")))
-    axes.set_ylabel(PARAMETER_NAMES.get(second, second.replace("_", " ")))
+    axes.set_xlabel(axis_title(first))
+    axes.set_ylabel(axis_title(second))
     handles = [
         Patch(
             facecolor=shades(0.08), edgecolor=INK.light, label=f"lowest loss {quantities.significant(lowest)}"
         ),
-        Patch(facecolor=shades(0.8), edgecolor=INK.light, label=f"highest {quantities.significant(highest)}"),
-        Patch(facecolor="none", edgecolor=MUTED.light, hatch="xxx", label="no seed finished"),
+        Patch(
+            facecolor=shades(0.08 + 0.72 * float(norm(highest))),
+            edgecolor=INK.light,
+            label=f"highest {quantities.significant(highest)}",
+        ),
     ]
+    if len(finite) < len(losses):
+        handles.append(Patch(facecolor="none", edgecolor=MUTED.light, hatch="xxx", label="no seed finished"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     best = part.assign(_loss=losses).sort_values("_loss", kind="stable").iloc[0]
     lost = int((part["diverged"] > 0).sum())
@@ -133,10 +161,17 @@ def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, Kind])
         f"Median final training loss over {names}: lowest {quantities.significant(lowest)} at "
         f"{best['sweep_label']} and {best['sweep_label_2']}, highest {quantities.significant(highest)}; {lost} of "
         f"{len(part)} pairs had seeds that diverged, {unstable} seeds on an unstable device.",
-        "Levels from mild to harsh. Median over finished seeds; * some seeds diverged.",
+        "Levels from mild to harsh. Median over finished seeds; * some seeds diverged."
+        + (
+            " Unstable: no seed was trained, with the least stability margin found (1/τ)." if unstable else ""
+        ),
         figure,
         part,
     )
+
+
+def _margin(value: float) -> str:
+    return f"{quantities.significant(value, 2)}/τ"
 
 
 def _level(row: object, mark: str) -> str:
@@ -157,16 +192,66 @@ def _order(part: pd.DataFrame, parameter: str, mark: str) -> list[str]:
     return list(dict.fromkeys(_level(row, mark) for row in each(ordered)))
 
 
+def stability_section(table: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[str, Table]:
+    """Return a sentence on the stability of programmed arrays, "" without any, and `table` (`stability_table`) shown."""
+    rows = []
+    for row in each(table):
+        levels = levels_text(row)
+        rows.append(
+            (
+                known[str(row.optimizer)].title,
+                str(row.group),
+                levels or "as set",
+                f"{row.unstable} of {row.trials}",
+                "> 0" if pd.isna(row.margin) else quantities.significant(float(row.margin)),
+                short_keys(row.keys),
+            )
+        )
+    columns = (
+        Column("optimizer", numeric=False),
+        Column("section", numeric=False),
+        Column("levels", numeric=False),
+        Column("trainings on an unstable device"),
+        Column("stability margin, least (1/τ)"),
+        Column("records", numeric=False),
+    )
+    caption = (
+        "Stability of arrays as programmed: the margin min Re eig(Ĥ J₂ J₁ᵀ) + λ of a device with separate arrays must "
+        "stay above 0. It is tested in every iteration; by how much it stayed above is not recorded (“> 0”)."
+    )
+    shown = Table("stability", caption, columns, tuple(rows), table)
+    if table.empty:
+        return "", shown
+    lost, ran = int(table["unstable"].sum()), int(table["trials"].sum())
+    if not lost:
+        return (
+            f"Stability margin: above 0 in every iteration of all {ran} trainings on programmed arrays.",
+            shown,
+        )
+    worst = table.loc[table["margin"].idxmin()]
+    where = levels_text(worst)
+    sentence = (
+        f"Stability margin: above 0 throughout in {ran - lost} of {ran} trainings on programmed arrays, not so in "
+        f"{lost}; least {_margin(float(worst['margin']))}{f' at {where}' if where else ''}."
+    )
+    return sentence, shown
+
+
+def levels_text(row: object) -> str:
+    """Return the levels of one or two swept settings, e.g. "ADC resolution = 8, thermal noise κ₀ = 0.01"."""
+    pair = [(getattr(row, f"sweep_parameter{mark}"), mark) for mark in ("", "_2")]
+    return ", ".join(
+        f"{PARAMETER_NAMES.get(name, name.replace('_', ' '))} = {_level(row, mark)}"
+        for name, mark in pair
+        if isinstance(name, str)
+    )
+
+
 def levels_table(table: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
     """Return the rows of `pair_table` as a table of the page."""
     rows = []
     for row in each(table):
-        pair = [(row.sweep_parameter, ""), (row.sweep_parameter_2, "_2")]
-        text = ", ".join(
-            f"{PARAMETER_NAMES.get(str(name), str(name))} = {_level(row, mark)}"
-            for name, mark in pair
-            if isinstance(name, str)
-        )
+        text = levels_text(row)
         diverged = f"{row.diverged} of {row.seeds}" + (f" ({row.unstable} unstable)" if row.unstable else "")
         rows.append(
             (

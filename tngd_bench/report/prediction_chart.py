@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ _TITLES = {
     "tau": "time constant τ",
     "time_constant_s": "time constant τ",
     "word_bits": "word length (bits)",
+    "device": "device preset",
+    "upload": "arrays sent over the link",
+    "write_parallel": "cells written at once",
 }
 _DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-woodbury", "ngd")
 
@@ -45,6 +49,8 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     known = {label: kind(label, label) for label in (*_DIGITAL, "tngd")}
     drawn = marks(known)
     total = "iteration_s" if frame["iteration_s"].notna().any() else "device_s"
+    words = frame[name].map(lambda value: isinstance(value, str)).any()
+    places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)
     figure, axes = drawing.panel(4.2)
     for label in known:
         column = total if label == "tngd" else f"{label}_s"
@@ -52,13 +58,16 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
         if values.notna().any():
             draw_line(
                 axes,
-                frame[name].astype(float),
+                places,
                 values,
-                drawn[label],
+                drawn[label] if not words else dataclasses.replace(drawn[label], dash=""),
                 known[label].title,
-                markers=len(frame) < 30,
+                markers=words or len(frame) < 30,
             )
-    if (frame[name] > 0).all():
+    if words:
+        axes.set_xticks(places, list(frame[name]), rotation=0 if len(frame) < 5 else 30)
+        axes.set_xlim(-0.5, len(frame) - 0.5)
+    elif (frame[name] > 0).all():
         if name == "link_rate_bits_per_s":
             drawing.log_bit_rates(axes, "x")
         elif name in ("tau", "time_constant_s"):
@@ -73,14 +82,18 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     ends = {"TNGD": float(last[total])} | {
         known[label].title: float(last[f"{label}_s"]) for label in _DIGITAL if pd.notna(last[f"{label}_s"])
     }
-    words = ", ".join(
+    fastest = ", ".join(
         f"{title} {quantities.seconds(value)}" for title, value in sorted(ends.items(), key=lambda e: e[1])
     )
+    items = sorted(
+        {item.replace("_", " ") for row in rows for item in str(row.get("not_counted", "")).split()}
+    )
+    left_out = f" Not counted where the device states no time for it: {', '.join(items)}." if items else ""
     return Chart(
         "prediction",
-        f"Predicted iteration against {_TITLES.get(name, name)} ({device}; {where})",
-        f"Modelled time per iteration. At the last value, fastest first: {words}.",
-        "Modelled: nothing was run.",
+        f"Predicted iteration against {_TITLES.get(name, name)} ({'; '.join(filter(None, (device, where)))})",
+        f"Modelled time per iteration. At {'the last value' if not words else last[name]}, fastest first: {fastest}.",
+        f"Modelled: nothing was run.{left_out}",
         figure,
         frame,
     )

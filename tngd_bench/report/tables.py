@@ -10,9 +10,11 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.findings import PARAMETER_NAMES
+from tngd_bench.analysis.host_columns import host_extrapolated
 from tngd_bench.analysis.rows import each
 
 MEASURED, MODELLED, COUNTED = "measured", "modelled", "counted"
+EXTRAPOLATED = "≈: host seconds extrapolated to all columns of the Jacobian from the 16 that were timed."
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: `name` (a slug), caption, columns, rows of text (the first cell names the row), data behind it."""
+    """A table: `name` (a slug), caption, columns, rows of text (the first cell names the row), data behind it.
+
+    `anchors`: for each row the place on the page that its first cell leads to; none where left out.
+    """
 
     name: str
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     data: pd.DataFrame
+    anchors: tuple[str, ...] = ()
 
 
 def short_keys(keys: Iterable[str]) -> str:
@@ -57,7 +63,8 @@ def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, 
             row.group,
             quantities.count(row.parameters),
             f"{row.batch_size} · {row.outputs} · {row.rows}",
-            quantities.seconds_with_spread(row.digital_median_s, row.digital_q1_s, row.digital_q3_s),
+            _host_mark(row, known[row.optimizer])
+            + quantities.seconds_with_spread(row.digital_median_s, row.digital_q1_s, row.digital_q3_s),
             _ratio(row.digital_ratio, row.digital_low, row.digital_high),
             *_modelled(row, known[row.optimizer].modelled),
             quantities.seconds_with_spread(row.total_median_s, row.total_q1_s, row.total_q3_s),
@@ -92,6 +99,8 @@ def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, 
         "Cost per iteration: medians over timed iterations with quartiles. The mean counts work that an optimizer "
         "does only now and then, as K-FAC's refreshes. A digital optimizer has no modelled part: its total is measured."
     )
+    if any(row[4].startswith("≈") for row in rows):
+        caption += f" {EXTRAPOLATED}"
     return Table(
         "cost-per-iteration", caption, columns, rows, merged.drop(columns="_order").reset_index(drop=True)
     )
@@ -102,6 +111,11 @@ def _modelled(row: object, device: bool) -> tuple[str, str, str]:
         return (quantities.NOT_MEASURED,) * 3
     write, relax, read = (quantities.seconds(getattr(row, name)) for name in ("write_s", "relax_s", "read_s"))
     return write, relax, read
+
+
+def _host_mark(row: object, kind: Kind) -> str:
+    setting = (getattr(row, name) for name in ("problem", "parameters", "outputs"))
+    return "≈ " if kind.modelled and host_extrapolated(*setting) else ""
 
 
 def _ratio(value: float, low: float, high: float) -> str:
@@ -167,6 +181,13 @@ def _exponent(value: float, low: float, high: float, determined: bool = True) ->
     return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
 
 
+_SCORES = {
+    "final_test_accuracy": "final test accuracy",
+    "final_test_exact_match": "final exact match on test questions",
+    "final_test_f1": "final F1 on test questions",
+}
+
+
 def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) -> Table:
     """Return how training ended, side by side or along sweeps; `ends` as in `analysis.outcomes.summarise_final`."""
     swept = ends["sweep_parameter"].notna()
@@ -174,6 +195,7 @@ def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) 
     part = ends[swept if sweeps else ~swept]
     part = part.assign(_order=part["optimizer"].map(order)).sort_values(["group", "_order"], kind="stable")
     rows = []
+    scores = [name for name in _SCORES if part[f"{name}_median"].notna().any()] or ["final_test_accuracy"]
     for row in each(part):
         cells = [
             known[row.optimizer].title,
@@ -187,8 +209,9 @@ def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) 
         cells += [
             f"{row.finished} of {row.trials}" + (f", {row.diverged} diverged" if row.diverged else ""),
             _spread(row.final_loss_median, row.final_loss_q1, row.final_loss_q3),
-            _percent_spread(
-                row.final_test_accuracy_median, row.final_test_accuracy_q1, row.final_test_accuracy_q3
+            *(
+                _percent_spread(*(getattr(row, f"{name}_{part}") for part in ("median", "q1", "q3")))
+                for name in scores
             ),
             quantities.count(row.iterations),
             quantities.seconds(row.measured_s),
@@ -206,7 +229,7 @@ def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) 
     columns += [
         Column("seeds finished"),
         Column("final training loss, median [quartiles]"),
-        Column("final test accuracy, median [quartiles]"),
+        *(Column(f"{_SCORES[name]}, median [quartiles]") for name in scores),
         Column("iterations"),
         Column("wall time of step(), simulation included", clock=MEASURED),
         Column("time on the device", clock="measured digital + modelled device"),

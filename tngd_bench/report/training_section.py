@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tngd_bench.analysis import convergence, outcomes, profiles, time_to_target, tolerance
+from tngd_bench.analysis import convergence, outcomes, profiles, stability, time_to_target, tolerance
 from tngd_bench.analysis.families import kinds
 from tngd_bench.report import noise_charts, pair_charts, profile_charts, tables, training_charts
 from tngd_bench.report.marks import marks
@@ -39,6 +39,7 @@ def training_sections(records: Records) -> tuple[Section, ...]:
     levels = pair_charts.pair_table(outcomes.final_values(trials[apart], curves), trials)
     noise = noise_charts.noise_charts(final, tolerance.tolerances(final), known, drawn)
     noise += pair_charts.pair_charts(levels, known)
+    stable, margins = pair_charts.stability_section(stability.stability_table(trials), known)
     return (
         Section(
             "convergence",
@@ -50,8 +51,9 @@ def training_sections(records: Records) -> tuple[Section, ...]:
         Section(
             "noise",
             "Sensitivity to the device",
+            points=(stable,) if stable else (),
             charts=tuple(noise),
-            tables=(swept, pair_charts.levels_table(levels, known)),
+            tables=(swept, pair_charts.levels_table(levels, known), margins),
             absent="" if swept.rows or len(levels) else "No sweep of an imperfection was run in this study.",
         ),
     )

@@ -145,7 +145,7 @@
       if (best === null) { title.textContent = "no model"; continue; }
       total += 1;
       wins[best] = (wins[best] ?? 0) + 1;
-      title.textContent = `N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row]}: ${known.titles[best]}, ${seconds(least)}`;
+      title.textContent = `N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row]}: ${known.titles[best]}, ${seconds(least)}${known.near[place] ? "" : ", digital part extrapolated"}`;
     }
     const parts = Object.entries(wins).sort((a, b) => b[1] - a[1]).map(([label, count]) => `${known.titles[label]} ${Math.round(100 * count / total)} %`);
     panel.querySelector(".summary").textContent = `Share of the sizes won: ${parts.join(", ")}.`;

@@ -1,0 +1,133 @@
+"""The time to a target over a plane: iterations written down by hand times sums anybody can do again."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tngd_bench.analysis import target_map
+from tngd_bench.analysis.calibration import Calibration, Calibrations, Counts
+from tngd_bench.analysis.cost_map import DeviceUse, plane
+from tngd_bench.analysis.families import kind
+from tngd_bench.problems import registry as problems
+from tngd_bench.spu.billing import Workload, latency
+from tngd_bench.spu.device import Device
+
+INF = float("inf")
+COUNTS = Counts("digits-mlp", entry=problems.get("digits-mlp"))
+RATES = {"ngd-gram": (1e-3, 1e-11, 0.0), "ngd-cg": (5e-3, 1e-11, 0.0), "tngd": (5e-4, 1e-11, 0.0)}
+HITS = {  # (N, b): optimizer: iterations of three seeds
+    (10_000, 32): {"ngd-gram": (30, 10, 20), "ngd-cg": (20, INF, 20), "tngd": (INF, INF, 1)},
+    (100_000, 512): {"ngd-gram": (5, 5, 6), "ngd-cg": (1, 1, 1), "tngd": (2, 2, 2)},
+}
+
+
+def calibrations(rates):
+    """Rates without spread, timed at N = 10⁴, b = 32, d_z = 10 alone."""
+    points = pd.DataFrame({"parameters": [10_000], "batch_size": [32], "outputs": [10], "ratio": [1.0]})
+    found = {label: Calibration(label, label, (rate,), 0.0, points) for label, rate in rates.items()}
+    kinds = {label: kind(label, label) for label in RATES}
+    main = {"batch_size": 32, "outputs": 10, "parameters": 10_000}
+    return Calibrations(COUNTS, found, kinds, main, {}, "paper")
+
+
+def frames(problem="digits-mlp", target="test accuracy ≥ 90 %"):
+    """Trials and hit times as `time_to_target.hit_times` gives them."""
+    hits, trials = [], []
+    for (n, b), by_label in HITS.items():
+        for label, steps in by_label.items():
+            for seed, iterations in enumerate(steps):
+                key = f"{n}{label}#{seed}"
+                device = "paper" if label == "tngd" else None
+                settings = json.dumps({"analog_time": 7.0} if device else {})
+                trials.append({"key": key, "outputs": 10, "settings": settings, "device": device})
+                hits.append(
+                    {"key": key, "group": f"at {n}", "problem": problem, "parameters": n, "batch_size": b}
+                    | {"optimizer": label, "seed": seed, "target": target, "iterations": float(iterations)}
+                )
+    return pd.DataFrame(trials), pd.DataFrame(hits)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return target_map.trained(*frames(), "digits-mlp")
+
+
+def test_iterations_are_the_median_seed_and_a_miss_stays_infinite(found):
+    table = target_map.held(found, ("ngd-gram", "ngd-cg", "tngd")).set_index(["parameters", "optimizer"])
+    assert table.loc[(10_000, "ngd-gram"), "iterations"] == 20
+    assert table.loc[(10_000, "ngd-cg"), "iterations"] == 20
+    assert np.isinf(table.loc[(10_000, "tngd"), "iterations"])
+    assert table.loc[(100_000, "tngd"), "iterations"] == 2
+
+
+def test_a_cell_is_iterations_of_the_nearest_trained_size_times_its_own_seconds(found):
+    sizes, batches = (1_000, 12_000, 100_000), (8, 40, 1024)
+    drawn = target_map.lowest(plane(calibrations(RATES), "batch_size", 10, sizes, batches), found)
+    device = DeviceUse(Device.preset("paper"), 7.0)
+    assert found.uses == {"tngd": device}
+    for i, b in enumerate(batches):
+        for j, n in enumerate(sizes):
+            gaps = {place: abs(np.log(n / place[0])) + abs(np.log(b / place[1])) for place in HITS}
+            layers = COUNTS.layers(n, 10)
+            for label, steps in HITS[min(gaps, key=gaps.get)].items():
+                a, f, _ = RATES[label]
+                method = "ngd-gram" if label == "tngd" else label
+                if label == "tngd":
+                    work = Workload(n, 10 * b, 7.0, spacing=1.0, layers=layers, batch_size=b)
+                    seconds = (
+                        a + f * COUNTS.of("tngd", n, b, 10, layers).flops + latency(device.device, work).total
+                    )
+                else:
+                    seconds = a + f * COUNTS.of(method, n, b, 10, layers).flops
+                wanted = sorted(steps)[1] * seconds
+                assert drawn.seconds[drawn.labels.index(label), i, j] == pytest.approx(wanted)
+            times = drawn.seconds[:, i, j]
+            assert drawn.winner[i, j] == np.argmin(times)
+
+
+def test_only_what_is_near_a_trained_and_timed_size_counts_as_measured(found):
+    sizes, batches = (4_000, 6_000, 19_000, 100_000), (32, 64, 128, 512)
+    drawn = target_map.lowest(plane(calibrations(RATES), "batch_size", 10, sizes, batches), found)
+    # timed at N = 10⁴, b = 32 alone, so (10⁵, 512) was trained and not timed
+    assert drawn.plane.measured.tolist() == [
+        [False, True, True, False],
+        [False, True, True, False],
+        [False, False, False, False],
+        [False, False, False, False],
+    ]
+    other = target_map.trained(*frames(problem="mnist-cnn"), "digits-mlp")
+    foreign = target_map.lowest(plane(calibrations(RATES), "batch_size", 10, sizes, batches), other)
+    assert not foreign.plane.measured.any()
+    np.testing.assert_array_equal(drawn.seconds, foreign.seconds)
+
+
+def test_confidence_counts_the_resampled_seeds(found):
+    """At (10⁴, 32) gram beats cg per step fivefold, but tngd's 1 iteration wins where its hit is drawn twice."""
+    drawn = target_map.lowest(
+        plane(calibrations(RATES), "batch_size", 10, (10_000,), (32,)), found, draws=4000
+    )
+    assert drawn.labels[drawn.winner[0, 0]] == "ngd-gram"
+    twice_or_more = 3 * (1 / 3) ** 2 * (2 / 3) + (1 / 3) ** 3
+    assert drawn.confidence[0, 0] == pytest.approx(1 - twice_or_more, abs=0.03)
+
+
+def test_what_nobody_reached_or_timed_has_no_map(found):
+    trials, hits = frames()
+    assert target_map.trained(trials, hits.assign(iterations=INF), "digits-mlp") is None
+    assert target_map.trained(trials, hits.iloc[:0], "digits-mlp") is None
+    only = target_map.trained(trials, hits[hits["optimizer"] == "tngd"], "digits-mlp")
+    digital = calibrations({"ngd-gram": RATES["ngd-gram"]})
+    assert target_map.lowest(plane(digital, "batch_size", 10, (1_000,), (8,)), only) is None
+
+
+def test_the_hardest_target_reached_at_the_most_sizes_of_the_timed_problem_is_chosen():
+    trials, easy = frames(target="test accuracy ≥ 80 %")
+    hard = easy.assign(target="test accuracy ≥ 90 %")
+    hard.loc[hard["parameters"] == 100_000, "iterations"] = INF
+    elsewhere = easy.assign(problem="mnist-cnn", target="loss ≤ 1")
+    rows = pd.concat([easy, hard, elsewhere], ignore_index=True)
+    assert target_map.trained(trials, rows, "digits-mlp").target == "test accuracy ≥ 80 %"
+    same = pd.concat([easy, easy.assign(target="test accuracy ≥ 90 %")], ignore_index=True)
+    assert target_map.trained(trials, same, "digits-mlp").target == "test accuracy ≥ 90 %"

@@ -1,0 +1,60 @@
+"""How near to instability a device with separately programmed arrays came: its stability margin, from the records.
+
+Arrays that hold J₁ and J₂ apart make the drift Ĥ J₂ J₁ᵀ + λI non-symmetric; it is stable as long as the margin, the
+least real part of its eigenvalues in 1/τ, is above zero. The simulation tests that in every iteration before
+anything runs on the device and ends a training whose margin is not, recording the margin it found. So a finished
+training had a margin above zero at each iteration, by how much is not recorded.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis.cost_map import device_use
+
+_MARGIN = r"device is unstable: its slowest mode has the rate (-?[0-9.]+(?:e[+-]?[0-9]+)?)/τ"
+_LEVELS = [
+    "sweep_parameter",
+    "sweep_value",
+    "sweep_label",
+    "sweep_parameter_2",
+    "sweep_value_2",
+    "sweep_label_2",
+]
+_KEYS = ["group", "optimizer", *_LEVELS]
+
+
+def margins(reasons: pd.Series) -> pd.Series:
+    """Return the stability margin in 1/τ that ended each trial, from its `reason`; NaN where none did."""
+    found = reasons.astype("string").str.extract(_MARGIN, expand=False)
+    return pd.to_numeric(found, errors="raise").astype(float)
+
+
+def stability_table(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per setting whose arrays are programmed cell by cell: how many trainings were stable.
+
+    Columns: group, optimizer, the levels of its sweep, `trials` (that ran), `unstable`, `margin` (the least recorded,
+    in 1/τ; NaN where all were stable, which says above zero), `keys`.
+    """
+    ran = trials[(trials["kind"] == "training") & trials["status"].isin(["ok", "diverged", "timed-out"])]
+    ran = ran.reindex(columns=["key", "device", "settings", "reason", *_KEYS])
+    ran = ran[[_has_cells(row.device, row.settings) for row in ran.itertuples()]]
+    ran = ran.assign(margin=margins(ran["reason"]))
+    rows = []
+    for values, part in ran.groupby(_KEYS, dropna=False, sort=True):
+        row: dict[str, object] = dict(zip(_KEYS, values, strict=True))
+        row |= {"trials": len(part), "unstable": int(part["margin"].notna().sum())}
+        row |= {"margin": float(part["margin"].min()) if part["margin"].notna().any() else np.nan}
+        rows.append(row | {"keys": tuple(sorted(part["key"]))})
+    return pd.DataFrame(rows, columns=[*_KEYS, "trials", "unstable", "margin", "keys"])
+
+
+def _has_cells(device: object, settings: object) -> bool:
+    """Whether the arrays of a trial were simulated cell by cell, with an error of their own in each."""
+    known = json.loads(settings) if isinstance(settings, str) else {}
+    name = device if isinstance(device, str) and device else known.get("device")
+    use = device_use(str(name), known) if name else None
+    return use is not None and use.device.needs_arrays

@@ -1,0 +1,195 @@
+"""The map of the lowest time to a target: iterations from the training records, seconds per iteration from the model.
+
+Iterations to a target are measured at the sizes that were trained and nowhere else. Over a plane each cell takes those
+of the nearest trained size (in log N, log b, log d_z); only the time per iteration follows the cell. What
+lies further than a factor of two from every trained size, or from the sizes that were timed, is marked as not measured.
+Uncertainty: the calibration's draws times a resampling of the seeds, the same seeds for all optimizers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tngd_bench.analysis.calibration import Calibrations, calibrate
+from tngd_bench.analysis.cost_map import (
+    DRAWS,
+    CheapestMap,
+    DeviceUse,
+    Plane,
+    device_seconds,
+    device_use,
+    residuals,
+)
+from tngd_bench.analysis.families import Kind
+
+Array = npt.NDArray[np.float64]
+_SIZE = ["parameters", "batch_size", "outputs"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Iterations to one target of one problem, at every size it was trained at.
+
+    `sizes` has one row per size: parameters, batch_size, outputs. `iterations[label]` is (sizes, seeds): ∞ where a
+    seed missed, NaN where it was not tried. `uses` has the device of every thermodynamic label.
+    """
+
+    problem: str
+    target: str
+    sizes: pd.DataFrame
+    iterations: Mapping[str, Array]
+    uses: Mapping[str, DeviceUse]
+
+    def median(self, picks: npt.NDArray[np.int64] | None = None) -> Array:
+        """Return the median iterations over seeds, of `picks` (draws, seeds) if given: (labels, sizes[, draws]).
+
+        Order statistics, the higher of two neighbours, so that ∞ stays ∞; ∞ too where no seed was tried.
+        """
+        table = np.stack(list(self.iterations.values()))
+        values = table if picks is None else table[..., picks]
+        untried = np.isnan(values).all(axis=-1)
+        filled = np.where(untried[..., None], np.inf, values)
+        return np.asarray(np.nanquantile(filled, 0.5, axis=-1, method="higher"))
+
+
+def trained(trials: pd.DataFrame, hits: pd.DataFrame, prefer: str) -> Trained | None:
+    """Return the iterations to the target that was reached at the most sizes; None where none was reached.
+
+    `hits` as in `time_to_target.hit_times`. Of several problems the one named `prefer` comes first; of several targets
+    reached at as many sizes (by the median seed of some optimizer) the last, which a study lists as its hardest.
+    """
+    if hits.empty:
+        return None
+    rows = hits.merge(trials[["key", "outputs", "settings", "device"]].drop_duplicates("key"), on="key")
+    best: tuple[tuple[int, int, int], str, str] | None = None
+    for (problem, target), part in rows.groupby(["problem", "target"], sort=False):
+        medians = part.groupby([*_SIZE, "optimizer"])["iterations"].quantile(0.5, interpolation="higher")
+        met = medians[np.isfinite(medians.astype(float))].reset_index()
+        order = list(dict.fromkeys(rows["target"])).index(target)
+        rank = (int(problem == prefer), len(met[_SIZE].drop_duplicates()), order)
+        if len(met) and (best is None or rank > best[0]):
+            best = rank, str(problem), str(target)
+    if best is None:
+        return None
+    _, problem, target = best
+    return _trained(problem, target, rows[(rows["problem"] == problem) & (rows["target"] == target)])
+
+
+def _trained(problem: str, target: str, own: pd.DataFrame) -> Trained:
+    sizes = own[_SIZE].drop_duplicates().sort_values(_SIZE, kind="stable").reset_index(drop=True)
+    seeds = sorted(set(own["seed"]))
+    iterations, uses = {}, {}
+    for label, part in own.groupby("optimizer", sort=True):
+        # two sections may train the same size alike: the first stands for both
+        table = part.pivot_table(index=_SIZE, columns="seed", values="iterations", aggfunc="first")
+        index = pd.MultiIndex.from_frame(sizes)
+        iterations[str(label)] = table.reindex(index=index, columns=seeds).to_numpy(float)
+        device, settings = part["device"].iloc[0], part["settings"].iloc[0]
+        known = json.loads(settings) if isinstance(settings, str) else {}
+        name = device if isinstance(device, str) and device else known.get("device")
+        use = device_use(str(name), known) if name else None
+        if use is not None:
+            uses[str(label)] = use
+    return Trained(problem, target, sizes, iterations, uses)
+
+
+def with_first_order(
+    calibrations: Calibrations, summary: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str, Kind]
+) -> Calibrations:
+    """Return `calibrations` with the first-order optimizers timed on its problem, the others as they are."""
+    own = summary[summary["problem"] == calibrations.counts.problem]
+    dtype = {4: "float32", 8: "float64"}[calibrations.counts.itemsize]
+    every = calibrate(own, trials, known, dtype, first_order=True)
+    assert every is not None  # the second-order ones alone were enough for `calibrations`
+    by_label = {label: calibrations.by_label.get(label, found) for label, found in every.by_label.items()}
+    return replace(calibrations, by_label=by_label)
+
+
+def timed_as(label: str, calibrations: Calibrations) -> str | None:
+    """Return the timed optimizer whose seconds stand for `label`: itself, else one of its method; None without one."""
+    if label in calibrations.by_label:
+        return label
+    if label not in calibrations.kinds:
+        return None
+    kind = calibrations.kinds[label]
+    if kind.modelled:
+        return calibrations.device_label
+    return next((name for name, found in calibrations.by_label.items() if found.method == kind.method), None)
+
+
+def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) -> CheapestMap | None:
+    """Return who reaches the target of `found` first over `area`; None where nobody who was timed reached it.
+
+    `area` is predicted with the calibrations of `with_first_order`. In the result seconds are times to the target
+    (∞ where the median seed missed), and `plane.measured` is where both iterations and time are near measured ones.
+    """
+    calibrations = area.calibrations
+    stands = {label: timed_as(label, calibrations) for label in found.iterations}
+    labels = [
+        label
+        for label, timed in stands.items()
+        if timed is not None and (label in found.uses or not calibrations.kinds[label].modelled)
+    ]
+    if not labels:
+        return None
+    timed = [str(stands[label]) for label in labels]
+    nearest, near = _nearest(area, found)
+    digital, modelled = [], []
+    for label, name in zip(labels, timed, strict=True):
+        use = found.uses.get(label) if calibrations.kinds[label].modelled else None
+        digital.append(area.digital[name] if use is None else area.host[use.device.upload])
+        modelled.append(np.zeros(near.shape) if use is None else device_seconds(area, use))
+    own, added = np.stack(digital), np.stack(modelled)
+    chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
+    steps = chosen.median()
+    seconds = (own[:, 0] + added) * steps[:, nearest]
+    possible = np.isfinite(seconds).any(axis=0)
+    if not possible.any():
+        return None
+    winner = np.where(possible, np.where(np.isfinite(seconds), seconds, np.inf).argmin(axis=0), -1)
+    seeds = next(iter(found.iterations.values())).shape[1]
+    varied_steps = chosen.median(np.random.default_rng(seed).integers(seeds, size=(draws, seeds)))
+    wins = np.zeros(near.shape)
+    for draw, (factors, readings) in enumerate(residuals(calibrations, timed, draws, seed)):
+        per_step = own[np.arange(len(labels)), readings] * factors[:, None, None] + added
+        varied = per_step * varied_steps[..., draw][:, nearest]
+        wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner
+    measured = near & area.measured if found.problem == calibrations.counts.problem else np.zeros_like(near)
+    return CheapestMap(
+        replace(area, measured=measured, points=found.sizes),
+        None,
+        tuple(labels),
+        seconds,
+        winner.astype(np.int64),
+        np.where(possible, wins / draws, np.nan),
+    )
+
+
+def _nearest(area: Plane, found: Trained) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return the nearest trained size of each cell, and whether it lies within a factor of two of it on each axis."""
+    n, other = np.meshgrid(np.array(area.sizes, float), np.array(area.values, float))
+    fixed = np.full(n.shape, float(area.fixed))
+    b, d_z = (other, fixed) if area.axis == "batch_size" else (fixed, other)
+    cells = np.log(np.stack([n, b, d_z], axis=-1))[..., None, :]
+    gaps = np.abs(cells - np.log(found.sizes[_SIZE].to_numpy(float)))
+    nearest = gaps.sum(axis=-1).argmin(axis=-1)
+    close = (gaps <= np.log(2) * (1 + 1e-9)).all(axis=-1).any(axis=-1)
+    return nearest, close
+
+
+def held(found: Trained, labels: Sequence[str]) -> pd.DataFrame:
+    """Return the measured median iterations to the target: one row per size and label, ∞ where the median missed."""
+    chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
+    medians = chosen.median()
+    rows = [
+        {**{str(k): v for k, v in size.items()}, "optimizer": label, "iterations": medians[place, row]}
+        for row, size in enumerate(found.sizes.to_dict("records"))
+        for place, label in enumerate(labels)
+    ]
+    return pd.DataFrame(rows, columns=[*_SIZE, "optimizer", "iterations"])

@@ -1,0 +1,104 @@
+"""Maps of the lowest time to a target over the planes of the cost maps, where convergence was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pandas as pd
+
+from tngd_bench.analysis import quantities, target_map, time_to_target
+from tngd_bench.analysis.calibration import Calibrations
+from tngd_bench.analysis.cost_map import CheapestMap, plane
+from tngd_bench.analysis.families import Kind
+from tngd_bench.report import map_charts
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.marks import Mark
+from tngd_bench.studies.records import Records
+
+NOT_MEASURED = "Time to a target over the plane: not measured; "
+
+
+def target_maps(
+    records: Records,
+    calibrations: Calibrations,
+    summary: pd.DataFrame,
+    known: Mapping[str, Kind],
+    drawn: Mapping[str, Mark],
+) -> tuple[tuple[Chart, ...], str]:
+    """Return the maps over (N, b) and (N, d_z), and a sentence on what they rest on or why there are none."""
+    targets = time_to_target.study_targets(records.study)
+    hits = time_to_target.hit_times(records.trials, records.curves, targets)
+    found = target_map.trained(records.trials, hits, calibrations.counts.problem)
+    if found is None:
+        reason = (
+            "no training without a sweep was run."
+            if hits.empty
+            else "no target was reached by a median seed."
+        )
+        return (), NOT_MEASURED + reason
+    every = target_map.with_first_order(calibrations, summary, records.trials, known)
+    here = _size_in_the_middle(found)
+    charts, lowest = [], None
+    for axis, fixed, words, name in (
+        ("batch_size", here["outputs"], "N and b", "batch"),
+        ("outputs", here["batch_size"], "N and d_z", "outputs"),
+    ):
+        lowest = target_map.lowest(plane(every, axis, fixed), found)  # type: ignore[arg-type]  # the two names
+        if lowest is None:
+            return (), NOT_MEASURED + "no optimizer that reached a target was timed."
+        what = f"lowest time to {found.target}"
+        chart = map_charts.map_chart(
+            lowest,
+            f"map-target-{name}",
+            f"{what.capitalize()} over {words}",
+            known,
+            drawn,
+            note=_note(found) if not charts else "Predicted; hatched, pale and circles as in the map before.",
+            what=what,
+        )
+        charts.append(replace(chart, data=chart.data.assign(target=found.target)))
+    assert lowest is not None
+    return tuple(charts), _statement(found, lowest, calibrations, known)
+
+
+def _size_in_the_middle(found: target_map.Trained) -> dict[str, int]:
+    row = found.sizes.iloc[(len(found.sizes) - 1) // 2]
+    return {str(name): int(value) for name, value in row.items()}
+
+
+def _note(found: target_map.Trained) -> str:
+    sizes = "; ".join(
+        f"N = {quantities.count(size['parameters'])}, b = {size['batch_size']}, d_z = {size['outputs']}"
+        for size in found.sizes.to_dict("records")
+    )
+    return (
+        f"Iterations as measured on {found.problem} (circles: {sizes}), held as they are elsewhere, times predicted "
+        "seconds per iteration. Hatched: further than a factor of two from there, where nobody has trained: predicted. "
+        "Pale: the lead does not hold in 95 % of the draws over seeds and calibration."
+    )
+
+
+def _statement(
+    found: target_map.Trained,
+    lowest: CheapestMap,
+    calibrations: Calibrations,
+    known: Mapping[str, Kind],
+) -> str:
+    missing = [known[label].title for label in found.iterations if label not in lowest.labels]
+    left = f" Not timed, so left out: {', '.join(missing)}." if missing else ""
+    other = (
+        ""
+        if found.problem == calibrations.counts.problem
+        else f" Iterations are those of {found.problem}, seconds those of {calibrations.counts.problem}: all predicted."
+    )
+    held = target_map.held(found, lowest.labels)
+    pieces = []
+    for size, part in held.groupby(["parameters", "batch_size", "outputs"], sort=True):
+        n, b, _ = (int(value) for value in size)
+        counted = ", ".join(
+            f"{known[row['optimizer']].title} {quantities.count(row['iterations'])}"
+            for row in part.sort_values("iterations", kind="stable").to_dict("records")
+        )
+        pieces.append(f"at N = {quantities.count(n)}, b = {b}: {counted}")
+    return f"Iterations to {found.target} (median seed) {'; '.join(pieces)}.{left}{other}"
