@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests import oracles
-from tngd_bench.optimizers import KFAC, NGD, DivergedError
+from tngd_bench.optimizers import KFAC, NGD, TNGD, DivergedError
 
 LOSS = nn.CrossEntropyLoss()
 
@@ -181,3 +181,31 @@ def test_bad_arguments_are_refused_by_name() -> None:
         KFAC(model(), LOSS, fisher="true")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="factor_interval must be an integer >= 1"):
         KFAC(model(), LOSS, factor_interval=0)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("lr", 0.0),
+        ("lr", float("nan")),
+        ("damping", -1.0),
+        ("momentum", 1.0),
+        ("betas", (0.9, 1.0)),
+        ("betas", (0.9,)),
+        ("eps", 0.0),
+    ],
+)
+def test_all_of_them_refuse_the_same_values_by_name(argument: str, value: object) -> None:
+    kinds = (NGD, TNGD) if argument in ("betas", "eps") else (NGD, TNGD, KFAC)
+    for kind in kinds:
+        with pytest.raises(ValueError, match=rf"^{argument}.* must be .*, not "):
+            kind(model(), LOSS, **{argument: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [KFAC, TNGD])
+def test_a_run_that_drew_random_numbers_is_not_resumed_without_a_generator(
+    kind: type[KFAC] | type[TNGD],
+) -> None:
+    state = kind(model(), LOSS, generator=torch.Generator().manual_seed(0)).state_dict()
+    with pytest.raises(ValueError, match="generator must be given to resume"):
+        kind(model(), LOSS).load_state_dict(state)

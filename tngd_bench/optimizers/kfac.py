@@ -24,7 +24,7 @@ from tngd_bench.curvature.kronecker import (
     layer_rows,
 )
 from tngd_bench.curvature.losses import evaluate, output_curvature
-from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer
+from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, restore_generator
 
 FISHERS = ("mc", "exact", "empirical")
 INVERSES = ("cholesky", "eigen")
@@ -216,7 +216,4 @@ class KFAC(NaturalOptimizer):
     def _restore(self, carried: Mapping[str, Any]) -> None:
         super()._restore(carried)
         self.factors = {key: KroneckerFactors.from_state(state) for key, state in carried["factors"].items()}
-        if carried["generator"] is not None:
-            if self.generator is None:
-                raise ValueError("generator must be given to resume a run that had one")
-            self.generator.set_state(carried["generator"].cpu())
+        restore_generator(self.generator, carried["generator"])

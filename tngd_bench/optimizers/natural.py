@@ -52,6 +52,18 @@ def update_rule(
     return torch.optim.Adam(parameters.tensors, lr=lr, betas=betas, eps=eps)
 
 
+def restore_generator(generator: torch.Generator | None, state: Tensor | None) -> None:
+    """Put a resumed run's generator where the saved one stood; `state` None: the run had none.
+
+    Raises ValueError when the saved run had a generator and this one has not.
+    """
+    if state is None:
+        return
+    if generator is None:
+        raise ValueError("generator must be given to resume a run that had one")
+    generator.set_state(state.cpu())  # which a load_state_dict onto a GPU may have moved
+
+
 class NaturalOptimizer(torch.optim.Optimizer):
     """Base of optimizers whose update is a torch rule applied to a direction x instead of the gradient.
 

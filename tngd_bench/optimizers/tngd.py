@@ -15,7 +15,7 @@ from tngd_bench.curvature import GGN
 from tngd_bench.curvature.capture import run_model
 from tngd_bench.curvature.losses import evaluate
 from tngd_bench.optimizers.draws import Draws
-from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer
+from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, restore_generator
 from tngd_bench.solvers.thermodynamic import Thermodynamic
 from tngd_bench.spu.arrays import UnstableDeviceError
 from tngd_bench.spu.billing import Layer
@@ -235,10 +235,7 @@ class TNGD(NaturalOptimizer):
         self._analog_state = None if state is None else state.clone()
         self._rows, self._batch_size = carried["rows"], carried["batch_size"]
         self._scale, self._layers = carried["scale"], carried["layers"]
-        if carried["generator"] is not None:
-            if self.solver.generator is None:
-                raise ValueError("generator must be given to resume a run that had one")
-            self.solver.generator.set_state(carried["generator"].cpu())
+        restore_generator(self.solver.generator, carried["generator"])
 
 
 def make_tngd(
