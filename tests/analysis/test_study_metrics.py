@@ -64,3 +64,11 @@ def test_a_run_that_diverges_now_is_a_regression(records, metrics):
     head = study_baseline(dataclasses.replace(records, trials=trials)).metrics
     worse = {one.name for one in compare_all(metrics, head) if one.verdict == "regression"}
     assert worse == {f"loss/digits/tngd/{WHERE}/seed {seed}" for seed in range(3)}
+
+
+@pytest.mark.parametrize("left", ["nothing", "no SGD"])
+def test_without_times_of_sgd_there_are_no_times_and_all_else(records, metrics, left):
+    costs = records.costs.iloc[:0] if left == "nothing" else records.costs.query("optimizer != 'sgd'")
+    found = study_baseline(dataclasses.replace(records, costs=costs)).metrics
+    assert not any(name.startswith("step time/") for name in found)
+    assert {name for name in metrics if name.startswith("loss/")} <= set(found)

@@ -110,6 +110,8 @@ def test_figures_carry_grade_and_source():
         (["--analog-time", "nan"], "analog_time must be a finite number"),
         (["--parameters", "many"], "'many' is not a number"),
         (["--parameters", "0.5"], "is not a whole number"),
+        (["--parameters", "1e300"], "'1e300' is too large; accepted: up to 1e+18"),
+        (["--depth", "1e9"], "'1e9' is too large; accepted: up to 10000"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_3(capsys, arguments, message):

@@ -75,6 +75,7 @@ def test_nothing_with_a_result_is_a_failure(tune, study, tmp_path):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
+        (["--optimizers", ","], "--optimizers names none"),
         (["--section", "digit"], "did you mean 'digits'"),
         (["--optimizers", "sdg"], "did you mean 'sgd'"),
         (["--optimizers", "sgd[lr=0.1,momentum=0.2]"], "leaves nothing to tune"),

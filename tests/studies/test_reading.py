@@ -40,6 +40,8 @@ BAD_OVERRIDES = [
     ),
     ("training.noise.optimizers=['tngd[noise_variance=1]']", "is swept and set"),
     ("training.digits.epochs=nan", "training[digits].epochs = nan is refused"),
+    ("training.digits.epochs=1e308", "training[digits].epochs = 1e+308 is refused"),
+    ("execution.threads_training=99999", "execution.threads_training = 99999 is refused"),
 ]
 
 

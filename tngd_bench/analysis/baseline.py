@@ -65,8 +65,13 @@ def read_baseline(path: Path) -> Baseline:
         return Baseline(
             {metric.name: metric for metric in metrics}, content["environment"], tuple(content["history"])
         )
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise BaselineError(f"baseline {path} cannot be read: {type(error).__name__}: {error}") from None
+    except OSError as error:
+        raise BaselineError(f"baseline {path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BaselineError(
+            f"{path} is no baseline: {type(error).__name__}: {error}; accepted: a file that "
+            "`tngd-bench baseline update` wrote, a folder with a store, or a git revision"
+        ) from None
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:

@@ -50,6 +50,8 @@ def _cost_metrics(records: Records) -> list[Metric]:
 def _time_metrics(costs: pd.DataFrame) -> list[Metric]:
     paired = [*_CELL, "process", "repetition"]
     reference = costs[costs["optimizer"] == REFERENCE].set_index(paired)["step_s"].rename("reference_s")
+    if reference.empty:
+        return []
     timed = costs[costs["optimizer"] != REFERENCE].join(reference, on=paired, how="inner")
     found = []
     for _, rows in timed.groupby([*_CELL, "optimizer"], sort=False):

@@ -70,6 +70,8 @@ def command(
     from tngd_bench.studies.tuning import make_search
 
     labels = [label.strip() for item in chosen for label in _BETWEEN_LABELS.split(item) if label.strip()]
+    if chosen and not labels:
+        raise click.UsageError("--optimizers names none")
     asked = _asked(section, labels, trials)
     search = make_search(_load(study, profile, (*overrides, *asked)))
     place = output if output is not None else search.loaded.folder

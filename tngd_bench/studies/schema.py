@@ -10,6 +10,8 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 Count = Annotated[int, Field(strict=True, ge=1)]
+Threads = Annotated[int, Field(strict=True, ge=1, le=1024)]  # torch crashes when asked for tens of thousands
+Epochs = Annotated[float, Field(strict=True, gt=0, le=1e6)]
 PositiveNumber = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, gt=0, le=1)]
 PartialShare = Annotated[float, Field(strict=True, gt=0, lt=1)]
@@ -35,8 +37,8 @@ Counts = Annotated[tuple[Count, ...], Field(min_length=1), BeforeValidator(_as_l
 class Execution:
     """How trials are run; none of it changes what is computed, except `dtype` and `processor`."""
 
-    threads_cost: Count = 1  # threads of a timed process; cost trials run alone
-    threads_training: Count = 1  # threads of each training process
+    threads_cost: Threads = 1  # threads of a timed process; cost trials run alone
+    threads_training: Threads = 1  # threads of each training process
     # training processes side by side; 0: as many as the cores have threads for, and memory has room for
     workers: Annotated[int, Field(strict=True, ge=0)] = 0
     seconds_per_iteration_limit: PositiveNumber = 4.0  # predicted longer iterations are skipped
@@ -134,7 +136,7 @@ class TrainingSection:
     problem: Label
     parameters: Count
     optimizers: Annotated[tuple[Label, ...], Field(min_length=1)]
-    epochs: PositiveNumber
+    epochs: Epochs
     batch_size: Count = 32
     outputs: Count = 10
     train_size: Count | None = None  # the first samples; everything where it is left out
@@ -182,7 +184,7 @@ class Tuning:
     optimizers: tuple[Label, ...] = ()  # those of the section where left out
     trials: Annotated[int, Field(strict=True, ge=1, le=4096)] = 16  # a power of 2 is balanced best
     seeds: Count = 1  # runs per setting, which is judged by their median
-    epochs: PositiveNumber | None = None  # the section's where left out
+    epochs: Epochs | None = None  # the section's where left out
     metric: Label = "validation_loss"  # at the end of each run; or validation_ and a metric of the problem
     validation_share: PartialShare = 0.2  # of the section's training samples, held out of training
     sampler_seed: Annotated[int, Field(strict=True, ge=0)] = 0

@@ -51,7 +51,8 @@ class Store:
         for path in (place, place / STORE_FOLDER):
             if (path / _STUDY).is_file():
                 return Store(path)
-        what = "has no results store in it" if place.is_dir() else "does not exist"
+        missing = "is no folder" if place.exists() else "does not exist"
+        what = "has no results store in it" if place.is_dir() else missing
         raise StoreError(
             f"{place} {what}; run a study first, or name the folder that `tngd-bench run` reported"
         )
