@@ -106,6 +106,15 @@ def test_parts_make_a_verdict(probe, parts, verdict, condition):
     assert (found.claim_id, found.figure, found.tolerance, found.numbers) == ("c", "f", "rule", {"x": 1.0})
 
 
+def test_a_condition_tells_the_contrary_from_the_undecided(probe):
+    probe.finding = Finding((Part("against a", True, ""), Part("against b", False, "", decided=False)), "rule")
+    (found,) = judge({"paper": records([trial()])}, [claim()])
+    assert (found.verdict, found.condition) == ("conditional", "holds against a; not decided against b")
+    probe.finding = Finding((Part("a", False, ""), Part("b", False, "", decided=False)), "rule")
+    (found,) = judge({"paper": records([trial()])}, [claim()])
+    assert (found.verdict, found.condition) == ("not confirmed", "not for a; not decided for b")
+
+
 def test_a_part_that_the_data_do_not_decide_says_so(probe):
     probe.finding = Finding((Part("a", False, "1.0", decided=False),), "rule")
     (found,) = judge({"paper": records([trial()])}, [claim()])
@@ -127,8 +136,8 @@ def test_two_problems_have_their_verdicts_side_by_side_or_one_together(probe):
         "paper-fashion": records([trial(problem="fashion-cnn")]),
     }
     found = judge(both, [claim()])
-    assert [verdict.problem for verdict in found] == ["fashion-cnn", "mnist-cnn"]
-    assert probe.seen == [["fashion-cnn"], ["mnist-cnn"]]
+    assert [verdict.problem for verdict in found] == ["mnist-cnn", "fashion-cnn"]
+    assert probe.seen == [["mnist-cnn"], ["fashion-cnn"]]
     (together,) = judge(both, [claim(together=True)])
     assert together.problem == ""
     assert probe.seen[-1] == ["fashion-cnn", "mnist-cnn"]

@@ -43,6 +43,18 @@ def test_a_curve_is_the_mean_over_seeds_in_the_order_of_the_figure():
     assert first["std"] == pytest.approx(1.0)
 
 
+def test_a_long_curve_is_thinned_after_smoothing():
+    figure = Figure("f", "", ("training",), "iteration", "loss", ("tngd",), window=3)
+    points = figure_points(figure, *training(seeds=1, iterations=500))
+    assert points["x"].tolist() == list(range(1, 501, 4))  # 500 points, at most 160 of them
+    assert points["mean"].iloc[1] == pytest.approx((1 / 3 + 1 / 4 + 1 / 5) / 3)
+
+
+def test_figures_are_numbered_as_in_the_paper():
+    assert [figure.number for figure in FIGURES][:3] == ["Figure 2(a)", "Figure 2(b)", "Figure 3(a)"]
+    assert next(figure for figure in FIGURES if figure.id == "fig7").number == "Figure 7"
+
+
 def test_test_error_is_drawn_at_evaluations_against_the_mean_runtime():
     figure = Figure("f", "", ("training",), "modelled_s", "test_error", ("tngd",))
     points = figure_points(figure, *training())

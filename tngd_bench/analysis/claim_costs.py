@@ -15,6 +15,7 @@ from tngd_bench.analysis.crossover import crossover
 from tngd_bench.analysis.rows import each
 
 LARGEST = "largest"
+_SIGNS = {"parameters": "N", "batch_size": "b", "outputs": "d_z", "rows": "m = b·d_z"}
 _QUANTITIES = {
     "operations": fits.COUNTED,
     "measured": fits.MEASURED,
@@ -97,7 +98,10 @@ def exponent_range(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
             numbers[f"{optimizer} slope"] = float(row.log_log)
             keys += row.keys
     missing = f"no slope from five sizes: {', '.join(absent)}" if absent else ""
-    rule = f"log-log slope between {low:g} and {high:g}, its 95 % interval narrower than {_DECIDING_WIDTH:g}"
+    rule = (
+        f"log-log slope between {quantities.level(low)} and {quantities.level(high)}, its 95 % interval narrower than "
+        f"{_DECIDING_WIDTH:g}"
+    )
     return Finding(tuple(parts), rule, numbers, tuple(dict.fromkeys(keys)), missing)
 
 
@@ -147,11 +151,14 @@ def sweet_spot(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         if ratio is not None:
             found[float(str(size))] = (rival, ratio)
     rule = (
-        f"the time of {first} over that of its best rival is smallest at an interior {axis}, below both ends"
+        f"the time of {first} over that of its best rival is smallest at an interior {_SIGNS.get(axis, axis)}: its "
+        "95 % interval is below those of both ends"
     )
     if len(found) < _SWEET_SIZES:
         return Finding(
-            (), rule, missing=f"both were timed at {len(found)} sizes of {axis}, {_SWEET_SIZES} needed"
+            (),
+            rule,
+            missing=f"both were timed at {len(found)} sizes of {_SIGNS.get(axis, axis)}, {_SWEET_SIZES} needed",
         )
     sizes = list(found)
     best = min(sizes, key=lambda size: found[size][1].value)
@@ -160,9 +167,12 @@ def sweet_spot(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     inside = best not in ends
     holds = inside and all(at.high < found[end][1].low for end in ends)
     apart = all(at.high < found[size][1].low for size in sizes if size != best)
-    text = ", ".join(f"{size:g}: {_times(ratio)} of {rival}" for size, (rival, ratio) in found.items())
+    least, *outer = (
+        f"{_times(found[size][1])} the time of {found[size][0]} at {size:g}" for size in (best, *ends)
+    )
+    text = least if best in ends else f"{least}; at the ends {' and '.join(outer)}"
     numbers = {f"ratio at {size:g}": ratio.value for size, (_, ratio) in found.items()} | {"best": best}
-    part = Part(f"best at {axis} = {best:g}", holds, text, holds or (not inside and apart))
+    part = Part(f"best at {_SIGNS.get(axis, axis)} = {best:g}", holds, text, holds or (not inside and apart))
     return Finding((part,), rule, numbers, pool.keys_of(first, *parameters["rivals"]))
 
 
@@ -176,7 +186,8 @@ def crossing(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     """
     first, second, axis = (str(parameters[name]) for name in ("first", "second", "axis"))
     found = crossover(pool.costs, pool.trials, first, second, axis)
-    rule = f"{first} is cheaper than {second} above a size of {axis} whose 95 % interval lies in the range"
+    sign = _SIGNS.get(axis, axis)
+    rule = f"{first} is cheaper than {second} above a size of {sign} whose 95 % interval lies in the range"
     if found.note.startswith("not decided"):
         return Finding((), rule, missing=found.note)
     numbers = {"crossing": found.size, "low": found.low, "high": found.high}
@@ -186,7 +197,7 @@ def crossing(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         ends = [f"{found.ratios[end]:.3g} at {found.sizes[end]:g}" for end in (0, -1)]
         text = f"{found.note}, ratio {ends[0]} to {ends[1]}"
         return Finding((Part(first, False, text),), rule, numbers, pool.keys_of(first, second))
-    text = f"cheaper {found.side} {axis} ≈ {found.size:.3g} {quantities.interval(found.low, found.high)}"
+    text = f"cheaper {found.side} {sign} ≈ {found.size:.3g} {quantities.interval(found.low, found.high)}"
     part = Part(first, found.side == "above" and bounded, text, bounded)
     return Finding((part,), rule, numbers, pool.keys_of(first, second))
 

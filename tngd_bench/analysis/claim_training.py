@@ -174,9 +174,11 @@ def compared(
     sign = -1 if upwards else 1
     low, high = sorted((sign * found.low, sign * found.high))
     shown = _percentage if upwards else quantities.significant
+    apart = [100 * value if upwards else value for value in (sign * found.value, low, high)]
     text = (
-        f"{shown(medians[first])} against {shown(medians[second])}, difference {shown(sign * found.value)} "
-        f"[{shown(low)}, {shown(high)}], better in {found.lower} of {found.seeds} seeds, {_p(found)}, "
+        f"{shown(medians[first])} against {shown(medians[second])}, difference {quantities.significant(apart[0])}"
+        f"{' points' if upwards else ''} {quantities.interval(*apart[1:])}, "
+        f"better in {found.lower} of {found.seeds} seeds, {_p(found)}, "
         f"{quantities.count(iterations)} iterations{_unfinished(table, first, second)}"
     )
     holds = found.p_lower <= LEVEL

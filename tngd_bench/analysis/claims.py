@@ -37,11 +37,22 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One part of a test, named `what`: whether it `holds`, and if not whether the contrary is `decided`."""
+
+    what: str
+    holds: bool
+    text: str
+    decided: bool = True
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What the records say of a claim, on `problem` (empty: on all that were measured).
 
     `evidence` is text with the numbers that decide; `numbers` holds them by name; `figure` names the figure that shows
-    them; `keys` are the records behind them, (study, key); `tolerance` states the rule and its fixed numbers.
+    them; `keys` are the records behind them, (study, key); `tolerance` states the rule and its fixed numbers;
+    `parts` are what was tested one by one, `missing` what could not be.
     """
 
     claim_id: str
@@ -55,16 +66,8 @@ class Verdict:
     problem: str = ""
     tolerance: str = ""
     keys: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of a test, named `what`: whether it `holds`, and if not whether the contrary is `decided`."""
-
-    what: str
-    holds: bool
-    text: str
-    decided: bool = True
+    parts: tuple[Part, ...] = ()
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,8 @@ def judge(
 ) -> tuple[Verdict, ...]:
     """Return the verdicts on `claims` (those of this package where left out), in their order.
 
-    A claim has one verdict for each problem that its groups were run on, side by side; one on all problems together
-    where its file says so, and one "not tested" where no study has its groups.
+    A claim has one verdict for each problem that its groups were run on, in the order of the studies; one on all
+    problems together where its file says so, and one "not tested" where no study has its groups.
     """
     chosen = load_claims() if claims is None else claims
     pool = pool_records(records_by_study) if records_by_study else None
@@ -178,7 +181,7 @@ def _verdicts(claim: Claim, pool: Pool | None) -> list[Verdict]:
         sections = ", ".join(claim.groups)
         return [_verdict(claim, Finding((), "", missing=f"no study with the section {sections} was run"), "")]
     test = tests()[claim.test]
-    problems = [None] if claim.together else sorted(set(here.trials["problem"]))
+    problems = [None] if claim.together else list(dict.fromkeys(here.trials["problem"]))
     return [
         _verdict(claim, test(here.within(claim.groups, problem), claim.parameters), problem or "")
         for problem in problems
@@ -214,6 +217,8 @@ def _verdict(claim: Claim, finding: Finding, problem: str) -> Verdict:
         problem,
         finding.rule,
         keys,  # type: ignore[arg-type]  # split in two
+        finding.parts,
+        finding.missing,
     )
 
 
@@ -226,7 +231,7 @@ def _condition(parts: Sequence[Part]) -> str:
         return "the data show the contrary" if against else "the data do not decide" if open_ else ""
     if not against and not open_:
         return ""
-    said = (("holds for", holding), ("not for", against), ("not decided for", open_))
+    said = (("holds", holding), ("not", against), ("not decided", open_))
     return "; ".join(f"{words} {_listed(names)}" for words, names in said if names)
 
 
@@ -237,4 +242,10 @@ def _with_doubt(part: Part) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
+    """Return e.g. "for a, b", or "against a, b" where that is what the names of parts say."""
+    if all(name.startswith(_AGAINST) for name in names):
+        return _AGAINST + ", ".join(name.removeprefix(_AGAINST) for name in names)
+    return "for " + ", ".join(names)
+
+
+_AGAINST = "against "

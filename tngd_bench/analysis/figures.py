@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,6 +15,8 @@ from tngd_bench.analysis import cost
 from tngd_bench.analysis.convergence import finished_curves, smoothed_bands
 
 POINT_COLUMNS = ["problem", "optimizer", "x", "mean", "std", "low", "median", "high", "seeds"]
+POINTS = 160
+"""About so many points of a curve are kept: a curve smoothed over 200 iterations needs no more."""
 _AXES = {"x": ("parameters", "outputs", "iteration", "modelled_s"), "y": ("total_s", "loss", "test_error")}
 
 
@@ -34,6 +38,15 @@ class Figure:
             if getattr(self, name) not in accepted:
                 raise ValueError(f"{name} must be one of {', '.join(accepted)}, not {getattr(self, name)!r}")
 
+    @property
+    def number(self) -> str:
+        """The figure's number in the paper: "Figure 3(a)"."""
+        return re.sub(r"^fig(\d+)(\w?)$", lambda found: _numbered(*found.groups()), self.id)
+
+
+def _numbered(number: str, letter: str) -> str:
+    return f"Figure {number}" + (f"({letter})" if letter else "")
+
 
 def load_figures() -> tuple[Figure, ...]:
     """Return the paper's figures, in the order of their file."""
@@ -51,7 +64,8 @@ def figure_points(
     """Return what to draw: one row per problem, optimizer and point, optimizers in the figure's order.
 
     Columns: problem, optimizer, `x` and its summary over seeds (over timed iterations for a cost): `mean`, `std`,
-    quartiles `low`, `median`, `high`, and `seeds`, how many they are of. Empty where the records hold nothing for it.
+    quartiles `low`, `median`, `high`, and `seeds`, how many they are of. Long curves are thinned evenly to about
+    `POINTS`, after smoothing. Empty where the records hold nothing for it.
     """
     rows = []
     here = trials[trials["group"].isin(figure.groups) & trials["optimizer"].isin(figure.optimizers)]
@@ -83,5 +97,7 @@ def _curves(figure: Figure, trials: pd.DataFrame, curves: pd.DataFrame) -> pd.Da
     own = finished_curves(curves[curves["key"].isin(trials["key"])], trials)
     if figure.y == "test_error":
         own = own.assign(test_error=1.0 - own["test_accuracy"].astype(float))
-    bands = smoothed_bands(own, figure.y, figure.window)
+    known = own[own[figure.y].notna()]
+    longest = int(known.groupby("key").size().max()) if len(known) else 0
+    bands = smoothed_bands(own, figure.y, figure.window, every=max(1, math.ceil(longest / POINTS)))
     return bands.assign(x=bands[figure.x])

@@ -11,6 +11,7 @@ _EPILOG = """\b
 Examples:
   tngd-bench report reports/quick --open
   tngd-bench report reports/quick --output elsewhere --format html,md,pdf,tex
+  tngd-bench report reports/paper --beside reports/paper-fashion
 """
 
 
@@ -27,8 +28,15 @@ Examples:
     metavar="LIST",
     help="Any of html, md, pdf, tex, separated by commas.",
 )
+@click.option(
+    "--beside",
+    "others",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Results of another study, such as one on other data: claims are judged on both, side by side. Repeatable.",
+)
 @click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
-def command(results: Path, output: Path | None, formats: str, show: bool) -> None:
+def command(results: Path, output: Path | None, formats: str, others: tuple[Path, ...], show: bool) -> None:
     """Write the report of RESULTS, a study's output folder or the store in it."""
     from tngd_bench.studies.errors import StoreError
     from tngd_bench.studies.store import Store
@@ -42,13 +50,19 @@ def command(results: Path, output: Path | None, formats: str, show: bool) -> Non
     from tngd_bench.report import build_report
     from tngd_bench.studies.records import read_records
 
-    records = read_records(store.path)
-    for name, reason in records.ignored.items():
-        click.echo(f"tngd-bench: note: {name} {reason}; ignored", err=True)
-    if records.trials.empty:
-        raise StoreError(f"{store.path} holds no finished trial yet; there is nothing to report")
+    stores = [store, *(Store.find(other) for other in others)]
+    read = [read_records(each.path) for each in stores]
+    for each, records in zip(stores, read, strict=True):
+        for name, reason in records.ignored.items():
+            click.echo(f"tngd-bench: note: {name} {reason}; ignored", err=True)
+        if records.trials.empty:
+            raise StoreError(f"{each.path} holds no finished trial yet; there is nothing to report")
+    names = [records.study.get("name") for records in read]
+    if len(set(names)) < len(names):
+        raise StoreError(f"--beside takes studies of different names, not {', '.join(map(str, names))}")
+    beside = [(records, each.path) for records, each in zip(read[1:], stores[1:], strict=True)]
     try:
-        files = build_report(records, place, formats=wanted, store=store.path)
+        files = build_report(read[0], place, formats=wanted, store=store.path, beside=beside)
     except OSError as error:
         raise StoreError(f"output {place} cannot be written: {error.strerror or error}") from None
     if "html" in wanted:

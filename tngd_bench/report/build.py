@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from markupsafe import Markup
 
+from tngd_bench.analysis.outcomes import final_values
 from tngd_bench.report import drawing
 from tngd_bench.report.contents import Contents, contents
 from tngd_bench.report.drawing import Chart
@@ -19,6 +20,7 @@ from tngd_bench.report.markdown import markdown
 from tngd_bench.report.page import render
 from tngd_bench.report.pdf import pdf
 from tngd_bench.report.tables import Table
+from tngd_bench.report.trend import trend_link
 from tngd_bench.studies.records import Records
 
 _FIGURE_WRITERS = {"png": drawing.png, "pdf": drawing.pdf}
@@ -42,33 +44,70 @@ def build_report(
     *,
     formats: Collection[str] = DEFAULT_FORMATS,
     store: Path | None = None,
+    beside: Sequence[tuple[Records, Path]] = (),
 ) -> ReportFiles:
     """Write the report of `records` into the directory `output`, made if absent; OSError if that cannot be written.
 
     `index.html` fetches nothing; `figures/` and `data/` hold the same figures and the numbers behind every figure and
-    table; `report.md`, `report.pdf` and `tables/*.tex` are the other formats. Records named in tables are
-    links if `store` lies in `output`. Files of an earlier report that this one does not write are removed. The same
-    records give the same bytes.
+    table, `data/trials.csv` how each trial ended; `report.md`, `report.pdf` and `tables/*.tex` are the other formats.
+    Records named in tables are links if `store` lies in `output`. `beside`: further studies, with their stores, on
+    which claims are judged too; ValueError where two have one name. Files of an earlier report that this one does not
+    write are removed. The same records give the same bytes.
     """
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
         raise ValueError(f"format must be among {', '.join(FORMATS)}, not {unknown[0]!r}")
+    others = _by_name(records, beside)
+    trend = trend_link(output)
     with drawing.style():
-        content = contents(records)
+        content = contents(records, {name: other for name, (other, _) in others.items()})
     figures, drawings = _figures(content, output / "figures", inline="html" in formats)
     shown: list[Chart | Table] = [*content.charts(), *content.tables()]
     data = [path for item in shown for path in write_data(item.name, item.data, output / "data")]
+    data += write_data("trials", trial_ends(records), output / "data")
     html = output / "index.html"
     written = [*figures, *data]
     if "html" in formats:
-        beside = None
-        if store is not None and store.resolve().is_relative_to(output.resolve()):
-            beside = store.resolve().relative_to(output.resolve())
-        write(html, render(content, records, drawings, beside).encode())
+        near = _near(store, output.resolve())
+        # a second study's folder is expected beside this one's
+        linked = {name: _near(place, output.resolve().parent) for name, (_, place) in others.items()}
+        further = {name: Path("..") / place for name, place in linked.items() if place is not None}
+        write(html, render(content, records, drawings, near, further, trend).encode())
         written.append(html)
     documents = _documents(content, records, output, formats)
     replace_manifest(output, [*written, *documents])
     return ReportFiles(html, tuple(figures), tuple(data), tuple(documents), content.findings.sentences())
+
+
+def _by_name(records: Records, beside: Sequence[tuple[Records, Path]]) -> dict[str, tuple[Records, Path]]:
+    taken = {str(records.study.get("name", "study"))}
+    named = {}
+    for other, place in beside:
+        name = str(other.study.get("name", "study"))
+        if name in taken:
+            raise ValueError(f"studies side by side need names of their own, and two are called {name!r}")
+        taken.add(name)
+        named[name] = (other, place)
+    return named
+
+
+def _near(store: Path | None, folder: Path) -> Path | None:
+    """Return `store` relative to `folder`; None where it does not lie in it: a page may be moved with its folder."""
+    if store is None or not store.resolve().is_relative_to(folder):
+        return None
+    return store.resolve().relative_to(folder)
+
+
+def trial_ends(records: Records) -> pd.DataFrame:
+    """Return one row per trial, what was run and how it ended: what a record that a page names holds, in short.
+
+    Training trials have their last values, cost trials the mean seconds of an iteration, `total_s`.
+    """
+    ends = final_values(records.trials, records.curves)
+    last = [name for name in ends.columns if name not in records.trials.columns]
+    timed = records.costs.groupby("key", as_index=False)["total_s"].mean()
+    trials = records.trials.drop(columns="settings")
+    return trials.merge(ends[["key", *last]], on="key", how="left").merge(timed, on="key", how="left")
 
 
 def _figures(content: Contents, folder: Path, *, inline: bool) -> tuple[list[Path], dict[str, Markup]]:

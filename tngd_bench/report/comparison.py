@@ -20,6 +20,7 @@ from tngd_bench.report.manifest import replace_manifest
 from tngd_bench.report.marks import INK, Mark, marks
 from tngd_bench.report.section import Section
 from tngd_bench.report.tables import COUNTED, MEASURED, Column, Table, level_text
+from tngd_bench.report.verdict_comparison import compared_verdicts, verdict_comparison_section, verdict_words
 from tngd_bench.studies.records import Records
 
 TITLE = "Two stores side by side"
@@ -35,9 +36,13 @@ def build_comparison(
     """
     found = compare(a, b)
     known = kinds(pd.concat([a.trials, b.trials], ignore_index=True))
+    verdicts = compared_verdicts(a, b)
     with drawing.style():
         sections = comparison_sections(found, known, marks(known))
     first = (("Compared", f"A is {names[0]}, B is {names[1]}."), *headlines(found, known))
+    if verdicts:
+        sections = (verdict_comparison_section(verdicts, known), *sections)
+        first = (first[0], ("Claims", verdict_words(verdicts)), *first[1:])
     written, drawings = [], {}
     for chart in (chart for section in sections for chart in section.charts):
         document = drawing.svg(chart)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tngd_bench.analysis import cost, findings, outcomes, time_to_target
@@ -21,17 +22,19 @@ from tngd_bench.studies.tuning_results import is_search
 
 @dataclass(frozen=True)
 class Contents:
-    """What was compared, the findings, what decides, and the sections in reading order."""
+    """What was compared, the findings, what decides, the sections in reading order, and how many claims hold."""
 
     compared: str
     findings: findings.Findings
     decides: str
     sections: tuple[Section, ...] = field(default=())
+    judged: str = ""
 
     def first_screen(self) -> tuple[tuple[str, str], ...]:
         """Return what the page answers first: a term and a sentence each."""
         terms = ("Compared", "Cost", "Convergence", "Noise", "What decides")
-        return tuple(zip(terms, (self.compared, *self.findings.sentences(), self.decides), strict=True))
+        said = tuple(zip(terms, (self.compared, *self.findings.sentences(), self.decides), strict=True))
+        return (*said, ("Claims", self.judged)) if self.judged else said
 
     def charts(self) -> tuple[Chart, ...]:
         """Return all charts in reading order."""
@@ -42,22 +45,30 @@ class Contents:
         return tuple(table for section in self.sections for table in section.tables if table.rows)
 
 
-def contents(records: Records) -> Contents:
-    """Return everything the page shows, computed from `records`; call it inside `drawing.style()`."""
+def contents(records: Records, beside: Mapping[str, Records] | None = None) -> Contents:
+    """Return everything the page shows, computed from `records`; call it inside `drawing.style()`.
+
+    Claims are judged on the studies `beside` too, by their names, each verdict next to that of `records`. Where claims
+    were tested they come first.
+    """
     if is_search(records.study):
         return _search_contents(records)
     maps = _maps(records)
+    claims = verdict_section({str(records.study.get("name", "study")): records, **(beside or {})})
+    results = (maps.map, maps.what_if, *cost_sections(records), *training_sections(records))
     sections = (
-        maps.map,
-        maps.what_if,
-        *cost_sections(records),
-        *training_sections(records),
-        verdict_section({str(records.study.get("name", "study")): records}),
+        *((*results, claims) if claims.absent else (claims, *results)),
         *_background_sections(records),
     )
     apart = pair_charts.is_pair(records.trials) | pair_charts.is_worded(records.trials)
     found = findings.find(records.study, records.trials[~apart], records.costs, records.curves)
-    return Contents(overview.compared(records.trials, kinds(records.trials)), found, maps.decides, sections)
+    return Contents(
+        overview.compared(records.trials, kinds(records.trials)),
+        found,
+        maps.decides,
+        sections,
+        "" if claims.absent else claims.points[0],
+    )
 
 
 def _search_contents(records: Records) -> Contents:
@@ -101,7 +112,10 @@ def _background_sections(records: Records) -> tuple[Section, ...]:
         Section(
             "assumptions",
             "What the numbers rest on",
-            statements=assumptions.statements(study, records.environment),
+            statements=(
+                *assumptions.statements(study, records.environment),
+                *assumptions.extrapolated(trials),
+            ),
             tables=tuple(
                 table
                 for table in (

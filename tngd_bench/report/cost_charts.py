@@ -24,7 +24,7 @@ _SPLIT_TITLES = {
     "relax": "relax (modelled)",
     "read": "read (modelled)",
 }
-_HATCHES = {"digital": "", "write": "////", "relax": "xxxx", "read": "...."}
+_HATCHES = {"digital": "", "write": "////", "relax": "xxxx", "read": "----"}  # dots are thousands of curves in an SVG
 
 
 def setting_text(setting: Mapping[str, object]) -> str:

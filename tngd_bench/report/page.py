@@ -23,11 +23,18 @@ from tngd_bench.studies.records import Records
 
 
 def render(
-    content: Contents, records: Records, drawings: Mapping[str, Markup], store: Path | None = None
+    content: Contents,
+    records: Records,
+    drawings: Mapping[str, Markup],
+    store: Path | None = None,
+    beside: Mapping[str, Path] | None = None,
+    trend: str = "",
 ) -> str:
     """Return the page; `drawings` holds the inline SVG of every chart by name. All other text is escaped.
 
     `store`: the results store, relative to the page, whose records are linked where they are named; None: no links.
+    `beside`: those of the other studies that verdicts rest on, by the study's name on the page. `trend`: address of the
+    speed of the code over its commits (see `trend.trend_link`), "" for none.
     """
     study = records.study
     return render_page(
@@ -40,6 +47,8 @@ def render(
         sections=content.sections,
         drawings=drawings,
         store=store,
+        beside=beside,
+        trend=trend,
     )
 
 
@@ -54,12 +63,14 @@ def render_page(
     description: str = "",
     started: str = "",
     store: Path | None = None,
+    beside: Mapping[str, Path] | None = None,
+    trend: str = "",
 ) -> str:
     """Return a page of `sections` under a title and `findings`; see `render`."""
     script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
-        environment(store)
+        environment(store, {**({name: store} if store is not None else {}), **(beside or {})})
         .get_template("page.html.j2")
         .render(
             title=title,
@@ -68,6 +79,7 @@ def render_page(
             description=description,
             started=started,
             findings=findings,
+            trend=trend,
             sections=sections,
             drawings=drawings,
             palette=palette(),
@@ -78,8 +90,8 @@ def render_page(
     )
 
 
-def environment(store: Path | None = None) -> Environment:
-    """Return the templates' environment: everything escaped, nothing undefined allowed."""
+def environment(store: Path | None = None, stores: Mapping[str, Path] | None = None) -> Environment:
+    """Return the templates' environment: everything escaped, nothing undefined allowed; `stores` by study."""
     from jinja2 import FunctionLoader
 
     made = Environment(
@@ -88,7 +100,13 @@ def environment(store: Path | None = None) -> Environment:
     made.filters["sorting"] = sorting
     made.filters["data_block"] = data_block
     made.filters["records"] = partial(record_links, store=store)
+    made.filters["evidence"] = partial(evidence_links, stores=stores or {})
     return made
+
+
+def evidence_links(cell: str, study: str, stores: Mapping[str, Path]) -> Markup:
+    """Return the records of `study` that a verdict rests on, linked as `record_links` does."""
+    return record_links(cell, stores.get(study))
 
 
 def sorting(cell: str, column: Column) -> Markup:

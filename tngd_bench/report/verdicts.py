@@ -1,4 +1,4 @@
-"""Verdicts on claims as a table of the page."""
+"""Claims and verdicts: the paper's figures from our records, beside each the claims it decides; and all as a table."""
 
 from __future__ import annotations
 
@@ -6,44 +6,139 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from tngd_bench.analysis.claims import Verdict, judge
-from tngd_bench.report.section import Section
-from tngd_bench.report.tables import Column, Table
+from tngd_bench.analysis.claims import Part, Verdict, judge, pool_records
+from tngd_bench.analysis.families import Kind, kinds
+from tngd_bench.analysis.figures import load_figures
+from tngd_bench.report import slugs
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.optimizer_names import worded
+from tngd_bench.report.paper_charts import paper_charts
+from tngd_bench.report.section import Exhibit, JudgedClaim, Judgement, Section
+from tngd_bench.report.tables import Column, Table, short_keys
 from tngd_bench.studies.records import Records
+
+VERDICTS = ("confirmed", "conditional", "not confirmed")
 
 
 def verdict_section(records_by_study: Mapping[str, Records]) -> Section:
-    """Return the section with the verdicts on the claims that the records of these studies can decide."""
+    """Return the section on the claims that the records of these studies can decide, side by side.
+
+    Call it inside `drawing.style()`. Studies are told apart by their names on the page.
+    """
     found = judge(records_by_study)
     tested = [verdict for verdict in found if verdict.verdict != "not tested"]
-    untested = len({v.claim_id for v in found} - {v.claim_id for v in tested})
-    counts = {
-        name: sum(verdict.verdict == name for verdict in tested)
-        for name in ("confirmed", "conditional", "not confirmed")
+    shown = [verdict for verdict in found if verdict.parts or verdict.keys]
+    pool = pool_records(records_by_study)
+    known = kinds(pool.trials)
+    charts = {
+        figure.id: paper_charts(figure, pool.trials, pool.costs, pool.curves, known)
+        for figure in load_figures()
     }
-    prose = (
-        "Claims of the paper and of this suite, each with a test fixed beforehand. "
-        + ", ".join(f"{count} {name}" for name, count in counts.items())
-        + f"; {untested} claims not tested by this study."
-    )
-    absent = "" if tested else "No claim's test has its sections in this study."
+    exhibits = _exhibits(shown, charts, known)
     return Section(
-        "verdicts", "Claims and verdicts", prose=prose, tables=(verdict_table(tested),), absent=absent
+        "verdicts",
+        "Claims and verdicts",
+        prose=_PROSE,
+        points=(summary(found),),
+        charts=tuple(chart for exhibit in exhibits for chart in exhibit.charts),
+        tables=(verdict_table(tested, known),),
+        exhibits=exhibits,
+        absent="" if tested else "No claim's test has its sections in this study.",
     )
 
 
-def verdict_table(found: Sequence[Verdict]) -> Table:
-    """Return one row per verdict: statement, where it is made, verdict with its condition, evidence, rule."""
+_PROSE = (
+    "Claims of the paper and of this suite, each with a test and a tolerance fixed before the run. Beside each figure "
+    "of the paper, drawn from our records, stand the claims that it decides."
+)
+
+
+def summary(found: Sequence[Verdict]) -> str:
+    """Return how many verdicts there are of each kind on each problem, and how many claims were not tested."""
+    tested = [verdict for verdict in found if verdict.verdict != "not tested"]
+    untested = len({v.claim_id for v in found} - {v.claim_id for v in tested})
+    said = []
+    for problem in dict.fromkeys(verdict.problem for verdict in tested):
+        own = [verdict.verdict for verdict in tested if verdict.problem == problem]
+        counts = ", ".join(f"{own.count(name)} {name}" for name in VERDICTS)
+        said.append(f"{problem or 'Cost'}: {counts}")
+    return f"{'; '.join(said) or 'None tested'}; {untested} not tested here."
+
+
+def _exhibits(
+    shown: Sequence[Verdict], charts: Mapping[str, Sequence[Chart]], known: Mapping[str, Kind]
+) -> tuple[Exhibit, ...]:
+    """Return the figures of the paper in its order, each with its charts, by its id, and the claims that it decides."""
+    headings = {"table1": ("Table 1: how the cost of an iteration grows", "scaling")}
+    for figure in load_figures():
+        if figure.id.startswith("fig3"):  # its claims name the figure, not one of its halves
+            headings["fig3"] = ("Figure 3", "")
+        else:
+            headings[figure.id] = (figure.number, "")
+    headings["memory"] = ("Beyond the paper: the memory of the null space", "convergence")
+    headings["noise"] = ("Figure 7, beyond its one setting", "noise")
+    made = []
+    for start, (title, anchor) in headings.items():
+        drawn = tuple(chart for name, own in charts.items() if name.startswith(start) for chart in own)
+        claims = _judged([verdict for verdict in shown if verdict.figure.startswith(start)], known)
+        if drawn or claims:
+            made.append(Exhibit(title, drawn, claims, anchor))
+    return tuple(made)
+
+
+def _judged(verdicts: Sequence[Verdict], known: Mapping[str, Kind]) -> tuple[JudgedClaim, ...]:
+    by_claim: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        by_claim.setdefault(verdict.claim_id, []).append(verdict)
+    return tuple(
+        JudgedClaim(
+            _anchor(own[0]),
+            own[0].statement,
+            own[0].where,
+            worded(own[0].tolerance, known),
+            tuple(_judgement(verdict, known) for verdict in own),
+        )
+        for own in by_claim.values()
+    )
+
+
+def _judgement(verdict: Verdict, known: Mapping[str, Kind]) -> Judgement:
+    studies = dict.fromkeys(study for study, _ in verdict.keys)
+    records = tuple(
+        (study, short_keys(key for owner, key in verdict.keys if owner == study)) for study in studies
+    )
+    return Judgement(
+        verdict.verdict,
+        verdict.problem,
+        worded(_condition(verdict), known),
+        tuple((_outcome(part), worded(part.what, known), worded(part.text, known)) for part in verdict.parts),
+        worded(verdict.missing, known),
+        records,
+    )
+
+
+def _outcome(part: Part) -> str:
+    return "holds" if part.holds else "does not hold" if part.decided else "not decided"
+
+
+def _condition(verdict: Verdict) -> str:
+    """Return the condition, counted where it would name many parts: they stand one by one below it."""
+    holding, number = sum(part.holds for part in verdict.parts), len(verdict.parts)
+    return f"holds in {holding} of {number}" if number > _FEW and 0 < holding < number else verdict.condition
+
+
+def verdict_table(found: Sequence[Verdict], known: Mapping[str, Kind]) -> Table:
+    """Return one row per verdict: the claim, the verdict, its condition with the numbers that decide, the rule.
+
+    The data behind it have all of them by name, with the labels of the study files.
+    """
     rows = tuple(
         (
             verdict.statement,
-            verdict.where,
-            verdict.problem or "all",
+            verdict.problem or "costs",
             verdict.verdict,
-            verdict.condition or "–",
-            verdict.evidence,
-            verdict.tolerance or "–",
-            ", ".join(key for _, key in verdict.keys[:4]) + (" …" if len(verdict.keys) > 4 else ""),
+            numbers_that_decide(verdict, known),
+            worded(verdict.tolerance, known) or "–",
         )
         for verdict in found
     )
@@ -66,7 +161,28 @@ def verdict_table(found: Sequence[Verdict]) -> Table:
     )
     columns = tuple(
         Column(title, numeric=False)
-        for title in ("claim", "where", "problem", "verdict", "condition", "evidence", "rule", "records")
+        for title in ("claim", "measured on", "verdict", "numbers that decide", "fixed beforehand")
     )
-    caption = "A verdict holds for this machine and these settings; “conditional” names what it holds for."
-    return Table("verdicts", caption, columns, rows, data)
+    caption = (
+        "A verdict holds for this machine and these settings; “conditional” names what it holds for. Each claim leads "
+        "to its figure, its numbers one by one and its records."
+    )
+    anchors = tuple(_anchor(verdict) for verdict in found)
+    return Table("verdicts-table", caption, columns, rows, data, anchors)
+
+
+def _anchor(verdict: Verdict) -> str:
+    return slugs.slug("claim", verdict.claim_id)
+
+
+def numbers_that_decide(verdict: Verdict, known: Mapping[str, Kind]) -> str:
+    """Return condition and numbers of a verdict on a line or two; many parts are counted, as `verdict_section` has them
+    one by one."""
+    condition, parts = _condition(verdict), verdict.parts
+    said = f"{condition[0].upper()}{condition[1:]}. " if condition else ""
+    if len(parts) > _FEW:
+        return worded(said or f"Holds in all {len(parts)}.", known).strip()
+    return worded(said + verdict.evidence, known)
+
+
+_FEW = 3

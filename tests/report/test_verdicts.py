@@ -1,0 +1,241 @@
+"""Claims beside the figures that decide them, on records whose losses are formulas."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tngd_bench.analysis.claims import Part, Verdict
+from tngd_bench.analysis.families import kind, kinds
+from tngd_bench.report import build_report, drawing
+from tngd_bench.report.build import trial_ends
+from tngd_bench.report.comparison import build_comparison
+from tngd_bench.report.optimizer_names import short_name, worded
+from tngd_bench.report.verdicts import verdict_section, verdict_table
+from tngd_bench.studies.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, Records
+
+RATES = {"adam": 1.0, "tngd": 1.5, "tngd[analog_time=5]": 0.8, "ngd-gram": 1.5}
+ITERATIONS = np.arange(0, 81)
+
+
+def trained(name, problem, rates=RATES, seeds=5):
+    """A study with the section that Figures 3 and 4 are drawn from; a higher rate is a faster optimizer."""
+    trials, curves = [], []
+    for optimizer, rate in rates.items():
+        for seed in range(seeds):
+            row = dict.fromkeys(TRIAL_COLUMNS) | {"key": f"{name}{len(trials)}#0", "kind": "training"}
+            row |= {
+                "group": "training",
+                "problem": problem,
+                "optimizer": optimizer,
+                "seed": seed,
+                "status": "ok",
+            }
+            row |= {
+                "method": optimizer.split("[")[0],
+                "settings": json.dumps({"analog_time": 50.0, "lr": 0.01}),
+            }
+            row |= dict.fromkeys(["parameters", "parameters_requested"], 33_000)
+            row |= {"batch_size": 64, "outputs": 10, "rows": 640, "threads": 1, "estimate_seconds": 1.0}
+            row |= {
+                "estimate_bytes": 1.0,
+                "elapsed_s": 1.0,
+                "device": "paper" if "tngd" in optimizer else None,
+            }
+            trials.append(row)
+            loss = 2.3 * np.exp(-rate * ITERATIONS / 30) * (1 + 0.02 * seed)
+            frame = pd.DataFrame(
+                {key: row[key] for key in CURVE_COLUMNS if key in row} | {"iteration": ITERATIONS}
+            )
+            evaluated = np.where(ITERATIONS % 20 == 0, loss, np.nan)
+            frame = frame.assign(loss=loss, train_loss=evaluated, test_accuracy=1 - evaluated / 3)
+            curves.append(frame.assign(modelled_s=0.01 * ITERATIONS, measured_s=0.01 * ITERATIONS))
+    frame = pd.DataFrame(
+        {key: pd.Series([row[key] for row in trials], dtype=d) for key, d in TRIAL_COLUMNS.items()}
+    )
+    joined = pd.concat(curves, ignore_index=True).reindex(columns=list(CURVE_COLUMNS))
+    joined = joined.astype({key: dtype for key, dtype in CURVE_COLUMNS.items() if dtype == "float64"})
+    study = {"name": name, "title": name, "version": "0", "command": f"tngd-bench run {name}", "devices": {}}
+    costs = pd.DataFrame({key: pd.Series([], dtype=dtype) for key, dtype in COST_COLUMNS.items()})
+    return Records(study, {}, frame, costs, joined)
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return trained("paper", "mnist-cnn")
+
+
+@pytest.fixture(scope="module")
+def fashion():
+    # here Adam is the faster one
+    return trained("paper-fashion", "fashion-cnn", RATES | {"adam": 2.0})
+
+
+@pytest.fixture(scope="module")
+def section(paper, fashion):
+    with drawing.style():
+        return verdict_section({"paper": paper, "paper-fashion": fashion})
+
+
+def exhibit(section, title):
+    return next(exhibit for exhibit in section.exhibits if exhibit.title == title)
+
+
+def test_each_figure_of_the_paper_is_drawn_once_for_each_problem(section):
+    names = [chart.name for chart in section.charts]
+    assert names[:4] == [f"paper-fig3{part}-{data}-cnn" for part in "ab" for data in ("mnist", "fashion")]
+    assert len(names) == len(set(names))
+    assert section.charts == tuple(chart for exhibit in section.exhibits for chart in exhibit.charts)
+    for chart in section.charts:
+        assert all(axes.get_ylabel() for axes in chart.figure.axes)
+        assert chart.figure.axes[-1].get_xlabel()
+        assert chart.figure.legends
+        assert chart.alt
+
+
+def test_a_line_is_the_mean_over_seeds_of_the_smoothed_loss(section):
+    chart = next(chart for chart in section.charts if chart.name == "paper-fig4a-mnist-cnn")
+    own = chart.data[chart.data["optimizer"] == "tngd"]
+    (line,) = [line for line in chart.figure.axes[0].get_lines() if line.get_label() == "TNGD (t = 50 τ)"]
+    np.testing.assert_array_equal(line.get_ydata(), own["mean"])
+    np.testing.assert_array_equal(line.get_xdata(), own["x"])
+    # of the moving average over all 81 points (the window of 200 is longer), seeds 0 to 4: mean factor 1.04
+    assert own["mean"].iloc[-1] == pytest.approx(1.04 * 2.3 * np.exp(-1.5 * ITERATIONS / 30).mean())
+    assert own["std"].iloc[-1] / own["mean"].iloc[-1] == pytest.approx(0.02 * np.std(range(5), ddof=1) / 1.04)
+    assert "mean over 5 seeds" in chart.caption
+    assert "moving average of 200 iterations" in chart.caption
+
+
+def test_claims_stand_beside_the_figure_that_decides_them_one_verdict_for_each_problem(section):
+    claims = {claim.anchor: claim for claim in exhibit(section, "Figure 3").claims}
+    accuracy = claims["claim-fig3-test-accuracy"]
+    assert [(found.problem, found.verdict) for found in accuracy.judgements] == [
+        ("mnist-cnn", "confirmed"),
+        ("fashion-cnn", "not confirmed"),
+    ]
+    first, second = accuracy.judgements
+    assert first.parts[0][:2] == ("holds", "against Adam")
+    assert "better in 5 of 5 seeds" in first.parts[0][2]
+    assert second.condition == "the data show the contrary"
+    assert "signed-rank test, p ≤ 5 %" in accuracy.rule
+    assert [study for study, _ in first.records] == ["paper"]
+    assert first.records[0][1].count("#0") == 10
+
+
+def test_the_table_has_a_row_for_each_verdict_that_leads_to_its_claim(section):
+    (table,) = section.tables
+    anchors = {claim.anchor for exhibit in section.exhibits for claim in exhibit.claims}
+    assert set(table.anchors) <= anchors
+    assert len(table.anchors) == len(table.rows)
+    assert "mnist-cnn: " in section.points[0]
+    assert section.absent == ""
+
+
+def test_too_few_seeds_give_no_verdict_and_say_so(paper):
+    few = trained("paper", "mnist-cnn", seeds=2)
+    with drawing.style():
+        section = verdict_section({"paper": few})
+    assert section.absent
+    assert not section.tables[0].rows
+    judgements = [found for claim in exhibit(section, "Figure 3").claims for found in claim.judgements]
+    assert {found.verdict for found in judgements} == {"not tested"}
+    assert any("2 paired seeds, 5 needed" in found.missing for found in judgements)
+
+
+def test_a_study_without_claims_says_that_nothing_was_tested(records):
+    with drawing.style():
+        section = verdict_section({"synthetic": records})
+    assert section.absent == "No claim's test has its sections in this study."
+    assert not section.tables[0].rows
+    assert not section.charts
+
+
+@pytest.mark.slow  # a whole report
+def test_the_page_links_verdicts_to_the_records_of_both_studies(paper, fashion, tmp_path):
+    built = build_report(
+        paper,
+        tmp_path / "paper",
+        store=tmp_path / "paper/store",
+        beside=[(fashion, tmp_path / "fashion/store")],
+    )
+    page = built.html.read_text()
+    assert page.index('id="verdicts"') < page.index('id="map"')
+    assert "<strong>Claims</strong>" in page
+    assert '<a href="#claim-fig3-test-accuracy">' in page
+    assert '<a href="store/trials/paper0.json">' in page
+    assert '<a href="../fashion/store/trials/paper-fashion0.json">' in page
+    assert "paper-fig3a-fashion-cnn" in page
+    ends = pd.read_csv(built.html.parent / "data/trials.csv")
+    assert len(ends) == len(paper.trials)
+    with pytest.raises(ValueError, match=r"two are called 'paper'"):
+        build_report(paper, tmp_path / "twice", beside=[(paper, Path("x"))])
+
+
+def test_how_each_trial_ended_is_one_row(paper, records):
+    ends = trial_ends(paper)
+    assert ends["key"].tolist() == paper.trials["key"].tolist()
+    assert ends["final_test_accuracy"].notna().all()
+    timed = trial_ends(records).set_index("key")
+    key = records.costs["key"].iloc[0]
+    assert timed.loc[key, "total_s"] == pytest.approx(records.costs.groupby("key")["total_s"].mean()[key])
+
+
+def test_two_stores_have_their_verdicts_in_one_row(paper, fashion, tmp_path):
+    html, _, first = build_comparison(paper, fashion, ("mnist", "fashion"), tmp_path)
+    told = dict(first)["Claims"]
+    assert "TNGD ends with a better test accuracy than Adam (A confirmed, B not confirmed)" in told
+    table = pd.read_csv(tmp_path / "data/compare-verdicts.csv").set_index("claim")
+    row = table.loc["fig3-test-accuracy"]
+    assert (row["a_problem"], row["a_verdict"]) == ("mnist-cnn", "confirmed")
+    assert (row["b_problem"], row["b_verdict"]) == ("fashion-cnn", "not confirmed")
+    assert '<span class="verdict not-confirmed">' in html.read_text()
+
+
+def verdict(parts, name="conditional", condition="holds for b; not for a"):
+    return Verdict(
+        "c",
+        "TNGD is fast",
+        "sec. 4",
+        name,
+        condition,
+        "fig3",
+        "evidence",
+        {"b": 2.0},
+        "p",
+        "rule",
+        (("s", "k#0"),),
+        parts,
+    )
+
+
+def test_many_parts_are_counted_in_the_table_and_kept_in_its_data():
+    many = tuple(Part(f"part {place}", place > 0, "1.0") for place in range(5))
+    table = verdict_table([verdict(many)], {})
+    assert table.rows[0] == ("TNGD is fast", "p", "conditional", "Holds in 4 of 5.", "rule")
+    few = verdict_table([verdict(many[:2])], {})
+    assert few.rows[0][3] == "Holds for b; not for a. evidence"
+    assert table.data.loc[0, "number: b"] == 2.0
+    assert table.data.loc[0, "evidence"] == "evidence"
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("adam[tuned]", "Adam (tuned)"),
+        ("tngd[analog_time=5, delay=0.2]", "TNGD (t = 5 τ, t_d = 0.2 τ)"),
+        ("ngd-cg[cg_iterations=200, cg_rtol=0, cg_space=parameters]", "NGD (CG) (200 iterations)"),
+        ("kfac", "K-FAC"),
+    ],
+)
+def test_labels_have_short_names(label, name):
+    assert short_name(kind(label, label.split("[")[0], None)) == name
+
+
+def test_labels_in_a_sentence_are_replaced_whole(paper):
+    known = kinds(paper.trials)
+    text = worded(
+        "tngd[analog_time=5] against tngd and ngd-gram; tngd-adam, tngd[delay=3] as they are", known
+    )
+    assert text == "TNGD (t = 5 τ) against TNGD and NGD (Gram); tngd-adam, tngd[delay=3] as they are"
