@@ -37,6 +37,8 @@ WARM_UP_STEPS = 2
 WARM_UP_SAMPLES = 2
 SHORT_STEP_S = 0.02
 TIMED_PER_SHORT_TURN = 2
+LONG_CYCLE_S = 5.0
+"""A cycle longer than this is not made step by step: a step of each kind is, and weighs as often as it occurs."""
 _YOUNG = 1  # a full collection empties Python's free lists too, and the next steps would pay for filling them
 NOT_STATED = float("nan")
 
@@ -89,6 +91,10 @@ class _Lane:
     last_s: float = 0.0
     """Seconds of the last step, the mean of its cycle where steps differ."""
     spent_s: float = 0.0
+    warm: bool = False
+    phased: bool = False
+    """Whether a turn is a step of each kind (`phases`) in place of a whole cycle."""
+    turn_s: float = 0.0
     status: Literal["ok", "diverged", "failed"] = "ok"
     reason: str | None = None
 
@@ -108,19 +114,46 @@ class _Lane:
         An optimizer whose steps differ periodically (K-FAC's refreshes) makes a whole `cycle` of them, and the seconds
         are their mean: a median over single steps would never see the dear ones.
         """
-        step, cycle = self.optimizer.step, self.cycle
-
-        def work() -> None:
-            for _ in range(cycle):
-                step(inputs, targets)
-
-        total_s, _ = clock.time(work)
-        step_s = total_s / cycle
+        if self.warm:
+            step_s = self._step_seconds(clock, inputs, targets)
+        else:
+            step_s = self._warm_up_seconds(clock, inputs, targets)
+            self.warm = True
         if not self.contestant.simulated:
             return step_s, step_s, None
         upload = upload_of(self.optimizer)
         digital_s = host_seconds(self.model, self.loss, inputs, targets, self.outputs, upload, clock)
         return step_s, digital_s, getattr(self.optimizer, "ledger", None)
+
+    def _steps(self, clock: Clock, inputs: Samples, targets: Tensor, count: int) -> float:
+        def work() -> None:
+            for _ in range(count):
+                self.optimizer.step(inputs, targets)
+
+        return clock.time(work)[0]
+
+    def _step_seconds(self, clock: Clock, inputs: Samples, targets: Tensor) -> float:
+        if not self.phased:
+            self.turn_s = self._steps(clock, inputs, targets, self.cycle)
+            return self.turn_s / self.cycle
+        self.turn_s = weighted_s = 0.0
+        for iteration, count in self.optimizer.phases:  # type: ignore[attr-defined]  # asked for in the warm-up
+            self.optimizer.iteration = iteration  # type: ignore[attr-defined]
+            seconds = self._steps(clock, inputs, targets, 1)
+            self.turn_s += seconds
+            weighted_s += count * seconds
+        return weighted_s / self.cycle
+
+    def _warm_up_seconds(self, clock: Clock, inputs: Samples, targets: Tensor) -> float:
+        """Make a whole cycle, or where that is too long two steps: the first loads the code, the second has all work."""
+        first_s = self._steps(clock, inputs, targets, 1)
+        if self.cycle == 1:
+            return first_s
+        second_s = self._steps(clock, inputs, targets, 1)
+        self.phased = second_s * self.cycle > LONG_CYCLE_S and hasattr(self.optimizer, "phases")
+        if self.phased:
+            return second_s
+        return (first_s + second_s + self._steps(clock, inputs, targets, self.cycle - 2)) / self.cycle
 
     @property
     def cycle(self) -> int:
@@ -228,9 +261,9 @@ def _take_turn(lane: _Lane, clock: Clock, inputs: Samples, targets: Tensor, repe
         # One optimizer's defect must not lose the others' times; it is recorded as failed, with its message.
         lane.status, lane.reason = "failed", f"{type(error).__name__}: {error}"
         return
-    took_s = step_s + (digital_s if lane.contestant.simulated else 0.0)
-    lane.last_s = took_s
+    host_s = digital_s if lane.contestant.simulated else 0.0
+    lane.last_s = step_s + host_s
     if repetition is not None:
-        lane.spent_s += took_s * lane.cycle
+        lane.spent_s += lane.turn_s + host_s
         modelled = (*ledger_seconds(ledger), overlapping_seconds(ledger, digital_s))
         lane.iterations.append(TimedIteration(repetition, step_s, digital_s, *modelled))

@@ -95,6 +95,14 @@ class KFAC(NaturalOptimizer):
         """Iterations after which the pattern of refreshes repeats: what a cost per iteration is averaged over."""
         return max(self.factor_interval, self.inverse_interval)
 
+    @property
+    def phases(self) -> tuple[tuple[int, int], ...]:
+        """The kinds of step in a cycle past the first: an `iteration` of each, and how many of the cycle are like it."""
+        kinds: dict[tuple[bool, bool], list[int]] = defaultdict(list)
+        for iteration in range(self.inverse_interval * self.cycle, (self.inverse_interval + 1) * self.cycle):
+            kinds[self._refreshes_at(iteration), self._inverts_at(iteration)].append(iteration)
+        return tuple((alike[0], len(alike)) for alike in kinds.values())
+
     def _direction(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> tuple[float, Tensor]:
         with torch.enable_grad(), recording(self.model, KRONECKER_KINDS) as calls:
             outputs = run_model(self.model, inputs)
@@ -105,14 +113,14 @@ class KFAC(NaturalOptimizer):
         flat = [call for group in layers.values() for call in group]
         covered = {id(p) for call in flat for p in call.module.parameters(recurse=False)}
         others = [p for p in self.parameters.tensors if id(p) not in covered]
-        refresh = self.iteration < self.factor_interval or self.iteration % self.factor_interval == 0
+        refresh = self._refreshes_at(self.iteration)
         wanted: list[Any] = [*[call.edge for call in flat], *others]
         gradients = torch.autograd.grad(loss, wanted, retain_graph=refresh, allow_unused=True)
         dtype = self.parameters.curvature_dtype
         rows = [layer_rows(call, dtype) for call in flat]
         if refresh:
             self._refresh_factors(layers, flat, rows, outputs, targets)
-        if self._inverts_now():
+        if self._inverts_at(self.iteration):
             for factors in self.factors.values():
                 factors.invert(self.settings["damping"], self.inverse)
         return value, self._assemble(layers, rows, gradients, others)
@@ -126,10 +134,12 @@ class KFAC(NaturalOptimizer):
                 grouped[self._order[id(module)]].append(call)
         return grouped
 
-    def _inverts_now(self) -> bool:
-        i = self.iteration
-        warming_up = i < self.inverse_interval and i & (i - 1) == 0
-        return warming_up or i % self.inverse_interval == 0
+    def _refreshes_at(self, iteration: int) -> bool:
+        return iteration < self.factor_interval or iteration % self.factor_interval == 0
+
+    def _inverts_at(self, iteration: int) -> bool:
+        warming_up = iteration < self.inverse_interval and iteration & (iteration - 1) == 0
+        return warming_up or iteration % self.inverse_interval == 0
 
     def _refresh_factors(
         self,

@@ -1,0 +1,69 @@
+"""Optimizers whose steps differ: a cycle is timed whole, or, where that takes long, by its kinds of step."""
+
+import pytest
+
+from tngd_bench.measure import cost
+from tngd_bench.measure.cost import LONG_CYCLE_S, measure_cost
+
+CYCLE = 20
+
+
+class Periodic:
+    """Every tenth step takes three units, every twentieth eleven, the others one; the clock is told."""
+
+    cycle = CYCLE
+    phases = ((20, 1), (21, 18), (30, 1))
+
+    def __init__(self, unit_s):
+        self.unit_s, self.iteration, self.taken_s, self.made = unit_s, 0, 0.0, []
+
+    def step(self, inputs, targets):
+        i = self.iteration
+        self.taken_s += self.unit_s * (11.0 if i % 20 == 0 or i == 1 else 3.0 if i % 10 == 0 else 1.0)
+        self.made.append(i)
+        self.iteration += 1
+        return 1.0
+
+
+MEAN = (11.0 + 3.0 + 18.0) / CYCLE
+
+
+@pytest.fixture
+def timed(monkeypatch, setting, digits, contestant):
+    def run(probe, **limits):
+        class Told:
+            def __init__(self, device):
+                pass
+
+            def time(self, work):
+                before = probe.taken_s
+                result = work()
+                return probe.taken_s - before, result
+
+        monkeypatch.setattr(cost, "Clock", Told)
+        monkeypatch.setattr(type(setting), "optimizer", lambda self, entrant, model: probe)
+        (result,) = measure_cost(setting, digits, [contestant("sgd", "periodic")], **limits)
+        return result
+
+    return run
+
+
+def test_a_short_cycle_is_made_whole(timed):
+    probe = Periodic(0.01)
+    result = timed(probe, repetitions=3, seconds_limit=100.0)
+    assert probe.made == list(range(4 * CYCLE))
+    assert [iteration.step_s for iteration in result.iterations] == [pytest.approx(MEAN * 0.01)] * 3
+
+
+def test_a_long_cycle_is_weighed_from_a_step_of_each_kind(timed):
+    unit_s = 2 * LONG_CYCLE_S / CYCLE
+    probe = Periodic(unit_s)
+    result = timed(probe, repetitions=3, seconds_limit=1e6)
+    assert probe.made == [0, 1] + 3 * [20, 21, 30]
+    assert [iteration.step_s for iteration in result.iterations] == [pytest.approx(MEAN * unit_s)] * 3
+
+
+def test_a_long_cycle_spends_the_seconds_its_steps_take(timed):
+    unit_s = 2 * LONG_CYCLE_S / CYCLE
+    turn_s = 15.0 * unit_s
+    assert len(timed(Periodic(unit_s), repetitions=30, seconds_limit=6.5 * turn_s).iterations) == 7
