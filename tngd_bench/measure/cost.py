@@ -145,7 +145,7 @@ class _Lane:
         return weighted_s / self.cycle
 
     def _warm_up_seconds(self, clock: Clock, inputs: Samples, targets: Tensor) -> float:
-        """Make a whole cycle, or where that is too long two steps: the first loads the code, the second has all work."""
+        """Make a whole cycle, or two steps where that is too long: the second does all kinds of work, code loaded."""
         first_s = self._steps(clock, inputs, targets, 1)
         if self.cycle == 1:
             return first_s

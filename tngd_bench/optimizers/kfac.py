@@ -97,7 +97,7 @@ class KFAC(NaturalOptimizer):
 
     @property
     def phases(self) -> tuple[tuple[int, int], ...]:
-        """The kinds of step in a cycle past the first: an `iteration` of each, and how many of the cycle are like it."""
+        """The kinds of step in a cycle past the first: an `iteration` of each, and how many are like it."""
         kinds: dict[tuple[bool, bool], list[int]] = defaultdict(list)
         for iteration in range(self.inverse_interval * self.cycle, (self.inverse_interval + 1) * self.cycle):
             kinds[self._refreshes_at(iteration), self._inverts_at(iteration)].append(iteration)
