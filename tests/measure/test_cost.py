@@ -17,24 +17,36 @@ from tngd_bench.spu.ledger import Ledger
 
 
 class Probe:
-    """An optimizer that notes when it ran on what, and takes the seconds it is told to."""
+    """An optimizer that notes when it ran on what, and says that a step took the seconds it is told to."""
 
     def __init__(self, name, log, seconds=0.0, fails_at=None, error=None):
         self.name, self.log, self.seconds, self.fails_at, self.error = name, log, seconds, fails_at, error
-        self.steps = 0
+        self.steps, self.taken_s = 0, 0.0
 
     def step(self, inputs, targets):
         self.log.append((self.name, inputs.sum().item()))
         if self.steps == self.fails_at:
             raise self.error
         self.steps += 1
-        time.sleep(self.seconds)
+        self.taken_s += self.seconds
         return 1.0
 
 
 @pytest.fixture
 def race(monkeypatch, setting, digits, contestant):
+    """A measurement of probes by a clock that reads what they say, so that no load on the machine changes it."""
+
     def run(probes, **limits):
+        class Told:
+            def __init__(self, device):
+                pass
+
+            def time(self, work):
+                before = sum(probe.taken_s for probe in probes)
+                result = work()
+                return sum(probe.taken_s for probe in probes) - before, result
+
+        monkeypatch.setattr(cost, "Clock", Told)
         made = {probe.name: probe for probe in probes}
         monkeypatch.setattr(type(setting), "optimizer", lambda self, entrant, model: made[entrant.label])
         limits = {"repetitions": 4, "seconds_limit": 10.0, **limits}
@@ -77,22 +89,16 @@ def test_the_first_step_is_small_and_the_second_whole(race):
     assert set(sizes[1:]) == {16}
 
 
-def test_periodic_work_is_timed_as_often_as_it_happens(race, monkeypatch):
-    probe = Probe("a", [])
-
-    class Counting:
+def test_periodic_work_is_timed_as_often_as_it_happens(race):
+    class Periodic(Probe):
         """Takes 1 ms for a step, and one more where the step has periodic work, every 10th."""
 
-        def __init__(self, device):
-            pass
+        def step(self, inputs, targets):
+            self.seconds = 1e-3 * (1 + (self.steps % 10 == 0))
+            return super().step(inputs, targets)
 
-        def time(self, work):
-            seconds = 1e-3 * (1 + (probe.steps % 10 == 0))
-            return seconds, work()
-
-    monkeypatch.setattr(cost, "Clock", Counting)
-    (result,) = race([probe], repetitions=20)
-    assert sum(iteration.step_s == 2e-3 for iteration in result.iterations) == 2
+    (result,) = race([Periodic("a", [])], repetitions=20)
+    assert sum(iteration.step_s > 1.5e-3 for iteration in result.iterations) == 2
 
 
 def test_warm_up_is_not_among_the_timings(race):
@@ -117,7 +123,7 @@ def test_the_least_number_of_repetitions_can_be_asked_for(race):
 def test_times_are_those_of_the_step(race):
     (result,) = race([Probe("a", [], 0.02)])
     for iteration in result.iterations:
-        assert 0.02 <= iteration.step_s < 0.2
+        assert iteration.step_s == pytest.approx(0.02)
         assert iteration.digital_s == iteration.step_s == iteration.total_s
 
 
@@ -177,18 +183,20 @@ def test_an_item_the_device_does_not_price_is_not_zero():
 
 
 def test_the_clock_adds_little_to_a_bare_loop(setting, digits, contestant):
-    # The whole harness around a step against the bare step, medians of the same number of steps.
+    # The harness around a step and the bare step in turn, the least of each: what others take of the machine is not
+    # in the least of many, and what the harness adds to every step is.
     torch.set_num_threads(1)
-    (result,) = measure_cost(setting, digits, [contestant("ngd-gram")], repetitions=40, seconds_limit=5.0)
-    model = setting.model()
-    optimizer = setting.optimizer(contestant("ngd-gram"), model)
-    bare = []
-    for _, (inputs, targets) in zip(range(42), setting.batches(digits), strict=False):
-        start = time.perf_counter()
-        optimizer.step(inputs, targets)
-        bare.append(time.perf_counter() - start)
-    inside = sorted(i.step_s for i in result.iterations)
-    assert inside[10] < 1.3 * sorted(bare[2:])[10]
+    inside, bare = [], []
+    for _ in range(5):
+        (result,) = measure_cost(setting, digits, [contestant("ngd-gram")], repetitions=12, seconds_limit=5.0)
+        inside += [iteration.step_s for iteration in result.iterations]
+        optimizer = setting.optimizer(contestant("ngd-gram"), setting.model())
+        for _, (inputs, targets) in zip(range(14), setting.batches(digits), strict=False):
+            start = time.perf_counter()
+            optimizer.step(inputs, targets)
+            bare.append(time.perf_counter() - start)
+    assert len(inside) == 60
+    assert min(inside) < 1.2 * min(bare)
 
 
 def test_a_delay_lets_the_host_work_while_the_device_relaxes(setting, digits, contestant):
