@@ -37,4 +37,6 @@ def test_a_setting_has_the_least_margin_of_its_trainings():
 
 
 def test_a_study_without_programmed_arrays_has_no_rows():
-    assert stability.stability_table(pd.DataFrame([trial("a", error=None)])).empty
+    rows = pd.DataFrame([trial("a", error=None)])
+    assert stability.stability_table(rows).empty
+    assert stability.stability_table(rows.iloc[:0]).empty

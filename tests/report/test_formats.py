@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from tngd_bench.report import build_report, latex, markdown, overview
+from tngd_bench.report import build_report, latex, markdown, overview, pdf
 from tngd_bench.report.formats import FORMATS
 from tngd_bench.report.manifest import NAME, replace_manifest
 from tngd_bench.report.page import data_block, record_links
@@ -60,6 +60,20 @@ def test_latex_escapes_every_command_and_leaves_records_out():
     assert "x #0" not in text
     assert text.count("rule") == 3
     assert latex.escaped("\\input{x}") == r"\textbackslash{}input\{x\}"
+
+
+def test_every_block_of_a_wide_table_says_what_its_rows_are():
+    columns = [Column("optimizer", numeric=False), Column("section", numeric=False)]
+    columns += [Column(f"column number {n} of many") for n in range(12)] + [Column("records", numeric=False)]
+    rows = tuple((f"o{r}", f"s{r}", *(f"{r}.{n}" for n in range(12)), "x #0") for r in range(3))
+    found = list(pdf.blocks(Table("t", "", tuple(columns), rows, pd.DataFrame())))
+    assert len(found) > 1
+    assert " ".join(heads for heads, _ in found).count("column number") == 12
+    for heads, lines in found:
+        assert heads.split()[:2] == ["optimizer", "section"]
+        assert max(map(len, [heads, *lines])) <= 124
+        assert [line.split()[:2] for line in lines] == [[f"o{r}", f"s{r}"] for r in range(3)]
+    assert "x #0" not in str(found)
 
 
 def test_markdown_shows_names_as_text():

@@ -105,6 +105,17 @@ def test_alternative_text_states_the_finding(charts, results):
     assert any("b was never varied" in point for point in results.map.points)
 
 
+def test_crossovers_at_larger_sizes_stand_in_a_table_with_what_they_rest_on(results, calibrations):
+    (table,) = [table for table in results.map.tables if table.name == "crossovers"]
+    assert set(table.data["parameters"]) == {1_000_000, 100_000_000}
+    for row, each in zip(table.rows, table.data.to_dict("records"), strict=True):
+        assert row[5] == ("extrapolated" if each["extrapolated"] else "near measured sizes")
+        assert row[2].startswith("no crossover") == np.isinf(each["rows_m"])
+    beyond = table.data[table.data["parameters"] > 2_000_000]
+    assert beyond["extrapolated"].all()
+    assert [point for point in results.map.points if "N = 100,000,000" in point] == []
+
+
 def test_break_even_charts_have_units_and_a_line_per_size(charts):
     (name,) = [name for name in charts if name.startswith("break-even-link-rate") and "exact" in name]
     chart = charts[name]

@@ -10,6 +10,7 @@ from tngd_bench.analysis.time_to_target import study_targets
 from tngd_bench.report import (
     comparison,
     drawing,
+    overview,
     pair_charts,
     prediction_chart,
     profile_charts,
@@ -115,6 +116,15 @@ def test_a_pair_of_imperfections_is_a_heat_map_from_mild_to_harsh(pairs, known):
     assert "1 of 6 pairs had seeds that diverged, 1 seeds on an unstable device" in chart.alt
     shown = pair_charts.levels_table(table, known)
     assert ("1 of 1 (1 unstable)") in {row[3] for row in shown.rows}
+
+
+def test_what_was_swept_in_pairs_is_named_on_the_first_screen(pairs):
+    trials, _ = pairs
+    said = overview.noise("Not measured.", trials.assign(kind="training"))
+    assert said == (
+        "Not measured. Not judged here: ADC resolution × thermal noise κ₀; see the tables of sensitivity."
+    )
+    assert overview.noise("Inside.", trials.iloc[:0]) == "Inside."
 
 
 def test_levels_that_are_words_are_no_ideal_device(pairs):

@@ -83,6 +83,34 @@ def test_training_shows_finished_seeds_and_no_number_without_one(records, known)
     assert (shown["final training loss, median [quartiles]"] == "–").all()
 
 
+def test_answers_show_exact_match_and_f1_instead_of_an_accuracy_they_lack(records, known):
+    curves = records.curves.assign(test_accuracy=math.nan, test_exact_match=0.25, test_f1=0.5)
+    ends = outcomes.summarise_final(outcomes.final_values(records.trials, curves))
+    shown = cells(tables.final_table(ends, known, sweeps=False))
+    assert not [title for title in shown.columns if "accuracy" in title]
+    ran = shown[~shown["seeds finished"].str.startswith("0")]
+    assert set(ran["final exact match on test questions, median [quartiles]"]) == {"25.0 % [25.0, 25.0]"}
+    assert set(ran["final F1 on test questions, median [quartiles]"]) == {"50.0 % [50.0, 50.0]"}
+    plain = outcomes.summarise_final(outcomes.final_values(records.trials, records.curves))
+    titles = [column.title for column in tables.final_table(plain, known, sweeps=False).columns]
+    assert "final test accuracy, median [quartiles]" in titles
+    assert not [title for title in titles if "F1" in title or "exact match" in title]
+
+
+def test_extrapolated_host_seconds_are_marked(records, known):
+    smallest = records.costs[records.costs["parameters"] == 1_000]
+
+    def shown(outputs):
+        timed, trials = (frame.assign(outputs=outputs) for frame in (smallest, records.trials))
+        return tables.cost_table(cost.summarise(timed, trials), cost.ratios_to(timed, trials), known)
+
+    few, many = shown(10), shown(300)
+    assert "≈" not in few.caption
+    assert tables.EXTRAPOLATED in many.caption
+    marked = {row[0] for row in many.rows if row[4].startswith("≈ ")}
+    assert marked == {known[label].title for label in known if known[label].modelled}
+
+
 def test_sweep_levels_are_named(records, known):
     ends = outcomes.summarise_final(outcomes.final_values(records.trials, records.curves))
     levels = cells(tables.final_table(ends, known, sweeps=True))["level"].tolist()

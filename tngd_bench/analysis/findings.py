@@ -31,6 +31,11 @@ PARAMETER_NAMES = {
 }
 
 
+def parameter_name(name: str) -> str:
+    """Return the name of a swept setting in words."""
+    return PARAMETER_NAMES.get(name, name.replace("_", " "))
+
+
 @dataclass(frozen=True)
 class Findings:
     """Three sentences in plain text."""
@@ -281,7 +286,7 @@ def noise_sentence(found: tuple[Tolerance, ...], known: Mapping[str, Kind]) -> s
     undecided: dict[str, list[str]] = {}
     for t in imperfections:
         if t.note:  # what was found wanting is said once for all imperfections that it holds for
-            undecided.setdefault(t.note, []).append(PARAMETER_NAMES.get(t.parameter, t.parameter))
+            undecided.setdefault(t.note, []).append(parameter_name(t.parameter))
     for note, names in undecided.items():
         verdict, _, reason = note.partition(": ")
         sentences.append(
@@ -294,7 +299,7 @@ def noise_sentence(found: tuple[Tolerance, ...], known: Mapping[str, Kind]) -> s
 
 def tolerance_text(tolerance: Tolerance) -> str:
     """Return one tolerance as a predicate, e.g. "inside up to thermal noise κ₀ = 0.01 and outside at 0.1 (3 seeds)"."""
-    name = PARAMETER_NAMES.get(tolerance.parameter, tolerance.parameter)
+    name = parameter_name(tolerance.parameter)
     if tolerance.note:
         return f"{tolerance.note} ({name})"
     bits = tolerance.parameter.endswith("bits")

@@ -41,7 +41,8 @@ def stability_table(trials: pd.DataFrame) -> pd.DataFrame:
     """
     ran = trials[(trials["kind"] == "training") & trials["status"].isin(["ok", "diverged", "timed-out"])]
     ran = ran.reindex(columns=["key", "device", "settings", "reason", *_KEYS])
-    ran = ran[[_has_cells(row.device, row.settings) for row in ran.itertuples()]]
+    cells = [_has_cells(row.device, row.settings) for row in ran.itertuples()]
+    ran = ran[pd.Series(cells, index=ran.index, dtype=bool)]
     ran = ran.assign(margin=margins(ran["reason"]))
     rows = []
     for values, part in ran.groupby(_KEYS, dropna=False, sort=True):

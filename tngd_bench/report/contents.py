@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tngd_bench.analysis import cost, findings, outcomes, time_to_target
 from tngd_bench.analysis.families import kinds
@@ -62,6 +62,7 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
     )
     apart = pair_charts.is_pair(records.trials) | pair_charts.is_worded(records.trials)
     found = findings.find(records.study, records.trials[~apart], records.costs, records.curves)
+    found = replace(found, noise=overview.noise(found.noise, records.trials[apart]))
     return Contents(
         overview.compared(records.trials, kinds(records.trials)),
         found,

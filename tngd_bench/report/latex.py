@@ -35,12 +35,32 @@ _SPECIAL = {
     "–": "--",
     "“": "``",
     "”": "''",
-    "₀": r"$_0$",
+    "…": r"\ldots{}",
+    "|": r"\textbar{}",
+    "°": r"$^\circ$",
+    "′": r"$'$",
+    "½": r"$\frac{1}{2}$",
+    "√": r"$\sqrt{}$",
+    "∂": r"$\partial$",
+    "η": r"$\eta$",
+    "θ": r"$\theta$",
+    "ρ": r"$\rho$",
+    "β": r"$\beta$",
+    "ε": r"$\varepsilon$",
+    "π": r"$\pi$",
+    "γ": r"$\gamma$",
+    "δ": r"$\delta$",
+    "Δ": r"$\Delta$",
+    "ℓ": r"$\ell$",
+    "∈": r"$\in$",
+    "→": r"$\to$",
+    "ⁿ": r"$^n$",
     "ᵀ": r"$^\top$",
     "ᵖ": r"$^p$",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
 }
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 
@@ -65,14 +85,28 @@ def latex(table: Table) -> str:
 
 def escaped(text: str) -> str:
     """Return text in which no character is a command, powers as superscripts."""
-    pieces = re.split(r"([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)", " ".join(text.split()))
+    pieces = re.split(r"([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+|[₀₁₂₃₄₅₆₇₈₉]+)", " ".join(text.split()))
     return "".join(
-        f"$^{{{piece.translate(_POWERS)}}}$"
-        if place % 2
-        else "".join(_SPECIAL.get(character, character) for character in piece)
+        _raised_or_lowered(piece) if place % 2 else "".join(map(_character, piece))
         for place, piece in enumerate(pieces)
     )
 
 
+def _raised_or_lowered(piece: str) -> str:
+    lowered = piece.translate(_SUBSCRIPTS)
+    return f"$^{{{piece.translate(_POWERS)}}}$" if lowered == piece else f"$_{{{lowered}}}$"
+
+
+def _character(character: str) -> str:
+    known = _SPECIAL.get(character)
+    if known is not None:
+        return known
+    # LaTeX reads the accented letters of Latin-1 and Latin Extended-A as they are; the rest it refuses or drops.
+    readable = character.isascii() or ("\u00c0" <= character <= "\u017f")
+    return character if readable else f"(U+{ord(character):04X})"
+
+
 def _row(cells: list[str]) -> str:
-    return " & ".join(escaped(cell) for cell in cells) + r" \\"
+    row = " & ".join(escaped(cell) for cell in cells) + r" \\"
+    # after a rule or the end of a row these would be read as its argument
+    return f"{{}}{row}" if row.startswith(("[", "*", "(")) else row

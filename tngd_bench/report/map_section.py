@@ -16,6 +16,7 @@ from tngd_bench.report.drawing import Chart
 from tngd_bench.report.energy_table import energy_table
 from tngd_bench.report.marks import Mark
 from tngd_bench.report.section import Section
+from tngd_bench.report.tables import Table
 from tngd_bench.report.target_maps import target_maps
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.records import Records
@@ -25,6 +26,7 @@ LINKS = (5e9, 5e10, 5.12e11, 3.6e12, 2.68e13, None)
 DECADES = (10_000, 1_000_000, 100_000_000)
 _EXACT = "the fastest exact natural gradient"
 _KFAC = "K-FAC"
+_RIVALS = ("ngd-gram", "ngd-cg", "kfac")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,10 @@ def map_results(
         prose=prose,
         points=(*_map_points(calibrations, batch, use, known), rests_on),
         charts=charts,
-        tables=(map_tables.calibration_table(calibrations, known),),
+        tables=(
+            *_crossover_table(calibrations, use, known),
+            map_tables.calibration_table(calibrations, known),
+        ),
     )
     what_if, decides = _what_if(calibrations, batch, use, summary, known)
     return MapResults(section, what_if, decides)
@@ -164,8 +169,8 @@ def _map_points(
 ) -> tuple[str, ...]:
     device, points = calibrations.device_label, []
     if use is not None and device is not None:
-        for size in _sizes(calibrations):
-            points += [f"{text}." for text in _crossover_texts(calibrations, use, size, known, device)]
+        size = calibrations.main["parameters"]
+        points += [f"{text}." for text in _crossover_texts(calibrations, use, size, known, device)]
     varied = pd.concat([c.points for c in calibrations.by_label.values()])
     for name, title in (("batch_size", "b"), ("outputs", "d_z")):
         if varied[name].nunique() == 1:
@@ -183,15 +188,29 @@ def _sizes(calibrations: Calibrations) -> tuple[int, ...]:
     return (largest, *(size for size in DECADES if size > 2 * largest))
 
 
-def _crossover_texts(
-    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, Kind], device: str
-) -> list[str]:
+def _crossovers(
+    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, Kind]
+) -> list[break_even.Crossover]:
     found = break_even.line(calibrations, use, size, calibrations.main["outputs"])
     if found is None:
         return []
-    wanted = ("ngd-gram", "ngd-cg", "kfac")
-    crossings = [c for c in break_even.crossovers(found, use) if known[c.rival].method in wanted]
-    return [crossing.text(known, device) for crossing in crossings]
+    return [c for c in break_even.crossovers(found, use) if known[c.rival].method in _RIVALS]
+
+
+def _crossover_texts(
+    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, Kind], device: str
+) -> list[str]:
+    return [crossing.text(known, device) for crossing in _crossovers(calibrations, use, size, known)]
+
+
+def _crossover_table(
+    calibrations: Calibrations, use: DeviceUse | None, known: Mapping[str, Kind]
+) -> tuple[Table, ...]:
+    device = calibrations.device_label
+    if use is None or device is None:
+        return ()
+    found = [c for size in _sizes(calibrations) for c in _crossovers(calibrations, use, size, known)]
+    return (map_tables.crossover_table(found, known, device),) if found else ()
 
 
 def _what_if(
@@ -280,8 +299,7 @@ def decides(
         level = f"it draws level with {rival_name} at {quantities.bit_rate(bits / left)}"
     texts = [
         text
-        for size in _sizes(calibrations)[:1]
-        for text in _crossover_texts(calibrations, use, size, known, device)
+        for text in _crossover_texts(calibrations, use, main["parameters"], known, device)
         if known[str(rival["optimizer"])].title in text
     ]
     return f"{head}; {level}." + (f" With growing batch (modelled): {texts[0]}." if texts else "")

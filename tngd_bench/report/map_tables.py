@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.break_even import Crossover
 from tngd_bench.analysis.calibration import Calibrations
 from tngd_bench.analysis.families import Kind
 from tngd_bench.report.tables import Column, Table
@@ -60,6 +62,49 @@ def calibration_table(calibrations: Calibrations, known: Mapping[str, Kind]) -> 
         "how well each size is foretold from the others; it is what the draws vary."
     )
     return Table("calibration", caption, columns, tuple(rows), pd.DataFrame(data))
+
+
+def crossover_table(found: Sequence[Crossover], known: Mapping[str, Kind], device: str) -> Table:
+    """Return from which m on the device's iteration is the shorter one, by rival and N."""
+    rows, data = [], []
+    for each in found:
+        data.append(dataclasses.asdict(each))
+        rows.append(
+            (
+                known[each.rival].title,
+                quantities.count(each.parameters),
+                _above(each),
+                f"≤ {quantities.count(each.below)}" if each.below else "–",
+                "unlimited" if each.link_rate is None else quantities.bit_rate(each.link_rate),
+                "extrapolated" if each.extrapolated else "near measured sizes",
+            )
+        )
+    columns = (
+        Column("rival", numeric=False),
+        Column("N"),
+        Column("ahead above m [95 % of draws]", clock="predicted"),
+        Column("ahead at small m too", clock="predicted"),
+        Column("link"),
+        Column("digital seconds", numeric=False),
+    )
+    first = found[0]
+    span = f"m = {quantities.count(first.smallest)} to {quantities.count(first.largest)}"
+    caption = (
+        f"From which m = b·d_z on {known[device].title} has the shorter iteration (d_z = {first.outputs}, {span}). "
+        "Extrapolated: host and rival are predicted further than a factor of two from every measured size."
+    )
+    return Table("crossovers", caption, columns, tuple(rows), pd.DataFrame(data))
+
+
+def _above(each: Crossover) -> str:
+    if np.isinf(each.rows_m):
+        return "no crossover in range" + ("" if np.isinf(each.low) else f" [from {_rounded(each.low)}]")
+    low, high = ("beyond" if np.isinf(bound) else _rounded(bound) for bound in (each.low, each.high))
+    return f"{_rounded(each.rows_m)} [{low}, {high}]"
+
+
+def _rounded(value: float) -> str:
+    return quantities.count(float(f"{value:.1e}"))
 
 
 def lowest_times(trials: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:

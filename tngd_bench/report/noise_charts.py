@@ -9,7 +9,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
-from tngd_bench.analysis.findings import PARAMETER_NAMES, tolerance_text
+from tngd_bench.analysis.findings import parameter_name, tolerance_text
 from tngd_bench.analysis.tolerance import Tolerance, is_ideal, mildest_first
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
@@ -63,7 +63,7 @@ def noise_charts(
 def axis_title(parameter: str) -> str:
     """Return the name of a swept setting with its unit, as an axis is labelled."""
     unit = next((unit for ending, unit in _UNITS.items() if parameter.endswith(ending)), "")
-    return f"{PARAMETER_NAMES.get(parameter, parameter.replace('_', ' '))}{unit}"
+    return f"{parameter_name(parameter)}{unit}"
 
 
 def _chart(
@@ -113,7 +113,7 @@ def _chart(
         drawing.percentages(axes)
     drawing.legend_below(figure, axes)
     data = table[["group", "optimizer", "sweep_parameter", "sweep_value", "seed", "value", "key"]]
-    name = PARAMETER_NAMES.get(parameter, parameter)
+    name = parameter_name(parameter)
     return Chart(
         slugs.slug("sensitivity", group, optimizer, parameter, column),
         f"{title.capitalize()} against {name}, {known[optimizer].title} ({group})",

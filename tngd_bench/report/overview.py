@@ -8,7 +8,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
-from tngd_bench.analysis.findings import PARAMETER_NAMES
+from tngd_bench.analysis.findings import parameter_name
 
 
 def compared(trials: pd.DataFrame, known: Mapping[str, Kind]) -> str:
@@ -30,14 +30,25 @@ def compared(trials: pd.DataFrame, known: Mapping[str, Kind]) -> str:
         parts.append(f"training on {_and(problems)}, {_span(plain.groupby('group')['seed'].nunique())} seeds")
     swept = training[training["sweep_parameter"].notna()]
     if len(swept):
-        names = [
-            PARAMETER_NAMES.get(str(name), str(name)) for name in dict.fromkeys(swept["sweep_parameter"])
-        ]
-        parts.append(f"sweeps of {_and(names)}")
+        parts.append(f"sweeps of {_and(_swept_names(swept))}")
     devices = sorted({str(name) for name in trials["device"].dropna()} - {""})
     if devices:
         parts.append(f"device: {_and(devices)}")
     return "; ".join(parts) + "."
+
+
+def noise(found: str, apart: pd.DataFrame) -> str:
+    """Return the finding on noise with what was swept `apart` from it: two settings at once, or words."""
+    training = apart[apart["kind"] == "training"]
+    if training.empty:
+        return found
+    return f"{found} Not judged here: {_and(_swept_names(training))}; see the tables of sensitivity."
+
+
+def _swept_names(swept: pd.DataFrame) -> list[str]:
+    columns = [name for name in ("sweep_parameter", "sweep_parameter_2") if name in swept]
+    settings = dict.fromkeys(zip(*(swept[name] for name in columns), strict=True))
+    return [" × ".join(parameter_name(name) for name in each if isinstance(name, str)) for each in settings]
 
 
 def _span(values: pd.Series) -> str:

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
-from tngd_bench.analysis.findings import PARAMETER_NAMES
+from tngd_bench.analysis.findings import parameter_name
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.stability import margins
 from tngd_bench.analysis.tolerance import is_ideal
@@ -154,7 +154,7 @@ def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, Kind])
     best = part.assign(_loss=losses).sort_values("_loss", kind="stable").iloc[0]
     lost = int((part["diverged"] > 0).sum())
     unstable = int(part["unstable"].sum())
-    names = " and ".join(PARAMETER_NAMES.get(name, name.replace("_", " ")) for name in (first, second))
+    names = " and ".join(map(parameter_name, (first, second)))
     return Chart(
         slugs.slug("pair", group, optimizer, first, second),
         f"Final training loss over {names}, {known[optimizer].title} ({group})",
@@ -193,7 +193,7 @@ def _order(part: pd.DataFrame, parameter: str, mark: str) -> list[str]:
 
 
 def stability_section(table: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[str, Table]:
-    """Return a sentence on the stability of programmed arrays, "" without any, and `table` (`stability_table`) shown."""
+    """Return a sentence on the stability of programmed arrays, "" without any, and `table` as shown."""
     rows = []
     for row in each(table):
         levels = levels_text(row)
@@ -241,9 +241,7 @@ def levels_text(row: object) -> str:
     """Return the levels of one or two swept settings, e.g. "ADC resolution = 8, thermal noise κ₀ = 0.01"."""
     pair = [(getattr(row, f"sweep_parameter{mark}"), mark) for mark in ("", "_2")]
     return ", ".join(
-        f"{PARAMETER_NAMES.get(name, name.replace('_', ' '))} = {_level(row, mark)}"
-        for name, mark in pair
-        if isinstance(name, str)
+        f"{parameter_name(name)} = {_level(row, mark)}" for name, mark in pair if isinstance(name, str)
     )
 
 

@@ -1,10 +1,10 @@
-"""The report as one PDF: the findings, every figure with its words, and the tables in pages of text."""
+"""The report as one PDF on A4: the findings, every section's words, figures and tables, in the order of the page."""
 
 from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
@@ -12,10 +12,25 @@ from matplotlib.figure import Figure
 from tngd_bench.report import drawing
 from tngd_bench.report.contents import Contents
 from tngd_bench.report.drawing import Chart
+from tngd_bench.report.section import Section
 from tngd_bench.report.tables import Table
 
-_PAGE = (8.27, 11.69)  # A4, inches
-_LINES, _CHARACTERS, _CELL = 78, 112, 34
+_WIDTH, _HEIGHT, _MARGIN, _FOOT = 8.27, 11.69, 0.65, 0.75  # A4, inches
+_SANS, _MONO = "DejaVu Sans", "DejaVu Sans Mono"
+_STYLES = {  # points, weight, family
+    "title": (15.0, "bold", _SANS),
+    "section": (12.5, "bold", _SANS),
+    "heading": (9.5, "bold", _SANS),
+    "body": (8.5, "normal", _SANS),
+    "table": (6.7, "normal", _MONO),
+    "columns": (6.7, "bold", _MONO),
+}
+_CHARACTERS = {"title": 58, "section": 70, "heading": 92, "body": 116, "table": 124}
+_CELL = 34
+_CHART, _TALLEST = (
+    3.75,
+    8.6,
+)  # height of a figure, inches: two stand on a page, but none narrower than it was drawn
 _METADATA = {"CreationDate": None, "Creator": None, "Producer": None}
 
 
@@ -23,88 +38,138 @@ def pdf(content: Contents, title: str, pictures: Mapping[str, bytes]) -> bytes:
     """Return the document; `pictures` holds the PNG of every chart by name. The same content gives the same bytes."""
     buffer = io.BytesIO()
     with drawing.style(), PdfPages(buffer, metadata={**_METADATA, "Title": title}) as pages:
-        opening = [title, ""]
+        flow = _Flow(pages, title)
+        flow.write(title, "title")
         for term, sentence in content.first_screen():
-            opening += [
-                term,
-                *textwrap.wrap(sentence, _CHARACTERS - 4, initial_indent="    ", subsequent_indent="    "),
-                "",
-            ]
-        for page in _paged(opening):
-            pages.savefig(_text_page(page))
+            flow.space(0.1)
+            flow.write(term, "heading")
+            flow.write(sentence, "body")
         for section in content.sections:
-            head = [
-                section.title,
-                "",
-                *_wrapped(section.prose),
-                *(line for p in section.points for line in _wrapped(f"• {p}")),
-            ]
-            head += [
-                line for term, sentence in section.statements for line in _wrapped(f"{term}: {sentence}")
-            ]
-            head += _wrapped(section.absent)
-            for table in section.tables:
-                if table.rows:
-                    head += ["", *_table_lines(table)]
-            for page in _paged(head):
-                pages.savefig(_text_page(page))
-            for chart in section.charts:
-                pages.savefig(_chart_page(chart, pictures[chart.name]))
+            _section(flow, section, pictures)
+        flow.end()
     return buffer.getvalue()
 
 
-def _chart_page(chart: Chart, picture_png: bytes) -> Figure:
-    """Return the figure on a page with its heading and caption, drawn from its PNG: a figure has one owner only."""
-    from PIL import Image
-
-    figure = Figure(figsize=_PAGE)
-    figure.text(0.08, 0.95, "\n".join(textwrap.wrap(chart.heading, 80)), fontsize=12, weight="bold", va="top")
-    with Image.open(io.BytesIO(picture_png)) as picture:
-        width, height = picture.size
-        share = min(0.84, 0.72 * _PAGE[1] / _PAGE[0] * width / height)
-        tall = share * _PAGE[0] / width * height / _PAGE[1]
-        axes = figure.add_axes((0.08, 0.9 - tall, share, tall))
-        axes.imshow(picture, interpolation="none", aspect="auto")
-    axes.set_axis_off()
-    words = textwrap.wrap(f"{chart.alt} {chart.caption}", 100)
-    figure.text(0.08, 0.87 - tall, "\n".join(words), fontsize=8.5, va="top")
-    return figure
-
-
-def _text_page(lines: Iterable[str]) -> Figure:
-    figure = Figure(figsize=_PAGE)
-    figure.text(
-        0.08, 0.95, "\n".join(lines), fontsize=7.5, family="DejaVu Sans Mono", va="top", linespacing=1.3
-    )
-    return figure
+def _section(flow: _Flow, section: Section, pictures: Mapping[str, bytes]) -> None:
+    flow.space(0.35)
+    flow.keep(1.4)  # a title never stands alone at the foot of a page
+    flow.write(section.title, "section")
+    said = [section.prose, *(f"• {point}" for point in section.points)]
+    said += [f"{term}: {sentence}" for term, sentence in section.statements]
+    for text in [*said, section.command, section.absent]:
+        if text:
+            flow.space(0.06)
+            flow.write(text, "body")
+    for chart in section.charts:
+        flow.chart(chart, pictures[chart.name])
+    for table in section.tables:
+        if table.rows:
+            flow.space(0.2)
+            flow.keep(0.8)
+            flow.write(table.caption, "body")
+            flow.space(0.06)
+            for columns, lines in blocks(table):
+                flow.table(columns, lines)
 
 
-def _paged(lines: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(lines), _LINES):
-        yield lines[start : start + _LINES]
+class _Flow:
+    """Text and figures set one under another, a page after a page; `down` is the depth reached, in inches."""
+
+    def __init__(self, pages: PdfPages, title: str) -> None:
+        self._pages, self._title, self._number = pages, textwrap.shorten(title, 90, placeholder="…"), 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._page = Figure(figsize=(_WIDTH, _HEIGHT))
+        self._down, self._number = _MARGIN, self._number + 1
+
+    def end(self) -> None:
+        """Finish the page with its number."""
+        foot = f"{self._title}  ·  {self._number}"
+        self._page.text(0.5, 0.35 / _HEIGHT, foot, fontsize=7, ha="center", va="bottom", family=_SANS)
+        self._pages.savefig(self._page)
+
+    def keep(self, inches: float) -> None:
+        """Go to the next page unless so much room is left."""
+        if self._down + inches > _HEIGHT - _FOOT:
+            self.end()
+            self._begin()
+
+    def space(self, inches: float) -> None:
+        """Leave room, but none at the top of a page."""
+        if self._down > _MARGIN:
+            self._down += inches
+
+    def write(self, text: str, style: str) -> None:
+        """Set text, wrapped."""
+        for line in textwrap.wrap(" ".join(text.split()), _CHARACTERS[style]):
+            self._line(line, style)
+
+    def _line(self, line: str, style: str) -> None:
+        points, weight, family = _STYLES[style]
+        tall = 1.35 * points / 72
+        self.keep(tall)
+        where = (_MARGIN / _WIDTH, 1 - self._down / _HEIGHT)
+        self._page.text(*where, line, fontsize=points, weight=weight, family=family, va="top")
+        self._down += tall
+
+    def table(self, columns: str, lines: list[str]) -> None:
+        """Set lines under the heads of their columns, which every page repeats."""
+        tall = 1.35 * _STYLES["table"][0] / 72
+        self.keep(4 * tall)
+        self._line(columns, "columns")
+        for line in lines:
+            if self._down + tall > _HEIGHT - _FOOT:
+                self.keep(_HEIGHT)
+                self._line(columns, "columns")
+            self._line(line, "table")
+        self.space(0.1)
+
+    def chart(self, chart: Chart, picture_png: bytes) -> None:
+        """Set a figure under its heading and over its words, drawn from its PNG: a figure has one owner only."""
+        from PIL import Image
+
+        words = textwrap.wrap(f"{chart.alt} {chart.caption}", _CHARACTERS["body"])
+        with Image.open(io.BytesIO(picture_png)) as picture:
+            width, height = picture.size
+            wide = max(_CHART * width / height, drawing.WIDTH_INCHES)
+            wide = min(wide, _WIDTH - 2 * _MARGIN, _TALLEST * width / height)
+            tall = wide * height / width
+            self.space(0.22)
+            self.keep(tall + 0.4 + len(words) * 1.35 * _STYLES["body"][0] / 72)
+            self.write(chart.heading, "heading")
+            bottom = 1 - (self._down + 0.05 + tall) / _HEIGHT
+            axes = self._page.add_axes((_MARGIN / _WIDTH, bottom, wide / _WIDTH, tall / _HEIGHT))
+            axes.imshow(picture, interpolation="none", aspect="auto")
+            axes.set_axis_off()
+        self._down += tall + 0.1
+        self.write(" ".join(words), "body")
 
 
-def _wrapped(text: str) -> list[str]:
-    return [*textwrap.wrap(text, _CHARACTERS), ""] if text else []
+def blocks(table: Table) -> Iterator[tuple[str, list[str]]]:
+    """Yield a table as text, the heads and the lines of as many columns as fit, records left out.
 
-
-def _table_lines(table: Table) -> list[str]:
-    """Return a table as text, in blocks of as many columns as fit; every block repeats the first column."""
+    Every block repeats the columns before the first of numbers (three at most), which say what a row is.
+    """
     kept = [place for place, column in enumerate(table.columns) if column.title != "records"]
     cells = [[textwrap.shorten(row[place], _CELL, placeholder="…") for place in kept] for row in table.rows]
     titles = [textwrap.shorten(table.columns[place].title, _CELL, placeholder="…") for place in kept]
     widths = [max(len(title), *(len(row[n]) for row in cells)) for n, title in enumerate(titles)]
-    lines = _wrapped(table.caption)
-    start = 1
-    while start < len(kept) or start == 1:
-        block, used = [0], widths[0]
-        while start < len(kept) and (len(block) == 1 or used + widths[start] + 2 <= _CHARACTERS):
+    numeric = [table.columns[place].numeric for place in kept]
+    named = list(range(max(1, min(numeric.index(True) if True in numeric else len(kept), 3))))
+    start = len(named)
+    while True:
+        block, used = list(named), sum(widths[n] + 2 for n in named)
+        while start < len(kept) and (
+            len(block) == len(named) or used + widths[start] <= _CHARACTERS["table"]
+        ):
             block.append(start)
             used += widths[start] + 2
             start += 1
-        for row in [titles, *cells]:
-            lines.append("  ".join(row[n].ljust(widths[n]) for n in block).rstrip())
-        lines.append("")
+        set_ = [
+            "  ".join(row[n].rjust(widths[n]) if numeric[n] else row[n].ljust(widths[n]) for n in block)
+            for row in (titles, *cells)
+        ]
+        yield set_[0].rstrip(), [line.rstrip() for line in set_[1:]]
         if start >= len(kept):
-            break
-    return lines
+            return

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
-from tngd_bench.analysis.findings import PARAMETER_NAMES
+from tngd_bench.analysis.findings import parameter_name
 from tngd_bench.analysis.host_columns import host_extrapolated
 from tngd_bench.analysis.rows import each
 
@@ -203,9 +203,7 @@ def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) 
             f"{row.problem}, N = {quantities.count(row.parameters)}",
         ]
         if sweeps:
-            cells.append(
-                f"{PARAMETER_NAMES.get(row.sweep_parameter, row.sweep_parameter)} = {level_text(row.sweep_value)}"
-            )
+            cells.append(f"{parameter_name(row.sweep_parameter)} = {level_text(row.sweep_value)}")
         cells += [
             f"{row.finished} of {row.trials}" + (f", {row.diverged} diverged" if row.diverged else ""),
             _spread(row.final_loss_median, row.final_loss_q1, row.final_loss_q3),
