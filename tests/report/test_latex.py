@@ -1,4 +1,4 @@
-"""LaTeX tables read as TeX reads them: rows of one width, nothing special bare, mathematics closed, ASCII throughout."""
+"""LaTeX tables read as TeX reads them: rows of one width, nothing special bare, mathematics closed."""
 
 import re
 

@@ -53,7 +53,7 @@ class Trained:
         """
         table = np.stack(list(self.iterations.values()))
         values = table if picks is None else table[..., picks]
-        untried = np.isnan(values).all(axis=-1)
+        untried = np.asarray(np.isnan(values).all(axis=-1))
         filled = np.where(untried[..., None], np.inf, values)
         return np.asarray(np.nanquantile(filled, 0.5, axis=-1, method="higher"))
 

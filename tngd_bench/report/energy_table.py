@@ -64,14 +64,14 @@ def energy_table(calibrations: Calibrations | None, uses: list[tuple[str, Device
         "Energy of one iteration of the device, by formula from sourced prices; its host is not in it. A sum with an "
         "item that has no sourced price is a lower bound (≥), or not stated where no item has one."
     )
-    sums = [*_KINDS, "total", "at_least"]
-    names = ["device", "parameters", "batch_size", "outputs", *sums]
+    amounts = [*_KINDS, "total", "at_least"]
+    names = ["device", "parameters", "batch_size", "outputs", *amounts]
     return Table(
         "energy",
         caption,
         columns,
         tuple(rows),
-        pd.DataFrame(data, columns=names).astype(dict.fromkeys(sums, float)),
+        pd.DataFrame(data, columns=names).astype(dict.fromkeys(amounts, float)),
     )
 
 

@@ -228,7 +228,7 @@ def stability_section(table: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[s
             f"Stability margin: above 0 in every iteration of all {ran} trainings on programmed arrays.",
             shown,
         )
-    worst = table.loc[table["margin"].idxmin()]
+    worst = table.sort_values("margin", kind="stable").iloc[0]
     where = levels_text(worst)
     sentence = (
         f"Stability margin: above 0 throughout in {ran - lost} of {ran} trainings on programmed arrays, not so in "

@@ -87,7 +87,7 @@ class _Flow:
         """Finish the page with its number."""
         foot = f"{self._title}  ·  {self._number}"
         self._page.text(0.5, 0.35 / _HEIGHT, foot, fontsize=7, ha="center", va="bottom", family=_SANS)
-        self._pages.savefig(self._page)
+        self._pages.savefig(self._page)  # type: ignore[no-untyped-call]  # matplotlib's PdfPages has no types
 
     def keep(self, inches: float) -> None:
         """Go to the next page unless so much room is left."""

@@ -49,7 +49,7 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     known = {label: kind(label, label) for label in (*_DIGITAL, "tngd")}
     drawn = marks(known)
     total = "iteration_s" if frame["iteration_s"].notna().any() else "device_s"
-    words = frame[name].map(lambda value: isinstance(value, str)).any()
+    words = bool(frame[name].map(lambda value: isinstance(value, str)).any())
     places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)
     figure, axes = drawing.panel(4.2)
     for label in known:

@@ -39,7 +39,8 @@ def target_maps(
         return (), NOT_MEASURED + reason
     every = target_map.with_first_order(calibrations, summary, records.trials, known)
     here = _size_in_the_middle(found)
-    charts, lowest = [], None
+    charts: list[Chart] = []
+    lowest: CheapestMap | None = None
     for axis, fixed, words, name in (
         ("batch_size", here["outputs"], "N and b", "batch"),
         ("outputs", here["batch_size"], "N and d_z", "outputs"),
@@ -94,11 +95,10 @@ def _statement(
     )
     held = target_map.held(found, lowest.labels)
     pieces = []
-    for size, part in held.groupby(["parameters", "batch_size", "outputs"], sort=True):
-        n, b, _ = (int(value) for value in size)
+    for (n, b), part in held.groupby(["parameters", "batch_size"], sort=True):
         counted = ", ".join(
             f"{known[row['optimizer']].title} {quantities.count(row['iterations'])}"
             for row in part.sort_values("iterations", kind="stable").to_dict("records")
         )
-        pieces.append(f"at N = {quantities.count(n)}, b = {b}: {counted}")
+        pieces.append(f"at N = {quantities.count(float(str(n)))}, b = {b}: {counted}")
     return f"Iterations to {found.target} (median seed) {'; '.join(pieces)}.{left}{other}"
