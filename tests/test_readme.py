@@ -26,3 +26,19 @@ def test_every_make_target_it_names_exists() -> None:
     assert named >= {"report", "test", "test-all", "lint", "asv", "bench-core"}
     for target in named:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_it_names_every_verb_and_only_studies_and_pages_that_exist() -> None:
+    from tngd_bench.cli.main import cli
+    from tngd_bench.studies.reading import shipped_studies
+
+    assert set(re.findall(r"^    tngd-bench ([a-z]+)", TEXT, flags=re.MULTILINE)) == set(
+        cli.list_commands(None)
+    )
+    rows = re.findall(r"^\| (`.*?) \|", TEXT, flags=re.MULTILINE)
+    listed = [name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row)]
+    named = {f"paper{name}" if name.startswith("-") else name for name in listed}
+    assert named <= set(shipped_studies())
+    assert {name for name in shipped_studies() if name.startswith("paper")} <= named
+    pages = set(re.findall(r"\]\((docs/[a-z]+\.md)\)", TEXT))
+    assert pages == {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
