@@ -80,7 +80,7 @@ def test_what_lies_beyond_measured_sizes_is_marked():
     """Timed at N = 10⁴, b = 32 alone: at N = 10⁵ nothing is near, at 10⁴ only b = 16 to 64."""
     assert not found_line().near.any()
     known = calibrations(RATES).kinds
-    assert "(digital seconds extrapolated)" in crossovers(found_line(), USE)[0].text(
+    assert ", digital seconds extrapolated" in crossovers(found_line(), USE)[0].text(
         known, "tngd"
     )
     close = line(calibrations(RATES), USE, 10_000, 10, (8, 16, 32, 64, 65))

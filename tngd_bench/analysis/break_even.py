@@ -138,7 +138,7 @@ class Crossover:
         )
         where = f"{rate}, N = {quantities.count(self.parameters)}, d_z = {self.outputs}"
         if self.extrapolated:
-            where += " (digital seconds extrapolated)"
+            where += ", digital seconds extrapolated"
         name, rival = known[device].title, known[self.rival].title
         span = f"m = {quantities.count(self.smallest)} to {quantities.count(self.largest)}"
         bounds = f"[{self._bound(self.low)}, {self._bound(self.high)}]"

@@ -25,13 +25,13 @@ from tngd_bench.report.marks import INK, MUTED, PAPER, Mark
 _AXIS_TITLES = {"batch_size": "batch size b", "outputs": "outputs d_z"}
 _UNDECIDED = 0.4
 NOTE = (
-    "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Pale: the "
+    "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Faint: the "
     "lead does not hold in 95 % of the draws of the calibration's spread. Hatched: further than a factor of two from "
-    "every measured size, modelled only. Circles: measured sizes. White: the family has no such model. No memory "
+    "every measured size, modelled only. Circles: measured sizes. Blank: the family has no such model. No memory "
     "limit is applied."
 )
 
-AS_ABOVE = "Predicted; pale, hatched and circles as in the first map."
+AS_ABOVE = "Predicted; faint, hatched and circles as in the first map."
 
 
 def map_chart(

@@ -55,7 +55,7 @@ def target_maps(
             f"{what.capitalize()} over {words}",
             known,
             drawn,
-            note=_note(found) if not charts else "Predicted; hatched, pale and circles as in the map before.",
+            note=_note(found) if not charts else "Predicted; hatched, faint and circles as in the map before.",
             what=what,
         )
         charts.append(replace(chart, data=chart.data.assign(target=found.target)))
@@ -76,7 +76,7 @@ def _note(found: target_map.Trained) -> str:
     return (
         f"Iterations as measured on {found.problem} (circles: {sizes}), held as they are elsewhere, times predicted "
         "seconds per iteration. Hatched: further than a factor of two from there, where nobody has trained: predicted. "
-        "Pale: the lead does not hold in 95 % of the draws over seeds and calibration."
+        "Faint: the lead does not hold in 95 % of the draws over seeds and calibration."
     )
 
 
