@@ -28,8 +28,9 @@ $(STAMP): requirements.lock pyproject.toml
 report: setup
 	$(BIN)/tngd-bench run
 
+# Files of tests side by side, up to four; what a file's fixtures made is shared by its tests.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-all: setup
 	$(BIN)/python -m pytest -m 'slow or not slow'
