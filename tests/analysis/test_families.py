@@ -17,7 +17,7 @@ def test_order_is_the_registry_s_with_variants_together():
         )
     )
     assert list(known) == ["sgd", "tngd", "tngd[delay=1]", "zeta"]
-    assert known["tngd[delay=1]"].title == "TNGD [delay=1]"
+    assert known["tngd[delay=1]"].title == "TNGD (t_d = 1 τ)"
 
 
 def test_only_thermodynamic_time_is_modelled():

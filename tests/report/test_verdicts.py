@@ -8,11 +8,9 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.claims import Part, Verdict
-from tngd_bench.analysis.families import kind, kinds
 from tngd_bench.report import build_report, drawing
 from tngd_bench.report.build import trial_ends
 from tngd_bench.report.comparison import build_comparison
-from tngd_bench.report.optimizer_names import short_name, worded
 from tngd_bench.report.verdicts import verdict_section, verdict_table
 from tngd_bench.studies.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, Records
 
@@ -218,24 +216,3 @@ def test_many_parts_are_counted_in_the_table_and_kept_in_its_data():
     assert few.rows[0][3] == "Holds for b; not for a. evidence"
     assert table.data.loc[0, "number: b"] == 2.0
     assert table.data.loc[0, "evidence"] == "evidence"
-
-
-@pytest.mark.parametrize(
-    ("label", "name"),
-    [
-        ("adam[tuned]", "Adam (tuned)"),
-        ("tngd[analog_time=5, delay=0.2]", "TNGD (t = 5 τ, t_d = 0.2 τ)"),
-        ("ngd-cg[cg_iterations=200, cg_rtol=0, cg_space=parameters]", "NGD (CG) (200 iterations)"),
-        ("kfac", "K-FAC"),
-    ],
-)
-def test_labels_have_short_names(label, name):
-    assert short_name(kind(label, label.split("[")[0], None)) == name
-
-
-def test_labels_in_a_sentence_are_replaced_whole(paper):
-    known = kinds(paper.trials)
-    text = worded(
-        "tngd[analog_time=5] against tngd and ngd-gram; tngd-adam, tngd[delay=3] as they are", known
-    )
-    assert text == "TNGD (t = 5 τ) against TNGD and NGD (Gram); tngd-adam, tngd[delay=3] as they are"

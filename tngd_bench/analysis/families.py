@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from tngd_bench.analysis import optimizer_names
 from tngd_bench.analysis.rows import each
 from tngd_bench.optimizers import registry
 
@@ -48,8 +49,7 @@ def kind(label: str, method: str, device: object = None) -> Kind:
     else:
         on_device = isinstance(device, str) and device != ""
         family, title = ("thermodynamic" if on_device else "not registered"), method
-    settings = label.removeprefix(method)
-    return Kind(label, method, family, f"{title} {settings}" if settings else title)
+    return Kind(label, method, family, optimizer_names.name(title, optimizer_names.label_settings(label)))
 
 
 def kinds(trials: pd.DataFrame) -> dict[str, Kind]:
@@ -65,6 +65,11 @@ def kinds(trials: pd.DataFrame) -> dict[str, Kind]:
     return dict(
         sorted(found.items(), key=lambda item: (order.get(item[1].method, math.inf), item[1].method, item[0]))
     )
+
+
+def titles(known: dict[str, Kind]) -> dict[str, str]:
+    """Return the title of every label."""
+    return {label: kind.title for label, kind in known.items()}
 
 
 def first_present(labels: Iterable[str], methods: Iterable[str], known: dict[str, Kind]) -> str | None:

@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator
 
-from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis import optimizer_names, quantities
+from tngd_bench.analysis.families import Kind, kind
 from tngd_bench.analysis.figures import Figure, figure_points
+from tngd_bench.analysis.optimizer_names import SIGNS, label_settings
 from tngd_bench.analysis.rows import each
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import Mark, marks
-from tngd_bench.report.optimizer_names import SIGNS, label_settings, short_name
 
 TUNED = "[tuned]"
 _AXES = {
@@ -66,7 +66,10 @@ def _titles(figure: Figure, trials: pd.DataFrame, known: Mapping[str, Kind]) -> 
             if name in SIGNS and name not in label_settings(label)
         )
         own = {name: complete.get(label, {}).get(name) for name in varied}
-        titles[label] = short_name(known[label], {name: value for name, value in own.items() if value})
+        set_here = label_settings(label) | {name: value for name, value in own.items() if value}
+        titles[label] = optimizer_names.name(
+            kind(known[label].method, known[label].method, None).title, set_here
+        )
     return titles
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from tngd_bench.analysis.claims import Part, Verdict, judge, pool_records
-from tngd_bench.analysis.families import Kind, kinds
+from tngd_bench.analysis.families import Kind, kinds, titles
 from tngd_bench.analysis.figures import load_figures
+from tngd_bench.analysis.optimizer_names import worded
 from tngd_bench.report import slugs
 from tngd_bench.report.drawing import Chart
-from tngd_bench.report.optimizer_names import worded
 from tngd_bench.report.paper_charts import paper_charts
 from tngd_bench.report.section import Exhibit, JudgedClaim, Judgement, Section
 from tngd_bench.report.tables import Column, Table, short_keys
@@ -95,7 +95,7 @@ def _judged(verdicts: Sequence[Verdict], known: Mapping[str, Kind]) -> tuple[Jud
             _anchor(own[0]),
             own[0].statement,
             own[0].where,
-            worded(own[0].tolerance, known),
+            worded(own[0].tolerance, titles(known)),
             tuple(_judgement(verdict, known) for verdict in own),
         )
         for own in by_claim.values()
@@ -110,9 +110,12 @@ def _judgement(verdict: Verdict, known: Mapping[str, Kind]) -> Judgement:
     return Judgement(
         verdict.verdict,
         verdict.problem,
-        worded(_condition(verdict), known),
-        tuple((_outcome(part), worded(part.what, known), worded(part.text, known)) for part in verdict.parts),
-        worded(verdict.missing, known),
+        worded(_condition(verdict), titles(known)),
+        tuple(
+            (_outcome(part), worded(part.what, titles(known)), worded(part.text, titles(known)))
+            for part in verdict.parts
+        ),
+        worded(verdict.missing, titles(known)),
         records,
     )
 
@@ -138,7 +141,7 @@ def verdict_table(found: Sequence[Verdict], known: Mapping[str, Kind]) -> Table:
             verdict.problem or "costs",
             verdict.verdict,
             numbers_that_decide(verdict, known),
-            worded(verdict.tolerance, known) or "–",
+            worded(verdict.tolerance, titles(known)) or "–",
         )
         for verdict in found
     )
@@ -181,8 +184,8 @@ def numbers_that_decide(verdict: Verdict, known: Mapping[str, Kind]) -> str:
     condition, parts = _condition(verdict), verdict.parts
     said = f"{condition[0].upper()}{condition[1:]}. " if condition else ""
     if len(parts) > _FEW:
-        return worded(said or f"Holds in all {len(parts)}.", known).strip()
-    return worded(said + verdict.evidence, known)
+        return worded(said or f"Holds in all {len(parts)}.", titles(known)).strip()
+    return worded(said + verdict.evidence, titles(known))
 
 
 _FEW = 3

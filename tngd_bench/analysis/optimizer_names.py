@@ -1,0 +1,50 @@
+"""Short names of optimizers for legends, tables and sentences: "TNGD (t = 5 τ)" for `tngd[analog_time=5]`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from tngd_bench.analysis import quantities
+
+SIGNS = {
+    "analog_time": ("t", " τ"),
+    "delay": ("t_d", " τ"),
+    "noise_variance": ("κ₀", ""),
+    "damping": ("λ", ""),
+}
+"""Settings with a sign of their own, and the unit behind their value."""
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+def name(title: str, settings: Mapping[str, object]) -> str:
+    """Return the title of an optimizer with its `settings` in brackets: what its label sets, see `label_settings`."""
+    if settings.get("cg_rtol") == "0":  # never stops early: what is left to say is after how many iterations
+        settings = {key: value for key, value in settings.items() if key not in ("cg_rtol", "cg_space")}
+    words = [_words(key, value) for key, value in settings.items()]
+    return f"{title} ({', '.join(words)})" if words else title
+
+
+def label_settings(label: str) -> dict[str, object]:
+    """Return what stands in a label's brackets: "tngd[delay=1]" gives {"delay": "1"}, "adam[tuned]" {"tuned": True}."""
+    inside = label.partition("[")[2].removesuffix("]")
+    pairs = [entry.partition("=") for entry in inside.split(", ") if entry]
+    return {key: value if sign else True for key, sign, value in pairs}
+
+
+def _words(key: str, value: object) -> str:
+    if value is True:
+        return key
+    sign, unit = SIGNS.get(key, (key, ""))
+    text = str(value)
+    if key in SIGNS and _NUMBER.fullmatch(text):
+        text = quantities.level(float(text))
+    return f"{text} iterations" if key == "cg_iterations" else f"{sign} = {text}{unit}"
+
+
+def worded(text: str, titles: Mapping[str, str]) -> str:
+    """Return `text` with every label that stands in it replaced by its title."""
+    if not titles:
+        return text
+    labels = "|".join(re.escape(label) for label in sorted(titles, key=len, reverse=True))
+    return re.sub(rf"(?<![\w-])(?:{labels})(?![\w\[-])", lambda found: titles[found.group()], text)
