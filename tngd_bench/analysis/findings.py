@@ -281,7 +281,7 @@ def noise_sentence(found: tuple[Tolerance, ...], known: Mapping[str, Kind]) -> s
     for optimizer, own in itertools.groupby(decided, key=lambda t: t.optimizer):
         texts.append((f"{known[optimizer].title}: " if several else "") + "; ".join(map(tolerance_text, own)))
     who = _and(list(dict.fromkeys(known[t.optimizer].title for t in decided or imperfections)))
-    head = f"Against the ideal device's own spread over seeds, the final training loss of {who} is"
+    head = f"Final training loss of {who}, by the ideal device's own spread over seeds:"
     sentences = [f"{head} {'; '.join(dict.fromkeys(texts))}."] if texts else []
     undecided: dict[str, list[str]] = {}
     for t in imperfections:
