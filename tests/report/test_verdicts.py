@@ -129,6 +129,9 @@ def test_the_table_has_a_row_for_each_verdict_that_leads_to_its_claim(section):
     assert len(table.anchors) == len(table.rows)
     assert "mnist-cnn: " in section.points[0]
     assert section.absent == ""
+    assert any(
+        "(no study with the section fig5 was run): Figure 5(a)" in point for point in section.points[1:]
+    )
 
 
 def test_too_few_seeds_give_no_verdict_and_say_so(paper):

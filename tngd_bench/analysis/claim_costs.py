@@ -99,8 +99,8 @@ def exponent_range(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
             keys += row.keys
     missing = f"no slope from five sizes: {', '.join(absent)}" if absent else ""
     rule = (
-        f"log-log slope between {quantities.level(low)} and {quantities.level(high)}, its 95 % interval narrower than "
-        f"{_DECIDING_WIDTH:g}"
+        f"the 95 % interval of the log-log slope reaches into {quantities.level(low)} to {quantities.level(high)} and "
+        f"is narrower than {_DECIDING_WIDTH:g}"
     )
     return Finding(tuple(parts), rule, numbers, tuple(dict.fromkeys(keys)), missing)
 

@@ -174,10 +174,10 @@ def compared(
     sign = -1 if upwards else 1
     low, high = sorted((sign * found.low, sign * found.high))
     shown = _percentage if upwards else quantities.significant
-    apart = [100 * value if upwards else value for value in (sign * found.value, low, high)]
+    scale = 100.0 if upwards else 1.0
     text = (
-        f"{shown(medians[first])} against {shown(medians[second])}, difference {quantities.significant(apart[0])}"
-        f"{' points' if upwards else ''} {quantities.interval(*apart[1:])}, "
+        f"{shown(medians[first])} against {shown(medians[second])}, difference {quantities.significant(scale * sign * found.value)}"
+        f"{' points' if upwards else ''} {quantities.interval(scale * low, scale * high)}, "
         f"better in {found.lower} of {found.seeds} seeds, {_p(found)}, "
         f"{quantities.count(iterations)} iterations{_unfinished(table, first, second)}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -67,7 +67,7 @@ def kinds(trials: pd.DataFrame) -> dict[str, Kind]:
     )
 
 
-def titles(known: dict[str, Kind]) -> dict[str, str]:
+def titles(known: Mapping[str, Kind]) -> dict[str, str]:
     """Return the title of every label."""
     return {label: kind.title for label, kind in known.items()}
 

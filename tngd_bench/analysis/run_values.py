@@ -50,7 +50,8 @@ def log_ratios(pool: Pool, first: str, second: str, parameters: Mapping[str, Any
     )
     if not {first, second} <= set(wide.columns):
         return np.array([])
-    return np.log((wide[first] / wide[second]).dropna().to_numpy(float))
+    ratios: Array = (wide[first] / wide[second]).dropna().to_numpy(float)
+    return np.log(ratios)
 
 
 def distances(pool: Pool, first: str, second: str) -> pd.Series:

@@ -102,7 +102,7 @@ def _chart(
         if title:
             axes.set_title(title, loc="left")
         axes.set_ylabel(_AXES[figure.y])
-    _scales(figure, axes_of, points)
+    _scales(figure, list(axes_of), points)
     axes_of[-1].set_xlabel(_AXES[figure.x])
     columns = 2 if max(len(titles[label]) for label in labels) > 18 else 3
     longest = max(axes_of, key=lambda axes: len(axes.get_legend_handles_labels()[1]))

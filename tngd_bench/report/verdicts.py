@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from tngd_bench.analysis.claims import Part, Verdict, judge, pool_records
+from tngd_bench.analysis.claims import Part, Verdict, VerdictName, judge, pool_records
 from tngd_bench.analysis.families import Kind, kinds, titles
 from tngd_bench.analysis.figures import load_figures
 from tngd_bench.analysis.optimizer_names import worded
@@ -17,7 +17,7 @@ from tngd_bench.report.section import Exhibit, JudgedClaim, Judgement, Section
 from tngd_bench.report.tables import Column, Table, short_keys
 from tngd_bench.studies.records import Records
 
-VERDICTS = ("confirmed", "conditional", "not confirmed")
+VERDICTS: tuple[VerdictName, ...] = ("confirmed", "conditional", "not confirmed")
 
 
 def verdict_section(records_by_study: Mapping[str, Records]) -> Section:
@@ -39,7 +39,7 @@ def verdict_section(records_by_study: Mapping[str, Records]) -> Section:
         "verdicts",
         "Claims and verdicts",
         prose=_PROSE,
-        points=(summary(found),),
+        points=(summary(found), *_untested(found)),
         charts=tuple(chart for exhibit in exhibits for chart in exhibit.charts),
         tables=(verdict_table(tested, known),),
         exhibits=exhibits,
@@ -63,6 +63,20 @@ def summary(found: Sequence[Verdict]) -> str:
         counts = ", ".join(f"{own.count(name)} {name}" for name in VERDICTS)
         said.append(f"{problem or 'Cost'}: {counts}")
     return f"{'; '.join(said) or 'None tested'}; {untested} not tested here."
+
+
+def _untested(found: Sequence[Verdict]) -> tuple[str, ...]:
+    """Return which claims were not tested, by the reason; () where none was tested or none was left."""
+    if all(verdict.verdict == "not tested" for verdict in found):
+        return ()
+    by_reason: dict[str, list[str]] = {}
+    for verdict in found:
+        if not verdict.parts and not verdict.keys:
+            by_reason.setdefault(verdict.missing, []).append(verdict.where)
+    return tuple(
+        f"Not tested here ({reason}): {'; '.join(dict.fromkeys(places))}."
+        for reason, places in by_reason.items()
+    )
 
 
 def _exhibits(
