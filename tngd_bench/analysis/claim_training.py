@@ -176,7 +176,8 @@ def compared(
     shown = _percentage if upwards else quantities.significant
     scale = 100.0 if upwards else 1.0
     text = (
-        f"{shown(medians[first])} against {shown(medians[second])}, difference {quantities.significant(scale * sign * found.value)}"
+        f"{shown(medians[first])} against {shown(medians[second])}, "
+        f"difference {quantities.significant(scale * sign * found.value)}"
         f"{' points' if upwards else ''} {quantities.interval(scale * low, scale * high)}, "
         f"better in {found.lower} of {found.seeds} seeds, {_p(found)}, "
         f"{quantities.count(iterations)} iterations{_unfinished(table, first, second)}"
