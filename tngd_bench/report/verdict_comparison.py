@@ -46,7 +46,7 @@ def verdict_words(pairs: tuple[Pair, ...]) -> str:
     if not both:
         return "No claim was tested in both stores."
     other = [(a, b) for a, b in both if a.verdict != b.verdict]
-    text = f"{len(both)} verdicts in both stores, {len(both) - len(other)} of them the same."
+    text = f"{len(both)} verdict{'s' if len(both) > 1 else ''} in both stores, {len(both) - len(other)} of them the same."
     if other:
         text += (
             " Not the same: "
