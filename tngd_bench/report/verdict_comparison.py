@@ -46,7 +46,8 @@ def verdict_words(pairs: tuple[Pair, ...]) -> str:
     if not both:
         return "No claim was tested in both stores."
     other = [(a, b) for a, b in both if a.verdict != b.verdict]
-    text = f"{len(both)} verdict{'s' if len(both) > 1 else ''} in both stores, {len(both) - len(other)} of them the same."
+    same = len(both) - len(other)
+    text = f"{len(both)} verdict{'s' if len(both) > 1 else ''} in both stores, {same} of them the same."
     if other:
         text += (
             " Not the same: "
