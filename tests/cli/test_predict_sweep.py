@@ -32,8 +32,10 @@ def predict(*arguments, code=0):
 def test_a_row_is_what_a_single_prediction_says(sweep, single):
     rows = json.loads(predict("--sweep", sweep, "--processor", "a100", "--json"))
     alone = json.loads(predict(*single, "--processor", "a100", "--json"))
-    assert rows[-1]["device_s"] == pytest.approx(alone["device"]["seconds"]["total"])
-    assert rows[-1]["iteration_s"] == pytest.approx(alone["device"]["iteration_seconds"])
+    assert rows[-1]["device_s"] == alone["device"]["seconds"]["total"]
+    assert rows[-1]["device_at_least_s"] == pytest.approx(alone["device"]["seconds"]["at_least"])
+    assert rows[-1]["iteration_s"] == alone["device"]["iteration_seconds"]
+    assert rows[-1]["iteration_at_least_s"] == pytest.approx(alone["device"]["iteration_at_least_seconds"])
     assert rows[-1]["ngd-gram_s"] == pytest.approx(
         next(each["seconds"] for each in alone["digital"] if each["name"] == "ngd-gram")
     )
@@ -50,18 +52,19 @@ def test_the_table_has_a_line_per_value_and_digital_times_only_with_a_processor(
     assert "modelled, nothing was run" in text
     assert "ngd-gram" not in text
     assert "ngd-gram" in predict("--sweep", "link_rate=1e9,1e10", "--processor", "h100")
-    assert len(text.splitlines()) == 7  # title, heads, two values and what is not counted
+    assert len(text.splitlines()) == 5  # title, heads and two values
 
 
 def test_what_the_device_states_no_time_for_is_named_and_not_taken_as_nothing():
     rows = json.loads(predict("--sweep", "device=paper,rram", "--json"))
-    assert [row["not_counted"].split() for row in rows] == [
-        ["write_cells", "write_convert", "read_convert"],
-        ["write_convert"],
+    assert [(row["not_stated"], row["write_convert_s"], row["device_s"] is None) for row in rows] == [
+        ("", 0.0, False),
+        ("write_convert", None, True),
     ]
     text = predict("--sweep", "device=paper,rram")
-    assert text.endswith("states no time for it: read convert, write cells, write convert\n")
-    assert predict("--sweep", "device=rram").endswith("states no time for it: write convert\n")
+    assert [line.split()[1:3] for line in text.splitlines()[3:5]] == [["8.386", "ms"], ["≥", "5.891"]]
+    assert text.endswith("≥: a lower bound, the device states no time for: write convert\n")
+    assert "lower bound" not in predict("--sweep", "device=paper")
 
 
 @pytest.mark.parametrize("ending", ["svg", "png", "pdf"])

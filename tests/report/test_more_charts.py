@@ -156,7 +156,8 @@ def test_compare_writes_a_page_that_names_the_stores_and_draws_the_ratios(record
 
 def test_a_predicted_sweep_is_drawn_as_its_rows():
     rows = [
-        {"link_rate_bits_per_s": rate, "device_s": 1 / rate, "iteration_s": None}
+        {"link_rate_bits_per_s": rate, "device_s": 1 / rate, "device_at_least_s": 1 / rate}
+        | {"iteration_s": None, "iteration_at_least_s": None, "not_stated": ""}
         | {f"{name}_s": 1e-3 if name == "sgd" else None for name in prediction_chart._DIGITAL}
         for rate in (1e9, 1e10)
     ]
@@ -171,9 +172,13 @@ def test_a_predicted_sweep_is_drawn_as_its_rows():
 
 def test_a_predicted_sweep_over_words_has_a_place_for_each_and_no_line_between():
     rows = [
-        {"device": name, "device_s": seconds, "iteration_s": None, "not_counted": left_out}
+        {"device": name, "device_s": seconds, "device_at_least_s": at_least, "not_stated": unstated}
+        | {"iteration_s": None, "iteration_at_least_s": None}
         | {f"{each}_s": 1e-3 if each == "sgd" else None for each in prediction_chart._DIGITAL}
-        for name, seconds, left_out in (("paper", 2e-3, "write_cells"), ("rram", 5e-3, ""))
+        for name, seconds, at_least, unstated in (
+            ("paper", 2e-3, 2e-3, ""),
+            ("rram", None, 5e-3, "write_cells"),
+        )
     ]
     with drawing.style():
         chart = prediction_chart.prediction_chart(rows, "device", "", "N = 1")
@@ -181,7 +186,9 @@ def test_a_predicted_sweep_over_words_has_a_place_for_each_and_no_line_between()
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["paper", "rram"]
     assert axes.get_xlabel() == "device preset"
     drawn = lines(axes)
-    np.testing.assert_array_equal(drawn["TNGD"].get_ydata(), [2e-3, 5e-3])
+    np.testing.assert_array_equal(drawn["TNGD (≥: at least)"].get_ydata(), [2e-3, 5e-3])
+    assert [(text.get_text(), text.xy) for text in axes.texts] == [("≥", (1.0, 5e-3))]
+    assert "SGD 1.00 ms, TNGD ≥ 5.00 ms" in chart.alt
     assert {line.get_linestyle() for line in drawn.values()} == {"None"}
-    assert chart.caption.endswith("states no time for it: write cells.")
+    assert chart.caption.endswith("TNGD's time is a lower bound where no time is stated for: write cells.")
     assert chart.heading == "Predicted iteration against device preset (N = 1)"

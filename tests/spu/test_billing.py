@@ -37,7 +37,59 @@ def test_shared_arrays_and_wires_save_their_cells() -> None:
 def test_cells_are_written_an_array_a_row_or_one_at_a_time(parallel: str, steps: int) -> None:
     device = PAPER.override(cell_write_time_s=1e-7, write_parallel=parallel)
     assert device.latency(N, M, T).items["write_cells"] == pytest.approx(steps * 1e-7)
-    assert "write_cells" not in PAPER.latency(N, M, T).items
+
+
+def test_a_price_of_nothing_is_not_a_missing_price() -> None:
+    """By hand: 16 bits at 50 Gb/s are 0.32 ns a word; N = 1,000 and m = 10 make 10 (10 + 2,000) cells; 5 τ = 5 µs."""
+    free = PAPER.latency(1_000, 10, 5.0)
+    linked = {"write_gradient": 0.32e-6, "write_arrays": 20_100 * 0.32e-9, "read": 0.32e-6, "relax": 5e-6}
+    for name, seconds in linked.items():
+        assert free.items[name] == pytest.approx(seconds, rel=1e-12)
+    assert {name: free.items[name] for name in set(free.items) - set(linked)} == {
+        "write_cells": 0.0,
+        "write_convert": 0.0,
+        "read_convert": 0.0,
+    }
+    assert free.total == free.at_least == pytest.approx(12.072e-6, rel=1e-12)
+    unpriced = PAPER.override(cell_write_time_s=None, adc_rate_hz=None).latency(1_000, 10, 5.0)
+    assert unpriced.not_stated == ("write_cells", "read_convert")
+    assert (unpriced.write, unpriced.read, unpriced.total) == (None, None, None)
+    assert unpriced.at_least == free.at_least
+
+
+def test_a_break_even_rate_without_every_price_is_a_lower_bound() -> None:
+    """By hand: with 0.01 ms of cell writing 0.5 ms are left of 0.56 ms for the link, 0.51 ms if it is not stated."""
+    work = Workload(N, M, T)
+    bits = 16 * (26_009_600 + 2 * N)
+    stated = PAPER.override(
+        cell_write_time_s=1e-5, write_parallel="array", shared_array=True, hessian_array=False
+    )
+    cells = 16 * (M * N + 2 * N)
+    assert break_even_link_rate(stated, work, 0.56e-3) == pytest.approx(cells / 0.5e-3)
+    unpriced = stated.override(cell_write_time_s=None)
+    assert break_even_link_rate(unpriced, work, 0.56e-3) == pytest.approx(cells / 0.51e-3)
+    assert break_even_link_rate(unpriced, work, 49e-6) is None  # shorter than the relaxation alone
+    assert break_even_link_rate(PAPER, work, 0.55e-3) == pytest.approx(bits / 0.5e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "unstated"),
+    [
+        ("ideal", ()),
+        ("paper", ()),
+        ("unlimited-link", ()),
+        ("board", ("write_cells",)),
+        ("sram-mdac", ("write_cells", "write_convert")),
+        ("rram", ("write_convert",)),
+        ("pcm", ("write_convert",)),
+    ],
+)
+def test_each_preset_names_the_times_it_does_not_state(name: str, unstated: tuple[str, ...]) -> None:
+    ledger = Device.preset(name).latency(N, M, T)
+    assert ledger.not_stated == unstated
+    assert (ledger.total is None) == bool(unstated)
+    known = [value for value in ledger.items.values() if value is not None]
+    assert ledger.at_least == pytest.approx(sum(known))
 
 
 def test_converters_take_turns() -> None:
@@ -111,6 +163,7 @@ def test_energy_has_a_figure_where_a_price_is_known_and_none_where_not() -> None
     assert ledger.relax is None
     assert ledger.total is None
     priced = device.override(relax_power_watt=2.0, dac_energy_j=1e-12)
+    assert set(priced.energy(N, M, T).items) == set(priced.latency(N, M, T).items)
     assert priced.energy(N, M, T).items["relax"] == pytest.approx(2.0 * 50e-6)
     total = priced.energy(N, M, T).total
     assert total == pytest.approx(sum(v for v in priced.energy(N, M, T).items.values() if v is not None))

@@ -1,6 +1,7 @@
 """The device's description, its presets and its bill."""
 
 import dataclasses
+import json
 import math
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tngd_bench.spu import Device
 from tngd_bench.spu.catalogue import device_from_table
 from tngd_bench.spu.converters import quantize
+from tngd_bench.spu.device import sourced_parameters
 
 
 def test_worked_example_of_the_paper_device() -> None:
@@ -44,7 +46,7 @@ def test_latency_is_additive_and_grows_with_the_problem(
     ledger = device.latency(parameters, rows, analog_time)
     assert ledger.total == pytest.approx(sum(v for v in ledger.items.values() if v is not None))
     larger = device.latency(parameters + 1, rows + 1, analog_time + 1.0)
-    assert all(larger.items[key] > value for key, value in ledger.items.items() if value is not None)  # type: ignore[operator]
+    assert all(larger.items[key] > value for key, value in ledger.items.items() if value)  # type: ignore[operator]
 
 
 def test_every_number_of_a_preset_has_a_grade_and_a_source() -> None:
@@ -57,15 +59,23 @@ def test_every_number_of_a_preset_has_a_grade_and_a_source() -> None:
             assert len(sourced.source) > 5
 
 
+def test_what_is_stored_of_a_device_is_json() -> None:
+    for name in Device.presets():
+        json.dumps(sourced_parameters(Device.preset(name)), allow_nan=False)
+    assert sourced_parameters(Device.preset("paper"))["dac_rate_hz"]["value"] == "unlimited"
+    with pytest.raises(ValueError, match="adc_rate_hz must be a finite number > 0, not nan"):
+        Device(adc_rate_hz=math.nan)
+
+
 def test_a_preset_tells_what_its_bill_and_noise_rest_on_without_a_source() -> None:
     """A default that a figure depends on stands in the file, graded as the assumption that it is."""
     for name in Device.presets():
         device = Device.preset(name)
         if device.temperature_kelvin is not None or device.adc_noise_volts is not None:
             assert device.sources["volts_per_unit"].grade == "U"
-        if device.adc_rate_hz is not None or device.dac_rate_hz is not None:
+        if not {device.adc_rate_hz, device.dac_rate_hz} <= {None, math.inf}:
             assert device.sources["nodes_per_converter"].grade == "U"
-        if device.cell_write_time_s is not None:
+        if device.cell_write_time_s:
             assert device.sources["write_parallel"].grade == "U"
 
 

@@ -11,6 +11,7 @@ def test_a_missing_price_leaves_the_total_unstated_and_bounds_it_from_below() ->
     ledger = Ledger("J", {"write_gradient": 2.0, "write_arrays": 3.0, "relax": None, "read": 0.5})
     assert (ledger.write, ledger.relax, ledger.read, ledger.total) == (5.0, None, 0.5, None)
     assert ledger.at_least == pytest.approx(5.5)
+    assert ledger.not_stated == ("relax",)
     assert Ledger("J", {"relax": None, "read": None}).at_least is None
 
 
@@ -19,3 +20,14 @@ def test_a_complete_bill_is_its_own_lower_bound() -> None:
     assert ledger.total == ledger.at_least == pytest.approx(6.5)
     assert ledger.elapsed(1.0) == pytest.approx(6.5)  # the host's second runs beside the overlapped three
     assert ledger.elapsed(5.0) == pytest.approx(8.5)
+    assert (ledger.elapsed_at_least(1.0), ledger.elapsed_at_least(5.0)) == (6.5, 8.5)
+    assert ledger.not_stated == ()
+
+
+def test_a_duration_with_an_item_not_stated_has_a_lower_bound_alone() -> None:
+    ledger = Ledger(
+        "s", {"write_gradient": 2.0, "write_cells": None, "relax": 4.0, "read": 0.5}, overlapped=3.0
+    )
+    assert ledger.elapsed(5.0) is None
+    assert ledger.elapsed_at_least(5.0) == pytest.approx(8.5)
+    assert Ledger("s", {"relax": None}).elapsed_at_least(1.0) is None

@@ -169,7 +169,7 @@ def _swept(
         _draw(rows, name, predicted({}, {}), figure)
     if as_json:
         return json.dumps(rows, indent=2, ensure_ascii=False)
-    return predict_sweep.as_text(rows, name, DIGITAL, _quantity)
+    return predict_sweep.as_text(rows, name, DIGITAL, _bounded)
 
 
 def _draw(rows: list[dict[str, Any]], name: str, p: Prediction, figure: Path) -> None:
@@ -222,11 +222,12 @@ def _table(p: Prediction) -> dict[str, Any]:
         "device": {
             "name": p.device.name,
             "sources": {name: dataclasses.asdict(source) for name, source in p.device.sources.items()},
-            "seconds": {**p.seconds.items, "total": p.seconds.total},
-            "joules": {**p.joules.items, "total": p.joules.total},
+            "seconds": _totals(p.seconds),
+            "joules": _totals(p.joules),
             "link_bits": p.link_bits,
             "host_seconds": p.host_seconds,
             "iteration_seconds": p.iteration_seconds,
+            "iteration_at_least_seconds": p.iteration_at_least_seconds,
         },
         "processor": None
         if processor is None
@@ -245,11 +246,16 @@ def _table(p: Prediction) -> dict[str, Any]:
                 "bytes": a.cost.bytes,
                 "seconds": a.seconds,
                 "joules": a.joules,
-                "break_even_link_bits_per_s": a.break_even_bits_per_s,
+                "break_even_link_bits_per_s": None if p.seconds.not_stated else a.break_even_bits_per_s,
+                "break_even_link_at_least_bits_per_s": a.break_even_bits_per_s,
             }
             for a in p.alternatives
         ],
     }
+
+
+def _totals(ledger: Ledger) -> dict[str, float | None]:
+    return {**ledger.items, "total": ledger.total, "at_least": ledger.at_least}
 
 
 def _text(p: Prediction) -> str:
@@ -267,7 +273,7 @@ def _text(p: Prediction) -> str:
     else:
         lines += [
             f"  {'host':<20}{_quantity(p.host_seconds, 's'):>14}",
-            f"  {'iteration':<20}{_quantity(p.iteration_seconds, 's'):>14}",
+            f"  {'iteration':<20}{_bounded(p.iteration_seconds, p.iteration_at_least_seconds, 's'):>14}",
         ]
         title = f"digital on {p.processor.title}, at rated speed"
         lines += ["", title]
@@ -280,7 +286,8 @@ def _text(p: Prediction) -> str:
         elif a.break_even_bits_per_s is None:
             reached = "none: the rest of the bill is longer"
         else:
-            reached = _quantity(a.break_even_bits_per_s, "b/s")
+            exact = None if p.seconds.not_stated else a.break_even_bits_per_s
+            reached = _bounded(exact, a.break_even_bits_per_s, "b/s")
         lines.append(
             f"  {a.name:<14}{a.cost.flops:>12.2e}{_quantity(a.cost.bytes, 'B'):>12}{_quantity(a.seconds, 's'):>14}"
             f"{_quantity(a.joules, 'J'):>14}  {reached}"
@@ -289,18 +296,18 @@ def _text(p: Prediction) -> str:
 
 
 def _ledger_lines(seconds: Ledger, joules: Ledger) -> list[str]:
-    names = [*seconds.items, *(name for name in joules.items if name not in seconds.items)]
-    lines = []
-    for name in [*names, "total"]:
-        total = name == "total"
-        energy = _quantity(joules.total if total else joules.items.get(name), "J")
-        if total and joules.total is None and joules.at_least is not None:
-            energy = f"≥ {_quantity(joules.at_least, 'J')}"
-        # what the device's description takes to need no time is not in its total either
-        counted = total or name in seconds.items
-        time = _quantity(seconds.total if total else seconds.items[name], "s") if counted else "not counted"
-        lines.append(f"  {name.replace('_', ' '):<20}{time:>14}{energy:>14}")
-    return lines
+    lines = [
+        f"  {name.replace('_', ' '):<20}{_quantity(time, 's'):>14}{_quantity(joules.items[name], 'J'):>14}"
+        for name, time in seconds.items.items()
+    ]
+    time, energy = (_bounded(each.total, each.at_least, each.unit) for each in (seconds, joules))
+    return [*lines, f"  {'total':<20}{time:>14}{energy:>14}"]
+
+
+def _bounded(value: float | None, at_least: float | None, unit: str) -> str:
+    """A figure, or with "≥" the lower bound that is known of it."""
+    bound = "≥ " if value is None and at_least is not None else ""
+    return bound + _quantity(at_least if value is None else value, unit)
 
 
 def _quantity(value: float | None, unit: str) -> str:

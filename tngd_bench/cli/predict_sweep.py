@@ -85,6 +85,7 @@ def sweep(
 ) -> list[dict[str, Any]]:
     """Return a row per value: device, host and iteration seconds and those of every digital optimizer.
 
+    With items that are `not_stated`, device and iteration have no seconds, only `_at_least_s`, which are lower bounds.
     `predict(sizes, fields)` predicts with other sizes and device fields, a field "device" naming another preset;
     `resistance(τ)` gives R for a time constant.
     """
@@ -101,9 +102,11 @@ def sweep(
         else:
             fields[name] = int(value) if value == int(value) and name.endswith("bits") else value
         found = predict(sizes, fields)
-        row: dict[str, Any] = {name: value, "rows": found.work.rows, "device_s": found.seconds.total}
+        row: dict[str, Any] = {name: value, "rows": found.work.rows}
+        row |= {"device_s": found.seconds.total, "device_at_least_s": found.seconds.at_least}
         row |= {"host_s": found.host_seconds, "iteration_s": found.iteration_seconds}
-        row["not_counted"] = " ".join(name for name in found.joules.items if name not in found.seconds.items)
+        row |= {"iteration_at_least_s": found.iteration_at_least_seconds}
+        row["not_stated"] = " ".join(found.seconds.not_stated)
         row |= {f"{item}_s": seconds for item, seconds in found.seconds.items.items()}
         rows.append(row | {f"{each.name}_s": each.seconds for each in found.alternatives})
     return rows
@@ -113,21 +116,33 @@ def as_text(
     rows: Sequence[Mapping[str, Any]],
     name: str,
     digital: Sequence[str],
-    quantity: Callable[[float | None, str], str],
+    bounded: Callable[[float | None, float | None, str], str],
 ) -> str:
-    """Return the rows as a table of text; digital optimizers only where a processor gives their times."""
+    """Return the rows as a table of text; digital optimizers only where a processor gives their times.
+
+    `bounded(value, at_least, unit)` writes a figure, or the lower bound that is known of it.
+    """
+
+    def at_least(row: Mapping[str, Any], column: str) -> float | None:
+        value: float | None = row.get(f"{column.removesuffix('_s')}_at_least_s")
+        return value
+
     columns = ["device_s", "host_s", "iteration_s", *(f"{each}_s" for each in digital)]
-    shown = [column for column in columns if any(row.get(column) is not None for row in rows)]
+    shown = [
+        column
+        for column in columns
+        if any(row.get(column) is not None or at_least(row, column) is not None for row in rows)
+    ]
     lines = [
         "modelled, nothing was run",
         "",
         f"{name:>22}" + "".join(f"{c.removesuffix('_s'):>14}" for c in shown),
     ]
     for row in rows:
-        cells = "".join(f"{quantity(row.get(column), 's'):>14}" for column in shown)
+        cells = "".join(f"{bounded(row.get(column), at_least(row, column), 's'):>14}" for column in shown)
         value = row[name]
         lines.append((f"{value:>22}" if isinstance(value, str) else f"{value:>22,.6g}") + cells)
-    left_out = sorted({item.replace("_", " ") for row in rows for item in row["not_counted"].split()})
-    if left_out:
-        lines += ["", f"not counted where the device states no time for it: {', '.join(left_out)}"]
+    unstated = sorted({item.replace("_", " ") for row in rows for item in row["not_stated"].split()})
+    if unstated:
+        lines += ["", f"≥: a lower bound, the device states no time for: {', '.join(unstated)}"]
     return "\n".join(lines)

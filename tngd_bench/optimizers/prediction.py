@@ -23,7 +23,8 @@ DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-woodbury", "ngd")
 class Alternative:
     """A digital optimizer's iteration; `break_even_bits_per_s` is the link rate at which the device draws level.
 
-    Seconds, joules and rate are None without a processor; the rate also when the device loses at any rate.
+    Seconds, joules and rate are None without a processor; the rate also when the device loses at any rate. It is a
+    lower bound where an item of the device's bill is not stated.
     """
 
     name: str
@@ -49,8 +50,13 @@ class Prediction:
 
     @property
     def iteration_seconds(self) -> float | None:
-        """Host and device together, overlapping by the delay; None without a processor."""
+        """Host and device together, overlapping by the delay; None without a processor or with an item not stated."""
         return None if self.host_seconds is None else self.seconds.elapsed(self.host_seconds)
+
+    @property
+    def iteration_at_least_seconds(self) -> float | None:
+        """A lower bound of `iteration_seconds` from the items that are stated; None without a processor."""
+        return None if self.host_seconds is None else self.seconds.elapsed_at_least(self.host_seconds)
 
 
 def predict(

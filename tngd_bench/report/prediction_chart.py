@@ -44,11 +44,17 @@ def formats() -> tuple[str, ...]:
 
 
 def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, where: str) -> Chart:
-    """Return the chart of the rows of a sweep over `name`; TNGD is host and device, or the device alone without one."""
+    """Return the chart of the rows of a sweep over `name`; TNGD is host and device, or the device alone without one.
+
+    Where the device states no time for an item its lower bound is drawn, and named so.
+    """
     frame = pd.DataFrame(rows)
     known = {label: kind(label, label) for label in (*_DIGITAL, "tngd")}
     drawn = marks(known)
-    total = "iteration_s" if frame["iteration_s"].notna().any() else "device_s"
+    total = "iteration_at_least_s" if frame["iteration_at_least_s"].notna().any() else "device_at_least_s"
+    unstated = frame["not_stated"].astype(str)
+    some, every = bool(unstated.any()), bool(unstated.astype(bool).all())
+    own_title = known["tngd"].title + (" (at least)" if every else " (≥: at least)" if some else "")
     words = bool(frame[name].map(lambda value: isinstance(value, str)).any())
     places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)
     figure, axes = drawing.panel(4.2)
@@ -61,9 +67,12 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
                 places,
                 values,
                 drawn[label] if not words else dataclasses.replace(drawn[label], dash=""),
-                known[label].title,
+                own_title if label == "tngd" else known[label].title,
                 markers=words or len(frame) < 30,
             )
+    if some and not every:
+        for place, value in zip(places[unstated != ""], frame[total][unstated != ""], strict=True):
+            axes.annotate("≥", (place, value), (-6, 0), textcoords="offset points", ha="right", va="center")
     if words:
         axes.set_xticks(places, list(frame[name]), rotation=0 if len(frame) < 5 else 30)
         axes.set_xlim(-0.5, len(frame) - 0.5)
@@ -79,21 +88,24 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     axes.set_ylabel("modelled time per iteration")
     drawing.legend_below(figure, axes)
     last = frame.iloc[-1]
-    ends = {"TNGD": float(last[total])} | {
-        known[label].title: float(last[f"{label}_s"]) for label in _DIGITAL if pd.notna(last[f"{label}_s"])
-    }
-    fastest = ", ".join(
-        f"{title} {quantities.seconds(value)}" for title, value in sorted(ends.items(), key=lambda e: e[1])
+    ends = [(float(last[total]), known["tngd"].title, "≥ " if last["not_stated"] else "")]
+    ends += [
+        (float(last[f"{label}_s"]), known[label].title, "")
+        for label in _DIGITAL
+        if pd.notna(last[f"{label}_s"])
+    ]
+    fastest = ", ".join(f"{title} {bound}{quantities.seconds(value)}" for value, title, bound in sorted(ends))
+    items = sorted({item.replace("_", " ") for row in unstated for item in row.split()})
+    bound = (
+        f" {known['tngd'].title}'s time is a lower bound where no time is stated for: {', '.join(items)}."
+        if items
+        else ""
     )
-    items = sorted(
-        {item.replace("_", " ") for row in rows for item in str(row.get("not_counted", "")).split()}
-    )
-    left_out = f" Not counted where the device states no time for it: {', '.join(items)}." if items else ""
     return Chart(
         "prediction",
         f"Predicted iteration against {_TITLES.get(name, name)} ({'; '.join(filter(None, (device, where)))})",
         f"Modelled time per iteration. At {'the last value' if not words else last[name]}, fastest first: {fastest}.",
-        f"Modelled: nothing was run.{left_out}",
+        f"Modelled: nothing was run.{bound}",
         figure,
         frame,
     )

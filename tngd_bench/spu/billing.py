@@ -80,22 +80,23 @@ def link_bits(device: Device, work: Workload) -> int:
 
 
 def latency(device: Device, work: Workload) -> Ledger:
-    """Modelled seconds of one iteration, item by item; arrays and rows are written one after another."""
+    """Modelled seconds of one iteration, item by item; arrays and rows are written one after another.
+
+    Writing cells and converting are None ("not stated") where the device states no time for them, which is not the same
+    as a time of zero (`cell_write_time_s` 0, a rate of infinity).
+    """
     k, n = work.programmings, work.parameters
     unit = device.time_constant_s / work.scale
     items: dict[str, float | None] = {
         "write_gradient": k * _transfer_s(device, n),
         "write_arrays": k * _transfer_s(device, array_words(device, work)),
+        "write_cells": _times(device.cell_write_time_s, k * _write_steps(device, work)),
+        "write_convert": _conversions_s(device.dac_rate_hz, k * device.nodes_per_converter),
+        "relax": k * work.analog_time * unit,
     }
-    if device.cell_write_time_s is not None:
-        items["write_cells"] = k * device.cell_write_time_s * _write_steps(device, work)
-    if device.dac_rate_hz is not None:
-        items["write_convert"] = k * device.nodes_per_converter / device.dac_rate_hz
-    items["relax"] = k * work.analog_time * unit
     if work.samples > 1:
         items["relax_average"] = k * (work.samples - 1) * work.spacing * unit
-    if device.adc_rate_hz is not None:
-        items["read_convert"] = k * work.samples * device.nodes_per_converter / device.adc_rate_hz
+    items["read_convert"] = _conversions_s(device.adc_rate_hz, k * work.samples * device.nodes_per_converter)
     items["read"] = k * _transfer_s(device, n)
     return Ledger("s", items, work.delay * unit)
 
@@ -116,9 +117,7 @@ def energy(device: Device, work: Workload) -> Ledger:
         "read_convert": _times(device.adc_energy_j, k * n * work.samples),
         "read": _times(word, k * n),
     }
-    # cells are written and nodes converted whether or not the device's description times it
-    always = {"write_cells", "write_convert", "read_convert"}
-    return Ledger("J", {name: value for name, value in prices.items() if name in times or name in always})
+    return Ledger("J", {name: value for name, value in prices.items() if name in times})
 
 
 def break_even_link_rate(
@@ -127,12 +126,13 @@ def break_even_link_rate(
     """Link rate (bits/s) at which one iteration takes as long as a digital optimizer's `competitor_s`.
 
     `digital_s` is what the host of the device spends itself. The rate is bits/(competitor − digital − the rest of the
-    bill), the host's work overlapping the delay; None when no rate is enough.
+    bill), the host's work overlapping the delay; None when no rate is enough. With an item of the bill not stated it is
+    a lower bound, and None still means that no rate is enough: the items that are stated already exceed the competitor.
     """
     arguments.real("competitor_s", competitor_s, minimum=0.0)
     arguments.real("digital_s", digital_s, minimum=0.0)
-    unlimited = latency(device.override(link_rate_bits_per_s=None), work).elapsed(digital_s)
-    assert unlimited is not None  # every item of a latency has a figure
+    unlimited = latency(device.override(link_rate_bits_per_s=None), work).elapsed_at_least(digital_s)
+    assert unlimited is not None  # link and relaxation always have a figure
     left = competitor_s - unlimited
     return link_bits(device, work) / left if left > 0.0 and math.isfinite(left) else None
 
@@ -140,6 +140,10 @@ def break_even_link_rate(
 def _transfer_s(device: Device, words: int) -> float:
     rate = device.link_rate_bits_per_s
     return 0.0 if rate is None else words * device.word_bits / rate
+
+
+def _conversions_s(rate_hz: float | None, conversions: int) -> float | None:
+    return None if rate_hz is None else conversions / rate_hz
 
 
 def _write_steps(device: Device, work: Workload) -> int:

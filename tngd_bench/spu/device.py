@@ -32,7 +32,7 @@ class Sourced:
 
 @dataclass(frozen=True)
 class Device:
-    """An analog device and its link, in SI units; None means ideal, or "not stated" for a price.
+    """An analog device and its link, in SI units; None means ideal, or "not stated" for a price: a time or an energy.
 
     Structure (arXiv 2405.13817 app. C): arrays (m, N), (m, m), (N, m), all written each iteration.
 
@@ -42,10 +42,10 @@ class Device:
     Arrays: `shared_array` one J serves both directions · `hessian_array` False: wires for the middle array, the loss
     Hessian folded into the others · `array_bits` · `programming_error` σ of a cell relative to the array's full
     scale · `stuck_off`, `stuck_on` fractions of dead cells (value 0, ± full scale) · `conductance_min_siemens`,
-    `conductance_max_siemens` of a cell, a value being the difference of two · `cell_write_time_s`, and `write_parallel`
-    cells written at once: a whole "array", a "row", one "cell".
+    `conductance_max_siemens` of a cell, a value being the difference of two · `cell_write_time_s` (0: no
+    time, None: not stated), and `write_parallel` cells written at once: a whole "array", a "row", one "cell".
     Converters: `dac_bits`, `adc_bits`, `adc_noise_volts` rms · `dac_rate_hz`, `adc_rate_hz` conversions per second of
-    one converter, each serving `nodes_per_converter` nodes in turn.
+    one converter (infinity: no time, None: not stated), each serving `nodes_per_converter` nodes in turn.
     Nodes: `volts_per_unit` volts that stand for one unit of g and x · `rail_volts` supply ±V at which x clips ·
     `capacitor_mismatch` relative σ_C · `temperature_kelvin` of thermal noise kT/C, scaled per node by its conductance
     with `row_sum_noise`. Amplifiers: `amplifier_gain` A₀ (V/V), `amplifier_bandwidth_hz` gain-bandwidth product.
@@ -98,6 +98,10 @@ class Device:
         for name in _POSITIVE:
             if getattr(self, name) is not None:
                 arguments.real(name, getattr(self, name), above=0.0)
+        for name in _RATES:
+            rate = getattr(self, name)
+            if rate is not None and rate != math.inf:
+                arguments.real(name, rate, above=0.0)
         for name in _NON_NEGATIVE:
             if getattr(self, name) is not None:
                 arguments.real(name, getattr(self, name), minimum=0.0)
@@ -141,8 +145,8 @@ class Device:
     def described(description: str | Mapping[str, object]) -> Device:
         """The device that a study means: a preset's name, or a table of `name`, `base` (a preset) and other fields.
 
-        A field given as None is ideal. Raises ValueError or TypeError for an unknown base or field and for a value that
-        is refused.
+        A field given as None is ideal, a price not stated. Raises ValueError or TypeError for an unknown base or field
+        and for a value that is refused.
         """
         if isinstance(description, str):
             return Device.preset(description)
@@ -163,7 +167,13 @@ class Device:
     @staticmethod
     def ideal() -> Device:
         """A device without imperfections on an unlimited link: what is left is the relaxation."""
-        return Device(name="ideal", summary="no imperfection, unlimited link")
+        return Device(
+            name="ideal",
+            summary="no imperfection, unlimited link, no time to write or to convert",
+            cell_write_time_s=0.0,
+            dac_rate_hz=math.inf,
+            adc_rate_hz=math.inf,
+        )
 
     def override(self, **fields: object) -> Device:
         """This device with other values; a field's source goes with its value. ValueError for an unknown field."""
@@ -231,13 +241,12 @@ _POSITIVE = (
     "resistance_ohm",
     "capacitance_farad",
     "conductance_max_siemens",
-    "dac_rate_hz",
-    "adc_rate_hz",
     "volts_per_unit",
     "rail_volts",
     "amplifier_gain",
     "amplifier_bandwidth_hz",
 )
+_RATES = ("dac_rate_hz", "adc_rate_hz")
 _NON_NEGATIVE = (
     "programming_error",
     "conductance_min_siemens",
@@ -253,8 +262,13 @@ _NON_NEGATIVE = (
 
 
 def sourced_parameters(device: Device) -> dict[str, dict[str, Any]]:
-    """Each number of a preset that has a source, as {parameter: {value, grade, source}}."""
+    """Each number of a preset that has a source, as {parameter: {value, grade, source}}; an infinite one in a word."""
     return {
-        name: {"value": getattr(device, name), "grade": origin.grade, "source": origin.source}
+        name: {"value": _said(getattr(device, name)), "grade": origin.grade, "source": origin.source}
         for name, origin in device.sources.items()
     }
+
+
+def _said(value: object) -> object:
+    # what is stored is JSON, which has no infinity
+    return "unlimited" if value == math.inf else value

@@ -11,8 +11,8 @@ from types import MappingProxyType
 class Ledger:
     """Named items of one unit, seconds or joules; None where no sourced price exists.
 
-    Items are named kind first: `write_gradient` (g onto the device), `write_arrays` (J, H, Jᵀ), `relax` (analog time),
-    `read` (x back), and where a device has them `write_cells`, `write_convert`, `relax_average`, `read_convert`.
+    Items are named kind first: `write_gradient` (g onto the device), `write_arrays` (J, H, Jᵀ), `write_cells`,
+    `write_convert`, `relax` (analog time), `read_convert`, `read` (x back), and with several readouts `relax_average`.
     `overlapped` is the part of the relaxation that may run while the host works (the delay).
     """
 
@@ -49,10 +49,21 @@ class Ledger:
         known = [value for value in self.items.values() if value is not None]
         return sum(known) if known else None
 
+    @property
+    def not_stated(self) -> tuple[str, ...]:
+        """The items that have no price."""
+        return tuple(name for name, value in self.items.items() if value is None)
+
     def elapsed(self, digital: float) -> float | None:
         """An iteration's duration with `digital` seconds on the host, which run beside the overlapped relaxation."""
-        total = self.total
-        return None if total is None else total - self.overlapped + max(digital, self.overlapped)
+        return self._beside(digital, self.total)
+
+    def elapsed_at_least(self, digital: float) -> float | None:
+        """A lower bound of `elapsed`, from the items that have a price; None where none has."""
+        return self._beside(digital, self.at_least)
+
+    def _beside(self, digital: float, device: float | None) -> float | None:
+        return None if device is None else device - self.overlapped + max(digital, self.overlapped)
 
     def _sum(self, *kinds: str) -> float | None:
         values = [value for name, value in self.items.items() if name.split("_")[0] in kinds]
