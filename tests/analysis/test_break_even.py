@@ -1,5 +1,7 @@
 """Break-even: at the rate and the m that are stated, both sides take equally long."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -76,13 +78,33 @@ def test_statements_name_their_condition():
     assert "ahead below m ≈ 80 only; some draws cross, from m ≈ 5,000 on" in early.text(known, "tngd")
 
 
+def test_a_bill_with_a_time_not_stated_gives_the_best_case():
+    """The lower bound of the device's time is that of the device that takes no time for it, and is said to be one."""
+    unstated = dataclasses.replace(USE, device=USE.device.override(cell_write_time_s=None))
+    free = found_line()
+    bound = line(calibrations(RATES), unstated, N, 10)
+    np.testing.assert_array_equal(bound.device(5e12), free.device(5e12))
+    gram, kfac = crossovers(bound, unstated)
+    assert (gram.rows_m, gram.not_stated) == (crossovers(free, USE)[0].rows_m, ("write_cells",))
+    known = calibrations(RATES).kinds
+    assert gram.text(known, "tngd").endswith(
+        "; at best, with none counted for write cells, whose time is not stated"
+    )
+    assert kfac.text(known, "tngd").endswith(
+        "; even with none counted for write cells, whose time is not stated"
+    )
+    rates = break_even_rates(bound, {"gram": ["ngd-gram"]})
+    exact = break_even_rates(free, {"gram": ["ngd-gram"]})
+    assert set(rates["not_stated"]) == {"write_cells"}
+    assert set(exact["not_stated"]) == {""}
+    np.testing.assert_array_equal(rates["rate_bits_per_s"], exact["rate_bits_per_s"])
+
+
 def test_what_lies_beyond_measured_sizes_is_marked():
     """Timed at N = 10⁴, b = 32 alone: at N = 10⁵ nothing is near, at 10⁴ only b = 16 to 64."""
     assert not found_line().near.any()
     known = calibrations(RATES).kinds
-    assert ", digital seconds extrapolated" in crossovers(found_line(), USE)[0].text(
-        known, "tngd"
-    )
+    assert ", digital seconds extrapolated" in crossovers(found_line(), USE)[0].text(known, "tngd")
     close = line(calibrations(RATES), USE, 10_000, 10, (8, 16, 32, 64, 65))
     assert close.near.tolist() == [False, True, True, True, False]
     assert break_even_rates(close, {"Gram": ["ngd-gram"]})["near"].tolist() == close.near.tolist()

@@ -60,6 +60,35 @@ def test_a_lead_that_the_spread_covers_is_not_confident():
     assert drawn.share(drawn.labels[drawn.winner[0, 0]], confirmed=False) == 1.0
 
 
+def test_a_lower_bound_wins_no_cell_but_leaves_it_open():
+    """The bound loses where the priced device loses; where it is the least, nobody is named and nobody counts it."""
+    area = plane(calibrations(RATES), "batch_size", 10, SIZES, BATCHES)
+    free = Device.preset("unlimited-link")
+    priced, bound = (
+        cheapest(area, DeviceUse(device)) for device in (free, free.override(cell_write_time_s=None))
+    )
+    assert (priced.winner == bound.winner).all()
+    np.testing.assert_array_equal(priced.seconds, bound.seconds)
+    assert not priced.open.any()
+    won = priced.winner == priced.labels.index("tngd")
+    assert won.any()
+    assert (bound.open == won).all()
+    assert priced.share("tngd", confirmed=False) == bound.share_at_best("tngd") == won.mean()
+    assert bound.share("tngd", confirmed=False) == priced.share_at_best("tngd") == 0.0
+    assert bound.share("ngd-gram", confirmed=False) == priced.share("ngd-gram", confirmed=False)
+    table = bound.table()
+    assert list(table["at_best"] == "tngd") == list(won.ravel())
+    assert (table.loc[won.ravel(), "cheapest"] == "").all()
+    assert "tngd_at_least_s" in table
+    assert "tngd_s" not in table
+
+
+def test_a_use_names_the_times_its_device_does_not_state():
+    assert DeviceUse(Device.preset("paper")).not_stated == ()
+    assert DeviceUse(Device.preset("board").override(upload="factored")).not_stated == ("write_cells",)
+    assert DeviceUse(Device.preset("sram-mdac"), samples=3).not_stated == ("write_cells", "write_convert")
+
+
 def test_readings_that_part_take_confidence_away():
     second = {"ngd-gram": (1e-3, 1e-9, 0.0), "ngd-cg": (5e-3, 1e-11, 0.0)}
     rates = {label: RATES[label] for label in second}

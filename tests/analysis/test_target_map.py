@@ -1,5 +1,6 @@
 """The time to a target over a plane: iterations written down by hand times sums anybody can do again."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -85,6 +86,21 @@ def test_a_cell_is_iterations_of_the_nearest_trained_size_times_its_own_seconds(
                 assert drawn.seconds[drawn.labels.index(label), i, j] == pytest.approx(wanted)
             times = drawn.seconds[:, i, j]
             assert drawn.winner[i, j] == np.argmin(times)
+
+
+def test_a_time_to_target_with_a_lower_bound_of_seconds_wins_no_cell(found):
+    area = plane(calibrations(RATES), "batch_size", 10, (1_000, 12_000, 100_000), (8, 40, 1024))
+    free = DeviceUse(Device.preset("unlimited-link"), 7.0)
+    unstated = dataclasses.replace(free, device=free.device.override(cell_write_time_s=None))
+    priced, bound = (
+        target_map.lowest(area, dataclasses.replace(found, uses={"tngd": use})) for use in (free, unstated)
+    )
+    won = priced.winner == priced.labels.index("tngd")
+    assert won.any()
+    assert not priced.open.any()
+    assert (bound.open == won).all()
+    assert (bound.winner == priced.winner).all()
+    assert bound.share("tngd", confirmed=False) == 0.0
 
 
 def test_only_what_is_near_a_trained_and_timed_size_counts_as_measured(found):

@@ -1,16 +1,17 @@
 """Maps, break-even charts and the what-if data: what is drawn is what the frames hold."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from tngd_bench.analysis import cost
+from tngd_bench.analysis import break_even, cost, quantities
 from tngd_bench.analysis.calibration import calibrate
 from tngd_bench.analysis.cost_map import CONFIRMED, cheapest, plane, study_use
 from tngd_bench.analysis.families import kinds
 from tngd_bench.analysis.time_to_target import study_targets, time_to_target
-from tngd_bench.report import drawing, explorer, map_charts, map_section, map_tables
+from tngd_bench.report import break_even_charts, drawing, explorer, map_charts, map_section, map_tables
 from tngd_bench.report.energy_table import energy_table
 from tngd_bench.report.marks import marks
 
@@ -41,7 +42,16 @@ def test_there_is_a_map_over_both_planes_and_one_per_preset_and_link(charts, cal
     panels = charts["map-presets"].figure.axes
     titles = [axes.get_title(loc="left") for axes in panels]
     assert titles == [title for title, _ in map_section.preset_uses(use)]
-    assert "No time is stated for writing a cell of board, paper" in charts["map-presets"].caption
+    assert charts["map-presets"].caption.endswith(
+        "Not stated: board (write cells); pcm (write convert); rram (write convert); "
+        "sram-mdac (write cells, write convert)."
+    )
+    assert "Not stated" not in charts["map-exact-batch"].caption  # the study's device states every time
+    own = charts["map-presets"].data
+    bounded = own["panel"].str.split(",").str[0].isin(["board", "pcm", "rram", "sram-mdac"])
+    assert not (own.loc[bounded, "cheapest"] == "tngd").any()
+    assert (own.loc[bounded, "at_best"] == "tngd").any()
+    assert (own.loc[~bounded, "at_best"] == "").all()
     assert len(charts["map-links"].figure.axes) == len(map_section.LINKS) + 2
 
 
@@ -137,6 +147,36 @@ def test_break_even_charts_have_units_and_a_line_per_size(charts):
     ]
 
 
+def test_what_is_the_cheapest_at_best_is_dotted_and_named_so(calibrations):
+    use = study_use(calibrations)
+    device = use.device.override(link_rate_bits_per_s=None, cell_write_time_s=None)
+    found = cheapest(
+        plane(calibrations, "batch_size", 10), dataclasses.replace(use, device=device), ("kfac",)
+    )
+    known = calibrations.kinds
+    with drawing.style():
+        chart = map_charts.map_chart(found, "m", "t", known, marks(known))
+    dotted = [c for c in chart.figure.axes[0].collections if c.get_hatch() == map_charts._DOTS]
+    assert sum(len(c.get_paths()) for c in dotted) > 0
+    assert found.open.any()
+    assert "TNGD at best" in {text.get_text() for text in chart.figure.axes[0].texts}
+    assert f"TNGD {quantities.percent(found.share_at_best('tngd'))} at best" in chart.alt
+    assert "at best: times not stated" in {t.get_text() for t in chart.figure.legends[0].get_texts()}
+    line = break_even.line(calibrations, dataclasses.replace(use, device=device), 10_000, 10)
+    rates = break_even.break_even_rates(line, {"rival": ["ngd-gram"]})
+    assert set(rates["not_stated"]) == {"write_cells"}
+    with drawing.style():
+        assert (
+            "A lower bound: no time is stated for write cells"
+            in break_even_charts.rate_chart(rates, "r", "TNGD", 10).caption
+        )
+    crossed = break_even.crossovers(line, dataclasses.replace(use, device=device))
+    table = map_tables.crossover_table(crossed, known, "tngd")
+    assert "At best (≥): no time is stated for write cells" in table.caption
+    for each, row in zip(crossed, table.rows, strict=True):
+        assert row[2].startswith("no crossover" if np.isinf(each.rows_m) else "≥ ")
+
+
 def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, charts):
     times = time_to_target(records.trials, records.curves, study_targets(records.study))
     lowest = map_tables.lowest_times(records.trials, times)
@@ -152,6 +192,7 @@ def test_the_what_if_data_give_the_drawn_times_back(calibrations):
     area = plane(calibrations, "batch_size", 10)
     exact = [label for label in calibrations.digital if label != "kfac"]
     data = json.loads(json.dumps(explorer.explorer(calibrations, area, use, known, exact)))
+    assert data["not_stated"] == []
     found = cheapest(area, use)
     rate, tau = 10 ** data["start"]["rate"], 10 ** data["start"]["tau"]
     device = (

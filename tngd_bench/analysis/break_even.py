@@ -1,6 +1,8 @@
 """What the device must be able to do: from which m on it is ahead, and at which link rate, τ and word length.
 
 All on predicted times (`calibration`, `cost_map`), with intervals from the calibration's draws: the middle 95 %.
+A device that states no time for an item of its bill is known from below only, and so is what it needs: the crossover is
+not before that m, the link rate not below that rate, and where it is behind at any rate it stays behind.
 A crossover is the m = b·d_z, b growing at fixed N and d_z, above which the device's iteration stays shorter than the
 rival's, interpolated in log m between two batch sizes; ∞ where it is behind at the largest.
 """
@@ -38,7 +40,8 @@ class Line:
 
     `host` and `rivals` are digital seconds, `unlinked` the device's seconds on an unlimited link, `bits` those on it,
     (points,); `overlapped` the part of `unlinked` that runs beside the host. `near` (points,) is where digital seconds
-    lie within a factor of two of measured sizes; elsewhere they are extrapolated.
+    lie within a factor of two of measured sizes; elsewhere they are extrapolated. With items `not_stated`, `unlinked`
+    is a lower bound.
     """
 
     rows_m: Array
@@ -50,6 +53,7 @@ class Line:
     bits: Array
     overlapped: float
     near: npt.NDArray[np.bool_]
+    not_stated: tuple[str, ...] = ()
 
     def device(self, rate: float | None) -> Array:
         """Return the device's iteration at a link `rate` in bits/s (None: unlimited): (draws + 1, points)."""
@@ -84,8 +88,7 @@ def line(
             cost = counts.of(method, parameters, b, outputs, layers, use.device.upload)
             base[row, :, place] = by_label[label].seconds(cost)
         work = use.work(parameters, b, outputs, layers)
-        total = latency(free, work).total
-        unlinked[place] = np.nan if total is None else total
+        unlinked[place] = latency(free, work).at_least
         bits[place] = link_bits(use.device, work)
     times = np.empty((len(labels), draws + 1, len(batch_sizes)))
     times[:, 0] = base[:, 0]
@@ -103,6 +106,7 @@ def line(
         near=calibrations.covers(
             np.array(float(parameters)), np.array(batch_sizes, float), np.array(float(outputs))
         ),
+        not_stated=use.not_stated,
     )
 
 
@@ -116,7 +120,8 @@ class Crossover:
     """The m above which the device stays ahead of `rival`; ∞: behind at `largest`, the end of the range.
 
     `below`: it is ahead up to this m as well, counted from `smallest`; 0 if it is not. Bounds are the middle 95 % of
-    the draws. `extrapolated`: digital seconds there (∞: somewhere in the range) are beyond measured sizes.
+    the draws. `extrapolated`: digital seconds there (∞: somewhere in the range) are beyond measured sizes. With items
+    `not_stated` in the device's bill it is ahead above a larger m, if at all.
     """
 
     rival: str
@@ -130,9 +135,17 @@ class Crossover:
     smallest: float
     largest: float
     extrapolated: bool = False
+    not_stated: tuple[str, ...] = ()
 
     def text(self, known: Mapping[str, Kind], device: str) -> str:
-        """Return the statement with its condition."""
+        """Return the statement with its conditions."""
+        if not self.not_stated:
+            return self._text(known, device)
+        lost = np.isinf(self.rows_m) and not self.below
+        counted = f"with none counted for {quantities.items(self.not_stated)}, whose time is not stated"
+        return f"{self._text(known, device)}; {'even' if lost else 'at best,'} {counted}"
+
+    def _text(self, known: Mapping[str, Kind], device: str) -> str:
         rate = (
             "on an unlimited link" if self.link_rate is None else f"at {quantities.bit_rate(self.link_rate)}"
         )
@@ -186,6 +199,7 @@ def _crossover(label: str, rival: Array, device: Array, found: Line, use: Device
         float(found.rows_m[0]),
         float(found.rows_m[-1]),
         _beyond(float(lasting[0]), found),
+        found.not_stated,
     )
 
 
@@ -215,7 +229,8 @@ def break_even_rates(found: Line, rivals: Mapping[str, Sequence[str]]) -> pd.Dat
     """Return the link rate at which the device draws level with the fastest of each named group of `rivals`.
 
     One row per rival and m: rival, parameters, outputs, rows, `rate_bits_per_s` (∞: no rate is enough), `low`,
-    `high`, `reachable` (share of the draws in which some rate is enough), `near` (measured sizes).
+    `high`, `reachable` (share of the draws in which some rate is enough), `near` (measured sizes), `not_stated` (items
+    of the bill without which the rate is a lower bound).
     """
     rows = []
     for name, labels in rivals.items():
@@ -228,7 +243,7 @@ def break_even_rates(found: Line, rivals: Mapping[str, Sequence[str]]) -> pd.Dat
             row: dict[str, object] = {"rival": name, "parameters": found.parameters, "outputs": found.outputs}
             row |= {"rows": m, "rate_bits_per_s": rates[0, place], "low": low[place], "high": high[place]}
             row |= {"reachable": float(np.isfinite(rates[1:, place]).mean())}
-            rows.append(row | {"near": bool(found.near[place])})
+            rows.append(row | {"near": bool(found.near[place]), "not_stated": " ".join(found.not_stated)})
     return pd.DataFrame(rows)
 
 

@@ -4,6 +4,9 @@ Every time is predicted: closed-form operations at the rates calibrated on this 
 thermodynamic optimizer, the bill of a device (`spu.billing`). Uncertainty comes from the spread of measured/predicted,
 one log-normal factor per optimizer and draw, the same at every size: it moves boundaries, it does not
 fray them. No memory limit is applied.
+
+A device that states no time for an item of its bill is known from below only. Where a digital optimizer is the cheapest
+even so, it is; where the lower bound is the least, nobody is: the cell is open, and counts for no one.
 """
 
 from __future__ import annotations
@@ -55,6 +58,11 @@ class DeviceUse:
             layers=layers,
             batch_size=batch_size,
         )
+
+    @property
+    def not_stated(self) -> tuple[str, ...]:
+        """The items of the bill for which the device states no time, whatever the size; its times are lower bounds."""
+        return latency(self.device, self.work(1, 1, 1, ((1, 1, 1),))).not_stated
 
 
 def study_use(calibrations: Calibrations) -> DeviceUse | None:
@@ -165,14 +173,16 @@ def plane(
 
 
 def device_seconds(area: Plane, use: DeviceUse) -> Array:
-    """Return the modelled seconds of `use` over the plane, the delay not taken off: (rows, columns)."""
+    """Return the modelled seconds of `use` over the plane, the delay not taken off: (rows, columns).
+
+    With an item `not_stated` they are lower bounds.
+    """
     found = np.full((len(area.values), len(area.sizes)), np.nan)
     for i, row in enumerate(area.layers):
         b, d_z = area.batch_and_outputs(i)
         for j, layers in enumerate(row):
             if layers is not None:
-                total = latency(use.device, use.work(area.sizes[j], b, d_z, layers)).total
-                found[i, j] = np.nan if total is None else total
+                found[i, j] = latency(use.device, use.work(area.sizes[j], b, d_z, layers)).at_least
     return found
 
 
@@ -193,7 +203,8 @@ class CheapestMap:
     """Who is cheapest per iteration over a plane, for one device.
 
     `seconds` (labels, rows, columns) · `winner` (rows, columns), an index into `labels`, −1 where no model exists ·
-    `confidence`: in which share of the draws of the calibration's spread the winner stays the cheapest.
+    `confidence`: in which share of the draws of the calibration's spread the winner stays the cheapest · `bounds`: the
+    labels whose seconds are lower bounds, whose cells are `open`.
     """
 
     plane: Plane
@@ -202,24 +213,49 @@ class CheapestMap:
     seconds: Array
     winner: npt.NDArray[np.int64]
     confidence: Array
+    bounds: frozenset[str] = frozenset()
+
+    @property
+    def open(self) -> npt.NDArray[np.bool_]:
+        """Where the least seconds are a lower bound, so that nobody is known to be the cheapest: (rows, columns)."""
+        return np.isin(self.winner, [self.labels.index(label) for label in self.bounds])
 
     def table(self) -> pd.DataFrame:
-        """Return one row per cell: sizes, cheapest optimizer, confidence, whether measured, seconds of each."""
+        """Return one row per cell: sizes, cheapest optimizer, confidence, whether measured, seconds of each.
+
+        An open cell has no `cheapest`, but the optimizer that is it `at_best`; lower bounds are in columns
+        `_at_least_s`.
+        """
         rows = []
         for i in range(len(self.plane.values)):
             b, d_z = self.plane.batch_and_outputs(i)
             for j, n in enumerate(self.plane.sizes):
                 place = int(self.winner[i, j])
                 row: dict[str, object] = {"parameters": n, "batch_size": b, "outputs": d_z, "rows": b * d_z}
-                row |= {"cheapest": "" if place < 0 else self.labels[place]}
+                least = "" if place < 0 else self.labels[place]
+                is_open = least in self.bounds
+                row |= {"cheapest": "" if is_open else least, "at_best": least if is_open else ""}
                 row |= {"confidence": self.confidence[i, j]}
                 row |= {"region": "near measured sizes" if self.plane.measured[i, j] else "modelled"}
-                row |= {f"{label}_s": self.seconds[k, i, j] for k, label in enumerate(self.labels)}
+                row |= {
+                    f"{label}{'_at_least' if label in self.bounds else ''}_s": self.seconds[k, i, j]
+                    for k, label in enumerate(self.labels)
+                }
                 rows.append(row)
         return pd.DataFrame(rows)
 
     def share(self, label: str, *, confirmed: bool = True) -> float:
-        """Return the share of cells with a model that `label` wins, in at least 95 % of the draws if `confirmed`."""
+        """Return the share of cells with a model that `label` wins, in at least 95 % of the draws if `confirmed`.
+
+        An optimizer of `bounds` wins none.
+        """
+        return 0.0 if label in self.bounds else self._share(label, confirmed)
+
+    def share_at_best(self, label: str) -> float:
+        """Return the share of cells with a model that are open because `label` might win them; 0 without `bounds`."""
+        return self._share(label, confirmed=False) if label in self.bounds else 0.0
+
+    def _share(self, label: str, confirmed: bool) -> float:
         exists = self.winner >= 0
         if label not in self.labels or not exists.any():
             return 0.0
@@ -238,8 +274,10 @@ def cheapest(
     digital = [area.digital[label] for label in labels]
     added = [np.zeros(values.shape[1:]) for values in digital]
     device = calibrations.device_label
+    bounds: set[str] = set()
     if use is not None and device is not None and device not in without:
         labels.append(device)
+        bounds |= {device} if use.not_stated else set()
         digital.append(area.host[use.device.upload])
         added.append(device_seconds(area, use))
     own, modelled = np.stack(digital), np.stack(added)
@@ -252,7 +290,8 @@ def cheapest(
         varied = own[np.arange(len(labels)), readings] * factors[:, None, None] + modelled
         wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner
     confidence = np.where(exists, wins / draws, np.nan)
-    return CheapestMap(area, use, tuple(labels), seconds, winner.astype(np.int64), confidence)
+    won = winner.astype(np.int64)
+    return CheapestMap(area, use, tuple(labels), seconds, won, confidence, frozenset(bounds))
 
 
 def residuals(

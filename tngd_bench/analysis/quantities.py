@@ -1,6 +1,7 @@
 """Numbers as people read them: seconds, bytes, counts, with three significant digits and a unit."""
 
 import math
+from collections.abc import Iterable
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SECONDS = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
@@ -93,6 +94,16 @@ def percent(fraction: float) -> str:
         return "<0.1 %"
     text = f"{100 * fraction:.1f}"
     return f"{text.removesuffix('.0')} %".replace("-", "−")
+
+
+def at_least(value: float, bound: float) -> str:
+    """Return seconds, or with "≥" the lower `bound` of them where `value` is NaN: not known in full."""
+    return f"≥ {seconds(bound)}" if math.isnan(value) and not math.isnan(bound) else seconds(value)
+
+
+def items(names: Iterable[str]) -> str:
+    """Return the items of a bill in words, each once: "write cells, write convert"."""
+    return ", ".join(dict.fromkeys(name.replace("_", " ") for name in names))
 
 
 def interval(low: float, high: float, digits: int = 3) -> str:

@@ -168,6 +168,7 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
         seconds,
         winner.astype(np.int64),
         np.where(possible, wins / draws, np.nan),
+        frozenset(label for label in labels if label in found.uses and found.uses[label].not_stated),
     )
 
 

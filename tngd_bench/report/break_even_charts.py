@@ -70,10 +70,15 @@ def rate_chart(frame: pd.DataFrame, rival: str, device: str, outputs: int) -> Ch
         f"Break-even link rate of {device} against {rival}, by m. {finding}",
         "Modelled. Above a line the device's iteration is the shorter one; no line: no rate is enough. Band: the "
         "middle 95 % of the calibration's draws, where all of them reach a rate. Markers: near measured sizes; on a "
-        "line without them the digital seconds, the host's too, are extrapolated.",
+        f"line without them the digital seconds, the host's too, are extrapolated.{_bound(frame['not_stated'])}",
         figure,
         frame.reset_index(drop=True),
     )
+
+
+def _bound(not_stated: pd.Series) -> str:
+    items = quantities.items(item for names in not_stated for item in names.split())
+    return f" A lower bound: no time is stated for {items}, and none is counted." if items else ""
 
 
 def _least(own: pd.DataFrame, size: float) -> str:
@@ -113,7 +118,7 @@ def sensitivity_chart(frame: pd.DataFrame, rival: str, device: str, use: DeviceU
         f"Time of {device} relative to {rival} at {where}. {_sensitivity_words(frame)}",
         "Modelled. One figure of the device is changed, the others stay as in the study (dotted line: its value "
         "there). Below 1× the device is ahead. Bands: the middle 95 % of the calibration's draws. Extrapolated: "
-        "digital seconds, the host's too, beyond measured sizes.",
+        f"digital seconds, the host's too, beyond measured sizes.{_bound(pd.Series([' '.join(use.not_stated)]))}",
         figure,
         frame.reset_index(drop=True),
     )

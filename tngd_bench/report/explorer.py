@@ -19,7 +19,8 @@ def explorer(
     """Return the data from which the page recomputes the map when link, τ, bits, t or upload change.
 
     Seconds of every digital optimizer and of the host, words on the link per upload, and the device's seconds that
-    neither the link nor τ decides; lists in row-major order of the plane, None where there is no model.
+    neither the link nor τ decides, and the items for which none are stated; lists in row-major order of the plane, None
+    where there is no model.
     """
     device = calibrations.device_label
     assert device is not None
@@ -43,6 +44,7 @@ def explorer(
         "host": {upload: _flat(batch.host[upload][0]) for upload in words},
         "words": words,
         "fixed": fixed,
+        "not_stated": list(use.not_stated),
         "near": [bool(value) for value in batch.measured.ravel()],
         "start": {
             "rate": 14.5 if rate is None else float(np.log10(rate)),

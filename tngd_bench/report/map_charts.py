@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ from tngd_bench.report.marks import INK, MUTED, PAPER, Mark
 
 _AXIS_TITLES = {"batch_size": "batch size b", "outputs": "outputs d_z"}
 _UNDECIDED = 0.4
+_DOTS = "..."
+Standing = Literal["sure", "faint", "open"]
+"""Of a cell's winner: its lead holds in the draws, or does not, or is by a lower bound of its time."""
 NOTE = (
     "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Faint: the "
     "lead does not hold in 95 % of the draws of the calibration's spread. Hatched: further than a factor of two from "
@@ -31,6 +35,10 @@ NOTE = (
     "limit is applied."
 )
 
+AT_BEST = (
+    "Where dotted, the device is the cheapest at best: its time is known from below only, and nobody is the cheapest "
+    "for certain."
+)
 AS_ABOVE = "Predicted; faint, hatched and circles as in the first map."
 
 
@@ -86,7 +94,7 @@ def _draw(
 ) -> None:
     plane = found.plane
     x, y = _edges(plane.sizes), _edges(plane.values)
-    for (place, sure), boxes in _boxes(found).items():
+    for (place, standing), boxes in _boxes(found).items():
         corners = [
             [(x[left], y[row]), (x[right], y[row]), (x[right], y[row + 1]), (x[left], y[row + 1])]
             for row, left, right in boxes
@@ -96,8 +104,10 @@ def _draw(
             PolyCollection(
                 corners,
                 facecolors=colour,
+                edgecolors=PAPER.light,
+                hatch=_DOTS if standing == "open" else None,
                 linewidths=0.0,
-                alpha=1.0 if sure else _UNDECIDED,
+                alpha=1.0 if standing == "sure" else _UNDECIDED,
                 antialiased=False,
             )
         )
@@ -114,13 +124,16 @@ def _draw(
     axes.set_ylabel(_AXIS_TITLES[plane.axis])
 
 
-def _boxes(found: CheapestMap) -> dict[tuple[int, bool], list[tuple[int, int, int]]]:
-    """Return runs of equal cells, (row, first column, one past the last), by winner and whether it is confirmed."""
-    boxes: dict[tuple[int, bool], list[tuple[int, int, int]]] = {}
+def _boxes(found: CheapestMap) -> dict[tuple[int, Standing], list[tuple[int, int, int]]]:
+    """Return runs of equal cells, (row, first column, one past the last), by winner and its standing."""
+    boxes: dict[tuple[int, Standing], list[tuple[int, int, int]]] = {}
+    open_to = found.open
     for row in range(len(found.plane.values)):
-        cells = [
-            (int(winner), bool(confidence >= CONFIRMED))
-            for winner, confidence in zip(found.winner[row], found.confidence[row], strict=True)
+        cells: list[tuple[int, Standing]] = [
+            (int(winner), "open" if is_open else "sure" if confidence >= CONFIRMED else "faint")
+            for winner, confidence, is_open in zip(
+                found.winner[row], found.confidence[row], open_to[row], strict=True
+            )
         ]
         column = 0
         for cell, run in groupby(cells):
@@ -211,7 +224,7 @@ def _names(axes: Axes, found: CheapestMap, known: Mapping[str, Kind]) -> None:
         axes.text(
             x,
             plane.values[row],
-            known[label].title,
+            known[label].title + (" at best" if label in found.bounds else ""),
             ha="center",
             va="center",
             fontsize=8,
@@ -246,6 +259,16 @@ def _legend(
         if label in won
     ]
     handles.append(Patch(facecolor=MUTED.light, alpha=_UNDECIDED, label="lead not confirmed"))
+    if any(found.open.any() for found in maps):
+        handles.append(
+            Patch(
+                facecolor=MUTED.light,
+                alpha=_UNDECIDED,
+                hatch=_DOTS,
+                edgecolor=PAPER.light,
+                label="at best: times not stated",
+            )
+        )
     handles.append(Patch(facecolor=MUTED.light, hatch="///", edgecolor=PAPER.light, label="modelled only"))
     handles.append(
         Line2D(
@@ -270,6 +293,8 @@ def _shares(found: CheapestMap, known: Mapping[str, Kind]) -> str:
             parts.append(
                 f"{known[label].title} {quantities.percent(won)} ({quantities.percent(sure)} confirmed)"
             )
+        if (at_best := found.share_at_best(label)) > 0:
+            parts.append(f"{known[label].title} {quantities.percent(at_best)} at best")
     return ", ".join(parts) or "no size has a model"
 
 

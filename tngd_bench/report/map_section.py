@@ -120,6 +120,7 @@ def _maps(
     drawn: Mapping[str, Mark],
 ) -> list[Chart]:
     kfac, title = _kfac(calibrations), device_title(use)
+    bounds = "" if use is None else lower_bounds([(title, use)])
     charts: list[Chart] = []
     for area, words, name in ((batch, "N and b", "batch"), (outputs, "N and d_z", "outputs")):
         charts.append(
@@ -129,7 +130,7 @@ def _maps(
                 f"Cheapest exact solver over {words} ({title})",
                 known,
                 drawn,
-                note=map_charts.AS_ABOVE if charts else map_charts.NOTE,
+                note=map_charts.AS_ABOVE if charts else f"{map_charts.NOTE}{bounds}",
             )
         )
         if kfac:
@@ -149,19 +150,18 @@ def _maps(
             ("map-links", "Cheapest exact solver, by link and upload", link_uses(use)),
         ):
             panels = [(heading, cheapest(batch, each, kfac)) for heading, each in uses]
-            note = f"{map_charts.AS_ABOVE}{_untimed(uses)}"
+            note = f"{map_charts.AS_ABOVE}{lower_bounds(uses)}"
             charts.append(map_charts.multiples(panels, name, title, known, drawn, note))
     return charts
 
 
-def _untimed(uses: Sequence[tuple[str, DeviceUse]]) -> str:
-    """Return a sentence on the devices that state no time for writing a cell: none is counted for them."""
-    without = sorted({use.device.name for _, use in uses if use.device.cell_write_time_s is None})
-    return (
-        f" No time is stated for writing a cell of {', '.join(without)}, so none is counted."
-        if without
-        else ""
-    )
+def lower_bounds(uses: Sequence[tuple[str, DeviceUse]]) -> str:
+    """Return a sentence on the devices whose bill has items without a stated time, "" where none has."""
+    unstated = {use.device.name: quantities.items(use.not_stated) for _, use in uses if use.not_stated}
+    if not unstated:
+        return ""
+    named = "; ".join(f"{name} ({items})" for name, items in sorted(unstated.items()))
+    return f" {map_charts.AT_BEST} Not stated: {named}."
 
 
 def _map_points(
@@ -247,12 +247,22 @@ def _what_if(
         "what-if",
         title,
         prose=f"The study's device is {device_title(use)}, τ = {quantities.seconds(use.device.time_constant_s)}, "
-        f"{use.device.word_bits} bits a word, t = {use.analog_time:g} τ. Everything here is modelled.",
+        f"{use.device.word_bits} bits a word, t = {use.analog_time:g} τ. Everything here is modelled."
+        + _best_case(use),
         charts=tuple(charts),
         tables=tuple(table for table in (energy_table(calibrations, preset_uses(use)),) if table is not None),
         explorer=explorer.explorer(calibrations, batch, use, known, exact),
     )
     return section, decides(calibrations, use, summary, known)
+
+
+def _best_case(use: DeviceUse) -> str:
+    if not use.not_stated:
+        return ""
+    return (
+        f" The device states no time for {quantities.items(use.not_stated)} and none is counted: its times and the "
+        "link rates that it needs are lower bounds."
+    )
 
 
 def decides(

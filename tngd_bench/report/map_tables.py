@@ -68,7 +68,7 @@ def crossover_table(found: Sequence[Crossover], known: Mapping[str, Kind], devic
     """Return from which m on the device's iteration is the shorter one, by rival and N."""
     rows, data = [], []
     for each in found:
-        data.append(dataclasses.asdict(each))
+        data.append(dataclasses.asdict(each) | {"not_stated": " ".join(each.not_stated)})
         rows.append(
             (
                 known[each.rival].title,
@@ -93,6 +93,10 @@ def crossover_table(found: Sequence[Crossover], known: Mapping[str, Kind], devic
         f"From which m = b·d_z on {known[device].title} has the shorter iteration (d_z = {first.outputs}, {span}). "
         "Extrapolated: host and rival are predicted further than a factor of two from every measured size."
     )
+    if first.not_stated:
+        caption += (
+            f" At best (≥): no time is stated for {quantities.items(first.not_stated)}, and none is counted."
+        )
     return Table("crossovers", caption, columns, tuple(rows), pd.DataFrame(data))
 
 
@@ -100,7 +104,7 @@ def _above(each: Crossover) -> str:
     if np.isinf(each.rows_m):
         return "no crossover in range" + ("" if np.isinf(each.low) else f" [from {_rounded(each.low)}]")
     low, high = ("beyond" if np.isinf(bound) else _rounded(bound) for bound in (each.low, each.high))
-    return f"{_rounded(each.rows_m)} [{low}, {high}]"
+    return f"{'≥ ' if each.not_stated else ''}{_rounded(each.rows_m)} [{low}, {high}]"
 
 
 def _rounded(value: float) -> str:

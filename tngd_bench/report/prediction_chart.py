@@ -95,9 +95,9 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
         if pd.notna(last[f"{label}_s"])
     ]
     fastest = ", ".join(f"{title} {bound}{quantities.seconds(value)}" for value, title, bound in sorted(ends))
-    items = sorted({item.replace("_", " ") for row in unstated for item in row.split()})
+    items = quantities.items(item for row in unstated for item in row.split())
     bound = (
-        f" {known['tngd'].title}'s time is a lower bound where no time is stated for: {', '.join(items)}."
+        f" {known['tngd'].title}'s time is a lower bound where no time is stated for: {items}."
         if items
         else ""
     )

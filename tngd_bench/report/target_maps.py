@@ -55,7 +55,9 @@ def target_maps(
             f"{what.capitalize()} over {words}",
             known,
             drawn,
-            note=_note(found) if not charts else "Predicted; hatched, faint and circles as in the map before.",
+            note=_note(found) + _bounds(found)
+            if not charts
+            else "Predicted; hatched, faint and circles as in the map before.",
             what=what,
         )
         charts.append(replace(chart, data=chart.data.assign(target=found.target)))
@@ -78,6 +80,14 @@ def _note(found: target_map.Trained) -> str:
         "seconds per iteration. Hatched: further than a factor of two from there, where nobody has trained: predicted. "
         "Faint: the lead does not hold in 95 % of the draws over seeds and calibration."
     )
+
+
+def _bounds(found: target_map.Trained) -> str:
+    unstated = {name: use.not_stated for name, use in found.uses.items() if use.not_stated}
+    if not unstated:
+        return ""
+    items = quantities.items(item for names in unstated.values() for item in names)
+    return f" {map_charts.AT_BEST} Not stated: {items}."
 
 
 def _statement(

@@ -115,6 +115,8 @@
   const rates = [[1e9, "Gb/s"], [1e12, "Tb/s"]];
   const rateText = (value) => { const [scale, unit] = rates.filter(([size]) => value >= size * 0.999).pop() ?? rates[0]; return `${(value / scale).toPrecision(3)} ${unit}`; };
   const colour = (label) => `var(--c-${known.methods[label]})`;
+  // a device with items that have no stated time is the cheapest at best
+  const titleOf = (label) => label === known.device && known.not_stated.length > 0 ? `${known.titles[label]} at best` : known.titles[label];
   const draw = () => {
     const endless = Number(field("rate").value) >= Number(field("rate").max);
     const rate = endless ? Infinity : 10 ** Number(field("rate").value);
@@ -142,12 +144,14 @@
       }
       box.style.fill = best === null ? "none" : colour(best);
       box.classList.toggle("far", !known.near[place]);
+      const bound = best === known.device && known.not_stated.length > 0;
+      box.classList.toggle("bound", bound);
       if (best === null) { title.textContent = "no model"; continue; }
       total += 1;
       wins[best] = (wins[best] ?? 0) + 1;
-      title.textContent = `N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row]}: ${known.titles[best]}, ${seconds(least)}${known.near[place] ? "" : ", digital part extrapolated"}`;
+      title.textContent = `N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row]}: ${titleOf(best)}, ${bound ? "≥ " : ""}${seconds(least)}${known.near[place] ? "" : ", digital part extrapolated"}`;
     }
-    const parts = Object.entries(wins).sort((a, b) => b[1] - a[1]).map(([label, count]) => `${known.titles[label]} ${Math.round(100 * count / total)} %`);
+    const parts = Object.entries(wins).sort((a, b) => b[1] - a[1]).map(([label, count]) => `${titleOf(label)} ${Math.round(100 * count / total)} %`);
     panel.querySelector(".summary").textContent = `Share of the sizes won: ${parts.join(", ")}.`;
     const legend = panel.querySelector(".legend");
     legend.replaceChildren(...Object.keys(wins).map((label) => {
@@ -155,7 +159,7 @@
       const swatch = document.createElement("span");
       swatch.className = "swatch";
       swatch.style.background = colour(label);
-      item.append(swatch, known.titles[label]);
+      item.append(swatch, titleOf(label));
       return item;
     }));
   };
