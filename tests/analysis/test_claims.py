@@ -107,7 +107,9 @@ def test_parts_make_a_verdict(probe, parts, verdict, condition):
 
 
 def test_a_condition_tells_the_contrary_from_the_undecided(probe):
-    probe.finding = Finding((Part("against a", True, ""), Part("against b", False, "", decided=False)), "rule")
+    probe.finding = Finding(
+        (Part("against a", True, ""), Part("against b", False, "", decided=False)), "rule"
+    )
     (found,) = judge({"paper": records([trial()])}, [claim()])
     assert (found.verdict, found.condition) == ("conditional", "holds against a; not decided against b")
     probe.finding = Finding((Part("a", False, ""), Part("b", False, "", decided=False)), "rule")
