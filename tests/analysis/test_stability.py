@@ -36,6 +36,15 @@ def test_a_setting_has_the_least_margin_of_its_trainings():
     assert len(table) == 2
 
 
+def test_a_finished_training_has_the_margin_of_its_record():
+    rows = [trial("a", stability_margin=0.25), trial("b", stability_margin=0.5), trial("old", level=0.1)]
+    rows += [trial("c", -0.5, level=3.0, stability_margin=0.1), trial("d", level=3.0, stability_margin=0.2)]
+    table = stability.stability_table(pd.DataFrame(rows)).set_index("sweep_value")
+    assert table.loc[1.0, ["unstable", "margin"]].tolist() == [0, 0.25]
+    assert table.loc[3.0, ["unstable", "margin"]].tolist() == [1, -0.5]
+    assert pd.isna(table.loc[0.1, "margin"])
+
+
 def test_a_study_without_programmed_arrays_has_no_rows():
     rows = pd.DataFrame([trial("a", error=None)])
     assert stability.stability_table(rows).empty

@@ -229,8 +229,8 @@ def break_even_rates(found: Line, rivals: Mapping[str, Sequence[str]]) -> pd.Dat
     """Return the link rate at which the device draws level with the fastest of each named group of `rivals`.
 
     One row per rival and m: rival, parameters, outputs, rows, `rate_bits_per_s` (∞: no rate is enough), `low`,
-    `high`, `reachable` (share of the draws in which some rate is enough), `near` (measured sizes), `not_stated` (items
-    of the bill without which the rate is a lower bound).
+    `high`, `reachable` (share of the draws in which some rate is enough), `near` (measured sizes), and `not_stated`
+    where there are items of the bill without which the rate is a lower bound.
     """
     rows = []
     for name, labels in rivals.items():
@@ -243,7 +243,8 @@ def break_even_rates(found: Line, rivals: Mapping[str, Sequence[str]]) -> pd.Dat
             row: dict[str, object] = {"rival": name, "parameters": found.parameters, "outputs": found.outputs}
             row |= {"rows": m, "rate_bits_per_s": rates[0, place], "low": low[place], "high": high[place]}
             row |= {"reachable": float(np.isfinite(rates[1:, place]).mean())}
-            rows.append(row | {"near": bool(found.near[place]), "not_stated": " ".join(found.not_stated)})
+            row |= {"not_stated": " ".join(found.not_stated)} if found.not_stated else {}
+            rows.append(row | {"near": bool(found.near[place])})
     return pd.DataFrame(rows)
 
 

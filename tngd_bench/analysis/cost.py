@@ -1,7 +1,8 @@
 """Cost per iteration: medians and quartiles, ratios paired within a process, and what the time is made of.
 
 Measured seconds, modelled device seconds and counted operations stay in columns of their own. The only column that
-adds the first two is `total`, which for a thermodynamic optimizer is measured digital + modelled device time.
+adds the first two is `total`, which for a thermodynamic optimizer is measured digital + modelled device time. Where its
+device states no time for an item there is no total, only what it is `at_least`: it can be shown, not ranked.
 """
 
 from __future__ import annotations
@@ -40,6 +41,21 @@ def finished_costs(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     return costs[costs["key"].isin(good) & np.isfinite(costs["total_s"].astype(float))]
 
 
+def timed_costs(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the timed iterations of cost trials with status "ok", also those whose device states no time for an item.
+
+    They get a column `at_least_s`: `total_s` where there is one, else the lower bound from the items that are stated.
+    """
+    good = trials[(trials["kind"] == "cost") & (trials["status"] == "ok")]
+    own = costs[costs["key"].isin(good["key"])]
+    total = own["total_s"].astype(float)
+    if "stated_s" in good:
+        stated = own["key"].map(good.set_index("key")["stated_s"].astype(float))
+        total = total.fillna(own["digital_s"].astype(float) + stated - own["overlap_s"].astype(float))
+    own = own.assign(at_least_s=total)
+    return own[np.isfinite(own["at_least_s"])]
+
+
 def summarise(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """Return one row per setting and optimizer that has finished timings, sorted.
 
@@ -47,9 +63,10 @@ def summarise(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     `digital_q3_s` (measured) and the same for `total`; `total_mean_s` (what an optimizer with periodic work
     spends on average); medians `write_s`, `relax_s`, `read_s`, `modelled_s` (modelled) and `step_s` (measured wall
     time of step(), simulation included); `flops` (counted) and `peak_bytes` (largest over processes), NaN where
-    absent; `keys`, the records behind the row.
+    absent; `keys`, the records behind the row. `at_least_s` is the median total, or its lower bound where the device
+    states no time for an item: then the quartiles of the total, its mean and that part of the device are NaN.
     """
-    clean = finished_costs(costs, trials)
+    clean = timed_costs(costs, trials)
     extra = trials.set_index("key")[["flops", "peak_bytes"]].astype(float)
     rows = []
     for (*setting, optimizer, method), part in clean.groupby([*SETTING, "optimizer", "method"], sort=True):
@@ -61,8 +78,9 @@ def summarise(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         for name in ("digital", "total"):
             low, middle, high = np.percentile(part[f"{name}_s"].astype(float), [25, 50, 75])
             row |= {f"{name}_q1_s": low, f"{name}_median_s": middle, f"{name}_q3_s": high}
-        row["total_mean_s"] = float(part["total_s"].mean())
-        row |= {name: float(part[name].median()) for name in _MODELLED}
+        row["total_mean_s"] = float(part["total_s"].mean(skipna=False))
+        row["at_least_s"] = float(np.percentile(part["at_least_s"].astype(float), 50))
+        row |= {name: float(part[name].astype(float).median(skipna=False)) for name in _MODELLED}
         row["modelled_s"] = float(part[_MODELLED].sum(axis=1, skipna=False).median())
         row["step_s"] = float(part["step_s"].median())
         row |= {"flops": behind["flops"].median(), "peak_bytes": behind["peak_bytes"].max()}
@@ -75,7 +93,7 @@ _SUMMARY_COLUMNS = [
     *SETTING,
     *["optimizer", "method", "n", "processes"],
     *["digital_q1_s", "digital_median_s", "digital_q3_s"],
-    *["total_q1_s", "total_median_s", "total_q3_s", "total_mean_s"],
+    *["total_q1_s", "total_median_s", "total_q3_s", "total_mean_s", "at_least_s"],
     *_MODELLED,
     *["modelled_s", "step_s", "flops", "peak_bytes", "keys"],
 ]
@@ -110,14 +128,15 @@ def ratios_to(costs: pd.DataFrame, trials: pd.DataFrame, reference: str = "sgd")
     """Return per setting and optimizer the paired ratio to `reference`, measured digital and total apart.
 
     Columns: the setting, optimizer; `digital_ratio`, `_low`, `_high`; `total_ratio`, `_low`, `_high` (for
-    digital optimizers the two agree); `pairs`. Settings without the reference give no row.
+    digital optimizers the two agree; a lower bound where the total has no more, see `summarise`); `pairs`. Settings
+    without the reference give no row.
     """
     rows = []
-    for setting, part in finished_costs(costs, trials).groupby(SETTING, sort=True):
+    for setting, part in timed_costs(costs, trials).groupby(SETTING, sort=True):
         for optimizer in sorted(set(part["optimizer"])):
             row: dict[str, object] = dict(zip(SETTING, setting, strict=True)) | {"optimizer": optimizer}
-            for name in ("digital", "total"):
-                ratio = paired_ratio(part, optimizer, reference, f"{name}_s")
+            for name, column in (("digital", "digital_s"), ("total", "at_least_s")):
+                ratio = paired_ratio(part, optimizer, reference, column)
                 if ratio is None:
                     break
                 row |= {f"{name}_ratio": ratio.value, f"{name}_low": ratio.low, f"{name}_high": ratio.high}

@@ -223,8 +223,8 @@ class CheapestMap:
     def table(self) -> pd.DataFrame:
         """Return one row per cell: sizes, cheapest optimizer, confidence, whether measured, seconds of each.
 
-        An open cell has no `cheapest`, but the optimizer that is it `at_best`; lower bounds are in columns
-        `_at_least_s`.
+        With `bounds` an open cell has no `cheapest`, but the optimizer that is it `at_best`, and lower bounds are in
+        columns `_at_least_s`.
         """
         rows = []
         for i in range(len(self.plane.values)):
@@ -234,7 +234,8 @@ class CheapestMap:
                 row: dict[str, object] = {"parameters": n, "batch_size": b, "outputs": d_z, "rows": b * d_z}
                 least = "" if place < 0 else self.labels[place]
                 is_open = least in self.bounds
-                row |= {"cheapest": "" if is_open else least, "at_best": least if is_open else ""}
+                row |= {"cheapest": "" if is_open else least}
+                row |= {"at_best": least if is_open else ""} if self.bounds else {}
                 row |= {"confidence": self.confidence[i, j]}
                 row |= {"region": "near measured sizes" if self.plane.measured[i, j] else "modelled"}
                 row |= {

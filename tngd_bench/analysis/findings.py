@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tngd_bench.analysis import cost, quantities
+from tngd_bench.analysis import cost, quantities, unstated
 from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kinds
 from tngd_bench.analysis.outcomes import comparison, final_values
 from tngd_bench.analysis.time_to_target import Target, study_targets, time_to_target
@@ -123,10 +123,11 @@ def cost_sentence(costs: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str,
         pieces.append(f"{known[name].title} at N = {span}{doubt}")
     settings = main.iloc[0]
     where = f"b = {settings['batch_size']}, d_z = {settings['outputs']}"
-    return (
-        f"Cheapest per iteration among second-order optimizers ({where}): {', '.join(pieces)}; "
-        f"{_device_clause(main, known)}."
-    )
+    bound = unstated.named(unstated.unstated(trials[trials["kind"] == "cost"]), known)
+    clauses = [f"not ranked, as no time is stated for items of the bill: {bound}"] if bound else []
+    if not bound or set(main["optimizer"]) & {label for label in known if known[label].modelled}:
+        clauses.insert(0, _device_clause(main, known))
+    return f"Cheapest per iteration among second-order optimizers ({where}): {', '.join(pieces)}; {'; '.join(clauses)}."
 
 
 def _device_clause(main: pd.DataFrame, known: Mapping[str, Kind]) -> str:
@@ -249,7 +250,7 @@ def _against(part: pd.DataFrame, device: str, others: list[str], known: Mapping[
 def _reached(times: pd.DataFrame, group: str, labels: list[str], known: Mapping[str, Kind]) -> str:
     """Return the times to the highest target of the group that at least one of `labels` reached in its median."""
     rows = times[(times["group"] == group) & times["optimizer"].isin(labels) & (times["tries"] > 0)]
-    met = [target for target in dict.fromkeys(rows["target"]) if _any_finite(rows, target)]
+    met = [target for target in dict.fromkeys(rows["target"]) if _any_reached(rows, target)]
     if not met:
         return "no optimizer reached a target in its median seed" if len(rows) else ""
     rows = rows[rows["target"] == met[-1]].set_index("optimizer")
@@ -258,13 +259,16 @@ def _reached(times: pd.DataFrame, group: str, labels: list[str], known: Mapping[
         hits, tries = rows.at[label, "hits"], rows.at[label, "tries"]
         missed = f" ({hits}/{tries} seeds)" if hits < tries else ""
         median = float(rows.at[label, "modelled_median"])
-        time = quantities.seconds(median) if np.isfinite(median) else "∞" if hits else "never"
+        if not np.isfinite(float(rows.at[label, "iterations_median"])):
+            time = "∞" if hits else "never"
+        else:
+            time = f"device time {unstated.NOT_STATED}" if np.isnan(median) else quantities.seconds(median)
         pieces.append(f"{known[label].title} {time}{missed}")
     return f"{met[-1]} took (median, modelled device time included) {', '.join(pieces)}"
 
 
-def _any_finite(rows: pd.DataFrame, target: str) -> bool:
-    return bool(np.isfinite(rows.loc[rows["target"] == target, "modelled_median"].astype(float)).any())
+def _any_reached(rows: pd.DataFrame, target: str) -> bool:
+    return bool(np.isfinite(rows.loc[rows["target"] == target, "iterations_median"].astype(float)).any())
 
 
 # -- noise -----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import paper_costs
-from tngd_bench.analysis.cost import finished_costs
+from tngd_bench.analysis.cost import timed_costs
 from tngd_bench.analysis.families import kinds
 from tngd_bench.analysis.paper_costs import AXES
 from tngd_bench.analysis.scaling import fit_scaling
@@ -51,7 +51,7 @@ def scaling_table(costs: pd.DataFrame, trials: pd.DataFrame, axis: str = "parame
     """
     series = series_of(axis)
     requested = trials.drop_duplicates("key").set_index("key")
-    clean = finished_costs(costs, trials)
+    clean = timed_costs(costs, trials)
     if "parameters_requested" in series:
         clean = clean.assign(parameters_requested=clean["key"].map(requested["parameters_requested"]))
     known = kinds(trials)
@@ -64,7 +64,8 @@ def scaling_table(costs: pd.DataFrame, trials: pd.DataFrame, axis: str = "parame
             device = own[["write_s", "relax_s", "read_s"]].sum(axis=1)
             counted = inspected[inspected["key"].isin(own["key"])]
             quantities = {MEASURED: (own, own["digital_s"])}
-            if known[str(optimizer)].modelled:
+            # a device that states no time for an item has no seconds to fit
+            if known[str(optimizer)].modelled and own["total_s"].notna().all():
                 quantities |= {MODELLED: (own, device), TOTAL: (own, own["total_s"])}
             quantities[COUNTED] = (counted, counted["flops"])
             if "peak_bytes" in counted:

@@ -2,8 +2,8 @@
 
 Arrays that hold J₁ and J₂ apart make the drift Ĥ J₂ J₁ᵀ + λI non-symmetric; it is stable as long as the margin, the
 least real part of its eigenvalues in 1/τ, is above zero. The simulation tests that in every iteration before
-anything runs on the device and ends a training whose margin is not, recording the margin it found. So a finished
-training had a margin above zero at each iteration, by how much is not recorded.
+anything runs on the device and ends a training whose margin is not, recording the margin it found. A finished training
+had a margin above zero at each iteration; its record has the least, unless an older version made it.
 """
 
 from __future__ import annotations
@@ -37,17 +37,18 @@ def stability_table(trials: pd.DataFrame) -> pd.DataFrame:
     """Return one row per setting whose arrays are programmed cell by cell: how many trainings were stable.
 
     Columns: group, optimizer, the levels of its sweep, `trials` (that ran), `unstable`, `margin` (the least recorded,
-    in 1/τ; NaN where all were stable, which says above zero), `keys`.
+    in 1/τ; NaN where none was and all were stable, which says above zero), `keys`.
     """
     ran = trials[(trials["kind"] == "training") & trials["status"].isin(["ok", "diverged", "timed-out"])]
-    ran = ran.reindex(columns=["key", "device", "settings", "reason", *_KEYS])
+    ran = ran.reindex(columns=["key", "device", "settings", "reason", "stability_margin", *_KEYS])
     cells = [_has_cells(row.device, row.settings) for row in ran.itertuples()]
     ran = ran[pd.Series(cells, index=ran.index, dtype=bool)]
-    ran = ran.assign(margin=margins(ran["reason"]))
+    ended = margins(ran["reason"])
+    ran = ran.assign(ended=ended, margin=ended.fillna(ran["stability_margin"].astype(float)))
     rows = []
     for values, part in ran.groupby(_KEYS, dropna=False, sort=True):
         row: dict[str, object] = dict(zip(_KEYS, values, strict=True))
-        row |= {"trials": len(part), "unstable": int(part["margin"].notna().sum())}
+        row |= {"trials": len(part), "unstable": int(part["ended"].notna().sum())}
         row |= {"margin": float(part["margin"].min()) if part["margin"].notna().any() else np.nan}
         rows.append(row | {"keys": tuple(sorted(part["key"]))})
     return pd.DataFrame(rows, columns=[*_KEYS, "trials", "unstable", "margin", "keys"])

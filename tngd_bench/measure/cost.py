@@ -76,6 +76,8 @@ class CostResult:
     reason: str | None
     iterations: tuple[TimedIteration, ...]
     solver_iterations: int | None = None
+    bill: Ledger | None = None
+    """The last iteration's, of a device; None for a digital optimizer."""
 
 
 @dataclass
@@ -95,6 +97,7 @@ class _Lane:
     phased: bool = False
     """Whether a turn is a step of each kind (`phases`) in place of a whole cycle."""
     turn_s: float = 0.0
+    bill: Ledger | None = None
     status: Literal["ok", "diverged", "failed"] = "ok"
     reason: str | None = None
 
@@ -162,7 +165,8 @@ class _Lane:
 
     def result(self) -> CostResult:
         solved = getattr(self.optimizer, "iterations", None)
-        return CostResult(self.contestant.label, self.status, self.reason, tuple(self.iterations), solved)
+        made = tuple(self.iterations)
+        return CostResult(self.contestant.label, self.status, self.reason, made, solved, self.bill)
 
 
 def measure_cost(
@@ -261,6 +265,7 @@ def _take_turn(lane: _Lane, clock: Clock, inputs: Samples, targets: Tensor, repe
         # One optimizer's defect must not lose the others' times; it is recorded as failed, with its message.
         lane.status, lane.reason = "failed", f"{type(error).__name__}: {error}"
         return
+    lane.bill = ledger
     host_s = digital_s if lane.contestant.simulated else 0.0
     lane.last_s = step_s + host_s
     if repetition is not None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tngd_bench.problems.entry import Score
     from tngd_bench.problems.splits import DataSplits, Part
+    from tngd_bench.spu.ledger import Ledger
 
 HOST_PASSES = 5
 LONG_PASS_S = 2.0
@@ -56,12 +57,18 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A curve and how it ended; a diverged run has its curve up to there."""
+    """A curve and how it ended; a diverged run has its curve up to there.
+
+    `bill` is the device's of the last iteration, None for a digital optimizer. `stability_margin`, in 1/τ, is the least
+    of all iterations made, where the simulation computes one (arrays that are programmed apart); None elsewhere.
+    """
 
     status: Literal["ok", "diverged"]
     reason: str | None
     curve: tuple[CurvePoint, ...]
     solver_iterations: int | None
+    bill: Ledger | None = None
+    stability_margin: float | None = None
 
 
 def evaluation_points(iterations: int, evaluations: int) -> tuple[int, ...]:
@@ -108,6 +115,8 @@ def train(
 
     curve = [_point(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())]
     measured_s = 0.0
+    bill: Ledger | None = None
+    margins: list[float] = []
     status: Literal["ok", "diverged"] = "ok"
     reason = None
     for iteration in range(1, total + 1):
@@ -121,15 +130,18 @@ def train(
         measured_s += clock.now() - start
         modelled_s = measured_s
         if contestant.simulated:
-            ledger = getattr(optimizer, "ledger", None)
-            together_s = None if ledger is None else ledger.elapsed(host_s)
+            bill = getattr(optimizer, "ledger", None)
+            together_s = None if bill is None else bill.elapsed(host_s)
             modelled_s = iteration * (math.nan if together_s is None else together_s)
+        margin = getattr(optimizer, "stability_margin", None)
+        margins += [] if margin is None else [margin]
         evaluated = evaluated_now() if iteration in points else None
         curve.append(_point(iteration, iteration / per_epoch, value, measured_s, modelled_s, evaluated))
         if evaluated is not None and not math.isfinite(evaluated["train_loss"]):
             status, reason = "diverged", f"the training loss is not finite after iteration {iteration}"
             break
-    return TrainingResult(status, reason, tuple(curve), getattr(optimizer, "iterations", None))
+    solved = getattr(optimizer, "iterations", None)
+    return TrainingResult(status, reason, tuple(curve), solved, bill, min(margins, default=None))
 
 
 def evaluate(

@@ -56,7 +56,8 @@ class TNGD(NaturalOptimizer):
     generator : source of the device's noise and programming error; needed where anything is random.
 
     After a step `natural_gradient` holds the readout x, `ledger` the device's modelled seconds for it, `method` how it
-    was simulated, `iterations` the curvature products of a Krylov simulation, `reduction_ratio` the last Δℓ/Δq. A step
+    was simulated, `iterations` the curvature products of a Krylov simulation, `reduction_ratio` the last Δℓ/Δq,
+    `stability_margin` the least rate of a mode in 1/τ (None where the device cannot be unstable). A step
     raises UnstableStepError, a DivergedError, with the parameters untouched, where the arrays as programmed are
     unstable. Source: arXiv 2405.13817, Algorithm 1, §3.4.
     """
@@ -112,6 +113,7 @@ class TNGD(NaturalOptimizer):
         self._curvature_of_step: GGN | None = None
         self.method: str | None = None
         self.reduction_ratio: float | None = None
+        self.stability_margin: float | None = None
 
     @property
     def device(self) -> Device:
@@ -190,6 +192,7 @@ class TNGD(NaturalOptimizer):
         self._analog_state = relaxation.state
         self._rows, self._batch_size = ggn.rows, ggn.batch_size
         self._scale, self.method = relaxation.scale, relaxation.method
+        self.stability_margin = relaxation.margin
         self.iterations = relaxation.products or None
         if layers is not None:
             self._layers = tuple(layers)

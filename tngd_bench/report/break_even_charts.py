@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -70,13 +70,14 @@ def rate_chart(frame: pd.DataFrame, rival: str, device: str, outputs: int) -> Ch
         f"Break-even link rate of {device} against {rival}, by m. {finding}",
         "Modelled. Above a line the device's iteration is the shorter one; no line: no rate is enough. Band: the "
         "middle 95 % of the calibration's draws, where all of them reach a rate. Markers: near measured sizes; on a "
-        f"line without them the digital seconds, the host's too, are extrapolated.{_bound(frame['not_stated'])}",
+        "line without them the digital seconds, the host's too, are extrapolated."
+        + _bound(frame.get("not_stated", ())),
         figure,
         frame.reset_index(drop=True),
     )
 
 
-def _bound(not_stated: pd.Series) -> str:
+def _bound(not_stated: Iterable[str]) -> str:
     items = quantities.items(item for names in not_stated for item in names.split())
     return f" A lower bound: no time is stated for {items}, and none is counted." if items else ""
 
@@ -118,7 +119,7 @@ def sensitivity_chart(frame: pd.DataFrame, rival: str, device: str, use: DeviceU
         f"Time of {device} relative to {rival} at {where}. {_sensitivity_words(frame)}",
         "Modelled. One figure of the device is changed, the others stay as in the study (dotted line: its value "
         "there). Below 1× the device is ahead. Bands: the middle 95 % of the calibration's draws. Extrapolated: "
-        f"digital seconds, the host's too, beyond measured sizes.{_bound(pd.Series([' '.join(use.not_stated)]))}",
+        f"digital seconds, the host's too, beyond measured sizes.{_bound(use.not_stated)}",
         figure,
         frame.reset_index(drop=True),
     )
@@ -162,10 +163,13 @@ def _sensitivity_words(frame: pd.DataFrame) -> str:
     return " ".join(words)
 
 
-def place_chart(times: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> Chart | None:
+def place_chart(
+    times: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark], untimed: str = ""
+) -> Chart | None:
     """Return the plane of the lowest time to target: one mark per training section, that of the fastest optimizer.
 
-    `times` has a row per section with parameters, batch_size, target, optimizer, seconds, runner_up, ratio.
+    `times` has a row per section with parameters, batch_size, target, optimizer, seconds, runner_up, ratio; `untimed`
+    names those without a time on their device.
     """
     if times.empty:
         return None
@@ -211,7 +215,8 @@ def place_chart(times: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[s
         "Who reaches the target first, where convergence was measured",
         f"Fastest optimizer to the highest target that one reached in its median seed. {words}",
         "Median over seeds of measured digital + modelled device time; a miss counts as ∞. Only measured points: "
-        "convergence is not predicted.",
+        "convergence is not predicted."
+        + (f" Left out, as no time is stated for items: {untimed}." if untimed else ""),
         figure,
         times.reset_index(drop=True),
     )

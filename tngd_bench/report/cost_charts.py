@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import EXACT_NATURAL, Kind
 from tngd_bench.analysis.findings import strongest_digital
 from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.unstated import NOT_STATED
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import INK, PAPER, PARTS, Mark
@@ -24,7 +25,12 @@ _SPLIT_TITLES = {
     "relax": "relax (modelled)",
     "read": "read (modelled)",
 }
-_HATCHES = {"digital": "", "write": "////", "relax": "xxxx", "read": "----"}  # dots are thousands of curves in an SVG
+_HATCHES = {
+    "digital": "",
+    "write": "////",
+    "relax": "xxxx",
+    "read": "----",
+}  # dots are thousands of curves in an SVG
 
 
 def setting_text(setting: Mapping[str, object]) -> str:
@@ -62,7 +68,8 @@ def cost_charts(
         charts.append(_time(part, setting, known, drawn))
         against = ratios[(ratios[SERIES] == pd.Series(setting)).all(axis=1)]
         if len(against):
-            charts.append(_ratio(against, setting, known, drawn))
+            bounds = set(part.loc[part["total_median_s"].isna(), "optimizer"])
+            charts.append(_ratio(against, setting, known, drawn, bounds))
     return charts
 
 
@@ -72,7 +79,8 @@ def _time(
     figure, axes = drawing.panel(4.3)
     for label in [label for label in known if label in set(part["optimizer"])]:
         own = part[part["optimizer"] == label].sort_values("parameters")
-        draw_line(axes, own["parameters"], own["total_median_s"], drawn[label], known[label].title)
+        bound = " (at least)" if own["total_median_s"].isna().any() else ""
+        draw_line(axes, own["parameters"], own["at_least_s"], drawn[label], f"{known[label].title}{bound}")
         axes.fill_between(
             own["parameters"].to_numpy(float),
             own["total_q1_s"].to_numpy(float),
@@ -90,11 +98,10 @@ def _time(
     axes.set_xlabel("parameters N")
     axes.set_ylabel("time per iteration")
     drawing.legend_below(figure, axes)
-    largest = part[part["parameters"] == part["parameters"].max()].sort_values(
-        "total_median_s", kind="stable"
-    )
+    largest = part[part["parameters"] == part["parameters"].max()].sort_values("at_least_s", kind="stable")
     fastest = ", ".join(
-        f"{known[row.optimizer].title} {quantities.seconds(row.total_median_s)}" for row in each(largest)
+        f"{known[row.optimizer].title} {quantities.at_least(row.total_median_s, row.at_least_s)}"
+        for row in each(largest)
     )
     size = quantities.count(float(part["parameters"].max()))
     return Chart(
@@ -109,13 +116,18 @@ def _time(
 
 
 def _ratio(
-    part: pd.DataFrame, setting: Mapping[str, object], known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+    part: pd.DataFrame,
+    setting: Mapping[str, object],
+    known: Mapping[str, Kind],
+    drawn: Mapping[str, Mark],
+    bounds: Collection[str],
 ) -> Chart:
     figure, axes = drawing.panel(4.3)
     others = part[part["optimizer"] != "sgd"]
     for label in [label for label in known if label in set(others["optimizer"])]:
         own = others[others["optimizer"] == label].sort_values("parameters")
-        draw_line(axes, own["parameters"], own["total_ratio"], drawn[label], known[label].title)
+        bound = " (at least)" if label in bounds else ""
+        draw_line(axes, own["parameters"], own["total_ratio"], drawn[label], f"{known[label].title}{bound}")
         spread = [(own["total_ratio"] - own["total_low"]), (own["total_high"] - own["total_ratio"])]
         axes.errorbar(
             own["parameters"].to_numpy(float),
@@ -134,7 +146,8 @@ def _ratio(
     size = part["parameters"].max()
     largest = others[others["parameters"] == size].sort_values("total_ratio", kind="stable")
     listed = ", ".join(
-        f"{known[row.optimizer].title} {quantities.significant(row.total_ratio)} times"
+        f"{known[row.optimizer].title} {'≥ ' if row.optimizer in bounds else ''}"
+        f"{quantities.significant(row.total_ratio)} times"
         for row in each(largest)
     )
     return Chart(
@@ -175,6 +188,7 @@ def _split_table(
             own = part[(part["parameters"] == parameters) & (part["optimizer"] == label)].iloc[0]
             row = {"parameters": parameters, "optimizer": label, "digital_s": own["digital_median_s"]}
             row |= {f"{name}_s": own[f"{name}_s"] for name in ("write", "relax", "read")}
+            row["at_least_s"] = own["at_least_s"]
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -183,7 +197,8 @@ def _split(
     table: pd.DataFrame, setting: Mapping[str, object], device: str, known: Mapping[str, Kind]
 ) -> Chart:
     parts = [f"{name}_s" for name in PARTS]
-    table = table.assign(sum_s=table[parts].sum(axis=1))
+    complete = table[parts].notna().all(axis=1)
+    table = table.assign(sum_s=table[parts].sum(axis=1, skipna=False).where(complete, table["at_least_s"]))
     sizes = sorted(set(table["parameters"]))
     figure, axes = drawing.panel(0.24 * len(table) + 1.7)
     for place, parameters in enumerate(sizes):
@@ -192,7 +207,8 @@ def _split(
         offsets = (np.arange(len(pair)) - (len(pair) - 1) / 2) * 0.27
         for offset, (_, row) in zip(offsets, pair.iterrows(), strict=True):
             _bar(axes, place + offset, row, longest)
-            text = f"{known[str(row['optimizer'])].title}  {quantities.seconds(float(row['sum_s']))}"
+            bound = "" if row[parts].notna().all() else "≥ "
+            text = f"{known[str(row['optimizer'])].title}  {bound}{quantities.seconds(float(row['sum_s']))}"
             axes.text(102, place + offset, text, va="center", fontsize=8)
     axes.set_yticks(range(len(sizes)), [quantities.count(float(size)) for size in sizes])
     axes.invert_yaxis()
@@ -207,15 +223,18 @@ def _split(
         _split_alt(table, device, known),
         f"{known[device].title} beside the fastest digital second-order optimizer of each size and, where that is not "
         "one, the fastest exact natural gradient. Bars of one size are scaled to the longest, the text gives the time. "
-        "Hatched parts are modelled, plain parts measured.",
+        "Hatched parts are modelled, plain parts measured."
+        + ("" if complete.all() else " Gaps: a part has an item without a stated time (≥: a lower bound)."),
         figure,
-        table.drop(columns="sum_s").reset_index(drop=True),
+        table.drop(columns=["sum_s", "at_least_s"]).reset_index(drop=True),
     )
 
 
 def _bar(axes: Axes, y: float, row: pd.Series, longest: float) -> None:
     left = 0.0
     for name, colour in PARTS.items():
+        if pd.isna(row[f"{name}_s"]):
+            continue
         width = 100.0 * float(row[f"{name}_s"]) / longest
         axes.barh(
             y,
@@ -248,8 +267,12 @@ def _split_alt(table: pd.DataFrame, device: str, known: Mapping[str, Kind]) -> s
         0
     ]
     total = float(largest["sum_s"])
+    bound = any(pd.isna(largest[f"{name}_s"]) for name in PARTS)
     shares = ", ".join(
-        f"{_SPLIT_TITLES[name]} {quantities.percent(largest[f'{name}_s'] / total)}" for name in PARTS
+        f"{_SPLIT_TITLES[name]} "
+        + (NOT_STATED if pd.isna(seconds := largest[f"{name}_s"]) else quantities.percent(seconds / total))
+        for name in PARTS
     )
     size = quantities.count(float(largest["parameters"]))
-    return f"Parts of an iteration of {known[device].title}. At N = {size}, {quantities.seconds(total)}: {shares}."
+    taken = f"{'≥ ' if bound else ''}{quantities.seconds(total)}"
+    return f"Parts of an iteration of {known[device].title}. At N = {size}, {taken}: {shares}."

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tngd_bench.analysis import cost, fits
+from tngd_bench.analysis import cost, fits, unstated
 from tngd_bench.analysis.families import kinds
 from tngd_bench.report import assumptions, cost_charts, scaling_charts, tables
 from tngd_bench.report.marks import marks
 from tngd_bench.report.section import Section
 from tngd_bench.studies.records import Records
+
+NO_TOTAL = (
+    "Without a total: a device that states no time for an item of its bill has a lower bound (≥), which is shown and "
+    "never ranked, fitted or judged against others. Not stated:"
+)
 
 
 def cost_sections(records: Records) -> tuple[Section, ...]:
@@ -24,6 +29,7 @@ def cost_sections(records: Records) -> tuple[Section, ...]:
         ignore_index=True,
     )
     timed_trials = trials[trials["kind"] == "cost"]
+    bounds = unstated.named(unstated.unstated(timed_trials), known)
     drawn = marks(known)
     growth = [
         chart
@@ -36,7 +42,10 @@ def cost_sections(records: Records) -> tuple[Section, ...]:
         Section(
             "cost",
             "Cost per iteration against N",
-            points=tuple(f"{term}: {sentence}" for term, sentence in assumptions.extrapolated(timed_trials)),
+            points=(
+                *(f"{term}: {sentence}" for term, sentence in assumptions.extrapolated(timed_trials)),
+                *([f"{NO_TOTAL} {bounds}."] if bounds else []),
+            ),
             charts=tuple(cost_charts.cost_charts(summary, ratios, known, drawn)),
             absent=missing,
         ),

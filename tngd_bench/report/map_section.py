@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from tngd_bench.analysis import break_even, quantities
+from tngd_bench.analysis import break_even, quantities, unstated
 from tngd_bench.analysis.calibration import Calibrations, calibrate
 from tngd_bench.analysis.cost_map import DeviceUse, Plane, cheapest, plane, study_use
 from tngd_bench.analysis.families import Kind
@@ -59,7 +59,8 @@ def map_results(
     outputs = plane(calibrations, "outputs", calibrations.main["batch_size"])
     maps = _maps(calibrations, batch, outputs, use, known, drawn)
     reached = map_tables.lowest_times(records.trials, times)
-    by_target = break_even_charts.place_chart(reached, known, drawn)
+    untimed = unstated.named(unstated.unstated(records.trials[records.trials["kind"] == "training"]), known)
+    by_target = break_even_charts.place_chart(reached, known, drawn, untimed)
     over_target, rests_on = target_maps(records, calibrations, summary, known, drawn)
     charts = (*maps, *over_target, *((by_target,) if by_target is not None else ()))
     prose = (
@@ -280,13 +281,19 @@ def decides(
     own = here.sort_values("parameters", kind="stable").iloc[-1]
     beside = summary[(summary[["group", "parameters"]] == own[["group", "parameters"]]).all(axis=1)]
     exact = beside[beside["optimizer"].isin(break_even.exact_labels(calibrations))]
+    name = known[device].title
+    if pd.isna(own["total_median_s"]):
+        return (
+            f"At N = {quantities.count(own['parameters'])}, m = {quantities.count(own['rows'])} {name} takes at least "
+            f"{quantities.seconds(float(own['at_least_s']))}; its device states no time for "
+            f"{quantities.items(use.not_stated)}, so that what decides is not known."
+        )
     parts = {
         "its host (measured)": float(own["digital_median_s"]),
         "its link and writing (modelled)": float(own["write_s"] + own["read_s"]),
         "its relaxation (modelled)": float(own["relax_s"]),
     }
     longest = max(parts, key=lambda part: parts[part])
-    name = known[device].title
     head = (
         f"At N = {quantities.count(own['parameters'])}, m = {quantities.count(own['rows'])} {longest} takes "
         f"{quantities.seconds(parts[longest])} of {name}'s {quantities.seconds(float(own['total_median_s']))}"

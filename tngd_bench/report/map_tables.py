@@ -68,7 +68,9 @@ def crossover_table(found: Sequence[Crossover], known: Mapping[str, Kind], devic
     """Return from which m on the device's iteration is the shorter one, by rival and N."""
     rows, data = [], []
     for each in found:
-        data.append(dataclasses.asdict(each) | {"not_stated": " ".join(each.not_stated)})
+        row = dataclasses.asdict(each)
+        del row["not_stated"]
+        data.append(row | ({"not_stated": " ".join(each.not_stated)} if each.not_stated else {}))
         rows.append(
             (
                 known[each.rival].title,

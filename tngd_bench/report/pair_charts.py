@@ -217,7 +217,8 @@ def stability_section(table: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[s
     )
     caption = (
         "Stability of arrays as programmed: the margin min Re eig(Ĥ J₂ J₁ᵀ) + λ of a device with separate arrays must "
-        "stay above 0. It is tested in every iteration; by how much it stayed above is not recorded (“> 0”)."
+        "stay above 0. It is tested in every iteration; “> 0”: by how much it stayed above is not in these records, or "
+        "the arrays are such that it cannot fall below."
     )
     shown = Table("stability", caption, columns, tuple(rows), table)
     if table.empty:
@@ -225,7 +226,7 @@ def stability_section(table: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[s
     lost, ran = int(table["unstable"].sum()), int(table["trials"].sum())
     if not lost:
         return (
-            f"Stability margin: above 0 in every iteration of all {ran} trainings on programmed arrays.",
+            f"Stability margin: above 0 in every iteration of all {ran} trainings on programmed arrays{_least(table)}.",
             shown,
         )
     worst = table.sort_values("margin", kind="stable").iloc[0]
@@ -235,6 +236,11 @@ def stability_section(table: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[s
         f"{lost}; least {_margin(float(worst['margin']))}{f' at {where}' if where else ''}."
     )
     return sentence, shown
+
+
+def _least(table: pd.DataFrame) -> str:
+    margins = table["margin"].astype(float).dropna()
+    return f", the least recorded {_margin(float(margins.min()))}" if len(margins) else ""
 
 
 def levels_text(row: object) -> str:

@@ -12,6 +12,7 @@ from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.findings import parameter_name
 from tngd_bench.analysis.host_columns import host_extrapolated
 from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.unstated import NOT_STATED
 
 MEASURED, MODELLED, COUNTED = "measured", "modelled", "counted"
 EXTRAPOLATED = "≈: host seconds extrapolated to all columns of the Jacobian from the 16 that were timed."
@@ -67,9 +68,12 @@ def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, 
             + quantities.seconds_with_spread(row.digital_median_s, row.digital_q1_s, row.digital_q3_s),
             _ratio(row.digital_ratio, row.digital_low, row.digital_high),
             *_modelled(row, known[row.optimizer].modelled),
-            quantities.seconds_with_spread(row.total_median_s, row.total_q1_s, row.total_q3_s),
-            quantities.seconds(row.total_mean_s),
-            _ratio(row.total_ratio, row.total_low, row.total_high),
+            f"≥ {quantities.seconds(row.at_least_s)}"
+            if pd.isna(row.total_median_s)
+            else quantities.seconds_with_spread(row.total_median_s, row.total_q1_s, row.total_q3_s),
+            NOT_STATED if pd.isna(row.total_mean_s) else quantities.seconds(row.total_mean_s),
+            ("≥ " if pd.isna(row.total_median_s) and not pd.isna(row.total_ratio) else "")
+            + _ratio(row.total_ratio, row.total_low, row.total_high),
             quantities.significant(row.flops),
             quantities.memory(row.peak_bytes),
             f"{row.n} in {row.processes}",
@@ -99,6 +103,8 @@ def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, 
         "Cost per iteration: medians over timed iterations with quartiles. The mean counts work that an optimizer "
         "does only now and then, as K-FAC's refreshes. A digital optimizer has no modelled part: its total is measured."
     )
+    if merged["total_median_s"].isna().any():
+        caption += " ≥: a lower bound, the device states no time for an item of its bill."
     if any(row[4].startswith("≈") for row in rows):
         caption += f" {EXTRAPOLATED}"
     return Table(
@@ -109,7 +115,10 @@ def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, 
 def _modelled(row: object, device: bool) -> tuple[str, str, str]:
     if not device:
         return (quantities.NOT_MEASURED,) * 3
-    write, relax, read = (quantities.seconds(getattr(row, name)) for name in ("write_s", "relax_s", "read_s"))
+    write, relax, read = (
+        NOT_STATED if pd.isna(getattr(row, name)) else quantities.seconds(getattr(row, name))
+        for name in ("write_s", "relax_s", "read_s")
+    )
     return write, relax, read
 
 
@@ -213,7 +222,7 @@ def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) 
             ),
             quantities.count(row.iterations),
             quantities.seconds(row.measured_s),
-            quantities.seconds(row.modelled_s),
+            _on_device(row.modelled_s, row.measured_s),
             short_keys(row.keys),
         ]
         rows.append(tuple(cells))
@@ -240,6 +249,11 @@ def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) 
     return Table(
         name, caption, tuple(columns), tuple(rows), part.drop(columns="_order").reset_index(drop=True)
     )
+
+
+def _on_device(modelled: float, measured: float) -> str:
+    """Return the seconds with a device: not stated where a run has them without, as a bill lacks an item."""
+    return NOT_STATED if pd.isna(modelled) and not pd.isna(measured) else quantities.seconds(modelled)
 
 
 def level_text(value: float) -> str:
@@ -273,7 +287,7 @@ def targets_table(times: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
             f"{row.hits} of {row.tries}" if row.tries else "not tried",
             _censored(row.iterations_median, row.iterations_q1, row.iterations_q3),
             quantities.seconds(row.measured_median),
-            quantities.seconds(row.modelled_median),
+            _on_device(row.modelled_median, row.measured_median),
         )
         for row in each(part)
     )

@@ -43,7 +43,9 @@ def _table(records: Records) -> Table:
             largest = own.iloc[-1]
             modelled = " (device modelled)" if kind.modelled else ""
             cells[1] = Text(quantities.count(float(largest["parameters"])))
-            cells[2] = Text(quantities.seconds(float(largest["total_median_s"])) + modelled)
+            cells[2] = Text(
+                quantities.at_least(float(largest["total_median_s"]), float(largest["at_least_s"])) + modelled
+            )
         for group in groups:
             end = ends[(ends["group"] == group) & (ends["optimizer"] == label)]
             text = quantities.NOT_MEASURED

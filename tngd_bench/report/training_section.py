@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from tngd_bench.analysis import convergence, outcomes, profiles, stability, time_to_target, tolerance
+from tngd_bench.analysis import (
+    convergence,
+    outcomes,
+    profiles,
+    stability,
+    time_to_target,
+    tolerance,
+    unstated,
+)
 from tngd_bench.analysis.families import kinds
 from tngd_bench.report import noise_charts, pair_charts, profile_charts, tables, training_charts
 from tngd_bench.report.marks import marks
 from tngd_bench.report.section import Section
 from tngd_bench.studies.records import Records
 
+NO_CLOCK = (
+    "Without a time on the device: it states none for an item of its bill, so these trainings are compared over "
+    "iterations alone. Not stated:"
+)
 FEWEST_TASKS = 3
 """Fewer tasks make no performance profile."""
 
@@ -23,17 +35,19 @@ def training_sections(records: Records) -> tuple[Section, ...]:
     ends = outcomes.summarise_final(final)
     targets = time_to_target.study_targets(records.study)
     times = time_to_target.time_to_target(trials, curves, targets)
+    bounds = unstated.unstated(trials[trials["kind"] == "training"])
     by_group = training_charts.convergence_charts(convergence.finished_curves(curves, trials), known, drawn)
     charts = [chart for group in by_group.values() for chart in group]
     for metric in ("train_loss", "test_accuracy"):
-        bands = convergence.bands_at_level(curves, trials, metric)
+        bands = convergence.bands_at_level(curves, trials[~trials["optimizer"].isin(bounds)], metric)
         charts += profile_charts.level_charts(bands, metric, known, drawn)
     tasks = profiles.task_times(trials[trials["sweep_parameter"].isna()], curves, targets)
     if tasks["task"].nunique() >= FEWEST_TASKS and tasks["optimizer"].nunique() > 1:
-        charts += [
-            profile_charts.profile_chart(profiles.profiles(tasks, clock), clock, known, drawn)
-            for clock in ("iterations", "modelled")
-        ]
+        for clock, ran in (("iterations", tasks), ("modelled", tasks[~tasks["optimizer"].isin(bounds)])):
+            if ran["optimizer"].nunique() > 1:
+                charts.append(
+                    profile_charts.profile_chart(profiles.profiles(ran, clock), clock, known, drawn)
+                )
     compared = tables.final_table(ends, known, sweeps=False)
     swept = tables.final_table(ends, known, sweeps=True)
     levels = pair_charts.pair_table(outcomes.final_values(trials[apart], curves), trials)
@@ -44,6 +58,7 @@ def training_sections(records: Records) -> tuple[Section, ...]:
         Section(
             "convergence",
             "Convergence",
+            points=(f"{NO_CLOCK} {unstated.named(bounds, known)}.",) if bounds else (),
             charts=tuple(charts),
             tables=(compared, tables.targets_table(times, known)),
             absent="" if compared.rows else "No training without a sweep was run in this study.",

@@ -22,7 +22,8 @@ class Relaxation:
     """What one run of the device gives: the digital `readout` of x(t), and the analog `state` it goes on from.
 
     `method` says how it was simulated, `scale` by how much the conductance range shrank A (time runs as 1/scale),
-    `products` how many curvature products a Krylov simulation took, 0 for the others.
+    `products` how many curvature products a Krylov simulation took, 0 for the others, `margin` the least rate of a mode
+    in 1/τ where the arrays as programmed can be unstable (least over an ensemble), None where they cannot.
     """
 
     readout: Tensor
@@ -30,6 +31,7 @@ class Relaxation:
     method: str
     scale: float
     products: int = 0
+    margin: float | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class Thermodynamic:
             return runs[0]
         readout = torch.stack([run.readout for run in runs]).mean(0)
         products = sum(run.products for run in runs)
-        return Relaxation(readout, readout, runs[0].method, runs[0].scale, products)
+        margin = min((run.margin for run in runs if run.margin is not None), default=None)
+        return Relaxation(readout, readout, runs[0].method, runs[0].scale, products, margin)
 
     def _run(
         self, ggn: GGN, rhs: Tensor | None, damping: float, state: Tensor | None, member: tuple[int, int]
@@ -124,7 +127,9 @@ class Thermodynamic:
         if self.delay > 0.0:
             # the pair (G, g) stays on the device until the next one is written
             reached = programmed.sample(reached, self.delay, self.generator)
-        return Relaxation(readout, reached, programmed.method, programmed.scale, programmed.products)
+        return Relaxation(
+            readout, reached, programmed.method, programmed.scale, programmed.products, programmed.margin
+        )
 
     def _fresh(self, programmed: ProgrammedDevice) -> Tensor:
         return torch.zeros_like(programmed.rhs) if self.start == "zero" else programmed.rhs

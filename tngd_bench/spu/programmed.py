@@ -69,6 +69,7 @@ class ProgrammedDevice:
             variance = uniform + (device.thermal_variance / self.scale) * conductance
         self._process: OUProcess | None = None
         self.noisy = bool((torch.as_tensor(variance) > 0).any())
+        self.margin: float | None = None
         self.method, self._draw = self._route(held, variance, method)
 
     @property
@@ -118,6 +119,7 @@ class ProgrammedDevice:
         # the stability of what was programmed is known before anything runs on it
         network = None if held is None or (symmetric and not isinstance(variance, Tensor)) else held
         linear = None if network is None else LinearNetwork(network, self._damping, variance)
+        self.margin = None if linear is None else linear.margin
         if device.rail_volts is not None:
             return "stepped (rails)", self._stepper(held, variance).run
         if mismatched:

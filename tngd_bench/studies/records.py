@@ -60,6 +60,9 @@ TRIAL_COLUMNS = {
     "inspection_key": "object",
     "machine": "object",
     "finished": "object",
+    "not_stated": "object",
+    "stated_s": "float64",
+    "stability_margin": "float64",
 }
 """Columns of `Records.trials` with their dtypes; `seed`, `process` and `solver_iterations` may be missing.
 
@@ -67,6 +70,8 @@ TRIAL_COLUMNS = {
 ending in `_2` are those of a second swept setting. With a `validation_share`, what curves call test data is that
 share of the training samples, held out of training. `inspection_key` is where `flops` and `peak_bytes` of a cost row
 come from, as "FILE#ENTRY"; `machine` is the processor that the trial ran on, `finished` when it ended (UTC, ISO 8601).
+`not_stated` names the items of the device's bill without a stated time, where there are any; the others take `stated_s`
+per iteration. `stability_margin`, in 1/τ, is the least over a training's iterations, where the simulation computes one.
 """
 
 _INSPECTED = ("group", "parameters_requested", "batch_size", "outputs", "optimizer")

@@ -38,6 +38,7 @@ from tngd_bench.studies.trials import (
 
 if TYPE_CHECKING:
     from tngd_bench.problems.splits import DataSplits
+    from tngd_bench.spu.ledger import Ledger
 
 Entry = dict[str, Any]
 _ORPHANED = 1
@@ -151,6 +152,7 @@ def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]
         measured[result.label] = entry_of(trial, entrant, result.status, result.reason) | {
             "solver_iterations": result.solver_iterations,
             "iterations": iterations,
+            **_unpriced(result.bill),
         }
     return [
         measured.get(entrant.contestant.label) or entry_of(trial, entrant) | {"iterations": []}
@@ -178,8 +180,17 @@ def _run_training(trial: TrainingTrial, data: DataSplits) -> Entry:
     )
     return entry_of(trial, trial.candidate, result.status, result.reason) | {
         "solver_iterations": result.solver_iterations,
+        **_unpriced(result.bill),
+        **({} if result.stability_margin is None else {"stability_margin": result.stability_margin}),
         "curve": [_plain(dataclasses.asdict(point)) for point in result.curve],
     }
+
+
+def _unpriced(bill: Ledger | None) -> dict[str, Any]:
+    """Return what an entry says of a bill with items that have no stated time; nothing of a complete one."""
+    if bill is None or not bill.not_stated:
+        return {}
+    return {"not_stated": " ".join(bill.not_stated), "stated_s": bill.at_least}
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
