@@ -98,3 +98,34 @@ def test_nothing_timed_gives_empty_frames_with_their_columns(frames):
     assert empty.empty
     assert {"digital_median_s", "modelled_s", "keys"} <= set(empty.columns)
     assert cost.ratios_to(costs.iloc[:0], trials).empty
+
+
+@pytest.fixture
+def bounded(frames):
+    """A device that states no time for an item: 10 s of its bill are known, the written part and the total are not."""
+    costs, trials = frames
+    tngd = costs["optimizer"] == "tngd"
+    costs.loc[tngd, ["write_s", "total_s"]] = np.nan
+    costs["overlap_s"] = 0.5
+    device = trials["key"].str.startswith("b")
+    return costs, trials.assign(stated_s=np.where(device, 10.0, np.nan))
+
+
+def test_without_every_price_there_is_a_lower_bound_and_no_total(bounded):
+    summary = cost.summarise(*bounded).set_index("optimizer")
+    tngd, sgd = summary.loc["tngd"], summary.loc["sgd"]
+    assert tngd["digital_median_s"] == 5.0
+    assert tngd["at_least_s"] == 5.0 + 10.0 - 0.5
+    assert tngd[["total_median_s", "total_q1_s", "total_mean_s", "write_s", "modelled_s"]].isna().all()
+    assert tngd["relax_s"] == 1.0
+    assert sgd["at_least_s"] == sgd["total_median_s"] == 2.5
+    assert "tngd" not in set(cost.finished_costs(*bounded)["optimizer"])
+    ratios = cost.ratios_to(*bounded).set_index("optimizer")
+    assert ratios.loc["tngd", "digital_ratio"] == 2.0
+    # pairs (digital, SGD): (2, 1), (4, 2), (6, 3), (4, 2), (8, 4), (12, 6), each with 9.5 s of the device
+    assert ratios.loc["tngd", "total_ratio"] == np.median([11.5, 6.75, 15.5 / 3, 6.75, 4.375, 21.5 / 6])
+
+
+def test_an_old_record_without_the_field_is_left_out_as_before(bounded):
+    costs, trials = bounded
+    assert "tngd" not in set(cost.summarise(costs, trials.drop(columns="stated_s"))["optimizer"])

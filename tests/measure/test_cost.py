@@ -182,6 +182,23 @@ def test_an_item_the_device_does_not_price_is_not_zero():
     assert (relax, read) == (2.0, 0.5)
 
 
+def test_iterations_on_a_device_without_every_price_have_no_total_but_a_bill(setting, digits, contestant):
+    digital, analog = measure_cost(
+        setting,
+        digits,
+        [contestant("sgd"), contestant("tngd", device="sram-mdac")],
+        repetitions=2,
+        seconds_limit=1.0,
+    )
+    assert digital.bill is None
+    assert analog.bill.not_stated == ("write_cells", "write_convert")
+    for iteration in analog.iterations:
+        assert math.isnan(iteration.write_s)
+        assert math.isnan(iteration.total_s)
+        assert iteration.relax_s == pytest.approx(50e-6)
+        assert iteration.relax_s + iteration.read_s < analog.bill.at_least
+
+
 def test_the_clock_adds_little_to_a_bare_loop(setting, digits, contestant):
     # The harness around a step and the bare step in turn, the least of each: what others take of the machine is not
     # in the least of many, and what the harness adds to every step is.

@@ -148,3 +148,38 @@ def test_modelled_time_counts_what_overlaps_once(setting, digits, contestant, mo
     # On the paper's device a unit of delay is 1 µs: 10 of the host's 20 µs hide, then all of them.
     assert each[0.0] - each[10.0] == pytest.approx(10e-6)
     assert each[0.0] - each[40.0] == pytest.approx(20e-6)
+
+
+def test_the_least_stability_margin_and_the_bill_are_kept(setting, digits, contestant, monkeypatch):
+    analog = contestant("tngd", programming_error=1e-3, damping=0.1)
+    seen = []
+    create = type(setting).optimizer
+
+    def watched(self, *arguments):
+        optimizer = create(self, *arguments)
+        step = optimizer.step
+
+        def stepping(*batch):
+            value = step(*batch)
+            seen.append(optimizer.stability_margin)
+            return value
+
+        optimizer.step = stepping
+        return optimizer
+
+    monkeypatch.setattr(type(setting), "optimizer", watched)
+    result = train(setting, digits, analog, epochs=0.5, evaluations=1)
+    assert len(seen) == len(result.curve) - 1
+    assert result.stability_margin == min(seen)
+    assert 0.0 < min(seen) < max(seen)
+    assert result.bill.not_stated == ()
+    monkeypatch.undo()
+    for digital_or_ideal in (contestant("sgd"), contestant("tngd")):
+        assert train(setting, digits, digital_or_ideal, epochs=0.2, evaluations=1).stability_margin is None
+
+
+def test_time_on_a_device_that_states_no_time_for_an_item_is_unknown_not_shorter(setting, digits, contestant):
+    result = train(setting, digits, contestant("tngd", device="sram-mdac"), epochs=0.2, evaluations=1)
+    assert result.bill.not_stated == ("write_cells", "write_convert")
+    assert all(math.isnan(point.modelled_s) for point in result.curve[1:])
+    assert all(point.measured_s > 0 for point in result.curve[1:])

@@ -76,6 +76,21 @@ def test_every_block_of_a_wide_table_says_what_its_rows_are():
     assert "x #0" not in str(found)
 
 
+def test_a_block_repeats_the_sizes_of_its_rows_and_cuts_long_cells_within_a_word():
+    heads = ["optimizer", "section", "N", "m", *(f"column number {n} of many" for n in range(8))]
+    columns = (
+        *(Column(head, numeric=n > 1) for n, head in enumerate(heads)),
+        Column("source", numeric=False),
+    )
+    row = ("o", "a" * 60, "1,000", "80", *("1.0" for _ in range(8)), "word " * 40)
+    found = list(pdf.blocks(Table("t", "", columns, (row,), pd.DataFrame())))
+    assert len(found) > 1
+    for _, (line,) in found:
+        assert line.split()[:4] == ["o", "a" * 33 + "…", "1,000", "80"]
+        assert len(line) <= 124
+    assert "word word" in found[-1][1][0]
+
+
 def test_markdown_shows_names_as_text():
     assert markdown.escaped("<script>|`x`") == "&lt;script&gt;\\|\\`x\\`"
     assert markdown.escaped("a\n# b") == "a \\# b"

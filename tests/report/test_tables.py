@@ -1,11 +1,15 @@
+import dataclasses
 import math
 
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis import cost, fits, outcomes, quantities, time_to_target
+from tests.report.conftest import make_records
+from tngd_bench.analysis import cost, findings, fits, outcomes, quantities, time_to_target, unstated
 from tngd_bench.analysis.families import kinds
-from tngd_bench.report import tables
+from tngd_bench.report import drawing, tables
+from tngd_bench.report.cost_section import cost_sections
+from tngd_bench.report.training_section import training_sections
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +129,70 @@ def test_misses_read_as_infinity(records, known):
     row = shown[(shown["optimizer"] == "SGD") & (shown["target"] == "test accuracy ≥ 95 %")].iloc[0]
     assert row["seeds that hit"] == "0 of 3"
     assert row["iterations, median [quartiles]"] == "∞ [∞, ∞]"
+
+
+@pytest.fixture(scope="module")
+def bounded():
+    """The synthetic study on a device that states no time to write its cells."""
+    records = make_records(sizes=(1_000, 3_162, 10_000, 31_623, 100_000))
+    costs, trials, curves = records.costs.copy(), records.trials.copy(), records.curves.copy()
+    costs["overlap_s"] = 0.0
+    costs.loc[costs["device"].notna(), ["write_s", "total_s"]] = math.nan
+    trials["not_stated"] = trials["device"].map(lambda name: "write_cells" if isinstance(name, str) else None)
+    trials["stated_s"] = trials["device"].map(lambda name: 2.0 if isinstance(name, str) else math.nan)
+    device = curves["optimizer"].str.startswith("tngd") & (curves["iteration"] > 0)
+    curves.loc[device, "modelled_s"] = math.nan
+    return dataclasses.replace(records, costs=costs, trials=trials, curves=curves)
+
+
+def test_a_lower_bound_is_shown_as_one_and_the_optimizer_not_dropped(bounded):
+    known = kinds(bounded.trials)
+    summary = cost.summarise(bounded.costs, bounded.trials)
+    table = tables.cost_table(summary, cost.ratios_to(bounded.costs, bounded.trials), known)
+    shown = cells(table)[table.data["optimizer"].to_numpy() == "tngd"]
+    assert len(shown) == 5
+    for (_, text), (_, row) in zip(
+        shown.iterrows(), table.data[table.data["optimizer"] == "tngd"].iterrows(), strict=True
+    ):
+        assert text["write"] == text["total, mean"] == "not stated"
+        assert text["total, median [quartiles]"] == f"≥ {quantities.seconds(row['digital_median_s'] + 2.0)}"
+        assert text["total relative to SGD [95 %]"].startswith("≥ ")
+    assert "≥: a lower bound" in table.caption
+    assert (
+        unstated.named(unstated.unstated(bounded.trials), known)
+        == "TNGD (write cells), TNGD-Adam (write cells)"
+    )
+    with drawing.style():
+        sections = {
+            section.anchor: section for section in (*cost_sections(bounded), *training_sections(bounded))
+        }
+    assert "TNGD (write cells)" in sections["cost"].points[-1]
+    drawn = {chart.name: chart for chart in sections["cost"].charts}
+    (time_chart,) = [chart for name, chart in drawn.items() if name.startswith("time-per-iteration")]
+    assert "TNGD (at least)" in {line.get_label() for line in time_chart.figure.axes[0].get_lines()}
+    assert "TNGD ≥ " in time_chart.alt
+    (split,) = sections["split"].charts
+    assert "write (modelled) not stated" in split.alt
+    assert "TNGD (write cells)" in sections["convergence"].points[0]
+
+
+def test_a_target_met_without_a_time_on_the_device_is_met(bounded):
+    known = kinds(bounded.trials)
+    targets = time_to_target.study_targets(bounded.study)
+    times = time_to_target.time_to_target(bounded.trials, bounded.curves, targets)
+    table = tables.targets_table(times, known)
+    shown = cells(table)[(table.data["optimizer"] == "tngd").to_numpy()]
+    met = shown[shown["seeds that hit"] == "3 of 3"]
+    assert len(met)
+    assert set(met["time on the device, median"]) == {"not stated"}
+    ends = outcomes.summarise_final(
+        outcomes.comparison(outcomes.final_values(bounded.trials, bounded.curves))
+    )
+    final = tables.final_table(ends, known, sweeps=False)
+    own = cells(final)[(final.data["optimizer"] == "tngd").to_numpy()]
+    assert set(own["time on the device"]) == {"not stated"}
+    found = findings.find(bounded.study, bounded.trials, bounded.costs, bounded.curves)
+    assert "TNGD device time not stated" in found.convergence
+    assert found.cost.endswith(
+        "not ranked, as no time is stated for items of the bill: TNGD (write cells), TNGD-Adam (write cells)."
+    )

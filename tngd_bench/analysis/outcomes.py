@@ -59,14 +59,19 @@ _CLOCKS = {"iterations": "iteration", "measured_s": "measured_s", "modelled_s": 
 
 
 def _last_values(ordered: pd.DataFrame) -> dict[object, dict[str, float]]:
-    """Return the last known value of every column by key; `ordered` runs by iteration."""
+    """Return the last known value of every column by key, the clocks at the end; `ordered` runs by iteration."""
     names = {**_EVALUATED, **_CLOCKS}
     by_key = (
         ordered.reindex(columns=["key", *names.values()])
         .astype(dict.fromkeys(names.values(), float))
         .groupby("key", sort=False)
     )
-    table = by_key.last().rename(columns={column: name for name, column in names.items()})
+    known = by_key.last()
+    # a clock that is not known at the end (no time stated for an item of the bill) is not where it was last known
+    ends = ordered.drop_duplicates("key", keep="last").set_index("key")
+    for column in _CLOCKS.values():
+        known[column] = ends[column].astype(float)
+    table = known.rename(columns={column: name for name, column in names.items()})
     missing = table.index[table["final_loss"].isna()]
     for key, own in ordered[ordered["key"].isin(missing)].groupby("key", sort=False):
         losses = own["loss"].astype(float).dropna()

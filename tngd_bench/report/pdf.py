@@ -26,7 +26,8 @@ _STYLES = {  # points, weight, family
     "columns": (6.7, "bold", _MONO),
 }
 _CHARACTERS = {"title": 58, "section": 70, "heading": 92, "body": 116, "table": 124}
-_CELL = 34
+_CELL, _NAMED = 34, 4
+_SIZES = ("N", "m", "b · d_z · m")
 _CHART, _TALLEST = (
     3.75,
     8.6,
@@ -51,12 +52,15 @@ def pdf(content: Contents, title: str, pictures: Mapping[str, bytes]) -> bytes:
 
 
 def _section(flow: _Flow, section: Section, pictures: Mapping[str, bytes]) -> None:
-    flow.space(0.35)
-    flow.keep(1.4)  # a title never stands alone at the foot of a page
-    flow.write(section.title, "section")
     said = [section.prose, *(f"• {point}" for point in section.points)]
     said += [f"{term}: {sentence}" for term, sentence in section.statements]
-    for text in [*said, section.command, section.absent]:
+    said += [section.command, section.absent]
+    flow.space(0.35)
+    # a title never stands alone at the foot of a page
+    first = section.charts[0] if section.charts and not any(said) else None
+    flow.keep(1.4 if first is None else 0.4 + chart_room(first, pictures[first.name]))
+    flow.write(section.title, "section")
+    for text in said:
         if text:
             flow.space(0.06)
             flow.write(text, "body")
@@ -129,35 +133,55 @@ class _Flow:
         """Set a figure under its heading and over its words, drawn from its PNG: a figure has one owner only."""
         from PIL import Image
 
-        words = textwrap.wrap(f"{chart.alt} {chart.caption}", _CHARACTERS["body"])
         with Image.open(io.BytesIO(picture_png)) as picture:
-            width, height = picture.size
-            wide = max(_CHART * width / height, drawing.WIDTH_INCHES)
-            wide = min(wide, _WIDTH - 2 * _MARGIN, _TALLEST * width / height)
-            tall = wide * height / width
+            wide, tall = _set_size(*picture.size)
             self.space(0.22)
-            self.keep(tall + 0.4 + len(words) * 1.35 * _STYLES["body"][0] / 72)
+            self.keep(chart_room(chart, picture_png) - 0.22)
             self.write(chart.heading, "heading")
             bottom = 1 - (self._down + 0.05 + tall) / _HEIGHT
             axes = self._page.add_axes((_MARGIN / _WIDTH, bottom, wide / _WIDTH, tall / _HEIGHT))
             axes.imshow(picture, interpolation="none", aspect="auto")
             axes.set_axis_off()
         self._down += tall + 0.1
-        self.write(" ".join(words), "body")
+        self.write(f"{chart.alt} {chart.caption}", "body")
+
+
+def _set_size(width: int, height: int) -> tuple[float, float]:
+    """Return width and height, in inches, at which a picture is set."""
+    wide = max(_CHART * width / height, drawing.WIDTH_INCHES)
+    wide = min(wide, _WIDTH - 2 * _MARGIN, _TALLEST * width / height)
+    return wide, wide * height / width
+
+
+def chart_room(chart: Chart, picture_png: bytes) -> float:
+    """Return the inches that a figure takes with its heading, its words and the space before it."""
+    from PIL import Image
+
+    words = textwrap.wrap(f"{chart.alt} {chart.caption}", _CHARACTERS["body"])
+    with Image.open(io.BytesIO(picture_png)) as picture:
+        _, tall = _set_size(*picture.size)
+    return tall + 0.62 + len(words) * 1.35 * _STYLES["body"][0] / 72
 
 
 def blocks(table: Table) -> Iterator[tuple[str, list[str]]]:
     """Yield a table as text, the heads and the lines of as many columns as fit, records left out.
 
-    Every block repeats the columns before the first of numbers (three at most), which say what a row is.
+    Every block repeats the columns before the first of numbers (four at most) and the sizes after them, which say what
+    a row is. A long cell is cut, with an ellipsis.
     """
     kept = [place for place, column in enumerate(table.columns) if column.title != "records"]
-    cells = [[textwrap.shorten(row[place], _CELL, placeholder="…") for place in kept] for row in table.rows]
-    titles = [textwrap.shorten(table.columns[place].title, _CELL, placeholder="…") for place in kept]
-    widths = [max(len(title), *(len(row[n]) for row in cells)) for n, title in enumerate(titles)]
     numeric = [table.columns[place].numeric for place in kept]
-    named = list(range(max(1, min(numeric.index(True) if True in numeric else len(kept), 3))))
-    start = len(named)
+    titles = [_cut(table.columns[place].title, _CELL) for place in kept]
+    start = max(1, min(numeric.index(True) if True in numeric else len(kept), _NAMED))
+    while start < len(kept) and titles[start] in _SIZES:
+        start += 1
+    named = list(range(start))
+    cells = [[_cut(row[place], _CELL) for place in kept[:start]] for row in table.rows]
+    widths = [max(len(titles[n]), *(len(row[n]) for row in cells)) for n in named]
+    room = max(_CHARACTERS["table"] - sum(width + 2 for width in widths), _CELL)
+    for line, row in zip(cells, table.rows, strict=True):
+        line += [_cut(row[place], room) for place in kept[start:]]
+    widths += [max(len(titles[n]), *(len(row[n]) for row in cells)) for n in range(start, len(kept))]
     while True:
         block, used = list(named), sum(widths[n] + 2 for n in named)
         while start < len(kept) and (
@@ -173,3 +197,8 @@ def blocks(table: Table) -> Iterator[tuple[str, list[str]]]:
         yield set_[0].rstrip(), [line.rstrip() for line in set_[1:]]
         if start >= len(kept):
             return
+
+
+def _cut(text: str, limit: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
