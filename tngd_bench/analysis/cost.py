@@ -53,7 +53,8 @@ def timed_costs(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         stated = own["key"].map(good.set_index("key")["stated_s"].astype(float))
         total = total.fillna(own["digital_s"].astype(float) + stated - own["overlap_s"].astype(float))
     own = own.assign(at_least_s=total)
-    return own[np.isfinite(own["at_least_s"])]
+    known: pd.DataFrame = own[np.isfinite(own["at_least_s"])]
+    return known
 
 
 def summarise(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
