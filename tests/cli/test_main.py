@@ -164,8 +164,9 @@ def test_smoke_runs_to_its_report_and_the_report_can_be_made_again(tmp_path):
     assert ran.stderr == ""
     lines = ran.stdout.splitlines()
     assert lines[-1] == "report: out/index.html"
-    total = sum(re.match(r"\[\d+/\d+\] ", line) is not None for line in lines)
-    assert f"[{total}/{total}] " in ran.stdout
+    counted = re.findall(r"^\[(\d+)/(\d+)\] ", ran.stdout, flags=re.MULTILINE)
+    assert counted[-1][0] == counted[-1][1]
+    assert f"study smoke: {counted[-1][1]} trials in {len(counted)} processes" in ran.stdout
     assert "ngd skipped: needs" in ran.stdout
     assert "\x1b" not in ran.stdout
     page = (tmp_path / "out" / "index.html").read_bytes()

@@ -70,7 +70,7 @@ def test_a_study_with_tuned_settings_says_what_they_cost_and_one_without_says_no
     }
     known = {"adam[tuned]": kind("adam[tuned]", "adam")}
     table = tuned_table({"tuned": {"adam": {"lr": 0.01}}, "tuning_record": record}, known)
-    assert table.rows == (("Adam", "lr = 0.01", "0.400", "0.200", "30.0 s"),)
+    assert table.rows == (("Adam (tuned)", "lr = 0.01", "0.400", "0.200", "30.0 s"),)
     for words in ("17 settings for each", "16 drawn", "2 epoch", "90.0 s in all", "tngd-bench tune x"):
         assert words in table.caption
     bare = tuned_table({"tuned": {"kfac": {"lr": 0.01}}}, {})
