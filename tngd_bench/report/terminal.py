@@ -20,7 +20,10 @@ def terminal_summary(records: Records) -> RenderableType:
     counts = records.trials["status"].value_counts().sort_index()
     parts += [
         Text(),
-        Text("Cost and training trials: " + (", ".join(f"{n} {status}" for status, n in counts.items()) or "none")),
+        Text(
+            "Cost and training trials: "
+            + (", ".join(f"{n} {status}" for status, n in counts.items()) or "none")
+        ),
     ]
     return Group(*parts)
 
