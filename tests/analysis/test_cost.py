@@ -129,3 +129,9 @@ def test_without_every_price_there_is_a_lower_bound_and_no_total(bounded):
 def test_an_old_record_without_the_field_is_left_out_as_before(bounded):
     costs, trials = bounded
     assert "tngd" not in set(cost.summarise(costs, trials.drop(columns="stated_s"))["optimizer"])
+
+
+def test_a_store_of_trainings_alone_whose_device_states_no_time_has_no_costs(bounded):
+    costs, trials = bounded
+    none = costs.iloc[:0].astype({"key": "str"})
+    assert cost.timed_costs(none, trials.assign(kind="training").astype({"key": "str"})).empty

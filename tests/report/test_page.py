@@ -151,6 +151,7 @@ def test_findings_open_the_page(built, page):
     assert where[-1] < page.text.index("Every cost with its spread")
 
 
+@pytest.mark.slow
 def test_text_from_study_files_is_shown_as_text(make, tmp_path):
     records = make(name=HOSTILE, title=HOSTILE, optimizers=("sgd", "ngd-gram", "tngd"), sizes=(1_000, 10_000))
     frames = {
@@ -184,6 +185,7 @@ def digests(folder):
     }
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes(make, tmp_path):
     records = make(optimizers=("sgd", "ngd-gram"), sizes=(1_000, 10_000), sweeps=False)
     first = build_report(records, tmp_path / "first", formats=FORMATS)

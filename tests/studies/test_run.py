@@ -141,7 +141,11 @@ def test_workers_side_by_side_change_no_deterministic_number(table, tmp_path, re
     assert curves(tmp_path / "1").equals(curves(tmp_path / "2"))
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "how",
+    [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+    ids=lambda s: s.name,
+)
 def test_a_stopped_run_goes_on_and_nothing_is_lost_or_run_twice(table, tmp_path, recorder, how):
     study = tmp_path / "tiny.toml"
     study.write_text(study_text({**table, "cost": []}))

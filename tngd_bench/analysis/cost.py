@@ -50,7 +50,8 @@ def timed_costs(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     own = costs[costs["key"].isin(good["key"])]
     total = own["total_s"].astype(float)
     if "stated_s" in good:
-        stated = own["key"].map(good.set_index("key")["stated_s"].astype(float))
+        # without any row a map keeps the dtype of the keys
+        stated = own["key"].map(good.set_index("key")["stated_s"]).astype(float)
         total = total.fillna(own["digital_s"].astype(float) + stated - own["overlap_s"].astype(float))
     own = own.assign(at_least_s=total)
     known: pd.DataFrame = own[np.isfinite(own["at_least_s"])]
