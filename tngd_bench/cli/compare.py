@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from tngd_bench.cli.notes import tell_ignored
+
 _EPILOG = """\b
 Example:
   tngd-bench compare reports/quick elsewhere/quick --output reports/compared
@@ -38,8 +40,7 @@ def command(a: Path, b: Path, output: Path, show: bool) -> None:
 
     records = [read_records(store.path) for store in stores]
     for store, found in zip(stores, records, strict=True):
-        for name, reason in found.ignored.items():
-            click.echo(f"tngd-bench: note: {name} {reason}; ignored", err=True)
+        tell_ignored(found.ignored)
         if found.trials.empty:
             raise StoreError(f"{store.path} holds no finished trial yet; there is nothing to compare")
     try:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from tngd_bench.cli.notes import tell_ignored
+
 _EPILOG = """\b
 Examples:
   tngd-bench export reports/quick --asv .asv/results      then: asv publish
@@ -30,8 +32,7 @@ def command(results: Path, asv_folder: Path | None, commit: str | None, pyperf_f
     if asv_folder is None and pyperf_file is None:
         raise StudyError("nothing to export to; name --asv FOLDER or --pyperf FILE, or both")
     records = read_records(results)
-    for name, reason in records.ignored.items():
-        click.echo(f"tngd-bench: note: {name} {reason}; ignored", err=True)
+    tell_ignored(records.ignored)
     if asv_folder is not None:
         file, count = export_asv(records, asv_folder, commit)
         click.echo(f"asv: {count} benchmarks in {file}")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from tngd_bench.cli.notes import tell_ignored
+
 _EPILOG = """\b
 Examples:
   tngd-bench report reports/quick --open
@@ -53,8 +55,7 @@ def command(results: Path, output: Path | None, formats: str, others: tuple[Path
     stores = [store, *(Store.find(other) for other in others)]
     read = [read_records(each.path) for each in stores]
     for each, records in zip(stores, read, strict=True):
-        for name, reason in records.ignored.items():
-            click.echo(f"tngd-bench: note: {name} {reason}; ignored", err=True)
+        tell_ignored(records.ignored)
         if records.trials.empty:
             raise StoreError(f"{each.path} holds no finished trial yet; there is nothing to report")
     names = [records.study.get("name") for records in read]
