@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tngd_bench.analysis import cost, fits, quantities
+from tngd_bench.analysis import fits, quantities
 from tngd_bench.analysis.claims import Finding, Part, Pool, Test
 from tngd_bench.analysis.cost import Ratio, finished_costs, paired_ratio
 from tngd_bench.analysis.crossover import crossover
@@ -122,7 +122,7 @@ def cost_ratio(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         here = clean[clean["parameters"] == sizes[-1]]
         ratio = paired_ratio(here, rival, first)
         assert ratio is not None
-        text = f"{_times(ratio)} at N = {quantities.count(sizes[-1])}"
+        text = f"{ratio.text} at N = {quantities.count(sizes[-1])}"
         parts.append(Part(str(rival), ratio.low >= low, text, not ratio.low < low <= ratio.high))
         numbers[f"{rival} / {first}"] = ratio.value
     rule = (
@@ -168,7 +168,7 @@ def sweet_spot(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     holds = inside and all(at.high < found[end][1].low for end in ends)
     apart = all(at.high < found[size][1].low for size in sizes if size != best)
     least, *outer = (
-        f"{_times(found[size][1])} the time of {found[size][0]} at {size:g}" for size in (best, *ends)
+        f"{found[size][1].text} the time of {found[size][0]} at {size:g}" for size in (best, *ends)
     )
     text = least if best in ends else f"{least}; at the ends {' and '.join(outer)}"
     numbers = {f"ratio at {size:g}": ratio.value for size, (_, ratio) in found.items()} | {"best": best}
@@ -213,10 +213,6 @@ def _why(trials: pd.DataFrame, optimizer: str) -> str:
         return "not in the study"
     last = own.sort_values("parameters").iloc[-1]
     return f"{last['status']}: {last['reason']}" if isinstance(last["reason"], str) else str(last["status"])
-
-
-def _times(ratio: cost.Ratio) -> str:
-    return f"{quantities.significant(ratio.value)}× {quantities.interval(ratio.low, ratio.high)}"
 
 
 TESTS: Mapping[str, Test] = {

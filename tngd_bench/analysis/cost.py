@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tngd_bench.analysis import quantities
 from tngd_bench.analysis.resampling import resampled_medians
 
 SETTING = ["group", "problem", "parameters", "batch_size", "outputs", "rows"]
 PAIRED_DRAWS = 400
+MINIMUM_PAIRS = 5
+"""Fewer paired iterations make no 95 % interval worth a verdict."""
 _MODELLED = ["write_s", "relax_s", "read_s"]
 
 
@@ -31,8 +34,18 @@ class Ratio:
 
     @property
     def decided(self) -> bool:
-        """Whether the interval leaves out 1, with at least five pairs."""
-        return self.pairs >= 5 and (self.low > 1.0 or self.high < 1.0)
+        """Whether the interval leaves out 1, with at least `MINIMUM_PAIRS`."""
+        return self.tested and (self.low > 1.0 or self.high < 1.0)
+
+    @property
+    def tested(self) -> bool:
+        """Whether there are pairs enough for the interval to say anything."""
+        return self.pairs >= MINIMUM_PAIRS
+
+    @property
+    def text(self) -> str:
+        """Return the ratio with its interval, as "1.23× [1.20, 1.31]"."""
+        return quantities.ratio(self.value, self.low, self.high)
 
 
 def finished_costs(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

@@ -67,12 +67,26 @@ def find(
 
 @dataclass(frozen=True)
 class Lead:
-    """At one size: the cheapest second-order optimizer by median total, and whether its lead is confirmed."""
+    """At one size: the cheapest second-order optimizer by median total, and its runner-up's time relative to it."""
 
     parameters: int
     optimizer: str
     runner_up: str | None
-    decided: bool
+    ratio: cost.Ratio | None
+
+    @property
+    def decided(self) -> bool:
+        """Whether the lead is confirmed."""
+        return self.ratio is not None and self.ratio.decided
+
+    @property
+    def doubt(self) -> str:
+        """Return why the lead is not confirmed, in a few words; "" where it is."""
+        if self.runner_up is None:
+            return "no other measured"
+        if self.ratio is None or not self.ratio.tested:
+            return "untested"
+        return "" if self.decided else "lead over the runner-up not confirmed"
 
 
 def main_group(costs: pd.DataFrame) -> pd.DataFrame:
@@ -90,8 +104,7 @@ def leads(costs: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[Lead, ...]:
         ranked = part.groupby("optimizer")["total_s"].median().sort_values(kind="stable")
         names = [str(name) for name in ranked.index]
         ratio = cost.paired_ratio(part, names[1], names[0]) if len(names) > 1 else None
-        decided = ratio is not None and ratio.decided
-        found.append(Lead(int(str(parameters)), names[0], names[1] if len(names) > 1 else None, decided))
+        found.append(Lead(int(str(parameters)), names[0], names[1] if len(names) > 1 else None, ratio))
     return tuple(found)
 
 
@@ -116,13 +129,14 @@ def cost_sentence(costs: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str,
     if not ranking:
         return "Cost per iteration of second-order optimizers: not measured."
     pieces = []
-    for (name, decided), run in itertools.groupby(ranking, key=lambda lead: (lead.optimizer, lead.decided)):
+    for (name, doubt), run in itertools.groupby(ranking, key=lambda lead: (lead.optimizer, lead.doubt)):
         sizes = [lead.parameters for lead in run]
         span = _size(sizes[0]) if len(sizes) == 1 else f"{_size(sizes[0])}–{_size(sizes[-1])}"
-        doubt = "" if decided else " (lead over the runner-up not confirmed)"
-        pieces.append(f"{known[name].title} at N = {span}{doubt}")
+        pieces.append(f"{known[name].title} at N = {span}{f' ({doubt})' if doubt else ''}")
+    if any(lead.doubt == "untested" for lead in ranking):
+        pieces[-1] += f"; a test takes {cost.MINIMUM_PAIRS} paired iterations, untested leads have fewer"
     settings = main.iloc[0]
-    where = f"b = {settings['batch_size']}, d_z = {settings['outputs']}"
+    where = f"{settings['problem']}, b = {settings['batch_size']}, d_z = {settings['outputs']}"
     bound = unstated.named(unstated.unstated(trials[trials["kind"] == "cost"]), known)
     clauses = [f"not ranked, as no time is stated for items of the bill: {bound}"] if bound else []
     if not bound or set(main["optimizer"]) & {label for label in known if known[label].modelled}:
@@ -150,19 +164,23 @@ def _device_clause(main: pd.DataFrame, known: Mapping[str, Kind]) -> str:
     if rival is None or ratio is None:
         return f"{text}; no digital second-order competitor was measured there"
     time = quantities.seconds(float(part.loc[part["optimizer"] == rival, "total_s"].median()))
-    doubt = "" if ratio.decided else "; a difference is not confirmed"
-    text = (
-        f"{text}, {_times(ratio)} the {time} of the strongest digital competitor, {known[rival].title}{doubt}"
-    )
+    text = f"{text}: {ratio.text} the {time} of the strongest digital competitor, {known[rival].title}{_doubt(ratio)}"
     exact = strongest_digital(part, known, EXACT_NATURAL)
     ratio = cost.paired_ratio(part, device, exact) if exact and exact != rival else None
     if exact is None or ratio is None:
         return text
-    return f"{text}, and {_times(ratio)} that of the fastest exact natural gradient, {known[exact].title}"
+    return (
+        f"{text}, and {ratio.text} that of the fastest exact natural gradient, {known[exact].title}"
+        f"{_doubt(ratio)}"
+    )
 
 
-def _times(ratio: cost.Ratio) -> str:
-    return f"{quantities.significant(ratio.value)}× {quantities.interval(ratio.low, ratio.high)}"
+def _doubt(ratio: cost.Ratio) -> str:
+    """Return what keeps a ratio from being a difference, "" where nothing does."""
+    if not ratio.tested:
+        iterations = f"{ratio.pairs} paired iteration{'' if ratio.pairs == 1 else 's'}"
+        return f" (untested: {iterations}, a test takes {cost.MINIMUM_PAIRS})"
+    return "" if ratio.decided else " (no difference confirmed: the interval holds 1)"
 
 
 # -- convergence -----------------------------------------------------------------------------------------------------
@@ -280,13 +298,18 @@ def noise_sentence(found: tuple[Tolerance, ...], known: Mapping[str, Kind]) -> s
     if not imperfections:
         return "Sensitivity to noise and converter resolution: not measured."
     decided = [t for t in imperfections if not t.note]
-    several = len({t.optimizer for t in decided}) > 1
     texts = []
-    for optimizer, own in itertools.groupby(decided, key=lambda t: t.optimizer):
-        texts.append((f"{known[optimizer].title}: " if several else "") + "; ".join(map(tolerance_text, own)))
-    who = _and(list(dict.fromkeys(known[t.optimizer].title for t in decided or imperfections)))
-    head = f"Final training loss of {who}, by the ideal device's own spread over seeds:"
-    sentences = [f"{head} {'; '.join(dict.fromkeys(texts))}."] if texts else []
+    for parameter in dict.fromkeys(t.parameter for t in decided):
+        stood = [
+            f"{known[t.optimizer].title} {_stood(t)}, N = {_size(t.size)}, {t.seeds} seeds"
+            for t in decided
+            if t.parameter == parameter
+        ]
+        texts.append(f"{parameter_name(parameter)}: {'; '.join(dict.fromkeys(stood))}")
+    head = "The final training loss stays inside the ideal device's own spread over seeds"
+    legend = "[in brackets: the worst level when seeds are resampled; none: not even the mildest]"
+    sentences = [f"{head} {legend}. {'. '.join(map(_capitalised, texts))}."] if texts else []
+    who = _and(list(dict.fromkeys(known[t.optimizer].title for t in imperfections)))
     undecided: dict[str, list[str]] = {}
     for t in imperfections:
         if t.note:  # what was found wanting is said once for all imperfections that it holds for
@@ -299,6 +322,26 @@ def noise_sentence(found: tuple[Tolerance, ...], known: Mapping[str, Kind]) -> s
             else f"What {who} stands of {_and(list(dict.fromkeys(names)))} is {verdict}: {reason}."
         )
     return " ".join(sentences)
+
+
+def _stood(tolerance: Tolerance) -> str:
+    """Return the levels that were stood, e.g. "up to 0.001, not 0.01 [none, 0.001]"."""
+    unit = " bits" if tolerance.parameter.endswith("bits") else ""
+    inside, outside, low, high = (
+        "none" if np.isnan(level) else quantities.level(level)
+        for level in (tolerance.worst_inside, tolerance.first_outside, tolerance.low, tolerance.high)
+    )
+    interval = "" if low == high else f" [{low}, {high}]"
+    if np.isnan(tolerance.worst_inside):
+        return f"at no level, not even {outside}{unit}{interval}"
+    if np.isnan(tolerance.first_outside):
+        return f"at every level, to {inside}{unit}{interval}"
+    down = "down to" if unit else "up to"
+    return f"{down} {inside}{unit}, not {outside}{interval}"
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def tolerance_text(tolerance: Tolerance) -> str:

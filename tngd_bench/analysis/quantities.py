@@ -111,6 +111,11 @@ def interval(low: float, high: float, digits: int = 3) -> str:
     return f"[{significant(low, digits)}, {significant(high, digits)}]"
 
 
+def ratio(value: float, low: float, high: float) -> str:
+    """Return "1.23× [1.20, 1.31]"; "–" where `value` is NaN."""
+    return NOT_MEASURED if math.isnan(value) else f"{significant(value)}× {interval(low, high)}"
+
+
 def _unit(value: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str]:
     # The largest unit that the rounded value fills, so that 999.9 µs reads 1.00 ms.
     fitting = [entry for entry in units if abs(value) >= entry[0] * (1 - 5e-4)]

@@ -19,7 +19,7 @@ from tngd_bench.report.drawing import Chart
 from tngd_bench.report.manifest import replace_manifest
 from tngd_bench.report.marks import INK, Mark, marks
 from tngd_bench.report.section import Section
-from tngd_bench.report.tables import COUNTED, MEASURED, Column, Table, level_text
+from tngd_bench.report.tables import COUNTED, MEASURED, Column, Table, level_text, words
 from tngd_bench.report.verdict_comparison import compared_verdicts, verdict_comparison_section, verdict_words
 from tngd_bench.studies.records import Records
 
@@ -205,8 +205,8 @@ def _cost_table(costs: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
             f"{row.batch_size} · {row.outputs}",
             quantities.seconds(row.a_s),
             quantities.seconds(row.b_s),
-            _ratio(row.ratio, row.low, row.high),
-            _ratio(row.relative, row.relative_low, row.relative_high),
+            quantities.ratio(row.ratio, row.low, row.high),
+            quantities.ratio(row.relative, row.relative_low, row.relative_high),
             quantities.significant(row.a_flops),
             quantities.significant(row.b_flops),
         )
@@ -214,8 +214,7 @@ def _cost_table(costs: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
     )
     total = "measured digital + modelled device"
     columns = (
-        Column("optimizer", numeric=False),
-        Column("section", numeric=False),
+        *words("optimizer", "section"),
         Column("N"),
         Column("b · d_z"),
         Column("A, median", clock=total),
@@ -249,10 +248,7 @@ def _training_table(training: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
         for row in each(training)
     )
     columns = (
-        Column("optimizer", numeric=False),
-        Column("section", numeric=False),
-        Column("problem", numeric=False),
-        Column("level", numeric=False),
+        *words("optimizer", "section", "problem", "level"),
         Column("paired seeds"),
         Column("A, final loss", clock=MEASURED),
         Column("B, final loss", clock=MEASURED),
@@ -273,11 +269,3 @@ def _plain(frame: pd.DataFrame, name: str, caption: str) -> Table:
     )
     rows = tuple(tuple(str(value) for value in row) for row in frame.itertuples(index=False))
     return Table(name, caption, columns, rows, frame)
-
-
-def _ratio(value: float, low: float, high: float) -> str:
-    return (
-        quantities.NOT_MEASURED
-        if pd.isna(value)
-        else f"{quantities.significant(value)}× {quantities.interval(low, high)}"
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,13 @@ from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import INK, MUTED
 from tngd_bench.report.noise_charts import axis_title
-from tngd_bench.report.tables import Column, Table, short_keys
+from tngd_bench.report.tables import Column, Table, short_keys, words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _KEYS = ["group", "optimizer", "sweep_parameter", "sweep_parameter_2"]
+_NO_SEED: dict[str, Any] = {"facecolor": "none", "edgecolor": MUTED.light, "hatch": "xxx"}
 
 
 def is_pair(trials: pd.DataFrame) -> pd.Series:
@@ -90,47 +95,13 @@ def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, Kind])
     losses = part["final_loss"].astype(float)
     finite = losses[np.isfinite(losses)]
     lowest, highest = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    # A difference of a few percent must not look like all there is: the scale spans a factor of 1.2 at least.
-    norm: Normalize = (
-        LogNorm(lowest, max(highest, lowest * 1.2)) if lowest > 0 else Normalize(lowest, highest)
-    )
-    digits = 3 if 0 < highest < 1.5 * lowest else 2
-    # Greys: the colours belong to the optimizers, and a reader without colour sees the same.
-    import matplotlib as mpl
-
-    shades = mpl.colormaps["Greys"]
+    shading = _Shading(lowest, highest)
     for row in each(part):
-        x, y = columns.index(_level(row, "")), rows.index(_level(row, "_2"))
-        loss = float(row.final_loss)
-        diverged = not np.isfinite(loss)
-        share = 0.0 if diverged else float(norm(loss))
-        shade = shades(0.08 + 0.72 * share)
-        axes.add_patch(
-            Rectangle(
-                (x - 0.5, y - 0.5),
-                1,
-                1,
-                facecolor="none" if diverged else shade,
-                edgecolor=MUTED.light,
-                hatch="xxx" if diverged else "",
-                linewidth=0.6,
-            )
-        )
-        text = quantities.significant(loss, digits) + ("*" if row.diverged else "")
-        if diverged:
-            text = f"unstable\n{_margin(row.margin)}" if row.unstable else "diverged"
-        ink = "#ffffff" if share > 0.6 else "#111111"
-        box = {"facecolor": "#ffffff", "edgecolor": "none", "pad": 1.0} if diverged else None
-        axes.text(
-            x,
-            y,
-            text,
-            ha="center",
-            va="center",
-            fontsize=6.5 if diverged else 8,
-            color="#111111" if diverged else ink,
-            bbox=box,
-        )
+        place = columns.index(_level(row, "")), rows.index(_level(row, "_2"))
+        if np.isfinite(row.final_loss):
+            _draw_loss(axes, place, row, shading)
+        else:
+            _draw_diverged(axes, place, row)
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(-0.5, len(rows) - 0.5)
     axes.set_xticks(range(len(columns)), columns)
@@ -138,18 +109,9 @@ def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, Kind])
     axes.grid(visible=False)
     axes.set_xlabel(axis_title(first))
     axes.set_ylabel(axis_title(second))
-    handles = [
-        Patch(
-            facecolor=shades(0.08), edgecolor=INK.light, label=f"lowest loss {quantities.significant(lowest)}"
-        ),
-        Patch(
-            facecolor=shades(0.08 + 0.72 * float(norm(highest))),
-            edgecolor=INK.light,
-            label=f"highest {quantities.significant(highest)}",
-        ),
-    ]
+    handles = shading.handles()
     if len(finite) < len(losses):
-        handles.append(Patch(facecolor="none", edgecolor=MUTED.light, hatch="xxx", label="no seed finished"))
+        handles.append(Patch(**_NO_SEED, label="no seed finished"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     best = part.assign(_loss=losses).sort_values("_loss", kind="stable").iloc[0]
     lost = int((part["diverged"] > 0).sum())
@@ -168,6 +130,63 @@ def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, Kind])
         figure,
         part,
     )
+
+
+class _Shading:
+    """Greys for losses, light to dark: the colours belong to the optimizers, and a reader without colour sees the same.
+
+    A difference of a few percent must not look like all there is: the scale spans a factor of 1.2 at least.
+    """
+
+    def __init__(self, lowest: float, highest: float) -> None:
+        import matplotlib as mpl
+
+        self.lowest, self.highest = lowest, highest
+        self.digits = 3 if 0 < highest < 1.5 * lowest else 2
+        self._norm: Normalize = (
+            LogNorm(lowest, max(highest, lowest * 1.2)) if lowest > 0 else Normalize(lowest, highest)
+        )
+        self._shades = mpl.colormaps["Greys"]
+
+    def share(self, loss: float) -> float:
+        """Return the place of a loss on the scale, 0 to 1."""
+        return float(self._norm(loss))
+
+    def colour(self, share: float) -> tuple[float, float, float, float]:
+        """Return the grey of a place on the scale."""
+        return self._shades(0.08 + 0.72 * share)
+
+    def handles(self) -> list[Patch]:
+        """Return the legend's entries for the ends of the scale."""
+        ends = (("lowest loss", self.lowest, 0.0), ("highest", self.highest, self.share(self.highest)))
+        return [
+            Patch(
+                facecolor=self.colour(share),
+                edgecolor=INK.light,
+                label=f"{name} {quantities.significant(loss)}",
+            )
+            for name, loss, share in ends
+        ]
+
+
+def _draw_loss(axes: Axes, place: tuple[int, int], row: Any, shading: _Shading) -> None:
+    share = shading.share(row.final_loss)
+    axes.add_patch(_cell(place, facecolor=shading.colour(share), edgecolor=MUTED.light))
+    text = quantities.significant(row.final_loss, shading.digits) + ("*" if row.diverged else "")
+    ink = "#ffffff" if share > 0.6 else "#111111"
+    axes.text(*place, text, ha="center", va="center", fontsize=8, color=ink)
+
+
+def _draw_diverged(axes: Axes, place: tuple[int, int], row: Any) -> None:
+    axes.add_patch(_cell(place, **_NO_SEED))
+    text = f"unstable\n{_margin(row.margin)}" if row.unstable else "diverged"
+    box = {"facecolor": "#ffffff", "edgecolor": "none", "pad": 1.0}
+    axes.text(*place, text, ha="center", va="center", fontsize=6.5, color="#111111", bbox=box)
+
+
+def _cell(place: tuple[int, int], **style: Any) -> Rectangle:
+    x, y = place
+    return Rectangle((x - 0.5, y - 0.5), 1, 1, linewidth=0.6, **style)
 
 
 def _margin(value: float) -> str:
@@ -208,9 +227,7 @@ def stability_section(table: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[s
             )
         )
     columns = (
-        Column("optimizer", numeric=False),
-        Column("section", numeric=False),
-        Column("levels", numeric=False),
+        *words("optimizer", "section", "levels"),
         Column("trainings on an unstable device"),
         Column("stability margin, least (1/τ)"),
         Column("records", numeric=False),
@@ -268,9 +285,7 @@ def levels_table(table: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
             )
         )
     columns = (
-        Column("optimizer", numeric=False),
-        Column("section", numeric=False),
-        Column("levels", numeric=False),
+        *words("optimizer", "section", "levels"),
         Column("seeds diverged"),
         Column("final training loss, median"),
         Column("final test accuracy, median"),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
-from tngd_bench.report.tables import Column, Table, level_text, short_keys
+from tngd_bench.report.tables import Column, Table, level_text, short_keys, words
 
 
 def unfinished_table(rows: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
@@ -46,11 +46,9 @@ def unfinished_table(rows: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
             row | {"estimate_seconds": seconds, "estimate_bytes": size, "trials": len(part), "keys": keys}
         )
     columns = (
-        Column("optimizer", numeric=False),
-        Column("section", numeric=False),
+        *words("optimizer", "section"),
         Column("N asked for"),
-        Column("status", numeric=False),
-        Column("reason", numeric=False),
+        *words("status", "reason"),
         Column("estimated time per iteration", clock="estimated"),
         Column("estimated memory", clock="estimated"),
         Column("trials"),
@@ -73,11 +71,7 @@ def settings_table(trials: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
             sections = ", ".join(dict.fromkeys(part["group"]))
             rows.append((known[label].title, text or "none", sections))
             data.append({"optimizer": label, "settings": settings, "sections": sections})
-    columns = (
-        Column("optimizer", numeric=False),
-        Column("settings", numeric=False),
-        Column("sections", numeric=False),
-    )
+    columns = words("optimizer", "settings", "sections")
     frame = pd.DataFrame(data, columns=["optimizer", "settings", "sections"])
     caption = "Settings of every optimizer, defaults included. TNGD's are those of the simulated device and of its use."
     return Table("optimizer-settings", caption, columns, tuple(rows), frame)
@@ -90,7 +84,7 @@ def _setting(value: object) -> str:
 def pairs_table(name: str, caption: str, content: Mapping[str, object]) -> Table:
     """Return nested settings as two columns, inner names joined by dots."""
     pairs = tuple(_flat(content))
-    columns = (Column("name", numeric=False), Column("value", numeric=False))
+    columns = words("name", "value")
     return Table(name, caption, columns, pairs, pd.DataFrame(pairs, columns=["name", "value"]))
 
 

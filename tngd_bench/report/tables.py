@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -25,6 +25,11 @@ class Column:
     title: str
     numeric: bool = True
     clock: str = ""
+
+
+def words(*titles: str) -> tuple[Column, ...]:
+    """Return columns of words under `titles`."""
+    return tuple(Column(title, numeric=False) for title in titles)
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,22 @@ def short_keys(keys: Iterable[str]) -> str:
     return ", ".join(" ".join([file, *entries]).strip() for file, entries in by_file.items())
 
 
+def _placed(frame: pd.DataFrame, by: Sequence[str], known: Mapping[str, Kind]) -> pd.DataFrame:
+    """Return the rows sorted by columns: optimizers as the report orders them, sizes' axes as in its text."""
+    places = {"optimizer": list(known), "axis": list(_AXES)}
+
+    def place(column: pd.Series) -> pd.Series:
+        order = places.get(str(column.name))
+        return column if order is None else column.map({name: place for place, name in enumerate(order)})
+
+    return frame.sort_values(list(by), kind="stable", key=place).reset_index(drop=True)
+
+
 def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
     """Return every cost with its spread; `summary` and `ratios` as in `analysis.cost`."""
     setting = ["group", "problem", "parameters", "batch_size", "outputs", "rows", "optimizer"]
     merged = summary.merge(ratios, on=setting, how="left")
-    order = {label: place for place, label in enumerate(known)}
-    merged["_order"] = merged["optimizer"].map(order)
-    merged = merged.sort_values(["group", "batch_size", "outputs", "parameters", "_order"], kind="stable")
+    merged = _placed(merged, ["group", "batch_size", "outputs", "parameters", "optimizer"], known)
     rows = tuple(
         (
             known[row.optimizer].title,
@@ -66,14 +80,14 @@ def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, 
             f"{row.batch_size} · {row.outputs} · {row.rows}",
             _host_mark(row, known[row.optimizer])
             + quantities.seconds_with_spread(row.digital_median_s, row.digital_q1_s, row.digital_q3_s),
-            _ratio(row.digital_ratio, row.digital_low, row.digital_high),
+            quantities.ratio(row.digital_ratio, row.digital_low, row.digital_high),
             *_modelled(row, known[row.optimizer].modelled),
             f"≥ {quantities.seconds(row.at_least_s)}"
             if pd.isna(row.total_median_s)
             else quantities.seconds_with_spread(row.total_median_s, row.total_q1_s, row.total_q3_s),
             NOT_STATED if pd.isna(row.total_mean_s) else quantities.seconds(row.total_mean_s),
             ("≥ " if pd.isna(row.total_median_s) and not pd.isna(row.total_ratio) else "")
-            + _ratio(row.total_ratio, row.total_low, row.total_high),
+            + quantities.ratio(row.total_ratio, row.total_low, row.total_high),
             quantities.significant(row.flops),
             quantities.memory(row.peak_bytes),
             f"{row.n} in {row.processes}",
@@ -82,8 +96,7 @@ def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, 
         for row in each(merged)
     )
     columns = (
-        Column("optimizer", numeric=False),
-        Column("section", numeric=False),
+        *words("optimizer", "section"),
         Column("N"),
         Column("b · d_z · m"),
         Column("digital time, median [quartiles]", clock=MEASURED),
@@ -107,9 +120,7 @@ def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, 
         caption += " ≥: a lower bound, the device states no time for an item of its bill."
     if any(row[4].startswith("≈") for row in rows):
         caption += f" {EXTRAPOLATED}"
-    return Table(
-        "cost-per-iteration", caption, columns, rows, merged.drop(columns="_order").reset_index(drop=True)
-    )
+    return Table("cost-per-iteration", caption, columns, rows, merged)
 
 
 def _modelled(row: object, device: bool) -> tuple[str, str, str]:
@@ -127,23 +138,13 @@ def _host_mark(row: object, kind: Kind) -> str:
     return "≈ " if kind.modelled and host_extrapolated(*setting) else ""
 
 
-def _ratio(value: float, low: float, high: float) -> str:
-    if pd.isna(value):
-        return quantities.NOT_MEASURED
-    return f"{quantities.significant(value)}× {quantities.interval(low, high)}"
-
-
 _AXES = {"parameters": "N", "batch_size": "b", "outputs": "d_z"}
 
 
 def fits_table(scaling: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
     """Return the exponents in N, b and d_z beside those of the paper's Table 1; `scaling` as in `analysis.fits`."""
-    order = {label: place for place, label in enumerate(known)}
-    axes = {axis: place for place, axis in enumerate(_AXES)}
-    scaling = scaling.assign(_order=scaling["optimizer"].map(order), _axis=scaling["axis"].map(axes))
     held = [name for name in ("batch_size", "outputs") if name in scaling]
-    scaling = scaling.sort_values(["_axis", "group", *held, "_order"], kind="stable")
-    scaling = scaling.drop(columns=["_order", "_axis"])
+    scaling = _placed(scaling, ["axis", "group", *held, "optimizer"], known)
     rows = tuple(
         (
             known[row.optimizer].title,
@@ -161,17 +162,14 @@ def fits_table(scaling: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
         for row in each(scaling)
     )
     columns = (
-        Column("optimizer", numeric=False),
-        Column("against", numeric=False),
-        Column("quantity", numeric=False),
+        *words("optimizer", "against", "quantity"),
         Column("log-log slope [95 %]"),
         Column("p over an overhead [95 %]"),
         Column("Table 1, largest power"),
         Column("Table 1, slope over this range"),
         Column("local slopes, small to large"),
         Column("sizes and fit range"),
-        Column("section", numeric=False),
-        Column("records", numeric=False),
+        *words("section", "records"),
     )
     caption = (
         "How cost grows with N, b and d_z. A fixed overhead flattens the log-log slope; p is the exponent of a + b·xᵖ, "
@@ -179,7 +177,7 @@ def fits_table(scaling: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
         "over sizes. Fewer than five sizes give no exponent. Table 1 of arXiv 2405.13817: its largest power, and the "
         "log-log slope of its whole formula over the same sizes."
     )
-    return Table("scaling-fits", caption, columns, rows, scaling.reset_index(drop=True))
+    return Table("scaling-fits", caption, columns, rows, scaling)
 
 
 def _exponent(value: float, low: float, high: float, determined: bool = True) -> str:
@@ -200,9 +198,7 @@ _SCORES = {
 def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) -> Table:
     """Return how training ended, side by side or along sweeps; `ends` as in `analysis.outcomes.summarise_final`."""
     swept = ends["sweep_parameter"].notna()
-    order = {label: place for place, label in enumerate(known)}
-    part = ends[swept if sweeps else ~swept]
-    part = part.assign(_order=part["optimizer"].map(order)).sort_values(["group", "_order"], kind="stable")
+    part = _placed(ends[swept if sweeps else ~swept], ["group", "optimizer"], known)
     rows = []
     scores = [name for name in _SCORES if part[f"{name}_median"].notna().any()] or ["final_test_accuracy"]
     for row in each(part):
@@ -226,14 +222,8 @@ def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) 
             short_keys(row.keys),
         ]
         rows.append(tuple(cells))
-    columns = [
-        Column("optimizer", numeric=False),
-        Column("section", numeric=False),
-        Column("problem", numeric=False),
-    ]
-    if sweeps:
-        columns.append(Column("level", numeric=False))
-    columns += [
+    columns = (
+        *words("optimizer", "section", "problem", *(["level"] if sweeps else [])),
         Column("seeds finished"),
         Column("final training loss, median [quartiles]"),
         *(Column(f"{_SCORES[name]}, median [quartiles]") for name in scores),
@@ -241,14 +231,12 @@ def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) 
         Column("wall time of step(), simulation included", clock=MEASURED),
         Column("time on the device", clock="measured digital + modelled device"),
         Column("records", numeric=False),
-    ]
+    )
     name = "sensitivity" if sweeps else "training"
     caption = (
         "How training ended: medians and quartiles over the finished seeds; a diverged seed enters no median."
     )
-    return Table(
-        name, caption, tuple(columns), tuple(rows), part.drop(columns="_order").reset_index(drop=True)
-    )
+    return Table(name, caption, columns, tuple(rows), part)
 
 
 def _on_device(modelled: float, measured: float) -> str:
@@ -275,10 +263,7 @@ def _percent_spread(median: float, low: float, high: float) -> str:
 
 def targets_table(times: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
     """Return times to targets with hit rates; `times` as in `analysis.time_to_target`."""
-    order = {label: place for place, label in enumerate(known)}
-    part = times.assign(_order=times["optimizer"].map(order)).sort_values(
-        ["group", "target", "_order"], kind="stable"
-    )
+    part = _placed(times, ["group", "target", "optimizer"], known)
     rows = tuple(
         (
             known[row.optimizer].title,
@@ -292,9 +277,7 @@ def targets_table(times: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
         for row in each(part)
     )
     columns = (
-        Column("optimizer", numeric=False),
-        Column("section", numeric=False),
-        Column("target", numeric=False),
+        *words("optimizer", "section", "target"),
         Column("seeds that hit"),
         Column("iterations, median [quartiles]"),
         Column("wall time of step(), median", clock=MEASURED),
@@ -303,7 +286,7 @@ def targets_table(times: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
     caption = "Time to targets fixed beforehand. A miss is censored: it counts as ∞, and no mean is taken."
     for provenance, targets in part.groupby("provenance", sort=True)["target"]:
         caption += f" {', '.join(sorted(set(targets)))}: {provenance}."
-    return Table("time-to-target", caption, columns, rows, part.drop(columns="_order").reset_index(drop=True))
+    return Table("time-to-target", caption, columns, rows, part)
 
 
 def _censored(median: float, low: float, high: float) -> str:

@@ -17,7 +17,7 @@ from tngd_bench.report.cost_charts import draw_line
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import Mark, marks
 from tngd_bench.report.section import Section
-from tngd_bench.report.tables import MEASURED, Column, Table
+from tngd_bench.report.tables import MEASURED, Column, Table, words
 from tngd_bench.studies.records import Records
 from tngd_bench.studies.tuning_results import larger_is_better
 
@@ -121,8 +121,7 @@ def _table(summary: pd.DataFrame, metric: str, known: Mapping[str, Kind]) -> Tab
         Column("not tried"),
         Column(f"{metric}, study's settings", clock=MEASURED),
         Column(f"{metric}, best", clock=MEASURED),
-        Column("settings found", numeric=False),
-        Column("at an end of the range", numeric=False),
+        *words("settings found", "at an end of the range"),
         Column("wall time", clock=MEASURED),
         Column("share"),
     )
@@ -181,8 +180,7 @@ def tuned_table(study: Mapping[str, Any], known: Mapping[str, Kind]) -> Table | 
     )
     metric = str(search.get("metric", "metric")).replace("_", " ")
     columns = (
-        Column("optimizer", numeric=False),
-        Column("tuned settings", numeric=False),
+        *words("optimizer", "tuned settings"),
         Column(f"{metric}, before", clock=MEASURED),
         Column(f"{metric}, after", clock=MEASURED),
         Column("wall time of its search", clock=MEASURED),
