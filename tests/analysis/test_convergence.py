@@ -54,6 +54,13 @@ def test_at_fixed_time_a_seed_shows_its_last_evaluation_and_never_the_future():
     assert bands[["low", "median", "high"]].iloc[-1].tolist() == pytest.approx([1.25, 1.5, 1.75])
 
 
+def test_seeds_evaluated_once_at_different_times_are_shown_when_the_last_has_been():
+    fast, slow = run("a", [4.0, 2.0]), run("b", [4.0, 1.0], seconds_per_iteration=2.0)
+    bands = bands_at_time(pd.concat([fast, slow]), "train_loss")
+    assert bands["x"].tolist() == [20.0]
+    assert bands["median"].tolist() == [1.5]
+
+
 def test_time_bands_end_on_the_last_evaluation():
     bands = bands_at_time(run("a", [4.0, 2.0, 1.0, 0.5]), "train_loss")
     assert bands["x"].iloc[0] == 10.0

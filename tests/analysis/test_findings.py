@@ -47,10 +47,10 @@ class Study:
         self.trials.append(row | values)
         return self.trials[-1]
 
-    def cost(self, optimizer, parameters, seconds, link=0.0, status="ok", spread=0.01):
+    def cost(self, optimizer, parameters, seconds, link=0.0, status="ok", spread=0.01, repetitions=5):
         row = self._trial(optimizer, "cost", status, parameters=parameters)
         for process in range(2):
-            for repetition in range(5):
+            for repetition in range(repetitions):
                 # Independent of the other optimizers, so that a small difference is undecided.
                 generator = np.random.default_rng([parameters, process, repetition, *optimizer.encode()])
                 digital = seconds * np.exp(spread * generator.standard_normal())
@@ -133,8 +133,9 @@ def test_the_cheapest_is_named_per_size_and_first_order_optimizers_do_not_compet
     assert "NGD (dense) at N = 100, NGD (Gram) at N = 1,000–10,000" in sentence
     assert "at N = 10,000 TNGD needs 6.00 ms (measured digital + modelled device)" in sentence
     assert "the modelled link takes 83.3 %" in sentence
-    assert "2.00× [" in sentence
+    assert ": 2.00× [" in sentence
     assert "strongest digital competitor, NGD (Gram)." in sentence
+    assert "untested" not in sentence
     assert "SGD" not in sentence
 
 
@@ -151,6 +152,16 @@ def test_a_lead_within_the_noise_is_not_confirmed(study):
     study.cost("ngd-gram", 100, 1.0e-3, spread=0.3)
     study.cost("ngd-woodbury", 100, 1.01e-3, spread=0.3)
     assert "not confirmed" in study.find().cost
+
+
+def test_too_few_pairs_are_said_to_test_nothing_and_how_many_are_needed(study):
+    study.cost("ngd-gram", 100, 1e-3, spread=0.0, repetitions=2)
+    study.cost("ngd-woodbury", 100, 2e-3, spread=0.0, repetitions=2)
+    study.cost("tngd", 100, 4e-3, spread=0.0, repetitions=2)
+    sentence = study.find().cost
+    assert "NGD (Gram) at N = 100 (untested); a test takes 5 paired iterations" in sentence
+    assert sentence.endswith("NGD (Gram) (untested: 4 paired iterations, a test takes 5).")
+    assert "not confirmed" not in sentence
 
 
 def test_tngd_skipped_everywhere_is_not_measured(study):
@@ -193,9 +204,12 @@ def test_noise_states_a_tolerance_or_that_there_is_none(study):
     for bits, shift in ((math.nan, 0.0), (8.0, 0.5)):
         study.train("tngd", [0.1 + shift, 0.11 + shift, 0.12 + shift], "adc_bits", bits)
     sentence = study.find().noise
-    assert sentence.startswith("Final training loss of TNGD, by the ideal device's own spread over seeds: ")
-    assert "inside up to thermal noise κ₀ = 0.001 and outside at 0.1 (3 seeds" in sentence
-    assert "outside already at the mildest level measured, ADC resolution = 8 bits" in sentence
+    assert sentence.startswith(
+        "The final training loss stays inside the ideal device's own spread over seeds"
+    )
+    assert "Thermal noise κ₀: TNGD up to 0.001, not 0.1" in sentence
+    assert "ADC resolution: TNGD at no level, not even 8 bits" in sentence
+    assert sentence.count("N = 100, 3 seeds") == 2
 
 
 def test_noise_with_one_seed_is_not_confirmed(study):

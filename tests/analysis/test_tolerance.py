@@ -12,7 +12,13 @@ def final(levels, parameter="noise_variance"):
     for level, losses in levels.items():
         for seed, loss in enumerate(losses):
             status = "diverged" if loss is None else "ok"
-            values = {"group": "g", "optimizer": "tngd", "sweep_parameter": parameter, "seed": seed}
+            values = {
+                "group": "g",
+                "optimizer": "tngd",
+                "sweep_parameter": parameter,
+                "seed": seed,
+                "parameters": 100,
+            }
             value = math.nan if level is None else level
             rows.append(
                 {

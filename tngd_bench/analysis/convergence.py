@@ -51,7 +51,8 @@ def bands_at_time(curves: pd.DataFrame, metric: Metric, clock: str = "modelled_s
 
     `clock` is the column of cumulative time: "modelled_s" (measured digital + modelled device) or "measured_s" (wall
     time of step(), simulation included). The times run geometrically from the first moment at which every
-    seed has been evaluated after its first update to the last that every seed reached.
+    seed has been evaluated after its first update to the last that every seed reached; where some seed had ended by
+    that first moment, as in runs evaluated once, it is the only one.
     """
     known = curves[np.isfinite(curves[metric].astype(float)) & np.isfinite(curves[clock].astype(float))]
     rows = []
@@ -63,9 +64,7 @@ def bands_at_time(curves: pd.DataFrame, metric: Metric, clock: str = "modelled_s
         if any(len(clocked) == 0 for clocked in later):
             continue
         first = max(float(clocked[0]) for clocked in later)
-        last = min(float(clocked[-1]) for clocked in later)
-        if last < first:
-            continue
+        last = max(first, min(float(clocked[-1]) for clocked in later))
         grid = np.geomspace(first, last, _TIME_POINTS) if last > first else np.array([first])
         grid[0], grid[-1] = first, last  # rounding must not step over the evaluations at the ends
         reached = [

@@ -307,7 +307,7 @@ def noise_sentence(found: tuple[Tolerance, ...], known: Mapping[str, Kind]) -> s
         ]
         texts.append(f"{parameter_name(parameter)}: {'; '.join(dict.fromkeys(stood))}")
     head = "The final training loss stays inside the ideal device's own spread over seeds"
-    legend = "[in brackets: the worst level when seeds are resampled; none: not even the mildest]"
+    legend = "[when seeds are resampled, from least to most; none: not even at the mildest level]"
     sentences = [f"{head} {legend}. {'. '.join(map(_capitalised, texts))}."] if texts else []
     who = _and(list(dict.fromkeys(known[t.optimizer].title for t in imperfections)))
     undecided: dict[str, list[str]] = {}

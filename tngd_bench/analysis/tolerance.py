@@ -30,7 +30,7 @@ class Tolerance:
     `low` and `high` bound `worst_inside` over resampled seeds, the harsher second (NaN: not even the mildest level).
     `levels` is the table behind it, mildest first: level, excess, inside, seeds, diverged. `note` is set where
     the data do not decide, and then the numbers are NaN. `beside` names the level of a second swept setting at
-    which this holds, empty where there is none.
+    which this holds, empty where there is none. `size` is N of the model trained.
     """
 
     group: str
@@ -45,6 +45,7 @@ class Tolerance:
     levels: pd.DataFrame
     note: str
     beside: str = ""
+    size: int = 0
 
 
 def tolerances(final: pd.DataFrame) -> tuple[Tolerance, ...]:
@@ -59,7 +60,8 @@ def tolerances(final: pd.DataFrame) -> tuple[Tolerance, ...]:
             continue  # words and flags have no order from mild to harsh
         tolerance = _tolerance(group, optimizer, parameter, part)
         named = len(beside) == 2 and part["sweep_parameter_2"].notna().all()
-        found.append(dataclasses.replace(tolerance, beside=f"{beside[0]} = {beside[1]}" if named else ""))
+        held = f"{beside[0]} = {beside[1]}" if named else ""
+        found.append(dataclasses.replace(tolerance, beside=held, size=int(part["parameters"].max())))
     return tuple(found)
 
 
