@@ -35,10 +35,8 @@ def timed(monkeypatch, setting, digits, contestant):
             def __init__(self, device):
                 pass
 
-            def time(self, work):
-                before = probe.taken_s
-                result = work()
-                return probe.taken_s - before, result
+            def now(self):
+                return probe.taken_s
 
         monkeypatch.setattr(cost, "Clock", Told)
         monkeypatch.setattr(type(setting), "optimizer", lambda self, entrant, model: probe)

@@ -80,6 +80,14 @@ class CostResult:
     """The last iteration's, of a device; None for a digital optimizer."""
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """Seconds of a step, the mean of its cycle where steps differ, and what the whole turn has taken."""
+
+    step_s: float
+    taken_s: float
+
+
 @dataclass
 class _Lane:
     """One optimizer in the race, with a model of its own."""
@@ -96,7 +104,6 @@ class _Lane:
     warm: bool = False
     phased: bool = False
     """Whether a turn is a step of each kind (`phases`) in place of a whole cycle."""
-    turn_s: float = 0.0
     bill: Ledger | None = None
     status: Literal["ok", "diverged", "failed"] = "ok"
     reason: str | None = None
@@ -111,52 +118,69 @@ class _Lane:
         wanted = done < repetitions and (done < least or self.spent_s < seconds_limit)
         return self.status == "ok" and wanted
 
-    def run(self, clock: Clock, inputs: Samples, targets: Tensor) -> tuple[float, float, Ledger | None]:
-        """Make one step; return its seconds, the digital side's, and the device's ledger.
+    def run(
+        self, clock: Clock, batches: Sequence[tuple[Samples, Tensor]]
+    ) -> Iterator[tuple[_Turn, float, Ledger | None]]:
+        """Make a turn on each batch; yield it, the digital side's seconds, and the device's ledger.
 
-        An optimizer whose steps differ periodically (K-FAC's refreshes) makes a whole `cycle` of them, and the seconds
-        are their mean: a median over single steps would never see the dear ones.
+        An optimizer whose steps differ periodically (K-FAC's refreshes) makes a whole `cycle` of them a turn, and the
+        seconds are their mean: a median over single steps would never see the dear ones.
         """
-        if self.warm:
-            step_s = self._step_seconds(clock, inputs, targets)
-        else:
-            step_s = self._warm_up_seconds(clock, inputs, targets)
-            self.warm = True
         if not self.contestant.simulated:
-            return step_s, step_s, None
-        upload = upload_of(self.optimizer)
-        digital_s = host_seconds(self.model, self.loss, inputs, targets, self.outputs, upload, clock)
-        return step_s, digital_s, getattr(self.optimizer, "ledger", None)
+            # One after the other as in a training loop: what this harness does in between would empty caches.
+            yield from ((turn, turn.step_s, None) for turn in self._turns(clock, batches))
+            return
+        for inputs, targets in batches:
+            (turn,) = self._turns(clock, [(inputs, targets)])
+            upload = upload_of(self.optimizer)
+            digital_s = host_seconds(self.model, self.loss, inputs, targets, self.outputs, upload, clock)
+            yield turn, digital_s, getattr(self.optimizer, "ledger", None)
+
+    def _turns(self, clock: Clock, batches: Sequence[tuple[Samples, Tensor]]) -> list[_Turn]:
+        if not self.warm:
+            first, *others = batches
+            self.warm = True
+            return [self._warm_up(clock, *first), *(self._turns(clock, others) if others else [])]
+        if self.phased:
+            return [self._step_of_each_kind(clock, *batch) for batch in batches]
+        cycle = self.cycle
+        times = self._times(clock, batches, cycle)
+        return [_Turn((end - start) / cycle, end - start) for start, end in itertools.pairwise(times)]
+
+    def _times(self, clock: Clock, batches: Sequence[tuple[Samples, Tensor]], steps_each: int) -> list[float]:
+        """Make `steps_each` steps on each batch; return the clock before them and after each batch."""
+        step, now = self.optimizer.step, clock.now
+        times = [now()]
+        for inputs, targets in batches:
+            for _ in range(steps_each):
+                step(inputs, targets)
+            times.append(now())
+        return times
 
     def _steps(self, clock: Clock, inputs: Samples, targets: Tensor, count: int) -> float:
-        step = self.optimizer.step
-        start = clock.now()
-        for _ in range(count):
-            step(inputs, targets)
-        return clock.now() - start
+        start, end = self._times(clock, [(inputs, targets)], count)
+        return end - start
 
-    def _step_seconds(self, clock: Clock, inputs: Samples, targets: Tensor) -> float:
-        if not self.phased:
-            self.turn_s = self._steps(clock, inputs, targets, self.cycle)
-            return self.turn_s / self.cycle
-        self.turn_s = weighted_s = 0.0
+    def _step_of_each_kind(self, clock: Clock, inputs: Samples, targets: Tensor) -> _Turn:
+        taken_s = weighted_s = 0.0
         for iteration, count in self.optimizer.phases:  # type: ignore[attr-defined]  # asked for in the warm-up
             self.optimizer.iteration = iteration  # type: ignore[attr-defined]
             seconds = self._steps(clock, inputs, targets, 1)
-            self.turn_s += seconds
+            taken_s += seconds
             weighted_s += count * seconds
-        return weighted_s / self.cycle
+        return _Turn(weighted_s / self.cycle, taken_s)
 
-    def _warm_up_seconds(self, clock: Clock, inputs: Samples, targets: Tensor) -> float:
+    def _warm_up(self, clock: Clock, inputs: Samples, targets: Tensor) -> _Turn:
         """Make a whole cycle, or two steps where that is too long: the second does all kinds of work, code loaded."""
         first_s = self._steps(clock, inputs, targets, 1)
         if self.cycle == 1:
-            return first_s
+            return _Turn(first_s, first_s)
         second_s = self._steps(clock, inputs, targets, 1)
         self.phased = second_s * self.cycle > LONG_CYCLE_S and hasattr(self.optimizer, "phases")
         if self.phased:
-            return second_s
-        return (first_s + second_s + self._steps(clock, inputs, targets, self.cycle - 2)) / self.cycle
+            return _Turn(second_s, first_s + second_s)
+        taken_s = first_s + second_s + self._steps(clock, inputs, targets, self.cycle - 2)
+        return _Turn(taken_s / self.cycle, taken_s)
 
     @property
     def cycle(self) -> int:
@@ -196,9 +220,9 @@ def measure_cost(
         lane = _Lane(contestant, model, setting.loss(), setting.optimizer(contestant, model), setting.outputs)
         lanes.append(lane)
         few = slice(WARM_UP_SAMPLES)
-        _take_turn(lane, clock, take(first_inputs, few), first_targets[few], None)
+        _take_turns(lane, clock, [(take(first_inputs, few), first_targets[few])], [None])
         if lane.is_short:
-            _take_turn(lane, clock, second_inputs, second_targets, None)
+            _take_turns(lane, clock, [(second_inputs, second_targets)], [None])
     with _collected_by_hand():
         for round_number in itertools.count():
             turning = round_number % max(len(lanes), 1)
@@ -213,11 +237,13 @@ def measure_cost(
             settling, *timed = (next(batches) for _ in range(1 + TIMED_PER_SHORT_TURN))
             for lane in order:
                 on_turn(lane.contestant.label)
+                first = TIMED_PER_SHORT_TURN * round_number
                 if lane.is_short:
-                    _take_turn(lane, clock, *settling, None)
-                for number, (inputs, targets) in enumerate(timed if lane.is_short else timed[:1]):
-                    if len(lane.iterations) < repetitions:
-                        _take_turn(lane, clock, inputs, targets, TIMED_PER_SHORT_TURN * round_number + number)
+                    wanted = min(TIMED_PER_SHORT_TURN, repetitions - len(lane.iterations))
+                    numbers = [None, *range(first, first + wanted)]
+                    _take_turns(lane, clock, [settling, *timed[:wanted]], numbers)
+                else:
+                    _take_turns(lane, clock, timed[:1], [first])
     return tuple(lane.result() for lane in lanes)
 
 
@@ -252,23 +278,26 @@ def overlapping_seconds(ledger: Ledger | None, digital_s: float) -> float:
     return 0.0 if ledger is None else min(digital_s, ledger.overlapped)
 
 
-def _take_turn(lane: _Lane, clock: Clock, inputs: Samples, targets: Tensor, repetition: int | None) -> None:
-    """Make one step and note it; `repetition` None is warm-up."""
+def _take_turns(
+    lane: _Lane,
+    clock: Clock,
+    batches: Sequence[tuple[Samples, Tensor]],
+    repetitions: Sequence[int | None],
+) -> None:
+    """Make a turn on each batch and note it under its repetition; None is warm-up."""
     if lane.status != "ok":
         return
     try:
-        step_s, digital_s, ledger = lane.run(clock, inputs, targets)
+        for repetition, (turn, digital_s, ledger) in zip(repetitions, lane.run(clock, batches), strict=True):
+            lane.bill = ledger
+            host_s = digital_s if lane.contestant.simulated else 0.0
+            lane.last_s = turn.step_s + host_s
+            if repetition is not None:
+                lane.spent_s += turn.taken_s + host_s
+                modelled = (*ledger_seconds(ledger), overlapping_seconds(ledger, digital_s))
+                lane.iterations.append(TimedIteration(repetition, turn.step_s, digital_s, *modelled))
     except DivergedError as error:
         lane.status, lane.reason = "diverged", str(error)
-        return
     except Exception as error:
         # One optimizer's defect must not lose the others' times; it is recorded as failed, with its message.
         lane.status, lane.reason = "failed", f"{type(error).__name__}: {error}"
-        return
-    lane.bill = ledger
-    host_s = digital_s if lane.contestant.simulated else 0.0
-    lane.last_s = step_s + host_s
-    if repetition is not None:
-        lane.spent_s += lane.turn_s + host_s
-        modelled = (*ledger_seconds(ledger), overlapping_seconds(ledger, digital_s))
-        lane.iterations.append(TimedIteration(repetition, step_s, digital_s, *modelled))
