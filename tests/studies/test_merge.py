@@ -106,7 +106,7 @@ def test_stores_of_the_first_layout_are_merged_into_today_s(tmp_path, capsys):
     assert after.costs.equals(before.costs)
     assert after.curves.equals(before.curves)
     for file in (tmp_path / "new" / "store" / "trials").iterdir():
-        assert json.loads(file.read_text())["schema"] == 2
+        assert json.loads(file.read_text())["schema"] == 3
 
 
 def test_the_command_line_says_what_is_wrong_in_one_line(make, tmp_path, capsys):

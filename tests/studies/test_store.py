@@ -10,6 +10,7 @@ import pytest
 
 from tngd_bench.studies import documents
 from tngd_bench.studies.errors import StoreError, StoreWriteError
+from tngd_bench.studies.points import column
 from tngd_bench.studies.store import Store
 
 STORE_V1 = Path(__file__).parent / "store_v1"
@@ -52,7 +53,7 @@ def test_failed_trials_are_to_be_run_again_and_others_not(store):
         (lambda text: text.replace("0.1", "0.2"), "changed after it was written"),
         (lambda text: "{}", "not written by tngd-bench"),
         (lambda text: "[1]", "not written by tngd-bench"),
-        (lambda text: text.replace('"schema": 2', '"schema": 99'), "schema 99"),
+        (lambda text: text.replace('"schema": 3', '"schema": 99'), "schema 99"),
     ],
     ids=["half", "empty", "edited", "foreign", "list", "newer"],
 )
@@ -127,7 +128,7 @@ def test_a_write_is_whole_or_absent_when_the_process_is_killed(tmp_path):
         assert store.ignored == {}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"schema": 2}'], ids=["empty", "torn", "list", "foreign"])
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"schema": 3}'], ids=["empty", "torn", "list", "foreign"])
 def test_tidying_moves_what_is_not_ours_and_names_it(store, text):
     store.write_trial("k1", OK)
     (store.trials_folder / "mine.json").write_text(text)
@@ -169,11 +170,21 @@ def test_the_first_layout_is_read_as_today_s_and_rewritten_by_tidying(tmp_path):
     assert all(content["machine"]["cpu"] == processor for content in before.values())
     for key, content in before.items():
         old = json.loads((STORE_V1 / "trials" / f"{key}.json").read_text())["content"]
-        assert content["entries"] == old["entries"]
+        for entry, former in zip(content["entries"], old["entries"], strict=True):
+            points = {"iterations", "curve"} & set(former)
+            assert {k: v for k, v in entry.items() if k not in points} == {
+                k: v for k, v in former.items() if k not in points
+            }
+            for name in points:
+                for number, point in enumerate(former[name]):
+                    read = {
+                        column_name: column(entry[name], column_name)[number] for column_name in entry[name]
+                    }
+                    assert {k: v for k, v in read.items() if v is not None} == pytest.approx(point, rel=1e-8)
     store.tidy()
     assert dict(store.trials(keys)) == before
     files = [*store.trial_files(), store.path / "study.json", store.path / "environment.json"]
-    assert {json.loads(path.read_text())["schema"] for path in files} == {2}
+    assert {json.loads(path.read_text())["schema"] for path in files} == {3}
     assert store.ignored == {}
 
 
@@ -270,8 +281,8 @@ def test_files_can_be_read_by_people_and_other_programs(store):
 def test_a_store_of_a_later_layout_is_refused_and_not_set_aside(store):
     store.write_study({"name": "s"})
     path = store.path / "study.json"
-    path.write_text(path.read_text().replace('"schema": 2', '"schema": 3'))
-    with pytest.raises(StoreError, match=r"has schema 3.*use that version"):
+    path.write_text(path.read_text().replace('"schema": 3', '"schema": 4'))
+    with pytest.raises(StoreError, match=r"has schema 4.*use that version"):
         store.study(damaged_is_none=True)
     store.tidy()
     assert path.exists()

@@ -11,6 +11,7 @@ import pytest
 from tests.studies.test_store import STORE_V1
 from tngd_bench.studies import records as reading
 from tngd_bench.studies.documents import write_document
+from tngd_bench.studies.points import by_column, column
 from tngd_bench.studies.records import read_records
 from tngd_bench.studies.store import Store
 
@@ -115,8 +116,9 @@ def big_store(path, trials):
         for _, content in source.trials(source.study()["trials"])
         if content["entries"][0]["optimizer"] == "sgd" and content["entries"][0]["kind"] == "training"
     ]
-    point = content["entries"][0]["curve"][-1]
-    content["entries"][0]["curve"] = [{**point, "iteration": number} for number in range(40)]
+    curve = content["entries"][0]["curve"]
+    point = {name: column(curve, name)[-1] for name in curve}
+    content["entries"][0]["curve"] = by_column([{**point, "iteration": number} for number in range(40)])
     made = Store(path)
     made.create()
     keys = [f"{number:020x}" for number in range(trials)]

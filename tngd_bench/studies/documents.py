@@ -1,6 +1,6 @@
 """One JSON document on disk: whole or absent, and known to be as it was written.
 
-    {"schema": 2, "digest": SHA-256 of the content's text, "content": {…}}
+    {"schema": 3, "digest": SHA-256 of the content's text, "content": {…}}
 
 A document is written aside, synced, renamed, and its folder synced: what is reported as written survives a power cut.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 from tngd_bench.studies.errors import StoreWriteError
 
-SCHEMA = 2
+SCHEMA = 3
 OLDEST_SCHEMA = 1
 PART = ".part"
 RESERVE_BYTES = 16_000_000

@@ -117,7 +117,7 @@ class _Keeper:
             self.keep(rest, entries_without_result(rest.trial), outcome.machine)
             return None
         entries = [
-            entry_of(trial, candidate, verdict.status, verdict.reason) | {"iterations": [], "curve": []}
+            entry_of(trial, candidate, verdict.status, verdict.reason) | {"iterations": {}, "curve": {}}
             for candidate in trial.candidates
         ]
         self.keep(job, entries, outcome.machine)

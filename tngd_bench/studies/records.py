@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from tngd_bench.studies.points import Columns, column, count
 from tngd_bench.studies.store import Store
 from tngd_bench.studies.tables import Tables, fingerprint, keep_tables, kept_tables
 
@@ -176,8 +177,8 @@ def _read_trials(store: Store, keys: Iterable[str]) -> Tables:
             if entry["kind"] == "inspection":
                 inspected[tuple(entry[name] for name in _INSPECTED)] = row
                 continue
-            costs.add(row, row.pop("iterations", []))
-            curves.add(row, row.pop("curve", []))
+            costs.add(row, row.pop("iterations", {}))
+            curves.add(row, row.pop("curve", {}))
             trials.append(row)
     for row in trials:
         if row["kind"] == "cost":
@@ -211,12 +212,12 @@ class _Rows:
         self._of_trial = tuple(name for name in columns if name not in of_point)
         self._values: dict[str, list[Any]] = {name: [] for name in columns}
 
-    def add(self, trial: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> None:
+    def add(self, trial: Mapping[str, Any], points: Columns) -> None:
         """Add a row for each point; what neither it nor the trial says is missing."""
         for name in self._of_trial:
-            self._values[name] += [trial.get(name)] * len(points)
+            self._values[name] += [trial.get(name)] * count(points)
         for name in self._of_point:
-            self._values[name] += [point.get(name) for point in points]
+            self._values[name] += column(points, name)
 
     def frame(self) -> pd.DataFrame:
         """Return the rows added."""

@@ -25,6 +25,7 @@ from tngd_bench.measure.speed import multiplication_rate
 from tngd_bench.measure.threads import use_threads
 from tngd_bench.measure.training import train
 from tngd_bench.studies.data_files import read_splits
+from tngd_bench.studies.points import by_column
 from tngd_bench.studies.sweeps import swept_columns
 from tngd_bench.studies.trials import (
     Candidate,
@@ -151,11 +152,11 @@ def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]
         iterations = [_plain(dataclasses.asdict(iteration)) for iteration in result.iterations]
         measured[result.label] = entry_of(trial, entrant, result.status, result.reason) | {
             "solver_iterations": result.solver_iterations,
-            "iterations": iterations,
+            "iterations": by_column(iterations),
             **_unpriced(result.bill),
         }
     return [
-        measured.get(entrant.contestant.label) or entry_of(trial, entrant) | {"iterations": []}
+        measured.get(entrant.contestant.label) or entry_of(trial, entrant) | {"iterations": {}}
         for entrant in trial.entrants
     ]
 
@@ -182,7 +183,7 @@ def _run_training(trial: TrainingTrial, data: DataSplits) -> Entry:
         "solver_iterations": result.solver_iterations,
         **_unpriced(result.bill),
         **({} if result.stability_margin is None else {"stability_margin": result.stability_margin}),
-        "curve": [_plain(dataclasses.asdict(point)) for point in result.curve],
+        "curve": by_column([_plain(dataclasses.asdict(point)) for point in result.curve]),
     }
 
 

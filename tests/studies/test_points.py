@@ -1,0 +1,40 @@
+"""Points by column hold what points by row do."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tngd_bench.studies.points import by_column, column, count
+
+NAMES = ("iteration", "loss", "test_loss", "measured_s")
+VALUES = st.floats(allow_nan=False, allow_infinity=False, width=32)
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({"iteration": st.integers(0, 9)}, optional=dict.fromkeys(NAMES[1:3], VALUES))
+    )
+)
+def test_what_goes_in_comes_out(points):
+    columns = json.loads(json.dumps(by_column(points)))
+    assert count(columns) == len(points)
+    assert set(columns) == {name for point in points for name in point}
+    for name in NAMES:
+        assert column(columns, name) == [point.get(name) for point in points]
+
+
+def test_a_column_that_some_points_lack_says_which_have_it():
+    points = [{"iteration": 0, "test_loss": 2.5}, {"iteration": 1}, {"iteration": 2, "test_loss": 1.5}]
+    assert by_column(points) == {"iteration": [0, 1, 2], "test_loss": {"at": [0, 2], "values": [2.5, 1.5]}}
+
+
+def test_times_keep_nine_digits_however_short_they_are_and_losses_all():
+    columns = by_column([{"write_s": 1.2345678912345e-12, "loss": 1.2345678912345}])
+    assert columns == {"write_s": [1.23456789e-12], "loss": [1.2345678912345]}
+
+
+def test_no_points_are_no_columns():
+    assert by_column([]) == {}
+    assert count({}) == 0
+    assert column({}, "loss") == []
