@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tngd_bench.cli.results import writing
+
 if TYPE_CHECKING:
     from tngd_bench.analysis.baseline import Baseline
     from tngd_bench.analysis.gate import Selection
@@ -155,10 +157,5 @@ def _say(text: str) -> None:
 
 
 def _write(path: Path, text: str, mode: str) -> None:
-    from tngd_bench.studies.errors import StoreError
-
-    try:
-        with path.open(mode, encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}") from None
+    with writing(str(path)), path.open(mode, encoding="utf-8") as file:
+        file.write(text)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import webbrowser
 from pathlib import Path
 
 import click
 
-from tngd_bench.cli.notes import tell_ignored
+from tngd_bench.cli.results import read_results, show_page, writing
 
 _EPILOG = """\b
 Examples:
@@ -50,22 +49,15 @@ def command(results: Path, output: Path | None, formats: str, others: tuple[Path
     place = output if output is not None else store.path.parent
 
     from tngd_bench.report import build_report
-    from tngd_bench.studies.records import read_records
 
     stores = [store, *(Store.find(other) for other in others)]
-    read = [read_records(each.path) for each in stores]
-    for each, records in zip(stores, read, strict=True):
-        tell_ignored(records.ignored)
-        if records.trials.empty:
-            raise StoreError(f"{each.path} holds no finished trial yet; there is nothing to report")
+    read = read_results(stores, "report")
     names = [records.study.get("name") for records in read]
     if len(set(names)) < len(names):
         raise StoreError(f"--beside takes studies of different names, not {', '.join(map(str, names))}")
     beside = [(records, each.path) for records, each in zip(read[1:], stores[1:], strict=True)]
-    try:
+    with writing(f"output {place}"):
         files = build_report(read[0], place, formats=wanted, store=store.path, beside=beside)
-    except OSError as error:
-        raise StoreError(f"output {place} cannot be written: {error.strerror or error}") from None
     if "html" in wanted:
         click.echo(f"report: {files.html}")
     for path in files.documents:
@@ -74,8 +66,8 @@ def command(results: Path, output: Path | None, formats: str, others: tuple[Path
     tables = [path for path in files.documents if path.suffix == ".tex"]
     if tables:
         click.echo(f"report: {len(tables)} LaTeX tables in {tables[0].parent}")
-    if show and not webbrowser.open(files.html.resolve().as_uri()):
-        click.echo("tngd-bench: note: no browser was found to open the page", err=True)
+    if show:
+        show_page(files.html)
 
 
 def _formats(text: str) -> tuple[str, ...]:

@@ -1,0 +1,47 @@
+"""What the verbs that show results share: reading stores, writing files, opening a page."""
+
+from __future__ import annotations
+
+import contextlib
+import webbrowser
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tngd_bench.cli.notes import tell_ignored
+
+if TYPE_CHECKING:
+    from tngd_bench.studies.records import Records
+    from tngd_bench.studies.store import Store
+
+
+def read_results(stores: Sequence[Store], purpose: str) -> list[Records]:
+    """Return the records of each store, and tell what was left out; StoreError where one has nothing to `purpose`."""
+    from tngd_bench.studies.errors import StoreError
+    from tngd_bench.studies.records import read_records
+
+    read = [read_records(store.path) for store in stores]
+    for store, records in zip(stores, read, strict=True):
+        tell_ignored(records.ignored)
+        if records.trials.empty:
+            raise StoreError(f"{store.path} holds no finished trial yet; there is nothing to {purpose}")
+    return read
+
+
+@contextlib.contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn a failure to write into a StoreError that names `what`."""
+    from tngd_bench.studies.errors import StoreError
+
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{what} cannot be written: {error.strerror or error}") from None
+
+
+def show_page(page: Path) -> None:
+    """Open a page in the browser, or say that there is none."""
+    if not webbrowser.open(page.resolve().as_uri()):
+        click.echo("tngd-bench: note: no browser was found to open the page", err=True)
