@@ -73,7 +73,9 @@ def test_a_study_with_tuned_settings_says_what_they_cost_and_one_without_says_no
     assert table.rows == (("Adam (tuned)", "lr = 0.01", "0.400", "0.200", "30.0 s"),)
     for words in ("17 settings for each", "16 drawn", "2 epoch", "90.0 s in all", "tngd-bench tune x"):
         assert words in table.caption
-    bare = tuned_table({"tuned": {"kfac": {"lr": 0.01}}}, {})
-    assert bare.rows == (("kfac", "lr = 0.01", "–", "–", "–"),)
+    bare = tuned_table({"tuned": {"other": {"lr": 0.01}}}, {"other[tuned]": kind("other[tuned]", "other")})
+    assert bare.rows == (("other (tuned)", "lr = 0.01", "–", "–", "–"),)
     assert "without a record" in bare.caption
-    assert tuned_table({"tuned": {}}, {}) is None
+    assert tuned_table({"tuned": {}}, known) is None
+    # a file of settings that the study includes and does not use
+    assert tuned_table({"tuned": {"adam": {"lr": 0.01}}}, {"adam": kind("adam", "adam")}) is None

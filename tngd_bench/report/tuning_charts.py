@@ -21,6 +21,7 @@ from tngd_bench.report.tables import MEASURED, Column, Table, words
 from tngd_bench.studies.records import Records
 from tngd_bench.studies.tuning_results import larger_is_better
 
+_TUNED = "[tuned"  # begins the brackets of such a label: adam[tuned], adam[tuned, eps=1e-6]
 _PROSE = (
     "Every optimizer was tried with the study's own settings and with the same number of settings drawn from its "
     "space, and judged on a part of the training data held out of training; no test data were used. A diverged try "
@@ -156,8 +157,10 @@ def _settings(settings: Mapping[str, float] | None) -> str:
 
 
 def tuned_table(study: Mapping[str, Any], known: Mapping[str, Kind]) -> Table | None:
-    """Return where the tuned settings of a study come from and what finding them cost; None where it has none."""
-    tuned, record = study.get("tuned") or {}, study.get("tuning_record") or {}
+    """Return where the tuned settings that a study uses come from and what finding them cost; None where none are."""
+    used = {kind.method for label, kind in known.items() if _TUNED in label}
+    tuned = {name: settings for name, settings in (study.get("tuned") or {}).items() if name in used}
+    record = study.get("tuning_record") or {}
     if not tuned:
         return None
     search = record.get("search", {})
