@@ -9,7 +9,7 @@ reported instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Layer = tuple[int, int, int]
@@ -35,6 +35,167 @@ class PredictedCost:
     bytes: float
 
 
+@dataclass(frozen=True)
+class _Iteration:
+    """What an iteration is made of, as operations or numbers held."""
+
+    parameters: int
+    rows: int
+    batch_size: int
+    outputs: int
+    layers: Sequence[Layer] | None
+    cg_iterations: int
+
+    @property
+    def shapes(self) -> Sequence[tuple[float, float, float]]:
+        """The layers; all parameters as one, used once per sample, where they are not known."""
+        return self.layers if self.layers is not None else [(float(self.parameters), 1.0, 1.0)]
+
+    @property
+    def forward(self) -> float:
+        return sum(2.0 * float(self.batch_size) * d_in * d_out * t for d_in, d_out, t in self.shapes)
+
+    @property
+    def first(self) -> float:
+        """Of a backward pass what the data would need, which need no gradient; without layers it is not known."""
+        if self.layers is None:
+            return 0.0
+        return 2.0 * float(self.batch_size) * self.shapes[0][0] * self.shapes[0][1] * self.shapes[0][2]
+
+    @property
+    def gradient(self) -> float:
+        return 2.0 * self.forward + (self.forward - self.first)
+
+    @property
+    def row_passes(self) -> float:
+        """A backward pass an output, which makes the rows of B."""
+        return self.outputs * (self.forward - self.first)
+
+    @property
+    def widths(self) -> float:
+        """Outputs of all layers at all positions, of one sample."""
+        return sum(float(d_out) * t for _, d_out, t in self.shapes)
+
+    @property
+    def lift(self) -> float:
+        """Bᵀu; B v costs the same."""
+        return self.forward + 2.0 * float(self.rows) * self.widths
+
+    @property
+    def products_of_rows(self) -> float:
+        """Inner products of the rows at each layer's outputs, over pairs of rows."""
+        m = float(self.rows)
+        return 2.0 * m * m * self.widths * _panelled(self.rows)
+
+    @property
+    def similarity(self) -> float:
+        """Inner products of the layers' inputs over pairs of samples."""
+        b = float(self.batch_size)
+        return sum(2.0 * b * b * d_in * t for d_in, _, t in self.shapes)
+
+    @property
+    def activations(self) -> float:
+        return sum(float(self.batch_size) * (d_in + d_out) * t for d_in, d_out, t in self.shapes)
+
+    @property
+    def held(self) -> float:
+        """Numbers that every optimizer holds."""
+        return 4.0 * float(self.parameters) + 2.0 * self.activations
+
+    @property
+    def matrix_free(self) -> bool:
+        """Whether there are too many outputs for a row each, so that products go by J and Jᵀ through the model."""
+        return self.outputs > (LARGEST_STRUCTURED if self.widths <= self.parameters else LARGEST_UNROLLED)
+
+
+def _panelled(size: int) -> float:
+    """The share of a symmetric product's operations that are made."""
+    return (PANELS + 1) / (2 * PANELS) if size >= SMALLEST_PANELLED else 1.0
+
+
+def _sgd(it: _Iteration) -> tuple[float, float]:
+    return it.gradient, it.held
+
+
+def _adam(it: _Iteration) -> tuple[float, float]:
+    return it.gradient, it.held + 2.0 * it.parameters
+
+
+def _kfac(it: _Iteration) -> tuple[float, float]:
+    n, b = float(it.parameters), float(it.batch_size)
+    sides = (
+        [(d_in + 1.0, float(d_out), float(t)) for d_in, d_out, t in it.shapes]
+        if it.layers
+        else [(n**0.5, n**0.5, 1.0)]
+    )
+    squares = sum(a * a + g * g for a, g, _ in sides)
+    cubes = sum(a**3 + g**3 for a, g, _ in sides)
+    applied = sum(
+        2.0 * min(b * t * (a * a + g * g) + (b * t) ** 2 * (a + g), a * g * (a + g)) for a, g, t in sides
+    )
+    factors = sum(2.0 * b * t * (a * a + g * g) for a, g, t in sides)
+    refresh = (factors + it.forward - it.first) / KFAC_FACTOR_INTERVAL + cubes / KFAC_INVERSE_INTERVAL
+    return it.gradient + applied + refresh, it.held + 3.0 * squares
+
+
+def _dense(it: _Iteration) -> tuple[float, float]:
+    n, m = float(it.parameters), float(it.rows)
+    forming = 2.0 * m * n * n * _panelled(it.parameters)
+    flops = it.gradient + it.row_passes + forming + n**3 / 3.0 + 2.0 * n * n
+    return flops, it.held + 3.0 * n * n + m * n
+
+
+def _woodbury(it: _Iteration) -> tuple[float, float]:
+    n, m = float(it.parameters), float(it.rows)
+    flops = it.gradient + it.row_passes + 2.0 * m * m * n + m**3 / 3.0 + 4.0 * m * n
+    return flops, it.held + m * n + m * m
+
+
+def _gram(it: _Iteration) -> tuple[float, float]:
+    m = float(it.rows)
+    forming = it.similarity + it.products_of_rows
+    flops = it.forward + it.row_passes + forming + m**3 / 3.0 + 2.0 * m * m + it.lift
+    return flops, it.held + m * it.widths + 3.0 * m * m
+
+
+def _cg(it: _Iteration) -> tuple[float, float]:
+    m, b = float(it.rows), float(it.batch_size)
+    if it.matrix_free:
+        return _by_products(it, it.cg_iterations + 1)
+    products = (it.cg_iterations + 1) * (4.0 * m + 2.0 * b * b) * it.widths
+    flops = it.forward + it.row_passes + it.similarity + products + it.lift
+    return flops, it.held + m * it.widths + it.parameters
+
+
+def _thermodynamic(it: _Iteration) -> tuple[float, float]:
+    m = float(it.rows)
+    if it.matrix_free:
+        return _by_products(it, LANCZOS_PRODUCTS)
+    forming = it.similarity + it.products_of_rows
+    eigen = EIGENDECOMPOSITION_FLOPS * m**3 + 6.0 * m * m
+    flops = it.forward + it.row_passes + forming + eigen + 2.0 * it.lift
+    return flops, it.held + m * it.widths + 6.0 * m * m + 4.0 * it.parameters
+
+
+def _by_products(it: _Iteration, products: int) -> tuple[float, float]:
+    """Products by J and Jᵀ through the whole model: a backward pass, and one through the graph of another."""
+    flops = 2.0 * it.gradient + products * 3.0 * it.forward
+    return flops, it.held + 4.0 * it.activations + 20.0 * it.parameters + 4.0 * it.rows
+
+
+_COUNTS: dict[str, Callable[[_Iteration], tuple[float, float]]] = {
+    "sgd": _sgd,
+    "adam": _adam,
+    "kfac": _kfac,
+    "ngd": _dense,
+    "ngd-woodbury": _woodbury,
+    "ngd-gram": _gram,
+    "ngd-cg": _cg,
+    "tngd": _thermodynamic,
+    "tngd-adam": _thermodynamic,
+}
+
+
 def predicted_cost(
     name: str,
     *,
@@ -46,72 +207,11 @@ def predicted_cost(
     itemsize: int = 4,
     cg_iterations: int = 200,
 ) -> PredictedCost:
-    """Return the predicted cost of one iteration of optimizer `name`.
+    """Return the predicted cost of one iteration of optimizer `name`, one that is not known here counted as SGD.
 
     `rows` is m = batch_size·outputs. `layers` (input, output, positions) sharpen the counts; without them the
     model is taken as one with every weight used once per sample.
     """
-    n, m, b = float(parameters), float(rows), float(batch_size)
-    shapes = layers if layers is not None else [(n, 1.0, 1.0)]
-    forward = sum(2.0 * b * d_in * d_out * t for d_in, d_out, t in shapes)
-    # the data need no gradient; without layers, the first one is not known
-    first = 0.0 if layers is None else 2.0 * b * shapes[0][0] * shapes[0][1] * shapes[0][2]
-    activations = sum(b * (d_in + d_out) * t for d_in, d_out, t in shapes)
-    widths = sum(float(d_out) * t for _, d_out, t in shapes)
-    gradient = 2.0 * forward + (forward - first)
-    row_passes = outputs * (forward - first)
-    lift = forward + 2.0 * m * widths  # Bᵀu; B v costs the same
-    panelled = (PANELS + 1) / (2 * PANELS) if rows >= SMALLEST_PANELLED else 1.0
-    forming_gram = sum(2.0 * b * b * d_in * t for d_in, _, t in shapes) + 2.0 * m * m * widths * panelled
-    base = 4.0 * n + 2.0 * activations
-    structured_memory = base + m * widths + 3.0 * m * m
-    if outputs > (LARGEST_STRUCTURED if widths <= n else LARGEST_UNROLLED):
-        # products by J and Jᵀ through the whole model: a backward pass, and one through the graph of another
-        made = {"ngd-cg": cg_iterations + 1, "tngd": LANCZOS_PRODUCTS, "tngd-adam": LANCZOS_PRODUCTS}.get(
-            name
-        )
-        if made is not None:
-            flops = 2.0 * gradient + made * 3.0 * forward
-            return PredictedCost(flops, (base + 4.0 * activations + 20.0 * n + 4.0 * m) * itemsize)
-    match name:
-        case "sgd":
-            flops, values = gradient, base
-        case "adam":
-            flops, values = gradient, base + 2.0 * n
-        case "kfac":
-            sides = (
-                [(d_in + 1.0, float(d_out), float(t)) for d_in, d_out, t in shapes]
-                if layers
-                else [(n**0.5, n**0.5, 1.0)]
-            )
-            squares = sum(a * a + g * g for a, g, _ in sides)
-            cubes = sum(a**3 + g**3 for a, g, _ in sides)
-            applied = sum(
-                2.0 * min(b * t * (a * a + g * g) + (b * t) ** 2 * (a + g), a * g * (a + g))
-                for a, g, t in sides
-            )
-            factors = sum(2.0 * b * t * (a * a + g * g) for a, g, t in sides)
-            refresh = (factors + forward - first) / KFAC_FACTOR_INTERVAL + cubes / KFAC_INVERSE_INTERVAL
-            flops, values = gradient + applied + refresh, base + 3.0 * squares
-        case "ngd":
-            panels = (PANELS + 1) / (2 * PANELS) if parameters >= SMALLEST_PANELLED else 1.0
-            flops = gradient + row_passes + 2.0 * m * n * n * panels + n**3 / 3.0 + 2.0 * n * n
-            values = base + 3.0 * n * n + m * n
-        case "ngd-woodbury":
-            flops = gradient + row_passes + 2.0 * m * m * n + m**3 / 3.0 + 4.0 * m * n
-            values = base + m * n + m * m
-        case "ngd-gram":
-            flops = forward + row_passes + forming_gram + m**3 / 3.0 + 2.0 * m * m + lift
-            values = structured_memory
-        case "ngd-cg":
-            similarity = forming_gram - 2.0 * m * m * widths * panelled
-            product = (4.0 * m + 2.0 * b * b) * widths
-            flops = forward + row_passes + similarity + (cg_iterations + 1) * product + lift
-            values = structured_memory - 3.0 * m * m + n
-        case "tngd" | "tngd-adam":
-            eigen = EIGENDECOMPOSITION_FLOPS * m**3 + 6.0 * m * m
-            flops = forward + row_passes + forming_gram + eigen + 2.0 * lift
-            values = structured_memory + 3.0 * m * m + 4.0 * n
-        case _:
-            flops, values = gradient, base
+    iteration = _Iteration(parameters, rows, batch_size, outputs, layers, cg_iterations)
+    flops, values = _COUNTS.get(name, _sgd)(iteration)
     return PredictedCost(flops, values * itemsize)

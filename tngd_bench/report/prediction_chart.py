@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import kind
+from tngd_bench.analysis.families import Kind, kind
 from tngd_bench.report import drawing
 from tngd_bench.report.build import write
 from tngd_bench.report.cost_charts import draw_line
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import marks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _WRITERS = {
     ".svg": lambda chart: drawing.white(drawing.svg(chart)).encode(),
@@ -50,41 +53,12 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     """
     frame = pd.DataFrame(rows)
     known = {label: kind(label, label) for label in (*_DIGITAL, "tngd")}
-    drawn = marks(known)
     total = "iteration_at_least_s" if frame["iteration_at_least_s"].notna().any() else "device_at_least_s"
     unstated = frame["not_stated"].astype(str)
-    some, every = bool(unstated.any()), bool(unstated.astype(bool).all())
-    own_title = known["tngd"].title + (" (at least)" if every else " (≥: at least)" if some else "")
     words = bool(frame[name].map(lambda value: isinstance(value, str)).any())
-    places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)
     figure, axes = drawing.panel(4.2)
-    for label in known:
-        column = total if label == "tngd" else f"{label}_s"
-        values = frame[column].astype(float)
-        if values.notna().any():
-            draw_line(
-                axes,
-                places,
-                values,
-                drawn[label] if not words else dataclasses.replace(drawn[label], dash=""),
-                own_title if label == "tngd" else known[label].title,
-                markers=words or len(frame) < 30,
-            )
-    if some and not every:
-        for place, value in zip(places[unstated != ""], frame[total][unstated != ""], strict=True):
-            axes.annotate("≥", (place, value), (-6, 0), textcoords="offset points", ha="right", va="center")
-    if words:
-        axes.set_xticks(places, list(frame[name]), rotation=0 if len(frame) < 5 else 30)
-        axes.set_xlim(-0.5, len(frame) - 0.5)
-    elif (frame[name] > 0).all():
-        if name == "link_rate_bits_per_s":
-            drawing.log_bit_rates(axes, "x")
-        elif name in ("tau", "time_constant_s"):
-            drawing.log_seconds(axes, "x")
-        elif name != "word_bits":
-            drawing.log_counts(axes, "x")
-    drawing.log_seconds(axes, "y")
-    axes.set_xlabel(_TITLES.get(name, name.replace("_", " ")))
+    _draw(axes, frame, name, total, known, words=words)
+    _scale(axes, frame, name, words=words)
     axes.set_ylabel("modelled time per iteration")
     drawing.legend_below(figure, axes)
     last = frame.iloc[-1]
@@ -109,6 +83,45 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
         figure,
         frame,
     )
+
+
+def _draw(
+    axes: Axes, frame: pd.DataFrame, name: str, total: str, known: Mapping[str, Kind], *, words: bool
+) -> None:
+    """Draw a line per optimizer, TNGD's from the column `total`, with "≥" at its bounds where not all of it is one."""
+    places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)
+    bounds = frame["not_stated"].astype(str) != ""
+    bound = " (at least)" if bounds.all() else " (≥: at least)" if bounds.any() else ""
+    for label, mark in marks(known).items():
+        own = label == "tngd"
+        values = frame[total if own else f"{label}_s"].astype(float)
+        if values.notna().any():
+            draw_line(
+                axes,
+                places,
+                values,
+                dataclasses.replace(mark, dash="") if words else mark,
+                known[label].title + (bound if own else ""),
+                markers=words or len(frame) < 30,
+            )
+    if bounds.any() and not bounds.all():
+        for place, value in zip(places[bounds], frame[total][bounds], strict=True):
+            axes.annotate("≥", (place, value), (-6, 0), textcoords="offset points", ha="right", va="center")
+
+
+def _scale(axes: Axes, frame: pd.DataFrame, name: str, *, words: bool) -> None:
+    if words:
+        axes.set_xticks(range(len(frame)), list(frame[name]), rotation=0 if len(frame) < 5 else 30)
+        axes.set_xlim(-0.5, len(frame) - 0.5)
+    elif (frame[name] > 0).all():
+        if name == "link_rate_bits_per_s":
+            drawing.log_bit_rates(axes, "x")
+        elif name in ("tau", "time_constant_s"):
+            drawing.log_seconds(axes, "x")
+        elif name != "word_bits":
+            drawing.log_counts(axes, "x")
+    drawing.log_seconds(axes, "y")
+    axes.set_xlabel(_TITLES.get(name, name.replace("_", " ")))
 
 
 def write_prediction(
