@@ -1,4 +1,4 @@
-"""Charts of cost per iteration: time against N, ratio to SGD, and what the time is made of."""
+"""Charts of cost per iteration: time against size, ratio to SGD, and what the time is made of."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tngd_bench.analysis.families import EXACT_NATURAL, Kind
 from tngd_bench.analysis.findings import strongest_digital
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.unstated import NOT_STATED
-from tngd_bench.report import drawing, slugs
+from tngd_bench.report import cost_series, drawing, slugs
+from tngd_bench.report.cost_series import CostSeries
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import INK, PAPER, PARTS, Mark
 
-SERIES = ["group", "problem", "batch_size", "outputs"]
 _SPLIT_TITLES = {
     "digital": "digital (measured)",
     "write": "write (modelled)",
@@ -31,11 +31,6 @@ _HATCHES = {
     "relax": "xxxx",
     "read": "----",
 }  # dots are thousands of curves in an SVG
-
-
-def setting_text(setting: Mapping[str, object]) -> str:
-    """Return e.g. "digits-mlp, b = 32, d_z = 10"."""
-    return f"{setting['problem']}, b = {setting['batch_size']}, d_z = {setting['outputs']}"
 
 
 def draw_line(
@@ -61,28 +56,26 @@ def draw_line(
 def cost_charts(
     summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
 ) -> list[Chart]:
-    """Return time against N and ratio to SGD for every series of `summary` (see `analysis.cost`)."""
+    """Return time against size and ratio to SGD for every series of `summary` (see `cost_series.cover`)."""
     charts = []
-    for values, part in summary.groupby(SERIES, sort=True):
-        setting = dict(zip(SERIES, values, strict=True))
-        charts.append(_time(part, setting, known, drawn))
-        against = ratios[(ratios[SERIES] == pd.Series(setting)).all(axis=1)]
+    for series in cost_series.cover(summary):
+        charts.append(_time(series, known, drawn))
+        against = series.select(ratios)
         if len(against):
-            bounds = set(part.loc[part["total_median_s"].isna(), "optimizer"])
-            charts.append(_ratio(against, setting, known, drawn, bounds))
+            bounds = set(series.part.loc[series.part["total_median_s"].isna(), "optimizer"])
+            charts.append(_ratio(series, against, known, drawn, bounds))
     return charts
 
 
-def _time(
-    part: pd.DataFrame, setting: Mapping[str, object], known: Mapping[str, Kind], drawn: Mapping[str, Mark]
-) -> Chart:
+def _time(series: CostSeries, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> Chart:
+    part, axis = series.part, series.axis
     figure, axes = drawing.panel(4.3)
     for label in [label for label in known if label in set(part["optimizer"])]:
-        own = part[part["optimizer"] == label].sort_values("parameters")
+        own = part[part["optimizer"] == label].sort_values(axis)
         bound = " (at least)" if own["total_median_s"].isna().any() else ""
-        draw_line(axes, own["parameters"], own["at_least_s"], drawn[label], f"{known[label].title}{bound}")
+        draw_line(axes, own[axis], own["at_least_s"], drawn[label], f"{known[label].title}{bound}")
         axes.fill_between(
-            own["parameters"].to_numpy(float),
+            own[axis].to_numpy(float),
             own["total_q1_s"].to_numpy(float),
             own["total_q3_s"].to_numpy(float),
             color=drawn[label].colour.light,
@@ -90,24 +83,24 @@ def _time(
             linewidth=0,
         )
         if known[label].method == "tngd":
-            x, y = own["parameters"].to_numpy(float), own["digital_median_s"].to_numpy(float)
+            x, y = own[axis].to_numpy(float), own["digital_median_s"].to_numpy(float)
             title = f"{known[label].title}, measured part"
             axes.plot(x, y, color=drawn[label].colour.light, linestyle=":", linewidth=1.6, label=title)
     drawing.log_counts(axes, "x")
     drawing.log_seconds(axes, "y")
-    axes.set_xlabel("parameters N")
+    axes.set_xlabel(series.title)
     axes.set_ylabel("time per iteration")
     drawing.legend_below(figure, axes)
-    largest = part[part["parameters"] == part["parameters"].max()].sort_values("at_least_s", kind="stable")
+    largest = part[part[axis] == part[axis].max()].sort_values("at_least_s", kind="stable")
     fastest = ", ".join(
         f"{known[row.optimizer].title} {quantities.at_least(row.total_median_s, row.at_least_s)}"
         for row in each(largest)
     )
-    size = quantities.count(float(part["parameters"].max()))
+    size = quantities.count(float(part[axis].max()))
     return Chart(
-        slugs.slug("time-per-iteration", setting["group"], setting["batch_size"], setting["outputs"]),
-        f"Time per iteration against N ({setting_text(setting)})",
-        f"Median time per iteration against the number of parameters. At N = {size}, fastest first: {fastest}.",
+        slugs.slug("time-per-iteration", *series.slug_parts),
+        f"Time per iteration against {series.sign} ({series.where})",
+        f"Median time per iteration against {series.title}. At {series.sign} = {size}, fastest first: {fastest}.",
         "Medians with quartile bands, both axes logarithmic. Digital optimizers: measured. TNGD: measured digital + "
         "modelled device; the dotted line is its measured digital part alone.",
         figure,
@@ -116,21 +109,22 @@ def _time(
 
 
 def _ratio(
+    series: CostSeries,
     part: pd.DataFrame,
-    setting: Mapping[str, object],
     known: Mapping[str, Kind],
     drawn: Mapping[str, Mark],
     bounds: Collection[str],
 ) -> Chart:
+    axis = series.axis
     figure, axes = drawing.panel(4.3)
     others = part[part["optimizer"] != "sgd"]
     for label in [label for label in known if label in set(others["optimizer"])]:
-        own = others[others["optimizer"] == label].sort_values("parameters")
+        own = others[others["optimizer"] == label].sort_values(axis)
         bound = " (at least)" if label in bounds else ""
-        draw_line(axes, own["parameters"], own["total_ratio"], drawn[label], f"{known[label].title}{bound}")
+        draw_line(axes, own[axis], own["total_ratio"], drawn[label], f"{known[label].title}{bound}")
         spread = [(own["total_ratio"] - own["total_low"]), (own["total_high"] - own["total_ratio"])]
         axes.errorbar(
-            own["parameters"].to_numpy(float),
+            own[axis].to_numpy(float),
             own["total_ratio"].to_numpy(float),
             yerr=np.maximum(np.stack([side.to_numpy(float) for side in spread]), 0.0),
             fmt="none",
@@ -140,20 +134,20 @@ def _ratio(
     axes.axhline(1.0, color=INK.light, linewidth=0.9)
     drawing.log_counts(axes, "x")
     drawing.log_ratios(axes, "y")
-    axes.set_xlabel("parameters N")
+    axes.set_xlabel(series.title)
     axes.set_ylabel("time relative to SGD")
     drawing.legend_below(figure, axes)
-    size = part["parameters"].max()
-    largest = others[others["parameters"] == size].sort_values("total_ratio", kind="stable")
+    size = part[axis].max()
+    largest = others[others[axis] == size].sort_values("total_ratio", kind="stable")
     listed = ", ".join(
         f"{known[row.optimizer].title} {'≥ ' if row.optimizer in bounds else ''}"
         f"{quantities.significant(row.total_ratio)} times"
         for row in each(largest)
     )
     return Chart(
-        slugs.slug("ratio-to-sgd", setting["group"], setting["batch_size"], setting["outputs"]),
-        f"Ratio to SGD ({setting_text(setting)})",
-        f"Time per iteration relative to SGD. At N = {quantities.count(float(size))}: {listed}.",
+        slugs.slug("ratio-to-sgd", *series.slug_parts),
+        f"Ratio to SGD against {series.sign} ({series.where})",
+        f"Time per iteration relative to SGD. At {series.sign} = {quantities.count(float(size))}: {listed}.",
         "Median of ratios paired within one process and repetition, with 95 % bootstrap intervals. For TNGD the "
         "numerator is measured digital + modelled device; the table has its measured part alone.",
         figure,
@@ -164,45 +158,42 @@ def _ratio(
 def split_charts(summary: pd.DataFrame, costs: pd.DataFrame, known: Mapping[str, Kind]) -> list[Chart]:
     """Return, per series with a device, the parts of its time beside the strongest digital competitor at each size."""
     charts = []
-    for values, part in summary.groupby(SERIES, sort=True):
-        setting = dict(zip(SERIES, values, strict=True))
-        device = next(
-            (label for label in known if known[label].modelled and label in set(part["optimizer"])), None
-        )
-        if device is None:
-            continue
-        timed = costs[(costs[SERIES] == pd.Series(setting)).all(axis=1)]
-        table = _split_table(part, timed, device, known)
-        charts.append(_split(table, setting, device, known))
+    for series in cost_series.cover(summary):
+        present = set(series.part["optimizer"])
+        device = next((label for label in known if known[label].modelled and label in present), None)
+        if device is not None:
+            table = _split_table(series, series.select(costs), device, known)
+            charts.append(_split(table, series, device, known))
     return charts
 
 
 def _split_table(
-    part: pd.DataFrame, timed: pd.DataFrame, device: str, known: Mapping[str, Kind]
+    series: CostSeries, timed: pd.DataFrame, device: str, known: Mapping[str, Kind]
 ) -> pd.DataFrame:
     rows = []
-    for parameters in sorted(set(part.loc[part["optimizer"] == device, "parameters"])):
-        here = timed[timed["parameters"] == parameters]
+    part, axis = series.part, series.axis
+    for size in sorted(set(part.loc[part["optimizer"] == device, axis])):
+        here = timed[timed[axis] == size]
         rivals = (strongest_digital(here, known), strongest_digital(here, known, EXACT_NATURAL))
         for label in dict.fromkeys(name for name in (*rivals, device) if name is not None):
-            own = part[(part["parameters"] == parameters) & (part["optimizer"] == label)].iloc[0]
-            row = {"parameters": parameters, "optimizer": label, "digital_s": own["digital_median_s"]}
+            own = part[(part[axis] == size) & (part["optimizer"] == label)].iloc[0]
+            row = {name: own[name] for name in cost_series.AXES}
+            row |= {"optimizer": label, "digital_s": own["digital_median_s"]}
             row |= {f"{name}_s": own[f"{name}_s"] for name in ("write", "relax", "read")}
             row["at_least_s"] = own["at_least_s"]
             rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _split(
-    table: pd.DataFrame, setting: Mapping[str, object], device: str, known: Mapping[str, Kind]
-) -> Chart:
+def _split(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[str, Kind]) -> Chart:
+    axis = series.axis
     parts = [f"{name}_s" for name in PARTS]
     complete = table[parts].notna().all(axis=1)
     table = table.assign(sum_s=table[parts].sum(axis=1, skipna=False).where(complete, table["at_least_s"]))
-    sizes = sorted(set(table["parameters"]))
+    sizes = sorted(set(table[axis]))
     figure, axes = drawing.panel(0.24 * len(table) + 1.7)
-    for place, parameters in enumerate(sizes):
-        pair = table[table["parameters"] == parameters]
+    for place, size in enumerate(sizes):
+        pair = table[table[axis] == size]
         longest = float(pair["sum_s"].max())
         offsets = (np.arange(len(pair)) - (len(pair) - 1) / 2) * 0.27
         for offset, (_, row) in zip(offsets, pair.iterrows(), strict=True):
@@ -210,17 +201,17 @@ def _split(
             bound = "" if row[parts].notna().all() else "≥ "
             text = f"{known[str(row['optimizer'])].title}  {bound}{quantities.seconds(float(row['sum_s']))}"
             axes.text(102, place + offset, text, va="center", fontsize=8)
-    axes.set_yticks(range(len(sizes)), [quantities.count(float(size)) for size in sizes])
+    axes.set_yticks(range(len(sizes)), [quantities.count(float(tick)) for tick in sizes])
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("share of the longest bar at that N (%)")
-    axes.set_ylabel("parameters N")
+    axes.set_xlabel(f"share of the longest bar at that {series.sign} (%)")
+    axes.set_ylabel(series.title)
     _split_legend(figure, axes)
     return Chart(
-        slugs.slug("cost-split", setting["group"], setting["batch_size"], setting["outputs"]),
-        f"{known[device].title} beside its strongest digital competitors ({setting_text(setting)})",
-        _split_alt(table, device, known),
+        slugs.slug("cost-split", *series.slug_parts),
+        f"{known[device].title} beside its strongest digital competitors ({series.where})",
+        _split_alt(table, series, device, known),
         f"{known[device].title} beside the fastest digital second-order optimizer of each size and, where that is not "
         "one, the fastest exact natural gradient. Bars of one size are scaled to the longest, the text gives the time. "
         "Hatched parts are modelled, plain parts measured."
@@ -262,10 +253,9 @@ def _split_legend(figure: Figure, axes: Axes) -> None:
     drawing.legend_below(figure, axes, columns=2)
 
 
-def _split_alt(table: pd.DataFrame, device: str, known: Mapping[str, Kind]) -> str:
-    largest = table[(table["parameters"] == table["parameters"].max()) & (table["optimizer"] == device)].iloc[
-        0
-    ]
+def _split_alt(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[str, Kind]) -> str:
+    axis = series.axis
+    largest = table[(table[axis] == table[axis].max()) & (table["optimizer"] == device)].iloc[0]
     total = float(largest["sum_s"])
     bound = any(pd.isna(largest[f"{name}_s"]) for name in PARTS)
     shares = ", ".join(
@@ -273,6 +263,6 @@ def _split_alt(table: pd.DataFrame, device: str, known: Mapping[str, Kind]) -> s
         + (NOT_STATED if pd.isna(seconds := largest[f"{name}_s"]) else quantities.percent(seconds / total))
         for name in PARTS
     )
-    size = quantities.count(float(largest["parameters"]))
+    size = quantities.count(float(largest[axis]))
     taken = f"{'≥ ' if bound else ''}{quantities.seconds(total)}"
-    return f"Parts of an iteration of {known[device].title}. At N = {size}, {taken}: {shares}."
+    return f"Parts of an iteration of {known[device].title}. At {series.sign} = {size}, {taken}: {shares}."

@@ -6,7 +6,7 @@ import pandas as pd
 
 from tngd_bench.analysis import cost, fits, unstated
 from tngd_bench.analysis.families import kinds
-from tngd_bench.report import assumptions, cost_charts, scaling_charts, tables
+from tngd_bench.report import assumptions, cost_charts, cost_series, scaling_charts, tables
 from tngd_bench.report.marks import marks
 from tngd_bench.report.section import Section
 from tngd_bench.studies.records import Records
@@ -25,7 +25,7 @@ def cost_sections(records: Records) -> tuple[Section, ...]:
     ratios = cost.ratios_to(records.costs, trials)
     timed = cost.finished_costs(records.costs, trials)
     scaling = pd.concat(
-        [fits.scaling_table(records.costs, records.trials, axis) for axis in scaling_charts.AXES],
+        [fits.scaling_table(records.costs, records.trials, axis) for axis in cost_series.AXES],
         ignore_index=True,
     )
     timed_trials = trials[trials["kind"] == "cost"]
@@ -33,7 +33,7 @@ def cost_sections(records: Records) -> tuple[Section, ...]:
     drawn = marks(known)
     growth = [
         chart
-        for axis in scaling_charts.AXES
+        for axis in cost_series.AXES
         for chart in scaling_charts.scaling_charts(summary, axis, known, drawn)
     ]
     splits = cost_charts.split_charts(summary, timed, known)
@@ -41,7 +41,7 @@ def cost_sections(records: Records) -> tuple[Section, ...]:
     return (
         Section(
             "cost",
-            "Cost per iteration against N",
+            "Cost per iteration",
             points=(
                 *(f"{term}: {sentence}" for term, sentence in assumptions.extrapolated(timed_trials)),
                 *([f"{NO_TOTAL} {bounds}."] if bounds else []),

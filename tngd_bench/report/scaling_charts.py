@@ -10,19 +10,18 @@ from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
-from tngd_bench.report import drawing, slugs
+from tngd_bench.report import cost_series, drawing, slugs
 from tngd_bench.report.cost_charts import draw_line
+from tngd_bench.report.cost_series import CostSeries
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import Mark
 
-AXES = {"parameters": "parameters N", "batch_size": "batch size b", "outputs": "outputs d_z"}
 _COLUMNS = (
     ("digital_median_s", "measured seconds (digital)"),
     ("modelled_s", "modelled seconds (device)"),
     ("flops", "operations, counted"),
     ("peak_bytes", "peak memory (MiB), measured"),
 )
-_SHORT = {"parameters": "N", "batch_size": "b", "outputs": "d_z"}
 
 
 def scaling_charts(
@@ -31,27 +30,12 @@ def scaling_charts(
     """Return, for every series of `summary` (see `cost.summarise`) with several sizes along `axis`, one chart.
 
     Its panels are never mixed: measured digital seconds, modelled device seconds, counted operations, peak memory.
-    Along b and d_z a model's exact N may differ by the 2 % of its width, so a series is told by N's order of size.
     """
-    held = [name for name in AXES if name != axis]
-    rounded = summary.assign(parameters=summary["parameters"])
-    if axis != "parameters":
-        rounded["parameters"] = summary["parameters"].map(lambda n: float(f"{n:.1e}"))
-    charts = []
-    for values, part in rounded.groupby(["group", "problem", *held], sort=True):
-        if part[axis].nunique() > 1:
-            charts.append(_chart(part, axis, held, values, known, drawn))
-    return charts
+    return [_chart(series, known, drawn) for series in cost_series.along(summary, axis)]
 
 
-def _chart(
-    part: pd.DataFrame,
-    axis: str,
-    held: list[str],
-    values: tuple[object, ...],
-    known: Mapping[str, Kind],
-    drawn: Mapping[str, Mark],
-) -> Chart:
+def _chart(series: CostSeries, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> Chart:
+    part, axis = series.part, series.axis
     shown = [(name, title) for name, title in _COLUMNS if _has_values(part, name)]
     figure = Figure(figsize=(drawing.WIDTH_INCHES, 2.05 * len(shown) + 0.7), layout="constrained")
     panels = np.atleast_1d(figure.subplots(len(shown), 1, sharex=True))
@@ -67,18 +51,13 @@ def _chart(
         else:
             drawing.log_counts(axes, "y")
         axes.set_ylabel(title)
-    panels[-1].set_xlabel(AXES[axis])
+    panels[-1].set_xlabel(series.title)
     drawing.legend_below(figure, panels[0])
-    group, problem, *rest = values
-    where = ", ".join(
-        f"{_SHORT[name]} {'≈' if name == 'parameters' else '='} {quantities.count(float(str(value)))}"
-        for name, value in zip(held, rest, strict=True)
-    )
-    columns = [*AXES, "rows", "optimizer", *(name for name, _ in shown)]
+    columns = [*cost_series.AXES, "rows", "optimizer", *(name for name, _ in shown)]
     return Chart(
-        slugs.slug("scaling", _SHORT[axis], group, *(int(float(str(value))) for value in rest)),
-        f"Cost against {_SHORT[axis]}, its kinds apart ({problem}, {where})",
-        _alt(part, axis, shown, known),
+        slugs.slug("scaling", *series.slug_parts),
+        f"Cost against {series.sign}, its kinds apart ({series.where})",
+        _alt(series, shown, known),
         "Medians; peak memory is what an iteration adds to the process. The modelled column has the device "
         "alone; no ratio mixes the columns.",
         figure,
@@ -90,7 +69,8 @@ def _has_values(part: pd.DataFrame, name: str) -> bool:
     return bool((part[name].astype(float) > 0).any())
 
 
-def _alt(part: pd.DataFrame, axis: str, shown: list[tuple[str, str]], known: Mapping[str, Kind]) -> str:
+def _alt(series: CostSeries, shown: list[tuple[str, str]], known: Mapping[str, Kind]) -> str:
+    part, axis = series.part, series.axis
     words = []
     for name, title in shown:
         growth = {}
@@ -105,4 +85,4 @@ def _alt(part: pd.DataFrame, axis: str, shown: list[tuple[str, str]], known: Map
                 f"and most for {listed[-1][0]} ({quantities.significant(listed[-1][1])} times)."
             )
     low, high = quantities.count(float(part[axis].min())), quantities.count(float(part[axis].max()))
-    return f"Cost from {_SHORT[axis]} = {low} to {high}. {' '.join(words)}"
+    return f"Cost from {series.sign} = {low} to {high}. {' '.join(words)}"
