@@ -7,11 +7,14 @@ import torch
 from tngd_bench.measure import cost
 from tngd_bench.measure.cost import (
     MINIMUM_REPETITIONS,
+    SETTLING_STEPS,
     SHORT_STEP_S,
+    TIMED_PER_SHORT_TURN,
     WARM_UP_SAMPLES,
     WARM_UP_STEPS,
     measure_cost,
 )
+from tngd_bench.measure.orders import balanced_orders
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.spu.ledger import Ledger
 
@@ -57,8 +60,12 @@ def test_rounds_are_interleaved_on_shared_batches_in_turning_order(race):
     log = []
     race([Probe(name, log) for name in "abc"], repetitions=6)
     timed = log[3 * WARM_UP_STEPS :]
-    rounds = [timed[k : k + 9] for k in range(0, len(timed), 9)]
-    assert ["".join(name for name, _ in r) for r in rounds] == ["aaabbbccc", "bbbcccaaa", "cccaaabbb"]
+    turn = SETTLING_STEPS + TIMED_PER_SHORT_TURN
+    rounds = [timed[k : k + 3 * turn] for k in range(0, len(timed), 3 * turn)]
+    orders = [["abc"[place] for place in order] for order in balanced_orders(3)[:3]]
+    assert [[name for name, _ in r] for r in rounds] == [
+        [name for name in order for _ in range(turn)] for order in orders
+    ]
     for r in rounds:
         by_name = {name: [batch for other, batch in r if other == name] for name in "abc"}
         assert by_name["a"] == by_name["b"] == by_name["c"]
@@ -67,7 +74,8 @@ def test_rounds_are_interleaved_on_shared_batches_in_turning_order(race):
 
 def test_long_steps_take_single_turns_and_pair_with_the_first_of_a_short_turn(race):
     log = []
-    short, long = race([Probe("short", log), Probe("long", log, 1.5 * SHORT_STEP_S)], repetitions=4)
+    probes = [Probe("short", log, 0.5 * SHORT_STEP_S), Probe("long", log, 1.5 * SHORT_STEP_S)]
+    short, long = race(probes, repetitions=4)
     rounds = "".join(name[0] for name, _ in log[WARM_UP_STEPS + 1 :])
     assert rounds == "sssl" + "lsss" + "l" + "l", "the long one needs no second warm-up"
     assert [i.repetition for i in short.iterations] == [0, 1, 2, 3]
@@ -102,7 +110,7 @@ def test_periodic_work_is_timed_as_often_as_it_happens(race):
 def test_warm_up_is_not_among_the_timings(race):
     log = []
     (result,) = race([Probe("a", log)])
-    assert len(log) == WARM_UP_STEPS + 2 * 3
+    assert len(log) == WARM_UP_STEPS + 2 * (SETTLING_STEPS + 2)
     assert [iteration.repetition for iteration in result.iterations] == [0, 1, 2, 3]
 
 
@@ -127,7 +135,7 @@ def test_times_are_those_of_the_step(race):
 
 def test_divergence_and_defects_take_out_only_their_own_optimizer(race):
     log = []
-    diverging = Probe("diverging", log, fails_at=WARM_UP_STEPS + 4, error=DivergedError("the loss", 3))
+    diverging = Probe("diverging", log, fails_at=WARM_UP_STEPS + SETTLING_STEPS + 3, error=DivergedError("the loss", 3))
     broken = Probe("broken", log, fails_at=0, error=RuntimeError("no such luck"))
     good, bad, worse = race([Probe("good", log), diverging, broken])
     assert (good.status, len(good.iterations)) == ("ok", 4)

@@ -1,8 +1,8 @@
 """Time per iteration of all optimizers at one size, interleaved in one process.
 
 Round-robin: in each round every optimizer has its turn on the same batches, so that what slows the machine for a
-while slows all of them. The order turns by one each round, so none always runs in the wake of another. A turn of short
-steps is three: the first, untimed, brings code and data back into the caches that the others have
+while slows all of them. The order changes each round, so that none always runs in the wake of another (see `orders`). A
+turn of short steps is several: the first, untimed, bring code and data back into the caches that the others have
 filled, as they are in a training loop; two are timed. A longer step finds its caches by itself and is a turn.
 """
 
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.host_time import host_seconds
+from tngd_bench.measure.orders import balanced_orders
 from tngd_bench.measure.setting import Setting
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.problems.splits import take
@@ -35,7 +36,10 @@ MINIMUM_REPETITIONS = 4
 WARM_UP_STEPS = 2
 """Untimed steps at first: one on two samples, which loads all code, and one on a whole batch if steps are short."""
 WARM_UP_SAMPLES = 2
-SHORT_STEP_S = 0.02
+SHORT_STEP_S, VERY_SHORT_STEP_S = 0.02, 0.002
+SETTLING_STEPS = 5
+"""Of very short steps; of short ones it is one. After one, a step of 0.3 ms that follows K-FAC's still takes 5 % longer
+than the same that follows its like. With the timed ones they are seven, no divisor of the periods of periodic work."""
 TIMED_PER_SHORT_TURN = 2
 LONG_CYCLE_S = 5.0
 """A cycle longer than this is not made step by step: a step of each kind is, and weighs as often as it occurs."""
@@ -112,6 +116,11 @@ class _Lane:
     def is_short(self) -> bool:
         """Whether what is timed at once, by the last time, is so short that cold caches would show."""
         return self.last_s * self.cycle < SHORT_STEP_S
+
+    @property
+    def settling_steps(self) -> int:
+        """Untimed steps at the start of a turn of short steps."""
+        return SETTLING_STEPS if self.last_s * self.cycle < VERY_SHORT_STEP_S else 1
 
     def needs_more(self, repetitions: int, least: int, seconds_limit: float) -> bool:
         done = len(self.iterations)
@@ -224,24 +233,23 @@ def measure_cost(
         if lane.is_short:
             _take_turns(lane, clock, [(second_inputs, second_targets)], [None])
     with _collected_by_hand():
+        orders = itertools.cycle(balanced_orders(len(lanes)))
         for round_number in itertools.count():
-            turning = round_number % max(len(lanes), 1)
-            order = [
-                lane
-                for lane in lanes[turning:] + lanes[:turning]
-                if lane.needs_more(repetitions, least_repetitions, seconds_limit)
-            ]
+            turns = (lanes[place] for place in next(orders))
+            order = [lane for lane in turns if lane.needs_more(repetitions, least_repetitions, seconds_limit)]
             if not order:
                 break
             gc.collect(_YOUNG)
-            settling, *timed = (next(batches) for _ in range(1 + TIMED_PER_SHORT_TURN))
+            settling = [next(batches) for _ in range(SETTLING_STEPS)]
+            timed = [next(batches) for _ in range(TIMED_PER_SHORT_TURN)]
             for lane in order:
                 on_turn(lane.contestant.label)
                 first = TIMED_PER_SHORT_TURN * round_number
                 if lane.is_short:
                     wanted = min(TIMED_PER_SHORT_TURN, repetitions - len(lane.iterations))
-                    numbers = [None, *range(first, first + wanted)]
-                    _take_turns(lane, clock, [settling, *timed[:wanted]], numbers)
+                    untimed = settling[: lane.settling_steps]
+                    numbers = [*[None] * len(untimed), *range(first, first + wanted)]
+                    _take_turns(lane, clock, [*untimed, *timed[:wanted]], numbers)
                 else:
                     _take_turns(lane, clock, timed[:1], [first])
     return tuple(lane.result() for lane in lanes)
