@@ -47,6 +47,16 @@ def test_a_digital_optimizer_has_no_modelled_row_and_the_gram_form_no_paper_row(
     assert table["paper"].isna().all()
 
 
+def test_rows_asked_for_alone_are_those_of_the_whole_table():
+    parts = [frames(SIZES), frames(SIZES, "ngd-gram")]
+    costs, trials = (pd.concat(kept, ignore_index=True) for kept in zip(*parts, strict=True))
+    whole = fits.scaling_table(costs, trials)
+    asked = fits.scaling_table(costs, trials, quantities=(fits.COUNTED, fits.TOTAL), optimizers=["tngd"])
+    expected = whole[(whole["optimizer"] == "tngd") & whole["quantity"].isin([fits.COUNTED, fits.TOTAL])]
+    pd.testing.assert_frame_equal(asked, expected.reset_index(drop=True))
+    assert len(asked) == 2 < len(whole)
+
+
 def test_four_sizes_have_local_slopes_and_no_exponent():
     row = fits.scaling_table(*frames(SIZES[:4])).iloc[0]
     assert np.isnan(row["log_log"])

@@ -1,8 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import curve_fit
 
-from tngd_bench.analysis.scaling import fit_scaling
+from tngd_bench.analysis.scaling import _over_overhead, fit_scaling
 
 
 def samples(sizes, costs, repetitions=9, size_effect=0.0, noise=0.0, seed=0):
@@ -33,6 +34,26 @@ def test_an_overhead_fools_the_log_log_slope_and_not_the_fit_over_it():
     assert fit.over_overhead.value == pytest.approx(2.0, abs=0.03)
     assert fit.overhead == pytest.approx(15 * smallest, rel=0.1)
     assert fit.local_slopes[0] < 1.0 < fit.local_slopes[-1]
+
+
+def test_many_draws_are_fitted_as_one_by_one_and_as_a_general_solver_does():
+    generator = np.random.default_rng(3)
+    costs = (2e-3 + 1e-8 * SIZES**1.3) * np.exp(0.05 * generator.standard_normal((120, len(SIZES))))
+    sizes = np.broadcast_to(SIZES, costs.shape)
+    exponents, overheads, factors = _over_overhead(sizes, costs)
+    relative = SIZES / np.exp(np.log(SIZES).mean())
+    for row in (0, 47, 48, 119):  # both sides of a block's end, and the last of a block that is not full
+        alone = [part[0] for part in _over_overhead(sizes[row : row + 1], costs[row : row + 1])]
+        assert alone == pytest.approx([exponents[row], overheads[row], factors[row]], rel=1e-12)
+
+        def curve(size, p, a, b):
+            return a + b * size**p
+
+        start, scale = (1.0, 1e-3, 1e-3), costs[row]
+        for _ in range(2):
+            found, _ = curve_fit(curve, relative, costs[row], start, sigma=scale, bounds=(0, [5, 1e3, 1e3]))
+            scale = curve(relative, *found)
+        assert alone == pytest.approx(found, rel=2e-3)
 
 
 @pytest.mark.parametrize("sizes", [0, 1, 4])

@@ -36,10 +36,10 @@ def exponents(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     quantity = _QUANTITIES[str(parameters["quantity"])]
     start = float(parameters.get("start", 0))
     costs, trials = (frame[frame[axis] >= start] for frame in (pool.costs, pool.trials))
-    table = fits.scaling_table(costs, trials, axis)
-    table = table[(table["quantity"] == quantity) & table["paper_here"].notna()]
-    if "optimizers" in parameters:
-        table = table[table["optimizer"].isin(parameters["optimizers"])]
+    table = fits.scaling_table(
+        costs, trials, axis, quantities=(quantity,), optimizers=parameters.get("optimizers")
+    )
+    table = table[table["paper_here"].notna()]
     parts, keys, few = [], [], []
     numbers: dict[str, float] = {}
     for row in each(table):
@@ -79,14 +79,19 @@ def exponent_range(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     device, which for a digital optimizer is what was measured. Parameters: optimizers, axis, quantity, low, high.
     """
     low, high = float(parameters["low"]), float(parameters["high"])
-    table = fits.scaling_table(pool.costs, pool.trials, str(parameters["axis"]))
+    sought = _QUANTITIES[str(parameters["quantity"])]
+    table = fits.scaling_table(
+        pool.costs,
+        pool.trials,
+        str(parameters["axis"]),
+        quantities=(sought, fits.MEASURED) if sought == fits.TOTAL else (sought,),
+        optimizers=parameters["optimizers"],
+    )
     parts, numbers, keys, absent = [], {}, [], []
     for optimizer in parameters["optimizers"]:
         own = table[(table["optimizer"] == optimizer) & table["log_log"].notna()]
-        wanted = _QUANTITIES[str(parameters["quantity"])]
-        if wanted == fits.TOTAL and wanted not in set(own["quantity"]):
-            wanted = fits.MEASURED
-        own = own[own["quantity"] == wanted]
+        total = fits.TOTAL in set(own["quantity"])
+        own = own[own["quantity"] == (fits.MEASURED if sought == fits.TOTAL and not total else sought)]
         if own.empty:
             absent.append(str(optimizer))
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -40,14 +40,21 @@ def series_of(axis: str) -> list[str]:
     return [*SERIES[:2], *held.get(axis, ["parameters_requested", "batch_size"])]
 
 
-def scaling_table(costs: pd.DataFrame, trials: pd.DataFrame, axis: str = "parameters") -> pd.DataFrame:
+def scaling_table(
+    costs: pd.DataFrame,
+    trials: pd.DataFrame,
+    axis: str = "parameters",
+    *,
+    quantities: Collection[str] | None = None,
+    optimizers: Collection[str] | None = None,
+) -> pd.DataFrame:
     """Return one row per series with more than one size along `axis`, optimizer and quantity, sorted.
 
     Columns: the series (`series_of`), optimizer, method, `quantity`; `sizes` (how many) from `smallest` to `largest`;
     `log_log` and `exponent` with `_low` and `_high` (NaN with fewer than five sizes), `overhead` in the quantity's
     unit; `local_slopes` (tuple); `paper`, the largest power in Table 1 (NaN if it has none), and `paper_here`, the
     log-log slope of the table's formula over these very sizes; `note`; `axis`; `keys`, the records behind the row. For
-    the fits see `scaling`.
+    the fits see `scaling`. `quantities` and `optimizers`: only these rows, each the same as in the whole table.
     """
     series = series_of(axis)
     requested = trials.drop_duplicates("key").set_index("key")
@@ -61,16 +68,20 @@ def scaling_table(costs: pd.DataFrame, trials: pd.DataFrame, axis: str = "parame
         if part[axis].nunique() < 2:
             continue
         for (optimizer, method), own in part.groupby(["optimizer", "method"], sort=True):
+            if optimizers is not None and optimizer not in optimizers:
+                continue
             device = own[["write_s", "relax_s", "read_s"]].sum(axis=1)
             counted = inspected[inspected["key"].isin(own["key"])]
-            quantities = {MEASURED: (own, own["digital_s"])}
+            samples = {MEASURED: (own, own["digital_s"])}
             # a device that states no time for an item has no seconds to fit
             if known[str(optimizer)].modelled and own["total_s"].notna().all():
-                quantities |= {MODELLED: (own, device), TOTAL: (own, own["total_s"])}
-            quantities[COUNTED] = (counted, counted["flops"])
+                samples |= {MODELLED: (own, device), TOTAL: (own, own["total_s"])}
+            samples[COUNTED] = (counted, counted["flops"])
             if "peak_bytes" in counted:
-                quantities[MEMORY] = (counted, counted["peak_bytes"])
-            for quantity, (frame, numbers) in quantities.items():
+                samples[MEMORY] = (counted, counted["peak_bytes"])
+            for quantity, (frame, numbers) in samples.items():
+                if quantities is not None and quantity not in quantities:
+                    continue
                 row = dict(zip(series, values, strict=True))
                 row |= {"optimizer": optimizer, "method": method, "quantity": quantity}
                 fitted = _fit(frame, axis, numbers)
