@@ -142,13 +142,14 @@ def test_a_manifest_cannot_name_other_peoples_files(tmp_path):
 
 
 def test_records_are_links_only_to_files_of_a_store():
-    from pathlib import Path
-
+    places = {"abc": "store/trials/abc.json", "packed": "store/trials/packed.json.gz"}
     assert record_links("abc #0 #1") == "abc #0 #1"
-    linked = record_links("abc #0, def #1", store=Path("store"))
+    linked = record_links("abc #0, packed #1", store=places.get)
     assert linked.startswith("<details><summary>2 records</summary>")
     assert '<a href="store/trials/abc.json">abc</a> #0' in linked
-    hostile = record_links('"><script> #0', store=Path("store"))
+    assert '<a href="store/trials/packed.json.gz">packed</a> #1' in linked
+    assert record_links("lost #0", store=places.get) == "lost #0", "no link to a file that is not there"
+    hostile = record_links('"><script> #0', store=lambda key: key)
     assert "<script>" not in hostile
     assert "href" not in hostile
 

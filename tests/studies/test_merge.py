@@ -115,3 +115,26 @@ def test_the_command_line_says_what_is_wrong_in_one_line(make, tmp_path, capsys)
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert command_line(["merge", str(tmp_path / "nowhere"), "--output", str(tmp_path / "whole")]) == 3
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_packed_store_reads_the_same_and_goes_on_with_plain_files(tmp_path, capsys):
+    shutil.copytree(STORE_V1, tmp_path / "plain")
+    assert (
+        command_line(["merge", str(tmp_path / "plain"), "--compress", "--output", str(tmp_path / "packed")])
+        == 0
+    )
+    store = Store.find(tmp_path / "packed")
+    assert all(path.name.endswith(".json.gz") for path in store.trial_files())
+    before, after = read_records(tmp_path / "plain"), read_records(tmp_path / "packed")
+    for name in ("trials", "costs", "curves"):
+        assert getattr(after, name).equals(getattr(before, name))
+    assert not after.ignored
+    keys = store.study()["trials"]
+    torn, renewed = (store.trials_folder / f"{key}.json.gz" for key in keys[:2])
+    torn.write_bytes(torn.read_bytes()[:-20])
+    store.write_trial(keys[1], {"entries": [{"status": "ok"}]})
+    held = dict(store.trials(keys))
+    assert set(held) == set(keys[1:])
+    assert store.ignored == {torn.name: "is torn or not JSON"}
+    assert held[keys[1]]["entries"] == [{"status": "ok"}], "what was written since counts"
+    assert renewed.exists()

@@ -9,6 +9,7 @@ import click
 _EPILOG = """\b
 Example:
   tngd-bench merge reports/part-1 reports/part-2 --output reports/whole
+  tngd-bench merge reports/whole --compress --output reports/small
 
 Then `tngd-bench report` on the output, or `tngd-bench run` with it to add what is missing.
 """
@@ -20,13 +21,14 @@ Then `tngd-bench report` on the output, or `tngd-bench run` with it to add what 
 )
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder for the joined store.")
 @click.option("--mixed", is_flag=True, help="Join times measured on machines of different classes too.")
-def command(places: tuple[Path, ...], output: Path, mixed: bool) -> int:
+@click.option("--compress", "compressed", is_flag=True, help="Pack each trial by gzip: a third of the room.")
+def command(places: tuple[Path, ...], output: Path, mixed: bool, compressed: bool) -> int:
     """Join the results in each FOLDER, of one study run in parts or on several machines."""
     from tngd_bench.cli.main import OK
     from tngd_bench.cli.notes import tell_ignored
     from tngd_bench.studies.merge import merge_stores
 
-    merged = merge_stores(places, output, mixed=mixed)
+    merged = merge_stores(places, output, mixed=mixed, compressed=compressed)
     tell_ignored(merged.ignored)
     shared = f", {merged.shared} of them in several" if merged.shared else ""
     click.echo(f"{merged.trials} trials{shared}: {merged.store.path}")

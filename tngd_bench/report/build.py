@@ -17,11 +17,12 @@ from tngd_bench.report.formats import DEFAULT_FORMATS, FORMATS
 from tngd_bench.report.latex import latex
 from tngd_bench.report.manifest import replace_manifest
 from tngd_bench.report.markdown import markdown
-from tngd_bench.report.page import render
+from tngd_bench.report.page import Address, render
 from tngd_bench.report.pdf import pdf
 from tngd_bench.report.tables import Table
 from tngd_bench.report.trend import trend_link
 from tngd_bench.studies.records import Records
+from tngd_bench.studies.store import Store
 
 _FIGURE_WRITERS = {"png": drawing.png, "pdf": drawing.pdf}
 
@@ -68,10 +69,12 @@ def build_report(
     html = output / "index.html"
     written = [*figures, *data]
     if "html" in formats:
-        near = _near(store, output.resolve())
+        near = _addresses(store, output.resolve())
         # a second study's folder is expected beside this one's
-        linked = {name: _near(place, output.resolve().parent) for name, (_, place) in others.items()}
-        further = {name: Path("..") / place for name, place in linked.items() if place is not None}
+        beside_page = {
+            name: _addresses(place, output.resolve().parent, "..") for name, (_, place) in others.items()
+        }
+        further = {name: address for name, address in beside_page.items() if address is not None}
         write(html, render(content, records, drawings, near, further, trend).encode())
         written.append(html)
     documents = _documents(content, records, output, formats)
@@ -91,11 +94,19 @@ def _by_name(records: Records, beside: Sequence[tuple[Records, Path]]) -> dict[s
     return named
 
 
-def _near(store: Path | None, folder: Path) -> Path | None:
-    """Return `store` relative to `folder`; None where it does not lie in it: a page may be moved with its folder."""
+def _addresses(store: Path | None, folder: Path, way: str = ".") -> Address | None:
+    """Return where the records of `store` lie as seen from a page; None where it is outside `folder`.
+
+    `way` leads from the page to `folder`, with which the page may be moved.
+    """
     if store is None or not store.resolve().is_relative_to(folder):
         return None
-    return store.resolve().relative_to(folder)
+    files = Store(store).files_by_key()
+
+    def address(key: str) -> str | None:
+        return (Path(way) / files[key].resolve().relative_to(folder)).as_posix() if key in files else None
+
+    return address
 
 
 def trial_ends(records: Records) -> pd.DataFrame:

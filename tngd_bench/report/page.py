@@ -6,10 +6,9 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.resources import files
-from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
@@ -21,20 +20,23 @@ from tngd_bench.report.sort_keys import sort_key
 from tngd_bench.report.tables import Column
 from tngd_bench.studies.records import Records
 
+Address = Callable[[str], str | None]
+"""From a record's key to the address of its file, relative to the page; None for one without a file."""
+
 
 def render(
     content: Contents,
     records: Records,
     drawings: Mapping[str, Markup],
-    store: Path | None = None,
-    beside: Mapping[str, Path] | None = None,
+    store: Address | None = None,
+    beside: Mapping[str, Address] | None = None,
     trend: str = "",
 ) -> str:
     """Return the page; `drawings` holds the inline SVG of every chart by name. All other text is escaped.
 
-    `store`: the results store, relative to the page, whose records are linked where they are named; None: no links.
-    `beside`: those of the other studies that verdicts rest on, by the study's name on the page. `trend`: address of the
-    speed of the code over its commits (see `trend.trend_link`), "" for none.
+    `store`: where the records that the page names lie, relative to it, to be linked; None: no links.
+    `beside`: the same of the other studies that verdicts rest on, by the study's name on the page. `trend`: address of
+    the speed of the code over its commits (see `trend.trend_link`), "" for none.
     """
     study = records.study
     return render_page(
@@ -62,8 +64,8 @@ def render_page(
     drawings: Mapping[str, Markup],
     description: str = "",
     started: str = "",
-    store: Path | None = None,
-    beside: Mapping[str, Path] | None = None,
+    store: Address | None = None,
+    beside: Mapping[str, Address] | None = None,
     trend: str = "",
 ) -> str:
     """Return a page of `sections` under a title and `findings`; see `render`."""
@@ -90,7 +92,7 @@ def render_page(
     )
 
 
-def environment(store: Path | None = None, stores: Mapping[str, Path] | None = None) -> Environment:
+def environment(store: Address | None = None, stores: Mapping[str, Address] | None = None) -> Environment:
     """Return the templates' environment: everything escaped, nothing undefined allowed; `stores` by study."""
     from jinja2 import FunctionLoader
 
@@ -104,7 +106,7 @@ def environment(store: Path | None = None, stores: Mapping[str, Path] | None = N
     return made
 
 
-def evidence_links(cell: str, study: str, stores: Mapping[str, Path]) -> Markup:
+def evidence_links(cell: str, study: str, stores: Mapping[str, Address]) -> Markup:
     """Return the records of `study` that a verdict rests on, linked as `record_links` does."""
     return record_links(cell, stores.get(study))
 
@@ -125,13 +127,13 @@ def data_block(data: object) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
 
 
-def record_links(cell: str, store: Path | None = None) -> Markup:
+def record_links(cell: str, store: Address | None = None) -> Markup:
     """Return the records of a cell ("FILE #0 #1, FILE #2"), each file a link to the stored one if `store` is given."""
     pieces: list[Markup] = []
     for entry in cell.split(", "):
         name, _, numbers = entry.partition(" ")
-        if store is not None and re.fullmatch(r"[0-9A-Za-z_-]+", name):
-            place = (store / "trials" / f"{name}.json").as_posix()
+        place = store(name) if store is not None and re.fullmatch(r"[0-9A-Za-z_-]+", name) else None
+        if place is not None:
             pieces.append(Markup('<a href="{}">{}</a> {}').format(place, name, numbers))
         else:
             pieces.append(escape(entry))

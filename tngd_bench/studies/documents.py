@@ -3,15 +3,18 @@
     {"schema": 3, "digest": SHA-256 of the content's text, "content": {…}}
 
 A document is written aside, synced, renamed, and its folder synced: what is reported as written survives a power cut.
+One whose name ends in .gz is compressed by gzip.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import shutil
 import uuid
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from tngd_bench.studies.errors import StoreWriteError
 SCHEMA = 3
 OLDEST_SCHEMA = 1
 PART = ".part"
+COMPRESSED = ".gz"
 RESERVE_BYTES = 16_000_000
 """Free space below which nothing more is written: a study stops in order before others find the disk full."""
 
@@ -34,6 +38,8 @@ def write_document(path: Path, content: Mapping[str, Any]) -> None:
     """
     body = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
     document = f"{_head(_digest(body.encode()))}{body}{_TAIL}".encode()
+    if path.suffix == COMPRESSED:
+        document = gzip.compress(document, mtime=0)  # the same content gives the same bytes
     aside = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{PART}")
     try:
         free = shutil.disk_usage(path.parent).free
@@ -62,8 +68,10 @@ def read_document(path: Path) -> tuple[dict[str, Any] | None, int, str | None]:
     """Return a file's content (None when it cannot be used), its schema (0 where unknown) and what is wrong with it."""
     try:
         raw = path.read_bytes()
+        if path.suffix == COMPRESSED:
+            raw = gzip.decompress(raw)
         document = json.loads(raw)
-    except (ValueError, OSError, RecursionError):
+    except (ValueError, OSError, EOFError, zlib.error, RecursionError):
         return None, 0, "is torn or not JSON"
     if not isinstance(document, dict) or set(document) != {"schema", "digest", "content"}:
         return None, 0, "was not written by tngd-bench"

@@ -26,12 +26,15 @@ class Merged:
     ignored: Mapping[str, str]
 
 
-def merge_stores(places: Sequence[Path], output: Path, *, mixed: bool = False) -> Merged:
+def merge_stores(
+    places: Sequence[Path], output: Path, *, mixed: bool = False, compressed: bool = False
+) -> Merged:
     """Join the stores in `places` into a new one below `output`; those are left as they are.
 
     Of a trial that several have, the first finished one is kept. StoreError where they are of different studies, where
     a section is not the same in all, where `output` has a store already, and, unless `mixed`, where they were measured
-    on machines of different classes: their times would not be comparable.
+    on machines of different classes: their times would not be comparable. `compressed`: trials by gzip, a third of the
+    room.
     """
     stores = [Store.find(place) for place in places]
     target = Store(output / STORE_FOLDER)
@@ -51,7 +54,7 @@ def merge_stores(places: Sequence[Path], output: Path, *, mixed: bool = False) -
     target.create()
     with target.locked():
         for key, content in chosen.items():
-            target.write_trial(key, content)
+            target.write_trial(key, content, compressed=compressed)
         target.write_environment(environment)
         target.write_study(study)  # the last: without it there is no store
     ignored = {

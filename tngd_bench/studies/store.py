@@ -2,7 +2,7 @@
 
     store/study.json          the study with every default, and the keys of its trials
     store/environment.json    the machine and software it was measured with
-    store/trials/KEY.json     one finished trial (see `documents` for what a file is)
+    store/trials/KEY.json     one finished trial (see `documents` for what a file is), KEY.json.gz in a compressed store
     store/tables/             everything as Parquet, made from the above and made anew when stale (see `tables`)
     store/set-aside/          files found in trials/ that are torn, edited or not ours
 
@@ -20,7 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tngd_bench.studies.documents import PART, RESERVE_BYTES, SCHEMA, read_document, write_document
+from tngd_bench.studies.documents import (
+    COMPRESSED,
+    PART,
+    RESERVE_BYTES,
+    SCHEMA,
+    read_document,
+    write_document,
+)
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.migration import upgraded
 
@@ -33,6 +40,7 @@ _STUDY, _ENVIRONMENT, _TRIALS, _LOCK, _ASIDE = (
     ".lock",
     "set-aside",
 )
+_TRIAL_ENDS = (f".json{COMPRESSED}", ".json")
 _RETRIED = "failed"
 _BYTES_PER_TRIAL = 20_000
 _OTHER_STUDY = "belongs to no trial of this study"
@@ -138,9 +146,10 @@ class Store:
         """Write the environment."""
         write_document(self.path / _ENVIRONMENT, content)
 
-    def write_trial(self, key: str, content: Mapping[str, Any]) -> None:
+    def write_trial(self, key: str, content: Mapping[str, Any], *, compressed: bool = False) -> None:
         """Write one trial; when this returns it is on the disk."""
-        write_document(self.trials_folder / f"{key}.json", {"key": key, **content})
+        name = f"{key}{_TRIAL_ENDS[0 if compressed else 1]}"
+        write_document(self.trials_folder / name, {"key": key, **content})
 
     def study(self, *, damaged_is_none: bool = False) -> dict[str, Any] | None:
         """Return the study, None when there is none; StoreError when the file is damaged, unless that is none too."""
@@ -153,9 +162,9 @@ class Store:
     def trials(self, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the stored trials among `keys`, in that order; what cannot be used goes into `ignored`."""
         wanted = dict.fromkeys(keys)
-        present = {path.stem: path for path in self.trial_files()}
-        for stem, path in present.items():
-            if stem not in wanted:
+        present = self.files_by_key()
+        for key, path in present.items():
+            if key not in wanted:
                 self.ignored[path.name] = _OTHER_STUDY
         environment = self.environment() or {}
         for key in wanted:
@@ -178,7 +187,15 @@ class Store:
 
     def trial_files(self) -> list[Path]:
         """Return the files in the trials' folder, whosoever they are, by name."""
-        return sorted(self.trials_folder.glob("*.json")) if self.trials_folder.is_dir() else []
+        if not self.trials_folder.is_dir():
+            return []
+        return sorted(path for path in self.trials_folder.iterdir() if path.name.endswith(_TRIAL_ENDS))
+
+    def files_by_key(self) -> dict[str, Path]:
+        """Return the file of each trial; of two, the plain one, which a run has written since the other was packed."""
+        return {
+            _key(path): path for path in sorted(self.trial_files(), key=lambda path: path.suffix == ".json")
+        }
 
     def _set_aside(self, path: Path, complaint: str) -> None:
         folder = self.path / _ASIDE
@@ -223,11 +240,15 @@ def _read_trial(path: Path, environment: Mapping[str, Any]) -> tuple[dict[str, A
     content, schema, complaint = read_document(path)
     if content is None:
         return None, schema, complaint
-    if content.get("key") != path.stem:
+    if content.get("key") != _key(path):
         return None, schema, f"holds the trial {content.get('key')!r}"
     if not isinstance(content.get("entries"), list):
         return None, schema, "was not written by tngd-bench"
     return upgraded(content, schema, environment), schema, None
+
+
+def _key(path: Path) -> str:
+    return path.name.removesuffix(COMPRESSED).removesuffix(".json")
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tngd_bench import __version__
+from tngd_bench.studies.documents import COMPRESSED
 from tngd_bench.studies.store import TABLES_FOLDER, Store
 
 Columns = Mapping[str, Mapping[str, str]]
@@ -41,7 +42,8 @@ def fingerprint(store: Store, columns: Columns) -> str:
     for folder in (store.path, store.trials_folder):
         with os.scandir(folder) as found:
             files = sorted(
-                (item for item in found if item.name.endswith(".json")), key=lambda item: item.name
+                (item for item in found if item.name.endswith((".json", f".json{COMPRESSED}"))),
+                key=lambda item: item.name,
             )
         for item in files:
             status = item.stat()
