@@ -34,7 +34,14 @@ _HATCHES = {
 
 
 def draw_line(
-    axes: Axes, x: pd.Series, y: pd.Series, mark: Mark, label: str, *, markers: bool = True
+    axes: Axes,
+    x: pd.Series,
+    y: pd.Series,
+    mark: Mark,
+    label: str,
+    *,
+    markers: bool = True,
+    opacity: float = 1.0,
 ) -> None:
     """Draw one optimizer's line with its mark."""
     axes.plot(
@@ -43,6 +50,7 @@ def draw_line(
         color=mark.colour.light,
         linestyle=mark.dash,
         linewidth=2.2 if mark.emphasised else 1.3,
+        alpha=opacity,
         marker=mark.marker if markers else "",
         markersize=8 if mark.marker == "*" else 5,
         markerfacecolor=mark.colour.light if mark.filled else "none",

@@ -7,7 +7,7 @@ blue, the thermodynamic ones orange. Variants of one method share its colour and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tngd_bench.analysis.families import Kind
@@ -79,6 +79,12 @@ def marks(known: Mapping[str, Kind]) -> dict[str, Mark]:
         dash = _DASHES[variant % len(_DASHES)]
         drawn[label] = Mark(colour, marker, dash, variant == 0, kind.method == "tngd")
     return drawn
+
+
+def strength(label: str, shown: Sequence[str], known: Mapping[str, Kind]) -> float:
+    """Return how opaque a line is among `shown`: variants of one method share its colour and grow in their order."""
+    same = [other for other in shown if known[other].method == known[label].method]
+    return 1.0 if len(same) == 1 else 0.4 + 0.6 * same.index(label) / (len(same) - 1)
 
 
 def series(place: int) -> Mark:

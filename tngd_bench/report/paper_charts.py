@@ -18,7 +18,7 @@ from tngd_bench.analysis.optimizer_names import SIGNS, label_settings
 from tngd_bench.analysis.rows import each
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
-from tngd_bench.report.marks import Mark, marks
+from tngd_bench.report.marks import Mark, marks, strength
 
 TUNED = "[tuned]"
 _AXES = {
@@ -89,14 +89,13 @@ def _chart(
         axes.spines[["top", "right"]].set_visible(False)
         drawn = marks({label: known[label] for label in shown})
         for label in shown:
-            strength = _strength(label, shown, known)
             name = titles[label].replace(" (tuned)", "")
             _draw(
                 axes,
                 points[points["optimizer"] == label],
                 drawn[label],
                 name,
-                strength,
+                strength(label, shown, known),
                 curve=figure.y != "total_s",
             )
         if title:
@@ -117,20 +116,14 @@ def _chart(
     )
 
 
-def _strength(label: str, shown: Sequence[str], known: Mapping[str, Kind]) -> float:
-    """Return how opaque a line is: variants of one method share its colour and grow in their order."""
-    same = [other for other in shown if known[other].method == known[label].method]
-    return 1.0 if len(same) == 1 else 0.4 + 0.6 * same.index(label) / (len(same) - 1)
-
-
-def _draw(axes: Axes, own: pd.DataFrame, mark: Mark, title: str, strength: float, *, curve: bool) -> None:
+def _draw(axes: Axes, own: pd.DataFrame, mark: Mark, title: str, opacity: float, *, curve: bool) -> None:
     x, mean, std, low, high = (own[name].to_numpy(float) for name in ("x", "mean", "std", "low", "high"))
     colour = mark.colour.light
     axes.plot(
         x,
         mean,
         color=colour,
-        alpha=strength,
+        alpha=opacity,
         linestyle=mark.dash,
         linewidth=1.9 if mark.emphasised else 1.3,
         marker=mark.marker,
@@ -144,8 +137,8 @@ def _draw(axes: Axes, own: pd.DataFrame, mark: Mark, title: str, strength: float
     below = np.where(
         mean > spread, mean - spread, low
     )  # a logarithmic axis has no place for less than nothing
-    axes.fill_between(x, below, mean + spread, color=colour, alpha=0.10 * strength, linewidth=0)
-    axes.fill_between(x, low, high, color=colour, alpha=0.16 * strength, linewidth=0)
+    axes.fill_between(x, below, mean + spread, color=colour, alpha=0.10 * opacity, linewidth=0)
+    axes.fill_between(x, low, high, color=colour, alpha=0.16 * opacity, linewidth=0)
 
 
 def _scales(figure: Figure, panels: Sequence[Axes], points: pd.DataFrame) -> None:

@@ -13,7 +13,8 @@ from tngd_bench.analysis.rows import each
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.cost_charts import draw_line
 from tngd_bench.report.drawing import Chart
-from tngd_bench.report.marks import Mark
+from tngd_bench.report.line_groups import LineGroup, line_groups
+from tngd_bench.report.marks import Mark, marks, strength
 
 _METRICS: tuple[tuple[Metric, str], ...] = (
     ("train_loss", "training loss"),
@@ -25,20 +26,29 @@ _TIME = "time (measured digital + modelled device)"
 def convergence_charts(
     curves: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
 ) -> dict[str, list[Chart]]:
-    """Return the charts of every group in `curves` (finished trials outside sweeps), by group name."""
+    """Return the charts of every group in `curves` (finished trials outside sweeps), by group name.
+
+    Where a group has more optimizers than a figure can show, further settings of a method have figures of their own of
+    the training loss; see `line_groups`.
+    """
     charts: dict[str, list[Chart]] = {}
     for group, part in curves.groupby("group", sort=True):
         made = []
         setting = part.iloc[0]
         size = quantities.count(float(setting["parameters"]))
         where = f"{setting['problem']}, N = {size}, b = {setting['batch_size']}"
-        for metric, title in _METRICS:
+        main, *others = line_groups(known, set(part["optimizer"]))
+        # further settings are drawn after the comparison itself, and by their loss alone: figures would be too many
+        wanted = [(main, metric, title) for metric, title in _METRICS]
+        wanted += [(lines, *_METRICS[0]) for lines in others]
+        for lines, metric, title in wanted:
+            own = part[part["optimizer"].isin(lines.labels)]
             for against, bands in (
-                ("iterations", bands_at_iteration(part, metric)),
-                ("time", bands_at_time(part, metric)),
+                ("iterations", bands_at_iteration(own, metric)),
+                ("time", bands_at_time(own, metric)),
             ):
                 if len(bands):
-                    made.append(_chart(str(group), where, metric, title, against, bands, known, drawn))
+                    made.append(_chart(str(group), where, metric, title, against, bands, lines, known, drawn))
         if made:
             charts[str(group)] = made
     return charts
@@ -51,20 +61,26 @@ def _chart(
     title: str,
     against: str,
     bands: pd.DataFrame,
+    lines: LineGroup,
     known: Mapping[str, Kind],
     drawn: Mapping[str, Mark],
 ) -> Chart:
     figure, axes = drawing.panel(4.1)
-    for label in [label for label in known if label in set(bands["optimizer"])]:
+    present = [label for label in lines.labels if label in set(bands["optimizer"])]
+    if lines.method:
+        drawn = marks({label: known[label] for label in present})
+    for label in present:
+        opacity = strength(label, present, known) if lines.method else 1.0
         own = bands[bands["optimizer"] == label]
         colour = drawn[label].colour.light
         spaced = own.iloc[:: max(1, len(own) // 6)] if against == "time" else own
-        draw_line(axes, own["x"], own["median"], drawn[label], "", markers=False)
+        draw_line(axes, own["x"], own["median"], drawn[label], "", markers=False, opacity=opacity)
         marked = drawn[label]
         axes.plot(
             [],
             [],
             color=colour,
+            alpha=opacity,
             linestyle=marked.dash,
             marker=marked.marker,
             label=known[label].title,
@@ -76,6 +92,7 @@ def _chart(
             spaced["median"].to_numpy(float),
             linestyle="",
             color=colour,
+            alpha=opacity,
             marker=marked.marker,
             markersize=4,
             markerfacecolor=colour if marked.filled else "none",
@@ -91,9 +108,10 @@ def _chart(
     axes.set_xlabel("iterations" if against == "iterations" else _TIME)
     axes.set_ylabel(title)
     drawing.legend_below(figure, axes)
+    of = f", {lines.words}" if lines.words else ""
     return Chart(
-        slugs.slug(group, metric, against),
-        f"{title.capitalize()} against {against} ({where})",
+        slugs.slug(group, metric, against, *([lines.method, *lines.varied] if lines.method else [])),
+        f"{title.capitalize()} against {against}{of} ({where})",
         _alt(title, against, metric, bands, known),
         "Median and quartile band over the finished seeds; evaluation is off the clock."
         + (" A point is a seed's last evaluation up to that time." if against == "time" else ""),

@@ -12,7 +12,14 @@ from tngd_bench.analysis import (
     unstated,
 )
 from tngd_bench.analysis.families import kinds
-from tngd_bench.report import noise_charts, pair_charts, profile_charts, tables, training_charts
+from tngd_bench.report import (
+    line_groups,
+    noise_charts,
+    pair_charts,
+    profile_charts,
+    tables,
+    training_charts,
+)
 from tngd_bench.report.marks import marks
 from tngd_bench.report.section import Section
 from tngd_bench.studies.records import Records
@@ -20,6 +27,10 @@ from tngd_bench.studies.records import Records
 NO_CLOCK = (
     "Without a time on the device: it states none for an item of its bill, so these trainings are compared over "
     "iterations alone. Not stated:"
+)
+OTHER_SETTINGS = (
+    "Figures show each optimizer at its settings of the study and, where it was, tuned. Other settings of one have "
+    "figures of their own, and every one is in the tables."
 )
 FEWEST_TASKS = 3
 """Fewer tasks make no performance profile."""
@@ -38,10 +49,11 @@ def training_sections(records: Records) -> tuple[Section, ...]:
     bounds = unstated.unstated(trials[trials["kind"] == "training"])
     by_group = training_charts.convergence_charts(convergence.finished_curves(curves, trials), known, drawn)
     charts = [chart for group in by_group.values() for chart in group]
+    shown = trials[line_groups.in_main_figure(trials, known)]
     for metric in ("train_loss", "test_accuracy"):
-        bands = convergence.bands_at_level(curves, trials[~trials["optimizer"].isin(bounds)], metric)
+        bands = convergence.bands_at_level(curves, shown[~shown["optimizer"].isin(bounds)], metric)
         charts += profile_charts.level_charts(bands, metric, known, drawn)
-    tasks = profiles.task_times(trials[trials["sweep_parameter"].isna()], curves, targets)
+    tasks = profiles.task_times(shown[shown["sweep_parameter"].isna()], curves, targets)
     if tasks["task"].nunique() >= FEWEST_TASKS and tasks["optimizer"].nunique() > 1:
         for clock, ran in (("iterations", tasks), ("modelled", tasks[~tasks["optimizer"].isin(bounds)])):
             if ran["optimizer"].nunique() > 1:
@@ -58,7 +70,10 @@ def training_sections(records: Records) -> tuple[Section, ...]:
         Section(
             "convergence",
             "Convergence",
-            points=(f"{NO_CLOCK} {unstated.named(bounds, known)}.",) if bounds else (),
+            points=(
+                *([f"{NO_CLOCK} {unstated.named(bounds, known)}."] if bounds else []),
+                *([OTHER_SETTINGS] if len(shown) < len(trials) else []),
+            ),
             charts=tuple(charts),
             tables=(compared, tables.targets_table(times, known)),
             absent="" if compared.rows else "No training without a sweep was run in this study.",
