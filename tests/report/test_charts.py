@@ -1,6 +1,7 @@
 """The charts draw what their frames hold, with labelled axes and units."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tngd_bench.analysis import convergence, cost, outcomes, tolerance
@@ -90,6 +91,35 @@ def test_noise_shows_every_seed_and_their_median(charts):
         *["ideal", "10⁻⁴", "0.001", "0.01", "0.1"]
     ]
     assert "inside up to thermal noise κ₀ = 10⁻⁴" in chart.alt
+
+
+def test_a_level_where_every_seed_diverged_stays_on_the_axis():
+    rows = []
+    for level, losses in ((0.0, [0.5, 0.6]), (0.01, [0.55, None]), (0.1, [None, None])):
+        for seed, loss in enumerate(losses):
+            row = {
+                "group": "s",
+                "optimizer": "tngd",
+                "sweep_parameter": "programming_error",
+                "parameters": 100,
+            }
+            row |= {"sweep_value": level, "seed": seed, "key": f"{level}-{seed}", "final_loss": loss}
+            row |= {
+                "status": "ok" if loss else "diverged",
+                "final_test_accuracy": None,
+                "final_test_f1": None,
+            }
+            rows.append(row)
+    final = pd.DataFrame(rows)
+    known = kinds(final.assign(method="tngd", device="paper"))
+    with drawing.style():
+        (chart,) = noise_charts.noise_charts(final, tolerance.tolerances(final), known, marks(known))
+    axes = chart.figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ideal", "0.01", "0.1"]
+    assert line(chart, "diverged").get_xdata().tolist() == [1, 2]
+    assert [text.get_text() for text in axes.texts] == ["1/2", "2/2"]
+    assert line(chart, "median of seeds").get_xdata().tolist() == [0]  # half of two seeds is no median
+    assert "N = 100" in chart.heading
 
 
 def test_bits_run_from_many_to_few(charts):

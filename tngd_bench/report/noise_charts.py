@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
@@ -34,16 +35,20 @@ _METRICS = (
 def noise_charts(
     final: pd.DataFrame, found: tuple[Tolerance, ...], known: Mapping[str, Kind], drawn: Mapping[str, Mark]
 ) -> list[Chart]:
-    """Return two charts for every sweep in `final` (see `analysis.outcomes.final_values`)."""
+    """Return a chart of each metric for every sweep in `final` (see `analysis.outcomes.final_values`).
+
+    The first says how to read them all.
+    """
     stated = {(t.group, t.optimizer, t.parameter): tolerance_text(t) for t in found}
-    swept = final[final["sweep_parameter"].notna() & (final["status"] == "ok")]
+    swept = final[final["sweep_parameter"].notna() & final["status"].isin(["ok", "diverged"])]
     charts = []
     for (group, optimizer, parameter), part in swept.groupby(
         ["group", "optimizer", "sweep_parameter"], sort=True
     ):
         for column, title in _METRICS:
-            known_values = part[np.isfinite(part[column].astype(float))]
-            if len(known_values):
+            values = part[column].astype(float).where(part["status"] == "ok")
+            known_values = part[np.isfinite(values) | (part["status"] == "diverged")].assign(value=values)
+            if known_values["value"].notna().any():
                 text = stated[(str(group), str(optimizer), str(parameter))]
                 mark = drawn[str(optimizer)]
                 charts.append(
@@ -55,6 +60,7 @@ def noise_charts(
                         text,
                         known,
                         mark,
+                        first=not charts,
                     )
                 )
     return charts
@@ -66,6 +72,29 @@ def axis_title(parameter: str) -> str:
     return f"{parameter_name(parameter)}{unit}"
 
 
+_READING = (
+    "Levels from mild to harsh, evenly spaced. Grey: spread of the ideal device over seeds; a level is inside while "
+    "the median excess over the same seed's ideal run is within it. Crosses: how many of the seeds run diverged."
+)
+
+
+def _mark_diverged(axes: Axes, counts: pd.DataFrame) -> None:
+    """Put a cross at each level where seeds diverged, with how many of how many; `counts`: sum and size by position."""
+    some = counts[counts["sum"] > 0]
+    top = axes.get_xaxis_transform()
+    axes.plot(
+        some.index,
+        np.full(len(some), 0.95),
+        linestyle="",
+        marker="x",
+        color=INK.light,
+        transform=top,
+        label="diverged",
+    )
+    for position, (number, of) in zip(some.index, some.to_numpy(), strict=True):
+        axes.text(position, 0.91, f"{number}/{of}", transform=top, ha="center", va="top", fontsize=8)
+
+
 def _chart(
     part: pd.DataFrame,
     column: str,
@@ -74,16 +103,16 @@ def _chart(
     tolerance: str,
     known: Mapping[str, Kind],
     mark: Mark,
+    *,
+    first: bool,
 ) -> Chart:
     group, optimizer, parameter = sweep
     ideal = is_ideal(parameter, part["sweep_value"])
-    reference = part.loc[ideal, column].astype(float)
+    reference = part.loc[ideal, "value"].dropna()
     levels = mildest_first(parameter, part.loc[~ideal, "sweep_value"].astype(float).unique())
     place = {level: position for position, level in enumerate(levels, start=1)}
     positions = np.where(ideal, 0, part["sweep_value"].astype(float).map(place).fillna(0))
-    table = part.assign(position=positions, value=part[column].astype(float)).sort_values(
-        ["seed", "position"]
-    )
+    table = part.assign(position=positions).sort_values(["seed", "position"])
     figure, axes = drawing.panel(3.2)
     if len(reference):
         axes.axhspan(
@@ -92,7 +121,10 @@ def _chart(
     for number, (_, run) in enumerate(table.groupby("seed", sort=True)):
         line = axes.plot(run["position"], run["value"], color=mark.colour.light, alpha=0.45, linewidth=1.0)[0]
         line.set_label("one seed" if number == 0 else "")
-    middle = table.groupby("position")["value"].median()
+    diverged = table["status"] == "diverged"
+    worst = np.inf if column == "final_loss" else -np.inf
+    middle = table["value"].where(~diverged, worst).groupby(table["position"]).median()
+    middle = middle[np.isfinite(middle)]  # where most seeds diverged there is no middle to draw
     size = 9 if mark.marker == "*" else 5
     axes.plot(
         middle.index,
@@ -111,14 +143,19 @@ def _chart(
         drawing.log_plain(axes, "y")
     if column != "final_loss":
         drawing.percentages(axes)
+    if diverged.any():
+        _mark_diverged(axes, diverged.groupby(table["position"]).agg(["sum", "size"]))
     drawing.legend_below(figure, axes)
-    data = table[["group", "optimizer", "sweep_parameter", "sweep_value", "seed", "value", "key"]]
+    columns = ["group", "optimizer", "sweep_parameter", "sweep_value", "seed", "status", "value", "key"]
+    data = table[columns]
     name = parameter_name(parameter)
+    size = quantities.count(float(part["parameters"].max()))
+    said = f"Loss: {tolerance}." if column == "final_loss" else "The same trainings."
     return Chart(
         slugs.slug("sensitivity", group, optimizer, parameter, column),
-        f"{title.capitalize()} against {name}, {known[optimizer].title} ({group})",
+        f"{title.capitalize()} against {name}, {known[optimizer].title} ({group}, N = {size})",
         f"{title.capitalize()} of {known[optimizer].title} against {name}. Tolerance of the loss: {tolerance}.",
-        f"Levels from mild to harsh, evenly spaced. Grey: spread of the ideal device over seeds. Loss: {tolerance}.",
+        f"{_READING} {said}" if first else said,
         figure,
         data.rename(columns={"value": column}).reset_index(drop=True),
     )
