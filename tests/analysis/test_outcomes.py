@@ -40,6 +40,14 @@ def test_last_evaluated_values_of_a_finished_trial():
     assert (final["iterations"], final["measured_s"], final["modelled_s"]) == (2, 2.0, 4.0)
 
 
+def test_f1_before_the_first_iteration_is_kept_and_missing_where_it_was_not_evaluated():
+    run = curve("a", [3.0, 2.0, 1.0]).assign(test_f1=[0.1, math.nan, 0.6])
+    final = final_values(pd.DataFrame([trial("a")]), run).iloc[0]
+    assert (final["untrained_test_f1"], final["final_test_f1"]) == (0.1, 0.6)
+    late = run.assign(test_f1=[math.nan, 0.3, 0.6])
+    assert math.isnan(final_values(pd.DataFrame([trial("a")]), late).iloc[0]["untrained_test_f1"])
+
+
 def test_without_evaluations_the_last_tenth_of_the_batches_counts():
     losses = [9.0] * 18 + [1.0, 2.0]
     final = final_values(pd.DataFrame([trial("a")]), curve("a", [math.nan] * 20, losses)).iloc[0]

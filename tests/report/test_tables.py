@@ -89,12 +89,15 @@ def test_training_shows_finished_seeds_and_no_number_without_one(records, known)
 
 def test_answers_show_exact_match_and_f1_instead_of_an_accuracy_they_lack(records, known):
     curves = records.curves.assign(test_accuracy=math.nan, test_exact_match=0.25, test_f1=0.5)
+    curves.loc[curves["iteration"] == 0, "test_f1"] = 0.125
     ends = outcomes.summarise_final(outcomes.final_values(records.trials, curves))
     shown = cells(tables.final_table(ends, known, sweeps=False))
     assert not [title for title in shown.columns if "accuracy" in title]
     ran = shown[~shown["seeds finished"].str.startswith("0")]
     assert set(ran["final exact match on test questions, median [quartiles]"]) == {"25.0 % [25.0, 25.0]"}
     assert set(ran["final F1 on test questions, median [quartiles]"]) == {"50.0 % [50.0, 50.0]"}
+    untrained = "F1 on test questions before training, median [quartiles]"
+    assert set(ran[untrained]) == {"12.5 % [12.5, 12.5]"}
     plain = outcomes.summarise_final(outcomes.final_values(records.trials, records.curves))
     titles = [column.title for column in tables.final_table(plain, known, sweeps=False).columns]
     assert "final test accuracy, median [quartiles]" in titles

@@ -15,7 +15,7 @@ import pandas as pd
 
 from tngd_bench.analysis.time_to_target import TRIED
 
-Metric = Literal["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
+Metric = Literal["train_loss", "train_accuracy", "test_loss", "test_accuracy", "test_f1"]
 LOW, HIGH = 0.25, 0.75
 _TIME_POINTS = 60
 PAPER_WINDOW = 200  # points in the paper's moving average

@@ -24,8 +24,9 @@ def final_values(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     Columns: those of the trial's setting, sweep_value, seed, status, key, and `final_loss` (last evaluated training
     loss; where none was evaluated, the mean mini-batch loss of the last tenth of the iterations),
     `final_train_accuracy`, `final_test_loss`, `final_test_accuracy`, `final_test_exact_match`, `final_test_f1`,
-    `iterations`, `measured_s`, `modelled_s`: NaN for a trial that did not finish and for scores that its problem does
-    not have; and, where `trials` has them, the sweep's labels and second setting.
+    `untrained_test_f1` (F1 before the first iteration), `iterations`, `measured_s`, `modelled_s`: NaN for a trial that
+    did not finish and for scores that its problem does not have; and, where `trials` has them, the sweep's labels and
+    second setting.
     """
     training = trials[trials["kind"] == "training"]
     labels = [name for name in _SWEEP_LABELS if name in trials]
@@ -50,8 +51,9 @@ _EVALUATED = {
     "final_test_exact_match": "test_exact_match",
     "final_test_f1": "test_f1",
 }
+_UNTRAINED = "untrained_test_f1"
 _NO_VALUES: dict[str, float] = dict.fromkeys(
-    [*_EVALUATED, "iterations", "measured_s", "modelled_s"], float("nan")
+    [*_EVALUATED, _UNTRAINED, "iterations", "measured_s", "modelled_s"], float("nan")
 )
 
 
@@ -72,6 +74,8 @@ def _last_values(ordered: pd.DataFrame) -> dict[object, dict[str, float]]:
     for column in _CLOCKS.values():
         known[column] = ends[column].astype(float)
     table = known.rename(columns={column: name for name, column in names.items()})
+    starts = ordered[ordered["iteration"] == 0].reindex(columns=["key", "test_f1"]).set_index("key")
+    table[_UNTRAINED] = starts["test_f1"].astype(float)
     missing = table.index[table["final_loss"].isna()]
     for key, own in ordered[ordered["key"].isin(missing)].groupby("key", sort=False):
         losses = own["loss"].astype(float).dropna()
@@ -79,15 +83,15 @@ def _last_values(ordered: pd.DataFrame) -> dict[object, dict[str, float]]:
     return {key: dict(zip(table.columns, map(float, row), strict=True)) for key, *row in table.itertuples()}
 
 
-_SUMMARISED = ("final_loss", "final_test_accuracy", "final_test_exact_match", "final_test_f1")
+_SUMMARISED = ("final_loss", "final_test_accuracy", "final_test_exact_match", "final_test_f1", _UNTRAINED)
 
 
 def summarise_final(final: pd.DataFrame) -> pd.DataFrame:
     """Return one row per training setting and sweep value with medians and quartiles over the finished seeds.
 
-    Columns: the setting, sweep_value, `finished`, `trials`, `diverged`; for loss, test accuracy, exact match and F1
-    `_q1`, `_median`, `_q3` (NaN where nothing finished or its problem has no such score); medians of iterations,
-    measured_s, modelled_s; `keys`.
+    Columns: the setting, sweep_value, `finished`, `trials`, `diverged`; for loss, test accuracy, exact match, F1 and F1
+    before training `_q1`, `_median`, `_q3` (NaN where nothing finished or its problem has no such score); medians of
+    iterations, measured_s, modelled_s; `keys`.
     """
     rows = []
     for values, part in final.groupby([*TRAINING_SETTING, "sweep_value"], dropna=False, sort=True):

@@ -191,6 +191,7 @@ def _exponent(value: float, low: float, high: float, determined: bool = True) ->
 _SCORES = {
     "final_test_accuracy": "final test accuracy",
     "final_test_exact_match": "final exact match on test questions",
+    "untrained_test_f1": "F1 on test questions before training",
     "final_test_f1": "final F1 on test questions",
 }
 

@@ -19,7 +19,9 @@ from tngd_bench.report.marks import Mark, marks, strength
 _METRICS: tuple[tuple[Metric, str], ...] = (
     ("train_loss", "training loss"),
     ("test_accuracy", "test accuracy"),
+    ("test_f1", "F1 on test questions"),
 )
+_SHARES = ("test_accuracy", "test_f1")
 _TIME = "time (measured digital + modelled device)"
 
 
@@ -39,7 +41,7 @@ def convergence_charts(
         where = f"{setting['problem']}, N = {size}, b = {setting['batch_size']}"
         main, *others = line_groups(known, set(part["optimizer"]))
         # further settings are drawn after the comparison itself, and by their loss alone: figures would be too many
-        wanted = [(main, metric, title) for metric, title in _METRICS]
+        wanted = [(main, metric, title) for metric, title in _METRICS if metric in part]
         wanted += [(lines, *_METRICS[0]) for lines in others]
         for lines, metric, title in wanted:
             own = part[part["optimizer"].isin(lines.labels)]
@@ -101,7 +103,7 @@ def _chart(
         axes.fill_between(x, low, high, color=colour, alpha=0.14, linewidth=0)
     if metric == "train_loss" and (bands["low"] > 0).all():
         drawing.log_plain(axes, "y")
-    if metric == "test_accuracy":
+    if metric in _SHARES:
         drawing.percentages(axes)
     if against == "time":
         drawing.log_seconds(axes, "x")
@@ -111,7 +113,7 @@ def _chart(
     of = f", {lines.words}" if lines.words else ""
     return Chart(
         slugs.slug(group, metric, against, *([lines.method, *lines.varied] if lines.method else [])),
-        f"{title.capitalize()} against {against}{of} ({where})",
+        f"{title[0].upper()}{title[1:]} against {against}{of} ({where})",
         _alt(title, against, metric, bands, known),
         "Median and quartile band over the finished seeds; evaluation is off the clock."
         + (" A point is a seed's last evaluation up to that time." if against == "time" else ""),
@@ -123,8 +125,8 @@ def _chart(
 def _alt(title: str, against: str, metric: Metric, bands: pd.DataFrame, known: Mapping[str, Kind]) -> str:
     last = bands.sort_values("x", kind="stable").groupby("optimizer").tail(1)
     last = last.sort_values("median", ascending=metric.endswith("loss"), kind="stable")
-    shown = quantities.percent if metric.endswith("accuracy") else quantities.significant
+    shown = quantities.percent if metric in _SHARES else quantities.significant
     ends = ", ".join(f"{known[row.optimizer].title} {shown(row.median)}" for row in each(last))
     return (
-        f"{title.capitalize()} against {against}, median over seeds. At its last point, best first: {ends}."
+        f"{title[0].upper()}{title[1:]} against {against}, median over seeds. At its last point, best first: {ends}."
     )
