@@ -1,14 +1,17 @@
 """`tngd-bench check`, `baseline` and `export` as a user meets them."""
 
+import contextlib
 import json
 import subprocess
 
 import pytest
 
 from tests.report.conftest import make_records
+from tngd_bench.analysis import gate
 from tngd_bench.analysis.baseline import read_baseline, updated, write_baseline
 from tngd_bench.analysis.study_metrics import study_baseline
 from tngd_bench.cli import main as command_line
+from tngd_bench.measure import trees
 
 LATENCY = ("--select", "modelled latency/*")
 
@@ -23,6 +26,14 @@ def tngd_bench(capsys):
         return code, said.out, said.err
 
     return run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_probe():
+    """Have one process measure for all tests here: starting one takes most of their time."""
+    with trees.probes(trees.present_tree()) as started, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gate, "probes", lambda *trees: contextlib.nullcontext(started))
+        yield
 
 
 @pytest.fixture(scope="module")
