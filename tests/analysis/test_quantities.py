@@ -88,3 +88,7 @@ def test_energies_have_the_unit_that_fits():
     assert quantities.joules(6.5e-12) == "6.50 pJ"
     assert quantities.joules(0.0) == "0 J"
     assert quantities.joules(1234.0) == "1.23 kJ"
+
+
+def test_an_exponent_and_its_interval_have_the_same_digits():
+    assert quantities.exponent(0.0156, -0.0074, 0.0314) == "0.02 [−0.01, 0.03]"

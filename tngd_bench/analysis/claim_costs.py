@@ -56,9 +56,9 @@ def exponents(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         )
         near = low - tolerance <= row.paper_here <= high + tolerance
         decided = high - low < _DECIDING_WIDTH or not near
-        shown = f"{value:.2f} {quantities.interval(low, high)} against {row.paper_here:.2f}"
-        span = f"{quantities.count(row.smallest)} to {quantities.count(row.largest)}"
-        parts.append(Part(what, near and decided, f"{shown} over {span}", decided))
+        span = f"{_SIGNS[axis]} = {quantities.count(row.smallest)} to {quantities.count(row.largest)}"
+        text = f"exponent {quantities.exponent(value, low, high)}, formula {row.paper_here:.2f}, over {span}"
+        parts.append(Part(what, near and decided, text, decided))
         numbers |= {f"{what} measured": float(value), f"{what} Table 1": float(row.paper_here)}
         keys += row.keys
     missing = f"fewer than five sizes: {', '.join(few)}" if few else "" if parts else "no exponent was fitted"
@@ -98,7 +98,7 @@ def exponent_range(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         for row in each(own):
             overlaps = row.log_log_low <= high and row.log_log_high >= low
             decided = row.log_log_high - row.log_log_low < _DECIDING_WIDTH or not overlaps
-            text = f"slope {row.log_log:.2f} {quantities.interval(row.log_log_low, row.log_log_high)}"
+            text = f"slope {quantities.exponent(row.log_log, row.log_log_low, row.log_log_high)}"
             parts.append(Part(str(optimizer), overlaps and decided, text, decided))
             numbers[f"{optimizer} slope"] = float(row.log_log)
             keys += row.keys
@@ -173,11 +173,11 @@ def sweet_spot(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     holds = inside and all(at.high < found[end][1].low for end in ends)
     apart = all(at.high < found[size][1].low for size in sizes if size != best)
     least, *outer = (
-        f"{found[size][1].text} the time of {found[size][0]} at {size:g}" for size in (best, *ends)
+        f"{found[size][1].text} the time of {found[size][0]} at {_at(axis, size)}" for size in (best, *ends)
     )
     text = least if best in ends else f"{least}; at the ends {' and '.join(outer)}"
     numbers = {f"ratio at {size:g}": ratio.value for size, (_, ratio) in found.items()} | {"best": best}
-    part = Part(f"best at {_SIGNS.get(axis, axis)} = {best:g}", holds, text, holds or (not inside and apart))
+    part = Part(f"best at {_at(axis, best)}", holds, text, holds or (not inside and apart))
     return Finding((part,), rule, numbers, pool.keys_of(first, *parameters["rivals"]))
 
 
@@ -199,12 +199,19 @@ def crossing(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     numbers |= {f"ratio at {size:g}": ratio for size, ratio in zip(found.sizes, found.ratios, strict=True)}
     bounded = found.low > 0 and np.isfinite(found.high)
     if found.note:
-        ends = [f"{found.ratios[end]:.3g} at {found.sizes[end]:g}" for end in (0, -1)]
+        ends = [
+            f"{quantities.significant(found.ratios[end])} at {_at(axis, found.sizes[end])}" for end in (0, -1)
+        ]
         text = f"{found.note}, ratio {ends[0]} to {ends[1]}"
         return Finding((Part(first, False, text),), rule, numbers, pool.keys_of(first, second))
-    text = f"cheaper {found.side} {sign} ≈ {found.size:.3g} {quantities.interval(found.low, found.high)}"
+    about = f"{quantities.significant(found.size)} {quantities.interval(found.low, found.high)}"
+    text = f"cheaper {found.side} {sign} ≈ {about}"
     part = Part(first, found.side == "above" and bounded, text, bounded)
     return Finding((part,), rule, numbers, pool.keys_of(first, second))
+
+
+def _at(axis: str, size: float) -> str:
+    return f"{_SIGNS.get(axis, axis)} = {quantities.level(size)}"
 
 
 def _common_sizes(costs: pd.DataFrame, first: str, second: str, axis: str) -> list[float]:

@@ -10,6 +10,7 @@ import numpy as np
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claim_training import MINIMUM_SEEDS, compared
 from tngd_bench.analysis.claims import Finding, Part, Pool, Test
+from tngd_bench.analysis.findings import parameter_name
 from tngd_bench.analysis.run_values import log_ratios
 from tngd_bench.analysis.tolerance import mildest_first, tolerances
 
@@ -97,12 +98,15 @@ def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
             _place(order, value) >= order.index(level)
             for value in (found.low, found.worst_inside, found.high)
         ]
-        worst = "none" if np.isnan(found.worst_inside) else quantities.level(found.worst_inside)
-        text = f"inside to {worst} ({found.seeds} seeds)"
+        worst = "no level" if np.isnan(found.worst_inside) else quantities.level(found.worst_inside)
+        text = f"loss within the ideal device's spread up to {worst} ({found.seeds} seeds)"
         parts.append(Part(what, reached[1], text, len(set(reached)) == 1))
         numbers[f"{what} worst inside"] = found.worst_inside
     missing = "; ".join(notes) if notes else "" if parts else f"{parameter} was not swept"
-    rule = f"at {parameter} = {quantities.level(level)} the median paired excess of the final loss is in the ideal band"
+    rule = (
+        f"at {parameter_name(parameter)} = {quantities.level(level)} and below, the final loss exceeds that of the "
+        "ideal device on the same seed by no more, in the median, than the ideal device's own spread over seeds"
+    )
     return Finding(tuple(parts), rule, numbers, pool.keys_of(), missing)
 
 

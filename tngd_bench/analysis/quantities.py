@@ -116,6 +116,11 @@ def ratio(value: float, low: float, high: float) -> str:
     return NOT_MEASURED if math.isnan(value) else f"{significant(value)}× {interval(low, high)}"
 
 
+def exponent(value: float, low: float, high: float) -> str:
+    """Return "1.05 [1.03, 1.06]": exponents are compared to the hundredth, whatever their size."""
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+
+
 def _unit(value: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str]:
     # The largest unit that the rounded value fills, so that 999.9 µs reads 1.00 ms.
     fitting = [entry for entry in units if abs(value) >= entry[0] * (1 - 5e-4)]
