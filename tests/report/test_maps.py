@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tngd_bench.analysis import break_even, cost, quantities
@@ -112,7 +113,7 @@ def test_alternative_text_states_the_finding(charts, results):
     assert all(len(chart.alt) > 60 for chart in charts.values())
     assert results.decides.startswith("At N = 1,000,000, m = 320 its link and writing (modelled) takes")
     assert any("NGD (Gram)" in point and " at 50 Gb/s" in point for point in results.map.points)
-    assert any("b was never varied" in point for point in results.map.points)
+    assert any("b was never varied on digits-mlp" in point for point in results.map.points)
 
 
 def test_crossovers_at_larger_sizes_stand_in_a_table_with_what_they_rest_on(results, calibrations):
@@ -184,7 +185,20 @@ def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, chart
         there = times[(times["group"] == row.group) & (times["target"] == row.target)]
         assert row.seconds == there["modelled_median"].min()
         assert there.set_index("optimizer").loc[row.optimizer, "modelled_median"] == row.seconds
-    assert charts["lowest-time-to-target"].data.equals(lowest)
+    known = kinds(records.trials)
+    (said,) = [point for point in results.map.points if point.startswith("Fastest optimizer")]
+    assert said == break_even_charts.place_words(lowest, known)
+    assert f"{known[lowest['optimizer'][0]].title} in " in said
+    assert "lowest-time-to-target" not in charts  # a plane with one place on it shows nothing
+    two = pd.concat([lowest, lowest.assign(parameters=10 * lowest["parameters"])], ignore_index=True)
+    with drawing.style():
+        chart = break_even_charts.place_chart(two, known, marks(known))
+    assert chart.data.equals(two)
+
+
+def test_who_missed_a_target_is_named_apart_from_who_reached_it(results):
+    (said,) = [point for point in results.map.points if point.startswith("Iterations to")]
+    assert "∞" not in said
 
 
 def test_the_what_if_data_give_the_drawn_times_back(calibrations):

@@ -163,15 +163,31 @@ def _sensitivity_words(frame: pd.DataFrame) -> str:
     return " ".join(words)
 
 
+_FEWEST_PLACES = 2
+
+
+def place_words(times: pd.DataFrame, known: Mapping[str, Kind]) -> str:
+    """Return who reached the target first in each training section of `times` (see `place_chart`); "" for none."""
+    if times.empty:
+        return ""
+    words = " ".join(
+        f"{row['group']} (N = {quantities.count(row['parameters'])}, b = {row['batch_size']}), {row['target']}: "
+        f"{known[str(row['optimizer'])].title} in {quantities.seconds(float(row['seconds']))}."
+        for _, row in times.iterrows()
+    )
+    return f"Fastest optimizer to the highest target that one reached in its median seed. {words}"
+
+
 def place_chart(
     times: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark], untimed: str = ""
 ) -> Chart | None:
     """Return the plane of the lowest time to target: one mark per training section, that of the fastest optimizer.
 
     `times` has a row per section with parameters, batch_size, target, optimizer, seconds, runner_up, ratio; `untimed`
-    names those without a time on their device.
+    names those without a time on their device. None where there is no plane to see: at fewer than two places, see
+    `place_words`.
     """
-    if times.empty:
+    if len(times.drop_duplicates(["parameters", "batch_size"])) < _FEWEST_PLACES:
         return None
     figure, axes = drawing.panel(3.6)
     for label in [label for label in known if label in set(times["optimizer"])]:
@@ -205,15 +221,10 @@ def place_chart(
     axes.set_xlabel("parameters N")
     axes.set_ylabel("batch size b")
     drawing.legend_below(figure, axes)
-    words = " ".join(
-        f"{row['group']} (N = {quantities.count(row['parameters'])}, b = {row['batch_size']}), {row['target']}: "
-        f"{known[str(row['optimizer'])].title} in {quantities.seconds(float(row['seconds']))}."
-        for _, row in times.iterrows()
-    )
     return Chart(
         "lowest-time-to-target",
         "Who reaches the target first, where convergence was measured",
-        f"Fastest optimizer to the highest target that one reached in its median seed. {words}",
+        place_words(times, known),
         "Median over seeds of measured digital + modelled device time; a miss counts as ∞. Only measured points: "
         "convergence is not predicted."
         + (f" Left out, as no time is stated for items: {untimed}." if untimed else ""),

@@ -72,7 +72,11 @@ def map_results(
         "map",
         "Who is cheapest where",
         prose=prose,
-        points=(*_map_points(calibrations, batch, use, known), rests_on),
+        points=(
+            *_map_points(calibrations, batch, use, known),
+            rests_on,
+            *([break_even_charts.place_words(reached, known)] if by_target is None and len(reached) else []),
+        ),
         charts=charts,
         tables=(
             *_crossover_table(calibrations, use, known),
@@ -176,9 +180,9 @@ def _map_points(
     for name, title in (("batch_size", "b"), ("outputs", "d_z")):
         if varied[name].nunique() == 1:
             points.append(
-                f"{title} was never varied in this study ({title} = {int(varied[name].iloc[0])}): how cost grows with "
-                "it rests on the counts alone, and boundaries across it are wide. A cost section with several values "
-                "would settle it."
+                f"{title} was never varied on {calibrations.counts.problem} ({title} = {int(varied[name].iloc[0])}): how "
+                "cost grows with it rests on the counts alone, and boundaries across it are wide. A cost section with "
+                "several values on that problem would settle it."
             )
     return tuple(points)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -106,9 +108,13 @@ def _statement(
     held = target_map.held(found, lowest.labels)
     pieces = []
     for (n, b), part in held.groupby(["parameters", "batch_size"], sort=True):
-        counted = ", ".join(
-            f"{known[row['optimizer']].title} {quantities.count(row['iterations'])}"
-            for row in part.sort_values("iterations", kind="stable").to_dict("records")
-        )
-        pieces.append(f"at N = {quantities.count(float(str(n)))}, b = {b}: {counted}")
-    return f"Iterations to {found.target} (median seed) {'; '.join(pieces)}.{left}{other}"
+        rows = part.sort_values("iterations", kind="stable").to_dict("records")
+        reached = [row for row in rows if math.isfinite(row["iterations"])]
+        counted = [
+            f"{', '.join(known[row['optimizer']].title for row in same)} {quantities.count(iterations)}"
+            for iterations, same in itertools.groupby(reached, key=lambda row: row["iterations"])
+        ]
+        missed = [known[row["optimizer"]].title for row in rows if row not in reached]
+        counted += [f"not reached in the median by {', '.join(missed)}"] if missed else []
+        pieces.append(f"at N = {quantities.count(float(str(n)))}, b = {b}: {'; '.join(counted)}")
+    return f"Iterations to {found.target} (median seed) {'. '.join(pieces)}.{left}{other}"

@@ -105,7 +105,8 @@
     svg.append(node);
   };
   const bottom = 10 + lines * 18;
-  known.sizes.forEach((size, column) => { if (column % 4 === 0) axis(size.toExponential(0).replace("e+", "e"), 74 + column * 21, bottom + 16, "middle"); });
+  const power = (value) => `10${String(Math.round(Math.log10(value))).replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit])}`;
+  known.sizes.forEach((size, column) => { if (column % 4 === 0) axis(power(size), 74 + column * 21, bottom + 16, "middle"); });
   known.values.forEach((value, row) => { if (row % 2 === 0) axis(value.toLocaleString("en"), 58, bottom - row * 18 - 5, "end"); });
   axis("parameters N", 64 + columns * 10.5, bottom + 34, "middle");
   axis("b", 12, 10 + lines * 9, "middle");
@@ -117,10 +118,15 @@
   const colour = (label) => `var(--c-${known.methods[label]})`;
   // a device with items that have no stated time is the cheapest at best
   const titleOf = (label) => label === known.device && known.not_stated.length > 0 ? `${known.titles[label]} at best` : known.titles[label];
+  // a slider moves in steps: at the one nearest to the study's device it means that device exactly
+  const chosen = (name) => {
+    const at = Number(field(name).value), study = known.start[name];
+    return Math.abs(at - study) <= Number(field(name).step) / 2 ? study : at;
+  };
   const draw = () => {
     const endless = Number(field("rate").value) >= Number(field("rate").max);
-    const rate = endless ? Infinity : 10 ** Number(field("rate").value);
-    const tau = 10 ** Number(field("tau").value);
+    const rate = endless ? Infinity : 10 ** chosen("rate");
+    const tau = 10 ** chosen("tau");
     const bits = Number(field("bits").value);
     const time = Number(field("time").value);
     const upload = field("upload").value;
