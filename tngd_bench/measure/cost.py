@@ -21,6 +21,7 @@ from tngd_bench.measure.host_time import host_seconds
 from tngd_bench.measure.orders import balanced_orders
 from tngd_bench.measure.setting import Setting
 from tngd_bench.optimizers import DivergedError
+from tngd_bench.optimizers.registry import Phased
 from tngd_bench.problems.splits import take
 from tngd_bench.spu.host import upload_of
 
@@ -106,8 +107,8 @@ class _Lane:
     """Seconds of the last step, the mean of its cycle where steps differ."""
     spent_s: float = 0.0
     warm: bool = False
-    phased: bool = False
-    """Whether a turn is a step of each kind (`phases`) in place of a whole cycle."""
+    phased: Phased | None = None
+    """The optimizer, where a turn is a step of each of its `phases` in place of a whole cycle."""
     bill: Ledger | None = None
     status: Literal["ok", "diverged", "failed"] = "ok"
     reason: str | None = None
@@ -150,8 +151,8 @@ class _Lane:
             first, *others = batches
             self.warm = True
             return [self._warm_up(clock, *first), *(self._turns(clock, others) if others else [])]
-        if self.phased:
-            return [self._step_of_each_kind(clock, *batch) for batch in batches]
+        if self.phased is not None:
+            return [self._step_of_each_kind(self.phased, clock, *batch) for batch in batches]
         cycle = self.cycle
         times = self._times(clock, batches, cycle)
         return [_Turn((end - start) / cycle, end - start) for start, end in itertools.pairwise(times)]
@@ -170,10 +171,10 @@ class _Lane:
         start, end = self._times(clock, [(inputs, targets)], count)
         return end - start
 
-    def _step_of_each_kind(self, clock: Clock, inputs: Samples, targets: Tensor) -> _Turn:
+    def _step_of_each_kind(self, optimizer: Phased, clock: Clock, inputs: Samples, targets: Tensor) -> _Turn:
         taken_s = weighted_s = 0.0
-        for iteration, count in self.optimizer.phases:  # type: ignore[attr-defined]  # asked for in the warm-up
-            self.optimizer.iteration = iteration  # type: ignore[attr-defined]
+        for iteration, count in optimizer.phases:
+            optimizer.iteration = iteration
             seconds = self._steps(clock, inputs, targets, 1)
             taken_s += seconds
             weighted_s += count * seconds
@@ -185,8 +186,8 @@ class _Lane:
         if self.cycle == 1:
             return _Turn(first_s, first_s)
         second_s = self._steps(clock, inputs, targets, 1)
-        self.phased = second_s * self.cycle > LONG_CYCLE_S and hasattr(self.optimizer, "phases")
-        if self.phased:
+        if second_s * self.cycle > LONG_CYCLE_S and isinstance(self.optimizer, Phased):
+            self.phased = self.optimizer
             return _Turn(second_s, first_s + second_s)
         taken_s = first_s + second_s + self._steps(clock, inputs, targets, self.cycle - 2)
         return _Turn(taken_s / self.cycle, taken_s)

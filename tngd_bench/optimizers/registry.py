@@ -6,12 +6,12 @@ Outside packages add an optimizer by an entry point in the group `tngd_bench.opt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from tngd_bench import arguments
 
@@ -28,6 +28,17 @@ class Stepper(Protocol):
 
     def step(self, inputs: Any, targets: Any) -> float:
         """Update the parameters; return the loss before the update."""
+
+
+@runtime_checkable
+class Phased(Stepper, Protocol):
+    """An optimizer whose steps differ by the `iteration` it counts, and that says which kinds there are."""
+
+    iteration: int
+
+    @property
+    def phases(self) -> Sequence[tuple[int, int]]:
+        """For each kind of step in a cycle, an `iteration` that makes one, and how many are like it."""
 
 
 @dataclass(frozen=True)
