@@ -1,42 +1,74 @@
-"""Which files of a folder a report wrote, so that the next one can remove what it no longer writes."""
+"""Which files of a folder a report wrote and from which records, so that the next one removes what is out of date."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 NAME = "report-files.json"
 _FOLDERS = ("", "figures", "data", "tables")
+_DOCUMENTS = ("", "tables")
+"""Folders of the formats that can be asked for one by one; figures and data are written each time."""
 
 
-def replace_manifest(output: Path, written: Iterable[Path]) -> tuple[Path, ...]:
+def digest(*parts: bytes) -> str:
+    """Return a digest of what a report is made from."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(hashlib.sha256(part).digest())
+    return whole.hexdigest()
+
+
+def replace_manifest(output: Path, written: Iterable[Path], made_from: str = "") -> tuple[Path, ...]:
     """Note `written` in `output` and remove what an earlier report wrote there and this one did not.
 
-    Only files that an earlier manifest names are removed, and only those in the folders of a report: nobody else's
-    file is touched, whatever a manifest says. Returns what was removed.
+    Documents in formats that were not asked for stay if the earlier report has the same digest `made_from` and its
+    figures and data are all written again: they say the same. "" is like no other digest. Only files that an earlier
+    manifest names are removed, and only those in the folders of a report: nobody else's file is touched, whatever a
+    manifest says. Returns what was removed.
     """
-    names = sorted({path.relative_to(output).as_posix() for path in written})
+    names = {path.relative_to(output).as_posix() for path in written}
+    earlier, earlier_made_from = _earlier(output)
+    gone = [path for path in map(PurePosixPath, sorted(set(earlier) - names)) if _is_ours(path)]
+    documents = [path for path in gone if _folder(path) in _DOCUMENTS]
+    if made_from and made_from == earlier_made_from and len(documents) == len(gone):
+        names |= {path.as_posix() for path in gone if (output / path).is_file()}
+        gone = []
     removed = []
-    for name in sorted(set(_earlier(output)) - set(names)):
-        path = PurePosixPath(name)
-        parent = "" if path.parent == PurePosixPath(".") else str(path.parent)
-        if path.is_absolute() or parent not in _FOLDERS or path.name == NAME:
-            continue
+    for path in gone:
         stale = output / path
         if stale.is_file() and not stale.is_symlink():
             stale.unlink()
             removed.append(stale)
     aside = output / f".{NAME}.part"
-    aside.write_text(json.dumps({"files": names}, indent=1) + "\n", encoding="utf-8")
+    content = {"made_from": made_from, "files": sorted(names)}
+    aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     aside.replace(output / NAME)
     return tuple(removed)
 
 
-def _earlier(output: Path) -> tuple[str, ...]:
+def removed_documents(output: Path, removed: Iterable[Path]) -> tuple[Path, ...]:
+    """Return those of the `removed` files that a reader may miss: documents, not figures or data."""
+    return tuple(path for path in removed if _folder(PurePosixPath(path.relative_to(output))) in _DOCUMENTS)
+
+
+def _is_ours(path: PurePosixPath) -> bool:
+    return not path.is_absolute() and _folder(path) in _FOLDERS and path.name != NAME
+
+
+def _folder(path: PurePosixPath) -> str:
+    return "" if path.parent == PurePosixPath(".") else str(path.parent)
+
+
+def _earlier(output: Path) -> tuple[tuple[str, ...], str]:
     try:
         found = json.loads((output / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return ()  # no report yet, or a manifest that somebody changed: nothing is known to be ours
-    files = found.get("files") if isinstance(found, dict) else None
-    return tuple(name for name in files if isinstance(name, str)) if isinstance(files, list) else ()
+        return (), ""  # no report yet, or a manifest that somebody changed: nothing is known to be ours
+    if not isinstance(found, dict):
+        return (), ""
+    files = found.get("files")
+    names = tuple(name for name in files if isinstance(name, str)) if isinstance(files, list) else ()
+    return names, str(found.get("made_from", ""))
