@@ -67,9 +67,26 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
         overview.compared(records.trials, kinds(records.trials)),
         found,
         maps.decides,
-        sections,
+        tuple(map(captions_once, sections)),
         "" if claims.absent else claims.points[0],
     )
+
+
+def captions_once(section: Section) -> Section:
+    """Return the section with each caption in full once; where it would recur a figure names the first that has it.
+
+    Figures shown beside the claims that they decide keep theirs: they are looked up one by one.
+    """
+    if section.exhibits:
+        return section
+    first: dict[str, str] = {}
+    charts = []
+    for chart in section.charts:
+        told = first.setdefault(chart.caption, chart.heading)
+        again = f"Reads as “{told}”, above."
+        shorter = told != chart.heading and len(again) < len(chart.caption)
+        charts.append(replace(chart, caption=again) if shorter else chart)
+    return replace(section, charts=tuple(charts))
 
 
 def _search_contents(records: Records) -> Contents:

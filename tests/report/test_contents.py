@@ -1,0 +1,30 @@
+"""What a page repeats, it says once."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from tngd_bench.report.contents import captions_once
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.section import Exhibit, Section
+
+LONG = "Medians with quartile bands, both axes logarithmic, and much more to say about how to read them."
+
+
+def chart(heading, caption):
+    return Chart(heading.lower(), heading, "alt", caption, Figure(), pd.DataFrame())
+
+
+def test_a_long_caption_stands_once_and_other_figures_name_the_first():
+    section = Section(
+        "s", "S", charts=(chart("A", LONG), chart("B", "Short."), chart("C", LONG), chart("D", "Short."))
+    )
+    assert [one.caption for one in captions_once(section).charts] == [
+        *[LONG, "Short."],
+        *["Reads as “A”, above.", "Short."],
+    ]
+
+
+def test_figures_that_stand_beside_claims_keep_their_captions():
+    charts = (chart("A", LONG), chart("B", LONG))
+    section = Section("s", "S", charts=charts, exhibits=(Exhibit("E", charts, ()),))
+    assert captions_once(section) is section
