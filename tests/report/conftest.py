@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pickle
 from typing import Any
 
 import numpy as np
@@ -286,7 +289,15 @@ def make() -> Any:
 
 @pytest.fixture(scope="session")
 def built(records: Records, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The whole report of `records`, built once for all tests that only look at it."""
+    """The whole report of `records`, built once for all tests that only look at it, whichever worker runs them."""
     from tngd_bench.report import build_report
 
-    return build_report(records, tmp_path_factory.mktemp("report"))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of all workers of this run
+    kept = folder / "report.pickle"
+    with (folder / "report.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(build_report(records, folder / "report")))
+    return pickle.loads(kept.read_bytes())

@@ -213,22 +213,25 @@ def test_data_beside_the_page_are_the_same_in_both_formats(built):
 @pytest.mark.parametrize(
     ("options", "absent"),
     [
-        ({"sweeps": False}, "No sweep of an imperfection was run"),
-        ({"training": False}, "No training without a sweep was run"),
-        ({"sizes": ()}, "No cost per iteration was measured"),
-        ({"optimizers": ("sgd", "adam")}, "No iteration with a device was timed"),
-        ({"sizes": (1_000,)}, "No optimizer was timed at more than one size"),
         (
-            {"optimizers": ("sgd", "ngd-gram", "tngd"), "skip": ("ngd-gram", "tngd")},
-            "No iteration with a device",
+            {"sweeps": False, "sizes": (1_000,)},
+            ["No sweep of an imperfection was run", "No optimizer was timed at more than one size"],
         ),
-        ({"sizes": (), "training": False}, "Every trial of the study finished"),
+        (
+            {"training": False, "optimizers": ("sgd", "adam")},
+            ["No training without a sweep was run", "No iteration with a device was timed"],
+        ),
+        (
+            {"sizes": (), "training": False},
+            ["No cost per iteration was measured", "Every trial of the study finished"],
+        ),
+        ({"skip": ("ngd-gram", "tngd")}, ["No iteration with a device"]),
     ],
 )
 def test_what_a_study_lacks_is_said_and_not_shown_as_a_number(make, options, absent):
     small = {"optimizers": ("sgd", "ngd-gram", "tngd"), "sizes": (1_000, 10_000)}
     text, _ = page_without_figures(make(**(small | options)))
-    assert absent in text
+    assert all(sentence in text for sentence in absent)
     assert [section["id"] for section in Page(text).named("section")] == SECTIONS
     assert (
         "nan"
