@@ -194,7 +194,9 @@ def test_the_skip_link_is_first_and_leads_to_the_results(visit):
 def test_axe_finds_nothing_serious(browser, built, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
     opened = Visit(browser, built.html, color_scheme=scheme, bypass_csp=True)
-    found = axe.Axe().run(opened.page).response["violations"]
+    # The schemes differ in colours alone.
+    options = {} if scheme == "light" else {"runOnly": ["color-contrast"]}
+    found = axe.Axe().run(opened.page, options=options).response["violations"]
     told = [f"{each['id']} ({each['impact']}): {each['nodes'][0]['html'][:200]}" for each in found]
     assert [text for text in told if "(serious)" in text or "(critical)" in text] == []
     opened.context.close()
