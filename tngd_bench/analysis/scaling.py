@@ -162,7 +162,10 @@ def _over_overhead(sizes: Array, costs: Array) -> tuple[Array, Array, Array]:
     """Return p, a and b (of sizes in units of the row's geometric mean) for each row of (D, S) inputs."""
     relative = sizes / np.exp(np.log(sizes).mean(axis=1, keepdims=True))
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(costs), _BLOCK)]
-    found = [_over_overhead_of_block(*(np.ascontiguousarray(part[block].T) for part in (relative, costs))) for block in blocks]
+    found = [
+        _over_overhead_of_block(*(np.ascontiguousarray(part[block].T) for part in (relative, costs)))
+        for block in blocks
+    ]
     exponent, overhead, factor = (np.concatenate(part) for part in zip(*found, strict=True))
     return exponent, overhead, factor
 

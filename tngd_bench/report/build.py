@@ -7,36 +7,38 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from markupsafe import Markup
 
+from tngd_bench import __version__
 from tngd_bench.analysis.outcomes import final_values
 from tngd_bench.report import drawing
 from tngd_bench.report.contents import Contents, contents
 from tngd_bench.report.drawing import Chart
+from tngd_bench.report.figure_files import write_figures
 from tngd_bench.report.formats import DEFAULT_FORMATS, FORMATS
 from tngd_bench.report.latex import latex
-from tngd_bench.report.manifest import replace_manifest
+from tngd_bench.report.manifest import digest, removed_documents, replace_manifest
 from tngd_bench.report.markdown import markdown
 from tngd_bench.report.page import Address, render
 from tngd_bench.report.pdf import pdf
 from tngd_bench.report.tables import Table
 from tngd_bench.report.trend import trend_link
+from tngd_bench.report.written import write
 from tngd_bench.studies.records import Records
 from tngd_bench.studies.store import Store
-
-_FIGURE_WRITERS = {"png": drawing.png, "pdf": drawing.pdf}
 
 
 @dataclass(frozen=True)
 class ReportFiles:
     """What was written: `html` (where the page is, or would be), the figures (SVG, PNG, PDF), the data (CSV, Parquet),
-    `documents` in other formats, and the three findings."""
+    `documents` in other formats, and the three findings; `removed`: documents of an earlier report that were out of
+    date."""
 
     html: Path
     figures: tuple[Path, ...]
     data: tuple[Path, ...]
     documents: tuple[Path, ...]
     findings: tuple[str, ...]
+    removed: tuple[Path, ...] = ()
 
 
 def build_report(
@@ -53,7 +55,8 @@ def build_report(
     table, `data/trials.csv` how each trial ended; `report.md`, `report.pdf` and `tables/*.tex` are the other formats.
     Records named in tables are links if `store` lies in `output`. `beside`: further studies, with their stores, on
     which claims are judged too; ValueError where two have one name. Files of an earlier report that this one does not
-    write are removed. The same records give the same bytes.
+    write are removed, but for documents in formats not asked for that were made from the same records by the same
+    version. The same records give the same bytes.
     """
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
@@ -62,7 +65,7 @@ def build_report(
     trend = trend_link(output)
     with drawing.style():
         content = contents(records, {name: other for name, (other, _) in others.items()})
-    figures, drawings = _figures(content, output / "figures", inline="html" in formats)
+    figures, drawings = write_figures(content.charts(), output / "figures", inline="html" in formats)
     shown: list[Chart | Table] = [*content.charts(), *content.tables()]
     data = [path for item in shown for path in write_data(item.name, item.data, output / "data")]
     data += write_data("trials", trial_ends(records), output / "data")
@@ -78,8 +81,11 @@ def build_report(
         write(html, render(content, records, drawings, near, further, trend).encode())
         written.append(html)
     documents = _documents(content, records, output, formats)
-    replace_manifest(output, [*written, *documents])
-    return ReportFiles(html, tuple(figures), tuple(data), tuple(documents), content.findings.sentences())
+    source = (trial_ends(records), *(other.trials[["key", "status"]] for other, _ in others.values()))
+    made_from = digest(__version__.encode(), *(frame.to_csv(index=False).encode() for frame in source))
+    removed = removed_documents(output, replace_manifest(output, [*written, *documents], made_from))
+    said = content.findings.sentences()
+    return ReportFiles(html, tuple(figures), tuple(data), tuple(documents), said, removed)
 
 
 def _by_name(records: Records, beside: Sequence[tuple[Records, Path]]) -> dict[str, tuple[Records, Path]]:
@@ -121,21 +127,6 @@ def trial_ends(records: Records) -> pd.DataFrame:
     return trials.merge(ends[["key", *last]], on="key", how="left").merge(timed, on="key", how="left")
 
 
-def _figures(content: Contents, folder: Path, *, inline: bool) -> tuple[list[Path], dict[str, Markup]]:
-    paths: list[Path] = []
-    drawings: dict[str, Markup] = {}
-    for chart in content.charts():
-        document = drawing.svg(chart)
-        drawing.settle(chart)
-        if inline:
-            # Safe by construction: matplotlib escapes text in SVG, `inline` escapes the alternative text.
-            drawings[chart.name] = Markup(drawing.inline(chart, document))  # noqa: S704
-        paths.append(write(folder / f"{chart.name}.svg", drawing.white(document).encode()))
-        for kind, made in _FIGURE_WRITERS.items():
-            paths.append(write(folder / f"{chart.name}.{kind}", made(chart)))
-    return paths, drawings
-
-
 def _documents(content: Contents, records: Records, output: Path, formats: Collection[str]) -> list[Path]:
     study = records.study
     pictures = {
@@ -166,12 +157,3 @@ def write_data(name: str, data: pd.DataFrame, folder: Path) -> tuple[Path, Path]
     untyped = [name for name in frame.columns if frame[name].isna().all() and frame[name].dtype == object]
     content = frame.astype(dict.fromkeys(untyped, "string")).to_parquet(index=False)
     return csv, write(folder / f"{name}.parquet", content)
-
-
-def write(path: Path, content: bytes) -> Path:
-    """Write `content` aside and rename, so that a reader never finds half a file; return `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_bytes(content)
-    aside.replace(path)
-    return path

@@ -7,20 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind, kinds
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.two_stores import TwoStores, compare
 from tngd_bench.report import drawing, markdown, page
-from tngd_bench.report.build import write, write_data
+from tngd_bench.report.build import write_data
 from tngd_bench.report.drawing import Chart
+from tngd_bench.report.figure_files import write_figures
 from tngd_bench.report.manifest import replace_manifest
 from tngd_bench.report.marks import INK, Mark, marks
 from tngd_bench.report.section import Section
 from tngd_bench.report.tables import COUNTED, MEASURED, Column, Table, level_text, words
 from tngd_bench.report.verdict_comparison import compared_verdicts, verdict_comparison_section, verdict_words
+from tngd_bench.report.written import write
 from tngd_bench.studies.records import Records
 
 TITLE = "Two stores side by side"
@@ -43,17 +44,9 @@ def build_comparison(
     if verdicts:
         sections = (verdict_comparison_section(verdicts, known), *sections)
         first = (first[0], ("Claims", verdict_words(verdicts)), *first[1:])
-    written, drawings = [], {}
-    for chart in (chart for section in sections for chart in section.charts):
-        document = drawing.svg(chart)
-        drawing.settle(chart)
-        drawings[chart.name] = Markup(drawing.inline(chart, document))  # noqa: S704 (as in `build`)
-        for kind, content in (
-            ("svg", drawing.white(document).encode()),
-            ("png", drawing.png(chart)),
-            ("pdf", drawing.pdf(chart)),
-        ):
-            written.append(write(output / "figures" / f"{chart.name}.{kind}", content))
+    charts = [chart for section in sections for chart in section.charts]
+    written, drawings = write_figures(charts, output / "figures")
+    for chart in charts:
         written += write_data(chart.name, chart.data, output / "data")
     for table in (table for section in sections for table in section.tables if table.rows):
         written += write_data(table.name, table.data, output / "data")

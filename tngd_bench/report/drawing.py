@@ -31,6 +31,7 @@ from tngd_bench.report.marks import INK, MUTED, RULE, palette
 
 WIDTH_INCHES = 4.7
 PNG_DOTS_PER_INCH = 200
+POINTS_PER_INCH = 72
 _LEGEND_CHARACTERS, _LEGEND_HANDLE = (
     78,
     8,
@@ -159,6 +160,7 @@ def _round_seconds(value: float) -> str:
 def svg(chart: Chart) -> str:
     """Return the stand-alone SVG, on white; the same figure gives the same bytes."""
     with style(chart.name):
+        _settle(chart.figure)
         buffer = io.StringIO()
         chart.figure.set_canvas(FigureCanvasSVG(chart.figure))
         words = {"Date": None, "Creator": None, "Title": chart.heading}
@@ -193,21 +195,21 @@ def white(document: str) -> str:
 def png(chart: Chart) -> bytes:
     """Return the PNG on white at 200 dots per inch."""
     with style(chart.name):
+        _settle(chart.figure)
         buffer = io.BytesIO()
-        chart.figure.set_canvas(FigureCanvasAgg(chart.figure))
-        chart.figure.savefig(
-            buffer, format="png", dpi=PNG_DOTS_PER_INCH, facecolor="white", metadata={"Software": None}
-        )
-    return _with_palette(buffer)
+        canvas = FigureCanvasAgg(chart.figure)
+        chart.figure.set_canvas(canvas)
+        chart.figure.savefig(buffer, format="rgba", dpi=PNG_DOTS_PER_INCH, facecolor="white")
+    return _with_palette(buffer.getvalue(), (int(canvas.renderer.width), int(canvas.renderer.height)))
 
 
-def _with_palette(picture: io.BytesIO) -> bytes:
+def _with_palette(pixels: bytes, size: tuple[int, int]) -> bytes:
     """Return the PNG with 256 colours of its own, which is a third of its size and looks the same."""
     from PIL import Image
 
+    image = Image.frombuffer("RGBA", size, pixels, "raw", "RGBA", 0, 1).convert("RGB")
+    few = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     small = io.BytesIO()
-    with Image.open(picture) as image:
-        few = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     few.save(small, "png", optimize=True, dpi=(PNG_DOTS_PER_INCH, PNG_DOTS_PER_INCH))
     return small.getvalue()
 
@@ -215,6 +217,7 @@ def _with_palette(picture: io.BytesIO) -> bytes:
 def pdf(chart: Chart) -> bytes:
     """Return the figure as a PDF of one page, on white, its text kept as text."""
     with style(chart.name):
+        _settle(chart.figure)
         buffer = io.BytesIO()
         chart.figure.set_canvas(FigureCanvasPdf(chart.figure))
         metadata: dict[str, Any] = {"CreationDate": None, "Creator": None, "Producer": None}
@@ -224,9 +227,21 @@ def pdf(chart: Chart) -> bytes:
     return buffer.getvalue()
 
 
-def settle(chart: Chart) -> None:
-    """Keep the layout that the first drawing found, so that the next ones need not search for it again."""
-    chart.figure.set_layout_engine("none")
+def _settle(figure: Figure) -> None:
+    """Lay the figure out where that has not been done, and keep the layout: every format then draws it once, and alike.
+
+    A figure with a layout engine, even one that does nothing, is drawn twice by each `savefig`.
+    """
+    engine = figure.get_layout_engine()
+    if engine is None:
+        return
+    figure.set_canvas(FigureCanvasSVG(figure))
+    dots_per_inch, figure.dpi = figure.dpi, POINTS_PER_INCH
+    engine.execute(figure)
+    figure.dpi = dots_per_inch
+    figure.set_layout_engine(
+        None
+    )  # with `style` that means none; "none" would leave an engine that does nothing
 
 
 def inline(chart: Chart, document: str) -> str:

@@ -12,10 +12,10 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind, kind
 from tngd_bench.report import drawing
-from tngd_bench.report.build import write
 from tngd_bench.report.cost_charts import draw_line
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import marks
+from tngd_bench.report.written import write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

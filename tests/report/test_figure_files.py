@@ -1,0 +1,54 @@
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tngd_bench.report import drawing
+from tngd_bench.report.drawing import Chart
+from tngd_bench.report.figure_files import write_figures
+from tngd_bench.report.marks import INK
+
+
+def charts(number=4):
+    made = []
+    for place in range(number):
+        with drawing.style():
+            figure, axes = drawing.panel()
+            axes.plot([1, 2, 30], [3, 4, 5 + place], label="<b>", marker="o", color=INK.light)
+            axes.fill_between([1, 30], [3, 3], [4, 4], hatch="//")
+            axes.set_xlabel("x")
+            drawing.log_ratios(axes, "y")  # a formatter that cannot be pickled
+            drawing.legend_below(figure, axes)
+        made.append(Chart(f"chart-{place}", "heading", "alt", "caption", figure, pd.DataFrame()))
+    return made
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_the_bytes_do_not_depend_on_how_many_processes_draw(tmp_path):
+    found = {}
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        paths, drawings = write_figures(charts(), folder, processes=processes)
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+        found[processes] = (list(files), files, drawings)
+    assert found[1] == found[2]
+    assert found[1][0][:3] == ["chart-0.svg", "chart-0.png", "chart-0.pdf"]
+    assert list(found[1][2]) == [f"chart-{place}" for place in range(4)]
+
+
+def test_a_folder_that_cannot_be_made_is_an_os_error(tmp_path):
+    (tmp_path / "figures").write_text("a file")
+    with pytest.raises(OSError, match="figures"):
+        write_figures(charts(1), tmp_path / "figures")
+
+
+def test_every_format_has_the_layout_of_the_first_and_leaves_the_figure_drawable():
+    [first], [second] = charts(1), charts(1)
+    svg, png, pdf = drawing.svg(first), drawing.png(first), drawing.pdf(first)
+    assert (drawing.pdf(second), drawing.png(second), drawing.svg(second)) == (pdf, png, svg)
+    axes = first.figure.axes[0]
+    with drawing.style():
+        low = axes.get_tightbbox().y0 / first.figure.dpi  # room for the legend below was made
+    assert low > 0.1
+    assert np.isfinite(axes.get_position().bounds).all()
