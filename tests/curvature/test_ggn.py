@@ -81,7 +81,7 @@ def test_factor_rows_are_sample_first(architecture: str) -> None:
     batch=st.integers(1, 4),
     bias=st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_convolutions_of_any_shape(
     channels: tuple[int, int],
     groups: int,
@@ -116,7 +116,7 @@ def test_convolutions_of_any_shape(
     batch=st.integers(1, 6),
     seed=st.integers(0, 2**16),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_gram_is_positive_semidefinite_and_shares_its_spectrum_with_the_ggn(
     widths: list[int], batch: int, seed: int
 ) -> None:

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tngd_bench.problems import mnist_mlp3
@@ -11,7 +11,6 @@ def count(width, outputs):
     return 785 * width + 2 * (width + 1) * width + (width + 1) * outputs
 
 
-@settings(deadline=None)
 @given(parameters=st.integers(1, 3_000_000), outputs=st.integers(10, 40))
 def test_the_nearest_equal_width_is_taken_or_the_request_refused(parameters, outputs):
     counts = [count(width, outputs) for width in range(1, 1200)]

@@ -2,14 +2,13 @@ import math
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tngd_bench.problems import digits_mlp, mnist_cnn, mnist_mlp
 from tngd_bench.problems.widths import conv_and_hidden, two_hidden
 
 # The oracles count models one by one, longer than hypothesis allows by default on a busy machine.
-unhurried = settings(deadline=None)
 
 ENTRIES = [digits_mlp.ENTRY, mnist_cnn.ENTRY, mnist_mlp.ENTRY]
 
@@ -27,7 +26,6 @@ def reachable_by_brute_force(entry, outputs, limit):
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-@unhurried
 @given(parameters=st.integers(1, 20_000), outputs=st.integers(10, 30))
 def test_a_search_hits_within_two_percent_exactly_when_a_model_does(entry, parameters, outputs):
     counts = reachable_by_brute_force(entry, outputs, 2 * parameters + 12_000)
@@ -48,7 +46,6 @@ def test_a_search_hits_within_two_percent_exactly_when_a_model_does(entry, param
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-@unhurried
 @given(parameters=st.integers(300, 200_000), outputs=st.integers(10, 30), seed=st.integers(0, 2**31))
 def test_the_count_is_that_of_the_model_built(entry, parameters, outputs, seed):
     try:
@@ -59,7 +56,6 @@ def test_the_count_is_that_of_the_model_built(entry, parameters, outputs, seed):
     assert widths.parameters == sum(p.numel() for p in model.parameters())
 
 
-@unhurried
 @given(parameters=st.integers(900, 60_000))
 def test_two_hidden_widths_are_as_equal_as_the_tolerance_allows(parameters):
     inputs, outputs = 64, 10
@@ -72,7 +68,6 @@ def test_two_hidden_widths_are_as_equal_as_the_tolerance_allows(parameters):
                 assert abs(count - parameters) > 0.02 * parameters
 
 
-@unhurried
 @given(parameters=st.integers(200, 40_000))
 def test_fewer_channels_only_where_more_cannot_hit(parameters):
     try:

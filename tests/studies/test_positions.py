@@ -103,7 +103,7 @@ statements = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(statements, max_size=8).map("\n".join))
 def test_every_path_that_the_parser_finds_has_a_line_that_names_it(text):
     try:

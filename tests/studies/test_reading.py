@@ -173,7 +173,7 @@ def _places(value, path=()):
         yield from _places(part, (*path, key))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_anywhere_is_accepted_or_refused_in_one_line(table, data):
     broken = copy.deepcopy(table)
