@@ -125,6 +125,16 @@ def test_a_rebuilt_report_removes_what_it_no_longer_writes_and_nothing_else(make
     assert all(path.exists() for path in (*second.figures, *second.data, mine))
 
 
+def test_a_report_in_one_format_keeps_the_page_of_the_same_records_only(make, tmp_path):
+    records = make(optimizers=("sgd",), sizes=(1_000,), training=False)
+    page = build_report(records, tmp_path, formats=("html",)).html
+    assert build_report(records, tmp_path, formats=("md",)).removed == ()
+    assert page.exists()
+    more = make(optimizers=("sgd",), sizes=(1_000, 10_000), training=False)
+    assert build_report(more, tmp_path, formats=("md",)).removed == (page,)
+    assert not page.exists()
+
+
 def test_a_manifest_cannot_name_other_peoples_files(tmp_path):
     output = tmp_path / "report"
     output.mkdir()

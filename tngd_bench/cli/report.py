@@ -38,7 +38,11 @@ Examples:
 )
 @click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
 def command(results: Path, output: Path | None, formats: str, others: tuple[Path, ...], show: bool) -> None:
-    """Write the report of RESULTS, a study's output folder or the store in it."""
+    """Write the report of RESULTS, a study's output folder or the store in it.
+
+    A format written earlier and not asked for now stays if it was made from the same records by the same version, and
+    is removed, with a note, if not.
+    """
     from tngd_bench.studies.errors import StoreError
     from tngd_bench.studies.store import Store
 
@@ -66,6 +70,11 @@ def command(results: Path, output: Path | None, formats: str, others: tuple[Path
     tables = [path for path in files.documents if path.suffix == ".tex"]
     if tables:
         click.echo(f"report: {len(tables)} LaTeX tables in {tables[0].parent}")
+    if files.removed:
+        names = ", ".join(str(path.relative_to(place)) for path in files.removed)
+        click.echo(
+            f"tngd-bench: note: removed {names}, made earlier from other records or by another version", err=True
+        )
     if show:
         show_page(files.html)
 
