@@ -71,9 +71,10 @@ def command(results: Path, output: Path | None, formats: str, others: tuple[Path
     if tables:
         click.echo(f"report: {len(tables)} LaTeX tables in {tables[0].parent}")
     if files.removed:
-        names = ", ".join(str(path.relative_to(place)) for path in files.removed)
+        gone = ", ".join(str(path.relative_to(place)) for path in files.removed)
         click.echo(
-            f"tngd-bench: note: removed {names}, made earlier from other records or by another version", err=True
+            f"tngd-bench: note: removed {gone}, made earlier from other records or by another version",
+            err=True,
         )
     if show:
         show_page(files.html)

@@ -83,7 +83,13 @@ def _series(summary: pd.DataFrame, axis: str) -> list[CostSeries]:
     if "parameters" in held:
         keys = keys.assign(parameters=_one_width(summary))
     return [
-        CostSeries(axis, str(group), str(problem), dict(zip(held, map(float, values), strict=True)), part)
+        CostSeries(
+            axis,
+            str(group),
+            str(problem),
+            dict(zip(held, (float(str(value)) for value in values), strict=True)),
+            part,
+        )
         for (group, problem, *values), part in summary.groupby([keys[name] for name in keys], sort=True)
     ]
 

@@ -41,7 +41,7 @@ def noise_charts(
     """
     stated = {(t.group, t.optimizer, t.parameter): tolerance_text(t) for t in found}
     swept = final[final["sweep_parameter"].notna() & final["status"].isin(["ok", "diverged"])]
-    charts = []
+    charts: list[Chart] = []
     for (group, optimizer, parameter), part in swept.groupby(
         ["group", "optimizer", "sweep_parameter"], sort=True
     ):
@@ -149,11 +149,11 @@ def _chart(
     columns = ["group", "optimizer", "sweep_parameter", "sweep_value", "seed", "status", "value", "key"]
     data = table[columns]
     name = parameter_name(parameter)
-    size = quantities.count(float(part["parameters"].max()))
+    parameters = quantities.count(float(part["parameters"].max()))
     said = f"Loss: {tolerance}." if column == "final_loss" else "The same trainings."
     return Chart(
         slugs.slug("sensitivity", group, optimizer, parameter, column),
-        f"{title.capitalize()} against {name}, {known[optimizer].title} ({group}, N = {size})",
+        f"{title.capitalize()} against {name}, {known[optimizer].title} ({group}, N = {parameters})",
         f"{title.capitalize()} of {known[optimizer].title} against {name}. Tolerance of the loss: {tolerance}.",
         f"{_READING} {said}" if first else said,
         figure,

@@ -127,6 +127,4 @@ def _alt(title: str, against: str, metric: Metric, bands: pd.DataFrame, known: M
     last = last.sort_values("median", ascending=metric.endswith("loss"), kind="stable")
     shown = quantities.percent if metric in _SHARES else quantities.significant
     ends = ", ".join(f"{known[row.optimizer].title} {shown(row.median)}" for row in each(last))
-    return (
-        f"{title[0].upper()}{title[1:]} against {against}, median over seeds. At its last point, best first: {ends}."
-    )
+    return f"{title[0].upper()}{title[1:]} against {against}, median over seeds. At its last point, best first: {ends}."
