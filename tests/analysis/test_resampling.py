@@ -18,6 +18,22 @@ def test_repetitions_that_are_missing_add_nothing():
     assert (resampled_medians(blocks, 50, np.random.default_rng(0)) == 5.0).all()
 
 
+@pytest.mark.parametrize("lengths", [(4, 4, 4), (1, 3, 6), (5,)])
+def test_a_median_is_that_of_the_repetitions_that_its_draws_name(lengths):
+    values = np.random.default_rng(1)
+    blocks = [values.standard_normal(length) for length in lengths]
+    found = resampled_medians(blocks, 30, np.random.default_rng(2))
+    stream, longest = np.random.default_rng(2), max(lengths)
+    picked = stream.integers(len(blocks), size=(30, len(blocks)))
+    inside = stream.random((30, len(blocks), longest))
+    for draw, median in enumerate(found):
+        drawn = []
+        for position, process in enumerate(picked[draw]):
+            block = blocks[process]
+            drawn += [block[int(share * len(block))] for share in inside[draw, position, : len(block)]]
+        assert median == np.median(drawn)
+
+
 def test_few_seeds_are_drawn_in_every_way_and_many_at_random():
     assert len(seed_draws(3)) == 27
     assert {tuple(pick) for pick in seed_draws(2).tolist()} == {(0, 0), (0, 1), (1, 0), (1, 1)}

@@ -92,10 +92,11 @@ def bands_at_level(
     rows: list[dict[str, object]] = []
     for group, part in known.groupby("group", sort=True):
         grid = _levels(part, metric, upwards, levels)
+        evaluated = dict(list(part.sort_values("iteration", kind="stable").groupby("key", sort=False)))
         for optimizer, runs in tried[tried["group"] == group].groupby("optimizer", sort=True):
             times = []
             for key in sorted(runs["key"]):
-                run = part[part["key"] == key].sort_values("iteration")
+                run = evaluated.get(key, part.iloc[:0])
                 times.append(
                     _first_times(run[metric].to_numpy(float), run[clock].to_numpy(float), grid, upwards)
                 )

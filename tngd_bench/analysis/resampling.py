@@ -21,17 +21,24 @@ RANDOM_DRAWS = 2000
 def resampled_medians(blocks: Sequence[Array], draws: int, generator: np.random.Generator) -> Array:
     """Return the medians of `draws` resamples of `blocks` (one array of repetitions per process): (draws,)."""
     lengths = np.array([len(block) for block in blocks])
-    padded = np.zeros((len(blocks), lengths.max()))
+    longest = int(lengths.max())
+    padded = np.zeros((len(blocks), longest))
     for row, block in zip(padded, blocks, strict=True):
         row[: len(block)] = block
     picked = generator.integers(len(blocks), size=(draws, len(blocks)))
-    inside = generator.random((draws, len(blocks), lengths.max()))
-    values = padded[picked[..., None], (inside * lengths[picked][..., None]).astype(np.int64)]
-    if (lengths == lengths.max()).all():
-        return np.asarray(np.median(values.reshape(draws, -1), axis=1))
-    # A shorter block fills as many places as it has repetitions; the rest of its row is left out.
-    values[np.arange(lengths.max()) >= lengths[picked][..., None]] = np.nan
-    return np.asarray(np.nanmedian(values.reshape(draws, -1), axis=1))
+    inside = generator.random((draws, len(blocks), longest))
+    inside *= lengths[picked][..., None]
+    places = inside.astype(np.int64)
+    places += longest * picked[..., None]
+    values = padded.ravel().take(places)
+    if (lengths == longest).all():
+        return np.asarray(np.median(values.reshape(draws, -1), axis=1, overwrite_input=True))
+    # A shorter block fills as many places as it has repetitions; the rest of its row is left out, behind all others.
+    values[np.arange(longest) >= lengths[picked][..., None]] = np.inf
+    ordered = np.sort(values.reshape(draws, -1), axis=1)
+    known = lengths[picked].sum(axis=1)
+    rows = np.arange(draws)
+    return np.asarray((ordered[rows, (known - 1) // 2] + ordered[rows, known // 2]) / 2)
 
 
 def seed_draws(seeds: int) -> npt.NDArray[np.int64]:

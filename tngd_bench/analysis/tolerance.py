@@ -111,11 +111,10 @@ def _tolerance(group: str, optimizer: str, parameter: str, part: pd.DataFrame) -
         nan = float("nan")
         empty = pd.DataFrame(columns=["level", "excess", "inside", "seeds", "diverged"])
         return Tolerance(group, optimizer, parameter, nan, nan, nan, nan, nan, len(baseline), empty, note)
-    excess, band = _excess(losses, baseline)
-    tolerated = _tolerated(excess, band)
-    resampled = sorted(
-        _tolerated(*_excess(losses[pick], baseline[pick])) for pick in seed_draws(len(baseline))
-    )
+    everyone = np.arange(len(baseline))[None, :]
+    excesses, bands = _excess(losses, baseline, everyone)
+    excess, band, tolerated = excesses[0], float(bands[0]), int(_tolerated(excesses, bands)[0])
+    resampled = np.sort(_tolerated(*_excess(losses, baseline, seed_draws(len(baseline)))))
     tail = int(0.025 * len(resampled))
     padded = np.concatenate([[np.nan], levels, [np.nan]])
     table = pd.DataFrame(
@@ -137,13 +136,17 @@ def _tolerance(group: str, optimizer: str, parameter: str, part: pd.DataFrame) -
     )
 
 
-def _excess(losses: Array, baseline: Array) -> tuple[Array, float]:
-    """Return the median paired excess of each level, (levels,), and the band of the ideal device."""
-    excess = np.median(losses - baseline[:, None], axis=0)
-    return excess, float(baseline.max() - np.median(baseline))
+def _excess(losses: Array, baseline: Array, picks: npt.NDArray[np.int64]) -> tuple[Array, Array]:
+    """Return the median paired excess of each level, (draws, levels), and the band of the ideal device, (draws,).
+
+    `losses` are (seeds, levels), `baseline` (seeds,); a draw is a row of places of seeds, `picks` (draws, seeds).
+    """
+    excess = np.median((losses - baseline[:, None])[picks], axis=1)
+    drawn = baseline[picks]
+    return excess, drawn.max(axis=1) - np.median(drawn, axis=1)
 
 
-def _tolerated(excess: Array, band: float) -> int:
-    """Return how many levels, counted from the mildest, are inside without a break."""
-    outside = np.flatnonzero(excess > band)
-    return int(outside[0]) if len(outside) else len(excess)
+def _tolerated(excess: Array, band: Array) -> npt.NDArray[np.int64]:
+    """Return how many levels, counted from the mildest, are inside without a break, for each draw: (draws,)."""
+    inside = excess <= band[:, None]
+    return np.minimum.accumulate(inside, axis=1).sum(axis=1)
