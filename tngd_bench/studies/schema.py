@@ -64,7 +64,7 @@ class Cluster:
     machines: Count = 2  # Dask workers: processes for kind "local", else machines
     cores: Count | None = None  # of each; kind "local" shares out this machine's where left out
     memory: Text | None = None  # of each, for kind "slurm", as in "32GB"
-    options: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
+    options: Mapping[str, Scalar | tuple[Scalar, ...] | Mapping[str, Scalar]] = field(default_factory=dict)
     mixed: Flag = False  # accept machines of different classes for training; never for cost sections
 
     def __post_init__(self) -> None:
