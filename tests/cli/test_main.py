@@ -35,7 +35,6 @@ def tngd_bench(*arguments, cwd=None, **environment):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
     )
 
 
