@@ -1,5 +1,6 @@
 """A store of ten thousand trials: the page stays small enough to open; the time is printed, never asserted."""
 
+import os
 import sys
 import time
 
@@ -42,11 +43,11 @@ def grown(records: Records) -> Records:
 def test_ten_thousand_trials_make_a_page_that_opens(records, tmp_path):
     large = grown(records)
     assert len(large.trials) >= TRIALS
-    before, spent = time.perf_counter(), time.process_time()
+    before, spent = time.perf_counter(), sum(os.times()[:4])  # of its processes too
     built = build_report(large, tmp_path, formats=("html",))
     sys.stderr.write(
         f"\n{len(large.trials)} trials, {len(large.curves)} points: {time.perf_counter() - before:.1f} s "
-        f"({time.process_time() - spent:.1f} s of processor), page {built.html.stat().st_size / 2**20:.2f} MiB, "
+        f"({sum(os.times()[:4]) - spent:.1f} s of processor), page {built.html.stat().st_size / 2**20:.2f} MiB, "
         f"{len(built.figures)} figure files\n"
     )
     assert built.html.stat().st_size < PAGE_BYTES

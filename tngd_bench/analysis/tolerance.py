@@ -149,4 +149,4 @@ def _excess(losses: Array, baseline: Array, picks: npt.NDArray[np.int64]) -> tup
 def _tolerated(excess: Array, band: Array) -> npt.NDArray[np.int64]:
     """Return how many levels, counted from the mildest, are inside without a break, for each draw: (draws,)."""
     inside = excess <= band[:, None]
-    return np.minimum.accumulate(inside, axis=1).sum(axis=1)
+    return np.asarray(np.minimum.accumulate(inside, axis=1).sum(axis=1))

@@ -18,7 +18,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from multiprocessing.context import ForkProcess
 from typing import TypeVar
 
 from tngd_bench.measure.environment import available_cores
@@ -52,7 +52,7 @@ def in_processes(
         return [work(item) for item in items]
     tickets = _tickets(len(items))
     context = multiprocessing.get_context("fork")
-    started: list[tuple[BaseProcess, Connection]] = []
+    started: list[tuple[ForkProcess, Connection]] = []
     done: dict[int, Result] = {}
     try:
         for _ in range(number - 1):
@@ -106,7 +106,7 @@ def _help(sending: Connection, work: Callable[[Item], Result], items: Sequence[I
     sending.send(outcome)
 
 
-def _received(process: BaseProcess, receiving: Connection) -> Mapping[int, Result]:
+def _received(process: ForkProcess, receiving: Connection) -> Mapping[int, Result]:
     try:
         outcome: Mapping[int, Result] | Exception = receiving.recv()
     except EOFError:
