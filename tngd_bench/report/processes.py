@@ -7,6 +7,7 @@ on Linux alone; elsewhere this process works by itself. Results do not depend on
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import multiprocessing
@@ -48,8 +49,15 @@ def in_processes(
     Raises what `work` raises, and ChildProcessError where a process ended without its results, as when memory is short.
     """
     number = usable_processes(len(items)) if processes is None else processes
-    if number < 2:
-        return [work(item) for item in items]
+    # What there is by now is neither searched for garbage nor, by that search, copied for each process.
+    gc.freeze()
+    try:
+        return _shared(work, items, number) if number > 1 else [work(item) for item in items]
+    finally:
+        gc.unfreeze()
+
+
+def _shared(work: Callable[[Item], Result], items: Sequence[Item], number: int) -> list[Result]:
     tickets = _tickets(len(items))
     context = multiprocessing.get_context("fork")
     started: list[tuple[ForkProcess, Connection]] = []
