@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +22,9 @@ def test_what_goes_in_comes_out(points):
     assert count(columns) == len(points)
     assert set(columns) == {name for point in points for name in point}
     for name in NAMES:
-        assert column(columns, name) == [point.get(name) for point in points]
+        # equal as the float32 that they are
+        read = [None if value is None else np.float32(value) for value in column(columns, name)]
+        assert read == [None if name not in point else np.float32(point[name]) for point in points]
 
 
 def test_a_column_that_some_points_lack_says_which_have_it():
@@ -29,9 +32,9 @@ def test_a_column_that_some_points_lack_says_which_have_it():
     assert by_column(points) == {"iteration": [0, 1, 2], "test_loss": {"at": [0, 2], "values": [2.5, 1.5]}}
 
 
-def test_times_keep_nine_digits_however_short_they_are_and_losses_all():
-    columns = by_column([{"write_s": 1.2345678912345e-12, "loss": 1.2345678912345}])
-    assert columns == {"write_s": [1.23456789e-12], "loss": [1.2345678912345]}
+def test_numbers_keep_nine_digits_however_small_they_are():
+    columns = by_column([{"write_s": 1.2345678912345e-12, "loss": 1234.5678912345, "iteration": 12345678912}])
+    assert columns == {"write_s": [1.23456789e-12], "loss": [1234.56789], "iteration": [12345678912]}
 
 
 def test_no_points_are_no_columns():

@@ -12,15 +12,15 @@ from typing import Any
 
 Columns = dict[str, Any]
 _SIGNIFICANT = 9
-"""Digits of a time: nanoseconds in a second, what the clock can tell."""
+"""Digits kept: every float32 comes back from them, and a clock tells nanoseconds in a second."""
 
 
 def by_column(points: Sequence[Mapping[str, Any]]) -> Columns:
-    """Return points by column; a point lacks what it has no value for. Times (`…_s`) are kept to nine digits."""
+    """Return points by column; a point lacks what it has no value for. Numbers are kept to nine digits."""
     columns: Columns = {}
     for name in dict.fromkeys(name for point in points for name in point):
         at = [number for number, point in enumerate(points) if name in point]
-        values = [_kept(name, points[number][name]) for number in at]
+        values = [_kept(points[number][name]) for number in at]
         columns[name] = values if len(at) == len(points) else {"at": at, "values": values}
     return columns
 
@@ -41,5 +41,5 @@ def column(columns: Columns, name: str) -> list[Any]:
     return dense
 
 
-def _kept(name: str, value: Any) -> Any:
-    return float(f"{value:.{_SIGNIFICANT}g}") if name.endswith("_s") and isinstance(value, float) else value
+def _kept(value: Any) -> Any:
+    return float(f"{value:.{_SIGNIFICANT}g}") if isinstance(value, float) else value
