@@ -212,6 +212,19 @@ def test_noise_states_a_tolerance_or_that_there_is_none(study):
     assert sentence.count("N = 100, 3 seeds") == 2
 
 
+def test_of_many_settings_the_two_ends_are_named(study):
+    for label, last in (("tngd[lr=0.1]", 1e-3), ("tngd[lr=0.2]", 1e-2), ("tngd[lr=0.3]", 1e-4)):
+        for level in (0.0, 1e-4, 1e-3, 1e-2, 1e-1):
+            shift = 0.0 if level <= last else 1.0
+            study.train(label, [0.1 + shift, 0.11 + shift, 0.12 + shift], "noise_variance", level)
+    sentence = study.find().noise
+    least, most = sentence.split("Thermal noise κ₀, 3 settings: least ")[1].split("; most ")
+    assert "0.3" in least
+    assert "up to 10⁻⁴, not 0.001" in least
+    assert "up to 0.01, not 0.1" in most
+    assert "lr = 0.1" not in sentence
+
+
 def test_noise_with_one_seed_is_not_confirmed(study):
     study.train("tngd", [0.1], "noise_variance", 0.0)
     study.train("tngd", [0.5], "noise_variance", 0.1)

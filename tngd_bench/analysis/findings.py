@@ -292,6 +292,10 @@ def _any_reached(rows: pd.DataFrame, target: str) -> bool:
 # -- noise -----------------------------------------------------------------------------------------------------------
 
 
+MOST_SETTINGS = 2
+"""Settings of one imperfection named one by one; of more, the two ends."""
+
+
 def noise_sentence(found: tuple[Tolerance, ...], known: Mapping[str, Kind]) -> str:
     """Return how much of each swept imperfection the final loss stands."""
     imperfections = [t for t in found if t.parameter in ("noise_variance",) or t.parameter.endswith("bits")]
@@ -300,12 +304,15 @@ def noise_sentence(found: tuple[Tolerance, ...], known: Mapping[str, Kind]) -> s
     decided = [t for t in imperfections if not t.note]
     texts = []
     for parameter in dict.fromkeys(t.parameter for t in decided):
+        ordered = sorted((t for t in decided if t.parameter == parameter), key=_endurance)
         stood = [
-            f"{known[t.optimizer].title} {_stood(t)}, N = {_size(t.size)}, {t.seeds} seeds"
-            for t in decided
-            if t.parameter == parameter
+            f"{known[t.optimizer].title} {_stood(t)}, N = {_size(t.size)}, {t.seeds} seeds" for t in ordered
         ]
-        texts.append(f"{parameter_name(parameter)}: {'; '.join(dict.fromkeys(stood))}")
+        name = parameter_name(parameter)
+        if len(stood) > MOST_SETTINGS:
+            texts.append(f"{name}, {len(stood)} settings: least {stood[0]}; most {stood[-1]}")
+        else:
+            texts.append(f"{name}: {'; '.join(dict.fromkeys(stood))}")
     head = "The final training loss stays inside the ideal device's own spread over seeds"
     legend = "[when seeds are resampled, from least to most; none: not even at the mildest level]"
     sentences = [f"{head} {legend}. {'. '.join(map(_capitalised, texts))}."] if texts else []
@@ -322,6 +329,13 @@ def noise_sentence(found: tuple[Tolerance, ...], known: Mapping[str, Kind]) -> s
             else f"What {who} stands of {_and(list(dict.fromkeys(names)))} is {verdict}: {reason}."
         )
     return " ".join(sentences)
+
+
+def _endurance(tolerance: Tolerance) -> float:
+    """Sort what stands less before what stands more: a higher variance, or fewer bits."""
+    if np.isnan(tolerance.worst_inside):
+        return -np.inf
+    return -tolerance.worst_inside if tolerance.parameter.endswith("bits") else tolerance.worst_inside
 
 
 def _stood(tolerance: Tolerance) -> str:
