@@ -42,7 +42,9 @@ def frames(problem="digits-mlp", target="test accuracy ≥ 90 %"):
                 key = f"{n}{label}#{seed}"
                 device = "paper" if label == "tngd" else None
                 settings = json.dumps({"analog_time": 7.0} if device else {})
-                trials.append({"key": key, "outputs": 10, "settings": settings, "device": device})
+                trials.append(
+                    {"key": key, "outputs": 10, "settings": settings, "device": device, "method": label}
+                )
                 hits.append(
                     {"key": key, "group": f"at {n}", "problem": problem, "parameters": n, "batch_size": b}
                     | {"optimizer": label, "seed": seed, "target": target, "iterations": float(iterations)}
@@ -147,3 +149,12 @@ def test_the_hardest_target_reached_at_the_most_sizes_of_the_timed_problem_is_ch
     assert target_map.trained(trials, rows, "digits-mlp").target == "test accuracy ≥ 80 %"
     same = pd.concat([easy, easy.assign(target="test accuracy ≥ 90 %")], ignore_index=True)
     assert target_map.trained(trials, same, "digits-mlp").target == "test accuracy ≥ 90 %"
+
+
+def test_a_target_that_the_whole_field_had_comes_before_a_harder_one_of_few():
+    trials, wide = frames(target="test accuracy ≥ 80 %")
+    few = wide[wide["optimizer"] == "tngd"].assign(target="test accuracy ≥ 90 %")
+    rows = pd.concat([wide, few], ignore_index=True)
+    found = target_map.trained(trials, rows, "digits-mlp")
+    assert found.target == "test accuracy ≥ 80 %"
+    assert len(found.iterations) > 1

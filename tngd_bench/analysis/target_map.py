@@ -59,20 +59,22 @@ class Trained:
 
 
 def trained(trials: pd.DataFrame, hits: pd.DataFrame, prefer: str) -> Trained | None:
-    """Return the iterations to the target that was reached at the most sizes; None where none was reached.
+    """Return the iterations to the target that the most methods tried for; None where none was reached.
 
-    `hits` as in `time_to_target.hit_times`. Of several problems the one named `prefer` comes first; of several targets
-    reached at as many sizes (by the median seed of some optimizer) the last, which a study lists as its hardest.
+    `hits` as in `time_to_target.hit_times`. Of several problems the one named `prefer` comes first. The methods that a
+    target had come next, for who leads among few may be far behind in the field; then the sizes at which it was reached
+    (by the median seed of some optimizer); then the place in the study, which lists its hardest target last.
     """
     if hits.empty:
         return None
-    rows = hits.merge(trials[["key", "outputs", "settings", "device"]].drop_duplicates("key"), on="key")
-    best: tuple[tuple[int, int, int], str, str] | None = None
+    rows = hits.merge(trials[["key", "outputs", "settings", "device", "method"]].drop_duplicates("key"), on="key")
+    best: tuple[tuple[int, int, int, int], str, str] | None = None
     for (problem, target), part in rows.groupby(["problem", "target"], sort=False):
         medians = part.groupby([*_SIZE, "optimizer"])["iterations"].quantile(0.5, interpolation="higher")
         met = medians[np.isfinite(medians.astype(float))].reset_index()
         order = list(dict.fromkeys(rows["target"])).index(target)
-        rank = (int(problem == prefer), len(met[_SIZE].drop_duplicates()), order)
+        reached_at = len(met[_SIZE].drop_duplicates())
+        rank = (int(problem == prefer), part["method"].nunique(), reached_at, order)
         if len(met) and (best is None or rank > best[0]):
             best = rank, str(problem), str(target)
     if best is None:
