@@ -57,6 +57,8 @@ def study_text(table):
     """Write a study's table as TOML (what the tests use of it)."""
     lines = [f"{key} = {_value(value)}" for key, value in table.items() if isinstance(value, str)]
     lines += ["[execution]"] + [f"{key} = {_value(value)}" for key, value in table["execution"].items()]
+    for name, settings in table.get("optimizer", {}).items():
+        lines += [f"[optimizer.{name}]"] + [f"{key} = {_value(value)}" for key, value in settings.items()]
     for kind in ("cost", "training"):
         for section in table[kind]:
             lines += [f"[[{kind}]]"] + [f"{key} = {_value(value)}" for key, value in section.items()]
