@@ -42,12 +42,16 @@ def frames(problem="digits-mlp", target="test accuracy ≥ 90 %"):
                 key = f"{n}{label}#{seed}"
                 device = "paper" if label == "tngd" else None
                 settings = json.dumps({"analog_time": 7.0} if device else {})
-                trials.append(
-                    {"key": key, "outputs": 10, "settings": settings, "device": device, "method": label}
-                )
+                trials.append({"key": key, "outputs": 10, "settings": settings, "device": device})
                 hits.append(
                     {"key": key, "group": f"at {n}", "problem": problem, "parameters": n, "batch_size": b}
-                    | {"optimizer": label, "seed": seed, "target": target, "iterations": float(iterations)}
+                    | {
+                        "optimizer": label,
+                        "method": label,
+                        "seed": seed,
+                        "target": target,
+                        "iterations": float(iterations),
+                    }
                 )
     return pd.DataFrame(trials), pd.DataFrame(hits)
 

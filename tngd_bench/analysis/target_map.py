@@ -67,7 +67,7 @@ def trained(trials: pd.DataFrame, hits: pd.DataFrame, prefer: str) -> Trained | 
     """
     if hits.empty:
         return None
-    rows = hits.merge(trials[["key", "outputs", "settings", "device", "method"]].drop_duplicates("key"), on="key")
+    rows = hits.merge(trials[["key", "outputs", "settings", "device"]].drop_duplicates("key"), on="key")
     best: tuple[tuple[int, int, int, int], str, str] | None = None
     for (problem, target), part in rows.groupby(["problem", "target"], sort=False):
         medians = part.groupby([*_SIZE, "optimizer"])["iterations"].quantile(0.5, interpolation="higher")
