@@ -41,3 +41,18 @@ def test_no_points_are_no_columns():
     assert by_column([]) == {}
     assert count({}) == 0
     assert column({}, "loss") == []
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=4, max_size=40), st.floats(1e-9, 1e9))
+def test_a_column_in_proportion_to_the_count_says_so_and_reads_the_same(iterations, factor):
+    points = [{"iteration": n, "epoch": n * factor, "loss": 1.0 / (1 + n)} for n in iterations]
+    columns = json.loads(json.dumps(by_column(points)))
+    assert column(columns, "epoch") == [float(f"{point['epoch']:.9g}") for point in points]
+    assert column(columns, "loss") == [float(f"{point['loss']:.9g}") for point in points]
+
+
+def test_a_proportion_is_a_number_and_what_it_is_of():
+    columns = by_column([{"iteration": n, "epoch": n / 8, "measured_s": n / 8 + (n == 2)} for n in range(5)])
+    assert columns["epoch"] == {"times": 0.125, "of": "iteration"}
+    assert columns["measured_s"] == [0.0, 0.125, 1.25, 0.375, 0.5]
+    assert by_column([{"iteration": 0, "epoch": 0.0}] * 5)["epoch"] == [0.0] * 5, "nothing to divide by"

@@ -170,18 +170,18 @@ def svg(chart: Chart) -> str:
 
 
 _COORDINATES = re.compile(r'(?<= )(d|x|y|points)="([^"]*)"')
-_LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{2,}")
 
 
 def _compact(document: str) -> str:
-    """Return an SVG with coordinates to a hundredth of a point and without indentation: two thirds of its size."""
+    """Return an SVG with coordinates to a tenth of a point and without indentation: two thirds of its size."""
     short = _COORDINATES.sub(lambda found: f'{found[1]}="{_rounded(found[2])}"', document)
     return re.sub(r"\n +", "\n", short)
 
 
 def _rounded(coordinates: str) -> str:
     numbers = _LONG_NUMBER.sub(
-        lambda number: f"{float(number.group()):.2f}".rstrip("0").rstrip("."), coordinates
+        lambda number: f"{float(number.group()):.1f}".rstrip("0").rstrip("."), coordinates
     )
     return " ".join(numbers.split())
 

@@ -180,8 +180,8 @@ def _map_points(
     for name, title in (("batch_size", "b"), ("outputs", "d_z")):
         if varied[name].nunique() == 1:
             points.append(
-                f"{title} was never varied on {calibrations.counts.problem} ({title} = {int(varied[name].iloc[0])}): how "
-                "cost grows with it rests on the counts alone, and boundaries across it are wide. A cost section with "
+                f"{title} was never varied on {calibrations.counts.problem} ({title} = {int(varied[name].iloc[0])}): "
+                "how cost grows with it rests on the counts alone, and boundaries across it are wide. A cost section with "
                 "several values on that problem would settle it."
             )
     return tuple(points)
