@@ -135,7 +135,9 @@ def test_times_are_those_of_the_step(race):
 
 def test_divergence_and_defects_take_out_only_their_own_optimizer(race):
     log = []
-    diverging = Probe("diverging", log, fails_at=WARM_UP_STEPS + SETTLING_STEPS + 3, error=DivergedError("the loss", 3))
+    diverging = Probe(
+        "diverging", log, fails_at=WARM_UP_STEPS + SETTLING_STEPS + 3, error=DivergedError("the loss", 3)
+    )
     broken = Probe("broken", log, fails_at=0, error=RuntimeError("no such luck"))
     good, bad, worse = race([Probe("good", log), diverging, broken])
     assert (good.status, len(good.iterations)) == ("ok", 4)

@@ -181,8 +181,8 @@ def _map_points(
         if varied[name].nunique() == 1:
             points.append(
                 f"{title} was never varied on {calibrations.counts.problem} ({title} = {int(varied[name].iloc[0])}): "
-                "how cost grows with it rests on the counts alone, and boundaries across it are wide. A cost section with "
-                "several values on that problem would settle it."
+                "how cost grows with it rests on the counts alone, and boundaries across it are wide. A cost section "
+                "with several values on that problem would settle it."
             )
     return tuple(points)
 
