@@ -8,7 +8,6 @@ filled, as they are in a training loop; two are timed. A longer step finds its c
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.collector import collected_by_hand
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.host_time import host_seconds
 from tngd_bench.measure.orders import balanced_orders
@@ -233,7 +233,7 @@ def measure_cost(
         _take_turns(lane, clock, [(take(first_inputs, few), first_targets[few])], [None])
         if lane.is_short:
             _take_turns(lane, clock, [(second_inputs, second_targets)], [None])
-    with _collected_by_hand():
+    with collected_by_hand():
         orders = itertools.cycle(balanced_orders(len(lanes)))
         for round_number in itertools.count():
             turns = (lanes[place] for place in next(orders))
@@ -254,21 +254,6 @@ def measure_cost(
                 else:
                     _take_turns(lane, clock, timed[:1], [first])
     return tuple(lane.result() for lane in lanes)
-
-
-@contextlib.contextmanager
-def _collected_by_hand() -> Iterator[None]:
-    """Keep the garbage collector off the clock; what exists already is set aside, so collecting stays quick."""
-    collecting = gc.isenabled()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        if collecting:
-            gc.enable()
 
 
 def ledger_seconds(ledger: Any) -> tuple[float, float, float]:

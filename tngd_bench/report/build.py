@@ -10,6 +10,7 @@ import pandas as pd
 
 from tngd_bench import __version__
 from tngd_bench.analysis.outcomes import final_values
+from tngd_bench.measure.collector import collected_by_hand
 from tngd_bench.report import drawing
 from tngd_bench.report.contents import Contents, contents
 from tngd_bench.report.drawing import Chart
@@ -63,7 +64,7 @@ def build_report(
         raise ValueError(f"format must be among {', '.join(FORMATS)}, not {unknown[0]!r}")
     others = _by_name(records, beside)
     trend = trend_link(output)
-    with drawing.style():
+    with drawing.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
         content = contents(records, {name: other for name, (other, _) in others.items()})
     figures, drawings = write_figures(content.charts(), output / "figures", inline="html" in formats)
     shown: list[Chart | Table] = [*content.charts(), *content.tables()]
