@@ -103,6 +103,28 @@ def test_a_single_precision_basis_reaches_single_precision() -> None:
         assert float((actual - expected).norm() / expected.norm()) < 3e-5
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_inexact_products_by_an_exploding_curvature_leave_an_answer_that_a_relaxation_can_give(
+    seed: int,
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    top, t, n = 1e7, 0.4, 300
+    basis, _ = torch.linalg.qr(torch.randn(n, n, dtype=torch.float64, generator=generator))
+    values = torch.cat(
+        [torch.tensor([top], dtype=torch.float64), torch.logspace(-1, 3, 60, dtype=torch.float64)]
+    )
+    factor = (values.sqrt().unsqueeze(1) * basis[:, :61].T).float()
+    # products in single precision through a model: not symmetric, by a millionth of the largest eigenvalue
+    inexact = (torch.randn(n, n, generator=generator) * 1e-6 * top / (2 * n**0.5)).float()
+    v = factor.T @ torch.randn(61, generator=generator)
+    krylov = KrylovTransition(lambda x: factor.T @ (factor @ x) + inexact @ x, 0.05)
+    x = krylov.apply([(Response(t), v)])
+    assert bool(torch.isfinite(x).all())
+    assert float(x.norm()) <= 1.001 * t * float(v.norm())  # (1 − e^{−at})/a ≤ t for every a ≥ 0
+    stiff = basis[:, 0].float()
+    assert float(stiff @ x) == pytest.approx(float(stiff @ v) / top, abs=1e-4 * t * float(v.norm()))
+
+
 def test_too_small_a_space_is_said_and_not_returned() -> None:
     matrix = operator()
     krylov = KrylovTransition(matrix.matvec, 1e-4, tolerance=1e-9, max_dimension=12)
