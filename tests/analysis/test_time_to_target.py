@@ -88,6 +88,16 @@ def test_targets_come_from_the_study_or_are_the_stated_defaults():
     assert study_targets({}) == {}
 
 
+def test_a_problem_without_an_accuracy_has_no_usual_targets_and_keeps_stated_ones():
+    stated = {"metric": "test_loss", "value": 3.0, "provenance": "stated"}
+    sections = [
+        {"name": "a", "problem": "squad-lora"},
+        {"name": "b", "problem": "squad-lora", "targets": [stated]},
+    ]
+    assert study_targets({"training": sections}) == {"a": (), "b": (Target(**stated),)}
+    assert study_targets({"training": [{"name": "c", "problem": "digits-mlp"}]}) == {"c": DEFAULT_TARGETS}
+
+
 def test_an_unknown_metric_is_refused_by_name():
     with pytest.raises(ValueError, match=r"metric must be one of .*not 'speed'"):
         Target("speed", 1.0, "")

@@ -193,7 +193,7 @@ def convergence_sentence(
     known: Mapping[str, Kind],
     targets: Mapping[str, tuple[Target, ...]],
 ) -> str:
-    """Return how TNGD and exact NGD ended against Adam, SGD and K-FAC, and when they reached the target."""
+    """Return how TNGD ended against TNGD-Adam, exact NGD, K-FAC, Adam and SGD, and when they reached the target."""
     plain = comparison(final)
     device = first_present(
         [label for label in known if label in set(plain["optimizer"])], ("tngd", "tngd-adam"), dict(known)
@@ -207,9 +207,9 @@ def convergence_sentence(
     group = max(candidates, key=lambda name: int(groups[name]))
     part = plain[plain["group"] == group]
     present = [label for label in known if label in set(part["optimizer"])]
-    chosen = [device, first_present(present, EXACT_NATURAL, dict(known))]
-    chosen += [first_present(present, (method,), dict(known)) for method in ("kfac", "adam", "sgd")]
-    others = [label for label in chosen[1:] if label is not None]
+    rivals = (("tngd-adam",), EXACT_NATURAL, ("kfac",), ("adam",), ("sgd",))
+    chosen = [first_present(present, methods, dict(known)) for methods in rivals]
+    others = [label for label in chosen if label is not None and label != device]
     head = part.iloc[0]
     iterations = part["iterations"].max()
     after = f", {quantities.count(iterations)} iterations" if np.isfinite(iterations) else ""

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from tngd_bench.problems import registry as problems
+
 TRIED = ("ok", "diverged", "timed-out", "out-of-memory")
 _METRICS = ("test_accuracy", "train_accuracy", "train_loss", "test_loss")
 _CLOCKS = {"iterations": "iteration", "measured": "measured_s", "modelled": "modelled_s"}
@@ -56,7 +58,8 @@ DEFAULT_TARGETS = tuple(
 def study_targets(study: Mapping[str, object]) -> dict[str, tuple[Target, ...]]:
     """Return the targets of each training section of `study`, by group name.
 
-    A section states them as `targets = [{metric, value, provenance}, …]`; one without has `DEFAULT_TARGETS`.
+    A section states them as `targets = [{metric, value, provenance}, …]`; one without has `DEFAULT_TARGETS`, or none
+    where its problem has no accuracy to reach.
     """
     sections = study.get("training")
     found: dict[str, tuple[Target, ...]] = {}
@@ -66,8 +69,14 @@ def study_targets(study: Mapping[str, object]) -> dict[str, tuple[Target, ...]]:
             Target(str(t["metric"]), float(t["value"]), str(t.get("provenance", "stated in the study file")))
             for t in stated
         )
-        found[str(section["name"])] = targets or DEFAULT_TARGETS
+        usual = DEFAULT_TARGETS if _has_accuracy(str(section.get("problem"))) else ()
+        found[str(section["name"])] = targets or usual
     return found
+
+
+def _has_accuracy(problem: str) -> bool:
+    """Return whether the problem's curves have an accuracy; of one that is not installed here, that they may."""
+    return problem not in problems.names() or "accuracy" in problems.get(problem).metrics
 
 
 def hit_times(
