@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.resampling import resampled_medians
+from tngd_bench.analysis.resampling import Array, resampled_medians
 
 SETTING = ["group", "problem", "parameters", "batch_size", "outputs", "rows"]
 PAIRED_DRAWS = 400
@@ -114,6 +115,9 @@ _SUMMARY_COLUMNS = [
 ]
 
 
+_REPETITION_BITS = 32
+
+
 def paired_ratio(
     costs: pd.DataFrame, numerator: str, denominator: str, column: str = "total_s", *, seed: int = 0
 ) -> Ratio | None:
@@ -122,21 +126,26 @@ def paired_ratio(
     `costs` holds one setting. The interval is a hierarchical bootstrap: processes, then pairs within them.
     None when no pair exists. Pairing cancels what a process shares: heap layout, frequency, neighbours.
     """
-    index = ["process", "repetition"]
-    top = costs[costs["optimizer"] == numerator].set_index(index)[column].astype(float)
-    bottom = costs[costs["optimizer"] == denominator].set_index(index)[column].astype(float)
-    shared = pd.concat(
-        [top[~top.index.duplicated()], bottom[~bottom.index.duplicated()]], axis=1, join="inner"
-    )
-    shared.columns = pd.Index(["top", "bottom"])
-    shared = shared[(shared["bottom"] > 0) & np.isfinite(shared["top"])].sort_index()
-    if shared.empty:
+    (top_at, top), (bottom_at, bottom) = (_by_pair(costs, name, column) for name in (numerator, denominator))
+    pairs, in_top, in_bottom = np.intersect1d(top_at, bottom_at, assume_unique=True, return_indices=True)
+    top, bottom = top[in_top], bottom[in_bottom]
+    kept = (bottom > 0) & np.isfinite(top)
+    if not kept.any():
         return None
-    quotient = shared["top"] / shared["bottom"]
-    blocks = [part.to_numpy() for _, part in quotient.groupby(level="process")]
+    quotient = top[kept] / bottom[kept]
+    starts = np.flatnonzero(np.diff(pairs[kept] >> _REPETITION_BITS)) + 1
+    blocks = np.split(quotient, starts)
     medians = resampled_medians(blocks, PAIRED_DRAWS, np.random.default_rng(seed))
     low, high = np.percentile(medians, [2.5, 97.5])
-    return Ratio(float(quotient.median()), float(low), float(high), len(quotient), len(blocks))
+    return Ratio(float(np.median(quotient)), float(low), float(high), len(quotient), len(blocks))
+
+
+def _by_pair(costs: pd.DataFrame, optimizer: str, column: str) -> tuple[npt.NDArray[np.int64], Array]:
+    """Return an optimizer's values in order of process and repetition, and before them both in one number."""
+    own = costs[costs["optimizer"] == optimizer]
+    at = (own["process"].to_numpy(np.int64) << _REPETITION_BITS) + own["repetition"].to_numpy(np.int64)
+    place, first = np.unique(at, return_index=True)
+    return place, own[column].to_numpy(float)[first]
 
 
 def ratios_to(costs: pd.DataFrame, trials: pd.DataFrame, reference: str = "sgd") -> pd.DataFrame:
