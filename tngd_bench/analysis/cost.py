@@ -126,7 +126,12 @@ def paired_ratio(
     `costs` holds one setting. The interval is a hierarchical bootstrap: processes, then pairs within them.
     None when no pair exists. Pairing cancels what a process shares: heap layout, frequency, neighbours.
     """
-    (top_at, top), (bottom_at, bottom) = (_by_pair(costs, name, column) for name in (numerator, denominator))
+    numbered = costs.assign(
+        process=pd.factorize(costs["process"], sort=True)[0]
+    )  # names, where runs are pooled
+    (top_at, top), (bottom_at, bottom) = (
+        _by_pair(numbered, name, column) for name in (numerator, denominator)
+    )
     pairs, in_top, in_bottom = np.intersect1d(top_at, bottom_at, assume_unique=True, return_indices=True)
     top, bottom = top[in_top], bottom[in_bottom]
     kept = (bottom > 0) & np.isfinite(top)
