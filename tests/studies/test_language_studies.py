@@ -27,6 +27,8 @@ def fine_tuning(tmp_path_factory):
         "training.fig5.parameters=546",
         "training.fig5-long.parameters=546",
         "training.fig5-long.outputs=96",
+        "cost.fig5-cost.parameters=546",
+        "cost.fig5-cost.outputs=96",
         "training.fig5.train_size=16",
         "training.fig5.batch_size=4",
         "training.fig5.seeds=1",
