@@ -134,7 +134,7 @@ class KrylovTransition:
         # Products through a whole model in single precision are symmetric to a millionth of the largest eigenvalue
         # only: where curvature explodes, one pass leaves more of the basis than there is left of the image ("twice is
         # enough", Parlett, The Symmetric Eigenvalue Problem, §6.9). Beside such products a second costs nothing.
-        passes = 2 if self._rows is None else 1
+        passes = 2 if starts[0].whole or getattr(self._rows, "matrix_free", False) else 1
         for k in range(1, self._max_dimension + 1):
             newest = basis[:, k - 1]
             image = product(newest[0]).unsqueeze(0) if count == 1 else product(newest.T).T
