@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator
 
 from tngd_bench.analysis import optimizer_names, quantities
+from tngd_bench.analysis.convergence import PAPER_WINDOW
 from tngd_bench.analysis.families import Kind, kind
 from tngd_bench.analysis.figures import Figure, figure_points
 from tngd_bench.analysis.optimizer_names import SIGNS, label_settings
@@ -173,7 +174,10 @@ def _caption(figure: Figure, points: pd.DataFrame) -> str:
     of = "timed iterations" if figure.y == "total_s" else "seed" if counts == [1] else "seeds"
     text = f"Line: mean over {number} {of}; light band: ± standard deviation; darker band: quartiles."
     if figure.window > 1:
-        text += f" Mini-batch loss, moving average of {figure.window} iterations as in the paper."
+        as_there = (
+            " as in the paper" if figure.window == PAPER_WINDOW else "; the paper does not say how it smooths"
+        )
+        text += f" Mini-batch loss, moving average of {figure.window} iterations{as_there}."
     if figure.x == "modelled_s" or figure.y == "total_s":
         text += " Time of TNGD: its measured digital part + the modelled device; others: measured."
     return text

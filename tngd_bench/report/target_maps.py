@@ -34,7 +34,7 @@ def target_maps(
     found = target_map.trained(records.trials, hits, calibrations.counts.problem)
     if found is None:
         reason = (
-            "no training without a sweep was run."
+            "no training without a sweep was run towards a target."
             if hits.empty
             else "no target was reached by a median seed."
         )
