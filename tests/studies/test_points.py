@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,8 +48,8 @@ def test_no_points_are_no_columns():
 def test_a_column_in_proportion_to_the_count_says_so_and_reads_the_same(iterations, factor):
     points = [{"iteration": n, "epoch": n * factor, "loss": 1.0 / (1 + n)} for n in iterations]
     columns = json.loads(json.dumps(by_column(points)))
-    assert column(columns, "epoch") == [float(f"{point['epoch']:.9g}") for point in points]
-    assert column(columns, "loss") == [float(f"{point['loss']:.9g}") for point in points]
+    assert column(columns, "epoch") == pytest.approx([point["epoch"] for point in points], rel=1e-8, abs=0.0)
+    assert column(columns, "loss") == pytest.approx([point["loss"] for point in points], rel=1e-8, abs=0.0)
 
 
 def test_a_proportion_is_a_number_and_what_it_is_of():

@@ -52,7 +52,7 @@ def _factor(values: Sequence[Any], counted: Sequence[int]) -> float | None:
 
 def count(columns: Columns) -> int:
     """Return how many points there are."""
-    return max((len(values) for values in columns.values() if isinstance(values, list)), default=0)
+    return next((len(values) for values in columns.values() if isinstance(values, list)), 0)
 
 
 def column(columns: Columns, name: str) -> list[Any]:
@@ -61,7 +61,8 @@ def column(columns: Columns, name: str) -> list[Any]:
     if isinstance(values, list):
         return values
     if "of" in values:
-        return [_kept(values["times"] * base) for base in columns[values["of"]]]
+        factor = values["times"]
+        return [factor * base for base in columns[values["of"]]]
     dense: list[Any] = [None] * count(columns)
     for place, value in zip(values["at"], values["values"], strict=True):
         dense[place] = value

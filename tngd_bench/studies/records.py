@@ -214,8 +214,9 @@ class _Rows:
 
     def add(self, trial: Mapping[str, Any], points: Columns) -> None:
         """Add a row for each point; what neither it nor the trial says is missing."""
+        number = count(points)
         for name in self._of_trial:
-            self._values[name] += [trial.get(name)] * count(points)
+            self._values[name] += [trial.get(name)] * number
         for name in self._of_point:
             self._values[name] += column(points, name)
 
