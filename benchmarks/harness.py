@@ -79,15 +79,17 @@ class _RecordingSetting(Setting):
     made: list[tuple[Samples, Tensor]] = field(default_factory=list)
 
     def optimizer(self, contestant: Contestant, model: nn.Module) -> Stepper:
-        stepper = super().optimizer(contestant, model)
-        step = stepper.step
+        return _Noting(super().optimizer(contestant, model), self.made)
 
-        def noting(inputs: Samples, targets: Tensor) -> float:
-            self.made.append((inputs, targets))
-            return step(inputs, targets)
 
-        stepper.step = noting  # type: ignore[method-assign]
-        return stepper
+@dataclass
+class _Noting:
+    stepper: Stepper
+    made: list[tuple[Samples, Tensor]]
+
+    def step(self, inputs: Samples, targets: Tensor) -> float:
+        self.made.append((inputs, targets))
+        return self.stepper.step(inputs, targets)
 
 
 def _harness_seconds(setting: Setting, data: DataSplits, contestant: Contestant) -> float:
