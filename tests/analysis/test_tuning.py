@@ -8,22 +8,22 @@ import pytest
 
 from tngd_bench.analysis.tuning import best_of_k_curves, tuning_summary
 from tngd_bench.studies.records import CURVE_COLUMNS, TRIAL_COLUMNS, Records
-from tngd_bench.studies.tuning_results import best_tries, is_search, tuning_trials
+from tngd_bench.studies.tuning_results import best_tries, finalists, is_search, tuning_trials
 
 NO_END = None
 
 
-def searched(runs, metric="validation_loss", labels=None):
-    """Records of runs given as (label, method, settings, seed, status, final value, seconds)."""
+def searched(runs, metric="validation_loss", labels=None, finals=()):
+    """Records of runs given as (label, method, settings, seed, status, final value, seconds); `finals` likewise."""
     column = "test_" + metric.removeprefix("validation_")
     trials, curves = [], []
-    for number, (label, method, settings, seed, status, value, seconds) in enumerate(runs):
+    for number, (label, method, settings, seed, status, value, seconds) in enumerate([*runs, *finals]):
         key = f"k{number}#0"
         trials.append(
             {
                 "key": key,
                 "kind": "training",
-                "group": "mnist",
+                "group": "mnist" if number < len(runs) else "mnist-finals",
                 "optimizer": label,
                 "method": method,
                 "settings": json.dumps(settings),
@@ -44,7 +44,20 @@ def searched(runs, metric="validation_loss", labels=None):
                 "name": "mnist",
                 "validation_share": 0.2,
                 "optimizers": labels or list(dict.fromkeys(r[0] for r in runs)),
-            }
+            },
+            *(
+                [
+                    {
+                        "name": "mnist-finals",
+                        "validation_share": 0.2,
+                        "seeds": 3,
+                        "epochs": 2.0,
+                        "optimizers": [],
+                    }
+                ]
+                if finals
+                else []
+            ),
         ],
     }
     frames = [
@@ -88,6 +101,45 @@ def test_a_try_s_score_is_its_last_value_and_an_ending_without_one_has_none():
 def test_the_best_is_the_earlier_of_equal_ones_and_never_a_diverged_one():
     best = best_tries(tuning_trials(searched(SGD + ADAM)), larger=False)
     assert best["label"].tolist() == ["sgd[lr=1]", "adam[lr=1]"]
+
+
+def final(of, *ends):
+    """Runs of the finals of `of`, one for each end, None where it diverged."""
+    label, method, settings = of[:3]
+    return [
+        (label, method, settings, seed, "diverged" if end is None else "ok", end, 1.0)
+        for seed, end in enumerate(ends, start=1)
+    ]
+
+
+def test_the_finalists_are_the_best_few_of_each_optimizer():
+    chosen = finalists(tuning_trials(searched(SGD + ADAM)), 2, larger=False)
+    assert set(chosen["label"]) == {"sgd[lr=1]", "sgd[lr=3]", "adam[lr=1]", "adam[lr=3]"}
+    assert len(finalists(tuning_trials(searched(SGD[2:3])), 2, larger=False)) == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "taken"),
+    [
+        ((0.2, 0.2, 0.2), (0.1, 0.1, 0.1), "sgd[lr=3]"),  # whatever the search's scores were
+        ((0.2, 0.2, 0.2), (0.1, 0.1, 2.3), "sgd[lr=1]"),  # one lost training in three outweighs two good ones
+        ((9.0, 9.0, 9.0), (0.1, None, 0.1), "sgd[lr=1]"),  # a run without an end is worse than any end
+        ((0.2, 0.2, 0.2), (0.2, 0.2, 0.2), "sgd[lr=1]"),  # equal: the better of the search
+        ((None, None, None), (0.3, None, None), "sgd[lr=3]"),
+    ],
+)
+def test_finals_decide_by_failures_then_by_the_mean(first, second, taken):
+    records = searched(SGD + ADAM, finals=final(SGD[1], *first) + final(SGD[3], *second))
+    tries = tuning_trials(records)
+    assert tries["number"].tolist() == [0, 1, 2, 3] * 2  # finals add no tries
+    assert tries["seconds"].sum() == sum(run[-1] for run in SGD + ADAM)
+    assert tries["final_seconds"].sum() == 6.0
+    best = best_tries(tries, larger=False)
+    assert best["label"].tolist() == [taken, "adam[lr=1]"]
+    summary = tuning_summary(records).set_index("optimizer")
+    failed = sum(end is None for end in (first if taken == "sgd[lr=1]" else second))
+    assert summary.loc["sgd", "final_failed"] == failed
+    assert summary["seconds"].to_dict() == {"sgd": 5.0 + 6.0, "adam": 15.0}
 
 
 def test_several_runs_of_a_try_count_by_their_median_with_a_diverged_one_as_worst():

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tests.analysis.test_tuning import ADAM, SGD, searched
+from tests.analysis.test_tuning import ADAM, SGD, final, searched
 from tngd_bench.analysis.families import kind
 from tngd_bench.analysis.tuning import best_of_k_curves
 from tngd_bench.report import drawing
@@ -24,7 +24,7 @@ def test_the_table_has_a_row_per_optimizer_best_first_and_dashes_for_what_is_not
     assert [row[0] for row in table.rows] == ["Adam", "SGD", "K-FAC"]
     assert all(len(row) == len(table.columns) for row in table.rows)
     assert "lr = 0.03, beta1 = 0.5, eps = 1e-06" in table.rows[0]
-    assert table.rows[2][5:8] == ("–", "–", "–")
+    assert table.rows[2][5:9] == ("–", "–", "–", "–")
     assert table.rows[1][1:4] == ("4", "1", "0")
 
 
@@ -39,6 +39,17 @@ def test_the_charts_draw_the_finite_part_of_the_curves_and_say_their_ends(sectio
         assert drawn
         assert all(math.isfinite(value) for value in drawn)
     assert [chart.name for chart in section.charts] == ["tuning-best-of-k-k", "tuning-best-of-k-budget-s"]
+
+
+def test_finals_are_shown_beside_the_search():
+    with drawing.style():
+        section = tuning_section(searched(SGD, finals=final(SGD[1], 0.3, None) + final(SGD[3], 0.2, 0.4)))
+    (row,) = section.tables[0].rows
+    assert row[6:8] == ("0.400", "0.300")
+    assert "further" not in section.prose
+    assert "on seeds that the search had not had" in section.prose
+    with drawing.style():
+        assert "had not had" not in tuning_section(searched(SGD)).prose
 
 
 def test_a_search_without_any_result_says_so():
@@ -70,11 +81,19 @@ def test_a_study_with_tuned_settings_says_what_they_cost_and_one_without_says_no
     }
     known = {"adam[tuned]": kind("adam[tuned]", "adam")}
     table = tuned_table({"tuned": {"adam": {"lr": 0.01}}, "tuning_record": record}, known)
-    assert table.rows == (("Adam (tuned)", "lr = 0.01", "0.400", "0.200", "30.0 s"),)
+    assert table.rows == (("Adam (tuned)", "lr = 0.01", "0.400", "0.200", "–", "30.0 s"),)
     for words in ("17 settings for each", "16 drawn", "2 epoch", "90.0 s in all", "tngd-bench tune x"):
         assert words in table.caption
+    assert "further seeds" not in table.caption
+    decided = {**record["search"], "finalists_per_optimizer": 3, "runs_per_finalist": 4, "final_epochs": 10.0}
+    adam = {**record["adam"], "final_score": 0.21, "final_runs": 4, "final_finished": 3}
+    table = tuned_table(
+        {"tuned": {"adam": {"lr": 0.01}}, "tuning_record": {"search": decided, "adam": adam}}, known
+    )
+    assert table.rows[0][4] == "0.210 (1 failed)"
+    assert "then the 3 best of each, 4 run(s) of 10 epoch(s) on further seeds" in table.caption
     bare = tuned_table({"tuned": {"other": {"lr": 0.01}}}, {"other[tuned]": kind("other[tuned]", "other")})
-    assert bare.rows == (("other (tuned)", "lr = 0.01", "–", "–", "–"),)
+    assert bare.rows == (("other (tuned)", "lr = 0.01", "–", "–", "–", "–"),)
     assert "without a record" in bare.caption
     assert tuned_table({"tuned": {}}, known) is None
     # a file of settings that the study includes and does not use

@@ -23,7 +23,10 @@ from tngd_bench.studies.tuning import make_search
 from tngd_bench.studies.tuning_results import is_search, tuning_trials
 from tngd_bench.studies.tuning_run import DATABASE, run_search
 
-DETERMINISTIC = ["optimizer", "number", "label", "default", "status", "score", "settings"]
+DETERMINISTIC = [
+    *("optimizer", "number", "label", "default", "status", "score", "settings"),
+    *("final_runs", "final_finished", "final_score"),
+]
 TABLE = {
     "name": "tiny",
     "title": "Tiny",
@@ -42,6 +45,9 @@ TABLE = {
     ],
     "tuning": {
         "trials": 2,
+        "epochs": 0.5,
+        "finalists": 2,
+        "final_seeds": 2,
         "spaces": {"sgd": {"lr": {"low": 0.01, "high": 1e30, "reason": "so wide that a draw diverges"}}},
     },
 }
@@ -78,6 +84,26 @@ def test_every_optimizer_had_the_same_number_of_tries(undisturbed):
     assert is_search(result.records.study)
 
 
+def test_the_best_few_run_the_whole_training_on_seeds_the_search_has_not_had_and_that_decides(undisturbed):
+    _, result = undisturbed
+    (section, finals) = result.records.study["training"]
+    assert (section["epochs"], finals["epochs"]) == (0.5, 1)
+    runs = result.records.trials
+    searched, final = (runs[runs["group"] == name] for name in (section["name"], finals["name"]))
+    assert set(searched["seed"]) == {0}
+    assert set(final["seed"]) == {1, 2}
+    assert set(final["validation_share"]) == {0.2}
+    for name, own in result.tries.groupby("optimizer"):
+        ran = own[own["final_runs"] > 0]
+        assert ran["label"].tolist() == own.sort_values("score")["label"].head(2).sort_index().tolist()
+        assert ran["final_runs"].tolist() == [2, 2]
+        ends = result.records.curves.dropna(subset="test_loss").groupby("key")["test_loss"].last()
+        means = {row.label: sum(ends[key] for key in row.final_keys) / 2 for row in ran.itertuples()}
+        taken = result.best.set_index("optimizer").loc[name]
+        assert taken["label"] == min(means, key=means.__getitem__)
+        assert taken["final_score"] == pytest.approx(means[taken["label"]])
+
+
 def test_a_diverged_try_is_recorded_as_one_and_has_no_score(undisturbed):
     place, result = undisturbed
     sgd = result.tries[result.tries["optimizer"] == "sgd"]
@@ -99,6 +125,8 @@ def test_an_interrupted_search_ends_with_the_same_tries_and_runs_none_twice(undi
     assert len(before) >= 2
     assert not before & after
     pd.testing.assert_frame_equal(resumed.tries[DETERMINISTIC], whole.tries[DETERMINISTIC])
+    last = next(number for number, (trial, _) in enumerate(second.ended) if "finals" in trial.describe())
+    assert last == 6 - len(before)  # finals begin when the search has ended
     third = Recorder()
     run_search(search(), tmp_path, third)
     assert third.ended == []
@@ -124,7 +152,8 @@ def test_the_file_gives_a_study_the_best_settings_found(undisturbed, tmp_path):
         assert tomllib.loads(text)["tuned"][row.optimizer]["lr"] == tuned["lr"]
         assert final.tuning_record[row.optimizer]["score"] == row.score
     assert final.tuning_record["search"]["tries_per_optimizer"] == 3
-    assert final.tuning_record["search"]["seconds"] == pytest.approx(result.tries["seconds"].sum(), abs=0.01)
+    spent = result.tries["seconds"].sum() + result.tries["final_seconds"].sum()
+    assert final.tuning_record["search"]["seconds"] == pytest.approx(spent, abs=0.01)
 
 
 def test_tables_beside_the_store_say_what_the_store_says(undisturbed):
@@ -136,7 +165,12 @@ def test_tables_beside_the_store_say_what_the_store_says(undisturbed):
         assert table["score"].tolist() == pytest.approx(again["score"].tolist(), nan_ok=True)
     record = json.loads((place / "tuning.json").read_text())
     assert record["tries_per_optimizer"] == 3
-    assert record["seconds"] == pytest.approx(again["seconds"].sum(), abs=0.01)
+    assert record["seconds"] == pytest.approx((again["seconds"] + again["final_seconds"]).sum(), abs=0.01)
+    assert (record["finalists_per_optimizer"], record["runs_per_finalist"], record["final_epochs"]) == (
+        2,
+        2,
+        1,
+    )
     assert set(best_of_k_curves(result.records)["k"]) == {1, 2}
 
 
@@ -176,6 +210,7 @@ def _toml(table):
     lines = [f'name = "{table["name"]}"', f'title = "{table["title"]}"', "[execution]"]
     lines += [f"{key} = {value}" for key, value in table["execution"].items()]
     lines += ["[[training]]"] + [f"{key} = {json.dumps(value)}" for key, value in section.items()]
-    lines += ["[tuning]", f"trials = {table['tuning']['trials']}", "[tuning.spaces.sgd.lr]"]
+    numbers = {key: value for key, value in table["tuning"].items() if key != "spaces"}
+    lines += ["[tuning]", *(f"{key} = {value}" for key, value in numbers.items()), "[tuning.spaces.sgd.lr]"]
     lines += [f"{k} = {json.dumps(v)}" for k, v in table["tuning"]["spaces"]["sgd"]["lr"].items()]
     return "\n".join(lines) + "\n"

@@ -26,6 +26,8 @@ _SUMMARY = (
     "not_tried",
     "own_score",
     "best_score",
+    "final_score",
+    "final_failed",
     "best_number",
     "settings",
     "at_edge",
@@ -35,19 +37,21 @@ _SUMMARY = (
 
 
 def tuning_summary(records: Records) -> pd.DataFrame:
-    """Return one row per optimizer of a search, best score first, those without one last.
+    """Return one row per optimizer of a search, best final score first (best score without finals), those without last.
 
     Columns: optimizer; `tries` (settings tried), of these `ok`, `diverged` and otherwise without a result
     (`no_result`: out of time or memory); `not_tried` (skipped or failed: no try, and the budgets are then not equal);
-    `own_score` of the study's settings and `best_score` (NaN where there is none; the study's `tuning.metric`);
-    `best_number` (0 = the study's settings); `settings` (dict of those tuned); `at_edge` (tuned settings within 2 % of
-    an end of their range on its scale: the range may be too narrow); `seconds` (wall time of all its runs) and
-    `share_of_seconds`.
+    `own_score` of the study's settings and `best_score` of those taken (NaN where there is none; the study's
+    `tuning.metric`); `final_score` of those taken (NaN without finals) and `final_failed`, how many of their runs in
+    the finals had no finite end; `best_number` (0 = the study's settings); `settings` (dict of those tuned); `at_edge`
+    (tuned settings within 2 % of an end of their range on its scale: the range may be too narrow); `seconds` (wall time
+    of all its runs) and `share_of_seconds`.
     """
     tries = tuning_trials(records)
     larger = larger_is_better(records.study)
     best = best_tries(tries, larger).set_index("optimizer")
-    total = float(tries["seconds"].sum())
+    spent = tries["seconds"] + tries["final_seconds"]
+    total = float(spent.sum())
     spaces = records.study["tuning"].get("spaces") or {}
     rows: list[dict[str, Any]] = []
     for name, own in tries.groupby("optimizer", sort=False):
@@ -63,8 +67,10 @@ def tuning_summary(records: Records) -> pd.DataFrame:
             "not_tried": int((~tried).sum()),
             "own_score": float(default.iloc[0]) if len(default) else np.nan,
             "best_score": np.nan,
-            "seconds": float(own["seconds"].sum()),
-            "share_of_seconds": float(own["seconds"].sum()) / total if total else np.nan,
+            "final_score": np.nan,
+            "final_failed": 0,
+            "seconds": float(spent[own.index].sum()),
+            "share_of_seconds": float(spent[own.index].sum()) / total if total else np.nan,
         }
         if method in best.index:
             found = best.loc[method]
@@ -72,12 +78,15 @@ def tuning_summary(records: Records) -> pd.DataFrame:
             axes = space_of(method, _asked(spaces.get(method) or {})).axes
             row |= {
                 "best_score": found["score"],
+                "final_score": found["final_score"],
+                "final_failed": found["final_runs"] - found["final_finished"],
                 "best_number": found["number"],
                 "settings": {key: complete[key] for key in axes},
                 "at_edge": tuple(key for key, axis in axes.items() if _at_edge(axis, complete[key])),
             }
         rows.append(row)
-    rows.sort(key=lambda row: _order(row["best_score"], larger))
+    decided_by = "final_score" if (tries["final_runs"] > 0).any() else "best_score"
+    rows.sort(key=lambda row: _order(row[decided_by], larger))
     return pd.DataFrame(rows, columns=list(_SUMMARY))
 
 

@@ -28,8 +28,9 @@ Examples:
 
 \b
 Every optimizer is tried with its own settings and with as many drawn from its space, on a
-part of the training data held out for it and on seeds of its own. The file tuned.toml that
-comes of it is named in a study's include = [...]; adam[tuned] then takes Adam's settings.
+part of the training data held out for it and on seeds of its own; the best few of each then
+run the whole training on further seeds, which decides. The file tuned.toml that comes of it
+is named in a study's include = [...]; adam[tuned] then takes Adam's settings.
 An interrupted search goes on where it stopped when the same command is given again.
 """
 _BETWEEN_LABELS = re.compile(r",(?![^\[]*\])")  # commas outside brackets
@@ -120,7 +121,8 @@ def _tell(search: Search, result: SearchResult, place: Path) -> int:
     for contender in search.contenders:
         own = tries[tries["optimizer"] == contender.method]
         ends = ", ".join(f"{count} {status}" for status, count in own["status"].value_counts().items())
-        spent = f"{len(own)} settings ({ends}), {own['seconds'].sum():.0f} s"
+        seconds = (own["seconds"] + own["final_seconds"]).sum()
+        spent = f"{len(own)} settings ({ends}), {seconds:.0f} s"
         best = scores.get(contender.method)
         if best is None:
             reasons = own["reason"].dropna()
@@ -131,8 +133,13 @@ def _tell(search: Search, result: SearchResult, place: Path) -> int:
         before = f"{first.iloc[0]:.4g}" if len(first) and first.notna().all() else "none"
         chosen = settings_of(str(best.settings), contender.space.axes)
         shown = ", ".join(f"{name} = {value:g}" for name, value in chosen.items())
+        final = ""
+        if best.final_runs:
+            failed = best.final_runs - best.final_finished
+            final = f", in the finals {best.final_score:.4g}" + (f" ({failed} failed)" if failed else "")
         click.echo(
-            f"{contender.label}: {metric} {best.score:.4g} (the study's own settings: {before}) with {shown}; {spent}"
+            f"{contender.label}: {metric} {best.score:.4g}{final} (the study's own settings: {before}) with {shown}; "
+            f"{spent}"
         )
     failed = result.records.trials[result.records.trials["status"] == "failed"]
     if len(failed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,10 @@ _PROSE = (
     "space, and judged on a part of the training data held out of training; no test data were used. A diverged try "
     "counts as the worst and is given no number. The curves say what a smaller budget would have found."
 )
+_FINALS = (
+    " The best few of each then ran the whole training on seeds that the search had not had, and the best mean there "
+    "was taken: the best of many tries on few seeds is best partly by luck."
+)
 
 
 def tuning_section(records: Records) -> Section:
@@ -46,7 +51,7 @@ def tuning_section(records: Records) -> Section:
     return Section(
         "tuning",
         "Search for settings",
-        prose=_PROSE,
+        prose=_PROSE + (_FINALS if summary["final_score"].notna().any() else ""),
         charts=charts,
         tables=(_table(summary, metric, known),),
         absent="" if charts else "No drawn setting gave a result.",
@@ -55,7 +60,7 @@ def tuning_section(records: Records) -> Section:
 
 def searched(records: Records) -> str:
     """Return what was searched, in one sentence."""
-    tuning, section = records.study["tuning"], records.study["training"][0]
+    tuning, (section, *finals) = records.study["tuning"], records.study["training"]
     methods = list(dict.fromkeys(records.trials["method"]))
     names = ", ".join(kind(method, method).title for method in methods)
     sizes = quantities.count(float(records.trials["parameters"].iloc[0]))
@@ -64,6 +69,10 @@ def searched(records: Records) -> str:
         f"{tuning['trials'] + 1} for each, {tuning['seeds']} run(s) of {tuning['epochs']:g} epoch(s), judged by "
         f"{str(tuning['metric']).replace('_', ' ')} on {quantities.percent(tuning['validation_share'])} of the "
         "training samples, held out of training."
+        + "".join(
+            f" Finals: {tuning['finalists']} of each, {final['seeds']} run(s) of {final['epochs']:g} epoch(s)."
+            for final in finals
+        )
     )
 
 
@@ -121,7 +130,8 @@ def _table(summary: pd.DataFrame, metric: str, known: Mapping[str, Kind]) -> Tab
         Column("no result"),
         Column("not tried"),
         Column(f"{metric}, study's settings", clock=MEASURED),
-        Column(f"{metric}, best", clock=MEASURED),
+        Column(f"{metric}, taken", clock=MEASURED),
+        Column("in the finals", clock=MEASURED),
         *words("settings found", "at an end of the range"),
         Column("wall time", clock=MEASURED),
         Column("share"),
@@ -135,6 +145,7 @@ def _table(summary: pd.DataFrame, metric: str, known: Mapping[str, Kind]) -> Tab
             str(row.not_tried),
             quantities.significant(row.own_score),
             quantities.significant(row.best_score),
+            _final(row.final_score, row.final_failed),
             _settings(row.settings),
             ", ".join(row.at_edge) if row.at_edge else quantities.NOT_MEASURED,
             quantities.seconds(row.seconds),
@@ -143,17 +154,35 @@ def _table(summary: pd.DataFrame, metric: str, known: Mapping[str, Kind]) -> Tab
         for row in each(summary)
     )
     caption = (
-        "What the search tried, found and cost. Wall time is that of all its runs with start and evaluation, on a "
-        "machine that may have run several at once. A setting at an end of its range says that the range may be too "
-        "narrow."
+        "What the search tried, found and cost: in the search, and in the finals as the mean over their seeds. Wall "
+        "time is that of all its runs with start and evaluation, on a machine that may have run several at once. A "
+        "setting at an end of its range says that the range may be too narrow."
     )
     return Table("tuning", caption, columns, rows, summary.reset_index(drop=True))
+
+
+def _final(score: float, failed: int) -> str:
+    return quantities.significant(score) + (f" ({failed} failed)" if failed else "")
 
 
 def _settings(settings: Mapping[str, float] | None) -> str:
     if settings is None:
         return quantities.NOT_MEASURED
     return ", ".join(f"{name} = {value:g}" for name, value in settings.items())
+
+
+def _failed(runs: float, finished: float) -> int:
+    """Return how many runs failed; 0 where the record knows no finals."""
+    return 0 if math.isnan(runs) else int(runs - finished)
+
+
+def _finals(search: Mapping[str, Any]) -> str:
+    if not search.get("runs_per_finalist"):
+        return ""
+    return (
+        f"; then the {search['finalists_per_optimizer']} best of each, {search['runs_per_finalist']} run(s) of "
+        f"{search['final_epochs']:g} epoch(s) on further seeds, whose mean decides"
+    )
 
 
 def tuned_table(study: Mapping[str, Any], known: Mapping[str, Kind]) -> Table | None:
@@ -170,13 +199,26 @@ def tuned_table(study: Mapping[str, Any], known: Mapping[str, Kind]) -> Table | 
             {"optimizer": name, "settings": settings, **record.get(name, {})}
             for name, settings in tuned.items()
         ]
-    ).reindex(columns=["optimizer", "settings", "score", "default_score", "try", "seconds"])
+    ).reindex(
+        columns=[
+            "optimizer",
+            "settings",
+            "score",
+            "default_score",
+            "final_score",
+            "final_runs",
+            "final_finished",
+            "try",
+            "seconds",
+        ]
+    )
     rows = tuple(
         (
             titles.get(row.optimizer, row.optimizer),
             _settings(row.settings),
             quantities.significant(row.default_score),
             quantities.significant(row.score),
+            _final(row.final_score, _failed(row.final_runs, row.final_finished)),
             quantities.seconds(row.seconds),
         )
         for row in each(data)
@@ -186,12 +228,13 @@ def tuned_table(study: Mapping[str, Any], known: Mapping[str, Kind]) -> Table | 
         *words("optimizer", "tuned settings"),
         Column(f"{metric}, before", clock=MEASURED),
         Column(f"{metric}, after", clock=MEASURED),
+        Column("in the finals", clock=MEASURED),
         Column("wall time of its search", clock=MEASURED),
     )
     if search:
         budget = (
             f"{search['tries_per_optimizer']} settings for each ({search['drawn_per_optimizer']} drawn, and the "
-            f"study's own), {search['runs_per_try']} run(s) of {search['epochs']:g} epoch(s), on "
+            f"study's own), {search['runs_per_try']} run(s) of {search['epochs']:g} epoch(s){_finals(search)}, on "
             f"{search['problem']}, N = {quantities.count(search['parameters'])}, b = {search['batch_size']}; "
             f"{search['sampler']}; {quantities.seconds(search['seconds'])} in all; {search['date']}; by "
             f"`{search['command']}`."

@@ -144,6 +144,7 @@ class TrainingSection:
     evaluations: Count = 10  # evenly spaced after the one at the start
     evaluation_size: Count | None = None  # training samples evaluated on, the first; all where it is left out
     seeds: Count = 3
+    first_seed: Annotated[int, Field(strict=True, ge=0)] = 0  # the seeds are this one and those after it
     sweep: (
         Annotated[tuple[Sweep, ...], Field(min_length=1, max_length=2), BeforeValidator(_as_list)] | None
     ) = None  # two sweeps: every pair of their values
@@ -177,14 +178,18 @@ class Axis:
 class Tuning:
     """How `tngd-bench tune` chooses the settings that a label such as adam[tuned] takes.
 
-    Every optimizer gets `trials` settings drawn from its space, and its own defaults besides.
+    Every optimizer gets `trials` settings drawn from its space, and its own defaults besides. The `finalists` best of
+    each then run the section's own epochs on seeds that the search has not had, and the best of these is taken: what
+    wins by luck on few seeds, or lasts for part of the training alone, does not win twice.
     """
 
     section: Name | None = None  # the training section tuned for; the only one without a sweep where left out
     optimizers: tuple[Label, ...] = ()  # those of the section where left out
     trials: Annotated[int, Field(strict=True, ge=1, le=4096)] = 16  # a power of 2 is balanced best
     seeds: Count = 1  # runs per setting, which is judged by their median
-    epochs: Epochs | None = None  # the section's where left out
+    epochs: Epochs | None = None  # of a run in the search; the section's where left out
+    finalists: Count = 3  # 1: the best of the search is taken as it is, without finals
+    final_seeds: Count = 3  # runs per finalist
     metric: Label = "validation_loss"  # at the end of each run; or validation_ and a metric of the problem
     validation_share: PartialShare = 0.2  # of the section's training samples, held out of training
     sampler_seed: Annotated[int, Field(strict=True, ge=0)] = 0

@@ -23,7 +23,7 @@ from tngd_bench.studies.tuning_results import best_tries, larger_is_better
 TUNED_FILE = "tuned.toml"
 RECORD_FILE = "tuning.json"
 TRIES = "tries"
-_NUMBERS = ("score", "default_score", "try", "seconds")
+_NUMBERS = ("score", "default_score", "final_score", "final_runs", "final_finished", "try", "seconds")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -32,7 +32,9 @@ def write_files(
 ) -> Path:
     """Write all files of a finished search into `place`, each aside and then renamed; return `tuned.toml`."""
     record = search_record(search, records, tries, command=command, now=now)
-    table = tries.assign(keys=[" ".join(keys) for keys in tries["keys"]])
+    table = tries.assign(
+        **{name: [" ".join(keys) for keys in tries[name]] for name in ("keys", "final_keys")}
+    )
     _write(place / f"{TRIES}.csv", table.to_csv(index=False).encode())
     _write(place / f"{TRIES}.parquet", table.to_parquet(index=False))
     _write(place / RECORD_FILE, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
@@ -63,12 +65,15 @@ def search_record(
         "tries_per_optimizer": tuning.trials + 1,
         "drawn_per_optimizer": tuning.trials,
         "runs_per_try": tuning.seeds,
+        "finalists_per_optimizer": tuning.finalists,
+        "runs_per_finalist": tuning.final_seeds if tuning.finalists > 1 else 0,
+        "final_epochs": section.epochs,
         "sampler": f"Optuna QMCSampler, scrambled Sobol sequence, sampler_seed = {tuning.sampler_seed}",
         "seeds": f"derived from ({search.name!r}, {section.problem!r}, 'tuning', n); the study's own runs have 'seed'",
         "machine": {
             name: records.environment.get(name) for name in ("cpu", "cores", "torch", "threads_training")
         },
-        "seconds": round(float(tries["seconds"].sum()), 3),
+        "seconds": round(float((tries["seconds"] + tries["final_seconds"]).sum()), 3),
         "optimizers": {
             contender.method: _optimizer(contender, tries[tries["optimizer"] == contender.method], best)
             for contender in search.contenders
@@ -87,8 +92,11 @@ def _optimizer(
         "tuned": None if complete is None else {name: complete[name] for name in tuned},
         "score": None if found is None else float(found["score"]),
         "try": None if found is None else int(found["number"]),
+        "final_score": None if found is None else _number(float(found["final_score"])),
+        "final_runs": None if found is None else int(found["final_runs"]),
+        "final_finished": None if found is None else int(found["final_finished"]),
         "default_score": _number(own_settings["score"].iloc[0]) if len(own_settings) else None,
-        "seconds": round(float(own["seconds"].sum()), 3),
+        "seconds": round(float((own["seconds"] + own["final_seconds"]).sum()), 3),
         "statuses": {str(name): int(count) for name, count in own["status"].value_counts().items()},
         "asked_beyond_the_spaces": list(contender.space.asked),
         "space": {name: asdict(axis) for name, axis in contender.space.axes.items()},
@@ -108,6 +116,7 @@ def tuned_toml(record: Mapping[str, Any]) -> str:
         f"b = {record['batch_size']}",
         f"budget per optimizer: {record['tries_per_optimizer']} settings, the study's own and "
         f"{record['drawn_per_optimizer']} drawn; {record['runs_per_try']} run(s) of {record['epochs']:g} epoch(s) each",
+        *_finals(record),
         f"cost: {record['seconds']:.0f} s of wall time in all runs together",
         f"metric: {record['metric'].replace('_', ' ')} at the end, on the last {held:g} % of {size} training samples, "
         "held out of training; no test data",
@@ -126,6 +135,17 @@ def tuned_toml(record: Mapping[str, Any]) -> str:
     return text
 
 
+def _finals(record: Mapping[str, Any]) -> list[str]:
+    """Return the line on the finals, where there were any."""
+    if not record["runs_per_finalist"]:
+        return []
+    which = "least" if record["metric"].endswith("loss") else "greatest"
+    return [
+        f"finals: the {record['finalists_per_optimizer']} best of each, {record['runs_per_finalist']} run(s) of "
+        f"{record['final_epochs']:g} epoch(s) on further seeds; the {which} mean decides"
+    ]
+
+
 def _tuned_table(name: str, found: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     ends = ", ".join(f"{count} {status}" for status, count in found["statuses"].items())
     if found["tuned"] is None:
@@ -133,8 +153,12 @@ def _tuned_table(name: str, found: Mapping[str, Any], record: Mapping[str, Any])
     own = "none" if found["default_score"] is None else f"{found['default_score']:.4g}"
     asked = found["asked_beyond_the_spaces"]
     beyond = f"; searched beyond its usual space: {', '.join(asked)}" if asked else ""
+    final = ""
+    if found["final_runs"]:
+        failed = found["final_runs"] - found["final_finished"]
+        final = f"; in the finals {found['final_score']:.4g}" + (f", {failed} failed" if failed else "")
     about = (
-        f"# {record['metric']} {found['score']:.4g} (the study's own settings: {own}), try {found['try']} of "
+        f"# {record['metric']} {found['score']:.4g} (the study's own settings: {own}){final}, try {found['try']} of "
         f"{record['drawn_per_optimizer']}; {ends}; {found['seconds']:.0f} s{beyond}\n"
     )
     return about + _table(f"tuned.{_key(name)}", found["tuned"])

@@ -27,6 +27,11 @@ COLUMNS = {
     "settings": "str",
     "reason": "object",
     "keys": "object",
+    "final_runs": "int64",
+    "final_finished": "int64",
+    "final_score": "float64",
+    "final_seconds": "float64",
+    "final_keys": "object",
 }
 """Columns of `tuning_trials` with their dtypes."""
 _VALIDATION, _HELD_OUT = "validation_", "test_"
@@ -50,20 +55,23 @@ def tuning_trials(records: Records) -> pd.DataFrame:
     where that median is no number. `status` is "ok" where there is a score, else that of the first run without an
     end. `seconds` is the wall time of all runs, evaluation and start included; `settings` all settings as JSON;
     `keys` the runs' keys in the store.
+
+    The columns `final_…` are those of a finalist's further runs (`final_runs` is 0 for the others): `final_score` is
+    the mean over those with a finite end, of which there are `final_finished`; NaN where there are none. A mean, as a
+    setting that fails once in three runs is no good one.
     """
-    order = {
-        label: number
-        for section in records.study["training"]
-        for number, label in enumerate(section["optimizers"])
-    }
+    section, *finals = records.study["training"]
+    order = {label: number for number, label in enumerate(section["optimizers"])}
     column = _HELD_OUT + str(records.study["tuning"]["metric"]).removeprefix(_VALIDATION)
     ends = records.curves.sort_values("iteration", kind="stable").groupby("key")[column].last()
     worst = -np.inf if larger_is_better(records.study) else np.inf
+    group = records.trials["group"]
+    further = records.trials[group.isin([one["name"] for one in finals])].groupby("optimizer", sort=False)
     first: dict[str, int] = {}
     for label, number in order.items():
         first.setdefault(read_label(label).name, number)
     rows = []
-    for _, runs in records.trials.groupby(["method", "optimizer"], sort=False):
+    for _, runs in records.trials[group == section["name"]].groupby(["method", "optimizer"], sort=False):
         method, label = str(runs["method"].iloc[0]), str(runs["optimizer"].iloc[0])
         finished = runs["status"].eq("ok") & runs["key"].map(ends).notna()
         scores = runs["key"].map(ends).where(finished, worst).astype(float)
@@ -83,6 +91,7 @@ def tuning_trials(records: Records) -> pd.DataFrame:
                 "settings": runs["settings"].iloc[0],
                 "reason": other["reason"].iloc[0] if len(other) else None,
                 "keys": tuple(runs["key"]),
+                **(_final(further.get_group(label), ends) if label in further.groups else _NO_FINAL),
             }
         )
     rows.sort(key=lambda row: (first[row["optimizer"]], row["number"]))
@@ -91,10 +100,49 @@ def tuning_trials(records: Records) -> pd.DataFrame:
     )
 
 
-def best_tries(tries: pd.DataFrame, larger: bool) -> pd.DataFrame:
-    """Return the row of each optimizer's best score, the earlier of equal ones; optimizers without one are left out."""
+_NO_FINAL = {
+    "final_runs": 0,
+    "final_finished": 0,
+    "final_score": np.nan,
+    "final_seconds": 0.0,
+    "final_keys": (),
+}
+
+
+def _final(runs: pd.DataFrame, ends: pd.Series) -> dict[str, Any]:
+    """Return the columns of a finalist."""
+    finished = runs["status"].eq("ok") & runs["key"].map(ends).notna()
+    return {
+        "final_runs": int(runs["status"].isin(TRIED).sum()),
+        "final_finished": int(finished.sum()),
+        "final_score": float(runs.loc[finished, "key"].map(ends).astype(float).mean()),
+        "final_seconds": float(runs["elapsed_s"].sum()),
+        "final_keys": tuple(runs["key"]),
+    }
+
+
+def finalists(tries: pd.DataFrame, count: int, larger: bool) -> pd.DataFrame:
+    """Return the `count` best-scored tries of each optimizer, best first, the earlier of equal ones before."""
     scored = tries[tries["score"].notna()]
     ordered = scored.sort_values(["score", "number"], ascending=[not larger, True], kind="stable")
+    return ordered.groupby("optimizer", sort=False).head(count)
+
+
+def best_tries(tries: pd.DataFrame, larger: bool) -> pd.DataFrame:
+    """Return the row of each optimizer's best try; optimizers without a score are left out.
+
+    That is the finalist with the fewest runs that failed, of these the one with the best final score; without finals
+    the try with the best score. Of equal ones it is the earlier.
+    """
+    scored = tries[tries["score"].notna()]
+    ordered = scored.assign(final_failed=scored["final_runs"] - scored["final_finished"]).sort_values(
+        ["final_failed", "final_score", "score", "number"],
+        ascending=[True, not larger, not larger, True],
+        na_position="last",
+        kind="stable",
+    )
+    # those that ran in finals before those that did not, whatever the order within either
+    ordered = ordered.sort_values("final_runs", key=lambda runs: runs == 0, kind="stable")
     best = ordered.groupby("optimizer", sort=False).head(1)
     return best.sort_index()
 

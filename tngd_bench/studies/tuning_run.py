@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from tngd_bench.studies.finals import make_finals
 from tngd_bench.studies.records import Records, read_records
 from tngd_bench.studies.run import Audience, run_study
 from tngd_bench.studies.search import Outcome, record
@@ -44,15 +45,25 @@ def run_search(
     run = run_study(search.loaded, output, audience, fresh=fresh, command=command)
     records = read_records(output)
     tries = tuning_trials(records)
+    finals = None if _any_failed(records) else make_finals(search, tries)
+    if finals is not None:
+        run = run_study(finals, output, audience, command=command)
+        records = read_records(output)
+        tries = tuning_trials(records)
     direction: Literal["minimize", "maximize"] = "maximize" if larger_is_better(records.study) else "minimize"
     for contender in search.contenders:
         name = f"{search.section.name}/{contender.method}"
         record(output / DATABASE, name, contender.space, _outcomes(contender, tries), direction)
     best = best_tries(tries, larger_is_better(records.study))
     tuned = None
-    if len(best) and not (records.trials["status"] == "failed").any():
+    if len(best) and not _any_failed(records):
         tuned = write_files(output, search, records, tries, command=command, now=datetime.now(UTC))
     return SearchResult(records, tries, best, tuned, run.ignored)
+
+
+def _any_failed(records: Records) -> bool:
+    """Return whether a trial failed for an unforeseen reason; it runs again next time."""
+    return bool((records.trials["status"] == "failed").any())
 
 
 def _outcomes(contender: Contender, tries: pd.DataFrame) -> list[Outcome]:

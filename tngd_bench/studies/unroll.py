@@ -126,7 +126,7 @@ class Unroller:
                     candidate = dataclasses.replace(candidate, predicted_s=seconds)
                 runs.append((candidate, levels))
         common = self._common(section, first, widths, data, self.study.execution.threads_training)
-        for seed in range(section.seeds):
+        for seed in range(section.first_seed, section.first_seed + section.seeds):
             common["setting"] = self._setting(section, *place, (purpose, seed))
             for candidate, levels in runs:
                 yield TrainingTrial(
