@@ -33,6 +33,8 @@ LARGEST_STRUCTURED = 256
 LARGEST_UNROLLED = 32
 """The same where layers have more output values per sample than there are parameters, as adapters in a sequence model:
 a row per output then keeps more than B itself has."""
+COLUMNS_PER_PRODUCT = 3
+"""Backward passes that a product by J and Jᵀ is worth: one, and two through the graph of another."""
 PANELS = 4
 """Panels in which a symmetric K or G is formed: (1 + 1/4)/2 of the products."""
 SMALLEST_PANELLED = 256
@@ -87,6 +89,7 @@ class GGN:
             self._loss = losses.evaluate(loss, self._outputs, targets)
         self._calls = calls
         self._memory_budget_bytes = memory_budget_bytes
+        self._few_products = False
         self.loss: Tensor = self._loss.detach()
         self._curvature = losses.output_curvature(
             loss, self._outputs.detach().to(self.parameters.curvature_dtype), targets, empirical=empirical
@@ -113,6 +116,10 @@ class GGN:
         held = sum(call.output_shape[1:].numel() for call in self._calls)
         largest = LARGEST_STRUCTURED if held <= self.size else LARGEST_UNROLLED
         return self.rows_per_sample > largest
+
+    def expect_products(self, count: int) -> None:
+        """Say that `count` products are asked for at most: where rows would cost more, products go by J and Jᵀ."""
+        self._few_products = COLUMNS_PER_PRODUCT * count < self.rows_per_sample
 
     @cached_property
     def gradient(self) -> Tensor:
@@ -324,7 +331,7 @@ class GGN:
 
         Once the blocks are there (K or the factor were asked for) they serve the products as well.
         """
-        return self.matrix_free and "blocks" not in self.__dict__
+        return (self.matrix_free or self._few_products) and "blocks" not in self.__dict__
 
     @cached_property
     def _linearization(self) -> Linearization:

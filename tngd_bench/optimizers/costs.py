@@ -22,6 +22,8 @@ PANELS, SMALLEST_PANELLED = 4, 256
 """How a symmetric product is formed, as in `tngd_bench.curvature.ggn`, which this module may not import: torch."""
 LARGEST_STRUCTURED, LARGEST_UNROLLED = 256, 32
 """Outputs per sample up to which a row per output is made, as in `tngd_bench.curvature.ggn`."""
+COLUMNS_PER_PRODUCT = 3
+"""Backward passes that a product by J and Jᵀ is worth, as in `tngd_bench.curvature.ggn`."""
 LANCZOS_PRODUCTS = 14
 """Products of a relaxation of a few tenths of τ where no rows are made; longer ones take more."""
 KFAC_FACTOR_INTERVAL, KFAC_INVERSE_INTERVAL = 10, 100
@@ -160,7 +162,8 @@ def _gram(it: _Iteration) -> tuple[float, float]:
 
 def _cg(it: _Iteration) -> tuple[float, float]:
     m, b = float(it.rows), float(it.batch_size)
-    if it.matrix_free:
+    few = COLUMNS_PER_PRODUCT * (it.cg_iterations + 2) < it.outputs
+    if it.matrix_free or few:
         return _by_products(it, it.cg_iterations + 1)
     products = (it.cg_iterations + 1) * (4.0 * m + 2.0 * b * b) * it.widths
     flops = it.forward + it.row_passes + it.similarity + products + it.lift

@@ -43,6 +43,7 @@ class CG:
     def solve(self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01) -> SolveResult:
         """Solve (G + λI) x = rhs; `.history` holds the relative residual after each product."""
         damping = checked(ggn, rhs, damping)
+        ggn.expect_products(self.max_iterations + 2)  # the start's, and the one that lifts the solution
         if self.space != "parameters" and self.preconditioner is None and is_gradient(ggn, rhs):
             weights, outside = ggn.gradient_weights
             if outside is None:
