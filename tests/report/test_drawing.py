@@ -54,3 +54,20 @@ def test_every_tick_of_a_size_axis_names_its_own_value(limits, wanted):
         ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
         labels = axes.xaxis.get_major_formatter().format_ticks(ticks)
     assert labels == wanted
+
+
+def test_ticks_take_their_style_from_their_path_and_data_markers_keep_theirs():
+    figure, axes = drawing.panel(2.0)
+    axes.plot([1, 2, 3], [1, 4, 9], marker="o", color="#c43d08")
+    axes.set_ylabel("height")
+    document = drawing.svg(Chart("small", "Small", "Small.", "", figure, pd.DataFrame()))
+    paths = dict(re.findall(r'<path id="([^"]+)"[^>]* style="([^"]*)"/>', document))
+    uses = re.findall(r'<use xlink:href="#([^"]+)" x="[^"]*" y="[^"]*"([^>]*)/>', document)
+    plain = {name for name, rest in uses if not rest}
+    assert plain
+    assert all("stroke: #" in paths[name] for name in plain)
+    assert [rest for name, rest in uses if name not in plain] == [uses[-1][1]] * 3
+    assert "fill: #c43d08" in uses[-1][1]
+    assert "rotate(-90 " in document
+    assert "rotate(-0 " not in document
+    assert "rotate(0 " not in document
