@@ -42,7 +42,11 @@ def test_stand_alone_files_are_reproducible_and_on_white(chart):
 
 @pytest.mark.parametrize(
     ("limits", "wanted"),
-    [((900, 11_000), ["10³", "2·10³", "5·10³", "10⁴"]), ((900, 1.1e6), ["10³", "10⁴", "10⁵", "10⁶"])],
+    [
+        ((900, 11_000), ["10³", "2·10³", "5·10³", "10⁴"]),
+        ((900, 1.1e6), ["10³", "10⁴", "10⁵", "10⁶"]),
+        ((2_100, 4_300), ["2.5·10³", "3·10³", "3.5·10³", "4·10³"]),
+    ],
 )
 def test_every_tick_of_a_size_axis_names_its_own_value(limits, wanted):
     with drawing.style():
@@ -53,6 +57,25 @@ def test_every_tick_of_a_size_axis_names_its_own_value(limits, wanted):
         low, high = axes.get_xlim()
         ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
         labels = axes.xaxis.get_major_formatter().format_ticks(ticks)
+    assert labels == wanted
+
+
+@pytest.mark.parametrize(
+    ("limits", "wanted"),
+    [
+        ((0.31, 0.46), ["0.35", "0.4", "0.45"]),
+        ((0.02, 0.9), ["0.02", "0.05", "0.1", "0.2", "0.5"]),
+        ((3e-4, 20.0), ["0.001", "0.01", "0.1", "1", "10"]),
+    ],
+)
+def test_an_axis_of_losses_has_at_least_three_numbers(limits, wanted):
+    with drawing.style():
+        _, axes = drawing.panel()
+        drawing.log_plain(axes, "y")
+        axes.plot([1, 2], limits)
+        axes.set_ylim(*limits)
+        ticks = [tick for tick in axes.get_yticks() if limits[0] <= tick <= limits[1]]
+        labels = axes.yaxis.get_major_formatter().format_ticks(ticks)
     assert labels == wanted
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from markupsafe import escape
@@ -24,7 +25,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from tngd_bench.analysis import quantities
 from tngd_bench.report.marks import INK, MUTED, RULE, palette
@@ -32,6 +33,7 @@ from tngd_bench.report.marks import INK, MUTED, RULE, palette
 WIDTH_INCHES = 4.7
 PNG_DOTS_PER_INCH = 200
 POINTS_PER_INCH = 72
+_FEWEST_TICKS = 3  # on a logarithmic axis
 _PNG_COMPRESSION = 6  # 9 takes eight times as long for a tenth less
 _LEGEND_CHARACTERS, _LEGEND_HANDLE = (
     78,
@@ -141,17 +143,31 @@ def log_plain(axes: Axes, which: str) -> None:
 def _log(axes: Axes, which: str, text: Any) -> None:
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
-    low, high = sorted(axes.get_xlim() if which == "x" else axes.get_ylim())
-    short = high / low < 30
-    axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if short else (1.0,), numticks=12))
+    axis.set_major_locator(_ReadableLogLocator(10, numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
+class _ReadableLogLocator(LogLocator):
+    """Ticks at decades; at 1, 2 and 5 where these are fewer than three; evenly spaced where those are, too."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """Return the ticks, some perhaps outside the limits."""
+        low, high = sorted((vmin, vmax))
+        decades = np.asarray(super().tick_values(low, high))
+        if low <= 0:
+            return decades
+        exponents = np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for ticks in (decades, np.outer(10.0**exponents, (1.0, 2.0, 5.0)).ravel()):
+            if np.count_nonzero((ticks >= low) & (ticks <= high)) >= _FEWEST_TICKS:
+                return ticks
+        return MaxNLocator(_FEWEST_TICKS + 2, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+
+
 def _decade(value: float) -> str:
     exponent = math.floor(math.log10(value) + 1e-9)
-    leading = round(value / 10.0**exponent)
-    return quantities.power(exponent) if leading == 1 else f"{leading}·{quantities.power(exponent)}"
+    leading = float(f"{value / 10.0**exponent:.3g}")
+    return quantities.power(exponent) if leading == 1 else f"{leading:g}·{quantities.power(exponent)}"
 
 
 def _round_seconds(value: float) -> str:
