@@ -55,6 +55,20 @@ def test_an_optimizer_that_raises_is_failed_and_the_others_are_judged(baseline, 
     assert judged["modelled latency/paper/total"].verdict == "ok"
 
 
+def test_a_base_with_a_kind_of_its_own_is_judged_in_what_both_know(tmp_path):
+    base = copied(tmp_path)
+    probe = base / "tngd_bench" / "measure" / "probe.py"
+    probe.write_text(probe.read_text().replace('"forward passes"', '"model calls"'))
+    judged = check_revision(base, present_tree(), Selection(("*/ngd-gram",), times=False), silent)
+    assert {one.name.partition("/")[0] for one in judged} == {
+        "operations",
+        "forward passes",
+        "loss",
+        "steps to half the loss",
+    }
+    assert {one.verdict for one in judged} == {"ok"}
+
+
 def test_a_selection_that_names_nothing_is_refused():
     with pytest.raises(NothingSelectedError, match=r"nothing selected.*'speed/\*'.*operations/sgd"):
         Selection(("speed/*",)).of(["operations/sgd"])

@@ -49,7 +49,7 @@ def test_update_keeps_reasons_and_check_passes(tngd_bench, baseline_file, tmp_pa
     assert [entry["reason"] for entry in held.history] == ["first"]
     assert {name.partition("/")[0] for name in held.metrics} >= {
         "operations",
-        "model calls",
+        "forward passes",
         "modelled latency",
         "loss",
     }

@@ -31,9 +31,9 @@ def test_a_probe_answers_for_its_tree_and_says_what_it_cannot(tmp_path):
         probe.greet()
         names = probe.ask(do="names")
         assert "operations/ngd-gram" in names
-        figures = exact_figures(probe, ["model calls/ngd-gram", "model calls/nobody"])
-        assert figures.values == {"model calls/ngd-gram": 1.0}
-        assert "nobody" in figures.failures["model calls/nobody"]
+        figures = exact_figures(probe, ["forward passes/ngd-gram", "forward passes/nobody"])
+        assert figures.values == {"forward passes/ngd-gram": 1.0}
+        assert "nobody" in figures.failures["forward passes/nobody"]
         with pytest.raises(UnmeasuredError, match="no request"):
             probe.ask(do="nothing")
 

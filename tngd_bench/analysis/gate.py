@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tngd_bench.analysis.baseline import Baseline, incomparable
-from tngd_bench.analysis.metric_kinds import is_time, make_metric
+from tngd_bench.analysis.metric_kinds import is_known, is_time, make_metric
 from tngd_bench.analysis.regression import Judgement, Metric, Sides, compare, confirm
 from tngd_bench.measure.environment import available_cores, processor_name
 from tngd_bench.measure.trees import (
@@ -113,7 +113,9 @@ def check_revision(
     """Judge tree `head` by tree `base`, times taken in turn and confirmed; names in `already` are left out."""
     say(f"measuring {head} and {base} in turn")
     with probes(base, head) as (first, second):
-        offered = list(dict.fromkeys([*_names(first), *second.ask(do="names")]))
+        # a kind that only the base has was given up or renamed, and this code has no tolerance for it
+        shared = [name for name in _names(first) if is_known(name)]
+        offered = list(dict.fromkeys([*shared, *second.ask(do="names")]))
         names = [name for name in selection.of(offered) if name not in already]
         exact = [name for name in names if not is_time(name)]
         before, after = exact_figures(first, exact), exact_figures(second, exact)

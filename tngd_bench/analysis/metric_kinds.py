@@ -12,7 +12,7 @@ _EXACT = 1e-9  # the sum of a ledger may be made in another order
 _KINDS: dict[str, tuple[str, Kind, float, float]] = {
     "operations": ("FLOP", "exact", _EXACT, 0.0),
     "host operations": ("FLOP", "exact", _EXACT, 0.0),
-    "model calls": ("calls", "exact", _EXACT, 0.0),
+    "forward passes": ("passes", "exact", _EXACT, 0.0),
     "modelled latency": ("s", "exact", _EXACT, 0.0),
     # what stops at a tolerance, or depends on all earlier rounding, differs a little between processors
     "solver iterations": ("iterations", "exact", 0.02, 1.0),
@@ -30,6 +30,11 @@ def make_metric(name: str, values: Sequence[float]) -> Metric:
         raise ValueError(f"a metric's name begins with one of: {', '.join(_KINDS)}; not {kind!r}")
     unit, judged, tolerance, slack = _KINDS[kind]
     return Metric(name, unit, judged, tuple(float(value) for value in values), tolerance, slack)
+
+
+def is_known(name: str) -> bool:
+    """Whether figures of this name can be judged here: another revision may have kinds of its own."""
+    return name.partition("/")[0] in _KINDS
 
 
 def is_time(name: str) -> bool:

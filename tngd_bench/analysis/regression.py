@@ -1,6 +1,6 @@
 """Whether a change made something worse: exact figures at a tight tolerance, wall times as ratios, confirmed.
 
-Operations, modelled latency, model calls and a loss at a fixed seed are the same on every run: any growth over the
+Operations, modelled latency, forward passes and a loss at a fixed seed are the same on every run: any growth over the
 tolerance is a regression. Wall time is judged by samples of a ratio to SGD's time in the same process: the exact
 Mann-Whitney test, two-sided at p < 0.002, and a ratio of head to base over the tolerance, both again in a run made
 anew. Below seven samples a side that p cannot be reached, and the verdict is never "regression".

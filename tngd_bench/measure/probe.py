@@ -98,7 +98,7 @@ def names() -> list[str]:
 
     found = []
     for name in registry.names():
-        kinds = ["operations", "model calls", "loss", "steps to half the loss", TIME]
+        kinds = ["operations", "forward passes", "loss", "steps to half the loss", TIME]
         if registry.get(name).simulated:
             kinds.insert(1, "host operations")
         if name == "ngd-cg":
@@ -127,12 +127,13 @@ def exact(course: Course, name: str) -> float:
     if kind in ("operations", "host operations"):
         return _operations(course, rest, host_only=kind == "host operations")
     model, optimizer = course.optimizer(rest)
-    if kind == "model calls":
-        calls: list[None] = []
-        handle = model.register_forward_pre_hook(lambda *_: calls.append(None))
+    if kind == "forward passes":
+        # of the model as a whole; products with the curvature repeat no such pass and are in the operations
+        passes: list[None] = []
+        handle = model.register_forward_pre_hook(lambda *_: passes.append(None))
         optimizer.step(*course.batch(0))
         handle.remove()
-        return float(len(calls))
+        return float(len(passes))
     if kind == "solver iterations":
         optimizer.step(*course.batch(0))
         return float(optimizer.iterations)
