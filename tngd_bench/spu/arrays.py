@@ -26,7 +26,7 @@ class UnstableDeviceError(RuntimeError):
     def __init__(self, margin: float) -> None:
         super().__init__(
             f"the device is unstable: its slowest mode has the rate {margin:.3g}/τ, which must be > 0; "
-            "raise damping, use a shared array, or program more precisely"
+            "raise damping, program more precisely, or use a shared array with hessian_array off"
         )
         self.margin = margin
 
