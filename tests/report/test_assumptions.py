@@ -1,6 +1,6 @@
 import pandas as pd
 
-from tngd_bench.report.assumptions import device_table, statements
+from tngd_bench.report.assumptions import choices, device_table, statements
 
 
 def trials(*devices):
@@ -36,3 +36,9 @@ def test_statements_name_threads_and_precision():
         == "Computed on a processor not recorded. Threads: 1 for cost, not stated for training; dtype: float32."
     )
     assert "No device was run" in text["Modelled"]
+
+
+def test_choices_are_told_by_topic_and_old_stores_have_none():
+    study = {"choices": {"Figure 3": ["Images in [0, 1].", "Start: zero."], "Table 1": []}}
+    assert choices(study) == (("Chosen here: Figure 3", "Images in [0, 1]. Start: zero."),)
+    assert choices({}) == ()

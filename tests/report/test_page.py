@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.report import build_report, drawing
+from tngd_bench.report import build_report, drawing, markdown
 from tngd_bench.report.contents import contents
 from tngd_bench.report.formats import FORMATS
 from tngd_bench.report.page import render
@@ -257,6 +257,17 @@ def test_records_without_loss_evaluations_still_give_a_page(make):
     curves = records.curves.assign(train_loss=np.nan, test_accuracy=np.nan, loss=1.0)
     text, _ = page_without_figures(dataclasses.replace(records, curves=curves))
     assert "No optimizer" in text
+
+
+def test_what_was_chosen_stands_under_what_the_numbers_rest_on(make):
+    records = make(sizes=(), training=False)
+    study = records.study | {"choices": {"Figure 3": ["Images <first> of all.", "Start: zero."]}}
+    text, content = page_without_figures(dataclasses.replace(records, study=study))
+    resting = text.partition('<section id="assumptions">')[2].partition("</section>")[0]
+    assert "<dt>Chosen here: Figure 3</dt><dd>Images &lt;first&gt; of all. Start: zero.</dd>" in resting
+    assert text.count("Start: zero.") == 1
+    told = markdown.document("", (), content.sections, "", "")
+    assert "- **Chosen here: Figure 3**: Images &lt;first&gt; of all. Start: zero." in told.splitlines()
 
 
 def test_ignored_files_of_the_store_are_named(make):

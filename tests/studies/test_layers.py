@@ -73,6 +73,23 @@ def test_a_file_lies_over_what_it_includes(folder):
     assert (loaded.included, loaded.profiles, loaded.profile) == (("below.toml",), ("smoke", "costs"), None)
 
 
+def test_choices_of_included_studies_add_up_topic_by_topic(folder):
+    (folder / "one.toml").write_text(
+        BELOW + '[choices]\n"Figure 1" = ["One.", "Two."]\nimages = ["The first."]\n'
+    )
+    (folder / "two.toml").write_text('name = "two"\n[choices]\nstart = ["Zero."]\nimages = ["The last."]\n')
+    (folder / "all.toml").write_text(
+        'include = ["one.toml", "two.toml"]\nname = "all"\n[choices]\nown = ["Mine."]\nstart = []\n'
+        '[profiles.short]\n"choices.short" = ["Less of all."]\n'
+    )
+    (folder / "wrong.toml").write_text('include = ["below.toml"]\n[choices]\nown = "Mine."\n')
+    whole = {"Figure 1": ("One.", "Two."), "images": ("The last.",), "start": (), "own": ("Mine.",)}
+    assert load_study(str(folder / "all.toml")).study.choices == whole
+    short = load_study(str(folder / "all.toml"), profile="short").study
+    assert short.choices == whole | {"short": ("Less of all.",)}
+    assert complaint(str(folder / "wrong.toml")).startswith("wrong.toml, line 3: choices.own")
+
+
 def test_a_shipped_study_can_be_included(folder):
     path = folder / "mine.toml"
     path.write_text('include = ["smoke"]\nname = "mine"\n[[cost]]\nname = "size"\nbatch_size = 4\n')
@@ -138,7 +155,7 @@ def test_errors_name_the_file_and_the_line_in_which_the_value_stands(folder):
     assert complaint(path) == (
         f"above.toml, line {number}: unknown key training[digits-N1000-b16].epoch; did you mean 'epochs'?; "
         "accepted here: name, problem, parameters, optimizers, epochs, batch_size, outputs, train_size, test_size, "
-        "evaluations, evaluation_size, seeds, sweep, validation_share, targets, enabled (and 7 more)"
+        "evaluations, evaluation_size, seeds, first_seed, sweep, validation_share, targets, enabled (and 7 more)"
     )
     path.write_text(ABOVE)
     (folder / "below.toml").write_text(BELOW.replace("lr = 0.1", "lr = -0.1"))

@@ -52,6 +52,27 @@ def test_the_full_profile_has_the_papers_settings():
     assert max(fig2a.parameters) == 100_000
 
 
+def test_a_study_that_includes_others_tells_all_their_choices():
+    told = load_study("paper", (), "full").study.choices
+    for name in [*FIGURES, "paper-beyond"]:
+        own = load_study(name, (), "full").study.choices
+        assert own
+        # a topic of several figures is worded once for all
+        assert own.items() <= told.items()
+    assert (
+        load_study("paper-fig5b", (), "full").study.choices
+        == load_study("paper-fig5a", (), "full").study.choices
+    )
+
+
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_the_second_data_set_has_its_noise_at_several_sizes(profile):
+    sections = enabled(load_study("paper-fashion", (), profile).study)
+    assert {section.problem for section in sections.values()} == {"fashion-cnn"}
+    sizes = {section.parameters for name, section in sections.items() if name.startswith("noise-")}
+    assert sizes == {11_000, 43_706, 170_000}
+
+
 def test_the_whole_study_holds_every_run_of_every_figure_once():
     whole = enabled(load_study("paper", (), "full").study)
     for name in FIGURES:
@@ -91,6 +112,7 @@ def test_the_whole_smoke_study_runs_to_a_verdict_on_every_claim(tmp_path):
 def test_one_training_figure_runs_to_its_verdicts_in_seconds(tmp_path):
     run_study(load_study("paper-fig4a", (), "smoke"), tmp_path, Recorder(), command="test")
     records = read_records(tmp_path)
+    assert records.study["choices"]["Figures 3, 4 and 7"][0].startswith("The network: kernel 3×3")
     assert set(records.trials["status"]) == {"ok"}
     verdicts = {verdict.claim_id: verdict for verdict in judge({"paper-fig4a": records})}
     assert verdicts["fig4a-fifty"].verdict == "not tested"

@@ -85,6 +85,16 @@ def extrapolated(trials: pd.DataFrame) -> tuple[tuple[str, str], ...]:
     return (("Extrapolated host seconds (≈)", sentence),)
 
 
+def choices(study: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """Return what the study chose where its source leaves it open, like `statements`: a topic and its sentences each.
+
+    () for a study that names no choices, and for stores from before studies could.
+    """
+    chosen = study.get("choices")
+    topics = chosen.items() if isinstance(chosen, Mapping) else ()
+    return tuple((f"Chosen here: {topic}", " ".join(sentences)) for topic, sentences in topics if sentences)
+
+
 def statements(study: Mapping[str, object], environment: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """Return what each clock counts and what was assumed, as pairs of a term and a sentence."""
     threads = f"{environment.get('threads_cost', 'not stated')} for cost, "

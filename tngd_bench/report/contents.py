@@ -119,7 +119,8 @@ def _background_sections(records: Records) -> tuple[Section, ...]:
     ignored = study_tables.pairs_table(
         "ignored-files", "Files of the store that were left out.", records.ignored
     )
-    shown = {name: value for name, value in study.items() if name not in ("title", "description", "devices")}
+    told = ("title", "description", "choices", "devices")
+    shown = {name: value for name, value in study.items() if name not in told}
     return (
         Section(
             "unfinished",
@@ -133,6 +134,7 @@ def _background_sections(records: Records) -> tuple[Section, ...]:
             statements=(
                 *assumptions.statements(study, records.environment),
                 *assumptions.extrapolated(trials),
+                *assumptions.choices(study),
             ),
             tables=tuple(
                 table

@@ -203,6 +203,9 @@ class Study:
     name: Name
     title: Label
     description: Text = ""
+    choices: Mapping[Label, tuple[Label, ...]] = field(
+        default_factory=dict
+    )  # by topic, sentences on what the source leaves open and what is done here; an included topic adds to the others
     execution: Execution = field(default_factory=Execution)
     cluster: Cluster | None = None
     cost: tuple[CostSection, ...] = ()
