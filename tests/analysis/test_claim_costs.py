@@ -73,6 +73,45 @@ def test_a_measured_exponent_looks_past_the_overhead_and_a_wide_interval_confirm
     assert outcome(claim_costs.exponents(wide, parameters)) == {"adam (g)": (False, False)}
 
 
+@pytest.mark.parametrize(
+    ("power", "expected"),
+    [
+        (0.9, (True, True)),
+        (1.1, (True, True)),
+        (1.15, (False, False)),
+        (1.2, (False, True)),
+        (0.8, (False, True)),
+    ],
+    ids=["just inside below", "just inside", "straddling", "just outside", "just outside below"],
+)
+def test_a_measured_exponent_is_confirmed_only_by_its_whole_interval(power, expected):
+    # tolerance 0.15 around 1; with 1 % noise the interval is ± 0.01 to 0.02 wide
+    pool = costs({"adam": line(1e-9, power)})
+    parameters = {"axis": "parameters", "quantity": "measured", "tolerance": 0.15}
+    finding = claim_costs.exponents(pool, parameters)
+    assert outcome(finding) == {"adam (g)": expected}
+    assert "whole 95 % interval" in finding.rule
+
+
+@pytest.mark.parametrize(
+    ("power", "expected"),
+    [(1.14, (True, True)), (1.16, (False, True)), (0.86, (True, True)), (0.84, (False, True))],
+)
+@pytest.mark.parametrize("quantity", ["operations", "peak memory"])
+def test_of_counts_the_estimate_decides_however_badly_a_power_fits(quantity, power, expected):
+    # a wave over the sizes, without a slope of its own, widens the interval far beyond the tolerance
+    x = np.log(SIZES) - np.log(SIZES).mean()
+    waves = np.array([1, -1, 1, 1, -1, 1]) * 0.4
+    waves -= waves.mean() + x * (x @ waves) / (x @ x)
+    wave = dict(zip(SIZES, np.exp(waves), strict=True))
+    pool = costs({"adam": line(1e-9)}, flops={"adam": lambda size: size**power * wave[size]})
+    trials = pool.trials.assign(peak_bytes=pool.trials["flops"])
+    parameters = {"axis": "parameters", "quantity": quantity, "tolerance": 0.15}
+    finding = claim_costs.exponents(Pool(trials, pool.costs, pool.curves), parameters)
+    assert outcome(finding) == {"adam (g)": expected}
+    assert "of the counts" in finding.rule
+
+
 def test_a_fit_may_start_where_the_growth_is_no_longer_hidden_and_be_of_some_optimizers():
     bent = {"adam": lambda n: float(n) if n >= 40_000 else 4e4 * (n / 4e4) ** 4, "sgd": line(1.0, 2.0)}
     sizes = [*SIZES, 640_000]
@@ -89,13 +128,31 @@ def test_four_sizes_are_not_tested():
     assert "fewer than five sizes: adam (g)" in finding.missing
 
 
-@pytest.mark.parametrize(("power", "expected"), [(0.05, (True, True)), (1.0, (False, True))])
+@pytest.mark.parametrize(
+    ("power", "expected"),
+    [
+        (0.05, (True, True)),
+        (0.28, (True, True)),
+        (0.3, (False, False)),
+        (0.33, (False, True)),
+        (1, (False, True)),
+    ],
+)
 def test_a_slope_lies_in_its_range_or_not(power, expected):
     pool = costs({"ngd-cg": line(1e-3, power)})
     parameters = {"optimizers": ["ngd-cg", "ngd"], "axis": "parameters", "quantity": "total"}
     finding = claim_costs.exponent_range(pool, {**parameters, "low": -0.3, "high": 0.3})
     assert outcome(finding) == {"ngd-cg": expected}
     assert finding.missing == "no slope from five sizes: ngd"
+
+
+def test_a_slope_of_counted_operations_lies_in_its_range_by_its_estimate():
+    pool = costs(
+        {"adam": line(1e-9), "sgd": line(1e-9)}, flops={"adam": line(2.0, 1.29), "sgd": line(2.0, 1.31)}
+    )
+    parameters = {"optimizers": ["adam", "sgd"], "axis": "parameters", "quantity": "operations"}
+    finding = claim_costs.exponent_range(pool, {**parameters, "low": 0.7, "high": 1.3})
+    assert outcome(finding) == {"adam": (True, True), "sgd": (False, True)}
 
 
 @pytest.mark.parametrize(
@@ -109,6 +166,46 @@ def test_a_ratio_of_costs_reaches_the_claim_or_not(factor, expected):
     finding = claim_costs.cost_ratio(pool, {"first": "tngd", "rivals": ["ngd-woodbury", "ngd"], "low": 33.3})
     assert outcome(finding) == {"ngd-woodbury": expected}
     assert "ngd (not in the study)" in finding.missing
+
+
+@pytest.mark.parametrize(
+    ("factor", "expected"),
+    [
+        (2.0, (True, True)),
+        (2.9, (True, True)),
+        (3.0, (False, False)),
+        (3.1, (False, True)),
+        (1.333, (False, False)),
+        (1.2, (False, True)),
+    ],
+)
+def test_a_ratio_of_costs_may_have_an_upper_bound_too(factor, expected):
+    pool = costs({"adam": line(1e-9), "tngd": line(factor * 1e-9)})
+    finding = claim_costs.cost_ratio(pool, {"first": "adam", "rivals": ["tngd"], "low": 1.333, "high": 3.0})
+    assert outcome(finding) == {"tngd": expected}
+    assert finding.numbers["tngd / adam"] == pytest.approx(factor, rel=0.02)
+    assert "between 1.333 and 3" in finding.rule
+
+
+def test_a_ratio_is_judged_at_the_largest_size_at_which_both_run_and_says_so():
+    pool = costs({"tngd": line(1e-9), "ngd": line(2e-9)})
+    kept = pool.costs[(pool.costs["optimizer"] != "ngd") | (pool.costs["parameters"] <= 40_000)]
+    finding = claim_costs.cost_ratio(
+        Pool(pool.trials, kept, pool.curves), {"first": "tngd", "rivals": ["ngd"], "low": 1.5}
+    )
+    assert outcome(finding) == {"ngd": (True, True)}
+    assert "at N = 40,000" in finding.parts[0].text
+    assert "largest N at which both run" in finding.rule
+
+
+def test_four_pairs_test_no_ratio():
+    pool = costs({"tngd": line(1e-9), "ngd": line(2e-9)}, sizes=[10_000])
+    few = pool.costs[(pool.costs["process"] == "s/0") & (pool.costs["repetition"] < 4)]
+    finding = claim_costs.cost_ratio(
+        Pool(pool.trials, few, pool.curves), {"first": "tngd", "rivals": ["ngd"], "low": 1.5}
+    )
+    assert finding.parts == ()
+    assert "ngd (4 paired iterations, 5 needed)" in finding.missing
 
 
 def test_a_skipped_rival_is_named_with_its_estimate():
@@ -151,6 +248,32 @@ def test_a_sweet_spot_lies_inside_and_below_both_ends(relative, expected):
     assert found == expected
 
 
+@pytest.mark.parametrize(
+    ("least", "plain", "faster", "said"),
+    [
+        (0.1, True, (True, True), ""),
+        (0.6, True, (True, True), ""),
+        (1.0, True, (False, False), ""),
+        (1.5, True, (False, True), "slower than its best rival at every d_z measured"),
+        (0.01, True, (True, True), ""),
+    ],
+)
+def test_a_sweet_spot_of_a_slower_optimizer_is_none_where_it_must_be_faster(least, plain, faster, said):
+    pool = spot(lambda d: least + abs(np.log(d / 40)))
+    (nearest,) = claim_costs.sweet_spot(pool, SWEET).parts
+    assert nearest.holds is plain
+    (found,) = outcome(claim_costs.sweet_spot(pool, {**SWEET, "faster": True})).values()
+    assert found == faster
+    assert ("slower than its best rival" in nearest.text) is bool(said)
+    assert said in nearest.text
+
+
+def test_an_optimizer_that_is_faster_everywhere_is_said_to_be():
+    (part,) = claim_costs.sweet_spot(spot(lambda d: 0.1 + 0.2 * abs(np.log(d / 40))), SWEET).parts
+    assert part.holds
+    assert part.text.endswith("faster than all of them at every d_z measured")
+
+
 def test_three_sizes_have_no_sweet_spot():
     pool = costs({"tngd": line(1), "ngd-gram": line(2)}, axis="outputs", sizes=[10, 20, 40])
     assert claim_costs.sweet_spot(pool, SWEET).parts == ()
@@ -173,6 +296,7 @@ def test_a_crossing_inside_the_range_is_confirmed_and_one_outside_refuted():
     inside = crossing_at(55)
     assert outcome(inside) == {"tngd": (True, True)}
     assert inside.numbers["crossing"] == pytest.approx(8 * 55, rel=0.05)
+    assert inside.parts[0].text.endswith("; d_z = 10 to 320 at N = 1,000, b = 8")
     outside = crossing_at(1e5)
     assert outcome(outside) == {"tngd": (False, True)}
     assert "ngd-gram is cheaper at every size measured" in outside.parts[0].text

@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -40,7 +41,7 @@ def test_the_memory_explanation_stands_on_three_legs(advantages, controls, expec
     assert [part.holds for part in finding.parts] == expected
 
 
-def test_memory_says_which_leg_has_too_few_seeds():
+def test_without_a_test_of_the_advantage_there_is_nothing_to_explain():
     made = {
         "n0.01": decay(1),
         "n1": decay(1),
@@ -48,23 +49,88 @@ def test_memory_says_which_leg_has_too_few_seeds():
         "s1": decay(1),
     }
     finding = claim_device.memory(runs(made, seeds=4), MEMORY)
-    assert [part.what for part in finding.parts] == ["no advantage at the largest λ"]
+    assert finding.parts == ()
     assert finding.missing == "advantage at the smallest λ: 4 paired seeds, 5 needed"
+
+
+@pytest.mark.parametrize(
+    ("control", "expected"),
+    [
+        (0.999995, (True, True)),  # as on Fashion-MNIST: lower in every seed, by nothing
+        (0.96, (True, True)),
+        (0.94, (False, True)),
+        ([0.94, 0.96, 0.94, 0.96, 0.94], (False, False)),
+        ([0.8, 0.8, 0.8, 0.8, 1.1], (False, False)),  # one seed's sign saves nothing
+    ],
+    ids=["by nothing", "just inside", "just outside", "straddling", "one seed apart"],
+)
+def test_an_advantage_from_the_gradient_has_the_tolerance_of_that_at_the_largest_damping(control, expected):
+    pool = memory_pool({0.01: 0.7, 1: 1.0}, {0.01: 1.1, 1: 1.0})
+    curves, factors = pool.curves.copy(), np.broadcast_to(control, 5)
+    for seed, factor in enumerate(factors):
+        of = {name: (curves["optimizer"] == name) & (curves["seed"] == seed) for name in ("c1", "n1")}
+        curves.loc[of["c1"], "loss"] = factor * curves.loc[of["n1"], "loss"].to_numpy()
+    finding = claim_device.memory(Pool(pool.trials, pool.costs, curves), MEMORY)
+    assert [part.what for part in finding.parts][2] == "no advantage from the gradient"
+    assert outcome(finding)[2] == expected
+
+
+def fading_pool(small, large):
+    """At each of two λ: references n, and d with the loss `small` or `large` times that, a factor for each seed."""
+    made = {f"n{damping}": decay(1) for damping in (0.01, 1)}
+    for damping, factors in ((0.01, small), (1, large)):
+        own = np.broadcast_to(factors, 5)
+        made[f"d{damping}"] = lambda i, seed, f=own: f[seed] * decay(1)(i, seed)
+    return runs(made)
+
+
+FADING = {"series": ["d0.01", "d1"], "references": ["n0.01", "n1"], "value": "mean-loss"}
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "expected"),
+    [
+        (0.9, 1.0, [(True, True), (True, True)]),
+        (0.9, 0.95, [(True, True), (True, True)]),
+        (0.9, 0.8, [(True, True), (False, True)]),
+        (1.1, 1.0, [(False, True), (False, True)]),
+        (0.9, [0.8, 1, 0.8, 1, 1], [(True, True), (False, False)]),
+        ([1.001, 1.001, 0.999, 1.001, 0.998], 0.9998, [(False, False), (False, False)]),
+    ],
+    ids=["fades", "is less", "grows", "harms", "seeds disagree", "as the delay on MNIST"],
+)
+def test_an_effect_fades_with_the_damping_or_not(small, large, expected):
+    assert outcome(claim_device.fading(fading_pool(small, large), FADING)) == expected
+
+
+def test_fading_needs_two_dampings_and_five_seeds():
+    alone = {"series": ["d0.01"], "references": ["n0.01"], "value": "mean-loss"}
+    finding = claim_device.fading(fading_pool(0.9, 1.0), alone)
+    assert (finding.parts, finding.missing) == (
+        (),
+        "fewer than two values of λ were run with their reference",
+    )
+    pool = fading_pool(0.9, 1.0)
+    lost = pool.trials["key"].isin(["d1#0"])
+    trials = pool.trials.assign(status=pool.trials["status"].where(~lost, "diverged"))
+    partly = claim_device.fading(Pool(trials, pool.costs, pool.curves), FADING)
+    assert outcome(partly) == [(True, True)]
+    assert partly.missing == "less of it at the largest λ: 4 paired seeds, 5 needed"
 
 
 def test_one_damping_tests_no_memory():
     assert claim_device.memory(memory_pool({1: 1.0}, {1: 1.0}), MEMORY).parts == ()
 
 
-def swept(losses, status="ok"):
+def swept(losses, status="ok", *, optimizer="tngd", size=10, group="noise"):
     """`losses`: level → final loss added to the seed's own."""
     trials, curves = [], []
     for level, excess in losses.items():
         for seed, own in enumerate([1.0, 1.01, 1.02, 1.03, 1.04]):
-            key = f"{level}#{seed}"
-            common = {"key": key, "group": "noise", "problem": "p", "parameters": 10, "batch_size": 4}
+            key = f"{group} {optimizer} {level}#{seed}"
+            common = {"key": key, "group": group, "problem": "p", "parameters": size, "batch_size": 4}
             common |= {
-                "optimizer": "tngd",
+                "optimizer": optimizer,
                 "method": "tngd",
                 "seed": seed,
                 "sweep_parameter": "noise_variance",
@@ -96,3 +162,31 @@ def test_a_level_at_the_edge_of_the_band_is_not_decided():
     # the band of these seeds is 0.02; resampled seeds have narrower ones
     edge = claim_device.tolerated(swept({0.0: 0.0, 1e-4: 0.0, 1e-3: 0.015}), TOLERATED)
     assert outcome(edge)[0][1] is False
+
+
+ANY = {**TOLERATED, "over": ["parameters", "damping", "start"]}
+HARMLESS = {0.0: 0.0, 1e-4: 0.0, 1e-3: 0.0}
+
+
+def together(*pools):
+    return Pool(pd.concat([p.trials for p in pools]), pd.DataFrame(), pd.concat([p.curves for p in pools]))
+
+
+def test_any_size_needs_several_sizes_any_damping_several_dampings():
+    one = claim_device.tolerated(swept(HARMLESS), ANY)
+    assert outcome(one) == [(True, True), (False, False), (False, False), (False, False)]
+    assert [part.what for part in one.parts][1:] == ["another N", "another λ", "another start"]
+    assert one.parts[1].text == "nothing is said of it: all settings have N = 10"
+    settings = ("tngd[damping=0.1]", "tngd[start=gradient]")
+    several = [swept(HARMLESS, optimizer=optimizer) for optimizer in ("tngd", *settings)]
+    sized = claim_device.tolerated(together(*several), ANY)
+    assert [part.what for part in sized.parts if not part.holds] == ["another N"]
+    whole = together(*several, swept(HARMLESS, size=1000, group="noise-size"))
+    assert outcome(claim_device.tolerated(whole, ANY)) == [(True, True)] * 4
+
+
+def test_a_size_at_which_the_level_was_not_swept_does_not_count():
+    other = swept({0.0: 0.0, 1e-4: 0.0}, size=1000, group="noise-size")
+    finding = claim_device.tolerated(together(swept(HARMLESS), other), {**TOLERATED, "over": ["parameters"]})
+    assert [part.what for part in finding.parts if not part.holds] == ["another N"]
+    assert "this level was not swept" in finding.missing

@@ -57,33 +57,26 @@ def test_a_diverged_run_loses():
 
 def test_variants_are_judged_one_by_one():
     pool = runs({"a": decay(3.0), "b": decay(1.0), "n": decay(2.0)})
-    finding = claim_training.any_better(pool, {"firsts": ["a", "b"], "second": "n", "value": "mean-loss"})
+    finding = claim_training.each_better(pool, {"firsts": ["a", "b"], "seconds": ["n"], "value": "mean-loss"})
     assert outcome(finding) == [(True, True), (False, True)]
 
 
 @pytest.mark.parametrize(
-    ("pace", "expected"), [(2e-3, (True, True)), (5e-3, (False, True))], ids=["confirmed", "refuted"]
+    ("without", "expected"),
+    [(1.0, (True, True)), (3.0, (False, False)), (4.0, (False, True))],
+    ids=["the variation helps", "it does nothing", "it harms"],
 )
-def test_a_time_ratio_lies_in_its_range_or_not(pace, expected):
-    pool = runs({"a": (decay(1), pace, lambda seed: 0.9), "b": decay(1)})
-    finding = claim_training.time_ratio(pool, {"first": "a", "second": "b", "low": 1.333, "high": 3.0})
-    assert outcome(finding) == [expected]
-    assert finding.numbers["ratio"] == pytest.approx(pace / 1e-3)
-
-
-def test_a_time_ratio_across_the_bound_is_undecided_and_one_alone_is_not_tested():
-    pool = runs({"a": decay(1), "b": decay(1)})
-    curves = pool.curves.copy()
-    for seed, factor in enumerate([1.0, 1.2, 1.5, 2.0, 2.5]):
-        curves.loc[(curves["optimizer"] == "a") & (curves["seed"] == seed), "modelled_s"] *= factor
-    finding = claim_training.time_ratio(
-        Pool(pool.trials, pool.costs, curves), {"first": "a", "second": "b", "low": 1.333, "high": 3.0}
+def test_a_variant_is_credited_only_with_what_it_adds(without, expected):
+    nothing = without == 3.0
+    plain = (
+        (lambda i, seed: decay(3.0)(i, seed) * (1.001 if seed % 2 else 0.999)) if nothing else decay(without)
     )
-    assert outcome(finding) == [(False, False)]
-    alone = claim_training.time_ratio(
-        runs({"a": decay(1)}), {"first": "a", "second": "b", "low": 1, "high": 3}
+    pool = runs({"v": decay(3.0), "plain": plain, "n": decay(1.0)})
+    finding = claim_training.each_better(
+        pool, {"firsts": ["v"], "seconds": ["n", "plain"], "value": "mean-loss"}
     )
-    assert alone.parts == ()
+    assert outcome(finding) == [(True, True), expected]
+    assert [part.what for part in finding.parts] == ["v against n", "v against plain"]
 
 
 CLOSE = {"first": "a", "second": "b", "tolerance": 0.05}

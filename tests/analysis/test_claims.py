@@ -1,3 +1,4 @@
+from datetime import date
 from types import SimpleNamespace
 
 import pandas as pd
@@ -20,6 +21,7 @@ from tngd_bench.studies.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMN
 from tngd_bench.studies.selection import read_label
 
 CLAIMS = load_claims()
+FIRST_VERSION = date(2026, 11, 24)
 
 
 def records(trials=()):
@@ -37,6 +39,7 @@ def trial(key="t#0", group="g", problem="p", seed=0):
 
 def claim(**given):
     values = {"id": "c", "statement": "s", "where": "Figure 0", "figure": "f", "test": "probe"}
+    values |= {"fixed": date(2026, 11, 24)}
     return Claim(**{**values, "groups": ("g",), "parameters": {}, **given})
 
 
@@ -60,6 +63,18 @@ def test_every_claim_is_complete_and_names_a_test_that_there_is():
         assert claim.statement
         assert claim.where
         assert claim.groups
+        assert claim.fixed >= FIRST_VERSION
+
+
+def test_a_claim_whose_rule_is_not_the_first_says_what_changed():
+    for claim in CLAIMS:
+        assert bool(claim.note) or claim.fixed == FIRST_VERSION, claim.id
+        assert claim.fixed == FIRST_VERSION or f"{claim.fixed}" in claim.note, claim.id
+
+
+def test_a_verdict_carries_when_its_rule_was_fixed(probe):
+    (found,) = judge({"paper": records([trial()])}, [claim(note="made stricter")])
+    assert (found.fixed, found.note) == (date(2026, 11, 24), "made stricter")
 
 
 def test_what_the_claims_name_is_what_the_study_runs():
@@ -74,6 +89,7 @@ def test_what_the_claims_name_is_what_the_study_runs():
                 "first",
                 "second",
                 "firsts",
+                "seconds",
                 "rivals",
                 "optimizers",
                 "series",

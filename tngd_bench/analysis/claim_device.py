@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.claim_training import MINIMUM_SEEDS, compared
+from tngd_bench.analysis.claim_training import LEVEL, MINIMUM_SEEDS, SIGNED_RANK_SEEDS, compared
 from tngd_bench.analysis.claims import Finding, Part, Pool, Test
 from tngd_bench.analysis.findings import parameter_name
+from tngd_bench.analysis.optimizer_names import label_settings
+from tngd_bench.analysis.paired import paired_difference
 from tngd_bench.analysis.run_values import log_ratios
 from tngd_bench.analysis.tolerance import mildest_first, tolerances
 
@@ -20,76 +23,131 @@ def memory(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
 
     `series`, `references` (exact NGD) and `controls` (start at the gradient) are in order of λ. Three parts: at the
     first λ the series is lower than its reference (as in `better`); at the last λ it is not lower by more than
-    `tolerance`; at no λ is the control lower than its reference in every seed. Parameters: series, references,
-    controls, value, tolerance.
+    `tolerance`; at no λ is the control lower than its reference by more than that. The last two hold where they do on
+    every seed and are decided against where (at one λ) no seed has them. Without a test of the advantage there is
+    nothing to explain, and nothing is tested. Parameters: series, references, controls, value, tolerance.
     """
     names = {key: [str(name) for name in parameters[key]] for key in ("series", "references", "controls")}
-    present = set(pool.final.loc[pool.final["status"] == "ok", "optimizer"])
-    places = [i for i, name in enumerate(names["series"]) if {name, names["references"][i]} <= present]
-    allowed = quantities.percent(float(parameters["tolerance"]))
+    tolerance = float(parameters["tolerance"])
     rule = (
-        f"lower than exact NGD at the smallest λ (one-sided p ≤ 5 %), within {allowed} of it or higher at the "
-        "largest, and never lower with a start at the gradient"
+        "lower than exact NGD at the smallest λ (one-sided p ≤ 5 %); at the largest, and at every λ with a start at "
+        f"the gradient, lower by no more than {quantities.percent(tolerance)} in every seed"
     )
-    if len(places) < 2:
-        return Finding((), rule, missing="fewer than two values of λ were run with their reference")
     numbers: dict[str, float] = {}
-    first, last = places[0], places[-1]
-    parts, missing = [], ""
-    smallest = compared(
-        pool,
-        names["series"][first],
-        names["references"][first],
-        parameters,
-        "advantage at the smallest λ",
-        numbers,
-    )
-    if isinstance(smallest, Part):
-        parts.append(smallest)
-    else:
-        missing = f"advantage at the smallest λ: {smallest}"
+    found = _advantage(pool, names["series"], names["references"], parameters, numbers)
+    if isinstance(found, str):
+        return Finding((), rule, missing=found)
+    advantage, _, last = found
+    parts = [advantage]
     ratios = log_ratios(pool, names["series"][last], names["references"][last], parameters)
     if len(ratios) >= MINIMUM_SEEDS:
-        gone = bool((ratios >= -np.log1p(float(parameters["tolerance"]))).all())
-        there = bool((ratios < -np.log1p(float(parameters["tolerance"]))).all())
-        numbers["ratio at the largest λ"] = float(np.exp(np.median(ratios)))
-        text = f"loss ratio {np.exp(np.median(ratios)):.3f} [{np.exp(ratios.min()):.3f}, {np.exp(ratios.max()):.3f}]"
-        parts.append(Part("no advantage at the largest λ", gone, text, gone or there))
-    lower, controlled = [], 0
+        numbers["ratio at the largest λ"] = float(np.exp(ratios.median()))
+        text = f"loss ratio {np.exp(ratios.median()):.3f} [{np.exp(ratios.min()):.3f}, {np.exp(ratios.max()):.3f}]"
+        none, there = _no_advantage(ratios, tolerance)
+        parts.append(Part("no advantage at the largest λ", none, text, none or there))
+    controlled = {}
     for control, reference in zip(names["controls"], names["references"], strict=True):
-        if not {control, reference} <= present:
-            continue
         ratios = log_ratios(pool, control, reference, parameters)
         if len(ratios) >= MINIMUM_SEEDS:
-            controlled += 1
-            numbers[f"{control} ratio"] = float(np.exp(np.median(ratios)))
-            if (ratios < 0).all():
-                lower.append(control)
+            controlled[control] = ratios
+            numbers[f"{control} ratio"] = float(np.exp(ratios.median()))
     if controlled:
-        said = (
-            f"lower in every seed: {', '.join(lower)}"
-            if lower
-            else f"at none of {controlled} λ lower in every seed"
+        judged = [_no_advantage(ratios, tolerance) for ratios in controlled.values()]
+        holds = all(none for none, _ in judged)
+        smallest = ", ".join(f"{np.exp(ratios.min()):.3f}" for ratios in controlled.values())
+        text = f"smallest loss ratio of a seed {smallest}, in order of λ"
+        decided = holds or any(there for _, there in judged)
+        parts.append(Part("no advantage from the gradient", holds, text, decided))
+    everything = [name for row in names.values() for name in row]
+    return Finding(tuple(parts), rule, numbers, pool.keys_of(*everything))
+
+
+def fading(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+    """Test whether `series` has an advantage over `references` at the smallest λ, and less of one at the largest.
+
+    Both are in order of λ. Two parts: at the first λ the series is lower than its reference (as in `better`); on paired
+    seeds its loss ratio to the reference is lower at the first λ than at the last (the same test). Parameters: series,
+    references, value.
+    """
+    names = {key: [str(name) for name in parameters[key]] for key in ("series", "references")}
+    rule = (
+        "lower at the smallest λ, and the loss ratio lower there than at the largest: on paired seeds, exact one-sided "
+        "signed-rank test, p ≤ 5 %"
+    )
+    numbers: dict[str, float] = {}
+    found = _advantage(pool, names["series"], names["references"], parameters, numbers)
+    if isinstance(found, str):
+        return Finding((), rule, missing=found)
+    advantage, first, last = found
+    parts, missing = [advantage], ""
+    ratios = pd.concat(
+        [log_ratios(pool, names["series"][i], names["references"][i], parameters) for i in (first, last)],
+        axis=1,
+        join="inner",
+    )
+    if len(ratios) >= SIGNED_RANK_SEEDS:
+        numbers |= {
+            f"ratio at the {which} λ": float(np.exp(ratios.iloc[:, place].median()))
+            for place, which in ((0, "smallest"), (1, "largest"))
+        }
+        change = paired_difference((ratios.iloc[:, 0] - ratios.iloc[:, 1]).to_numpy(float))
+        text = (
+            f"loss ratio {numbers['ratio at the smallest λ']:.4f} at the smallest, "
+            f"{numbers['ratio at the largest λ']:.4f} at the largest, lower at the smallest in {change.lower} of "
+            f"{change.seeds} seeds, p = {min(change.p_lower, change.p_higher):.3f}"
         )
-        parts.append(Part("no advantage from the gradient", not lower, said))
+        holds = change.p_lower <= LEVEL
+        parts.append(Part("less of it at the largest λ", holds, text, holds or change.p_higher <= LEVEL))
+    else:
+        missing = f"less of it at the largest λ: {len(ratios)} paired seeds, {SIGNED_RANK_SEEDS} needed"
     everything = [name for row in names.values() for name in row]
     return Finding(tuple(parts), rule, numbers, pool.keys_of(*everything), missing)
+
+
+def _advantage(
+    pool: Pool,
+    series: Sequence[str],
+    references: Sequence[str],
+    parameters: Mapping[str, Any],
+    numbers: dict[str, float],
+) -> tuple[Part, int, int] | str:
+    """Return whether `series` is lower than its reference at the smallest λ, and the places of that and the largest.
+
+    Says why there is nothing to test where fewer than two λ finished with their reference, or seeds are too few.
+    """
+    present = set(pool.final.loc[pool.final["status"] == "ok", "optimizer"])
+    places = [i for i, name in enumerate(series) if {name, references[i]} <= present]
+    if len(places) < 2:
+        return "fewer than two values of λ were run with their reference"
+    first, last = places[0], places[-1]
+    what = "advantage at the smallest λ"
+    part = compared(pool, series[first], references[first], parameters, what, numbers)
+    return (part, first, last) if isinstance(part, Part) else f"{what}: {part}"
+
+
+def _no_advantage(ratios: pd.Series, tolerance: float) -> tuple[bool, bool]:
+    """Return whether no seed's loss is lower by more than `tolerance`, and whether every seed's is, from log ratios."""
+    lower = ratios < -np.log1p(tolerance)
+    return bool(not lower.any()), bool(lower.all())
 
 
 def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     """Test in every setting that was swept whether `level` of `parameter` keeps the final loss in the ideal band.
 
     A setting is a section with an optimizer; see `tolerance`. A part holds if `level` and every milder one is inside;
-    it is undecided where resampled seeds say both. Parameters: parameter, level.
+    it is undecided where resampled seeds say both. What the claim says of any value needs several: for each name in
+    `over` ("parameters" is N) of which the settings have one value only, "another" is an undecided part. Parameters:
+    parameter, level, over.
     """
     parameter, level = str(parameters["parameter"]), float(parameters["level"])
     parts, numbers, notes = [], {}, []
+    values: dict[str, set[str]] = {name: set() for name in parameters.get("over", ())}
     for found in tolerances(pool.final):
         if found.parameter != parameter:
             continue
-        sizes = pool.final.loc[pool.final["group"] == found.group, "parameters"]
+        size = quantities.count(float(found.size))
         where = ", ".join(filter(None, [found.group, found.beside]))
-        what = f"{found.optimizer}, N = {quantities.count(float(sizes.max()))} ({where})"
+        what = f"{found.optimizer}, N = {size} ({where})"
         if found.note or level not in set(found.levels["level"]):
             notes.append(f"{what}: {found.note or 'this level was not swept'}")
             continue
@@ -102,6 +160,15 @@ def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         text = f"loss within the ideal device's spread up to {worst} ({found.seeds} seeds)"
         parts.append(Part(what, reached[1], text, len(set(reached)) == 1))
         numbers[f"{what} worst inside"] = found.worst_inside
+        own = label_settings(found.optimizer) | {"parameters": size}
+        for name, seen in values.items():
+            seen.add(str(own.get(name, "default")))
+    if parts:
+        for name, seen in values.items():
+            if len(seen) == 1:
+                sign = _OVER.get(name, name)
+                text = f"nothing is said of it: all settings have {sign} = {', '.join(seen)}"
+                parts.append(Part(f"another {sign}", False, text, decided=False))
     missing = "; ".join(notes) if notes else "" if parts else f"{parameter} was not swept"
     rule = (
         f"at {parameter_name(parameter)} = {quantities.level(level)} and below, the final loss exceeds that of the "
@@ -110,9 +177,12 @@ def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     return Finding(tuple(parts), rule, numbers, pool.keys_of(), missing)
 
 
+_OVER = {"parameters": "N", "damping": "λ"}
+
+
 def _place(order: Sequence[float], level: float) -> int:
     """Return the place of a tolerated level among `order`; −1 where none is tolerated."""
     return -1 if np.isnan(level) else list(order).index(level)
 
 
-TESTS: Mapping[str, Test] = {"memory": memory, "tolerated": tolerated}
+TESTS: Mapping[str, Test] = {"memory": memory, "fading": fading, "tolerated": tolerated}

@@ -2,8 +2,9 @@
 
 A verdict is "confirmed" where the test holds in all its parts, "conditional" where it holds in some (the condition
 names them), "not confirmed" where it holds in none (the condition says whether the data show the contrary or do not
-decide), and "not tested" where the records hold nothing, or too few seeds, to test it on. Nothing is decided by an
-estimate alone: a part holds if its interval lies on the claimed side, or its exact one-sided p-value is at most 5 %.
+decide), and "not tested" where the records hold nothing, or too few seeds, to test it on. Of what was measured nothing
+is decided by an estimate alone: a part holds if its whole interval lies on the claimed side, or its exact one-sided
+p-value is at most 5 %. Only counts, which have no noise, are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from importlib.resources import files
 from typing import Any, Literal, Protocol
@@ -33,6 +35,8 @@ class Claim:
     test: str
     groups: tuple[str, ...]
     parameters: Mapping[str, Any]
+    fixed: date
+    note: str = ""
     together: bool = False
 
 
@@ -52,7 +56,8 @@ class Verdict:
 
     `evidence` is text with the numbers that decide; `numbers` holds them by name; `figure` names the figure that shows
     them; `keys` are the records behind them, (study, key); `tolerance` states the rule and its fixed numbers;
-    `parts` are what was tested one by one, `missing` what could not be.
+    `parts` are what was tested one by one, `missing` what could not be. `fixed` is the day on which the rule got its
+    present form, `note` what was known by then.
     """
 
     claim_id: str
@@ -68,6 +73,8 @@ class Verdict:
     keys: tuple[tuple[str, str], ...] = ()
     parts: tuple[Part, ...] = ()
     missing: str = ""
+    fixed: date | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -219,6 +226,8 @@ def _verdict(claim: Claim, finding: Finding, problem: str) -> Verdict:
         keys,  # type: ignore[arg-type]  # split in two
         finding.parts,
         finding.missing,
+        claim.fixed,
+        claim.note,
     )
 
 

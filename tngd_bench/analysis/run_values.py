@@ -11,14 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis.claims import Pool
 from tngd_bench.analysis.convergence import PAPER_WINDOW, moving_average
 from tngd_bench.analysis.rows import each
 
-Array = npt.NDArray[np.float64]
 _SHORTEST_SHARE = 8
 
 
@@ -42,16 +40,15 @@ def values_of_runs(pool: Pool, optimizers: Sequence[str], parameters: Mapping[st
     return runs.assign(value=pd.Series(found, index=runs.index, dtype=float))
 
 
-def log_ratios(pool: Pool, first: str, second: str, parameters: Mapping[str, Any]) -> Array:
-    """Return the log ratio of the values of `first` and `second` for each seed that both finished: (seeds,)."""
+def log_ratios(pool: Pool, first: str, second: str, parameters: Mapping[str, Any]) -> pd.Series:
+    """Return the log ratio of the values of `first` and `second`, by seed that both finished."""
     table = values_of_runs(pool, (first, second), parameters)
     wide = table[table["status"] == "ok"].pivot_table(
         index="seed", columns="optimizer", values="value", aggfunc="first"
     )
     if not {first, second} <= set(wide.columns):
-        return np.array([])
-    ratios: Array = (wide[first] / wide[second]).dropna().to_numpy(float)
-    return np.log(ratios)
+        return pd.Series(dtype=float)
+    return (wide[first] / wide[second]).dropna().astype(float).map(np.log)
 
 
 def distances(pool: Pool, first: str, second: str) -> pd.Series:
