@@ -1,9 +1,10 @@
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.tolerance import is_ideal, mildest_first, tolerances
+from tngd_bench.analysis.tolerance import is_ideal, mildest_first, tolerances, tolerated_levels
 
 
 def final(levels, parameter="noise_variance"):
@@ -126,3 +127,88 @@ def test_each_level_of_a_second_setting_has_a_tolerance_of_its_own():
 def test_a_sweep_of_words_has_no_tolerance():
     frame = final({0.0: IDEAL}, "start").assign(sweep_value=math.nan)
     assert tolerances(frame) == ()
+
+
+# -- the interval, on data with known truth ---------------------------------------------------------------------------
+
+PLACES = np.arange(1, 7)
+EXPECTED_BAND = {3: 0.84628, 5: 1.16296}
+"""Mean of the largest of 3 and of 5 standard normals (Harter, Biometrika 48, 1961, table 1)."""
+
+
+def simulated(generator, seeds, *, step, scatter):
+    """Losses of `seeds` at six levels, those of the ideal device (σ = 1), and how many levels are truly inside.
+
+    The true excess grows by `step` from level to level and passes the true band at a random place among them; that
+    of one seed scatters about it by `scatter` of itself and by a twentieth of σ.
+    """
+    baseline = generator.standard_normal(seeds)
+    passes = generator.uniform(0, len(PLACES))
+    truth = EXPECTED_BAND[seeds] * step ** (PLACES - passes)
+    noise = generator.standard_normal((2, seeds, len(PLACES)))
+    excess = truth * (1 + scatter * noise[0]) + 0.05 * noise[1]
+    return baseline[:, None] + excess, baseline, int((truth <= EXPECTED_BAND[seeds]).sum())
+
+
+def coverage(seeds, runs, **settings):
+    """Return how often the interval holds the truth, and its mean width in levels."""
+    generator = np.random.default_rng([seeds, runs])
+    found = []
+    for _ in range(runs):
+        losses, baseline, truth = simulated(generator, seeds, **settings)
+        _, low, high = tolerated_levels(losses, baseline)
+        found.append((low <= truth <= high, high - low))
+    covered, width = np.array(found, dtype=float).T
+    return covered.mean(), width.mean()
+
+
+@pytest.mark.parametrize(("seeds", "widest"), [(3, 1.7), (5, 1.2)])
+def test_the_interval_holds_the_level_at_which_the_true_excess_passes_the_true_band(seeds, widest):
+    covered, width = coverage(seeds, 120, step=10.0, scatter=0.5)
+    assert covered > 0.95 - 3 * math.sqrt(0.95 * 0.05 / 120)
+    assert width < widest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("step", [3.0, 10.0])
+@pytest.mark.parametrize("scatter", [0.1, 0.5, 1.0])
+def test_the_interval_holds_the_truth_whatever_scatters_how(seeds, step, scatter):
+    covered, width = coverage(seeds, 400, step=step, scatter=scatter)
+    assert covered > 0.95 - 3 * math.sqrt(0.95 * 0.05 / 400)
+    assert width < 3
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_levels_far_inside_are_never_outside_of_the_interval(seeds):
+    # every excess is a thousandth of the band and above zero; resampling the band, 0 in many resamples, found "none"
+    baseline = np.linspace(1.0, 1.2, seeds)
+    losses = np.column_stack([baseline + 1e-4, baseline + 2e-4, baseline + 10.0])
+    assert tolerated_levels(losses, baseline) == (2, 2, 2)
+
+
+def test_three_seeds_leave_the_band_open_by_an_order_of_magnitude():
+    # s = 0.1 and c = 0.846: σ is in s·[√(2/7.378), √(2/0.0506)], from the ends of the middle 95 % of χ² (two degrees)
+    baseline = np.array([0.9, 1.0, 1.1])
+    narrow, wide = 0.0846284 * math.sqrt(2 / 7.37776), 0.0846284 * math.sqrt(2 / 0.0506356)
+    inside = [0.999 * narrow, 1.001 * narrow, 0.999 * wide, 1.001 * wide]
+    losses = baseline[:, None] + np.array(inside)
+    assert tolerated_levels(losses, baseline) == (2, 1, 3)
+
+
+def test_a_score_that_is_better_where_higher_is_lost_and_not_exceeded():
+    frame = final({0.0: IDEAL, 0.01: IDEAL, 0.1: IDEAL})
+    ideal, mild, harsh = [0.90, 0.92, 0.93], [0.89, 0.91, 0.92], [0.5, 0.6, None]
+    frame["final_test_accuracy"] = [*ideal, *mild, *harsh]
+    frame.loc[frame.index[-1], "status"] = "diverged"
+    (found,) = tolerances(frame, "final_test_accuracy")
+    assert found.band == pytest.approx(0.02)  # median − min
+    assert found.ideal == pytest.approx(0.92)
+    assert found.levels["excess"].tolist() == pytest.approx([0.01, 0.40])
+    assert (found.worst_inside, found.first_outside) == (0.01, 0.1)
+    assert found.levels["diverged"].tolist() == [0, 1]
+
+
+def test_a_score_that_nobody_judges_is_refused():
+    with pytest.raises(ValueError, match="score must be one of final_loss, final_test_accuracy"):
+        tolerances(final({0.0: IDEAL}), "accuracy")
