@@ -123,7 +123,7 @@ def test_claims_stand_beside_the_figure_that_decides_them_one_verdict_for_each_p
 
 
 def test_the_table_has_a_row_for_each_verdict_that_leads_to_its_claim(section):
-    (table,) = section.tables
+    table = section.tables[0]
     anchors = {claim.anchor for exhibit in section.exhibits for claim in exhibit.claims}
     assert set(table.anchors) <= anchors
     assert len(table.anchors) == len(table.rows)
@@ -132,6 +132,37 @@ def test_the_table_has_a_row_for_each_verdict_that_leads_to_its_claim(section):
     assert any(
         "(no study with the section fig5 was run): Figure 5(a)" in point for point in section.points[1:]
     )
+
+
+def test_a_test_has_its_day_and_none_is_said_to_be_fixed_before_the_run_that_was_not(section):
+    table, changes = section.tables
+    rows = table.data.set_index("claim").loc[["fig3-test-accuracy"]]
+    assert set(rows["fixed"]) == {"2026-11-24"}
+    shown = [row for row in table.rows if row[0] == rows["statement"].iloc[0]]
+    assert all(row[-1].endswith("p ≤ 5 % (of 2026-11-24)") for row in shown)
+    assert not changes.rows  # no claim judged here was changed
+    assert "Not all of them were fixed before the run" in section.prose
+    claim = next(
+        one for one in exhibit(section, "Figure 3").claims if one.anchor == "claim-fig3-test-accuracy"
+    )
+    assert (claim.fixed, claim.note) == ("2026-11-24", "")
+
+
+def test_a_changed_claim_has_its_note_beside_it_and_once_in_a_table():
+    with drawing.style():
+        delayed = trained("paper", "mnist-cnn", RATES | {"tngd[analog_time=5, delay=1]": 0.8})
+        section = verdict_section({"paper": delayed})
+    changes = section.tables[1]
+    changed = changes.data.set_index("claim")
+    assert changed.index.is_unique
+    note = changed.loc["fig4b-beats-ngd", "note"]
+    assert "2026-11-28, after the run" in note
+    claims = {claim.anchor: claim for claim in exhibit(section, "Figure 4(b)").claims}
+    assert (claims["claim-fig4b-beats-ngd"].fixed, claims["claim-fig4b-beats-ngd"].note) == (
+        "2026-11-28",
+        note,
+    )
+    assert "claim-fig4b-beats-ngd" in changes.anchors
 
 
 def test_too_few_seeds_give_no_verdict_and_say_so(paper):

@@ -28,13 +28,15 @@ class Judgement:
 @dataclass(frozen=True)
 class JudgedClaim:
     """A claim with its judgements, one for each problem; `anchor` is its place on the page, `rule` its test with the
-    tolerance."""
+    tolerance, `fixed` the day on which that got its present form, `note` what was known by then."""
 
     anchor: str
     statement: str
     where: str
     rule: str
     judgements: tuple[Judgement, ...]
+    fixed: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)

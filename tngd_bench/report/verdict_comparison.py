@@ -11,7 +11,7 @@ from tngd_bench.analysis.claims import Verdict, judge
 from tngd_bench.analysis.families import Kind
 from tngd_bench.report.section import Section
 from tngd_bench.report.tables import Column, Table
-from tngd_bench.report.verdicts import numbers_that_decide
+from tngd_bench.report.verdicts import numbers_that_decide, rule_with_date
 from tngd_bench.studies.records import Records
 
 Pair = tuple[Verdict | None, Verdict | None]
@@ -69,15 +69,16 @@ def verdict_comparison_section(pairs: tuple[Pair, ...], known: Mapping[str, Kind
             problem = verdict.problem if verdict is not None else ""
             cells += [name, f"{problem}: {said}" if problem else said]
             row |= {f"{side}_verdict": name, f"{side}_problem": problem, f"{side}_numbers": said}
-        rows.append((*cells, one.tolerance or "–"))
-        data.append(row | {"tolerance": one.tolerance})
+        rows.append((*cells, rule_with_date(one, known)))
+        fixed = one.fixed.isoformat() if one.fixed else ""
+        data.append(row | {"tolerance": one.tolerance, "fixed": fixed, "note": one.note})
     titles = (
         "claim",
         "A, verdict",
         "A, numbers that decide",
         "B, verdict",
         "B, numbers that decide",
-        "fixed beforehand",
+        "test",
     )
     table = Table(
         "compare-verdicts",

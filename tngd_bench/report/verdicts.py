@@ -41,15 +41,17 @@ def verdict_section(records_by_study: Mapping[str, Records]) -> Section:
         prose=_PROSE,
         points=(summary(found), *_untested(found)),
         charts=tuple(chart for exhibit in exhibits for chart in exhibit.charts),
-        tables=(verdict_table(tested, known),),
+        tables=(verdict_table(tested, known), changes_table(tested)),
         exhibits=exhibits,
         absent="" if tested else "No claim's test has its sections in this study.",
     )
 
 
 _PROSE = (
-    "Claims of the paper and of this suite, each with a test and a tolerance fixed before the run. Beside each figure "
-    "of the paper, drawn from our records, stand the claims that it decides."
+    "Claims of the paper and of this suite, each with a test, its tolerance and the day on which it got its present "
+    "form. Not all of them were fixed before the run: what was added or changed later, and what was known by then, is "
+    "in a table of its own and beside the claim. Beside each figure of the paper, drawn from our records, stand the "
+    "claims that it decides."
 )
 
 
@@ -111,6 +113,8 @@ def _judged(verdicts: Sequence[Verdict], known: Mapping[str, Kind]) -> tuple[Jud
             own[0].where,
             worded(own[0].tolerance, titles(known)),
             tuple(_judgement(verdict, known) for verdict in own),
+            own[0].fixed.isoformat() if own[0].fixed else "",
+            own[0].note,
         )
         for own in by_claim.values()
     )
@@ -155,7 +159,7 @@ def verdict_table(found: Sequence[Verdict], known: Mapping[str, Kind]) -> Table:
             verdict.problem or "costs",
             verdict.verdict,
             numbers_that_decide(verdict, known),
-            worded(verdict.tolerance, titles(known)) or "–",
+            rule_with_date(verdict, known),
         )
         for verdict in found
     )
@@ -170,6 +174,8 @@ def verdict_table(found: Sequence[Verdict], known: Mapping[str, Kind]) -> Table:
                 "condition": verdict.condition,
                 "evidence": verdict.evidence,
                 "tolerance": verdict.tolerance,
+                "fixed": verdict.fixed.isoformat() if verdict.fixed else "",
+                "note": verdict.note,
                 **{f"number: {name}": value for name, value in verdict.numbers.items()},
                 "keys": tuple(f"{study}: {key}" for study, key in verdict.keys),
             }
@@ -178,7 +184,7 @@ def verdict_table(found: Sequence[Verdict], known: Mapping[str, Kind]) -> Table:
     )
     columns = tuple(
         Column(title, numeric=False)
-        for title in ("claim", "measured on", "verdict", "numbers that decide", "fixed beforehand")
+        for title in ("claim", "measured on", "verdict", "numbers that decide", "test")
     )
     caption = (
         "A verdict holds for this machine and these settings; “conditional” names what it holds for. Each claim leads "
@@ -186,6 +192,25 @@ def verdict_table(found: Sequence[Verdict], known: Mapping[str, Kind]) -> Table:
     )
     anchors = tuple(_anchor(verdict) for verdict in found)
     return Table("verdicts-table", caption, columns, rows, data, anchors)
+
+
+def rule_with_date(verdict: Verdict, known: Mapping[str, Kind]) -> str:
+    """Return the rule of a verdict and the day on which it got its present form."""
+    since = f" (of {verdict.fixed.isoformat()})" if verdict.fixed else ""
+    return f"{worded(verdict.tolerance, titles(known)) or '–'}{since}"
+
+
+def changes_table(found: Sequence[Verdict]) -> Table:
+    """Return one row for each claim judged whose test or words are not the first written: what changed, and when."""
+    own = list({verdict.claim_id: verdict for verdict in found if verdict.note}.values())
+    rows = tuple((verdict.statement, str(verdict.fixed or "–"), verdict.note) for verdict in own)
+    data = pd.DataFrame(
+        [(verdict.claim_id, *row) for verdict, row in zip(own, rows, strict=True)],
+        columns=["claim", "statement", "test of", "note"],
+    )
+    caption = "Claims added and tests, tolerances and words changed after the first version, and what was known by then."
+    columns = tuple(Column(title, numeric=False) for title in ("claim", "test of", "what changed, and when"))
+    return Table("verdicts-changes", caption, columns, rows, data, tuple(map(_anchor, own)))
 
 
 def _anchor(verdict: Verdict) -> str:
