@@ -184,9 +184,10 @@ def _rule(parameters: Mapping[str, Any]) -> str:
         "final_loss": "the last training loss",
     }
     value = kinds[str(parameters["value"])]
-    clock = {"modelled_s": " in seconds", "iteration": " in iterations"}.get(
-        str(parameters.get("clock", "")), ""
-    )
+    clock = {
+        "modelled_s": " in seconds (as the trainings took them, side by side)",
+        "iteration": " in iterations",
+    }.get(str(parameters.get("clock", "")), "")
     return f"{value}{clock} is better on paired seeds: exact one-sided signed-rank test, p ≤ 5 %"
 
 

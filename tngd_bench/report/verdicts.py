@@ -208,7 +208,7 @@ def changes_table(found: Sequence[Verdict]) -> Table:
         [(verdict.claim_id, *row) for verdict, row in zip(own, rows, strict=True)],
         columns=["claim", "statement", "test of", "note"],
     )
-    caption = "Claims added and tests, tolerances and words changed after the first version, and what was known by then."
+    caption = "Claims added, and tests, tolerances and words changed, after the first version; what was known by then."
     columns = tuple(Column(title, numeric=False) for title in ("claim", "test of", "what changed, and when"))
     return Table("verdicts-changes", caption, columns, rows, data, tuple(map(_anchor, own)))
 
