@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.findings import find
+from tngd_bench.analysis.findings import find, tolerance_text
+from tngd_bench.analysis.tolerance import Tolerance
 
 TRIALS = [
     *[
@@ -72,25 +73,27 @@ class Study:
                 }
                 self.costs.append(setting)
 
-    def train(self, optimizer, losses, sweep=None, level=math.nan):
+    def train(self, optimizer, losses, sweep=None, level=math.nan, accuracy=0.93, **setting):
         for seed, loss in enumerate(losses):
             status = "ok" if loss is not None else "diverged"
             row = self._trial(
-                optimizer, "training", status, seed=seed, sweep_parameter=sweep, sweep_value=level
+                optimizer, "training", status, seed=seed, sweep_parameter=sweep, sweep_value=level, **setting
             )
+            reached = accuracy if np.isscalar(accuracy) else accuracy[seed]
+            start = math.nan if math.isnan(reached) else 0.1
             for iteration, value in ((0, 2.0), (50, loss)):
                 point = {"key": row["key"], "iteration": iteration, "loss": math.nan, "train_loss": value}
                 point |= {
                     "train_accuracy": math.nan,
                     "test_loss": math.nan,
-                    "test_accuracy": 0.93 if iteration else 0.1,
+                    "test_accuracy": reached if iteration else start,
                 }
                 self.curves.append(point | {"measured_s": iteration * 1e-3, "modelled_s": iteration * 2e-3})
 
-    def find(self):
+    def find(self, **study):
         costs = pd.DataFrame(self.costs) if self.costs else pd.DataFrame(columns=COSTS)
         curves = pd.DataFrame(self.curves) if self.curves else pd.DataFrame(columns=CURVES)
-        return find({}, pd.DataFrame(self.trials, columns=TRIALS), costs, curves)
+        return find(study, pd.DataFrame(self.trials, columns=TRIALS), costs, curves)
 
 
 COSTS = [
@@ -178,8 +181,10 @@ def test_convergence_verdicts_need_every_paired_seed(study):
     study.train("kfac", [0.01, None, None])
     sentence = study.find().convergence
     assert "On digits-mlp (N = 100, 50 iterations) TNGD ended at a median training loss of 0.110" in sentence
-    assert "higher than NGD (Gram) (0.100) in each of 3 paired seeds" in sentence
-    assert "lower than Adam (0.210) in each of 3 paired seeds" in sentence
+    assert (
+        ", higher than NGD (Gram) (0.100), lower than Adam (0.210) in each of 3 paired seeds, with"
+        in sentence
+    )
     assert "no difference confirmed to K-FAC (0.0100, 1 of 3 seeds finished) and SGD (0.300)" in sentence
     assert "test accuracy ≥ 90 % took (median, modelled device time included) TNGD 100 ms" in sentence
 
@@ -198,6 +203,31 @@ def test_a_diverged_tngd_is_reported_as_such_and_not_as_a_number(study):
     assert "confirmed" not in sentence
 
 
+def test_a_second_clause_compares_what_was_tuned_with_its_like(study):
+    study.train("tngd", [0.10, 0.11, 0.12])
+    study.train("adam", [0.09, 0.10, 0.11])
+    assert "tuned" not in study.find().convergence
+    study.train("adam[tuned]", [0.05, 0.06, 0.07], accuracy=[0.95, 0.96, 0.95], method="adam")
+    assert "tuned" not in study.find().convergence  # Adam alone is no comparison
+    study.train("tngd[tuned]", [0.01, 0.02, 0.03], accuracy=[0.97, 0.975, 0.98], method="tngd")
+    study.train("kfac[tuned]", [0.001, 0.002, 0.003], accuracy=[0.96, 0.97, 0.99], method="kfac")
+    first, second = study.find(tuning_record={"search": {"problem": "mnist-cnn"}}).convergence.split(" All ")
+    assert "at the study's settings) TNGD ended at a median training loss of 0.110, higher than Adam" in first
+    assert second == (
+        "tuned on mnist-cnn: TNGD ended at 0.0200, higher than K-FAC (0.00200), lower than Adam (0.0600) in each of 3 "
+        "paired seeds; its test accuracy, 97.5 %, is the highest, before K-FAC (97 %; no difference confirmed)."
+    )
+
+
+def test_a_device_that_was_only_run_tuned_is_compared_with_tuned_rivals_alone(study):
+    study.train("tngd[tuned]", [0.01, 0.02, 0.03], method="tngd")
+    study.train("adam", [0.001, 0.001, 0.001])
+    study.train("adam[tuned]", [0.05, 0.06, 0.07], method="adam")
+    sentence = study.find().convergence
+    assert "lower than Adam (tuned) (0.0600)" in sentence
+    assert "All tuned" not in sentence
+
+
 def test_noise_states_a_tolerance_or_that_there_is_none(study):
     for level, shift in ((0.0, 0.0), (1e-3, 0.0), (1e-1, 1.0)):
         study.train("tngd", [0.1 + shift, 0.11 + shift, 0.12 + shift], "noise_variance", level)
@@ -205,20 +235,66 @@ def test_noise_states_a_tolerance_or_that_there_is_none(study):
         study.train("tngd", [0.1 + shift, 0.11 + shift, 0.12 + shift], "adc_bits", bits)
     sentence = study.find().noise
     assert sentence.startswith(
-        "The final training loss stays inside the ideal device's own spread over seeds"
+        "Final training loss and test accuracy stay inside the ideal device's own spread over seeds"
     )
-    assert "Thermal noise κ₀: TNGD up to 0.001, not 0.1" in sentence
+    assert "On digits-mlp, N = 100, 3 seeds: thermal noise κ₀: TNGD up to 0.001, not 0.1" in sentence
     assert "ADC resolution: TNGD at no level, not even 8 bits" in sentence
-    assert sentence.count("N = 100, 3 seeds") == 2
+    assert sentence.count("N = 100, 3 seeds") == 1
+
+
+def test_a_setting_that_hardly_learns_shows_its_accuracy_which_is_judged_too(study):
+    for level, accuracy in (
+        (0.0, [0.46, 0.47, 0.48]),
+        (1e-2, [0.46, 0.47, 0.48]),
+        (1e-1, [0.29, 0.30, 0.31]),
+    ):
+        study.train("tngd", [0.1, 0.11, 0.12], "noise_variance", level, accuracy=accuracy)
+    assert "TNGD up to 0.01, not 0.1, 47 → 47 %" in study.find().noise
+
+
+def test_noise_of_losses_alone_says_so(study):
+    for level in (0.0, 0.1):
+        study.train("tngd", [0.1, 0.11, 0.12], "noise_variance", level, accuracy=math.nan)
+    sentence = study.find().noise
+    assert sentence.startswith("Final training loss stays inside")
+    assert "accuracy" not in sentence
+    assert "%" not in sentence.replace("95 %", "")
+
+
+def test_every_imperfection_is_in_the_sentence_with_its_direction_and_what_diverged(study):
+    ideal = [0.1, 0.11, 0.12]
+    for level, losses in ((0.0, ideal), (0.003, ideal), (0.01, [None, None, None])):
+        study.train("tngd", losses, "programming_error", level)
+    for volts, shift in ((math.nan, 0.0), (1.0, 0.0), (0.3, 1.0)):
+        study.train("tngd", [value + shift for value in ideal], "rail_volts", volts)
+    for delay in (0.0, 1.0):
+        study.train("tngd", ideal, "delay", delay)
+    sentence = study.find().noise
+    assert "programming error: TNGD up to 0.003, not 0.01 (3 of 3 seeds diverge)" in sentence
+    assert "rail volts: TNGD down to 1, not 0.3" in sentence
+    assert "delay" not in sentence  # a setting of the algorithm, not an imperfection
+
+
+def test_a_tolerance_in_words_counts_down_where_less_is_harsher():
+    rail = Tolerance("g", "tngd", "rail_volts", 1.0, 0.3, 3.0, 1.0, 0.1, 5, pd.DataFrame(), "")
+    assert tolerance_text(rail) == (
+        "inside down to rail volts = 1 and outside at 0.3 (5 seeds; 95 % interval 3 to 1)"
+    )
 
 
 def test_of_many_settings_the_two_ends_are_named(study):
-    for label, last in (("tngd[lr=0.1]", 1e-3), ("tngd[lr=0.2]", 1e-2), ("tngd[lr=0.3]", 1e-4)):
+    settings = (
+        ("tngd[lr=0.1]", 1e-3),
+        ("tngd[lr=0.2]", 1e-2),
+        ("tngd[lr=0.3]", 1e-4),
+        ("tngd[lr=0.4]", 1e-3),
+    )
+    for label, last in settings:
         for level in (0.0, 1e-4, 1e-3, 1e-2, 1e-1):
             shift = 0.0 if level <= last else 1.0
             study.train(label, [0.1 + shift, 0.11 + shift, 0.12 + shift], "noise_variance", level)
     sentence = study.find().noise
-    least, most = sentence.split("Thermal noise κ₀, 3 settings: least ")[1].split("; most ")
+    least, most = sentence.split("thermal noise κ₀, 4 settings: least ")[1].split(", most ")
     assert "0.3" in least
     assert "up to 10⁻⁴, not 0.001" in least
     assert "up to 0.01, not 0.1" in most

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.tolerance import is_ideal, mildest_first, tolerances, tolerated_levels
+from tngd_bench.analysis.tolerance import is_ideal, milder, mildest_first, tolerances, tolerated_levels
 
 
 def final(levels, parameter="noise_variance"):
@@ -15,6 +15,7 @@ def final(levels, parameter="noise_variance"):
             status = "diverged" if loss is None else "ok"
             values = {
                 "group": "g",
+                "problem": "digits-mlp",
                 "optimizer": "tngd",
                 "sweep_parameter": parameter,
                 "seed": seed,
@@ -207,6 +208,17 @@ def test_a_score_that_is_better_where_higher_is_lost_and_not_exceeded():
     assert found.levels["excess"].tolist() == pytest.approx([0.01, 0.40])
     assert (found.worst_inside, found.first_outside) == (0.01, 0.1)
     assert found.levels["diverged"].tolist() == [0, 1]
+
+
+def test_the_milder_of_two_scores_bounds_both():
+    frame = final({0.0: IDEAL, 0.01: IDEAL, 0.1: IDEAL})
+    frame["final_test_accuracy"] = [*[0.90, 0.92, 0.93], *[0.90, 0.92, 0.93], *[0.5, 0.6, 0.7]]
+    (loss,), (accuracy,) = tolerances(frame), tolerances(frame, "final_test_accuracy")
+    assert (loss.worst_inside, loss.low) == (0.1, 0.1)
+    for both in (milder(loss, accuracy), milder(accuracy, loss)):
+        assert (both.worst_inside, both.first_outside, both.low, both.high) == (0.01, 0.1, 0.01, 0.01)
+    nothing = tolerances(frame[frame["seed"] == 0], "final_test_accuracy")[0]
+    assert milder(loss, nothing) is loss
 
 
 def test_a_score_that_nobody_judges_is_refused():

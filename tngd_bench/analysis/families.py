@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -70,6 +71,12 @@ def kinds(trials: pd.DataFrame) -> dict[str, Kind]:
 def titles(known: Mapping[str, Kind]) -> dict[str, str]:
     """Return the title of every label."""
     return {label: kind.title for label, kind in known.items()}
+
+
+def tuned_on(study: Mapping[str, Any]) -> str:
+    """Return the problem that a study's tuned settings were found on; "" where it has no record of their search."""
+    record = study.get("tuning_record") or {}
+    return str((record.get("search") or {}).get("problem") or "")
 
 
 def first_present(labels: Iterable[str], methods: Iterable[str], known: dict[str, Kind]) -> str | None:

@@ -1,27 +1,28 @@
 """What was found, in three sentences computed from the data: cost, convergence, noise.
 
 A sentence claims no more than its rule allows, and says "not measured" or "not confirmed" otherwise. The rules: an
-optimizer is cheapest at a size if the 95 % interval of its paired time ratio to the runner-up leaves out 1; one
-optimizer ends lower than another if it does so in every paired seed, with at least three; tolerance as in
-`tolerance.py`.
+optimizer is cheapest at a size if the 95 % interval of its paired time ratio to the runner-up leaves out 1;
+convergence as in `convergence_finding.py`; tolerance as in `tolerance.py`, of loss and test accuracy together.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import cost, quantities, unstated
-from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kinds
-from tngd_bench.analysis.outcomes import comparison, final_values
-from tngd_bench.analysis.time_to_target import Target, study_targets, time_to_target
-from tngd_bench.analysis.tolerance import Tolerance, tolerances
+from tngd_bench.analysis.convergence_finding import convergence_sentence
+from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kinds, tuned_on
+from tngd_bench.analysis.outcomes import final_values
+from tngd_bench.analysis.time_to_target import study_targets
+from tngd_bench.analysis.tolerance import SCORES, Tolerance, larger_is_milder, milder, tolerances
+from tngd_bench.spu.device import Device
 
-MINIMUM_PAIRED_SEEDS = 3
 PARAMETER_NAMES = {
     "noise_variance": "thermal noise κ₀",
     "dac_bits": "DAC resolution",
@@ -50,15 +51,15 @@ class Findings:
 
 
 def find(
-    study: Mapping[str, object], trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame
+    study: Mapping[str, Any], trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame
 ) -> Findings:
     """Return the three sentences for a study's records (frames as in `tngd_bench.studies.records`)."""
     final = final_values(trials, curves)
     known = kinds(trials)
     return Findings(
         cost_sentence(costs, trials, known),
-        convergence_sentence(trials, curves, final, known, study_targets(study)),
-        noise_sentence(tolerances(final), known),
+        convergence_sentence(trials, curves, final, known, study_targets(study), tuned_on(study)),
+        noise_sentence(stood(final), known),
     )
 
 
@@ -183,175 +184,156 @@ def _doubt(ratio: cost.Ratio) -> str:
     return "" if ratio.decided else " (no difference confirmed: the interval holds 1)"
 
 
-# -- convergence -----------------------------------------------------------------------------------------------------
-
-
-def convergence_sentence(
-    trials: pd.DataFrame,
-    curves: pd.DataFrame,
-    final: pd.DataFrame,
-    known: Mapping[str, Kind],
-    targets: Mapping[str, tuple[Target, ...]],
-) -> str:
-    """Return how TNGD ended against TNGD-Adam, exact NGD, K-FAC, Adam and SGD, and when they reached the target."""
-    plain = comparison(final)
-    device = first_present(
-        [label for label in known if label in set(plain["optimizer"])], ("tngd", "tngd-adam"), dict(known)
-    )
-    if device is None:
-        return "Convergence of TNGD: not measured."
-    groups = plain.groupby("group")["optimizer"].nunique()
-    candidates = [
-        group for group in groups.index if device in set(plain[plain["group"] == group]["optimizer"])
-    ]
-    group = max(candidates, key=lambda name: int(groups[name]))
-    part = plain[plain["group"] == group]
-    present = [label for label in known if label in set(part["optimizer"])]
-    rivals = (("tngd-adam",), EXACT_NATURAL, ("kfac",), ("adam",), ("sgd",))
-    chosen = [first_present(present, methods, dict(known)) for methods in rivals]
-    others = [label for label in chosen if label is not None and label != device]
-    head = part.iloc[0]
-    iterations = part["iterations"].max()
-    after = f", {quantities.count(iterations)} iterations" if np.isfinite(iterations) else ""
-    clauses = [
-        f"On {head['problem']} (N = {_size(int(head['parameters']))}{after}) "
-        f"{known[device].title} {_ended(part[part['optimizer'] == device])}{_against(part, device, others, known)}",
-        _reached(time_to_target(trials, curves, targets), str(group), [device, *others], known),
-    ]
-    return "; ".join(clause for clause in clauses if clause) + "."
-
-
-def _ended(runs: pd.DataFrame) -> str:
-    finished = runs[runs["status"] == "ok"]["final_loss"].astype(float)
-    if not finished.notna().any():
-        return f"gave no final loss ({_no_number(runs)}); the others:"
-    return f"ended at a median training loss of {_value(runs)}"
-
-
-def _value(runs: pd.DataFrame) -> str:
-    finished = runs[runs["status"] == "ok"]["final_loss"].astype(float)
-    if not finished.notna().any():
-        return _no_number(runs)
-    shown = f", {len(finished)} of {len(runs)} seeds finished" if len(finished) < len(runs) else ""
-    return f"{quantities.significant(float(finished.median()))}{shown}"
-
-
-def _no_number(runs: pd.DataFrame) -> str:
-    return " and ".join(sorted(set(runs["status"]) - {"ok"})) or "not evaluated"
-
-
-def _against(part: pd.DataFrame, device: str, others: list[str], known: Mapping[str, Kind]) -> str:
-    """Return ", lower than Adam (0.1) in each of 3 paired seeds, …", what is not confirmed last."""
-    verdicts: dict[str, list[str]] = {}
-    for other in others:
-        runs = part[part["optimizer"] == other]
-        shown = f"{known[other].title} ({_value(runs)})"
-        paired = part[(part["status"] == "ok") & part["optimizer"].isin([device, other])]
-        table = paired.pivot_table(index="seed", columns="optimizer", values="final_loss", aggfunc="first")
-        if not (part.loc[part["optimizer"] == device, "status"] == "ok").any():
-            verdicts.setdefault(" {}", []).append(shown)
-            continue
-        both = {device, other} <= set(table.columns)
-        difference = (table[device] - table[other]).dropna().to_numpy(float) if both else np.array([])
-        enough = len(difference) >= MINIMUM_PAIRED_SEEDS
-        if enough and (difference < 0).all():
-            verdict = f"lower than {{}} in each of {len(difference)} paired seeds"
-        elif enough and (difference > 0).all():
-            verdict = f"higher than {{}} in each of {len(difference)} paired seeds"
-        else:
-            verdict = "with no difference confirmed to {}"
-        verdicts.setdefault(verdict, []).append(shown)
-    order = sorted(verdicts, key=lambda text: text.startswith("with"))
-    return "".join(("" if text == " {}" else ", ") + text.format(_and(verdicts[text])) for text in order)
-
-
-def _reached(times: pd.DataFrame, group: str, labels: list[str], known: Mapping[str, Kind]) -> str:
-    """Return the times to the highest target of the group that at least one of `labels` reached in its median."""
-    rows = times[(times["group"] == group) & times["optimizer"].isin(labels) & (times["tries"] > 0)]
-    met = [target for target in dict.fromkeys(rows["target"]) if _any_reached(rows, target)]
-    if not met:
-        return "no optimizer reached a target in its median seed" if len(rows) else ""
-    rows = rows[rows["target"] == met[-1]].set_index("optimizer")
-    pieces = []
-    for label in [label for label in labels if label in rows.index]:
-        hits, tries = rows.at[label, "hits"], rows.at[label, "tries"]
-        missed = f" ({hits}/{tries} seeds)" if hits < tries else ""
-        median = float(rows.at[label, "modelled_median"])
-        if not np.isfinite(float(rows.at[label, "iterations_median"])):
-            time = "∞" if hits else "never"
-        else:
-            time = f"device time {unstated.NOT_STATED}" if np.isnan(median) else quantities.seconds(median)
-        pieces.append(f"{known[label].title} {time}{missed}")
-    return f"{met[-1]} took (median, modelled device time included) {', '.join(pieces)}"
-
-
-def _any_reached(rows: pd.DataFrame, target: str) -> bool:
-    return bool(np.isfinite(rows.loc[rows["target"] == target, "iterations_median"].astype(float)).any())
-
-
 # -- noise -----------------------------------------------------------------------------------------------------------
 
 
-MOST_SETTINGS = 2
+MOST_SETTINGS = 3
 """Settings of one imperfection named one by one; of more, the two ends."""
+_NAMES = {"final_loss": "training loss", "final_test_accuracy": "test accuracy", "final_test_f1": "test F1"}
 
 
-def noise_sentence(found: tuple[Tolerance, ...], known: Mapping[str, Kind]) -> str:
-    """Return how much of each swept imperfection the final loss stands."""
-    imperfections = [t for t in found if t.parameter in ("noise_variance",) or t.parameter.endswith("bits")]
+@dataclass(frozen=True)
+class Stood:
+    """What one setting stands of one imperfection: how far the loss stays inside, and the test `score` with it.
+
+    `score` is the tolerance of the score alone, None where the trainings have none; `both` is the milder of the two.
+    """
+
+    both: Tolerance
+    score: Tolerance | None
+
+
+def stood(final: pd.DataFrame) -> tuple[Stood, ...]:
+    """Return what is stood in every sweep in `final` (see `outcomes.final_values`), in sorted order."""
+    scored = next((name for name in SCORES[1:] if name in final and final[name].notna().any()), None)
+    losses = tolerances(final)
+    scores = tolerances(final, scored) if scored else (None,) * len(losses)
+    found = []
+    for loss, score in zip(losses, scores, strict=True):
+        known = score if score is not None and not score.note else None
+        found.append(Stood(loss if known is None else milder(loss, known), known))
+    return tuple(found)
+
+
+def noise_sentence(found: Sequence[Stood], known: Mapping[str, Kind]) -> str:
+    """Return how much of each swept imperfection the final loss stands, and the test accuracy where there is one."""
+    imperfections = [each for each in found if is_imperfection(each.both.parameter)]
     if not imperfections:
-        return "Sensitivity to noise and converter resolution: not measured."
-    decided = [t for t in imperfections if not t.note]
-    texts = []
-    for parameter in dict.fromkeys(t.parameter for t in decided):
-        ordered = sorted((t for t in decided if t.parameter == parameter), key=_endurance)
-        stood = [
-            f"{known[t.optimizer].title} {_stood(t)}, N = {_size(t.size)}, {t.seeds} seeds" for t in ordered
-        ]
-        name = parameter_name(parameter)
-        if len(stood) > MOST_SETTINGS:
-            texts.append(f"{name}, {len(stood)} settings: least {stood[0]}; most {stood[-1]}")
-        else:
-            texts.append(f"{name}: {'; '.join(dict.fromkeys(stood))}")
-    head = "The final training loss stays inside the ideal device's own spread over seeds"
-    legend = "[when seeds are resampled, from least to most; none: not even at the mildest level]"
-    sentences = [f"{head} {legend}. {'. '.join(map(_capitalised, texts))}."] if texts else []
-    who = _and(list(dict.fromkeys(known[t.optimizer].title for t in imperfections)))
+        return "Sensitivity to imperfections of the device: not measured."
+    decided = [each for each in imperfections if not each.both.note]
+    by_parameter: dict[str, list[Stood]] = {}
+    for each in sorted(decided, key=lambda each: each.both.parameter != "noise_variance"):
+        by_parameter.setdefault(each.both.parameter, []).append(each)
+    grouped: dict[
+        str, list[str]
+    ] = {}  # by where it was measured; "" where that differs within one imperfection
+    for parameter, own in by_parameter.items():
+        places = {_where(each.both) for each in own}
+        place = places.pop() if len(places) == 1 else ""
+        grouped.setdefault(place, []).append(_of_one_imperfection(parameter, own, known, where=not place))
+    texts = [
+        f"On {place}: {'; '.join(own)}" if place else "; ".join(map(_capitalised, own))
+        for place, own in grouped.items()
+    ]
+    sentences = [f"{_head(decided)} {'. '.join(texts)}."] if texts else []
+    who = quantities.listed(list(dict.fromkeys(known[each.both.optimizer].title for each in imperfections)))
     undecided: dict[str, list[str]] = {}
-    for t in imperfections:
-        if t.note:  # what was found wanting is said once for all imperfections that it holds for
-            undecided.setdefault(t.note, []).append(parameter_name(t.parameter))
+    for each in imperfections:
+        if each.both.note:  # what was found wanting is said once for all imperfections that it holds for
+            undecided.setdefault(each.both.note, []).append(parameter_name(each.both.parameter))
     for note, names in undecided.items():
         verdict, _, reason = note.partition(": ")
+        swept = quantities.listed(list(dict.fromkeys(names)))
         sentences.append(
-            f"Tolerance of {_and(list(dict.fromkeys(names)))} {verdict}{f': {reason}' if reason else ''}."
+            f"Tolerance of {swept} {verdict}{f': {reason}' if reason else ''}."
             if texts
-            else f"What {who} stands of {_and(list(dict.fromkeys(names)))} is {verdict}: {reason}."
+            else f"What {who} stands of {swept} is {verdict}: {reason}."
         )
     return " ".join(sentences)
 
 
+def is_imperfection(parameter: str) -> bool:
+    """Whether a swept setting makes the device worse than ideal: thermal noise, or a field of the device itself."""
+    return parameter == "noise_variance" or parameter in {field.name for field in fields(Device)}
+
+
+def _head(decided: Sequence[Stood]) -> str:
+    score = next((_NAMES[each.score.score] for each in decided if each.score is not None), "")
+    judged = f"{_NAMES['final_loss']} and {score} stay" if score else f"{_NAMES['final_loss']} stays"
+    shown = f"; {score} from → to" if score else ""
+    return (
+        f"Final {judged} inside the ideal device's own spread over seeds [95 % interval of the level{shown}]."
+    )
+
+
+def _where(tolerance: Tolerance) -> str:
+    seeds = f"{tolerance.seeds} seeds"
+    return f"{tolerance.problem}, N = {_size(tolerance.size)}, {seeds}"
+
+
+def _of_one_imperfection(
+    parameter: str, own: Sequence[Stood], known: Mapping[str, Kind], *, where: bool
+) -> str:
+    """Return what is stood of one imperfection: each setting, or of many the least and the most."""
+    ordered = sorted(own, key=lambda each: (_endurance(each.both), each.score.ideal if each.score else 0.0))
+    levels = list(dict.fromkeys(_level(each.both) for each in ordered))
+    name = parameter_name(parameter)
+    if len(ordered) > 1 and len(levels) == 1:
+        return f"{name}, {len(ordered)} settings: {levels[0]}"
+    texts = []
+    for each in ordered:
+        place = f" ({_where(each.both)})" if where else ""
+        held = f" ({each.both.beside})" if each.both.beside else ""
+        texts.append(f"{known[each.both.optimizer].title}{held}{place} {_level(each.both)}{_change(each)}")
+    if len(texts) > MOST_SETTINGS:
+        return f"{name}, {len(own)} settings: least {texts[0]}, most {texts[-1]}"
+    return f"{name}: {', '.join(texts)}"
+
+
 def _endurance(tolerance: Tolerance) -> float:
-    """Sort what stands less before what stands more: a higher variance, or fewer bits."""
+    """Sort what stands less before what stands more: harsher levels last, and none first."""
     if np.isnan(tolerance.worst_inside):
         return -np.inf
-    return -tolerance.worst_inside if tolerance.parameter.endswith("bits") else tolerance.worst_inside
+    return -tolerance.worst_inside if larger_is_milder(tolerance.parameter) else tolerance.worst_inside
 
 
-def _stood(tolerance: Tolerance) -> str:
-    """Return the levels that were stood, e.g. "up to 0.001, not 0.01 [none, 0.001]"."""
+def _level(tolerance: Tolerance) -> str:
+    """Return the level that was stood, e.g. "up to 0.001, not 0.01 [10⁻⁴, 0.01]"."""
     unit = " bits" if tolerance.parameter.endswith("bits") else ""
     inside, outside, low, high = (
         "none" if np.isnan(level) else quantities.level(level)
         for level in (tolerance.worst_inside, tolerance.first_outside, tolerance.low, tolerance.high)
     )
-    interval = "" if low == high else f" [{low}, {high}]"
+    after = f"{_diverged(tolerance)}{'' if low == high else f' [{low}, {high}]'}"
     if np.isnan(tolerance.worst_inside):
-        return f"at no level, not even {outside}{unit}{interval}"
+        return f"at no level, not even {outside}{unit}{after}"
     if np.isnan(tolerance.first_outside):
-        return f"at every level, to {inside}{unit}{interval}"
-    down = "down to" if unit else "up to"
-    return f"{down} {inside}{unit}, not {outside}{interval}"
+        return f"at every level, to {inside}{unit}{after}"
+    return f"{_direction(tolerance)} {inside}{unit}, not {outside}{after}"
+
+
+def _direction(tolerance: Tolerance) -> str:
+    return "down to" if larger_is_milder(tolerance.parameter) else "up to"
+
+
+def _diverged(tolerance: Tolerance) -> str:
+    """Return how many seeds diverged at the first level outside, e.g. " (5 of 5 seeds diverge)"; "" where none did."""
+    rows = tolerance.levels[tolerance.levels["level"] == tolerance.first_outside]
+    lost = int(rows["diverged"].sum())
+    return f" ({lost} of {tolerance.seeds} seeds diverge)" if lost else ""
+
+
+def _change(each: Stood) -> str:
+    """Return ", 94 → 93 %": the score's median on the ideal device and at the worst level inside, else the mildest."""
+    if each.score is None:
+        return ""
+    level = each.both.worst_inside if not np.isnan(each.both.worst_inside) else each.both.first_outside
+    levels = each.score.levels
+    there = levels.loc[levels["level"] == level, "median"]
+    ideal = f"{100 * each.score.ideal:.0f}"
+    if there.empty or np.isnan(float(there.iloc[0])):
+        return f", {ideal} % → diverged"
+    return f", {ideal} → {100 * float(there.iloc[0]):.0f} %"
 
 
 def _capitalised(text: str) -> str:
@@ -363,32 +345,27 @@ def tolerance_text(tolerance: Tolerance) -> str:
     name = parameter_name(tolerance.parameter)
     if tolerance.note:
         return f"{tolerance.note} ({name})"
-    bits = tolerance.parameter.endswith("bits")
-    unit = " bits" if bits else ""
+    unit = " bits" if tolerance.parameter.endswith("bits") else ""
     inside, outside = (
         f"{name} = {quantities.level(v)}{unit}" for v in (tolerance.worst_inside, tolerance.first_outside)
     )
-    seeds = f"{tolerance.seeds} seeds{_resampled(tolerance, unit)}"
+    seeds = f"{tolerance.seeds} seeds{_interval(tolerance, unit)}"
     if np.isnan(tolerance.worst_inside):
         return f"outside already at the mildest level measured, {outside} ({seeds})"
     if np.isnan(tolerance.first_outside):
         return f"inside at every level measured, to {inside} ({seeds})"
-    down = "down to" if bits else "up to"
     return (
-        f"inside {down} {inside} and outside at {quantities.level(tolerance.first_outside)}{unit} ({seeds})"
+        f"inside {_direction(tolerance)} {inside} and outside at {quantities.level(tolerance.first_outside)}{unit} "
+        f"({seeds})"
     )
 
 
-def _resampled(tolerance: Tolerance, unit: str) -> str:
+def _interval(tolerance: Tolerance, unit: str) -> str:
     if tolerance.low == tolerance.high or np.isnan(tolerance.high):
         return ""
     low = "none" if np.isnan(tolerance.low) else f"{quantities.level(tolerance.low)}"
-    return f"; {low} to {quantities.level(tolerance.high)}{unit} when seeds are resampled"
+    return f"; 95 % interval {low} to {quantities.level(tolerance.high)}{unit}"
 
 
 def _size(parameters: int) -> str:
     return quantities.count(parameters)
-
-
-def _and(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,7 +1,7 @@
 """Numbers as people read them: seconds, bytes, counts, with three significant digits and a unit."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SECONDS = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
@@ -99,6 +99,11 @@ def percent(fraction: float) -> str:
 def at_least(value: float, bound: float) -> str:
     """Return seconds, or with "≥" the lower `bound` of them where `value` is NaN: not known in full."""
     return f"≥ {seconds(bound)}" if math.isnan(value) and not math.isnan(bound) else seconds(value)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return at least one name as a list in a sentence: "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def items(names: Iterable[str]) -> str:

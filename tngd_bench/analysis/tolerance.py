@@ -41,9 +41,10 @@ class Tolerance:
     `worst_inside` is the worst level tolerated, `first_outside` the next, worse one measured (NaN where there is none).
     `low` and `high` are its 95 % interval, the harsher second (NaN: not even the mildest level). `ideal` is the
     ideal device's `score`, its median over seeds. `levels` is the table behind it, mildest first: level, excess (of
-    loss, or what is lost of a score better where higher), inside, seeds, diverged. `note` is set where the data do not
+    loss, or what is lost of a score better where higher), inside, median (of the score; NaN where most seeds diverged),
+    seeds, diverged. `note` is set where the data do not
     decide, and then the numbers are NaN. `beside` names the level of a second swept setting at which this holds, empty
-    where there is none. `size` is N of the model trained.
+    where there is none. `problem` and `size`, N, are those of the model trained.
     """
 
     group: str
@@ -61,6 +62,7 @@ class Tolerance:
     size: int = 0
     score: str = SCORES[0]
     ideal: float = float("nan")
+    problem: str = ""
 
 
 def tolerances(final: pd.DataFrame, score: str = SCORES[0]) -> tuple[Tolerance, ...]:
@@ -81,9 +83,31 @@ def tolerances(final: pd.DataFrame, score: str = SCORES[0]) -> tuple[Tolerance, 
         tolerance = _tolerance(group, optimizer, parameter, part, score)
         named = len(beside) == 2 and part["sweep_parameter_2"].notna().all()
         held = f"{beside[0]} = {beside[1]}" if named else ""
-        size = int(part["parameters"].max())
-        found.append(dataclasses.replace(tolerance, beside=held, size=size, score=score))
+        size, problem = int(part["parameters"].max()), str(part["problem"].iloc[0])
+        found.append(dataclasses.replace(tolerance, beside=held, size=size, score=score, problem=problem))
     return tuple(found)
+
+
+def milder(first: Tolerance, second: Tolerance) -> Tolerance:
+    """Return how far both scores of one sweep stay inside: `first` with the milder of either bound and level.
+
+    A `second` that decides nothing changes nothing.
+    """
+    if first.note or second.note:
+        return first
+    levels = first.levels["level"].tolist()
+
+    def place(level: float) -> int:
+        return -1 if np.isnan(level) else levels.index(level)
+
+    def level(name: str) -> float:
+        return float(min(getattr(first, name), getattr(second, name), key=place))
+
+    worst = level("worst_inside")
+    beyond = [*levels, float("nan")][place(worst) + 1]
+    return dataclasses.replace(
+        first, worst_inside=worst, first_outside=beyond, low=level("low"), high=level("high")
+    )
 
 
 def mildest_first(parameter: str, levels: Array) -> Array:
@@ -131,16 +155,23 @@ def _tolerance(group: str, optimizer: str, parameter: str, part: pd.DataFrame, s
         note = "not measured: no level was run with every seed of the ideal device"
     if note:
         nan = float("nan")
-        empty = pd.DataFrame(columns=["level", "excess", "inside", "seeds", "diverged"])
+        empty = pd.DataFrame(columns=["level", "excess", "inside", "median", "seeds", "diverged"])
         return Tolerance(group, optimizer, parameter, nan, nan, nan, nan, nan, len(baseline), empty, note)
     excess = np.median(losses - baseline[:, None], axis=0)
     band = float(baseline.max() - np.median(baseline))
     tolerated, low, high = tolerated_levels(losses, baseline)
     padded = np.concatenate([[np.nan], levels, [np.nan]])
+    middle = np.median(losses, axis=0)
     table = pd.DataFrame(
-        {"level": levels, "excess": excess, "inside": excess <= band, "seeds": len(baseline)}
+        {
+            "level": levels,
+            "excess": excess,
+            "inside": excess <= band,
+            "median": np.where(np.isfinite(middle), sign * middle, np.nan),
+            "seeds": len(baseline),
+            "diverged": np.isinf(losses).sum(axis=0),
+        }
     )
-    table["diverged"] = np.isinf(losses).sum(axis=0)
     return Tolerance(
         group,
         optimizer,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -13,11 +13,13 @@ from tngd_bench.analysis.findings import parameter_name
 
 def compared(trials: pd.DataFrame, known: Mapping[str, Kind]) -> str:
     """Return which optimizers were compared, on which sizes, problems, seeds and sweeps."""
-    parts = [f"{len(known)} optimizer{'' if len(known) == 1 else 's'}"]
+    methods = len({kind.method for kind in known.values()})
+    settings = f" in {len(known)} settings" if len(known) > methods else ""
+    parts = [f"{methods} optimizer{'' if methods == 1 else 's'}{settings}"]
     timed = trials[(trials["kind"] == "cost") & (trials["status"] == "ok")]
     if len(timed):
         sizes = _span(timed["parameters"])
-        where = f"{_and(sorted(set(timed['problem'])))}, b = {_span(timed['batch_size'])}"
+        where = f"{quantities.listed(sorted(set(timed['problem'])))}, b = {_span(timed['batch_size'])}"
         where += f", d_z = {_span(timed['outputs'])}"
         parts.append(f"cost per iteration at N = {sizes} ({where})")
     training = trials[trials["kind"] == "training"]
@@ -27,13 +29,15 @@ def compared(trials: pd.DataFrame, known: Mapping[str, Kind]) -> str:
             f"{problem} (N = {_span(part['parameters'])})"
             for problem, part in plain.groupby("problem", sort=True)
         ]
-        parts.append(f"training on {_and(problems)}, {_span(plain.groupby('group')['seed'].nunique())} seeds")
+        parts.append(
+            f"training on {quantities.listed(problems)}, {_span(plain.groupby('group')['seed'].nunique())} seeds"
+        )
     swept = training[training["sweep_parameter"].notna()]
     if len(swept):
-        parts.append(f"sweeps of {_and(_swept_names(swept))}")
+        parts.append(f"sweeps of {quantities.listed(_swept_names(swept))}")
     devices = sorted({str(name) for name in trials["device"].dropna()} - {""})
     if devices:
-        parts.append(f"device: {_and(devices)}")
+        parts.append(f"device: {quantities.listed(devices)}")
     return "; ".join(parts) + "."
 
 
@@ -42,7 +46,7 @@ def noise(found: str, apart: pd.DataFrame) -> str:
     training = apart[apart["kind"] == "training"]
     if training.empty:
         return found
-    return f"{found} Not judged here: {_and(_swept_names(training))}; see the tables of sensitivity."
+    return f"{found} Not judged here: {quantities.listed(_swept_names(training))}; see the tables of sensitivity."
 
 
 def _swept_names(swept: pd.DataFrame) -> list[str]:
@@ -54,7 +58,3 @@ def _swept_names(swept: pd.DataFrame) -> list[str]:
 def _span(values: pd.Series) -> str:
     low, high = quantities.count(float(values.min())), quantities.count(float(values.max()))
     return low if low == high else f"{low} to {high}"
-
-
-def _and(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,189 @@
+"""How TNGD's training ended against its rivals, in a sentence: at the study's settings, then with all of them tuned.
+
+One optimizer ends lower than another if it does so in every paired seed, with at least three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tngd_bench.analysis import quantities, unstated
+from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present
+from tngd_bench.analysis.optimizer_names import label_settings
+from tngd_bench.analysis.outcomes import comparison
+from tngd_bench.analysis.time_to_target import Target, time_to_target
+
+MINIMUM_PAIRED_SEEDS = 3
+_DEVICES = ("tngd", "tngd-adam")
+_RIVALS = (("tngd-adam",), EXACT_NATURAL, ("kfac",), ("adam",), ("sgd",))
+
+
+def convergence_sentence(
+    trials: pd.DataFrame,
+    curves: pd.DataFrame,
+    final: pd.DataFrame,
+    known: Mapping[str, Kind],
+    targets: Mapping[str, tuple[Target, ...]],
+    tuned_on: str = "",
+) -> str:
+    """Return how TNGD ended against TNGD-Adam, exact NGD, K-FAC, Adam and SGD, and when they reached the target.
+
+    Where the same section has TNGD and rivals tuned, on `tuned_on`, a second sentence compares those.
+    """
+    plain = comparison(final)
+    device = first_present(
+        [label for label in known if label in set(plain["optimizer"])], _DEVICES, dict(known)
+    )
+    if device is None:
+        return "Convergence of TNGD: not measured."
+    groups = plain.groupby("group")["optimizer"].nunique()
+    candidates = [
+        group for group in groups.index if device in set(plain[plain["group"] == group]["optimizer"])
+    ]
+    group = max(candidates, key=lambda name: int(groups[name]))
+    part = plain[plain["group"] == group]
+    tuned = "" if _is_tuned(device) else _tuned_sentence(part, known, tuned_on)
+    like = (
+        _is_tuned(device) if tuned or _is_tuned(device) else None
+    )  # what was tuned stands beside its like alone
+    others = _rivals(part, device, known, tuned=like) or _rivals(part, device, known, tuned=None)
+    head = part.iloc[0]
+    iterations = part["iterations"].max()
+    after = f", {quantities.count(iterations)} iterations" if np.isfinite(iterations) else ""
+    settings = ", at the study's settings" if tuned else ""
+    clauses = [
+        f"On {head['problem']} (N = {quantities.count(int(head['parameters']))}{after}{settings}) "
+        f"{known[device].title} {_ended(part[part['optimizer'] == device])}{_against(part, device, others, known)}",
+        _reached(time_to_target(trials, curves, targets), str(group), [device, *others], known),
+    ]
+    return "; ".join(clause for clause in clauses if clause) + "." + tuned
+
+
+def _is_tuned(label: str) -> bool:
+    return "tuned" in label_settings(label)
+
+
+def _rivals(part: pd.DataFrame, device: str, known: Mapping[str, Kind], *, tuned: bool | None) -> list[str]:
+    """Return the rivals in `part`, one of a kind: those that were `tuned`, that were not, or (None) either."""
+    ran = set(part["optimizer"])
+    present = [label for label in known if label in ran and tuned in (None, _is_tuned(label))]
+    chosen = [first_present(present, methods, dict(known)) for methods in _RIVALS]
+    return [label for label in chosen if label is not None and label != device]
+
+
+def _tuned_sentence(part: pd.DataFrame, known: Mapping[str, Kind], tuned_on: str) -> str:
+    """Return " All tuned …": TNGD's loss and test accuracy against rivals that were tuned too; "" without them."""
+    ran = set(part["optimizer"])
+    tuned = [label for label in known if label in ran and _is_tuned(label)]
+    device = first_present(tuned, _DEVICES, dict(known))
+    others = [] if device is None else _rivals(part, device, known, tuned=True)
+    if device is None or not others:
+        return ""
+    known = {
+        label: replace(known[label], title=known[label].title.replace(" (tuned)", "")) for label in tuned
+    }
+    where = f" on {tuned_on}" if tuned_on else ""
+    text = (
+        f" All tuned{where}: {known[device].title} {_ended(part[part['optimizer'] == device], 'at')}"
+        f"{_against(part, device, others, known)}"
+    )
+    accuracy = _accuracy(part, device, others, known)
+    return f"{text}; {accuracy}." if accuracy else f"{text}."
+
+
+def _accuracy(part: pd.DataFrame, device: str, others: list[str], known: Mapping[str, Kind]) -> str:
+    """Return the device's median test accuracy against the best of `others`; "" where it was not evaluated."""
+    column = "final_test_accuracy"
+    finished = part[(part["status"] == "ok") & part["optimizer"].isin([device, *others])]
+    medians = finished.groupby("optimizer")[column].median().dropna().sort_values(ascending=False)
+    rivals = medians.drop(device, errors="ignore")
+    if device not in medians or rivals.empty:
+        return ""
+    best = str(rivals.index[0])
+    difference = _paired(part, device, best, column)
+    same = len(difference) < MINIMUM_PAIRED_SEEDS or not ((difference > 0).all() or (difference < 0).all())
+    doubt = "no difference confirmed" if same else f"in each of {len(difference)} paired seeds"
+    own, other = quantities.percent(medians[device]), quantities.percent(rivals[best])
+    if medians[device] > rivals[best]:
+        return f"its test accuracy, {own}, is the highest, before {known[best].title} ({other}; {doubt})"
+    return f"its test accuracy, {own}, is not above that of {known[best].title} ({other}; {doubt})"
+
+
+def _ended(runs: pd.DataFrame, where: str = "at a median training loss of") -> str:
+    finished = runs[runs["status"] == "ok"]["final_loss"].astype(float)
+    if not finished.notna().any():
+        return f"gave no final loss ({_no_number(runs)}); the others:"
+    return f"ended {where} {_value(runs)}"
+
+
+def _value(runs: pd.DataFrame) -> str:
+    finished = runs[runs["status"] == "ok"]["final_loss"].astype(float)
+    if not finished.notna().any():
+        return _no_number(runs)
+    shown = f", {len(finished)} of {len(runs)} seeds finished" if len(finished) < len(runs) else ""
+    return f"{quantities.significant(float(finished.median()))}{shown}"
+
+
+def _no_number(runs: pd.DataFrame) -> str:
+    return " and ".join(sorted(set(runs["status"]) - {"ok"})) or "not evaluated"
+
+
+def _against(part: pd.DataFrame, device: str, others: list[str], known: Mapping[str, Kind]) -> str:
+    """Return ", lower than Adam (0.1), higher than SGD (0.01) in each of 3 paired seeds, …", the unconfirmed last."""
+    shown = {other: f"{known[other].title} ({_value(part[part['optimizer'] == other])})" for other in others}
+    if not (part.loc[part["optimizer"] == device, "status"] == "ok").any():
+        return f" {quantities.listed(list(shown.values()))}" if shown else ""
+    decided: dict[int, dict[str, list[str]]] = {}  # by the number of paired seeds, then by the word
+    unconfirmed = []
+    for other, text in shown.items():
+        difference = _paired(part, device, other, "final_loss")
+        enough = len(difference) >= MINIMUM_PAIRED_SEEDS
+        if enough and ((difference < 0).all() or (difference > 0).all()):
+            word = "lower" if difference[0] < 0 else "higher"
+            decided.setdefault(len(difference), {}).setdefault(word, []).append(text)
+        else:
+            unconfirmed.append(text)
+    clauses = []
+    for seeds, words in decided.items():
+        clauses += [f"{word} than {quantities.listed(names)}" for word, names in words.items()]
+        clauses[-1] += f" in each of {seeds} paired seeds"
+    if unconfirmed:
+        clauses.append(f"with no difference confirmed to {quantities.listed(unconfirmed)}")
+    return "".join(f", {clause}" for clause in clauses)
+
+
+def _paired(part: pd.DataFrame, device: str, other: str, column: str) -> npt.NDArray[np.float64]:
+    """Return `column` of `device` minus that of `other` for each seed that both finished."""
+    paired = part[(part["status"] == "ok") & part["optimizer"].isin([device, other])]
+    table = paired.pivot_table(index="seed", columns="optimizer", values=column, aggfunc="first")
+    both = {device, other} <= set(table.columns)
+    return (table[device] - table[other]).dropna().to_numpy(float) if both else np.array([])
+
+
+def _reached(times: pd.DataFrame, group: str, labels: list[str], known: Mapping[str, Kind]) -> str:
+    """Return the times to the highest target of the group that at least one of `labels` reached in its median."""
+    rows = times[(times["group"] == group) & times["optimizer"].isin(labels) & (times["tries"] > 0)]
+    met = [target for target in dict.fromkeys(rows["target"]) if _any_reached(rows, target)]
+    if not met:
+        return "no optimizer reached a target in its median seed" if len(rows) else ""
+    rows = rows[rows["target"] == met[-1]].set_index("optimizer")
+    pieces = []
+    for label in [label for label in labels if label in rows.index]:
+        hits, tries = rows.at[label, "hits"], rows.at[label, "tries"]
+        missed = f" ({hits}/{tries} seeds)" if hits < tries else ""
+        median = float(rows.at[label, "modelled_median"])
+        if not np.isfinite(float(rows.at[label, "iterations_median"])):
+            time = "∞" if hits else "never"
+        else:
+            time = f"device time {unstated.NOT_STATED}" if np.isnan(median) else quantities.seconds(median)
+        pieces.append(f"{known[label].title} {time}{missed}")
+    return f"{met[-1]} took (median, modelled device time included) {', '.join(pieces)}"
+
+
+def _any_reached(rows: pd.DataFrame, target: str) -> bool:
+    return bool(np.isfinite(rows.loc[rows["target"] == target, "iterations_median"].astype(float)).any())
