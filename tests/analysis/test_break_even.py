@@ -69,7 +69,8 @@ def test_statements_name_their_condition():
     known = calibrations(RATES).kinds
     crossing = Crossover("ngd-gram", N, 10, 5e10, 2560.0, 1200.0, float("inf"), 0.0, 10.0, 1e5)
     assert crossing.text(known, "tngd") == (
-        "TNGD overtakes NGD (Gram) above m ≈ 2,600 [1,200, beyond the range] at 50 Gb/s, N = 100,000, d_z = 10"
+        "TNGD overtakes NGD (Gram) above m ≈ 2,600 [1,200, beyond the range] at 50 Gb/s, "
+        "N = 100,000 and d_z = 10 held fixed, b varied"
     )
     always = Crossover("ngd-gram", N, 10, None, 10.0, 10.0, 40.0, 0.0, 10.0, 1e5)
     assert "ahead of NGD (Gram) at every m in range" in always.text(known, "tngd")

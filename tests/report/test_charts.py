@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis import convergence, cost, outcomes, tolerance
+from tngd_bench.analysis import convergence, cost, outcomes
 from tngd_bench.analysis.families import kinds
 from tngd_bench.report import cost_charts, drawing, noise_charts, training_charts
 from tngd_bench.report.marks import marks
@@ -23,7 +23,7 @@ def charts(records):
         curves = convergence.finished_curves(records.curves, records.trials)
         for group in training_charts.convergence_charts(curves, known, drawn).values():
             made += group
-        made += noise_charts.noise_charts(final, tolerance.tolerances(final), known, drawn)
+        made += noise_charts.noise_charts(final, known, drawn)
     return {chart.name: chart for chart in made}
 
 
@@ -93,12 +93,23 @@ def test_noise_shows_every_seed_and_their_median(charts):
     assert "inside up to thermal noise κ₀ = 10⁻⁴" in chart.alt
 
 
+def test_each_chart_of_a_sweep_states_the_tolerance_of_what_it_shows(charts):
+    loss, accuracy = (
+        charts[f"sensitivity-noise-tngd-noise-variance-{name}"]
+        for name in ("final-loss", "final-test-accuracy")
+    )
+    assert "Final training loss: inside up to" in loss.caption
+    assert "Final test accuracy: " in accuracy.caption
+    assert "oss" not in accuracy.caption
+
+
 def test_a_level_where_every_seed_diverged_stays_on_the_axis():
     rows = []
     for level, losses in ((0.0, [0.5, 0.6]), (0.01, [0.55, None]), (0.1, [None, None])):
         for seed, loss in enumerate(losses):
             row = {
                 "group": "s",
+                "problem": "digits-mlp",
                 "optimizer": "tngd",
                 "sweep_parameter": "programming_error",
                 "parameters": 100,
@@ -113,7 +124,7 @@ def test_a_level_where_every_seed_diverged_stays_on_the_axis():
     final = pd.DataFrame(rows)
     known = kinds(final.assign(method="tngd", device="paper"))
     with drawing.style():
-        (chart,) = noise_charts.noise_charts(final, tolerance.tolerances(final), known, marks(known))
+        (chart,) = noise_charts.noise_charts(final, known, marks(known))
     axes = chart.figure.axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ideal", "0.01", "0.1"]
     assert line(chart, "diverged").get_xdata().tolist() == [1, 2]

@@ -149,7 +149,9 @@ class Crossover:
         rate = (
             "on an unlimited link" if self.link_rate is None else f"at {quantities.bit_rate(self.link_rate)}"
         )
-        where = f"{rate}, N = {quantities.count(self.parameters)}, d_z = {self.outputs}"
+        where = (
+            f"{rate}, N = {quantities.count(self.parameters)} and d_z = {self.outputs} held fixed, b varied"
+        )
         if self.extrapolated:
             where += ", digital seconds extrapolated"
         name, rival = known[device].title, known[self.rival].title

@@ -323,4 +323,4 @@ def decides(
         for text in _crossover_texts(calibrations, use, main["parameters"], known, device)
         if known[str(rival["optimizer"])].title in text
     ]
-    return f"{head}; {level}." + (f" With growing batch (modelled): {texts[0]}." if texts else "")
+    return f"{head}; {level}." + (f" Modelled: {texts[0]}." if texts else "")

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.findings import parameter_name, tolerance_text
-from tngd_bench.analysis.tolerance import Tolerance, is_ideal, mildest_first
+from tngd_bench.analysis.tolerance import is_ideal, mildest_first, tolerances
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import INK, Mark
@@ -32,14 +32,16 @@ _METRICS = (
 )
 
 
-def noise_charts(
-    final: pd.DataFrame, found: tuple[Tolerance, ...], known: Mapping[str, Kind], drawn: Mapping[str, Mark]
-) -> list[Chart]:
+def noise_charts(final: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> list[Chart]:
     """Return a chart of each metric for every sweep in `final` (see `analysis.outcomes.final_values`).
 
-    The first says how to read them all.
+    The first says how to read them all; each states the tolerance of the metric that it shows.
     """
-    stated = {(t.group, t.optimizer, t.parameter): tolerance_text(t) for t in found}
+    stated = {
+        (found.group, found.optimizer, found.parameter, column): tolerance_text(found)
+        for column, _ in _METRICS
+        for found in tolerances(final, column)
+    }
     swept = final[final["sweep_parameter"].notna() & final["status"].isin(["ok", "diverged"])]
     charts: list[Chart] = []
     for (group, optimizer, parameter), part in swept.groupby(
@@ -49,7 +51,7 @@ def noise_charts(
             values = part[column].astype(float).where(part["status"] == "ok")
             known_values = part[np.isfinite(values) | (part["status"] == "diverged")].assign(value=values)
             if known_values["value"].notna().any():
-                text = stated[(str(group), str(optimizer), str(parameter))]
+                text = stated[(str(group), str(optimizer), str(parameter), column)]
                 mark = drawn[str(optimizer)]
                 charts.append(
                     _chart(
@@ -73,8 +75,9 @@ def axis_title(parameter: str) -> str:
 
 
 _READING = (
-    "Levels from mild to harsh, evenly spaced. Grey: spread of the ideal device over seeds; a level is inside while "
-    "the median excess over the same seed's ideal run is within it. Crosses: how many of the seeds run diverged."
+    "Levels from mild to harsh, evenly spaced. Grey: the ideal device over seeds. A level is inside while it is worse "
+    "than the same seed's ideal run, in the median, by no more than the worst ideal seed is worse than the median one. "
+    "Crosses: how many of the seeds run diverged."
 )
 
 
@@ -150,11 +153,11 @@ def _chart(
     data = table[columns]
     name = parameter_name(parameter)
     parameters = quantities.count(float(part["parameters"].max()))
-    said = f"Loss: {tolerance}." if column == "final_loss" else "The same trainings."
+    said = f"{title[:1].upper()}{title[1:]}: {tolerance}."
     return Chart(
         slugs.slug("sensitivity", group, optimizer, parameter, column),
-        f"{title.capitalize()} against {name}, {known[optimizer].title} ({group}, N = {parameters})",
-        f"{title.capitalize()} of {known[optimizer].title} against {name}. Tolerance of the loss: {tolerance}.",
+        f"{title[:1].upper()}{title[1:]} against {name}, {known[optimizer].title} ({group}, N = {parameters})",
+        f"{title[:1].upper()}{title[1:]} of {known[optimizer].title} against {name}: {tolerance}.",
         f"{_READING} {said}" if first else said,
         figure,
         data.rename(columns={"value": column}).reset_index(drop=True),

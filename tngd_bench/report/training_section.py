@@ -8,7 +8,6 @@ from tngd_bench.analysis import (
     profiles,
     stability,
     time_to_target,
-    tolerance,
     unstated,
 )
 from tngd_bench.analysis.families import kinds
@@ -63,7 +62,7 @@ def training_sections(records: Records) -> tuple[Section, ...]:
     compared = tables.final_table(ends, known, sweeps=False)
     swept = tables.final_table(ends, known, sweeps=True)
     levels = pair_charts.pair_table(outcomes.final_values(trials[apart], curves), trials)
-    noise = noise_charts.noise_charts(final, tolerance.tolerances(final), known, drawn)
+    noise = noise_charts.noise_charts(final, known, drawn)
     noise += pair_charts.pair_charts(levels, known)
     stable, margins = pair_charts.stability_section(stability.stability_table(trials), known)
     return (
