@@ -1,6 +1,6 @@
 import pandas as pd
 
-from tngd_bench.analysis.families import EXACT_NATURAL, first_present, kind, kinds
+from tngd_bench.analysis.families import EXACT_NATURAL, first_present, kind, kinds, named_tuned, tuned_on
 
 
 def frame(*rows):
@@ -37,3 +37,12 @@ def test_first_present_follows_the_wanted_order():
     known = kinds(frame(("ngd", "ngd", None), ("ngd-cg", "ngd-cg", None)))
     assert first_present(["ngd-cg", "ngd"], EXACT_NATURAL, known) == "ngd"
     assert first_present(["ngd-cg"], ("tngd",), known) is None
+
+
+def test_tuned_settings_are_called_by_the_problem_that_they_were_found_on():
+    study = {"tuning_record": {"search": {"problem": "mnist-cnn"}}}
+    assert tuned_on(study) == "mnist-cnn"
+    assert tuned_on({"tuning_record": None}) == tuned_on({}) == ""
+    known = {label: kind(label, "adam") for label in ("adam", "adam[tuned]", "adam[tuned, eps=1e-6]")}
+    titles = [tuned.title for tuned in named_tuned(known, "mnist-cnn").values()]
+    assert titles == ["Adam", "Adam (tuned on mnist-cnn)", "Adam (tuned on mnist-cnn, eps = 1e-6)"]

@@ -1,6 +1,7 @@
 """Claims beside the figures that decide them, on records whose losses are formulas."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +128,7 @@ def test_the_table_has_a_row_for_each_verdict_that_leads_to_its_claim(section):
     anchors = {claim.anchor for exhibit in section.exhibits for claim in exhibit.claims}
     assert set(table.anchors) <= anchors
     assert len(table.anchors) == len(table.rows)
-    assert "mnist-cnn: " in section.points[0]
+    assert "mnist-cnn (paper): " in section.points[0]
     assert section.absent == ""
     assert any(
         "(no study with the section fig5 was run): Figure 5(a)" in point for point in section.points[1:]
@@ -249,9 +250,34 @@ def verdict(parts, name="conditional", condition="holds for b; not for a"):
 
 def test_many_parts_are_counted_in_the_table_and_kept_in_its_data():
     many = tuple(Part(f"part {place}", place > 0, "1.0") for place in range(5))
-    table = verdict_table([verdict(many)], {})
+    table = verdict_table([verdict(many)], {}, lambda _: "")
     assert table.rows[0] == ("TNGD is fast", "p", "conditional", "Holds in 4 of 5.", "rule")
-    few = verdict_table([verdict(many[:2])], {})
+    few = verdict_table([verdict(many[:2])], {}, lambda _: "s, profile full")
     assert few.rows[0][3] == "Holds for b; not for a. evidence"
+    assert few.rows[0][1] == "p: s, profile full"
     assert table.data.loc[0, "number: b"] == 2.0
     assert table.data.loc[0, "evidence"] == "evidence"
+
+
+def test_what_was_measured_on_another_profile_says_so_beside_every_verdict(paper, fashion):
+    search = {"tuning_record": {"search": {"problem": "mnist-cnn"}}}
+    section = {"name": "training", "train_size": 10_000}
+    tuned = trained("paper", "mnist-cnn", RATES | {"adam[tuned]": 1.2, "tngd[tuned]": 1.6})
+    full = replace(tuned, study=tuned.study | {"profile": "full", "training": [section]} | search)
+    quick = replace(fashion, study=fashion.study | {"profile": "quick"} | search)
+    with drawing.style():
+        both = verdict_section({"paper": full, "paper-fashion": quick})
+    where = {row[1] for row in both.tables[0].rows}
+    assert "mnist-cnn: paper, profile full, 80 iterations on 10,000 examples" in where
+    assert "fashion-cnn: paper-fashion, profile quick, 80 iterations" in where
+    assert "mnist-cnn (paper, profile full): " in both.points[0]
+    assert "fashion-cnn (paper-fashion, profile quick): " in both.points[0]
+    judgements = [
+        found for exhibit in both.exhibits for claim in exhibit.claims for found in claim.judgements
+    ]
+    assert {found.measured for found in judgements if found.problem == "fashion-cnn" and found.records} == {
+        "paper-fashion, profile quick, 80 iterations"
+    }
+    words = " ".join(what for found in judgements for part in found.parts for what in part)
+    assert "(tuned on mnist-cnn)" in words
+    assert "(tuned)" not in words

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -77,6 +78,14 @@ def tuned_on(study: Mapping[str, Any]) -> str:
     """Return the problem that a study's tuned settings were found on; "" where it has no record of their search."""
     record = study.get("tuning_record") or {}
     return str((record.get("search") or {}).get("problem") or "")
+
+
+def named_tuned(known: Mapping[str, Kind], problem: str) -> dict[str, Kind]:
+    """Return `known` with "tuned on `problem`" in the titles that say tuned."""
+    return {
+        label: replace(kind, title=re.sub(r"(?<=[(, ])tuned(?=[,)])", f"tuned on {problem}", kind.title))
+        for label, kind in known.items()
+    }
 
 
 def first_present(labels: Iterable[str], methods: Iterable[str], known: dict[str, Kind]) -> str | None:

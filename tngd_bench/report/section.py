@@ -11,7 +11,7 @@ from tngd_bench.report.tables import Table
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict as the page shows it: on `problem` ("" for all), in words, part by part.
+    """A verdict as the page shows it: on `problem` ("" for all) as `measured` (see `measured_on`), in words, by parts.
 
     `parts`: (outcome, what was tested, the numbers) each; `missing` what was not tested and why; `records` the
     records used, by study, as in a table's column of records.
@@ -23,6 +23,7 @@ class Judgement:
     parts: tuple[tuple[str, str, str], ...]
     missing: str
     records: tuple[tuple[str, str], ...]
+    measured: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
 from tngd_bench.analysis.claims import Part, Verdict, VerdictName, judge, pool_records
-from tngd_bench.analysis.families import Kind, kinds, titles
+from tngd_bench.analysis.families import Kind, kinds, named_tuned, titles, tuned_on
 from tngd_bench.analysis.figures import load_figures
 from tngd_bench.analysis.optimizer_names import worded
 from tngd_bench.report import slugs
 from tngd_bench.report.drawing import Chart
+from tngd_bench.report.measured_on import measured_on, study_with_profile, training_runs
 from tngd_bench.report.paper_charts import paper_charts
 from tngd_bench.report.section import Exhibit, JudgedClaim, Judgement, Section
 from tngd_bench.report.tables import Column, Table, short_keys
@@ -34,14 +35,22 @@ def verdict_section(records_by_study: Mapping[str, Records]) -> Section:
         figure.id: paper_charts(figure, pool.trials, pool.costs, pool.curves, known)
         for figure in load_figures()
     }
-    exhibits = _exhibits(shown, charts, known)
+    runs = training_runs(records_by_study)
+
+    def where(verdict: Verdict) -> str:
+        return measured_on(verdict, runs, records_by_study)
+
+    origins = {tuned_on(records.study) for records in records_by_study.values()}
+    if len(origins) == 1 and "" not in origins:
+        known = named_tuned(known, origins.pop())
+    exhibits = _exhibits(shown, charts, known, where)
     return Section(
         "verdicts",
         "Claims and verdicts",
         prose=_PROSE,
-        points=(summary(found), *_untested(found)),
+        points=(summary(found, records_by_study), *_untested(found)),
         charts=tuple(chart for exhibit in exhibits for chart in exhibit.charts),
-        tables=(verdict_table(tested, known), changes_table(tested)),
+        tables=(verdict_table(tested, known, where), changes_table(tested)),
         exhibits=exhibits,
         absent="" if tested else "No claim's test has its sections in this study.",
     )
@@ -55,15 +64,21 @@ _PROSE = (
 )
 
 
-def summary(found: Sequence[Verdict]) -> str:
-    """Return how many verdicts there are of each kind on each problem, and how many claims were not tested."""
+def summary(found: Sequence[Verdict], records_by_study: Mapping[str, Records]) -> str:
+    """Return how many verdicts there are of each kind on each problem, and how many claims were not tested.
+
+    Of several studies each problem names its own, with the profile that was run.
+    """
     tested = [verdict for verdict in found if verdict.verdict != "not tested"]
     untested = len({v.claim_id for v in found} - {v.claim_id for v in tested})
     said = []
     for problem in dict.fromkeys(verdict.problem for verdict in tested):
         own = [verdict.verdict for verdict in tested if verdict.problem == problem]
+        studies = dict.fromkeys(s for v in tested if v.problem == problem for s, _ in v.keys)
+        named = "; ".join(study_with_profile(study, records_by_study) for study in studies)
+        place = f" ({named})" if named and len(records_by_study) > 1 else ""
         counts = ", ".join(f"{own.count(name)} {name}" for name in VERDICTS)
-        said.append(f"{problem or 'Cost'}: {counts}")
+        said.append(f"{problem or 'Cost'}{place}: {counts}")
     return f"{'; '.join(said) or 'None tested'}; {untested} not tested here."
 
 
@@ -82,7 +97,10 @@ def _untested(found: Sequence[Verdict]) -> tuple[str, ...]:
 
 
 def _exhibits(
-    shown: Sequence[Verdict], charts: Mapping[str, Sequence[Chart]], known: Mapping[str, Kind]
+    shown: Sequence[Verdict],
+    charts: Mapping[str, Sequence[Chart]],
+    known: Mapping[str, Kind],
+    where: Callable[[Verdict], str],
 ) -> tuple[Exhibit, ...]:
     """Return the figures of the paper in its order, each with its charts, by its id, and the claims that it decides."""
     headings = {"table1": ("Table 1: how the cost of an iteration grows", "scaling")}
@@ -96,13 +114,15 @@ def _exhibits(
     made = []
     for start, (title, anchor) in headings.items():
         drawn = tuple(chart for name, own in charts.items() if name.startswith(start) for chart in own)
-        claims = _judged([verdict for verdict in shown if verdict.figure.startswith(start)], known)
+        claims = _judged([verdict for verdict in shown if verdict.figure.startswith(start)], known, where)
         if drawn or claims:
             made.append(Exhibit(title, drawn, claims, anchor))
     return tuple(made)
 
 
-def _judged(verdicts: Sequence[Verdict], known: Mapping[str, Kind]) -> tuple[JudgedClaim, ...]:
+def _judged(
+    verdicts: Sequence[Verdict], known: Mapping[str, Kind], where: Callable[[Verdict], str]
+) -> tuple[JudgedClaim, ...]:
     by_claim: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         by_claim.setdefault(verdict.claim_id, []).append(verdict)
@@ -112,7 +132,7 @@ def _judged(verdicts: Sequence[Verdict], known: Mapping[str, Kind]) -> tuple[Jud
             own[0].statement,
             own[0].where,
             worded(own[0].tolerance, titles(known)),
-            tuple(_judgement(verdict, known) for verdict in own),
+            tuple(_judgement(verdict, known, where(verdict)) for verdict in own),
             own[0].fixed.isoformat() if own[0].fixed else "",
             own[0].note,
         )
@@ -120,7 +140,7 @@ def _judged(verdicts: Sequence[Verdict], known: Mapping[str, Kind]) -> tuple[Jud
     )
 
 
-def _judgement(verdict: Verdict, known: Mapping[str, Kind]) -> Judgement:
+def _judgement(verdict: Verdict, known: Mapping[str, Kind], measured: str) -> Judgement:
     studies = dict.fromkeys(study for study, _ in verdict.keys)
     records = tuple(
         (study, short_keys(key for owner, key in verdict.keys if owner == study)) for study in studies
@@ -135,6 +155,7 @@ def _judgement(verdict: Verdict, known: Mapping[str, Kind]) -> Judgement:
         ),
         worded(verdict.missing, titles(known)),
         records,
+        measured,
     )
 
 
@@ -148,15 +169,19 @@ def _condition(verdict: Verdict) -> str:
     return f"holds in {holding} of {number}" if number > _FEW and 0 < holding < number else verdict.condition
 
 
-def verdict_table(found: Sequence[Verdict], known: Mapping[str, Kind]) -> Table:
+def verdict_table(
+    found: Sequence[Verdict], known: Mapping[str, Kind], where: Callable[[Verdict], str]
+) -> Table:
     """Return one row per verdict: the claim, the verdict, its condition with the numbers that decide, the rule.
+
+    `where` tells what a verdict was measured on, beside its problem.
 
     The data behind it have all of them by name, with the labels of the study files.
     """
     rows = tuple(
         (
             verdict.statement,
-            verdict.problem or "costs",
+            ": ".join(filter(None, (verdict.problem or "costs", where(verdict)))),
             verdict.verdict,
             numbers_that_decide(verdict, known),
             rule_with_date(verdict, known),
@@ -170,6 +195,7 @@ def verdict_table(found: Sequence[Verdict], known: Mapping[str, Kind]) -> Table:
                 "statement": verdict.statement,
                 "where": verdict.where,
                 "problem": verdict.problem,
+                "measured on": where(verdict),
                 "verdict": verdict.verdict,
                 "condition": verdict.condition,
                 "evidence": verdict.evidence,
@@ -184,7 +210,13 @@ def verdict_table(found: Sequence[Verdict], known: Mapping[str, Kind]) -> Table:
     )
     columns = tuple(
         Column(title, numeric=False)
-        for title in ("claim", "measured on", "verdict", "numbers that decide", "test")
+        for title in (
+            "claim",
+            "measured on: study, profile, length",
+            "verdict",
+            "numbers that decide",
+            "test",
+        )
     )
     caption = (
         "A verdict holds for this machine and these settings; “conditional” names what it holds for. Each claim leads "
