@@ -159,7 +159,7 @@ def test_a_level_is_tolerated_or_not_or_was_not_swept():
 
 
 def test_a_level_at_the_edge_of_the_band_is_not_decided():
-    # the band of these seeds is 0.02; resampled seeds have narrower ones
+    # the band of these seeds is 0.02; the interval allows narrower ones
     edge = claim_device.tolerated(swept({0.0: 0.0, 1e-4: 0.0, 1e-3: 0.015}), TOLERATED)
     assert outcome(edge)[0][1] is False
 

@@ -135,7 +135,7 @@ def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     """Test in every setting that was swept whether `level` of `parameter` keeps the final loss in the ideal band.
 
     A setting is a section with an optimizer; see `tolerance`. A part holds if `level` and every milder one is inside;
-    it is undecided where resampled seeds say both. What the claim says of any value needs several: for each name in
+    it is undecided where the interval has both. What the claim says of any value needs several: for each name in
     `over` ("parameters" is N) of which the settings have one value only, "another" is an undecided part. Parameters:
     parameter, level, over.
     """
