@@ -41,20 +41,3 @@ def test_many_outputs_are_solved_without_a_row_for_each() -> None:
     assert "blocks" not in vars(ggn)
     exact = Gram().solve(GGN(model, nn.CrossEntropyLoss(), inputs, targets), damping=0.1).solution
     assert oracles.relative_error(solution, exact) < 1e-6
-
-
-@pytest.mark.parametrize(("iterations", "rows_made"), [(18, False), (19, True)])
-def test_few_products_take_no_rows_and_many_do_with_the_same_solution(
-    iterations: int, rows_made: bool
-) -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(6, 9), nn.Tanh(), nn.Linear(9, 61)).double()
-    inputs, targets = torch.randn(5, 6, dtype=torch.float64), torch.randint(0, 61, (5,))
-    ggn = GGN(model, nn.CrossEntropyLoss(), inputs, targets)
-    found = CG(max_iterations=iterations, rtol=1e-12).solve(ggn, damping=0.5)
-    assert ("blocks" in vars(ggn)) is rows_made  # 3 backward passes a product against 61 columns
-    other = GGN(model, nn.CrossEntropyLoss(), inputs, targets)
-    assert other.blocks
-    wanted = CG(max_iterations=iterations, rtol=1e-12).solve(other, damping=0.5)
-    assert found.history == pytest.approx(wanted.history, rel=1e-6)
-    assert oracles.relative_error(found.solution, wanted.solution) < 1e-9

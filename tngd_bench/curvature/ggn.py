@@ -23,6 +23,7 @@ from tngd_bench.curvature.graph import AutogradGraph
 from tngd_bench.curvature.layers import LAYER_KINDS, layer_block, plan_layer, structured_layers
 from tngd_bench.curvature.linearization import Linearization
 from tngd_bench.curvature.parameters import TrainableParameters
+from tngd_bench.curvature.routes import layer_shape, model_is_cheaper
 
 MEMORY_FRACTION = 0.5
 """Part of the free memory that curvature may take when no budget is given."""
@@ -33,8 +34,6 @@ LARGEST_STRUCTURED = 256
 LARGEST_UNROLLED = 32
 """The same where layers have more output values per sample than there are parameters, as adapters in a sequence model:
 a row per output then keeps more than B itself has."""
-COLUMNS_PER_PRODUCT = 3
-"""Backward passes that a product by J and Jᵀ is worth: one, and two through the graph of another."""
 PANELS = 4
 """Panels in which a symmetric K or G is formed: (1 + 1/4)/2 of the products."""
 SMALLEST_PANELLED = 256
@@ -119,7 +118,8 @@ class GGN:
 
     def expect_products(self, count: int) -> None:
         """Say that `count` products are asked for at most: where rows would cost more, products go by J and Jᵀ."""
-        self._few_products = COLUMNS_PER_PRODUCT * count < self.rows_per_sample
+        shapes = [layer_shape(call) for call in self._calls]
+        self._few_products = model_is_cheaper(shapes, self.rows_per_sample, self.batch_size, count)
 
     @cached_property
     def gradient(self) -> Tensor:

@@ -22,8 +22,8 @@ PANELS, SMALLEST_PANELLED = 4, 256
 """How a symmetric product is formed, as in `tngd_bench.curvature.ggn`, which this module may not import: torch."""
 LARGEST_STRUCTURED, LARGEST_UNROLLED = 256, 32
 """Outputs per sample up to which a row per output is made, as in `tngd_bench.curvature.ggn`."""
-COLUMNS_PER_PRODUCT = 3
-"""Backward passes that a product by J and Jᵀ is worth, as in `tngd_bench.curvature.ggn`."""
+OPERATIONS_PER_NUMBER, COLUMN_SHARE, PRODUCT_START, MAKING = 12, 0.25, 6e7, 8
+"""What decides between rows and the model for a few products, as in `tngd_bench.curvature.routes`."""
 LANCZOS_PRODUCTS = 14
 """Products of a relaxation of a few tenths of τ where no rows are made; longer ones take more."""
 KFAC_FACTOR_INTERVAL, KFAC_INVERSE_INTERVAL = 10, 100
@@ -109,6 +109,16 @@ class _Iteration:
         """Whether there are too many outputs for a row each, so that products go by J and Jᵀ through the model."""
         return self.outputs > (LARGEST_STRUCTURED if self.widths <= self.parameters else LARGEST_UNROLLED)
 
+    def model_is_cheaper(self, products: int) -> bool:
+        """Whether so few products cost less by J and Jᵀ than rows for them, where the layers are known."""
+        if self.layers is None:
+            return False
+        weights = sum(float(d_in) * d_out * t for d_in, d_out, t in self.layers)
+        held = sum(float(d_out) if t == 1 else d_in * d_out + d_out for d_in, d_out, t in self.layers)
+        rows = 2.0 * COLUMN_SHARE * self.outputs * weights
+        rows += OPERATIONS_PER_NUMBER * self.outputs * held * (2.0 * products + MAKING)
+        return products * (6.0 * weights + PRODUCT_START / self.batch_size) < rows
+
 
 def _panelled(size: int) -> float:
     """The share of a symmetric product's operations that are made."""
@@ -162,8 +172,7 @@ def _gram(it: _Iteration) -> tuple[float, float]:
 
 def _cg(it: _Iteration) -> tuple[float, float]:
     m, b = float(it.rows), float(it.batch_size)
-    few = COLUMNS_PER_PRODUCT * (it.cg_iterations + 2) < it.outputs
-    if it.matrix_free or few:
+    if it.matrix_free or it.model_is_cheaper(it.cg_iterations + 2):
         return _by_products(it, it.cg_iterations + 1)
     products = (it.cg_iterations + 1) * (4.0 * m + 2.0 * b * b) * it.widths
     flops = it.forward + it.row_passes + it.similarity + products + it.lift

@@ -1,0 +1,80 @@
+"""The route of few products: the cheaper one where its time was measured, the same solution by either."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tests import oracles
+from tngd_bench.curvature import GGN
+from tngd_bench.optimizers import costs
+from tngd_bench.problems import registry
+from tngd_bench.problems.language_model import LanguageModel
+from tngd_bench.solvers import CG
+
+
+def perceptron(width: int, outputs: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(784, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, outputs)
+    )
+
+
+def convolutional(outputs: int) -> nn.Module:
+    return nn.Sequential(
+        *(nn.Conv2d(1, 16, 5), nn.Tanh(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 5), nn.Tanh(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(512, outputs)),
+    )
+
+
+def few(model: nn.Module, inputs: torch.Tensor, outputs: int, products: int) -> bool:
+    ggn = GGN(model, nn.CrossEntropyLoss(), inputs, torch.randint(0, outputs, (len(inputs),)))
+    ggn.expect_products(products)
+    return ggn._few_products
+
+
+@pytest.mark.parametrize(
+    ("width", "outputs", "wanted"), [(300, 20, False), (300, 64, False), (1000, 64, False), (1000, 160, True)]
+)
+def test_perceptrons_take_rows_until_their_outputs_are_many(width: int, outputs: int, wanted: bool) -> None:
+    """Measured, 22 products, b = 32: 14 against 33, 26 against 31, 132 against 220, 384 against 196 ms."""
+    assert few(perceptron(width, outputs), torch.randn(32, 784), outputs, 22) is wanted
+
+
+def test_a_convolutional_network_and_a_language_model_take_none_of_the_many_rows() -> None:
+    """Measured, 22 products, b = 32, 64 columns: 730 against 194 ms and 1,140 against 74 ms."""
+    assert few(convolutional(64), torch.randn(32, 1, 28, 28), 64, 22)
+    model = LanguageModel(registry.get("causal-lm").widths(100_000, 64))  # type: ignore[arg-type]
+    assert few(model, torch.randint(0, 64, (32, 16)), 64, 22)
+
+
+def test_the_problem_of_the_paper_keeps_its_rows_however_few_the_products() -> None:
+    """mnist-cnn, b = 32: 14 against 64 ms at 20 columns, 53 against 61 at 160."""
+    problem = registry.get("mnist-cnn")
+    for outputs in (10, 20, 160):
+        model = problem.build(problem.widths(43_000, outputs))
+        assert not few(model, torch.randn(32, 1, 28, 28), outputs, 22)
+
+
+def test_few_products_give_the_solution_that_rows_give() -> None:
+    torch.manual_seed(0)
+    model = LanguageModel(registry.get("causal-lm").widths(100_000, 61)).double()  # type: ignore[arg-type]
+    inputs, targets = torch.randint(0, 61, (5, 16)), torch.randint(0, 61, (5,))
+    ggn = GGN(model, nn.CrossEntropyLoss(), inputs, targets)
+    found = CG(max_iterations=8, rtol=1e-12).solve(ggn, damping=0.5)
+    assert "blocks" not in vars(ggn)
+    other = GGN(model, nn.CrossEntropyLoss(), inputs, targets)
+    assert other.blocks
+    wanted = CG(max_iterations=8, rtol=1e-12).solve(other, damping=0.5)
+    assert found.history == pytest.approx(wanted.history, rel=1e-6)
+    assert oracles.relative_error(found.solution, wanted.solution) < 1e-9
+
+
+@pytest.mark.parametrize("products", [4, 22, 202])
+@pytest.mark.parametrize("outputs", [10, 64, 160, 250])
+def test_what_is_predicted_for_planning_goes_the_same_way(outputs: int, products: int) -> None:
+    for width in (40, 300, 1000):
+        layers = [(784, width, 1), (width, width, 1), (width, outputs, 1)]
+        iteration = costs._Iteration(10**6, 32 * outputs, 32, outputs, layers, products - 2)
+        here = few(perceptron(width, outputs), torch.randn(32, 784), outputs, products)
+        assert iteration.model_is_cheaper(products) is here
