@@ -1,9 +1,10 @@
 """Rows of B, or the model itself: by which of the two a few products with G or K cost less.
 
 Rows take a batched backward pass a column and are then read twice a product; a product by J and Jᵀ is three passes
-through the model whatever the number of columns. The constants are of one core of an AMD EPYC (2026-11-28): with them
-both routes' times came out within a factor of two, and the cheaper one was named, for 22 products on perceptrons of
-N = 3·10⁵ and 2·10⁶, convolutional networks and a language model, with 20 to 160 columns.
+through the model whatever the number of columns. The constants are of one core of an AMD EPYC (2026-11-28): for 22
+products at b = 32 on perceptrons of N = 3·10⁵ and 2·10⁶, two convolutional networks and a language model, with 20 to
+160 columns, they name the route that was measured to be the quicker one in 14 cases of 15; the other is a tie. They
+are for that comparison alone, and predict no time.
 """
 
 from __future__ import annotations
