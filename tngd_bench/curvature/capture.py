@@ -1,8 +1,8 @@
-"""What the layers of a model saw in one forward pass, and which parameters that accounts for in full."""
+"""What the layers of a model saw in one forward pass."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
-from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @dataclass(frozen=True)
@@ -41,20 +40,27 @@ def recording(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[
     """Record every call, inside the block, of a layer whose exact type is in `kinds` and that is trained."""
     calls: list[LayerCall] = []
 
-    def record(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        given = (*args, *kwargs.values())
         if (
-            len(args) == 1
-            and isinstance(args[0], Tensor)
+            len(given) == 1
+            and isinstance(given[0], Tensor)
             and isinstance(output, Tensor)
             and output.requires_grad
         ):
-            seen = args[0]
+            seen = given[0]
+            if output.dtype != module.weight.dtype and isinstance(module.weight, Tensor):
+                raise ValueError(
+                    f"{type(module).__name__} returns {output.dtype} from a weight of {module.weight.dtype} "
+                    "(torch.autocast inside the model?): curvature needs the parameters' own precision"
+                )
             calls.append(
                 LayerCall(module, seen.detach(), seen._version, get_gradient_edge(output), output.shape)
             )
 
+    # first of all hooks: what the layer itself computes, before a hook of the user's replaces it
     handles = [
-        module.register_forward_hook(record)
+        module.register_forward_hook(record, prepend=True, with_kwargs=True)
         for module in model.modules()
         if type(module) in kinds and any(p.requires_grad for p in module.parameters(recurse=False))
     ]
@@ -63,31 +69,3 @@ def recording(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[
     finally:
         for handle in handles:
             handle.remove()
-
-
-def run_model(model: nn.Module, inputs: Tensor | Mapping[str, Any]) -> Tensor:
-    """Call the model on one batch and return its output tensor (b, …)."""
-    outputs = model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
-    if not isinstance(outputs, Tensor):
-        raise TypeError(f"the model must return one tensor (b, …), not {type(outputs).__name__}")
-    return outputs
-
-
-def batch_size_of(inputs: Tensor | Mapping[str, Any]) -> int:
-    """Size of the first dimension of the inputs (of the first tensor of a mapping)."""
-    if isinstance(inputs, Tensor):
-        return inputs.shape[0]
-    for value in inputs.values():
-        if isinstance(value, Tensor):
-            return value.shape[0]
-    raise TypeError("inputs must be a tensor or a mapping that holds at least one tensor")
-
-
-def refuse_mixed_samples(model: nn.Module) -> None:
-    """Raise ValueError when a layer mixes the samples of a batch: then no row of J belongs to one sample."""
-    for name, module in model.named_modules():
-        if isinstance(module, _BatchNorm) and (module.training or not module.track_running_stats):
-            raise ValueError(
-                f"{type(module).__name__} {name!r} normalises over the batch, so a sample's output depends on the "
-                "other samples and the GGN has no per-sample rows: call .eval() on that layer, or use GroupNorm"
-            )

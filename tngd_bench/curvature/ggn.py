@@ -7,26 +7,31 @@ One forward pass records what each layer saw; r batched backward passes to the l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
 
-import psutil
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge
 
 from tngd_bench.curvature import losses
-from tngd_bench.curvature.blocks import Block, ExplicitBlock, total_width
-from tngd_bench.curvature.capture import batch_size_of, recording, refuse_mixed_samples, run_model
-from tngd_bench.curvature.graph import AutogradGraph
-from tngd_bench.curvature.layers import LAYER_KINDS, layer_block, plan_layer, structured_layers
+from tngd_bench.curvature.blocks import Block, total_width
+from tngd_bench.curvature.capture import recording
+from tngd_bench.curvature.factor import FactorSource
+from tngd_bench.curvature.layers import LAYER_KINDS
 from tngd_bench.curvature.linearization import Linearization
+from tngd_bench.curvature.model_call import (
+    Inputs,
+    batch_size_of,
+    refuse_autocast,
+    refuse_mixed_samples,
+    run_model,
+    twice_differentiable,
+)
 from tngd_bench.curvature.parameters import TrainableParameters
+from tngd_bench.curvature.reverse import reverse_pass
 from tngd_bench.curvature.routes import layer_shape, model_is_cheaper
+from tngd_bench.curvature.verification import Fallback, Verification
 
-MEMORY_FRACTION = 0.5
-"""Part of the free memory that curvature may take when no budget is given."""
 STREAMED_VALUES = 2**18
 """Values in one piece of a streamed factor: 1 MB in float32."""
 LARGEST_STRUCTURED = 256
@@ -45,11 +50,15 @@ class GGN:
 
     Parameters
     ----------
-    model : module whose output is one tensor (b, …), each sample's output depending on that sample alone.
-    loss : mean-reduced `CrossEntropyLoss`, `MSELoss`, `BCEWithLogitsLoss`, or `PerSampleLoss` of a convex function.
-    inputs : tensor (b, …), or a mapping passed as `model(**inputs)`.
+    model : module whose output is one tensor (b, …), or an object whose `logits` is one.
+    loss : mean-reduced `CrossEntropyLoss`, `MSELoss`, `BCEWithLogitsLoss` (closed forms), `PerSampleLoss`, or any
+        callable `loss(outputs, targets)` that is a sum or mean of per-sample terms, each convex in the outputs.
+    inputs : tensor (b, …), a mapping passed as `model(**inputs)`, or a tuple or list passed as `model(*inputs)`.
     targets : what `loss` takes; for a cross-entropy, outputs may be (b, C), (b, C, T) or (b, T, C).
     empirical : rows are per-sample gradients over √b (empirical Fisher) instead of those of the loss Hessian.
+    verify : hold the factor against one reverse pass of autograd when it is made (`verification.py`); what fails takes
+        its rows from a slower source, with one `FallbackWarning`, and stands in `fallbacks`. A `Verification` shares
+        schedule and findings between batches; False trusts the rules.
     memory_budget_bytes : what one piece of work may take beyond what is kept; work is cut to it. Default: half of
         what is free now.
 
@@ -65,33 +74,40 @@ class GGN:
     def __init__(
         self,
         model: nn.Module,
-        loss: nn.Module,
-        inputs: Tensor | Mapping[str, Any],
+        loss: losses.Loss,
+        inputs: Inputs,
         targets: Tensor,
         *,
         empirical: bool = False,
+        verify: bool | Verification = True,
         memory_budget_bytes: int | None = None,
     ) -> None:
-        refuse_mixed_samples(model)
         if memory_budget_bytes is not None and memory_budget_bytes < 1:
             raise ValueError(
                 f"memory_budget_bytes must be >= 1, not {memory_budget_bytes!r}; None: half of what is free"
             )
         self.parameters = TrainableParameters(model)
-        self.batch_size = batch_size_of(inputs)
-        with torch.enable_grad(), recording(model, LAYER_KINDS) as calls:
+        refuse_mixed_samples(model)
+        refuse_autocast(self.parameters.device)
+        with torch.enable_grad(), twice_differentiable(), recording(model, LAYER_KINDS) as calls:
             self._outputs = run_model(model, inputs)
-            if self._outputs.dim() < 2 or self._outputs.shape[0] != self.batch_size:
-                raise ValueError(
-                    f"the model must return (b, …) with b = {self.batch_size}, not {tuple(self._outputs.shape)}"
-                )
+            self.batch_size = batch_size_of(inputs, self._outputs)
             self._loss = losses.evaluate(loss, self._outputs, targets)
         self._calls = calls
-        self._memory_budget_bytes = memory_budget_bytes
+        self._verification = Verification() if verify is True else (verify or None)
         self._few_products = False
         self.loss: Tensor = self._loss.detach()
         self._curvature = losses.output_curvature(
             loss, self._outputs.detach().to(self.parameters.curvature_dtype), targets, empirical=empirical
+        )
+        self._source = FactorSource(
+            model,
+            self.parameters,
+            calls,
+            self._outputs,
+            self._curvature,
+            self._verification,
+            memory_budget_bytes,
         )
 
     @property
@@ -109,6 +125,13 @@ class GGN:
         """Rows of the factor, m = b·r."""
         return self.batch_size * self.rows_per_sample
 
+    @property
+    def fallbacks(self) -> tuple[Fallback, ...]:
+        """Modules whose rule failed verification, for the blocks made so far; their rows are right, and slower."""
+        if self._verification is None:
+            return ()
+        return tuple(dict.fromkeys(self._verification.fallbacks.values()))
+
     @cached_property
     def matrix_free(self) -> bool:
         """Whether a row per output would cost more than products by J and Jᵀ do: many outputs, or wide layers."""
@@ -124,9 +147,7 @@ class GGN:
     @cached_property
     def gradient(self) -> Tensor:
         """∇ℓ, (N,): what `loss.backward()` computes, bit for bit."""
-        return self.parameters.flatten(
-            torch.autograd.grad(self._loss, self.parameters.tensors, retain_graph=True, allow_unused=True)
-        )
+        return self.parameters.flatten(reverse_pass(self._loss, self.parameters.tensors))
 
     @cached_property
     def gradient_weights(self) -> tuple[Tensor, Tensor | None]:
@@ -137,13 +158,7 @@ class GGN:
         w, rest = self._curvature.gradient_weights()
         if rest is None:
             return w.reshape(-1), None
-        pieces = torch.autograd.grad(
-            self._outputs,
-            self.parameters.tensors,
-            rest.to(self._outputs.dtype),
-            retain_graph=True,
-            allow_unused=True,
-        )
+        pieces = reverse_pass(self._outputs, self.parameters.tensors, rest.to(self._outputs.dtype))
         return w.reshape(-1), self.parameters.flatten(pieces)
 
     @cached_property
@@ -151,28 +166,13 @@ class GGN:
         """The factor's blocks, one per layer or parameter; rows column first (see `blocks.py`)."""
         return self.column_blocks(0, self.rows_per_sample)
 
+    def check(self) -> None:
+        """Verify now what products would use, unless it was found before."""
+        _ = self._linearization if self.matrix_free else self.blocks
+
     def column_blocks(self, first: int, last: int) -> list[Block]:
         """The blocks for columns `first`…`last` of S alone: a part of B at a time, where all of it is too large."""
-        slots = {id(p): s for p, s in zip(self.parameters.tensors, self.parameters.slots, strict=True)}
-        graph = AutogradGraph(self._outputs)
-        layers, covered = structured_layers(self._calls, slots, graph.uses, self.batch_size)
-        for call in self._calls:
-            call.check_untouched()
-        dtype = self.parameters.curvature_dtype
-        plans = [plan_layer(calls, graph, last - first, dtype) for calls in layers]
-        edges = [edge for plan in plans for edge in plan.edges]
-        kept = [values for plan in plans for values in plan.kept_values]
-        cotangents = iter(self._cotangents(edges, kept, first, last))
-        blocks: list[Block] = [
-            layer_block(plan, [next(cotangents) for _ in plan.edges], slots, self._work_bytes)
-            for plan in plans
-        ]
-        others = [p for p in self.parameters.tensors if id(p) not in covered and graph.uses[id(p)]]
-        blocks += [
-            ExplicitBlock((slots[id(p)],), rows)
-            for p, rows in zip(others, self._reverse_rows(others, first, last), strict=True)
-        ]
-        return blocks
+        return self._source.blocks(first, last)
 
     def matvec(self, v: Tensor) -> Tensor:
         """G v for v (N,) or (N, k)."""
@@ -237,85 +237,6 @@ class GGN:
             dense[first:last, last:] = panel[last - first :].T
         return dense
 
-    def _cotangents(
-        self, edges: list[GradientEdge], values_per_row: list[int], start: int, stop: int
-    ) -> list[Tensor]:
-        """Gradients of r = stop − start columns at each edge, (r, b, …), in as few batched passes as memory allows."""
-        if not edges:
-            return []
-        r, dtype = stop - start, self.parameters.curvature_dtype
-        kept = r * sum(values_per_row) * torch.finfo(dtype).bits // 8
-        if kept > self._free_bytes:
-            raise MemoryError(
-                f"the factor's cotangents need {kept / 1e9:.1f} GB for {r * self.batch_size} rows and "
-                f"{self._free_bytes / 1e9:.1f} GB are free: use a smaller batch"
-            )
-        # a pass holds each cotangent twice, before and after the operation that makes it
-        chunk = max(1, min(r, r * self._work_bytes // max(2 * kept, 1)))
-        found: list[Tensor] = []
-        for first in range(0, r, chunk):
-            last = min(first + chunk, r)
-            columns = losses.factor_columns(
-                self._curvature, self._curvature_outputs, start + first, start + last
-            )
-            pieces = torch.autograd.grad(
-                self._outputs,
-                edges,
-                columns.to(self._outputs.dtype),
-                retain_graph=True,
-                is_grads_batched=True,
-            )
-            if chunk >= r:
-                return [piece.to(dtype) for piece in pieces]
-            if not found:
-                found = [
-                    torch.empty(r, *piece.shape[1:], dtype=dtype, device=piece.device) for piece in pieces
-                ]
-            for whole, piece in zip(found, pieces, strict=True):
-                whole[first:last] = piece
-        return found
-
-    def _reverse_rows(self, parameters: list[nn.Parameter], start: int, stop: int) -> list[Tensor]:
-        """Rows of B for parameters without a rule, one cotangent per row, in chunks: (b·(stop − start), size) each."""
-        if not parameters:
-            return []
-        r, b, dtype = stop - start, self.batch_size, self.parameters.curvature_dtype
-        device = self.parameters.device
-        columns = losses.factor_columns(self._curvature, self._curvature_outputs, start, stop).to(
-            self._outputs.dtype
-        )
-        activations = self._outputs.numel() + sum(call.output_shape.numel() for call in self._calls)
-        per_row = (2 * activations + 2 * sum(p.numel() for p in parameters)) * columns.element_size()
-        chunk = max(1, min(r * b, self._work_bytes // per_row))
-        rows = [torch.empty(r * b, p.numel(), dtype=dtype, device=device) for p in parameters]
-        for first in range(0, r * b, chunk):
-            index = torch.arange(first, min(first + chunk, r * b), device=device)
-            column, sample = index // b, index % b
-            single = torch.zeros(len(index), *self._outputs.shape, dtype=columns.dtype, device=device)
-            single[torch.arange(len(index), device=device), sample] = columns[column, sample]
-            gradients = torch.autograd.grad(
-                self._outputs, parameters, single, retain_graph=True, is_grads_batched=True
-            )
-            for whole, gradient in zip(rows, gradients, strict=True):
-                whole[first : first + len(index)] = gradient.reshape(len(index), -1)
-        return rows
-
-    @property
-    def _curvature_outputs(self) -> Tensor:
-        return self._outputs.detach().to(self.parameters.curvature_dtype)
-
-    @cached_property
-    def _free_bytes(self) -> int:
-        device = self.parameters.device
-        if device.type == "cuda":
-            return int(torch.cuda.mem_get_info(device)[0])
-        return int(psutil.virtual_memory().available)
-
-    @cached_property
-    def _work_bytes(self) -> int:
-        given = self._memory_budget_bytes
-        return int(MEMORY_FRACTION * self._free_bytes) if given is None else given
-
     def _flat(self, vector: Tensor, length: int) -> Tensor:
         """(length,) or (length, k) → (k, length), refusing anything else."""
         if vector.dim() not in (1, 2) or vector.shape[0] != length:
@@ -335,7 +256,11 @@ class GGN:
 
     @cached_property
     def _linearization(self) -> Linearization:
-        return Linearization(self._outputs, self.parameters)
+        linearization = Linearization(self._outputs, self.parameters)
+        if self._source.verifying:
+            assert self._verification is not None
+            linearization.check_adjoint(self._verification)
+        return linearization
 
     def _to_rows(self, v: Tensor) -> Tensor:
         """B v for (k, N): (k, m), column first."""

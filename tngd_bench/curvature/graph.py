@@ -2,40 +2,79 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import Any
 
 from torch import Tensor
+
+Use = tuple[Any, int]
+"""A node of the graph and which of its arguments is meant."""
 
 
 class AutogradGraph:
     """One walk over the graph under `outputs`.
 
-    `uses` counts, by id(parameter), the edges that lead into each parameter: a layer rule may only stand for a
-    parameter when the calls it saw account for all of them.
+    `names` are the operations in the order of the walk: two batches with the same names and shapes were computed in
+    the same way, but for what `reorders` says.
     """
 
     def __init__(self, outputs: Tensor) -> None:
-        self.uses: Counter[int] = Counter()
-        self._consumers: dict[Any, list[Any]] = defaultdict(list)
+        self._users: dict[int, list[Use]] = defaultdict(list)
+        self._consumers: dict[Any, list[Use]] = defaultdict(list)
         root = outputs.grad_fn
         pending = [root] if root is not None else []
         self._nodes: set[Any] = set(pending)  # held, so that a node keeps its identity
+        names: list[str] = []
         while pending:
             node = pending.pop()
-            for following, _ in node.next_functions:
+            names.append(node.name())
+            for argument, (following, _) in enumerate(node.next_functions):
                 if following is None:
                     continue
                 variable = getattr(following, "variable", None)
                 if variable is not None:
-                    self.uses[id(variable)] += 1
+                    self._users[id(variable)].append((node, argument))
                     continue
-                self._consumers[following].append(node)
+                self._consumers[following].append((node, argument))
                 if following not in self._nodes:
                     self._nodes.add(following)
                     pending.append(following)
+        self.names = tuple(names)
+
+    def users(self, parameter: Tensor) -> list[Use]:
+        """The operations that take this parameter itself, one entry an argument."""
+        return self._users[id(parameter)]
+
+    def consumers(self, node: Any) -> list[Use]:
+        """The operations that take this node's output, one entry an argument."""
+        return self._consumers[node]
 
     def only_consumer(self, node: Any) -> Any | None:
         """The one operation that takes this node's output, or None when there are several or none."""
         consumers = self._consumers[node]
-        return consumers[0] if len(consumers) == 1 else None
+        return consumers[0][0] if len(consumers) == 1 else None
+
+    @property
+    def reorders(self) -> bool:
+        """Whether an operation may treat samples differently from batch to batch: indexing, sorting, unknown ones."""
+        return any(
+            name.rstrip("0123456789").removesuffix("Backward") not in FIXED for name in set(self.names)
+        )
+
+
+FIXED = frozenset(
+    """
+    Abs AccumulateGrad AdaptiveAvgPool2D AdaptiveAvgPool3D Add Addbmm Addcdiv Addcmul Addmm Alias AsStrided Atan
+    AvgPool2D AvgPool3D Baddbmm Bmm Cat Clamp ClampMin ClampMax Clone ConstantPadNd Convolution Cos Cumsum Div Elu
+    Embedding Erf Exp Expand Gelu Glu Hardsigmoid Hardswish Hardtanh LeakyRelu Log Log1P LogSigmoid LogSoftmax Logsumexp
+    MaskedFill Maximum MaxPool2DWithIndices MaxPool3DWithIndices Mean Minimum Mish Mm Mul NativeDropout NativeGroupNorm
+    NativeLayerNorm NativeBatchNorm Neg Norm Permute Pow Prelu PreluKernel ReflectionPad1D ReflectionPad2D
+    ReplicationPad1D ReplicationPad2D Relu Repeat ReshapeAlias Rsqrt ScaledDotProductEfficientAttention
+    ScaledDotProductFlashAttention ScaledDotProductFlashAttentionForCpu Select Selu Sigmoid Silu Sin Slice Softmax
+    Softplus Split SplitWithSizes Sqrt Squeeze Stack Std Sub Sum T Tan Tanh ToCopy Transpose Unbind Unfold UnsafeSplit
+    UnsafeView Unsqueeze UpsampleBilinear2D UpsampleNearest2D Var VarMean View Where
+    TanhBackward SigmoidBackward SoftplusBackward GeluBackward SiluBackward EluBackward SoftmaxBackwardData
+    ThresholdBackward ConvolutionBackward NativeLayerNormBackward
+    """.split()  # noqa: SIM905  (a list would take two hundred lines)
+)
+"""Operations that do the same to every batch of one shape."""

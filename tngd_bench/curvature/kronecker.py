@@ -96,6 +96,12 @@ def joined(pieces: Sequence[Tensor]) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
 
 
+def has_kronecker_rule(call: LayerCall) -> bool:
+    """Whether Kronecker factors can be formed from this call: of a linear layer, or an ungrouped convolution."""
+    module = call.module
+    return not isinstance(module, nn.Conv2d) or (module.groups == 1 and call.input.dim() == 4)
+
+
 def layer_rows(call: LayerCall, dtype: torch.dtype) -> Tensor:
     """Inputs of a layer as rows (b·T, d_in), sample first, with a column of ones where it has a trained bias."""
     module, inputs = call.module, call.input.to(dtype)

@@ -1,7 +1,8 @@
 """Rules that turn what a layer saw into its block of the factor B.
 
-Linear and convolutions (at one position or many), embeddings, layer and group normalisation. Everything else goes
-through batched reverse mode (`tngd_bench.curvature.ggn`).
+Linear and convolutions (at one position or many), embeddings, layer and group normalisation. The rules assume how a
+layer was used, and `verification.py` checks that. Everything else goes by the matrix products in the graph
+(`products.py`) or by batched reverse mode (`reverse.py`).
 """
 
 from __future__ import annotations
@@ -45,42 +46,45 @@ class LayerPlan:
 
 
 def structured_layers(
-    calls: Sequence[LayerCall], trained: Container[int], uses: Mapping[int, int], batch_size: int
-) -> tuple[list[list[LayerCall]], set[int]]:
-    """Calls grouped by layer where the rules account for every use of its parameters, and the ids of those.
+    calls: Sequence[LayerCall], trained: Container[int], graph: AutogradGraph, batch_size: int
+) -> list[list[LayerCall]]:
+    """Calls grouped by layer where a rule applies and they account for every use of the layer's parameters.
 
-    `trained` holds the ids of the trainable parameters, `uses` how often each enters the graph.
+    `trained` holds the ids of the trainable parameters. A layer whose weight is computed (weight normalisation,
+    pruning) has none of its own here.
     """
     by_weight: dict[int, list[LayerCall]] = defaultdict(list)
     for call in calls:
         by_weight[id(call.module.weight)].append(call)
     layers: list[list[LayerCall]] = []
-    covered: set[int] = set()
     for group in by_weight.values():
         modules = {id(call.module): call.module for call in group}
-        own = [id(p) for p in next(iter(modules.values())).parameters(recurse=False) if id(p) in trained]
-        complete = all(uses[key] == len(group) for key in own)
+        own = trained_parameters(group[0].module, trained)
+        complete = own is not None and all(len(graph.users(p)) == len(group) for p in own.values())
         if len(modules) == 1 and complete and all(supports(call, batch_size) for call in group):
             layers.append(group)
-            covered.update(own)
-    return layers, covered
+    return layers
+
+
+def trained_parameters(module: nn.Module, trained: Container[int]) -> dict[str, nn.Parameter] | None:
+    """Return the layer's own trained weight and bias by name, or None where it trains anything else."""
+    own = {name: p for name, p in module.named_parameters(recurse=False) if id(p) in trained}
+    plain = isinstance(module.weight, nn.Parameter) and own.keys() <= {"weight", "bias"}
+    return own if plain and own else None
 
 
 def supports(call: LayerCall, batch_size: int) -> bool:
-    """Whether a rule applies to this call: samples along the first dimension, nothing exotic in the layer."""
+    """Whether a rule applies to this call: b along the first dimension, nothing exotic in the layer."""
     module, shape = call.module, call.input.shape
     if not shape or shape[0] != batch_size or call.output_shape[0] != batch_size:
         return False
-    # a middle dimension of the batch's size could be the batch itself (sequence-first layouts)
-    unambiguous = len(shape) <= 2 or shape[1] != batch_size
     if isinstance(module, CONVOLUTIONS):
-        return module.padding_mode == "zeros" and len(shape) == len(module.kernel_size) + 2
+        return len(shape) == len(module.kernel_size) + 2
     if isinstance(module, nn.Embedding):
-        plain = module.max_norm is None and not module.scale_grad_by_freq and not module.sparse
-        return plain and (len(shape) == 1 or shape[1] != batch_size)
+        return module.max_norm is None and not module.scale_grad_by_freq
     if isinstance(module, nn.LayerNorm):
-        return unambiguous and len(shape) > len(module.normalized_shape)
-    return unambiguous or isinstance(module, nn.GroupNorm)
+        return len(shape) > len(module.normalized_shape)
+    return True
 
 
 def plan_layer(
@@ -142,7 +146,8 @@ def convolution_patches(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, inputs: Tenso
     dims = len(module.kernel_size)
     stride, dilation = _per_dimension(module.stride, dims), _per_dimension(module.dilation, dims)
     kernel = _per_dimension(module.kernel_size, dims)
-    padded = functional.pad(inputs, _padding(module, kernel, dilation))
+    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+    padded = functional.pad(inputs, _padding(module, kernel, dilation), mode=mode)
     for axis in range(dims):
         padded = padded.unfold(2 + axis, dilation[axis] * (kernel[axis] - 1) + 1, stride[axis])
         padded = padded[..., :: dilation[axis]]
@@ -182,7 +187,9 @@ def _normalisation_block(
             )
         else:
             normalised = functional.group_norm(inputs, module.num_groups, eps=module.eps)
-            scaled, plain = (g * normalised).flatten(3).sum(3), g.flatten(3).sum(3)
+            by_channel = (*g.shape[:3], -1)
+            scaled = (g * normalised).reshape(by_channel).sum(3)
+            plain = g.reshape(by_channel).sum(3)
         weight_rows = scaled if weight_rows is None else weight_rows + scaled
         bias_rows = plain if bias_rows is None else bias_rows + plain
     assert weight_rows is not None

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from tngd_bench.curvature.parameters import TrainableParameters
+from tngd_bench.curvature.reverse import reverse_pass
+from tngd_bench.curvature.verification import Verification
 
 
 class Linearization:
@@ -25,10 +27,7 @@ class Linearization:
                 outputs, parameters.tensors, self._cotangent, create_graph=True, allow_unused=True
             )
         except RuntimeError as error:
-            raise ValueError(
-                "the model has an operation that cannot be differentiated twice, which products with many outputs need "
-                f"({error}); for attention, use the math kernel: torch.nn.attention.sdpa_kernel(SDPBackend.MATH)"
-            ) from error
+            raise _not_twice(error) from error
 
     def matvec(self, v: Tensor) -> Tensor:
         """J v for v (N,), shaped as the outputs."""
@@ -37,17 +36,37 @@ class Linearization:
             if pulled is not None and pulled.requires_grad:
                 pieces.append(pulled)
                 directions.append(direction.to(pulled.dtype))
-        (image,) = torch.autograd.grad(pieces, self._cotangent, directions, retain_graph=True)
+        try:
+            (image,) = torch.autograd.grad(pieces, self._cotangent, directions, retain_graph=True)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise _not_twice(error) from error
         return image
 
     def rmatvec(self, u: Tensor) -> Tensor:
         """Jᵀ u for u shaped as the outputs, (N,)."""
         return self._parameters.flatten(
-            torch.autograd.grad(
-                self._outputs,
-                self._parameters.tensors,
-                u.to(self._outputs.dtype),
-                retain_graph=True,
-                allow_unused=True,
-            )
+            reverse_pass(self._outputs, self._parameters.tensors, u.to(self._outputs.dtype))
         )
+
+    def check_adjoint(self, verification: Verification) -> None:
+        """Raise ValueError unless ⟨u, J v⟩ = ⟨Jᵀu, v⟩ for Gaussian u, v: J v comes by a second differentiation."""
+        u = verification.probe(self._outputs.shape, self._outputs)
+        v = verification.probe((self._parameters.count,), self._outputs).to(self._parameters.curvature_dtype)
+        image, pulled = self.matvec(v).double(), self.rmatvec(u).double()
+        left, right = float((image * u.double()).sum()), float(pulled @ v.double())
+        size = float(image.norm() * u.double().norm() + pulled.norm() * v.double().norm())
+        if abs(left - right) > torch.finfo(self._outputs.dtype).eps ** 0.5 * size:
+            raise ValueError(
+                "products with J by differentiating the backward pass disagree with the backward pass "
+                f"(⟨u, Jv⟩ = {left:.6g}, ⟨Jᵀu, v⟩ = {right:.6g}): a custom autograd function's backward must itself be "
+                "differentiable"
+            )
+
+
+def _not_twice(error: RuntimeError) -> ValueError:
+    return ValueError(
+        "the model has an operation that cannot be differentiated twice, which products with many outputs need "
+        f"({error})"
+    )

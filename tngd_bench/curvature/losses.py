@@ -1,9 +1,10 @@
 """Curvature of the loss with respect to the model's outputs.
 
-For a mean-reduced loss ℓ = mean_n L(z_n, y_n) each class below holds, for one batch, the block-diagonal Hessian
-H = ∂²ℓ/∂z² (the 1/b of the mean included), a factor S with H = S Sᵀ, and weights w with S w = ∂ℓ/∂z. Cross-entropy,
-squared error and binary cross-entropy are in closed form: differentiating log-softmax twice costs memory quadratic
-in the classes. Source: arXiv 2405.13817 §3 and the exponential-family identities for the GGN.
+For a loss ℓ = mean_n L(z_n, y_n) each class below holds, for one batch, the block-diagonal Hessian H = ∂²ℓ/∂z² (the
+1/b of the mean included), a factor S with H = S Sᵀ, and weights w with S w = ∂ℓ/∂z. Torch's own cross-entropy, squared
+error and binary cross-entropy are in closed form: differentiating log-softmax twice costs memory quadratic in the
+classes. Any other callable is differentiated. Source: arXiv 2405.13817 §3 and the exponential-family identities for
+the GGN.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,10 @@ from torch.nn import functional
 
 SMALLEST_CONDITIONED_PROBABILITY = 1e-6
 """Below it w = (p − y)/√p would lose digits to its own size; such samples are carried as a plain cotangent."""
+
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""`loss(outputs, targets) -> scalar`: a loss module, a function, a lambda."""
 
 
 class OutputCurvature(Protocol):
@@ -213,37 +218,78 @@ class PerSampleLoss(nn.Module):
         return torch.vmap(self.function)(outputs, targets).mean()
 
 
-def evaluate(loss: nn.Module, outputs: Tensor, targets: Tensor) -> Tensor:
-    """`loss(outputs, targets)`, with the classes of a cross-entropy also taken from the last dimension (b, T, C)."""
+def evaluate(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
+    """`loss(outputs, targets)`, a scalar.
+
+    A cross-entropy also takes its classes from the last dimension (b, T, C), and labels of any integer type. Raises
+    ValueError where the targets do not fit the outputs or the loss is no scalar.
+    """
+    targets = _fitting_targets(loss, outputs, targets)
     if _class_dim(loss, outputs, targets) == outputs.dim() - 1 and outputs.dim() > 2:
         outputs = outputs.movedim(-1, 1)
-    value: Tensor = loss(outputs, targets)
+    value = loss(outputs, targets)
+    if not isinstance(value, Tensor) or value.dim():
+        found = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(
+            f"loss(outputs, targets) must return a scalar tensor, not {found}: reduce it by a mean"
+        )
     return value
 
 
 def output_curvature(
-    loss: nn.Module, outputs: Tensor, targets: Tensor, *, empirical: bool = False
+    loss: Loss, outputs: Tensor, targets: Tensor, *, empirical: bool = False
 ) -> OutputCurvature:
     """Return the curvature of `loss(outputs, targets)` at the given outputs (b, …).
 
-    `empirical` takes the empirical Fisher instead of the Hessian. Raises TypeError for a loss without a rule here,
-    ValueError for a reduction other than the mean and for a per-sample loss that is not convex.
+    `empirical` takes the empirical Fisher instead of the Hessian. Raises ValueError for a torch loss with another
+    reduction than the mean, and for any loss that is not a sum of per-sample terms convex in the outputs.
     """
+    outputs = outputs.detach()
+    targets = _fitting_targets(loss, outputs, targets)
+    build = _closed_form(loss)
+    if build is None:
+        return differentiated(loss, outputs, targets, empirical=empirical)
     reduction = getattr(loss, "reduction", "mean")
     if reduction != "mean":
         raise ValueError(
             f"loss must be mean-reduced, not reduction={reduction!r}: curvature is scaled by 1/b"
         )
-    outputs = outputs.detach()
-    for kind, build in _RULES.items():
-        if isinstance(loss, kind):
-            curvature = build(loss, outputs, targets)
-            return EmpiricalFisher(_slope(curvature)) if empirical else curvature
-    accepted = ", ".join(kind.__name__ for kind in _RULES)
-    raise TypeError(
-        f"loss must be one of: {accepted}; not {type(loss).__name__} "
-        "(PerSampleLoss takes any convex per-sample function)"
-    )
+    curvature = build(loss, outputs, targets)
+    return EmpiricalFisher(_slope(curvature)) if empirical else curvature
+
+
+def is_closed_form(loss: Loss, kind: type[nn.Module]) -> bool:
+    """Whether calling `loss` computes what torch's `kind` does: its forward unchanged, no hooks."""
+    if not isinstance(loss, kind):
+        return False
+    own_forward = type(loss).forward is not kind.forward or "forward" in vars(loss)
+    own_call = type(loss).__call__ is not nn.Module.__call__
+    return not (own_forward or own_call or loss._forward_hooks or loss._forward_pre_hooks)
+
+
+def _closed_form(loss: Loss) -> Callable[[Any, Tensor, Tensor], OutputCurvature] | None:
+    return next((build for kind, build in _RULES.items() if is_closed_form(loss, kind)), None)
+
+
+def _fitting_targets(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Targets as torch's losses take them; ValueError where broadcasting would pair samples with each other."""
+    if not isinstance(targets, Tensor):
+        return targets
+    if targets.dim() and targets.shape[0] != outputs.shape[0]:
+        raise ValueError(
+            f"targets must have one entry a sample, b = {outputs.shape[0]}, not {tuple(targets.shape)}"
+        )
+    if is_closed_form(loss, nn.CrossEntropyLoss):
+        if targets.is_floating_point():
+            return targets.to(outputs.dtype)
+        return targets if targets.is_complex() else targets.long()
+    elementwise = is_closed_form(loss, nn.MSELoss) or is_closed_form(loss, nn.BCEWithLogitsLoss)
+    if elementwise and targets.shape != outputs.shape:
+        raise ValueError(
+            f"{type(loss).__name__} needs targets of the outputs' shape {tuple(outputs.shape)}, not "
+            f"{tuple(targets.shape)}: broadcasting would pair each sample with the targets of others"
+        )
+    return targets
 
 
 def factor_columns(curvature: OutputCurvature, like: Tensor, first: int, last: int) -> Tensor:
@@ -264,9 +310,10 @@ def _slope(curvature: OutputCurvature) -> Tensor:
     return slope if rest is None else slope + rest
 
 
-def _class_dim(loss: nn.Module, outputs: Tensor, targets: Tensor) -> int:
+def _class_dim(loss: Loss, outputs: Tensor, targets: Tensor) -> int:
     """Dimension of the classes: torch's second one, or the last where only that fits the targets."""
-    if not isinstance(loss, nn.CrossEntropyLoss) or outputs.dim() < 3 or targets.is_floating_point():
+    plain = is_closed_form(loss, nn.CrossEntropyLoss)
+    if not plain or outputs.dim() < 3 or targets.is_floating_point():
         return 1
     second = targets.shape == outputs.shape[:1] + outputs.shape[2:]
     last = targets.shape == outputs.shape[:-1]
@@ -311,6 +358,7 @@ def _binary_cross_entropy(loss: nn.Module, outputs: Tensor, targets: Tensor) -> 
     weight = torch.ones_like(outputs) / outputs.numel()
     if loss.weight is not None:
         weight = weight * loss.weight
+    targets = targets.to(outputs.dtype)
     positive = targets if loss.pos_weight is None else targets * loss.pos_weight
     slope = (1.0 - targets) * probability - positive * (1.0 - probability)
     curvature = (1.0 - targets + positive) * probability * (1.0 - probability)
@@ -325,9 +373,20 @@ def _per_sample(loss: nn.Module, outputs: Tensor, targets: Tensor) -> OutputCurv
         return loss.function(z.view(outputs.shape[1:]), y)
 
     flat = outputs.flatten(1)
-    hessians = torch.vmap(torch.func.hessian(of_flat))(flat, targets).to(torch.float64) / b
+    hessians = torch.vmap(torch.func.hessian(of_flat))(flat, targets) / b
+    slope = torch.vmap(torch.func.grad(of_flat))(flat, targets) / b
+    return spectral_curvature(hessians, slope.view(outputs.shape))
+
+
+def spectral_curvature(hessians: Tensor, slope: Tensor) -> SpectralCurvature:
+    """Curvature from per-sample Hessians (b, d, d) and ∂ℓ/∂z (b, …).
+
+    Raises ValueError where one is not symmetric or not positive semi-definite, beyond rounding.
+    """
+    b, dtype = len(hessians), slope.dtype
+    hessians = hessians.to(torch.float64)
     size = hessians.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    rounding = 100.0 * torch.finfo(outputs.dtype).eps
+    rounding = 100.0 * torch.finfo(dtype).eps
     skew = ((hessians - hessians.transpose(1, 2)).abs() / size).amax((1, 2))
     if bool((skew > rounding).any()):
         n = int(skew.argmax())
@@ -342,10 +401,53 @@ def _per_sample(loss: nn.Module, outputs: Tensor, targets: Tensor) -> OutputCurv
             f"loss must be convex in the outputs: sample {n} has the Hessian eigenvalue "
             f"{float(values[n].min()) * b:.3g}"
         )
-    slope = torch.vmap(torch.func.grad(of_flat))(flat, targets) / b
-    return SpectralCurvature(
-        values.clamp_min(0.0).to(outputs.dtype), vectors.to(outputs.dtype), slope.view(outputs.shape)
-    )
+    return SpectralCurvature(values.clamp_min(0.0).to(dtype), vectors.to(dtype), slope)
+
+
+def differentiated(
+    loss: Loss, outputs: Tensor, targets: Tensor, *, empirical: bool = False
+) -> OutputCurvature:
+    """Curvature of any loss(outputs, targets) that is a sum over samples of convex terms, by automatic derivatives.
+
+    Column i of all per-sample Hessians is one second derivative along the i-th output of every sample; a second
+    derivative along random directions shows whether
+    samples are coupled. Raises ValueError where they are, and where the loss cannot be differentiated twice.
+    """
+    z = outputs.detach().clone().requires_grad_(True)
+    with torch.enable_grad():
+        value = evaluate(loss, z, targets)
+        try:
+            (first,) = torch.autograd.grad(value, z, create_graph=True)
+        except RuntimeError as error:
+            raise ValueError(f"loss cannot be differentiated by the outputs: {error}") from error
+        slope = first.detach()
+        if empirical:
+            return EmpiricalFisher(slope)
+        d = slope[0].numel()
+
+        def second(directions: Tensor) -> Tensor:
+            """H v for v (k, b, …)."""
+            if not first.requires_grad:  # linear in the outputs
+                return torch.zeros_like(directions)
+            rows = [torch.autograd.grad(first, z, v, retain_graph=True)[0] for v in directions]
+            return torch.stack(rows)
+
+        units = torch.eye(d, dtype=z.dtype, device=z.device).view(d, 1, *z.shape[1:]).expand(d, *z.shape)
+        generator = torch.Generator(z.device).manual_seed(d)
+        probe = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
+        try:
+            hessians = second(units).flatten(2).permute(1, 2, 0)  # (b, d, column)
+            whole = second(probe.unsqueeze(0))[0].flatten(1)
+        except RuntimeError as error:
+            raise ValueError(f"loss cannot be differentiated twice by the outputs: {error}") from error
+    by_sample = torch.einsum("bij,bj->bi", hessians, probe.flatten(1))
+    difference = float(torch.linalg.vector_norm(whole - by_sample))
+    if difference > torch.finfo(z.dtype).eps ** 0.5 * float(torch.linalg.vector_norm(whole)):
+        raise ValueError(
+            "loss must be a sum or mean of per-sample terms: its second derivatives couple samples with each other "
+            f"(by {difference / float(torch.linalg.vector_norm(whole)):.2g} of a random second derivative)"
+        )
+    return spectral_curvature(hessians, slope)
 
 
 _RULES: dict[type[nn.Module], Callable[[nn.Module, Tensor, Tensor], OutputCurvature]] = {

@@ -13,18 +13,33 @@ from tngd_bench.curvature.blocks import Slot
 class TrainableParameters:
     """The trainable parameters of a model as one flat vector, in `model.parameters()` order.
 
-    Raises ValueError when there is none, or when they differ in dtype or device.
+    Raises TypeError when `model` is no module, ValueError when no parameter is trainable, or when they differ in dtype
+    or device, or are complex.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.tensors: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad]
+        if not isinstance(model, nn.Module):
+            raise TypeError(
+                f"model must be a torch.nn.Module, not {type(model).__name__}: curvature runs the model itself"
+            )
+        named = _trainable(model)
+        self.names: list[str] = [name for name, _ in named]
+        self.tensors: list[nn.Parameter] = [p for _, p in named]
         if not self.tensors:
             raise ValueError("the model has no trainable parameter (requires_grad is False everywhere)")
+        for name, p in named:
+            if isinstance(p, nn.parameter.UninitializedParameter):
+                raise ValueError(
+                    f"parameter {name!r} has no shape yet (a lazy layer): call the model once before"
+                )
         kinds = {(p.dtype, p.device) for p in self.tensors}
         if len(kinds) > 1:
             raise ValueError(
                 f"trainable parameters must share one dtype and device, not {sorted(map(str, kinds))}"
             )
+        if not self.tensors[0].is_floating_point():
+            raise ValueError(f"trainable parameters must be real, not {self.tensors[0].dtype}")
+        self._kind = (self.tensors[0].dtype, self.tensors[0].device)
         self.slots: list[Slot] = []
         offset = 0
         for p in self.tensors:
@@ -53,8 +68,35 @@ class TrainableParameters:
             torch.zeros_like(p) if piece is None else piece
             for p, piece in zip(self.tensors, pieces, strict=True)
         ]
-        return torch.cat([piece.reshape(-1) for piece in whole]).to(self.curvature_dtype)
+        return torch.cat([dense(piece).reshape(-1) for piece in whole]).to(self.curvature_dtype)
 
     def views(self, flat: Tensor) -> list[Tensor]:
         """Per-parameter views into a flat vector (N,)."""
         return [flat[s.offset : s.offset + s.size].view(s.shape) for s in self.slots]
+
+    def check_unchanged(self, model: nn.Module) -> None:
+        """Raise ValueError when the model's trainable parameters are no longer these ones, of this kind and shape."""
+        now = _trainable(model)
+        if [id(p) for _, p in now] != [id(p) for p in self.tensors]:
+            before, after = dict(zip(self.names, self.tensors, strict=True)), dict(now)
+            gone = [name for name, p in before.items() if after.get(name) is not p]
+            added = [name for name, p in after.items() if before.get(name) is not p]
+            raise ValueError(
+                "the model's trainable parameters (requires_grad) have changed since the optimizer was made: "
+                f"gone {gone or 'none'}, new {added or 'none'}; make a new optimizer for the model as it is now"
+            )
+        for name, p, slot in zip(self.names, self.tensors, self.slots, strict=True):
+            if (p.dtype, p.device) != self._kind or p.shape != slot.shape:
+                raise ValueError(
+                    f"trainable parameter {name!r} was {tuple(slot.shape)}, {self._kind[0]} on {self._kind[1]} and is "
+                    f"{tuple(p.shape)}, {p.dtype} on {p.device} now; make a new optimizer for the model as it is now"
+                )
+
+
+def dense(piece: Tensor) -> Tensor:
+    """The tensor with its zeros written out: gradients of sparse embeddings come without them."""
+    return piece if piece.layout is torch.strided else piece.to_dense()
+
+
+def _trainable(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    return [(name, p) for name, p in model.named_parameters() if p.requires_grad]

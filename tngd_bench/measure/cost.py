@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,7 @@ from tngd_bench.measure.host_time import host_seconds
 from tngd_bench.measure.orders import balanced_orders
 from tngd_bench.measure.setting import Setting
 from tngd_bench.optimizers import DivergedError
+from tngd_bench.optimizers.natural import NaturalOptimizer
 from tngd_bench.optimizers.registry import Phased
 from tngd_bench.problems.splits import take
 from tngd_bench.spu.host import upload_of
@@ -113,6 +115,12 @@ class _Lane:
     status: Literal["ok", "diverged", "failed"] = "ok"
     reason: str | None = None
 
+    def settle(self, inputs: Samples, targets: Tensor) -> None:
+        """Have the curvature checked on a whole batch, off the clock; timed steps then make no check."""
+        if isinstance(self.optimizer, NaturalOptimizer):
+            self.optimizer.check_curvature(inputs, targets)
+            self.optimizer.verification.paused = True
+
     @property
     def is_short(self) -> bool:
         """Whether what is timed at once, by the last time, is so short that cold caches would show."""
@@ -143,7 +151,10 @@ class _Lane:
         for inputs, targets in batches:
             (turn,) = self._turns(clock, [(inputs, targets)])
             upload = upload_of(self.optimizer)
-            digital_s = host_seconds(self.model, self.loss, inputs, targets, self.outputs, upload, clock)
+            known = getattr(self.optimizer, "verification", False)
+            digital_s = host_seconds(
+                self.model, self.loss, inputs, targets, self.outputs, upload, clock, verify=known
+            )
             yield turn, digital_s, getattr(self.optimizer, "ledger", None)
 
     def _turns(self, clock: Clock, batches: Sequence[tuple[Samples, Tensor]]) -> list[_Turn]:
@@ -230,6 +241,7 @@ def measure_cost(
         lane = _Lane(contestant, model, setting.loss(), setting.optimizer(contestant, model), setting.outputs)
         lanes.append(lane)
         few = slice(WARM_UP_SAMPLES)
+        _settle(lane, second_inputs, second_targets)
         _take_turns(lane, clock, [(take(first_inputs, few), first_targets[few])], [None])
         if lane.is_short:
             _take_turns(lane, clock, [(second_inputs, second_targets)], [None])
@@ -281,7 +293,7 @@ def _take_turns(
     """Make a turn on each batch and note it under its repetition; None is warm-up."""
     if lane.status != "ok":
         return
-    try:
+    with _noting_failure(lane):
         for repetition, (turn, digital_s, ledger) in zip(repetitions, lane.run(clock, batches), strict=True):
             lane.bill = ledger
             host_s = digital_s if lane.contestant.simulated else 0.0
@@ -290,6 +302,18 @@ def _take_turns(
                 lane.spent_s += turn.taken_s + host_s
                 modelled = (*ledger_seconds(ledger), overlapping_seconds(ledger, digital_s))
                 lane.iterations.append(TimedIteration(repetition, turn.step_s, digital_s, *modelled))
+
+
+def _settle(lane: _Lane, inputs: Samples, targets: Tensor) -> None:
+    with _noting_failure(lane):
+        lane.settle(inputs, targets)
+
+
+@contextmanager
+def _noting_failure(lane: _Lane) -> Iterator[None]:
+    """Note on the lane why it diverged or failed inside the block."""
+    try:
+        yield
     except DivergedError as error:
         lane.status, lane.reason = "diverged", str(error)
     except Exception as error:

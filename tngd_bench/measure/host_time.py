@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import Tensor, nn
 
-from tngd_bench.curvature import GGN
+from tngd_bench.curvature import GGN, Verification
+from tngd_bench.curvature.model_call import Inputs
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.operations import OperationCount, count_operations
 from tngd_bench.spu.host import COLUMNS_AT_ONCE, host_pass
-
-Inputs = Tensor | Mapping[str, Any]
 
 
 def host_seconds(
@@ -23,6 +19,8 @@ def host_seconds(
     outputs: int,
     upload: str,
     clock: Clock,
+    *,
+    verify: bool | Verification = False,
 ) -> float:
     """Return the wall time of one `host_pass` of a model with `outputs` per sample.
 
@@ -31,23 +29,34 @@ def host_seconds(
     """
     rows = _streamed_rows(model, loss, inputs, targets, outputs)
     if rows <= 2 * COLUMNS_AT_ONCE:
-        return clock.time(lambda: host_pass(model, loss, inputs, targets, upload))[0]
+        return clock.time(lambda: host_pass(model, loss, inputs, targets, upload, verify=verify))[0]
     few, more = (
-        clock.time(lambda columns=columns: host_pass(model, loss, inputs, targets, upload, columns))[0]  # type: ignore[misc]
+        clock.time(
+            lambda columns=columns: host_pass(model, loss, inputs, targets, upload, columns, verify=verify)  # type: ignore[misc]
+        )[0]
         for columns in (COLUMNS_AT_ONCE, 2 * COLUMNS_AT_ONCE)
     )
     return few + max(more - few, 0.0) * (rows / COLUMNS_AT_ONCE - 1.0)
 
 
 def host_operations(
-    model: nn.Module, loss: nn.Module, inputs: Inputs, targets: Tensor, outputs: int, upload: str
+    model: nn.Module,
+    loss: nn.Module,
+    inputs: Inputs,
+    targets: Tensor,
+    outputs: int,
+    upload: str,
+    *,
+    verify: bool | Verification = False,
 ) -> OperationCount:
     """Return the operations of one `host_pass`, from those of the first columns as in `host_seconds`."""
     rows = _streamed_rows(model, loss, inputs, targets, outputs)
     if rows <= 2 * COLUMNS_AT_ONCE:
-        return count_operations(lambda: host_pass(model, loss, inputs, targets, upload))
+        return count_operations(lambda: host_pass(model, loss, inputs, targets, upload, verify=verify))
     few, more = (
-        count_operations(lambda columns=columns: host_pass(model, loss, inputs, targets, upload, columns))  # type: ignore[misc]
+        count_operations(
+            lambda columns=columns: host_pass(model, loss, inputs, targets, upload, columns, verify=verify)  # type: ignore[misc]
+        )
         for columns in (COLUMNS_AT_ONCE, 2 * COLUMNS_AT_ONCE)
     )
     flops = few.flops + (more.flops - few.flops) * (rows / COLUMNS_AT_ONCE - 1.0)
@@ -58,5 +67,5 @@ def _streamed_rows(model: nn.Module, loss: nn.Module, inputs: Inputs, targets: T
     """Rows per sample where they are made a part at a time, 0 where all are made at once."""
     if outputs <= 2 * COLUMNS_AT_ONCE:
         return 0
-    ggn = GGN(model, loss, inputs, targets)
+    ggn = GGN(model, loss, inputs, targets, verify=False)
     return ggn.rows_per_sample if ggn.matrix_free else 0

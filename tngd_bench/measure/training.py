@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from tngd_bench import arguments
-from tngd_bench.curvature.capture import run_model
+from tngd_bench.curvature.model_call import run_model
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.host_time import host_seconds

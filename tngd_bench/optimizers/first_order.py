@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tngd_bench.curvature import TrainableParameters
-from tngd_bench.curvature.capture import run_model
 from tngd_bench.curvature.losses import evaluate
+from tngd_bench.curvature.model_call import Inputs, run_model
 from tngd_bench.optimizers.natural import DivergedError
 
 
@@ -24,7 +22,7 @@ class FirstOrder:
         self.optimizer = optimizer
         self.iteration = 0
 
-    def step(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> float:
+    def step(self, inputs: Inputs, targets: Tensor) -> float:
         """One iteration; returns the loss before it. DivergedError if it is not finite.
 
         The gradient is not inspected, since that pass over N values is not torch's own: a non-finite one shows as a

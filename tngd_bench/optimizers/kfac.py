@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tngd_bench import arguments
-from tngd_bench.curvature.capture import LayerCall, recording, refuse_mixed_samples, run_model
+from tngd_bench.curvature.capture import LayerCall, recording
+from tngd_bench.curvature.graph import AutogradGraph
 from tngd_bench.curvature.kronecker import (
     KRONECKER_KINDS,
     Fisher,
@@ -20,15 +23,53 @@ from tngd_bench.curvature.kronecker import (
     cotangent_rows,
     factor_estimates,
     fisher_cotangents,
+    has_kronecker_rule,
     joined,
     layer_rows,
 )
-from tngd_bench.curvature.losses import evaluate, output_curvature
+from tngd_bench.curvature.layers import trained_parameters
+from tngd_bench.curvature.losses import Loss, evaluate, output_curvature
+from tngd_bench.curvature.model_call import Inputs, refuse_mixed_samples, run_model
+from tngd_bench.curvature.reverse import batched_pass, reverse_pass
+from tngd_bench.curvature.verification import FallbackWarning, Reference, signature
 from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, restore_generator
 
 FISHERS = ("mc", "exact", "empirical")
 INVERSES = ("cholesky", "eigen")
 SHARINGS = ("expand", "reduce")
+
+
+@dataclass(frozen=True)
+class _LayerPass:
+    """What a step needs of one layer: its calls, their input rows, and the loss's gradients at their outputs.
+
+    `inputs` (k, d_in [+1 for the bias]) and `cotangents` (k, d_out) join the rows of all calls; `key` is the layer's
+    number in `model.modules()`.
+    """
+
+    key: int
+    calls: tuple[LayerCall, ...]
+    rows: tuple[Tensor, ...]
+    inputs: Tensor
+    cotangents: Tensor
+
+    @classmethod
+    def of(cls, key: int, used: Sequence[tuple[LayerCall, Tensor]], dtype: torch.dtype) -> _LayerPass:
+        """Make it from calls and the gradients at their outputs."""
+        rows = tuple(layer_rows(call, dtype) for call, _ in used)
+        cotangents = joined([cotangent_rows(call, g) for call, g in used]).to(dtype)
+        return cls(key, tuple(call for call, _ in used), rows, joined(rows), cotangents)
+
+    @property
+    def module(self) -> nn.Module:
+        """The layer."""
+        return self.calls[0].module
+
+    def split(self, matrix: Tensor) -> tuple[Tensor, Tensor | None]:
+        """A (d_out, d_in [+1]) matrix as weight and bias."""
+        if self.module.bias is None:
+            return matrix, None
+        return matrix[:, :-1], matrix[:, -1]
 
 
 class KFAC(NaturalOptimizer):
@@ -48,13 +89,15 @@ class KFAC(NaturalOptimizer):
     kl_clip : bound on lr²·xᵀ∇ℓ, which scales x down (Ba, Grosse, Martens 2017); None: no clipping. Without
         it the default rate and momentum diverge on MNIST in the first epoch.
 
-    Source: Martens and Grosse 2015; Grosse and Martens 2016.
+    A layer that is used in a way its rule does not cover (tied weights, pruning, derivatives inside forward) gets the
+    plain gradient too: its gradient by rows is held against autograd. `excluded` lists all such modules with the
+    reason, and a `FallbackWarning` names each once. Source: Martens and Grosse 2015; Grosse and Martens 2016.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        loss: nn.Module,
+        loss: Loss,
         lr: float = 0.01,
         damping: float = 0.01,
         momentum: float = 0.9,
@@ -88,7 +131,8 @@ class KFAC(NaturalOptimizer):
         self.kl_clip = kl_clip
         self.generator = generator
         self.factors: dict[int, KroneckerFactors] = {}
-        self._order = {id(module): index for index, module in enumerate(model.modules())}
+        self.excluded: dict[str, str] = {}
+        self._noted = 0
 
     @property
     def cycle(self) -> int:
@@ -103,36 +147,116 @@ class KFAC(NaturalOptimizer):
             kinds[self._refreshes_at(iteration), self._inverts_at(iteration)].append(iteration)
         return tuple((alike[0], len(alike)) for alike in kinds.values())
 
-    def _direction(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> tuple[float, Tensor]:
+    def _direction(self, inputs: Inputs, targets: Tensor) -> tuple[float, Tensor]:
+        groups, outputs, loss = self._forward(inputs, targets)
+        layers, rest = self._passes(groups, loss)
+        self._note_excluded(rest)
+        fresh = any(layer.key not in self.factors for layer in layers)
+        if fresh or self._refreshes_at(self.iteration):
+            self._refresh_factors(layers, outputs, targets)
+        inverts = self._inverts_at(self.iteration)
+        for factors in self.factors.values():
+            if inverts or factors.left is None:
+                factors.invert(self.settings["damping"], self.inverse)
+        return float(loss.detach()), self._assemble(layers, rest)
+
+    def _check_curvature(self, inputs: Inputs, targets: Tensor) -> None:
+        self._forward(inputs, targets)
+
+    def _forward(self, inputs: Inputs, targets: Tensor) -> tuple[list[list[LayerCall]], Tensor, Tensor]:
+        """Run the model; return the layers' calls by layer, verified where due, the outputs and the loss."""
         with torch.enable_grad(), recording(self.model, KRONECKER_KINDS) as calls:
             outputs = run_model(self.model, inputs)
             loss = evaluate(self.loss, outputs, targets)
-        value = float(loss.detach())
-        self._check_loss(value)
-        layers = self._layers(calls)
-        flat = [call for group in layers.values() for call in group]
-        covered = {id(p) for call in flat for p in call.module.parameters(recurse=False)}
-        others = [p for p in self.parameters.tensors if id(p) not in covered]
-        refresh = self._refreshes_at(self.iteration)
-        wanted: list[Any] = [*[call.edge for call in flat], *others]
-        gradients = torch.autograd.grad(loss, wanted, retain_graph=refresh, allow_unused=True)
-        dtype = self.parameters.curvature_dtype
-        rows = [layer_rows(call, dtype) for call in flat]
-        if refresh:
-            self._refresh_factors(layers, flat, rows, outputs, targets)
-        if self._inverts_at(self.iteration):
-            for factors in self.factors.values():
-                factors.invert(self.settings["damping"], self.inverse)
-        return value, self._assemble(layers, rows, gradients, others)
+        self._check_loss(float(loss.detach()))
+        for call in calls:
+            call.check_untouched()
+        groups = self._grouped(calls)
+        if self.verification.due(signature(self.model, calls, AutogradGraph(outputs)), reorders=False):
+            groups = self._verified(groups, loss)
+        return groups, outputs, loss
 
-    def _layers(self, calls: list[LayerCall]) -> dict[int, list[LayerCall]]:
+    def _grouped(self, calls: Sequence[LayerCall]) -> list[list[LayerCall]]:
+        """Calls of one layer together, for layers that have a rule which has not failed."""
+        trained = {id(p) for p in self.parameters.tensors}
         grouped: dict[int, list[LayerCall]] = defaultdict(list)
         for call in calls:
-            module = call.module
-            trained = all(p.requires_grad for p in module.parameters(recurse=False))
-            if trained and (not isinstance(module, nn.Conv2d) or module.groups == 1):
-                grouped[self._order[id(module)]].append(call)
-        return grouped
+            if has_kronecker_rule(call) and not self.verification.failed(self._names_of(call.module)):
+                own = trained_parameters(call.module, trained)
+                if own is not None and len(own) == len(list(call.module.parameters(recurse=False))):
+                    grouped[id(call.module)].append(call)
+        return list(grouped.values())
+
+    def _passes(
+        self, groups: Sequence[Sequence[LayerCall]], loss: Tensor
+    ) -> tuple[list[_LayerPass], list[tuple[nn.Parameter, Tensor]]]:
+        """Inputs and output gradients of the layers that take part in the loss, and the gradients of all others."""
+        flat = [call for group in groups for call in group]
+        covered = {id(p) for call in flat for p in call.module.parameters(recurse=False)}
+        others = [p for p in self.parameters.tensors if id(p) not in covered]
+        gradients = iter(reverse_pass(loss, [*[call.edge for call in flat], *others]))
+        layers: list[_LayerPass] = []
+        order = {id(module): index for index, module in enumerate(self.model.modules())}
+        for group in groups:
+            found = [(call, next(gradients)) for call in group]
+            used = [(call, gradient) for call, gradient in found if gradient is not None]
+            if used:
+                key = order[id(group[0].module)]
+                layers.append(_LayerPass.of(key, used, self.parameters.curvature_dtype))
+        rest = [(p, gradient) for p, gradient in zip(others, gradients, strict=True) if gradient is not None]
+        return layers, rest
+
+    def _verified(self, groups: list[list[LayerCall]], loss: Tensor) -> list[list[LayerCall]]:
+        """The groups whose gradient by rows is autograd's; the others are noted, and get the plain gradient."""
+        tensors = self.parameters.tensors
+        plain = reverse_pass(loss, tensors)
+        expected = [torch.zeros_like(p) if g is None else g for p, g in zip(tensors, plain, strict=True)]
+        reference = Reference(expected, loss.dtype if loss.dtype.itemsize < 4 else self.parameters.dtype)
+        if not reference.is_finite:
+            return groups
+        position = {id(p): i for i, p in enumerate(tensors)}
+        layers, _ = self._passes(groups, loss)
+        names = [name for name, _ in self.model.named_modules()]
+        failed: dict[str, tuple[list[str], float]] = {}
+        for layer in layers:
+            weight, bias = layer.split(layer.cotangents.T @ layer.inputs)
+            pairs = [(layer.module.weight, weight), (layer.module.bias, bias)]
+            kept = [(p, piece) for p, piece in pairs if p is not None and piece is not None]
+            error = reference.error([position[id(p)] for p, _ in kept], [piece for _, piece in kept])
+            if error:
+                failed[names[layer.key]] = (self._names_of(layer.module), error)
+        if failed:
+            self.verification.refute_layers(failed, "K-FAC leaves them to the plain gradient")
+        return [group for group in groups if not self.verification.failed(self._names_of(group[0].module))]
+
+    def _note_excluded(self, rest: Sequence[tuple[nn.Parameter, Tensor]]) -> None:
+        """List the modules whose parameters get the plain gradient, and name new ones in one warning."""
+        if len(rest) == self._noted:
+            return
+        self._noted = len(rest)
+        names = {id(p): name for p, name in zip(self.parameters.tensors, self.parameters.names, strict=True)}
+        modules = dict(self.model.named_modules())
+        new: list[str] = []
+        for p, _ in rest:
+            owner = names[id(p)].rpartition(".")[0]
+            if owner in self.excluded:
+                continue
+            found = self.verification.fallbacks.get(names[id(p)])
+            kind = type(modules[owner]).__name__
+            self.excluded[owner] = found.reason if found else f"no rule for how it uses {kind}'s parameters"
+            if found is None:
+                new.append(f"{owner!r} ({kind})")
+        if new:
+            share = sum(p.numel() for p, _ in rest) / self.parameters.count
+            warnings.warn(
+                f"K-FAC has no rule for {share:.0%} of the parameters, which get the plain gradient: {', '.join(new)}",
+                FallbackWarning,
+                stacklevel=2,
+            )
+
+    def _names_of(self, module: nn.Module) -> list[str]:
+        names = {id(p): name for p, name in zip(self.parameters.tensors, self.parameters.names, strict=True)}
+        return [names[id(p)] for p in module.parameters(recurse=False) if id(p) in names]
 
     def _refreshes_at(self, iteration: int) -> bool:
         return iteration < self.factor_interval or iteration % self.factor_interval == 0
@@ -141,74 +265,51 @@ class KFAC(NaturalOptimizer):
         warming_up = iteration < self.inverse_interval and iteration & (iteration - 1) == 0
         return warming_up or iteration % self.inverse_interval == 0
 
-    def _refresh_factors(
-        self,
-        layers: Mapping[int, list[LayerCall]],
-        flat: list[LayerCall],
-        rows: list[Tensor],
-        outputs: Tensor,
-        targets: Tensor,
-    ) -> None:
+    def _refresh_factors(self, layers: Sequence[_LayerPass], outputs: Tensor, targets: Tensor) -> None:
         plain = outputs.detach().to(self.parameters.curvature_dtype)
         curvature = output_curvature(self.loss, plain, targets)
         cotangents = fisher_cotangents(curvature, plain, self.fisher, self.generator).to(outputs.dtype)
+        edges = [call.edge for layer in layers for call in layer.calls]
+        if not edges:
+            return
         if len(cotangents) == 1:
-            single = torch.autograd.grad(outputs, [call.edge for call in flat], cotangents[0])
+            single = torch.autograd.grad(outputs, edges, cotangents[0])
             gradients = [g.unsqueeze(0) for g in single]
         else:
-            gradients = list(
-                torch.autograd.grad(outputs, [call.edge for call in flat], cotangents, is_grads_batched=True)
-            )
+            gradients = batched_pass(outputs, edges, cotangents)
         first = 0
-        for key, group in layers.items():
-            last = first + len(group)
+        for layer in layers:
+            last = first + len(layer.calls)
             new_inputs, new_outputs = factor_estimates(
-                group, rows[first:last], gradients[first:last], self.sharing
+                layer.calls, layer.rows, gradients[first:last], self.sharing
             )
             first = last
-            if key not in self.factors:
-                # the inverses are made before first use: iteration 0 always inverts
-                self.factors[key] = KroneckerFactors(new_inputs, new_outputs)
+            if layer.key not in self.factors:
+                self.factors[layer.key] = KroneckerFactors(new_inputs, new_outputs)
                 continue
-            factors, decay = self.factors[key], self.factor_decay
+            factors, decay = self.factors[layer.key], self.factor_decay
             factors.inputs.mul_(decay).add_(new_inputs, alpha=1.0 - decay)
             factors.outputs.mul_(decay).add_(new_outputs, alpha=1.0 - decay)
 
-    def _assemble(
-        self,
-        layers: Mapping[int, list[LayerCall]],
-        rows: list[Tensor],
-        gradients: tuple[Tensor, ...],
-        others: list[nn.Parameter],
-    ) -> Tensor:
+    def _assemble(self, layers: Sequence[_LayerPass], rest: Sequence[tuple[nn.Parameter, Tensor]]) -> Tensor:
         slots = {id(p): s for p, s in zip(self.parameters.tensors, self.parameters.slots, strict=True)}
         direction = torch.zeros(
             self.parameters.count, dtype=self.parameters.curvature_dtype, device=self.parameters.device
         )
+        flat = direction.unsqueeze(0)
         slope = 0.0
-        first = 0
-        for key, group in layers.items():
-            last = first + len(group)
-            a = joined(rows[first:last])
-            g = joined([cotangent_rows(c, d) for c, d in zip(group, gradients[first:last], strict=True)]).to(
-                a.dtype
-            )
-            first = last
-            module = group[0].module
-            x, along = self.factors[key].precondition(a, g)
+        for layer in layers:
+            x, along = self.factors[layer.key].precondition(layer.inputs, layer.cotangents)
             if self.kl_clip is not None:
                 slope += float(along)
-            width = slots[id(module.weight)].size // len(x)
-            weight = slots[id(module.weight)]
-            direction[weight.offset : weight.offset + weight.size].view(len(x), width).copy_(x[:, :width])
-            if module.bias is not None:
-                bias = slots[id(module.bias)]
-                direction[bias.offset : bias.offset + bias.size].copy_(x[:, width])
-        for p, gradient in zip(others, gradients[first:], strict=True):
-            if gradient is not None:
-                slot = slots[id(p)]
-                direction[slot.offset : slot.offset + slot.size].copy_(gradient.reshape(-1))
-                slope += float((gradient * gradient).sum()) if self.kl_clip is not None else 0.0
+            weight, bias = layer.split(x)
+            slot = slots[id(layer.module.weight)]
+            slot.of(flat).view(weight.shape).copy_(weight)
+            if bias is not None:
+                slots[id(layer.module.bias)].of(flat).view(bias.shape).copy_(bias)
+        for p, gradient in rest:
+            slots[id(p)].of(flat).copy_(gradient.reshape(1, -1))
+            slope += float((gradient * gradient).sum()) if self.kl_clip is not None else 0.0
         if self.kl_clip is not None:
             if not slope == slope:
                 raise DivergedError("the gradient", self.iteration)

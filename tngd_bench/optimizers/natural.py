@@ -12,6 +12,10 @@ from torch import Tensor, nn
 
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN, TrainableParameters
+from tngd_bench.curvature.losses import Loss
+from tngd_bench.curvature.model_call import Inputs, without_autocast
+from tngd_bench.curvature.verification import OPTIMIZER_INTERVAL, Verification
+from tngd_bench.optimizers.draws import Draws
 
 RULES = ("sgd", "adam")
 
@@ -67,14 +71,16 @@ def restore_generator(generator: torch.Generator | None, state: Tensor | None) -
 class NaturalOptimizer(torch.optim.Optimizer):
     """Base of optimizers whose update is a torch rule applied to a direction x instead of the gradient.
 
-    A subclass gives `_direction`. The torch rule's parameter group and state are this optimizer's own, so learning
-    rate schedulers and `state_dict` work; settings read at each step (`damping`, …) lie in the group too.
+    A subclass gives `_direction`. `verification` says when its curvature is checked against autograd: at the first
+    step, when shapes, hooks, training mode or layers change, and every 100 steps. The torch rule's parameter group and
+    state are this optimizer's own, so learning rate schedulers and `state_dict` work; settings read at each step
+    (`damping`, …) lie in the group too.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        loss: nn.Module,
+        loss: Loss,
         *,
         lr: float,
         damping: float,
@@ -90,26 +96,41 @@ class NaturalOptimizer(torch.optim.Optimizer):
         self._rule = update_rule(self.parameters, rule, lr=lr, momentum=momentum, betas=betas, eps=eps)
         super().__init__(self.parameters.tensors, {**self._rule.defaults, "damping": damping})
         self._share_state()
+        self.verification = Verification(OPTIMIZER_INTERVAL)
         self.iteration = 0
         self.iterations: int | None = None
         self.natural_gradient: Tensor | None = None
 
     def step(  # type: ignore[override]  # torch's takes a closure; a second-order step needs the batch itself
-        self, inputs: Tensor | Mapping[str, Any], targets: Tensor
+        self, inputs: Inputs, targets: Tensor
     ) -> float:
         """One iteration on one batch; returns the loss before it.
 
-        Raises DivergedError, with the parameters untouched, when the loss or the direction is not finite.
+        Raises DivergedError, with the parameters untouched, when the loss or the direction is not finite, and
+        ValueError when the model's trainable parameters are no longer those that the optimizer was made for.
         """
-        value, direction = self._direction(inputs, targets)
-        self._check_finite("the direction", direction)
+        self.parameters.check_unchanged(self.model)
+        with without_autocast(self.parameters.device):
+            value, direction = self._direction(inputs, targets)
+            self._check_finite("the direction", direction)
         self.natural_gradient = direction
         self._apply(direction)
         self.iteration += 1
         return value
 
+    def check_curvature(self, inputs: Inputs, targets: Tensor) -> None:
+        """Check the curvature on this batch without a step, so that steps on batches like it need no check.
+
+        For timings: the check is then off the clock. Random draws of the model are taken back.
+        """
+        with without_autocast(self.parameters.device), Draws.now(self.parameters.device).again():
+            self._check_curvature(inputs, targets)
+
+    def _check_curvature(self, inputs: Inputs, targets: Tensor) -> None:
+        self._curvature(inputs, targets)[1].check()
+
     @abstractmethod
-    def _direction(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> tuple[float, Tensor]:
+    def _direction(self, inputs: Inputs, targets: Tensor) -> tuple[float, Tensor]:
         """Loss before the update and the direction x, (N,)."""
 
     @property
@@ -131,6 +152,10 @@ class NaturalOptimizer(torch.optim.Optimizer):
         self._share_state()
         self._restore(state_dict["carried"])
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All of the optimizer, for deepcopy and pickle: torch's own keeps the parameter groups and state alone."""
+        return self.__dict__.copy()
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Refuse a second group: curvature couples all parameters, and one (λ, lr) serves them."""
         if self.param_groups:
@@ -139,8 +164,8 @@ class NaturalOptimizer(torch.optim.Optimizer):
             )
         super().add_param_group(param_group)
 
-    def _curvature(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> tuple[float, GGN]:
-        ggn = GGN(self.model, self.loss, inputs, targets)
+    def _curvature(self, inputs: Inputs, targets: Tensor) -> tuple[float, GGN]:
+        ggn = GGN(self.model, self.loss, inputs, targets, verify=self.verification)
         value = float(ggn.loss)
         self._check_loss(value)
         return value, ggn
@@ -163,10 +188,12 @@ class NaturalOptimizer(torch.optim.Optimizer):
             p.grad = gradient
 
     def _carried(self) -> dict[str, Any]:
-        return {"iteration": self.iteration}
+        return {"iteration": self.iteration, "verification": self.verification.state()}
 
     def _restore(self, carried: Mapping[str, Any]) -> None:
         self.iteration = carried["iteration"]
+        if "verification" in carried:  # states of earlier versions have none
+            self.verification.restore(carried["verification"])
 
     def _share_state(self) -> None:
         self._rule.param_groups = self.param_groups

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tngd_bench import arguments
+from tngd_bench.curvature.losses import Loss
+from tngd_bench.curvature.model_call import Inputs
 from tngd_bench.optimizers.natural import NaturalOptimizer
 from tngd_bench.solvers import CG, Dense, Gram, Solver, Woodbury
 
@@ -25,7 +27,7 @@ class NGD(NaturalOptimizer):
     def __init__(
         self,
         model: nn.Module,
-        loss: nn.Module,
+        loss: Loss,
         lr: float = 0.01,
         damping: float = 0.01,
         solver: str | Solver = "gram",
@@ -42,7 +44,7 @@ class NGD(NaturalOptimizer):
             SOLVERS[arguments.choice("solver", solver, SOLVERS)]() if isinstance(solver, str) else solver
         )
 
-    def _direction(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> tuple[float, Tensor]:
+    def _direction(self, inputs: Inputs, targets: Tensor) -> tuple[float, Tensor]:
         value, ggn = self._curvature(inputs, targets)
         result = self.solver.solve(ggn, damping=self.settings["damping"])
         self.iterations = result.iterations

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN
-from tngd_bench.curvature.capture import run_model
-from tngd_bench.curvature.losses import evaluate
+from tngd_bench.curvature.losses import Loss, evaluate
+from tngd_bench.curvature.model_call import Inputs, run_model
 from tngd_bench.optimizers.draws import Draws
 from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, restore_generator
 from tngd_bench.solvers.thermodynamic import Thermodynamic
@@ -65,7 +65,7 @@ class TNGD(NaturalOptimizer):
     def __init__(
         self,
         model: nn.Module,
-        loss: nn.Module,
+        loss: Loss,
         lr: float = 0.01,
         damping: float = 0.01,
         analog_time: float = 50.0,
@@ -139,7 +139,7 @@ class TNGD(NaturalOptimizer):
         )
 
     def step(  # type: ignore[override]  # torch's takes a closure; a second-order step needs the batch itself
-        self, inputs: Tensor | Mapping[str, Any], targets: Tensor
+        self, inputs: Inputs, targets: Tensor
     ) -> float:
         """One iteration on one batch; returns the loss before it.
 
@@ -160,7 +160,7 @@ class TNGD(NaturalOptimizer):
             # products would need the graph of the parameters that the step has overwritten
             self._put(before)
             with draws.again():
-                ggn = GGN(self.model, self.loss, inputs, targets)
+                ggn = GGN(self.model, self.loss, inputs, targets, verify=self.verification)
             self._adapt_damping(ggn, change, gained)
             self._put(after)
         else:
@@ -172,7 +172,7 @@ class TNGD(NaturalOptimizer):
         for p, value in zip(self.parameters.tensors, values, strict=True):
             p.copy_(value)
 
-    def _direction(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> tuple[float, Tensor]:
+    def _direction(self, inputs: Inputs, targets: Tensor) -> tuple[float, Tensor]:
         factored = self.device.upload == "factored" and self._layers is None
         with recorded_layers(self.model) if factored else nullcontext() as layers:
             value, ggn = self._curvature(inputs, targets)
@@ -198,7 +198,7 @@ class TNGD(NaturalOptimizer):
             self._layers = tuple(layers)
         return value, relaxation.readout
 
-    def _loss_at(self, inputs: Tensor | Mapping[str, Any], targets: Tensor) -> float:
+    def _loss_at(self, inputs: Inputs, targets: Tensor) -> float:
         """The batch's loss at the parameters as they are now."""
         with torch.no_grad():
             return float(evaluate(self.loss, run_model(self.model, inputs), targets))
@@ -229,7 +229,7 @@ class TNGD(NaturalOptimizer):
             "rows": self._rows,
             "batch_size": self._batch_size,
             "scale": self._scale,
-            "layers": self._layers,
+            "layers": None if self._layers is None else [list(layer) for layer in self._layers],
         }
 
     def _restore(self, carried: Mapping[str, Any]) -> None:
@@ -237,7 +237,9 @@ class TNGD(NaturalOptimizer):
         state = carried["analog_state"]
         self._analog_state = None if state is None else state.clone()
         self._rows, self._batch_size = carried["rows"], carried["batch_size"]
-        self._scale, self._layers = carried["scale"], carried["layers"]
+        layers = carried["layers"]
+        self._scale = carried["scale"]
+        self._layers = None if layers is None else tuple((d_in, d_out, uses) for d_in, d_out, uses in layers)
         restore_generator(self.solver.generator, carried["generator"])
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import Tensor, nn
 
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN
 from tngd_bench.curvature.ggn import STREAMED_VALUES
+from tngd_bench.curvature.model_call import Inputs
+from tngd_bench.curvature.verification import Verification
 
 UPLOADS = ("full", "factored")
 COLUMNS_AT_ONCE = 8
@@ -19,10 +18,11 @@ COLUMNS_AT_ONCE = 8
 def host_pass(
     model: nn.Module,
     loss: nn.Module,
-    inputs: Tensor | Mapping[str, Any],
+    inputs: Inputs,
     targets: Tensor,
     upload: str = "full",
     columns: int | None = None,
+    verify: bool | Verification = False,
 ) -> None:
     """Do the digital side of one TNGD iteration and throw the results away; for timing and counting.
 
@@ -30,9 +30,10 @@ def host_pass(
     stream them; "factored" stops at layer inputs and output gradients. B stands for J here: same shape, same cost,
     the loss Hessian's root applied to the cotangents instead of an m×m array. Where all rows at once would not fit
     (`GGN.matrix_free`), they are made and dropped a few columns of S at a time; `columns` stops after so many of them.
+    `verify` as in `GGN`: off, for a check is no part of an iteration; an optimizer's own holds what it found before.
     """
     arguments.choice("upload", upload, UPLOADS)
-    ggn = GGN(model, loss, inputs, targets)
+    ggn = GGN(model, loss, inputs, targets, verify=verify)
     _ = ggn.gradient
     if ggn.matrix_free:
         last = ggn.rows_per_sample if columns is None else min(columns, ggn.rows_per_sample)

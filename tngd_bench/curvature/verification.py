@@ -1,0 +1,192 @@
+"""Verification of the factor's blocks against autograd.
+
+The rules of `layers.py` and `products.py` assume how a parameter was used: samples along the first dimension, no hook
+that changes an output, no use that went unseen. For a Gaussian u, Bᵀu from the blocks must equal one ordinary reverse
+pass, grad(outputs, parameters, S u); a block that rests on a wrong assumption differs with probability 1. Its
+parameters then take their rows from the next source: layer rules, matrix products of the graph, batched reverse mode.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tngd_bench.curvature.blocks import Block, Slot
+from tngd_bench.curvature.capture import LayerCall
+from tngd_bench.curvature.graph import AutogradGraph
+
+OPTIMIZER_INTERVAL = 100
+"""Steps of an optimizer between two checks while nothing changes: 1 % of a reverse pass a step."""
+TF32_EPS = 2.0**-11
+"""Rounding of float32 matrix products on a GPU, where TF32 may be on."""
+
+
+class FallbackWarning(UserWarning):
+    """A layer's rule does not hold for how the model uses it: its rows come from a slower source."""
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """A module whose rule failed verification: its `parameters` (names in the model), and why."""
+
+    module: str
+    parameters: tuple[str, ...]
+    reason: str
+
+
+class Verification:
+    """When blocks are checked against autograd, and what has failed so far; an optimizer keeps one for all its steps.
+
+    `interval` is the number of factors made between two checks as long as nothing changes; None checks only when
+    something does: shapes, hooks, training mode, the set of layers, the operations. A batch that was indexed or
+    sorted inside the model is checked each time. What failed once is not tried again. Nothing is checked while
+    `paused`, for timings.
+    """
+
+    def __init__(self, interval: int | None = 1) -> None:
+        if interval is not None and interval < 1:
+            raise ValueError(f"interval must be >= 1 or None, not {interval!r}")
+        self.interval = interval
+        self.paused = False
+        self.fallbacks: dict[str, Fallback] = {}
+        self._no_products: set[str] = set()
+        self._known: set[int] = set()
+        self._since = 0
+        self._probes = 0
+
+    def due(self, signature: Hashable, *, reorders: bool) -> bool:
+        """Whether the factor that is made now is to be checked; counts it."""
+        if self.paused:
+            return False
+        key = hash(signature)
+        self._since += 1
+        late = self.interval is not None and self._since >= self.interval
+        if key in self._known and not late and not reorders:
+            return False
+        self._known.add(key)
+        self._since = 0
+        return True
+
+    def probe(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Gaussian numbers from a generator of its own, a new draw each time."""
+        self._probes += 1
+        generator = torch.Generator(like.device).manual_seed(self._probes)
+        return torch.randn(*shape, generator=generator, dtype=like.dtype, device=like.device)
+
+    def failed(self, parameters: Iterable[str]) -> bool:
+        """Whether a layer's rule failed for one of these parameters."""
+        return any(name in self.fallbacks for name in parameters)
+
+    def products_failed(self, parameter: str) -> bool:
+        """Whether the rule for matrix products failed for this parameter."""
+        return parameter in self._no_products
+
+    def refute_layers(self, modules: Mapping[str, tuple[Sequence[str], float]], instead: str) -> None:
+        """Note modules whose rule failed, with their parameters and the relative error; one warning names them all."""
+        for module, (parameters, error) in modules.items():
+            found = Fallback(module, tuple(parameters), f"differs from autograd by {error:.2g}")
+            self.fallbacks.update(dict.fromkeys(parameters, found))
+        named = ", ".join(f"{module!r} ({error:.2g})" for module, (_, error) in modules.items())
+        warnings.warn(
+            f"the rules for these modules do not hold for how the model uses them, so {instead}; relative difference "
+            f"from autograd in brackets: {named}. Usual causes: samples not along the first dimension or reordered, "
+            "a hook or replaced forward, a computed or shared weight, derivatives inside forward",
+            FallbackWarning,
+            stacklevel=2,
+        )
+
+    def refute_products(self, parameters: Iterable[str]) -> None:
+        """Note parameters for which the rule for matrix products failed."""
+        self._no_products.update(parameters)
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run must know to go the same ways, in plain types."""
+        return {
+            "fallbacks": [[f.module, list(f.parameters), f.reason] for f in set(self.fallbacks.values())],
+            "no_products": sorted(self._no_products),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up a `state()`."""
+        for module, parameters, reason in state["fallbacks"]:
+            self.fallbacks.update(dict.fromkeys(parameters, Fallback(module, tuple(parameters), reason)))
+        self._no_products = set(state["no_products"])
+
+
+class Reference:
+    """Gradients of all parameters by autograd, for blocks to be held against.
+
+    A tensor is wrong that differs by √eps of itself and by more than the rounding of what it was computed from: 100 eps
+    of its group (a layer's weight and bias) and eps of all, since a bias before a softmax or a normalisation has a
+    gradient of rounding errors alone. `coarsest` is the least precise dtype that took part.
+    """
+
+    def __init__(self, expected: Sequence[Tensor], coarsest: torch.dtype) -> None:
+        self._expected = expected
+        on_gpu = bool(expected) and expected[0].device.type == "cuda"
+        self._eps = torch.finfo(coarsest).eps
+        if on_gpu and coarsest == torch.float32:
+            self._eps = max(self._eps, TF32_EPS)
+        self._norms = [_norm(piece) for piece in expected]
+        self._whole = math.hypot(*self._norms)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether there is anything to hold against: a diverged model agrees with nothing."""
+        return math.isfinite(self._whole)
+
+    def error(self, group: Sequence[int], actual: Sequence[Tensor]) -> float:
+        """Largest relative difference of `actual` from the parameters at the positions `group`; 0 within rounding."""
+        relative = self._eps**0.5
+        own = math.hypot(*(self._norms[i] for i in group))
+        floor = max(min(100 * self._eps, relative) * own, self._eps * self._whole)
+        worst = 0.0
+        for i, piece in zip(group, actual, strict=True):
+            difference = _norm(piece.reshape(-1) - self._expected[i].reshape(-1))
+            if not difference <= max(relative * self._norms[i], floor):
+                worst = max(worst, difference / max(self._norms[i], floor, sys.float_info.min))
+        return worst
+
+
+class BlockCheck:
+    """Bᵀu by one reverse pass, for a Gaussian u (m,) in column-first order: what every block must give for its part."""
+
+    def __init__(self, u: Tensor, reference: Reference, slots: Sequence[Slot]) -> None:
+        self._u = u.unsqueeze(0)
+        self.reference = reference
+        self._positions = {slot.offset: i for i, slot in enumerate(slots)}
+        self._size = sum(slot.size for slot in slots)
+
+    def error(self, block: Block) -> float:
+        """Relative difference of a block from autograd; 0 within rounding."""
+        product = self._u.new_zeros(1, self._size)
+        block.rmatvec(self._u, product)
+        group = [self._positions[slot.offset] for slot in block.slots]
+        return self.reference.error(group, [slot.of(product) for slot in block.slots])
+
+
+def _norm(piece: Tensor) -> float:
+    return float(torch.linalg.vector_norm(piece.detach(), dtype=torch.float64))
+
+
+def signature(model: nn.Module, calls: Sequence[LayerCall], graph: AutogradGraph) -> Hashable:
+    """What a check holds for: layers and shapes as called, operations, modules with mode, hooks and own forward."""
+    modules = tuple(
+        (
+            id(module),
+            module.training,
+            tuple(module._forward_hooks),
+            tuple(module._forward_pre_hooks),
+            id(module.__dict__.get("forward")),
+        )
+        for module in model.modules()
+    )
+    shapes = tuple((id(call.module), call.input.shape, call.output_shape) for call in calls)
+    return modules, shapes, graph.names
