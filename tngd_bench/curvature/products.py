@@ -64,6 +64,8 @@ def _use(
     if kind not in _OPERANDS or any(getattr(node, key, 1) != 1 for key in ("_saved_alpha", "_saved_beta")):
         return None
     edge, saved = GradientEdge(node, 0), _OPERANDS[kind]
+    if node.name() == "AddmmBackward0" and node._saved_mat1_sym_sizes[0] != batch_size:
+        return None
     if saved is None:
         return ProductUse(edge, None, transposed, batch_size * parameter.numel())
     other: Tensor = getattr(node, saved).detach()

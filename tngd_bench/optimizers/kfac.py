@@ -197,14 +197,19 @@ class KFAC(NaturalOptimizer):
         gradients = iter(reverse_pass(loss, [*[call.edge for call in flat], *others]))
         layers: list[_LayerPass] = []
         order = {id(module): index for index, module in enumerate(self.model.modules())}
+        aside: list[nn.Parameter] = []
         for group in groups:
             found = [(call, next(gradients)) for call in group]
             used = [(call, gradient) for call, gradient in found if gradient is not None]
             if used:
                 key = order[id(group[0].module)]
                 layers.append(_LayerPass.of(key, used, self.parameters.curvature_dtype))
-        rest = [(p, gradient) for p, gradient in zip(others, gradients, strict=True) if gradient is not None]
-        return layers, rest
+            else:  # the layer's output has no part in the loss; its weight may, in derivatives inside forward
+                aside += group[0].module.parameters(recurse=False)
+        plain = [*zip(others, gradients, strict=True)]
+        if aside:
+            plain += zip(aside, reverse_pass(loss, aside), strict=True)
+        return layers, [(p, gradient) for p, gradient in plain if gradient is not None]
 
     def _verified(self, groups: list[list[LayerCall]], loss: Tensor) -> list[list[LayerCall]]:
         """The groups whose gradient by rows is autograd's; the others are noted, and get the plain gradient."""
