@@ -21,7 +21,7 @@ from tngd_bench.curvature.graph import AutogradGraph
 from tngd_bench.curvature.layers import layer_block, plan_layer, structured_layers
 from tngd_bench.curvature.parameters import TrainableParameters
 from tngd_bench.curvature.products import product_uses
-from tngd_bench.curvature.reverse import batched_pass, reverse_pass, row_gradients
+from tngd_bench.curvature.reverse import batched_pass, reverse_gradients, row_gradients
 from tngd_bench.curvature.verification import BlockCheck, Reference, Verification, signature
 
 MEMORY_FRACTION = 0.5
@@ -123,8 +123,8 @@ class FactorSource:
                 blocks[id(p)] = block
         return blocks
 
-    def _block_check(self, first: int, last: int) -> BlockCheck:
-        """Bᵀu for a Gaussian u over columns `first`…`last` of S, by one reverse pass."""
+    def _block_check(self, first: int, last: int) -> BlockCheck | None:
+        """Bᵀu for a Gaussian u over columns `first`…`last` of S, by one reverse pass; None where the model diverged."""
         assert self._verification is not None
         u = self._verification.probe((last - first, self._batch_size), self._plain)
         # by the very columns that the blocks use: where S nearly vanishes, its rounding is then the same in both
@@ -136,12 +136,12 @@ class FactorSource:
             )
             cotangent += torch.einsum("rb,rbx->bx", part, columns.flatten(2)).view(cotangent.shape)
         cotangent = cotangent.to(self._outputs.dtype)
-        pieces = reverse_pass(self._outputs, self._parameters.tensors, cotangent)
-        expected = [
-            torch.zeros_like(p) if piece is None else piece
-            for p, piece in zip(self._parameters.tensors, pieces, strict=True)
-        ]
-        reference = Reference(expected, self._outputs.dtype)
+        reference = Reference(
+            lambda scale: reverse_gradients(self._outputs, self._parameters.tensors, scale * cotangent),
+            self._outputs.dtype,
+        )
+        if not reference.is_finite:
+            return None
         return BlockCheck(u.reshape(-1), reference, self._parameters.slots)
 
     def _refute(self, failures: Sequence[tuple[list[LayerCall], float]]) -> None:

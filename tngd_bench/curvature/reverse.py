@@ -33,6 +33,14 @@ def reverse_pass(
     return [None if piece is None else dense(piece) for piece in pieces]
 
 
+def reverse_gradients(
+    outputs: Tensor, tensors: Sequence[Tensor], cotangent: Tensor | None = None
+) -> list[Tensor]:
+    """As `reverse_pass`, zeros where a tensor has no part in the outputs."""
+    pieces = reverse_pass(outputs, tensors, cotangent)
+    return [torch.zeros_like(t) if piece is None else piece for t, piece in zip(tensors, pieces, strict=True)]
+
+
 def batched_pass(
     outputs: Tensor, targets: Sequence[Tensor] | Sequence[GradientEdge], cotangents: Tensor
 ) -> list[Tensor]:

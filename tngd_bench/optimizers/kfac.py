@@ -30,7 +30,7 @@ from tngd_bench.curvature.kronecker import (
 from tngd_bench.curvature.layers import trained_parameters
 from tngd_bench.curvature.losses import Loss, evaluate, output_curvature
 from tngd_bench.curvature.model_call import Inputs, refuse_mixed_samples, run_model
-from tngd_bench.curvature.reverse import batched_pass, reverse_pass
+from tngd_bench.curvature.reverse import batched_pass, reverse_gradients, reverse_pass
 from tngd_bench.curvature.verification import FallbackWarning, Reference, signature
 from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, restore_generator
 
@@ -214,9 +214,10 @@ class KFAC(NaturalOptimizer):
     def _verified(self, groups: list[list[LayerCall]], loss: Tensor) -> list[list[LayerCall]]:
         """The groups whose gradient by rows is autograd's; the others are noted, and get the plain gradient."""
         tensors = self.parameters.tensors
-        plain = reverse_pass(loss, tensors)
-        expected = [torch.zeros_like(p) if g is None else g for p, g in zip(tensors, plain, strict=True)]
-        reference = Reference(expected, loss.dtype if loss.dtype.itemsize < 4 else self.parameters.dtype)
+        reference = Reference(
+            lambda scale: reverse_gradients(loss, tensors, torch.full_like(loss, scale)),
+            loss.dtype if loss.dtype.itemsize < 4 else self.parameters.dtype,
+        )
         if not reference.is_finite:
             return groups
         position = {id(p): i for i, p in enumerate(tensors)}
