@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from tests.oracles import relative_error
 from tngd_bench.curvature import losses
@@ -94,3 +95,124 @@ def test_flat_binary_targets_at_saturation_stay_finite() -> None:
 def test_other_reductions_of_torch_losses_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="mean-reduced, not reduction='sum'"):
         losses.output_curvature(nn.MSELoss(reduction="sum"), rand(B, C), rand(B, C))
+
+
+class Focal(nn.CrossEntropyLoss):
+    """Not a cross-entropy, though it is a subclass of one."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        log_p = functional.log_softmax(outputs, 1).gather(1, targets[:, None])[:, 0]
+        return (-((1 - log_p.exp()) ** 0.1) * log_p).mean()
+
+
+class Inherited(nn.MSELoss):
+    """A subclass that changes nothing."""
+
+
+def masked(outputs: Tensor, targets: Tensor) -> Tensor:
+    weights = (targets > 0).to(outputs.dtype)
+    return (weights * (outputs - targets) ** 2).sum() / weights.sum()
+
+
+ANY = {
+    "lambda": (lambda z, y: ((z - y) ** 4).mean(), False),
+    "huber": (nn.HuberLoss(delta=0.5), False),
+    "poisson": (nn.PoissonNLLLoss(), False),
+    "absolute error": (nn.L1Loss(), False),
+    "masked": (masked, False),
+    "sum": (lambda z, y: functional.mse_loss(z, y, reduction="sum"), False),
+    "subclass with a forward of its own": (Focal(), True),
+    "function of labels": (lambda z, y: functional.cross_entropy(z, y, label_smoothing=0.1), True),
+    "inherited": (Inherited(), False),
+}
+
+
+@pytest.mark.parametrize("name", ANY)
+def test_any_loss_of_convex_per_sample_terms_has_its_exact_hessian(name: str) -> None:
+    loss, labels = ANY[name]
+    outputs = rand(B, C)
+    targets = torch.randint(C, (B,)) if labels else rand(B, C)
+    expected = torch.func.hessian(lambda z: loss(z.view(B, C), targets))(outputs.reshape(-1))
+    curvature = losses.output_curvature(loss, outputs, targets)
+    columns = [
+        curvature.matvec(unit.view(B, C)).reshape(-1) for unit in torch.eye(B * C, dtype=outputs.dtype)
+    ]
+    assert relative_error(torch.stack(columns), expected) < 1e-9
+    roots = [
+        curvature.factor_matvec(unit.view(B, C)).reshape(-1) for unit in torch.eye(B * C, dtype=outputs.dtype)
+    ]
+    assert relative_error(torch.stack(roots) @ torch.stack(roots).T, expected) < 1e-9
+    weights, rest = curvature.gradient_weights()
+    slope = curvature.factor_rmatvec(weights) + (0.0 if rest is None else rest)
+    assert relative_error(slope, torch.func.grad(lambda z: loss(z, targets))(outputs)) < 1e-9
+
+
+@pytest.mark.parametrize("name", ANY)
+def test_the_empirical_fisher_takes_any_loss(name: str) -> None:
+    loss, labels = ANY[name]
+    outputs = rand(B, C)
+    targets = torch.randint(C, (B,)) if labels else rand(B, C)
+    slope = torch.func.grad(lambda z: loss(z, targets))(outputs)
+    curvature = losses.output_curvature(loss, outputs, targets, empirical=True)
+    v = rand(B, C)
+    assert relative_error(curvature.matvec(v), B * slope * (slope * v).sum(1, keepdim=True)) < 1e-9
+
+
+def coupled(z: Tensor, y: Tensor) -> Tensor:
+    """A contrastive loss: each sample is compared with all others."""
+    return functional.cross_entropy(z @ z.T, torch.arange(len(z)))
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (coupled, "per-sample terms"),
+        (lambda z, y: (z.mean(0) - y.mean(0)).square().sum(), "per-sample terms"),
+        (lambda z, y: torch.cos(z - y).mean(), "convex in the outputs"),
+        (lambda z, y: ((z - y) ** 2).mean(1), "must return a scalar tensor, not a tensor"),
+        (lambda z, y: float(((z - y) ** 2).mean()), "must return a scalar tensor, not float"),
+        (lambda z, y: ((z.detach() - y) ** 2).mean(), "cannot be differentiated"),
+    ],
+    ids=["contrastive", "of batch means", "not convex", "unreduced", "a number", "detached"],
+)
+def test_other_losses_are_refused_with_what_is_wrong(loss, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        losses.output_curvature(loss, rand(B, C), rand(B, C))
+
+
+@pytest.mark.parametrize("change", ["forward", "hook", "subclass"])
+def test_a_changed_torch_loss_is_not_taken_for_the_original(change: str) -> None:
+    loss = nn.MSELoss()
+    if change == "forward":
+        loss.forward = lambda z, y: 3 * functional.mse_loss(z, y)
+    elif change == "hook":
+        loss.register_forward_hook(lambda module, inputs, output: 3 * output)
+    else:
+        loss = type("Tripled", (nn.MSELoss,), {"forward": lambda self, z, y: 3 * functional.mse_loss(z, y)})()
+    outputs, targets, v = rand(B, C), rand(B, C), rand(B, C)
+    assert relative_error(losses.output_curvature(loss, outputs, targets).matvec(v), 6 * v / (B * C)) < 1e-12
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64])
+def test_labels_of_any_integer_type(dtype: torch.dtype) -> None:
+    outputs, targets, v = rand(B, C), torch.randint(C, (B,)), rand(B, C)
+    loss = nn.CrossEntropyLoss()
+    assert float(losses.evaluate(loss, outputs, targets.to(dtype))) == float(loss(outputs, targets))
+    found = losses.output_curvature(loss, outputs, targets.to(dtype)).matvec(v)
+    assert torch.equal(found, losses.output_curvature(loss, outputs, targets).matvec(v))
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.MSELoss(), nn.BCEWithLogitsLoss()])
+def test_float64_targets_beside_a_float32_model(loss: nn.Module) -> None:
+    outputs, targets = rand(B, C).float(), torch.rand(B, C, dtype=torch.float64).softmax(1)
+    losses.evaluate(loss, outputs, targets)
+    curvature = losses.output_curvature(loss, outputs, targets)
+    assert curvature.matvec(outputs).dtype == torch.float32
+    assert curvature.gradient_weights()[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize("loss", [nn.MSELoss(), nn.BCEWithLogitsLoss()])
+def test_targets_that_would_be_broadcast_over_samples_are_refused(loss: nn.Module) -> None:
+    for evaluate in (losses.evaluate, losses.output_curvature):
+        with pytest.raises(ValueError, match=r"outputs' shape \(\d+, 1\), not \(\d+,\)"):
+            evaluate(loss, rand(B, 1), torch.rand(B, dtype=torch.float64))

@@ -97,6 +97,25 @@ def pruned(model: nn.Module) -> nn.Module:
     return model
 
 
+def masked_gradient(model: nn.Module) -> nn.Module:
+    mask = torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=F64)
+    model[0].weight.register_hook(lambda gradient: gradient * mask)
+    return model
+
+
+class Packed(nn.Module):
+    """A GRU over sequences that packing sorts by length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.last = nn.GRU(4, 5, batch_first=True), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        lengths = torch.tensor([1, 2, 1, 2])
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return self.last(self.rnn(packed)[1][-1])
+
+
 def perceptron() -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
 
@@ -184,6 +203,42 @@ def wild() -> dict[str, tuple[nn.Module, Tensor]]:
             ),
             flat,
         ),
+        "a loop over samples": (
+            Module(
+                lambda m, x: torch.stack([m.last(torch.tanh(m.first(row))) for row in x]),
+                first=linear(),
+                last=nn.Linear(4, 3),
+            ),
+            flat,
+        ),
+        "vmap over samples": (
+            Module(
+                lambda m, x: torch.vmap(lambda row: m.last(torch.tanh(m.first(row))))(x),
+                first=linear(),
+                last=nn.Linear(4, 3),
+            ),
+            flat,
+        ),
+        "a functional derivative": (
+            Module(
+                lambda m, x: torch.vmap(torch.func.grad(lambda row: m.last(torch.tanh(m.first(row))).sum()))(
+                    x
+                ),
+                first=linear(),
+                last=nn.Linear(4, 1),
+            ),
+            flat,
+        ),
+        "statistics of the batch": (
+            Module(
+                lambda m, x: m.last(torch.tanh(m.first(x) - m.first(x).mean(0))),
+                first=linear(),
+                last=nn.Linear(4, 3),
+            ),
+            flat,
+        ),
+        "packed sequences": (Packed(), pairs),
+        "a hook on a weight": (masked_gradient(perceptron()), flat),
         "group norm of vectors": (
             nn.Sequential(nn.Linear(4, 6), nn.GroupNorm(2, 6), nn.Tanh(), nn.Linear(6, 3)),
             flat,

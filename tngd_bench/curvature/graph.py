@@ -41,6 +41,10 @@ class AutogradGraph:
                     pending.append(following)
         self.names = tuple(names)
 
+    def __contains__(self, node: object) -> bool:
+        """Whether the outputs depend on this node."""
+        return node in self._nodes
+
     def users(self, parameter: Tensor) -> list[Use]:
         """The operations that take this parameter itself, one entry an argument."""
         return self._users[id(parameter)]

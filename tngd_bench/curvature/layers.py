@@ -61,7 +61,8 @@ def structured_layers(
         modules = {id(call.module): call.module for call in group}
         own = trained_parameters(group[0].module, trained)
         complete = own is not None and all(len(graph.users(p)) == len(group) for p in own.values())
-        if len(modules) == 1 and complete and all(supports(call, batch_size) for call in group):
+        connected = all(call.edge.node in graph for call in group)
+        if len(modules) == 1 and complete and connected and all(supports(c, batch_size) for c in group):
             layers.append(group)
     return layers
 
@@ -84,7 +85,7 @@ def supports(call: LayerCall, batch_size: int) -> bool:
         return module.max_norm is None and not module.scale_grad_by_freq
     if isinstance(module, nn.LayerNorm):
         return len(shape) > len(module.normalized_shape)
-    return True
+    return isinstance(module, nn.GroupNorm) or len(shape) > 1
 
 
 def plan_layer(

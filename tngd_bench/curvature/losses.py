@@ -274,7 +274,9 @@ def _closed_form(loss: Loss) -> Callable[[Any, Tensor, Tensor], OutputCurvature]
 def _fitting_targets(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
     """Targets as torch's losses take them; ValueError where broadcasting would pair samples with each other."""
     if not isinstance(targets, Tensor):
-        return targets
+        if _closed_form(loss) is not None:
+            raise TypeError(f"targets must be a tensor, not {type(targets).__name__}")
+        return targets  # what a loss of the user's own takes is its own affair
     if targets.dim() and targets.shape[0] != outputs.shape[0]:
         raise ValueError(
             f"targets must have one entry a sample, b = {outputs.shape[0]}, not {tuple(targets.shape)}"

@@ -1,0 +1,142 @@
+"""What all second-order optimizers share: the set of parameters, copies, and saved states."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+from tngd_bench.optimizers import KFAC, NGD, TNGD
+
+MAKERS = {
+    "ngd": lambda model: NGD(model, nn.CrossEntropyLoss()),
+    "ngd, adam": lambda model: NGD(model, nn.CrossEntropyLoss(), rule="adam"),
+    "kfac": lambda model: KFAC(model, nn.CrossEntropyLoss(), generator=torch.Generator().manual_seed(4)),
+    "tngd": lambda model: TNGD(
+        model, nn.CrossEntropyLoss(), noise_variance=1e-4, generator=torch.Generator().manual_seed(5)
+    ),
+    "tngd, factored": lambda model: TNGD(model, nn.CrossEntropyLoss(), device=factored()),
+}
+
+
+def factored() -> Any:
+    from tngd_bench.spu import Device
+
+    return Device.preset("paper").override(upload="factored")
+
+
+def three() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3))
+
+
+X, Y = torch.randn(8, 4, generator=torch.Generator().manual_seed(1)), torch.arange(8) % 3
+
+
+def frozen(model: nn.Sequential) -> None:
+    model[0].requires_grad_(False)
+
+
+def replaced(model: nn.Sequential) -> None:
+    model[2] = nn.Linear(4, 4)
+
+
+def pruned(model: nn.Sequential) -> None:
+    prune.l1_unstructured(model[0], "weight", amount=0.5)
+
+
+def converted(model: nn.Sequential) -> None:
+    model.double()
+
+
+def reshaped(model: nn.Sequential) -> None:
+    model[4].weight.data = torch.zeros(2, 4)
+    model[4].bias.data = torch.zeros(2)
+
+
+def extended(model: nn.Sequential) -> None:
+    model.append(nn.Linear(3, 3))
+
+
+@pytest.mark.parametrize("change", [frozen, replaced, pruned, converted, reshaped, extended])
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_changed_set_of_parameters_is_refused_and_nothing_moves(make: Any, change: Any) -> None:
+    model = three()
+    optimizer = make(model)
+    optimizer.step(X, Y)
+    change(model)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=r"trainable parameter.* make a new optimizer"):
+        optimizer.step(X, Y)
+    after = model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_what_was_frozen_at_first_and_then_trained_is_noticed() -> None:
+    model = three()
+    frozen(model)
+    optimizer = NGD(model, nn.CrossEntropyLoss())
+    optimizer.step(X, Y)
+    model[0].requires_grad_(True)
+    with pytest.raises(ValueError, match=r"new \['0.weight', '0.bias'\]"):
+        optimizer.step(X, Y)
+
+
+@pytest.mark.parametrize("way", ["deepcopy", "pickle"])
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_copies_take_the_same_steps(make: Any, way: str) -> None:
+    model = three()
+    optimizer = make(model)
+    optimizer.step(X, Y)
+    if way == "deepcopy":
+        twin_model, twin = copy.deepcopy((model, optimizer))
+    else:
+        twin_model, twin = pickle.loads(pickle.dumps((model, optimizer)))
+    for _ in range(2):
+        optimizer.step(X, Y)
+        twin.step(X, Y)
+    for one, other in zip(model.parameters(), twin_model.parameters(), strict=True):
+        assert one is not other
+        assert torch.equal(one, other)
+    scheduler = torch.optim.lr_scheduler.StepLR(twin, 1, gamma=0.5)
+    scheduler.step()
+    assert twin._rule.param_groups[0]["lr"] == 0.5 * optimizer._rule.param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_saved_state_loads_with_weights_only_and_resumes_bit_for_bit(make: Any) -> None:
+    model = three()
+    optimizer = make(model)
+    optimizer.step(X, Y)
+    file = io.BytesIO()
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, file)
+    file.seek(0)
+    saved = torch.load(file, weights_only=True)
+    twin_model = three()
+    twin_model.load_state_dict(saved["model"])
+    twin = make(twin_model)
+    twin.load_state_dict(saved["optimizer"])
+    for _ in range(2):
+        optimizer.step(X, Y)
+        twin.step(X, Y)
+    for one, other in zip(model.parameters(), twin_model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_check_ahead_leaves_draws_and_parameters_alone() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.Linear(4, 3))
+    for make in MAKERS.values():
+        optimizer = make(model)
+        before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+        optimizer.check_curvature(X, Y)
+        assert torch.equal(state, torch.get_rng_state())
+        assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+        probes = optimizer.verification._probes
+        optimizer.step(X, Y)
+        assert optimizer.verification._probes == probes
