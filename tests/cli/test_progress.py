@@ -31,7 +31,9 @@ class FakeTrial:
 def plan():
     trials = {str(k): FakeTrial(f"trial {k}", 2.0) for k in range(4)}
     study = SimpleNamespace(name="s", execution=SimpleNamespace(workers=2))
-    return SimpleNamespace(trials=trials, study=study, extent=Extent.of(trials.values()))
+    return SimpleNamespace(
+        trials=trials, study=study, extent=Extent.of(trials.values()), again={}, kept_old={}
+    )
 
 
 def run_through(audience, plan, pending):
@@ -54,6 +56,17 @@ def test_plain_lines_count_on_from_what_was_finished_and_name_what_has_no_result
         "[6/8] trial 2; adam failed: defect; ngd skipped: too large",
         "[8/8] trial 3; adam failed: defect; ngd skipped: too large",
     ]
+
+
+def test_results_of_other_code_are_told_with_what_has_changed(plan):
+    file = io.StringIO()
+    plan.again = {"2": "kmom-plugin has changed", "3": "kmom-plugin has changed"}
+    plan.kept_old = {"1": "tngd_bench/optimizers has changed"}
+    make_audience(Console(file=file, width=80)).planned(plan, ["2", "3"])
+    text = file.getvalue()
+    assert "run again: 2 processes: kmom-plugin has changed; old results: store/earlier" in text
+    assert "--keep-old" in text
+    assert "kept though measured by other code: 1 process: tngd_bench/optimizers has changed" in text
 
 
 def test_a_terminal_shows_the_time_left(plan):

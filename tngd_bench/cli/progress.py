@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -51,6 +52,14 @@ class PlainAudience:
         self.done = self.total - Extent.of(plan.trials[key] for key in pending).trials
         kept = f"; {self.done} trials finished earlier" if self.done else ""
         self.say(f"study {plan.study.name}: {extent.describe()}{kept}")
+        for why, number in Counter(plan.again.values()).items():
+            self.say(
+                f"measured by other code, run again: {processes(number)}: {why}; old results: store/earlier"
+            )
+        if plan.again:
+            self.say("run with --keep-old to go on with the old results instead")
+        for why, number in Counter(plan.kept_old.values()).items():
+            self.say(f"kept though measured by other code: {processes(number)}: {why}")
 
     def started(self, trial: Trial) -> None:
         """Nothing: the line comes at the end."""
@@ -129,6 +138,11 @@ class LiveAudience(PlainAudience):
         left = remaining_seconds(time.monotonic() - self._start, self._predicted_s, still)
         running = next(iter(self._running), "running")
         self._progress.update(self._task, description=running, left=f"≈ {clock(left)} left")
+
+
+def processes(number: int) -> str:
+    """Return a number of trials that share a process each, in words."""
+    return f"{number:,} process{'es' * (number != 1)}"
 
 
 def make_audience(console: Console) -> PlainAudience:

@@ -57,6 +57,9 @@ _BETWEEN_LABELS = re.compile(r",(?![^\[]*\])")  # commas outside brackets
     help="Folder for the results.  [default: reports/NAME-tuning, or reports/NAME-tuning-PROFILE]",
 )
 @click.option("--fresh", is_flag=True, help="Try everything again, forgetting stored results.")
+@click.option(
+    "--keep-old", is_flag=True, help="Take results that other code has measured, instead of running again."
+)
 def command(
     study: str,
     profile: str | None,
@@ -66,10 +69,15 @@ def command(
     output: Path | None,
     overrides: tuple[str, ...],
     fresh: bool,
+    keep_old: bool,
 ) -> int:
     """Search settings for the optimizers of STUDY (a shipped study's name or a .toml file)."""
     from tngd_bench.studies.tuning import make_search
 
+    if fresh and keep_old:
+        raise click.UsageError(
+            "--fresh and --keep-old cannot both be given: one forgets what the other keeps"
+        )
     labels = [label.strip() for item in chosen for label in _BETWEEN_LABELS.split(item) if label.strip()]
     if chosen and not labels:
         raise click.UsageError("--optimizers names none")
@@ -87,7 +95,7 @@ def command(
     words = (word for name, value in given.items() if value is not None for word in (f"--{name}", str(value)))
     again = shlex.join(["tngd-bench", "tune", *study_words(study, profile, overrides), *words])
     with resumable(audience, place):
-        result = run_search(search, place, audience, fresh=fresh, command=again)
+        result = run_search(search, place, audience, fresh=fresh, keep_old=keep_old, command=again)
     tell_ignored(result.ignored)
     return _tell(search, result, place)
 

@@ -38,6 +38,7 @@ class Group:
     bytes: float
     learned_from: int
     reason: str | None
+    known: bool = True  # False: no cost description; seconds and bytes are lower bounds
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,10 @@ def _group(members: Sequence[tuple[Trial, Candidate, float]], durations: Duratio
         trials=len(members) - skipped,
         skipped=skipped,
         seconds=sum(seconds for _, _, seconds in members),
-        bytes=max(c.estimate_bytes for _, c, _ in members),
+        bytes=max(c.least_bytes for _, c, _ in members),
         learned_from=durations.learned_from(candidate.contestant.method, trial.kind),
         reason="; ".join(reasons) or None,
+        known=candidate.known,
     )
 
 
