@@ -157,7 +157,13 @@ def test_it_needs_no_torch():
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "not stated"), (0.0, "0 s"), (8.323e-3, "8.323 ms"), (1.5e13, "15 Ts"), (2.5e-20, "2.500e-20 s")],
+    [
+        (None, "not stated"),
+        (0.0, "0 s"),
+        (8.323e-3, "8.323 ms"),
+        (1.5e13, "475,321 years"),
+        (2.5e-20, "2.5·10⁻⁸ ps"),
+    ],
 )
 def test_quantities_have_prefixes_and_nothing_is_ever_zero_for_unknown(value, shown):
     assert _quantity(value, "s") == shown

@@ -16,6 +16,7 @@ from tngd_bench.cli.study_options import study_options
 
 if TYPE_CHECKING:
     from tngd_bench.studies.outlook import Group, Outlook
+    from tngd_bench.studies.reading import LoadedStudy
 
 _EPILOG = """\b
 Examples:
@@ -73,7 +74,19 @@ def command(
     elif as_csv:
         _write_csv(outlook)
     else:
-        click.echo("\n".join([_text(outlook), *(_stored_lines(_stored(outlook, place)) if own else [])]))
+        click.echo(_whole_text(outlook, place, bool(own)))
+
+
+def plan_text(loaded: LoadedStudy, place: Path) -> str:
+    """Return the plan of a study for people, with what a run into `place` would find there."""
+    from tngd_bench.studies.outlook import look_ahead
+
+    own = _own_store(place)
+    return _whole_text(look_ahead(loaded, own), place, bool(own))
+
+
+def _whole_text(outlook: Outlook, place: Path, stored: bool) -> str:
+    return "\n".join([_text(outlook), *(_stored_lines(_stored(outlook, place)) if stored else [])])
 
 
 def _stored(outlook: Outlook, place: Path) -> dict[str, Any]:

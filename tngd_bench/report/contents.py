@@ -72,7 +72,7 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
         maps.decides,
         tuple(map(captions_once, sections)),
         "" if claims.absent else claims.points[0],
-        code_parts.told(records.trials["code"]),
+        code_parts.told(records.trials.get("code", ())),
     )
 
 
@@ -104,7 +104,7 @@ def _search_contents(records: Records) -> Contents:
         nothing,
         "A study with these settings and seeds of its own.",
         sections,
-        revisions=code_parts.told(records.trials["code"]),
+        revisions=code_parts.told(records.trials.get("code", ())),
     )
 
 

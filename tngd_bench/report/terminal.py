@@ -26,7 +26,7 @@ def terminal_summary(records: Records) -> RenderableType:
             + (", ".join(f"{n} {status}" for status, n in counts.items()) or "none")
         ),
     ]
-    several = code_parts.told(records.trials["code"])
+    several = code_parts.told(records.trials.get("code", ()))
     return Group(*parts, *([Text(several)] if several else []))
 
 
