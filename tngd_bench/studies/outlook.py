@@ -13,6 +13,7 @@ from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.machine import measure_machine, study_environment
 from tngd_bench.studies.plan import LoadedSize, Plan, data_requests, make_plan, predicted_seconds
 from tngd_bench.studies.reading import LoadedStudy
+from tngd_bench.studies.report_time import report_seconds
 from tngd_bench.studies.schema import Study
 from tngd_bench.studies.trials import Candidate, DataRequest, Trial
 
@@ -54,8 +55,13 @@ class Outlook:
 
     @property
     def seconds(self) -> float:
-        """Seconds of everything as it is run: cost blocks alone, the others side by side."""
-        return self.plan.predicted_s
+        """Seconds of everything as it is run: cost blocks alone, the others side by side, then the report."""
+        return self.plan.predicted_s + self.report_seconds
+
+    @property
+    def report_seconds(self) -> float:
+        """Seconds of the report."""
+        return report_seconds(self.plan.study)
 
     @property
     def bytes(self) -> float:
