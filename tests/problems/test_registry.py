@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -73,3 +74,14 @@ def test_a_bad_entry_point_is_left_out_and_named(monkeypatch, entry, message):
     assert message in plugins.complaints()[0]
     with pytest.raises(ValueError, match=r"problem must be one of: .*'x'.*entry point x"):
         registry.get("x")
+
+
+def test_the_number_of_parameters_that_a_problem_states_is_checked_against_its_model():
+    from torch import nn
+
+    widths = digits_mlp.ENTRY.widths(1000)
+    larger = dataclasses.replace(
+        digits_mlp.ENTRY, build=lambda widths: nn.Sequential(digits_mlp.ENTRY.build(widths), nn.Linear(10, 1))
+    )
+    with pytest.raises(ValueError, match=r"digits-mlp: its widths say 989 parameters, .* trains 1,000"):
+        larger.model(widths, seed=0)
