@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from tngd_bench.plugins import package_of
+from tngd_bench.plugins import package_of, version_of
 
 PACKAGE = "tngd_bench"
 FLOORS = ("curvature", "spu", "solvers", "optimizers", "problems", "measure")
@@ -58,7 +58,7 @@ def plugin_part(point: EntryPoint, modules: tuple[str, ...] = ()) -> tuple[str, 
     installation lists, and what they import from outside of installed packages.
     """
     dist: Any = getattr(point, "dist", None)
-    version = str(dist.version) if dist is not None else "of no version"
+    version = version_of(point) or "of no version"
     listed = {
         str(item): Path(str(item.locate()))
         for item in (dist.files or () if dist is not None else ())

@@ -7,7 +7,6 @@ from rich.console import Console
 from tngd_bench.cli.progress import (
     LiveAudience,
     PlainAudience,
-    clock,
     make_audience,
     outcome,
     remaining_seconds,
@@ -91,11 +90,6 @@ def test_time_left_follows_the_prediction_and_then_experience():
     )  # twice as slow as predicted
     assert remaining_seconds(100.0, 100.0, 0.0) == 0.0
     assert remaining_seconds(1.0, 0.0, 0.0) == 0.0
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3600, "60:00")])
-def test_durations(seconds, text):
-    assert clock(seconds) == text
 
 
 def test_what_has_a_result_needs_no_word():

@@ -216,12 +216,12 @@ def _text(outlook: Outlook) -> str:
 
 def _not_described(outlook: Outlook) -> list[str]:
     """Name the optimizers whose cost nothing describes: their times are lower bounds, their memory is unknown."""
-    names = dict.fromkeys(group.optimizer for group in outlook.groups if not group.known)
+    names = dict.fromkeys(group.optimizer.partition("[")[0] for group in outlook.groups if not group.known)
     if not names:
         return []
     return [
-        f"not predicted: {', '.join(names)} (an outside optimizer without a description of its cost); times and totals"
-        " hold a gradient alone for it, and a trial that goes beyond the limits of a trial is stopped"
+        f"not predicted: {', '.join(names)} (outside, without a usable description of the cost); times and totals"
+        " hold a gradient alone there, and a trial that goes beyond the limits of a trial is stopped"
     ]
 
 

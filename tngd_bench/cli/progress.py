@@ -12,6 +12,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from tngd_bench.analysis.quantities import seconds as duration
 from tngd_bench.studies.plan import Plan, predicted_seconds
 from tngd_bench.studies.trials import Extent, Trial
 
@@ -137,7 +138,7 @@ class LiveAudience(PlainAudience):
         still = predicted_seconds(self._pending.values(), self._workers)
         left = remaining_seconds(time.monotonic() - self._start, self._predicted_s, still)
         running = next(iter(self._running), "running")
-        self._progress.update(self._task, description=running, left=f"≈ {clock(left)} left")
+        self._progress.update(self._task, description=running, left=f"≈ {duration(left, digits=2)} left")
 
 
 def processes(number: int) -> str:
@@ -159,12 +160,6 @@ def remaining_seconds(elapsed_s: float, predicted_s: float, predicted_left_s: fl
     prior = 0.1 * predicted_s
     passed = predicted_s - predicted_left_s
     return predicted_left_s * (elapsed_s + prior) / (passed + prior) if passed + prior > 0 else 0.0
-
-
-def clock(seconds: float) -> str:
-    """Return a duration as minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
 
 
 def count_run(entries: Sequence[dict[str, Any]]) -> int:

@@ -135,6 +135,7 @@ def _load(study: str, profile: str | None, overrides: tuple[str, ...]) -> Loaded
 
 
 def _tell(search: Search, result: SearchResult, place: Path) -> int:
+    from tngd_bench.analysis.quantities import seconds as duration
     from tngd_bench.cli.main import FAILED, OK, complain
     from tngd_bench.studies.tuning_results import settings_of
 
@@ -143,8 +144,7 @@ def _tell(search: Search, result: SearchResult, place: Path) -> int:
     for contender in search.contenders:
         own = tries[tries["optimizer"] == contender.method]
         ends = ", ".join(f"{count} {status}" for status, count in own["status"].value_counts().items())
-        seconds = (own["seconds"] + own["final_seconds"]).sum()
-        spent = f"{len(own)} settings ({ends}), {seconds:.0f} s"
+        spent = f"{len(own)} settings ({ends}), {duration((own['seconds'] + own['final_seconds']).sum())}"
         best = scores.get(contender.method)
         if best is None:
             reasons = own["reason"].dropna()

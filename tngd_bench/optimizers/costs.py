@@ -13,6 +13,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tngd_bench import plugins
+
 Layer = tuple[int, int, int]
 """(inputs per output position incl. the kernel, outputs, positions) of one weight layer."""
 
@@ -247,4 +249,17 @@ def _outside(
     described = registry.get(name).cost if name in registry.names() else None
     if described is None:
         return math.nan, math.nan
-    return described(parameters=parameters, rows=rows, batch_size=batch_size, outputs=outputs, layers=layers)
+    try:
+        found = described(
+            parameters=parameters, rows=rows, batch_size=batch_size, outputs=outputs, layers=layers
+        )
+        flops, values = map(float, found)
+        if not (0 <= flops < math.inf and 0 <= values < math.inf):
+            raise ValueError(f"{found!r} are not two finite numbers of 0 or more")
+    except Exception as error:  # whatever outside code does
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        plugins.complain(
+            f"the cost of the optimizer {name!r} is taken as unknown; its description fails ({said})"
+        )
+        return math.nan, math.nan
+    return flops, values

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from tngd_bench import arguments, plugins
+from tngd_bench.plugins import entry_points
 
 if TYPE_CHECKING:
     import torch

@@ -5,9 +5,10 @@ Outside packages add a problem by an entry point in the group `tngd_bench.proble
 """
 
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from tngd_bench import arguments, plugins
+from tngd_bench.plugins import entry_points
 from tngd_bench.problems import (
     causal_lm,
     digits_mlp,

@@ -6,11 +6,12 @@ import dataclasses
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.resources import files
 from typing import Any
 
 from tngd_bench import arguments, plugins
+from tngd_bench.plugins import entry_points
 from tngd_bench.spu.device import Device, Sourced
 
 ENTRY_POINT_GROUP = "tngd_bench.devices"
