@@ -32,6 +32,6 @@ def command(places: tuple[Path, ...], output: Path, mixed: bool, keep_old: bool,
     merged = merge_stores(places, output, mixed=mixed, keep_old=keep_old, compressed=compressed)
     tell_ignored(merged.ignored)
     for (out, taken), number in merged.dropped.items():
-        click.echo(f"{number} trials of {out} are left out: {taken} has them too")
+        click.echo(f"{number} trials left out of {out}: taken from {taken}")
     click.echo(f"{merged.trials} trials: {merged.store.path}")
     return OK

@@ -263,7 +263,9 @@ def _row(group: Group) -> tuple[str, ...]:
     if not group.known:
         least = f"≥ {seconds(group.seconds)}"
         return (_section(group), *size, group.optimizer, str(group.trials), least, "unknown", "not described")
-    basis = f"{group.learned_from} trials" if group.learned_from else "formula"
+    basis = (
+        f"{group.learned_from} trial{'s' * (group.learned_from != 1)}" if group.learned_from else "formula"
+    )
     cost = (str(group.trials), seconds(group.seconds), memory(group.bytes))
     return (_section(group), *size, group.optimizer, *cost, basis)
 

@@ -241,6 +241,8 @@ def _own_device(study: str, name: str) -> Device:
 
     loaded = load_study(study)
     known = own_devices(loaded.study)
+    if not known:
+        raise ValueError(f"{study} describes no device; a study has one as a table [device.NAME]")
     return known[arguments.choice(f"the device of {study}", name, known)]
 
 

@@ -27,8 +27,21 @@ POINTS, MOST_POINTS = 13, 400
 
 
 def canonical(name: str) -> str:
-    """Return what a quantity is called in full, for --sweep and --set alike: link-rate is link_rate_bits_per_s."""
+    """Return what a quantity is called in full, for --sweep and --set alike: link-rate is link_rate_bits_per_s.
+
+    UsageError, with the nearest name, for what is none.
+    """
+    from tngd_bench import arguments
+    from tngd_bench.spu.device import Device
+
+    fields = [f.name for f in dataclasses.fields(Device) if f.name not in ("name", "summary", "sources")]
     plain = name.strip().replace("-", "_")
+    short = [*SIZES, *ALIASES, *TIME_CONSTANT, DEVICE]
+    if plain not in short and plain not in fields:
+        near = arguments.suggestion(plain, [*short, *fields])
+        raise click.UsageError(
+            f"--set and --sweep know no {name.strip()!r}{near} (accepted: {', '.join(short)}, and a device's fields)"
+        )
     return ALIASES.get(plain, plain)
 
 
