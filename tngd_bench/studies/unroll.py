@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from tngd_bench.measure.contestant import Contestant
@@ -93,7 +95,7 @@ class Unroller:
                     continue  # the cost block says why; there is no step to inspect
                 fits = self._judge(contestant, setting, widths, cost=False)
                 if fits.verdict is None:
-                    seconds = self.durations.inspected(contestant, fits.estimate_seconds)
+                    seconds = self.durations.inspected(contestant, fits.least_seconds)
                     fits = dataclasses.replace(fits, predicted_s=seconds)
                 yield InspectionTrial(
                     **self._common(section, setting, widths, data[setting.outputs], threads),
@@ -121,7 +123,7 @@ class Unroller:
                 candidate = self._judge_run(contestant, first, widths, iterations)
                 if candidate.verdict is None:
                     seconds = self.durations.trained(
-                        contestant, candidate.estimate_seconds, iterations, evaluations
+                        contestant, candidate.least_seconds, iterations, evaluations
                     )
                     candidate = dataclasses.replace(candidate, predicted_s=seconds)
                 runs.append((candidate, levels))
@@ -199,7 +201,7 @@ class Unroller:
             return candidate
         seconds = self.durations.timed(
             candidate.contestant,
-            candidate.estimate_seconds,
+            candidate.least_seconds,
             section.repetitions,
             section.least_repetitions,
             section.seconds_limit,
@@ -211,7 +213,7 @@ class Unroller:
     ) -> Candidate:
         """Predict a step of a training run, and skip the run where a step or the whole of it exceeds a limit."""
         candidate = self._judge(contestant, setting, widths, cost=False)
-        whole, limit = iterations * candidate.estimate_seconds, self.study.execution.trial_seconds_limit
+        whole, limit = iterations * candidate.least_seconds, self.study.execution.trial_seconds_limit
         if candidate.verdict is not None or whole <= limit:
             return candidate
         reason = f"needs ≈ {whole:.3g} s for {iterations} iterations, limit {limit:g} s"
@@ -221,8 +223,8 @@ class Unroller:
         """Predict one iteration's time and memory, and skip what exceeds the limits, naming both."""
         execution, machine = self.study.execution, self.machine
         iterations = contestant.settings.get("cg_iterations", _CG_ITERATIONS)
-        predicted = predicted_cost(
-            contestant.method,
+        cost_of = partial(
+            predicted_cost,
             parameters=widths.parameters,
             rows=setting.rows,
             batch_size=setting.batch_size,
@@ -231,7 +233,20 @@ class Unroller:
             itemsize=8 if setting.dtype == "float64" else 4,
             cg_iterations=iterations if isinstance(iterations, int) else _CG_ITERATIONS,
         )
-        seconds = predicted.flops / (machine.rate_cost if cost else machine.rate_training)
+        predicted = cost_of(contestant.method)
+        rate = machine.rate_cost if cost else machine.rate_training
+        if (
+            not predicted.known
+        ):  # it makes a gradient, whatever else it does; the limits of a trial guard the rest
+            least = cost_of("sgd")
+            return Candidate(
+                contestant,
+                math.nan,
+                math.nan,
+                gradient_seconds=least.flops / rate,
+                gradient_bytes=least.bytes,
+            )
+        seconds = predicted.flops / rate
         budget = machine.working_bytes * execution.memory_limit_fraction / (1 if cost else execution.workers)
         reasons = []
         if seconds > execution.seconds_per_iteration_limit:
