@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
@@ -24,6 +23,7 @@ from tngd_bench.curvature.layers import LAYER_KINDS, layer_block, plan_layer, st
 from tngd_bench.curvature.linearization import Linearization
 from tngd_bench.curvature.parameters import TrainableParameters
 from tngd_bench.curvature.routes import layer_shape, model_is_cheaper
+from tngd_bench.resources import available_memory_bytes
 
 MEMORY_FRACTION = 0.5
 """Part of the free memory that curvature may take when no budget is given."""
@@ -309,7 +309,7 @@ class GGN:
         device = self.parameters.device
         if device.type == "cuda":
             return int(torch.cuda.mem_get_info(device)[0])
-        return int(psutil.virtual_memory().available)
+        return available_memory_bytes()
 
     @cached_property
     def _work_bytes(self) -> int:
