@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -252,7 +253,7 @@ def test_data_that_cannot_be_had_is_a_failure_in_one_line(monkeypatch, capsys):
     assert "MNIST was not found" in line
 
 
-def test_a_reader_that_stops_reading_is_no_error():
+def test_a_reader_that_stops_reading_ends_it_as_sigpipe_does_and_without_a_word():
     code = "import sys; from tngd_bench.cli.main import main; main(['list'])"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -260,4 +261,22 @@ def test_a_reader_that_stops_reading_is_no_error():
     process.stdout.close()
     errors = process.stderr.read()
     process.stderr.close()
-    assert (process.wait(timeout=60), errors) == (0, "")
+    assert (process.wait(timeout=60), errors) == (141, "")
+
+
+def test_a_full_output_is_one_line_and_a_failure():
+    code = "from tngd_bench.cli.main import main; main(['list'])"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "tngd-bench: error: the output cannot be written: No space left on device\n"
+
+
+def test_closed_streams_and_an_ascii_output_stop_nothing():
+    code = "from tngd_bench.cli.main import main; main(['list'])"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    closed = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
+    assert closed.returncode == 0
