@@ -9,12 +9,14 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from tngd_bench import __version__
 from tngd_bench.cli import streams
+from tngd_bench.cli.notes import warnings_as_notes
 
 OK, FAILED, BAD_INPUT = 0, 2, 3
 
@@ -66,6 +68,12 @@ class _Verbs(click.Group):
 @click.version_option(__version__, prog_name="tngd-bench", message="%(prog)s %(version)s")
 def cli() -> None:
     """Benchmark thermodynamic natural gradient descent against digital optimizers."""
+    try:
+        Path.cwd()
+    except OSError as error:  # torch would end the process without a word of ours
+        raise click.ClickException(
+            f"the current folder cannot be used: {error.strerror or error}; change to one that exists"
+        ) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -73,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # Figures go into files; the backend of a notebook or a desktop may not be installed.
     os.environ["MPLBACKEND"] = "agg"
     streams.prepare()
+    warnings_as_notes()
     code = run(arguments)
     unwritten = streams.failure()
     if unwritten is not None and code == OK:
