@@ -6,12 +6,16 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
 from tngd_bench import __version__
 from tngd_bench.cli import main as command_line
+from tngd_bench.cli.notes import warnings_as_notes
+from tngd_bench.cli.study_options import command_line as command_line_of
+from tngd_bench.problems import finder
 
 HEAVY = {
     "torch",
@@ -280,3 +284,28 @@ def test_closed_streams_and_an_ascii_output_stop_nothing():
     assert (shown.returncode, shown.stderr) == (0, "")
     closed = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
     assert closed.returncode == 0
+
+
+def test_the_package_s_warnings_are_notes_of_one_line_and_never_errors(capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings_as_notes()
+        warnings.warn_explicit("beware", UserWarning, finder.__file__, 1, module=finder.__name__)
+        with pytest.raises(UserWarning, match="other"):
+            warnings.warn_explicit("other", UserWarning, "/elsewhere.py", 1, module="elsewhere")
+    assert capsys.readouterr().err == "tngd-bench: note: beware\n"
+
+
+def test_a_folder_that_is_gone_is_told_before_torch_ends_the_process(here, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    done = here("list")
+    assert done.returncode == 3
+    assert "current folder cannot be used" in done.stderr
+    assert here("--help").returncode == 0
+
+
+def test_a_command_s_bytes_that_are_no_text_are_recorded_as_escapes():
+    words = ["tngd-bench", "run", os.fsdecode(b"a b\xff.toml")]
+    assert command_line_of(words) == r"tngd-bench run 'a b\xff.toml'"

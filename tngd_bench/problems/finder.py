@@ -80,8 +80,11 @@ def cache_directory() -> Path:
     given = os.environ.get(CACHE_VARIABLE)
     if given:
         return user_path(given)
-    cache = platformdirs.user_cache_path("tngd-bench")
-    # A user without a home, as in containers started with any user id, would get a folder called "~" here.
+    # A user may have no home, as in containers started with any user id; old platformdirs then say "~", new ones raise.
+    try:
+        cache = platformdirs.user_cache_path("tngd-bench")
+    except RuntimeError:
+        cache = Path("~")
     return cache if cache.is_absolute() else Path(tempfile.gettempdir()) / f"tngd-bench-{os.getuid()}"
 
 
