@@ -145,3 +145,11 @@ def test_names_that_read_alike_stay_apart(records, tmp_path):
     _, alone = export_asv(alike[0], tmp_path / "alone", "0" * 40)
     curves = records.curves["group"].nunique()  # of the training sections, which all of them have
     assert count - curves == len(names) * (alone - curves)
+
+
+def test_without_git_the_run_s_own_date_is_taken(records, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    started = "2026-01-02T03:04:05+00:00"
+    dated = dataclasses.replace(records, environment={**records.environment, "started": started})
+    file, _ = export_asv(dated, tmp_path, "0" * 40)
+    assert json.loads(file.read_text())["date"] == 1_767_323_045_000

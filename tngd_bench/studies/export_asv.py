@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pandas as pd
@@ -187,14 +188,16 @@ def _commit(records: Records, commit: str | None) -> str:
 
 def _date(commit: str, environment: Mapping[str, Any]) -> int:
     """Return the commit's date as asv keeps it, in milliseconds; the run's own where git does not know the commit."""
-    shown = subprocess.run(  # noqa: S603  # 40 hexadecimal digits, no shell
-        ["git", "-C", str(Path(__file__).parent), "show", "-s", "--format=%ct", commit],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if shown.returncode == 0:
-        return int(shown.stdout.split()[-1]) * 1000
+    git = which("git")
+    if git is not None:
+        shown = subprocess.run(  # noqa: S603  # 40 hexadecimal digits, no shell
+            [git, "-C", str(Path(__file__).parent), "show", "-s", "--format=%ct", commit],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if shown.returncode == 0:
+            return int(shown.stdout.split()[-1]) * 1000
     started = environment.get("started")
     if not isinstance(started, str):
         raise StudyError(
