@@ -46,7 +46,7 @@ Examples:
   tngd-bench info --json                this machine and software
 
 \b
-Exit codes: 0 ok, 1 regression, 2 failed or interrupted, 3 bad input.
+Exit codes: 0 ok, 1 regression, 2 failed or interrupted, 3 bad input, 141 the output was not read to its end.
 """
 
 
