@@ -1,27 +1,44 @@
-# Everything runs in .venv, made from the pinned versions in requirements.lock.
+# Everything runs in .venv, made from the pinned versions in requirements-X.Y.lock, X.Y being the Python in use.
 #   make report   from a fresh clone to the HTML report of the default study
 #   make test     the default tests;  make test-all  adds the slow ones;  make lint  the style and type checks
 
-PYTHON ?= python3.11
 VENV ?= .venv
 # The revision that `make asv` measures, in git's notation for ranges.
 RANGE ?= HEAD^!
 
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
 PIP := -m pip --disable-pip-version-check
 
-.PHONY: setup report test test-all lint bench-core asv lock clean
+SUPPORTED := 3.11 3.12 3.13
+# The version of an interpreter, nothing where it is missing, does not start or is not supported.
+version_of = $(filter $(SUPPORTED),$(shell '$(1)' -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
+# PYTHON=/path/to/python3.12 chooses the interpreter; else it is .venv's, `python3`, or one beside that.
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(firstword $(foreach name,$(BIN)/python python3 python3.13 python3.12 python3.11,$(if $(call version_of,$(name)),$(name))))
+endif
+VERSION := $(call version_of,$(PYTHON))
+LOCK := requirements-$(VERSION).lock
+STAMP := $(VENV)/.installed-$(VERSION)
 
-setup: $(STAMP)
+.PHONY: setup python report test test-all lint bench-core asv lock clean
 
-$(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
-	  || { echo 'Python 3.11 is needed: make PYTHON=/path/to/python3.11' >&2; exit 1; }
-	@# A venv made where Debian's python3-venv was missing has a python and no pip: it is made anew.
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+setup: $(if $(VERSION),$(STAMP),python)
+
+# Prints the interpreter that would be used.
+python:
+ifeq ($(VERSION),)
+	@echo "Python 3.11, 3.12 or 3.13 is needed, and $(if $(PYTHON),'$(PYTHON)' is none of them,none was found):" \
+	  'make PYTHON=/path/to/python3.12' >&2; exit 1
+else
+	@command -v '$(PYTHON)'
+endif
+
+$(STAMP): $(LOCK) pyproject.toml
+	@# A venv of another version is made anew, and so is one without pip, as Debian makes it where python3-venv is missing.
+	@$(BIN)/python -c 'import pip, sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(VERSION)")' 2>/dev/null \
+	  || '$(PYTHON)' -m venv --clear $(VENV)
 	@echo 'Installing the pinned packages into $(VENV) (once; about a minute and more where torch is downloaded)'
-	$(BIN)/python $(PIP) install --quiet --requirement requirements.lock
+	$(BIN)/python $(PIP) install --quiet --requirement $(LOCK)
 	$(BIN)/python $(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -47,18 +64,29 @@ bench-core: setup
 # Measures RANGE in asv's own environment; `asv compare` and `asv publish` take it from there.
 asv: setup
 	$(BIN)/asv machine --yes
-	$(BIN)/asv run '$(RANGE)'
+	$(BIN)/asv run --python '$(VERSION)' '$(RANGE)'
 
-# Resolves all extras anew in an empty environment and pins what came out. The local part of a version (+cpu) and
-# the accelerator libraries belong to one machine's build of torch and stay out: pip adds them where torch asks.
-lock:
+# The pins of pip's report on what it would install. The local part of a version (+cpu) and the accelerator libraries
+# belong to one machine's build of torch and stay out: pip adds them where torch asks.
+define PINS
+import json, re, sys
+names = [package["metadata"] for package in json.load(open(sys.argv[1]))["install"]]
+pins = [f'{name["name"]}=={name["version"].partition("+")[0]}' for name in names if name["name"] != "tngd-bench"]
+print("# Made by `make lock`: every package of the product and its extras (kubernetes apart), for Python $(VERSION).")
+print(*sorted((pin for pin in pins if not re.match("nvidia-|cuda-|triton==", pin)), key=str.lower), sep="\n")
+endef
+export PINS
+
+# Resolves all extras anew for the interpreter in use and pins what came out; `make lock PYTHON=…` for each version.
+# Nothing is installed, and what a package needs is read without downloading the package where the index tells it.
+lock: $(if $(VERSION),,python)
 	rm -rf build/lock
-	$(PYTHON) -m venv build/lock
-	build/lock/bin/python $(PIP) install --quiet torch==2.13.0 hatchling editables '.[bench,tune,cluster,qa,dev]'
-	{ echo '# Made by `make lock`: every package of the product and its extras (kubernetes apart), for Python 3.11.'; \
-	  build/lock/bin/python $(PIP) list --format=freeze --exclude tngd-bench --exclude pip \
-	  | sed -e 's/+.*//' -e '/^nvidia-/d' -e '/^cuda-/d' -e '/^triton==/d'; } >build/requirements.lock
-	mv build/requirements.lock requirements.lock
+	'$(PYTHON)' -m venv build/lock
+	build/lock/bin/python $(PIP) install --quiet --upgrade pip
+	build/lock/bin/python $(PIP) install --quiet --dry-run --ignore-installed --report build/lock/report.json \
+	  torch==2.13.0 hatchling editables '.[bench,tune,cluster,qa,dev]'
+	build/lock/bin/python -c "$$PINS" build/lock/report.json >build/lock/pins
+	mv build/lock/pins $(LOCK)
 	rm -rf build/lock
 
 # What building and testing left behind; the environment, the caches of data and the reports stay.

@@ -73,7 +73,8 @@ def test_commands_use_the_names_asv_fills_in(settings):
     (build,) = settings["build_command"]
     assert "--no-deps" in build
     pinned, wheel = settings["install_command"]
-    assert "--constraint {build_dir}/requirements.lock" in pinned
+    assert "lock={build_dir}/requirements-$(python" in pinned
+    assert "--constraint $lock" in pinned
     assert "--no-deps --force-reinstall" in wheel
 
 
@@ -182,8 +183,13 @@ def test_asv_finds_and_names_a_slower_commit(asv, tmp_path):
     toy.mkdir()
     for name in ("tngd_bench", "benchmarks"):
         shutil.copytree(ROOT / name, toy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.lock"):
-        shutil.copy(ROOT / name, toy / name)
+    for path in (
+        ROOT / "pyproject.toml",
+        ROOT / "README.md",
+        ROOT / "LICENSE",
+        *ROOT.glob("requirements-*.lock"),
+    ):
+        shutil.copy(path, toy / path.name)
     git("init", "-q", "-b", "main")
     git("add", ".")
     git("commit", "-q", "-m", "as it is")

@@ -1,6 +1,10 @@
-"""requirements.lock: exact pins of all that the package and its extras ask for, and nothing of one machine."""
+"""The locks: exact pins of all that the package and its extras ask for, and nothing of one machine."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import distribution
 from pathlib import Path
@@ -11,12 +15,20 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
-LINES = [
-    line
-    for line in (ROOT / "requirements.lock").read_text().splitlines()
-    if line and not line.startswith("#")
-]
-PINS = {canonicalize_name(name): version for name, version in (line.split("==") for line in LINES)}
+VERSIONS = ("3.11", "3.12", "3.13")
+HERE = "{}.{}".format(*sys.version_info)
+
+
+def lines_of(version):
+    text = (ROOT / f"requirements-{version}.lock").read_text()
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def pins_of(version):
+    return {canonicalize_name(name): pin for name, pin in (line.split("==") for line in lines_of(version))}
+
+
+PINS = pins_of(HERE)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ASKED = [
     *PROJECT["project"]["dependencies"],
@@ -30,19 +42,73 @@ ASKED = [
 ]
 
 
-def test_every_line_is_an_exact_pin_without_hash_host_or_local_build():
-    for line in LINES:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_line_is_an_exact_pin_without_hash_host_or_local_build(version):
+    for line in lines_of(version):
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*", line), line
 
 
-@pytest.mark.parametrize("asked", ASKED)
-def test_the_lock_satisfies_the_package(asked):
-    requirement = Requirement(asked)
-    assert requirement.specifier.contains(PINS[canonicalize_name(requirement.name)])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_lock_satisfies_the_package(version):
+    pins = pins_of(version)
+    for requirement in map(Requirement, ASKED):
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
 
 
-def test_torch_is_pinned_exactly():
-    assert PINS["torch"] == "2.13.0"
+@pytest.mark.parametrize("version", VERSIONS)
+def test_torch_is_pinned_exactly_and_no_accelerator_library_is(version):
+    pins = pins_of(version)
+    assert pins["torch"] == "2.13.0"
+    assert not [name for name in pins if re.match(r"nvidia-|cuda-|triton$", name)]
+
+
+def test_every_version_that_the_package_names_has_a_lock():
+    named = [
+        re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", line)
+        for line in PROJECT["project"]["classifiers"]
+    ]
+    assert tuple(found[1] for found in named if found) == VERSIONS
+
+
+def interpreter_chosen(folder, versions, *words):
+    """Return what `make python` answers on a machine with interpreters of these names and versions."""
+    (folder / "bin").mkdir()
+    for tool in ("sh", "make"):
+        (folder / "bin" / tool).symlink_to(shutil.which(tool))
+    for name, version in versions.items():
+        path = folder / "bin" / name
+        path.write_text(f"#!/bin/sh\necho {version}\n" if version else "#!/bin/sh\nexit 127\n")
+        path.chmod(0o755)
+    shutil.copy(ROOT / "Makefile", folder)
+    environment = {"PATH": str(folder / "bin"), "HOME": os.environ.get("HOME", "/")}
+    return subprocess.run(
+        ["make", "-s", "python", *words], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize(
+    ("versions", "expected"),
+    [
+        ({"python3": "3.11"}, "python3"),
+        ({"python3": "3.12"}, "python3"),
+        ({"python3": "3.13", "python3.11": "3.11"}, "python3"),
+        ({"python3": "3.10", "python3.12": "3.12"}, "python3.12"),
+        ({"python3": "3.14", "python3.13": "", "python3.11": "3.11"}, "python3.11"),
+    ],
+)
+def test_make_takes_a_supported_interpreter_wherever_it_is(tmp_path, versions, expected):
+    done = interpreter_chosen(tmp_path, versions)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).name == expected
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize("words", [(), ("PYTHON=python3",)])
+def test_make_says_what_is_needed_where_no_supported_interpreter_is(tmp_path, words):
+    done = interpreter_chosen(tmp_path, {"python3": "3.9"}, *words)
+    assert done.returncode != 0
+    assert "Python 3.11, 3.12 or 3.13 is needed" in done.stderr
 
 
 @pytest.mark.parametrize("name", sorted(PINS))

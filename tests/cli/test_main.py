@@ -6,11 +6,16 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
+from pathlib import Path
 
 import pytest
 
 from tngd_bench import __version__
 from tngd_bench.cli import main as command_line
+from tngd_bench.cli.notes import warnings_as_notes
+from tngd_bench.cli.study_options import command_line as command_line_of
+from tngd_bench.problems import finder
 
 HEAVY = {
     "torch",
@@ -252,7 +257,7 @@ def test_data_that_cannot_be_had_is_a_failure_in_one_line(monkeypatch, capsys):
     assert "MNIST was not found" in line
 
 
-def test_a_reader_that_stops_reading_is_no_error():
+def test_a_reader_that_stops_reading_ends_it_as_sigpipe_does_and_without_a_word():
     code = "import sys; from tngd_bench.cli.main import main; main(['list'])"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -260,4 +265,47 @@ def test_a_reader_that_stops_reading_is_no_error():
     process.stdout.close()
     errors = process.stderr.read()
     process.stderr.close()
-    assert (process.wait(timeout=60), errors) == (0, "")
+    assert (process.wait(timeout=60), errors) == (141, "")
+
+
+def test_a_full_output_is_one_line_and_a_failure():
+    code = "from tngd_bench.cli.main import main; main(['list'])"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "tngd-bench: error: the output cannot be written: No space left on device\n"
+
+
+def test_closed_streams_and_an_ascii_output_stop_nothing():
+    code = "from tngd_bench.cli.main import main; main(['list'])"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    closed = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
+    assert closed.returncode == 0
+
+
+def test_the_package_s_warnings_are_notes_of_one_line_and_never_errors(capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings_as_notes()
+        warnings.warn_explicit("beware", UserWarning, finder.__file__, 1, module=finder.__name__)
+        with pytest.raises(UserWarning, match="other"):
+            warnings.warn_explicit("other", UserWarning, "/elsewhere.py", 1, module="elsewhere")
+    assert capsys.readouterr().err == "tngd-bench: note: beware\n"
+
+
+def test_a_folder_that_is_gone_is_told_before_torch_ends_the_process(here, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    done = here("list")
+    assert done.returncode == 3
+    assert "current folder cannot be used" in done.stderr
+    assert here("--help").returncode == 0
+
+
+def test_a_command_s_bytes_that_are_no_text_are_recorded_as_escapes():
+    words = ["tngd-bench", "run", os.fsdecode(b"a b\xff.toml")]
+    assert command_line_of(words) == r"tngd-bench run 'a b\xff.toml'"

@@ -3,7 +3,8 @@ import subprocess
 import torch
 
 from tngd_bench import __version__
-from tngd_bench.measure.environment import available_cores, describe_environment, git_revision
+from tngd_bench.measure.environment import describe_environment, git_revision
+from tngd_bench.resources import available_cores
 
 
 def test_environment_names_what_a_number_depends_on():

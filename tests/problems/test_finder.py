@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -133,3 +134,11 @@ def test_the_cache_is_the_user_cache_unless_told(monkeypatch):
     monkeypatch.setenv("TNGD_BENCH_DATA", "~/elsewhere")
     assert finder.cache_directory().is_absolute()
     assert finder.cache_directory().name == "elsewhere"
+
+
+def test_a_user_without_a_home_gets_no_folder_called_tilde(monkeypatch):
+    for name in ("HOME", "XDG_CACHE_HOME", finder.CACHE_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 123_456_789)
+    assert finder.cache_directory().is_absolute()
+    assert finder.user_path("~absent-user/x") == Path("~absent-user/x")

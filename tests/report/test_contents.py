@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tngd_bench.report.contents import captions_once
+from tngd_bench.report.contents import captions_once, names_once
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.section import Exhibit, Section
 
@@ -28,3 +28,12 @@ def test_figures_that_stand_beside_claims_keep_their_captions():
     charts = (chart("A", LONG), chart("B", LONG))
     section = Section("s", "S", charts=charts, exhibits=(Exhibit("E", charts, ()),))
     assert captions_once(section) is section
+
+
+def test_figures_and_tables_whose_names_fall_together_have_files_of_their_own():
+    charts = tuple(chart(heading, "Short.") for heading in ("a", "a", "a-2", "b"))
+    sections = names_once(tuple(Section(anchor, "S", charts=charts) for anchor in "st"))
+    names = [one.name for section in sections for one in section.charts]
+    assert len(set(names)) == len(names) == 8
+    assert names[0] == "a"
+    assert names_once((Section("s", "S", charts=charts[2:]),))[0].charts == charts[2:]

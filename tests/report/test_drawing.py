@@ -1,5 +1,6 @@
 import re
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
 
@@ -94,3 +95,29 @@ def test_ticks_take_their_style_from_their_path_and_data_markers_keep_theirs():
     assert "rotate(-90 " in document
     assert "rotate(-0 " not in document
     assert "rotate(0 " not in document
+
+
+def test_a_user_s_matplotlibrc_has_no_say_in_a_figure():
+    def drawn():
+        with drawing.style():
+            figure, axes = drawing.panel()
+            axes.plot([1, 2], [3, 4], label="a", marker="o", color=INK.light)
+            drawing.legend_below(figure, axes)
+            return drawing.svg(Chart("n", "h", "a", "c", figure, pd.DataFrame({"x": [1]})))
+
+    mine = {
+        "text.usetex": True,
+        "figure.dpi": 300,
+        "savefig.bbox": "tight",
+        "axes.xmargin": 0.5,
+        "legend.frameon": False,
+        "font.family": ["Absent"],
+        "figure.constrained_layout.h_pad": 1,
+        "path.simplify": False,
+        "lines.markersize": 20,
+        "axes.formatter.use_mathtext": True,
+        "backend": "agg",
+    }
+    plain = drawn()
+    with mpl.rc_context(rc=mine):
+        assert drawn() == plain

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from tests.report.conftest import device_seconds, make_records
@@ -129,3 +130,40 @@ def test_without_asv_the_other_format_is_written_all_the_same_and_the_exit_code_
     assert (code, file.is_file()) == (3, True)
     assert "asv: writing asv results needs asv" in found.err
     assert "pyperf: " in found.out
+
+
+def test_names_that_read_alike_stay_apart(records, tmp_path):
+    names = ("a-b", "a_b", "a.b", "a-.b", "A-B", "a-b-", "b")
+    alike = [
+        dataclasses.replace(
+            records,
+            costs=records.costs.assign(group=name),
+            trials=records.trials.assign(group=name),
+            study={**records.study, "name": study},
+        )
+        for study in ("s-t", "s_t")
+        for name in names
+    ]
+    for one in alike:
+        export_asv(one, tmp_path, "0" * 40)
+    held = json.loads((tmp_path / "benchmarks.json").read_text())
+    steps = [name for name in held if name.endswith("step_time")]
+    assert len(steps) == len(alike)
+    assert "study.s_t.a_b.step_time" in steps
+    together = dataclasses.replace(
+        records,
+        costs=pd.concat([one.costs for one in alike[: len(names)]]),
+        trials=pd.concat([one.trials for one in alike[: len(names)]]),
+    )
+    _, count = export_asv(together, tmp_path / "together", "0" * 40)
+    _, alone = export_asv(alike[0], tmp_path / "alone", "0" * 40)
+    curves = records.curves["group"].nunique()  # of the training sections, which all of them have
+    assert count - curves == len(names) * (alone - curves)
+
+
+def test_without_git_the_run_s_own_date_is_taken(records, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    started = "2026-01-02T03:04:05+00:00"
+    dated = dataclasses.replace(records, environment={**records.environment, "started": started})
+    file, _ = export_asv(dated, tmp_path, "0" * 40)
+    assert json.loads(file.read_text())["date"] == 1_767_323_045_000

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -23,6 +24,26 @@ def store(tmp_path):
     made = Store(tmp_path / "out" / "store")
     made.create()
     return made
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_and_used(store, monkeypatch, code):
+    def flock(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.warns(UserWarning, match="has no locks"), store.locked():
+        store.write_trial("k1", OK)
+    assert store.finished(["k1"]) == {"k1"}
+
+
+def test_a_lock_that_fails_otherwise_is_told_as_what_it_is(store, monkeypatch):
+    def flock(*arguments):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(StoreError, match="cannot be locked: Input/output error"), store.locked():
+        pass
 
 
 def test_what_is_written_is_read_back(store):

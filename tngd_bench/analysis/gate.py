@@ -12,7 +12,7 @@ from typing import Any
 from tngd_bench.analysis.baseline import Baseline, incomparable
 from tngd_bench.analysis.metric_kinds import is_known, is_time, make_metric
 from tngd_bench.analysis.regression import Judgement, Metric, Sides, compare, confirm
-from tngd_bench.measure.environment import available_cores, processor_name
+from tngd_bench.measure.environment import processor_name
 from tngd_bench.measure.trees import (
     SAMPLES,
     Probe,
@@ -22,6 +22,7 @@ from tngd_bench.measure.trees import (
     take_samples,
     time_in_turn,
 )
+from tngd_bench.resources import available_cores
 from tngd_bench.studies.errors import StudyError
 
 Say = Callable[[str], None]

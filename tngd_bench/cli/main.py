@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from tngd_bench import __version__, plugins
+from tngd_bench.cli import streams
+from tngd_bench.cli.notes import warnings_as_notes
 
 OK, FAILED, BAD_INPUT = 0, 2, 3
 
@@ -41,7 +46,7 @@ Examples:
   tngd-bench info --json                this machine and software
 
 \b
-Exit codes: 0 ok, 1 regression, 2 failed or interrupted, 3 bad input.
+Exit codes: 0 ok, 1 regression, 2 failed or interrupted, 3 bad input, 141 the output was not read to its end.
 """
 
 
@@ -63,11 +68,26 @@ class _Verbs(click.Group):
 @click.version_option(__version__, prog_name="tngd-bench", message="%(prog)s %(version)s")
 def cli() -> None:
     """Benchmark thermodynamic natural gradient descent against digital optimizers."""
+    try:
+        Path.cwd()
+    except OSError as error:  # torch would end the process without a word of ours
+        raise click.ClickException(
+            f"the current folder cannot be used: {error.strerror or error}; change to one that exists"
+        ) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 ok, 1 regression, 2 failed or interrupted, 3 bad input."""
-    sys.exit(run(arguments))
+    # Figures go into files; the backend of a notebook or a desktop may not be installed.
+    os.environ["MPLBACKEND"] = "agg"
+    streams.prepare()
+    warnings_as_notes()
+    code = run(arguments)
+    unwritten = streams.failure()
+    if unwritten is not None and code == OK:
+        code = _explain_output(unwritten)
+    streams.give_up()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -90,18 +110,27 @@ def _run(arguments: Sequence[str] | None) -> int:
         return complain(error.format_message(), BAD_INPUT)
     except (click.Abort, KeyboardInterrupt) as error:
         return complain(str(error) or "interrupted", FAILED)
-    except SystemExit:
-        # click ends so when whoever read our output has seen enough (`tngd-bench list | head`).
-        return OK
+    except (BrokenPipeError, SystemExit):
+        # click ends so too when whoever read our output has seen enough (`tngd-bench list | head`).
+        return streams.READER_GONE
     except Exception as error:
-        return complain(*_explain(error))
+        unwritten = streams.failure()
+        return complain(*_explain(error)) if unwritten is None else _explain_output(unwritten)
     return result if isinstance(result, int) else OK
 
 
 def complain(message: str, code: int) -> int:
     """Print one line on stderr and return `code`."""
-    click.echo(f"tngd-bench: error: {' '.join(message.split())}", err=True)
+    with contextlib.suppress(OSError):  # stderr is full or nobody reads it: the exit code is left to tell
+        click.echo(f"tngd-bench: error: {' '.join(message.split())}", err=True)
     return code
+
+
+def _explain_output(error: OSError) -> int:
+    """Say why the output could not be written, and return the exit code; a reader that left needs no word."""
+    if streams.reader_is_gone(error):
+        return streams.READER_GONE
+    return complain(f"the output cannot be written: {error.strerror or error}", FAILED)
 
 
 def _explain(error: Exception) -> tuple[str, int]:
@@ -113,8 +142,17 @@ def _explain(error: Exception) -> tuple[str, int]:
         return str(error), FAILED
     if isinstance(error, StudyError | StoreError):
         return str(error), BAD_INPUT
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="tngd-bench-", suffix=".log", delete=False, encoding="utf-8"
-    ) as log:
-        log.write("".join(traceback.format_exception(error)))
-    return f"{type(error).__name__}: {error} (unexpected; traceback in {log.name})", FAILED
+    what = f"{type(error).__name__}: {error} (unexpected; "
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w",
+            prefix="tngd-bench-",
+            suffix=".log",
+            delete=False,
+            encoding="utf-8",
+            errors="backslashreplace",
+        ) as log:
+            log.write("".join(traceback.format_exception(error)))
+    except OSError as full:
+        return f"{what}its traceback cannot be kept: {full.strerror or full})", FAILED
+    return f"{what}traceback in {log.name})", FAILED

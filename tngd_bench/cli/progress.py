@@ -23,7 +23,8 @@ def make_console() -> Console:
     """Return a console on stdout; where that is no terminal, wide and without colour."""
     if sys.stdout.isatty():
         return Console()
-    return Console(width=_PIPED_WIDTH, color_system=None)
+    # FORCE_COLOR, which CI services set, would make rich move the cursor about in a log.
+    return Console(width=_PIPED_WIDTH, color_system=None, force_terminal=False, force_interactive=False)
 
 
 class PlainAudience:

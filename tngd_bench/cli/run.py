@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from tngd_bench.cli.notes import tell_ignored
-from tngd_bench.cli.study_options import study_options, study_words
+from tngd_bench.cli.study_options import command_line, study_options, study_words
 
 _EPILOG = """\b
 Examples:
@@ -62,7 +61,7 @@ def command(
 
     console = make_console()
     audience = make_audience(console)
-    again = shlex.join(["tngd-bench", "run", *study_words(study, profile, overrides)])
+    again = command_line(["tngd-bench", "run", *study_words(study, profile, overrides)])
     with resumable(audience, place):
         result = run_study(
             loaded, place, audience, fresh=fresh, keep_old=keep_old, command=again, scheduler=scheduler

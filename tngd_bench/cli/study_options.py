@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,6 +31,13 @@ def study_options(default: str | None = None) -> Callable[[Callable[..., Any]], 
         return function
 
     return add
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Return words as one types them into a shell, in printable text."""
+    from tngd_bench.studies.reading import printable
+
+    return printable(shlex.join(words))
 
 
 def study_words(study: str, profile: str | None, overrides: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tngd_bench.cli.notes import tell_ignored
-from tngd_bench.cli.study_options import study_options, study_words
+from tngd_bench.cli.study_options import command_line, study_options, study_words
 
 if TYPE_CHECKING:
     from tngd_bench.studies.reading import LoadedStudy
@@ -106,7 +106,7 @@ def command(
     audience = make_audience(console)
     given = {"section": section, "optimizers": ",".join(labels) or None, "trials": trials}
     words = (word for name, value in given.items() if value is not None for word in (f"--{name}", str(value)))
-    again = shlex.join(["tngd-bench", "tune", *study_words(study, profile, overrides), *words])
+    again = command_line(["tngd-bench", "tune", *study_words(study, profile, overrides), *words])
     with resumable(audience, place):
         result = run_search(search, place, audience, fresh=fresh, keep_old=keep_old, command=again)
     tell_ignored(result.ignored)

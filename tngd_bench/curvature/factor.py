@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-import psutil
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
@@ -23,6 +22,7 @@ from tngd_bench.curvature.parameters import TrainableParameters
 from tngd_bench.curvature.products import product_uses
 from tngd_bench.curvature.reverse import batched_pass, reverse_gradients, row_gradients
 from tngd_bench.curvature.verification import BlockCheck, Reference, Verification, signature
+from tngd_bench.resources import available_memory_bytes
 
 MEMORY_FRACTION = 0.5
 """Part of the free memory that curvature may take when no budget is given."""
@@ -241,7 +241,7 @@ class FactorSource:
         device = self._parameters.device
         if device.type == "cuda":
             return int(torch.cuda.mem_get_info(device)[0])
-        return int(psutil.virtual_memory().available)
+        return available_memory_bytes()
 
     @cached_property
     def work_bytes(self) -> int:

@@ -9,9 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from shutil import which
 
-import psutil
-
 from tngd_bench import __version__
+from tngd_bench.resources import available_cores, total_memory_bytes
 from tngd_bench.source import own_parts
 
 PACKAGES = (
@@ -82,7 +81,7 @@ def describe_environment(processor: str = "cpu") -> dict[str, object]:
         "cpu": processor_name(),
         "cores": available_cores(),
         "affinity": _affinity(),
-        "memory_bytes": psutil.virtual_memory().total,
+        "memory_bytes": total_memory_bytes(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
@@ -114,12 +113,6 @@ def free_gpu_memory(processor: str) -> float:
     import torch
 
     return float(torch.cuda.mem_get_info(processor)[0])
-
-
-def available_cores() -> int:
-    """Return the number of logical processors this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def _affinity() -> str | None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tngd_bench.problems.download import download
-from tngd_bench.problems.finder import DataFile, DataNotFoundError, FetchError, Place, find
+from tngd_bench.problems.finder import DataFile, DataNotFoundError, FetchError, Place, find, user_path
 
 if TYPE_CHECKING:
     from torch import nn
@@ -227,7 +227,7 @@ def _is_packaged(name: str) -> bool:
 
 
 def _configuration(name: str) -> dict[str, Any]:
-    path = Path(name).expanduser() / "config.json"
+    path = user_path(name) / "config.json"
     if not path.is_file() and importlib.util.find_spec("huggingface_hub") is not None:
         hub = importlib.import_module("huggingface_hub")
         path = _from_hub(

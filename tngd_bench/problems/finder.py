@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import logging
 import os
+import tempfile
 import uuid
 import warnings
 import zlib
@@ -77,7 +78,19 @@ class Found:
 def cache_directory() -> Path:
     """Return the folder that `TNGD_BENCH_DATA` names, or else the platform's user cache for tngd-bench."""
     given = os.environ.get(CACHE_VARIABLE)
-    return Path(given).expanduser() if given else platformdirs.user_cache_path("tngd-bench")
+    if given:
+        return user_path(given)
+    # A user may have no home, as in containers started with any user id; old platformdirs then say "~", new ones raise.
+    try:
+        cache = platformdirs.user_cache_path("tngd-bench")
+    except RuntimeError:
+        cache = Path("~")
+    return cache if cache.is_absolute() else Path(tempfile.gettempdir()) / f"tngd-bench-{os.getuid()}"
+
+
+def user_path(text: str) -> Path:
+    """Return the path that a user wrote, "~" being the home; left as it is where that home is unknown."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # pathlib's raises RuntimeError there
 
 
 def folder(directory: Path) -> Place:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from tngd_bench import arguments
+from tngd_bench.problems.finder import user_path
 from tngd_bench.problems.splits import DataSplits
 
 DESCRIPTIONS = "scikit-learn"
@@ -44,7 +45,7 @@ def load_text(value: str) -> Text:
             "\n".join(item.read_text(encoding="utf-8") for _, item in pages), "scikit-learn's descriptions"
         )
     try:
-        content = Path(value).expanduser().read_text(encoding="utf-8")
+        content = user_path(value).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
             f"text = {value!r} cannot be read ({error}); accepted: {DESCRIPTIONS}, a text file in UTF-8, or a JSON"

@@ -15,7 +15,7 @@ from typing import Any
 
 from tngd_bench import arguments
 from tngd_bench.problems.encoders import mirror
-from tngd_bench.problems.finder import DataFile, find
+from tngd_bench.problems.finder import DataFile, find, user_path
 
 SQUAD = "squad-v1.1"
 TRAIN = DataFile("train-v1.1.json", "3527663986b8295af4f7fcdff1ba1ff3f72d07d61a20f487cb238a6ef92fd955")
@@ -64,7 +64,7 @@ def load_questions(option: str, value: str, squad: DataFile) -> Questions:
     else:
         source = value
         try:
-            content = Path(value).expanduser().read_bytes()
+            content = user_path(value).read_bytes()
         except OSError as error:
             raise ValueError(
                 f"{option} = {value!r} cannot be read ({error.strerror or error}); accepted: {SQUAD}, or the path of a"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tngd_bench.analysis import cost, findings, outcomes, time_to_target
@@ -70,7 +70,7 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
         overview.compared(records.trials, kinds(records.trials)),
         found,
         maps.decides,
-        tuple(map(captions_once, sections)),
+        names_once(tuple(map(captions_once, sections))),
         "" if claims.absent else claims.points[0],
         code_parts.told(records.trials.get("code", ())),
     )
@@ -91,6 +91,32 @@ def captions_once(section: Section) -> Section:
         shorter = told != chart.heading and len(again) < len(chart.caption)
         charts.append(replace(chart, caption=again) if shorter else chart)
     return replace(section, charts=tuple(charts))
+
+
+def names_once(sections: Sequence[Section]) -> tuple[Section, ...]:
+    """Return the sections with figures and tables that have file names of their own: a second one gets a number.
+
+    Names of a study such as a-b and a_b give the same one. Figures shown beside claims are named by the claims.
+    """
+    taken: set[str] = set()
+    return tuple(section if section.exhibits else _renamed(section, taken) for section in sections)
+
+
+def _renamed(section: Section, taken: set[str]) -> Section:
+    def own(name: str) -> str:
+        tries = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
+        found = next(one for one in tries if one not in taken)
+        taken.add(found)
+        return found
+
+    charts = tuple(replace(chart, name=own(chart.name)) for chart in section.charts)
+    return replace(
+        section,
+        charts=charts,
+        tables=tuple(
+            replace(table, name=own(table.name)) if table.rows else table for table in section.tables
+        ),
+    )
 
 
 def _search_contents(records: Records) -> Contents:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import matplotlib as mpl
@@ -33,6 +34,17 @@ from tngd_bench.report.marks import INK, MUTED, RULE, palette
 WIDTH_INCHES = 4.7
 PNG_DOTS_PER_INCH = 200
 POINTS_PER_INCH = 72
+_NOT_STYLE = (
+    "backend",
+    "interactive",
+    "toolbar",
+    "timezone",
+    "webagg.",
+    "tk.",
+    "date.epoch",
+    "docstring.",
+    "figure.max_open",
+)
 _FEWEST_TICKS = 3  # on a logarithmic axis
 _PNG_COMPRESSION = 6  # 9 takes eight times as long for a tenth less
 _LEGEND_CHARACTERS, _LEGEND_HANDLE = (
@@ -57,6 +69,7 @@ class Chart:
 def style(salt: str = "tngd-bench") -> Iterator[None]:
     """Draw with the report's type, colours and line widths; `salt` makes the ids of an SVG reproducible."""
     settings: dict[str, Any] = {
+        **_defaults(),
         **sns.axes_style("ticks"),
         "font.family": ["DejaVu Sans"],
         "font.size": 9,
@@ -90,6 +103,12 @@ def style(salt: str = "tngd-bench") -> Iterator[None]:
     }
     with mpl.rc_context(rc=cast(Any, settings)):
         yield
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    """Return matplotlib's own settings, so that a user's matplotlibrc (usetex, fonts, sizes) has no say in a report."""
+    return {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith(_NOT_STYLE)}
 
 
 def panel(height_inches: float = 3.3) -> tuple[Figure, Axes]:

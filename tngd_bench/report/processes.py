@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
 from typing import TypeVar
 
-from tngd_bench.measure.environment import available_cores
+from tngd_bench.resources import available_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

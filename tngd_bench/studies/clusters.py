@@ -18,7 +18,7 @@ from shutil import which
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from tngd_bench.measure.environment import available_cores
+from tngd_bench.resources import available_cores
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.schema import Cluster
 

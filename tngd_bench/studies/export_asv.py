@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 import re
@@ -9,6 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pandas as pd
@@ -85,26 +87,38 @@ def export_asv(records: Records, folder: Path, commit: str | None = None) -> tup
 
 
 def _benchmarks(records: Records) -> list[tuple[dict[str, Any], Series]]:
-    study = _word(str(records.study.get("name", "study")))
+    study = _own_word(str(records.study.get("name", "study")))
     found = []
     for group, rows in records.costs.groupby("group", sort=False):
         for metric, (column, unit, says) in _TIMED.items():
             found.append(
-                (f"study.{study}.{_word(group)}.{metric}", unit, says, _CELL, _samples(rows, _CELL, column))
+                (
+                    f"study.{study}.{_own_word(str(group))}.{metric}",
+                    unit,
+                    says,
+                    _CELL,
+                    _samples(rows, _CELL, column),
+                )
             )
     costs = records.trials[records.trials["kind"] == "cost"]
     for group, rows in costs.groupby("group", sort=False):
         for metric, (column, unit, says) in _COUNTED.items():
             once = rows.drop_duplicates(_CELL)
             found.append(
-                (f"study.{study}.{_word(group)}.{metric}", unit, says, _CELL, _samples(once, _CELL, column))
+                (
+                    f"study.{study}.{_own_word(str(group))}.{metric}",
+                    unit,
+                    says,
+                    _CELL,
+                    _samples(once, _CELL, column),
+                )
             )
     names = [*_CELL[:3], "sweep_parameter", "sweep_value"]
     last = records.curves.dropna(subset=["train_loss"]).groupby("key", sort=False).tail(1)
     for group, rows in last.groupby("group", sort=False):
         says = "Training loss at the end of a run, a sample per seed."
         series = _samples(rows, names, "train_loss")
-        found.append((f"study.{study}.{_word(group)}.final_train_loss", "loss", says, names, series))
+        found.append((f"study.{study}.{_own_word(str(group))}.final_train_loss", "loss", says, names, series))
     return [
         _benchmark(name, unit, says, params, series) for name, unit, says, params, series in found if series
     ]
@@ -174,14 +188,16 @@ def _commit(records: Records, commit: str | None) -> str:
 
 def _date(commit: str, environment: Mapping[str, Any]) -> int:
     """Return the commit's date as asv keeps it, in milliseconds; the run's own where git does not know the commit."""
-    shown = subprocess.run(  # noqa: S603  # 40 hexadecimal digits, no shell
-        ["git", "-C", str(Path(__file__).parent), "show", "-s", "--format=%ct", commit],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if shown.returncode == 0:
-        return int(shown.stdout.split()[-1]) * 1000
+    git = which("git")
+    if git is not None:
+        shown = subprocess.run(  # noqa: S603  # 40 hexadecimal digits, no shell
+            [git, "-C", str(Path(__file__).parent), "show", "-s", "--format=%ct", commit],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if shown.returncode == 0:
+            return int(shown.stdout.split()[-1]) * 1000
     started = environment.get("started")
     if not isinstance(started, str):
         raise StudyError(
@@ -221,3 +237,13 @@ def _write_json(path: Path, content: Mapping[str, Any], version: int) -> None:
 
 def _word(text: object) -> str:
     return re.sub(r"\W+", "_", str(text)).strip("_")
+
+
+def _own_word(name: str) -> str:
+    """Return a word for a study's or section's name; all but single hyphens between words gets a digest.
+
+    So no two names have the same word: a-b is a_b, and a_b and a.b are not.
+    """
+    if re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", name):
+        return name.replace("-", "_")
+    return f"{_word(name)}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"

@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import psutil
-
 from tngd_bench.measure.environment import (
     MACHINE_FIELDS,
-    available_cores,
     check_processor,
     describe_environment,
     free_gpu_memory,
     machine_class,
 )
+from tngd_bench.resources import available_cores, available_memory_bytes
 from tngd_bench.studies.errors import EngineError, StudyError
 from tngd_bench.studies.plan import MachineLimits
 from tngd_bench.studies.schema import Execution
@@ -43,7 +41,7 @@ def measure_machine(execution: Execution) -> MachineLimits:
         raise EngineError(
             f"the speed of this machine could not be measured: {error}; no trial was run"
         ) from None
-    free = float(psutil.virtual_memory().available)
+    free = float(available_memory_bytes())
     on_gpu = execution.processor != "cpu"
     return MachineLimits(
         rates[execution.threads_cost],

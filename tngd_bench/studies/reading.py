@@ -53,8 +53,18 @@ def load_study(
     layers = read_layers(reference, profile, overrides, unwritten=unwritten)
     study = _make(layers)
     return LoadedStudy(
-        study, layers.source, tuple(overrides), profile, tuple(layers.profiles), layers.included
+        study,
+        printable(layers.source),
+        tuple(map(printable, overrides)),
+        profile,
+        tuple(layers.profiles),
+        tuple(map(printable, layers.included)),
     )
+
+
+def printable(text: str) -> str:
+    """Return text that any file takes: bytes of a path that are no UTF-8, which Python keeps aside, as escapes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def make_study(table: Mapping[str, Any], name: str = "study") -> Study:

@@ -13,9 +13,11 @@ KEY is a hash of the trial's settings, the code, the data and the class of machi
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import shutil
 import tempfile
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +47,7 @@ _STUDY, _ENVIRONMENT, _TRIALS, _LOCK, _ASIDE = (
 _TRIAL_ENDS = (f".json{COMPRESSED}", ".json")
 _RETRIED = "failed"
 _BYTES_PER_TRIAL = 20_000
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # NFS, Lustre, FUSE
 _OTHER_STUDY = "belongs to no trial of this study"
 
 
@@ -98,7 +101,10 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other runs out of this store; StoreError when one is at work in it."""
+        """Keep other runs out of this store; StoreError when one is at work in it.
+
+        Where the file system has no locks, this warns that nothing keeps them out.
+        """
         try:
             handle = (self.path / _LOCK).open("w")
         except OSError as error:
@@ -106,10 +112,18 @@ class Store:
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise StoreError(
                     f"another run is writing to {self.path}; wait for it or choose another --output"
                 ) from None
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise StoreError(f"{self.path} cannot be locked: {error.strerror or error}") from None
+                warnings.warn(
+                    f"the file system of {self.path} has no locks ({error.strerror}); let no other run write there",
+                    UserWarning,
+                    stacklevel=3,
+                )
             yield
 
     def tidy(self) -> None:

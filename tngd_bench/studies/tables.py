@@ -57,7 +57,8 @@ def kept_tables(store: Store, state: str, columns: Columns) -> Tables | None:
     ignored: dict[str, str] = {}
     for name, dtypes in columns.items():
         try:
-            table = pq.read_table(_path(store, name))
+            with _path(store, name).open("rb") as file:
+                table = pq.read_table(file)
         except (OSError, pa.ArrowException):  # none there, or a damaged one: made anew
             return None
         said = json.loads((table.schema.metadata or {}).get(_STATE, b"{}"))
@@ -78,7 +79,11 @@ def keep_tables(store: Store, state: str, tables: Tables) -> None:
             aside = path.with_name(f".{name}-{uuid.uuid4().hex}")
             try:
                 table = pa.Table.from_pandas(frame, preserve_index=False)
-                pq.write_table(table.replace_schema_metadata({**table.schema.metadata, _STATE: said}), aside)
+                # An open file: pyarrow takes no path that is not UTF-8.
+                with aside.open("wb") as file:
+                    pq.write_table(
+                        table.replace_schema_metadata({**table.schema.metadata, _STATE: said}), file
+                    )
                 aside.replace(path)
             finally:
                 aside.unlink(missing_ok=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import multiprocessing
+import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any, Literal
@@ -29,6 +31,8 @@ PRELOADED = (
     "torch._dynamo",  # imported by the first torch.optim optimizer made, which takes a second
 )
 """Modules that the server imports once for all workers."""
+_LONGEST_FOLDER = 70  # bytes; multiprocessing adds /pymp-xxxxxxxx/listener-xxxxxxxx
+_SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # a folder of our own is made in one
 _CALL_LIMIT_S = 120.0
 _FAREWELL_S = 5.0  # for a process that has sent its result to end by itself
 _WATCH_S = 0.1  # between looks at the memory of a process
@@ -48,10 +52,31 @@ def worker_context() -> ForkServerContext:
     """Return the context whose server process imports torch once, before any thread exists, and then only forks."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
+    _keep_sockets_short()
     with _deaf_to_interrupts():
         # Ctrl-C reaches every process of a terminal; the server and all it forks inherit that they ignore it.
         forkserver.ensure_running()
     return context
+
+
+def _keep_sockets_short() -> None:
+    """Let multiprocessing make its sockets in a folder with a short path; EngineError where there is none.
+
+    A socket's path holds 107 bytes, and TMPDIR may be longer (batch systems, macOS). Other files stay in TMPDIR.
+    """
+    given = tempfile.gettempdir()
+    if len(os.fsencode(given)) <= _LONGEST_FOLDER:
+        return
+    short = next((place for place in _SHORT_FOLDERS if os.access(place, os.W_OK | os.X_OK)), None)
+    if short is None:
+        raise EngineError(
+            f"TMPDIR is too long for sockets: {given}; set it to a folder of at most {_LONGEST_FOLDER} bytes"
+        )
+    before, tempfile.tempdir = tempfile.tempdir, short
+    try:
+        util.get_temp_dir()  # remembered by multiprocessing
+    finally:
+        tempfile.tempdir = before
 
 
 @contextlib.contextmanager
