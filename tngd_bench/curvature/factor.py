@@ -104,21 +104,21 @@ class FactorSource:
     ) -> dict[int, Block]:
         """Blocks by the matrix products in the graph; without a check only of what passed one before."""
         blocks: dict[int, Block] = {}
-        for p in parameters:
-            name = self._names[id(p)]
-            if self._verification is None or self._verification.products_failed(name):
-                continue
-            uses = product_uses(p, self._graph, self._batch_size)
-            if uses is None:
-                continue
-            cotangents = self._cotangents(
-                [use.edge for use in uses], [use.values for use in uses], first, last
-            )
-            rows = sum(use.rows(g) for use, g in zip(uses, cotangents, strict=True))
+        if self._verification is None:
+            return blocks
+        tried = [p for p in parameters if not self._verification.products_failed(self._names[id(p)])]
+        found = [(p, product_uses(p, self._graph, self._batch_size)) for p in tried]
+        by_product = [(p, uses) for p, uses in found if uses is not None]
+        flat = [use for _, uses in by_product for use in uses]
+        cotangents = iter(
+            self._cotangents([use.edge for use in flat], [use.values for use in flat], first, last)
+        )
+        for p, uses in by_product:
+            rows = sum(use.rows(next(cotangents)) for use in uses)
             assert isinstance(rows, Tensor)
             block = ExplicitBlock((self._slots[id(p)],), rows)
             if check is not None and check.error(block):
-                self._verification.refute_products([name])
+                self._verification.refute_products([self._names[id(p)]])
             else:
                 blocks[id(p)] = block
         return blocks
