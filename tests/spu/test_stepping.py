@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.linalg
 import scipy.stats
 import torch
 from torch import Tensor
@@ -41,6 +42,35 @@ def test_a_node_settles_on_the_truncated_normal_law(rail: float, force: float) -
     assert float(actual.var()) == pytest.approx(law.var(), rel=0.01 + noise)
     assert float(actual.mean()) == pytest.approx(law.mean(), abs=(0.01 + 4.5 / np.sqrt(COPIES)) * law.std())
     assert float(actual.abs().max()) <= rail
+
+
+def fokker_planck(force: float, rail: float, x0: float, t: float, cells: int = 300) -> tuple[float, float]:
+    """Mean and variance at t with reflecting ends, rate 1 and κ = 1, by finite volumes (Scharfetter-Gummel)."""
+    width = 2.0 * rail / cells
+    faces = -rail + width * np.arange(1, cells)
+    slope = (force - faces) * width
+    up, down = -slope / np.expm1(-slope) / width**2, slope / np.expm1(slope) / width**2
+    generator = np.diag(up, -1) + np.diag(down, 1)
+    generator -= np.diag(generator.sum(0))
+    density = np.zeros(cells)
+    density[min(int((x0 + rail) / width), cells - 1)] = 1.0
+    density = scipy.linalg.expm(generator * t) @ density
+    centres = -rail + width * (np.arange(cells) + 0.5)
+    mean = float(density @ centres)
+    return mean, float(density @ (centres - mean) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("force", "rail", "x0", "t"), [(0.1, 1.0, 1.0, 0.3), (1.51, 0.5, -0.5, 0.05), (1.01, 2.0, 2.0, 0.5)]
+)
+def test_a_node_on_its_way_follows_the_fokker_planck_equation(
+    force: float, rail: float, x0: float, t: float
+) -> None:
+    mean, variance = fokker_planck(force, rail, x0, t)
+    actual = nodes(force, rail, t, x0)
+    noise = 4.5 * np.sqrt(3.0 / COPIES)  # a kurtosis of up to 4
+    assert float(actual.var()) == pytest.approx(variance, rel=0.015 + noise)
+    assert float(actual.mean()) == pytest.approx(mean, abs=(0.015 + 4.5 / np.sqrt(COPIES)) * variance**0.5)
 
 
 def test_two_nodes_settle_on_the_normal_law_cut_off_at_the_box() -> None:

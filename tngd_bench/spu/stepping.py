@@ -33,8 +33,9 @@ class Stepper:
 
     The step h obeys h|a| ≤ ⅛ √(Re a/|a|) for every mode a. Far from the rails a mode is then off by at most 10⁻³ of
     its amplitude and its variance by 0.4 %, both of second order in h. Near a rail the error is of first order in h:
-    at most 1 % of a node's variance and 1 % of its standard deviation in the mean, from V = 0.1 to 3 standard
-    deviations, which the tests hold against the truncated normal law.
+    once settled at most 1 % of a node's variance and 1 % of its standard deviation in the mean, from V = 0.1 to 3
+    standard deviations, and 1.5 % of both on the way. The tests hold it against the truncated normal law and against
+    the Fokker-Planck equation.
     """
 
     def __init__(
