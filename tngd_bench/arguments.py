@@ -47,12 +47,12 @@ def integer(name: str, value: object, *, minimum: int, maximum: int | None = Non
     return value
 
 
-def bits(name: str, value: object) -> int | None:
-    """Return a converter resolution in bits, 1 to 32, or None for an ideal converter."""
+def bits(name: str, value: object, *, minimum: int = 1) -> int | None:
+    """Return a resolution in bits, `minimum` to 32, or None for an ideal one."""
     if value is None:
         return None
     try:
-        return integer(name, value, minimum=1, maximum=32)
+        return integer(name, value, minimum=minimum, maximum=32)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{error}; None means ideal") from None
 

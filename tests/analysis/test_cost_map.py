@@ -135,7 +135,9 @@ def test_a_faster_link_never_costs_the_device_cells():
 def test_words_on_the_link_are_those_of_the_bill():
     area = plane(calibrations(RATES), "batch_size", 10, (10_000,), (32,))
     use = DeviceUse(Device.preset("paper"), ensemble=3)
-    assert link_words(area, use)[0, 0] == 3 * (320 * (320 + 2 * 10_000) + 2 * 10_000)
+    assert link_words(area, use)[0, 0] == 3 * (320 * (320 + 2 * 10_000) + 3 * 10_000)  # g, x(0), x
+    fresh = dataclasses.replace(use, carried=False)
+    assert link_words(area, fresh)[0, 0] == 3 * (320 * (320 + 2 * 10_000) + 2 * 10_000)
     slow = dataclasses.replace(use, device=use.device.override(link_rate_bits_per_s=16.0))
     free = dataclasses.replace(use, device=use.device.override(link_rate_bits_per_s=None))
     difference = device_seconds(area, slow) - device_seconds(area, free)
@@ -153,6 +155,8 @@ def test_the_study_device_carries_its_settings():
     }
     use = study_use(calibrations(RATES, settings=settings))
     assert (use.analog_time, use.samples, use.device.adc_bits, use.device.upload) == (20.0, 4, 6, "factored")
+    assert use.carried
+    assert not study_use(calibrations(RATES, settings={**settings, "start": "zero"})).carried
     assert study_use(dataclasses.replace(calibrations(RATES), device_name="not installed")) is None
 
 

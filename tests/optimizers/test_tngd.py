@@ -331,8 +331,42 @@ def test_bad_arguments_are_refused_by_name() -> None:
         TNGD(model(), LOSS, damping=0.0, damping_rule="levenberg-marquardt")
     with pytest.raises(ValueError, match="delay must be 0 with ensemble > 1"):
         TNGD(model(), LOSS, delay=1.0, ensemble=2)
-    with pytest.raises(ValueError, match="generator must be given with a device of programming_error"):
-        TNGD(model(), LOSS, device="rram")
+
+
+NOISY = Device.ideal().override(
+    programming_error=0.01, shared_array=True, adc_noise_volts=0.01, hessian_array=False
+)
+
+
+@pytest.mark.parametrize("settings", [{}, {"samples": 2}, {"device": NOISY}])
+def test_without_a_generator_noise_comes_from_torchs_default_one(settings: dict[str, object]) -> None:
+    """A default state, as with dropout, is the caller's: seeded alike a run repeats, saved with torch's it resumes."""
+
+    def made(network: nn.Module, generator: torch.Generator | None) -> TNGD:
+        return TNGD(network, LOSS, analog_time=3.0, noise_variance=0.01, generator=generator, **settings)  # type: ignore[arg-type]
+
+    network, named = model(), model()
+    by_default, by_name = made(network, None), made(named, torch.Generator().manual_seed(7))
+    torch.manual_seed(7)
+    stream = batches(4)
+    for inputs, targets in stream[:2]:
+        by_default.step(inputs, targets)
+        by_name.step(inputs, targets)
+    assert torch.equal(flat(network), flat(named))
+    saved, drawn = copy.deepcopy((network.state_dict(), by_default.state_dict())), torch.get_rng_state()
+    assert saved[1]["carried"]["generator"] is None
+    for inputs, targets in stream[2:]:
+        by_default.step(inputs, targets)
+    resumed_network = model()
+    resumed_network.load_state_dict(saved[0])
+    resumed = made(resumed_network, None)
+    resumed.load_state_dict(saved[1])
+    torch.set_rng_state(drawn)
+    for inputs, targets in stream[2:]:
+        resumed.step(inputs, targets)
+    assert torch.equal(flat(network), flat(resumed_network))
+    with pytest.raises(ValueError, match="generator must be given to resume"):
+        made(model(), None).load_state_dict(by_name.state_dict())
 
 
 def test_settings_of_a_study_reach_the_device() -> None:

@@ -161,8 +161,6 @@ def test_device_settings_that_contradict_each_other_are_refused() -> None:
         Thermodynamic(analog_time=5.0, delay=6.0, start="previous")
     with pytest.raises(ValueError, match="delay > 0 needs start='previous'"):
         Thermodynamic(analog_time=5.0, delay=1.0)
-    with pytest.raises(ValueError, match="generator must be given"):
-        Thermodynamic(noise_variance=0.1)
     with pytest.raises(
         ValueError, match="start must be one of: previous, gradient, zero; not 'previos'; did you mean"
     ):

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.spu import circuit
 from tngd_bench.curvature import GGN
 from tngd_bench.solvers import Gram, Thermodynamic
 from tngd_bench.spu import Device
 from tngd_bench.spu import arrays as programming
+from tngd_bench.spu.converters import quantize
 
 IDEAL = Device.ideal()
 
@@ -116,3 +118,34 @@ def test_the_ensemble_fails_where_one_level_is_not_small_beside_the_damping(ggn:
     assert many > 0.9 * few
     with pytest.raises(programming.UnstableDeviceError):
         mitigated(ggn, 3, 4, 1e-3, shared=False)
+
+
+def test_samples_and_delay_go_on_from_the_amplifiers_as_they_are() -> None:
+    """N = m = 1, J = √15, λ = 0.01, 1 MHz: the readouts of one undisturbed circuit, which settles at g/(15 + λ)."""
+    factor = np.array([[math.sqrt(15.0)]])
+    one = circuit.Factor(factor, np.array([1.0]))
+    solver = Thermodynamic(
+        analog_time=2.0,
+        delay=1.5,
+        start="previous",
+        device=IDEAL.override(amplifier_bandwidth_hz=1e6),
+        samples=40,
+        spacing=0.5,
+    )
+    relaxation = solver.relax(one, None, 0.01, torch.tensor([0.3], dtype=torch.float64))  # type: ignore[arg-type]
+    matrix = circuit.drift(factor, factor, 0.01, circuit.lag(factor, 1e6))
+    begin, force = np.array([0.3, 0.3 * math.sqrt(15.0)]), np.array([1.0, 0.0])
+    states = [circuit.flow(matrix, begin, force, 0.5 + 0.5 * k) for k in range(40)]
+    assert float(relaxation.readout) == pytest.approx(np.mean([state[0] for state in states]), rel=1e-9)
+    after_delay = circuit.flow(matrix, begin, force, 0.5 + 0.5 * 39 + 1.5)
+    assert float(relaxation.state) == pytest.approx(after_delay[0], rel=1e-9)
+    assert after_delay[0] == pytest.approx(0.0666, abs=1e-4)
+
+
+def test_an_ensemble_writes_a_carried_state_through_the_da_converters(ggn: GGN) -> None:
+    device = IDEAL.override(dac_bits=4, shared_array=True, array_bits=8)
+    state = torch.linspace(-1.0, 0.7, ggn.size, dtype=torch.float64)
+    solver = Thermodynamic(analog_time=0.0, start="previous", device=device, ensemble=3)
+    assert torch.allclose(solver.relax(ggn, None, 0.1, state).readout, quantize(state, 4), rtol=1e-14)
+    alone = Thermodynamic(analog_time=0.0, start="previous", device=device)
+    assert torch.equal(alone.relax(ggn, None, 0.1, state).readout, state)

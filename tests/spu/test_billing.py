@@ -81,7 +81,7 @@ def test_a_break_even_rate_without_every_price_is_a_lower_bound() -> None:
         ("board", ("write_cells",)),
         ("sram-mdac", ("write_cells", "write_convert")),
         ("rram", ("write_convert",)),
-        ("pcm", ("write_convert",)),
+        ("pcm", ("write_cells", "write_convert")),
     ],
 )
 def test_each_preset_names_the_times_it_does_not_state(name: str, unstated: tuple[str, ...]) -> None:
@@ -107,6 +107,32 @@ def test_each_programming_of_an_ensemble_is_billed(k: int) -> None:
     once, often = PAPER.latency(N, M, T), PAPER.latency(N, M, T, programmings=k)
     for name, value in once.items.items():
         assert often.items[name] == pytest.approx(k * value)  # type: ignore[operator]
+
+
+@given(k=st.integers(2, 50), n=st.integers(1, 10**6))
+def test_an_ensemble_that_starts_from_the_previous_state_writes_it_before_each_programming(
+    k: int, n: int
+) -> None:
+    """By hand: N values of 16 bits at 50 Gb/s and N conversions on one converter a node, K times."""
+    priced = PAPER.override(link_energy_j_per_bit=2e-12, dac_energy_j=3e-12, dac_rate_hz=1e6)
+    once, carried = (priced.latency(n, M, T, programmings=k, carried=flag) for flag in (False, True))
+    assert "write_state" not in once.items
+    assert carried.items["write_state"] == pytest.approx(k * n * 16 / 50e9)
+    assert carried.items["write_convert"] == pytest.approx(2 * k * 1e-6)
+    assert carried.total == pytest.approx(once.total + k * n * 16 / 50e9 + k * 1e-6)  # type: ignore[operator]
+    joules = priced.energy(n, M, T, programmings=k, carried=True).items
+    assert joules["write_state"] == pytest.approx(k * n * 16 * 2e-12)
+    assert joules["write_convert"] == pytest.approx(2 * k * n * 3e-12)
+    bits = [link_bits(priced, Workload(n, M, T, programmings=k, carried=flag)) for flag in (False, True)]
+    assert bits[1] - bits[0] == 16 * k * n
+    # a single programming finds the state on its nodes
+    assert priced.latency(n, M, T, carried=True).items == priced.latency(n, M, T).items
+
+
+@pytest.mark.parametrize("scale", [2.0, 1.0 + 1e-9, 0.0, -0.5])
+def test_a_scale_that_no_conductance_range_gives_is_refused(scale: float) -> None:
+    with pytest.raises(ValueError, match="scale must be"):
+        Workload(N, M, T, scale=scale)
 
 
 def test_relaxation_slows_by_the_scale_of_the_arrays() -> None:

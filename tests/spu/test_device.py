@@ -87,8 +87,10 @@ PUBLISHED = {
     ("rram", "programming_error"): (0.04 + 0.06) / 2,
     ("rram", "cell_write_time_s"): 8.5e-6,
     ("pcm", "programming_error"): (0.019 + 0.043) / 2,
-    ("pcm", "cell_write_time_s"): (40e-9 + 50e-9) / 2,
-    ("pcm", "cell_write_energy_j"): math.sqrt(8e-12 * 120e-12),
+    ("pcm", "resistance_ohm"): 1 / 25e-6,
+    ("pcm", "conductance_max_siemens"): 25e-6,
+    ("rram", "resistance_ohm"): 1 / 39.26e-6,
+    ("rram", "conductance_max_siemens"): 39.26e-6,
     ("pcm", "adc_rate_hz"): 2.6e9,
     ("pcm", "adc_energy_j"): 7.4e-12,
     ("sram-mdac", "adc_rate_hz"): 50e6,
@@ -106,11 +108,19 @@ def test_figures_of_the_presets_follow_from_the_published_ones(preset: str, fiel
     assert getattr(Device.preset(preset), field) == pytest.approx(PUBLISHED[preset, field], rel=1e-3)
 
 
-def test_the_energy_of_a_pulse_is_not_taken_for_that_of_write_verify() -> None:
-    assert Device.preset("pcm").energy(20_000, 640, 50.0).items["write_cells"] == pytest.approx(
-        31e-12 * 640 * 20_000
-    )
-    assert Device.preset("rram").energy(20_000, 640, 50.0).items["write_cells"] is None
+def test_a_pulse_is_not_billed_where_the_error_is_that_of_programming_in_a_closed_loop() -> None:
+    assert Device.preset("pcm").latency(20_000, 640, 50.0).items["write_cells"] is None
+    for name in ("pcm", "rram"):
+        assert Device.preset(name).energy(20_000, 640, 50.0).items["write_cells"] is None
+
+
+def test_a_programming_error_goes_with_the_conductance_of_the_cells_that_it_was_measured_on() -> None:
+    """A value of one is then one cell at G_max, and τ = C/G_max."""
+    for name in Device.presets():
+        device = Device.preset(name)
+        if device.programming_error:
+            assert device.conductance_max_siemens is not None
+            assert device.conductance_max_siemens * device.resistance_ohm == pytest.approx(1.0, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -275,5 +275,3 @@ def test_bad_arguments_are_refused_by_name() -> None:
         OUProcess(ggn).mean(torch.zeros(3).double(), 1.0)
     with pytest.raises(ValueError, match="t must be a finite number >= 0"):
         OUProcess(ggn).mean(x0, -1.0)
-    with pytest.raises(ValueError, match="generator must be given"):
-        OUProcess(ggn, noise_variance=1.0).sample(x0, 1.0)

@@ -254,8 +254,9 @@ def test_converters(ggn: GGN, start: Tensor) -> None:
     draws = torch.stack([noisy.read(start, generator) - start for _ in range(500)])
     assert float(draws.std()) == pytest.approx(0.04, rel=0.02)
     assert len(ProgrammedDevice(IDEAL.override(adc_bits=4), ggn, None, LAMBDA).read(start).unique()) <= 15
-    with pytest.raises(ValueError, match="generator must be given with adc_noise_volts"):
-        noisy.read(start)
+    torch.manual_seed(4)
+    by_default = noisy.read(start)  # torch's own generator where none is given
+    assert torch.equal(by_default, noisy.read(start, seeded(4)))
 
 
 def test_stability_is_reported_and_not_a_number(ggn: GGN) -> None:

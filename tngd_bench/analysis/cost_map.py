@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis.calibration import SLOTS, Calibrations
-from tngd_bench.spu.billing import Workload, array_words, latency
+from tngd_bench.spu.billing import Workload, latency, words_on_link
 from tngd_bench.spu.device import Device
 
 Array = npt.NDArray[np.float64]
@@ -34,7 +34,7 @@ CONFIRMED = 0.95
 
 @dataclass(frozen=True)
 class DeviceUse:
-    """A device and how an iteration uses it: t in τ, readouts and spacing, programmings, delay in τ."""
+    """A device and how an iteration uses it: t in τ, readouts and spacing, programmings, delay in τ, carried start."""
 
     device: Device
     analog_time: float = 50.0
@@ -42,6 +42,7 @@ class DeviceUse:
     spacing: float = 1.0
     ensemble: int = 1
     delay: float = 0.0
+    carried: bool = True
 
     def work(
         self, parameters: int, batch_size: int, outputs: int, layers: tuple[tuple[int, int, int], ...]
@@ -57,6 +58,7 @@ class DeviceUse:
             delay=self.delay,
             layers=layers,
             batch_size=batch_size,
+            carried=self.carried,
         )
 
     @property
@@ -90,6 +92,7 @@ def device_use(name: str, settings: Mapping[str, object]) -> DeviceUse | None:
         number("spacing", 1.0),
         int(number("ensemble", 1)),
         number("delay", 0.0),
+        settings.get("start", "previous") == "previous",
     )
 
 
@@ -194,7 +197,7 @@ def link_words(area: Plane, use: DeviceUse) -> Array:
         for j, layers in enumerate(row):
             if layers is not None:
                 work = use.work(area.sizes[j], b, d_z, layers)
-                found[i, j] = use.ensemble * (array_words(use.device, work) + 2 * area.sizes[j])
+                found[i, j] = words_on_link(use.device, work)
     return found
 
 

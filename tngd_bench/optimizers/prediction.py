@@ -93,6 +93,7 @@ def predict(
         delay=delay,
         layers=layers,
         batch_size=batch_size,
+        carried=True,  # as `TNGD` starts where nothing else is asked for
     )
     host = host_cost(work, outputs, device.upload)
     host_seconds = None if processor is None else processor.seconds(host.flops, host.bytes)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from tngd_bench import arguments, plugins
 from tngd_bench.plugins import entry_points
+from tngd_bench.spu.device import FEWEST_ARRAY_BITS
 
 if TYPE_CHECKING:
     import torch
@@ -151,6 +152,7 @@ def _rate(lr: float) -> dict[str, Setting]:
 _DAMPING = {"damping": Setting(0.01, _NON_NEGATIVE)}
 _NATURAL = {**_rate(0.01), **_momentum(0.0), **_DAMPING}
 _BITS = Setting(None, arguments.bits)
+_ARRAY_BITS = Setting(None, partial(arguments.bits, minimum=FEWEST_ARRAY_BITS))
 _FRACTION_OR_PRESET = Setting(None, _optional(_FRACTION))
 _POSITIVE_OR_PRESET = Setting(None, _optional(_POSITIVE))
 _NON_NEGATIVE_OR_PRESET = Setting(None, _optional(_NON_NEGATIVE))
@@ -160,7 +162,7 @@ _DEVICE_FIELDS = {
     "dac_bits": _BITS,
     "adc_bits": _BITS,
     "adc_noise_volts": _NON_NEGATIVE_OR_PRESET,
-    "array_bits": _BITS,
+    "array_bits": _ARRAY_BITS,
     "programming_error": _NON_NEGATIVE_OR_PRESET,
     "stuck_off": _FRACTION_OR_PRESET,
     "stuck_on": _FRACTION_OR_PRESET,

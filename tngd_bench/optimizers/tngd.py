@@ -53,7 +53,8 @@ class TNGD(NaturalOptimizer):
     ensemble : programmings with different rounding events whose readouts are averaged.
     damping_rule : "constant", or "levenberg-marquardt": every `damping_interval` steps the batch's loss is taken once
         more, and λ raised where Δℓ/Δq < 1/4, lowered where it is > 3/4 (q the damped quadratic model; app. A).
-    generator : source of the device's noise and programming error; needed where anything is random.
+    generator : source of the device's noise and programming error, kept in `state_dict`; None: torch's default one,
+        whose state is the caller's to keep, as for dropout.
 
     After a step `natural_gradient` holds the readout x, `ledger` the device's modelled seconds for it, `method` how it
     was simulated, `iterations` the curvature products of a Krylov simulation, `reduction_ratio` the last Δℓ/Δq,
@@ -136,6 +137,7 @@ class TNGD(NaturalOptimizer):
             delay=self.solver.delay,
             layers=self._layers,
             batch_size=self._batch_size,
+            carried=self.solver.start == "previous",
         )
 
     def step(  # type: ignore[override]  # torch's takes a closure; a second-order step needs the batch itself

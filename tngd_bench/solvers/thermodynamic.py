@@ -10,6 +10,7 @@ from torch import Tensor
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN
 from tngd_bench.solvers.result import SolveResult, checked
+from tngd_bench.spu.converters import quantize
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ou import METHODS, Method
 from tngd_bench.spu.programmed import ProgrammedDevice
@@ -42,8 +43,10 @@ class Thermodynamic:
     gradient when there is none. After the readout the device keeps relaxing under the same pair (G, g) for
     `delay` t_d ≤ t, and under the next pair for t − t_d (arXiv 2405.13817 §3.4). The readout is the mean of `samples`
     conversions `spacing` apart, the first at t; their correlations are exact. `ensemble` K > 1 programs the arrays K
-    times with different rounding events and averages the K readouts (arXiv 2401.16231); the mean is written back as the
-    state. All imperfections of `device` act. A `generator` is needed where anything is random.
+    times with different rounding events and averages the K readouts (arXiv 2401.16231); the mean is the state that a
+    carried start writes, through the D/A converters, at the head of each of the next K. All imperfections of `device`
+    act. What is random is drawn from `generator`, None: torch's default one. With an amplifier bandwidth the outputs of
+    the amplifiers carry over from sample to sample and through the delay; a new pair (G, g) finds them settled.
 
     Raises UnstableDeviceError where the arrays as programmed have a growing mode.
     """
@@ -76,13 +79,6 @@ class Thermodynamic:
             raise ValueError(
                 "delay must be 0 with ensemble > 1: each programming replaces the pair under relaxation"
             )
-        if self.noise_variance > 0.0 and self.generator is None:
-            raise ValueError("generator must be given with noise_variance > 0: noise comes from a named seed")
-        for name in ("programming_error", "adc_noise_volts", "temperature_kelvin"):
-            if getattr(self.device, name) and self.generator is None:
-                raise ValueError(
-                    f"generator must be given with a device of {name} > 0: noise comes from a named seed"
-                )
 
     def solve(self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01) -> SolveResult:
         """One readout from a device that has no previous state."""
@@ -114,21 +110,30 @@ class Thermodynamic:
         )
         carried = state is not None and self.start == "previous"
         x0 = state if carried and state is not None else self._fresh(programmed)
-        reached = programmed.sample(
-            x0, self.analog_time - self.delay if carried else self.analog_time, self.generator
+        if carried and self.ensemble > 1:
+            x0 = quantize(x0, self.device.dac_bits)
+        reached = programmed.advance(
+            programmed.settled(x0),
+            self.analog_time - self.delay if carried else self.analog_time,
+            self.generator,
         )
-        readout = programmed.read(reached, self.generator)
+        readout = programmed.read(reached.nodes, self.generator)
         for _ in range(self.samples - 1):
-            # the process is Markov: the next sample given the last one has exactly the joint law
-            reached = programmed.sample(reached, self.spacing, self.generator)
-            readout = readout + programmed.read(reached, self.generator)
+            # the process is Markov: the next sample given the last state has exactly the joint law
+            reached = programmed.advance(reached, self.spacing, self.generator)
+            readout = readout + programmed.read(reached.nodes, self.generator)
         if self.samples > 1:
             readout = readout / self.samples
         if self.delay > 0.0:
             # the pair (G, g) stays on the device until the next one is written
-            reached = programmed.sample(reached, self.delay, self.generator)
+            reached = programmed.advance(reached, self.delay, self.generator)
         return Relaxation(
-            readout, reached, programmed.method, programmed.scale, programmed.products, programmed.margin
+            readout,
+            reached.nodes,
+            programmed.method,
+            programmed.scale,
+            programmed.products,
+            programmed.margin,
         )
 
     def _fresh(self, programmed: ProgrammedDevice) -> Tensor:

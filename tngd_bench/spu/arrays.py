@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tngd_bench.spu import chip
 from tngd_bench.spu.converters import quantize
 from tngd_bench.spu.device import Device
 
@@ -52,6 +53,16 @@ class Arrays:
         """Whether the drift is Jᵀ J + λI with one J, positive semi-definite whatever the errors."""
         return self.first is self.last and self.middle is None and self.lag is None
 
+    @property
+    def certainly_stable(self) -> bool:
+        """Whether one J serves both directions with rows weighed by positive numbers: no mode of it can grow."""
+        if self.first is not self.last:
+            return False
+        if self.middle is None:
+            return True
+        weights = self.middle.diagonal()
+        return bool((weights > 0).all()) and not bool((self.middle - torch.diag(weights)).any())
+
 
 def refuse_too_large(rows: int, parameters: int, itemsize: int) -> None:
     """ValueError where one array (m, N) is beyond LARGEST_ARRAY_BYTES."""
@@ -72,9 +83,9 @@ def program(
 ) -> Arrays:
     """Write the factor B, (m, N), onto the device's arrays.
 
-    `generator` draws the programming error, anew at each call. `member` (k, K) is the place in an ensemble of K
-    programmings with different rounding events (arXiv 2401.16231): rounding up or down is drawn once per cell and
-    shifted by k/K, so that the K arrays average to the wanted values within 1/K of a level.
+    `generator` (None: torch's default one) draws the programming error, anew at each call. `member` (k, K) is the place
+    in an ensemble of K programmings with different rounding events (arXiv 2401.16231): rounding up or down is drawn
+    once per cell and shifted by k/K, so that the K arrays average to the wanted values within 1/K of a level.
     """
     first = _programmed(factor, device, generator, 0, member)
     # rounding alone leaves two arrays the same, and an identity exact
@@ -92,6 +103,8 @@ def program(
         noise_gain = _noise_gain(first, outer, device)
         if device.amplifier_bandwidth_hz is not None:
             seconds = noise_gain / (2.0 * math.pi * device.amplifier_bandwidth_hz)
+            if device.amplifier_gain is not None:
+                seconds = seconds / (1.0 + noise_gain / device.amplifier_gain)
             lag = seconds * (scale / device.time_constant_s)
         if device.amplifier_gain is not None:
             left = 1.0 / (1.0 + noise_gain / device.amplifier_gain)
@@ -120,14 +133,11 @@ def _programmed(
     else:
         held = _rounding_event(values, device, place, member)
     if device.programming_error:
-        if generator is None:
-            raise ValueError("generator must be given with programming_error > 0: it comes from a named seed")
         error = torch.randn(values.shape, generator=generator, dtype=values.dtype, device=values.device)
         held = held + (device.programming_error * full_scale) * error
     if device.stuck_off or device.stuck_on:
         # the same cells at every programming: they belong to the chip, not to the run
-        chip = torch.Generator(device=values.device).manual_seed(3 * device.instance + place)
-        fate = torch.rand(values.shape, generator=chip, dtype=values.dtype, device=values.device)
+        fate = chip.uniform(device.instance, chip.DEAD_CELLS, place, values)
         off, on = device.stuck_off or 0.0, device.stuck_on or 0.0
         held = torch.where(fate < off, 0.0, held)
         held = torch.where((fate >= off) & (fate < off + on / 2), full_scale, held)
@@ -140,10 +150,9 @@ def _rounding_event(values: Tensor, device: Device, place: int, member: tuple[in
     full_scale = values.abs().amax()
     if not bool(full_scale > 0):
         return values.clone()
-    half_levels = float(max(2 ** (device.array_bits - 1) - 1, 1))
+    half_levels = float(2 ** (device.array_bits - 1) - 1)
     scaled = values * (half_levels / full_scale)
-    cells = torch.Generator(device=values.device).manual_seed(3 * device.instance + place)
-    threshold = torch.rand(values.shape, generator=cells, dtype=values.dtype, device=values.device)
+    threshold = chip.uniform(device.instance, chip.ROUNDING, place, values).to(values.dtype)
     threshold = (threshold + member[0] / member[1]) % 1.0
     below = torch.floor(scaled)
     return (below + (scaled - below > threshold)).clamp_(-half_levels, half_levels) * (

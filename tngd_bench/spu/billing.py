@@ -25,6 +25,7 @@ class WorkloadOptions(TypedDict, total=False):
     delay: float
     layers: tuple[Layer, ...] | None
     batch_size: int | None
+    carried: bool
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Workload:
 
     `scale` s ≤ 1 by which the arrays hold A too small: settling takes 1/s as long · `samples` read `spacing` apart and
     averaged beside the converters · `programmings` K of the arrays (ensemble error mitigation) · `delay` t_d ·
-    `layers` and `batch_size` for the factored upload.
+    `layers` and `batch_size` for the factored upload · `carried` whether x(0) is the previous state, which an ensemble
+    has to write anew before each of its K programmings.
     """
 
     parameters: int
@@ -46,15 +48,24 @@ class Workload:
     delay: float = 0.0
     layers: tuple[Layer, ...] | None = None
     batch_size: int | None = None
+    carried: bool = False
 
     def __post_init__(self) -> None:
         for name in ("parameters", "rows", "samples", "programmings"):
             arguments.integer(name, getattr(self, name), minimum=1)
         for name in ("analog_time", "spacing", "delay"):
             arguments.real(name, getattr(self, name), minimum=0.0)
+        arguments.flag("carried", self.carried)
         arguments.real("scale", self.scale, above=0.0)
+        if self.scale > 1.0:
+            raise ValueError(f"scale must be <= 1, not {self.scale!r}: arrays hold A or less of it")
         if self.delay > self.analog_time:
             raise ValueError(f"delay must be <= analog_time = {self.analog_time:g}, not {self.delay:g}")
+
+
+def state_writes(work: Workload) -> int:
+    """How often the N values of x(0) are written onto the nodes: a single programming finds them there."""
+    return work.programmings if work.carried and work.programmings > 1 else 0
 
 
 def array_words(device: Device, work: Workload) -> int:
@@ -74,9 +85,15 @@ def array_words(device: Device, work: Workload) -> int:
     return work.rows * outputs + work.batch_size * inputs + middle
 
 
+def words_on_link(device: Device, work: Workload) -> int:
+    """Numbers over the link in one iteration, both directions: arrays, g and x(0) of an ensemble in, x out."""
+    per_programming = array_words(device, work) + 2 * work.parameters
+    return work.programmings * per_programming + state_writes(work) * work.parameters
+
+
 def link_bits(device: Device, work: Workload) -> int:
-    """Bits over the link in one iteration, both directions: arrays and g in, x out."""
-    return device.word_bits * work.programmings * (array_words(device, work) + 2 * work.parameters)
+    """Bits over the link in one iteration, both directions."""
+    return device.word_bits * words_on_link(device, work)
 
 
 def latency(device: Device, work: Workload) -> Ledger:
@@ -86,14 +103,17 @@ def latency(device: Device, work: Workload) -> Ledger:
     as a time of zero (`cell_write_time_s` 0, a rate of infinity).
     """
     k, n = work.programmings, work.parameters
+    states = state_writes(work)
     unit = device.time_constant_s / work.scale
     items: dict[str, float | None] = {
         "write_gradient": k * _transfer_s(device, n),
         "write_arrays": k * _transfer_s(device, array_words(device, work)),
         "write_cells": _times(device.cell_write_time_s, k * _write_steps(device, work)),
-        "write_convert": _conversions_s(device.dac_rate_hz, k * device.nodes_per_converter),
+        "write_convert": _conversions_s(device.dac_rate_hz, (k + states) * device.nodes_per_converter),
         "relax": k * work.analog_time * unit,
     }
+    if states:
+        items["write_state"] = states * _transfer_s(device, n)
     if work.samples > 1:
         items["relax_average"] = k * (work.samples - 1) * work.spacing * unit
     items["read_convert"] = _conversions_s(device.adc_rate_hz, k * work.samples * device.nodes_per_converter)
@@ -111,7 +131,8 @@ def energy(device: Device, work: Workload) -> Ledger:
         "write_gradient": _times(word, k * n),
         "write_arrays": _times(word, k * array_words(device, work)),
         "write_cells": _times(device.cell_write_energy_j, k * device.cells(n, work.rows)),
-        "write_convert": _times(device.dac_energy_j, k * n),
+        "write_convert": _times(device.dac_energy_j, (k + state_writes(work)) * n),
+        "write_state": _times(word, state_writes(work) * n),
         "relax": _times(power, times["relax"]),
         "relax_average": _times(power, times.get("relax_average")),
         "read_convert": _times(device.adc_energy_j, k * n * work.samples),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 UPLOADS = ("full", "factored")
 WRITES = ("array", "row", "cell")
+FEWEST_ARRAY_BITS = 2
+"""Bits of a value in an array, sign included: with one there is no level for zero, which most values of H are."""
 BOLTZMANN = 1.380649e-23
 """J/K, exact by definition of the kelvin."""
 
@@ -93,8 +95,9 @@ class Device:
 
     def __post_init__(self) -> None:
         arguments.integer("word_bits", self.word_bits, minimum=1, maximum=64)
-        for name in ("dac_bits", "adc_bits", "array_bits"):
+        for name in ("dac_bits", "adc_bits"):
             arguments.bits(name, getattr(self, name))
+        arguments.bits("array_bits", self.array_bits, minimum=FEWEST_ARRAY_BITS)
         for name in _POSITIVE:
             if getattr(self, name) is not None:
                 arguments.real(name, getattr(self, name), above=0.0)

@@ -1,4 +1,4 @@
-"""Euler-Maruyama stepping of the OU process: how the paper simulated its device; here what clipping needs."""
+"""Euler-Maruyama stepping of the OU process: how the paper simulated its device."""
 
 from __future__ import annotations
 
@@ -11,17 +11,14 @@ from torch import Tensor
 from tngd_bench import arguments
 
 POWER_ITERATIONS = 20
-AUTOMATIC_SHARE = 1.0 / 16.0
-"""Automatic step as a share of the stability bound: an error of at most 1/16 in the fastest mode's variance."""
 
 
 class EulerMaruyama:
-    """Steps x ← clip(x − D (δt (A x − g) − √(2κδt) ξ)) with δt the largest step ≤ `step` that divides t.
+    """Steps x ← x − δt (A x − g) + √(2κδt) ξ with δt the largest step ≤ `step` that divides t.
 
-    `rates` D (N,) of the nodes, None: all one · `limit` of |x|, infinite: no clipping · `noise_variance` κ: one number
-    or (N,) · `step` None: 1/16 of the bound. First order in the mean; the stationary covariance is too large per mode
-    by 2/(2 − δt·a). Stable for δt < 2/(λ_max + λ), which is checked by power iteration (ValueError otherwise).
-    Source: arXiv 2405.13817 §4.
+    `noise_variance` κ. First order in the mean; the stationary covariance is too large per mode by 2/(2 − δt·a).
+    Stable for δt < 2/(λ_max + λ), which is checked by power iteration (ValueError otherwise). Source: arXiv 2405.13817
+    §4.
     """
 
     def __init__(
@@ -29,45 +26,41 @@ class EulerMaruyama:
         matvec: Callable[[Tensor], Tensor],
         rhs: Tensor,
         damping: float,
-        noise_variance: float | Tensor,
-        step: float | None,
-        *,
-        rates: Tensor | None = None,
-        limit: float = math.inf,
+        noise_variance: float,
+        step: float,
     ) -> None:
         self._matvec = matvec
         self._rhs = rhs
         self._damping = damping
-        self._noise_variance = torch.as_tensor(noise_variance, dtype=rhs.dtype)
-        self._noisy = bool((self._noise_variance > 0).any())
-        self._requested = None if step is None else arguments.real("step", step, above=0.0)
-        self._rates = rates
-        self._limit = limit
+        self._noise_variance = noise_variance
+        self._requested = arguments.real("step", step, above=0.0)
         self._bound: float | None = None
 
+    def mean(self, x0: Tensor, t: float) -> Tensor:
+        """State after t without noise, (N,)."""
+        return self._run(x0, t, None, 0.0)
+
     def run(self, x0: Tensor, t: float, generator: torch.Generator | None) -> Tensor:
-        """State after t, (N,); without a generator the noise-free path."""
+        """State after t, (N,); `generator` None: torch's default one."""
+        return self._run(x0, t, generator, self._noise_variance)
+
+    def _run(self, x0: Tensor, t: float, generator: torch.Generator | None, variance: float) -> Tensor:
+        x = x0.clone()
         if t == 0.0:
-            return x0.clone()
+            return x
         count = max(1, math.ceil(t / self._checked_step()))
         step = t / count
-        x = x0.clone()
-        deviation = torch.sqrt(2.0 * step * self._noise_variance)
         for _ in range(count):
-            change = self._matvec(x).add_(x, alpha=self._damping).sub_(self._rhs).mul_(-step)
-            if generator is not None and self._noisy:
+            x.add_(self._matvec(x).add_(x, alpha=self._damping).sub_(self._rhs), alpha=-step)
+            if variance > 0.0:
                 normal = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
-                change.add_(deviation * normal)
-            x.add_(change if self._rates is None else change.mul_(self._rates))
-            if math.isfinite(self._limit):
-                x.clamp_(-self._limit, self._limit)
+                x.add_(normal, alpha=math.sqrt(2.0 * step * variance))
         return x
 
     def _checked_step(self) -> float:
         if self._bound is None:
-            self._bound = self._stability_bound()
-        if self._requested is None:
-            return self._bound * AUTOMATIC_SHARE
+            rate = largest_rate(self._matvec, self._rhs) + self._damping
+            self._bound = 2.0 / rate if rate > 0 else math.inf
         if self._requested >= self._bound:
             raise ValueError(
                 f"step must be < 2/(λ_max + λ) = {self._bound:.3g} for Euler-Maruyama to be stable here, "
@@ -75,17 +68,16 @@ class EulerMaruyama:
             )
         return self._requested
 
-    def _stability_bound(self) -> float:
-        start = torch.Generator(device=self._rhs.device).manual_seed(0)
-        vector = torch.randn(self._rhs.shape, generator=start, dtype=self._rhs.dtype, device=self._rhs.device)
-        largest = 0.0
-        for _ in range(POWER_ITERATIONS):
-            vector = vector / torch.linalg.vector_norm(vector)
-            image = self._matvec(vector)
-            largest = float(torch.linalg.vector_norm(image))
-            if largest == 0.0:
-                break
-            vector = image
-        fastest = 1.0 if self._rates is None else float(self._rates.max())
-        rate = (largest + self._damping) * fastest
-        return 2.0 / rate if rate > 0 else math.inf
+
+def largest_rate(matvec: Callable[[Tensor], Tensor], like: Tensor) -> float:
+    """The largest eigenvalue of a positive semi-definite operator, by power iteration; vectors are shaped as `like`."""
+    start = torch.Generator(device=like.device).manual_seed(0)
+    vector = torch.randn(like.shape, generator=start, dtype=like.dtype, device=like.device)
+    largest = 0.0
+    for _ in range(POWER_ITERATIONS):
+        vector = vector / torch.linalg.vector_norm(vector)
+        vector = matvec(vector)
+        largest = float(torch.linalg.vector_norm(vector))
+        if largest == 0.0:
+            break
+    return largest

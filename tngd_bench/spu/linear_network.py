@@ -5,8 +5,9 @@ Split x = z − J₁ᵀ q: z is N independent OU processes of rate λ, and q liv
     dz = −(λ z − g) dt + diag(√2κᵢ) dW        q' = −(λ + Ĥ J₂ J₁ᵀ) q + Ĥ J₂ z
 
 so the exact transition needs matrices of m rows alone, those of J₂J₁ᵀ and J₂ diag(κᵢ) J₂ᵀ, whatever N; the modes that
-relax at another rate than λ are those of Ĥ J₂ J₁ᵀ (method.md §3). An amplifier lag ε y' = J₂x − y adds m states.
-Propagators over t are made by a Taylor series over t/2ᵏ and k doublings, which no norm of the drift can overflow.
+relax at another rate than λ are those of Ĥ J₂ J₁ᵀ (method.md §3). An amplifier lag ε y' = J₂x − y adds m states; what
+carries over in time is then (x, y), a `NodeState`. Propagators over t are made by a Taylor series over t/2ᵏ and k
+doublings, which no norm of the drift can overflow.
 """
 
 from __future__ import annotations
@@ -17,11 +18,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tngd_bench.spu.arrays import Arrays, UnstableDeviceError
+from tngd_bench.spu import double, stability
+from tngd_bench.spu.arrays import Arrays
 
 TAYLOR_ORDER = 14
 BASE_NORM = 0.125
 """‖F‖₁h of the first stretch: with covariances growing as 2‖F‖h, 0.25¹⁵/15! is far below rounding."""
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """What a device is in at a moment: voltages x of the `nodes` (N,) and y of lagging `amplifiers` (m,), if any."""
+
+    nodes: Tensor
+    amplifiers: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -66,61 +76,63 @@ class Propagator:
 class LinearNetwork:
     """dx = −(J₁ᵀ u + λx − g) dt + diag(√2κᵢ) dW with u, J₁, J₂, Ĥ as the arrays hold them; t in units of τ/s.
 
-    `node_variance` κᵢ: one number, or (N,). Raises UnstableDeviceError when a mode grows: min Re eig(Ĥ J₂ J₁ᵀ) ≤ −λ
-    beyond rounding. All of it is float64 beside the products with J₁ and J₂.
+    `node_variance` κᵢ: one number, or (N,). `margin` is the least rate of a mode in 1/τ; raises UnstableDeviceError
+    when it is negative beyond rounding. All of it is computed in float64, whatever the arrays' precision.
     """
 
     def __init__(self, arrays: Arrays, damping: float, node_variance: float | Tensor = 0.0) -> None:
         self._arrays = arrays
         self._damping = damping
-        self._variance = node_variance
-        self._noisy = bool((torch.as_tensor(node_variance) > 0).any())
-        inner = (arrays.first @ arrays.last.T).to(torch.float64)
-        m = len(inner)
-        one = torch.eye(m, dtype=torch.float64, device=inner.device)
-        middle = one if arrays.middle is None else arrays.middle.to(torch.float64)
+        self._variance = torch.as_tensor(node_variance, dtype=torch.float64, device=arrays.first.device)
+        self._noisy = bool((self._variance > 0).any())
+        self._drift = stability.row_drift(arrays, damping)
+        self.margin = stability.least_rate(arrays, stability.modes(arrays, damping, in_rows=self._drift))
+        m = len(arrays.first)
+        one = torch.eye(m, dtype=torch.float64, device=self._drift.device)
         if arrays.lag is None:
-            self._drift = middle @ inner + damping * one
-            self._input = middle
+            self._input = one if arrays.middle is None else arrays.middle.to(torch.float64)
         else:
             rate = (1.0 / arrays.lag.to(torch.float64)).unsqueeze(1)
-            self._drift = torch.cat(
-                [torch.cat([damping * one, -middle], 1), torch.cat([rate * inner, rate * one], 1)]
-            )
             self._input = torch.cat([torch.zeros_like(one), rate * one])
-        self.margin = float(torch.linalg.eigvals(self._drift).real.min())
-        rounding = (
-            64.0 * torch.finfo(arrays.first.dtype).eps * float(torch.linalg.matrix_norm(self._drift, 1))
-        )
-        if self.margin <= 0.0 and not (damping == 0.0 and self.margin > -rounding):
-            raise UnstableDeviceError(self.margin)
         self._row_noise: Tensor | None = None
         if self._noisy:
-            weighted = arrays.first * torch.as_tensor(node_variance, dtype=arrays.first.dtype).sqrt()
-            self._row_noise = (weighted @ weighted.T).to(torch.float64)
+            weights = self._variance.expand(arrays.first.shape[1])
+            self._row_noise = double.gram(arrays.first, arrays.first, weights)
         self._propagators: dict[float, Propagator] = {}
         self._roots: dict[float, Tensor] = {}
 
+    def settled(self, x0: Tensor) -> NodeState:
+        """The state in which nodes were held at x0 until the amplifiers had settled."""
+        lagging = self._arrays.lag is not None
+        return NodeState(x0, double.matvec(self._arrays.first, x0) if lagging else None)
+
     def sample(self, x0: Tensor, rhs: Tensor, t: float, generator: torch.Generator | None) -> Tensor:
-        """One draw of x(t), (N,), from x(0) = x0 with the amplifiers settled; without a generator the mean."""
+        """One draw of x(t), (N,), from x(0) = x0 with the amplifiers settled."""
+        return self.advance(self.settled(x0), rhs, t, generator).nodes
+
+    def advance(
+        self, state: NodeState, rhs: Tensor, t: float, generator: torch.Generator | None
+    ) -> NodeState:
+        """One draw of the state after t; `generator` None: torch's default one."""
         if t == 0.0:
-            return x0.clone()
-        arrays, step = self._arrays, self._propagator(t)
-        start, drive = arrays.first @ x0, arrays.first @ rhs
-        z = step.decay * x0 + step.response * rhs
-        w = step.Psi @ start.to(torch.float64) + step.Phi @ drive.to(torch.float64)
-        if arrays.lag is not None:
-            w += step.E[:, len(start) :] @ start.to(torch.float64)
-        if self._noisy and generator is not None:
+            return NodeState(state.nodes.clone(), state.amplifiers)
+        arrays, step, x0 = self._arrays, self._propagator(t), state.nodes
+        z = step.decay * x0.to(torch.float64) + step.response * rhs.to(torch.float64)
+        w = step.Psi @ double.matvec(arrays.first, x0) + step.Phi @ double.matvec(arrays.first, rhs)
+        m = len(arrays.first)
+        if state.amplifiers is not None:
+            w += step.E[:, m:] @ state.amplifiers
+        if self._noisy:
             normal = torch.randn(x0.shape, generator=generator, dtype=x0.dtype, device=x0.device)
-            noise = normal * torch.as_tensor(step.spread * self._variance, dtype=x0.dtype).sqrt()
+            noise = normal.to(torch.float64) * (step.spread * self._variance).sqrt()
             z = z + noise
             assert step.X is not None
             root = self._conditional_root(t, step)
             own = torch.randn(len(root), generator=generator, dtype=torch.float64, device=x0.device)
             # given z, w is Gaussian about X p / v with what is left of its covariance
-            w += step.X @ ((arrays.first @ noise).to(torch.float64) / step.spread) + root @ own
-        return z - arrays.last.T @ w[: len(start)].to(x0.dtype)
+            w += step.X @ (double.matvec(arrays.first, noise) / step.spread) + root @ own
+        x = (z - double.rmatvec(arrays.last, w[:m])).to(x0.dtype)
+        return NodeState(x, None if state.amplifiers is None else w[m:])
 
     def _conditional_root(self, t: float, step: Propagator) -> Tensor:
         if t not in self._roots:

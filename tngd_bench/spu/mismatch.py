@@ -2,8 +2,9 @@
 
 In the coordinates y = x/√D the drift √D A √D is symmetric again, so means are exact by a spectral function of it. The
 noise is not white there. For small N its covariance is exact in the drift's eigenbasis. Beyond, it is drawn as
-D √κ f(√D A √D) ξ, which is exact at short times, where A and D commute, and as σ_C → 0; otherwise the covariance is off
-by O(σ_C), through what D couples of the range of J, where noise is small, to its null space.
+√D f(√D A √D) √(Dκ) ξ: exact at short times, where A and D commute, and as σ_C → 0. The fast modes of √D A √D are √D
+times those of A, so no noise of the null space, which is far larger, leaks into the range of J: the variance in either
+is right to O(σ_C). Correlations between them are off by O(σ_C). Where κᵢ differ, their spread adds to σ_C in both.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class MismatchedNodes:
         self._root = rates.sqrt()
         self._balanced = Balanced(operator, damping, self._root)
         self._rhs = rhs
-        self._deviation = rates * torch.as_tensor(variance, dtype=rates.dtype).sqrt()
+        self._deviation = self._root * torch.as_tensor(variance, dtype=rates.dtype).sqrt()
         self._noisy = bool((self._deviation > 0).any())
         self._roots: dict[float, Tensor] = {}
         self.small = len(rhs) <= LARGEST_DENSE
@@ -51,19 +52,19 @@ class MismatchedNodes:
         """What is exact, in words."""
         if self.small:
             return "dense (mismatch)"
-        return "krylov (mismatch; noise of the range to O(σ_C))" if self._noisy else "krylov (mismatch)"
+        return "krylov (mismatch; noise to O(σ_C))" if self._noisy else "krylov (mismatch)"
 
     def sample(self, x0: Tensor, t: float, generator: torch.Generator | None) -> Tensor:
-        """One draw of x(t), (N,); without a generator the mean."""
+        """One draw of x(t), (N,); `generator` None: torch's default one."""
         root = self._root
         transition = self._dense if self.small else KrylovTransition(self._balanced.matvec, 0.0)
         mean = root * transition.apply([(Decay(t), x0 / root), (Response(t), root * self._rhs)])
-        if not self._noisy or generator is None:
+        if not self._noisy:
             return mean
         normal = torch.randn(x0.shape, generator=generator, dtype=x0.dtype, device=x0.device)
         if self.small:
             return mean + (self._covariance_root(t) @ normal.to(torch.float64)).to(x0.dtype)
-        return mean + self._deviation * transition.apply([(Spread(t, 1.0), normal)])
+        return mean + root * transition.apply([(Spread(t, 1.0), self._deviation * normal)])
 
     @cached_property
     def _dense(self) -> DenseTransition:
@@ -73,7 +74,7 @@ class MismatchedNodes:
         """A square root of the covariance of x after t, (N, N): modes i, j share 2(1 − e^{−(aᵢ+aⱼ)t})/(aᵢ+aⱼ)."""
         if t not in self._roots:
             values, vectors = self._dense.eigenvalues, self._dense.vectors
-            strength = (self._deviation / self._root).to(torch.float64)
+            strength = self._deviation.to(torch.float64)
             driven = vectors.T @ ((strength * strength).unsqueeze(1) * vectors)
             common = 2.0 * Response(t)(values.unsqueeze(1) + values)
             scaled, modes = torch.linalg.eigh(driven * common)

@@ -87,18 +87,16 @@ class OUProcess:
         if t == 0.0:
             return x0.clone()
         if self.method == "euler-maruyama":
-            return self._stepper.run(x0, t, None)
+            return self._stepper.mean(x0, t)
         if self._by_increment:
             return self._transition.apply([self._increment(x0, t)]).add_(x0)
         return self._transition.apply(*self._mean_terms(x0, t))
 
     def sample(self, x0: Tensor, t: float, generator: torch.Generator | None = None) -> Tensor:
-        """One draw of x(t) from x(0) = x0, (N,); needs a generator where κ₀ > 0."""
+        """One draw of x(t) from x(0) = x0, (N,); `generator` None: torch's default one."""
         t = self._checked(x0, t)
         if self.noise_variance == 0.0 or t == 0.0:
             return self.mean(x0, t)
-        if generator is None:
-            raise ValueError("generator must be given to sample with noise_variance > 0")
         if self.method == "euler-maruyama":
             return self._stepper.run(x0, t, generator)
         normal = torch.randn(self.size, generator=generator, dtype=x0.dtype, device=x0.device)

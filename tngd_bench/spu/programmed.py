@@ -3,7 +3,7 @@
 Routes, as `method` tells them: "gram", "dense", "krylov", "euler-maruyama" (`OUProcess`; errors of one shared array
 included) · "arrays" (`LinearNetwork`: separate arrays, amplifiers, noise by node) · "dense (mismatch)" and "krylov
 (mismatch)" (`MismatchedNodes`, symmetric drift) · "stepped (rails)" and "stepped (mismatch)" (mismatch with a drift
-that is not symmetric), where only stepping is general enough; the state then carries its error, δt·a/2 per mode.
+that is not symmetric), where only stepping is general enough; the state then carries the error that `Stepper` states.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from torch import Tensor
 
 from tngd_bench import arguments
 from tngd_bench.spu import arrays as programming
+from tngd_bench.spu import stability
 from tngd_bench.spu.converters import quantize
 from tngd_bench.spu.device import Device
-from tngd_bench.spu.euler_maruyama import EulerMaruyama
 from tngd_bench.spu.explicit import ExplicitFactor
-from tngd_bench.spu.linear_network import LinearNetwork
+from tngd_bench.spu.linear_network import LinearNetwork, NodeState
 from tngd_bench.spu.mismatch import MismatchedNodes, node_rates
 from tngd_bench.spu.ou import Method, OUProcess
+from tngd_bench.spu.stepping import Stepper
+
+Advance = Callable[[NodeState, float, torch.Generator | None], NodeState]
+"""One draw of the state after a time."""
 
 
 class ProgrammedDevice:
@@ -33,8 +37,12 @@ class ProgrammedDevice:
     operator : `GGN` (or any object with its products, and `factor()` where single cells matter).
     rhs : g, (N,); None: the operator's `gradient`. It passes the DAC.
     noise_variance : κ₀ of the device, signal²; thermal noise of `device` comes on top.
-    generator : programming error now, noise at each `sample`.
+    generator : programming error now, noise at each `sample`; None: torch's default one.
     member : (k, K), this one's place in an ensemble of K programmings.
+
+    The state at a moment, `NodeState`, is that of the nodes and, with an amplifier bandwidth, of lagging amplifiers.
+    `settled` begins one, as after writing the arrays, which takes far longer than the lag while the nodes are held;
+    `advance` carries it on. `sample` is both.
 
     Time runs in units of τ/s, in which the drift is A: with a conductance range (s < 1) a device needs t τ/s for t,
     and noise weighs 1/s as much. Raises UnstableDeviceError, and ValueError for arrays too large to form.
@@ -70,7 +78,8 @@ class ProgrammedDevice:
         self._process: OUProcess | None = None
         self.noisy = bool((torch.as_tensor(variance) > 0).any())
         self.margin: float | None = None
-        self.method, self._draw = self._route(held, variance, method)
+        self._network: LinearNetwork | None = None
+        self.method, self._advance = self._route(held, variance, method)
 
     @property
     def rhs(self) -> Tensor:
@@ -84,22 +93,25 @@ class ProgrammedDevice:
         """Curvature products made so far by the Krylov route; 0 for the others."""
         return 0 if self._process is None else self._process.products
 
-    def sample(self, x0: Tensor, t: float, generator: torch.Generator | None = None) -> Tensor:
-        """One draw of x(t), (N,), from x(0) = x0; needs a generator where there is noise."""
+    def settled(self, x0: Tensor) -> NodeState:
+        """The state after writing with the nodes held at x0: within the rails, the amplifiers settled."""
+        held = x0.clamp(-self.device.rail, self.device.rail)
+        return NodeState(held) if self._network is None else self._network.settled(held)
+
+    def advance(self, state: NodeState, t: float, generator: torch.Generator | None = None) -> NodeState:
+        """One draw of the state t later; `generator` None: torch's default one."""
         arguments.real("t", t, minimum=0.0)
-        if self.noisy and generator is None:
-            raise ValueError(
-                "generator must be given: this device is noisy, and noise comes from a named seed"
-            )
-        return x0.clone() if t == 0.0 else self._draw(x0, t, generator)
+        if t == 0.0:
+            return NodeState(state.nodes.clone(), state.amplifiers)
+        return self._advance(state, t, generator)
+
+    def sample(self, x0: Tensor, t: float, generator: torch.Generator | None = None) -> Tensor:
+        """One draw of x(t), (N,), from `settled` at x0."""
+        return self.advance(self.settled(x0), t, generator).nodes
 
     def read(self, state: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One conversion of the state by the ADC: its noise, then its levels."""
+        """One conversion of the nodes by the ADC: its noise, then its levels."""
         if self.device.adc_noise_volts:
-            if generator is None:
-                raise ValueError(
-                    "generator must be given with adc_noise_volts > 0: noise comes from a named seed"
-                )
             deviation = self.device.adc_noise_volts / self.device.volts_per_unit
             normal = torch.randn(state.shape, generator=generator, dtype=state.dtype, device=state.device)
             state = state + deviation * normal
@@ -112,51 +124,58 @@ class ProgrammedDevice:
 
     def _route(
         self, held: programming.Arrays | None, variance: float | Tensor, method: Method
-    ) -> tuple[str, Callable[[Tensor, float, torch.Generator | None], Tensor]]:
+    ) -> tuple[str, Advance]:
         device = self.device
-        mismatched = bool(device.capacitor_mismatch)
+        by_node = isinstance(variance, Tensor)
         symmetric = held is None or held.symmetric
-        # the stability of what was programmed is known before anything runs on it
-        network = None if held is None or (symmetric and not isinstance(variance, Tensor)) else held
-        linear = None if network is None else LinearNetwork(network, self._damping, variance)
-        self.margin = None if linear is None else linear.margin
-        if device.rail_volts is not None:
-            return "stepped (rails)", self._stepper(held, variance).run
-        if mismatched:
-            if not symmetric:
-                return "stepped (mismatch)", self._stepper(held, variance).run
+        if device.rail_volts is not None or (device.capacitor_mismatch and not symmetric):
+            kind = "rails" if device.rail_volts is not None else "mismatch"
+            return f"stepped ({kind})", _nodes_only(self._stepper(held, variance).run)
+        if device.capacitor_mismatch:
             rates = self._rates()
             assert rates is not None
             operator = self._operator if held is None else ExplicitFactor(held.first)
             nodes = MismatchedNodes(operator, self._damping, rates, self.rhs, variance)
-            return nodes.method, nodes.sample
-        if linear is not None:
-            return "arrays", lambda x0, t, generator: linear.sample(x0, self.rhs, t, generator)
+            return nodes.method, _nodes_only(nodes.sample)
+        if held is not None and (by_node or not symmetric):
+            network = self._network = LinearNetwork(held, self._damping, variance)
+            self.margin = network.margin
+            return "arrays", lambda state, t, generator: network.advance(state, self.rhs, t, generator)
         assert isinstance(variance, float)
         operator = self._operator if held is None else ExplicitFactor(held.first)
         rhs = self._given_rhs if held is None else self.rhs
         process = self._process = OUProcess(operator, rhs, self._damping, variance, method=method)
-        return process.method, process.sample
+        return process.method, _nodes_only(process.sample)
 
     def _rates(self) -> Tensor | None:
         """Nominal over actual capacitance of each node, (N,)."""
         mismatch = self.device.capacitor_mismatch
         return node_rates(mismatch, self.device.instance, self.rhs) if mismatch else None
 
-    def _stepper(self, held: programming.Arrays | None, variance: float | Tensor) -> EulerMaruyama:
+    def _stepper(self, held: programming.Arrays | None, variance: float | Tensor) -> Stepper:
         if held is not None and held.lag is not None:
             raise ValueError(
                 "amplifier_bandwidth_hz cannot be simulated together with rail_volts or capacitor_mismatch"
             )
-        return EulerMaruyama(
+        rates = self._rates()
+        modes: Tensor | None = None
+        if held is not None and not held.symmetric:
+            # the stability of what was programmed is known before anything runs on it
+            modes = stability.modes(held, self._damping, rates)
+            self.margin = stability.least_rate(held, modes)
+        return Stepper(
             self._operator.matvec if held is None else _through(held),
             self.rhs,
             self._damping,
             variance,
-            None,
-            rates=self._rates(),
+            rates=rates,
             limit=self.device.rail,
+            modes=modes,
         )
+
+
+def _nodes_only(draw: Callable[[Tensor, float, torch.Generator | None], Tensor]) -> Advance:
+    return lambda state, t, generator: NodeState(draw(state.nodes, t, generator))
 
 
 def _through(held: programming.Arrays) -> Callable[[Tensor], Tensor]:
