@@ -99,7 +99,10 @@ def _name(dist: Distribution | None) -> str:
 
 def _stated(dist: Distribution | None, field: str) -> str:
     """Return a field of a package's metadata; "" where there are none, as in a damaged installation."""
-    found: Any = None if dist is None else dist.metadata
+    try:
+        found: Any = None if dist is None else dist.metadata
+    except FileNotFoundError:  # so the backport importlib_metadata, which takes over once it is imported
+        return ""
     return "" if found is None else str(found.get(field) or "")
 
 

@@ -110,9 +110,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         return complain(error.format_message(), BAD_INPUT)
     except (click.Abort, KeyboardInterrupt) as error:
         return complain(str(error) or "interrupted", FAILED)
-    except (BrokenPipeError, SystemExit):
-        # click ends so too when whoever read our output has seen enough (`tngd-bench list | head`).
+    except BrokenPipeError:
         return streams.READER_GONE
+    except SystemExit as error:
+        # click's end, with 1, when whoever read our output has seen enough (`tngd-bench list | head`)
+        return streams.READER_GONE if error.code else OK
     except Exception as error:
         unwritten = streams.failure()
         return complain(*_explain(error)) if unwritten is None else _explain_output(unwritten)
