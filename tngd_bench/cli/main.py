@@ -106,8 +106,14 @@ def _explain(error: Exception) -> tuple[str, int]:
         return str(error), FAILED
     if isinstance(error, StudyError | StoreError):
         return str(error), BAD_INPUT
+    log = traceback_file("".join(traceback.format_exception(error)))
+    return f"{type(error).__name__}: {error} (unexpected; traceback in {log})", FAILED
+
+
+def traceback_file(text: str) -> str:
+    """Keep the traceback of an error that nobody expected in a file; return its path."""
     with tempfile.NamedTemporaryFile(
         "w", prefix="tngd-bench-", suffix=".log", delete=False, encoding="utf-8"
     ) as log:
-        log.write("".join(traceback.format_exception(error)))
-    return f"{type(error).__name__}: {error} (unexpected; traceback in {log.name})", FAILED
+        log.write(text)
+    return log.name

@@ -12,6 +12,7 @@ from tngd_bench.report.cost_section import cost_sections
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.map_section import MapResults, map_results
 from tngd_bench.report.marks import marks
+from tngd_bench.report.missing_figures import MissingFigure, missing_words, without_missing
 from tngd_bench.report.section import Section
 from tngd_bench.report.tables import Table
 from tngd_bench.report.training_section import training_sections
@@ -22,19 +23,27 @@ from tngd_bench.studies.tuning_results import is_search
 
 @dataclass(frozen=True)
 class Contents:
-    """What was compared, the findings, what decides, the sections in reading order, and how many claims hold."""
+    """What was compared, the findings, what decides, the sections in reading order, how many claims hold, and the
+    figures that could not be drawn (see `drawn_without`)."""
 
     compared: str
     findings: findings.Findings
     decides: str
     sections: tuple[Section, ...] = field(default=())
     judged: str = ""
+    missing: tuple[MissingFigure, ...] = ()
 
     def first_screen(self) -> tuple[tuple[str, str], ...]:
         """Return what the page answers first: a term and a sentence each."""
         terms = ("Compared", "Cost", "Convergence", "Noise", "What decides")
         said = tuple(zip(terms, (self.compared, *self.findings.sentences(), self.decides), strict=True))
-        return (*said, ("Claims", self.judged)) if self.judged else said
+        further = (("Claims", self.judged), ("Missing", missing_words(self.missing)))
+        return (*said, *((term, words) for term, words in further if words))
+
+    def drawn_without(self, undrawn: Mapping[str, MissingFigure]) -> Contents:
+        """Return the contents without the charts that failed while they were made, or are `undrawn`, by name."""
+        sections, missing = without_missing(self.sections, undrawn)
+        return replace(self, sections=sections, missing=missing)
 
     def charts(self) -> tuple[Chart, ...]:
         """Return all charts in reading order."""

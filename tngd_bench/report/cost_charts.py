@@ -18,6 +18,7 @@ from tngd_bench.report import cost_series, drawing, slugs
 from tngd_bench.report.cost_series import CostSeries
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import INK, PAPER, PARTS, Mark
+from tngd_bench.report.missing_figures import one_figure, several_figures
 
 _SPLIT_TITLES = {
     "digital": "digital (measured)",
@@ -61,6 +62,7 @@ def draw_line(
     )
 
 
+@several_figures("time per iteration")
 def cost_charts(
     summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
 ) -> list[Chart]:
@@ -75,6 +77,7 @@ def cost_charts(
     return charts
 
 
+@one_figure("time per iteration")
 def _time(series: CostSeries, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> Chart:
     part, axis = series.part, series.axis
     figure, axes = drawing.panel(4.3)
@@ -116,6 +119,7 @@ def _time(series: CostSeries, known: Mapping[str, Kind], drawn: Mapping[str, Mar
     )
 
 
+@one_figure("time per iteration relative to SGD")
 def _ratio(
     series: CostSeries,
     part: pd.DataFrame,
@@ -163,6 +167,7 @@ def _ratio(
     )
 
 
+@several_figures("what an iteration of TNGD is made of")
 def split_charts(summary: pd.DataFrame, costs: pd.DataFrame, known: Mapping[str, Kind]) -> list[Chart]:
     """Return, per series with a device, the parts of its time beside the strongest digital competitor at each size."""
     charts = []
@@ -193,6 +198,7 @@ def _split_table(
     return pd.DataFrame(rows)
 
 
+@one_figure("what an iteration of TNGD is made of")
 def _split(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[str, Kind]) -> Chart:
     axis = series.axis
     parts = [f"{name}_s" for name in PARTS]

@@ -20,6 +20,7 @@ from tngd_bench.analysis.rows import each
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import Mark, marks, strength
+from tngd_bench.report.missing_figures import one_figure, several_figures
 
 TUNED = "[tuned]"
 _AXES = {
@@ -33,6 +34,7 @@ _AXES = {
 }
 
 
+@several_figures("figures of the paper from these records")
 def paper_charts(
     figure: Figure, trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame, known: Mapping[str, Kind]
 ) -> list[Chart]:
@@ -74,6 +76,7 @@ def _titles(figure: Figure, trials: pd.DataFrame, known: Mapping[str, Kind]) -> 
     return titles
 
 
+@one_figure("a figure of the paper from these records")
 def _chart(
     figure: Figure, problem: str, points: pd.DataFrame, known: Mapping[str, Kind], titles: Mapping[str, str]
 ) -> Chart:
