@@ -20,7 +20,7 @@ def known(records):
 @pytest.fixture(scope="module")
 def costs(records, known):
     summary = cost.summarise(records.costs, records.trials)
-    return tables.cost_table(summary, cost.ratios_to(records.costs, records.trials), known)
+    return tables.cost_table(summary, cost.ratios_to_sgd(records.costs, records.trials), known)
 
 
 def cells(table):
@@ -109,7 +109,7 @@ def test_extrapolated_host_seconds_are_marked(records, known):
 
     def shown(outputs):
         timed, trials = (frame.assign(outputs=outputs) for frame in (smallest, records.trials))
-        return tables.cost_table(cost.summarise(timed, trials), cost.ratios_to(timed, trials), known)
+        return tables.cost_table(cost.summarise(timed, trials), cost.ratios_to_sgd(timed, trials), known)
 
     few, many = shown(10), shown(300)
     assert "≈" not in few.caption
@@ -151,7 +151,7 @@ def bounded():
 def test_a_lower_bound_is_shown_as_one_and_the_optimizer_not_dropped(bounded):
     known = kinds(bounded.trials)
     summary = cost.summarise(bounded.costs, bounded.trials)
-    table = tables.cost_table(summary, cost.ratios_to(bounded.costs, bounded.trials), known)
+    table = tables.cost_table(summary, cost.ratios_to_sgd(bounded.costs, bounded.trials), known)
     shown = cells(table)[table.data["optimizer"].to_numpy() == "tngd"]
     assert len(shown) == 5
     for (_, text), (_, row) in zip(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from tngd_bench.analysis import cost, findings, outcomes, time_to_target
 from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.one_clock import on_one_clock
 from tngd_bench.report import assumptions, overview, pair_charts, study_tables, tuning_charts
 from tngd_bench.report.cost_section import cost_sections
 from tngd_bench.report.drawing import Chart
@@ -60,10 +61,14 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
     Claims are judged on the studies `beside` too, by their names, each verdict next to that of `records`. Where claims
     were tested they come first.
     """
+    records, beside = (
+        _on_one_clock(records),
+        {name: _on_one_clock(one) for name, one in (beside or {}).items()},
+    )
     if is_search(records.study):
         return _search_contents(records)
     maps = _maps(records)
-    claims = verdict_section({str(records.study.get("name", "study")): records, **(beside or {})})
+    claims = verdict_section({str(records.study.get("name", "study")): records, **beside})
     results = (maps.map, maps.what_if, *cost_sections(records), *training_sections(records))
     sections = (
         *((*results, claims) if claims.absent else (claims, *results)),
@@ -79,6 +84,10 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
         tuple(map(captions_once, sections)),
         "" if claims.absent else claims.points[0],
     )
+
+
+def _on_one_clock(records: Records) -> Records:
+    return replace(records, curves=on_one_clock(records.curves, records.trials, records.costs))
 
 
 def captions_once(section: Section) -> Section:

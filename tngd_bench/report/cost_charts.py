@@ -129,7 +129,8 @@ def _ratio(
 ) -> Chart:
     axis = series.axis
     figure, axes = drawing.panel(4.3)
-    others = part[part["optimizer"] != "sgd"]
+    others = part[part["optimizer"] != part["reference"]]
+    against = quantities.listed([known[label].title for label in known if label in set(part["reference"])])
     for label in [label for label in known if label in set(others["optimizer"])]:
         own = others[others["optimizer"] == label].sort_values(axis)
         bound = " (at least)" if label in bounds else ""
@@ -147,7 +148,7 @@ def _ratio(
     drawing.log_counts(axes, "x")
     drawing.log_ratios(axes, "y")
     axes.set_xlabel(series.title)
-    axes.set_ylabel("time relative to SGD")
+    axes.set_ylabel(f"time relative to {against}")
     drawing.legend_below(figure, axes)
     size = part[axis].max()
     largest = others[others[axis] == size].sort_values("total_ratio", kind="stable")
@@ -158,8 +159,8 @@ def _ratio(
     )
     return Chart(
         slugs.slug("ratio-to-sgd", *series.slug_parts),
-        f"Ratio to SGD against {series.sign} ({series.where})",
-        f"Time per iteration relative to SGD. At {series.sign} = {quantities.count(float(size))}: {listed}.",
+        f"Ratio to {against} against {series.sign} ({series.where})",
+        f"Time per iteration relative to {against}. At {series.sign} = {quantities.count(float(size))}: {listed}.",
         "Median of ratios paired within one process and repetition, with 95 % bootstrap intervals. For TNGD the "
         "numerator is measured digital + modelled device; the table has its measured part alone.",
         figure,
