@@ -14,7 +14,8 @@ _PROCESSES, _REPETITIONS, _SECONDS_LIMIT = 5, 10, 0.5
 def with_target_costs(study: Study) -> Study:
     """Return `study` with a cost section for each training section with targets whose optimizers it would not time.
 
-    They are timed at the size and batch of the training, in turn with one another.
+    They are timed at the size and batch of the training, in turn with one another, as often as in the first cost
+    section of the study.
     """
     added = tuple(_missing(study))
     return dataclasses.replace(study, cost=(*study.cost, *added)) if added else study
@@ -32,6 +33,7 @@ def _missing(study: Study) -> Iterator[CostSection]:
         while name in taken:
             name += "-2"
         taken.add(name)
+        usual = next((one for one in study.cost if one.enabled), None)
         yield CostSection(
             name=name,
             problem=section.problem,
@@ -39,9 +41,9 @@ def _missing(study: Study) -> Iterator[CostSection]:
             batch_size=(section.batch_size,),
             outputs=(section.outputs,),
             optimizers=section.optimizers,
-            processes=_PROCESSES,
-            repetitions=_REPETITIONS,
-            seconds_limit=_SECONDS_LIMIT,
+            processes=usual.processes if usual else _PROCESSES,
+            repetitions=usual.repetitions if usual else _REPETITIONS,
+            seconds_limit=usual.seconds_limit if usual else _SECONDS_LIMIT,
         )
 
 
