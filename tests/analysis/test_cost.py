@@ -63,7 +63,7 @@ def test_a_row_without_a_time_is_not_counted(frames):
 
 
 def test_ratios_are_paired_within_process_and_repetition(frames):
-    ratios = cost.ratios_to(*frames).set_index("optimizer")
+    ratios = cost.ratios_to_sgd(*frames).set_index("optimizer")
     # Paired, every measured ratio is exactly 2, though the medians' spread is wide.
     assert ratios.loc["tngd", ["digital_ratio", "digital_low", "digital_high"]].tolist() == [2.0, 2.0, 2.0]
     by_hand = np.median([15 / 1, 17 / 2, 19 / 3, 17 / 2, 21 / 4, 25 / 6])
@@ -72,9 +72,29 @@ def test_ratios_are_paired_within_process_and_repetition(frames):
     assert ratios.loc["sgd", "total_ratio"] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("ran", "reference"),
+    [
+        (("sgd[tuned]",), "sgd[tuned]"),
+        (("sgd[lr=0.1]",), "sgd[lr=0.1]"),
+        (("sgd[lr=0.1]", "sgd[tuned]"), "sgd[tuned]"),
+        (("sgd[tuned]", "sgd", "sgd[lr=0.1]"), "sgd"),
+    ],
+)
+def test_sgd_in_other_settings_is_the_reference_where_it_ran_no_other_way(frames, ran, reference):
+    costs, trials = frames
+    own = costs[costs["optimizer"] == "sgd"]
+    costs = pd.concat([costs[costs["optimizer"] != "sgd"], *(own.assign(optimizer=label) for label in ran)])
+    ratios = cost.ratios_to_sgd(costs, trials).set_index("optimizer")
+    assert set(ratios["reference"]) == {reference}
+    assert set(ratios.index) == {"tngd", *ran}
+    assert ratios.loc["tngd", "digital_ratio"] == 2.0
+    assert ratios.loc[reference, "total_ratio"] == 1.0
+
+
 def test_without_the_reference_there_is_no_ratio(frames):
     costs, trials = frames
-    assert cost.ratios_to(costs[costs["optimizer"] != "sgd"], trials).empty
+    assert cost.ratios_to_sgd(costs[costs["optimizer"] != "sgd"], trials).empty
     assert cost.paired_ratio(costs, "tngd", "absent") is None
 
 
@@ -97,7 +117,7 @@ def test_nothing_timed_gives_empty_frames_with_their_columns(frames):
     empty = cost.summarise(costs.iloc[:0], trials)
     assert empty.empty
     assert {"digital_median_s", "modelled_s", "keys"} <= set(empty.columns)
-    assert cost.ratios_to(costs.iloc[:0], trials).empty
+    assert cost.ratios_to_sgd(costs.iloc[:0], trials).empty
 
 
 @pytest.fixture
@@ -120,7 +140,7 @@ def test_without_every_price_there_is_a_lower_bound_and_no_total(bounded):
     assert tngd["relax_s"] == 1.0
     assert sgd["at_least_s"] == sgd["total_median_s"] == 2.5
     assert "tngd" not in set(cost.finished_costs(*bounded)["optimizer"])
-    ratios = cost.ratios_to(*bounded).set_index("optimizer")
+    ratios = cost.ratios_to_sgd(*bounded).set_index("optimizer")
     assert ratios.loc["tngd", "digital_ratio"] == 2.0
     # pairs (digital, SGD): (2, 1), (4, 2), (6, 3), (4, 2), (8, 4), (12, 6), each with 9.5 s of the device
     assert ratios.loc["tngd", "total_ratio"] == np.median([11.5, 6.75, 15.5 / 3, 6.75, 4.375, 21.5 / 6])

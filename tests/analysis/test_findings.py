@@ -17,6 +17,7 @@ TRIALS = [
         "parameters_requested",
         "parameters",
         "batch_size",
+        "outputs",
         "optimizer",
         "method",
     ],
@@ -39,6 +40,7 @@ class Study:
             "status": status,
         }
         row |= {"parameters_requested": 100, "parameters": 100, "batch_size": 4, "settings": json.dumps({})}
+        row["outputs"] = 2
         row |= {
             "optimizer": optimizer,
             "method": optimizer,
@@ -179,14 +181,23 @@ def test_convergence_verdicts_need_every_paired_seed(study):
     study.train("adam", [0.20, 0.21, 0.22])
     study.train("sgd", [0.05, 0.30, 0.31])
     study.train("kfac", [0.01, None, None])
+    for label in ("tngd", "ngd-gram", "adam", "kfac"):
+        study.cost(label, 100, 2e-3, spread=0.0)
     sentence = study.find().convergence
-    assert "On digits-mlp (N = 100, 50 iterations) TNGD ended at a median training loss of 0.110" in sentence
+    assert (
+        "On digits-mlp (N = 100, b = 4, 50 iterations) TNGD ended at a median training loss of 0.110"
+        in sentence
+    )
     assert (
         ", higher than NGD (Gram) (0.100), lower than Adam (0.210) in each of 3 paired seeds, with"
         in sentence
     )
     assert "no difference confirmed to K-FAC (0.0100, 1 of 3 seeds finished) and SGD (0.300)" in sentence
-    assert "test accuracy ≥ 90 % took (median, modelled device time included) TNGD 100 ms" in sentence
+    took = "test accuracy ≥ 90 % took (median; iterations × cost per iteration, the device modelled)"
+    assert f"{took} TNGD 100 ms" in sentence
+    assert (
+        "SGD 50 iterations, seconds not known" in sentence
+    )  # nobody timed it: its training's own clock is no cost
 
 
 def test_two_seeds_confirm_nothing(study):
@@ -226,6 +237,31 @@ def test_a_device_that_was_only_run_tuned_is_compared_with_tuned_rivals_alone(st
     sentence = study.find().convergence
     assert "lower than Adam (tuned) (0.0600)" in sentence
     assert "All tuned" not in sentence
+
+
+def test_the_best_setting_of_each_method_is_compared_and_whoever_ran_is_a_rival(study):
+    study.train("tngd", [0.30, 0.31, 0.32])
+    study.train("tngd[lr=0.1]", [0.20, 0.21, 0.22], method="tngd")
+    study.train("adam", [1.6, 1.7, 1.8], accuracy=0.5)
+    study.train("adam[lr=0.01]", [0.10, 0.11, 0.12], method="adam")
+    study.train("adam[lr=1]", [0.01, None, None], method="adam")
+    study.train("shampoo", [0.05, 0.06, 0.07], accuracy=0.99)
+    study.cost("shampoo", 100, 2e-3, spread=0.0)
+    sentence = study.find().convergence
+    assert "TNGD (lr = 0.1) ended at a median training loss of 0.210, higher than" in sentence
+    assert "Adam (lr = 0.01) (0.110) and shampoo (0.0600) in each of 3 paired seeds" in sentence
+    assert "1.7" not in sentence
+    assert "≥ 95 % took (median; iterations × cost per iteration, the device modelled)" in sentence
+    assert "shampoo 100 ms" in sentence
+
+
+def test_of_sections_alike_the_first_in_order_of_their_numbers_is_told_with_its_batch_size(study):
+    for group, size in (("digits-b128", 128), ("digits-b32", 32)):
+        study.train("tngd", [0.1, 0.1, 0.1], group=group, batch_size=size)
+        study.train("adam", [0.2, 0.2, 0.2], group=group, batch_size=size)
+    assert "(N = 100, b = 32, 50 iterations)" in study.find().convergence
+    study.train("adam[tuned]", [0.2, 0.2, 0.2], group="digits-b128", batch_size=128, method="adam")
+    assert "(N = 100, b = 128, 50 iterations)" in study.find().convergence
 
 
 def test_noise_states_a_tolerance_or_that_there_is_none(study):

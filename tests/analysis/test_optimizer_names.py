@@ -1,7 +1,11 @@
+import importlib.resources
+import tomllib
+
 import pytest
 
 from tngd_bench.analysis.families import kind
 from tngd_bench.analysis.optimizer_names import worded
+from tngd_bench.studies.selection import IDEAL, expand_label, label_texts, read_label, read_value, usual_form
 
 
 @pytest.mark.parametrize(
@@ -14,10 +18,49 @@ from tngd_bench.analysis.optimizer_names import worded
         ("ngd-cg[cg_rtol=0.1]", "NGD (CG) (cg_rtol = 0.1)"),
         ("tngd[damping=odd]", "TNGD (λ = odd)"),
         ("kfac", "K-FAC"),
+        ("tngd[analog_time=1,start=previous]", "TNGD (t = 1 τ, start = previous)"),
+        ("ngd-cg[ cg_iterations=200,cg_rtol=0.0 ,cg_space=parameters]", "NGD (CG) (200 iterations)"),
+        ("adam[tuned,eps=1e-6]", "Adam (tuned, eps = 1e-6)"),
     ],
 )
 def test_labels_have_short_titles(label, title):
     assert kind(label, label.split("[")[0], None).title == title
+
+
+def named(content):
+    """Yield every optimizer that parsed TOML names, those in its profiles too."""
+    for key, value in content.items():
+        if key.rpartition(".")[2] == "optimizers":
+            yield from value
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict):
+                yield from named(inner)
+
+
+def shipped_labels():
+    """Return every optimizer that a shipped study names in one of its profiles."""
+    files = importlib.resources.files("tngd_bench.studies").joinpath("shipped").iterdir()
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    return {one for text in texts for label in named(tomllib.loads(text)) for one in expand_label(label)}
+
+
+def test_one_parser_reads_the_labels_of_all_shipped_studies_whatever_their_blanks():
+    labels = shipped_labels()
+    assert len(labels) > 30
+    for label in labels:
+        written = label_texts(label)
+        settings = dict(read_label(label).settings)
+        assert {key: read_value(text) for key, text in written.items() if text is not True} == {
+            key: None if value == IDEAL else value for key, value in settings.items()
+        }
+        title = kind(label, read_label(label).name).title
+        for blanks in (",", ", ", " , "):
+            other = blanks.join(part.strip() for part in label.split(","))  # no shipped label has a list
+            assert usual_form(other) == usual_form(label)
+            assert kind(other, read_label(other).name).title == title
+        assert title.count("(") - title.count(")") == 0
+        for key, text in written.items():
+            assert "," not in str(text), (key, text)
 
 
 def test_labels_in_a_sentence_are_replaced_whole():

@@ -58,7 +58,7 @@ def frames(problem="digits-mlp", target="test accuracy ≥ 90 %"):
 
 @pytest.fixture(scope="module")
 def found():
-    return target_map.trained(*frames(), "digits-mlp")
+    return target_map.trained(*frames(), "digits-mlp")[0]
 
 
 def test_iterations_are_the_median_seed_and_a_miss_stays_infinite(found):
@@ -119,7 +119,7 @@ def test_only_what_is_near_a_trained_and_timed_size_counts_as_measured(found):
         [False, False, False, False],
         [False, False, False, False],
     ]
-    other = target_map.trained(*frames(problem="mnist-cnn"), "digits-mlp")
+    other = target_map.trained(*frames(problem="mnist-cnn"), "digits-mlp")[0]
     foreign = target_map.lowest(plane(calibrations(RATES), "batch_size", 10, sizes, batches), other)
     assert not foreign.plane.measured.any()
     np.testing.assert_array_equal(drawn.seconds, foreign.seconds)
@@ -137,9 +137,9 @@ def test_confidence_counts_the_resampled_seeds(found):
 
 def test_what_nobody_reached_or_timed_has_no_map(found):
     trials, hits = frames()
-    assert target_map.trained(trials, hits.assign(iterations=INF), "digits-mlp") is None
-    assert target_map.trained(trials, hits.iloc[:0], "digits-mlp") is None
-    only = target_map.trained(trials, hits[hits["optimizer"] == "tngd"], "digits-mlp")
+    assert target_map.trained(trials, hits.assign(iterations=INF), "digits-mlp") == []
+    assert target_map.trained(trials, hits.iloc[:0], "digits-mlp") == []
+    only = target_map.trained(trials, hits[hits["optimizer"] == "tngd"], "digits-mlp")[0]
     digital = calibrations({"ngd-gram": RATES["ngd-gram"]})
     assert target_map.lowest(plane(digital, "batch_size", 10, (1_000,), (8,)), only) is None
 
@@ -150,15 +150,15 @@ def test_the_hardest_target_reached_at_the_most_sizes_of_the_timed_problem_is_ch
     hard.loc[hard["parameters"] == 100_000, "iterations"] = INF
     elsewhere = easy.assign(problem="mnist-cnn", target="loss ≤ 1")
     rows = pd.concat([easy, hard, elsewhere], ignore_index=True)
-    assert target_map.trained(trials, rows, "digits-mlp").target == "test accuracy ≥ 80 %"
+    assert target_map.trained(trials, rows, "digits-mlp")[0].target == "test accuracy ≥ 80 %"
     same = pd.concat([easy, easy.assign(target="test accuracy ≥ 90 %")], ignore_index=True)
-    assert target_map.trained(trials, same, "digits-mlp").target == "test accuracy ≥ 90 %"
+    assert target_map.trained(trials, same, "digits-mlp")[0].target == "test accuracy ≥ 90 %"
 
 
 def test_a_target_that_the_whole_field_had_comes_before_a_harder_one_of_few():
     trials, wide = frames(target="test accuracy ≥ 80 %")
     few = wide[wide["optimizer"] == "tngd"].assign(target="test accuracy ≥ 90 %")
     rows = pd.concat([wide, few], ignore_index=True)
-    found = target_map.trained(trials, rows, "digits-mlp")
+    found = target_map.trained(trials, rows, "digits-mlp")[0]
     assert found.target == "test accuracy ≥ 80 %"
     assert len(found.iterations) > 1

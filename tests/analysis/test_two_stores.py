@@ -18,6 +18,7 @@ def records():
     trials, costs, curves = [], [], []
     for number, optimizer in enumerate(OPTIMIZERS):
         setting = {"group": "g", "problem": "p", "parameters": 1000, "batch_size": 32, "optimizer": optimizer}
+        setting["method"] = optimizer
         for process in range(2):
             key = f"c{number}#{process}"
             trials.append(
@@ -29,9 +30,7 @@ def records():
                 costs.append(setting | {"key": key, "outputs": 10, "process": process, "total_s": total})
         for seed in range(3):
             key = f"t{number}#{seed}"
-            trials.append(
-                setting | {"key": key, "kind": "training", "seed": seed, "status": "ok", "method": optimizer}
-            )
+            trials.append(setting | {"key": key, "kind": "training", "seed": seed, "status": "ok"})
             for iteration in (0, 10):
                 point = {
                     "key": key,
@@ -97,6 +96,24 @@ def test_a_section_that_changed_is_named_with_both_values(records):
     study = records.study | {"cost": [{"name": "g", "processes": 5}]}
     found = compare(records, dataclasses.replace(records, study=study))
     assert found.differences.to_numpy().tolist() == [["study", "cost.g.processes", "2", "5"]]
+
+
+def test_sgd_that_only_ran_tuned_is_the_reference_and_sizes_are_in_order_of_their_numbers(records):
+    def renamed(frame, size=1000):
+        labels = frame["optimizer"].replace({"sgd": "sgd[tuned]"})
+        return frame.assign(optimizer=labels, parameters=size, key=frame["key"] + f"/{size}")
+
+    sizes = (15_990, 4_042, 249_567)
+    several = dataclasses.replace(
+        records,
+        trials=pd.concat([renamed(records.trials, size) for size in sizes]),
+        costs=pd.concat([renamed(records.costs, size) for size in sizes]),
+        curves=renamed(records.curves),
+    )
+    found = compare(several, several).costs
+    assert found["parameters"].drop_duplicates().tolist() == sorted(sizes)
+    assert set(found["reference"]) == {"sgd[tuned]"}
+    np.testing.assert_allclose(found["relative"], 1.0)
 
 
 def test_what_one_store_lacks_is_listed(records):

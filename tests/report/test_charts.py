@@ -18,7 +18,9 @@ def charts(records):
     timed = cost.finished_costs(records.costs, records.trials)
     final = outcomes.final_values(records.trials, records.curves)
     with drawing.style():
-        made = cost_charts.cost_charts(summary, cost.ratios_to(records.costs, records.trials), known, drawn)
+        made = cost_charts.cost_charts(
+            summary, cost.ratios_to_sgd(records.costs, records.trials), known, drawn
+        )
         made += cost_charts.split_charts(summary, timed, known)
         curves = convergence.finished_curves(records.curves, records.trials)
         for group in training_charts.convergence_charts(curves, known, drawn).values():

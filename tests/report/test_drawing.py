@@ -3,6 +3,8 @@ import re
 import matplotlib as mpl
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tngd_bench.report import drawing
 from tngd_bench.report.drawing import Chart
@@ -121,3 +123,25 @@ def test_a_user_s_matplotlibrc_has_no_say_in_a_figure():
     plain = drawn()
     with mpl.rc_context(rc=mine):
         assert drawn() == plain
+
+
+_AXES = (
+    drawing.log_counts,
+    drawing.log_seconds,
+    drawing.log_bit_rates,
+    drawing.log_ratios,
+    drawing.log_plain,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(1e-9, 1e12), st.floats(1.0, 1e3), st.sampled_from(_AXES))
+def test_a_logarithmic_axis_of_any_two_values_has_ticks_above_zero_with_labels(low, ratio, scale):
+    _, axes = drawing.panel()
+    axes.plot([low, low * ratio], [1, 2])
+    scale(axes, "x")
+    ticks = axes.xaxis.get_major_locator()()
+    assert min(ticks) > 0
+    assert all(axes.xaxis.get_major_formatter().format_ticks(ticks))
+    inside = [tick for tick in ticks if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
+    assert len(inside) >= 2

@@ -29,9 +29,10 @@ def test_the_bytes_do_not_depend_on_how_many_processes_draw(tmp_path):
     found = {}
     for processes in (1, 2):
         folder = tmp_path / str(processes)
-        paths, drawings = write_figures(charts(), folder, processes=processes)
+        paths, drawings, undrawn = write_figures(charts(), folder, processes=processes)
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
         found[processes] = (list(files), files, drawings)
+        assert undrawn == {}
     assert found[1] == found[2]
     assert found[1][0][:3] == ["chart-0.svg", "chart-0.png", "chart-0.pdf"]
     assert list(found[1][2]) == [f"chart-{place}" for place in range(4)]
@@ -52,3 +53,13 @@ def test_every_format_has_the_layout_of_the_first_and_leaves_the_figure_drawable
         low = axes.get_tightbbox().y0 / first.figure.dpi  # room for the legend below was made
     assert low > 0.1
     assert np.isfinite(axes.get_position().bounds).all()
+
+
+def test_a_figure_that_cannot_be_drawn_leaves_the_others_and_says_why(tmp_path):
+    made = charts(3)
+    made[1].figure.axes[0].yaxis.set_major_formatter(lambda value, _: str(1 / 0))
+    paths, drawings, undrawn = write_figures(made, tmp_path)
+    assert list(drawings) == ["chart-0", "chart-2"]
+    assert not [path for path in paths if path.stem == "chart-1"]
+    assert undrawn["chart-1"].error == "ZeroDivisionError: division by zero"
+    assert "str(1 / 0)" in undrawn["chart-1"].trace

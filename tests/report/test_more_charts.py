@@ -143,7 +143,8 @@ def test_levels_that_are_words_are_no_ideal_device(pairs):
 def test_compare_writes_a_page_that_names_the_stores_and_draws_the_ratios(records, make, tmp_path):
     small = {"optimizers": ("sgd", "ngd-gram", "tngd"), "sizes": (1_000, 10_000), "sweeps": False}
     one = make(**small)
-    html, md, first = comparison.build_comparison(one, one, ("<first>", "second"), tmp_path)
+    html, md, first, missing = comparison.build_comparison(one, one, ("<first>", "second"), tmp_path)
+    assert missing == ()
     text = html.read_text()
     assert "A is &lt;first&gt;, B is second." in text
     assert "Content-Security-Policy" in text

@@ -221,7 +221,7 @@ def test_how_each_trial_ended_is_one_row(paper, records):
 
 
 def test_two_stores_have_their_verdicts_in_one_row(paper, fashion, tmp_path):
-    html, _, first = build_comparison(paper, fashion, ("mnist", "fashion"), tmp_path)
+    html, _, first, _ = build_comparison(paper, fashion, ("mnist", "fashion"), tmp_path)
     told = dict(first)["Claims"]
     assert "TNGD ends with a better test accuracy than Adam (A confirmed, B not confirmed)" in told
     table = pd.read_csv(tmp_path / "data/compare-verdicts.csv").set_index("claim")

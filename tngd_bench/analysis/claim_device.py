@@ -12,10 +12,10 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claim_training import LEVEL, MINIMUM_SEEDS, SIGNED_RANK_SEEDS, compared
 from tngd_bench.analysis.claims import Finding, Part, Pool, Test
 from tngd_bench.analysis.findings import parameter_name
-from tngd_bench.analysis.optimizer_names import label_settings
 from tngd_bench.analysis.paired import paired_difference
 from tngd_bench.analysis.run_values import log_ratios
 from tngd_bench.analysis.tolerance import mildest_first, tolerances
+from tngd_bench.studies.selection import label_texts
 
 
 def memory(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
@@ -160,7 +160,7 @@ def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         text = f"loss within the ideal device's spread up to {worst} ({found.seeds} seeds)"
         parts.append(Part(what, reached[1], text, len(set(reached)) == 1))
         numbers[f"{what} worst inside"] = found.worst_inside
-        own = label_settings(found.optimizer) | {"parameters": size}
+        own = label_texts(found.optimizer) | {"parameters": size}
         for name, seen in values.items():
             seen.add(str(own.get(name, "default")))
     if parts:

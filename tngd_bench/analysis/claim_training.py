@@ -185,7 +185,7 @@ def _rule(parameters: Mapping[str, Any]) -> str:
     }
     value = kinds[str(parameters["value"])]
     clock = {
-        "modelled_s": " in seconds (as the trainings took them, side by side)",
+        "modelled_s": " in seconds (iterations × cost per iteration, timed in turn)",
         "iteration": " in iterations",
     }.get(str(parameters.get("clock", "")), "")
     return f"{value}{clock} is better on paired seeds: exact one-sided signed-rank test, p ≤ 5 %"

@@ -12,15 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tngd_bench.analysis import quantities, unstated
-from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present
-from tngd_bench.analysis.optimizer_names import label_settings
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import EXACT_NATURAL, Kind
 from tngd_bench.analysis.outcomes import comparison
 from tngd_bench.analysis.time_to_target import Target, time_to_target
+from tngd_bench.studies.selection import label_texts
 
 MINIMUM_PAIRED_SEEDS = 3
 _DEVICES = ("tngd", "tngd-adam")
-_RIVALS = (("tngd-adam",), EXACT_NATURAL, ("kfac",), ("adam",), ("sgd",))
+_ORDER = (("tngd",), ("tngd-adam",), EXACT_NATURAL, ("kfac",), ("adam",), ("sgd",))
+"""Methods of one kind are one rival; whatever else ran comes after these, each method for itself."""
 
 
 def convergence_sentence(
@@ -31,33 +32,33 @@ def convergence_sentence(
     targets: Mapping[str, tuple[Target, ...]],
     tuned_on: str = "",
 ) -> str:
-    """Return how TNGD ended against TNGD-Adam, exact NGD, K-FAC, Adam and SGD, and when they reached the target.
+    """Return how TNGD ended against every other method that ran, and when they reached the target.
+
+    Of several settings of a method the one that ended lowest is compared.
 
     Where the same section has TNGD and rivals tuned, on `tuned_on`, a second sentence compares those.
     """
     plain = comparison(final)
-    device = first_present(
-        [label for label in known if label in set(plain["optimizer"])], _DEVICES, dict(known)
-    )
-    if device is None:
+    if not any(known[label].method in _DEVICES for label in set(plain["optimizer"])):
         return "Convergence of TNGD: not measured."
-    groups = plain.groupby("group")["optimizer"].nunique()
-    candidates = [
-        group for group in groups.index if device in set(plain[plain["group"] == group]["optimizer"])
-    ]
-    group = max(candidates, key=lambda name: int(groups[name]))
+    group = _main_section(plain, known)
     part = plain[plain["group"] == group]
+    ran = [label for label in known if label in set(part["optimizer"])]
+    # where TNGD was tuned too, a second sentence says how that ended
+    device = _device(part, [label for label in ran if not _is_tuned(label)], known) or _device(
+        part, ran, known
+    )
+    assert device is not None  # the section was chosen among those that have one
     tuned = "" if _is_tuned(device) else _tuned_sentence(part, known, tuned_on)
-    like = (
-        _is_tuned(device) if tuned or _is_tuned(device) else None
-    )  # what was tuned stands beside its like alone
+    like = _is_tuned(device)  # what was tuned stands beside its like, as long as there is any
     others = _rivals(part, device, known, tuned=like) or _rivals(part, device, known, tuned=None)
     head = part.iloc[0]
     iterations = part["iterations"].max()
     after = f", {quantities.count(iterations)} iterations" if np.isfinite(iterations) else ""
     settings = ", at the study's settings" if tuned else ""
     clauses = [
-        f"On {head['problem']} (N = {quantities.count(int(head['parameters']))}{after}{settings}) "
+        f"On {head['problem']} (N = {quantities.count(int(head['parameters']))}, "
+        f"b = {quantities.count(int(head['batch_size']))}{after}{settings}) "
         f"{known[device].title} {_ended(part[part['optimizer'] == device])}{_against(part, device, others, known)}",
         _reached(time_to_target(trials, curves, targets), str(group), [device, *others], known),
     ]
@@ -65,22 +66,62 @@ def convergence_sentence(
 
 
 def _is_tuned(label: str) -> bool:
-    return "tuned" in label_settings(label)
+    return "tuned" in label_texts(label)
+
+
+def _main_section(plain: pd.DataFrame, known: Mapping[str, Kind]) -> str:
+    """Return the section with a device that trained the most optimizers; of several, that with the most tuned."""
+
+    def rank(group: str) -> tuple[int, int]:
+        ran = set(plain.loc[plain["group"] == group, "optimizer"])
+        return len(ran), sum(map(_is_tuned, ran))
+
+    has_device = [known[label].method in _DEVICES for label in plain["optimizer"]]
+    sections = {str(group) for group in plain.loc[has_device, "group"]}
+    return max(sorted(sections, key=quantities.numeric_order), key=rank)
+
+
+def _device(part: pd.DataFrame, labels: list[str], known: Mapping[str, Kind]) -> str | None:
+    """Return the setting of TNGD among `labels` that ended lowest, of TNGD-Adam where TNGD did not run."""
+    for method in _DEVICES:
+        own = [label for label in labels if known[label].method == method]
+        if own:
+            return _lowest(part, own)
+    return None
 
 
 def _rivals(part: pd.DataFrame, device: str, known: Mapping[str, Kind], *, tuned: bool | None) -> list[str]:
-    """Return the rivals in `part`, one of a kind: those that were `tuned`, that were not, or (None) either."""
+    """Return the rivals in `part`, the best of each kind: of those that were `tuned`, that were not, or (None) any."""
     ran = set(part["optimizer"])
     present = [label for label in known if label in ran and tuned in (None, _is_tuned(label))]
-    chosen = [first_present(present, methods, dict(known)) for methods in _RIVALS]
-    return [label for label in chosen if label is not None and label != device]
+    listed = {method for methods in _ORDER for method in methods}
+    others = dict.fromkeys(known[label].method for label in present if known[label].method not in listed)
+    kinds = [*_ORDER, *((method,) for method in others)]
+    own = next(methods for methods in kinds if known[device].method in methods)
+    of_kind = [
+        [label for method in methods for label in present if known[label].method == method]
+        for methods in kinds
+        if methods != own
+    ]
+    return [_lowest(part, labels) for labels in of_kind if labels]
+
+
+def _lowest(part: pd.DataFrame, labels: list[str]) -> str:
+    """Return which of `labels` has the lowest median final loss; unfinished runs come last, equals in order."""
+
+    def median(label: str) -> float:
+        runs = part[part["optimizer"] == label]
+        losses = runs["final_loss"].astype(float).where(runs["status"] == "ok", np.inf).fillna(np.inf)
+        return float(np.quantile(losses, 0.5, method="higher"))
+
+    return min(labels, key=median)
 
 
 def _tuned_sentence(part: pd.DataFrame, known: Mapping[str, Kind], tuned_on: str) -> str:
     """Return " All tuned …": TNGD's loss and test accuracy against rivals that were tuned too; "" without them."""
     ran = set(part["optimizer"])
     tuned = [label for label in known if label in ran and _is_tuned(label)]
-    device = first_present(tuned, _DEVICES, dict(known))
+    device = _device(part, tuned, known)
     others = [] if device is None else _rivals(part, device, known, tuned=True)
     if device is None or not others:
         return ""
@@ -177,12 +218,17 @@ def _reached(times: pd.DataFrame, group: str, labels: list[str], known: Mapping[
         hits, tries = rows.at[label, "hits"], rows.at[label, "tries"]
         missed = f" ({hits}/{tries} seeds)" if hits < tries else ""
         median = float(rows.at[label, "modelled_median"])
-        if not np.isfinite(float(rows.at[label, "iterations_median"])):
+        iterations = float(rows.at[label, "iterations_median"])
+        if not np.isfinite(iterations):
             time = "∞" if hits else "never"
+        elif np.isnan(median):
+            time = f"{quantities.count(iterations)} iterations, seconds not known"
         else:
-            time = f"device time {unstated.NOT_STATED}" if np.isnan(median) else quantities.seconds(median)
+            time = quantities.seconds(median)
         pieces.append(f"{known[label].title} {time}{missed}")
-    return f"{met[-1]} took (median, modelled device time included) {', '.join(pieces)}"
+    return (
+        f"{met[-1]} took (median; iterations × cost per iteration, the device modelled) {', '.join(pieces)}"
+    )
 
 
 def _any_reached(rows: pd.DataFrame, target: str) -> bool:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.reference import reference_label
 from tngd_bench.analysis.resampling import Array, resampled_medians
 
 SETTING = ["group", "problem", "parameters", "batch_size", "outputs", "rows"]
@@ -153,17 +154,22 @@ def _by_pair(costs: pd.DataFrame, optimizer: str, column: str) -> tuple[npt.NDAr
     return place, own[column].to_numpy(float)[first]
 
 
-def ratios_to(costs: pd.DataFrame, trials: pd.DataFrame, reference: str = "sgd") -> pd.DataFrame:
-    """Return per setting and optimizer the paired ratio to `reference`, measured digital and total apart.
+def ratios_to_sgd(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return per setting and optimizer the paired ratio to SGD, measured digital and total apart.
 
-    Columns: the setting, optimizer; `digital_ratio`, `_low`, `_high`; `total_ratio`, `_low`, `_high` (for
-    digital optimizers the two agree; a lower bound where the total has no more, see `summarise`); `pairs`. Settings
-    without the reference give no row.
+    Columns: the setting, optimizer, `reference` (SGD's label there, see `reference.reference_label`); `digital_ratio`,
+    `_low`, `_high`; `total_ratio`, `_low`, `_high` (for digital optimizers the two agree; a lower bound where the total
+    has no more, see `summarise`); `pairs`. Settings
+    without SGD give no row.
     """
     rows = []
     for setting, part in timed_costs(costs, trials).groupby(SETTING, sort=True):
+        reference = reference_label(part)
+        if reference is None:
+            continue
         for optimizer in sorted(set(part["optimizer"])):
-            row: dict[str, object] = dict(zip(SETTING, setting, strict=True)) | {"optimizer": optimizer}
+            row: dict[str, object] = dict(zip(SETTING, setting, strict=True))
+            row |= {"optimizer": optimizer, "reference": reference}
             for name, column in (("digital", "digital_s"), ("total", "at_least_s")):
                 ratio = paired_ratio(part, optimizer, reference, column)
                 if ratio is None:
@@ -173,4 +179,4 @@ def ratios_to(costs: pd.DataFrame, trials: pd.DataFrame, reference: str = "sgd")
             else:
                 rows.append(row)
     numbers = [f"{name}_{part}" for name in ("digital", "total") for part in ("ratio", "low", "high")]
-    return pd.DataFrame(rows, columns=[*SETTING, "optimizer", *numbers, "pairs"])
+    return pd.DataFrame(rows, columns=[*SETTING, "optimizer", "reference", *numbers, "pairs"])

@@ -13,6 +13,7 @@ import pandas as pd
 from tngd_bench.analysis import optimizer_names
 from tngd_bench.analysis.rows import each
 from tngd_bench.optimizers import registry
+from tngd_bench.studies.selection import label_texts
 
 SECOND_ORDER = ("kfac", "natural-gradient", "thermodynamic")
 # The exact natural gradients give the same step; the cheapest to run stands for them in comparisons of loss.
@@ -51,7 +52,7 @@ def kind(label: str, method: str, device: object = None) -> Kind:
     else:
         on_device = isinstance(device, str) and device != ""
         family, title = ("thermodynamic" if on_device else "not registered"), method
-    return Kind(label, method, family, optimizer_names.name(title, optimizer_names.label_settings(label)))
+    return Kind(label, method, family, optimizer_names.name(title, label_texts(label)))
 
 
 def kinds(trials: pd.DataFrame) -> dict[str, Kind]:

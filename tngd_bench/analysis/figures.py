@@ -100,4 +100,4 @@ def _curves(figure: Figure, trials: pd.DataFrame, curves: pd.DataFrame) -> pd.Da
     known = own[own[figure.y].notna()]
     longest = int(known.groupby("key").size().max()) if len(known) else 0
     bands = smoothed_bands(own, figure.y, figure.window, every=max(1, math.ceil(longest / POINTS)))
-    return bands.assign(x=bands[figure.x])
+    return bands.assign(x=bands[figure.x])[bands[figure.x].notna()]  # no x: see `one_clock`

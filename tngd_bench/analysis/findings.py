@@ -18,6 +18,7 @@ import pandas as pd
 from tngd_bench.analysis import cost, quantities, unstated
 from tngd_bench.analysis.convergence_finding import convergence_sentence
 from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kinds, tuned_on
+from tngd_bench.analysis.one_clock import on_one_clock
 from tngd_bench.analysis.outcomes import final_values
 from tngd_bench.analysis.time_to_target import study_targets
 from tngd_bench.analysis.tolerance import SCORES, Tolerance, larger_is_milder, milder, tolerances
@@ -54,6 +55,7 @@ def find(
     study: Mapping[str, Any], trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame
 ) -> Findings:
     """Return the three sentences for a study's records (frames as in `tngd_bench.studies.records`)."""
+    curves = on_one_clock(curves, trials, costs)
     final = final_values(trials, curves)
     known = kinds(trials)
     return Findings(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from tngd_bench.analysis import quantities
+from tngd_bench.studies.selection import read_value
 
 SIGNS = {
     "analog_time": ("t", " τ"),
@@ -18,18 +19,12 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 def name(title: str, settings: Mapping[str, object]) -> str:
-    """Return the title of an optimizer with its `settings` in brackets: what its label sets, see `label_settings`."""
-    if settings.get("cg_rtol") == "0":  # never stops early: what is left to say is after how many iterations
+    """Return an optimizer's title with its `settings`, those of its label (`selection.label_texts`), in brackets."""
+    never_stops = read_value(str(settings.get("cg_rtol"))) == 0
+    if never_stops:  # what is left to say is after how many iterations
         settings = {key: value for key, value in settings.items() if key not in ("cg_rtol", "cg_space")}
     words = [_words(key, value) for key, value in settings.items()]
     return f"{title} ({', '.join(words)})" if words else title
-
-
-def label_settings(label: str) -> dict[str, object]:
-    """Return what stands in a label's brackets: "tngd[delay=1]" gives {"delay": "1"}, "adam[tuned]" {"tuned": True}."""
-    inside = label.partition("[")[2].removesuffix("]")
-    pairs = [entry.partition("=") for entry in inside.split(", ") if entry]
-    return {key: value if sign else True for key, sign, value in pairs}
 
 
 def _words(key: str, value: object) -> str:

@@ -1,6 +1,7 @@
 """Numbers as people read them: seconds, bytes, counts, with three significant digits and a unit."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -142,3 +143,9 @@ def seconds_with_spread(median: float, low: float, high: float) -> str:
         return significant(median)
     scale, unit = _duration_unit(median)
     return f"{significant(median / scale)} {unit} {interval(low / scale, high / scale)}"
+
+
+def numeric_order(text: str) -> tuple[tuple[str, int], ...]:
+    """Return a key that sorts texts with the numbers in them by size: "digits-b32" before "digits-b128"."""
+    pieces = re.findall(r"(\D*)(\d*)", text)
+    return tuple((words, int(digits or -1)) for words, digits in pieces)

@@ -10,10 +10,10 @@ import pandas as pd
 
 from tngd_bench.analysis.baseline import Baseline
 from tngd_bench.analysis.metric_kinds import TIME, make_metric
+from tngd_bench.analysis.reference import references
 from tngd_bench.analysis.regression import Metric
 from tngd_bench.studies.records import Records
 
-REFERENCE = "sgd"
 _CELL = ["group", "problem", "parameters", "batch_size", "outputs"]
 _MODELLED = ("write_s", "relax_s", "read_s")
 
@@ -49,10 +49,15 @@ def _cost_metrics(records: Records) -> list[Metric]:
 
 def _time_metrics(costs: pd.DataFrame) -> list[Metric]:
     paired = [*_CELL, "process", "repetition"]
-    reference = costs[costs["optimizer"] == REFERENCE].set_index(paired)["step_s"].rename("reference_s")
+    chosen = references(costs, _CELL)
+    measured = costs[[*_CELL, "optimizer"]].itertuples(index=False, name=None)
+    is_reference = pd.Series(
+        [chosen.get(row[:-1]) == row[-1] for row in measured], index=costs.index, dtype=bool
+    )
+    reference = costs[is_reference].set_index(paired)["step_s"].rename("reference_s")
     if reference.empty:
         return []
-    timed = costs[costs["optimizer"] != REFERENCE].join(reference, on=paired, how="inner")
+    timed = costs[~is_reference].join(reference, on=paired, how="inner")
     found = []
     for _, rows in timed.groupby([*_CELL, "optimizer"], sort=False):
         name = f"{TIME}/{_where(rows.iloc[0].to_dict())}"

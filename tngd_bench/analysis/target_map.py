@@ -58,29 +58,30 @@ class Trained:
         return np.asarray(np.nanquantile(filled, 0.5, axis=-1, method="higher"))
 
 
-def trained(trials: pd.DataFrame, hits: pd.DataFrame, prefer: str) -> Trained | None:
-    """Return the iterations to the target that the most methods tried for; None where none was reached.
+def trained(trials: pd.DataFrame, hits: pd.DataFrame, prefer: str) -> list[Trained]:
+    """Return the iterations to every target that a median seed reached, the target that says most first.
 
     `hits` as in `time_to_target.hit_times`. Of several problems the one named `prefer` comes first. The methods that a
     target had come next, for who leads among few may be far behind in the field; then the sizes at which it was reached
     (by the median seed of some optimizer); then the place in the study, which lists its hardest target last.
     """
     if hits.empty:
-        return None
+        return []
     rows = hits.merge(trials[["key", "outputs", "settings", "device"]].drop_duplicates("key"), on="key")
-    best: tuple[tuple[int, int, int, int], str, str] | None = None
+    ranked: list[tuple[tuple[int, int, int, int], str, str]] = []
     for (problem, target), part in rows.groupby(["problem", "target"], sort=False):
         medians = part.groupby([*_SIZE, "optimizer"])["iterations"].quantile(0.5, interpolation="higher")
         met = medians[np.isfinite(medians.astype(float))].reset_index()
         order = list(dict.fromkeys(rows["target"])).index(target)
         reached_at = len(met[_SIZE].drop_duplicates())
-        rank = (int(problem == prefer), part["method"].nunique(), reached_at, order)
-        if len(met) and (best is None or rank > best[0]):
-            best = rank, str(problem), str(target)
-    if best is None:
-        return None
-    _, problem, target = best
-    return _trained(problem, target, rows[(rows["problem"] == problem) & (rows["target"] == target)])
+        if len(met):
+            rank = (int(problem == prefer), part["method"].nunique(), reached_at, order)
+            ranked.append((rank, str(problem), str(target)))
+    ranked.sort(key=lambda found: found[0], reverse=True)
+    return [
+        _trained(problem, target, rows[(rows["problem"] == problem) & (rows["target"] == target)])
+        for _, problem, target in ranked
+    ]
 
 
 def _trained(problem: str, target: str, own: pd.DataFrame) -> Trained:

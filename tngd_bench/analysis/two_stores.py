@@ -16,6 +16,7 @@ import pandas as pd
 
 from tngd_bench.analysis.cost import finished_costs
 from tngd_bench.analysis.outcomes import final_values
+from tngd_bench.analysis.reference import references
 from tngd_bench.studies.records import Records
 
 Array = npt.NDArray[np.float64]
@@ -30,7 +31,6 @@ TRAINING_SETTING = [
     "sweep_parameter",
     "sweep_value",
 ]
-_REFERENCE = "sgd"
 _VOLATILE = ("started", "command")
 
 
@@ -39,10 +39,10 @@ class TwoStores:
     """The comparison of store B with store A.
 
     `differences`: where, name, a, b, for what differs in study and environment · `costs`: one row per shared setting
-    and optimizer: median totals `a_s`, `b_s`, `ratio` B/A with `low`, `high`, `relative` (ratio of ratios to SGD)
-    with its bounds, operations `a_flops`, `b_flops` · `training`: per shared setting: seeds paired, median final
-    losses,    median paired difference B − A, in how many seeds B ends lower, equal to the bit, diverged in each ·
-    `only`: which settings only one of them holds.
+    and optimizer: median totals `a_s`, `b_s`, `ratio` B/A with `low`, `high`, `relative` (ratio of ratios to SGD, whose
+    label is `reference`) with its bounds, operations `a_flops`, `b_flops` · `training`: per shared setting: seeds
+    paired, median final losses, median paired difference B − A, in how many seeds B ends lower, equal to the bit,
+    diverged in each · `only`: which settings only one of them holds.
     """
 
     differences: pd.DataFrame
@@ -90,24 +90,28 @@ def _flat(content: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
 def _costs(a: Records, b: Records) -> pd.DataFrame:
     parts = [dict(list(_timed(records).groupby(COST_SETTING, sort=True))) for records in (a, b)]
     operations = [records.trials.groupby(COST_SETTING)["flops"].median() for records in (a, b)]
+    shared = set(parts[0]) & set(parts[1])
+    timed = _timed(a)
+    in_both = [values in shared for values in timed[COST_SETTING].itertuples(index=False, name=None)]
+    chosen = references(timed[np.array(in_both, dtype=bool)], COST_SETTING[:-1])
     rows = []
-    for setting in sorted(set(parts[0]) & set(parts[1]), key=str):
+    for setting in sorted(shared):
         samples = [_medians(part[setting], seed) for seed, part in enumerate(parts)]
         ratio = samples[1] / samples[0]
         row: dict[str, object] = dict(zip(COST_SETTING, setting, strict=True))
         row |= {"a_s": samples[0][0], "b_s": samples[1][0], **_bounds("ratio", "", ratio)}
-        reference = (*setting[:-1], _REFERENCE)
+        reference = (*setting[:-1], chosen.get(setting[:-1]))
         relative = np.full(DRAWS + 1, np.nan)
         if all(reference in part for part in parts):
             base = [_medians(part[reference], seed + 2) for seed, part in enumerate(parts)]
             relative = ratio / (base[1] / base[0])
-        row |= _bounds("relative", "relative_", relative)
+        row |= {"reference": reference[-1]} | _bounds("relative", "relative_", relative)
         row |= {
             f"{name}_flops": found.get(setting, np.nan) for name, found in zip("ab", operations, strict=True)
         }
         rows.append(row)
     columns = [*COST_SETTING, "a_s", "b_s", "ratio", "low", "high"]
-    columns += ["relative", "relative_low", "relative_high", "a_flops", "b_flops"]
+    columns += ["reference", "relative", "relative_low", "relative_high", "a_flops", "b_flops"]
     return pd.DataFrame(rows, columns=columns)
 
 

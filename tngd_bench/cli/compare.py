@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tngd_bench.cli.results import read_results, show_page, writing
+from tngd_bench.cli.results import read_results, show_page, tell_missing, writing
 
 _EPILOG = """\b
 Example:
@@ -27,7 +27,7 @@ Nothing here is judged: `tngd-bench check` says whether a difference is a regres
     help="Folder for the page.",
 )
 @click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
-def command(a: Path, b: Path, output: Path, show: bool) -> None:
+def command(a: Path, b: Path, output: Path, show: bool) -> int:
     """Compare the results B with the results A: paired ratios, and what differs in study and environment."""
     from tngd_bench.studies.store import Store
 
@@ -37,10 +37,11 @@ def command(a: Path, b: Path, output: Path, show: bool) -> None:
 
     first, second = read_results(stores, "compare")
     with writing(f"output {output}"):
-        html, md, told = build_comparison(first, second, (str(a), str(b)), output)
+        html, md, told, missing = build_comparison(first, second, (str(a), str(b)), output)
     for term, sentence in told:
         click.echo(f"{term}: {sentence}")
     click.echo(f"report: {html}")
     click.echo(f"report: {md}")
     if show:
         show_page(html)
+    return tell_missing(missing)

@@ -144,7 +144,12 @@ def _explain(error: Exception) -> tuple[str, int]:
         return str(error), FAILED
     if isinstance(error, StudyError | StoreError):
         return str(error), BAD_INPUT
-    what = f"{type(error).__name__}: {error} (unexpected; "
+    kept = traceback_file("".join(traceback.format_exception(error)))
+    return f"{type(error).__name__}: {error} (unexpected; {kept})", FAILED
+
+
+def traceback_file(text: str) -> str:
+    """Keep the traceback of an error that nobody expected in a file; return where, or why it cannot be kept."""
     try:
         with tempfile.NamedTemporaryFile(
             "w",
@@ -154,7 +159,7 @@ def _explain(error: Exception) -> tuple[str, int]:
             encoding="utf-8",
             errors="backslashreplace",
         ) as log:
-            log.write("".join(traceback.format_exception(error)))
+            log.write(text)
     except OSError as full:
-        return f"{what}its traceback cannot be kept: {full.strerror or full})", FAILED
-    return f"{what}traceback in {log.name})", FAILED
+        return f"its traceback cannot be kept: {full.strerror or full}"
+    return f"traceback in {log.name}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tngd_bench.cli.results import read_results, show_page, writing
+from tngd_bench.cli.results import read_results, show_page, tell_missing, writing
 
 _EPILOG = """\b
 Examples:
@@ -37,7 +37,7 @@ Examples:
     help="Results of another study, such as one on other data: claims are judged on both, side by side. Repeatable.",
 )
 @click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
-def command(results: Path, output: Path | None, formats: str, others: tuple[Path, ...], show: bool) -> None:
+def command(results: Path, output: Path | None, formats: str, others: tuple[Path, ...], show: bool) -> int:
     """Write the report of RESULTS, a study's output folder or the store in it.
 
     A format written earlier and not asked for now stays if it was made from the same records by the same version, and
@@ -78,6 +78,7 @@ def command(results: Path, output: Path | None, formats: str, others: tuple[Path
         )
     if show:
         show_page(files.html)
+    return tell_missing(files.missing)
 
 
 def _formats(text: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import click
 from tngd_bench.cli.notes import tell_ignored
 
 if TYPE_CHECKING:
+    from tngd_bench.report.missing_figures import MissingFigure
     from tngd_bench.studies.records import Records
     from tngd_bench.studies.store import Store
 
@@ -45,3 +46,18 @@ def show_page(page: Path) -> None:
     """Open a page in the browser, or say that there is none."""
     if not webbrowser.open(page.resolve().as_uri()):
         click.echo("tngd-bench: note: no browser was found to open the page", err=True)
+
+
+def tell_missing(missing: Sequence[MissingFigure]) -> int:
+    """Say which figures a page was written without, with the traceback in a file; return the exit code."""
+    from tngd_bench.cli.main import FAILED, OK, complain, traceback_file
+
+    if not missing:
+        return OK
+    first = missing[0]
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    log = traceback_file("\n".join(f"{each.heading}\n{each.trace}" for each in missing))
+    return complain(
+        f"the page was written without the figure “{first.heading}”{more}: {first.error} (unexpected; {log})",
+        FAILED,
+    )

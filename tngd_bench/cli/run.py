@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tngd_bench.cli.notes import tell_ignored
+from tngd_bench.cli.results import tell_missing
 from tngd_bench.cli.study_options import command_line, study_options, study_words
 
 _EPILOG = """\b
@@ -55,7 +56,7 @@ def command(
     place = output if output is not None else loaded.folder
 
     from tngd_bench.cli.interruption import resumable
-    from tngd_bench.cli.main import FAILED, OK, complain
+    from tngd_bench.cli.main import FAILED, complain
     from tngd_bench.cli.progress import make_audience, make_console
     from tngd_bench.studies.run import run_study
 
@@ -76,8 +77,9 @@ def command(
     files = build_report(records, place, store=place / STORE_FOLDER)
     console.print(terminal_summary(records))
     click.echo(f"report: {files.html}")
+    drawn = tell_missing(files.missing)
     broken = records.trials[records.trials["status"] == "failed"]
     if len(broken):
         first = "{optimizer} in {group}: {reason}".format(**broken.iloc[0])
         return complain(f"{len(broken)} trials failed, the first: {first}", FAILED)
-    return OK
+    return drawn

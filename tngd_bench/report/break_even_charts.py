@@ -15,6 +15,7 @@ from tngd_bench.analysis.families import Kind
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import INK, Mark, series
+from tngd_bench.report.missing_figures import one_figure
 
 _PANELS = {
     "link_rate_bits_per_s": "link rate",
@@ -24,6 +25,7 @@ _PANELS = {
 _NAMED_RATES = {50e9: "50 Gb/s (paper)", 5.12e11: "PCIe 5.0 x16", 2.68e13: "HBM3"}
 
 
+@one_figure("the link rate at which the device breaks even")
 def rate_chart(frame: pd.DataFrame, rival: str, device: str, outputs: int) -> Chart:
     """Return the break-even link rate against m, one line per N; `frame` as in `break_even.break_even_rates`."""
     figure, axes = drawing.panel(3.8)
@@ -92,6 +94,7 @@ def _least(own: pd.DataFrame, size: float) -> str:
     return f"{where}: least {least}, at m = {quantities.count(float(best['rows']))}."
 
 
+@one_figure("what the break-even size depends on")
 def sensitivity_chart(frame: pd.DataFrame, rival: str, device: str, use: DeviceUse) -> Chart:
     """Return three panels: the device's time relative to the rival's as its link, τ or word length change."""
     figure = Figure(figsize=(drawing.WIDTH_INCHES, 6.6), layout="constrained")
@@ -178,6 +181,7 @@ def place_words(times: pd.DataFrame, known: Mapping[str, Kind]) -> str:
     return f"Fastest optimizer to the highest target that one reached in its median seed. {words}"
 
 
+@one_figure("who reaches the target first")
 def place_chart(
     times: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark], untimed: str = ""
 ) -> Chart | None:

@@ -19,6 +19,7 @@ from tngd_bench.report.formats import DEFAULT_FORMATS, FORMATS
 from tngd_bench.report.latex import latex
 from tngd_bench.report.manifest import digest, removed_documents, replace_manifest
 from tngd_bench.report.markdown import markdown
+from tngd_bench.report.missing_figures import MissingFigure
 from tngd_bench.report.page import Address, render
 from tngd_bench.report.pdf import pdf
 from tngd_bench.report.tables import Table
@@ -32,7 +33,7 @@ from tngd_bench.studies.store import Store
 class ReportFiles:
     """What was written: `html` (where the page is, or would be), the figures (SVG, PNG, PDF), the data (CSV, Parquet),
     `documents` in other formats, and the three findings; `removed`: documents of an earlier report that were out of
-    date."""
+    date; `missing`: figures that could not be drawn, which the page names."""
 
     html: Path
     figures: tuple[Path, ...]
@@ -40,6 +41,7 @@ class ReportFiles:
     documents: tuple[Path, ...]
     findings: tuple[str, ...]
     removed: tuple[Path, ...] = ()
+    missing: tuple[MissingFigure, ...] = ()
 
 
 def build_report(
@@ -57,7 +59,7 @@ def build_report(
     Records named in tables are links if `store` lies in `output`. `beside`: further studies, with their stores, on
     which claims are judged too; ValueError where two have one name. Files of an earlier report that this one does not
     write are removed, but for documents in formats not asked for that were made from the same records by the same
-    version. The same records give the same bytes.
+    version. The same records give the same bytes. A figure that cannot be drawn is left out, and the page says so.
     """
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
@@ -66,8 +68,11 @@ def build_report(
     trend = trend_link(output)
     with drawing.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
         content = contents(records, {name: other for name, (other, _) in others.items()})
-    figures, drawings = write_figures(content.charts(), output / "figures", inline="html" in formats)
-    shown: list[Chart | Table] = [*content.charts(), *content.tables()]
+    charts = content.charts()
+    figures, drawings, undrawn = write_figures(charts, output / "figures", inline="html" in formats)
+    content = content.drawn_without(undrawn)
+    # a figure that could not be drawn still has numbers
+    shown: list[Chart | Table] = [*(chart for chart in charts if chart.missing is None), *content.tables()]
     data = [path for item in shown for path in write_data(item.name, item.data, output / "data")]
     data += write_data("trials", trial_ends(records), output / "data")
     html = output / "index.html"
@@ -86,7 +91,7 @@ def build_report(
     made_from = digest(__version__.encode(), *(frame.to_csv(index=False).encode() for frame in source))
     removed = removed_documents(output, replace_manifest(output, [*written, *documents], made_from))
     said = content.findings.sentences()
-    return ReportFiles(html, tuple(figures), tuple(data), tuple(documents), said, removed)
+    return ReportFiles(html, tuple(figures), tuple(data), tuple(documents), said, removed, content.missing)
 
 
 def _by_name(records: Records, beside: Sequence[tuple[Records, Path]]) -> dict[str, tuple[Records, Path]]:

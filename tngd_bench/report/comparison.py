@@ -18,6 +18,7 @@ from tngd_bench.report.drawing import Chart
 from tngd_bench.report.figure_files import write_figures
 from tngd_bench.report.manifest import replace_manifest
 from tngd_bench.report.marks import INK, Mark, marks
+from tngd_bench.report.missing_figures import MissingFigure, missing_words, one_figure, without_missing
 from tngd_bench.report.section import Section
 from tngd_bench.report.tables import COUNTED, MEASURED, Column, Table, level_text, words
 from tngd_bench.report.verdict_comparison import compared_verdicts, verdict_comparison_section, verdict_words
@@ -29,11 +30,11 @@ TITLE = "Two stores side by side"
 
 def build_comparison(
     a: Records, b: Records, names: tuple[str, str], output: Path
-) -> tuple[Path, Path, tuple[tuple[str, str], ...]]:
+) -> tuple[Path, Path, tuple[tuple[str, str], ...], tuple[MissingFigure, ...]]:
     """Write `compare.html` and `compare.md` with their figures and data into `output`.
 
-    Returns the two paths and the headlines. `names` are what the stores are called on the page. OSError if `output`
-    cannot be written.
+    Returns the two paths, the headlines and the figures that could not be drawn. `names` are what the stores are called
+    on the page. OSError if `output` cannot be written.
     """
     found = compare(a, b)
     known = kinds(pd.concat([a.trials, b.trials], ignore_index=True))
@@ -45,8 +46,11 @@ def build_comparison(
         sections = (verdict_comparison_section(verdicts, known), *sections)
         first = (first[0], ("Claims", verdict_words(verdicts)), *first[1:])
     charts = [chart for section in sections for chart in section.charts]
-    written, drawings = write_figures(charts, output / "figures")
-    for chart in charts:
+    written, drawings, undrawn = write_figures(charts, output / "figures")
+    sections, missing = without_missing(sections, undrawn)
+    if missing:
+        first = (*first, ("Missing", missing_words(missing)))
+    for chart in (chart for chart in charts if chart.missing is None):
         written += write_data(chart.name, chart.data, output / "data")
     for table in (table for section in sections for table in section.tables if table.rows):
         written += write_data(table.name, table.data, output / "data")
@@ -58,7 +62,7 @@ def build_comparison(
     command = f"tngd-bench compare {names[0]} {names[1]}"
     md = write(output / "compare.md", markdown.document(TITLE, first, sections, command, version).encode())
     replace_manifest(output, [*written, html, md])
-    return html, md, first
+    return html, md, first, missing
 
 
 def headlines(found: TwoStores, known: Mapping[str, Kind]) -> tuple[tuple[str, str], ...]:
@@ -79,7 +83,7 @@ def _cost_words(costs: pd.DataFrame) -> str:
         f"Of {len(costs)} shared settings B is slower in {slower} and faster in {faster}; the median ratio B/A is "
         f"{quantities.significant(middle)}×."
     )
-    relative = costs[costs["relative"].notna() & (costs["optimizer"] != "sgd")]
+    relative = costs[costs["relative"].notna() & (costs["optimizer"] != costs["reference"])]
     if len(relative):
         up, down = int((relative["relative_low"] > 1).sum()), int((relative["relative_high"] < 1).sum())
         text += f" Relative to SGD in the same store, {up} are slower and {down} faster."
@@ -151,6 +155,7 @@ def comparison_sections(
     )
 
 
+@one_figure("time per iteration, B relative to A")
 def _ratio_chart(costs: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> Chart:
     figure, axes = drawing.panel(4.2)
     present = [label for label in known if label in set(costs["optimizer"])]
@@ -217,7 +222,10 @@ def _cost_table(costs: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
         Column("A, FLOPs", clock=COUNTED),
         Column("B, FLOPs", clock=COUNTED),
     )
-    caption = "Time per iteration in both stores. Relative to SGD of the same store, the speed of the machine cancels."
+    caption = (
+        "Time per iteration in both stores. Relative to SGD of the same store and section, tuned where it ran no other "
+        "way, the speed of the machine cancels."
+    )
     return Table("compare-cost-table", caption, columns, rows, costs)
 
 

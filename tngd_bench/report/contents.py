@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from tngd_bench.analysis import cost, findings, outcomes, time_to_target
 from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.one_clock import on_one_clock
 from tngd_bench.report import assumptions, overview, pair_charts, study_tables, tuning_charts
 from tngd_bench.report.cost_section import cost_sections
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.map_section import MapResults, map_results
 from tngd_bench.report.marks import marks
+from tngd_bench.report.missing_figures import MissingFigure, missing_words, without_missing
 from tngd_bench.report.section import Section
 from tngd_bench.report.tables import Table
 from tngd_bench.report.training_section import training_sections
@@ -23,7 +25,8 @@ from tngd_bench.studies.tuning_results import is_search
 
 @dataclass(frozen=True)
 class Contents:
-    """What was compared, the findings, what decides, the sections in reading order, and how many claims hold."""
+    """What was compared, the findings, what decides, the sections in reading order, how many claims hold, and the
+    figures that could not be drawn (see `drawn_without`)."""
 
     compared: str
     findings: findings.Findings
@@ -31,13 +34,20 @@ class Contents:
     sections: tuple[Section, ...] = field(default=())
     judged: str = ""
     revisions: str = ""
+    missing: tuple[MissingFigure, ...] = ()
 
     def first_screen(self) -> tuple[tuple[str, str], ...]:
         """Return what the page answers first: a term and a sentence each."""
         terms = ("Compared", "Cost", "Convergence", "Noise", "What decides")
         said = tuple(zip(terms, (self.compared, *self.findings.sentences(), self.decides), strict=True))
         warned = (("Revisions", self.revisions),) if self.revisions else ()
-        return (*warned, *said, *((("Claims", self.judged),) if self.judged else ()))
+        further = (("Claims", self.judged), ("Missing", missing_words(self.missing)))
+        return (*warned, *said, *((term, words) for term, words in further if words))
+
+    def drawn_without(self, undrawn: Mapping[str, MissingFigure]) -> Contents:
+        """Return the contents without the charts that failed while they were made, or are `undrawn`, by name."""
+        sections, missing = without_missing(self.sections, undrawn)
+        return replace(self, sections=sections, missing=missing)
 
     def charts(self) -> tuple[Chart, ...]:
         """Return all charts in reading order."""
@@ -54,10 +64,14 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
     Claims are judged on the studies `beside` too, by their names, each verdict next to that of `records`. Where claims
     were tested they come first.
     """
+    records, beside = (
+        _on_one_clock(records),
+        {name: _on_one_clock(one) for name, one in (beside or {}).items()},
+    )
     if is_search(records.study):
         return _search_contents(records)
     maps = _maps(records)
-    claims = verdict_section({str(records.study.get("name", "study")): records, **(beside or {})})
+    claims = verdict_section({str(records.study.get("name", "study")): records, **beside})
     results = (maps.map, maps.what_if, *cost_sections(records), *training_sections(records))
     sections = (
         *((*results, claims) if claims.absent else (claims, *results)),
@@ -74,6 +88,10 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
         "" if claims.absent else claims.points[0],
         code_parts.told(records.trials.get("code", ())),
     )
+
+
+def _on_one_clock(records: Records) -> Records:
+    return replace(records, curves=on_one_clock(records.curves, records.trials, records.costs))
 
 
 def captions_once(section: Section) -> Section:

@@ -18,6 +18,7 @@ from tngd_bench.report import cost_series, drawing, slugs
 from tngd_bench.report.cost_series import CostSeries
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import INK, PAPER, PARTS, Mark
+from tngd_bench.report.missing_figures import one_figure, several_figures
 
 _SPLIT_TITLES = {
     "digital": "digital (measured)",
@@ -61,6 +62,7 @@ def draw_line(
     )
 
 
+@several_figures("time per iteration")
 def cost_charts(
     summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
 ) -> list[Chart]:
@@ -75,6 +77,7 @@ def cost_charts(
     return charts
 
 
+@one_figure("time per iteration")
 def _time(series: CostSeries, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> Chart:
     part, axis = series.part, series.axis
     figure, axes = drawing.panel(4.3)
@@ -116,6 +119,7 @@ def _time(series: CostSeries, known: Mapping[str, Kind], drawn: Mapping[str, Mar
     )
 
 
+@one_figure("time per iteration relative to SGD")
 def _ratio(
     series: CostSeries,
     part: pd.DataFrame,
@@ -125,7 +129,8 @@ def _ratio(
 ) -> Chart:
     axis = series.axis
     figure, axes = drawing.panel(4.3)
-    others = part[part["optimizer"] != "sgd"]
+    others = part[part["optimizer"] != part["reference"]]
+    against = quantities.listed([known[label].title for label in known if label in set(part["reference"])])
     for label in [label for label in known if label in set(others["optimizer"])]:
         own = others[others["optimizer"] == label].sort_values(axis)
         bound = " (at least)" if label in bounds else ""
@@ -143,7 +148,7 @@ def _ratio(
     drawing.log_counts(axes, "x")
     drawing.log_ratios(axes, "y")
     axes.set_xlabel(series.title)
-    axes.set_ylabel("time relative to SGD")
+    axes.set_ylabel(f"time relative to {against}")
     drawing.legend_below(figure, axes)
     size = part[axis].max()
     largest = others[others[axis] == size].sort_values("total_ratio", kind="stable")
@@ -154,8 +159,8 @@ def _ratio(
     )
     return Chart(
         slugs.slug("ratio-to-sgd", *series.slug_parts),
-        f"Ratio to SGD against {series.sign} ({series.where})",
-        f"Time per iteration relative to SGD. At {series.sign} = {quantities.count(float(size))}: {listed}.",
+        f"Ratio to {against} against {series.sign} ({series.where})",
+        f"Time per iteration relative to {against}. At {series.sign} = {quantities.count(float(size))}: {listed}.",
         "Median of ratios paired within one process and repetition, with 95 % bootstrap intervals. For TNGD the "
         "numerator is measured digital + modelled device; the table has its measured part alone.",
         figure,
@@ -163,6 +168,7 @@ def _ratio(
     )
 
 
+@several_figures("what an iteration of TNGD is made of")
 def split_charts(summary: pd.DataFrame, costs: pd.DataFrame, known: Mapping[str, Kind]) -> list[Chart]:
     """Return, per series with a device, the parts of its time beside the strongest digital competitor at each size."""
     charts = []
@@ -193,6 +199,7 @@ def _split_table(
     return pd.DataFrame(rows)
 
 
+@one_figure("what an iteration of TNGD is made of")
 def _split(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[str, Kind]) -> Chart:
     axis = series.axis
     parts = [f"{name}_s" for name in PARTS]

@@ -22,7 +22,7 @@ def cost_sections(records: Records) -> tuple[Section, ...]:
     trials = records.trials
     known = kinds(trials)
     summary = cost.summarise(records.costs, trials)
-    ratios = cost.ratios_to(records.costs, trials)
+    ratios = cost.ratios_to_sgd(records.costs, trials)
     timed = cost.finished_costs(records.costs, trials)
     scaling = pd.concat(
         [fits.scaling_table(records.costs, records.trials, axis) for axis in cost_series.AXES],

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -30,6 +30,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from tngd_bench.analysis import quantities
 from tngd_bench.report.marks import INK, MUTED, RULE, palette
+
+if TYPE_CHECKING:
+    from tngd_bench.report.missing_figures import MissingFigure
 
 WIDTH_INCHES = 4.7
 PNG_DOTS_PER_INCH = 200
@@ -55,7 +58,10 @@ _LEGEND_CHARACTERS, _LEGEND_HANDLE = (
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure: `name` (a slug, unique on the page), heading, `alt` (states the finding), caption, data behind it."""
+    """A figure: `name` (a slug, unique on the page), heading, `alt` (states the finding), caption, data behind it.
+
+    `missing` says why where it could not be made; then it is left out of the page, see `missing_figures`.
+    """
 
     name: str
     heading: str
@@ -63,6 +69,7 @@ class Chart:
     caption: str
     figure: Figure
     data: pd.DataFrame
+    missing: MissingFigure | None = None
 
 
 @contextmanager
@@ -180,7 +187,8 @@ class _ReadableLogLocator(LogLocator):
         for ticks in (decades, np.outer(10.0**exponents, (1.0, 2.0, 5.0)).ravel()):
             if np.count_nonzero((ticks >= low) & (ticks <= high)) >= _FEWEST_TICKS:
                 return ticks
-        return MaxNLocator(_FEWEST_TICKS + 2, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        even = np.asarray(MaxNLocator(_FEWEST_TICKS + 2, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+        return even[even > 0]  # the first may lie at or below 0, which a logarithmic axis has no place for
 
 
 def _decade(value: float) -> str:

@@ -1,4 +1,7 @@
-"""Writing charts as files: SVG, PNG and PDF of each, in as many processes as there are cores."""
+"""Writing charts as files: SVG, PNG and PDF of each, in as many processes as there are cores.
+
+One that cannot be drawn does not keep the others from being written.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +13,47 @@ from markupsafe import Markup
 
 from tngd_bench.report import drawing
 from tngd_bench.report.drawing import Chart
+from tngd_bench.report.missing_figures import MissingFigure, missing_figure
 from tngd_bench.report.processes import in_processes
 from tngd_bench.report.written import write
 
 
 def write_figures(
     charts: Sequence[Chart], folder: Path, *, inline: bool = True, processes: int | None = None
-) -> tuple[list[Path], dict[str, Markup]]:
-    """Write `charts` into `folder`; return the files, and the drawings for a page by name (none if not `inline`).
+) -> tuple[list[Path], dict[str, Markup], dict[str, MissingFigure]]:
+    """Write `charts` into `folder`; return the files, the drawings for a page by name (none if not `inline`), and why
+    charts that could not be drawn are missing, by name.
 
     The bytes do not depend on how many `processes` draw (one per core if left out). OSError if a file cannot be
     written.
     """
-    written = in_processes(partial(_write_chart, folder=folder, inline=inline), charts, processes)
-    paths = [path for files, _ in written for path in files]
-    drawings = {
-        chart.name: drawn for chart, (_, drawn) in zip(charts, written, strict=True) if drawn is not None
-    }
-    return paths, drawings
+    made = [chart for chart in charts if chart.missing is None]
+    written = in_processes(partial(_write_chart, folder=folder, inline=inline), made, processes)
+    paths: list[Path] = []
+    drawings, undrawn = {}, {}
+    for chart, result in zip(made, written, strict=True):
+        if isinstance(result, MissingFigure):
+            undrawn[chart.name] = result
+            continue
+        files, drawn = result
+        paths += files
+        if drawn is not None:
+            drawings[chart.name] = drawn
+    return paths, drawings, undrawn
 
 
-def _write_chart(chart: Chart, *, folder: Path, inline: bool) -> tuple[list[Path], Markup | None]:
-    document = drawing.svg(chart)
-    contents = {
-        "svg": drawing.white(document).encode(),
-        "png": drawing.png(chart),
-        "pdf": drawing.pdf(chart),
-    }
-    paths = [write(folder / f"{chart.name}.{kind}", content) for kind, content in contents.items()]
-    # Safe by construction: matplotlib escapes text in SVG, `inline` escapes the alternative text.
-    return paths, Markup(drawing.inline(chart, document)) if inline else None  # noqa: S704
+def _write_chart(
+    chart: Chart, *, folder: Path, inline: bool
+) -> tuple[list[Path], Markup | None] | MissingFigure:
+    try:
+        document = drawing.svg(chart)
+        contents = {
+            "svg": drawing.white(document).encode(),
+            "png": drawing.png(chart),
+            "pdf": drawing.pdf(chart),
+        }
+        # Safe by construction: matplotlib escapes text in SVG, `inline` escapes the alternative text.
+        shown = Markup(drawing.inline(chart, document)) if inline else None  # noqa: S704
+    except Exception as error:
+        return missing_figure(chart.heading, error)
+    return [write(folder / f"{chart.name}.{kind}", content) for kind, content in contents.items()], shown

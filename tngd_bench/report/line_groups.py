@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tngd_bench.analysis.families import Kind, kind
-from tngd_bench.analysis.optimizer_names import SIGNS, label_settings
+from tngd_bench.analysis.optimizer_names import SIGNS
+from tngd_bench.studies.selection import label_texts
 
 MOST_LINES = 10
 """More lines than this in one figure cannot be told apart."""
@@ -55,9 +56,7 @@ def line_groups(known: Mapping[str, Kind], present: Collection[str]) -> list[Lin
     groups = [LineGroup(tuple(label for label in labels if label in main))]
     for (method, varied), members in others.items():
         mine = [
-            label
-            for label in labels
-            if known[label].method == method and "tuned" not in label_settings(label)
+            label for label in labels if known[label].method == method and "tuned" not in label_texts(label)
         ]
         starts = [
             label
@@ -82,7 +81,7 @@ def in_main_figure(trials: pd.DataFrame, known: Mapping[str, Kind]) -> pd.Series
 
 
 def _changed(label: str) -> dict[str, str]:
-    return {name: str(value) for name, value in label_settings(label).items() if value is not True}
+    return {name: str(value) for name, value in label_texts(label).items() if value is not True}
 
 
 def _place(changed: Mapping[str, str]) -> tuple[object, ...]:

@@ -22,6 +22,7 @@ from tngd_bench.analysis.families import Kind
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import INK, MUTED, PAPER, Mark
+from tngd_bench.report.missing_figures import one_figure
 
 _AXIS_TITLES = {"batch_size": "batch size b", "outputs": "outputs d_z"}
 _UNDECIDED = 0.4
@@ -42,6 +43,7 @@ AT_BEST = (
 AS_ABOVE = "Predicted; faint, hatched and circles as in the first map."
 
 
+@one_figure("a map of who is cheapest")
 def map_chart(
     found: CheapestMap,
     name: str,
@@ -60,6 +62,7 @@ def map_chart(
     return Chart(slugs.slug(name), title, alt(found, known, what), note, figure, found.table())
 
 
+@one_figure("maps of who is cheapest, side by side")
 def multiples(
     maps: Sequence[tuple[str, CheapestMap]],
     name: str,

@@ -15,6 +15,7 @@ from tngd_bench.report import break_even_charts, explorer, map_charts, map_table
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.energy_table import energy_table
 from tngd_bench.report.marks import Mark
+from tngd_bench.report.missing_figures import several_figures
 from tngd_bench.report.section import Section
 from tngd_bench.report.tables import Table
 from tngd_bench.report.target_maps import target_maps
@@ -124,6 +125,7 @@ def link_uses(use: DeviceUse) -> list[tuple[str, DeviceUse]]:
     return uses
 
 
+@several_figures("maps of who is cheapest")
 def _maps(
     calibrations: Calibrations,
     batch: Plane,

@@ -15,6 +15,7 @@ from tngd_bench.analysis.tolerance import is_ideal, mildest_first, tolerances
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import INK, Mark
+from tngd_bench.report.missing_figures import one_figure, several_figures
 
 _UNITS = {
     "bits": " (bits)",
@@ -32,6 +33,7 @@ _METRICS = (
 )
 
 
+@several_figures("sensitivity to imperfections")
 def noise_charts(final: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> list[Chart]:
     """Return a chart of each metric for every sweep in `final` (see `analysis.outcomes.final_values`).
 
@@ -98,6 +100,7 @@ def _mark_diverged(axes: Axes, counts: pd.DataFrame) -> None:
         axes.text(position, 0.91, f"{number}/{of}", transform=top, ha="center", va="top", fontsize=8)
 
 
+@one_figure("sensitivity to an imperfection")
 def _chart(
     part: pd.DataFrame,
     column: str,

@@ -9,6 +9,7 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.findings import parameter_name
+from tngd_bench.studies.selection import TUNED, label_texts
 
 
 def compared(trials: pd.DataFrame, known: Mapping[str, Kind]) -> str:
@@ -26,7 +27,7 @@ def compared(trials: pd.DataFrame, known: Mapping[str, Kind]) -> str:
     plain = training[training["sweep_parameter"].isna()]
     if len(plain):
         problems = [
-            f"{problem} (N = {_span(part['parameters'])})"
+            f"{problem} (N = {_span(part['parameters'])}, {_tuned(part)})"
             for problem, part in plain.groupby("problem", sort=True)
         ]
         parts.append(
@@ -39,6 +40,15 @@ def compared(trials: pd.DataFrame, known: Mapping[str, Kind]) -> str:
     if devices:
         parts.append(f"device: {quantities.listed(devices)}")
     return "; ".join(parts) + "."
+
+
+def _tuned(training: pd.DataFrame) -> str:
+    """Return whether the optimizers of these trainings ran at settings that a search had found for them."""
+    labels = sorted(set(training["optimizer"]))
+    number = sum(TUNED in label_texts(label) for label in labels)
+    if not number:
+        return "not tuned"
+    return "all tuned" if number == len(labels) else f"{number} of {len(labels)} settings tuned"
 
 
 def noise(found: str, apart: pd.DataFrame) -> str:

@@ -19,6 +19,7 @@ from tngd_bench.analysis.tolerance import is_ideal
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import INK, MUTED
+from tngd_bench.report.missing_figures import one_figure, several_figures
 from tngd_bench.report.noise_charts import axis_title
 from tngd_bench.report.tables import Column, Table, short_keys, words
 
@@ -79,6 +80,7 @@ def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+@several_figures("two imperfections at once")
 def pair_charts(table: pd.DataFrame, known: Mapping[str, Kind]) -> list[Chart]:
     """Return one heat map of the final loss per optimizer and pair of settings in `table` (see `pair_table`)."""
     pairs = table[table["sweep_parameter_2"].notna()]
@@ -88,6 +90,7 @@ def pair_charts(table: pd.DataFrame, known: Mapping[str, Kind]) -> list[Chart]:
     ]
 
 
+@one_figure("two imperfections at once")
 def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, Kind]) -> Chart:
     group, optimizer, first, second = keys
     columns, rows = _order(part, first, ""), _order(part, second, "_2")

@@ -15,11 +15,13 @@ from tngd_bench.analysis import optimizer_names, quantities
 from tngd_bench.analysis.convergence import PAPER_WINDOW
 from tngd_bench.analysis.families import Kind, kind
 from tngd_bench.analysis.figures import Figure, figure_points
-from tngd_bench.analysis.optimizer_names import SIGNS, label_settings
+from tngd_bench.analysis.optimizer_names import SIGNS
 from tngd_bench.analysis.rows import each
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import Mark, marks, strength
+from tngd_bench.report.missing_figures import one_figure, several_figures
+from tngd_bench.studies.selection import label_texts
 
 TUNED = "[tuned]"
 _AXES = {
@@ -33,6 +35,7 @@ _AXES = {
 }
 
 
+@several_figures("figures of the paper from these records")
 def paper_charts(
     figure: Figure, trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame, known: Mapping[str, Kind]
 ) -> list[Chart]:
@@ -63,17 +66,18 @@ def _titles(figure: Figure, trials: pd.DataFrame, known: Mapping[str, Kind]) -> 
             name
             for other in labels
             if known[other].method == known[label].method
-            for name in label_settings(other)
-            if name in SIGNS and name not in label_settings(label)
+            for name in label_texts(other)
+            if name in SIGNS and name not in label_texts(label)
         )
         own = {name: complete.get(label, {}).get(name) for name in varied}
-        set_here = label_settings(label) | {name: value for name, value in own.items() if value}
+        set_here = label_texts(label) | {name: value for name, value in own.items() if value}
         titles[label] = optimizer_names.name(
             kind(known[label].method, known[label].method, None).title, set_here
         )
     return titles
 
 
+@one_figure("a figure of the paper from these records")
 def _chart(
     figure: Figure, problem: str, points: pd.DataFrame, known: Mapping[str, Kind], titles: Mapping[str, str]
 ) -> Chart:

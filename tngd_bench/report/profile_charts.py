@@ -13,10 +13,12 @@ from tngd_bench.analysis.rows import each
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import Mark
+from tngd_bench.report.missing_figures import one_figure, several_figures
 
 _CLOCKS = {"iterations": "iterations", "modelled": "device time included"}
 
 
+@one_figure("a performance profile")
 def profile_chart(
     profile: pd.DataFrame, clock: str, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
 ) -> Chart:
@@ -59,6 +61,7 @@ def profile_chart(
     )
 
 
+@several_figures("time to each level")
 def level_charts(
     bands: pd.DataFrame, metric: str, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
 ) -> list[Chart]:
@@ -70,6 +73,7 @@ def level_charts(
     ]
 
 
+@one_figure("time to each level")
 def _level_chart(
     group: str, part: pd.DataFrame, metric: str, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
 ) -> Chart:

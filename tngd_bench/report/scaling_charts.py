@@ -15,6 +15,7 @@ from tngd_bench.report.cost_charts import draw_line
 from tngd_bench.report.cost_series import CostSeries
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import Mark
+from tngd_bench.report.missing_figures import one_figure, several_figures
 
 _COLUMNS = (
     ("digital_median_s", "measured seconds (digital)"),
@@ -24,6 +25,7 @@ _COLUMNS = (
 )
 
 
+@several_figures("how cost grows")
 def scaling_charts(
     summary: pd.DataFrame, axis: str, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
 ) -> list[Chart]:
@@ -34,6 +36,7 @@ def scaling_charts(
     return [_chart(series, known, drawn) for series in cost_series.along(summary, axis)]
 
 
+@one_figure("how cost grows")
 def _chart(series: CostSeries, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> Chart:
     part, axis = series.part, series.axis
     shown = [(name, title) for name, title in _COLUMNS if _has_values(part, name)]

@@ -219,7 +219,7 @@ def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) 
             ),
             quantities.count(row.iterations),
             quantities.seconds(row.measured_s),
-            _on_device(row.modelled_s, row.measured_s),
+            quantities.seconds(row.modelled_s),
             short_keys(row.keys),
         ]
         rows.append(tuple(cells))
@@ -229,8 +229,8 @@ def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) 
         Column("final training loss, median [quartiles]"),
         *(Column(f"{_SCORES[name]}, median [quartiles]") for name in scores),
         Column("iterations"),
-        Column("wall time of step(), simulation included", clock=MEASURED),
-        Column("time on the device", clock="measured digital + modelled device"),
+        Column("elapsed time of the trial in step(), simulation included", clock=MEASURED),
+        Column("iterations × cost per iteration", clock="measured digital + modelled device"),
         Column("records", numeric=False),
     )
     name = "sensitivity" if sweeps else "training"
@@ -238,11 +238,6 @@ def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) 
         "How training ended: medians and quartiles over the finished seeds; a diverged seed enters no median."
     )
     return Table(name, caption, columns, tuple(rows), part)
-
-
-def _on_device(modelled: float, measured: float) -> str:
-    """Return the seconds with a device: not stated where a run has them without, as a bill lacks an item."""
-    return NOT_STATED if pd.isna(modelled) and not pd.isna(measured) else quantities.seconds(modelled)
 
 
 def level_text(value: float) -> str:
@@ -273,7 +268,7 @@ def targets_table(times: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
             f"{row.hits} of {row.tries}" if row.tries else "not tried",
             _censored(row.iterations_median, row.iterations_q1, row.iterations_q3),
             quantities.seconds(row.measured_median),
-            _on_device(row.modelled_median, row.measured_median),
+            quantities.seconds(row.modelled_median),
         )
         for row in each(part)
     )
@@ -281,8 +276,8 @@ def targets_table(times: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
         *words("optimizer", "section", "target"),
         Column("seeds that hit"),
         Column("iterations, median [quartiles]"),
-        Column("wall time of step(), median", clock=MEASURED),
-        Column("time on the device, median", clock="measured digital + modelled device"),
+        Column("elapsed time of the trial, median", clock=MEASURED),
+        Column("iterations × cost per iteration, median", clock="measured digital + modelled device"),
     )
     caption = "Time to targets fixed beforehand. A miss is censored: it counts as ∞, and no mean is taken."
     for provenance, targets in part.groupby("provenance", sort=True)["target"]:

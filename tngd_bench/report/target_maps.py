@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 
 import pandas as pd
@@ -31,8 +31,8 @@ def target_maps(
     """Return the maps over (N, b) and (N, d_z), and a sentence on what they rest on or why there are none."""
     targets = time_to_target.study_targets(records.study)
     hits = time_to_target.hit_times(records.trials, records.curves, targets)
-    found = target_map.trained(records.trials, hits, calibrations.counts.problem)
-    if found is None:
+    candidates = target_map.trained(records.trials, hits, calibrations.counts.problem)
+    if not candidates:
         reason = (
             "no training without a sweep was run towards a target."
             if hits.empty
@@ -40,6 +40,17 @@ def target_maps(
         )
         return (), NOT_MEASURED + reason
     every = target_map.with_first_order(calibrations, summary, records.trials, known)
+    for found in candidates:
+        charts, lowest = _charts(found, every, known, drawn)
+        if lowest is not None:
+            return charts, _statement(found, lowest, calibrations, known, set(summary["optimizer"]))
+    return (), NOT_MEASURED + "no optimizer that reached a target was timed at other sizes."
+
+
+def _charts(
+    found: target_map.Trained, every: Calibrations, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+) -> tuple[tuple[Chart, ...], CheapestMap | None]:
+    """Return the maps of one target and the last of them as data; none where nobody who was timed reached it."""
     here = _size_in_the_middle(found)
     charts: list[Chart] = []
     lowest: CheapestMap | None = None
@@ -49,7 +60,7 @@ def target_maps(
     ):
         lowest = target_map.lowest(plane(every, axis, fixed), found)  # type: ignore[arg-type]  # the two names
         if lowest is None:
-            return (), NOT_MEASURED + "no optimizer that reached a target was timed."
+            return (), None
         what = f"lowest time to {found.target}"
         chart = map_charts.map_chart(
             lowest,
@@ -63,8 +74,7 @@ def target_maps(
             what=what,
         )
         charts.append(replace(chart, data=chart.data.assign(target=found.target)))
-    assert lowest is not None
-    return tuple(charts), _statement(found, lowest, calibrations, known)
+    return tuple(charts), lowest
 
 
 def _size_in_the_middle(found: target_map.Trained) -> dict[str, int]:
@@ -97,9 +107,17 @@ def _statement(
     lowest: CheapestMap,
     calibrations: Calibrations,
     known: Mapping[str, Kind],
+    timed: Set[str],
 ) -> str:
-    missing = [known[label].title for label in found.iterations if label not in lowest.labels]
-    left = f" Not timed, so left out: {', '.join(missing)}." if missing else ""
+    """Return the iterations to the target at each trained size, and who is left out of the map: `timed` or not."""
+    missing = [label for label in found.iterations if label not in lowest.labels]
+    by_reason = {
+        "Not timed, so left out": [known[label].title for label in missing if label not in timed],
+        "Timed at its own size and not predicted at others, so left out": [
+            known[label].title for label in missing if label in timed
+        ],
+    }
+    left = "".join(f" {reason}: {quantities.listed(names)}." for reason, names in by_reason.items() if names)
     other = (
         ""
         if found.problem == calibrations.counts.problem

@@ -1,7 +1,8 @@
-"""The summary that a run prints when it ends: findings, and the cost of every optimizer at its largest size."""
+"""The summary that a run prints when it ends: findings, and what every optimizer cost at one size, side by side."""
 
 from __future__ import annotations
 
+import pandas as pd
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -36,21 +37,17 @@ def _table(records: Records) -> Table:
     summary = cost.summarise(records.costs, trials)
     ends = outcomes.summarise_final(outcomes.comparison(outcomes.final_values(trials, records.curves)))
     table = Table(title=Text(str(records.study.get("title", ""))), title_justify="left", expand=False)
-    for title in ("optimizer", "largest N", "time per iteration"):
-        table.add_column(title, justify="left" if title == "optimizer" else "right")
-    groups = sorted(set(ends["group"]))
+    table.add_column("optimizer", justify="left")
+    setting, sizes = _shown_sizes(summary)
+    for size in sizes:
+        table.add_column(f"time per iteration at N = {quantities.count(size)}, {setting}", justify="right")
+    groups = sorted(set(ends["group"]), key=quantities.numeric_order)
     for group in groups:
         table.add_column(Text(f"{group}: final loss · test accuracy · seeds"), justify="right")
     for label, kind in known.items():
-        own = summary[summary["optimizer"] == label].sort_values("parameters")
-        cells = [Text(kind.title), Text(quantities.NOT_MEASURED), Text(quantities.NOT_MEASURED)]
-        if len(own):
-            largest = own.iloc[-1]
-            modelled = " (device modelled)" if kind.modelled else ""
-            cells[1] = Text(quantities.count(float(largest["parameters"])))
-            cells[2] = Text(
-                quantities.at_least(float(largest["total_median_s"]), float(largest["at_least_s"])) + modelled
-            )
+        cells = [Text(kind.title)]
+        for here in sizes.values():
+            cells.append(Text(_time(here[here["optimizer"] == label], modelled=kind.modelled)))
         for group in groups:
             end = ends[(ends["group"] == group) & (ends["optimizer"] == label)]
             text = quantities.NOT_MEASURED
@@ -60,3 +57,27 @@ def _table(records: Records) -> Table:
             cells.append(Text(text))
         table.add_row(*cells)
     return table
+
+
+def _shown_sizes(summary: pd.DataFrame) -> tuple[str, dict[int, pd.DataFrame]]:
+    """Return the b and d_z with the most sizes, in words, and its rows at the largest N and at that which all reached.
+
+    A column compares what was timed at one size; an optimizer that was not timed there has no number in it.
+    """
+    if summary.empty:
+        return "", {}
+    main = findings.main_group(summary)
+    by_size = {int(str(size)): here for size, here in main.groupby("parameters", sort=True)}
+    most = max(here["optimizer"].nunique() for here in by_size.values())
+    complete = max(size for size, here in by_size.items() if here["optimizer"].nunique() == most)
+    first = main.iloc[0]
+    chosen = dict.fromkeys((complete, max(by_size)))
+    return f"b = {first['batch_size']}, d_z = {first['outputs']}", {size: by_size[size] for size in chosen}
+
+
+def _time(own: pd.DataFrame, *, modelled: bool) -> str:
+    if own.empty:
+        return quantities.NOT_MEASURED
+    row = own.iloc[0]
+    time = quantities.at_least(float(row["total_median_s"]), float(row["at_least_s"]))
+    return f"{time} (device modelled)" if modelled else time

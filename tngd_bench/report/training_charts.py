@@ -15,6 +15,7 @@ from tngd_bench.report.cost_charts import draw_line
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.line_groups import LineGroup, line_groups
 from tngd_bench.report.marks import Mark, marks, strength
+from tngd_bench.report.missing_figures import one_figure
 
 _METRICS: tuple[tuple[Metric, str], ...] = (
     ("train_loss", "training loss"),
@@ -56,6 +57,7 @@ def convergence_charts(
     return charts
 
 
+@one_figure("convergence")
 def _chart(
     group: str,
     where: str,

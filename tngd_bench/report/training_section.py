@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
 from tngd_bench.analysis import (
     convergence,
+    one_clock,
     outcomes,
     profiles,
     stability,
     time_to_target,
     unstated,
 )
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import Kind, kinds
 from tngd_bench.report import (
     line_groups,
     noise_charts,
@@ -26,6 +31,10 @@ from tngd_bench.studies.records import Records
 NO_CLOCK = (
     "Without a time on the device: it states none for an item of its bill, so these trainings are compared over "
     "iterations alone. Not stated:"
+)
+NO_COST = (
+    "Without a time: their cost per iteration was not measured in turn with others at this size and batch, so these "
+    "are compared over iterations alone, and in no figure or map over time:"
 )
 OTHER_SETTINGS = (
     "Figures show each optimizer at its settings of the study and, where it was, tuned. Other settings of one have "
@@ -49,12 +58,23 @@ def training_sections(records: Records) -> tuple[Section, ...]:
     by_group = training_charts.convergence_charts(convergence.finished_curves(curves, trials), known, drawn)
     charts = [chart for group in by_group.values() for chart in group]
     shown = trials[line_groups.in_main_figure(trials, known)]
+    without = one_clock.untimed(trials, records.costs)
+    clocked = ~shown["optimizer"].isin(bounds) & ~pd.Series(
+        [
+            label in without.get(group, ())
+            for group, label in zip(shown["group"], shown["optimizer"], strict=True)
+        ],
+        index=shown.index,
+        dtype=bool,
+    )
     for metric in ("train_loss", "test_accuracy"):
-        bands = convergence.bands_at_level(curves, shown[~shown["optimizer"].isin(bounds)], metric)
+        bands = convergence.bands_at_level(curves, shown[clocked], metric)
         charts += profile_charts.level_charts(bands, metric, known, drawn)
-    tasks = profiles.task_times(shown[shown["sweep_parameter"].isna()], curves, targets)
+    plain = shown["sweep_parameter"].isna()
+    tasks = profiles.task_times(shown[plain], curves, targets)
     if tasks["task"].nunique() >= FEWEST_TASKS and tasks["optimizer"].nunique() > 1:
-        for clock, ran in (("iterations", tasks), ("modelled", tasks[~tasks["optimizer"].isin(bounds)])):
+        over_time = profiles.task_times(shown[plain & clocked], curves, targets)
+        for clock, ran in (("iterations", tasks), ("modelled", over_time)):
             if ran["optimizer"].nunique() > 1:
                 charts.append(
                     profile_charts.profile_chart(profiles.profiles(ran, clock), clock, known, drawn)
@@ -71,6 +91,7 @@ def training_sections(records: Records) -> tuple[Section, ...]:
             "Convergence",
             points=(
                 *([f"{NO_CLOCK} {unstated.named(bounds, known)}."] if bounds else []),
+                *([f"{NO_COST} {_named(without, known)}."] if without else []),
                 *([OTHER_SETTINGS] if len(shown) < len(trials) else []),
             ),
             charts=tuple(charts),
@@ -85,4 +106,11 @@ def training_sections(records: Records) -> tuple[Section, ...]:
             tables=(swept, pair_charts.levels_table(levels, known), margins),
             absent="" if swept.rows or len(levels) else "No sweep of an imperfection was run in this study.",
         ),
+    )
+
+
+def _named(without: Mapping[str, Sequence[str]], known: Mapping[str, Kind]) -> str:
+    """Return e.g. "Adam, SGD (digits)" for the optimizers of each section."""
+    return "; ".join(
+        f"{', '.join(known[label].title for label in labels)} ({group})" for group, labels in without.items()
     )

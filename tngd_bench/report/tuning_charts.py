@@ -17,6 +17,7 @@ from tngd_bench.report import drawing, slugs
 from tngd_bench.report.cost_charts import draw_line
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import Mark, marks
+from tngd_bench.report.missing_figures import one_figure
 from tngd_bench.report.section import Section
 from tngd_bench.report.tables import MEASURED, Column, Table, words
 from tngd_bench.studies.records import Records
@@ -76,6 +77,7 @@ def searched(records: Records) -> str:
     )
 
 
+@one_figure("the best of k settings")
 def _chart(
     curves: pd.DataFrame,
     against: str,

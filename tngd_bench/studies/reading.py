@@ -15,6 +15,7 @@ from tngd_bench.studies.complaints import first_complaint, shown_path
 from tngd_bench.studies.grids import expand_training
 from tngd_bench.studies.layers import SHIPPED, Layers, read_layers, shipped_studies
 from tngd_bench.studies.schema import Study
+from tngd_bench.studies.target_costs import with_target_costs
 
 __all__ = ["SHIPPED", "LoadedStudy", "load_study", "make_study", "shipped_studies"]
 
@@ -80,7 +81,7 @@ def _make(layers: Layers) -> Study:
         study = TypeAdapter(Study).validate_python(layers.table)
     except ValidationError as error:
         raise layers.complaint(*first_complaint(error, layers.table)) from None
-    return complete(study, layers)
+    return with_target_costs(complete(study, layers))
 
 
 def _fill_outputs(table: dict[str, Any]) -> None:

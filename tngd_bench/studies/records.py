@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.studies.points import Columns, column, count
+from tngd_bench.studies.selection import usual_form
 from tngd_bench.studies.store import Store
 from tngd_bench.studies.tables import Tables, fingerprint, keep_tables, kept_tables
 
@@ -157,10 +158,18 @@ def read_records(place: Path) -> Records:
         tables = _read_trials(store, study.get("trials", []))
         keep_tables(store, state, tables)
     study.pop("trials", None)
-    frames = tables.frames
+    frames = {name: _in_usual_form(frame) for name, frame in tables.frames.items()}
     return Records(
         study, environment, frames["trials"], frames["costs"], frames["curves"], dict(tables.ignored)
     )
+
+
+def _in_usual_form(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose labels differ only where their settings do: a study may write them without blanks."""
+    forms = {label: usual_form(label) for label in frame["optimizer"].unique()}
+    if all(label == form for label, form in forms.items()):
+        return frame
+    return frame.assign(optimizer=frame["optimizer"].map(forms).astype(frame["optimizer"].dtype))
 
 
 _COLUMNS = {"trials": TRIAL_COLUMNS, "costs": COST_COLUMNS, "curves": CURVE_COLUMNS}

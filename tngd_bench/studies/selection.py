@@ -56,6 +56,31 @@ def read_label(label: str) -> Selection:
     return Selection(name, settings, tuned)
 
 
+def label_texts(label: str) -> dict[str, str | bool]:
+    """Return what stands in the brackets of a label without lists, as it is written; StudyError if it cannot be read.
+
+    "tngd[delay=1,adc_bits=8]" gives {"delay": "1", "adc_bits": "8"}, "adam[tuned]" gives {"tuned": True}.
+    """
+    _, tuned, choices = _parse(label)
+    texts: dict[str, str | bool] = {TUNED: True} if tuned else {}
+    for key, text in choices.items():
+        if not isinstance(text, str):
+            raise StudyError(f"{label!r}: {key!r} has a list; accepted here: one value")
+        texts[key] = text
+    return texts
+
+
+def usual_form(label: str) -> str:
+    """Return the label with its blanks as usual: "tngd[delay=1, adc_bits=8]" for "tngd[delay=1,adc_bits=8]"."""
+    name, tuned, choices = _parse(label)
+    inside = [TUNED] if tuned else []
+    inside += [
+        f"{key}={text if isinstance(text, str) else '[' + ', '.join(text) + ']'}"
+        for key, text in choices.items()
+    ]
+    return f"{name}[{', '.join(inside)}]" if inside else name
+
+
 def expand_label(label: str) -> tuple[str, ...]:
     """Return the labels that one with lists stands for: every combination, the last list varying fastest.
 
