@@ -135,7 +135,9 @@ def cost_sentence(costs: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str,
         span = _size(sizes[0]) if len(sizes) == 1 else f"{_size(sizes[0])}–{_size(sizes[-1])}"
         pieces.append(f"{known[name].title} at N = {span}{f' ({doubt})' if doubt else ''}")
     if any(lead.doubt == "untested" for lead in ranking):
-        pieces[-1] += f"; a test takes {cost.MINIMUM_PAIRS} paired iterations, untested leads have fewer"
+        pieces[-1] += (
+            f"; a test takes {cost.MINIMUM_PAIRS} paired iterations from {cost.MINIMUM_PROCESSES} processes"
+        )
     settings = main.iloc[0]
     where = f"{settings['problem']}, b = {settings['batch_size']}, d_z = {settings['outputs']}"
     bound = unstated.named(unstated.unstated(trials[trials["kind"] == "cost"]), known)
@@ -179,8 +181,7 @@ def _device_clause(main: pd.DataFrame, known: Mapping[str, Kind]) -> str:
 def _doubt(ratio: cost.Ratio) -> str:
     """Return what keeps a ratio from being a difference, "" where nothing does."""
     if not ratio.tested:
-        iterations = f"{ratio.pairs} paired iteration{'' if ratio.pairs == 1 else 's'}"
-        return f" (untested: {iterations}, a test takes {cost.MINIMUM_PAIRS})"
+        return f" (untested: {ratio.amount}, a test takes {cost.NEEDED})"
     return "" if ratio.decided else " (no difference confirmed: the interval holds 1)"
 
 
