@@ -119,7 +119,14 @@ def test_a_plane_over_outputs_has_blanks_where_the_family_has_no_model():
 def test_only_cells_near_the_measured_size_count_as_measured():
     area = plane(calibrations(RATES), "batch_size", 10, SIZES, BATCHES)
     np.testing.assert_array_equal(area.measured, [[False] * 3, [False, True, False], [False] * 3])
-    assert (cheapest(area, None).table()["region"] == "near measured sizes").sum() == 1
+    drawn = cheapest(area, None)
+    assert (drawn.table()["region"] == "near measured sizes").sum() == 1
+    # every draw agrees everywhere, as there is no spread, but one cell alone was measured
+    assert (drawn.confidence == 1.0).all()
+    np.testing.assert_array_equal(drawn.confirmed, area.measured)
+    won = [drawn.share(label, confirmed=False) for label in drawn.labels]
+    confirmed, modelled = (sum(map(share, drawn.labels)) for share in (drawn.share, drawn.share_modelled))
+    assert (confirmed, modelled, sum(won)) == (pytest.approx(1 / 9), pytest.approx(8 / 9), 1.0)
 
 
 def test_a_faster_link_never_costs_the_device_cells():

@@ -204,7 +204,7 @@ class CheapestMap:
 
     `seconds` (labels, rows, columns) · `winner` (rows, columns), an index into `labels`, −1 where no model exists ·
     `confidence`: in which share of the draws of the calibration's spread the winner stays the cheapest · `bounds`: the
-    labels whose seconds are lower bounds, whose cells are `open`.
+    labels whose seconds are lower bounds, whose cells are `open`. Far from measured sizes no cell is `confirmed`.
     """
 
     plane: Plane
@@ -219,6 +219,14 @@ class CheapestMap:
     def open(self) -> npt.NDArray[np.bool_]:
         """Where the least seconds are a lower bound, so that nobody is known to be the cheapest: (rows, columns)."""
         return np.isin(self.winner, [self.labels.index(label) for label in self.bounds])
+
+    @property
+    def confirmed(self) -> npt.NDArray[np.bool_]:
+        """Where the winner leads in 95 % of the draws and measured sizes are near, (rows, columns).
+
+        Far from them the draws rest on a formula that nobody has checked there: such a cell is modelled only.
+        """
+        return np.asarray((self.confidence >= CONFIRMED) & self.plane.measured & ~self.open)
 
     def table(self) -> pd.DataFrame:
         """Return one row per cell: sizes, cheapest optimizer, confidence, whether measured, seconds of each.
@@ -237,6 +245,7 @@ class CheapestMap:
                 row |= {"cheapest": "" if is_open else least}
                 row |= {"at_best": least if is_open else ""} if self.bounds else {}
                 row |= {"confidence": self.confidence[i, j]}
+                row |= {"confirmed": bool(self.confirmed[i, j])}
                 row |= {"region": "near measured sizes" if self.plane.measured[i, j] else "modelled"}
                 row |= {
                     f"{label}{'_at_least' if label in self.bounds else ''}_s": self.seconds[k, i, j]
@@ -246,24 +255,29 @@ class CheapestMap:
         return pd.DataFrame(rows)
 
     def share(self, label: str, *, confirmed: bool = True) -> float:
-        """Return the share of cells with a model that `label` wins, in at least 95 % of the draws if `confirmed`.
+        """Return the share of cells with a model that `label` wins; of those near measured sizes the ones `confirmed`.
 
         An optimizer of `bounds` wins none.
         """
-        return 0.0 if label in self.bounds else self._share(label, confirmed)
+        won = self._won(label) if label not in self.bounds else np.zeros_like(self.plane.measured)
+        return self._share(won & self.confirmed if confirmed else won)
+
+    def share_modelled(self, label: str) -> float:
+        """Return the share of cells with a model that `label` wins far from measured sizes."""
+        return self._share(self._won(label) & ~self.plane.measured) if label not in self.bounds else 0.0
 
     def share_at_best(self, label: str) -> float:
         """Return the share of cells with a model that are open because `label` might win them; 0 without `bounds`."""
-        return self._share(label, confirmed=False) if label in self.bounds else 0.0
+        return self._share(self._won(label)) if label in self.bounds else 0.0
 
-    def _share(self, label: str, confirmed: bool) -> float:
+    def _won(self, label: str) -> npt.NDArray[np.bool_]:
+        if label not in self.labels:
+            return np.zeros_like(self.plane.measured)
+        return np.asarray(self.winner == self.labels.index(label))
+
+    def _share(self, cells: npt.NDArray[np.bool_]) -> float:
         exists = self.winner >= 0
-        if label not in self.labels or not exists.any():
-            return 0.0
-        won = (self.winner == self.labels.index(label)) & exists
-        if confirmed:
-            won &= self.confidence >= CONFIRMED
-        return float(won.sum() / exists.sum())
+        return float(cells.sum() / exists.sum()) if exists.any() else 0.0
 
 
 def cheapest(
