@@ -19,7 +19,7 @@ def test_every_optimizer_has_a_row_and_modelled_time_is_marked(records):
     (dense,) = [line for line in lines if "NGD (dense)" in line and "│" in line]
     assert "10,000" in dense
     assert any("2/3" in line for line in lines if "K-FAC" in line)
-    assert lines[-1] == "Cost and training trials: 1 diverged, 236 ok, 12 skipped"
+    assert lines[-1] == "Cost and training trials: 1 diverged, 258 ok, 12 skipped"
 
 
 def test_markup_in_names_is_text(make):

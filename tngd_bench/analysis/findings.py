@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,15 @@ from tngd_bench.analysis.convergence_finding import convergence_sentence
 from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kinds, tuned_on
 from tngd_bench.analysis.outcomes import final_values
 from tngd_bench.analysis.time_to_target import study_targets
-from tngd_bench.analysis.tolerance import SCORES, Tolerance, larger_is_milder, milder, tolerances
-from tngd_bench.spu.device import Device
+from tngd_bench.analysis.tolerance import (
+    SCORES,
+    Tolerance,
+    is_imperfection,
+    larger_is_milder,
+    margin_text,
+    milder,
+    tolerances,
+)
 
 PARAMETER_NAMES = {
     "noise_variance": "thermal noise κ₀",
@@ -253,17 +260,14 @@ def noise_sentence(found: Sequence[Stood], known: Mapping[str, Kind]) -> str:
     return " ".join(sentences)
 
 
-def is_imperfection(parameter: str) -> bool:
-    """Whether a swept setting makes the device worse than ideal: thermal noise, or a field of the device itself."""
-    return parameter == "noise_variance" or parameter in {field.name for field in fields(Device)}
-
-
 def _head(decided: Sequence[Stood]) -> str:
-    score = next((_NAMES[each.score.score] for each in decided if each.score is not None), "")
-    judged = f"{_NAMES['final_loss']} and {score} stay" if score else f"{_NAMES['final_loss']} stays"
-    shown = f"; {score} from → to" if score else ""
+    score = next((each.score.score for each in decided if each.score is not None), "")
+    judged = f"{_NAMES[SCORES[0]]} and {_NAMES[score]} are" if score else f"{_NAMES[SCORES[0]]} is"
+    margins = " and ".join(margin_text(name) for name in (SCORES[0], score) if name)
+    shown = f" ({_NAMES[score]} from → to)" if score else ""
     return (
-        f"Final {judged} inside the ideal device's own spread over seeds [95 % interval of the level{shown}]."
+        f"Levels at which final {judged} no worse than the ideal device's on the same seed by more than {margins}, "
+        f"paired signed-rank test at 5 %{shown}:"
     )
 
 
@@ -280,7 +284,7 @@ def _of_one_imperfection(
     levels = list(dict.fromkeys(_level(each.both) for each in ordered))
     name = parameter_name(parameter)
     if len(ordered) > 1 and len(levels) == 1:
-        return f"{name}, {len(ordered)} settings: {levels[0]}"
+        return f"{name}, {len(ordered)} settings{_ideal_scores(ordered)}: {levels[0]}"
     texts = []
     for each in ordered:
         place = f" ({_where(each.both)})" if where else ""
@@ -291,6 +295,12 @@ def _of_one_imperfection(
     return f"{name}: {', '.join(texts)}"
 
 
+def _ideal_scores(own: Sequence[Stood]) -> str:
+    """Return ", ideal device 93 to 97 %" for the scores of several settings; "" where there are none."""
+    scores = [100 * each.score.ideal for each in own if each.score is not None]
+    return f", ideal device {min(scores):.0f} to {max(scores):.0f} %" if scores else ""
+
+
 def _endurance(tolerance: Tolerance) -> float:
     """Sort what stands less before what stands more: harsher levels last, and none first."""
     if np.isnan(tolerance.worst_inside):
@@ -299,18 +309,23 @@ def _endurance(tolerance: Tolerance) -> float:
 
 
 def _level(tolerance: Tolerance) -> str:
-    """Return the level that was stood, e.g. "up to 0.001, not 0.01 [10⁻⁴, 0.01]"."""
+    """Return the level that was stood, e.g. "up to 0.001, not 0.1 (0.01 undecided)"."""
     unit = " bits" if tolerance.parameter.endswith("bits") else ""
-    inside, outside, low, high = (
-        "none" if np.isnan(level) else quantities.level(level)
-        for level in (tolerance.worst_inside, tolerance.first_outside, tolerance.low, tolerance.high)
-    )
-    after = f"{_diverged(tolerance)}{'' if low == high else f' [{low}, {high}]'}"
+    inside, outside = map(quantities.level, (tolerance.worst_inside, tolerance.first_outside))
+    after = f"{_diverged(tolerance)}{_undecided(tolerance)}"
+    none_outside = np.isnan(tolerance.first_outside)
     if np.isnan(tolerance.worst_inside):
+        if tolerance.undecided:
+            return f"at no level for certain{'' if none_outside else f', not {outside}{unit}'}{after}"
         return f"at no level, not even {outside}{unit}{after}"
-    if np.isnan(tolerance.first_outside):
-        return f"at every level, to {inside}{unit}{after}"
-    return f"{_direction(tolerance)} {inside}{unit}, not {outside}{after}"
+    if none_outside and not tolerance.undecided:
+        return f"at every level, to {inside}{unit}"
+    return f"{_direction(tolerance)} {inside}{unit}{'' if none_outside else f', not {outside}'}{after}"
+
+
+def _undecided(tolerance: Tolerance) -> str:
+    levels = [quantities.level(level) for level in tolerance.undecided]
+    return f" ({quantities.listed(levels)} undecided)" if levels else ""
 
 
 def _direction(tolerance: Tolerance) -> str:
@@ -328,8 +343,8 @@ def _change(each: Stood) -> str:
     """Return ", 94 → 93 %": the score's median on the ideal device and at the worst level inside, else the mildest."""
     if each.score is None:
         return ""
-    level = each.both.worst_inside if not np.isnan(each.both.worst_inside) else each.both.first_outside
     levels = each.score.levels
+    level = each.both.worst_inside if not np.isnan(each.both.worst_inside) else levels["level"].iloc[0]
     there = levels.loc[levels["level"] == level, "median"]
     ideal = f"{100 * each.score.ideal:.0f}"
     if there.empty or np.isnan(float(there.iloc[0])):
@@ -342,7 +357,7 @@ def _capitalised(text: str) -> str:
 
 
 def tolerance_text(tolerance: Tolerance) -> str:
-    """Return one tolerance as a predicate, e.g. "inside up to thermal noise κ₀ = 0.01 and outside at 0.1 (3 seeds)"."""
+    """Return one tolerance as a predicate, e.g. "inside up to thermal noise κ₀ = 0.01, outside from 0.1 (5 seeds)"."""
     name = parameter_name(tolerance.parameter)
     if tolerance.note:
         return f"{tolerance.note} ({name})"
@@ -350,22 +365,18 @@ def tolerance_text(tolerance: Tolerance) -> str:
     inside, outside = (
         f"{name} = {quantities.level(v)}{unit}" for v in (tolerance.worst_inside, tolerance.first_outside)
     )
-    seeds = f"{tolerance.seeds} seeds{_interval(tolerance, unit)}"
+    value = tolerance.ideal
+    ideal = quantities.significant(value) if tolerance.score == SCORES[0] else quantities.percent(value)
+    behind = f"({tolerance.seeds} seeds; ideal device {ideal}){_undecided(tolerance)}"
+    none_outside = np.isnan(tolerance.first_outside)
     if np.isnan(tolerance.worst_inside):
-        return f"outside already at the mildest level measured, {outside} ({seeds})"
-    if np.isnan(tolerance.first_outside):
-        return f"inside at every level measured, to {inside} ({seeds})"
-    return (
-        f"inside {_direction(tolerance)} {inside} and outside at {quantities.level(tolerance.first_outside)}{unit} "
-        f"({seeds})"
-    )
-
-
-def _interval(tolerance: Tolerance, unit: str) -> str:
-    if tolerance.low == tolerance.high or np.isnan(tolerance.high):
-        return ""
-    low = "none" if np.isnan(tolerance.low) else f"{quantities.level(tolerance.low)}"
-    return f"; 95 % interval {low} to {quantities.level(tolerance.high)}{unit}"
+        if not tolerance.undecided:
+            return f"outside already at the mildest level measured, {outside} {behind}"
+        return f"inside at no level for certain{'' if none_outside else f', outside from {outside}'} {behind}"
+    if none_outside and not tolerance.undecided:
+        return f"inside at every level measured, to {inside} {behind}"
+    beyond = "" if none_outside else f", outside from {quantities.level(tolerance.first_outside)}{unit}"
+    return f"inside {_direction(tolerance)} {inside}{beyond} {behind}"
 
 
 def _size(parameters: int) -> str:
