@@ -97,7 +97,8 @@ def fading(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
             f"{change.seeds} seeds, p = {min(change.p_lower, change.p_higher):.3f}"
         )
         holds = change.p_lower <= LEVEL
-        parts.append(Part("less of it at the largest λ", holds, text, holds or change.p_higher <= LEVEL))
+        decided = holds or change.p_higher <= LEVEL
+        parts.append(Part("less of it at the largest λ", holds, text, decided, change.p))
     else:
         missing = f"less of it at the largest λ: {len(ratios)} paired seeds, {SIGNED_RANK_SEEDS} needed"
     everything = [name for row in names.values() for name in row]
@@ -151,10 +152,11 @@ def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         if found.note or level not in set(found.levels["level"]):
             notes.append(f"{what}: {found.note or 'this level was not swept'}")
             continue
-        verdict = dict(zip(found.levels["level"], found.levels["verdict"], strict=True))[level]
+        row = found.levels[found.levels["level"] == level].iloc[0]
+        verdict, p = str(row["verdict"]), min(1.0, 2.0 * float(min(row["p_inside"], row["p_outside"])))
         worst = "no level" if np.isnan(found.worst_inside) else quantities.level(found.worst_inside)
         text = f"loss within the margin of the ideal device's up to {worst} ({found.seeds} seeds)"
-        parts.append(Part(what, verdict == "inside", text, verdict != "undecided"))
+        parts.append(Part(what, verdict == "inside", text, verdict != "undecided", p))
         numbers[f"{what} worst inside"] = found.worst_inside
         own = label_settings(found.optimizer) | {"parameters": size}
         for name, seen in values.items():

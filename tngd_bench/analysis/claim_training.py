@@ -89,7 +89,7 @@ def close(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         f"deviation {quantities.percent(typical)}, at most {quantities.percent(worst)} ({len(found)} seeds), "
         f"{_p(beyond)}"
     )
-    part = Part(f"{first} beside {second}", within, text, within or beyond.p_higher <= LEVEL)
+    part = Part(f"{first} beside {second}", within, text, within or beyond.p_higher <= LEVEL, beyond.p)
     return Finding((part,), rule, {"median": typical, "largest": worst}, pool.keys_of(first, second))
 
 
@@ -117,7 +117,7 @@ def closer(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
             f"of {found.seeds} seeds, {_p(found)}"
         )
         holds = found.p_lower <= LEVEL
-        parts.append(Part(what, holds, text, holds or found.p_higher <= LEVEL))
+        parts.append(Part(what, holds, text, holds or found.p_higher <= LEVEL, found.p))
     rule = (
         f"relative deviation of the smoothed loss from {second} falls at each step, one-sided exact p ≤ 5 %"
     )
@@ -161,7 +161,7 @@ def compared(
         f"{quantities.count(iterations)} iterations{_unfinished(table, first, second)}"
     )
     holds = found.p_lower <= LEVEL
-    return Part(what, holds, text, holds or found.p_higher <= LEVEL)
+    return Part(what, holds, text, holds or found.p_higher <= LEVEL, found.p)
 
 
 def _percentage(share: float) -> str:

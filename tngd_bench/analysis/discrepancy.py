@@ -39,6 +39,12 @@ def measured_run_spread(environment: Mapping[str, object]) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
+def run_spread_of(environment: Mapping[str, object]) -> float:
+    """Return σ_run as measured on a store's machine, else as assumed."""
+    measured = measured_run_spread(environment)
+    return ASSUMED_RUN_SPREAD if measured is None else measured
+
+
 def distance(points: pd.DataFrame, parameters: Array, batch_size: Array, outputs: Array) -> Array:
     """Return how far sizes lie from the convex hull of `points` (columns `AXES`) in logarithms, broadcast."""
     known = np.unique(np.log(points[AXES].to_numpy(float)), axis=0)

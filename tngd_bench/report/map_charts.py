@@ -31,8 +31,8 @@ Standing = Literal["sure", "faint", "open"]
 NOTE = (
     "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Full colour: "
     "confirmed, the lead holds in 95 % of the draws (spread of the calibration, from run to run, and away from "
-    "measured sizes), near measured sizes. Faint: it does not, or the size is hatched. Hatched: modelled only, further than a "
-    "factor of two from every measured size or at all beyond those of an axis with fewer than three. "
+    "measured sizes), near measured sizes. Faint: it does not, or the size is hatched. Hatched: modelled only, further "
+    "than a factor of two from every measured size or at all beyond those of an axis with fewer than three. "
     "Circles: measured sizes. Blank: the family has no such model. No memory limit is applied."
 )
 
