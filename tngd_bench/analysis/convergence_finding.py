@@ -215,9 +215,19 @@ def _reached(times: pd.DataFrame, group: str, labels: list[str], known: Mapping[
         if not np.isfinite(float(rows.at[label, "iterations_median"])):
             time = "∞" if hits else "never"
         else:
-            time = f"device time {unstated.NOT_STATED}" if np.isnan(median) else quantities.seconds(median)
+            low, high = (float(rows.at[label, f"modelled_{end}"]) for end in ("low", "high"))
+            time = (
+                f"device time {unstated.NOT_STATED}"
+                if np.isnan(median)
+                else f"{quantities.seconds(median)}{_median_interval(low, high)}"
+            )
         pieces.append(f"{known[label].title} {time}{missed}")
-    return f"{met[-1]} took (median, modelled device time included) {', '.join(pieces)}"
+    return f"{met[-1]} took (median [its interval over seeds], modelled device time included) {', '.join(pieces)}"
+
+
+def _median_interval(low: float, high: float) -> str:
+    """Return " [90.0 ms, 110 ms]", "" where both ends are the same."""
+    return "" if low == high or np.isnan(low) else f" [{quantities.seconds(low)}, {quantities.seconds(high)}]"
 
 
 def _any_reached(rows: pd.DataFrame, target: str) -> bool:
