@@ -157,6 +157,13 @@ def test_a_lead_within_the_noise_is_not_confirmed(study):
     assert "not confirmed" in study.find().cost
 
 
+@pytest.mark.parametrize(("times", "doubt"), [(1.08, " (within run-to-run spread)"), (1.3, "")])
+def test_a_lead_that_another_run_may_turn_round_is_within_its_spread(study, times, doubt):
+    study.cost("ngd-gram", 100, 1e-3, spread=0.005)
+    study.cost("ngd-woodbury", 100, times * 1e-3, spread=0.005)
+    assert f": NGD (Gram) at N = 100{doubt};" in study.find().cost
+
+
 def test_too_few_pairs_are_said_to_test_nothing_and_how_many_are_needed(study):
     study.cost("ngd-gram", 100, 1e-3, spread=0.0, repetitions=1)
     study.cost("ngd-woodbury", 100, 2e-3, spread=0.0, repetitions=1)

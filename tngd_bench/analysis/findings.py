@@ -1,13 +1,15 @@
 """What was found, in three sentences computed from the data: cost, convergence, noise.
 
 A sentence claims no more than its rule allows, and says "not measured" or "not confirmed" otherwise. The rules: an
-optimizer is cheapest at a size if the 95 % interval of its paired time ratio to the runner-up leaves out 1;
+optimizer is cheapest at a size if the 95 % interval of its paired time ratio to the runner-up leaves out 1, and the
+lead is within run-to-run spread where it is less than twice its error and √2·σ_run (see `discrepancy`);
 convergence as in `convergence_finding.py`; tolerance as in `tolerance.py`, of loss and test accuracy together.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,7 @@ import pandas as pd
 
 from tngd_bench.analysis import cost, quantities, unstated
 from tngd_bench.analysis.convergence_finding import convergence_sentence
+from tngd_bench.analysis.discrepancy import ASSUMED_RUN_SPREAD
 from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kinds, tuned_on
 from tngd_bench.analysis.outcomes import final_values
 from tngd_bench.analysis.time_to_target import study_targets
@@ -73,6 +76,9 @@ def find(
 # -- cost ------------------------------------------------------------------------------------------------------------
 
 
+_NORMAL_95 = 1.96
+
+
 @dataclass(frozen=True)
 class Lead:
     """At one size: the cheapest second-order optimizer by median total, and its runner-up's time relative to it."""
@@ -81,6 +87,7 @@ class Lead:
     optimizer: str
     runner_up: str | None
     ratio: cost.Ratio | None
+    run_spread: float = ASSUMED_RUN_SPREAD
 
     @property
     def decided(self) -> bool:
@@ -94,7 +101,17 @@ class Lead:
             return "no other measured"
         if self.ratio is None or not self.ratio.tested:
             return "untested"
-        return "" if self.decided else "lead over the runner-up not confirmed"
+        if not self.decided:
+            return "lead over the runner-up not confirmed"
+        return "within run-to-run spread" if self.ratio.value < self.least(self.ratio) else ""
+
+    def least(self, ratio: cost.Ratio) -> float:
+        """Return the ratio below which another run of the study may well tell otherwise.
+
+        Its logarithm is twice the standard error of this run's `ratio` and of √2·σ_run together.
+        """
+        error = math.log(ratio.high / ratio.low) / (2.0 * _NORMAL_95)
+        return math.exp(2.0 * math.hypot(error, math.sqrt(2.0) * self.run_spread))
 
 
 def main_group(costs: pd.DataFrame) -> pd.DataFrame:
@@ -104,15 +121,21 @@ def main_group(costs: pd.DataFrame) -> pd.DataFrame:
     return max(parts, key=lambda part: part["parameters"].nunique()) if parts else costs
 
 
-def leads(costs: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[Lead, ...]:
-    """Return who is cheapest per iteration among second-order optimizers at each size of `costs`, sizes ascending."""
+def leads(
+    costs: pd.DataFrame, known: Mapping[str, Kind], run_spread: float = ASSUMED_RUN_SPREAD
+) -> tuple[Lead, ...]:
+    """Return who is cheapest per iteration among second-order optimizers at each size of `costs`, sizes ascending.
+
+    `run_spread` is σ_run of `discrepancy`.
+    """
     second = costs[costs["optimizer"].isin({label for label, kind in known.items() if kind.second_order})]
     found = []
     for parameters, part in second.groupby("parameters", sort=True):
         ranked = part.groupby("optimizer")["total_s"].median().sort_values(kind="stable")
         names = [str(name) for name in ranked.index]
         ratio = cost.paired_ratio(part, names[1], names[0]) if len(names) > 1 else None
-        found.append(Lead(int(str(parameters)), names[0], names[1] if len(names) > 1 else None, ratio))
+        second_name = names[1] if len(names) > 1 else None
+        found.append(Lead(int(str(parameters)), names[0], second_name, ratio, run_spread))
     return tuple(found)
 
 
