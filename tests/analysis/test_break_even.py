@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.analysis.test_cost_map import calibrations
+from tests.analysis.test_cost_map import calibrations, measured_at
 from tngd_bench.analysis import break_even
 from tngd_bench.analysis.break_even import Crossover, break_even_rates, crossovers, exact_labels, line
 from tngd_bench.analysis.cost_map import DeviceUse
@@ -102,11 +102,12 @@ def test_a_bill_with_a_time_not_stated_gives_the_best_case():
 
 
 def test_what_lies_beyond_measured_sizes_is_marked():
-    """Timed at N = 10⁴, b = 32 alone: at N = 10⁵ nothing is near, at 10⁴ only b = 16 to 64."""
+    """Timed at N = 10⁴ and three b about 32: at N = 10⁵ nothing is near, at 10⁴ only b = 16 to 64."""
     assert not found_line().near.any()
     known = calibrations(RATES).kinds
     assert ", digital seconds extrapolated" in crossovers(found_line(), USE)[0].text(known, "tngd")
-    close = line(calibrations(RATES), USE, 10_000, 10, (8, 16, 32, 64, 65))
+    points = measured_at(batch_sizes=(31.9, 32.0, 32.1))
+    close = line(calibrations(RATES, points=points), USE, 10_000, 10, (8, 16, 32, 64, 65))
     assert close.near.tolist() == [False, True, True, True, False]
     assert break_even_rates(close, {"Gram": ["ngd-gram"]})["near"].tolist() == close.near.tolist()
     assert not break_even._beyond(400.0, close)

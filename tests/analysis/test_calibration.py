@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.calibration import Counts, calibrate
+from tngd_bench.analysis.discrepancy import ASSUMED_RUN_SPREAD, LEAST_GAMMA
 from tngd_bench.analysis.families import kind
 from tngd_bench.problems import registry as problems
 
@@ -134,5 +135,27 @@ def test_covers_within_a_factor_of_two_of_what_was_measured():
         found.covers(n, np.full(4, 32.0), np.full(4, 10.0)), [False, True, True, False]
     )
     np.testing.assert_array_equal(
-        found.covers(np.full(3, 1e4), np.array([15.0, 64.0, 65.0]), np.full(3, 10.0)), [False, True, False]
+        found.covers(np.full(3, 1e4), np.array([31.0, 32.0, 33.0]), np.full(3, 10.0)), [False, True, False]
     )
+    varied = calibrate(*made(batches=(16, 32, 64)))
+    b = np.array([7.0, 8.0, 128.0, 129.0])
+    np.testing.assert_array_equal(
+        varied.covers(np.full(4, 1e4), b, np.full(4, 10.0)), [False, True, True, False]
+    )
+    two = calibrate(*made(batches=(16, 64)))
+    np.testing.assert_array_equal(two.covers(np.full(4, 1e4), b, np.full(4, 10.0)), [False] * 4)
+
+
+def test_a_formula_that_bends_at_the_largest_batch_has_a_larger_discrepancy():
+    batches = (8, 32, 128, 512)
+    straight = calibrate(*made(batches=batches))
+    summary, trials, known = made(batches=batches)
+    summary["digital_median_s"] *= np.where(summary["batch_size"] == 512, 4.0, 1.0)
+    bent = calibrate(summary, trials, known)
+    for label in RATES:
+        assert straight.by_label[label].gamma == LEAST_GAMMA
+        assert bent.by_label[label].gamma > 1.5 * LEAST_GAMMA
+        assert straight.by_label[label].freedom in {28 - 2, 28 - 3}  # settings less terms
+    assert (straight.run_spread, straight.run_spread_known) == (ASSUMED_RUN_SPREAD, False)
+    told = calibrate(summary, trials, known, run_spread=0.01)
+    assert (told.run_spread, told.run_spread_known) == (0.01, True)

@@ -205,7 +205,7 @@ def test_four_pairs_test_no_ratio():
         Pool(pool.trials, few, pool.curves), {"first": "tngd", "rivals": ["ngd"], "low": 1.5}
     )
     assert finding.parts == ()
-    assert "ngd (4 paired iterations, 5 needed)" in finding.missing
+    assert "ngd (4 paired iterations from 1 process; 5 from 3 processes needed)" in finding.missing
 
 
 def test_a_skipped_rival_is_named_with_its_estimate():

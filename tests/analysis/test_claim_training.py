@@ -105,12 +105,12 @@ def test_each_step_of_a_series_must_come_closer():
     assert outcome(finding) == [(True, True), (False, True)]
 
 
-def test_a_step_of_too_few_seeds_is_not_judged_and_close_needs_three():
+def test_a_step_of_too_few_seeds_is_not_judged_and_close_needs_five():
     four = runs({"t5": decay(1.2), "t10": decay(1.1), "ngd": decay(1)}, seeds=4)
     finding = claim_training.closer(four, {"series": ["t5", "t10"], "second": "ngd"})
     assert (finding.parts, finding.missing) == ((), "t10 closer than t5: 4 paired seeds, 5 needed")
     two = claim_training.close(runs({"a": decay(1), "b": decay(1)}, seeds=2), CLOSE)
-    assert (two.parts, two.missing) == ((), "a and b: 2 paired seeds, 3 needed")
+    assert (two.parts, two.missing) == ((), "a and b: 2 paired seeds, 5 needed")
 
 
 def test_runs_that_did_not_finish_are_named_beside_the_number():

@@ -100,8 +100,10 @@ def test_without_the_reference_there_is_no_ratio(frames):
 
 def test_a_ratio_is_decided_only_with_enough_pairs_and_an_interval_off_one(frames):
     costs, _ = frames
-    assert cost.paired_ratio(costs, "tngd", "sgd").decided
-    assert not cost.paired_ratio(costs, "sgd", "sgd").decided
+    three = pd.concat([costs, costs[costs["process"] == 0].assign(process=2)])
+    assert cost.paired_ratio(three, "tngd", "sgd").decided
+    assert not cost.paired_ratio(three, "sgd", "sgd").decided
+    assert not cost.paired_ratio(costs, "tngd", "sgd").decided  # two processes
     assert not cost.paired_ratio(costs[costs["process"] == 0], "tngd", "sgd").decided  # three pairs
 
 

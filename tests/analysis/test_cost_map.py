@@ -1,6 +1,7 @@
 """Maps on rates written down by hand: the winner is the smallest of sums anybody can do again."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,15 @@ COUNTS = Counts("digits-mlp", entry=problems.get("digits-mlp"))
 SIZES, BATCHES = (1_000, 10_000, 100_000), (1, 32, 1024)
 
 
-def calibrations(rates, *, sigma=0.0, second=None, settings=None):
-    """Calibrations with given readings; measured at N = 10⁴, b = 32, d_z = 10 alone."""
-    points = pd.DataFrame({"parameters": [10_000], "batch_size": [32], "outputs": [10], "ratio": [1.0]})
+def measured_at(parameters=(10_000,), batch_sizes=(32,), outputs=(10,)):
+    """The measured settings at every combination of these sizes."""
+    grid = itertools.product(parameters, batch_sizes, outputs)
+    return pd.DataFrame(grid, columns=["parameters", "batch_size", "outputs"]).assign(ratio=1.0)
+
+
+def calibrations(rates, *, sigma=0.0, second=None, settings=None, points=None):
+    """Calibrations with given readings; measured at N = 10⁴, b = 32, d_z = 10 alone unless `points` are given."""
+    points = measured_at() if points is None else points
     found = {
         label: Calibration(label, label, (reading, *([second[label]] if second else [])), sigma, points)
         for label, reading in rates.items()
@@ -119,7 +126,39 @@ def test_a_plane_over_outputs_has_blanks_where_the_family_has_no_model():
 def test_only_cells_near_the_measured_size_count_as_measured():
     area = plane(calibrations(RATES), "batch_size", 10, SIZES, BATCHES)
     np.testing.assert_array_equal(area.measured, [[False] * 3, [False, True, False], [False] * 3])
-    assert (cheapest(area, None).table()["region"] == "near measured sizes").sum() == 1
+    drawn = cheapest(area, None)
+    assert (drawn.table()["region"] == "near measured sizes").sum() == 1
+    # every draw agrees everywhere, as there is no spread, but one cell alone was measured
+    assert (drawn.confidence == 1.0).all()
+    np.testing.assert_array_equal(drawn.confirmed, area.measured)
+    won = [drawn.share(label, confirmed=False) for label in drawn.labels]
+    confirmed, modelled = (sum(map(share, drawn.labels)) for share in (drawn.share, drawn.share_modelled))
+    assert (confirmed, modelled, sum(won)) == (pytest.approx(1 / 9), pytest.approx(8 / 9), 1.0)
+
+
+def test_a_factor_of_two_is_near_along_axes_measured_at_three_values_or_more():
+    points = measured_at((5_000, 10_000, 20_000), (32, 64))
+    area = plane(
+        calibrations(RATES, points=points),
+        "batch_size",
+        10,
+        (2_000, 3_000, 40_000, 41_000),
+        (16, 32, 64, 128),
+    )
+    near = [False, True, True, False]
+    np.testing.assert_array_equal(area.measured, [[False] * 4, near, near, [False] * 4])
+
+
+def test_the_logarithm_of_a_draw_has_the_variance_that_is_stated():
+    found = dataclasses.replace(calibrations(RATES, sigma=0.1), run_spread=0.05)
+    changed = {
+        label: dataclasses.replace(own, gamma=0.3, freedom=9.0) for label, own in found.by_label.items()
+    }
+    found = dataclasses.replace(found, by_label=changed)
+    distances = np.array([[0.0, 2.0]])
+    logs = np.log([factors[0] for factors, _ in cost_map.residuals(found, ["ngd-cg"], distances, 20_000)])
+    near = 0.1**2 * 9 / 7 + 0.05**2
+    np.testing.assert_allclose(logs.var(axis=0), [near, near + (0.3 * 2) ** 2], rtol=0.05)
 
 
 def test_a_faster_link_never_costs_the_device_cells():
@@ -162,6 +201,6 @@ def test_the_study_device_carries_its_settings():
 
 def test_what_an_optimizer_draws_does_not_depend_on_its_rivals():
     found = calibrations(RATES, sigma=0.3)
-    alone = [factors[0] for factors, _ in cost_map.residuals(found, ["ngd-cg"], 50)]
-    beside = [factors[1] for factors, _ in cost_map.residuals(found, ["ngd-gram", "ngd-cg"], 50)]
+    alone = [factors[0] for factors, _ in cost_map.residuals(found, ["ngd-cg"], np.zeros(1), 50)]
+    beside = [factors[1] for factors, _ in cost_map.residuals(found, ["ngd-gram", "ngd-cg"], np.zeros(2), 50)]
     assert alone == beside

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tngd_bench.analysis.paired import differences_by_seed, paired_difference
+from tngd_bench.analysis.paired import differences_by_seed, holm, paired_difference, seeds_needed
 
 
 def test_five_seeds_by_hand():
@@ -85,3 +85,26 @@ def test_an_accuracy_that_was_not_reached_is_the_lowest():
     rows = [("a", 0, "ok", 0.9), ("b", 0, "diverged", math.nan)]
     final = pd.DataFrame(rows, columns=["optimizer", "seed", "status", "final_test_accuracy"])
     assert differences_by_seed(final, "a", "b", "final_test_accuracy").tolist() == [math.inf]
+
+
+def test_holm_rejects_what_the_closed_test_of_bonferroni_rejects():
+    # Holm's procedure is the closed test of all intersections by Bonferroni: enumerated here
+    generator = np.random.default_rng(0)
+    for p in generator.uniform(0, 0.08, (50, 4)):
+        rest = [[q for place, q in enumerate(p) if mask >> place & 1] for mask in range(1, 16)]
+        for place in range(4):
+            sets = [own for own, mask in zip(rest, range(1, 16), strict=True) if mask >> place & 1]
+            assert holm(p)[place] == pytest.approx(min(1.0, max(len(own) * min(own) for own in sets)))
+
+
+def test_seeds_that_can_decide_among_several():
+    assert [seeds_needed(rivals) for rivals in (1, 2, 5, 8)] == [6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("rivals", [5, 8])
+def test_of_equal_rivals_at_most_one_in_twenty_sentences_finds_a_difference(rivals):
+    generator = np.random.default_rng(rivals)
+    own = generator.standard_normal((150, seeds_needed(rivals), 1))
+    others = generator.standard_normal((150, seeds_needed(rivals), rivals))
+    found = [min(holm([paired_difference(d).p for d in row.T])) <= 0.05 for row in own - others]
+    assert np.mean(found) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 150)

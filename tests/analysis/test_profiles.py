@@ -44,6 +44,15 @@ def test_ties_win_together_and_a_task_not_tried_is_no_smaller_denominator():
     found = profiles(table({"a": [10, 10], "b": [10, None]}))
     assert share(found, "a", 1) == 1.0
     assert share(found, "b", 1) == 0.5
+    assert found.groupby("optimizer")["won"].first().to_dict() == {"a": 0.75, "b": 0.25}
+
+
+def test_the_shares_won_add_up_to_the_tasks_that_somebody_solved():
+    times = np.random.default_rng(0).choice([10, 20, 30, MISS], (3, 50))
+    found = profiles(table(dict(zip("abc", times.tolist(), strict=True))))
+    assert found.groupby("optimizer")["won"].first().sum() == pytest.approx(
+        np.isfinite(times).any(axis=0).mean()
+    )
 
 
 def test_a_best_time_of_zero_is_a_tie_or_nothing():

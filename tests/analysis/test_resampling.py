@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tngd_bench.analysis.resampling import resampled_medians, seed_draws
+from tngd_bench.analysis.resampling import resampled_medians
 
 
 def test_a_process_that_differs_is_drawn_as_a_whole():
@@ -32,11 +32,3 @@ def test_a_median_is_that_of_the_repetitions_that_its_draws_name(lengths):
             block = blocks[process]
             drawn += [block[int(share * len(block))] for share in inside[draw, position, : len(block)]]
         assert median == np.median(drawn)
-
-
-def test_few_seeds_are_drawn_in_every_way_and_many_at_random():
-    assert len(seed_draws(3)) == 27
-    assert {tuple(pick) for pick in seed_draws(2).tolist()} == {(0, 0), (0, 1), (1, 0), (1, 1)}
-    many = seed_draws(8)
-    assert many.shape == (2000, 8)
-    assert (many == seed_draws(8)).all()

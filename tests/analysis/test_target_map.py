@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.analysis.test_cost_map import measured_at
 from tngd_bench.analysis import target_map
 from tngd_bench.analysis.calibration import Calibration, Calibrations, Counts
 from tngd_bench.analysis.cost_map import DeviceUse, plane
@@ -25,8 +26,8 @@ HITS = {  # (N, b): optimizer: iterations of three seeds
 
 
 def calibrations(rates):
-    """Rates without spread, timed at N = 10⁴, b = 32, d_z = 10 alone."""
-    points = pd.DataFrame({"parameters": [10_000], "batch_size": [32], "outputs": [10], "ratio": [1.0]})
+    """Rates without spread, timed about N = 10⁴, b = 32 at d_z = 10 alone."""
+    points = measured_at((9_900, 10_000, 10_100), (31.9, 32.0, 32.1))
     found = {label: Calibration(label, label, (rate,), 0.0, points) for label, rate in rates.items()}
     kinds = {label: kind(label, label) for label in RATES}
     main = {"batch_size": 32, "outputs": 10, "parameters": 10_000}
@@ -112,7 +113,7 @@ def test_a_time_to_target_with_a_lower_bound_of_seconds_wins_no_cell(found):
 def test_only_what_is_near_a_trained_and_timed_size_counts_as_measured(found):
     sizes, batches = (4_000, 6_000, 19_000, 100_000), (32, 64, 128, 512)
     drawn = target_map.lowest(plane(calibrations(RATES), "batch_size", 10, sizes, batches), found)
-    # timed at N = 10⁴, b = 32 alone, so (10⁵, 512) was trained and not timed
+    # timed about N = 10⁴, b = 32 alone, so (10⁵, 512) was trained and not timed
     assert drawn.plane.measured.tolist() == [
         [False, True, True, False],
         [False, True, True, False],

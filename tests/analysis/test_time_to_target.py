@@ -1,12 +1,16 @@
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from tngd_bench.analysis.time_to_target import (
     DEFAULT_TARGETS,
     Target,
     hit_rate,
+    hit_times,
+    median_interval,
     study_targets,
     target_from_reference,
     time_to_target,
@@ -124,18 +128,63 @@ def reference(losses, statuses=None):
     return pd.DataFrame(rows)
 
 
-def test_a_target_is_the_median_of_a_baselines_reruns_with_its_provenance():
-    target = target_from_reference(reference([0.1, 0.3, 0.2]), "g", "adam", "train_loss")
-    assert (target.metric, target.value) == ("train_loss", 0.2)
-    assert target.provenance == "median of 3 reruns of adam in g"
-    # of four values the one that is easier to reach, so that half of the baseline's reruns do
-    assert target_from_reference(reference([0.1, 0.3, 0.2, 0.4]), "g", "adam", "test_accuracy").value == 0.7
+@pytest.mark.parametrize(("seeds", "place"), [(4, 1), (5, 1), (8, 1), (9, 2), (14, 3), (19, 4)])
+def test_a_target_is_one_that_four_in_five_reruns_reach(seeds, place):
+    losses = [0.01 * (seed + 1) for seed in range(seeds)]
+    target = target_from_reference(reference(losses), "g", "adam", "train_loss")
+    assert target.value == pytest.approx(sorted(losses)[-place])
+    accuracy = target_from_reference(reference(losses), "g", "adam", "test_accuracy")
+    assert accuracy.value == pytest.approx(1 - sorted(losses)[-place])
+    assert f"worst of {seeds}" in target.provenance
+
+
+@pytest.mark.parametrize("seeds", [4, 5, 9])
+def test_on_known_truth_a_further_rerun_reaches_it_four_times_in_five_at_least(seeds):
+    generator = np.random.default_rng(seeds)
+    hits = 0
+    for _ in range(400):
+        *losses, further = generator.random(seeds + 1)
+        hits += further <= target_from_reference(reference(losses), "g", "adam", "train_loss").value
+    assert hits >= stats.binom.ppf(0.001, 400, 0.8)
 
 
 def test_a_baseline_that_misses_counts_as_worst_and_too_few_seeds_give_no_target():
-    frame = reference([0.1, 0.2, 0.3], ["ok", "diverged", "ok"])
-    assert target_from_reference(frame, "g", "adam", "train_loss").value == 0.3
-    with pytest.raises(ValueError, match="did not finish in half"):
-        target_from_reference(reference([0.1, 0.2, 0.3], ["diverged", "diverged"]), "g", "adam", "train_loss")
-    with pytest.raises(ValueError, match="has 2 seeds"):
-        target_from_reference(reference([0.1, 0.2]), "g", "adam", "train_loss")
+    losses = [0.1 + 0.01 * seed for seed in range(9)]
+    one = target_from_reference(reference(losses, ["diverged"]), "g", "adam", "train_loss")
+    assert one.value == pytest.approx(0.18)  # the second worst of nine, the worst being the one that diverged
+    with pytest.raises(ValueError, match="did not finish in 2 or more"):
+        target_from_reference(reference(losses, ["diverged"] * 2), "g", "adam", "train_loss")
+    with pytest.raises(ValueError, match="has 3 seeds; a target needs 4"):
+        target_from_reference(reference([0.1, 0.2, 0.3]), "g", "adam", "train_loss")
+
+
+def test_a_time_is_censored_by_the_evaluations_about_it():
+    rows = (
+        curve("a", [0.1, math.nan, 0.8, math.nan, 0.95, 0.2])
+        + curve("b", [0.95, 0.1])
+        + curve("c", [0.1, 0.2])
+    )
+    frame = pd.DataFrame(rows)
+    hits = hit_times(pd.DataFrame([trial(k, s) for s, k in enumerate("abc")]), frame, {"g": (TARGET,)})
+    found = hits.set_index("key")
+    assert found["iterations"].to_dict() == {"a": 40.0, "b": 0.0, "c": math.inf}
+    assert found["after"].to_dict() == {"a": 20.0, "b": -1.0, "c": 10.0}
+
+
+def test_medians_have_their_exact_interval():
+    # the sign test's table: of five and six all of the range, of nine from the 2nd, of twenty from the 6th
+    for number, k, confidence in ((5, 1, 0.9375), (6, 1, 0.96875), (9, 2, 0.9609375), (20, 6, 0.95861)):
+        values = np.arange(1.0, number + 1)
+        low, high, level = median_interval(values)
+        assert (low, high) == (k, number + 1 - k)
+        assert level == pytest.approx(confidence, abs=1e-5)
+    assert np.isnan(median_interval(np.array([]))).all()
+    found = table(
+        [trial(key, seed) for seed, key in enumerate("abc")], curve("a", [0.1, 0.95]) + curve("b", [0.95])
+    )
+    assert (found["iterations_low"], found["iterations_median"], found["iterations_high"]) == (
+        0.0,
+        10.0,
+        math.inf,
+    )
+    assert (found["confidence"], found["after_median"]) == (0.75, 0.0)

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from tngd_bench.analysis.two_stores import compare
+from tngd_bench.analysis.two_stores import compare, relative_change
 from tngd_bench.studies.records import Records
 
 OPTIMIZERS = ("sgd", "ngd-gram")
@@ -19,7 +20,7 @@ def records():
     for number, optimizer in enumerate(OPTIMIZERS):
         setting = {"group": "g", "problem": "p", "parameters": 1000, "batch_size": 32, "optimizer": optimizer}
         setting["method"] = optimizer
-        for process in range(2):
+        for process in range(4):
             key = f"c{number}#{process}"
             trials.append(
                 setting
@@ -50,8 +51,9 @@ def test_a_store_differs_in_nothing_from_itself(records):
     assert found.differences.empty
     assert found.only.empty
     assert (found.costs["ratio"] == 1.0).all()
-    assert (found.costs["low"] <= 1.0).all()
-    assert (found.costs["high"] >= 1.0).all()
+    assert (found.costs["relative"] == 1.0).all()
+    assert (found.costs["relative_low"] <= 1.0).all()
+    assert (found.costs["relative_high"] >= 1.0).all()
     assert (found.training["equal"] == found.training["pairs"]).all()
     assert found.training["pairs"].tolist() == [3, 3]
 
@@ -64,7 +66,6 @@ def test_a_machine_twice_as_slow_is_seen_and_cancels_against_sgd(records):
     )
     found = compare(records, slow)
     np.testing.assert_allclose(found.costs["ratio"], 2.0)
-    assert (found.costs["low"] > 1.0).all()
     np.testing.assert_allclose(found.costs["relative"], 1.0)
     differences = found.differences.set_index("name")
     assert differences.index.tolist() == ["cpu", "started"][:1]
@@ -81,6 +82,39 @@ def test_one_optimizer_slower_is_slower_relative_to_sgd_too(records):
     assert by_name.loc["ngd-gram", "relative"] == pytest.approx(1.5)
     assert by_name.loc["ngd-gram", "relative_low"] > 1.2
     assert by_name.loc["sgd", "ratio"] == 1.0
+
+
+def test_without_a_spread_from_run_to_run_the_interval_is_welchs():
+    generator = np.random.default_rng(1)
+    a, b = generator.normal(0.0, 0.1, 4), generator.normal(0.3, 0.2, 6)
+    expected = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
+    found = relative_change(a, b, 0.0)
+    assert np.log([found["relative_low"], found["relative_high"]]) == pytest.approx(
+        [expected.low, expected.high]
+    )
+
+
+def test_two_processes_and_a_store_without_sgd_test_nothing(records):
+    few = dataclasses.replace(records, costs=records.costs[records.costs["process"] < 2])
+    found = compare(records, few).costs.set_index("optimizer").loc["ngd-gram"]
+    assert found["relative"] == pytest.approx(1.0, abs=0.1)
+    assert np.isnan(found["relative_low"])
+    alone = dataclasses.replace(records, costs=records.costs[records.costs["optimizer"] != "sgd"])
+    assert compare(alone, alone).costs["relative"].isna().all()
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.04])
+def test_of_two_runs_of_one_study_one_interval_in_twenty_leaves_out_one(spread):
+    """Known truth: no change; in each run each of the two optimizers is shifted by its own draw, then the noise."""
+    generator = np.random.default_rng(5)
+    runs, wrong = 400, 0
+    for _ in range(runs):
+        shifts = spread * generator.standard_normal(4)
+        processes = 0.05 * generator.standard_normal((2, 5))
+        a, b = processes + (shifts[:2] - shifts[2:])[:, None]
+        found = relative_change(a, b, 4 * spread**2)
+        wrong += not found["relative_low"] <= 1.0 <= found["relative_high"]
+    assert wrong <= stats.binom.ppf(0.999, runs, 0.05)
 
 
 def test_training_is_paired_by_seed_and_only_at_equal_length(records):

@@ -70,7 +70,7 @@ def make_records(
             for seed in range(3):
                 frames.training("digits", optimizer, seed)
         if sweeps:
-            for seed in range(3):
+            for seed in range(5):
                 for level in NOISE_LEVELS:
                     frames.training("noise", "tngd", seed, "noise_variance", level)
                 for bits in BIT_LEVELS:

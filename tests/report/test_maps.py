@@ -9,7 +9,7 @@ import pytest
 
 from tngd_bench.analysis import break_even, cost, quantities
 from tngd_bench.analysis.calibration import calibrate
-from tngd_bench.analysis.cost_map import CONFIRMED, cheapest, plane, study_use
+from tngd_bench.analysis.cost_map import cheapest, plane, study_use
 from tngd_bench.analysis.families import kinds
 from tngd_bench.analysis.time_to_target import study_targets, time_to_target
 from tngd_bench.report import break_even_charts, drawing, explorer, map_charts, map_section, map_tables
@@ -90,8 +90,8 @@ def test_the_coloured_area_of_each_optimizer_is_the_area_it_wins(calibrations):
             )
         )
         for alpha, wanted in (
-            (1.0, (own["confidence"] >= CONFIRMED).sum()),
-            (map_charts._UNDECIDED, (own["confidence"] < CONFIRMED).sum()),
+            (1.0, own["confirmed"].sum()),
+            (map_charts._UNDECIDED, (~own["confirmed"]).sum()),
         ):
             assert drawn.get((colour, alpha), 0.0) == pytest.approx(wanted, abs=0.35)
 

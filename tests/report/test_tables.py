@@ -131,7 +131,12 @@ def test_misses_read_as_infinity(records, known):
     shown = cells(tables.targets_table(times, known))
     row = shown[(shown["optimizer"] == "SGD") & (shown["target"] == "test accuracy ≥ 95 %")].iloc[0]
     assert row["seeds that hit"] == "0 of 3"
-    assert row["iterations, median [quartiles]"] == "∞ [∞, ∞]"
+    assert row["iterations, median (after, by] [its interval]"] == "∞ [∞, ∞]"
+    row = shown[(shown["optimizer"] == "TNGD") & (shown["target"] == "test accuracy ≥ 80 %")].iloc[0]
+    found = times[(times["optimizer"] == "tngd") & (times["target"] == "test accuracy ≥ 80 %")].iloc[0]
+    after, by = f"{found['after_median']:g}", f"{found['iterations_median']:g}"
+    assert row["iterations, median (after, by] [its interval]"].startswith(f"({after}, {by}] [")
+    assert float(after) < float(by)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tngd_bench.analysis.claims import Part, Verdict
 from tngd_bench.report import build_report, drawing
 from tngd_bench.report.build import trial_ends
 from tngd_bench.report.comparison import build_comparison
-from tngd_bench.report.verdicts import verdict_section, verdict_table
+from tngd_bench.report.verdicts import summary, verdict_section, verdict_table
 from tngd_bench.studies.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, Records
 
 RATES = {"adam": 1.0, "tngd": 1.5, "tngd[analog_time=5]": 0.8, "ngd-gram": 1.5}
@@ -141,7 +141,9 @@ def test_a_test_has_its_day_and_none_is_said_to_be_fixed_before_the_run_that_was
     assert set(rows["fixed"]) == {"2026-11-24"}
     shown = [row for row in table.rows if row[0] == rows["statement"].iloc[0]]
     assert all(row[-1].endswith("p ≤ 5 % (of 2026-11-24)") for row in shown)
-    assert not changes.rows  # no claim judged here was changed
+    noted = table.data.loc[table.data["note"] != "", "claim"]
+    assert set(changes.data["claim"]) == set(noted)
+    assert "fig3-test-accuracy" not in set(noted)
     assert "Not all of them were fixed before the run" in section.prose
     claim = next(
         one for one in exhibit(section, "Figure 3").claims if one.anchor == "claim-fig3-test-accuracy"
@@ -281,3 +283,25 @@ def test_what_was_measured_on_another_profile_says_so_beside_every_verdict(paper
     words = " ".join(what for found in judgements for part in found.parts for what in part)
     assert "(tuned on mnist-cnn)" in words
     assert "(tuned)" not in words
+
+
+def test_the_counts_of_verdicts_have_a_false_discovery_rate_beside_them():
+    def verdict(*parts):
+        return Verdict("c", "s", "w", "confirmed", "", "f", "", {}, "p", parts=parts)
+
+    seeds = [
+        Part("a", True, "", True, 0.02),
+        Part("b", False, "", True, 0.01),
+        Part("c", False, "", False, 0.3),
+    ]
+    exact = Part("d", True, "")
+    text = summary([verdict(*seeds, exact)], {})
+    # Benjamini-Hochberg: of three tests two are rejected at p ≤ 0.02, so 3 · 0.02 / 2
+    assert "Tests over seeds decide 2 of 3 parts, each at p ≤ 2 %" in text
+    assert "3 % of them may be decided by chance" in text
+    for alone in (exact, seeds[2]):
+        assert "by chance" not in summary([verdict(alone)], {})
+
+
+def test_every_part_that_seeds_decide_has_its_p_value(section):
+    assert "of them may be decided by chance (Benjamini-Hochberg)" in section.points[0]

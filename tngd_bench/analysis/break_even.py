@@ -92,8 +92,10 @@ def line(
         bits[place] = link_bits(use.device, work)
     times = np.empty((len(labels), draws + 1, len(batch_sizes)))
     times[:, 0] = base[:, 0]
-    for draw, (factors, readings) in enumerate(residuals(calibrations, labels, draws), start=1):
-        times[:, draw] = base[np.arange(len(labels)), readings] * factors[:, None]
+    size = np.array(float(parameters)), np.array(batch_sizes, float), np.array(float(outputs))
+    away = np.stack([calibrations.distances(label, *size) for label in labels])
+    for draw, (factors, readings) in enumerate(residuals(calibrations, labels, away, draws), start=1):
+        times[:, draw] = base[np.arange(len(labels)), readings] * factors
     return Line(
         rows_m=np.array(batch_sizes, float) * outputs,
         parameters=parameters,
@@ -103,9 +105,7 @@ def line(
         unlinked=unlinked,
         bits=bits,
         overlapped=use.delay * use.device.time_constant_s,
-        near=calibrations.covers(
-            np.array(float(parameters)), np.array(batch_sizes, float), np.array(float(outputs))
-        ),
+        near=calibrations.covers(*size),
         not_stated=use.not_stated,
     )
 

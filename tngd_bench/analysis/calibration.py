@@ -8,13 +8,14 @@ them, which nothing may exceed; and both (from five settings on, operations not 
 where there are data and part where there are none. One is credible, and drawn, if it foretells the data half as well
 as the best or to 10 %.
 
-What the formula misses is a log-normal factor: σ is the root mean square of log(measured/predicted) with each
-setting predicted from the others, so it says what a prediction outside the data is worth, not how well they are fitted.
+What the formula misses is a log-normal factor: σ is the root mean square of log(measured/predicted) with each setting
+predicted from the others. Away from the measured sizes, and from one run to another, it misses more: see `discrepancy`.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import nnls
 
+from tngd_bench.analysis import discrepancy
 from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.rows import each
 from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
@@ -114,7 +116,7 @@ class Calibration:
 
     A reading is (a, seconds per operation, seconds per byte). `sigma` is the log-normal spread of measured/predicted
     (NaN with one setting). `points` has one row per measured setting: parameters, batch_size, outputs, measured_s,
-    predicted_s (from the others where there are any) and ratio.
+    predicted_s (from the others where there are any) and ratio. `gamma` and `freedom` (ν) as in `discrepancy`.
     """
 
     label: str
@@ -122,6 +124,8 @@ class Calibration:
     readings: tuple[tuple[float, float, float], ...]
     sigma: float
     points: pd.DataFrame
+    gamma: float = 0.0
+    freedom: float = math.inf
 
     def seconds(self, cost: PredictedCost) -> Array:
         """Return the predicted digital seconds of one iteration, (SLOTS,), the best reading first."""
@@ -132,7 +136,10 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Calibrations:
-    """What was calibrated: by optimizer label; all on one problem. `settings` are the device's user settings."""
+    """What was calibrated: by optimizer label; all on one problem. `settings` are the device's user settings.
+
+    `run_spread` is σ_run of `discrepancy`, from null runs where `run_spread_known`, else assumed.
+    """
 
     counts: Counts
     by_label: Mapping[str, Calibration]
@@ -140,6 +147,8 @@ class Calibrations:
     main: Mapping[str, int]
     settings: Mapping[str, object]
     device_name: str | None
+    run_spread: float = 0.0
+    run_spread_known: bool = False
 
     @property
     def device_label(self) -> str | None:
@@ -157,13 +166,18 @@ class Calibrations:
         known = [c.sigma for c in self.by_label.values() if np.isfinite(c.sigma)]
         return own if np.isfinite(own) else max(known, default=1.0)
 
+    def freedom(self, label: str) -> float:
+        """Return the degrees of freedom of `spread`; 1 where it is that of another optimizer."""
+        return self.by_label[label].freedom if np.isfinite(self.by_label[label].sigma) else 1.0
+
     def covers(self, parameters: Array, batch_size: Array, outputs: Array) -> npt.NDArray[np.bool_]:
-        """Return where a size lies within a factor of two of the measured ranges of N, b and d_z."""
+        """Return where a size lies near the measured ones, see `discrepancy.near`."""
         points = pd.concat([calibration.points for calibration in self.by_label.values()])
-        inside = np.ones(np.broadcast_shapes(parameters.shape, batch_size.shape, outputs.shape), dtype=bool)
-        for name, values in (("parameters", parameters), ("batch_size", batch_size), ("outputs", outputs)):
-            inside &= (values >= points[name].min() / 2) & (values <= points[name].max() * 2)
-        return inside
+        return discrepancy.near(points, parameters, batch_size, outputs)
+
+    def distances(self, label: str, parameters: Array, batch_size: Array, outputs: Array) -> Array:
+        """Return how far sizes lie from those that `label` was measured at, in logarithms."""
+        return discrepancy.distance(self.by_label[label].points, parameters, batch_size, outputs)
 
 
 def calibrate(
@@ -173,8 +187,11 @@ def calibrate(
     dtype: str = "float32",
     *,
     first_order: bool = False,
+    run_spread: float | None = None,
 ) -> Calibrations | None:
     """Calibrate the second-order optimizers of `summary` (see `cost.summarise`), or all; None where none was timed.
+
+    `run_spread` is σ_run as null runs measured it, None where there were none.
 
     All on the problem with the most settings. Of several variants of one method the one with the plainest label stands
     for it: the counts know methods, not settings.
@@ -216,7 +233,10 @@ def calibrate(
         "outputs": int(outputs),
         "parameters": int(second["parameters"].max()),
     }
-    return Calibrations(counts, found, dict(known), main, settings, device_name)
+    spread = discrepancy.ASSUMED_RUN_SPREAD if run_spread is None else run_spread
+    return Calibrations(
+        counts, found, dict(known), main, settings, device_name, spread, run_spread is not None
+    )
 
 
 def uncounted(summary: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[str, ...]:
@@ -281,7 +301,13 @@ def _fitted(label: str, kind: Kind, points: pd.DataFrame, peak: float) -> Calibr
     readings = [_rates(x, measured, *forms[place]) for place in credible]
     points = points.assign(predicted_s=predicted[best], ratio=measured / predicted[best])
     kept = tuple((float(a), float(f), float(w)) for a, f, w in readings)
-    return Calibration(label, kind.method, kept, sigmas[best], points)
+    terms = len(forms[best][0])
+
+    def predicted_by(keep: npt.NDArray[np.bool_]) -> Array:
+        return x @ _rates(x[keep], measured[keep], *forms[best])
+
+    gamma = discrepancy.gamma(points, sigmas[best], predicted_by, max(2, terms))
+    return Calibration(label, kind.method, kept, sigmas[best], points, gamma, max(settings - terms, 1.0))
 
 
 def _rates(x: Array, measured: Array, terms: Sequence[int], peak: float = np.inf) -> Array:

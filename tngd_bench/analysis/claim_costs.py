@@ -16,7 +16,7 @@ import pandas as pd
 
 from tngd_bench.analysis import fits, quantities
 from tngd_bench.analysis.claims import Finding, Part, Pool, Test
-from tngd_bench.analysis.cost import MINIMUM_PAIRS, Ratio, finished_costs, paired_ratio
+from tngd_bench.analysis.cost import NEEDED, Ratio, finished_costs, paired_ratio
 from tngd_bench.analysis.crossover import crossover
 from tngd_bench.analysis.rows import each
 
@@ -32,9 +32,10 @@ _QUANTITIES = {
 def exponents(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     """Hold each fitted exponent against the slope of Table 1's own formula over the sizes measured.
 
-    An optimizer and section is a part. The exponent is that over a fixed overhead where it is determined (time and
-    memory), else the log-log slope. The range is `tolerance` to both sides of the formula's slope (see the module for
-    how it is judged). Needs five sizes. Parameters: axis, quantity, tolerance; `start`, the smallest size that enters;
+    An optimizer and section is a part. The exponent of time and memory is that over a fixed overhead. Where the sizes
+    do not determine that of a time the part is undecided, as an overhead flattens the log-log slope; counts, and memory
+    where it is not determined, have that slope. The range is `tolerance` to both sides of the formula's slope (see the
+    module for how it is judged). Needs five sizes. Parameters: axis, quantity, tolerance; `start`, the smallest size;
     `optimizers`, all of the table where left out.
     """
     axis, tolerance = str(parameters["axis"]), float(parameters["tolerance"])
@@ -54,6 +55,10 @@ def exponents(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
             continue
         # counted operations have no spread; measured ones start with a fixed overhead that the formula lacks
         over = bool(row.exponent_determined) and quantity != fits.COUNTED
+        if not over and quantity not in _COUNTED:
+            parts.append(Part(what, False, _undetermined(row, axis), decided=False))
+            keys += row.keys
+            continue
         value, low, high = (
             (row.exponent, row.exponent_low, row.exponent_high)
             if over
@@ -71,6 +76,17 @@ def exponents(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     subject = _subject(quantity, "exponent")
     rule = f"{subject} within {tolerance:g} of the slope of Table 1's formula over the same sizes"
     return Finding(tuple(parts), rule, numbers, tuple(dict.fromkeys(keys)), missing)
+
+
+def _undetermined(row: Any, axis: str) -> str:
+    """Return that the exponent over an overhead is open, with the decades of sizes that left it so."""
+    span = f"{_SIGNS[axis]} = {quantities.count(row.smallest)} to {quantities.count(row.largest)}"
+    decades = float(np.log10(row.largest / row.smallest))
+    slope = quantities.exponent(row.log_log, row.log_log_low, row.log_log_high)
+    return (
+        f"exponent over a fixed overhead not determined by {span} ({quantities.significant(decades, 2)} decades; about "
+        f"two or more are needed); log-log slope, overhead included, {slope}; formula {row.paper_here:.2f}"
+    )
 
 
 def _judged(quantity: str, value: float, low: float, high: float) -> tuple[float, float]:
@@ -145,9 +161,7 @@ def cost_ratio(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         here = clean[clean["parameters"] == sizes[-1]]
         ratio = paired_ratio(here, rival, first)
         if ratio is None or not ratio.tested:
-            absent.append(
-                f"{rival} ({ratio.pairs if ratio else 0} paired iterations, {MINIMUM_PAIRS} needed)"
-            )
+            absent.append(f"{rival} ({ratio.amount if ratio else 'no paired iterations'}; {NEEDED} needed)")
             continue
         holds, decided = _lies_within((ratio.low, ratio.high), low, high)
         text = f"{ratio.text} at N = {quantities.count(sizes[-1])}"

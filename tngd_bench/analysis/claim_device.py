@@ -14,7 +14,7 @@ from tngd_bench.analysis.claims import Finding, Part, Pool, Test
 from tngd_bench.analysis.findings import parameter_name
 from tngd_bench.analysis.paired import paired_difference
 from tngd_bench.analysis.run_values import log_ratios
-from tngd_bench.analysis.tolerance import mildest_first, tolerances
+from tngd_bench.analysis.tolerance import margin_text, tolerances
 from tngd_bench.studies.selection import label_texts
 
 
@@ -97,7 +97,8 @@ def fading(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
             f"{change.seeds} seeds, p = {min(change.p_lower, change.p_higher):.3f}"
         )
         holds = change.p_lower <= LEVEL
-        parts.append(Part("less of it at the largest λ", holds, text, holds or change.p_higher <= LEVEL))
+        decided = holds or change.p_higher <= LEVEL
+        parts.append(Part("less of it at the largest λ", holds, text, decided, change.p))
     else:
         missing = f"less of it at the largest λ: {len(ratios)} paired seeds, {SIGNED_RANK_SEEDS} needed"
     everything = [name for row in names.values() for name in row]
@@ -132,12 +133,12 @@ def _no_advantage(ratios: pd.Series, tolerance: float) -> tuple[bool, bool]:
 
 
 def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
-    """Test in every setting that was swept whether `level` of `parameter` keeps the final loss in the ideal band.
+    """Test in every setting that was swept whether `level` of `parameter` leaves the final loss as on the ideal device.
 
-    A setting is a section with an optimizer; see `tolerance`. A part holds if `level` and every milder one is inside;
-    it is undecided where the interval has both. What the claim says of any value needs several: for each name in
-    `over` ("parameters" is N) of which the settings have one value only, "another" is an undecided part. Parameters:
-    parameter, level, over.
+    A setting is a section with an optimizer; see `tolerance`. A part holds if `level` and every milder one is inside,
+    does not if it is outside, and is undecided in between. What the claim says of any value needs several: for each
+    name in `over` ("parameters" is N) of which the settings have one value only, "another" is an undecided part.
+    Parameters: parameter, level, over.
     """
     parameter, level = str(parameters["parameter"]), float(parameters["level"])
     parts, numbers, notes = [], {}, []
@@ -151,14 +152,11 @@ def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         if found.note or level not in set(found.levels["level"]):
             notes.append(f"{what}: {found.note or 'this level was not swept'}")
             continue
-        order = mildest_first(parameter, found.levels["level"].to_numpy(float)).tolist()
-        reached = [
-            _place(order, value) >= order.index(level)
-            for value in (found.low, found.worst_inside, found.high)
-        ]
+        row = found.levels[found.levels["level"] == level].iloc[0]
+        verdict, p = str(row["verdict"]), min(1.0, 2.0 * float(min(row["p_inside"], row["p_outside"])))
         worst = "no level" if np.isnan(found.worst_inside) else quantities.level(found.worst_inside)
-        text = f"loss within the ideal device's spread up to {worst} ({found.seeds} seeds)"
-        parts.append(Part(what, reached[1], text, len(set(reached)) == 1))
+        text = f"loss within the margin of the ideal device's up to {worst} ({found.seeds} seeds)"
+        parts.append(Part(what, verdict == "inside", text, verdict != "undecided", p))
         numbers[f"{what} worst inside"] = found.worst_inside
         own = label_texts(found.optimizer) | {"parameters": size}
         for name, seen in values.items():
@@ -172,17 +170,13 @@ def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     missing = "; ".join(notes) if notes else "" if parts else f"{parameter} was not swept"
     rule = (
         f"at {parameter_name(parameter)} = {quantities.level(level)} and below, the final loss exceeds that of the "
-        "ideal device on the same seed by no more, in the median, than the ideal device's own spread over seeds"
+        f"ideal device on the same seed by less than {margin_text('final_loss')}: on paired seeds, exact one-sided "
+        "signed-rank test, p ≤ 5 %"
     )
     return Finding(tuple(parts), rule, numbers, pool.keys_of(), missing)
 
 
 _OVER = {"parameters": "N", "damping": "λ"}
-
-
-def _place(order: Sequence[float], level: float) -> int:
-    """Return the place of a tolerated level among `order`; −1 where none is tolerated."""
-    return -1 if np.isnan(level) else list(order).index(level)
 
 
 TESTS: Mapping[str, Test] = {"memory": memory, "fading": fading, "tolerated": tolerated}

@@ -67,26 +67,29 @@ def _pairs_compared(
 def close(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     """Test whether the losses of `first` and `second` agree to `tolerance`, relatively, on the mean over the run.
 
-    Per seed, the mean over iterations of |log(loss/loss)|. The part holds if that of every seed is within the tolerance
-    (its logarithm), is decided against if that of every seed is not. Parameters: first, second, tolerance.
+    Per seed, the mean over iterations of |log(loss/loss)|. The part holds where the exact one-sided signed-rank test
+    says that it is below the tolerance (its logarithm), p ≤ 5 %, and is decided against where that of the contrary
+    does: an equivalence test (Schuirmann 1987). Parameters: first, second, tolerance.
     """
     first, second = str(parameters["first"]), str(parameters["second"])
     tolerance = float(parameters["tolerance"])
     rule = (
         "mean over the run of the relative deviation of the smoothed losses at most "
-        f"{quantities.percent(tolerance)} in every seed"
+        f"{quantities.percent(tolerance)}: exact one-sided signed-rank test over paired seeds, p ≤ 5 %"
     )
     found = distances(pool, first, second).to_numpy(float)
-    if len(found) < MINIMUM_SEEDS:
+    if len(found) < SIGNED_RANK_SEEDS:
         return Finding(
-            (), rule, missing=f"{first} and {second}: {len(found)} paired seeds, {MINIMUM_SEEDS} needed"
+            (), rule, missing=f"{first} and {second}: {len(found)} paired seeds, {SIGNED_RANK_SEEDS} needed"
         )
-    within = found <= np.log1p(tolerance)
+    beyond = paired_difference(found - np.log1p(tolerance))
+    within = beyond.p_lower <= LEVEL
     worst, typical = float(np.expm1(found.max())), float(np.expm1(np.median(found)))
     text = (
-        f"deviation {quantities.percent(typical)}, at most {quantities.percent(worst)} ({len(found)} seeds)"
+        f"deviation {quantities.percent(typical)}, at most {quantities.percent(worst)} ({len(found)} seeds), "
+        f"{_p(beyond)}"
     )
-    part = Part(f"{first} beside {second}", bool(within.all()), text, bool(within.all() or not within.any()))
+    part = Part(f"{first} beside {second}", within, text, within or beyond.p_higher <= LEVEL, beyond.p)
     return Finding((part,), rule, {"median": typical, "largest": worst}, pool.keys_of(first, second))
 
 
@@ -114,7 +117,7 @@ def closer(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
             f"of {found.seeds} seeds, {_p(found)}"
         )
         holds = found.p_lower <= LEVEL
-        parts.append(Part(what, holds, text, holds or found.p_higher <= LEVEL))
+        parts.append(Part(what, holds, text, holds or found.p_higher <= LEVEL, found.p))
     rule = (
         f"relative deviation of the smoothed loss from {second} falls at each step, one-sided exact p ≤ 5 %"
     )
@@ -158,7 +161,7 @@ def compared(
         f"{quantities.count(iterations)} iterations{_unfinished(table, first, second)}"
     )
     holds = found.p_lower <= LEVEL
-    return Part(what, holds, text, holds or found.p_higher <= LEVEL)
+    return Part(what, holds, text, holds or found.p_higher <= LEVEL, found.p)
 
 
 def _percentage(share: float) -> str:

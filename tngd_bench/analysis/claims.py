@@ -42,12 +42,16 @@ class Claim:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a test, named `what`: whether it `holds`, and if not whether the contrary is `decided`."""
+    """One part of a test, named `what`: whether it `holds`, and if not whether the contrary is `decided`.
+
+    `p` is the two-sided p-value where a test over seeds decides.
+    """
 
     what: str
     holds: bool
     text: str
     decided: bool = True
+    p: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """How TNGD's training ended against its rivals, in a sentence: at the study's settings, then with all of them tuned.
 
-One optimizer ends lower than another if it does so in every paired seed, with at least three.
+One optimizer ends lower than another if the exact two-sided signed-rank test over paired seeds says so, p ≤ 5 % after
+Holm's correction for the rivals of the sentence; a run that did not finish counts as worst. With fewer seeds than can
+decide anything the counts are given, as "too few to tell".
 """
 
 from __future__ import annotations
@@ -9,16 +11,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import EXACT_NATURAL, Kind
 from tngd_bench.analysis.outcomes import comparison
+from tngd_bench.analysis.paired import (
+    LEVEL,
+    PairedDifference,
+    differences_by_seed,
+    holm,
+    paired_difference,
+    seeds_needed,
+)
 from tngd_bench.analysis.time_to_target import Target, time_to_target
 from tngd_bench.studies.selection import label_texts
 
-MINIMUM_PAIRED_SEEDS = 3
 _DEVICES = ("tngd", "tngd-adam")
 _ORDER = (("tngd",), ("tngd-adam",), EXACT_NATURAL, ("kfac",), ("adam",), ("sgd",))
 """Methods of one kind are one rival; whatever else ran comes after these, each method for itself."""
@@ -146,13 +154,26 @@ def _accuracy(part: pd.DataFrame, device: str, others: list[str], known: Mapping
     if device not in medians or rivals.empty:
         return ""
     best = str(rivals.index[0])
-    difference = _paired(part, device, best, column)
-    same = len(difference) < MINIMUM_PAIRED_SEEDS or not ((difference > 0).all() or (difference < 0).all())
-    doubt = "no difference confirmed" if same else f"in each of {len(difference)} paired seeds"
+    doubt = _doubt(part, device, others, best)
     own, other = quantities.percent(medians[device]), quantities.percent(rivals[best])
     if medians[device] > rivals[best]:
         return f"its test accuracy, {own}, is the highest, before {known[best].title} ({other}; {doubt})"
     return f"its test accuracy, {own}, is not above that of {known[best].title} ({other}; {doubt})"
+
+
+def _doubt(part: pd.DataFrame, device: str, others: list[str], best: str) -> str:
+    """Return what the paired seeds say of the accuracies of `device` and of `best`, one of `others`."""
+    compared = _compared(part, device, others, "final_test_accuracy")
+    if best not in compared:
+        return "no difference confirmed"
+    found, p = compared[best]
+    if found.seeds < seeds_needed(len(compared)):
+        return f"higher in {found.higher} of {found.seeds} paired seeds, too few to tell"
+    confirmed = p <= 1.0 - LEVEL
+    return f"{_TEST}, {found.seeds} paired seeds" if confirmed else "no difference confirmed"
+
+
+_TEST = "signed-rank test, p ≤ 5 % after Holm's correction"
 
 
 def _ended(runs: pd.DataFrame, where: str = "at a median training loss of") -> str:
@@ -179,31 +200,45 @@ def _against(part: pd.DataFrame, device: str, others: list[str], known: Mapping[
     shown = {other: f"{known[other].title} ({_value(part[part['optimizer'] == other])})" for other in others}
     if not (part.loc[part["optimizer"] == device, "status"] == "ok").any():
         return f" {quantities.listed(list(shown.values()))}" if shown else ""
-    decided: dict[int, dict[str, list[str]]] = {}  # by the number of paired seeds, then by the word
-    unconfirmed = []
+    compared = _compared(part, device, others, "final_loss")
+    needed = seeds_needed(len(compared))
+    decided: dict[str, list[str]] = {}
+    unconfirmed, few = [], []
     for other, text in shown.items():
-        difference = _paired(part, device, other, "final_loss")
-        enough = len(difference) >= MINIMUM_PAIRED_SEEDS
-        if enough and ((difference < 0).all() or (difference > 0).all()):
-            word = "lower" if difference[0] < 0 else "higher"
-            decided.setdefault(len(difference), {}).setdefault(word, []).append(text)
+        found, p = compared.get(other, (None, 1.0))
+        if found is None:
+            unconfirmed.append(text)
+        elif found.seeds < needed:
+            few.append(f"lower than {text} in {found.lower} of {found.seeds} paired seeds")
+        elif p <= 1.0 - LEVEL:
+            decided.setdefault("lower" if found.value < 0 else "higher", []).append(text)
         else:
             unconfirmed.append(text)
-    clauses = []
-    for seeds, words in decided.items():
-        clauses += [f"{word} than {quantities.listed(names)}" for word, names in words.items()]
-        clauses[-1] += f" in each of {seeds} paired seeds"
+    clauses = [f"{word} than {quantities.listed(names)}" for word, names in decided.items()]
+    if clauses:
+        seeds = max(found.seeds for found, _ in compared.values())
+        clauses[-1] += f" ({_TEST}, {seeds} paired seeds)"
+    if few:
+        clauses.append(f"{', '.join(few)} (too few to tell: {needed} seeds needed)")
     if unconfirmed:
         clauses.append(f"with no difference confirmed to {quantities.listed(unconfirmed)}")
     return "".join(f", {clause}" for clause in clauses)
 
 
-def _paired(part: pd.DataFrame, device: str, other: str, column: str) -> npt.NDArray[np.float64]:
-    """Return `column` of `device` minus that of `other` for each seed that both finished."""
-    paired = part[(part["status"] == "ok") & part["optimizer"].isin([device, other])]
-    table = paired.pivot_table(index="seed", columns="optimizer", values=column, aggfunc="first")
-    both = {device, other} <= set(table.columns)
-    return (table[device] - table[other]).dropna().to_numpy(float) if both else np.array([])
+def _compared(
+    part: pd.DataFrame, device: str, others: list[str], column: str
+) -> dict[str, tuple[PairedDifference, float]]:
+    """Return the paired difference of `device` to each of `others`, with its p-value after Holm's correction.
+
+    Those without a shared seed are left out.
+    """
+    found: dict[str, PairedDifference] = {}
+    for other in others:
+        differences = differences_by_seed(part, device, other, column)
+        if len(differences):
+            found[other] = paired_difference(differences)
+    adjusted = holm([each.p for each in found.values()])
+    return {other: (each, p) for (other, each), p in zip(found.items(), adjusted, strict=True)}
 
 
 def _reached(times: pd.DataFrame, group: str, labels: list[str], known: Mapping[str, Kind]) -> str:
@@ -224,11 +259,18 @@ def _reached(times: pd.DataFrame, group: str, labels: list[str], known: Mapping[
         elif np.isnan(median):
             time = f"{quantities.count(iterations)} iterations, seconds not known"
         else:
-            time = quantities.seconds(median)
+            low, high = (float(rows.at[label, f"modelled_{end}"]) for end in ("low", "high"))
+            time = f"{quantities.seconds(median)}{_median_interval(low, high)}"
         pieces.append(f"{known[label].title} {time}{missed}")
     return (
-        f"{met[-1]} took (median; iterations × cost per iteration, the device modelled) {', '.join(pieces)}"
+        f"{met[-1]} took (median [its interval over seeds]; iterations × cost per iteration, the device modelled) "
+        f"{', '.join(pieces)}"
     )
+
+
+def _median_interval(low: float, high: float) -> str:
+    """Return " [90.0 ms, 110 ms]", "" where both ends are the same."""
+    return "" if low == high or np.isnan(low) else f" [{quantities.seconds(low)}, {quantities.seconds(high)}]"
 
 
 def _any_reached(rows: pd.DataFrame, target: str) -> bool:

@@ -21,6 +21,10 @@ SETTING = ["group", "problem", "parameters", "batch_size", "outputs", "rows"]
 PAIRED_DRAWS = 400
 MINIMUM_PAIRS = 5
 """Fewer paired iterations make no 95 % interval worth a verdict."""
+MINIMUM_PROCESSES = 3
+"""Fewer processes say too little of how a process of its own shifts a ratio: of two, 11 % of equal pairs differed."""
+NEEDED = f"{MINIMUM_PAIRS} from {MINIMUM_PROCESSES} processes"
+"""What a verdict takes, in words: paired iterations."""
 _MODELLED = ["write_s", "relax_s", "read_s"]
 
 
@@ -36,13 +40,19 @@ class Ratio:
 
     @property
     def decided(self) -> bool:
-        """Whether the interval leaves out 1, with at least `MINIMUM_PAIRS`."""
+        """Whether the interval leaves out 1, with at least `MINIMUM_PAIRS` from `MINIMUM_PROCESSES`."""
         return self.tested and (self.low > 1.0 or self.high < 1.0)
 
     @property
     def tested(self) -> bool:
-        """Whether there are pairs enough for the interval to say anything."""
-        return self.pairs >= MINIMUM_PAIRS
+        """Whether there are pairs and processes enough for the interval to say anything."""
+        return self.pairs >= MINIMUM_PAIRS and self.processes >= MINIMUM_PROCESSES
+
+    @property
+    def amount(self) -> str:
+        """Return how many pairs and processes there are, e.g. "4 paired iterations from 2 processes"."""
+        iterations = f"{self.pairs} paired iteration{'' if self.pairs == 1 else 's'}"
+        return f"{iterations} from {self.processes} process{'' if self.processes == 1 else 'es'}"
 
     @property
     def text(self) -> str:

@@ -1,9 +1,9 @@
 """The map: over sizes that nobody ran, which second-order optimizer has the cheapest iteration.
 
 Every time is predicted: closed-form operations at the rates calibrated on this machine (`calibration`), plus, for the
-thermodynamic optimizer, the bill of a device (`spu.billing`). Uncertainty comes from the spread of measured/predicted,
-one log-normal factor per optimizer and draw, the same at every size: it moves boundaries, it does not
-fray them. No memory limit is applied.
+thermodynamic optimizer, the bill of a device (`spu.billing`). Uncertainty (`discrepancy`) is a factor per optimizer and
+draw, the same at every measured size and growing smoothly away from them: it moves boundaries, it does not fray
+them. No memory limit is applied.
 
 A device that states no time for an item of its bill is known from below only. Where a digital optimizer is the cheapest
 even so, it is; where the lower bound is the least, nobody is: the cell is open, and counts for no one.
@@ -102,7 +102,8 @@ class Plane:
 
     `digital` and `host` (by form of upload) are (SLOTS, rows, columns) per optimizer label, see `calibration`; NaN
     where the problem's family has no such model. `layers[i][j]` belongs to row i and column j. `points` are the
-    measured sizes (parameters, batch_size, outputs), `measured` (rows, columns) what lies near them.
+    measured sizes (parameters, batch_size, outputs), `measured` (rows, columns) what lies near them, `distances` how
+    far each cell is from those of an optimizer.
     """
 
     axis: Axis
@@ -115,6 +116,7 @@ class Plane:
     layers: tuple[tuple[tuple[tuple[int, int, int], ...] | None, ...], ...]
     measured: npt.NDArray[np.bool_]
     points: pd.DataFrame
+    distances: Mapping[str, Array]
 
     def batch_and_outputs(self, row: int) -> tuple[int, int]:
         """Return (b, d_z) of a row."""
@@ -170,8 +172,19 @@ def plane(
     b_grid, d_grid = (other, fixed_grid) if axis == "batch_size" else (fixed_grid, other)
     measured = calibrations.covers(n_grid, b_grid, d_grid)
     points = pd.concat([calibration.points for calibration in calibrations.by_label.values()])
+    away = {label: calibrations.distances(label, n_grid, b_grid, d_grid) for label in calibrations.by_label}
     return Plane(
-        axis, fixed, tuple(sizes), tuple(values), calibrations, digital, host, tuple(rows), measured, points
+        axis,
+        fixed,
+        tuple(sizes),
+        tuple(values),
+        calibrations,
+        digital,
+        host,
+        tuple(rows),
+        measured,
+        points,
+        away,
     )
 
 
@@ -207,7 +220,7 @@ class CheapestMap:
 
     `seconds` (labels, rows, columns) · `winner` (rows, columns), an index into `labels`, −1 where no model exists ·
     `confidence`: in which share of the draws of the calibration's spread the winner stays the cheapest · `bounds`: the
-    labels whose seconds are lower bounds, whose cells are `open`.
+    labels whose seconds are lower bounds, whose cells are `open`. Far from measured sizes no cell is `confirmed`.
     """
 
     plane: Plane
@@ -222,6 +235,14 @@ class CheapestMap:
     def open(self) -> npt.NDArray[np.bool_]:
         """Where the least seconds are a lower bound, so that nobody is known to be the cheapest: (rows, columns)."""
         return np.isin(self.winner, [self.labels.index(label) for label in self.bounds])
+
+    @property
+    def confirmed(self) -> npt.NDArray[np.bool_]:
+        """Where the winner leads in 95 % of the draws and measured sizes are near, (rows, columns).
+
+        Far from them the draws rest on a formula that nobody has checked there: such a cell is modelled only.
+        """
+        return np.asarray((self.confidence >= CONFIRMED) & self.plane.measured & ~self.open)
 
     def table(self) -> pd.DataFrame:
         """Return one row per cell: sizes, cheapest optimizer, confidence, whether measured, seconds of each.
@@ -240,6 +261,7 @@ class CheapestMap:
                 row |= {"cheapest": "" if is_open else least}
                 row |= {"at_best": least if is_open else ""} if self.bounds else {}
                 row |= {"confidence": self.confidence[i, j]}
+                row |= {"confirmed": bool(self.confirmed[i, j])}
                 row |= {"region": "near measured sizes" if self.plane.measured[i, j] else "modelled"}
                 row |= {
                     f"{label}{'_at_least' if label in self.bounds else ''}_s": self.seconds[k, i, j]
@@ -249,24 +271,29 @@ class CheapestMap:
         return pd.DataFrame(rows)
 
     def share(self, label: str, *, confirmed: bool = True) -> float:
-        """Return the share of cells with a model that `label` wins, in at least 95 % of the draws if `confirmed`.
+        """Return the share of cells with a model that `label` wins; of those near measured sizes the ones `confirmed`.
 
         An optimizer of `bounds` wins none.
         """
-        return 0.0 if label in self.bounds else self._share(label, confirmed)
+        won = self._won(label) if label not in self.bounds else np.zeros_like(self.plane.measured)
+        return self._share(won & self.confirmed if confirmed else won)
+
+    def share_modelled(self, label: str) -> float:
+        """Return the share of cells with a model that `label` wins far from measured sizes."""
+        return self._share(self._won(label) & ~self.plane.measured) if label not in self.bounds else 0.0
 
     def share_at_best(self, label: str) -> float:
         """Return the share of cells with a model that are open because `label` might win them; 0 without `bounds`."""
-        return self._share(label, confirmed=False) if label in self.bounds else 0.0
+        return self._share(self._won(label)) if label in self.bounds else 0.0
 
-    def _share(self, label: str, confirmed: bool) -> float:
+    def _won(self, label: str) -> npt.NDArray[np.bool_]:
+        if label not in self.labels:
+            return np.zeros_like(self.plane.measured)
+        return np.asarray(self.winner == self.labels.index(label))
+
+    def _share(self, cells: npt.NDArray[np.bool_]) -> float:
         exists = self.winner >= 0
-        if label not in self.labels or not exists.any():
-            return 0.0
-        won = (self.winner == self.labels.index(label)) & exists
-        if confirmed:
-            won &= self.confidence >= CONFIRMED
-        return float(won.sum() / exists.sum())
+        return float(cells.sum() / exists.sum()) if exists.any() else 0.0
 
 
 def cheapest(
@@ -290,8 +317,9 @@ def cheapest(
     filled = np.where(np.isfinite(seconds), seconds, np.inf)
     winner = np.where(exists, filled.argmin(axis=0), -1)
     wins = np.zeros_like(winner, dtype=float)
-    for factors, readings in residuals(calibrations, labels, draws, seed):
-        varied = own[np.arange(len(labels)), readings] * factors[:, None, None] + modelled
+    away = np.stack([area.distances[label] for label in labels])
+    for factors, readings in residuals(calibrations, labels, away, draws, seed):
+        varied = own[np.arange(len(labels)), readings] * factors + modelled
         wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner
     confidence = np.where(exists, wins / draws, np.nan)
     won = winner.astype(np.int64)
@@ -299,19 +327,31 @@ def cheapest(
 
 
 def residuals(
-    calibrations: Calibrations, labels: Sequence[str], draws: int, seed: int = 0
+    calibrations: Calibrations, labels: Sequence[str], distances: Array, draws: int, seed: int = 0
 ) -> Iterator[tuple[Array, npt.NDArray[np.int64]]]:
-    """Yield `draws` variations: a log-normal factor on the digital seconds and the reading, each (labels,).
+    """Yield `draws` variations: factors on the digital seconds at `distances` (labels, …), and the readings (labels,).
 
     What an optimizer draws depends on its label alone, so that a pair is varied alike whatever it is compared with.
     """
     columns = []
     for label in labels:
         generator = np.random.default_rng([seed, *label.encode()])
-        factors = np.exp(calibrations.spread(label) * generator.standard_normal(draws))
-        columns.append((factors, generator.integers(SLOTS, size=draws)))
+        freedom = calibrations.freedom(label)
+        student = (
+            generator.standard_t(freedom, draws) if np.isfinite(freedom) else generator.standard_normal(draws)
+        )
+        run = calibrations.run_spread * generator.standard_normal(draws)
+        bend = calibrations.by_label[label].gamma * generator.standard_normal(draws)
+        columns.append(
+            (calibrations.spread(label) * student + run, bend, generator.integers(SLOTS, size=draws))
+        )
     for place in range(draws):
+        logs = [
+            shift[place] + bend[place] * away
+            for (shift, bend, _), away in zip(columns, distances, strict=True)
+        ]
+        # beyond a factor of e¹⁰⁰ either way nothing changes who is ahead, and nothing may overflow
         yield (
-            np.array([factors[place] for factors, _ in columns]),
-            np.array([readings[place] for _, readings in columns]),
+            np.exp(np.clip(np.stack(logs), -100.0, 100.0)),
+            np.array([readings[place] for _, _, readings in columns]),
         )

@@ -1,15 +1,17 @@
 """What was found, in three sentences computed from the data: cost, convergence, noise.
 
 A sentence claims no more than its rule allows, and says "not measured" or "not confirmed" otherwise. The rules: an
-optimizer is cheapest at a size if the 95 % interval of its paired time ratio to the runner-up leaves out 1;
+optimizer is cheapest at a size if the 95 % interval of its paired time ratio to the runner-up leaves out 1, and the
+lead is within run-to-run spread where it is less than twice its error and √2·σ_run (see `discrepancy`);
 convergence as in `convergence_finding.py`; tolerance as in `tolerance.py`, of loss and test accuracy together.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,20 @@ import pandas as pd
 
 from tngd_bench.analysis import cost, quantities, unstated
 from tngd_bench.analysis.convergence_finding import convergence_sentence
+from tngd_bench.analysis.discrepancy import ASSUMED_RUN_SPREAD
 from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kinds, tuned_on
 from tngd_bench.analysis.one_clock import on_one_clock
 from tngd_bench.analysis.outcomes import final_values
 from tngd_bench.analysis.time_to_target import study_targets
-from tngd_bench.analysis.tolerance import SCORES, Tolerance, larger_is_milder, milder, tolerances
-from tngd_bench.spu.device import Device
+from tngd_bench.analysis.tolerance import (
+    SCORES,
+    Tolerance,
+    is_imperfection,
+    larger_is_milder,
+    margin_text,
+    milder,
+    tolerances,
+)
 
 PARAMETER_NAMES = {
     "noise_variance": "thermal noise κ₀",
@@ -68,6 +78,9 @@ def find(
 # -- cost ------------------------------------------------------------------------------------------------------------
 
 
+_NORMAL_95 = 1.96
+
+
 @dataclass(frozen=True)
 class Lead:
     """At one size: the cheapest second-order optimizer by median total, and its runner-up's time relative to it."""
@@ -76,6 +89,7 @@ class Lead:
     optimizer: str
     runner_up: str | None
     ratio: cost.Ratio | None
+    run_spread: float = ASSUMED_RUN_SPREAD
 
     @property
     def decided(self) -> bool:
@@ -89,7 +103,17 @@ class Lead:
             return "no other measured"
         if self.ratio is None or not self.ratio.tested:
             return "untested"
-        return "" if self.decided else "lead over the runner-up not confirmed"
+        if not self.decided:
+            return "lead over the runner-up not confirmed"
+        return "within run-to-run spread" if self.ratio.value < self.least(self.ratio) else ""
+
+    def least(self, ratio: cost.Ratio) -> float:
+        """Return the ratio below which another run of the study may well tell otherwise.
+
+        Its logarithm is twice the standard error of this run's `ratio` and of √2·σ_run together.
+        """
+        error = math.log(ratio.high / ratio.low) / (2.0 * _NORMAL_95)
+        return math.exp(2.0 * math.hypot(error, math.sqrt(2.0) * self.run_spread))
 
 
 def main_group(costs: pd.DataFrame) -> pd.DataFrame:
@@ -99,15 +123,21 @@ def main_group(costs: pd.DataFrame) -> pd.DataFrame:
     return max(parts, key=lambda part: part["parameters"].nunique()) if parts else costs
 
 
-def leads(costs: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[Lead, ...]:
-    """Return who is cheapest per iteration among second-order optimizers at each size of `costs`, sizes ascending."""
+def leads(
+    costs: pd.DataFrame, known: Mapping[str, Kind], run_spread: float = ASSUMED_RUN_SPREAD
+) -> tuple[Lead, ...]:
+    """Return who is cheapest per iteration among second-order optimizers at each size of `costs`, sizes ascending.
+
+    `run_spread` is σ_run of `discrepancy`.
+    """
     second = costs[costs["optimizer"].isin({label for label, kind in known.items() if kind.second_order})]
     found = []
     for parameters, part in second.groupby("parameters", sort=True):
         ranked = part.groupby("optimizer")["total_s"].median().sort_values(kind="stable")
         names = [str(name) for name in ranked.index]
         ratio = cost.paired_ratio(part, names[1], names[0]) if len(names) > 1 else None
-        found.append(Lead(int(str(parameters)), names[0], names[1] if len(names) > 1 else None, ratio))
+        second_name = names[1] if len(names) > 1 else None
+        found.append(Lead(int(str(parameters)), names[0], second_name, ratio, run_spread))
     return tuple(found)
 
 
@@ -137,7 +167,9 @@ def cost_sentence(costs: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str,
         span = _size(sizes[0]) if len(sizes) == 1 else f"{_size(sizes[0])}–{_size(sizes[-1])}"
         pieces.append(f"{known[name].title} at N = {span}{f' ({doubt})' if doubt else ''}")
     if any(lead.doubt == "untested" for lead in ranking):
-        pieces[-1] += f"; a test takes {cost.MINIMUM_PAIRS} paired iterations, untested leads have fewer"
+        pieces[-1] += (
+            f"; a test takes {cost.MINIMUM_PAIRS} paired iterations from {cost.MINIMUM_PROCESSES} processes"
+        )
     settings = main.iloc[0]
     where = f"{settings['problem']}, b = {settings['batch_size']}, d_z = {settings['outputs']}"
     bound = unstated.named(unstated.unstated(trials[trials["kind"] == "cost"]), known)
@@ -181,8 +213,7 @@ def _device_clause(main: pd.DataFrame, known: Mapping[str, Kind]) -> str:
 def _doubt(ratio: cost.Ratio) -> str:
     """Return what keeps a ratio from being a difference, "" where nothing does."""
     if not ratio.tested:
-        iterations = f"{ratio.pairs} paired iteration{'' if ratio.pairs == 1 else 's'}"
-        return f" (untested: {iterations}, a test takes {cost.MINIMUM_PAIRS})"
+        return f" (untested: {ratio.amount}, a test takes {cost.NEEDED})"
     return "" if ratio.decided else " (no difference confirmed: the interval holds 1)"
 
 
@@ -254,17 +285,14 @@ def noise_sentence(found: Sequence[Stood], known: Mapping[str, Kind]) -> str:
     return " ".join(sentences)
 
 
-def is_imperfection(parameter: str) -> bool:
-    """Whether a swept setting makes the device worse than ideal: thermal noise, or a field of the device itself."""
-    return parameter == "noise_variance" or parameter in {field.name for field in fields(Device)}
-
-
 def _head(decided: Sequence[Stood]) -> str:
-    score = next((_NAMES[each.score.score] for each in decided if each.score is not None), "")
-    judged = f"{_NAMES['final_loss']} and {score} stay" if score else f"{_NAMES['final_loss']} stays"
-    shown = f"; {score} from → to" if score else ""
+    score = next((each.score.score for each in decided if each.score is not None), "")
+    judged = f"{_NAMES[SCORES[0]]} and {_NAMES[score]} are" if score else f"{_NAMES[SCORES[0]]} is"
+    margins = " and ".join(margin_text(name) for name in (SCORES[0], score) if name)
+    shown = f" ({_NAMES[score]} from → to)" if score else ""
     return (
-        f"Final {judged} inside the ideal device's own spread over seeds [95 % interval of the level{shown}]."
+        f"Levels at which final {judged} no worse than the ideal device's on the same seed by more than {margins}, "
+        f"paired signed-rank test at 5 %{shown}:"
     )
 
 
@@ -281,7 +309,7 @@ def _of_one_imperfection(
     levels = list(dict.fromkeys(_level(each.both) for each in ordered))
     name = parameter_name(parameter)
     if len(ordered) > 1 and len(levels) == 1:
-        return f"{name}, {len(ordered)} settings: {levels[0]}"
+        return f"{name}, {len(ordered)} settings{_ideal_scores(ordered)}: {levels[0]}"
     texts = []
     for each in ordered:
         place = f" ({_where(each.both)})" if where else ""
@@ -292,6 +320,12 @@ def _of_one_imperfection(
     return f"{name}: {', '.join(texts)}"
 
 
+def _ideal_scores(own: Sequence[Stood]) -> str:
+    """Return ", ideal device 93 to 97 %" for the scores of several settings; "" where there are none."""
+    scores = [100 * each.score.ideal for each in own if each.score is not None]
+    return f", ideal device {min(scores):.0f} to {max(scores):.0f} %" if scores else ""
+
+
 def _endurance(tolerance: Tolerance) -> float:
     """Sort what stands less before what stands more: harsher levels last, and none first."""
     if np.isnan(tolerance.worst_inside):
@@ -300,18 +334,23 @@ def _endurance(tolerance: Tolerance) -> float:
 
 
 def _level(tolerance: Tolerance) -> str:
-    """Return the level that was stood, e.g. "up to 0.001, not 0.01 [10⁻⁴, 0.01]"."""
+    """Return the level that was stood, e.g. "up to 0.001, not 0.1 (0.01 undecided)"."""
     unit = " bits" if tolerance.parameter.endswith("bits") else ""
-    inside, outside, low, high = (
-        "none" if np.isnan(level) else quantities.level(level)
-        for level in (tolerance.worst_inside, tolerance.first_outside, tolerance.low, tolerance.high)
-    )
-    after = f"{_diverged(tolerance)}{'' if low == high else f' [{low}, {high}]'}"
+    inside, outside = map(quantities.level, (tolerance.worst_inside, tolerance.first_outside))
+    after = f"{_diverged(tolerance)}{_undecided(tolerance)}"
+    none_outside = np.isnan(tolerance.first_outside)
     if np.isnan(tolerance.worst_inside):
+        if tolerance.undecided:
+            return f"at no level for certain{'' if none_outside else f', not {outside}{unit}'}{after}"
         return f"at no level, not even {outside}{unit}{after}"
-    if np.isnan(tolerance.first_outside):
-        return f"at every level, to {inside}{unit}{after}"
-    return f"{_direction(tolerance)} {inside}{unit}, not {outside}{after}"
+    if none_outside and not tolerance.undecided:
+        return f"at every level, to {inside}{unit}"
+    return f"{_direction(tolerance)} {inside}{unit}{'' if none_outside else f', not {outside}'}{after}"
+
+
+def _undecided(tolerance: Tolerance) -> str:
+    levels = [quantities.level(level) for level in tolerance.undecided]
+    return f" ({quantities.listed(levels)} undecided)" if levels else ""
 
 
 def _direction(tolerance: Tolerance) -> str:
@@ -329,8 +368,8 @@ def _change(each: Stood) -> str:
     """Return ", 94 → 93 %": the score's median on the ideal device and at the worst level inside, else the mildest."""
     if each.score is None:
         return ""
-    level = each.both.worst_inside if not np.isnan(each.both.worst_inside) else each.both.first_outside
     levels = each.score.levels
+    level = each.both.worst_inside if not np.isnan(each.both.worst_inside) else levels["level"].iloc[0]
     there = levels.loc[levels["level"] == level, "median"]
     ideal = f"{100 * each.score.ideal:.0f}"
     if there.empty or np.isnan(float(there.iloc[0])):
@@ -343,7 +382,7 @@ def _capitalised(text: str) -> str:
 
 
 def tolerance_text(tolerance: Tolerance) -> str:
-    """Return one tolerance as a predicate, e.g. "inside up to thermal noise κ₀ = 0.01 and outside at 0.1 (3 seeds)"."""
+    """Return one tolerance as a predicate, e.g. "inside up to thermal noise κ₀ = 0.01, outside from 0.1 (5 seeds)"."""
     name = parameter_name(tolerance.parameter)
     if tolerance.note:
         return f"{tolerance.note} ({name})"
@@ -351,22 +390,18 @@ def tolerance_text(tolerance: Tolerance) -> str:
     inside, outside = (
         f"{name} = {quantities.level(v)}{unit}" for v in (tolerance.worst_inside, tolerance.first_outside)
     )
-    seeds = f"{tolerance.seeds} seeds{_interval(tolerance, unit)}"
+    value = tolerance.ideal
+    ideal = quantities.significant(value) if tolerance.score == SCORES[0] else quantities.percent(value)
+    behind = f"({tolerance.seeds} seeds; ideal device {ideal}){_undecided(tolerance)}"
+    none_outside = np.isnan(tolerance.first_outside)
     if np.isnan(tolerance.worst_inside):
-        return f"outside already at the mildest level measured, {outside} ({seeds})"
-    if np.isnan(tolerance.first_outside):
-        return f"inside at every level measured, to {inside} ({seeds})"
-    return (
-        f"inside {_direction(tolerance)} {inside} and outside at {quantities.level(tolerance.first_outside)}{unit} "
-        f"({seeds})"
-    )
-
-
-def _interval(tolerance: Tolerance, unit: str) -> str:
-    if tolerance.low == tolerance.high or np.isnan(tolerance.high):
-        return ""
-    low = "none" if np.isnan(tolerance.low) else f"{quantities.level(tolerance.low)}"
-    return f"; 95 % interval {low} to {quantities.level(tolerance.high)}{unit}"
+        if not tolerance.undecided:
+            return f"outside already at the mildest level measured, {outside} {behind}"
+        return f"inside at no level for certain{'' if none_outside else f', outside from {outside}'} {behind}"
+    if none_outside and not tolerance.undecided:
+        return f"inside at every level measured, to {inside} {behind}"
+    beyond = "" if none_outside else f", outside from {quantities.level(tolerance.first_outside)}{unit}"
+    return f"inside {_direction(tolerance)} {inside}{beyond} {behind}"
 
 
 def _size(parameters: int) -> str:

@@ -24,9 +24,9 @@ def final_values(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     Columns: those of the trial's setting, sweep_value, seed, status, key, and `final_loss` (last evaluated training
     loss; where none was evaluated, the mean mini-batch loss of the last tenth of the iterations),
     `final_train_accuracy`, `final_test_loss`, `final_test_accuracy`, `final_test_exact_match`, `final_test_f1`,
-    `untrained_test_f1` (F1 before the first iteration), `iterations`, `measured_s`, `modelled_s`: NaN for a trial that
-    did not finish and for scores that its problem does not have; and, where `trials` has them, the sweep's labels and
-    second setting.
+    `untrained_test_f1`, `untrained_test_accuracy`, `untrained_train_loss` (before the first iteration), `iterations`,
+    `measured_s`, `modelled_s`: NaN for a trial that did not finish and for scores that its problem does not have; and,
+    where `trials` has them, the sweep's labels and second setting.
     """
     training = trials[trials["kind"] == "training"]
     labels = [name for name in _SWEEP_LABELS if name in trials]
@@ -52,8 +52,13 @@ _EVALUATED = {
     "final_test_f1": "test_f1",
 }
 _UNTRAINED = "untrained_test_f1"
+_STARTS = {
+    _UNTRAINED: "test_f1",
+    "untrained_test_accuracy": "test_accuracy",
+    "untrained_train_loss": "train_loss",
+}
 _NO_VALUES: dict[str, float] = dict.fromkeys(
-    [*_EVALUATED, _UNTRAINED, "iterations", "measured_s", "modelled_s"], float("nan")
+    [*_EVALUATED, *_STARTS, "iterations", "measured_s", "modelled_s"], float("nan")
 )
 
 
@@ -74,8 +79,10 @@ def _last_values(ordered: pd.DataFrame) -> dict[object, dict[str, float]]:
     for column in _CLOCKS.values():
         known[column] = ends[column].astype(float)
     table = known.rename(columns={column: name for name, column in names.items()})
-    starts = ordered[ordered["iteration"] == 0].reindex(columns=["key", "test_f1"]).set_index("key")
-    table[_UNTRAINED] = starts["test_f1"].astype(float)
+    starts = ordered[ordered["iteration"] == 0].drop_duplicates("key")
+    starts = starts.reindex(columns=["key", *_STARTS.values()]).set_index("key")
+    for name, column in _STARTS.items():
+        table[name] = starts[column].astype(float)
     missing = table.index[table["final_loss"].isna()]
     for key, own in ordered[ordered["key"].isin(missing)].groupby("key", sort=False):
         losses = own["loss"].astype(float).dropna()

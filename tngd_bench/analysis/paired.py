@@ -12,6 +12,7 @@ A run that did not finish has an infinite loss: it loses against any that did, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,25 @@ class PairedDifference:
     lower: int
     higher: int
     tied: int
+
+    @property
+    def p(self) -> float:
+        """The two-sided p-value of "there is a difference"."""
+        return min(1.0, 2.0 * min(self.p_lower, self.p_higher))
+
+
+def seeds_needed(comparisons: int, level: float = 1.0 - LEVEL) -> int:
+    """Return how many paired seeds can decide the first of so many comparisons under `holm`: k·2·2⁻ⁿ ≤ `level`."""
+    return math.ceil(1.0 + math.log2(max(comparisons, 1) / level))
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Return the p-values adjusted for being several (Holm, Scandinavian Journal of Statistics 6, 1979)."""
+    adjusted, largest = [1.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return tuple(adjusted)
 
 
 def paired_difference(differences: Sequence[float] | Array) -> PairedDifference:

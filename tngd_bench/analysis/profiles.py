@@ -4,9 +4,11 @@ With t_{p,o} the time of optimizer o to the target of task p (∞ for a miss) an
 
     ρ_o(τ) = |{p : r_{p,o} ≤ τ}| / |{p}|,   1 ≤ τ ≤ 4
 
-(Dolan & Moré, Benchmarking optimization software with performance profiles, Math. Program. 91, 2002). ρ_o(1) is the
-share of tasks won, ties for all who tie. A miss is never within any factor; a task that nobody solved counts in the
-denominator and lowers every curve. τ ends at 4 (AlgoPerf's range): beyond it a profile ranks by hit rate alone.
+(Dolan & Moré, Benchmarking optimization software with performance profiles, Math. Program. 91, 2002). Targets are seen
+met at evaluations only, so that one optimizer that is a little slower than another ties with it in every second task or
+so: ρ_o(1) counts a tie for all who tie, the share of tasks `won` divides it among them. A miss is never within any
+factor; a task that nobody solved counts in the denominator and lowers every curve. τ ends at 4 (AlgoPerf's range):
+beyond it a profile ranks by hit rate alone.
 """
 
 from __future__ import annotations
@@ -40,23 +42,27 @@ def profiles(times: pd.DataFrame, clock: str = "iterations", largest: float = LA
 
     `times` has one row per task and optimizer: `task`, `optimizer` and a column `clock`, ∞ for a miss. An optimizer
     that did not try a task (no row) has that task as a miss, so all curves share one denominator. Columns: optimizer,
-    `tau` (1, every ratio up to `largest` at which the curve steps, and `largest`), `share`, `solved` and `tasks`.
+    `tau` (1, every ratio up to `largest` at which the curve steps, and `largest`), `share`, `won` (ties divided),
+    `solved` and `tasks`.
     """
     if not largest >= 1.0:
         raise ValueError(f"largest must be >= 1, not {largest!r}")
     found = ratios_to_best(times, clock)
     tasks = found["task"].nunique()
+    best = found["ratio"] == 1.0
+    found = found.assign(credit=best / best.groupby(found["task"]).transform("sum").clip(lower=1))
     rows = []
     for optimizer, part in found.groupby("optimizer", sort=True):
         ratio = np.sort(part["ratio"].to_numpy(float))
         steps = ratio[np.isfinite(ratio) & (ratio <= largest)]
         taus = np.unique(np.concatenate([[1.0, largest], steps]))
         share = np.searchsorted(steps, taus, side="right") / tasks
-        solved = int(np.isfinite(ratio).sum())
+        solved, won = int(np.isfinite(ratio).sum()), float(part["credit"].sum()) / tasks
         rows += [
-            (str(optimizer), float(tau), float(s), solved, tasks) for tau, s in zip(taus, share, strict=True)
+            (str(optimizer), float(tau), float(s), won, solved, tasks)
+            for tau, s in zip(taus, share, strict=True)
         ]
-    return pd.DataFrame(rows, columns=["optimizer", "tau", "share", "solved", "tasks"])
+    return pd.DataFrame(rows, columns=["optimizer", "tau", "share", "won", "solved", "tasks"])
 
 
 def task_times(

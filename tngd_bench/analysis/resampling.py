@@ -1,4 +1,4 @@
-"""Resampling: medians of repetitions within processes, and the ways to draw seeds.
+"""Resampling: medians of repetitions within processes.
 
 Repetitions of one process share its heap layout, its clock frequency and its neighbours, so that they are drawn in
 two levels: processes with replacement, then repetitions within each drawn process (Davison & Hinkley, Bootstrap
@@ -7,15 +7,12 @@ Methods and their Application, 1997, §3.8).
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-LARGEST_ENUMERATION = 5
-RANDOM_DRAWS = 2000
 
 
 def resampled_medians(blocks: Sequence[Array], draws: int, generator: np.random.Generator) -> Array:
@@ -39,10 +36,3 @@ def resampled_medians(blocks: Sequence[Array], draws: int, generator: np.random.
     known = lengths[picked].sum(axis=1)
     rows = np.arange(draws)
     return np.asarray((ordered[rows, (known - 1) // 2] + ordered[rows, known // 2]) / 2)
-
-
-def seed_draws(seeds: int) -> npt.NDArray[np.int64]:
-    """Return resamples of `seeds` places, (draws, seeds): all nⁿ of them for n ≤ 5, else 2,000 from a fixed stream."""
-    if seeds <= LARGEST_ENUMERATION:
-        return np.array(list(itertools.product(range(seeds), repeat=seeds)), dtype=np.int64)
-    return np.random.default_rng(0).integers(seeds, size=(RANDOM_DRAWS, seeds))

@@ -159,8 +159,9 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
     seeds = next(iter(found.iterations.values())).shape[1]
     varied_steps = chosen.median(np.random.default_rng(seed).integers(seeds, size=(draws, seeds)))
     wins = np.zeros(near.shape)
-    for draw, (factors, readings) in enumerate(residuals(calibrations, timed, draws, seed)):
-        per_step = own[np.arange(len(labels)), readings] * factors[:, None, None] + added
+    away = np.stack([area.distances[name] for name in timed])
+    for draw, (factors, readings) in enumerate(residuals(calibrations, timed, away, draws, seed)):
+        per_step = own[np.arange(len(labels)), readings] * factors + added
         varied = per_step * varied_steps[..., draw][:, nearest]
         wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner
     measured = near & area.measured if found.problem == calibrations.counts.problem else np.zeros_like(near)

@@ -2,6 +2,10 @@
 
 No mean is taken over imputed values: the median over all trials is ∞ once half of them miss. A diverged, timed-out or
 out-of-memory trial is a miss; a skipped or failed one was not a try and is counted apart.
+
+A target is first seen met at an evaluation, and was met after the one before: the time is interval-censored, (78, 156].
+The median has the exact interval of order statistics: of n trials [x_(k), x_(n+1−k)], k the largest for which
+P(Bin(n, ½) < k) ≤ 2.5 %, 95 % and more; of fewer than six trials all of their range, 1 − 2^(1−n).
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -20,7 +25,9 @@ _METRICS = ("test_accuracy", "train_accuracy", "train_loss", "test_loss")
 _CLOCKS = {"iterations": "iteration", "measured": "measured_s", "modelled": "modelled_s"}
 _RATE = ("hit_rate", "hit_rate_low", "hit_rate_high")
 _HIT_SETTING = ("group", "problem", "parameters", "batch_size", "optimizer", "method", "seed", "key")
-MINIMUM_REFERENCE_SEEDS = 3
+MISSED_AT_MOST = 0.2
+"""The share of a baseline's reruns that may miss the target that it sets."""
+MINIMUM_REFERENCE_SEEDS = 4
 
 
 @dataclass(frozen=True)
@@ -85,11 +92,13 @@ def hit_times(
     """Return one row per trial outside sweeps that was tried, and target of its group: when it first met it.
 
     Columns: those of the trial's setting, seed, key, `target`, `provenance`, `value`; `iterations`, `measured` and
-    `modelled` (seconds) at the first evaluation that meets the target, ∞ where none does.
+    `modelled` (seconds) at the first evaluation that meets the target, ∞ where none does; `after`, the iterations at
+    the evaluation before (−1 where the first one meets it), the last one for a miss.
     """
     training = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
     ordered = curves[curves["key"].isin(training["key"])].sort_values("iteration", kind="stable")
     first: dict[Target, dict[object, dict[str, float]]] = {}
+    before: dict[Target, dict[object, float]] = {}
     setting = [name for name in _HIT_SETTING if name in training]
     rows = []
     for trial in training[training["status"].isin(TRIED)].sort_values("key").to_dict("records"):
@@ -98,8 +107,10 @@ def hit_times(
             row |= {"target": target.describe(), "provenance": target.provenance, "value": target.value}
             if target not in first:
                 first[target] = _first_hits(ordered, target)
-            rows.append(row | first[target].get(trial["key"], dict.fromkeys(_CLOCKS, float("inf"))))
-    return pd.DataFrame(rows, columns=[*setting, "target", "provenance", "value", *_CLOCKS])
+                before[target] = _last_before(ordered, target)
+            row |= first[target].get(trial["key"], dict.fromkeys(_CLOCKS, float("inf")))
+            rows.append(row | {"after": before[target].get(trial["key"], -1.0)})
+    return pd.DataFrame(rows, columns=[*setting, "target", "provenance", "value", *_CLOCKS, "after"])
 
 
 def time_to_target(
@@ -109,9 +120,10 @@ def time_to_target(
 
     Columns: group, optimizer, target, provenance, `hits`, `tries`, `not_tried`, and quartiles `_q1`, `_median`, `_q3`
     over the tries of `iterations`, `measured` (seconds inside step()) and `modelled` (seconds, measured digital +
-    modelled device), ∞ where that quantile is a miss; `hit_rate` with its exact (Clopper-Pearson) 95 % interval
-    `hit_rate_low`, `hit_rate_high`. Quantiles are order statistics (the higher of two neighbours), so a finite
-    value is always one that some trial took.
+    modelled device), ∞ where that quantile is a miss; `_low`, `_high` of each, the interval of its median, at
+    `confidence`; `after_median`, the evaluation before the median iterations; `hit_rate` with its exact
+    (Clopper-Pearson) 95 % interval `hit_rate_low`, `hit_rate_high`. Quantiles are order statistics (the higher of two
+    neighbours), so a finite value is always one that some trial took.
     """
     training = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
     times = hit_times(trials, curves, targets)
@@ -129,10 +141,24 @@ def time_to_target(
                 for quantile, mark in ((0.25, "q1"), (0.5, "median"), (0.75, "q3")):
                     level = np.quantile(values, quantile, method="higher") if len(values) else np.nan
                     row[f"{name}_{mark}"] = float(level)
+                row[f"{name}_low"], row[f"{name}_high"], confidence = median_interval(values)
+                row.setdefault("confidence", confidence)
+            ranked = own.sort_values("iterations", kind="stable")["after"]
+            row["after_median"] = float(ranked.iloc[len(own) // 2]) if len(own) else np.nan
             rows.append(row)
-    marks = [f"{name}_{mark}" for name in _CLOCKS for mark in ("q1", "median", "q3")]
-    columns = ["group", "optimizer", "target", "provenance", "hits", "tries", "not_tried", *marks, *_RATE]
-    return pd.DataFrame(rows, columns=columns)
+    marks = [f"{name}_{mark}" for name in _CLOCKS for mark in ("q1", "median", "q3", "low", "high")]
+    columns = ["group", "optimizer", "target", "provenance", "hits", "tries", "not_tried", *marks]
+    return pd.DataFrame(rows, columns=[*columns, "after_median", "confidence", *_RATE])
+
+
+def median_interval(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the interval of the median of what `values` are a sample of, and its confidence; NaN without any."""
+    if not len(values) or np.isnan(values).any():
+        return (float("nan"),) * 3
+    ordered, number = np.sort(values), len(values)
+    k = max(1, int(stats.binom.ppf(0.025, number, 0.5)))  # the largest k with P(Bin < k) < 2.5 %
+    confidence = 1.0 - 2.0 * float(stats.binom.cdf(k - 1, number, 0.5))
+    return float(ordered[k - 1]), float(ordered[-k]), confidence
 
 
 def hit_rate(hits: int, tries: int) -> tuple[float, float, float]:
@@ -150,11 +176,12 @@ def hit_rate(hits: int, tries: int) -> tuple[float, float, float]:
 
 
 def target_from_reference(final: pd.DataFrame, group: str, optimizer: str, metric: str) -> Target:
-    """Return the target that a baseline sets: the median over its seeds of the last value of `metric`.
+    """Return the target that a baseline sets: a last value of `metric` that four in five of its reruns reach.
 
-    `final` is as from `outcomes.final_values`; a seed that did not finish counts as a worst value. The baseline's
-    runs must be others than those the target is then applied to, else the baseline hits it by half of itself.
-    ValueError where the baseline has fewer than three seeds or misses in half of them.
+    That is the k-th worst of n reruns, k = ⌊(n + 1)/5⌋: a further one is worse with probability k/(n + 1) ≤ 20 %. The
+    median would make the baseline's own hit a coin. `final` is as from `outcomes.final_values`; a seed that did not
+    finish counts as a worst value. The baseline's runs must be others than those the target is then applied to.
+    ValueError where the baseline has fewer than four seeds or did not finish in too many.
     """
     column = "final_loss" if metric == "train_loss" else f"final_{metric}"
     runs = final[(final["group"] == group) & (final["optimizer"] == optimizer)]
@@ -166,10 +193,17 @@ def target_from_reference(final: pd.DataFrame, group: str, optimizer: str, metri
         raise ValueError(
             f"{optimizer!r} in {group!r} has {len(values)} seeds; a target needs {MINIMUM_REFERENCE_SEEDS}"
         )
-    level = float(np.quantile(values, 0.5, method="lower" if upwards else "higher"))
+    ordered = np.sort(values) if upwards else np.sort(values)[::-1]  # the worst first
+    place = int((len(values) + 1) * MISSED_AT_MOST + 1e-9)
+    level = float(ordered[place - 1])
     if not np.isfinite(level):
-        raise ValueError(f"{optimizer!r} in {group!r} did not finish in half of its seeds; no target")
-    return Target(metric, level, f"median of {len(values)} reruns of {optimizer} in {group}")
+        raise ValueError(
+            f"{optimizer!r} in {group!r} did not finish in {place} or more of its seeds; no target"
+        )
+    rank = "worst" if place == 1 else f"{place}-th worst"
+    return Target(
+        metric, level, f"reached by four in five reruns of {optimizer} in {group}: {rank} of {len(values)}"
+    )
 
 
 def _first_hits(ordered: pd.DataFrame, target: Target) -> dict[object, dict[str, float]]:
@@ -180,3 +214,12 @@ def _first_hits(ordered: pd.DataFrame, target: Target) -> dict[object, dict[str,
         key: {name: float(values[place]) for name, values in clocks.items()}
         for place, key in enumerate(met["key"])
     }
+
+
+def _last_before(ordered: pd.DataFrame, target: Target) -> dict[object, float]:
+    """Return the iterations at the last evaluation before `target` was first met, by key."""
+    values = ordered[target.metric].astype(float)
+    evaluated = ordered[values.notna()]
+    met = target.reached(values[values.notna()]).astype(int).groupby(evaluated["key"]).cummax()
+    last = evaluated[met == 0].drop_duplicates("key", keep="last")
+    return dict(zip(last["key"], last["iteration"].astype(float), strict=True))

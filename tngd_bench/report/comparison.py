@@ -77,16 +77,20 @@ def headlines(found: TwoStores, known: Mapping[str, Kind]) -> tuple[tuple[str, s
 def _cost_words(costs: pd.DataFrame) -> str:
     if costs.empty:
         return "No cost was measured at a setting that both stores hold."
-    slower, faster = int((costs["low"] > 1).sum()), int((costs["high"] < 1).sum())
     middle = float(costs["ratio"].median())
     text = (
-        f"Of {len(costs)} shared settings B is slower in {slower} and faster in {faster}; the median ratio B/A is "
-        f"{quantities.significant(middle)}×."
+        f"Of {len(costs)} shared settings the median ratio B/A in seconds is {quantities.significant(middle)}×, in "
+        "which the hour of each run counts."
     )
-    relative = costs[costs["relative"].notna() & (costs["optimizer"] != costs["reference"])]
+    relative = costs[costs["relative_low"].notna() & (costs["optimizer"] != costs["reference"])]
     if len(relative):
         up, down = int((relative["relative_low"] > 1).sum()), int((relative["relative_high"] < 1).sum())
-        text += f" Relative to SGD in the same store, {up} are slower and {down} faster."
+        text += (
+            f" Relative to SGD in the same store, of {len(relative)} settings B is slower in {up} and faster in {down} "
+            "(95 % intervals with the spread from run to run)."
+        )
+    else:
+        text += " Relative to SGD: not tested, as that takes three processes of each."
     changed = costs[
         (costs["a_flops"] != costs["b_flops"]) & costs["a_flops"].notna() & costs["b_flops"].notna()
     ]
@@ -158,13 +162,17 @@ def comparison_sections(
 @one_figure("time per iteration, B relative to A")
 def _ratio_chart(costs: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> Chart:
     figure, axes = drawing.panel(4.2)
-    present = [label for label in known if label in set(costs["optimizer"])]
+    related = costs["relative"].notna() & (costs["optimizer"] != costs["reference"])
+    column = "relative" if related.any() else "ratio"
+    shown = costs[related] if related.any() else costs
+    present = [label for label in known if label in set(shown["optimizer"])]
     for place, label in enumerate(present):
-        own = costs[costs["optimizer"] == label]
+        own = shown[shown["optimizer"] == label]
         mark = drawn[label]
         x = own["parameters"].to_numpy(float) * 1.06 ** (place - (len(present) - 1) / 2)
-        y = own["ratio"].to_numpy(float)
-        spread = np.maximum(np.stack([y - own["low"].to_numpy(float), own["high"].to_numpy(float) - y]), 0.0)
+        y = own[column].to_numpy(float)
+        low, high = (own[f"relative_{end}"].to_numpy(float) for end in ("low", "high"))
+        spread = np.nan_to_num(np.stack([y - low, high - y]))  # no bar where no interval is known
         axes.errorbar(
             x,
             y,
@@ -181,13 +189,14 @@ def _ratio_chart(costs: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[
     drawing.log_counts(axes, "x")
     drawing.log_ratios(axes, "y")
     axes.set_xlabel("parameters N")
-    axes.set_ylabel("time per iteration, B / A")
+    axes.set_ylabel("relative to SGD, B / A" if column == "relative" else "time per iteration, B / A")
     drawing.legend_below(figure, axes)
     return Chart(
         "compare-cost",
         "Time per iteration, B relative to A",
         f"Ratio of median times per iteration against N. {_cost_words(costs)}",
-        "Medians with 95 % intervals (processes, then iterations resampled); total, measured digital + modelled "
+        "Relative to SGD of the same store where it was timed, with 95 % intervals (Welch's over processes, and the "
+        "spread from run to run); else the ratio of seconds, which has none. Total, measured digital + modelled "
         "device. Points of one N are drawn side by side.",
         figure,
         costs.reset_index(drop=True),
@@ -203,8 +212,8 @@ def _cost_table(costs: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
             f"{row.batch_size} · {row.outputs}",
             quantities.seconds(row.a_s),
             quantities.seconds(row.b_s),
-            quantities.ratio(row.ratio, row.low, row.high),
-            quantities.ratio(row.relative, row.relative_low, row.relative_high),
+            f"{quantities.significant(row.ratio)}×",
+            _relative(row.relative, row.relative_low, row.relative_high),
             quantities.significant(row.a_flops),
             quantities.significant(row.b_flops),
         )
@@ -217,16 +226,27 @@ def _cost_table(costs: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
         Column("b · d_z"),
         Column("A, median", clock=total),
         Column("B, median", clock=total),
-        Column("B/A [95 %]"),
+        Column("B/A"),
         Column("B/A relative to SGD [95 %]"),
         Column("A, FLOPs", clock=COUNTED),
         Column("B, FLOPs", clock=COUNTED),
     )
     caption = (
-        "Time per iteration in both stores. Relative to SGD of the same store and section, tuned where it ran no other "
-        "way, the speed of the machine cancels."
+        "Time per iteration in both stores. The ratio of seconds has no interval, as it holds what the hour of either "
+        "run did to the machine. Relative to SGD of the same store (tuned where it ran no other way) that cancels; "
+        "95 % intervals with the spread from run to run."
     )
     return Table("compare-cost-table", caption, columns, rows, costs)
+
+
+def _relative(value: float, low: float, high: float) -> str:
+    if np.isnan(value):
+        return "–"
+    return (
+        f"{quantities.significant(value)}× (untested)"
+        if np.isnan(low)
+        else quantities.ratio(value, low, high)
+    )
 
 
 def _training_table(training: pd.DataFrame, known: Mapping[str, Kind]) -> Table:

@@ -17,7 +17,7 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import ArrayLike
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost_map import CONFIRMED, CheapestMap
+from tngd_bench.analysis.cost_map import CheapestMap
 from tngd_bench.analysis.families import Kind
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
@@ -28,12 +28,13 @@ _AXIS_TITLES = {"batch_size": "batch size b", "outputs": "outputs d_z"}
 _UNDECIDED = 0.4
 _DOTS = "..."
 Standing = Literal["sure", "faint", "open"]
-"""Of a cell's winner: its lead holds in the draws, or does not, or is by a lower bound of its time."""
+"""Of a cell's winner: its lead is confirmed, or is not, or is by a lower bound of its time."""
 NOTE = (
-    "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Faint: the "
-    "lead does not hold in 95 % of the draws of the calibration's spread. Hatched: further than a factor of two from "
-    "every measured size, modelled only. Circles: measured sizes. Blank: the family has no such model. No memory "
-    "limit is applied."
+    "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Full colour: "
+    "confirmed, the lead holds in 95 % of the draws (spread of the calibration, from run to run, and away from "
+    "measured sizes), near measured sizes. Faint: it does not, or the size is hatched. Hatched: modelled only, further "
+    "than a factor of two from every measured size or at all beyond those of an axis with fewer than three. "
+    "Circles: measured sizes. Blank: the family has no such model. No memory limit is applied."
 )
 
 AT_BEST = (
@@ -133,9 +134,9 @@ def _boxes(found: CheapestMap) -> dict[tuple[int, Standing], list[tuple[int, int
     open_to = found.open
     for row in range(len(found.plane.values)):
         cells: list[tuple[int, Standing]] = [
-            (int(winner), "open" if is_open else "sure" if confidence >= CONFIRMED else "faint")
-            for winner, confidence, is_open in zip(
-                found.winner[row], found.confidence[row], open_to[row], strict=True
+            (int(winner), "open" if is_open else "sure" if confirmed else "faint")
+            for winner, confirmed, is_open in zip(
+                found.winner[row], found.confirmed[row], open_to[row], strict=True
             )
         ]
         column = 0
@@ -293,8 +294,10 @@ def _shares(found: CheapestMap, known: Mapping[str, Kind]) -> str:
     for label in found.labels:
         won, sure = found.share(label, confirmed=False), found.share(label)
         if won > 0:
+            modelled = quantities.percent(found.share_modelled(label))
             parts.append(
-                f"{known[label].title} {quantities.percent(won)} ({quantities.percent(sure)} confirmed)"
+                f"{known[label].title} {quantities.percent(won)} ({quantities.percent(sure)} confirmed, {modelled} "
+                "modelled only)"
             )
         if (at_best := found.share_at_best(label)) > 0:
             parts.append(f"{known[label].title} {quantities.percent(at_best)} at best")

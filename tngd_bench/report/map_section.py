@@ -10,6 +10,7 @@ import pandas as pd
 from tngd_bench.analysis import break_even, quantities, unstated
 from tngd_bench.analysis.calibration import Calibrations, calibrate, uncounted
 from tngd_bench.analysis.cost_map import DeviceUse, Plane, cheapest, plane, study_use
+from tngd_bench.analysis.discrepancy import measured_run_spread
 from tngd_bench.analysis.families import Kind
 from tngd_bench.report import break_even_charts, explorer, map_charts, map_tables
 from tngd_bench.report.drawing import Chart
@@ -47,7 +48,13 @@ def map_results(
     drawn: Mapping[str, Mark],
 ) -> MapResults:
     """Return the map and what-if sections; `summary` as in `cost.summarise`, `times` as in `time_to_target`."""
-    calibrations = calibrate(summary, records.trials, known, str(records.environment.get("dtype", "float32")))
+    calibrations = calibrate(
+        summary,
+        records.trials,
+        known,
+        str(records.environment.get("dtype", "float32")),
+        run_spread=measured_run_spread(records.environment),
+    )
     if calibrations is None:
         absent = "No second-order optimizer was timed in this study, so nothing can be predicted."
         return MapResults(

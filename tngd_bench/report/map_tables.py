@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from tngd_bench.analysis import quantities
+from tngd_bench.analysis import discrepancy, quantities
 from tngd_bench.analysis.break_even import Crossover
 from tngd_bench.analysis.calibration import Calibrations
 from tngd_bench.analysis.families import Kind
@@ -29,6 +29,7 @@ def calibration_table(calibrations: Calibrations, known: Mapping[str, Kind]) -> 
             "bytes_per_s": 1.0 / byte if byte else np.nan,
             "readings": len(found.readings),
             "sigma": found.sigma,
+            "gamma": found.gamma,
             "worst_low": float(ratios.min()),
             "worst_high": float(ratios.max()),
         }
@@ -44,6 +45,7 @@ def calibration_table(calibrations: Calibrations, known: Mapping[str, Kind]) -> 
                 "not measured"
                 if np.isnan(found.sigma)
                 else f"×/÷ {quantities.significant(np.exp(found.sigma))}",
+                f"×/÷ {quantities.significant(np.exp(found.gamma))}",
                 quantities.interval(float(ratios.min()), float(ratios.max())),
             )
         )
@@ -55,13 +57,23 @@ def calibration_table(calibrations: Calibrations, known: Mapping[str, Kind]) -> 
         Column("rate of bytes", clock="fitted"),
         Column("credible readings"),
         Column("spread of measured/predicted (1 σ)"),
+        Column("the same, added per factor of e from measured sizes"),
         Column("measured/predicted, range"),
     )
     caption = (
         "The rates behind the maps: measured digital time against closed-form operations and bytes. The spread says "
-        "how well each size is foretold from the others; it is what the draws vary."
+        "how well each size is predicted from the others. Away from measured sizes the formula may bend: by what "
+        "blocks of the largest sizes were off when predicted from the rest, and "
+        f"×/÷ {quantities.significant(np.exp(discrepancy.LEAST_GAMMA))} at least. The draws vary both, and what one "
+        f"run differs by from another: {run_spread_words(calibrations)}."
     )
     return Table("calibration", caption, columns, tuple(rows), pd.DataFrame(data))
+
+
+def run_spread_words(calibrations: Calibrations) -> str:
+    """Return the spread of one optimizer from run to run and where it is from."""
+    source = "measured by null runs on this machine" if calibrations.run_spread_known else "assumed"
+    return f"{quantities.percent(calibrations.run_spread)} of an optimizer's time ({source})"
 
 
 def crossover_table(found: Sequence[Crossover], known: Mapping[str, Kind], device: str) -> Table:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.findings import parameter_name, tolerance_text
-from tngd_bench.analysis.tolerance import is_ideal, mildest_first, tolerances
+from tngd_bench.analysis.tolerance import is_ideal, margin_text, mildest_first, tolerances
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.marks import INK, Mark
@@ -77,9 +77,10 @@ def axis_title(parameter: str) -> str:
 
 
 _READING = (
-    "Levels from mild to harsh, evenly spaced. Grey: the ideal device over seeds. A level is inside while it is worse "
-    "than the same seed's ideal run, in the median, by no more than the worst ideal seed is worse than the median one. "
-    "Crosses: how many of the seeds run diverged."
+    "Levels from mild to harsh, evenly spaced. Grey: the ideal device over seeds. A level is inside if it and every "
+    "milder one are worse than the same seed's ideal run by less than a margin fixed beforehand, "
+    f"{margin_text('final_loss')} and {margin_text('final_test_accuracy')} or F1 (exact one-sided signed-rank test, "
+    "p ≤ 5 %); outside if it and every harsher one are worse by more. Crosses: how many of the seeds run diverged."
 )
 
 

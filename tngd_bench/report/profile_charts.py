@@ -45,17 +45,17 @@ def profile_chart(
     axes.set_xlabel(f"factor τ from the best ({_CLOCKS[clock]})")
     axes.set_ylabel("share of tasks within τ")
     drawing.legend_below(figure, axes)
-    starts = profile[profile["tau"] == 1.0].sort_values("share", ascending=False, kind="stable")
+    starts = profile[profile["tau"] == 1.0].sort_values("won", ascending=False, kind="stable")
     won = ", ".join(
-        f"{known[str(row.optimizer)].title} {quantities.percent(row.share)}" for row in each(starts)
+        f"{known[str(row.optimizer)].title} {quantities.percent(row.won)}" for row in each(starts)
     )
     tasks = int(profile["tasks"].iloc[0])
     return Chart(
         slugs.slug("performance-profile", clock),
         f"Performance profile by {_CLOCKS[clock]}",
-        f"Share of {tasks} tasks (section, target and seed) won, by {_CLOCKS[clock]}: {won}.",
+        f"Share of {tasks} tasks (section, target and seed) won, ties divided, by {_CLOCKS[clock]}: {won}.",
         "Dolan-Moré profile up to τ = 4. A miss is never within any factor; a task that nobody solved "
-        "lowers all curves.",
+        "lowers all curves. Who met a target at the same evaluation ties there: at τ = 1 all who tie are counted.",
         figure,
         profile.reset_index(drop=True),
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
@@ -266,7 +268,7 @@ def targets_table(times: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
             row.group,
             row.target,
             f"{row.hits} of {row.tries}" if row.tries else "not tried",
-            _censored(row.iterations_median, row.iterations_q1, row.iterations_q3),
+            _censored(row),
             quantities.seconds(row.measured_median),
             quantities.seconds(row.modelled_median),
         )
@@ -275,20 +277,37 @@ def targets_table(times: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
     columns = (
         *words("optimizer", "section", "target"),
         Column("seeds that hit"),
-        Column("iterations, median [quartiles]"),
+        Column("iterations, median (after, by] [its interval]"),
         Column("elapsed time of the trial, median", clock=MEASURED),
         Column("iterations × cost per iteration, median", clock="measured digital + modelled device"),
     )
-    caption = "Time to targets fixed beforehand. A miss is censored: it counts as ∞, and no mean is taken."
+    confidence = part["confidence"].min()
+    caption = (
+        "Time to targets fixed beforehand. A target is first seen met at an evaluation: (78, 156] was met after "
+        "iteration 78 and by 156. A miss is censored: it counts as ∞, and no mean is taken."
+        + (
+            ""
+            if pd.isna(confidence)
+            else f" Intervals of medians: {quantities.percent(confidence)} at least, exact."
+        )
+    )
+    if part["provenance"].str.startswith("median of").any():
+        caption += " A median of reruns as a target is missed by half of them: whether its own baseline hits is a coin."
     for provenance, targets in part.groupby("provenance", sort=True)["target"]:
         caption += f" {', '.join(sorted(set(targets)))}: {provenance}."
     return Table("time-to-target", caption, columns, rows, part)
 
 
-def _censored(median: float, low: float, high: float) -> str:
-    if pd.isna(median):
+def _censored(row: Any) -> str:
+    """Return e.g. "(78, 156] [78, 234]": between which evaluations the median seed met a target, and its interval."""
+    if pd.isna(row.iterations_median):
         return quantities.NOT_MEASURED
-    shown = [
-        quantities.significant(v) if v == float("inf") else quantities.count(v) for v in (median, low, high)
-    ]
-    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+    low, median, high = (
+        quantities.significant(value) if np.isinf(value) else quantities.count(value)
+        for value in (row.iterations_low, row.iterations_median, row.iterations_high)
+    )
+    if np.isinf(row.iterations_median):
+        shown = median
+    else:
+        shown = f"({quantities.count(row.after_median)}, {median}]" if row.after_median >= 0 else median
+    return f"{shown} [{low}, {high}]"

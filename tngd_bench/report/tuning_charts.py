@@ -133,7 +133,7 @@ def _table(summary: pd.DataFrame, metric: str, known: Mapping[str, Kind]) -> Tab
         Column("not tried"),
         Column(f"{metric}, study's settings", clock=MEASURED),
         Column(f"{metric}, taken", clock=MEASURED),
-        Column("in the finals", clock=MEASURED),
+        Column("in the finals (selected on these)", clock=MEASURED),
         *words("settings found", "at an end of the range"),
         Column("wall time", clock=MEASURED),
         Column("share"),
@@ -156,7 +156,8 @@ def _table(summary: pd.DataFrame, metric: str, known: Mapping[str, Kind]) -> Tab
         for row in each(summary)
     )
     caption = (
-        "What the search tried, found and cost: in the search, and in the finals as the mean over their seeds. Wall "
+        "What the search tried, found and cost: in the search, and in the finals as the mean over their seeds. The "
+        "setting taken was selected on these scores, so that its own flatters it; one on further seeds does not. Wall "
         "time is that of all its runs with start and evaluation, on a machine that may have run several at once. A "
         "setting at an end of its range says that the range may be too narrow."
     )
@@ -230,7 +231,7 @@ def tuned_table(study: Mapping[str, Any], known: Mapping[str, Kind]) -> Table | 
         *words("optimizer", "tuned settings"),
         Column(f"{metric}, before", clock=MEASURED),
         Column(f"{metric}, after", clock=MEASURED),
-        Column("in the finals", clock=MEASURED),
+        Column("in the finals (selected on these)", clock=MEASURED),
         Column("wall time of its search", clock=MEASURED),
     )
     if search:

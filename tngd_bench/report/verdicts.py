@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
+from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims import Part, Verdict, VerdictName, judge, pool_records
 from tngd_bench.analysis.families import Kind, kinds, named_tuned, titles, tuned_on
 from tngd_bench.analysis.figures import load_figures
@@ -79,7 +80,25 @@ def summary(found: Sequence[Verdict], records_by_study: Mapping[str, Records]) -
         place = f" ({named})" if named and len(records_by_study) > 1 else ""
         counts = ", ".join(f"{own.count(name)} {name}" for name in VERDICTS)
         said.append(f"{problem or 'Cost'}{place}: {counts}")
-    return f"{'; '.join(said) or 'None tested'}; {untested} not tested here."
+    return f"{'; '.join(said) or 'None tested'}; {untested} not tested here.{_false_discoveries(tested)}"
+
+
+def _false_discoveries(tested: Sequence[Verdict]) -> str:
+    """Return the false discovery rate of the parts that tests over seeds decide; "" where there are none.
+
+    Deciding all parts with p ≤ the largest p that decided one has the rate tests·p / decided (Benjamini & Hochberg,
+    JRSS B 57, 1995). A part decided twice, under two claims, counts twice.
+    """
+    parts = [part for verdict in tested for part in verdict.parts if part.p is not None]
+    decided = [float(part.p or 0.0) for part in parts if part.holds or part.decided]
+    if not decided:
+        return ""
+    rate = min(1.0, len(parts) * max(decided) / len(decided))
+    return (
+        f" Tests over seeds decide {len(decided)} of {len(parts)} parts, each at p ≤ {quantities.percent(max(decided))}"
+        f" two-sided and none corrected for their number: as a set, {quantities.percent(rate)} of them may be decided "
+        "by chance (Benjamini-Hochberg)."
+    )
 
 
 def _untested(found: Sequence[Verdict]) -> tuple[str, ...]:
