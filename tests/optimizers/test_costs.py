@@ -143,3 +143,29 @@ def test_predictions_where_no_rows_are_made_are_of_the_right_size(name: str) -> 
         cg_iterations=CG_ITERATIONS,
     )
     assert 0.5 < predicted.flops / counted < 3.0
+
+
+@pytest.mark.parametrize(("batch", "outputs"), [(16, 10), (64, 20), (512, 10)])
+@pytest.mark.parametrize("problem", ["digits-mlp", "mnist-cnn"])
+def test_products_of_rows_are_what_is_counted_for_small_and_wide_batches(
+    problem: str, batch: int, outputs: int
+) -> None:
+    """Convolutions keep rows written out, from the positions that a pooling passes on, and no product grows with b²."""
+    entry = problems.get(problem)
+    widths = entry.widths(20_000, outputs)
+    inputs = torch.rand(batch, *((64,) if problem == "digits-mlp" else (1, 28, 28)))
+    settings: dict[str, object] = {"cg_iterations": 20, "cg_rtol": 0.0, "damping": 1e-4}
+    optimizer = registry.get("ngd-cg").create(entry.model(widths, 0), entry.loss(), settings)
+    targets = torch.randint(0, 10, (batch,))
+    counted = count_operations(lambda: optimizer.step(inputs, targets)).flops
+    predicted = costs.predicted_cost(
+        "ngd-cg",
+        parameters=widths.parameters,
+        rows=batch * outputs,
+        batch_size=batch,
+        outputs=outputs,
+        layers=[tuple(layer) for layer in widths.layers],  # type: ignore[misc]
+        cg_iterations=20,
+    )
+    assert optimizer.iterations == 20
+    assert predicted.flops == pytest.approx(counted, rel=0.03)

@@ -79,9 +79,53 @@ class _Iteration:
         return sum(float(d_out) * t for _, d_out, t in self.shapes)
 
     @property
+    def kept(self) -> float:
+        """Numbers that a row keeps: a layer's output gradients, or its part of the row written out where that is less.
+
+        Layers used once per sample keep the gradients, whose products are cheaper.
+        """
+        return sum(_kept(layer) for layer in self.shapes)
+
+    @property
+    def written(self) -> float:
+        """Writing rows out, where layers used at several positions keep them so.
+
+        Behind a pooling, which shows in what the next layer takes of each channel, only the positions that it passes
+        on are gone through (`curvature.tails`).
+        """
+        m, total = float(self.rows), 0.0
+        following = [*self.shapes[1:], (0.0, 0.0, 0.0)]
+        for (d_in, d_out, t), (next_in, _, next_t) in zip(self.shapes, following, strict=True):
+            if _is_written(d_in, t):
+                passed = next_in / d_out if next_t == 1 else t
+                pooled = 0 < passed < t and passed * d_in <= self.outputs * t
+                total += 2.0 * m * d_in * d_out * (passed if pooled else t)
+        return total
+
+    @property
     def lift(self) -> float:
         """Bᵀu; B v costs the same."""
-        return self.forward + 2.0 * float(self.rows) * self.widths
+        b = float(self.batch_size)
+        held = sum(2.0 * b * d_in * d_out * t for d_in, d_out, t in self.shapes if not _is_written(d_in, t))
+        return held + 2.0 * float(self.rows) * self.kept
+
+    @property
+    def gram_product(self) -> float:
+        """K u from the rows: a layer used once goes by its inputs' similarity or its weight, whichever is cheaper."""
+        b = float(self.batch_size)
+        between = 0.0
+        for d_in, d_out, t in self.shapes:
+            if t == 1:
+                between += min(2.0 * b * b * d_out, 4.0 * b * d_in * d_out)
+            elif not _is_written(d_in, t):
+                between += 4.0 * b * d_in * d_out * t
+        return between + 4.0 * float(self.rows) * self.kept
+
+    @property
+    def similarity_for_products(self) -> float:
+        """The similarities that products with K use, each made once."""
+        b = float(self.batch_size)
+        return sum(2.0 * b * b * d_in for d_in, _, t in self.shapes if t == 1 and b <= 2.0 * d_in)
 
     @property
     def products_of_rows(self) -> float:
@@ -118,6 +162,16 @@ class _Iteration:
         rows = 2.0 * COLUMN_SHARE * self.outputs * weights
         rows += OPERATIONS_PER_NUMBER * self.outputs * held * (2.0 * products + MAKING)
         return products * (6.0 * weights + PRODUCT_START / self.batch_size) < rows
+
+
+def _is_written(d_in: float, positions: float) -> bool:
+    """Whether a layer used at several positions has its part of a row written out: no longer than its gradients."""
+    return positions > 1 and d_in + 1 <= positions
+
+
+def _kept(layer: tuple[float, float, float]) -> float:
+    d_in, d_out, positions = layer
+    return d_out * (d_in + 1.0) if _is_written(d_in, positions) else d_out * positions
 
 
 def _panelled(size: int) -> float:
@@ -171,12 +225,12 @@ def _gram(it: _Iteration) -> tuple[float, float]:
 
 
 def _cg(it: _Iteration) -> tuple[float, float]:
-    m, b = float(it.rows), float(it.batch_size)
+    m = float(it.rows)
     if it.matrix_free or it.model_is_cheaper(it.cg_iterations + 2):
         return _by_products(it, it.cg_iterations + 1)
-    products = (it.cg_iterations + 1) * (4.0 * m + 2.0 * b * b) * it.widths
-    flops = it.forward + it.row_passes + it.similarity + products + it.lift
-    return flops, it.held + m * it.widths + it.parameters
+    products = (it.cg_iterations + 1) * it.gram_product + it.similarity_for_products
+    flops = it.forward + it.row_passes + it.written + products + it.lift
+    return flops, it.held + m * it.kept + it.parameters
 
 
 def _thermodynamic(it: _Iteration) -> tuple[float, float]:
