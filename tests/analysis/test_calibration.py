@@ -119,12 +119,13 @@ def test_sizes_without_a_model_have_no_layers():
     assert COUNTS.layers(10_000, 10) is not None
 
 
-def test_measured_iterations_of_cg_are_interpolated_in_log_n():
-    counts = Counts("digits-mlp", iterations=((1e3, 10.0), (1e5, 30.0)))
-    assert counts.cg_iterations(10_000) == 20
-    assert counts.cg_iterations(100) == 10
-    assert counts.cg_iterations(10**8) == 30
-    assert Counts("digits-mlp").cg_iterations(10_000) == 200
+def test_iterations_of_cg_are_those_counted_by_size():
+    summary, trials, known = made({"ngd-cg": (2e-3, 1e-11, 0.0)}, sizes=(1_000, 10_000), batches=(32, 256))
+    trials["settings"] = '{"damping": 0.1, "cg_rtol": 1e-6, "cg_iterations": 100}'
+    trials["solver_iterations"] = [30, 40, 50, 60]
+    cg = calibrate(summary, trials, known).counts.cg
+    assert (cg.damping, cg.limit) == (0.1, 100)
+    assert cg.counted == ((1e3, 32, 10, 30), (1e3, 256, 10, 40), (1e4, 32, 10, 50), (1e4, 256, 10, 60))
 
 
 def test_covers_within_a_factor_of_two_of_what_was_measured():

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tngd_bench.solvers.cg_iterations import CGIterations
+
 Layer = tuple[int, int, int]
 """(inputs per output position incl. the kernel, outputs, positions) of one weight layer."""
 
@@ -24,6 +26,8 @@ LARGEST_STRUCTURED, LARGEST_UNROLLED = 256, 32
 """Outputs per sample up to which a row per output is made, as in `tngd_bench.curvature.ggn`."""
 OPERATIONS_PER_NUMBER, COLUMN_SHARE, PRODUCT_START, MAKING = 12, 0.25, 6e7, 8
 """What decides between rows and the model for a few products, as in `tngd_bench.curvature.routes`."""
+COLUMNS_AT_ONCE = 8
+"""Outputs whose rows the host holds at one time where they are too many, as in `tngd_bench.spu.host`."""
 LANCZOS_PRODUCTS = 14
 """Products of a relaxation of a few tenths of τ where no rows are made; longer ones take more."""
 KFAC_FACTOR_INTERVAL, KFAC_INVERSE_INTERVAL = 10, 100
@@ -46,7 +50,7 @@ class _Iteration:
     batch_size: int
     outputs: int
     layers: Sequence[Layer] | None
-    cg_iterations: int
+    cg: CGIterations
 
     @property
     def shapes(self) -> Sequence[tuple[float, float, float]]:
@@ -226,9 +230,11 @@ def _gram(it: _Iteration) -> tuple[float, float]:
 
 def _cg(it: _Iteration) -> tuple[float, float]:
     m = float(it.rows)
-    if it.matrix_free or it.model_is_cheaper(it.cg_iterations + 2):
-        return _by_products(it, it.cg_iterations + 1)
-    products = (it.cg_iterations + 1) * it.gram_product + it.similarity_for_products
+    shared = it.layers is not None and any(_is_written(d_in, t) for d_in, _, t in it.layers)
+    iterations = it.cg.at(it.parameters, it.batch_size, it.outputs, shared=shared)
+    if it.matrix_free or it.model_is_cheaper(round(it.cg.beforehand(it.outputs)) + 2):
+        return _by_products(it, iterations + 1)
+    products = (iterations + 1) * it.gram_product + it.similarity_for_products
     flops = it.forward + it.row_passes + it.written + products + it.lift
     return flops, it.held + m * it.kept + it.parameters
 
@@ -243,10 +249,32 @@ def _thermodynamic(it: _Iteration) -> tuple[float, float]:
     return flops, it.held + m * it.widths + 6.0 * m * m + 4.0 * it.parameters
 
 
-def _by_products(it: _Iteration, products: int) -> tuple[float, float]:
+def _by_products(it: _Iteration, products: float) -> tuple[float, float]:
     """Products by J and Jᵀ through the whole model: a backward pass, and one through the graph of another."""
     flops = 2.0 * it.gradient + products * 3.0 * it.forward
     return flops, it.held + 4.0 * it.activations + 20.0 * it.parameters + 4.0 * it.rows
+
+
+def host_cost(
+    *,
+    parameters: int,
+    rows: int,
+    batch_size: int,
+    outputs: int,
+    layers: Sequence[Layer] | None = None,
+    upload: str = "full",
+    itemsize: int = 4,
+) -> PredictedCost:
+    """Return what the host of a device computes in one iteration: loss, gradient, the passes that make the rows of J.
+
+    With a full upload the m·N values of J too, a multiplication each; they are streamed, and no more of them are held
+    than the layers' inputs and output gradients that they are made from.
+    """
+    it = _Iteration(parameters, rows, batch_size, outputs, layers, CGIterations())
+    whole = float(rows) * parameters if upload == "full" else 0.0
+    columns = min(outputs, COLUMNS_AT_ONCE) if it.matrix_free else outputs
+    values = it.held + batch_size * columns * it.kept
+    return PredictedCost(it.gradient + it.row_passes + it.written + whole, values * itemsize)
 
 
 _COUNTS: dict[str, Callable[[_Iteration], tuple[float, float]]] = {
@@ -271,13 +299,14 @@ def predicted_cost(
     outputs: int,
     layers: Sequence[Layer] | None = None,
     itemsize: int = 4,
-    cg_iterations: int = 200,
+    cg: CGIterations | None = None,
 ) -> PredictedCost:
     """Return the predicted cost of one iteration of optimizer `name`, one that is not known here counted as SGD.
 
     `rows` is m = batch_size·outputs. `layers` (input, output, positions) sharpen the counts; without them the
-    model is taken as one with every weight used once per sample.
+    model is taken as one with every weight used once per sample. `cg`: how conjugate gradients are stopped, and what
+    is known of their iterations; None: the optimizer's defaults.
     """
-    iteration = _Iteration(parameters, rows, batch_size, outputs, layers, cg_iterations)
+    iteration = _Iteration(parameters, rows, batch_size, outputs, layers, cg or CGIterations())
     flops, values = _COUNTS.get(name, _sgd)(iteration)
     return PredictedCost(flops, values * itemsize)

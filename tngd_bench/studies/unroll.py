@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, TypedDict
 
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import Setting
-from tngd_bench.optimizers.costs import predicted_cost
+from tngd_bench.optimizers import registry as optimizers
+from tngd_bench.optimizers.costs import PredictedCost, host_cost, predicted_cost
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
+from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.studies.durations import PROCESS_START_S, Durations
 from tngd_bench.studies.schema import CostSection, Study, TrainingSection
 from tngd_bench.studies.selection import contestant_of
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from tngd_bench.studies.plan import LoadedSize, MachineLimits
 
 GIGABYTE = 1e9
-_CG_ITERATIONS = 200
 
 
 class _Common(TypedDict):
@@ -210,39 +211,64 @@ class Unroller:
         self, contestant: Contestant, setting: Setting, widths: Widths, iterations: int
     ) -> Candidate:
         """Predict a step of a training run, and skip the run where a step or the whole of it exceeds a limit."""
-        candidate = self._judge(contestant, setting, widths, cost=False)
+        candidate = self._judge(contestant, setting, widths, cost=False, training=True)
         whole, limit = iterations * candidate.estimate_seconds, self.study.execution.trial_seconds_limit
         if candidate.verdict is not None or whole <= limit:
             return candidate
         reason = f"needs ≈ {whole:.3g} s for {iterations} iterations, limit {limit:g} s"
         return dataclasses.replace(candidate, verdict=Verdict("skipped", reason))
 
-    def _judge(self, contestant: Contestant, setting: Setting, widths: Widths, *, cost: bool) -> Candidate:
+    def _judge(
+        self, contestant: Contestant, setting: Setting, widths: Widths, *, cost: bool, training: bool = False
+    ) -> Candidate:
         """Predict one iteration's time and memory, and skip what exceeds the limits, naming both."""
         execution, machine = self.study.execution, self.machine
-        iterations = contestant.settings.get("cg_iterations", _CG_ITERATIONS)
-        predicted = predicted_cost(
-            contestant.method,
-            parameters=widths.parameters,
-            rows=setting.rows,
-            batch_size=setting.batch_size,
-            outputs=setting.outputs,
-            layers=widths.layers,
-            itemsize=8 if setting.dtype == "float64" else 4,
-            cg_iterations=iterations if isinstance(iterations, int) else _CG_ITERATIONS,
-        )
+        predicted, simulates = self._predicted(contestant, setting, widths, training=training)
         seconds = predicted.flops / (machine.rate_cost if cost else machine.rate_training)
         budget = machine.working_bytes * execution.memory_limit_fraction / (1 if cost else execution.workers)
         reasons = []
         if seconds > execution.seconds_per_iteration_limit:
             limit = execution.seconds_per_iteration_limit
             reasons.append(
-                f"needs {predicted.flops:.2g} FLOP ≈ {seconds:.3g} s per iteration, limit {limit:g} s"
+                f"needs {predicted.flops:.2g} FLOP ≈ {seconds:.3g} s per iteration, limit {limit:g} s{simulates}"
             )
         if predicted.bytes > budget:
             reasons.append(f"needs {predicted.bytes / GIGABYTE:.3g} GB, budget {budget / GIGABYTE:.3g} GB")
         verdict = Verdict("skipped", "; ".join(reasons)) if reasons else None
         return Candidate(contestant, seconds, predicted.bytes, verdict)
+
+    def _predicted(
+        self, contestant: Contestant, setting: Setting, widths: Widths, *, training: bool
+    ) -> tuple[PredictedCost, str]:
+        """Return the cost of an iteration, and what to say of a device whose step a trial of cost must simulate."""
+        itemsize = 8 if setting.dtype == "float64" else 4
+        rows, b, outputs = setting.rows, setting.batch_size, setting.outputs
+        entry = optimizers.get(contestant.method)
+        if contestant.simulated and not training:
+            device = entry.device_billed_alone(contestant.settings)
+            if device is not None:
+                found = host_cost(
+                    parameters=widths.parameters,
+                    rows=rows,
+                    batch_size=b,
+                    outputs=outputs,
+                    layers=widths.layers,
+                    upload=device.upload,
+                    itemsize=itemsize,
+                )
+                return found, ""
+        found = predicted_cost(
+            contestant.method,
+            parameters=widths.parameters,
+            rows=rows,
+            batch_size=b,
+            outputs=outputs,
+            layers=widths.layers,
+            itemsize=itemsize,
+            cg=CGIterations.of(contestant.settings),
+        )
+        said = contestant.simulated and not training and entry.device is not None
+        return found, " (its bill depends on the scale of its arrays, so it is simulated)" if said else ""
 
 
 def problem_of(study: Study, section: CostSection | TrainingSection) -> ProblemEntry:
