@@ -92,3 +92,12 @@ def test_energies_have_the_unit_that_fits():
 
 def test_an_exponent_and_its_interval_have_the_same_digits():
     assert quantities.exponent(0.0156, -0.0074, 0.0314) == "0.02 [−0.01, 0.03]"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(86.46e6, "2.74 years"), (1.175e12, "37,234 years"), (3 * 86_400, "3.00 days"), (47 * 3600, "47.0 h")],
+)
+def test_long_times_are_in_units_people_use(value, text):
+    assert quantities.seconds(value) == text
+    assert quantities.seconds_with_spread(value, value, value).startswith(text)

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -7,13 +8,16 @@ import pytest
 from rich.console import Console
 
 from tests.studies.recorder import Recorder
+from tngd_bench import source
 from tngd_bench.cli import main as command_line
 from tngd_bench.cli.progress import make_audience
-from tngd_bench.studies import outlook
+from tngd_bench.studies import outlook, revisions
 from tngd_bench.studies.durations import PROCESS_START_S
+from tngd_bench.studies.machine import measure_machine
 from tngd_bench.studies.plan import MachineLimits
 from tngd_bench.studies.reading import load_study
 from tngd_bench.studies.records import read_records
+from tngd_bench.studies.report_time import figures_of
 from tngd_bench.studies.run import run_study
 
 STUDY = """
@@ -80,7 +84,7 @@ def test_groups_count_and_add_up(plan):
     assert (found["trials"], found["skipped"]) == (sum(g["trials"] for g in groups), 4)
     alone = sum(g["seconds"] for g in groups if g["kind"] == "cost")
     beside = sum(g["seconds"] for g in groups if g["kind"] != "cost")
-    assert found["seconds"] == pytest.approx(alone + beside / 2)
+    assert found["seconds"] == pytest.approx(alone + beside / 2 + found["report_seconds"])
     assert found["learned"] == {"from": [], "left_out": {}, "factors": []}
     assert found["processes"] == 8 + 6 + 6
 
@@ -152,3 +156,44 @@ def test_times_are_learned_from_the_store_that_a_run_left(plan, tmp_path):
     refused = json.loads(plan("--json", "--from", "reports/mine-smoke", *threads)[1])
     assert refused["learned"]["from"] == []
     assert "threads_training" in refused["learned"]["left_out"]["reports/mine-smoke"]
+
+
+def test_an_optimizer_that_describes_no_cost_is_planned_as_unknown(plan, monkeypatch):
+    from tngd_bench.optimizers import registry
+
+    found = registry._found()
+    entries = {**found.entries, "mine": dataclasses.replace(found.entries["sgd"], name="mine")}
+    monkeypatch.setattr(registry, "_found", lambda: dataclasses.replace(found, entries=entries))
+    text = plan("--set", 'training.digits.optimizers=["mine"]', "--set", "cost.size.enabled=false")[1]
+    (row,) = [line for line in text.splitlines() if re.match(r"training digits +989 ", line)]
+    assert re.search(r"mine +3 +≥ .* unknown +not described", row)
+    assert "not predicted: mine (outside, without a usable description of the cost)" in text
+    described = dataclasses.replace(entries["mine"], cost=lambda **size: (1e9, 250.0 * size["parameters"]))
+    monkeypatch.setattr(
+        registry, "_found", lambda: dataclasses.replace(found, entries={**entries, "mine": described})
+    )
+    text = plan("--set", 'training.digits.optimizers=["mine"]', "--set", "cost.size.enabled=false")[1]
+    assert "not predicted" not in text
+
+
+def test_what_runs_again_after_a_change_of_code_is_said_with_the_reason(plan, tmp_path, monkeypatch):
+    changes = ["cost.size.enabled=false", "training.digits.seeds=1", 'training.digits.optimizers=["sgd"]']
+    words = [*(word for change in changes for word in ("--set", change)), "--output", tmp_path / "out"]
+    machine = measure_machine(load_study("mine.toml").study.execution)
+    monkeypatch.setattr(outlook, "measure_machine", lambda execution: machine)
+    run_study(load_study("mine.toml", changes), tmp_path / "out", Recorder())
+    assert "1 processes are finished, 0 are to run" in plan(*words)[1]
+    parts = {**source.own_parts(), "tngd_bench/solvers": "changed"}
+    monkeypatch.setattr(source, "own_parts", lambda: parts)
+    revisions._code.cache_clear()
+    text = plan(*words)[1]
+    revisions._code.cache_clear()
+    assert "0 processes are finished, 1 are to run" in text
+    assert "1 of them again: tngd_bench/solvers has changed (`run --keep-old`" in text
+
+
+def test_the_report_s_time_is_part_of_the_plan(plan):
+    text = plan()[1]
+    assert re.search(r"^report +\d", text, re.MULTILINE)
+    one = figures_of(load_study("smoke").study)
+    assert one == 20

@@ -157,7 +157,13 @@ def test_it_needs_no_torch():
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "not stated"), (0.0, "0 s"), (8.323e-3, "8.323 ms"), (1.5e13, "15 Ts"), (2.5e-20, "2.500e-20 s")],
+    [
+        (None, "not stated"),
+        (0.0, "0 s"),
+        (8.323e-3, "8.323 ms"),
+        (1.5e13, "475,321 years"),
+        (2.5e-20, "2.5·10⁻⁸ ps"),
+    ],
 )
 def test_quantities_have_prefixes_and_nothing_is_ever_zero_for_unknown(value, shown):
     assert _quantity(value, "s") == shown
@@ -169,3 +175,39 @@ def test_every_number_of_a_processor_has_a_source():
         assert set(processor.sources) == {"flops_per_s", "bytes_per_s", "power_watt"}
         assert processor.seconds(processor.flops_per_s, 0.0) == pytest.approx(1.0)
         assert processor.seconds(0.0, 2 * processor.bytes_per_s) == pytest.approx(2.0)
+
+
+def test_a_second_sweep_is_refused_and_set_and_sweep_have_the_same_names(capsys):
+    words = ["predict", "--parameters", "1e6", "--batch", "64", "--outputs", "10"]
+    assert command_line.run([*words, "--sweep", "tau=1e-6,1e-5", "--sweep", "batch=8,16"]) == 3
+    assert "--sweep is given 2 times" in capsys.readouterr().err
+    for text in (
+        "link_rate=1e9",
+        "link-rate=1e9",
+        "tau=1e-5",
+        "bits=8",
+        "batch=32",
+        "device=rram",
+        "analog_time=5",
+    ):
+        name, _, value = text.partition("=")
+        assert command_line.run([*words, "--set", text, "--json"]) == 0
+        one = json.loads(capsys.readouterr().out)["device"]["seconds"]["at_least"]
+        assert command_line.run([*words, "--sweep", f"{name}={value}", "--json"]) == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        assert row["device_at_least_s"] == one
+
+
+def test_a_study_s_device_is_predicted_for(capsys, tmp_path):
+    study = tmp_path / "my.toml"
+    study.write_text(
+        'name = "x"\ntitle = "x"\n[device.mine]\nbase = "paper"\nlink_rate_bits_per_s = 1e9\n'
+        '[[cost]]\nname = "s"\nproblem = "digits-mlp"\nparameters = [1000]\noptimizers = ["sgd"]\n'
+    )
+    words = ["predict", "--parameters", "1e6", "--batch", "64", "--outputs", "10", "--json"]
+    assert command_line.run([*words, "--device", f"{study}:mine"]) == 0
+    mine = json.loads(capsys.readouterr().out)
+    assert command_line.run([*words, "--set", "link_rate=1e9"]) == 0
+    assert mine["device"]["seconds"] == json.loads(capsys.readouterr().out)["device"]["seconds"]
+    assert command_line.run([*words, "--device", f"{study}:nine"]) == 3
+    assert "did you mean 'mine'" in capsys.readouterr().err

@@ -7,7 +7,6 @@ from rich.console import Console
 from tngd_bench.cli.progress import (
     LiveAudience,
     PlainAudience,
-    clock,
     make_audience,
     outcome,
     remaining_seconds,
@@ -31,7 +30,9 @@ class FakeTrial:
 def plan():
     trials = {str(k): FakeTrial(f"trial {k}", 2.0) for k in range(4)}
     study = SimpleNamespace(name="s", execution=SimpleNamespace(workers=2))
-    return SimpleNamespace(trials=trials, study=study, extent=Extent.of(trials.values()))
+    return SimpleNamespace(
+        trials=trials, study=study, extent=Extent.of(trials.values()), again={}, kept_old={}
+    )
 
 
 def run_through(audience, plan, pending):
@@ -56,6 +57,17 @@ def test_plain_lines_count_on_from_what_was_finished_and_name_what_has_no_result
     ]
 
 
+def test_results_of_other_code_are_told_with_what_has_changed(plan):
+    file = io.StringIO()
+    plan.again = {"2": "kmom-plugin has changed", "3": "kmom-plugin has changed"}
+    plan.kept_old = {"1": "tngd_bench/optimizers has changed"}
+    make_audience(Console(file=file, width=80)).planned(plan, ["2", "3"])
+    text = file.getvalue()
+    assert "run again: 2 processes: kmom-plugin has changed; old results: store/earlier" in text
+    assert "--keep-old" in text
+    assert "kept though measured by other code: 1 process: tngd_bench/optimizers has changed" in text
+
+
 def test_a_terminal_shows_the_time_left(plan):
     file = io.StringIO()
     audience = make_audience(Console(file=file, force_terminal=True, width=100))
@@ -78,11 +90,6 @@ def test_time_left_follows_the_prediction_and_then_experience():
     )  # twice as slow as predicted
     assert remaining_seconds(100.0, 100.0, 0.0) == 0.0
     assert remaining_seconds(1.0, 0.0, 0.0) == 0.0
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3600, "60:00")])
-def test_durations(seconds, text):
-    assert clock(seconds) == text
 
 
 def test_what_has_a_result_needs_no_word():

@@ -1,6 +1,8 @@
 """`tngd-bench tune` as a user meets it: what it prints and writes, how it ends, and what it refuses."""
 
 import signal
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -104,3 +106,20 @@ def test_help_has_examples():
     found = tngd_bench("tune", "--help")
     assert found.returncode == 0
     assert "  tngd-bench tune my-study.toml" in found.stdout
+
+
+def test_a_study_may_include_what_its_search_will_write(tune, study, capfd, tmp_path):
+    study.write_text('include = ["out/tuned.toml"]\n' + STUDY)
+    assert command_line.run(["plan", str(study)]) == 3
+    assert "there is no file 'out/tuned.toml' beside this one; `tngd-bench tune" in capfd.readouterr().err
+    code, told, _ = tune("--plan", "--trials", "3", "--optimizers", "sgd")
+    assert code == 0
+    assert "digits-finals" in told
+    assert "total: 13 trials in 13 processes" in told  # 4 settings, then 3 finalists on 3 seeds
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_package_is_a_command():
+    code = "import sys, runpy; sys.argv = ['x', '--version']; runpy.run_module('tngd_bench', run_name='__main__')"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout[:10]) == (0, "tngd-bench")

@@ -1,9 +1,11 @@
+import dataclasses
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 
+from tngd_bench import plugins
 from tngd_bench.problems import digits_mlp, registry
 
 
@@ -58,13 +60,28 @@ def test_outside_packages_add_a_problem(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("entry", "error", "message"),
+    ("entry", "message"),
     [
-        (digits_mlp.ENTRY, ValueError, "registers the problem 'digits-mlp' again"),
-        ("digits", TypeError, "'package:ENTRY' must load to a ProblemEntry"),
+        (digits_mlp.ENTRY, "registers the problem 'digits-mlp' again"),
+        ("digits", "'package:ENTRY' of package must load to a ProblemEntry, not 'digits'"),
     ],
 )
-def test_a_bad_entry_point_is_refused(monkeypatch, entry, error, message):
+def test_a_bad_entry_point_is_left_out_and_named(monkeypatch, entry, message):
+    known = registry.names()
     monkeypatch.setattr(registry, "entry_points", lambda group: [entry_point(entry)])
-    with pytest.raises(error, match=message):
-        registry.names()
+    monkeypatch.setattr(plugins, "_COMPLAINTS", {})
+    assert registry.names() == known
+    assert message in plugins.complaints()[0]
+    with pytest.raises(ValueError, match=r"problem must be one of: .*'x'.*entry point x"):
+        registry.get("x")
+
+
+def test_the_number_of_parameters_that_a_problem_states_is_checked_against_its_model():
+    from torch import nn
+
+    widths = digits_mlp.ENTRY.widths(1000)
+    larger = dataclasses.replace(
+        digits_mlp.ENTRY, build=lambda widths: nn.Sequential(digits_mlp.ENTRY.build(widths), nn.Linear(10, 1))
+    )
+    with pytest.raises(ValueError, match=r"digits-mlp: its widths say 989 parameters, .* trains 1,000"):
+        larger.model(widths, seed=0)

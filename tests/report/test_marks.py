@@ -30,6 +30,16 @@ def test_every_registered_optimizer_has_a_colour_and_a_marker_of_its_own():
     assert len({mark.marker for mark in drawn.values()}) == len(drawn)
 
 
+def test_outside_optimizers_never_look_alike():
+    strangers = [f"plug-in-{number:02}" for number in range(20)]
+    drawn = marks(known(*registry.names(), *strangers))
+    assert len({mark.colour for mark in drawn.values()}) == len(drawn)
+    assert len({drawn[name].marker for name in strangers[:10]}) == 10
+    looks = {(drawn[name].marker, str(drawn[name].dash)) for name in strangers[:8]}
+    assert len(looks) == 8
+    assert {mark.colour for mark in drawn.values()} <= set(palette())
+
+
 def test_an_optimizer_looks_the_same_whoever_else_is_there():
     alone, together = marks(known("tngd", "sgd")), marks(known(*registry.names(), "stranger"))
     assert alone["tngd"] == together["tngd"]
@@ -47,7 +57,7 @@ def test_contrast_on_the_page(theme):
     paper = getattr(PAPER, theme)
     assert contrast(getattr(INK, theme), paper) >= 7
     assert contrast(getattr(MUTED, theme), paper) >= 4.5
-    for mark in marks(known(*registry.names(), "a", "b", "c", "d")).values():
+    for mark in marks(known(*registry.names(), *(f"x{number:02}" for number in range(20)))).values():
         assert contrast(getattr(mark.colour, theme), paper) >= 3
 
 

@@ -167,7 +167,7 @@ def test_a_predicted_sweep_is_drawn_as_its_rows():
     np.testing.assert_array_equal(lines(axes)["TNGD"].get_ydata(), [1e-9, 1e-10])
     assert set(lines(axes)) == {"TNGD", "SGD"}
     assert axes.get_xlabel() == "link rate"
-    assert chart.alt.endswith("TNGD 0.100 ns, SGD 1.00 ms.")
+    assert chart.alt.endswith("TNGD 100 ps, SGD 1.00 ms.")
 
 
 def test_a_predicted_sweep_over_words_has_a_place_for_each_and_no_line_between():

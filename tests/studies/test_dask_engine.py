@@ -13,6 +13,7 @@ from tngd_bench.studies.schema import Cluster, Execution
 
 pytest.importorskip("distributed")
 
+from tngd_bench.source import own_parts
 from tngd_bench.studies import clusters
 from tngd_bench.studies.dask_engine import DaskEngine
 
@@ -29,7 +30,7 @@ class FakeClient:
             f"tcp://{number}": {"host": host, "resources": {"machine": machine, "core": core}}
             for number, (host, machine, core) in enumerate(workers)
         }
-        self.found, self.asked = dict(found), []
+        self.found, self.asked, self.described = dict(found), [], {}
 
     def scheduler_info(self, n_workers):
         assert n_workers == -1, "all of them, not the first few"
@@ -40,7 +41,8 @@ class FakeClient:
         return self.workers[workers[0]]["host"]
 
     def gather(self, hosts):
-        return [(self.found[host], {"cpu": self.found[host].cpu}) for host in hosts]
+        code = {"code": dict(own_parts())}
+        return [(self.found[host], {"cpu": self.found[host].cpu, **code, **self.described}) for host in hosts]
 
 
 def test_the_weakest_machine_decides_what_is_tried_and_the_timing_worker_of_each_is_asked():
@@ -48,7 +50,14 @@ def test_the_weakest_machine_decides_what_is_tried_and_the_timing_worker_of_each
     engine = DaskEngine(client, mixed=False)
     assert engine.machine(Execution()) == MachineLimits(1e9, 4e9, 6e9, cpu="fast", torch="2.13", cores=4)
     assert sorted(client.asked) == ["tcp://1", "tcp://2"]
-    assert engine.environment(Execution()) == {"cpu": "fast", "machines": 2}
+    assert engine.environment(Execution()) == {"cpu": "fast", "code": own_parts(), "machines": 2}
+
+
+def test_a_worker_with_other_code_is_refused():
+    client = FakeClient([("a", 1, 1)], {"a": FAST})
+    client.described = {"code": {**own_parts(), "tngd_bench/solvers": "other"}}
+    with pytest.raises(StudyError, match=r"worker on a has other code .*tngd_bench/solvers has changed"):
+        DaskEngine(client, mixed=False).machine(Execution())
 
 
 def test_machines_of_unlike_classes_are_refused_unless_the_study_takes_them():

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.report.conftest import device_seconds, make_records
+from tngd_bench.cli import main as command_line
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.export_asv import export_asv
 
@@ -115,3 +116,16 @@ def test_what_is_in_the_folder_stays(records, tmp_path):
     held = json.loads((tmp_path / "benchmarks.json").read_text())
     assert held["steps.Step.track_step"] == {"name": "x"}
     assert "study.synthetic.cost.step_time" in held
+
+
+def test_without_asv_the_other_format_is_written_all_the_same_and_the_exit_code_tells(
+    records, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "asv.machine", None)
+    monkeypatch.setattr("tngd_bench.studies.records.read_records", lambda place: records)
+    place, file = str(tmp_path / "asv"), tmp_path / "suite.json"
+    code = command_line.run(["export", "anywhere", "--asv", place, "--pyperf", str(file)])
+    found = capsys.readouterr()
+    assert (code, file.is_file()) == (3, True)
+    assert "asv: writing asv results needs asv" in found.err
+    assert "pyperf: " in found.out

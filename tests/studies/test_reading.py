@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tngd_bench.problems import registry as problems
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.reading import SHIPPED, load_study, make_study, shipped_studies
 
@@ -197,3 +198,21 @@ def _refusal(table):
     except StudyError as error:
         return str(error)
     return None
+
+
+def test_a_section_that_names_no_outputs_has_its_problem_s_own():
+    section = {"name": "s", "problem": "causal-lm", "parameters": 100_000, "optimizers": ["sgd"]}
+    own = problems.get("causal-lm").outputs
+    study = make_study(
+        {
+            "name": "x",
+            "title": "x",
+            "cost": [section],
+            "training": [
+                {**section, "name": "t", "epochs": 1},
+                {**section, "name": "u", "epochs": 1, "outputs": 70},
+            ],
+        }
+    )
+    assert own != 10
+    assert (study.cost[0].outputs, [each.outputs for each in study.training]) == ((own,), [own, 70])

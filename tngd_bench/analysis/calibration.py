@@ -212,6 +212,16 @@ def calibrate(
     return Calibrations(counts, found, dict(known), main, settings, device_name)
 
 
+def uncounted(summary: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[str, ...]:
+    """Return the titles of timed second-order optimizers whose cost no formula counts, so that no map has them."""
+    timed = set(summary["optimizer"])
+    return tuple(
+        kind.title
+        for label, kind in known.items()
+        if label in timed and kind.second_order and not _countable(kind)
+    )
+
+
 def _countable(kind: Kind) -> bool:
     return kind.modelled or kind.method in DIGITAL
 

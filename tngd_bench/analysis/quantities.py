@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_SECONDS = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
+_SECONDS = ((1e-12, "ps"), (1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
+_MINUTE, _HOUR, _DAY, _YEAR = 60.0, 3600.0, 86_400.0, 365.25 * 86_400.0
 _BYTES = ((1.0, "B"), (2.0**10, "KiB"), (2.0**20, "MiB"), (2.0**30, "GiB"), (2.0**40, "TiB"))
 _JOULES = ((1e-12, "pJ"), (1e-9, "nJ"), (1e-6, "µJ"), (1e-3, "mJ"), (1.0, "J"), (1e3, "kJ"))
 _BIT_RATES = ((1.0, "b/s"), (1e3, "kb/s"), (1e6, "Mb/s"), (1e9, "Gb/s"), (1e12, "Tb/s"), (1e15, "Pb/s"))
@@ -45,16 +46,19 @@ def level(value: float) -> str:
     return scale if mantissa == "1" else f"{mantissa}·{scale}"
 
 
-def seconds(value: float) -> str:
-    """Return a duration given in seconds as ns, µs, ms, s, min or h."""
+def seconds(value: float, digits: int = 3) -> str:
+    """Return a duration in ps, ns, µs, ms, s, min, h, days or years, above s in two of a unit at least."""
     if not math.isfinite(value) or value == 0:
         return "0 s" if value == 0 else significant(value)
-    if value >= 7200:
-        return f"{significant(value / 3600)} h"
-    if value >= 120:
-        return f"{significant(value / 60)} min"
-    scale, unit = _unit(value, _SECONDS)
-    return f"{significant(value / scale)} {unit}"
+    scale, unit = _duration_unit(value)
+    return f"{significant(value / scale, digits)} {unit}"
+
+
+def _duration_unit(value: float) -> tuple[float, str]:
+    for scale, unit in ((_YEAR, "years"), (_DAY, "days"), (_HOUR, "h"), (_MINUTE, "min")):
+        if abs(value) >= 2 * scale:
+            return scale, unit
+    return _unit(value, _SECONDS)
 
 
 def memory(value: float) -> str:
@@ -136,5 +140,5 @@ def seconds_with_spread(median: float, low: float, high: float) -> str:
     """Return "1.23 ms [1.20, 1.31]": a median and two quantiles, in seconds, all in the unit of the median."""
     if not math.isfinite(median):
         return significant(median)
-    scale, unit = _unit(median, _SECONDS)
+    scale, unit = _duration_unit(median)
     return f"{significant(median / scale)} {unit} {interval(low / scale, high / scale)}"

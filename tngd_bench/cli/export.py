@@ -22,9 +22,13 @@ Examples:
 )
 @click.option("--commit", help="The commit that asv files the results under.  [default: the store's own]")
 @click.option("--pyperf", "pyperf_file", type=click.Path(path_type=Path), help="A pyperf suite to write.")
-def command(results: Path, asv_folder: Path | None, commit: str | None, pyperf_file: Path | None) -> None:
-    """Write RESULTS, a study's output folder or the store in it, as asv results or a pyperf suite."""
-    from tngd_bench.studies.errors import StudyError
+def command(results: Path, asv_folder: Path | None, commit: str | None, pyperf_file: Path | None) -> int:
+    """Write RESULTS, a study's output folder or the store in it, as asv results or a pyperf suite.
+
+    Where one of two formats cannot be written the other is; the exit code is that of what went wrong.
+    """
+    from tngd_bench.cli.main import BAD_INPUT, OK, complain
+    from tngd_bench.studies.errors import StoreError, StudyError
     from tngd_bench.studies.export_asv import export_asv
     from tngd_bench.studies.export_pyperf import export_pyperf
     from tngd_bench.studies.records import read_records
@@ -33,9 +37,17 @@ def command(results: Path, asv_folder: Path | None, commit: str | None, pyperf_f
         raise StudyError("nothing to export to; name --asv FOLDER or --pyperf FILE, or both")
     records = read_records(results)
     tell_ignored(records.ignored)
+    code = OK
     if asv_folder is not None:
-        file, count = export_asv(records, asv_folder, commit)
-        click.echo(f"asv: {count} benchmarks in {file}")
+        try:
+            file, count = export_asv(records, asv_folder, commit)
+            click.echo(f"asv: {count} benchmarks in {file}")
+        except (StudyError, StoreError) as error:
+            code = complain(f"asv: {error}", BAD_INPUT)
     if pyperf_file is not None:
-        count = export_pyperf(records, pyperf_file)
-        click.echo(f"pyperf: {count} benchmarks in {pyperf_file}")
+        try:
+            count = export_pyperf(records, pyperf_file)
+            click.echo(f"pyperf: {count} benchmarks in {pyperf_file}")
+        except (StudyError, StoreError) as error:
+            code = complain(f"pyperf: {error}", BAD_INPUT)
+    return code

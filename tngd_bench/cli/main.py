@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from tngd_bench import __version__
+from tngd_bench import __version__, plugins
 
 OK, FAILED, BAD_INPUT = 0, 2, 3
 
@@ -71,7 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; errors are told in one line on stderr."""
+    """Run the command line and return its exit code; errors, and outside packages left out, are told on stderr."""
+    code = _run(arguments)
+    for complaint in plugins.complaints():
+        click.echo(f"tngd-bench: note: {complaint}", err=True)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         result = cli.main(
             args=None if arguments is None else list(arguments), prog_name="tngd-bench", standalone_mode=False

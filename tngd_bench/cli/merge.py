@@ -21,15 +21,17 @@ Then `tngd-bench report` on the output, or `tngd-bench run` with it to add what 
 )
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder for the joined store.")
 @click.option("--mixed", is_flag=True, help="Join times measured on machines of different classes too.")
+@click.option("--keep-old", is_flag=True, help="Join results of different revisions of the code too.")
 @click.option("--compress", "compressed", is_flag=True, help="Pack each trial by gzip: a third of the room.")
-def command(places: tuple[Path, ...], output: Path, mixed: bool, compressed: bool) -> int:
+def command(places: tuple[Path, ...], output: Path, mixed: bool, keep_old: bool, compressed: bool) -> int:
     """Join the results in each FOLDER, of one study run in parts or on several machines."""
     from tngd_bench.cli.main import OK
     from tngd_bench.cli.notes import tell_ignored
     from tngd_bench.studies.merge import merge_stores
 
-    merged = merge_stores(places, output, mixed=mixed, compressed=compressed)
+    merged = merge_stores(places, output, mixed=mixed, keep_old=keep_old, compressed=compressed)
     tell_ignored(merged.ignored)
-    shared = f", {merged.shared} of them in several" if merged.shared else ""
-    click.echo(f"{merged.trials} trials{shared}: {merged.store.path}")
+    for (out, taken), number in merged.dropped.items():
+        click.echo(f"{number} trials of {out} are left out: {taken} has them too")
+    click.echo(f"{merged.trials} trials: {merged.store.path}")
     return OK

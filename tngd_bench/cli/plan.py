@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from tngd_bench.cli.study_options import study_options
 
 if TYPE_CHECKING:
     from tngd_bench.studies.outlook import Group, Outlook
+    from tngd_bench.studies.reading import LoadedStudy
 
 _EPILOG = """\b
 Examples:
@@ -41,6 +42,11 @@ _HEADINGS = ("section", "N", "b", "d_z", "optimizer", "trials", "time", "memory"
     metavar="DIR",
     help="Learn from the trials of this store too.",
 )
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The folder that `run` would be given.  [default: reports/NAME, or reports/NAME-PROFILE]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print one line per group, comma-separated.")
 def command(
@@ -48,6 +54,7 @@ def command(
     profile: str | None,
     overrides: tuple[str, ...],
     stores: tuple[Path, ...],
+    output: Path | None,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -58,13 +65,70 @@ def command(
     from tngd_bench.studies.reading import load_study
 
     loaded = load_study(study, overrides, profile)
-    outlook = look_ahead(loaded, [*_own_store(loaded.folder), *stores])
+    place = output if output is not None else loaded.folder
+    own = _own_store(place)
+    outlook = look_ahead(loaded, [*own, *stores])
     if as_json:
-        click.echo(json.dumps(_table(outlook), indent=2, ensure_ascii=False))
+        table = {**_table(outlook), "stored": _stored(outlook, place) if own else None}
+        click.echo(json.dumps(table, indent=2, ensure_ascii=False))
     elif as_csv:
         _write_csv(outlook)
     else:
-        click.echo(_text(outlook))
+        click.echo(_whole_text(outlook, place, bool(own)))
+
+
+def plan_text(loaded: LoadedStudy, place: Path) -> str:
+    """Return the plan of a study for people, with what a run into `place` would find there."""
+    from tngd_bench.studies.outlook import look_ahead
+
+    own = _own_store(place)
+    return _whole_text(look_ahead(loaded, own), place, bool(own))
+
+
+def _whole_text(outlook: Outlook, place: Path, stored: bool) -> str:
+    return "\n".join([_text(outlook), *(_stored_lines(_stored(outlook, place)) if stored else [])])
+
+
+def _stored(outlook: Outlook, place: Path) -> dict[str, Any]:
+    """Return what a run would find in its store: trials finished, and those that run again, by reason."""
+    from tngd_bench.studies.plan import predicted_seconds
+    from tngd_bench.studies.revisions import held
+    from tngd_bench.studies.store import Store
+
+    plan = outlook.plan
+    found = held(Store.find(place), plan)
+    left = [trial for key, trial in plan.trials.items() if key not in found.finished]
+    return {
+        "folder": str(place),
+        "finished": len(found.finished),
+        "to_run": len(left),
+        "seconds": predicted_seconds(left, plan.study.execution.workers),
+        "again": [
+            {"why": why, "processes": number, "trials": [plan.trials[k].describe() for k in keys]}
+            for why, number, keys in _by_reason(found.again)
+        ],
+    }
+
+
+def _by_reason(again: Mapping[str, str]) -> list[tuple[str, int, list[str]]]:
+    keys: dict[str, list[str]] = {}
+    for key, why in again.items():
+        keys.setdefault(why, []).append(key)
+    return [(why, len(some), some) for why, some in keys.items()]
+
+
+def _stored_lines(stored: Mapping[str, Any]) -> list[str]:
+    from tngd_bench.analysis.quantities import seconds
+
+    lines = [
+        f"{stored['folder']} holds results: {stored['finished']} processes are finished, {stored['to_run']} are to run,"
+        f" about {seconds(stored['seconds'])}"
+    ]
+    lines += [
+        f"  {item['processes']} of them again: {item['why']} (`run --keep-old` takes the old results)"
+        for item in stored["again"]
+    ]
+    return lines
 
 
 def _own_store(folder: Path) -> list[Path]:
@@ -89,6 +153,7 @@ def _table(outlook: Outlook) -> dict[str, Any]:
         "workers": loaded.study.execution.workers,
         **dataclasses.asdict(outlook.plan.extent),
         "seconds": outlook.seconds,
+        "report_seconds": outlook.report_seconds,
         "bytes": outlook.bytes,
         "groups": [dataclasses.asdict(group) for group in outlook.groups],
         "learned": {
@@ -144,8 +209,20 @@ def _text(outlook: Outlook) -> str:
         f"predicted for {machine.rate_cost:.3g} FLOP/s in cost and {machine.rate_training:.3g} in training "
         f"(measured now), {memory(machine.working_bytes)} free; memory is the formulas'",
         *_learned(outlook),
+        *_not_described(outlook),
     ]
     return "\n".join(lines)
+
+
+def _not_described(outlook: Outlook) -> list[str]:
+    """Name the optimizers whose cost nothing describes: their times are lower bounds, their memory is unknown."""
+    names = dict.fromkeys(group.optimizer.partition("[")[0] for group in outlook.groups if not group.known)
+    if not names:
+        return []
+    return [
+        f"not predicted: {', '.join(names)} (outside, without a usable description of the cost); times and totals"
+        " hold a gradient alone there, and a trial that goes beyond the limits of a trial is stopped"
+    ]
 
 
 def _learned(outlook: Outlook) -> list[str]:
@@ -174,6 +251,8 @@ def _section_rows(outlook: Outlook) -> list[tuple[str, ...]]:
         groups = [group for group in outlook.groups if (group.kind, group.section) == (kind, section)]
         trials, left = sum(g.trials for g in groups), sum(g.skipped for g in groups)
         rows.append((f"{_KINDS[kind]} {section}", f"{trials:,}", f"{left:,}", seconds(predicted)))
+    if outlook.report_seconds:
+        rows.append(("report", "", "", seconds(outlook.report_seconds)))
     return rows
 
 
@@ -181,6 +260,9 @@ def _row(group: Group) -> tuple[str, ...]:
     from tngd_bench.analysis.quantities import memory, seconds
 
     size = (f"{group.parameters:,}", str(group.batch_size), str(group.outputs))
+    if not group.known:
+        least = f"≥ {seconds(group.seconds)}"
+        return (_section(group), *size, group.optimizer, str(group.trials), least, "unknown", "not described")
     basis = f"{group.learned_from} trials" if group.learned_from else "formula"
     cost = (str(group.trials), seconds(group.seconds), memory(group.bytes))
     return (_section(group), *size, group.optimizer, *cost, basis)

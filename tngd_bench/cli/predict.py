@@ -67,7 +67,7 @@ def _depth(value: str) -> int:
     required=True,
     help="Outputs per sample d_z; m = b·d_z rows.",
 )
-@click.option("--device", default="paper", show_default=True, help="Device preset.")
+@click.option("--device", default="paper", show_default=True, help="Preset, or FILE.toml:NAME of a study.")
 @click.option("--processor", help="Host and digital competitor: a100, h100, epyc-7763.")
 @click.option(
     "--analog-time", type=float, default=50.0, show_default=True, help="Relaxation t, in units of τ."
@@ -89,14 +89,15 @@ def _depth(value: str) -> int:
     help="Equal square layers that N stands in.",
 )
 @click.option(
-    "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Another value of a device field."
+    "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Another value of what --sweep can name."
 )
 @click.option(
     "--sweep",
     "swept",
+    multiple=True,
     metavar="NAME=VALUES",
-    help="Run one quantity through V1,V2,… or LOW:HIGH[:POINTS]: link_rate, tau, bits, parameters, batch, outputs, "
-    "analog_time, device, or a device field, words included: device=paper,rram; upload=full,factored.",
+    help="Run one quantity, once, through V1,V2,… or LOW:HIGH[:POINTS]: link_rate, tau, bits, parameters, batch, "
+    "outputs, analog_time, device, or a device field, words included: device=paper,rram; upload=full,factored.",
 )
 @click.option(
     "--figure",
@@ -119,7 +120,7 @@ def command(
     ensemble: int,
     depth: int,
     overrides: tuple[str, ...],
-    swept: str | None,
+    swept: tuple[str, ...],
     figure: Path | None,
     as_json: bool,
 ) -> None:
@@ -127,13 +128,17 @@ def command(
     from tngd_bench.optimizers.prediction import predict
     from tngd_bench.spu.processor import Processor
 
-    if figure is not None and swept is None:
+    if len(swept) > 1:
+        raise click.UsageError(f"--sweep is given {len(swept)} times ({', '.join(swept)}); accepted: once")
+    if figure is not None and not swept:
         raise click.UsageError("--figure draws a sweep; add --sweep NAME=VALUES")
+
+    overrides, set_sizes, device = _apart(overrides, device)
 
     def predicted(sizes: Mapping[str, Any], fields: Mapping[str, Any]) -> Prediction:
         asked: dict[str, Any] = {"parameters": parameters, "batch_size": batch, "outputs": outputs}
         asked |= {"analog_time": analog_time, "delay": delay, "samples": samples, "spacing": spacing}
-        asked |= {"ensemble": ensemble, "depth": depth, **sizes}
+        asked |= {"ensemble": ensemble, "depth": depth, **set_sizes, **sizes}
         described = _device(str(fields.get("device", device)), overrides)
         changed = {name: value for name, value in fields.items() if name != "device"}
         return predict(
@@ -143,9 +148,9 @@ def command(
         )
 
     try:
-        if swept is not None:
+        if swept:
             farads = _device(device, overrides).capacitance_farad
-            click.echo(_swept(swept, predicted, farads, figure, as_json))
+            click.echo(_swept(swept[0], predicted, farads, figure, as_json))
             return
         prediction = predicted({}, {})
     except (ValueError, TypeError) as error:
@@ -186,15 +191,57 @@ def _draw(rows: list[dict[str, Any]], name: str, p: Prediction, figure: Path) ->
 
 
 def _device(name: str, overrides: tuple[str, ...]) -> Device:
+    from tngd_bench import arguments
+    from tngd_bench.cli import predict_sweep
     from tngd_bench.spu.device import Device
 
+    described = _own_device(*name.rsplit(":", 1)) if ":" in name else Device.preset(name)
     fields: dict[str, object] = {}
     for item in overrides:
         field, equals, value = item.partition("=")
         if not equals:
             raise click.UsageError(f"--set takes FIELD=VALUE, not {item!r}")
-        fields[field.strip()] = _value(value.strip())
-    return Device.preset(name).override(**fields)
+        known = predict_sweep.canonical(field)
+        fields[known] = _value(value.strip())
+    tau = [fields.pop(each) for each in predict_sweep.TIME_CONSTANT if each in fields]
+    described = described.override(**fields)
+    if tau:
+        seconds = arguments.real("tau", tau[-1], above=0.0)
+        described = described.override(resistance_ohm=seconds / described.capacitance_farad)
+    return described
+
+
+def _apart(overrides: tuple[str, ...], device: str) -> tuple[tuple[str, ...], dict[str, Any], str]:
+    """Return what --set says of the device's fields, of sizes by argument of `predict`, and the device it names."""
+    from tngd_bench.cli import predict_sweep
+
+    fields: list[str] = []
+    sizes: dict[str, Any] = {}
+    for item in overrides:
+        name, _, value = item.partition("=")
+        known = predict_sweep.canonical(name)
+        if known == predict_sweep.DEVICE:
+            device = value.strip()
+        elif known in predict_sweep.SIZES:
+            read = float if known == "analog_time" else _count
+            try:
+                sizes[predict_sweep.SIZES[known]] = read(value.strip())
+            except (ValueError, click.BadParameter) as error:
+                raise click.UsageError(f"--set {item}: {error}") from None
+        else:
+            fields.append(item)
+    return tuple(fields), sizes, device
+
+
+def _own_device(study: str, name: str) -> Device:
+    """Return the device `name` of a study's [device.NAME] table; ValueError where there is none."""
+    from tngd_bench import arguments
+    from tngd_bench.studies.devices import own_devices
+    from tngd_bench.studies.reading import load_study
+
+    loaded = load_study(study)
+    known = own_devices(loaded.study)
+    return known[arguments.choice(f"the device of {study}", name, known)]
 
 
 def _value(text: str) -> object:
@@ -316,6 +363,10 @@ def _quantity(value: float | None, unit: str) -> str:
         return "not stated"
     if value == 0.0:
         return f"0 {unit}"
+    if unit == "s":
+        from tngd_bench.analysis.quantities import seconds
+
+        return seconds(value, digits=4)
     prefixes = {-12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P", 18: "E"}
     exponent = 3 * math.floor(math.log10(abs(value)) / 3)
     if exponent not in prefixes:

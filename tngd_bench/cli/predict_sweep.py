@@ -26,20 +26,26 @@ _COUNTS = ("parameters", "batch", "outputs", "word_bits")
 POINTS, MOST_POINTS = 13, 400
 
 
+def canonical(name: str) -> str:
+    """Return what a quantity is called in full, for --sweep and --set alike: link-rate is link_rate_bits_per_s."""
+    plain = name.strip().replace("-", "_")
+    return ALIASES.get(plain, plain)
+
+
 def parse(text: str) -> tuple[str, tuple[float | str, ...]]:
     """Return the name and values of "NAME=V1,V2,…" or "NAME=LOW:HIGH[:POINTS]", the latter evenly spaced in log.
 
     Values are numbers but for what words are chosen for: the device preset, upload, write_parallel, and flags.
     """
     name, equals, values = (part.strip() for part in text.partition("="))
-    name = ALIASES.get(name.replace("-", "_"), name.replace("-", "_"))
+    name = canonical(name)
     if not equals or not values:
         raise click.UsageError(f"--sweep takes NAME=V1,V2,… or NAME=LOW:HIGH[:POINTS], not {text!r}")
     accepted = _words().get(name)
     if accepted is not None:
         words = tuple(dict.fromkeys(value.strip() for value in values.split(",")))
         for word in words:
-            if word not in accepted:
+            if word not in accepted and not (name == DEVICE and ":" in word):  # FILE.toml:NAME
                 raise click.UsageError(f"--sweep: {word!r} in {text!r} is not one of {', '.join(accepted)}")
         return name, words
     if ":" in values:
@@ -136,10 +142,10 @@ def as_text(
     lines = [
         "modelled, nothing was run",
         "",
-        f"{name:>22}" + "".join(f"{c.removesuffix('_s'):>14}" for c in shown),
+        f"{name:>22}" + "".join(f"{c.removesuffix('_s'):>20}" for c in shown),
     ]
     for row in rows:
-        cells = "".join(f"{bounded(row.get(column), at_least(row, column), 's'):>14}" for column in shown)
+        cells = "".join(f"{bounded(row.get(column), at_least(row, column), 's'):>20}" for column in shown)
         value = row[name]
         lines.append((f"{value:>22}" if isinstance(value, str) else f"{value:>22,.6g}") + cells)
     unstated = sorted({item.replace("_", " ") for row in rows for item in row["not_stated"].split()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +12,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from tngd_bench.analysis.quantities import seconds as duration
 from tngd_bench.studies.plan import Plan, predicted_seconds
 from tngd_bench.studies.trials import Extent, Trial
 
@@ -51,6 +53,14 @@ class PlainAudience:
         self.done = self.total - Extent.of(plan.trials[key] for key in pending).trials
         kept = f"; {self.done} trials finished earlier" if self.done else ""
         self.say(f"study {plan.study.name}: {extent.describe()}{kept}")
+        for why, number in Counter(plan.again.values()).items():
+            self.say(
+                f"measured by other code, run again: {processes(number)}: {why}; old results: store/earlier"
+            )
+        if plan.again:
+            self.say("run with --keep-old to go on with the old results instead")
+        for why, number in Counter(plan.kept_old.values()).items():
+            self.say(f"kept though measured by other code: {processes(number)}: {why}")
 
     def started(self, trial: Trial) -> None:
         """Nothing: the line comes at the end."""
@@ -128,7 +138,12 @@ class LiveAudience(PlainAudience):
         still = predicted_seconds(self._pending.values(), self._workers)
         left = remaining_seconds(time.monotonic() - self._start, self._predicted_s, still)
         running = next(iter(self._running), "running")
-        self._progress.update(self._task, description=running, left=f"≈ {clock(left)} left")
+        self._progress.update(self._task, description=running, left=f"≈ {duration(left, digits=2)} left")
+
+
+def processes(number: int) -> str:
+    """Return a number of trials that share a process each, in words."""
+    return f"{number:,} process{'es' * (number != 1)}"
 
 
 def make_audience(console: Console) -> PlainAudience:
@@ -145,12 +160,6 @@ def remaining_seconds(elapsed_s: float, predicted_s: float, predicted_left_s: fl
     prior = 0.1 * predicted_s
     passed = predicted_s - predicted_left_s
     return predicted_left_s * (elapsed_s + prior) / (passed + prior) if passed + prior > 0 else 0.0
-
-
-def clock(seconds: float) -> str:
-    """Return a duration as minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
 
 
 def count_run(entries: Sequence[dict[str, Any]]) -> int:

@@ -18,6 +18,7 @@ Examples:
   tngd-bench run my-study.toml --set training.mnist.epochs=2 --set optimizer.tngd.damping=0.1
 
 An interrupted study goes on where it stopped when the same command is given again.
+Trials whose code has changed since are run again; their old results move to store/earlier.
 """
 
 
@@ -30,6 +31,9 @@ An interrupted study goes on where it stopped when the same command is given aga
 )
 @click.option("--fresh", is_flag=True, help="Measure everything again, forgetting stored results.")
 @click.option(
+    "--keep-old", is_flag=True, help="Take results that other code has measured, instead of running again."
+)
+@click.option(
     "--scheduler", metavar="ADDRESS", help="Run the trials on the workers of this Dask scheduler (tcp://…)."
 )
 def command(
@@ -38,11 +42,16 @@ def command(
     output: Path | None,
     overrides: tuple[str, ...],
     fresh: bool,
+    keep_old: bool,
     scheduler: str | None,
 ) -> int:
     """Run STUDY (a shipped study's name or a .toml file) and write its report."""
     from tngd_bench.studies.reading import load_study
 
+    if fresh and keep_old:
+        raise click.UsageError(
+            "--fresh and --keep-old cannot both be given: one forgets what the other keeps"
+        )
     loaded = load_study(study, overrides, profile)
     place = output if output is not None else loaded.folder
 
@@ -55,7 +64,9 @@ def command(
     audience = make_audience(console)
     again = shlex.join(["tngd-bench", "run", *study_words(study, profile, overrides)])
     with resumable(audience, place):
-        result = run_study(loaded, place, audience, fresh=fresh, command=again, scheduler=scheduler)
+        result = run_study(
+            loaded, place, audience, fresh=fresh, keep_old=keep_old, command=again, scheduler=scheduler
+        )
     tell_ignored(result.ignored)
 
     from tngd_bench.report import build_report, terminal_summary

@@ -24,13 +24,15 @@ _EPILOG = """\b
 Examples:
   tngd-bench tune my-study.toml
   tngd-bench tune smoke --section digits --trials 8 --optimizers sgd,tngd
+  tngd-bench tune my-study.toml --plan
   tngd-bench tune my-study.toml --set tuning.epochs=0.5 --set execution.workers=2
 
 \b
 Every optimizer is tried with its own settings and with as many drawn from its space, on a
 part of the training data held out for it and on seeds of its own; the best few of each then
 run the whole training on further seeds, which decides. The file tuned.toml that comes of it
-is named in a study's include = [...]; adam[tuned] then takes Adam's settings.
+is named in a study's include = [...], which may name it before it is there; adam[tuned] then
+takes Adam's settings.
 An interrupted search goes on where it stopped when the same command is given again.
 """
 _BETWEEN_LABELS = re.compile(r",(?![^\[]*\])")  # commas outside brackets
@@ -56,7 +58,13 @@ _BETWEEN_LABELS = re.compile(r",(?![^\[]*\])")  # commas outside brackets
     type=click.Path(path_type=Path),
     help="Folder for the results.  [default: reports/NAME-tuning, or reports/NAME-tuning-PROFILE]",
 )
+@click.option(
+    "--plan", "only_plan", is_flag=True, help="Show what the search would run and how long; run nothing."
+)
 @click.option("--fresh", is_flag=True, help="Try everything again, forgetting stored results.")
+@click.option(
+    "--keep-old", is_flag=True, help="Take results that other code has measured, instead of running again."
+)
 def command(
     study: str,
     profile: str | None,
@@ -65,17 +73,30 @@ def command(
     trials: int | None,
     output: Path | None,
     overrides: tuple[str, ...],
+    only_plan: bool,
     fresh: bool,
+    keep_old: bool,
 ) -> int:
     """Search settings for the optimizers of STUDY (a shipped study's name or a .toml file)."""
     from tngd_bench.studies.tuning import make_search
 
+    if fresh and keep_old:
+        raise click.UsageError(
+            "--fresh and --keep-old cannot both be given: one forgets what the other keeps"
+        )
     labels = [label.strip() for item in chosen for label in _BETWEEN_LABELS.split(item) if label.strip()]
     if chosen and not labels:
         raise click.UsageError("--optimizers names none")
     asked = _asked(section, labels, trials)
     search = make_search(_load(study, profile, (*overrides, *asked)))
     place = output if output is not None else search.loaded.folder
+    if only_plan:
+        from tngd_bench.cli.plan import plan_text
+        from tngd_bench.studies.finals import expected
+
+        click.echo(plan_text(expected(search), place))
+        click.echo("finals: their settings are not known yet; the first of each optimizer stand for them")
+        return 0
 
     from tngd_bench.cli.interruption import resumable
     from tngd_bench.cli.progress import make_audience, make_console
@@ -87,7 +108,7 @@ def command(
     words = (word for name, value in given.items() if value is not None for word in (f"--{name}", str(value)))
     again = shlex.join(["tngd-bench", "tune", *study_words(study, profile, overrides), *words])
     with resumable(audience, place):
-        result = run_search(search, place, audience, fresh=fresh, command=again)
+        result = run_search(search, place, audience, fresh=fresh, keep_old=keep_old, command=again)
     tell_ignored(result.ignored)
     return _tell(search, result, place)
 
@@ -105,14 +126,16 @@ def _asked(section: str | None, labels: Sequence[str], trials: int | None) -> tu
 def _load(study: str, profile: str | None, overrides: tuple[str, ...]) -> LoadedStudy:
     """Return the study with no tuned settings: labels such as adam[tuned] ask for what is only going to be found."""
     from tngd_bench.optimizers import registry
+    from tngd_bench.studies.layers import TUNED_FILE
     from tngd_bench.studies.reading import load_study
 
     untuned = tuple(f"tuned.{name}={{}}" for name in registry.names())
-    loaded = load_study(study, (*overrides, *untuned), profile)
+    loaded = load_study(study, (*overrides, *untuned), profile, unwritten=TUNED_FILE)
     return dataclasses.replace(loaded, overrides=overrides)
 
 
 def _tell(search: Search, result: SearchResult, place: Path) -> int:
+    from tngd_bench.analysis.quantities import seconds as duration
     from tngd_bench.cli.main import FAILED, OK, complain
     from tngd_bench.studies.tuning_results import settings_of
 
@@ -121,8 +144,7 @@ def _tell(search: Search, result: SearchResult, place: Path) -> int:
     for contender in search.contenders:
         own = tries[tries["optimizer"] == contender.method]
         ends = ", ".join(f"{count} {status}" for status, count in own["status"].value_counts().items())
-        seconds = (own["seconds"] + own["final_seconds"]).sum()
-        spent = f"{len(own)} settings ({ends}), {seconds:.0f} s"
+        spent = f"{len(own)} settings ({ends}), {duration((own['seconds'] + own['final_seconds']).sum())}"
         best = scores.get(contender.method)
         if best is None:
             reasons = own["reason"].dropna()

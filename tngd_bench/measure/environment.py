@@ -12,6 +12,7 @@ from shutil import which
 import psutil
 
 from tngd_bench import __version__
+from tngd_bench.source import own_parts
 
 PACKAGES = (
     "tngd-bench",
@@ -91,6 +92,7 @@ def describe_environment(processor: str = "cpu") -> dict[str, object]:
         "packages": {name: _version(name) for name in PACKAGES},
         "git_revision": git_revision(Path(__file__).parent),
         "version": __version__,
+        "code": dict(own_parts()),
         **({} if processor == "cpu" else _gpu(processor)),
     }
 

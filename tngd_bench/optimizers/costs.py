@@ -9,9 +9,11 @@ reported instead.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tngd_bench import plugins
 from tngd_bench.solvers.cg_iterations import CGIterations
 
 Layer = tuple[int, int, int]
@@ -35,10 +37,15 @@ KFAC_FACTOR_INTERVAL, KFAC_INVERSE_INTERVAL = 10, 100
 
 @dataclass(frozen=True)
 class PredictedCost:
-    """Operations (`flops`) and working memory (`bytes`, parameters included) of one iteration."""
+    """Operations (`flops`) and working memory (`bytes`, parameters included) of one iteration; NaN: not known."""
 
     flops: float
     bytes: float
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a description to predict from."""
+        return not (math.isnan(self.flops) or math.isnan(self.bytes))
 
 
 @dataclass(frozen=True)
@@ -301,12 +308,40 @@ def predicted_cost(
     itemsize: int = 4,
     cg: CGIterations | None = None,
 ) -> PredictedCost:
-    """Return the predicted cost of one iteration of optimizer `name`, one that is not known here counted as SGD.
+    """Return the predicted cost of one iteration of optimizer `name`; NaN for one without a description.
 
     `rows` is m = batch_size·outputs. `layers` (input, output, positions) sharpen the counts; without them the
     model is taken as one with every weight used once per sample. `cg`: how conjugate gradients are stopped, and what
     is known of their iterations; None: the optimizer's defaults.
     """
+    if name not in _COUNTS:
+        flops, values = _outside(name, parameters, rows, batch_size, outputs, layers)
+        return PredictedCost(flops, values * itemsize)
     iteration = _Iteration(parameters, rows, batch_size, outputs, layers, cg or CGIterations())
-    flops, values = _COUNTS.get(name, _sgd)(iteration)
+    flops, values = _COUNTS[name](iteration)
     return PredictedCost(flops, values * itemsize)
+
+
+def _outside(
+    name: str, parameters: int, rows: int, batch_size: int, outputs: int, layers: Sequence[Layer] | None
+) -> tuple[float, float]:
+    """Return what the entry of an outside optimizer says of its cost; NaN where it says nothing."""
+    from tngd_bench.optimizers import registry
+
+    described = registry.get(name).cost if name in registry.names() else None
+    if described is None:
+        return math.nan, math.nan
+    try:
+        found = described(
+            parameters=parameters, rows=rows, batch_size=batch_size, outputs=outputs, layers=layers
+        )
+        flops, values = map(float, found)
+        if not (0 <= flops < math.inf and 0 <= values < math.inf):
+            raise ValueError(f"{found!r} are not two finite numbers of 0 or more")
+    except Exception as error:  # whatever outside code does
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        plugins.complain(
+            f"the cost of the optimizer {name!r} is taken as unknown; its description fails ({said})"
+        )
+        return math.nan, math.nan
+    return flops, values

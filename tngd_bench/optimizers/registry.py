@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from tngd_bench import arguments
+from tngd_bench import arguments, plugins
+from tngd_bench.plugins import entry_points
 
 if TYPE_CHECKING:
     import torch
@@ -81,6 +82,10 @@ class OptimizerEntry:
     """Check of the complete settings: ValueError or TypeError where some do not go together."""
     device: Callable[[Mapping[str, object]], Device] | None = None
     """The device that complete settings describe; None for an optimizer without one."""
+    cost: Callable[..., tuple[float, float]] | None = None
+    """Of an outside optimizer: operations of an iteration and numbers held, for the keyword arguments `parameters`,
+    `rows`, `batch_size`, `outputs` and `layers` of `optimizers.costs.predicted_cost`; without it nothing is predicted.
+    """
 
     @property
     def defaults(self) -> Mapping[str, object]:
@@ -341,21 +346,25 @@ _OWN = (
 
 
 @cache
-def _entries() -> dict[str, OptimizerEntry]:
-    known = {entry.name: entry for entry in _OWN}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        if point.name in known:
-            raise ValueError(f"entry point {point.value!r} registers the optimizer {point.name!r} again")
-        known[point.name] = point.load()
-    return known
+def _found() -> plugins.Found[OptimizerEntry]:
+    own = {entry.name: entry for entry in _OWN}
+    return plugins.collect("optimizer", OptimizerEntry, own, entry_points(group=ENTRY_POINT_GROUP))
 
 
 def names() -> tuple[str, ...]:
     """Return the names of all registered optimizers, ours first."""
-    return tuple(_entries())
+    return tuple(_found().entries)
+
+
+def origin(name: str) -> EntryPoint | None:
+    """Return the entry point that adds the optimizer `name`; None for one of ours."""
+    return _found().points.get(name)
 
 
 def get(name: str) -> OptimizerEntry:
     """Return the entry called `name`; ValueError with a suggestion when there is none."""
-    entries = _entries()
-    return entries[arguments.choice("optimizer", name, entries)]
+    found = _found()
+    try:
+        return found.entries[arguments.choice("optimizer", name, found.entries)]
+    except ValueError as error:
+        raise ValueError(f"{error}{found.why_missing(name)}") from None

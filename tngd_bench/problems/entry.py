@@ -156,7 +156,14 @@ class ProblemEntry:
         with torch.random.fork_rng(devices=[]):
             # torch.manual_seed would seed every accelerator too, which fork_rng does not restore here.
             torch.default_generator.manual_seed(seed)
-            return self.build(widths)
+            built = self.build(widths)
+        trained = sum(each.numel() for each in built.parameters() if each.requires_grad)
+        if trained != widths.parameters:
+            raise ValueError(
+                f"{self.name}: its widths say {widths.parameters:,} parameters, and the model that it builds trains"
+                f" {trained:,}; both must be the same number"
+            )
+        return built
 
     def loss(self) -> nn.Module:
         """Return the problem's loss, mean-reduced; for a classification the cross-entropy."""

@@ -5,9 +5,10 @@ Outside packages add a problem by an entry point in the group `tngd_bench.proble
 """
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 
-from tngd_bench import arguments
+from tngd_bench import arguments, plugins
+from tngd_bench.plugins import entry_points
 from tngd_bench.problems import (
     causal_lm,
     digits_mlp,
@@ -34,23 +35,25 @@ _OWN = (
 
 def names() -> tuple[str, ...]:
     """Return the names of all registered problems, ours first."""
-    return tuple(_entries())
+    return tuple(_found().entries)
+
+
+def origin(name: str) -> EntryPoint | None:
+    """Return the entry point that adds the problem `name`; None for one of ours."""
+    return _found().points.get(name)
 
 
 def get(name: str, options: Mapping[str, object] | None = None) -> ProblemEntry:
     """Return the entry called `name`, with `options` in force; ValueError with a suggestion when there is none."""
-    entries = _entries()
-    entry = entries[arguments.choice("problem", name, entries)]
+    found = _found()
+    try:
+        entry = found.entries[arguments.choice("problem", name, found.entries)]
+    except ValueError as error:
+        raise ValueError(f"{error}{found.why_missing(name)}") from None
     return entry.configured(options) if options else entry
 
 
-def _entries() -> dict[str, ProblemEntry]:
-    known = {entry.name: entry for entry in _OWN}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        entry = point.load()
-        if not isinstance(entry, ProblemEntry):
-            raise TypeError(f"entry point {point.value!r} must load to a ProblemEntry, not {entry!r}")
-        if entry.name in known:
-            raise ValueError(f"entry point {point.value!r} registers the problem {entry.name!r} again")
-        known[entry.name] = entry
-    return known
+def _found() -> plugins.Found[ProblemEntry]:
+    own = {entry.name: entry for entry in _OWN}
+    points = entry_points(group=ENTRY_POINT_GROUP)
+    return plugins.collect("problem", ProblemEntry, own, points, lambda point, entry: entry.name)

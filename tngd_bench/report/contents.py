@@ -16,6 +16,7 @@ from tngd_bench.report.section import Section
 from tngd_bench.report.tables import Table
 from tngd_bench.report.training_section import training_sections
 from tngd_bench.report.verdicts import verdict_section
+from tngd_bench.studies import code_parts
 from tngd_bench.studies.records import Records
 from tngd_bench.studies.tuning_results import is_search
 
@@ -29,12 +30,14 @@ class Contents:
     decides: str
     sections: tuple[Section, ...] = field(default=())
     judged: str = ""
+    revisions: str = ""
 
     def first_screen(self) -> tuple[tuple[str, str], ...]:
         """Return what the page answers first: a term and a sentence each."""
         terms = ("Compared", "Cost", "Convergence", "Noise", "What decides")
         said = tuple(zip(terms, (self.compared, *self.findings.sentences(), self.decides), strict=True))
-        return (*said, ("Claims", self.judged)) if self.judged else said
+        warned = (("Revisions", self.revisions),) if self.revisions else ()
+        return (*warned, *said, *((("Claims", self.judged),) if self.judged else ()))
 
     def charts(self) -> tuple[Chart, ...]:
         """Return all charts in reading order."""
@@ -69,6 +72,7 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
         maps.decides,
         tuple(map(captions_once, sections)),
         "" if claims.absent else claims.points[0],
+        code_parts.told(records.trials.get("code", ())),
     )
 
 
@@ -100,6 +104,7 @@ def _search_contents(records: Records) -> Contents:
         nothing,
         "A study with these settings and seeds of its own.",
         sections,
+        revisions=code_parts.told(records.trials.get("code", ())),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from tngd_bench.analysis import break_even, quantities, unstated
-from tngd_bench.analysis.calibration import Calibrations, calibrate
+from tngd_bench.analysis.calibration import Calibrations, calibrate, uncounted
 from tngd_bench.analysis.cost_map import DeviceUse, Plane, cheapest, plane, study_use
 from tngd_bench.analysis.families import Kind
 from tngd_bench.report import break_even_charts, explorer, map_charts, map_tables
@@ -75,6 +75,7 @@ def map_results(
         points=(
             *_map_points(calibrations, batch, use, known),
             rests_on,
+            *_left_out(summary, known),
             *([break_even_charts.place_words(reached, known)] if by_target is None and len(reached) else []),
         ),
         charts=charts,
@@ -85,6 +86,13 @@ def map_results(
     )
     what_if, decides = _what_if(calibrations, batch, use, summary, known)
     return MapResults(section, what_if, decides)
+
+
+def _left_out(summary: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[str, ...]:
+    names = uncounted(summary, known)
+    if not names:
+        return ()
+    return (f"Timed, and on no map, since no formula counts its operations: {quantities.listed(names)}.",)
 
 
 def _kfac(calibrations: Calibrations) -> tuple[str, ...]:

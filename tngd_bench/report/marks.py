@@ -7,6 +7,7 @@ blue, the thermodynamic ones orange. Variants of one method share its colour and
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,6 +51,9 @@ _OTHERS = (
     (Colour("--c-other-3", "#8f2f3b", "#f08a94"), "h"),
     (Colour("--c-other-4", "#4d5b6e", "#b3c1d4"), "d"),
 )
+_MOST_SPARE = 24
+"""Outside methods whose colours are in the style sheet."""
+_SPARE_HUE, _SPARE_MARKERS = 37, ("<", ">", "h", "d", "H", "8", "1", "2", "3", "4")
 _DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
     "-",
     (0, (5, 2)),
@@ -71,14 +75,31 @@ PARTS = {"digital": DIGITAL, "write": WRITE, "relax": RELAX, "read": READ}
 def marks(known: Mapping[str, Kind]) -> dict[str, Mark]:
     """Return the mark of every optimizer in `known`; methods outside the suite take spare colours by name."""
     strangers = sorted({kind.method for kind in known.values()} - set(_METHODS))
-    spare = {name: _OTHERS[place % len(_OTHERS)] for place, name in enumerate(strangers)}
+    spare = {name: _spare(place) for place, name in enumerate(strangers)}
     drawn: dict[str, Mark] = {}
     for label, kind in known.items():
         colour, marker = _METHODS.get(kind.method) or spare[kind.method]
         variant = sum(known[other].method == kind.method for other in drawn)
-        dash = _DASHES[variant % len(_DASHES)]
+        turn = strangers.index(kind.method) // len(_OTHERS) if kind.method in spare else 0
+        dash = _DASHES[(turn + variant) % len(_DASHES)]
         drawn[label] = Mark(colour, marker, dash, variant == 0, kind.method == "tngd")
     return drawn
+
+
+def _spare(place: int) -> tuple[Colour, str]:
+    """Return the colour and marker of the `place`-th method outside the suite: those chosen by eye, then made ones.
+
+    A made colour takes the next hue in steps around the circle that meet no earlier one, dark or light for its ground.
+    """
+    if place < len(_OTHERS):
+        return _OTHERS[place]
+    hue = place * _SPARE_HUE % 360 / 360
+    light, dark = (_hex(*colorsys.hls_to_rgb(hue, level, 0.5)) for level in (0.28, 0.78))
+    return Colour(f"--c-other-{place + 1}", light, dark), _SPARE_MARKERS[place % len(_SPARE_MARKERS)]
+
+
+def _hex(*channels: float) -> str:
+    return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
 
 
 def strength(label: str, shown: Sequence[str], known: Mapping[str, Kind]) -> float:
@@ -95,5 +116,6 @@ def series(place: int) -> Mark:
 
 def palette() -> tuple[Colour, ...]:
     """Return every colour that occurs, for the style sheet and for themed figures."""
-    own = tuple(colour for colour, _ in _METHODS.values()) + tuple(colour for colour, _ in _OTHERS)
+    own = tuple(colour for colour, _ in _METHODS.values())
+    own += tuple(_spare(place)[0] for place in range(_MOST_SPARE))
     return (INK, MUTED, RULE, PAPER, DIGITAL, WRITE, RELAX, READ, *own)

@@ -187,8 +187,11 @@ def _alt(figure: Figure, points: pd.DataFrame, titles: Mapping[str, str]) -> str
     last = (
         points.sort_values("x", kind="stable").groupby("optimizer").tail(1).sort_values("mean", kind="stable")
     )
-    shown = {"total_s": quantities.seconds, "test_error": quantities.percent}.get(
-        figure.y, quantities.significant
-    )
+
+    def shown(value: float) -> str:
+        if figure.y == "total_s":
+            return quantities.seconds(value)
+        return quantities.percent(value) if figure.y == "test_error" else quantities.significant(value)
+
     ends = ", ".join(f"{titles[row.optimizer]} {shown(row.mean)}" for row in each(last))
     return f"{figure.title}, mean. At each one's last point, lowest first: {ends}."

@@ -9,6 +9,7 @@ from rich.text import Text
 from tngd_bench.analysis import cost, findings, outcomes, quantities
 from tngd_bench.analysis.families import kinds
 from tngd_bench.analysis.rows import each
+from tngd_bench.studies import code_parts
 from tngd_bench.studies.records import Records
 
 
@@ -25,7 +26,8 @@ def terminal_summary(records: Records) -> RenderableType:
             + (", ".join(f"{n} {status}" for status, n in counts.items()) or "none")
         ),
     ]
-    return Group(*parts)
+    several = code_parts.told(records.trials.get("code", ()))
+    return Group(*parts, *([Text(several)] if several else []))
 
 
 def _table(records: Records) -> Table:

@@ -6,30 +6,36 @@ import dataclasses
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 from importlib.resources import files
 from typing import Any
 
-from tngd_bench import arguments
+from tngd_bench import arguments, plugins
+from tngd_bench.plugins import entry_points
 from tngd_bench.spu.device import Device, Sourced
 
 ENTRY_POINT_GROUP = "tngd_bench.devices"
 GRADES = ("S", "S2", "C", "U")
 
 
-@cache
 def presets() -> Mapping[str, Device]:
     """All named devices; "ideal" first."""
+    return _found().entries
+
+
+def origin(name: str) -> EntryPoint | None:
+    """Return the entry point that adds the device `name`; None for one of ours."""
+    return _found().points.get(name)
+
+
+@cache
+def _found() -> plugins.Found[Device]:
     devices = {"ideal": Device.ideal()}
     for resource in sorted(files("tngd_bench.spu").joinpath("presets").iterdir(), key=lambda item: item.name):
         if resource.name.endswith(".toml"):
             name = resource.name.removesuffix(".toml")
             devices[name] = device_from_table(name, tomllib.loads(resource.read_text(encoding="utf-8")))
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        if point.name in devices:
-            raise ValueError(f"entry point {point.value!r} registers the device {point.name!r} again")
-        devices[point.name] = point.load()
-    return devices
+    return plugins.collect("device", Device, devices, entry_points(group=ENTRY_POINT_GROUP))
 
 
 def device_from_table(name: str, table: Mapping[str, Any]) -> Device:

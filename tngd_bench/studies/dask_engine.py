@@ -21,6 +21,7 @@ from typing import Any
 
 from tngd_bench.measure import cores
 from tngd_bench.measure.environment import describe_environment, machine_class
+from tngd_bench.source import changes, own_parts
 from tngd_bench.studies.clusters import CORE, MACHINE
 from tngd_bench.studies.data_files import load_request, write_splits
 from tngd_bench.studies.engine import Job, Outcome, PreparedData
@@ -66,6 +67,13 @@ class DaskEngine:
                 f"cluster: a worker cannot run trials: {type(error).__name__}: {error}"
             ) from None
         (first, (limits, self._environment)), *others = found.items()
+        for host, (_, described) in found.items():
+            differing = changes(described.get("code"), own_parts())
+            if differing:
+                raise StudyError(
+                    f"cluster: the worker on {host} has other code than this machine ({differing}): its results would"
+                    " not be those of this code; install the same there"
+                )
         unlike = [host for host, (other, _) in others if other.machine_class != limits.machine_class]
         if unlike and not self._mixed:
             raise StudyError(

@@ -19,6 +19,7 @@ from typing import Protocol
 from tngd_bench import __version__
 from tngd_bench.studies.engine import Engine, Job, Outcome, PreparedData
 from tngd_bench.studies.plan import Plan
+from tngd_bench.studies.revisions import code_of
 from tngd_bench.studies.store import Store
 from tngd_bench.studies.trials import CostBlock, DataRequest, Status, Trial, Verdict
 from tngd_bench.studies.work import Entry, entries_without_result, entry_of
@@ -102,6 +103,7 @@ class _Keeper:
         self, plan: Plan, store: Store, data: Mapping[DataRequest, PreparedData], listener: Listener
     ) -> None:
         self._plan, self._store, self._data, self._listener = plan, store, data, listener
+        self._identities = plan.identities
 
     def settle(self, job: Job, outcome: Outcome) -> Job | None:
         """Store what a job brought; return the job to run again when one optimizer of several took it down."""
@@ -129,6 +131,8 @@ class _Keeper:
             "entries": list(entries),
             "machine": dict(machine),
             "version": __version__,
+            "code": dict(code_of(job.trial)),
+            "identity": self._identities[job.key],
             "data": self._data[job.trial.data].checksum,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }

@@ -24,15 +24,24 @@ def make_finals(search: Search, tries: pd.DataFrame) -> LoadedStudy | None:
     The finalists are the `tuning.finalists` best tries of each optimizer. An optimizer with one finalist has nothing
     to decide and is left out.
     """
-    study = search.loaded.study
-    (section,) = study.training
-    larger = larger_is_better(dataclasses.asdict(study))
+    larger = larger_is_better(dataclasses.asdict(search.loaded.study))
     labels = []
     for contender in search.contenders:
         own = finalists(tries[tries["optimizer"] == contender.method], search.tuning.finalists, larger)
         labels += list(own["label"]) if len(own) > 1 else []
-    if not labels:
-        return None
+    return _with_finals(search, labels) if labels else None
+
+
+def expected(search: Search) -> LoadedStudy:
+    """Return the search with its finals, for a plan: who will be in them is not known, so the first stand in."""
+    number = search.tuning.finalists
+    labels = [label for each in search.contenders for label in each.labels[:number] if len(each.labels) > 1]
+    return _with_finals(search, labels) if labels and number > 1 else search.loaded
+
+
+def _with_finals(search: Search, labels: list[str]) -> LoadedStudy:
+    study = search.loaded.study
+    (section,) = study.training
     finals = dataclasses.replace(
         section,
         name=section.name[: _NAME_LENGTH - len(_SUFFIX)] + _SUFFIX,

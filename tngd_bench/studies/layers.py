@@ -23,6 +23,8 @@ from tngd_bench.studies.selection import read_value
 
 SHIPPED = "shipped"
 INCLUDE, PROFILES = "include", "profiles"
+TUNED_FILE = "tuned.toml"
+"""What a search for settings writes, and a study includes."""
 _MOST_INCLUDED = 100
 _SETTINGS = "tuned-"  # begins the names of shipped files that `tngd-bench tune` wrote, which are no studies
 
@@ -95,9 +97,14 @@ def _shipped_files() -> tuple[str, ...]:
     return tuple(sorted(item.name.removesuffix(".toml") for item in found if item.name.endswith(".toml")))
 
 
-def read_layers(reference: str, profile: str | None = None, overrides: Sequence[str] = ()) -> Layers:
-    """Return the merged layers of the shipped study or file `reference`. Raises StudyError."""
-    layers = _read(reference, None, ())
+def read_layers(
+    reference: str, profile: str | None = None, overrides: Sequence[str] = (), *, unwritten: str = ""
+) -> Layers:
+    """Return the merged layers of the shipped study or file `reference`. Raises StudyError.
+
+    Included files called `unwritten` may be absent: they are what is going to be written.
+    """
+    layers = _read(reference, None, (), unwritten)
     if profile is not None:
         _apply_profile(layers, profile)
     for override in overrides:
@@ -105,7 +112,7 @@ def read_layers(reference: str, profile: str | None = None, overrides: Sequence[
     return layers
 
 
-def _read(reference: str, folder: Path | None, chain: tuple[str, ...]) -> Layers:
+def _read(reference: str, folder: Path | None, chain: tuple[str, ...], unwritten: str) -> Layers:
     """Return a file with what it includes below it; `folder` is that of the including file."""
     if chain and chain[-1].startswith(f"{SHIPPED}:"):
         reference = reference.removesuffix(".toml")  # beside it in the package, where names go without
@@ -127,8 +134,13 @@ def _read(reference: str, folder: Path | None, chain: tuple[str, ...]) -> Layers
     own.profiles = _take_profiles(own)
     merged: Layers | None = None
     for item in below:
+        if home is not None and Path(item).name == TUNED_FILE and not _exists(home / item):
+            if unwritten == TUNED_FILE:
+                continue
+            hint = "; `tngd-bench tune STUDY` writes such a file into its --output"
+            raise own.complaint((INCLUDE,), f"include: there is no file {item!r} beside this one{hint}")
         try:
-            layer = _read(item, home, (*chain, source))
+            layer = _read(item, home, (*chain, source), unwritten)
         except StudyError as error:
             raise own.complaint((INCLUDE,), f"include: {error}") from None
         merged = layer if merged is None else _merge(merged, layer)

@@ -13,6 +13,7 @@ from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.machine import measure_machine, study_environment
 from tngd_bench.studies.plan import LoadedSize, Plan, data_requests, make_plan, predicted_seconds
 from tngd_bench.studies.reading import LoadedStudy
+from tngd_bench.studies.report_time import report_seconds
 from tngd_bench.studies.schema import Study
 from tngd_bench.studies.trials import Candidate, DataRequest, Trial
 
@@ -38,6 +39,7 @@ class Group:
     bytes: float
     learned_from: int
     reason: str | None
+    known: bool = True  # False: no cost description; seconds and bytes are lower bounds
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,13 @@ class Outlook:
 
     @property
     def seconds(self) -> float:
-        """Seconds of everything as it is run: cost blocks alone, the others side by side."""
-        return self.plan.predicted_s
+        """Seconds of everything as it is run: cost blocks alone, the others side by side, then the report."""
+        return self.plan.predicted_s + self.report_seconds
+
+    @property
+    def report_seconds(self) -> float:
+        """Seconds of the report."""
+        return report_seconds(self.plan.study)
 
     @property
     def bytes(self) -> float:
@@ -114,9 +121,10 @@ def _group(members: Sequence[tuple[Trial, Candidate, float]], durations: Duratio
         trials=len(members) - skipped,
         skipped=skipped,
         seconds=sum(seconds for _, _, seconds in members),
-        bytes=max(c.estimate_bytes for _, c, _ in members),
+        bytes=max(c.least_bytes for _, c, _ in members),
         learned_from=durations.learned_from(candidate.contestant.method, trial.kind),
         reason="; ".join(reasons) or None,
+        known=candidate.known,
     )
 
 

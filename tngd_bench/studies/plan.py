@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tngd_bench.studies.durations import Durations
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.reading import LoadedStudy
+from tngd_bench.studies.revisions import Outdated, code_of
 from tngd_bench.studies.schema import CostSection, Study, TrainingSection
 from tngd_bench.studies.trials import CostBlock, DataRequest, Extent, Trial
 from tngd_bench.studies.unroll import Unroller, request_of, requests_of
@@ -57,11 +58,37 @@ class Plan:
     loaded: LoadedStudy
     trials: Mapping[str, Trial]
     machine: MachineLimits
+    checksums: Mapping[DataRequest, str] = field(default_factory=dict)
+    again: Mapping[str, str] = field(default_factory=dict)  # by key, why a stored result is not taken
+    kept_old: Mapping[str, str] = field(default_factory=dict)  # by key, why a stored result is of other code
 
     @property
     def study(self) -> Study:
         """The study."""
         return self.loaded.study
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """What each trial asks, whatever code answers it, by key."""
+        machine = self.machine.machine_class
+        return {
+            key: trial.identity(self.checksums[trial.data], machine) for key, trial in self.trials.items()
+        }
+
+    def keys_before_code(self, version: str) -> dict[str, str]:
+        """Return the trials' keys by those they had when a key held the package's `version` and no code."""
+        machine = self.machine.machine_class
+        return {
+            trial.key_before_code(self.checksums[trial.data], machine, version): key
+            for key, trial in self.trials.items()
+        }
+
+    def keeping(self, old: Mapping[str, Outdated]) -> Plan:
+        """Return the plan with results of other code taken for the trials in `old`, under their own keys."""
+        trials = {old[key].key if key in old else key: trial for key, trial in self.trials.items()}
+        return dataclasses.replace(
+            self, trials=trials, kept_old={found.key: found.why for found in old.values()}
+        )
 
     @property
     def extent(self) -> Extent:
@@ -109,10 +136,13 @@ def make_plan(
         trials += unroller.inspections(cost)
     for training in study.training:
         trials += unroller.training_trials(training, sizes)
+    checksums = {request: size.checksum for request, size in sizes.items()}
+    here = machine.machine_class
     return Plan(
         loaded,
-        {trial.key(sizes[trial.data].checksum, machine.machine_class): trial for trial in trials},
+        {trial.key(checksums[trial.data], here, code_of(trial)): trial for trial in trials},
         machine,
+        checksums,
     )
 
 
@@ -134,7 +164,8 @@ def with_workers(
         trials: list[Trial] = [trial for cost in alone.study.cost for trial in unroller.inspections(cost)]
         for training in alone.study.training:
             trials += unroller.training_trials(dataclasses.replace(training, seeds=1), sizes)
-        needs = (c.estimate_bytes for trial in trials for c in trial.candidates if c.verdict is None)
+        # what is not predicted needs no more than is known of it here; the limit of a trial guards the rest
+        needs = (c.least_bytes for trial in trials for c in trial.candidates if c.verdict is None)
         budget = machine.working_bytes * execution.memory_limit_fraction
         workers = max(1, min(workers, int(budget // max(needs, default=1.0))))
     return _replace_workers(loaded, workers)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from tngd_bench.problems import registry as problems
 from tngd_bench.studies.checks import complete
 from tngd_bench.studies.complaints import first_complaint, shown_path
 from tngd_bench.studies.grids import expand_training
@@ -41,13 +42,15 @@ class LoadedStudy:
         return Path("reports") / f"{self.study.name}{profile}"
 
 
-def load_study(reference: str, overrides: Sequence[str] = (), profile: str | None = None) -> LoadedStudy:
+def load_study(
+    reference: str, overrides: Sequence[str] = (), profile: str | None = None, *, unwritten: str = ""
+) -> LoadedStudy:
     """Return the shipped study called `reference`, or the one in the file of that name, with a `profile` applied.
 
     `overrides` are "path.to.key=value", the last word; sections of `cost` and `training` are addressed by name.
-    Raises StudyError.
+    Included files called `unwritten` may be absent. Raises StudyError.
     """
-    layers = read_layers(reference, profile, overrides)
+    layers = read_layers(reference, profile, overrides, unwritten=unwritten)
     study = _make(layers)
     return LoadedStudy(
         study, layers.source, tuple(overrides), profile, tuple(layers.profiles), layers.included
@@ -62,11 +65,31 @@ def make_study(table: Mapping[str, Any], name: str = "study") -> Study:
 def _make(layers: Layers) -> Study:
     _refuse_large_integers(layers, layers.table, ())
     expand_training(layers.table, layers.origins)
+    _fill_outputs(layers.table)
     try:
         study = TypeAdapter(Study).validate_python(layers.table)
     except ValidationError as error:
         raise layers.complaint(*first_complaint(error, layers.table)) from None
     return complete(study, layers)
+
+
+def _fill_outputs(table: dict[str, Any]) -> None:
+    """Write the problem's own number of outputs into sections that name none."""
+    for kind in ("cost", "training"):
+        sections = table.get(kind)
+        options = table.get("problem")
+        for section in sections if isinstance(sections, list) else ():
+            if not isinstance(section, dict) or "outputs" in section:
+                continue
+            name = section.get("problem")
+            if name not in problems.names():
+                continue  # refused by the checks, with its place
+            given = options.get(name) if isinstance(options, dict) else None
+            try:
+                outputs = problems.get(name, given if isinstance(given, dict) else None).outputs
+            except (ValueError, TypeError):
+                continue  # so are its options
+            section["outputs"] = [outputs] if kind == "cost" else outputs
 
 
 def _refuse_large_integers(layers: Layers, value: object, path: tuple[str | int, ...]) -> None:

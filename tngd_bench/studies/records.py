@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,7 @@ TRIAL_COLUMNS = {
     "inspection_key": "object",
     "machine": "object",
     "finished": "object",
+    "code": "object",
     "not_stated": "object",
     "stated_s": "float64",
     "stability_margin": "float64",
@@ -71,6 +73,7 @@ TRIAL_COLUMNS = {
 ending in `_2` are those of a second swept setting. With a `validation_share`, what curves call test data is that
 share of the training samples, held out of training. `inspection_key` is where `flops` and `peak_bytes` of a cost row
 come from, as "FILE#ENTRY"; `machine` is the processor that the trial ran on, `finished` when it ended (UTC, ISO 8601).
+`code` are the digests of the code that measured it, by part, as JSON; missing in stores older than that.
 `not_stated` names the items of the device's bill without a stated time, where there are any; the others take `stated_s`
 per iteration. `stability_margin`, in 1/τ, is the least over a training's iterations, where the simulation computes one.
 """
@@ -172,6 +175,7 @@ def _read_trials(store: Store, keys: Iterable[str]) -> Tables:
     inspected: dict[tuple[Any, ...], dict[str, Any]] = {}
     for file, content in store.trials(keys):
         about = {"machine": _computed_on(content["machine"]), "finished": content["finished"]}
+        about["code"] = json.dumps(content["code"], sort_keys=True) if "code" in content else None
         for number, entry in enumerate(content["entries"]):
             row = {"key": f"{file}#{number}", **entry, **about}
             if entry["kind"] == "inspection":

@@ -21,6 +21,7 @@ from tngd_bench.studies.local_engine import LocalEngine
 from tngd_bench.studies.machine import difference, refuse_other_processor, study_environment
 from tngd_bench.studies.plan import LoadedSize, Plan, data_requests, make_plan
 from tngd_bench.studies.reading import LoadedStudy
+from tngd_bench.studies.revisions import Outdated, code_of_all, outdated
 from tngd_bench.studies.schema import Cluster, Study
 from tngd_bench.studies.store import STORE_FOLDER, Store
 from tngd_bench.studies.trials import DataRequest
@@ -34,6 +35,10 @@ class Audience(Listener, Protocol):
 
     def planned(self, plan: Plan, pending: Sequence[str]) -> None:
         """The plan is made; the trials with the keys `pending` are going to be run."""
+
+
+_OF_CODE = ("code", "git_revision", "version")
+"""Entries of an environment that change with the code."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +58,16 @@ def run_study(
     audience: Audience,
     *,
     fresh: bool = False,
+    keep_old: bool = False,
     command: str = "",
     scheduler: str | None = None,
 ) -> StudyRun:
     """Run a study, or go on with it, into the store below `output`.
 
-    Finished trials of an earlier run are kept unless `fresh`. The trials run on this machine, or, where the study says
-    so, on its cluster; `scheduler` is the address of a Dask scheduler to use instead. Raises StudyError and StoreError
-    before anything is measured; the data's own errors where it cannot be had.
+    Finished trials of an earlier run are kept unless `fresh`. Those that other code has measured are run again, the old
+    results moved to the store's folder earlier/; with `keep_old` they are taken as they are. The trials run on this
+    machine, or, where the study says so, on its cluster; `scheduler` is the address of a Dask scheduler to use instead.
+    Raises StudyError and StoreError before anything is measured; the data's own errors where it cannot be had.
     """
     store = Store(output / STORE_FOLDER)
     store.check_writable()
@@ -82,14 +89,37 @@ def run_study(
             if fresh:
                 store.clear()
             store.tidy()
-            finished = store.finished(plan.trials)
+            plan, finished = _settled(store, plan, keep_old)
             store.write_study(study_content(plan, command))
-            if store.environment() is None:
-                store.write_environment(environment)
             pending = [key for key in plan.trials if key not in finished]
+            environment["code"] = code_of_all(plan.trials.values())
+            held = store.environment()
+            if held is None or not finished:
+                store.write_environment(environment)
+            elif pending and held.get("code") != environment["code"]:
+                store.write_environment(held | {name: environment.get(name) for name in _OF_CODE})
             audience.planned(plan, pending)
             execute(plan, pending, store, data, engine, audience)
     return StudyRun(plan, store, len(pending), len(finished), dict(store.ignored))
+
+
+def _settled(store: Store, plan: Plan, keep_old: bool) -> tuple[Plan, set[str]]:
+    """Return the plan with what is to be done about results of other code, and the keys of its finished trials."""
+    store.bring_back(plan.trials)
+    finished = store.finished(plan.trials)
+    found = outdated(store, plan)
+    unfinished = {key: several for key, several in found.items() if key not in finished}
+    kept: dict[str, Outdated] = {}
+    if keep_old:
+        kept = {key: several[0] for key, several in unfinished.items() if several[0].finished}
+    plan = plan.keeping(kept)
+    again = {key: several[0].why for key, several in unfinished.items() if key not in kept}
+    taken = {one.key for one in kept.values()}
+    store.put_by(one.key for several in found.values() for one in several if one.key not in taken)
+    store.bring_back(taken)
+    for one in (one for several in found.values() for one in several):
+        store.forget_ignored(one.key)
+    return dataclasses.replace(plan, again=again), finished | taken
 
 
 def open_engine(study: Study, scheduler: str | None) -> contextlib.AbstractContextManager[Engine]:

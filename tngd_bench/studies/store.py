@@ -4,9 +4,10 @@
     store/environment.json    the machine and software it was measured with
     store/trials/KEY.json     one finished trial (see `documents` for what a file is), KEY.json.gz in a compressed store
     store/tables/             everything as Parquet, made from the above and made anew when stale (see `tables`)
+    store/earlier/            results of the study's trials by other code, which `run` has measured again
     store/set-aside/          files found in trials/ that are torn, edited or not ours
 
-KEY is a hash of the trial's settings, the package's version, the data and the class of machine.
+KEY is a hash of the trial's settings, the code, the data and the class of machine.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import contextlib
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from tngd_bench.studies.migration import upgraded
 
 STORE_FOLDER = "store"
 TABLES_FOLDER = "tables"
+EARLIER_FOLDER = "earlier"
 _STUDY, _ENVIRONMENT, _TRIALS, _LOCK, _ASIDE = (
     "study.json",
     "environment.json",
@@ -135,6 +137,8 @@ class Store:
     def clear(self) -> None:
         """Remove the results written here, and no other file."""
         shutil.rmtree(self.path / TABLES_FOLDER, ignore_errors=True)
+        for path in self._files_in(self.path / EARLIER_FOLDER):
+            path.unlink(missing_ok=True)
         for path in (*self.trial_files(), self.path / _STUDY, self.path / _ENVIRONMENT):
             path.unlink(missing_ok=True)
 
@@ -180,6 +184,43 @@ class Store:
         """Return the keys that need not be run again: stored, intact, and not failed for an unforeseen reason."""
         return {key for key, content in self.trials(keys) if is_finished(content)}
 
+    def trials_beside(
+        self, keys: Collection[str], environment: Mapping[str, Any]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the key and content of stored trials that are not among `keys`, those in earlier/ too."""
+        for path in (*self.trial_files(), *self._files_in(self.path / EARLIER_FOLDER)):
+            if _key(path) not in keys:
+                content, _, _ = _read_trial(path, environment)
+                if content is not None:
+                    yield _key(path), content
+
+    def put_by(self, keys: Iterable[str]) -> None:
+        """Move the trials `keys` from trials/ to earlier/, from where `bring_back` takes them."""
+        self._move(keys, self.trials_folder, self.path / EARLIER_FOLDER)
+
+    def bring_back(self, keys: Iterable[str]) -> None:
+        """Move those of the trials `keys` that are in earlier/ and not in trials/ back to there."""
+        self._move(keys, self.path / EARLIER_FOLDER, self.trials_folder)
+
+    def forget_ignored(self, key: str) -> None:
+        """Take the file of a trial from `ignored`: what became of it is told elsewhere."""
+        for end in _TRIAL_ENDS:
+            self.ignored.pop(f"{key}{end}", None)
+
+    def earlier(self, keys: Collection[str]) -> set[str]:
+        """Return those of `keys` whose trials are in earlier/, from where a run brings them back."""
+        return {_key(path) for path in self._files_in(self.path / EARLIER_FOLDER)} & set(keys)
+
+    def _move(self, keys: Iterable[str], source: Path, target: Path) -> None:
+        wanted = set(keys)
+        for path in self._files_in(source):
+            if _key(path) in wanted and not (target / path.name).exists():
+                try:
+                    target.mkdir(exist_ok=True)
+                    path.rename(target / path.name)
+                except OSError as error:
+                    raise StoreError(f"{path} cannot be moved: {error.strerror or error}") from None
+
     @property
     def trials_folder(self) -> Path:
         """The folder of the trials' files."""
@@ -187,9 +228,13 @@ class Store:
 
     def trial_files(self) -> list[Path]:
         """Return the files in the trials' folder, whosoever they are, by name."""
-        if not self.trials_folder.is_dir():
+        return self._files_in(self.trials_folder)
+
+    @staticmethod
+    def _files_in(folder: Path) -> list[Path]:
+        if not folder.is_dir():
             return []
-        return sorted(path for path in self.trials_folder.iterdir() if path.name.endswith(_TRIAL_ENDS))
+        return sorted(path for path in folder.iterdir() if path.name.endswith(_TRIAL_ENDS))
 
     def files_by_key(self) -> dict[str, Path]:
         """Return the file of each trial; of two, the plain one, which a run has written since the other was packed."""

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tngd_bench import __version__
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import DType, Setting
 from tngd_bench.studies.sweeps import Level
@@ -47,13 +46,34 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An optimizer with its predicted cost per iteration and seconds in its trial; with a `verdict` it is not run."""
+    """An optimizer with its predicted cost per iteration and seconds in its trial; with a `verdict` it is not run.
+
+    An estimate is NaN for an outside optimizer that does not describe its cost; `least_seconds` and `least_bytes` are
+    then what a gradient alone takes, and `predicted_s` is a lower bound.
+    """
 
     contestant: Contestant
     estimate_seconds: float
     estimate_bytes: float
     verdict: Verdict | None = None
     predicted_s: float = 0.0
+    gradient_seconds: float = 0.0
+    gradient_bytes: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether its cost is predicted."""
+        return not math.isnan(self.estimate_seconds)
+
+    @property
+    def least_seconds(self) -> float:
+        """The estimate, or a lower bound where there is none."""
+        return self.estimate_seconds if self.known else self.gradient_seconds
+
+    @property
+    def least_bytes(self) -> float:
+        """The estimate, or a lower bound where there is none."""
+        return self.estimate_bytes if self.known else self.gradient_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,10 +131,22 @@ class Trial:
         """What of the class of machine is part of the trial's identity (see `measure.environment.machine_class`)."""
         return ("torch",) if self.setting.processor == "cpu" else ("torch", "gpu")
 
-    def key(self, data_checksum: str, machine: Mapping[str, str | None]) -> str:
-        """Return the trial's identity: a hash of settings, the package's version, data and the class of `machine`."""
-        identity = {
-            "version": __version__,
+    def key(
+        self, data_checksum: str, machine: Mapping[str, str | None], code: Mapping[str, str] | None = None
+    ) -> str:
+        """Return the trial's key: a hash of what is asked (see `identity`) and of the `code` that answers it."""
+        return _hashed(self._asked(data_checksum, machine) | {"code": dict(code or {})})
+
+    def identity(self, data_checksum: str, machine: Mapping[str, str | None]) -> str:
+        """Return a hash of what is asked, whatever code answers it: settings, data and the class of `machine`."""
+        return _hashed(self._asked(data_checksum, machine))
+
+    def key_before_code(self, data_checksum: str, machine: Mapping[str, str | None], version: str) -> str:
+        """Return the key that the trial had before keys held the code: with the package's version alone."""
+        return _hashed(self._asked(data_checksum, machine) | {"version": version})
+
+    def _asked(self, data_checksum: str, machine: Mapping[str, str | None]) -> dict[str, object]:
+        return {
             "data": data_checksum,
             "machine": {name: machine.get(name) for name in self.machine_fields},
             "kind": self.kind,
@@ -126,8 +158,11 @@ class Trial:
             "optimizers": [_named(candidate.contestant) for candidate in self.candidates],
             **self.particulars(),
         }
-        text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def _hashed(content: Mapping[str, object]) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 
 def _identity(setting: Setting) -> Mapping[str, object]:

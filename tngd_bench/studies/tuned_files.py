@@ -15,12 +15,12 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.studies.errors import StoreWriteError
+from tngd_bench.studies.layers import TUNED_FILE
 from tngd_bench.studies.records import Records
 from tngd_bench.studies.selection import IDEAL
 from tngd_bench.studies.tuning import Contender, Search
 from tngd_bench.studies.tuning_results import best_tries, larger_is_better
 
-TUNED_FILE = "tuned.toml"
 RECORD_FILE = "tuning.json"
 TRIES = "tries"
 _NUMBERS = ("score", "default_score", "final_score", "final_runs", "final_finished", "try", "seconds")

@@ -37,17 +37,28 @@ class SearchResult:
 
 
 def run_search(
-    search: Search, output: Path, audience: Audience, *, fresh: bool = False, command: str = ""
+    search: Search,
+    output: Path,
+    audience: Audience,
+    *,
+    fresh: bool = False,
+    keep_old: bool = False,
+    command: str = "",
 ) -> SearchResult:
-    """Run a search, or go on with it, into `output`; an interrupted one keeps the runs that ended."""
+    """Run a search, or go on with it, into `output`; an interrupted one keeps the runs that ended.
+
+    Runs that other code has made are made again, or taken with `keep_old`.
+    """
     if fresh:
         (output / DATABASE).unlink(missing_ok=True)
-    run = run_study(search.loaded, output, audience, fresh=fresh, command=command)
+    run = run_study(search.loaded, output, audience, fresh=fresh, keep_old=keep_old, command=command)
+    if run.plan.again:  # the database would keep the old scores
+        (output / DATABASE).unlink(missing_ok=True)
     records = read_records(output)
     tries = tuning_trials(records)
     finals = None if _any_failed(records) else make_finals(search, tries)
     if finals is not None:
-        run = run_study(finals, output, audience, command=command)
+        run = run_study(finals, output, audience, keep_old=keep_old, command=command)
         records = read_records(output)
         tries = tuning_trials(records)
     direction: Literal["minimize", "maximize"] = "maximize" if larger_is_better(records.study) else "minimize"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import Setting
 from tngd_bench.optimizers import registry as optimizers
-from tngd_bench.optimizers.costs import PredictedCost, host_cost, predicted_cost
+from tngd_bench.optimizers.costs import Layer, PredictedCost, host_cost, predicted_cost
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
@@ -44,6 +45,17 @@ class _Common(TypedDict):
     data: DataRequest
     threads: int
     limits: tuple[float, float]
+
+
+class _Size(TypedDict):
+    """What a cost is predicted from."""
+
+    parameters: int
+    rows: int
+    batch_size: int
+    outputs: int
+    layers: Sequence[Layer]
+    itemsize: int
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,7 @@ class Unroller:
                     continue  # the cost block says why; there is no step to inspect
                 fits = self._judge(contestant, setting, widths, cost=False)
                 if fits.verdict is None:
-                    seconds = self.durations.inspected(contestant, fits.estimate_seconds)
+                    seconds = self.durations.inspected(contestant, fits.least_seconds)
                     fits = dataclasses.replace(fits, predicted_s=seconds)
                 yield InspectionTrial(
                     **self._common(section, setting, widths, data[setting.outputs], threads),
@@ -122,7 +134,7 @@ class Unroller:
                 candidate = self._judge_run(contestant, first, widths, iterations)
                 if candidate.verdict is None:
                     seconds = self.durations.trained(
-                        contestant, candidate.estimate_seconds, iterations, evaluations
+                        contestant, candidate.least_seconds, iterations, evaluations
                     )
                     candidate = dataclasses.replace(candidate, predicted_s=seconds)
                 runs.append((candidate, levels))
@@ -200,7 +212,7 @@ class Unroller:
             return candidate
         seconds = self.durations.timed(
             candidate.contestant,
-            candidate.estimate_seconds,
+            candidate.least_seconds,
             section.repetitions,
             section.least_repetitions,
             section.seconds_limit,
@@ -212,7 +224,7 @@ class Unroller:
     ) -> Candidate:
         """Predict a step of a training run, and skip the run where a step or the whole of it exceeds a limit."""
         candidate = self._judge(contestant, setting, widths, cost=False, training=True)
-        whole, limit = iterations * candidate.estimate_seconds, self.study.execution.trial_seconds_limit
+        whole, limit = iterations * candidate.least_seconds, self.study.execution.trial_seconds_limit
         if candidate.verdict is not None or whole <= limit:
             return candidate
         reason = f"needs ≈ {whole:.3g} s for {iterations} iterations, limit {limit:g} s"
@@ -224,7 +236,18 @@ class Unroller:
         """Predict one iteration's time and memory, and skip what exceeds the limits, naming both."""
         execution, machine = self.study.execution, self.machine
         predicted, simulates = self._predicted(contestant, setting, widths, training=training)
-        seconds = predicted.flops / (machine.rate_cost if cost else machine.rate_training)
+        rate = machine.rate_cost if cost else machine.rate_training
+        if not predicted.known:
+            # it makes a gradient, whatever else it does; the limits of a trial guard the rest
+            least = predicted_cost("sgd", **_size(setting, widths))
+            return Candidate(
+                contestant,
+                math.nan,
+                math.nan,
+                gradient_seconds=least.flops / rate,
+                gradient_bytes=least.bytes,
+            )
+        seconds = predicted.flops / rate
         budget = machine.working_bytes * execution.memory_limit_fraction / (1 if cost else execution.workers)
         reasons = []
         if seconds > execution.seconds_per_iteration_limit:
@@ -241,34 +264,26 @@ class Unroller:
         self, contestant: Contestant, setting: Setting, widths: Widths, *, training: bool
     ) -> tuple[PredictedCost, str]:
         """Return the cost of an iteration, and what to say of a device whose step a trial of cost must simulate."""
-        itemsize = 8 if setting.dtype == "float64" else 4
-        rows, b, outputs = setting.rows, setting.batch_size, setting.outputs
         entry = optimizers.get(contestant.method)
         if contestant.simulated and not training:
             device = entry.device_billed_alone(contestant.settings)
             if device is not None:
-                found = host_cost(
-                    parameters=widths.parameters,
-                    rows=rows,
-                    batch_size=b,
-                    outputs=outputs,
-                    layers=widths.layers,
-                    upload=device.upload,
-                    itemsize=itemsize,
-                )
-                return found, ""
-        found = predicted_cost(
-            contestant.method,
-            parameters=widths.parameters,
-            rows=rows,
-            batch_size=b,
-            outputs=outputs,
-            layers=widths.layers,
-            itemsize=itemsize,
-            cg=CGIterations.of(contestant.settings),
-        )
+                return host_cost(**_size(setting, widths), upload=device.upload), ""
+        stopped = CGIterations.of(contestant.settings)
+        found = predicted_cost(contestant.method, **_size(setting, widths), cg=stopped)
         said = contestant.simulated and not training and entry.device is not None
         return found, " (its bill depends on the scale of its arrays, so it is simulated)" if said else ""
+
+
+def _size(setting: Setting, widths: Widths) -> _Size:
+    return {
+        "parameters": widths.parameters,
+        "rows": setting.rows,
+        "batch_size": setting.batch_size,
+        "outputs": setting.outputs,
+        "layers": widths.layers,
+        "itemsize": 8 if setting.dtype == "float64" else 4,
+    }
 
 
 def problem_of(study: Study, section: CostSection | TrainingSection) -> ProblemEntry:

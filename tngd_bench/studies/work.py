@@ -130,8 +130,8 @@ def entry_of(
         "threads": trial.threads,
         "status": status,
         "reason": reason,
-        "estimate_seconds": candidate.estimate_seconds,
-        "estimate_bytes": candidate.estimate_bytes,
+        "estimate_seconds": finite_or_none(candidate.estimate_seconds),
+        "estimate_bytes": finite_or_none(candidate.estimate_bytes),
         "elapsed_s": 0.0,
     }
 

@@ -1,0 +1,119 @@
+"""Digests of code: what changes one, what does not, and that every file which runs a trial is in one."""
+
+import ast
+import shutil
+import subprocess
+import sys
+import time
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from tngd_bench import source
+
+ROOT = Path(source.__file__).parent
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of the package that digests are made of; they are made anew at each call."""
+    shutil.copytree(ROOT, tmp_path / "tngd_bench", ignore=shutil.ignore_patterns("__pycache__", "templates"))
+    monkeypatch.setattr(source, "__file__", str(tmp_path / "tngd_bench" / "source.py"))
+    source.own_parts.cache_clear()
+    yield tmp_path / "tngd_bench"
+    source.own_parts.cache_clear()
+
+
+def digests():
+    source.own_parts.cache_clear()
+    return source.own_parts()
+
+
+def test_a_copy_elsewhere_with_other_line_ends_has_the_same_digests(copy):
+    there = digests()
+    for path in copy.rglob("*.py"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert digests() == there
+    (copy / "optimizers" / "__pycache__").mkdir()
+    (copy / "optimizers" / "__pycache__" / "x.py").write_text("1")
+    (copy / "optimizers" / "natural.py.orig").write_text("1")
+    assert digests() == there
+
+
+@pytest.mark.parametrize(
+    ("file", "part"),
+    [
+        ("optimizers/natural.py", "tngd_bench/optimizers"),
+        ("spu/presets/rram.toml", "tngd_bench/spu"),
+        ("studies/work.py", "tngd_bench/studies"),
+        ("measure/training.py", "tngd_bench/measure"),
+        ("arguments.py", "tngd_bench"),
+        ("report/marks.py", None),
+        ("analysis/fits.py", None),
+        ("studies/reading.py", None),
+    ],
+)
+def test_a_change_shows_in_its_part_alone_and_what_only_reports_in_none(copy, file, part):
+    before = digests()
+    path = copy / file
+    path.write_text(path.read_text() + "\n# changed\n")
+    after = digests()
+    assert [name for name in after if after[name] != before[name]] == ([] if part is None else [part])
+    assert source.changes(before, after) == ("" if part is None else f"{part} has changed")
+
+
+def test_whatever_a_trial_imports_below_the_studies_is_in_a_digest():
+    """The floors that `studies.work` reaches by imports, in functions too, are those that are digested."""
+    waiting, seen = ["tngd_bench.studies.work"], set()
+    while waiting:
+        name = waiting.pop()
+        path = ROOT.parent / Path(*name.split("."))
+        file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+        if name in seen or not file.is_file():
+            continue
+        seen.add(name)
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tngd_bench"):
+                waiting += [node.module, *(f"{node.module}.{item.name}" for item in node.names)]
+    floors = {name.split(".")[1] for name in seen if name.count(".") > 1}
+    assert floors - {"studies"} == set(source.FLOORS)
+    assert all((ROOT / "studies" / name).is_file() for name in source.RUNNER)
+
+
+def test_digests_are_quick_and_need_no_torch():
+    code = "import sys; from tngd_bench import source; source.own_parts(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    source.own_parts.cache_clear()
+    start = time.perf_counter()
+    source.own_parts()
+    fresh = time.perf_counter() - start
+    start = time.perf_counter()
+    source.own_parts()
+    assert time.perf_counter() - start < fresh
+
+
+def test_a_plugin_s_digest_follows_its_helpers_and_not_installed_packages(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "digested_plugin.py").write_text(
+        "import numpy\nfrom digested_helper import STEP\nENTRY = STEP\n"
+    )
+    (tmp_path / "digested_helper.py").write_text("STEP = 1\n")
+    point = EntryPoint("x", "digested_plugin:ENTRY", "tngd_bench.optimizers")
+
+    def part():
+        source.plugin_part.cache_clear()
+        return source.plugin_part(point)
+
+    name, before = part()
+    assert (name, before.rpartition(" ")[0]) == ("digested_plugin", "of no version")
+    (tmp_path / "unrelated.py").write_text("1")
+    assert part()[1] == before
+    (tmp_path / "digested_helper.py").write_text("STEP = -1\n")
+    assert part()[1] != before
+
+
+def test_what_has_changed_is_said():
+    assert source.changes(None, {"a": "1"}) == "measured before results named their code"
+    assert source.changes({"p": "0.1 ab"}, {"p": "0.2 cd"}) == "p has changed from 0.1 to 0.2"
+    assert source.changes({"p": "0.1 ab"}, {"p": "0.1 ab"}) == ""

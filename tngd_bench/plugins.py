@@ -1,0 +1,124 @@
+"""What outside packages add by entry points: one that cannot be loaded is named and left out, and stops no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.metadata import Distribution, EntryPoint
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+_COMPLAINTS: dict[str, None] = {}
+
+
+@dataclass(frozen=True)
+class Found(Generic[T]):
+    """All entries by name, the entry points of the outside ones, and why others were left out, by name."""
+
+    entries: Mapping[str, T]
+    points: Mapping[str, EntryPoint]
+    left_out: Mapping[str, str]
+
+    def why_missing(self, name: object) -> str:
+        """Return why an outside entry called `name` is not there, to end a message with; "" where there is none."""
+        reason = self.left_out.get(name) if isinstance(name, str) else None
+        return "" if reason is None else f" ({reason})"
+
+
+def collect(
+    what: str,
+    kind: type[T],
+    own: Mapping[str, T],
+    points: Iterable[EntryPoint],
+    name_of: Callable[[EntryPoint, T], str] = lambda point, entry: point.name,
+) -> Found[T]:
+    """Return `own` entries and those of `points`, each of which must load to a `kind` under a new name.
+
+    `what` names such an entry in messages: "optimizer", "problem", "device".
+    """
+    entries, outside, left_out = dict(own), {}, {}
+    for point in points:
+        loaded, complaint = _load(point, kind)
+        if loaded is not None:
+            name = name_of(point, loaded)
+            if name not in entries:
+                entries[name], outside[name] = loaded, point
+                continue
+            complaint = f"registers the {what} {name!r} again"
+        left_out[point.name] = f"{_called(point)} {complaint}"
+        complain(f"{left_out[point.name]}; the {what} {point.name!r} is left out")
+    return Found(entries, outside, left_out)
+
+
+def entry_points(group: str) -> tuple[EntryPoint, ...]:
+    """Return the entry points of a group; packages whose list of them cannot be read are named and left out."""
+    try:
+        return tuple(metadata.entry_points(group=group))
+    except Exception:  # of one package; the others are read without it
+        points: dict[tuple[str, str], EntryPoint] = {}
+        for dist in metadata.distributions():
+            try:
+                own = dist.entry_points.select(group=group)
+            except Exception as error:
+                complain(
+                    f"entry_points.txt of {_name(dist)} cannot be read ({_said(error)}); what it adds is left out"
+                )
+                continue
+            points |= {(each.name, each.value): each for each in own if (each.name, each.value) not in points}
+        return tuple(points.values())
+
+
+def complain(sentence: str) -> None:
+    """Keep a sentence about an outside package that cannot be used, or not in part, for `complaints`."""
+    _COMPLAINTS[sentence] = None
+
+
+def complaints() -> tuple[str, ...]:
+    """Return a sentence for everything of outside packages that this process has left out."""
+    return tuple(_COMPLAINTS)
+
+
+def package_of(point: EntryPoint) -> str:
+    """Return the name of the package that has an entry point; its first module where that is not known."""
+    dist: Distribution | None = getattr(point, "dist", None)
+    return _name(dist) or point.value.partition(":")[0].partition(".")[0]
+
+
+def version_of(point: EntryPoint) -> str:
+    """Return the version of the package that has an entry point; "" where that is not known."""
+    dist: Distribution | None = getattr(point, "dist", None)
+    return _stated(dist, "Version")
+
+
+def _name(dist: Distribution | None) -> str:
+    """Return a package's name: the one stated, else that of the folder of its metadata."""
+    folder = getattr(dist, "_path", None)
+    return _stated(dist, "Name") or ("" if folder is None else str(folder.name).rpartition(".")[0])
+
+
+def _stated(dist: Distribution | None, field: str) -> str:
+    """Return a field of a package's metadata; "" where there are none, as in a damaged installation."""
+    found: Any = None if dist is None else dist.metadata
+    return "" if found is None else str(found.get(field) or "")
+
+
+def _load(point: EntryPoint, kind: type[T]) -> tuple[T | None, str]:
+    if EntryPoint.pattern.match(point.value) is None:
+        return None, "cannot be loaded: accepted are MODULE and MODULE:NAME"
+    try:
+        loaded = point.load()
+    except (Exception, SystemExit) as error:  # whatever outside code does when it is imported
+        return None, f"cannot be loaded: {_said(error)}"
+    if not isinstance(loaded, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        return None, f"must load to {article} {kind.__name__}, not {loaded!r:.80}"
+    return loaded, ""
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _called(point: EntryPoint) -> str:
+    return f"entry point {point.name} = {point.value!r} of {package_of(point)}"

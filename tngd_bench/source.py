@@ -1,0 +1,151 @@
+"""Digests of the source code that results come from: this package's by folder, and an outside package's.
+
+Files are hashed as they are, comments included, with Unix line ends and names relative to their package: a checkout
+and an installed wheel of the same files have the same digests, on any machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+from tngd_bench.plugins import package_of, version_of
+
+PACKAGE = "tngd_bench"
+FLOORS = ("curvature", "spu", "solvers", "optimizers", "problems", "measure")
+"""Folders of the package in which any file can change a result."""
+RUNNER = (
+    "dask_engine.py",
+    "data_files.py",
+    "execute.py",
+    "local_engine.py",
+    "points.py",
+    "sweeps.py",
+    "work.py",
+    "workers.py",
+)
+"""Files of `studies` that run a trial or write down what it gave; the others decide what to run, which keys name."""
+_OURS = (".py", ".toml")
+_LENGTH = 12
+_IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([\w., \t]+))", re.MULTILINE)
+
+
+@cache
+def own_parts() -> Mapping[str, str]:
+    """Return the digests of this package's parts: its floors, the files that run trials, its top-level modules."""
+    root = Path(__file__).parent
+    parts = {PACKAGE: sorted(root.glob("*.py"))}
+    for floor in FLOORS:
+        parts[f"{PACKAGE}/{floor}"] = [p for p in _files(root / floor) if p.suffix in _OURS]
+    parts[f"{PACKAGE}/studies"] = [root / "studies" / name for name in RUNNER]
+    return {
+        name: _digest((p.relative_to(root).as_posix(), p) for p in paths) for name, paths in parts.items()
+    }
+
+
+@cache
+def plugin_part(point: EntryPoint, modules: tuple[str, ...] = ()) -> tuple[str, str]:
+    """Return an outside package's name, and its version with a digest of its code.
+
+    The code is that of the modules which its entry point and `modules` name, their whole packages, what its
+    installation lists, and what they import from outside of installed packages.
+    """
+    dist: Any = getattr(point, "dist", None)
+    version = version_of(point) or "of no version"
+    listed = {
+        str(item): Path(str(item.locate()))
+        for item in (dist.files or () if dist is not None else ())
+        if item.suffix == ".py" and not item.name.startswith("__editable__") and ".." not in item.parts
+    }
+    found = {name: path for name, path in listed.items() if path.is_file()}
+    waiting = [name.partition(".")[0] for name in (point.value.partition(":")[0], *modules)]
+    seen: set[str] = set()
+    while waiting:
+        top = waiting.pop()
+        if top in seen or top in (PACKAGE, "torch"):
+            continue
+        imported = bool(seen) and top not in {name.partition(".")[0] for name in modules}
+        seen.add(top)
+        files = _module_files(top)
+        if imported and any(_is_installed(path) for path in files.values()):
+            continue
+        found |= files
+        waiting += [name for path in files.values() if path.suffix == ".py" for name in _imports(path)]
+    return package_of(point), f"{version} {_digest(sorted(found.items()))}"
+
+
+def changes(before: Mapping[str, str] | None, now: Mapping[str, str]) -> str:
+    """Return in words what of the code has changed since; "" where nothing has."""
+    if before is None:
+        return "measured before results named their code"
+    said = []
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if old == new:
+            continue
+        versions = [value.partition(" ")[0] for value in (old, new) if value is not None and " " in value]
+        moved = len(versions) == 2 and versions[0] != versions[1]
+        said.append(f"{name} has changed" + (f" from {versions[0]} to {versions[1]}" if moved else ""))
+    return ", ".join(said)
+
+
+def _digest(files: Iterable[tuple[str, Path]]) -> str:
+    whole = hashlib.sha256()
+    for name, path in files:
+        whole.update(f"{name} {hashlib.sha256(_content(path)).hexdigest()}\n".encode())
+    return whole.hexdigest()[:_LENGTH]
+
+
+def _content(path: Path) -> bytes:
+    content = path.read_bytes()
+    return content if b"\0" in content else content.replace(b"\r\n", b"\n")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield a folder's files but for bytecode and hidden ones, in an order that every machine has."""
+    for path in sorted(folder.rglob("*"), key=lambda item: item.as_posix()):
+        inner = path.relative_to(folder).parts
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in inner)
+        if not hidden and path.suffix != ".pyc" and path.is_file():
+            yield path
+
+
+def _module_files(top: str) -> dict[str, Path]:
+    """Return the files of a top-level module or package by relative name; none where it cannot be found."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return {}
+    if spec is None:
+        return {}
+    if spec.submodule_search_locations:
+        folders = [Path(place) for place in spec.submodule_search_locations]
+        return {f"{top}/{p.relative_to(f).as_posix()}": p for f in folders if f.is_dir() for p in _files(f)}
+    origin = Path(spec.origin or "")
+    return {origin.name: origin} if origin.is_file() else {}
+
+
+def _imports(path: Path) -> set[str]:
+    names = set()
+    for whole, several in _IMPORT.findall(path.read_bytes()):
+        for item in [whole] if whole else several.split(b","):
+            name = item.strip().split(b" ")[0].partition(b".")[0].decode()
+            if name.isidentifier():
+                names.add(name)
+    return names
+
+
+def _is_installed(path: Path) -> bool:
+    """Return whether a file belongs to Python or to an installed package, whose version says what it is."""
+    places = {
+        Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")
+    }
+    parts = path.resolve()
+    return "site-packages" in parts.parts or any(place in parts.parents for place in places)
