@@ -195,3 +195,32 @@ def test_the_host_of_a_device_is_what_is_counted(problem: str, batch: int, outpu
     # the values of J are multiplications that no counter of products sees
     full = costs.host_cost(**size, upload="full")  # type: ignore[arg-type]
     assert full.flops - factored.flops == batch * outputs * widths.parameters
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "kfac", "ngd-gram", "ngd-woodbury", "tngd"])
+@pytest.mark.parametrize(("parameters", "batch", "outputs"), [(8_000, 8, 10), (20_000, 16, 40)])
+def test_convolutions_are_predicted_as_they_are_counted(
+    name: str, parameters: int, batch: int, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gram_lanczos, "SMALLEST_LANCZOS", sys.maxsize)
+    entry = problems.get("mnist-cnn")
+    widths = entry.widths(parameters, outputs)
+    inputs, targets = torch.rand(batch, 1, 28, 28), torch.randint(0, 10, (batch,))
+    settings: dict[str, object] = {"inverse_interval": 10} if name == "kfac" else {}
+    optimizer = registry.get(name).create(
+        entry.model(widths, 0), entry.loss(), {"lr": 1e-6, **settings}, torch.Generator().manual_seed(0)
+    )
+    cycle = getattr(optimizer, "cycle", 1)
+    for _ in range(cycle):
+        optimizer.step(inputs, targets)
+    counted = count_operations(lambda: [optimizer.step(inputs, targets) for _ in range(cycle)]).flops / cycle
+    monkeypatch.setattr(costs, "KFAC_INVERSE_INTERVAL", 10)
+    predicted = costs.predicted_cost(
+        name,
+        parameters=widths.parameters,
+        rows=batch * outputs,
+        batch_size=batch,
+        outputs=outputs,
+        layers=[tuple(layer) for layer in widths.layers],  # type: ignore[misc]
+    )
+    assert predicted.flops == pytest.approx(counted, rel=0.03)

@@ -2,7 +2,7 @@
 
 Matrix products and factorizations as this package does them, a multiply-add as two operations, elementwise work
 left out; their growth is that of Table 1 of arXiv 2405.13817 where the method is the paper's. Exact for models of
-linear layers, close for convolutions; an upper bound for the simulated device in single precision from 512 rows on,
+linear layers and convolutions; an upper bound for the simulated device in single precision from 512 rows on,
 where Lanczos takes as many products as the data ask for. They predict what cannot fit; what did run is counted and
 reported instead.
 """
@@ -140,15 +140,15 @@ class _Iteration:
 
     @property
     def products_of_rows(self) -> float:
-        """Inner products of the rows at each layer's outputs, over pairs of rows."""
+        """Inner products of what rows keep, over pairs of rows."""
         m = float(self.rows)
-        return 2.0 * m * m * self.widths * _panelled(self.rows)
+        return 2.0 * m * m * self.kept * _panelled(self.rows)
 
     @property
     def similarity(self) -> float:
-        """Inner products of the layers' inputs over pairs of samples."""
+        """Inner products of the layers' inputs over pairs of samples, where rows are not written out."""
         b = float(self.batch_size)
-        return sum(2.0 * b * b * d_in * t for d_in, _, t in self.shapes)
+        return sum(2.0 * b * b * d_in * t for d_in, _, t in self.shapes if not _is_written(d_in, t))
 
     @property
     def activations(self) -> float:
@@ -230,7 +230,7 @@ def _woodbury(it: _Iteration) -> tuple[float, float]:
 
 def _gram(it: _Iteration) -> tuple[float, float]:
     m = float(it.rows)
-    forming = it.similarity + it.products_of_rows
+    forming = it.written + it.similarity + it.products_of_rows
     flops = it.forward + it.row_passes + forming + m**3 / 3.0 + 2.0 * m * m + it.lift
     return flops, it.held + m * it.widths + 3.0 * m * m
 
@@ -250,7 +250,7 @@ def _thermodynamic(it: _Iteration) -> tuple[float, float]:
     m = float(it.rows)
     if it.matrix_free:
         return _by_products(it, LANCZOS_PRODUCTS)
-    forming = it.similarity + it.products_of_rows
+    forming = it.written + it.similarity + it.products_of_rows
     eigen = EIGENDECOMPOSITION_FLOPS * m**3 + 6.0 * m * m
     flops = it.forward + it.row_passes + forming + eigen + 2.0 * it.lift
     return flops, it.held + m * it.widths + 6.0 * m * m + 4.0 * it.parameters
