@@ -49,7 +49,7 @@ class PredictedCost:
 
 
 @dataclass(frozen=True)
-class _Iteration:
+class Iteration:
     """What an iteration is made of, as operations or numbers held."""
 
     parameters: int
@@ -66,6 +66,7 @@ class _Iteration:
 
     @property
     def forward(self) -> float:
+        """Operations of a forward pass."""
         return sum(2.0 * float(self.batch_size) * d_in * d_out * t for d_in, d_out, t in self.shapes)
 
     @property
@@ -77,6 +78,7 @@ class _Iteration:
 
     @property
     def gradient(self) -> float:
+        """Operations of a forward and a backward pass."""
         return 2.0 * self.forward + (self.forward - self.first)
 
     @property
@@ -107,7 +109,7 @@ class _Iteration:
         m, total = float(self.rows), 0.0
         following = [*self.shapes[1:], (0.0, 0.0, 0.0)]
         for (d_in, d_out, t), (next_in, _, next_t) in zip(self.shapes, following, strict=True):
-            if _is_written(d_in, t):
+            if is_written(d_in, t):
                 passed = next_in / d_out if next_t == 1 else t
                 pooled = 0 < passed < t and passed * d_in <= self.outputs * t
                 total += 2.0 * m * d_in * d_out * (passed if pooled else t)
@@ -117,7 +119,7 @@ class _Iteration:
     def lift(self) -> float:
         """Bᵀu; B v costs the same."""
         b = float(self.batch_size)
-        held = sum(2.0 * b * d_in * d_out * t for d_in, d_out, t in self.shapes if not _is_written(d_in, t))
+        held = sum(2.0 * b * d_in * d_out * t for d_in, d_out, t in self.shapes if not is_written(d_in, t))
         return held + 2.0 * float(self.rows) * self.kept
 
     @property
@@ -128,7 +130,7 @@ class _Iteration:
         for d_in, d_out, t in self.shapes:
             if t == 1:
                 between += min(2.0 * b * b * d_out, 4.0 * b * d_in * d_out)
-            elif not _is_written(d_in, t):
+            elif not is_written(d_in, t):
                 between += 4.0 * b * d_in * d_out * t
         return between + 4.0 * float(self.rows) * self.kept
 
@@ -148,10 +150,11 @@ class _Iteration:
     def similarity(self) -> float:
         """Inner products of the layers' inputs over pairs of samples, where rows are not written out."""
         b = float(self.batch_size)
-        return sum(2.0 * b * b * d_in * t for d_in, _, t in self.shapes if not _is_written(d_in, t))
+        return sum(2.0 * b * b * d_in * t for d_in, _, t in self.shapes if not is_written(d_in, t))
 
     @property
     def activations(self) -> float:
+        """Inputs and outputs of all layers, of the batch."""
         return sum(float(self.batch_size) * (d_in + d_out) * t for d_in, d_out, t in self.shapes)
 
     @property
@@ -164,6 +167,18 @@ class _Iteration:
         """Whether there are too many outputs for a row each, so that products go by J and Jᵀ through the model."""
         return self.outputs > (LARGEST_STRUCTURED if self.widths <= self.parameters else LARGEST_UNROLLED)
 
+    @property
+    def iterations_of_cg(self) -> float:
+        """The expected iterations of conjugate gradients."""
+        shared = self.layers is not None and any(is_written(d_in, t) for d_in, _, t in self.layers)
+        return self.cg.at(self.parameters, self.batch_size, self.outputs, shared=shared)
+
+    def by_model(self, name: str) -> bool:
+        """Whether optimizer `name` makes no rows and multiplies by J and Jᵀ through the model."""
+        if name == "ngd-cg" and self.model_is_cheaper(round(self.cg.beforehand(self.outputs)) + 2):
+            return True
+        return self.matrix_free and name in ("ngd-cg", "tngd", "tngd-adam")
+
     def model_is_cheaper(self, products: int) -> bool:
         """Whether so few products cost less by J and Jᵀ than rows for them, where the layers are known."""
         if self.layers is None:
@@ -175,14 +190,14 @@ class _Iteration:
         return products * (6.0 * weights + PRODUCT_START / self.batch_size) < rows
 
 
-def _is_written(d_in: float, positions: float) -> bool:
+def is_written(d_in: float, positions: float) -> bool:
     """Whether a layer used at several positions has its part of a row written out: no longer than its gradients."""
     return positions > 1 and d_in + 1 <= positions
 
 
 def _kept(layer: tuple[float, float, float]) -> float:
     d_in, d_out, positions = layer
-    return d_out * (d_in + 1.0) if _is_written(d_in, positions) else d_out * positions
+    return d_out * (d_in + 1.0) if is_written(d_in, positions) else d_out * positions
 
 
 def _panelled(size: int) -> float:
@@ -190,15 +205,15 @@ def _panelled(size: int) -> float:
     return (PANELS + 1) / (2 * PANELS) if size >= SMALLEST_PANELLED else 1.0
 
 
-def _sgd(it: _Iteration) -> tuple[float, float]:
+def _sgd(it: Iteration) -> tuple[float, float]:
     return it.gradient, it.held
 
 
-def _adam(it: _Iteration) -> tuple[float, float]:
+def _adam(it: Iteration) -> tuple[float, float]:
     return it.gradient, it.held + 2.0 * it.parameters
 
 
-def _kfac(it: _Iteration) -> tuple[float, float]:
+def _kfac(it: Iteration) -> tuple[float, float]:
     n, b = float(it.parameters), float(it.batch_size)
     sides = (
         [(d_in + 1.0, float(d_out), float(t)) for d_in, d_out, t in it.shapes]
@@ -215,38 +230,36 @@ def _kfac(it: _Iteration) -> tuple[float, float]:
     return it.gradient + applied + refresh, it.held + 3.0 * squares
 
 
-def _dense(it: _Iteration) -> tuple[float, float]:
+def _dense(it: Iteration) -> tuple[float, float]:
     n, m = float(it.parameters), float(it.rows)
     forming = 2.0 * m * n * n * _panelled(it.parameters)
     flops = it.gradient + it.row_passes + forming + n**3 / 3.0 + 2.0 * n * n
     return flops, it.held + 3.0 * n * n + m * n
 
 
-def _woodbury(it: _Iteration) -> tuple[float, float]:
+def _woodbury(it: Iteration) -> tuple[float, float]:
     n, m = float(it.parameters), float(it.rows)
     flops = it.gradient + it.row_passes + 2.0 * m * m * n + m**3 / 3.0 + 4.0 * m * n
     return flops, it.held + m * n + m * m
 
 
-def _gram(it: _Iteration) -> tuple[float, float]:
+def _gram(it: Iteration) -> tuple[float, float]:
     m = float(it.rows)
     forming = it.written + it.similarity + it.products_of_rows
     flops = it.forward + it.row_passes + forming + m**3 / 3.0 + 2.0 * m * m + it.lift
     return flops, it.held + m * it.widths + 3.0 * m * m
 
 
-def _cg(it: _Iteration) -> tuple[float, float]:
-    m = float(it.rows)
-    shared = it.layers is not None and any(_is_written(d_in, t) for d_in, _, t in it.layers)
-    iterations = it.cg.at(it.parameters, it.batch_size, it.outputs, shared=shared)
-    if it.matrix_free or it.model_is_cheaper(round(it.cg.beforehand(it.outputs)) + 2):
+def _cg(it: Iteration) -> tuple[float, float]:
+    m, iterations = float(it.rows), it.iterations_of_cg
+    if it.by_model("ngd-cg"):
         return _by_products(it, iterations + 1)
     products = (iterations + 1) * it.gram_product + it.similarity_for_products
     flops = it.forward + it.row_passes + it.written + products + it.lift
     return flops, it.held + m * it.kept + it.parameters
 
 
-def _thermodynamic(it: _Iteration) -> tuple[float, float]:
+def _thermodynamic(it: Iteration) -> tuple[float, float]:
     m = float(it.rows)
     if it.matrix_free:
         return _by_products(it, LANCZOS_PRODUCTS)
@@ -256,7 +269,7 @@ def _thermodynamic(it: _Iteration) -> tuple[float, float]:
     return flops, it.held + m * it.widths + 6.0 * m * m + 4.0 * it.parameters
 
 
-def _by_products(it: _Iteration, products: float) -> tuple[float, float]:
+def _by_products(it: Iteration, products: float) -> tuple[float, float]:
     """Products by J and Jᵀ through the whole model: a backward pass, and one through the graph of another."""
     flops = 2.0 * it.gradient + products * 3.0 * it.forward
     return flops, it.held + 4.0 * it.activations + 20.0 * it.parameters + 4.0 * it.rows
@@ -277,14 +290,14 @@ def host_cost(
     With a full upload the m·N values of J too, a multiplication each; they are streamed, and no more of them are held
     than the layers' inputs and output gradients that they are made from.
     """
-    it = _Iteration(parameters, rows, batch_size, outputs, layers, CGIterations())
+    it = Iteration(parameters, rows, batch_size, outputs, layers, CGIterations())
     whole = float(rows) * parameters if upload == "full" else 0.0
     columns = min(outputs, COLUMNS_AT_ONCE) if it.matrix_free else outputs
     values = it.held + batch_size * columns * it.kept
     return PredictedCost(it.gradient + it.row_passes + it.written + whole, values * itemsize)
 
 
-_COUNTS: dict[str, Callable[[_Iteration], tuple[float, float]]] = {
+_COUNTS: dict[str, Callable[[Iteration], tuple[float, float]]] = {
     "sgd": _sgd,
     "adam": _adam,
     "kfac": _kfac,
@@ -317,7 +330,7 @@ def predicted_cost(
     if name not in _COUNTS:
         flops, values = _outside(name, parameters, rows, batch_size, outputs, layers)
         return PredictedCost(flops, values * itemsize)
-    iteration = _Iteration(parameters, rows, batch_size, outputs, layers, cg or CGIterations())
+    iteration = Iteration(parameters, rows, batch_size, outputs, layers, cg or CGIterations())
     flops, values = _COUNTS[name](iteration)
     return PredictedCost(flops, values * itemsize)
 

@@ -12,6 +12,7 @@ from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import Setting
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.costs import Layer, PredictedCost, host_cost, predicted_cost
+from tngd_bench.optimizers.step_time import HOST, step_seconds
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
@@ -47,14 +48,19 @@ class _Common(TypedDict):
     limits: tuple[float, float]
 
 
-class _Size(TypedDict):
-    """What a cost is predicted from."""
+class _Place(TypedDict):
+    """What an iteration's seconds are predicted from."""
 
     parameters: int
     rows: int
     batch_size: int
     outputs: int
     layers: Sequence[Layer]
+
+
+class _Size(_Place):
+    """What its operations and memory are predicted from."""
+
     itemsize: int
 
 
@@ -235,8 +241,8 @@ class Unroller:
     ) -> Candidate:
         """Predict one iteration's time and memory, and skip what exceeds the limits, naming both."""
         execution, machine = self.study.execution, self.machine
-        predicted, simulates = self._predicted(contestant, setting, widths, training=training)
         rate = machine.rate_cost if cost else machine.rate_training
+        predicted, seconds, simulates = self._predicted(contestant, setting, widths, rate, training=training)
         if not predicted.known:
             # it makes a gradient, whatever else it does; the limits of a trial guard the rest
             least = predicted_cost("sgd", **_size(setting, widths))
@@ -247,7 +253,6 @@ class Unroller:
                 gradient_seconds=least.flops / rate,
                 gradient_bytes=least.bytes,
             )
-        seconds = predicted.flops / rate
         budget = machine.working_bytes * execution.memory_limit_fraction / (1 if cost else execution.workers)
         reasons = []
         if seconds > execution.seconds_per_iteration_limit:
@@ -261,18 +266,22 @@ class Unroller:
         return Candidate(contestant, seconds, predicted.bytes, verdict)
 
     def _predicted(
-        self, contestant: Contestant, setting: Setting, widths: Widths, *, training: bool
-    ) -> tuple[PredictedCost, str]:
-        """Return the cost of an iteration, and what to say of a device whose step a trial of cost must simulate."""
+        self, contestant: Contestant, setting: Setting, widths: Widths, rate: float, *, training: bool
+    ) -> tuple[PredictedCost, float, str]:
+        """Return the cost of an iteration, its seconds at `rate`, and what to say of a device that is simulated."""
         entry = optimizers.get(contestant.method)
+        size = _size(setting, widths)
+        at: _Place = {name: value for name, value in size.items() if name != "itemsize"}  # type: ignore[assignment]
         if contestant.simulated and not training:
             device = entry.device_billed_alone(contestant.settings)
             if device is not None:
-                return host_cost(**_size(setting, widths), upload=device.upload), ""
+                host = host_cost(**size, upload=device.upload)
+                return host, step_seconds(HOST, host, rate, **at, upload=device.upload), ""
         stopped = CGIterations.of(contestant.settings)
-        found = predicted_cost(contestant.method, **_size(setting, widths), cg=stopped)
+        found = predicted_cost(contestant.method, **size, cg=stopped)
         said = contestant.simulated and not training and entry.device is not None
-        return found, " (its bill depends on the scale of its arrays, so it is simulated)" if said else ""
+        simulates = " (its bill depends on the scale of its arrays, so it is simulated)" if said else ""
+        return found, step_seconds(contestant.method, found, rate, **at, cg=stopped), simulates
 
 
 def _size(setting: Setting, widths: Widths) -> _Size:
