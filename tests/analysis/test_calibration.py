@@ -68,7 +68,7 @@ def test_the_spread_is_that_of_the_noise():
 
 
 def test_operations_beside_bytes_are_never_faster_than_the_fastest_optimizer():
-    byte_bound = {"ngd-gram": (2e-3, 1e-11, 0.0), "kfac": (5e-4, 0.0, 3e-10)}
+    byte_bound = {"ngd-gram": (2e-3, 1e-11, 0.0), "kfac": (5e-4, 0.0, 3e-9)}
     found = calibrate(*made(byte_bound))
     for calibration in found.by_label.values():
         for _, flop, byte in calibration.readings:
@@ -83,7 +83,7 @@ def test_one_batch_size_leaves_two_readings_and_several_tell_them_apart():
     truth = 5e-4 + far.flops * 1.2e-11 + far.bytes * 3e-10
     readings = fixed.seconds(far)
     assert len(fixed.readings) > 1
-    assert readings.max() / readings.min() > 1.2
+    assert readings.max() / readings.min() > 1.1
     assert readings.min() <= truth * 1.05
     assert readings.max() >= truth * 0.95
     assert varied.seconds(far)[0] == pytest.approx(truth, rel=0.02)

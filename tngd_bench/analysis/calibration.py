@@ -28,6 +28,7 @@ from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.rows import each
 from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
 from tngd_bench.optimizers.prediction import DIGITAL, host_cost, square_layers
+from tngd_bench.optimizers.step_time import HOST, REFERENCE_RATE, step_seconds
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.solvers.cg_iterations import CGIterations
@@ -84,21 +85,27 @@ class Counts:
         layers: tuple[Layer, ...],
         upload: str = "full",
     ) -> PredictedCost:
-        """Return operations and bytes of one iteration; of its digital host for a thermodynamic `method`."""
+        """Return operations and bytes of one iteration; of its digital host for a thermodynamic `method`.
+
+        The operations hold what waits for memory, convolutions and Python as those that a core makes meanwhile
+        (`optimizers.step_time`): a size that is not measured is predicted by what its time is made of.
+        """
         rows = batch_size * outputs
-        if method not in DIGITAL:
+        size: Any = {
+            "parameters": parameters,
+            "rows": rows,
+            "batch_size": batch_size,
+            "outputs": outputs,
+            "layers": layers,
+        }
+        if method in DIGITAL:
+            counted = predicted_cost(method, **size, itemsize=self.itemsize, cg=self.cg)
+            seconds = step_seconds(method, counted, REFERENCE_RATE, **size, cg=self.cg)
+        else:
             work = Workload(parameters, rows, 0.0, layers=layers, batch_size=batch_size)
-            return host_cost(work, outputs, upload, self.itemsize)
-        return predicted_cost(
-            method,
-            parameters=parameters,
-            rows=rows,
-            batch_size=batch_size,
-            outputs=outputs,
-            layers=layers,
-            itemsize=self.itemsize,
-            cg=self.cg,
-        )
+            counted = host_cost(work, outputs, upload, self.itemsize)
+            seconds = step_seconds(HOST, counted, REFERENCE_RATE, **size, upload=upload)
+        return PredictedCost(seconds * REFERENCE_RATE, counted.bytes)
 
 
 @dataclass(frozen=True)
