@@ -70,7 +70,7 @@ def test_the_spread_is_that_of_the_noise():
 
 def test_operations_beside_bytes_are_never_faster_than_the_fastest_optimizer():
     byte_bound = {"ngd-gram": (2e-3, 1e-11, 0.0), "kfac": (5e-4, 0.0, 3e-10)}
-    found = calibrate(*made(byte_bound))
+    found = calibrate(*made(byte_bound, sizes=(100_000, 200_000, 400_000, 700_000, 1_000_000)))
     for calibration in found.by_label.values():
         for _, flop, byte in calibration.readings:
             assert byte == 0.0 or flop >= 1e-11 * 0.99
@@ -84,7 +84,7 @@ def test_one_batch_size_leaves_two_readings_and_several_tell_them_apart():
     truth = 5e-4 + far.flops * 1.2e-11 + far.bytes * 3e-10
     readings = fixed.seconds(far)
     assert len(fixed.readings) > 1
-    assert readings.max() / readings.min() > 1.2
+    assert readings.max() / readings.min() > 1.1
     assert readings.min() <= truth * 1.05
     assert readings.max() >= truth * 0.95
     assert varied.seconds(far)[0] == pytest.approx(truth, rel=0.02)
@@ -120,12 +120,13 @@ def test_sizes_without_a_model_have_no_layers():
     assert COUNTS.layers(10_000, 10) is not None
 
 
-def test_measured_iterations_of_cg_are_interpolated_in_log_n():
-    counts = Counts("digits-mlp", iterations=((1e3, 10.0), (1e5, 30.0)))
-    assert counts.cg_iterations(10_000) == 20
-    assert counts.cg_iterations(100) == 10
-    assert counts.cg_iterations(10**8) == 30
-    assert Counts("digits-mlp").cg_iterations(10_000) == 200
+def test_iterations_of_cg_are_those_counted_by_size():
+    summary, trials, known = made({"ngd-cg": (2e-3, 1e-11, 0.0)}, sizes=(1_000, 10_000), batches=(32, 256))
+    trials["settings"] = '{"damping": 0.1, "cg_rtol": 1e-6, "cg_iterations": 100}'
+    trials["solver_iterations"] = [30, 40, 50, 60]
+    cg = calibrate(summary, trials, known).counts.cg
+    assert (cg.damping, cg.limit) == (0.1, 100)
+    assert cg.counted == ((1e3, 32, 10, 30), (1e3, 256, 10, 40), (1e4, 32, 10, 50), (1e4, 256, 10, 60))
 
 
 def test_covers_within_a_factor_of_two_of_what_was_measured():
@@ -159,3 +160,30 @@ def test_a_formula_that_bends_at_the_largest_batch_has_a_larger_discrepancy():
     assert (straight.run_spread, straight.run_spread_known) == (ASSUMED_RUN_SPREAD, False)
     told = calibrate(summary, trials, known, run_spread=0.01)
     assert (told.run_spread, told.run_spread_known) == (0.01, True)
+
+
+# seconds of NGD-CG with 20 iterations on mnist-cnn, one core of an AMD EPYC: (N, b, d_z, seconds)
+TIMED_CG = (
+    (3_080, 32, 10, 0.00597),
+    (43_706, 64, 10, 0.02286),
+    (100_329, 1024, 20, 0.36137),
+    (100_329, 32, 20, 0.0113),
+    (999_644, 32, 20, 0.02822),
+    (20_378, 512, 10, 0.07679),
+    (299_950, 128, 10, 0.02974),
+    (8_057, 16, 10, 0.00459),
+)
+
+
+def test_a_wide_batch_is_predicted_from_narrower_ones_within_a_half():
+    """N = 10⁵, b = 1,024, d_z = 20 is beyond every size that the calibration sees."""
+    columns = ["parameters", "batch_size", "outputs", "digital_median_s"]
+    times = pd.DataFrame(TIMED_CG, columns=columns)
+    times = times.assign(group="cost", problem="mnist-cnn", optimizer="ngd-cg", method="ngd-cg")
+    trials = times.assign(kind="cost", status="ok", solver_iterations=20, device=None)
+    trials["settings"] = '{"cg_rtol": 0, "cg_iterations": 20}'
+    seen = times["batch_size"] <= 512
+    found = calibrate(times[seen], trials[seen], {"ngd-cg": kind("ngd-cg", "ngd-cg")})
+    cost = found.counts.of("ngd-cg", 100_329, 1024, 20, found.counts.layers(100_329, 20))
+    measured = times.loc[(times["batch_size"] == 1024), "digital_median_s"].iloc[0]
+    assert 1 / 1.5 < found.by_label["ngd-cg"].seconds(cost)[0] / measured < 1.5

@@ -8,6 +8,7 @@ from torch import nn
 
 from tests import oracles
 from tngd_bench.curvature import GGN
+from tngd_bench.measure.operations import count_operations
 from tngd_bench.optimizers import costs
 from tngd_bench.problems import registry
 from tngd_bench.solvers import CG
@@ -82,3 +83,32 @@ def test_what_is_predicted_for_planning_goes_the_same_way(outputs: int, products
         iteration = costs._Iteration(10**6, 32 * outputs, 32, outputs, layers, products - 2)
         here = few(perceptron(width, outputs), torch.randn(32, 784), outputs, products)
         assert iteration.model_is_cheaper(products) is here
+
+
+@pytest.mark.parametrize("frozen", ["nothing", "weight", "bias"])
+@pytest.mark.parametrize("batch_size", [2, 6, 7, 40])
+def test_gram_products_of_small_and_wide_batches_are_those_of_the_factor(
+    batch_size: int, frozen: str
+) -> None:
+    """By the b×b similarity of the inputs up to b = 2·d_in, through the weight beyond: three inputs here."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 4)).double()
+    if frozen != "nothing":
+        getattr(model[0], frozen).requires_grad_(False)
+    inputs, targets = torch.randn(batch_size, 3).double(), torch.randint(0, 4, (batch_size,))
+    ggn = GGN(model, nn.CrossEntropyLoss(), inputs, targets)
+    factor = ggn.factor()
+    vectors = torch.randn(ggn.rows, 3).double()
+    assert oracles.relative_error(ggn.gram_matvec(vectors), factor @ (factor.T @ vectors)) < 1e-12
+
+
+def test_a_gram_product_of_a_wide_batch_has_no_operations_in_the_square_of_the_batch() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 4))
+
+    def operations(batch_size: int) -> float:
+        inputs, targets = torch.randn(batch_size, 8), torch.randint(0, 4, (batch_size,))
+        ggn = GGN(model, nn.CrossEntropyLoss(), inputs, targets)
+        assert ggn.blocks
+        return count_operations(lambda: ggn.gram_matvec(torch.ones(ggn.rows))).flops
+
+    assert operations(512) == pytest.approx(4 * operations(128), rel=1e-9)

@@ -16,6 +16,7 @@ from tngd_bench.measure.cost import (
 )
 from tngd_bench.measure.orders import balanced_orders
 from tngd_bench.optimizers import DivergedError
+from tngd_bench.optimizers.tngd import TNGD
 from tngd_bench.spu.ledger import Ledger
 
 
@@ -174,13 +175,49 @@ def test_a_simulated_optimizer_is_billed_host_and_device_not_simulation(setting,
     m = setting.rows
     bit_s = 16 / 50e9  # 16 bits a word over 50 Gb/s: the paper's device
     for iteration in analog.iterations:
-        assert iteration.digital_s != iteration.step_s
+        assert math.isnan(iteration.step_s), "nothing was simulated"
+        assert iteration.digital_s > 0
         assert iteration.write_s == pytest.approx((n + m * (m + 2 * n)) * bit_s)
         assert iteration.relax_s == pytest.approx(50e-6)
         assert iteration.read_s == pytest.approx(n * bit_s)
         assert iteration.total_s == pytest.approx(
             iteration.digital_s + iteration.write_s + iteration.relax_s + iteration.read_s
         )
+
+
+@pytest.mark.parametrize("upload", ["full", "factored"])
+def test_a_bill_without_a_simulation_is_that_of_a_simulated_step(setting, digits, contestant, upload):
+    device = {"samples": 3, "spacing": 2.0, "ensemble": 2, "upload": upload}
+    (analog,) = measure_cost(
+        setting, digits, [contestant("tngd", **device)], repetitions=2, seconds_limit=1.0
+    )
+    model = setting.model()
+    stepped = setting.optimizer(contestant("tngd", **device), model)
+    stepped.step(*next(setting.batches(digits)))
+    assert dict(analog.bill.items) == dict(stepped.ledger.items)
+
+
+def test_a_step_is_simulated_only_where_the_bill_depends_on_it(setting, digits, contestant, monkeypatch):
+    steps = []
+    monkeypatch.setattr(TNGD, "_direction", _noted(TNGD._direction, steps))
+    plain, ranged = (
+        contestant("tngd", label, **given)
+        for label, given in (("plain", {}), ("ranged", {"conductance_max_siemens": 1e-4}))
+    )
+    (bare,) = measure_cost(setting, digits, [plain], repetitions=2, seconds_limit=1.0)
+    assert (bare.status, steps) == ("ok", [])
+    (scaled,) = measure_cost(setting, digits, [ranged], repetitions=2, seconds_limit=1.0)
+    assert steps
+    assert all(iteration.step_s > 0 for iteration in scaled.iterations)
+    assert scaled.iterations[0].relax_s > bare.iterations[0].relax_s, "a range slows settling"
+
+
+def _noted(direction, steps):
+    def noting(self, inputs, targets):
+        steps.append(len(targets))
+        return direction(self, inputs, targets)
+
+    return noting
 
 
 def test_an_item_the_device_does_not_price_is_not_zero():

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from tngd_bench.curvature import ggn
+from tngd_bench.measure.host_time import host_operations
 from tngd_bench.measure.operations import count_operations
 from tngd_bench.optimizers import costs, registry
 from tngd_bench.problems import registry as problems
+from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu import gram_lanczos
 
 SIZES = {
@@ -68,7 +70,7 @@ def predicted_and_counted(name: str, size: str) -> tuple[float, float]:
         batch_size=chosen["batch"],
         outputs=chosen["outputs"],
         layers=[tuple(layer) for layer in widths.layers],  # type: ignore[misc]
-        cg_iterations=CG_ITERATIONS,
+        cg=CGIterations(rtol=0.0, limit=CG_ITERATIONS),
     )
     return predicted.flops, counted
 
@@ -140,6 +142,85 @@ def test_predictions_where_no_rows_are_made_are_of_the_right_size(name: str) -> 
         batch_size=16,
         outputs=300,
         layers=[tuple(layer) for layer in widths.layers],  # type: ignore[misc]
-        cg_iterations=CG_ITERATIONS,
+        cg=CGIterations(rtol=0.0, limit=CG_ITERATIONS),
     )
     assert 0.5 < predicted.flops / counted < 3.0
+
+
+@pytest.mark.parametrize(("batch", "outputs"), [(16, 10), (64, 20), (512, 10)])
+@pytest.mark.parametrize("problem", ["digits-mlp", "mnist-cnn"])
+def test_products_of_rows_are_what_is_counted_for_small_and_wide_batches(
+    problem: str, batch: int, outputs: int
+) -> None:
+    """Convolutions keep rows written out, from the positions that a pooling passes on, and no product grows with b²."""
+    entry = problems.get(problem)
+    widths = entry.widths(20_000, outputs)
+    inputs = torch.rand(batch, *((64,) if problem == "digits-mlp" else (1, 28, 28)))
+    settings: dict[str, object] = {"cg_iterations": 20, "cg_rtol": 0.0, "damping": 1e-4}
+    optimizer = registry.get("ngd-cg").create(entry.model(widths, 0), entry.loss(), settings)
+    targets = torch.randint(0, 10, (batch,))
+    counted = count_operations(lambda: optimizer.step(inputs, targets)).flops
+    predicted = costs.predicted_cost(
+        "ngd-cg",
+        parameters=widths.parameters,
+        rows=batch * outputs,
+        batch_size=batch,
+        outputs=outputs,
+        layers=[tuple(layer) for layer in widths.layers],  # type: ignore[misc]
+        cg=CGIterations(rtol=0.0, limit=20),
+    )
+    assert optimizer.iterations == 20
+    assert predicted.flops == pytest.approx(counted, rel=0.03)
+
+
+@pytest.mark.parametrize(("batch", "outputs"), [(8, 10), (64, 40)])
+@pytest.mark.parametrize("problem", ["digits-mlp", "mnist-cnn"])
+def test_the_host_of_a_device_is_what_is_counted(problem: str, batch: int, outputs: int) -> None:
+    entry = problems.get(problem)
+    widths = entry.widths(20_000, outputs)
+    inputs = torch.rand(batch, *((64,) if problem == "digits-mlp" else (1, 28, 28)))
+    targets = torch.randint(0, 10, (batch,))
+    counted = host_operations(
+        entry.model(widths, 0), entry.loss(), inputs, targets, outputs, "factored"
+    ).flops
+    size = {
+        "parameters": widths.parameters,
+        "rows": batch * outputs,
+        "batch_size": batch,
+        "outputs": outputs,
+        "layers": [tuple(layer) for layer in widths.layers],
+    }
+    factored = costs.host_cost(**size, upload="factored")  # type: ignore[arg-type]
+    assert factored.flops == pytest.approx(counted, rel=0.01)
+    # the values of J are multiplications that no counter of products sees
+    full = costs.host_cost(**size, upload="full")  # type: ignore[arg-type]
+    assert full.flops - factored.flops == batch * outputs * widths.parameters
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "kfac", "ngd-gram", "ngd-woodbury", "tngd"])
+@pytest.mark.parametrize(("parameters", "batch", "outputs"), [(8_000, 8, 10), (20_000, 16, 40)])
+def test_convolutions_are_predicted_as_they_are_counted(
+    name: str, parameters: int, batch: int, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gram_lanczos, "SMALLEST_LANCZOS", sys.maxsize)
+    entry = problems.get("mnist-cnn")
+    widths = entry.widths(parameters, outputs)
+    inputs, targets = torch.rand(batch, 1, 28, 28), torch.randint(0, 10, (batch,))
+    settings: dict[str, object] = {"inverse_interval": 10} if name == "kfac" else {}
+    optimizer = registry.get(name).create(
+        entry.model(widths, 0), entry.loss(), {"lr": 1e-6, **settings}, torch.Generator().manual_seed(0)
+    )
+    cycle = getattr(optimizer, "cycle", 1)
+    for _ in range(cycle):
+        optimizer.step(inputs, targets)
+    counted = count_operations(lambda: [optimizer.step(inputs, targets) for _ in range(cycle)]).flops / cycle
+    monkeypatch.setattr(costs, "KFAC_INVERSE_INTERVAL", 10)
+    predicted = costs.predicted_cost(
+        name,
+        parameters=widths.parameters,
+        rows=batch * outputs,
+        batch_size=batch,
+        outputs=outputs,
+        layers=[tuple(layer) for layer in widths.layers],  # type: ignore[misc]
+    )
+    assert predicted.flops == pytest.approx(counted, rel=0.03)

@@ -223,3 +223,18 @@ def test_workers_left_to_the_machine_are_as_many_as_cores_and_memory_take(
     assert [plan.study.execution.workers for plan in plans] == [1, workers]
     skipped = [[c.verdict is None for t in plan.trials.values() for c in t.candidates] for plan in plans]
     assert skipped[0] == skipped[1], "no trial is skipped for having company"
+
+
+def test_a_device_is_timed_wherever_its_host_is_quick_enough_and_simulated_where_its_bill_says(
+    table, plan_of
+):
+    section = table["cost"][0]
+    section |= {"problem": "mnist-cnn", "parameters": [100_000], "batch_size": 1024, "outputs": [20]}
+    section["optimizers"] = ["tngd", "tngd[conductance_max_siemens=1e-4]"]
+    table["execution"]["seconds_per_iteration_limit"] = 10.0
+    del table["training"]
+    plan = plan_of(table, memory=1e12, train_size=60_000)
+    timed, simulated = of_kind(plan, CostBlock)[0].entrants
+    assert timed.verdict is None, "its simulation takes minutes"
+    assert simulated.estimate_seconds > 10 * timed.estimate_seconds
+    assert "its bill depends on the scale of its arrays" in simulated.verdict.reason

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,10 @@ from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.rows import each
 from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
 from tngd_bench.optimizers.prediction import DIGITAL, host_cost, square_layers
+from tngd_bench.optimizers.step_time import HOST, REFERENCE_RATE, step_seconds
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
+from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.billing import Layer, Workload
 
 Array = npt.NDArray[np.float64]
@@ -48,13 +50,12 @@ class Counts:
     """How operations are counted: the problem's own family of models, the item size, and what CG needs.
 
     `entry` is None where the problem is not installed here: equal square layers then stand for its models.
-    `iterations` is CG's measured number of iterations by size, ((N, iterations), …), sorted; between sizes it is
-    interpolated in log N, outside it stays what it was last; empty: the largest number that CG may take.
+    `cg` holds the stopping rule of CG and the iterations counted in the study.
     """
 
     problem: str
     itemsize: int = 4
-    iterations: tuple[tuple[float, float], ...] = ()
+    cg: CGIterations = field(default_factory=CGIterations)
     entry: ProblemEntry | None = None
 
     @property
@@ -86,28 +87,27 @@ class Counts:
         layers: tuple[Layer, ...],
         upload: str = "full",
     ) -> PredictedCost:
-        """Return operations and bytes of one iteration; of its digital host for a thermodynamic `method`."""
-        rows = batch_size * outputs
-        if method not in DIGITAL:
-            work = Workload(parameters, rows, 0.0, layers=layers, batch_size=batch_size)
-            return host_cost(work, outputs, upload, self.itemsize)
-        return predicted_cost(
-            method,
-            parameters=parameters,
-            rows=rows,
-            batch_size=batch_size,
-            outputs=outputs,
-            layers=layers,
-            itemsize=self.itemsize,
-            cg_iterations=self.cg_iterations(parameters),
-        )
+        """Return operations and bytes of one iteration; of its digital host for a thermodynamic `method`.
 
-    def cg_iterations(self, parameters: int) -> int:
-        """Return the iterations CG is taken to need at N `parameters`."""
-        if not self.iterations:
-            return 200
-        sizes, taken = np.array(self.iterations).T
-        return max(1, round(float(np.interp(np.log(parameters), np.log(sizes), taken))))
+        The operations hold what waits for memory, convolutions and Python as those that a core makes meanwhile
+        (`optimizers.step_time`): a size that is not measured is predicted by what its time is made of.
+        """
+        rows = batch_size * outputs
+        size: Any = {
+            "parameters": parameters,
+            "rows": rows,
+            "batch_size": batch_size,
+            "outputs": outputs,
+            "layers": layers,
+        }
+        if method in DIGITAL:
+            counted = predicted_cost(method, **size, itemsize=self.itemsize, cg=self.cg)
+            seconds = step_seconds(method, counted, REFERENCE_RATE, **size, cg=self.cg)
+        else:
+            work = Workload(parameters, rows, 0.0, layers=layers, batch_size=batch_size)
+            counted = host_cost(work, outputs, upload, self.itemsize)
+            seconds = step_seconds(HOST, counted, REFERENCE_RATE, **size, upload=upload)
+        return PredictedCost(seconds * REFERENCE_RATE, counted.bytes)
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def calibrate(
     if not labels:
         return None
     entry = problems.get(problem) if problem in problems.names() else None
-    counts = Counts(problem, _ITEMSIZES.get(dtype, 4), _cg_iterations(trials, problem), entry)
+    counts = Counts(problem, _ITEMSIZES.get(dtype, 4), _cg_iterations(trials, problem, labels), entry)
     device = next((label for label in labels if known[label].modelled), None)
     settings, device_name = _device_settings(trials, device)
     upload = str(settings.get("upload") or "full")
@@ -322,11 +322,22 @@ def _rates(x: Array, measured: Array, terms: Sequence[int], peak: float = np.inf
     return weights
 
 
-def _cg_iterations(trials: pd.DataFrame, problem: str) -> tuple[tuple[float, float], ...]:
+def _cg_iterations(trials: pd.DataFrame, problem: str, labels: Sequence[str]) -> CGIterations:
+    """Return the stopping rule and the counted iterations of the NGD-CG that is calibrated, the median by size."""
     own = trials[(trials["kind"] == "cost") & (trials["status"] == "ok") & (trials["problem"] == problem)]
-    own = own[(own["method"] == "ngd-cg") & own["solver_iterations"].notna()]
-    medians = own.groupby("parameters")["solver_iterations"].median()
-    return tuple((float(str(size)), float(value)) for size, value in medians.items() if float(value) > 0)
+    own = own[(own["method"] == "ngd-cg") & own["optimizer"].isin(labels)]
+    if own.empty:
+        return CGIterations()
+    settings = own["settings"].iloc[0]
+    solved = own[own["solver_iterations"].notna()]
+    size = ["parameters", "batch_size", "outputs"]
+    medians = solved.groupby(size, as_index=False)["solver_iterations"].median()
+    counted = tuple(
+        (float(n), float(b), float(d_z), float(median))
+        for n, b, d_z, median in medians.itertuples(index=False)
+        if median > 0
+    )
+    return CGIterations.of(json.loads(settings) if isinstance(settings, str) else {}, counted)
 
 
 def _device_settings(trials: pd.DataFrame, label: str | None) -> tuple[dict[str, object], str | None]:

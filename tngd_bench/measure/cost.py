@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.collector import collected_by_hand
 from tngd_bench.measure.contestant import Contestant
-from tngd_bench.measure.host_time import host_seconds
+from tngd_bench.measure.host_time import HostWork, host_seconds, host_work
 from tngd_bench.measure.orders import balanced_orders
 from tngd_bench.measure.setting import Setting
 from tngd_bench.optimizers import DivergedError
+from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.natural import NaturalOptimizer
-from tngd_bench.optimizers.registry import Phased
+from tngd_bench.optimizers.registry import Billed, Phased
 from tngd_bench.problems.splits import take
 from tngd_bench.spu.host import upload_of
 
@@ -48,14 +49,16 @@ LONG_CYCLE_S = 5.0
 """A cycle longer than this is not made step by step: a step of each kind is, and weighs as often as it occurs."""
 _YOUNG = 1  # a full collection empties Python's free lists too, and the next steps would pay for filling them
 NOT_STATED = float("nan")
+NOT_TIMED = float("nan")
 
 
 @dataclass(frozen=True)
 class TimedIteration:
     """Seconds of one iteration: `step_s` and `digital_s` measured, the other three modelled by the device.
 
-    For a simulated optimizer `step_s` contains the simulation and `digital_s` is the host's part alone; for a
-    digital one they agree and the modelled ones are 0. NaN: the device states no price. `overlap_s` is the part of the
+    For a digital optimizer the first two agree and the modelled ones are 0. For a simulated one `digital_s` is the
+    host's part; `step_s` contains the simulation, and is NaN where none was needed. A modelled one that is NaN has no
+    price stated. `overlap_s` is the part of the
     host's time during which the device relaxes too (an asynchronous delay). Iterations of equal `repetition` were made
     in the same round on the same batch.
     """
@@ -89,10 +92,16 @@ class CostResult:
 
 @dataclass(frozen=True)
 class _Turn:
-    """Seconds of a step, the mean of its cycle where steps differ, and what the whole turn has taken."""
+    """Seconds of a step, the mean of its cycle where steps differ, and what the whole turn has taken.
+
+    `step_s` is NaN where a device's host alone was timed. `digital_s` are those of a digital system, with the device's
+    `ledger`.
+    """
 
     step_s: float
     taken_s: float
+    digital_s: float
+    ledger: Ledger | None = None
 
 
 @dataclass
@@ -112,6 +121,10 @@ class _Lane:
     phased: Phased | None = None
     """The optimizer, where a turn is a step of each of its `phases` in place of a whole cycle."""
     bill: Ledger | None = None
+    host_alone: bool = False
+    """Whether the device is billed without simulating its step."""
+    work: HostWork | None = None
+    """Of the last batch size billed without a step."""
     status: Literal["ok", "diverged", "failed"] = "ok"
     reason: str | None = None
 
@@ -136,26 +149,35 @@ class _Lane:
         wanted = done < repetitions and (done < least or self.spent_s < seconds_limit)
         return self.status == "ok" and wanted
 
-    def run(
-        self, clock: Clock, batches: Sequence[tuple[Samples, Tensor]]
-    ) -> Iterator[tuple[_Turn, float, Ledger | None]]:
-        """Make a turn on each batch; yield it, the digital side's seconds, and the device's ledger.
+    def run(self, clock: Clock, batches: Sequence[tuple[Samples, Tensor]]) -> Iterator[_Turn]:
+        """Make a turn on each batch and yield it.
 
-        An optimizer whose steps differ periodically (K-FAC's refreshes) makes a whole `cycle` of them a turn, and the
+        Of a device, the host is timed and the rest billed; its step is simulated only where the bill depends on it. An
+        optimizer whose steps differ periodically (K-FAC's refreshes) makes a whole `cycle` of them a turn, and the
         seconds are their mean: a median over single steps would never see the dear ones.
         """
         if not self.contestant.simulated:
             # One after the other as in a training loop: what this harness does in between would empty caches.
-            yield from ((turn, turn.step_s, None) for turn in self._turns(clock, batches))
+            yield from self._turns(clock, batches)
             return
+        upload = upload_of(self.optimizer)
         for inputs, targets in batches:
-            (turn,) = self._turns(clock, [(inputs, targets)])
-            upload = upload_of(self.optimizer)
+            made = None if self.host_alone else self._turns(clock, [(inputs, targets)])[0]
             known = getattr(self.optimizer, "verification", False)
             digital_s = host_seconds(
                 self.model, self.loss, inputs, targets, self.outputs, upload, clock, verify=known
             )
-            yield turn, digital_s, getattr(self.optimizer, "ledger", None)
+            if made is None:
+                yield _Turn(NOT_TIMED, digital_s, digital_s, self._billed_alone(inputs, targets, upload))
+            else:
+                ledger = getattr(self.optimizer, "ledger", None)
+                yield _Turn(made.step_s, made.taken_s + digital_s, digital_s, ledger)
+
+    def _billed_alone(self, inputs: Samples, targets: Tensor, upload: str) -> Ledger:
+        assert isinstance(self.optimizer, Billed)
+        if self.work is None or self.work.batch_size != len(targets):
+            self.work = host_work(self.model, self.loss, inputs, targets, upload)
+        return self.optimizer.bill(self.work.rows, self.work.batch_size, self.work.layers)
 
     def _turns(self, clock: Clock, batches: Sequence[tuple[Samples, Tensor]]) -> list[_Turn]:
         if not self.warm:
@@ -166,7 +188,7 @@ class _Lane:
             return [self._step_of_each_kind(self.phased, clock, *batch) for batch in batches]
         cycle = self.cycle
         times = self._times(clock, batches, cycle)
-        return [_Turn((end - start) / cycle, end - start) for start, end in itertools.pairwise(times)]
+        return [_digital((end - start) / cycle, end - start) for start, end in itertools.pairwise(times)]
 
     def _times(self, clock: Clock, batches: Sequence[tuple[Samples, Tensor]], steps_each: int) -> list[float]:
         """Make `steps_each` steps on each batch; return the clock before them and after each batch."""
@@ -189,19 +211,19 @@ class _Lane:
             seconds = self._steps(clock, inputs, targets, 1)
             taken_s += seconds
             weighted_s += count * seconds
-        return _Turn(weighted_s / self.cycle, taken_s)
+        return _digital(weighted_s / self.cycle, taken_s)
 
     def _warm_up(self, clock: Clock, inputs: Samples, targets: Tensor) -> _Turn:
         """Make a whole cycle, or two steps where that is too long: the second does all kinds of work, code loaded."""
         first_s = self._steps(clock, inputs, targets, 1)
         if self.cycle == 1:
-            return _Turn(first_s, first_s)
+            return _digital(first_s, first_s)
         second_s = self._steps(clock, inputs, targets, 1)
         if second_s * self.cycle > LONG_CYCLE_S and isinstance(self.optimizer, Phased):
             self.phased = self.optimizer
-            return _Turn(second_s, first_s + second_s)
+            return _digital(second_s, first_s + second_s)
         taken_s = first_s + second_s + self._steps(clock, inputs, targets, self.cycle - 2)
-        return _Turn(taken_s / self.cycle, taken_s)
+        return _digital(taken_s / self.cycle, taken_s)
 
     @property
     def cycle(self) -> int:
@@ -212,6 +234,11 @@ class _Lane:
         solved = getattr(self.optimizer, "iterations", None)
         made = tuple(self.iterations)
         return CostResult(self.contestant.label, self.status, self.reason, made, solved, self.bill)
+
+
+def _digital(step_s: float, taken_s: float) -> _Turn:
+    """Return the turn of a digital optimizer, whose step is all there is."""
+    return _Turn(step_s, taken_s, step_s)
 
 
 def measure_cost(
@@ -239,6 +266,9 @@ def measure_cost(
         on_turn(contestant.label)
         model = setting.model()
         lane = _Lane(contestant, model, setting.loss(), setting.optimizer(contestant, model), setting.outputs)
+        if contestant.simulated:
+            entry = optimizers.get(contestant.method)
+            lane.host_alone = entry.device_billed_alone(contestant.settings) is not None
         lanes.append(lane)
         few = slice(WARM_UP_SAMPLES)
         _settle(lane, second_inputs, second_targets)
@@ -294,14 +324,14 @@ def _take_turns(
     if lane.status != "ok":
         return
     with _noting_failure(lane):
-        for repetition, (turn, digital_s, ledger) in zip(repetitions, lane.run(clock, batches), strict=True):
-            lane.bill = ledger
-            host_s = digital_s if lane.contestant.simulated else 0.0
-            lane.last_s = turn.step_s + host_s
+        for repetition, turn in zip(repetitions, lane.run(clock, batches), strict=True):
+            lane.bill = turn.ledger
+            host_s = turn.digital_s if lane.contestant.simulated else 0.0
+            lane.last_s = host_s if lane.host_alone else turn.step_s + host_s
             if repetition is not None:
-                lane.spent_s += turn.taken_s + host_s
-                modelled = (*ledger_seconds(ledger), overlapping_seconds(ledger, digital_s))
-                lane.iterations.append(TimedIteration(repetition, turn.step_s, digital_s, *modelled))
+                lane.spent_s += turn.taken_s
+                modelled = (*ledger_seconds(turn.ledger), overlapping_seconds(turn.ledger, turn.digital_s))
+                lane.iterations.append(TimedIteration(repetition, turn.step_s, turn.digital_s, *modelled))
 
 
 def _settle(lane: _Lane, inputs: Samples, targets: Tensor) -> None:

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 from tngd_bench.curvature import GGN, Verification
 from tngd_bench.curvature.model_call import Inputs
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.operations import OperationCount, count_operations
+from tngd_bench.spu.billing import Layer
 from tngd_bench.spu.host import COLUMNS_AT_ONCE, host_pass
+from tngd_bench.spu.layer_shapes import recorded_layers
+
+
+@dataclass(frozen=True)
+class HostWork:
+    """What a bill needs of a batch: m `rows`, `batch_size`, and `layers` where both ends of layers are sent."""
+
+    rows: int
+    batch_size: int
+    layers: tuple[Layer, ...] | None
+
+
+def host_work(model: nn.Module, loss: nn.Module, inputs: Inputs, targets: Tensor, upload: str) -> HostWork:
+    """Return what a bill needs of a batch, from one forward pass."""
+    with recorded_layers(model) if upload == "factored" else nullcontext() as layers:
+        ggn = GGN(model, loss, inputs, targets)
+    return HostWork(ggn.rows, ggn.batch_size, None if layers is None else tuple(layers))
 
 
 def host_seconds(

@@ -2,7 +2,7 @@
 
 Matrix products and factorizations as this package does them, a multiply-add as two operations, elementwise work
 left out; their growth is that of Table 1 of arXiv 2405.13817 where the method is the paper's. Exact for models of
-linear layers, close for convolutions; an upper bound for the simulated device in single precision from 512 rows on,
+linear layers and convolutions; an upper bound for the simulated device in single precision from 512 rows on,
 where Lanczos takes as many products as the data ask for. They predict what cannot fit; what did run is counted and
 reported instead.
 """
@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tngd_bench import plugins
+from tngd_bench.solvers.cg_iterations import CGIterations
 
 Layer = tuple[int, int, int]
 """(inputs per output position incl. the kernel, outputs, positions) of one weight layer."""
@@ -27,6 +28,8 @@ LARGEST_STRUCTURED, LARGEST_UNROLLED = 256, 32
 """Outputs per sample up to which a row per output is made, as in `tngd_bench.curvature.ggn`."""
 OPERATIONS_PER_NUMBER, COLUMN_SHARE, PRODUCT_START, MAKING = 12, 0.25, 6e7, 8
 """What decides between rows and the model for a few products, as in `tngd_bench.curvature.routes`."""
+COLUMNS_AT_ONCE = 8
+"""Outputs whose rows the host holds at one time where they are too many, as in `tngd_bench.spu.host`."""
 LANCZOS_PRODUCTS = 14
 """Products of a relaxation of a few tenths of τ where no rows are made; longer ones take more."""
 KFAC_FACTOR_INTERVAL, KFAC_INVERSE_INTERVAL = 10, 100
@@ -46,7 +49,7 @@ class PredictedCost:
 
 
 @dataclass(frozen=True)
-class _Iteration:
+class Iteration:
     """What an iteration is made of, as operations or numbers held."""
 
     parameters: int
@@ -54,7 +57,7 @@ class _Iteration:
     batch_size: int
     outputs: int
     layers: Sequence[Layer] | None
-    cg_iterations: int
+    cg: CGIterations
 
     @property
     def shapes(self) -> Sequence[tuple[float, float, float]]:
@@ -63,6 +66,7 @@ class _Iteration:
 
     @property
     def forward(self) -> float:
+        """Operations of a forward pass."""
         return sum(2.0 * float(self.batch_size) * d_in * d_out * t for d_in, d_out, t in self.shapes)
 
     @property
@@ -74,6 +78,7 @@ class _Iteration:
 
     @property
     def gradient(self) -> float:
+        """Operations of a forward and a backward pass."""
         return 2.0 * self.forward + (self.forward - self.first)
 
     @property
@@ -87,24 +92,69 @@ class _Iteration:
         return sum(float(d_out) * t for _, d_out, t in self.shapes)
 
     @property
+    def kept(self) -> float:
+        """Numbers that a row keeps: a layer's output gradients, or its part of the row written out where that is less.
+
+        Layers used once per sample keep the gradients, whose products are cheaper.
+        """
+        return sum(_kept(layer) for layer in self.shapes)
+
+    @property
+    def written(self) -> float:
+        """Writing rows out, where layers used at several positions keep them so.
+
+        Behind a pooling, which shows in what the next layer takes of each channel, only the positions that it passes
+        on are gone through (`curvature.tails`).
+        """
+        m, total = float(self.rows), 0.0
+        following = [*self.shapes[1:], (0.0, 0.0, 0.0)]
+        for (d_in, d_out, t), (next_in, _, next_t) in zip(self.shapes, following, strict=True):
+            if is_written(d_in, t):
+                passed = next_in / d_out if next_t == 1 else t
+                pooled = 0 < passed < t and passed * d_in <= self.outputs * t
+                total += 2.0 * m * d_in * d_out * (passed if pooled else t)
+        return total
+
+    @property
     def lift(self) -> float:
         """Bᵀu; B v costs the same."""
-        return self.forward + 2.0 * float(self.rows) * self.widths
+        b = float(self.batch_size)
+        held = sum(2.0 * b * d_in * d_out * t for d_in, d_out, t in self.shapes if not is_written(d_in, t))
+        return held + 2.0 * float(self.rows) * self.kept
+
+    @property
+    def gram_product(self) -> float:
+        """K u from the rows: a layer used once goes by its inputs' similarity or its weight, whichever is cheaper."""
+        b = float(self.batch_size)
+        between = 0.0
+        for d_in, d_out, t in self.shapes:
+            if t == 1:
+                between += min(2.0 * b * b * d_out, 4.0 * b * d_in * d_out)
+            elif not is_written(d_in, t):
+                between += 4.0 * b * d_in * d_out * t
+        return between + 4.0 * float(self.rows) * self.kept
+
+    @property
+    def similarity_for_products(self) -> float:
+        """The similarities that products with K use, each made once."""
+        b = float(self.batch_size)
+        return sum(2.0 * b * b * d_in for d_in, _, t in self.shapes if t == 1 and b <= 2.0 * d_in)
 
     @property
     def products_of_rows(self) -> float:
-        """Inner products of the rows at each layer's outputs, over pairs of rows."""
+        """Inner products of what rows keep, over pairs of rows."""
         m = float(self.rows)
-        return 2.0 * m * m * self.widths * _panelled(self.rows)
+        return 2.0 * m * m * self.kept * _panelled(self.rows)
 
     @property
     def similarity(self) -> float:
-        """Inner products of the layers' inputs over pairs of samples."""
+        """Inner products of the layers' inputs over pairs of samples, where rows are not written out."""
         b = float(self.batch_size)
-        return sum(2.0 * b * b * d_in * t for d_in, _, t in self.shapes)
+        return sum(2.0 * b * b * d_in * t for d_in, _, t in self.shapes if not is_written(d_in, t))
 
     @property
     def activations(self) -> float:
+        """Inputs and outputs of all layers, of the batch."""
         return sum(float(self.batch_size) * (d_in + d_out) * t for d_in, d_out, t in self.shapes)
 
     @property
@@ -117,6 +167,18 @@ class _Iteration:
         """Whether there are too many outputs for a row each, so that products go by J and Jᵀ through the model."""
         return self.outputs > (LARGEST_STRUCTURED if self.widths <= self.parameters else LARGEST_UNROLLED)
 
+    @property
+    def iterations_of_cg(self) -> float:
+        """The expected iterations of conjugate gradients."""
+        shared = self.layers is not None and any(is_written(d_in, t) for d_in, _, t in self.layers)
+        return self.cg.at(self.parameters, self.batch_size, self.outputs, shared=shared)
+
+    def by_model(self, name: str) -> bool:
+        """Whether optimizer `name` makes no rows and multiplies by J and Jᵀ through the model."""
+        if name == "ngd-cg" and self.model_is_cheaper(round(self.cg.beforehand(self.outputs)) + 2):
+            return True
+        return self.matrix_free and name in ("ngd-cg", "tngd", "tngd-adam")
+
     def model_is_cheaper(self, products: int) -> bool:
         """Whether so few products cost less by J and Jᵀ than rows for them, where the layers are known."""
         if self.layers is None:
@@ -128,20 +190,30 @@ class _Iteration:
         return products * (6.0 * weights + PRODUCT_START / self.batch_size) < rows
 
 
+def is_written(d_in: float, positions: float) -> bool:
+    """Whether a layer used at several positions has its part of a row written out: no longer than its gradients."""
+    return positions > 1 and d_in + 1 <= positions
+
+
+def _kept(layer: tuple[float, float, float]) -> float:
+    d_in, d_out, positions = layer
+    return d_out * (d_in + 1.0) if is_written(d_in, positions) else d_out * positions
+
+
 def _panelled(size: int) -> float:
     """The share of a symmetric product's operations that are made."""
     return (PANELS + 1) / (2 * PANELS) if size >= SMALLEST_PANELLED else 1.0
 
 
-def _sgd(it: _Iteration) -> tuple[float, float]:
+def _sgd(it: Iteration) -> tuple[float, float]:
     return it.gradient, it.held
 
 
-def _adam(it: _Iteration) -> tuple[float, float]:
+def _adam(it: Iteration) -> tuple[float, float]:
     return it.gradient, it.held + 2.0 * it.parameters
 
 
-def _kfac(it: _Iteration) -> tuple[float, float]:
+def _kfac(it: Iteration) -> tuple[float, float]:
     n, b = float(it.parameters), float(it.batch_size)
     sides = (
         [(d_in + 1.0, float(d_out), float(t)) for d_in, d_out, t in it.shapes]
@@ -158,52 +230,74 @@ def _kfac(it: _Iteration) -> tuple[float, float]:
     return it.gradient + applied + refresh, it.held + 3.0 * squares
 
 
-def _dense(it: _Iteration) -> tuple[float, float]:
+def _dense(it: Iteration) -> tuple[float, float]:
     n, m = float(it.parameters), float(it.rows)
     forming = 2.0 * m * n * n * _panelled(it.parameters)
     flops = it.gradient + it.row_passes + forming + n**3 / 3.0 + 2.0 * n * n
     return flops, it.held + 3.0 * n * n + m * n
 
 
-def _woodbury(it: _Iteration) -> tuple[float, float]:
+def _woodbury(it: Iteration) -> tuple[float, float]:
     n, m = float(it.parameters), float(it.rows)
     flops = it.gradient + it.row_passes + 2.0 * m * m * n + m**3 / 3.0 + 4.0 * m * n
     return flops, it.held + m * n + m * m
 
 
-def _gram(it: _Iteration) -> tuple[float, float]:
+def _gram(it: Iteration) -> tuple[float, float]:
     m = float(it.rows)
-    forming = it.similarity + it.products_of_rows
+    forming = it.written + it.similarity + it.products_of_rows
     flops = it.forward + it.row_passes + forming + m**3 / 3.0 + 2.0 * m * m + it.lift
     return flops, it.held + m * it.widths + 3.0 * m * m
 
 
-def _cg(it: _Iteration) -> tuple[float, float]:
-    m, b = float(it.rows), float(it.batch_size)
-    if it.matrix_free or it.model_is_cheaper(it.cg_iterations + 2):
-        return _by_products(it, it.cg_iterations + 1)
-    products = (it.cg_iterations + 1) * (4.0 * m + 2.0 * b * b) * it.widths
-    flops = it.forward + it.row_passes + it.similarity + products + it.lift
-    return flops, it.held + m * it.widths + it.parameters
+def _cg(it: Iteration) -> tuple[float, float]:
+    m, iterations = float(it.rows), it.iterations_of_cg
+    if it.by_model("ngd-cg"):
+        return _by_products(it, iterations + 1)
+    products = (iterations + 1) * it.gram_product + it.similarity_for_products
+    flops = it.forward + it.row_passes + it.written + products + it.lift
+    return flops, it.held + m * it.kept + it.parameters
 
 
-def _thermodynamic(it: _Iteration) -> tuple[float, float]:
+def _thermodynamic(it: Iteration) -> tuple[float, float]:
     m = float(it.rows)
     if it.matrix_free:
         return _by_products(it, LANCZOS_PRODUCTS)
-    forming = it.similarity + it.products_of_rows
+    forming = it.written + it.similarity + it.products_of_rows
     eigen = EIGENDECOMPOSITION_FLOPS * m**3 + 6.0 * m * m
     flops = it.forward + it.row_passes + forming + eigen + 2.0 * it.lift
     return flops, it.held + m * it.widths + 6.0 * m * m + 4.0 * it.parameters
 
 
-def _by_products(it: _Iteration, products: int) -> tuple[float, float]:
+def _by_products(it: Iteration, products: float) -> tuple[float, float]:
     """Products by J and Jᵀ through the whole model: a backward pass, and one through the graph of another."""
     flops = 2.0 * it.gradient + products * 3.0 * it.forward
     return flops, it.held + 4.0 * it.activations + 20.0 * it.parameters + 4.0 * it.rows
 
 
-_COUNTS: dict[str, Callable[[_Iteration], tuple[float, float]]] = {
+def host_cost(
+    *,
+    parameters: int,
+    rows: int,
+    batch_size: int,
+    outputs: int,
+    layers: Sequence[Layer] | None = None,
+    upload: str = "full",
+    itemsize: int = 4,
+) -> PredictedCost:
+    """Return what the host of a device computes in one iteration: loss, gradient, the passes that make the rows of J.
+
+    With a full upload the m·N values of J too, a multiplication each; they are streamed, and no more of them are held
+    than the layers' inputs and output gradients that they are made from.
+    """
+    it = Iteration(parameters, rows, batch_size, outputs, layers, CGIterations())
+    whole = float(rows) * parameters if upload == "full" else 0.0
+    columns = min(outputs, COLUMNS_AT_ONCE) if it.matrix_free else outputs
+    values = it.held + batch_size * columns * it.kept
+    return PredictedCost(it.gradient + it.row_passes + it.written + whole, values * itemsize)
+
+
+_COUNTS: dict[str, Callable[[Iteration], tuple[float, float]]] = {
     "sgd": _sgd,
     "adam": _adam,
     "kfac": _kfac,
@@ -225,17 +319,18 @@ def predicted_cost(
     outputs: int,
     layers: Sequence[Layer] | None = None,
     itemsize: int = 4,
-    cg_iterations: int = 200,
+    cg: CGIterations | None = None,
 ) -> PredictedCost:
     """Return the predicted cost of one iteration of optimizer `name`; NaN for one without a description.
 
     `rows` is m = batch_size·outputs. `layers` (input, output, positions) sharpen the counts; without them the
-    model is taken as one with every weight used once per sample.
+    model is taken as one with every weight used once per sample. `cg`: how conjugate gradients are stopped, and what
+    is known of their iterations; None: the optimizer's defaults.
     """
     if name not in _COUNTS:
         flops, values = _outside(name, parameters, rows, batch_size, outputs, layers)
         return PredictedCost(flops, values * itemsize)
-    iteration = _Iteration(parameters, rows, batch_size, outputs, layers, cg_iterations)
+    iteration = Iteration(parameters, rows, batch_size, outputs, layers, cg or CGIterations())
     flops, values = _COUNTS[name](iteration)
     return PredictedCost(flops, values * itemsize)
 

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from tngd_bench import arguments
+from tngd_bench.optimizers import costs
 from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
 from tngd_bench.spu.billing import Layer, Workload, break_even_link_rate, energy, latency, link_bits
 from tngd_bench.spu.device import Device
@@ -128,12 +129,18 @@ def square_layers(parameters: int, depth: int) -> tuple[Layer, ...]:
 
 
 def host_cost(work: Workload, outputs: int, upload: str, itemsize: int = 4) -> PredictedCost:
-    """What the host computes: loss and gradient, d_z backward passes to the layers' outputs, J if it is sent whole."""
+    """Return operations of `costs.host_cost`, and the bytes that are moved: parameters, both ends of layers, J."""
     assert work.layers is not None
     assert work.batch_size is not None
     b = float(work.batch_size)
-    forward = sum(2.0 * b * d_in * d_out * positions for d_in, d_out, positions in work.layers)
+    counted = costs.host_cost(
+        parameters=work.parameters,
+        rows=work.rows,
+        batch_size=work.batch_size,
+        outputs=outputs,
+        layers=work.layers,
+        upload=upload,
+    )
     ends = sum(b * (d_in + outputs * d_out) * positions for d_in, d_out, positions in work.layers)
     whole = float(work.rows) * work.parameters if upload == "full" else 0.0
-    flops = 3.0 * forward + outputs * forward + whole
-    return PredictedCost(flops, itemsize * (2.0 * work.parameters + ends + whole))
+    return PredictedCost(counted.flops, itemsize * (2.0 * work.parameters + ends + whole))

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from tngd_bench.spu.billing import Layer
+    from tngd_bench.spu.device import Device
+    from tngd_bench.spu.ledger import Ledger
+
 Family = Literal["first-order", "kfac", "natural-gradient", "thermodynamic"]
 ENTRY_POINT_GROUP = "tngd_bench.optimizers"
 
@@ -41,6 +45,14 @@ class Phased(Stepper, Protocol):
     @property
     def phases(self) -> Sequence[tuple[int, int]]:
         """For each kind of step in a cycle, an `iteration` that makes one, and how many are like it."""
+
+
+@runtime_checkable
+class Billed(Stepper, Protocol):
+    """An optimizer on a device that says what an iteration costs there without making one."""
+
+    def bill(self, rows: int, batch_size: int, layers: tuple[Layer, ...] | None = None) -> Ledger:
+        """Return the device's modelled seconds on m `rows`; `layers` are those of a factored upload."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,8 @@ class OptimizerEntry:
     simulated: bool = False
     together: Callable[[Mapping[str, object]], None] | None = None
     """Check of the complete settings: ValueError or TypeError where some do not go together."""
+    device: Callable[[Mapping[str, object]], Device] | None = None
+    """The device that complete settings describe; None for an optimizer without one."""
     cost: Callable[..., tuple[float, float]] | None = None
     """Of an outside optimizer: operations of an iteration and numbers held, for the keyword arguments `parameters`,
     `rows`, `batch_size`, `outputs` and `layers` of `optimizers.costs.predicted_cost`; without it nothing is predicted.
@@ -93,6 +107,17 @@ class OptimizerEntry:
         self.check(settings)
         if self.together is not None:
             self.together({**self.defaults, **settings})
+
+    def device_billed_alone(self, settings: Mapping[str, object]) -> Device | None:
+        """Return the device whose iterations are priced without simulating them; None where a step has to be made.
+
+        The bill of a device with a conductance range depends on the scale that its arrays take, which a simulation
+        finds.
+        """
+        if not self.simulated or self.device is None:
+            return None
+        device = self.device({**self.defaults, **settings})
+        return None if device.bill_needs_simulation else device
 
     def create(
         self,
@@ -211,8 +236,6 @@ _ANALOG = {
 
 def _analog_together(settings: Mapping[str, object]) -> None:
     """Refuse a delay that the device could not make, and fields that contradict one another."""
-    from tngd_bench.spu.device import Device
-
     delay, time = settings["delay"], settings["analog_time"]
     if isinstance(delay, int | float) and isinstance(time, int | float):
         if delay > time:
@@ -223,10 +246,18 @@ def _analog_together(settings: Mapping[str, object]) -> None:
             raise ValueError(
                 f"delay must be 0 with ensemble = {settings['ensemble']}: each programming replaces the last"
             )
+    if isinstance(settings["device"], str | Mapping):
+        _described_device(settings)
+
+
+def _described_device(settings: Mapping[str, object]) -> Device:
+    """Return the device of complete settings, its fields over those of the preset where they are not None."""
+    from tngd_bench.spu.device import Device
+
     device = settings["device"]
-    if isinstance(device, str | Mapping):
-        given = {name: settings[name] for name in _DEVICE_FIELDS if settings[name] is not None}
-        Device.described(device).override(**given)
+    assert isinstance(device, str | Mapping)
+    given = {name: settings[name] for name in _DEVICE_FIELDS if settings.get(name) is not None}
+    return Device.described(device).override(**given)
 
 
 def _ngd(solver: str, title: str, summary: str, **extra: Setting) -> OptimizerEntry:
@@ -299,6 +330,7 @@ _OWN = (
         fixed={"rule": "sgd", "overrides": tuple(_DEVICE_FIELDS)},
         simulated=True,
         together=_analog_together,
+        device=_described_device,
     ),
     OptimizerEntry(
         "tngd-adam",
@@ -310,6 +342,7 @@ _OWN = (
         fixed={"rule": "adam", "overrides": tuple(_DEVICE_FIELDS)},
         simulated=True,
         together=_analog_together,
+        device=_described_device,
     ),
 )
 

@@ -126,17 +126,33 @@ class TNGD(NaturalOptimizer):
         """Modelled seconds of the last iteration on the device; None before the first."""
         if not self._rows:
             return None
+        return self._bill(self._rows, self._batch_size, self._layers, self._scale)
+
+    def bill(self, rows: int, batch_size: int, layers: tuple[Layer, ...] | None = None) -> Ledger:
+        """Modelled seconds of an iteration on m `rows`, without making one.
+
+        `layers` as recorded in a forward pass are needed with a factored upload. Raises ValueError where the bill
+        depends on what a simulation finds (`Device.bill_needs_simulation`).
+        """
+        if self.device.bill_needs_simulation:
+            raise ValueError(
+                "the bill of a device with conductance_max_siemens depends on the scale that its arrays take: "
+                "make a step and read `ledger`"
+            )
+        return self._bill(rows, batch_size, layers, 1.0)
+
+    def _bill(self, rows: int, batch_size: int, layers: tuple[Layer, ...] | None, scale: float) -> Ledger:
         return self.device.latency(
             self.parameters.count,
-            self._rows,
+            rows,
             self.solver.analog_time,
-            scale=self._scale,
+            scale=scale,
             samples=self.solver.samples,
             spacing=self.solver.spacing,
             programmings=self.solver.ensemble,
             delay=self.solver.delay,
-            layers=self._layers,
-            batch_size=self._batch_size,
+            layers=layers,
+            batch_size=batch_size,
             carried=self.solver.start == "previous",
         )
 

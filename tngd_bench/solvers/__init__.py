@@ -1,10 +1,32 @@
 """Ways to solve (G + λI) x = g on one batch: operator, right-hand side and method are three things."""
 
-from tngd_bench.solvers.conjugate_gradient import CG
-from tngd_bench.solvers.dense import Dense
-from tngd_bench.solvers.gram import Gram
-from tngd_bench.solvers.result import Solver, SolveResult
-from tngd_bench.solvers.thermodynamic import Thermodynamic
-from tngd_bench.solvers.woodbury import Woodbury
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tngd_bench.solvers.conjugate_gradient import CG
+    from tngd_bench.solvers.dense import Dense
+    from tngd_bench.solvers.gram import Gram
+    from tngd_bench.solvers.result import Solver, SolveResult
+    from tngd_bench.solvers.thermodynamic import Thermodynamic
+    from tngd_bench.solvers.woodbury import Woodbury
+
+_HOMES = {
+    "CG": "conjugate_gradient",
+    "Dense": "dense",
+    "Gram": "gram",
+    "SolveResult": "result",
+    "Solver": "result",
+    "Thermodynamic": "thermodynamic",
+    "Woodbury": "woodbury",
+}
 
 __all__ = ["CG", "Dense", "Gram", "SolveResult", "Solver", "Thermodynamic", "Woodbury"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a solver when asked for: the counts of iterations beside them must not need torch."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f"tngd_bench.solvers.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

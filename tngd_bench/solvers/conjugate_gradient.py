@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN
+from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.solvers.result import SolveResult, checked, is_gradient
 
 SPACES = ("auto", "rows", "parameters")
@@ -43,7 +44,8 @@ class CG:
     def solve(self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01) -> SolveResult:
         """Solve (G + λI) x = rhs; `.history` holds the relative residual after each product."""
         damping = checked(ggn, rhs, damping)
-        ggn.expect_products(self.max_iterations + 2)  # the start's, and the one that lifts the solution
+        likely = CGIterations(damping, self.rtol, self.max_iterations).beforehand(ggn.rows_per_sample)
+        ggn.expect_products(round(likely) + 2)  # the start's, and the one that lifts the solution
         if self.space != "parameters" and self.preconditioner is None and is_gradient(ggn, rhs):
             weights, outside = ggn.gradient_weights
             if outside is None:

@@ -217,6 +217,11 @@ class Device:
         )
         return any(acts) or self.row_sum_noise or any(value is not None for value in limited)
 
+    @property
+    def bill_needs_simulation(self) -> bool:
+        """Whether the bill depends on what is on the arrays: a conductance range sets the scale that slows settling."""
+        return self.conductance_max_siemens is not None
+
     def cells(self, parameters: int, rows: int) -> int:
         """Resistors programmed each iteration: m(m + 2N); one J the less if shared, no H if it is wires."""
         jacobians = parameters * (1 if self.shared_array else 2)

@@ -55,7 +55,7 @@ def ratios_of(records: Records) -> pd.DataFrame:
     trials = records.trials[records.trials["status"] == "ok"]
     costs, curves = records.costs, records.curves
     simulated = costs["step_s"] != costs["digital_s"]  # the host's part is then timed apart, after the step
-    spent = costs["step_s"] + costs["digital_s"].where(simulated, 0.0)
+    spent = costs["step_s"].fillna(0.0) + costs["digital_s"].where(simulated, 0.0)
     measured = spent.groupby(costs["key"]).median().rename("measured")
     cost = trials[trials["kind"] == "cost"].join(measured, on="key")
     cost = cost.assign(ratio=cost["measured"] / (cost["estimate_seconds"] + STEP_OVERHEAD_S))

@@ -6,15 +6,17 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import Setting
-from tngd_bench.optimizers.costs import predicted_cost
+from tngd_bench.optimizers import registry as optimizers
+from tngd_bench.optimizers.costs import Layer, PredictedCost, host_cost, predicted_cost
+from tngd_bench.optimizers.step_time import HOST, step_seconds
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
+from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.studies.durations import PROCESS_START_S, Durations
 from tngd_bench.studies.schema import CostSection, Study, TrainingSection
 from tngd_bench.studies.selection import contestant_of
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from tngd_bench.studies.plan import LoadedSize, MachineLimits
 
 GIGABYTE = 1e9
-_CG_ITERATIONS = 200
 
 
 class _Common(TypedDict):
@@ -45,6 +46,22 @@ class _Common(TypedDict):
     data: DataRequest
     threads: int
     limits: tuple[float, float]
+
+
+class _Place(TypedDict):
+    """What an iteration's seconds are predicted from."""
+
+    parameters: int
+    rows: int
+    batch_size: int
+    outputs: int
+    layers: Sequence[Layer]
+
+
+class _Size(_Place):
+    """What its operations and memory are predicted from."""
+
+    itemsize: int
 
 
 @dataclass(frozen=True)
@@ -212,33 +229,23 @@ class Unroller:
         self, contestant: Contestant, setting: Setting, widths: Widths, iterations: int
     ) -> Candidate:
         """Predict a step of a training run, and skip the run where a step or the whole of it exceeds a limit."""
-        candidate = self._judge(contestant, setting, widths, cost=False)
+        candidate = self._judge(contestant, setting, widths, cost=False, training=True)
         whole, limit = iterations * candidate.least_seconds, self.study.execution.trial_seconds_limit
         if candidate.verdict is not None or whole <= limit:
             return candidate
         reason = f"needs ≈ {whole:.3g} s for {iterations} iterations, limit {limit:g} s"
         return dataclasses.replace(candidate, verdict=Verdict("skipped", reason))
 
-    def _judge(self, contestant: Contestant, setting: Setting, widths: Widths, *, cost: bool) -> Candidate:
+    def _judge(
+        self, contestant: Contestant, setting: Setting, widths: Widths, *, cost: bool, training: bool = False
+    ) -> Candidate:
         """Predict one iteration's time and memory, and skip what exceeds the limits, naming both."""
         execution, machine = self.study.execution, self.machine
-        iterations = contestant.settings.get("cg_iterations", _CG_ITERATIONS)
-        cost_of = partial(
-            predicted_cost,
-            parameters=widths.parameters,
-            rows=setting.rows,
-            batch_size=setting.batch_size,
-            outputs=setting.outputs,
-            layers=widths.layers,
-            itemsize=8 if setting.dtype == "float64" else 4,
-            cg_iterations=iterations if isinstance(iterations, int) else _CG_ITERATIONS,
-        )
-        predicted = cost_of(contestant.method)
         rate = machine.rate_cost if cost else machine.rate_training
-        if (
-            not predicted.known
-        ):  # it makes a gradient, whatever else it does; the limits of a trial guard the rest
-            least = cost_of("sgd")
+        predicted, seconds, simulates = self._predicted(contestant, setting, widths, rate, training=training)
+        if not predicted.known:
+            # it makes a gradient, whatever else it does; the limits of a trial guard the rest
+            least = predicted_cost("sgd", **_size(setting, widths))
             return Candidate(
                 contestant,
                 math.nan,
@@ -246,18 +253,46 @@ class Unroller:
                 gradient_seconds=least.flops / rate,
                 gradient_bytes=least.bytes,
             )
-        seconds = predicted.flops / rate
         budget = machine.working_bytes * execution.memory_limit_fraction / (1 if cost else execution.workers)
         reasons = []
         if seconds > execution.seconds_per_iteration_limit:
             limit = execution.seconds_per_iteration_limit
             reasons.append(
-                f"needs {predicted.flops:.2g} FLOP ≈ {seconds:.3g} s per iteration, limit {limit:g} s"
+                f"needs {predicted.flops:.2g} FLOP ≈ {seconds:.3g} s per iteration, limit {limit:g} s{simulates}"
             )
         if predicted.bytes > budget:
             reasons.append(f"needs {predicted.bytes / GIGABYTE:.3g} GB, budget {budget / GIGABYTE:.3g} GB")
         verdict = Verdict("skipped", "; ".join(reasons)) if reasons else None
         return Candidate(contestant, seconds, predicted.bytes, verdict)
+
+    def _predicted(
+        self, contestant: Contestant, setting: Setting, widths: Widths, rate: float, *, training: bool
+    ) -> tuple[PredictedCost, float, str]:
+        """Return the cost of an iteration, its seconds at `rate`, and what to say of a device that is simulated."""
+        entry = optimizers.get(contestant.method)
+        size = _size(setting, widths)
+        at: _Place = {name: value for name, value in size.items() if name != "itemsize"}  # type: ignore[assignment]
+        if contestant.simulated and not training:
+            device = entry.device_billed_alone(contestant.settings)
+            if device is not None:
+                host = host_cost(**size, upload=device.upload)
+                return host, step_seconds(HOST, host, rate, **at, upload=device.upload), ""
+        stopped = CGIterations.of(contestant.settings)
+        found = predicted_cost(contestant.method, **size, cg=stopped)
+        said = contestant.simulated and not training and entry.device is not None
+        simulates = " (its bill depends on the scale of its arrays, so it is simulated)" if said else ""
+        return found, step_seconds(contestant.method, found, rate, **at, cg=stopped), simulates
+
+
+def _size(setting: Setting, widths: Widths) -> _Size:
+    return {
+        "parameters": widths.parameters,
+        "rows": setting.rows,
+        "batch_size": setting.batch_size,
+        "outputs": setting.outputs,
+        "layers": widths.layers,
+        "itemsize": 8 if setting.dtype == "float64" else 4,
+    }
 
 
 def problem_of(study: Study, section: CostSection | TrainingSection) -> ProblemEntry:
