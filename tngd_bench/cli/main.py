@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from tngd_bench import __version__
+from tngd_bench.start import release_command_line
 
 OK, FAILED, BAD_INPUT = 0, 2, 3
 
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors are told in one line on stderr."""
+    release_command_line()
     try:
         result = cli.main(
             args=None if arguments is None else list(arguments), prog_name="tngd-bench", standalone_mode=False
@@ -99,8 +101,12 @@ def complain(message: str, code: int) -> int:
 
 def _explain(error: Exception) -> tuple[str, int]:
     """Return the line and the exit code for an error; one that nobody expected leaves its traceback in a file."""
-    from tngd_bench.problems.finder import DataNotFoundError
-    from tngd_bench.studies.errors import EngineError, StoreError, StoreWriteError, StudyError
+    try:
+        from tngd_bench.problems.finder import DataNotFoundError
+        from tngd_bench.studies.errors import EngineError, StoreError, StoreWriteError, StudyError
+    except Exception:
+        # a package so broken that its errors cannot be told apart: the error itself is what there is to tell
+        return f"{type(error).__name__}: {error} (unexpected)", FAILED
 
     if isinstance(error, StoreWriteError | EngineError | DataNotFoundError):
         return str(error), FAILED

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from shutil import which
 
 import psutil
 
 from tngd_bench import __version__
+from tngd_bench.measure.git import GitError, run_git
 
 PACKAGES = (
     "tngd-bench",
@@ -29,7 +28,6 @@ MACHINE_FIELDS = ("cpu", "torch", "gpu")
 
 "gpu" is there only where a study computes on one.
 """
-_GIT_TIMEOUT_S = 5.0
 
 
 def machine_class(processor: str = "cpu") -> dict[str, str | None]:
@@ -142,29 +140,16 @@ def git_revision(directory: Path) -> str | None:
 
     None too where git is absent, or where the directory lies in a repository that does not track it.
     """
-    if which("git") is None:
-        return None
-    tracked = _git(directory, "ls-files", "--error-unmatch", "--", "environment.py")
-    commit = _git(directory, "rev-parse", "HEAD") if tracked is not None else None
-    if commit is None:
-        return None
-    changes = _git(directory, "status", "--porcelain", "--untracked-files=no")
-    return commit + ("+changes" if changes else "")
-
-
-def _git(directory: Path, *arguments: str) -> str | None:
     try:
-        finished = subprocess.run(  # noqa: S603  # fixed arguments, no shell
-            ["git", *arguments],  # noqa: S607  # whichever git the user has
-            cwd=directory,
-            capture_output=True,
-            text=True,
-            timeout=_GIT_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
+        if run_git(directory, "ls-files", "--error-unmatch", "--", "environment.py").returncode:
+            return None
+        commit = run_git(directory, "rev-parse", "HEAD")
+        changes = run_git(
+            directory, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"
+        ).stdout.strip()
+    except GitError:
         return None
-    return finished.stdout.strip()
+    return None if commit.returncode else commit.stdout.strip() + ("+changes" if changes else "")
 
 
 def _torch_build(configuration: str) -> str:
