@@ -24,6 +24,10 @@ SCHEMA = 2
 ALL = "*"
 """Name of entries of the first schema, which were of the whole file."""
 _MACHINE = ("cpu", "cores", "threads")
+_HOW_TO_MEND = (
+    "figures change by `tngd-bench baseline update --reason WHY` alone; after a merge, take either side of the file and"
+    " of its history (`git checkout --ours -- FILES`), then update"
+)
 
 
 class BaselineError(StoreError):
@@ -80,6 +84,10 @@ def read_baseline(path: Path) -> Baseline:
             raise BaselineError(f"baseline {path} has schema {schema!r}, not {SCHEMA}{hint}")
         environment = dict(content["environment"])
         metrics = [_metric(row) for row in content["metrics"]]
+        if schema == 1 and history_file(path).is_file():
+            raise BaselineError(
+                f"baseline {path} has schema 1, and {history_file(path)} beside it has not; {_HOW_TO_MEND}"
+            )
         history = _first_history(content["history"]) if schema == 1 else _history(path)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BaselineError(
@@ -105,10 +113,7 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError:
         raise BaselineError(f"{path} is no baseline: it is not text in UTF-8") from None
     if any(line.startswith(("<<<<<<< ", ">>>>>>> ", "=======")) for line in text.splitlines()):
-        raise BaselineError(
-            f"{path} has the marks of a merge that git left open: take either side (`git checkout --ours {path}`),"
-            " then `tngd-bench baseline update --reason WHY`"
-        )
+        raise BaselineError(f"{path} has the marks of a merge that git left open; {_HOW_TO_MEND}")
     return text
 
 
@@ -116,10 +121,23 @@ def _history(path: Path) -> tuple[Mapping[str, Any], ...]:
     place = history_file(path)
     if not place.is_file():
         raise BaselineError(f"baseline {path} lacks its history, {place}: both files belong together")
-    entries = [json.loads(line) for line in _read(place).splitlines() if line.strip()]
-    for entry in entries:
-        entry["name"], entry["reason"], entry["digest"], entry["to"]  # KeyError where one is missing
+    entries = []
+    for number, line in enumerate(_read(place).splitlines(), 1):
+        if line.strip():
+            entries.append(_entry(line, f"{place}, line {number}"))
     return tuple(entries)
+
+
+def _entry(line: str, where: str) -> Mapping[str, Any]:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        entry = None
+    if not isinstance(entry, dict) or not all(
+        isinstance(entry.get(key), str) for key in ("name", "reason", "digest")
+    ):
+        raise BaselineError(f"{where} is no entry of a history; {_HOW_TO_MEND}")
+    return {"to": None, **entry}
 
 
 def _first_history(entries: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
@@ -143,19 +161,20 @@ def _verify(path: Path, baseline: Baseline) -> None:
         name = entry["name"]
         before[name] = last[name]["digest"] if name in last else ""
         last[name] = entry
-    advice = "figures change by `tngd-bench baseline update --reason WHY` alone"
     for name, metric in baseline.metrics.items():
         found = last.get(name)
         if found is None:
-            raise BaselineError(f"{path}: {name} has no entry in {history_file(path)}; {advice}")
+            raise BaselineError(f"{path}: {name} has no entry in {history_file(path)}; {_HOW_TO_MEND}")
         if found["digest"] != _digest(before[name], metric, found):
             raise BaselineError(
                 f"{path}: {name} = {metric.value:g} is not what the last entry of its history leads to"
-                f" ({found['to']}, {found.get('date')}); {advice}"
+                f" ({found['to']}, {found.get('date')}); {_HOW_TO_MEND}"
             )
     for name, entry in last.items():
         if entry["to"] is not None and name not in baseline.metrics:
-            raise BaselineError(f"{path}: {name} was taken out, and its history does not say so; {advice}")
+            raise BaselineError(
+                f"{path}: {name} was taken out, and its history does not say so; {_HOW_TO_MEND}"
+            )
 
 
 def _digest(before: str, metric: Metric | None, entry: Mapping[str, Any]) -> str:
@@ -197,12 +216,14 @@ def updated(
     date: str,
     revision: str | None,
     intended: Sequence[str] = (),
+    processor: str | None = None,
 ) -> Baseline | None:
     """Return the new baseline with the old one's history and an entry for every change; None if nothing changed.
 
     A result that depends on rounding keeps its old figure while it is within tolerance: another processor changes no
     line, and small changes do not add up. `intended` names metrics whose change is meant though the file holds no
-    figure of them: step times. ValueError for a reason without a word.
+    figure of them: step times. `processor` is noted with each change, since some figures depend on it a little.
+    ValueError for a reason without a word.
     """
     if not reason.strip():
         raise ValueError("reason must say why the baseline changes; it is kept in the file")
@@ -223,6 +244,7 @@ def updated(
             "date": date,
             "revision": revision,
             "reason": reason.strip(),
+            "processor": processor,
             "from": _stated(held.get(name)),
             "to": _stated(metrics.get(name)),
         }
@@ -260,15 +282,12 @@ def _metric(row: Mapping[str, Any]) -> Metric:
         raise ValueError(f"{name} has no number")
     if "tolerance" not in row and is_known(name):
         return make_metric(name, values)
-    return Metric(
-        name,
-        str(row.get("unit", "")),
-        "time" if is_time(name) else "exact",
-        values,
-        _number(row.get("tolerance", 0.0)),
-        _number(row.get("slack", 0.0)),
-        bool(row.get("two_sided", False)),
-    )
+    tolerance, slack = (_number(row.get(key, 0.0)) for key in ("tolerance", "slack"))
+    if not (0.0 <= tolerance < 1.0 and 0.0 <= slack < math.inf):
+        raise ValueError(f"{name} allows any change: tolerance {tolerance:g}, slack {slack:g}")
+    kind: Kind = "time" if is_time(name) else "exact"
+    two_sided = bool(row.get("two_sided", False))
+    return Metric(name, str(row.get("unit", "")), kind, values, tolerance, slack, two_sided)
 
 
 def _number(value: object) -> float:

@@ -43,7 +43,7 @@ def update(file: Path, reason: str, store: Path | None, meant: tuple[str, ...]) 
     from tngd_bench.analysis.gate import Selection, measure_exact
     from tngd_bench.analysis.study_metrics import study_baseline
     from tngd_bench.cli.main import FAILED, OK, complain
-    from tngd_bench.measure.environment import git_revision
+    from tngd_bench.measure.environment import git_revision, processor_name
     from tngd_bench.measure.trees import ProbeError, UnmeasuredError, present_tree
     from tngd_bench.studies.errors import StudyError
     from tngd_bench.studies.records import read_records
@@ -68,7 +68,15 @@ def update(file: Path, reason: str, store: Path | None, meant: tuple[str, ...]) 
     if not new.metrics:
         raise StudyError(f"{store} holds no figure that could be compared")
     today = datetime.now(UTC).date().isoformat()
-    changed = updated(old, new, reason=reason, date=today, revision=revision, intended=meant)
+    changed = updated(
+        old,
+        new,
+        reason=reason,
+        date=today,
+        revision=revision,
+        intended=meant,
+        processor=new.environment.get("cpu") if store is not None else processor_name(),
+    )
     if changed is None:
         click.echo(f"baseline {file}: nothing changed")
         return OK

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tngd_bench.cli.results import writing
-
 if TYPE_CHECKING:
     from tngd_bench.analysis.baseline import Baseline
     from tngd_bench.analysis.gate import Selection
-    from tngd_bench.analysis.regression import Judgement
+    from tngd_bench.analysis.regression import Judgement, VerdictName
     from tngd_bench.report.check_summary import CheckSummary
 
 DEFAULT_BASELINE = "benchmarks/baseline.json"
@@ -73,33 +72,44 @@ def command(
     """
     wanted = baselines or (DEFAULT_BASELINE,)
     check = _Check(stores, wanted, patterns, exact_only, samples, strict)
-    with _ended_by_sigterm():
+    with _ended_by_signals():
         result = check.run()
     from tngd_bench.report.check_summary import as_json, as_junit, as_markdown, as_text
 
     click.echo(as_text(result), err=bool(result.problem) and not result.judgements)
+    unwritten = 0
     for path, text, mode in (
         (summary, as_markdown, "a"),
         (junit, as_junit, "w"),
         (as_json_file, as_json, "w"),
     ):
         if path is not None:
-            _write(path, text(result), mode)
-    return result.exit_code
+            unwritten = max(unwritten, _write(path, text(result), mode))
+    return result.exit_code or unwritten
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Have SIGTERM end the body as Ctrl-C does, so that processes and temporary folders go with it."""
+def _ended_by_signals() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end the body as Ctrl-C does, so that processes and temporary folders go with it."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(f"ended by {signal.Signals(number).name}")
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # no other thread may set what a signal does
+        yield
+        return
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 @dataclass
@@ -119,21 +129,28 @@ class _Check:
 
     def run(self) -> CheckSummary:
         """Return all verdicts; an error becomes the summary's `problem`, beside what was judged before it."""
-        from tngd_bench.analysis.regression import outcome_of_all
         from tngd_bench.cli.main import BAD_INPUT, FAILED
         from tngd_bench.measure.plain_text import plain
         from tngd_bench.report.check_summary import CheckSummary
 
         environment: dict[str, Any] = {}
-        problem, code = "", 0
+        problem, found = "", FAILED
         try:
             environment = self._environment()
             self._judge_all()
+        except KeyboardInterrupt as interruption:
+            problem = str(interruption) or "interrupted"
         except Exception as error:  # the command's boundary: every end leaves a summary, and none is a pass
-            problem, code = plain(f"{_named(error)}{error}"), BAD_INPUT if _is_bad_input(error) else FAILED
-        found, verdict = outcome_of_all(self.judged, strict=self.strict)
-        if problem and (not self.judged or found != 1):
-            found, verdict = code, "nothing compared" if code == BAD_INPUT else "failed"
+            said, found = _told(error)
+            problem = plain(said)
+        verdict: VerdictName = "nothing compared" if found == BAD_INPUT else "failed"
+        if self.judged:
+            from tngd_bench.analysis.regression import outcome_of_all
+
+            judged, worst = outcome_of_all(self.judged, strict=self.strict)
+            # what was found worse before the problem stays the verdict
+            if not problem or judged == 1:
+                found, verdict = judged, worst
         rows = [
             dataclasses.replace(one, against=what if len(self.baselines) > 1 else "")
             for what, judgements in self.judged.items()
@@ -201,7 +218,6 @@ class _Check:
 
     def _judge_by_revision(self, what: str, selection: Selection) -> tuple[Judgement, ...]:
         from tngd_bench.analysis import gate
-        from tngd_bench.analysis.baseline import read_baseline
         from tngd_bench.measure.trees import checked_out, present_tree
         from tngd_bench.studies.errors import StoreError
 
@@ -209,38 +225,69 @@ class _Check:
         try:
             with checked_out(what, head) as base:
                 self.commits[what] = base.commit
+                self._note_fork(what, base.commit, head)
                 self._compare_locks(what, base.tree, head)
                 judged = gate.check_revision(base.tree, head, selection, _say, samples=self.samples)
                 for file, own in self.files.items():
                     theirs = base.tree / os.path.relpath(Path(file).resolve(), head)
                     if Path(file).resolve().is_relative_to(head) and theirs.is_file():
-                        judged = gate.excused(judged, own, read_baseline(theirs), self.judged.get(file, ()))
+                        held = self._baseline_of(what, theirs)
+                        judged = (
+                            gate.excused(judged, own, held, self.judged.get(file, ())) if held else judged
+                        )
                 return judged
         except LookupError as error:
             raise StoreError(f"baseline {what} is no file and no folder with a store, and {error}") from None
 
-    def _compare_locks(self, what: str, base: Path, head: Path) -> None:
-        """Note where the revision pins other packages: both sides run with those that are installed here."""
-        locks = [tree / "requirements.lock" for tree in (base, head)]
-        before, after = (lock.read_bytes() if lock.is_file() else None for lock in locks)
-        if before != after:
+    def _baseline_of(self, what: str, file: Path) -> Baseline | None:
+        """Return the revision's own baseline file; None with a note where it is damaged: it then excuses nothing."""
+        from tngd_bench.analysis.baseline import BaselineError, read_baseline
+
+        try:
+            return read_baseline(file)
+        except BaselineError as error:
+            self.notes.append(f"the baseline file of {what} cannot be read, so it excuses no change: {error}")
+            return None
+
+    def _note_fork(self, what: str, commit: str, head: Path) -> None:
+        """Note where the revision has commits that this tree lacks: they would count as this tree's changes."""
+        from tngd_bench.measure.git import merge_base
+
+        fork = merge_base(head, commit, "HEAD")
+        if fork != commit:
+            where = f"since {fork[:12]} " if fork else ""
             self.notes.append(
-                f"requirements.lock differs from that of {what}: both were measured with the packages installed here"
+                f"{what} is no ancestor of this tree's commit: what changed there {where}counts as a change of this"
+                f" tree, the other way round; `--baseline $(git merge-base {what} HEAD)` leaves it out"
             )
 
+    def _compare_locks(self, what: str, base: Path, head: Path) -> None:
+        """Note where the revision pins other packages: both sides run with those that are installed here."""
+        names = {lock.name for tree in (base, head) for lock in tree.glob("requirements*.lock")}
+        for name in sorted(names):
+            before, after = (
+                (tree / name).read_bytes() if (tree / name).is_file() else None for tree in (base, head)
+            )
+            if before != after:
+                self.notes.append(
+                    f"{name} differs from that of {what}: both were measured with the packages installed here"
+                )
 
-def _is_bad_input(error: Exception) -> bool:
-    from tngd_bench.studies.errors import StoreError, StudyError
 
-    return isinstance(error, StudyError | StoreError | click.ClickException)
+def _told(error: Exception) -> tuple[str, int]:
+    """Return what to say of an error, and its exit code."""
+    from tngd_bench.cli.main import BAD_INPUT, FAILED, explain
 
+    if isinstance(error, click.ClickException):
+        return error.format_message(), BAD_INPUT
+    with contextlib.suppress(
+        Exception
+    ):  # where that module is what is broken, the error is not one of its own
+        from tngd_bench.measure.trees import ProbeError, UnmeasuredError
 
-def _named(error: Exception) -> str:
-    """Return what to say before an error's own text: the type of one that nobody wrote for a reader."""
-    from tngd_bench.measure.trees import ProbeError, UnmeasuredError
-
-    told = _is_bad_input(error) or isinstance(error, ProbeError | UnmeasuredError)
-    return "" if told else f"{type(error).__name__}: "
+        if isinstance(error, ProbeError | UnmeasuredError):
+            return str(error), FAILED
+    return explain(error)
 
 
 def _stored(what: str) -> Baseline | None:
@@ -265,6 +312,14 @@ def _say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _write(path: Path, text: str, mode: str) -> None:
-    with writing(str(path)), path.open(mode, encoding="utf-8") as file:
-        file.write(text)
+def _write(path: Path, text: str, mode: str) -> int:
+    """Write a summary; return 0, or where that fails an exit code, so that the other summaries are written still."""
+    from tngd_bench.cli.main import BAD_INPUT, complain
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        return complain(f"{path} cannot be written: {error.strerror or error}", BAD_INPUT)
+    return 0

@@ -89,7 +89,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # click ends so when whoever read our output has seen enough (`tngd-bench list | head`).
         return OK
     except Exception as error:
-        return complain(*_explain(error))
+        return complain(*explain(error))
     return result if isinstance(result, int) else OK
 
 
@@ -99,7 +99,7 @@ def complain(message: str, code: int) -> int:
     return code
 
 
-def _explain(error: Exception) -> tuple[str, int]:
+def explain(error: Exception) -> tuple[str, int]:
     """Return the line and the exit code for an error; one that nobody expected leaves its traceback in a file."""
     try:
         from tngd_bench.problems.finder import DataNotFoundError

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 TIMEOUT_S = 120.0
-_LOCAL = "GIT_"
-_KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH", "GIT_SSL_CAINFO")
-"""Settings of the user that name no repository."""
+_OF_A_REPOSITORY = frozenset(
+    f"GIT_{name}"
+    for name in (
+        "ALTERNATE_OBJECT_DIRECTORIES",
+        "COMMON_DIR",
+        "DIR",
+        "GRAFT_FILE",
+        "IMPLICIT_WORK_TREE",
+        "INDEX_FILE",
+        "INTERNAL_SUPER_PREFIX",
+        "NAMESPACE",
+        "OBJECT_DIRECTORY",
+        "PREFIX",
+        "QUARANTINE_PATH",
+        "REPLACE_REF_BASE",
+        "SHALLOW_FILE",
+        "WORK_TREE",
+    )
+)
+"""Variables that name one repository: of `git rev-parse --local-env-vars`, all that hold no settings of the user."""
 
 
 class GitError(LookupError):
@@ -23,10 +40,12 @@ def clean_environment() -> dict[str, str]:
     Git sets GIT_DIR, GIT_INDEX_FILE and more for a hook: a command about another folder, or one that writes an index,
     would then work on the user's own repository and index.
     """
-    return {name: value for name, value in os.environ.items() if not name.startswith(_LOCAL) or name in _KEPT}
+    return {name: value for name, value in os.environ.items() if name not in _OF_A_REPOSITORY}
 
 
-def run_git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_git(
+    folder: Path, *arguments: str, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run git in `folder`; the result has its exit code and what it said. GitError where there is no git."""
     try:
         return subprocess.run(  # noqa: S603  # no shell
@@ -36,7 +55,7 @@ def run_git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             errors="replace",
             check=False,
             timeout=TIMEOUT_S,
-            env={**clean_environment(), "LC_ALL": "C"},
+            env={**clean_environment(), "LC_ALL": "C", **(variables or {})},
         )
     except FileNotFoundError:
         raise GitError("git is not installed") from None
@@ -73,14 +92,19 @@ def resolve(top: Path, revision: str) -> str:
 def extract(top: Path, commit: str, place: Path) -> None:
     """Write the files of a commit into the folder `place`.
 
-    By an archive, not a worktree: nothing is registered in the repository, no index is written and no hook runs, so
-    an end at any moment leaves at most a temporary folder.
+    By an index of its own beside `place`, not a worktree: nothing is registered in the repository, the user's index is
+    not touched and no hook runs, so an end at any moment leaves at most a temporary folder. All files come, also those
+    that an archive leaves out (export-ignore).
     """
-    archive = place.with_suffix(".tar")
-    made = run_git(top, "archive", "--format=tar", f"--output={archive}", commit)
-    if made.returncode:
-        raise GitError(f"{commit} cannot be checked out: {' '.join(made.stderr.split())}")
     place.mkdir(parents=True)
-    with tarfile.open(archive) as file:
-        file.extractall(place, filter="data")
-    archive.unlink()
+    index = {"GIT_INDEX_FILE": str(place.with_suffix(".index").resolve())}
+    for arguments in (("read-tree", commit), ("checkout-index", "--all", f"--prefix={place.resolve()}/")):
+        made = run_git(top, "-c", "core.sparseCheckout=false", *arguments, variables=index)
+        if made.returncode:
+            raise GitError(f"{commit} cannot be checked out: {' '.join(made.stderr.split())}")
+
+
+def merge_base(folder: Path, first: str, second: str) -> str | None:
+    """Return the newest commit that two revisions both descend from; None where there is none, or git does not know."""
+    found = run_git(folder, "merge-base", first, second)
+    return found.stdout.split()[0] if found.returncode == 0 else None

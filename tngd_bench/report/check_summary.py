@@ -7,11 +7,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as Xml  # written here, never read
 
-from tngd_bench.analysis.regression import Judgement, VerdictName
 from tngd_bench.measure.plain_text import plain
+
+if TYPE_CHECKING:  # a summary can be written where nothing else of the package can be imported
+    from tngd_bench.analysis.regression import Judgement, VerdictName
 
 SCHEMA = 1
 """Of the JSON."""
@@ -54,14 +56,15 @@ class CheckSummary:
 
 def as_text(summary: CheckSummary) -> str:
     """Return what a terminal shows: everything but figures that did not change."""
+    problem = f"tngd-bench: error: {plain(summary.problem)}" if summary.problem else ""
+    if problem and not summary.judgements:
+        return problem
     shown = [one for one in summary.sorted() if one.verdict != "ok" or one.kind == "time" or one.change]
     width = max((len(one.name) for one in shown), default=0)
     lines = [f"{one.verdict:<17}{one.name:<{width}}  {_change(one):>9}  {plain(_why(one))}" for one in shown]
+    lines += [f"{name}: {plain(commit)}" for name, commit in _commits(summary).items()]
     lines += [f"note: {plain(note)}" for note in summary.notes]
-    if summary.problem:
-        lines.append(f"tngd-bench: error: {plain(summary.problem)}")
-    if summary.problem and not summary.judgements:
-        return "\n".join(lines)
+    lines += [problem] if problem else []
     return "\n".join([*lines, f"check: {summary.verdict} ({summary.counts})"])
 
 
@@ -99,6 +102,9 @@ def as_junit(summary: CheckSummary) -> str:
     }
     root = Xml.Element("testsuites", {"name": "tngd-bench check", **totals})
     suite = Xml.SubElement(root, "testsuite", {"name": plain(", ".join(summary.baselines)), **totals})
+    about = Xml.SubElement(suite, "properties")
+    for name, value in {**summary.environment, **_commits(summary)}.items():
+        Xml.SubElement(about, "property", {"name": plain(name), "value": plain(value)})
     if summary.problem:
         case = Xml.SubElement(suite, "testcase", {"classname": "check", "name": "check", "time": "0"})
         Xml.SubElement(case, "error", {"message": plain(summary.problem)})
@@ -141,8 +147,11 @@ def as_json(summary: CheckSummary) -> str:
         "exit_code": summary.exit_code,
         "head": plain(summary.head),
         "baselines": [plain(what) for what in summary.baselines],
-        "environment": dict(summary.environment),
-        "commits": dict(summary.commits),
+        "environment": {
+            name: plain(value) if isinstance(value, str) else value
+            for name, value in summary.environment.items()
+        },
+        "commits": {plain(what): commit for what, commit in summary.commits.items()},
         "problem": plain(summary.problem),
         "notes": [plain(note) for note in summary.notes],
         "judgements": rows,
@@ -199,7 +208,7 @@ def _why(one: Judgement) -> str:
 
 
 def _commits(summary: CheckSummary) -> dict[str, str]:
-    return {f"commit of {what}": commit or "not known" for what, commit in summary.commits.items()}
+    return {f"commit of {plain(what)}": commit or "not known" for what, commit in summary.commits.items()}
 
 
 def _number(value: float) -> float | None:
