@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def check_processor(processor: str) -> None:
 
 
 def describe_environment(processor: str = "cpu") -> dict[str, object]:
-    """Return processor, memory, python, torch build, linear algebra library, threads, packages and revision.
+    """Return processor, memory, python, torch build and its linear algebra library, threads, packages and revision.
 
     Plain values, ready for JSON; with a GPU as `processor` its name and memory and the CUDA version too. What cannot
     be found out is None.
@@ -84,7 +85,8 @@ def describe_environment(processor: str = "cpu") -> dict[str, object]:
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "torch_build": _torch_build(torch.__config__.show()),
-        "blas": ", ".join(sorted(set(pools))) or None,
+        "blas": torch_blas(torch.__config__.show()),
+        "thread_pools": ", ".join(sorted(set(pools))) or None,
         "threads": torch.get_num_threads(),
         "packages": {name: _version(name) for name in PACKAGES},
         "git_revision": git_revision(Path(__file__).parent),
@@ -150,6 +152,19 @@ def git_revision(directory: Path) -> str | None:
     except GitError:
         return None
     return None if commit.returncode else commit.stdout.strip() + ("+changes" if changes else "")
+
+
+def torch_blas(configuration: str) -> str | None:
+    """Return the linear algebra library that torch was built with, from what it says of its build.
+
+    It may be linked statically, where no list of a process's libraries names it: those found there belong to numpy and
+    scipy.
+    """
+    named = re.search(r"BLAS_INFO=(\w+)", configuration)
+    version = re.search(r"Math Kernel Library Version ([\d.]+)", configuration)
+    if version and (named is None or named[1].lower() == "mkl"):
+        return f"mkl {version[1]}"
+    return named[1] if named else None
 
 
 def _torch_build(configuration: str) -> str:
