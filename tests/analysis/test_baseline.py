@@ -33,6 +33,9 @@ def test_a_file_gives_back_what_was_written(tmp_path):
     made = first(sgd=1.5, tngd=math.inf)
     write_baseline(path, made)
     assert read_baseline(path) == made
+    texts = path.read_bytes(), history_file(path).read_bytes()
+    write_baseline(path, read_baseline(path))
+    assert (path.read_bytes(), history_file(path).read_bytes()) == texts
     lines = history_file(path).read_text().splitlines()
     assert [json.loads(line)["reason"] for line in lines] == ["first", "first"]
 

@@ -133,11 +133,13 @@ def _entry(line: str, where: str) -> Mapping[str, Any]:
         entry = json.loads(line)
     except (ValueError, RecursionError):
         entry = None
-    if not isinstance(entry, dict) or not all(
-        isinstance(entry.get(key), str) for key in ("name", "reason", "digest")
+    if (
+        not isinstance(entry, dict)
+        or not all(isinstance(entry.get(key), str) for key in ("name", "reason", "digest"))
+        or "to" not in entry
     ):
         raise BaselineError(f"{where} is no entry of a history; {_HOW_TO_MEND}")
-    return {"to": None, **entry}
+    return entry
 
 
 def _first_history(entries: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
