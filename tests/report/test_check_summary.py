@@ -5,7 +5,7 @@ from xml.etree import ElementTree as Xml
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tngd_bench.analysis.regression import Judgement
@@ -87,6 +87,7 @@ def test_every_format_names_the_commits(summary):
 FOREIGN = st.text(st.characters(codec=None), max_size=30)
 
 
+@example("\x1b", "\x1b[31m", "\ud800")
 @given(FOREIGN, FOREIGN, FOREIGN)
 def test_text_of_any_origin_gives_readable_files(name, reason, what):
     one = Judgement(f"operations/{name}", "FLOP", "exact", "failed", reason)

@@ -60,8 +60,12 @@ def as_text(summary: CheckSummary) -> str:
     if problem and not summary.judgements:
         return problem
     shown = [one for one in summary.sorted() if one.verdict != "ok" or one.kind == "time" or one.change]
-    width = max((len(one.name) for one in shown), default=0)
-    lines = [f"{one.verdict:<17}{one.name:<{width}}  {_change(one):>9}  {plain(_why(one))}" for one in shown]
+    names = [plain(one.name) for one in shown]
+    width = max(map(len, names), default=0)
+    lines = [
+        f"{one.verdict:<17}{name:<{width}}  {_change(one):>9}  {plain(_why(one))}"
+        for name, one in zip(names, shown, strict=True)
+    ]
     lines += [f"{name}: {plain(commit)}" for name, commit in _commits(summary).items()]
     lines += [f"note: {plain(note)}" for note in summary.notes]
     lines += [problem] if problem else []
@@ -131,7 +135,7 @@ def as_json(summary: CheckSummary) -> str:
             "unit": one.unit,
             "verdict": one.verdict,
             "reason": plain(one.reason),
-            "against": one.against or ", ".join(summary.baselines),
+            "against": plain(one.against or ", ".join(summary.baselines)),
             "base": _number(one.base),
             "head": _number(one.head),
             "change": _number(one.change),
