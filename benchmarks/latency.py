@@ -12,7 +12,7 @@ class Latency:
     params = ([10_000, 1_000_000], ["write", "relax", "read", "total"])
     param_names = ("parameters", "item")
     version = "1"
-    unit = "s"
+    unit = "seconds"
 
     def track_latency(self, parameters: int, item: str) -> float:
         ledger = Device.preset("paper").latency(parameters=parameters, rows=ROWS, analog_time=ANALOG_TIME)

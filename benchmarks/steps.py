@@ -54,6 +54,8 @@ class Step:
         if (optimizer, parameters) not in samples:
             return float("nan")
         pairs = zip(samples[optimizer, parameters], samples["sgd", parameters], strict=False)
-        return {"samples": [step / sgd for step, sgd in pairs], "number": 1}
+        # asv prints a ratio with all its digits: few of them, and an odd count, so that the median is one of them
+        ratios = [float(f"{step / sgd:.4g}") for step, sgd in pairs]
+        return {"samples": ratios[: len(ratios) - 1 + len(ratios) % 2], "number": 1}
 
     track_step_over_sgd.unit = "× SGD"

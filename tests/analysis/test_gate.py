@@ -35,7 +35,7 @@ def baseline():
 
 def test_a_tree_is_no_worse_than_itself(baseline):
     judged = check_tree(present_tree(), baseline, GRAM, silent)
-    assert len(judged) == len(baseline.metrics) == 8
+    assert len(judged) == len(baseline.metrics) == 9
     assert {one.verdict for one in judged} == {"ok"}
     assert {one.change for one in judged} == {0.0}
 
@@ -63,6 +63,7 @@ def test_a_base_with_a_kind_of_its_own_is_judged_in_what_both_know(tmp_path):
     assert {one.name.partition("/")[0] for one in judged} == {
         "operations",
         "forward passes",
+        "allocated memory",
         "loss",
         "steps to half the loss",
     }

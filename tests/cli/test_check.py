@@ -1,14 +1,18 @@
 """`tngd-bench check`, `baseline` and `export` as a user meets them."""
 
 import contextlib
+import dataclasses
 import json
+import shutil
 import subprocess
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.report.conftest import make_records
 from tngd_bench.analysis import gate
 from tngd_bench.analysis.baseline import read_baseline, updated, write_baseline
+from tngd_bench.analysis.metric_kinds import make_metric
 from tngd_bench.analysis.study_metrics import study_baseline
 from tngd_bench.cli import main as command_line
 from tngd_bench.measure import trees
@@ -44,9 +48,23 @@ def baseline_file(tmp_path_factory):
     return file
 
 
+def changed(baseline_file, place, **replaced):
+    """Write the baseline to `place`, a reason given for what is `replaced`."""
+    held = read_baseline(baseline_file)
+    new = dataclasses.replace(held, **replaced)
+    write_baseline(place, updated(held, new, reason="a test", date="2026-01-01", revision=None))
+    return place
+
+
+def read(baseline_file, value):
+    """Return the baseline's metrics with another latency of reading."""
+    name = "modelled latency/paper/read"
+    return {**read_baseline(baseline_file).metrics, name: make_metric(name, [value])}
+
+
 def test_update_keeps_reasons_and_check_passes(tngd_bench, baseline_file, tmp_path):
     held = read_baseline(baseline_file)
-    assert [entry["reason"] for entry in held.history] == ["first"]
+    assert {entry["reason"] for entry in held.history} == {"first"}
     assert {name.partition("/")[0] for name in held.metrics} >= {
         "operations",
         "forward passes",
@@ -57,26 +75,65 @@ def test_update_keeps_reasons_and_check_passes(tngd_bench, baseline_file, tmp_pa
         "check", "--baseline", baseline_file, *LATENCY, "--json", tmp_path / "check.json"
     )
     assert code == 0, out
+    assert tngd_bench("baseline", "update", "--file", baseline_file, "--reason", "again")[1].endswith(
+        "nothing changed\n"
+    )
     content = json.loads((tmp_path / "check.json").read_text())
     assert content["verdict"] == "ok"
     assert len(content["judgements"]) == 4
 
 
 def test_a_worse_figure_exits_1_and_is_in_every_format(tngd_bench, baseline_file, tmp_path):
-    file = tmp_path / "baseline.json"
-    file.write_text(
-        baseline_file.read_text().replace(
-            '"modelled latency/paper/read", "values": [0', '"modelled latency/paper/read", "values": [-0'
-        )
-    )
-    code, out, _ = tngd_bench(
-        "check", "--baseline", file, *LATENCY, "--summary", tmp_path / "s.md", "--junit", tmp_path / "j.xml"
-    )
+    file = changed(baseline_file, tmp_path / "baseline.json", metrics=read(baseline_file, 1e-9))
+    summaries = ("--summary", tmp_path / "new" / "s.md", "--junit", tmp_path / "j.xml")
+    code, out, _ = tngd_bench("check", "--baseline", file, *LATENCY, *summaries)
     assert code == 1
-    assert "regression" in out.splitlines()[0]
+    assert out.startswith("changed")
     assert "modelled latency/paper/read" in out.splitlines()[0]
-    assert "**regression**" in (tmp_path / "s.md").read_text()
+    assert "**changed**" in (tmp_path / "new" / "s.md").read_text()
     assert "<failure" in (tmp_path / "j.xml").read_text()
+
+
+def test_every_baseline_has_to_pass_in_either_order(tngd_bench, baseline_file, tmp_path):
+    worse = changed(baseline_file, tmp_path / "worse.json", metrics=read(baseline_file, 1e-9))
+    for pair in ((baseline_file, worse), (worse, baseline_file)):
+        code, out, _ = tngd_bench("check", "--baseline", pair[0], "--baseline", pair[1], *LATENCY)
+        assert code == 1
+        assert str(worse) in out
+
+
+def test_a_figure_edited_by_hand_exits_3_though_it_would_pass(tngd_bench, baseline_file, tmp_path):
+    file = changed(baseline_file, tmp_path / "baseline.json", metrics=read(baseline_file, 1e-9))
+    measured = read_baseline(baseline_file).metrics["modelled latency/paper/read"].value
+    file.write_text(file.read_text().replace("[1e-09]", f"[{measured!r}]"))
+    code, _, err = tngd_bench("check", "--baseline", file, *LATENCY)
+    assert code == 3
+    assert "modelled latency/paper/read" in err
+
+
+@pytest.mark.parametrize(("error", "code"), [(RuntimeError("\x1b[31mbroken"), 2), (KeyboardInterrupt(), 2)])
+def test_every_end_leaves_its_summaries(tngd_bench, baseline_file, tmp_path, monkeypatch, error, code):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(gate, "check_tree", fail)
+    files = [tmp_path / name for name in ("s.md", "j.xml", "c.json")]
+    options = [word for pair in zip(("--summary", "--junit", "--json"), files, strict=True) for word in pair]
+    assert tngd_bench("check", "--baseline", baseline_file, *options)[0] == code
+    content = json.loads(files[2].read_text())
+    assert (content["exit_code"], content["verdict"]) == (code, "failed")
+    assert content["problem"]
+    (found,) = ElementTree.parse(files[1]).iter("error")
+    assert content["problem"] in found.get("message")
+    assert "failed" in files[0].read_text()
+
+
+def test_a_summary_that_cannot_be_written_costs_no_other(tngd_bench, baseline_file, tmp_path):
+    options = ("--summary", tmp_path, "--json", tmp_path / "c.json")
+    code, _, err = tngd_bench("check", "--baseline", baseline_file, *LATENCY, *options)
+    assert code == 3
+    assert f"{tmp_path} cannot be written" in err
+    assert json.loads((tmp_path / "c.json").read_text())["verdict"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -87,12 +144,12 @@ def test_a_worse_figure_exits_1_and_is_in_every_format(tngd_bench, baseline_file
         (["--select", "speed/*"], "nothing selected"),
         (["missing-store", "--baseline", "benchmarks/baseline.json"], "missing-store does not exist"),
         (["--samples", "6"], "samples"),
+        (["--baseline", ""], "--baseline is empty"),
     ],
 )
 def test_bad_configuration_exits_3(tngd_bench, baseline_file, arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks" / "baseline.json").write_text(baseline_file.read_text())
+    shutil.copytree(baseline_file.parent, tmp_path / "benchmarks")
     code, _, err = tngd_bench("check", *arguments)
     assert code == 3
     assert message in err
@@ -107,10 +164,7 @@ def test_the_default_baseline_missing_exits_3(tngd_bench, tmp_path, monkeypatch)
 
 
 def test_another_torch_exits_3_and_says_so(tngd_bench, baseline_file, tmp_path):
-    file = tmp_path / "baseline.json"
-    held = json.loads(baseline_file.read_text())
-    held["environment"]["torch"] = "1.0.0"
-    file.write_text(json.dumps(held))
+    file = changed(baseline_file, tmp_path / "baseline.json", environment={"torch": "1.0.0"})
     code, out, _ = tngd_bench("check", "--baseline", file, *LATENCY)
     assert code == 3
     assert "other torch: 1.0.0 there" in out

@@ -65,9 +65,15 @@ def test_a_revision_is_checked_out_and_removed(tmp_path):
     git(repository, "commit", "-q", "-m", "first")
     (package / "file").write_text("second")
     git(repository, "commit", "-q", "-a", "-m", "second")
-    with checked_out("HEAD~1", package) as tree:
-        assert (tree / "file").read_text() == "first"
-    assert not tree.exists()
+    (repository / ".gitattributes").write_text("hidden export-ignore\n")
+    (repository / ".git" / "hooks" / "post-checkout").write_text("#!/bin/sh\nexit 1\n")
+    (repository / ".git" / "hooks" / "post-checkout").chmod(0o755)
+    index = (repository / ".git" / "index").read_bytes()
+    with checked_out("HEAD~1", package) as found:
+        assert found.commit == git(repository, "rev-parse", "HEAD~1").stdout.strip()
+        assert (found.tree / "file").read_text() == "first"
+    assert not found.tree.exists()
+    assert (repository / ".git" / "index").read_bytes() == index
     assert len(git(repository, "worktree", "list").stdout.splitlines()) == 1
     assert (package / "file").read_text() == "second"
     with pytest.raises(LookupError, match="no revision 'nowhere'"), checked_out("nowhere", package):

@@ -96,6 +96,35 @@ def test_asv_shows_compares_and_publishes(place):
     assert "study.synthetic.cost.operations" in index["benchmarks"]
 
 
+def test_results_join_the_machine_of_the_same_processor(records, tmp_path):
+    def machine(name, cpu):
+        (tmp_path / name).mkdir()
+        held = {
+            "machine": name,
+            "cpu": cpu,
+            "num_cpu": "64",
+            "os": "x",
+            "arch": "y",
+            "ram": "1",
+            "version": 1,
+        }
+        (tmp_path / name / "machine.json").write_text(json.dumps(held))
+
+    machine("ours", str(records.environment.get("cpu") or "unknown"))
+    machine("another", "a processor of another kind")
+    before = (tmp_path / "ours" / "machine.json").read_text()
+    file, _ = export_asv(records, tmp_path, "a" * 40)
+    assert file.parent.name == "ours"
+    assert json.loads(file.read_text())["params"]["num_cpu"] == "64"
+    assert (tmp_path / "ours" / "machine.json").read_text() == before
+    machine("twin", str(records.environment.get("cpu") or "unknown"))
+    with pytest.raises(StudyError, match="--machine"):
+        export_asv(records, tmp_path, "a" * 40)
+    assert export_asv(records, tmp_path, "b" * 40, "third")[0].parent.name == "third"
+    with pytest.raises(StudyError, match="machine must be"):
+        export_asv(records, tmp_path, "a" * 40, "../out")
+
+
 def test_a_commit_is_needed(records, tmp_path):
     with pytest.raises(StudyError, match="--commit"):
         export_asv(records, tmp_path)

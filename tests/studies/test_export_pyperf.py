@@ -45,6 +45,8 @@ def test_the_environment_is_in_the_metadata(records):
     assert found["cpu_affinity"] == "0,1"
     assert found["threads"] == 1
     assert found["blas"] == "openblas"
+    built = "C++ Version: 202002; Intel(R) oneAPI Math Kernel Library Version 2024.2-Product Build 20240605"
+    assert pyperf_metadata({"torch_build": built, "blas": "openblas of numpy"})["blas"] == "mkl 2024.2"
     assert found["torch"] == records.environment["torch"]
     assert "commit_id" not in found  # not known, hence not stated
 

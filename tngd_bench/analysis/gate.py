@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
+import math
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tngd_bench.analysis.baseline import Baseline, incomparable
+from tngd_bench.analysis.baseline import Baseline, incomparable, last_entries
 from tngd_bench.analysis.metric_kinds import is_known, is_time, make_metric
 from tngd_bench.analysis.regression import Judgement, Metric, Sides, compare, confirm
 from tngd_bench.measure.environment import processor_name
@@ -42,6 +44,8 @@ class Selection:
     def of(self, names: Sequence[str]) -> list[str]:
         """Return the selected of `names`; NothingSelectedError where there is none."""
         found = [name for name in dict.fromkeys(names) if self.takes(name)]
+        if not found and not names:
+            raise NothingSelectedError("nothing selected: the baseline holds no figure")
         if not found:
             wanted = ", ".join(map(repr, self.patterns)) or "all but times"
             known = f" (there are {', '.join(names[:3])}, …)" if names else ""
@@ -70,10 +74,10 @@ def measure_exact(tree: Path, selection: Selection) -> tuple[Baseline, dict[str,
     with probes(tree) as (started,):
         names = selection.of([name for name in started.ask(do="names") if not is_time(name)])
         figures = exact_figures(started, names)
-        # exact figures depend on no machine, so the baseline names none
-        environment = present_environment(started.torch)
-        stated = {name: environment[name] for name in ("torch", "python")}
-        return Baseline(_exact(figures), stated), figures.failures
+        # exact figures depend on torch alone: what differs between machines would change the file for nothing
+        return Baseline(
+            _exact(figures), {"torch": present_environment(started.torch)["torch"]}
+        ), figures.failures
 
 
 def check_tree(tree: Path, baseline: Baseline, selection: Selection, say: Say) -> tuple[Judgement, ...]:
@@ -98,8 +102,23 @@ def check_tree(tree: Path, baseline: Baseline, selection: Selection, say: Say) -
             reason = incomparable("time", baseline.environment, environment) or (
                 "times are compared with a revision, or store with store"
             )
-        judged.append(_judge(name, base, head.get(name), figures.failures.get(name), reason, expected=True))
+        judgement = _judge(name, base, head.get(name), figures.failures.get(name), reason, expected=True)
+        if base is None and judgement.verdict == "nothing compared":
+            judgement = dataclasses.replace(judgement, reason="new; `tngd-bench baseline update` takes it in")
+        if judgement.verdict == "changed":
+            judgement = _with_processor(judgement, baseline, environment["cpu"])
+        judged.append(judgement)
     return tuple(judged)
+
+
+def _with_processor(judgement: Judgement, baseline: Baseline, here: str | None) -> Judgement:
+    """Return the judgement, with the processors where they differ: rounding moves some results a little."""
+    there = last_entries(baseline).get(judgement.name, {}).get("processor")
+    if there is None or there == here:
+        return judgement
+    return dataclasses.replace(
+        judgement, reason=f"{judgement.reason}; measured on {there} there, on {here} here"
+    )
 
 
 def check_revision(
@@ -116,6 +135,8 @@ def check_revision(
     with probes(base, head) as (first, second):
         # a kind that only the base has was given up or renamed, and this code has no tolerance for it
         shared = [name for name in _names(first) if is_known(name)]
+        # the base's own tolerances judge: a change cannot loosen its own gate
+        tolerances = _tolerances(first, shared)
         offered = list(dict.fromkeys([*shared, *second.ask(do="names")]))
         names = [name for name in selection.of(offered) if name not in already]
         exact = [name for name in names if not is_time(name)]
@@ -125,9 +146,12 @@ def check_revision(
         if times:
             say(f"timing {len(times)} steps")
             take_samples((first, second), sides, samples)
+    was = {
+        name: tolerances[name](metric) if name in tolerances else metric
+        for name, metric in _exact(before).items()
+    }
     judged = [
-        _judge(name, _exact(before).get(name), _exact(after).get(name), after.failures.get(name), None)
-        for name in exact
+        _judge(name, was.get(name), _exact(after).get(name), after.failures.get(name), None) for name in exact
     ]
     first_run = [sides]
 
@@ -136,8 +160,8 @@ def check_revision(
             base_side, head_side = first_run.pop()
         else:
             say(f"timing again: {', '.join(wanted)}")
-            # few are in doubt: more samples, from more processes
-            base_side, head_side = time_in_turn((base, head), wanted, samples=2 * samples, pairs=2)
+            # few are in doubt: many processes, each of which is one sample
+            base_side, head_side = time_in_turn((base, head), wanted)
         return _timed(base_side), _timed(head_side)
 
     confirmed = {judgement.name: judgement for judgement in confirm(measure, times)}
@@ -185,6 +209,8 @@ def _judge(
 ) -> Judgement:
     """Return the verdict on a metric; `expected`: what the baseline has must be measured now."""
     known = base or head or make_metric(name, [])
+    if head is not None and any(math.isnan(value) for value in head.values):
+        return _without(known, "failed", "not a number")
     if blocked is not None:
         return _without(known, "nothing compared", blocked)
     if head is None and failure is not None:
@@ -198,6 +224,55 @@ def _judge(
 
 def _without(metric: Metric, verdict: Any, reason: str) -> Judgement:
     return Judgement(metric.name, metric.unit, metric.kind, verdict, reason)
+
+
+def _tolerances(started: Probe, names: Sequence[str]) -> dict[str, Callable[[Metric], Metric]]:
+    """Return for each name what puts the tree's own tolerance into a metric, as tight as ours at least."""
+
+    def of(told: Mapping[str, float]) -> Callable[[Metric], Metric]:
+        return lambda metric: dataclasses.replace(
+            metric,
+            tolerance=min(metric.tolerance, told["tolerance"]),
+            slack=min(metric.slack, told["slack"]),
+            two_sided=metric.two_sided or bool(told["two_sided"]),
+        )
+
+    return {name: of(told) for name, told in started.ask(do="tolerances", names=list(names)).items()}
+
+
+def excused(
+    judged: Sequence[Judgement], own: Baseline, base: Baseline, own_judged: Sequence[Judgement]
+) -> tuple[Judgement, ...]:
+    """Return judgements against a revision, those as "ok" whose change the present tree's baseline file writes down.
+
+    Meant is a change whose history has an entry that the revision's own file lacks, where the present figure agrees
+    with the file. A gain that nobody wrote down, and an older entry, excuse nothing.
+    """
+    agrees = {one.name for one in own_judged if one.verdict == "ok"}
+    then = last_entries(base)
+    new = {
+        name: entry
+        for name, entry in last_entries(own).items()
+        if entry["digest"] != then.get(name, {}).get("digest")
+    }
+    # an optimizer that was taken out has no time either, of which the file holds no figure
+    removed = {
+        name.partition("/")[2]: entry
+        for name, entry in new.items()
+        if name not in own.metrics and name in base.metrics
+    }
+    left = {name.partition("/")[2] for name in own.metrics}
+    found = []
+    for one in judged:
+        entry = new.get(one.name)
+        subject = one.name.partition("/")[2]
+        if entry is None and one.kind == "time" and one.verdict == "failed" and subject not in left:
+            entry = removed.get(subject)
+        gone = one.name not in own.metrics
+        if one.verdict in ("regression", "changed", "failed") and entry and (gone or one.name in agrees):
+            one = dataclasses.replace(one, verdict="ok", reason=f"meant: {entry['reason']}")
+        found.append(one)
+    return tuple(found)
 
 
 def _names(started: Probe) -> list[str]:

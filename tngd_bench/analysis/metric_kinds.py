@@ -9,18 +9,21 @@ from tngd_bench.analysis.regression import Kind, Metric
 TIME = "step time"
 _EXACT = 1e-9  # the sum of a ledger may be made in another order
 
-_KINDS: dict[str, tuple[str, Kind, float, float]] = {
-    "operations": ("FLOP", "exact", _EXACT, 0.0),
-    "host operations": ("FLOP", "exact", _EXACT, 0.0),
-    "forward passes": ("passes", "exact", _EXACT, 0.0),
-    "modelled latency": ("s", "exact", _EXACT, 0.0),
+_KINDS: dict[str, tuple[str, Kind, float, float, bool]] = {
+    "operations": ("FLOP", "exact", _EXACT, 0.0, False),
+    "host operations": ("FLOP", "exact", _EXACT, 0.0, False),
+    "forward passes": ("passes", "exact", _EXACT, 0.0, False),
+    "allocated memory": ("bytes", "exact", _EXACT, 0.0, False),
+    # of packages outside Python's own library, whose versions differ a little
+    "modules imported": ("modules", "exact", 0.1, 5.0, False),
+    "modelled latency": ("s", "exact", _EXACT, 0.0, True),
     # what stops at a tolerance, or depends on all earlier rounding, differs a little between processors
-    "solver iterations": ("iterations", "exact", 0.02, 1.0),
-    "steps to half the loss": ("steps", "exact", 0.05, 1.0),
-    "loss": ("", "exact", 0.02, 0.0),
-    TIME: ("× SGD", "time", 0.07, 0.0),
+    "solver iterations": ("iterations", "exact", 0.02, 1.0, True),
+    "steps to half the loss": ("steps", "exact", 0.05, 1.0, True),
+    "loss": ("", "exact", 0.02, 0.0, True),
+    TIME: ("× SGD", "time", 0.07, 0.0, False),
 }
-"""Unit, kind, relative tolerance and slack by what a metric's name begins with."""
+"""Unit, kind, relative tolerance, slack, and whether judged in both directions, by what a name begins with."""
 
 
 def make_metric(name: str, values: Sequence[float]) -> Metric:
@@ -28,8 +31,8 @@ def make_metric(name: str, values: Sequence[float]) -> Metric:
     kind = name.partition("/")[0]
     if kind not in _KINDS:
         raise ValueError(f"a metric's name begins with one of: {', '.join(_KINDS)}; not {kind!r}")
-    unit, judged, tolerance, slack = _KINDS[kind]
-    return Metric(name, unit, judged, tuple(float(value) for value in values), tolerance, slack)
+    unit, judged, tolerance, slack, two_sided = _KINDS[kind]
+    return Metric(name, unit, judged, tuple(float(value) for value in values), tolerance, slack, two_sided)
 
 
 def is_known(name: str) -> bool:

@@ -3,7 +3,8 @@
 Operations, modelled latency, forward passes and a loss at a fixed seed are the same on every run: any growth over the
 tolerance is a regression. Wall time is judged by samples of a ratio to SGD's time in the same process: the exact
 Mann-Whitney test, two-sided at p < 0.002, and a ratio of head to base over the tolerance, both again in a run made
-anew. Below seven samples a side that p cannot be reached, and the verdict is never "regression".
+anew, whose samples are processes: one median a process, since processes differ. Below seven samples a side that p
+cannot be reached, and the verdict is never "regression".
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-VerdictName = Literal["ok", "regression", "inconclusive", "nothing compared", "failed"]
+VerdictName = Literal["ok", "regression", "changed", "inconclusive", "nothing compared", "failed"]
 Kind = Literal["exact", "time"]
 
 SIGNIFICANCE = 0.002
@@ -24,6 +25,7 @@ MINIMUM_SAMPLES = 7
 CONFIDENCE = 0.95
 DETECTABLE = 0.15
 """A time is "ok" only when its interval excludes a slowdown as large as this; else it was measured too badly."""
+_WRITE_DOWN = "`tngd-bench baseline update --reason WHY` writes down one that is meant"
 RUNS = 3
 """Runs at most; a regression of time is one that two of them show."""
 
@@ -32,7 +34,8 @@ RUNS = 3
 class Metric:
     """A figure of merit, lower is better: one value when `kind` is "exact", samples of a ratio when "time".
 
-    `tolerance` is relative, `slack` is an absolute amount allowed besides, in `unit`.
+    `tolerance` is relative, `slack` is an absolute amount allowed besides, in `unit`. A `two_sided` figure is a result
+    at a fixed seed: a change in either direction beyond the tolerance needs a reason.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Metric:
     values: tuple[float, ...]
     tolerance: float
     slack: float = 0.0
+    two_sided: bool = False
 
     @property
     def value(self) -> float:
@@ -63,6 +67,7 @@ class Judgement:
     interval: tuple[float, float] = (math.nan, math.nan)
     p: float = math.nan
     runs: int = 1
+    against: str = ""
 
 
 def mann_whitney_p(base: Sequence[float], head: Sequence[float]) -> float:
@@ -111,23 +116,27 @@ def compare(base: Metric | None, head: Metric | None) -> Judgement:
         return _judgement(known, "nothing compared", reason, base, head)
     if (base.kind, base.unit) != (head.kind, head.unit):
         reason = f"{base.kind} in {base.unit} there, {head.kind} in {head.unit} here"
-        return _judgement(known, "nothing compared", reason, base, head)
+        return _judgement(known, "failed", f"cannot be compared: {reason}", base, head)
     return _compare_exact(base, head) if base.kind == "exact" else _compare_times(base, head)
 
 
 def _compare_exact(base: Metric, head: Metric) -> Judgement:
     if math.isnan(base.value):
-        return _judgement(base, "nothing compared", "the baseline is not a number", base, head)
+        return _judgement(base, "failed", "the baseline is not a number", base, head)
     if head.value == base.value:
         return _judgement(base, "ok", "unchanged", base, head)
-    if math.isinf(head.value) or math.isnan(head.value):
+    if math.isnan(head.value) or (math.isinf(head.value) and not base.two_sided):
         return _judgement(base, "regression", "no longer a finite number", base, head)
-    allowed = base.tolerance * abs(base.value) + base.slack
-    if head.value - base.value > allowed:
-        return _judgement(base, "regression", f"more than {_tolerance(base)} over the baseline", base, head)
-    if base.value - head.value > allowed:
-        return _judgement(base, "ok", "better; `tngd-bench baseline update` keeps the gain", base, head)
-    return _judgement(base, "ok", "within tolerance", base, head)
+    allowed = base.tolerance * abs(base.value) + base.slack if math.isfinite(base.value) else 0.0
+    if abs(head.value - base.value) <= allowed:
+        return _judgement(base, "ok", "within tolerance", base, head)
+    if base.two_sided:
+        reason = f"a result at a fixed seed, more than {_tolerance(base)} from the baseline; {_WRITE_DOWN}"
+        return _judgement(base, "regression" if head.value == math.inf else "changed", reason, base, head)
+    if head.value > base.value:
+        reason = f"more than {_tolerance(base)} over the baseline"
+        return _judgement(base, "regression", reason, base, head)
+    return _judgement(base, "ok", "better; `tngd-bench baseline update` keeps the gain", base, head)
 
 
 def _compare_times(base: Metric, head: Metric) -> Judgement:
@@ -148,6 +157,8 @@ def _compare_times(base: Metric, head: Metric) -> Judgement:
         verdict, reason = "regression", f"more than {base.tolerance:.0%} slower, p = {p:.2g}"
     elif over:
         verdict, reason = "inconclusive", f"over {base.tolerance:.0%}, but p = {p:.2g} >= {SIGNIFICANCE}"
+    elif estimate < 1.0 - base.tolerance and p < SIGNIFICANCE:
+        reason = f"faster by {1.0 - estimate:.0%}, p = {p:.2g}"
     elif upper > 1.0 + max(DETECTABLE, base.tolerance):
         verdict, reason = "inconclusive", f"too noisy: {upper - 1.0:.0%} slower cannot be excluded"
     return dataclasses.replace(
@@ -233,6 +244,8 @@ def outcome(judgements: Sequence[Judgement], *, strict: bool = False) -> tuple[i
     verdicts = {judgement.verdict for judgement in judgements}
     if "regression" in verdicts:
         return 1, "regression"
+    if "changed" in verdicts:
+        return 1, "changed"
     if "failed" in verdicts:
         return 2, "failed"
     kinds = {judgement.kind for judgement in judgements}
@@ -265,3 +278,19 @@ def _subset_sums(numbers: np.ndarray, size: int) -> np.ndarray:
                 counts[taken, number:] += counts[taken - 1, : top + 1 - number]
     result: np.ndarray = counts[size]
     return result
+
+
+def outcome_of_all(
+    judged: Mapping[str, Sequence[Judgement]], *, strict: bool = False
+) -> tuple[int, VerdictName]:
+    """Return the exit code and the verdict over several baselines, by name: every one has to pass."""
+    found = [outcome(judgements, strict=strict) for judgements in judged.values()]
+    order: tuple[VerdictName, ...] = (
+        "regression",
+        "changed",
+        "failed",
+        "nothing compared",
+        "inconclusive",
+        "ok",
+    )
+    return min(found, key=lambda one: order.index(one[1]), default=(3, "nothing compared"))

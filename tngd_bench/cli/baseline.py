@@ -31,14 +31,20 @@ def command() -> None:
     type=click.Path(path_type=Path),
     help="Take a study's figures from its store, times too, in place of this tree's exact ones.",
 )
-def update(file: Path, reason: str, store: Path | None) -> int:
+@click.option(
+    "--meant",
+    multiple=True,
+    metavar="METRIC",
+    help="A metric without a figure here, such as 'step time/kfac', whose change is meant too.",
+)
+def update(file: Path, reason: str, store: Path | None, meant: tuple[str, ...]) -> int:
     """Measure this tree's exact figures and write them into the baseline, with the reason."""
     from tngd_bench.analysis.baseline import read_baseline, updated, write_baseline
     from tngd_bench.analysis.gate import Selection, measure_exact
     from tngd_bench.analysis.study_metrics import study_baseline
     from tngd_bench.cli.main import FAILED, OK, complain
-    from tngd_bench.measure.environment import git_revision
-    from tngd_bench.measure.trees import ProbeError, present_tree
+    from tngd_bench.measure.environment import git_revision, processor_name
+    from tngd_bench.measure.trees import ProbeError, UnmeasuredError, present_tree
     from tngd_bench.studies.errors import StudyError
     from tngd_bench.studies.records import read_records
 
@@ -53,7 +59,7 @@ def update(file: Path, reason: str, store: Path | None) -> int:
     else:
         try:
             new, failures = measure_exact(present_tree(), Selection(times=False))
-        except ProbeError as error:
+        except (ProbeError, UnmeasuredError) as error:
             return complain(str(error), FAILED)
         revision = git_revision(present_tree() / "tngd_bench" / "measure")
     if failures:
@@ -62,11 +68,19 @@ def update(file: Path, reason: str, store: Path | None) -> int:
     if not new.metrics:
         raise StudyError(f"{store} holds no figure that could be compared")
     today = datetime.now(UTC).date().isoformat()
-    changed = updated(old, new, reason=reason, date=today, revision=revision)
+    changed = updated(
+        old,
+        new,
+        reason=reason,
+        date=today,
+        revision=revision,
+        intended=meant,
+        processor=new.environment.get("cpu") if store is not None else processor_name(),
+    )
     if changed is None:
         click.echo(f"baseline {file}: nothing changed")
         return OK
     write_baseline(file, changed)
-    count = len(changed.history[-1]["changed"])
+    count = len(changed.history) - (len(old.history) if old else 0)
     click.echo(f"baseline {file}: {len(new.metrics)} figures" + (f", {count} of them changed" if old else ""))
     return OK

@@ -21,8 +21,13 @@ Examples:
     "--asv", "asv_folder", type=click.Path(path_type=Path), help="A results folder of asv to add to."
 )
 @click.option("--commit", help="The commit that asv files the results under.  [default: the store's own]")
+@click.option(
+    "--machine", help="asv's name of the machine.  [default: one of the folder with the same processor]"
+)
 @click.option("--pyperf", "pyperf_file", type=click.Path(path_type=Path), help="A pyperf suite to write.")
-def command(results: Path, asv_folder: Path | None, commit: str | None, pyperf_file: Path | None) -> int:
+def command(
+    results: Path, asv_folder: Path | None, commit: str | None, machine: str | None, pyperf_file: Path | None
+) -> int:
     """Write RESULTS, a study's output folder or the store in it, as asv results or a pyperf suite.
 
     Where one of two formats cannot be written the other is; the exit code is that of what went wrong.
@@ -40,7 +45,7 @@ def command(results: Path, asv_folder: Path | None, commit: str | None, pyperf_f
     code = OK
     if asv_folder is not None:
         try:
-            file, count = export_asv(records, asv_folder, commit)
+            file, count = export_asv(records, asv_folder, commit, machine)
             click.echo(f"asv: {count} benchmarks in {file}")
         except (StudyError, StoreError) as error:
             code = complain(f"asv: {error}", BAD_INPUT)

@@ -17,6 +17,7 @@ import click
 from tngd_bench import __version__, plugins
 from tngd_bench.cli import streams
 from tngd_bench.cli.notes import warnings_as_notes
+from tngd_bench.start import release_command_line
 
 OK, FAILED, BAD_INPUT = 0, 2, 3
 
@@ -99,6 +100,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    release_command_line()
     try:
         result = cli.main(
             args=None if arguments is None else list(arguments), prog_name="tngd-bench", standalone_mode=False
@@ -117,7 +119,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         return streams.READER_GONE if error.code else OK
     except Exception as error:
         unwritten = streams.failure()
-        return complain(*_explain(error)) if unwritten is None else _explain_output(unwritten)
+        return complain(*explain(error)) if unwritten is None else _explain_output(unwritten)
     return result if isinstance(result, int) else OK
 
 
@@ -135,10 +137,14 @@ def _explain_output(error: OSError) -> int:
     return complain(f"the output cannot be written: {error.strerror or error}", FAILED)
 
 
-def _explain(error: Exception) -> tuple[str, int]:
+def explain(error: Exception) -> tuple[str, int]:
     """Return the line and the exit code for an error; one that nobody expected leaves its traceback in a file."""
-    from tngd_bench.problems.finder import DataNotFoundError
-    from tngd_bench.studies.errors import EngineError, StoreError, StoreWriteError, StudyError
+    try:
+        from tngd_bench.problems.finder import DataNotFoundError
+        from tngd_bench.studies.errors import EngineError, StoreError, StoreWriteError, StudyError
+    except Exception:
+        # a package so broken that its errors cannot be told apart: the error itself is what there is to tell
+        return f"{type(error).__name__}: {error} (unexpected)", FAILED
 
     if isinstance(error, StoreWriteError | EngineError | DataNotFoundError):
         return str(error), FAILED

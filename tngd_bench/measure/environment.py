@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from shutil import which
 
 from tngd_bench import __version__
+from tngd_bench.measure.git import GitError, run_git
 from tngd_bench.resources import available_cores, total_memory_bytes
 from tngd_bench.source import own_parts
 
@@ -29,7 +29,6 @@ MACHINE_FIELDS = ("cpu", "torch", "gpu")
 
 "gpu" is there only where a study computes on one.
 """
-_GIT_TIMEOUT_S = 5.0
 
 
 def machine_class(processor: str = "cpu") -> dict[str, str | None]:
@@ -61,7 +60,7 @@ def check_processor(processor: str) -> None:
 
 
 def describe_environment(processor: str = "cpu") -> dict[str, object]:
-    """Return processor, memory, python, torch build, linear algebra library, threads, packages and revision.
+    """Return processor, memory, python, torch build and its linear algebra library, threads, packages and revision.
 
     Plain values, ready for JSON; with a GPU as `processor` its name and memory and the CUDA version too. What cannot
     be found out is None.
@@ -86,7 +85,8 @@ def describe_environment(processor: str = "cpu") -> dict[str, object]:
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "torch_build": _torch_build(torch.__config__.show()),
-        "blas": ", ".join(sorted(set(pools))) or None,
+        "blas": torch_blas(torch.__config__.show()),
+        "thread_pools": ", ".join(sorted(set(pools))) or None,
         "threads": torch.get_num_threads(),
         "packages": {name: _version(name) for name in PACKAGES},
         "git_revision": git_revision(Path(__file__).parent),
@@ -137,29 +137,29 @@ def git_revision(directory: Path) -> str | None:
 
     None too where git is absent, or where the directory lies in a repository that does not track it.
     """
-    if which("git") is None:
-        return None
-    tracked = _git(directory, "ls-files", "--error-unmatch", "--", "environment.py")
-    commit = _git(directory, "rev-parse", "HEAD") if tracked is not None else None
-    if commit is None:
-        return None
-    changes = _git(directory, "status", "--porcelain", "--untracked-files=no")
-    return commit + ("+changes" if changes else "")
-
-
-def _git(directory: Path, *arguments: str) -> str | None:
     try:
-        finished = subprocess.run(  # noqa: S603  # fixed arguments, no shell
-            ["git", *arguments],  # noqa: S607  # whichever git the user has
-            cwd=directory,
-            capture_output=True,
-            text=True,
-            timeout=_GIT_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
+        if run_git(directory, "ls-files", "--error-unmatch", "--", "environment.py").returncode:
+            return None
+        commit = run_git(directory, "rev-parse", "HEAD")
+        changes = run_git(
+            directory, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"
+        ).stdout.strip()
+    except GitError:
         return None
-    return finished.stdout.strip()
+    return None if commit.returncode else commit.stdout.strip() + ("+changes" if changes else "")
+
+
+def torch_blas(configuration: str) -> str | None:
+    """Return the linear algebra library that torch was built with, from what it says of its build.
+
+    It may be linked statically, where no list of a process's libraries names it: those found there belong to numpy and
+    scipy.
+    """
+    named = re.search(r"BLAS_INFO=(\w+)", configuration)
+    version = re.search(r"Math Kernel Library Version ([\d.]+)", configuration)
+    if version and (named is None or named[1].lower() == "mkl"):
+        return f"mkl {version[1]}"
+    return named[1] if named else None
 
 
 def _torch_build(configuration: str) -> str:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ctypes
 import gc
 import math
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 _PROCESS = Path("/proc/self")
 _RESET_PEAK = "5"  # proc(5), clear_refs: set the peak resident set size to the present one
@@ -53,6 +57,50 @@ def measure_gpu_peak(work: Callable[[], object], device: torch.device) -> PeakMe
     work()
     torch.cuda.synchronize(device)
     return PeakMemory(float(max(torch.cuda.max_memory_allocated(device) - before, 0)))
+
+
+class _Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no annotation there
+    """Follows the storages that operations make, from the operation to the end of their last tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        self.held = self.peak = 0
+        self._alive: dict[int, weakref.ref[Any]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {
+            id(one.untyped_storage()) for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)
+        }
+        out = func(*args, **(kwargs or {}))
+        for one in tree_leaves(out):
+            if isinstance(one, torch.Tensor) and id(one.untyped_storage()) not in given:
+                self._follow(one.untyped_storage())
+        return out
+
+    def _follow(self, storage: Any) -> None:
+        key, size = id(storage), storage.nbytes()
+        if key in self._alive:
+            return
+
+        def freed(_: object) -> None:
+            self.held -= size
+            self._alive.pop(key, None)
+
+        self._alive[key] = weakref.ref(storage, freed)
+        self.held += size
+        self.peak = max(self.peak, self.held)
+
+
+def measure_allocated(work: Callable[[], object]) -> int:
+    """Run `work` and return the peak of bytes in tensors that its operations made.
+
+    The same on every run and machine, unlike resident memory; an operation's own scratch memory does not count.
+    """
+    gc.collect()
+    allocations = _Allocations()
+    with allocations:
+        work()
+    return allocations.peak
 
 
 def _resident(process: Path, field: str) -> int:

@@ -6,7 +6,7 @@ Two of these, with two trees, answer in turn, so that what slows the machine slo
 revision: only registered names and the measuring floor are used, and what it lacks is an answer with a reason. The
 reference that times are divided by is plain torch, written here, hence the same code whatever the tree holds.
 
-Requests: {"do": "names"} · {"do": "exact", "names": […]} · {"do": "time", "name": …}.
+Requests: {"do": "names"} · {"do": "exact", "name": …} · {"do": "time", "name": …} · {"do": "tolerances", "names": […]}.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,11 @@ STILL_LR = 1e-7
 """Learning rate while timing: hundreds of steps, and the work of each stays that of the first."""
 SETTINGS: dict[str, dict[str, object]] = {"kfac": {"factor_interval": 1, "inverse_interval": 2}}
 """Where work is periodic, a short period: each part of it weighs, and a cycle is short."""
+FIXED_SETTINGS: dict[str, dict[str, object]] = {"ngd-cg": {"cg_iterations": 8, "cg_rtol": 0.0}}
+"""For exact counts, work that rounding cannot change: how many iterations a tolerance takes differs by processor."""
+LARGER = {"ngd-gram": 20_000, "ngd-cg": 20_000, "kfac": 20_000, "tngd": 20_000}
+LARGER_BATCH = 32
+"""Beyond the panels of a symmetric product and the other switches of route that a batch of 8 stays below."""
 TIMED_SETTINGS: dict[str, dict[str, object]] = {"ngd-cg": {"cg_iterations": 8}}
 """Steps of a millisecond or two: on a shared machine, longer ones rarely run through undisturbed."""
 REFERENCE_STEPS, TURN_S = 6, 2e-3
@@ -38,6 +44,13 @@ REFERENCE_STEPS, TURN_S = 6, 2e-3
 ROUNDS, MOST_ROUNDS, SAME_TIME = 4, 24, 0.02
 """Alternations for one sample, at least and at most, and how near the two least times have to be."""
 DEVICE, DEVICE_PARAMETERS, DEVICE_ROWS, DEVICE_TIME = "paper", 1_000_000, 640, 50.0
+
+STARTS = {
+    "package": "tngd_bench",
+    "command line": "tngd_bench.cli.main",
+    "registries": "tngd_bench.optimizers.registry, tngd_bench.problems.registry",
+}
+"""What a user waits for before anything is computed."""
 
 TIME = "step time"
 
@@ -47,11 +60,12 @@ Answer = dict[str, Any]
 class Course:
     """The problem, its model at the same start on every call, and a batch."""
 
-    def __init__(self) -> None:
+    def __init__(self, parameters: int = PARAMETERS, batch_size: int = BATCH_SIZE) -> None:
         from tngd_bench.problems import registry
 
         self.entry = registry.get(PROBLEM)
-        self.widths = self.entry.widths(PARAMETERS)
+        self.batch_size = batch_size
+        self.widths = self.entry.widths(parameters)
         data = self.entry.load(train_size=STEPS * BATCH_SIZE)
         self.inputs: Any = data.train_inputs
         self.targets = data.train_targets
@@ -59,7 +73,7 @@ class Course:
 
     def batch(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return batch `number`, from 0."""
-        chosen = slice(number * BATCH_SIZE, (number + 1) * BATCH_SIZE)
+        chosen = slice(number * self.batch_size, (number + 1) * self.batch_size)
         return self.inputs[chosen], self.targets[chosen]
 
     def optimizer(self, name: str, **settings: object) -> tuple[torch.nn.Module, Any]:
@@ -98,12 +112,19 @@ def names() -> list[str]:
 
     found = []
     for name in registry.names():
-        kinds = ["operations", "forward passes", "loss", "steps to half the loss", TIME]
+        kinds = ["operations", "forward passes", "allocated memory", "loss", "steps to half the loss", TIME]
         if registry.get(name).simulated:
             kinds.insert(1, "host operations")
         if name == "ngd-cg":
             kinds.insert(1, "solver iterations")
         found += [f"{kind}/{name}" for kind in kinds]
+    found += [
+        f"{kind}/{name}/N={size}, b={LARGER_BATCH}"
+        for name, size in LARGER.items()
+        if name in registry.names()
+        for kind in ("operations", "allocated memory")
+    ]
+    found += [f"modules imported/{name}" for name in STARTS]
     return found + [f"modelled latency/{DEVICE}/{item}" for item in ("write", "relax", "read", "total")]
 
 
@@ -124,32 +145,82 @@ def exact(course: Course, name: str) -> float:
         losses = course.losses(rest)
         reached = [number for number, loss in enumerate(losses) if loss <= losses[0] / 2]
         return float(reached[0] if reached else STEPS)
-    if kind in ("operations", "host operations"):
-        return _operations(course, rest, host_only=kind == "host operations")
-    model, optimizer = course.optimizer(rest)
-    if kind == "forward passes":
-        # of the model as a whole; products with the curvature repeat no such pass and are in the operations
-        passes: list[None] = []
-        handle = model.register_forward_pre_hook(lambda *_: passes.append(None))
-        optimizer.step(*course.batch(0))
-        handle.remove()
-        return float(len(passes))
+    if kind == "modules imported":
+        return _modules_imported(STARTS[rest])
+    if kind == "host operations":
+        return _host_operations(course, rest)
     if kind == "solver iterations":
+        _, optimizer = course.optimizer(rest)
         optimizer.step(*course.batch(0))
         return float(optimizer.iterations)
+    method, _, larger = rest.partition("/")
+    if kind in ("operations", "forward passes", "allocated memory"):
+        return _of_a_cycle(Course(LARGER[method], LARGER_BATCH) if larger else course, method, kind)
     raise ValueError(f"there is no metric {name!r}")
 
 
-def _operations(course: Course, name: str, *, host_only: bool) -> float:
+def _of_a_cycle(course: Course, name: str, kind: str) -> float:
+    """Return what a cycle of steps takes on average; of memory the peak.
+
+    The first cycle is left out: what an optimizer does once at its start, such as checking its curvature, is no cost
+    of a step.
+    """
+    from tngd_bench.measure.memory import measure_allocated
+    from tngd_bench.measure.operations import count_operations
+
+    model, optimizer = course.optimizer(name, **FIXED_SETTINGS.get(name, {}))
+    cycle = int(getattr(optimizer, "cycle", 1))
+    inputs, targets = course.batch(0)
+
+    def steps() -> None:
+        for _ in range(cycle):
+            optimizer.step(inputs, targets)
+
+    steps()
+    if kind == "allocated memory":
+        return float(measure_allocated(steps))
+    if kind == "operations":
+        count = count_operations(steps)
+        if count.reason:
+            raise ValueError(count.reason)
+        return count.flops / cycle
+    # of the model as a whole; products with the curvature repeat no such pass and are in the operations
+    passes: list[None] = []
+    handle = model.register_forward_pre_hook(lambda *_: passes.append(None))
+    steps()
+    handle.remove()
+    return len(passes) / cycle
+
+
+def _host_operations(course: Course, name: str) -> float:
     from tngd_bench.measure.operations import count_operations
     from tngd_bench.spu.host import host_pass, upload_of
 
     model, optimizer = course.optimizer(name)
     inputs, targets = course.batch(0)
-    if host_only:
-        upload = upload_of(optimizer)
-        return count_operations(lambda: host_pass(model, course.entry.loss(), inputs, targets, upload)).flops
-    return count_operations(lambda: optimizer.step(inputs, targets)).flops
+    upload = upload_of(optimizer)
+    return count_operations(lambda: host_pass(model, course.entry.loss(), inputs, targets, upload)).flops
+
+
+def _modules_imported(names: str) -> float:
+    """Return how many modules outside Python's own library an import brings, in a process of its own."""
+    code = (
+        "import sys\nbefore = set(sys.modules)\n"
+        f"import {names}\n"
+        "new = set(sys.modules) - before\n"
+        "print(sum(name.partition('.')[0] not in sys.stdlib_module_names for name in new))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    return float(done.stdout.split()[-1])
+
+
+def tolerances(names: list[str]) -> dict[str, dict[str, float]]:
+    """Return how this tree judges the metrics that it knows."""
+    from tngd_bench.analysis.metric_kinds import is_known, make_metric
+
+    fields = ("tolerance", "slack", "two_sided")
+    known = [make_metric(name, []) for name in names if is_known(name)]
+    return {one.name: {field: float(getattr(one, field, 0.0)) for field in fields} for one in known}
 
 
 class Race:
@@ -223,6 +294,8 @@ def answers(requests: Iterator[str]) -> Iterator[Answer]:
                 value: Any = names()
             elif request["do"] == "exact":
                 value = exact(course, request["name"])
+            elif request["do"] == "tolerances":
+                value = tolerances(request["names"])
             elif request["do"] == "time":
                 race = race or Race(course)
                 value = race.sample(request["name"])

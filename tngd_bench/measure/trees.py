@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,9 +17,15 @@ from typing import Any, Self
 
 import tngd_bench
 from tngd_bench.measure import probe
+from tngd_bench.measure.git import clean_environment, extract, repository_of, resolve
+from tngd_bench.measure.plain_text import plain
 
 SAMPLES = 9
 """Samples a side; 7 is the least with which a difference can be significant."""
+PROCESSES = 9
+"""Processes a side in a run that confirms; 7 is the least with which they can differ significantly."""
+SAMPLES_EACH = 5
+"""Samples of each of those processes."""
 _PROBE = Path(probe.__file__)
 _SINGLE_THREADED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _LAST_WORDS = 400
@@ -32,6 +39,11 @@ class UnmeasuredError(RuntimeError):
     """A tree has no such figure, or raised an error on the way to it."""
 
 
+def _given_path() -> list[str]:
+    """Where the user has Python look for packages besides: after the tree, which comes first."""
+    return [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+
+
 def present_tree() -> Path:
     """Return the folder that holds the running `tngd_bench`."""
     return Path(tngd_bench.__file__).resolve().parents[1]
@@ -42,14 +54,20 @@ class Probe:
 
     def __init__(self, tree: Path) -> None:
         self.tree = tree.resolve()
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed with the process
-        environment = {**os.environ, **dict.fromkeys(_SINGLE_THREADED, "1"), "PYTHONPATH": str(self.tree)}
+        self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  # closed with the process
+        environment = {
+            **clean_environment(),
+            **dict.fromkeys(_SINGLE_THREADED, "1"),
+            "PYTHONPATH": os.pathsep.join([str(self.tree), *_given_path()]),
+            "PYTHONHASHSEED": "0",
+        }
         self._process = subprocess.Popen(  # noqa: S603  # our own file, no shell
             [sys.executable, "-P", str(_PROBE)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            errors="replace",
             env=environment,
             cwd=self.tree,
         )
@@ -87,11 +105,14 @@ class Probe:
         if not line:
             self._process.wait()
             self._errors.seek(0)
-            words = " ".join(self._errors.read().split())[-_LAST_WORDS:]
+            words = plain(self._errors.read())[-_LAST_WORDS:]
             raise ProbeError(f"measuring {self.tree} ended with code {self._process.returncode}: {words}")
-        answer = json.loads(line)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            raise ProbeError(f"measuring {self.tree} answered {plain(line)[:_LAST_WORDS]!r}") from None
         if "error" in answer:
-            raise UnmeasuredError(answer["error"])
+            raise UnmeasuredError(plain(answer["error"]))
         return answer["value"]
 
 
@@ -125,17 +146,25 @@ def exact_figures(started: Probe, names: Sequence[str]) -> TreeFigures:
 
 
 def time_in_turn(
-    trees: Sequence[Path], names: Sequence[str], *, samples: int = SAMPLES, pairs: int = 1
+    trees: Sequence[Path], names: Sequence[str], *, samples: int = SAMPLES_EACH, processes: int = PROCESSES
 ) -> tuple[TreeFigures, ...]:
-    """Return for each tree `samples` ratios per name, as `take_samples`, from `pairs` sets of new processes.
+    """Return for each tree a ratio per name and process: the median of `samples` taken as by `take_samples`.
 
-    Where a process's memory lies is part of its speed; several sets tell it from the tree's.
+    Where a process's memory lies is part of its speed, so samples of one process are no independent evidence on the
+    tree: the process is the unit, and every set of processes is new.
     """
     found = tuple(TreeFigures({name: [] for name in names}) for _ in trees)
-    for pair in range(pairs):
-        share = samples * (pair + 1) // pairs - samples * pair // pairs
+    for _ in range(processes):
+        one = tuple(TreeFigures({name: [] for name in found[0].values}) for _ in trees)
         with probes(*trees) as started:
-            take_samples(started, found, share)
+            take_samples(started, one, samples)
+        for side, figures in zip(found, one, strict=True):
+            side.failures.update(figures.failures)
+            for name in list(side.values):
+                if name in figures.values:
+                    side.values[name].append(statistics.median(figures.values[name]))
+                else:
+                    del side.values[name]
     return found
 
 
@@ -164,34 +193,31 @@ def _take_sample(
             return
 
 
+@dataclass(frozen=True)
+class Revision:
+    """A revision's files in a temporary folder: its commit, and the folder that holds `tngd_bench`."""
+
+    commit: str
+    tree: Path
+
+
 @contextlib.contextmanager
-def checked_out(revision: str, repository: Path) -> Iterator[Path]:
-    """Yield a folder with `revision` of the git repository checked out in it (a worktree), and remove it.
+def checked_out(revision: str, repository: Path) -> Iterator[Revision]:
+    """Yield `revision` of the git repository, its files in a temporary folder, and remove that.
 
-    LookupError when `repository` is none, or has no such revision.
+    `repository` is the folder that holds the package; the package may lie in a folder of the repository. LookupError
+    when there is no repository, or it has no such revision, or the revision has no such folder.
     """
-    if _git(repository, "rev-parse", "--is-inside-work-tree").returncode:
-        raise LookupError(f"{repository} is not a git repository")
-    top = Path(_git(repository, "rev-parse", "--show-toplevel").stdout.strip())
-    named = _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    if named.returncode:
-        raise LookupError(f"{top} has no revision {revision!r}")
-    with tempfile.TemporaryDirectory(prefix="tngd-bench-base-") as folder:
+    top = repository_of(repository)
+    commit = resolve(top, revision)
+    part = os.path.relpath(repository.resolve(), top.resolve())
+    with tempfile.TemporaryDirectory(prefix="tngd-bench-base-", ignore_cleanup_errors=True) as folder:
         place = Path(folder) / "tree"
-        made = _git(top, "worktree", "add", "--detach", str(place), named.stdout.strip())
-        if made.returncode:
-            raise LookupError(f"{revision} cannot be checked out: {made.stderr.strip()}")
-        try:
-            # the package may lie in a folder of the repository
-            yield place / os.path.relpath(repository.resolve(), top.resolve())
-        finally:
-            _git(top, "worktree", "remove", "--force", str(place))
-
-
-def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603  # no shell
-        ["git", "-C", str(folder), *arguments],  # noqa: S607  # whichever git the user has
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        extract(top, commit, place)
+        tree = place / part
+        if not tree.is_dir():
+            raise LookupError(
+                f"{revision} of {top} has no folder {part}: {repository} is no checkout of the package,"
+                " and only a checkout can be compared with a revision"
+            )
+        yield Revision(commit, tree)

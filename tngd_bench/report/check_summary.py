@@ -6,13 +6,25 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as Xml  # written here, never read
 
-from tngd_bench.analysis.regression import Judgement, VerdictName
+from tngd_bench.measure.plain_text import plain
 
-_ORDER: tuple[VerdictName, ...] = ("regression", "failed", "inconclusive", "nothing compared", "ok")
+if TYPE_CHECKING:  # a summary can be written where nothing else of the package can be imported
+    from tngd_bench.analysis.regression import Judgement, VerdictName
+
+SCHEMA = 1
+"""Of the JSON."""
+_ORDER: tuple[VerdictName, ...] = (
+    "regression",
+    "changed",
+    "failed",
+    "inconclusive",
+    "nothing compared",
+    "ok",
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,11 @@ class CheckSummary:
     head: str
     baselines: Sequence[str]
     environment: Mapping[str, Any]
+    problem: str = ""
+    """What ended the check before all was judged."""
+    commits: Mapping[str, str | None] = field(default_factory=dict)
+    """The commit of "head" and of every baseline that is a revision; None where git does not tell."""
+    notes: Sequence[str] = ()
 
     @property
     def counts(self) -> str:
@@ -39,17 +56,35 @@ class CheckSummary:
 
 def as_text(summary: CheckSummary) -> str:
     """Return what a terminal shows: everything but figures that did not change."""
+    problem = f"tngd-bench: error: {plain(summary.problem)}" if summary.problem else ""
+    if problem and not summary.judgements:
+        return problem
     shown = [one for one in summary.sorted() if one.verdict != "ok" or one.kind == "time" or one.change]
-    width = max((len(one.name) for one in shown), default=0)
-    lines = [f"{one.verdict:<17}{one.name:<{width}}  {_change(one):>9}  {one.reason}" for one in shown]
+    names = [plain(one.name) for one in shown]
+    width = max(map(len, names), default=0)
+    lines = [
+        f"{one.verdict:<17}{name:<{width}}  {_change(one):>9}  {plain(_why(one))}"
+        for name, one in zip(names, shown, strict=True)
+    ]
+    lines += [f"{name}: {plain(commit)}" for name, commit in _commits(summary).items()]
+    lines += [f"note: {plain(note)}" for note in summary.notes]
+    lines += [problem] if problem else []
     return "\n".join([*lines, f"check: {summary.verdict} ({summary.counts})"])
 
 
 def as_markdown(summary: CheckSummary) -> str:
     """Return a summary for a pull request: what is not ok first, the rest folded."""
     compared = f"{summary.head} against {', '.join(summary.baselines)}"
-    lines = [f"### tngd-bench check: {summary.verdict}", "", f"{_cell(compared)}. {summary.counts}."]
-    lines += ["", _environment(summary.environment), ""]
+    lines = [
+        f"### tngd-bench check: {summary.verdict}",
+        "",
+        f"{_cell(compared)}. {summary.counts or 'Nothing was judged'}.",
+    ]
+    lines += ["", _environment({**summary.environment, **_commits(summary)}), ""]
+    lines += [
+        f"- {_cell(note)}" for note in (*([summary.problem] if summary.problem else []), *summary.notes)
+    ]
+    lines.append("")
     notable = [one for one in summary.sorted() if one.verdict != "ok"]
     fine = [one for one in summary.sorted() if one.verdict == "ok"]
     if notable:
@@ -62,35 +97,45 @@ def as_markdown(summary: CheckSummary) -> str:
 def as_junit(summary: CheckSummary) -> str:
     """Return JUnit XML: a test case per metric; inconclusive and not compared count as skipped."""
     counted = Counter(one.verdict for one in summary.judgements)
+    ended = int(bool(summary.problem))
     totals = {
-        "tests": str(len(summary.judgements)),
-        "failures": str(counted["regression"]),
-        "errors": str(counted["failed"]),
+        "tests": str(len(summary.judgements) + ended),
+        "failures": str(counted["regression"] + counted["changed"]),
+        "errors": str(counted["failed"] + ended),
         "skipped": str(counted["inconclusive"] + counted["nothing compared"]),
     }
     root = Xml.Element("testsuites", {"name": "tngd-bench check", **totals})
-    suite = Xml.SubElement(root, "testsuite", {"name": ", ".join(summary.baselines), **totals})
+    suite = Xml.SubElement(root, "testsuite", {"name": plain(", ".join(summary.baselines)), **totals})
+    about = Xml.SubElement(suite, "properties")
+    for name, value in {**summary.environment, **_commits(summary)}.items():
+        Xml.SubElement(about, "property", {"name": plain(name), "value": plain(value)})
+    if summary.problem:
+        case = Xml.SubElement(suite, "testcase", {"classname": "check", "name": "check", "time": "0"})
+        Xml.SubElement(case, "error", {"message": plain(summary.problem)})
     for one in summary.judgements:
         kind, _, rest = one.name.partition("/")
-        case = Xml.SubElement(suite, "testcase", {"classname": kind, "name": rest, "time": "0"})
-        tag = {"regression": "failure", "failed": "error", "ok": None}.get(one.verdict, "skipped")
+        case = Xml.SubElement(suite, "testcase", {"classname": plain(kind), "name": plain(rest), "time": "0"})
+        tag = {"regression": "failure", "changed": "failure", "failed": "error", "ok": None}.get(
+            one.verdict, "skipped"
+        )
         if tag is not None:
-            Xml.SubElement(case, tag, {"message": f"{one.verdict}: {one.reason}"}).text = _figures(one)
+            Xml.SubElement(case, tag, {"message": plain(f"{one.verdict}: {_why(one)}")}).text = _figures(one)
         else:
-            Xml.SubElement(case, "system-out").text = f"{_figures(one)} {one.reason}"
+            Xml.SubElement(case, "system-out").text = plain(f"{_figures(one)} {_why(one)}")
     Xml.indent(root)
     return Xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def as_json(summary: CheckSummary) -> str:
-    """Return one JSON object; what is not a finite number is null."""
+    """Return one JSON object as docs/check.schema.json describes it; what is not a finite number is null."""
     rows = [
         {
-            "name": one.name,
+            "name": plain(one.name),
             "kind": one.kind,
             "unit": one.unit,
             "verdict": one.verdict,
-            "reason": one.reason,
+            "reason": plain(one.reason),
+            "against": plain(one.against or ", ".join(summary.baselines)),
             "base": _number(one.base),
             "head": _number(one.head),
             "change": _number(one.change),
@@ -101,11 +146,18 @@ def as_json(summary: CheckSummary) -> str:
         for one in summary.judgements
     ]
     content = {
+        "schema": SCHEMA,
         "verdict": summary.verdict,
         "exit_code": summary.exit_code,
-        "head": summary.head,
-        "baselines": list(summary.baselines),
-        "environment": dict(summary.environment),
+        "head": plain(summary.head),
+        "baselines": [plain(what) for what in summary.baselines],
+        "environment": {
+            name: plain(value) if isinstance(value, str) else value
+            for name, value in summary.environment.items()
+        },
+        "commits": {plain(what): commit for what, commit in summary.commits.items()},
+        "problem": plain(summary.problem),
+        "notes": [plain(note) for note in summary.notes],
         "judgements": rows,
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -120,7 +172,7 @@ def _table(judgements: Sequence[Judgement]) -> list[str]:
         )
         verdict = one.verdict if one.verdict == "ok" else f"**{one.verdict}**"
         lines.append(
-            f"| {verdict} | {_cell(one.name)} | {base} | {head} | {_change(one)} | {_cell(one.reason)} |"
+            f"| {verdict} | {_cell(one.name)} | {base} | {head} | {_change(one)} | {_cell(_why(one))} |"
         )
     return lines
 
@@ -149,8 +201,18 @@ def _shown(value: float) -> str:
 
 
 def _cell(text: str) -> str:
-    escaped = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return escaped.replace("*", "\\*")
+    escaped = plain(text).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
+    for mark in "|*_`[]":
+        escaped = escaped.replace(mark, f"\\{mark}")
+    return escaped
+
+
+def _why(one: Judgement) -> str:
+    return f"{one.reason} [{one.against}]" if one.against else one.reason
+
+
+def _commits(summary: CheckSummary) -> dict[str, str]:
+    return {f"commit of {plain(what)}": commit or "not known" for what, commit in summary.commits.items()}
 
 
 def _number(value: float) -> float | None:

@@ -45,11 +45,14 @@ Series = dict[tuple[Any, ...], list[float]]
 """Samples by the values of a metric's parameters."""
 
 
-def export_asv(records: Records, folder: Path, commit: str | None = None) -> tuple[Path, int]:
+def export_asv(
+    records: Records, folder: Path, commit: str | None = None, machine: str | None = None
+) -> tuple[Path, int]:
     """Write the records into `folder`, a results folder of asv; return the file and how many benchmarks it holds.
 
     Benchmarks are called study.NAME.SECTION.METRIC; times are samples, hence distributions to asv. What is in the
-    folder stays, benchmarks of the same name apart. `commit` (40 hexadecimal digits) overrides the store's own.
+    folder stays, benchmarks of the same name apart. `commit` (40 hexadecimal digits) overrides the store's own,
+    `machine` the name of the machine, which is that of the same processor in the folder where there is one.
     Raises StudyError where there is no commit to file the results under, StoreError where nothing can be exported.
     """
     try:
@@ -61,11 +64,11 @@ def export_asv(records: Records, folder: Path, commit: str | None = None) -> tup
     benchmarks = {benchmark["name"]: (benchmark, series) for benchmark, series in _benchmarks(records)}
     if not benchmarks:
         raise StoreError(f"the study {records.study.get('name')!r} holds no result that asv could keep")
-    machine = _machine(records.environment)
+    described = _machine(records.environment, folder, machine)
     python = ".".join(str(records.environment.get("python", "")).split(".")[:2])
     torch = str(records.environment.get("torch", "")).partition("+")[0]
     held = Results(
-        {**machine, "python": python, "torch": torch},
+        {**described, "python": python, "torch": torch},
         {"torch": torch},
         revision,
         _date(revision, records.environment),
@@ -76,10 +79,11 @@ def export_asv(records: Records, folder: Path, commit: str | None = None) -> tup
     for benchmark, series in benchmarks.values():
         held.add_result(benchmark, _result(benchmark, series), record_samples=True)
     try:
-        place = folder / machine["machine"]
+        place = folder / described["machine"]
         place.mkdir(parents=True, exist_ok=True)
         held.save(str(folder))
-        _write_json(place / "machine.json", machine, Machine.api_version)
+        if not (place / "machine.json").exists():
+            _write_json(place / "machine.json", described, Machine.api_version)
         _merge_benchmarks(folder, {name: benchmark for name, (benchmark, _) in benchmarks.items()})
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}") from None
@@ -206,11 +210,28 @@ def _date(commit: str, environment: Mapping[str, Any]) -> int:
     return round(datetime.fromisoformat(started).timestamp() * 1000)
 
 
-def _machine(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Return asv's description of the machine; named by its processor, since a store keeps no host name."""
+def _machine(environment: Mapping[str, Any], folder: Path, name: str | None) -> dict[str, Any]:
+    """Return asv's description of the machine: that in the folder, so that no second series begins, or a new one.
+
+    A store keeps no host name: what the folder has is found by `name` or by the processor, and a new one is named
+    `name` or after the processor. StudyError where several machines of the folder have this processor.
+    """
     cpu, cores = str(environment.get("cpu") or "unknown"), environment.get("cores")
+    held = _machines(folder)
+    if name is not None and not re.fullmatch(r"[\w.-]+", name):
+        raise StudyError(f"machine must be a word that can name a folder, not {name!r}")
+    alike = [one for one in held if (one.get("cpu") == cpu if name is None else one["machine"] == name)]
+    if len(alike) > 1:
+        alike = [one for one in alike if str(one.get("num_cpu")) == str(cores)] or alike
+    if len(alike) > 1:
+        names = ", ".join(sorted(str(one["machine"]) for one in alike))
+        raise StudyError(
+            f"{folder} has several machines with the processor {cpu}; name one with --machine: {names}"
+        )
+    if alike:
+        return alike[0]
     return {
-        "machine": f"{_word(cpu)}-{cores}",
+        "machine": name or f"{_word(cpu)}-{cores}",
         "os": str(environment.get("platform", "")),
         "arch": "",
         "cpu": cpu,
@@ -218,6 +239,18 @@ def _machine(environment: Mapping[str, Any]) -> dict[str, Any]:
         "ram": str(environment.get("memory_bytes", "")),
         "version": 1,
     }
+
+
+def _machines(folder: Path) -> list[dict[str, Any]]:
+    """Return asv's descriptions of the machines in a folder of results."""
+    from asv.machine import Machine
+    from asv.util import load_json
+
+    found = []
+    for file in sorted(folder.glob("*/machine.json")):
+        held = load_json(str(file), Machine.api_version)
+        found.append({**held, "machine": file.parent.name})
+    return found
 
 
 def _merge_benchmarks(folder: Path, new: Mapping[str, Any]) -> None:

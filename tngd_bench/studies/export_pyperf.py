@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tngd_bench.measure.environment import torch_blas
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.records import Records
 
@@ -62,13 +63,14 @@ def pyperf_metadata(environment: Mapping[str, Any]) -> dict[str, Any]:
         "affinity": "cpu_affinity",
         "torch": "torch",
         "torch_build": "torch_build",
-        "blas": "blas",
         "dtype": "dtype",
         "git_revision": "commit_id",
         "started": "date",
         "version": "tngd_bench_version",
     }
     found = {name: environment.get(ours) for ours, name in names.items()}
+    # what torch computes with; stores of older versions hold the libraries of other packages as "blas"
+    found["blas"] = torch_blas(str(environment.get("torch_build"))) or environment.get("blas")
     found["threads"] = environment.get("threads_cost", environment.get("threads"))
     return {
         name: value if _is_plain(value) else str(value) for name, value in found.items() if value is not None
