@@ -116,5 +116,5 @@ def test_one_training_figure_runs_to_its_verdicts_in_seconds(tmp_path):
     assert set(records.trials["status"]) == {"ok"}
     verdicts = {verdict.claim_id: verdict for verdict in judge({"paper-fig4a": records})}
     assert verdicts["fig4a-fifty"].verdict == "not tested"
-    assert "2 paired seeds, 3 needed" in verdicts["fig4a-fifty"].evidence
+    assert "2 paired seeds, 5 needed" in verdicts["fig4a-fifty"].evidence
     assert verdicts["table1-n"].verdict == "not tested"
