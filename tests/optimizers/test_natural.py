@@ -18,6 +18,7 @@ MAKERS = {
     "ngd": lambda model: NGD(model, nn.CrossEntropyLoss()),
     "ngd, adam": lambda model: NGD(model, nn.CrossEntropyLoss(), rule="adam"),
     "kfac": lambda model: KFAC(model, nn.CrossEntropyLoss(), generator=torch.Generator().manual_seed(4)),
+    "kfac, its own draws": lambda model: KFAC(model, nn.CrossEntropyLoss()),
     "tngd": lambda model: TNGD(
         model, nn.CrossEntropyLoss(), noise_variance=1e-4, generator=torch.Generator().manual_seed(5)
     ),

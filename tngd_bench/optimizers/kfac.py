@@ -88,6 +88,8 @@ class KFAC(NaturalOptimizer):
         averaged and output gradients summed over positions first; Eschenhagen et al. 2023).
     kl_clip : bound on lr²·xᵀ∇ℓ, which scales x down (Ba, Grosse, Martens 2017); None: no clipping. Without
         it the default rate and momentum diverge on MNIST in the first epoch.
+    generator : of the draws of "mc", kept in `state_dict` and in copies; None: one of its own with the seed of torch's
+        default one, which it leaves alone.
 
     A layer that is used in a way its rule does not cover (tied weights, pruning, derivatives inside forward) gets the
     plain gradient too: its gradient by rows is held against autograd. `excluded` lists all such modules with the
@@ -129,6 +131,8 @@ class KFAC(NaturalOptimizer):
         self.inverse: Inverse = inverse
         self.sharing: Sharing = sharing
         self.kl_clip = kl_clip
+        if generator is None:
+            generator = torch.Generator(self.parameters.device).manual_seed(torch.initial_seed())
         self.generator = generator
         self.factors: dict[int, KroneckerFactors] = {}
         self.excluded: dict[str, str] = {}
@@ -327,7 +331,7 @@ class KFAC(NaturalOptimizer):
         return {
             **super()._carried(),
             "factors": {key: f.state() for key, f in self.factors.items()},
-            "generator": None if self.generator is None else self.generator.get_state(),
+            "generator": self.generator.get_state(),
         }
 
     def _restore(self, carried: Mapping[str, Any]) -> None:
