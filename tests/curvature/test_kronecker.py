@@ -5,15 +5,9 @@ import torch
 from torch import nn
 
 from tests import oracles
-from tngd_bench.curvature.capture import recording
-from tngd_bench.curvature.kronecker import (
-    KRONECKER_KINDS,
-    KroneckerFactors,
-    cotangent_rows,
-    factor_estimates,
-    fisher_cotangents,
-    layer_rows,
-)
+from tngd_bench.curvature.capture import LayerCall, recording
+from tngd_bench.curvature.kronecker import KroneckerFactors, factor_estimates, fisher_cotangents
+from tngd_bench.curvature.linear_maps import MAP_KINDS, LinearMap, layer_map
 from tngd_bench.curvature.losses import output_curvature
 
 LOSS = nn.CrossEntropyLoss()
@@ -25,14 +19,21 @@ def batch(samples: int) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     return model, torch.rand(samples, 4, dtype=torch.float64), torch.arange(samples) % 3
 
 
+def mapped(calls: list[LayerCall]) -> LinearMap:
+    found = layer_map(calls)
+    assert found is not None
+    return found
+
+
 def factors(
     model: nn.Module, x: torch.Tensor, y: torch.Tensor, fisher: str, generator: torch.Generator | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    with recording(model, KRONECKER_KINDS) as calls:
+    with recording(model, MAP_KINDS) as calls:
         outputs = model(x)
     cotangents = fisher_cotangents(output_curvature(LOSS, outputs, y), outputs.detach(), fisher, generator)
     (gradient,) = torch.autograd.grad(outputs, [calls[0].edge], cotangents, is_grads_batched=True)
-    return factor_estimates(calls, [layer_rows(calls[0], torch.float64)], [gradient])
+    one = mapped(calls)
+    return factor_estimates(one, [one.uses[0].rows(torch.float64)], [gradient])
 
 
 def block(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -64,15 +65,19 @@ def test_empirical_fisher_is_the_second_moment_of_per_sample_gradients() -> None
     assert oracles.relative_error(g, slopes.T @ slopes / 6) < 1e-12
 
 
-def test_convolution_rows_reproduce_the_weight_gradient() -> None:
+@pytest.mark.parametrize("kind", [nn.Conv1d, nn.Conv2d, nn.Conv3d])
+def test_convolution_rows_reproduce_the_weight_gradient(
+    kind: type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d],
+) -> None:
     torch.manual_seed(0)
-    conv = nn.Conv2d(2, 3, 3, stride=2, padding=1).double()
-    x = torch.rand(4, 2, 7, 6, dtype=torch.float64)
-    with recording(conv, KRONECKER_KINDS) as calls:
+    conv = kind(2, 3, 3, stride=2, padding=1).double()
+    x = torch.rand(4, 2, *(7, 6, 5)[: len(conv.kernel_size)], dtype=torch.float64)
+    with recording(conv, MAP_KINDS) as calls:
         outputs = conv(x)
     cotangent = torch.rand_like(outputs)
     outputs.backward(cotangent)
-    a, g = layer_rows(calls[0], torch.float64), cotangent_rows(calls[0], cotangent)
+    (use,) = mapped(calls).uses
+    a, g = use.rows(torch.float64), use.cotangent_rows(cotangent)
     product = g.T @ a
     assert conv.weight.grad is not None
     assert conv.bias.grad is not None
@@ -113,10 +118,11 @@ def test_shared_weights_by_their_definitions(sharing: str) -> None:
     torch.manual_seed(0)
     layer = nn.Linear(3, 2).double()
     x = torch.rand(4, 5, 3, dtype=torch.float64)
-    with recording(layer, KRONECKER_KINDS) as calls:
+    with recording(layer, MAP_KINDS) as calls:
         layer(x)
     cotangent = torch.rand(1, 4, 5, 2, dtype=torch.float64)
-    a, g = factor_estimates(calls, [layer_rows(calls[0], torch.float64)], [cotangent], sharing)
+    one = mapped(calls)
+    a, g = factor_estimates(one, [one.uses[0].rows(torch.float64)], [cotangent], sharing)
     extended = torch.cat([x, torch.ones(4, 5, 1, dtype=torch.float64)], 2)
     if sharing == "expand":
         wanted_a = torch.einsum("nti,ntj->ij", extended, extended) / 20

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from tests import oracles
 from tngd_bench.optimizers import KFAC, NGD, TNGD, DivergedError
+from tngd_bench.optimizers.kfac import AssumptionWarning
 
 LOSS = nn.CrossEntropyLoss()
 
@@ -206,3 +209,102 @@ def test_a_run_that_drew_random_numbers_is_not_resumed_without_a_generator() -> 
     state = TNGD(model(), LOSS, generator=torch.Generator().manual_seed(0)).state_dict()
     with pytest.raises(ValueError, match="generator must be given to resume"):
         TNGD(model(), LOSS).load_state_dict(state)
+
+
+class Recurrent(nn.Module):
+    """An LSTM classifier of sequences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.lstm(x)[0][:, -1])
+
+
+def normalised() -> nn.Module:
+    return nn.Sequential(
+        *(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(4 * 9, 3)),
+    )
+
+
+def plain_gradient(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    found = torch.autograd.grad(LOSS(network(x), y), list(network.parameters()))
+    return torch.cat([g.reshape(-1) for g in found])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("fisher", ["mc", "exact", "empirical"])
+@pytest.mark.parametrize("kind", [Recurrent, normalised])
+def test_kfac_at_large_damping_is_the_gradient_on_common_models(kind: Any, fisher: Any) -> None:
+    torch.manual_seed(0)
+    network = kind().double()
+    x = torch.rand(6, *((5, 3) if kind is Recurrent else (1, 8, 8)), dtype=torch.float64)
+    y = torch.arange(6) % 3
+    gradient = plain_gradient(network, x, y)
+    large = KFAC(network, LOSS, damping=1e12, fisher=fisher, kl_clip=None, inverse="eigen")
+    large.step(x, y)
+    assert large.natural_gradient is not None
+    found, wanted = (large.parameters.views(v) for v in (large.natural_gradient, gradient))
+    for name, ours, true in zip(large.parameters.names, found, wanted, strict=True):
+        outside = name.startswith("1.")  # the normalisation's own parameters
+        assert torch.allclose(ours if outside else 1e12 * ours, true, rtol=1e-6, atol=1e-12)
+    assert set(large.excluded) == ({"1"} if kind is normalised else set())
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Recurrent, r"shared over them: 'lstm' \(LSTM\)"),
+        (normalised, r"mean and variance of the batch are constants: '1' \(BatchNorm2d\)"),
+    ],
+)
+def test_what_the_factors_assume_is_said_once(kind: Any, said: str) -> None:
+    torch.manual_seed(0)
+    x, y = torch.rand(6, *((5, 3) if kind is Recurrent else (1, 8, 8))), torch.arange(6) % 3
+    optimizer = KFAC(kind(), LOSS)
+    with pytest.warns(AssumptionWarning, match=said):
+        optimizer.step(x, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimizer.step(x, y)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_batch_statistics_run_once_a_step_and_not_in_a_check() -> None:
+    torch.manual_seed(0)
+    network, twin = normalised(), normalised()
+    twin.load_state_dict(network.state_dict())
+    x, y = torch.rand(6, 1, 8, 8), torch.arange(6) % 3
+    optimizer = KFAC(network, LOSS)
+    optimizer.check_curvature(x, y)
+    assert torch.equal(network[1].running_mean, twin[1].running_mean)
+    optimizer.step(x, y)
+    twin(x)
+    assert torch.equal(network[1].running_mean, twin[1].running_mean)
+    assert int(network[1].num_batches_tracked) == 1
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", [Recurrent, normalised])
+def test_kfac_trains_common_models_faster_than_the_plain_gradient(kind: Any) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(48, *((5, 3) if kind is Recurrent else (1, 8, 8)))
+    y = (x.flatten(1)[:, :12].sum(1) > 0).long()
+    ends = {}
+    start = kind().state_dict()
+    for name in ("kfac", "sgd"):
+        network = kind()
+        network.load_state_dict(start)
+        ours = KFAC(network, LOSS, lr=0.1, damping=0.01, kl_clip=None) if name == "kfac" else None
+        plain = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+        for _ in range(30):
+            if ours is not None:
+                ours.step(x, y)
+                continue
+            plain.zero_grad()
+            LOSS(network(x), y).backward()
+            plain.step()
+        ends[name] = float(LOSS(network(x), y).detach())
+    assert ends["kfac"] < 0.5 * ends["sgd"]

@@ -13,17 +13,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from tngd_bench.curvature.capture import LayerCall
-from tngd_bench.curvature.layers import convolution_patches
+from tngd_bench.curvature.linear_maps import LinearMap
 from tngd_bench.curvature.losses import OutputCurvature, factor_columns
 
-KRONECKER_KINDS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv2d)
-
 Fisher = Literal["mc", "exact", "empirical"]
-
-
 Inverse = Literal["cholesky", "eigen"]
 Sharing = Literal["expand", "reduce"]
 
@@ -96,31 +91,6 @@ def joined(pieces: Sequence[Tensor]) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
 
 
-def has_kronecker_rule(call: LayerCall) -> bool:
-    """Whether Kronecker factors can be formed from this call: of a linear layer, or an ungrouped convolution."""
-    module = call.module
-    return not isinstance(module, nn.Conv2d) or (module.groups == 1 and call.input.dim() == 4)
-
-
-def layer_rows(call: LayerCall, dtype: torch.dtype) -> Tensor:
-    """Inputs of a layer as rows (b·T, d_in), sample first, with a column of ones where it has a trained bias."""
-    module, inputs = call.module, call.input.to(dtype)
-    if isinstance(module, nn.Conv2d):
-        rows = convolution_patches(module, inputs).transpose(1, 2).flatten(0, 1)
-    else:
-        rows = inputs.reshape(-1, inputs.shape[-1])
-    if module.bias is not None:
-        rows = torch.cat([rows, rows.new_ones(len(rows), 1)], 1)
-    return rows
-
-
-def cotangent_rows(call: LayerCall, cotangents: Tensor) -> Tensor:
-    """Gradients of a layer's output as rows (…·b·T, d_out), matching `layer_rows`."""
-    if isinstance(call.module, nn.Conv2d):
-        return cotangents.movedim(-3, -1).flatten(0, -2)
-    return cotangents.reshape(-1, cotangents.shape[-1])
-
-
 def fisher_cotangents(
     curvature: OutputCurvature, outputs: Tensor, fisher: Fisher, generator: torch.Generator | None
 ) -> Tensor:
@@ -140,23 +110,21 @@ def fisher_cotangents(
 
 
 def factor_estimates(
-    calls: Sequence[LayerCall],
-    inputs: Sequence[Tensor],
-    cotangents: Sequence[Tensor],
-    sharing: Sharing = "expand",
+    used: LinearMap, inputs: Sequence[Tensor], cotangents: Sequence[Tensor], sharing: Sharing = "expand"
 ) -> tuple[Tensor, Tensor]:
-    """(A, Γ) of one layer on one batch from its input rows and Fisher cotangents (k, b, …), summed over its calls.
+    """(A, Γ) of one map on one batch from the input rows and Fisher cotangents (r, …) of its uses, summed over them.
 
     For T > 1 positions, expand: A = mean over samples and positions of a aᵀ, Γ = sum over positions of g gᵀ; reduce:
-    the same after averaging a and summing g over a sample's positions.
+    the same after averaging a and summing g over a sample's positions. Rows of the graph's products, which are in no
+    known order of the samples, are always expanded.
     """
-    b = calls[0].input.shape[0]
-    if sharing == "expand":
+    shaped = [use.cotangent_rows(c) for use, c in zip(used.uses, cotangents, strict=True)]
+    if sharing == "expand" or used.samples is None:
         a = joined(inputs)
-        g = joined([cotangent_rows(call, c) for call, c in zip(calls, cotangents, strict=True)]).to(a.dtype)
+        g = joined(shaped).to(a.dtype)
         return a.T @ a / len(a), g.T @ g
+    b = used.samples
     a = torch.cat([rows.view(b, -1, rows.shape[1]) for rows in inputs], 1).mean(1)
-    shaped = [cotangent_rows(call, c) for call, c in zip(calls, cotangents, strict=True)]
     by_sample = [rows.view(len(c), b, -1, rows.shape[1]) for rows, c in zip(shaped, cotangents, strict=True)]
     g = torch.cat(by_sample, 2).sum(2).flatten(0, 1).to(a.dtype)
     return a.T @ a / b, g.T @ g

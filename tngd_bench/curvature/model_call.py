@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from tngd_bench.curvature.batch_statistics import uses_batch_statistics
 
 Inputs = Tensor | Mapping[str, Any] | Sequence[Any]
 """One batch: a tensor, a mapping passed as `model(**inputs)`, or a tuple or list passed as `model(*inputs)`."""
@@ -25,7 +26,7 @@ def run_model(model: nn.Module, inputs: Inputs) -> Tensor:
     """
     if torch.is_inference_mode_enabled():
         raise ValueError("torch.inference_mode() is on, which cannot be differentiated: leave it first")
-    with _uncompiled():
+    with _uncompiled(), _unfused(model):
         if isinstance(inputs, Tensor):
             outputs = model(inputs)
         elif isinstance(inputs, Mapping):
@@ -59,7 +60,7 @@ def batch_size_of(inputs: Inputs, outputs: Tensor) -> int:
 def refuse_mixed_samples(model: nn.Module) -> None:
     """Raise ValueError when a layer mixes the samples of a batch: then no row of J belongs to one sample."""
     for name, module in model.named_modules():
-        if isinstance(module, _BatchNorm) and (module.training or not module.track_running_stats):
+        if uses_batch_statistics(module):
             raise ValueError(
                 f"{type(module).__name__} {name!r} normalises over the batch, so a sample's output depends on the "
                 "other samples and the GGN has no per-sample rows: call .eval() on that layer, or use GroupNorm"
@@ -101,6 +102,29 @@ def refuse_autocast(device: torch.device) -> None:
 def _uncompiled() -> AbstractContextManager[Any]:
     # torch.compile cannot have been used before this module was imported; importing it here would take seconds
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
+@contextmanager
+def _unfused(model: nn.Module) -> Iterator[None]:
+    """Run recurrent layers step by step: a fused kernel hides its products, and cannot be differentiated twice."""
+    backends: tuple[Any, ...] = (torch.backends.mkldnn, torch.backends.cudnn)
+    before: list[bool] = []
+
+    def switch_off(module: nn.Module, inputs: Any) -> None:
+        before[:] = [backend.enabled for backend in backends]
+        for backend in backends:
+            backend.enabled = False
+
+    def restore(module: nn.Module, inputs: Any, output: Any) -> None:
+        for backend, was in zip(backends, before, strict=True):
+            backend.enabled = was
+
+    with ExitStack() as handles:
+        for module in model.modules():
+            if isinstance(module, nn.RNNBase):
+                handles.callback(module.register_forward_pre_hook(switch_off).remove)
+                handles.callback(module.register_forward_hook(restore, always_call=True).remove)
+        yield
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

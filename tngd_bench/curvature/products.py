@@ -41,8 +41,13 @@ class ProductUse:
         return outer.reshape(g.shape[0] * g.shape[1], -1)
 
 
-def product_uses(parameter: nn.Parameter, graph: AutogradGraph, batch_size: int) -> list[ProductUse] | None:
-    """Return all uses of a parameter in the graph, or None where one of them is not a product of this kind."""
+def product_uses(
+    parameter: nn.Parameter, graph: AutogradGraph, batch_size: int | None = None
+) -> list[ProductUse] | None:
+    """Return all uses of a parameter in the graph, or None where one of them is not a product of this kind.
+
+    With a `batch_size` b every product must have b rows.
+    """
     found: list[ProductUse] = []
     pending: list[tuple[Use, bool]] = [(use, False) for use in graph.users(parameter)]
     while pending:
@@ -58,21 +63,18 @@ def product_uses(parameter: nn.Parameter, graph: AutogradGraph, batch_size: int)
 
 
 def _use(
-    node: Any, argument: int, transposed: bool, parameter: nn.Parameter, batch_size: int
+    node: Any, argument: int, transposed: bool, parameter: nn.Parameter, batch_size: int | None
 ) -> ProductUse | None:
     kind = (node.name(), argument, parameter.dim())
     if kind not in _OPERANDS or any(getattr(node, key, 1) != 1 for key in ("_saved_alpha", "_saved_beta")):
         return None
-    edge, saved = GradientEdge(node, 0), _OPERANDS[kind]
-    if node.name() == "AddmmBackward0" and node._saved_mat1_sym_sizes[0] != batch_size:
+    saved = _OPERANDS[kind]
+    other: Tensor | None = None if saved is None else getattr(node, saved).detach()
+    rows = node._saved_mat1_sym_sizes[0] if other is None else other.shape[0]
+    if batch_size is not None and rows != batch_size:
         return None
-    if saved is None:
-        return ProductUse(edge, None, transposed, batch_size * parameter.numel())
-    other: Tensor = getattr(node, saved).detach()
-    if other.shape[0] != batch_size:
-        return None
-    width = parameter.shape[0] if transposed else parameter.shape[1]
-    return ProductUse(edge, other, transposed, batch_size * width)
+    width = parameter.shape[0] if other is None or transposed else parameter.shape[1]
+    return ProductUse(GradientEdge(node, 0), other, transposed, rows * width)
 
 
 _OPERANDS: dict[tuple[str, int, int], str | None] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,24 +13,26 @@ import torch
 from torch import Tensor, nn
 
 from tngd_bench import arguments
+from tngd_bench.curvature.batch_statistics import (
+    constant_statistics,
+    recording_statistics,
+    uses_batch_statistics,
+)
 from tngd_bench.curvature.capture import LayerCall, recording
 from tngd_bench.curvature.graph import AutogradGraph
 from tngd_bench.curvature.kronecker import (
-    KRONECKER_KINDS,
     Fisher,
     Inverse,
     KroneckerFactors,
     Sharing,
-    cotangent_rows,
     factor_estimates,
     fisher_cotangents,
-    has_kronecker_rule,
     joined,
-    layer_rows,
 )
 from tngd_bench.curvature.layers import trained_parameters
+from tngd_bench.curvature.linear_maps import MAP_KINDS, LinearMap, layer_map, product_maps
 from tngd_bench.curvature.losses import Loss, evaluate, output_curvature
-from tngd_bench.curvature.model_call import Inputs, refuse_mixed_samples, run_model
+from tngd_bench.curvature.model_call import Inputs, run_model
 from tngd_bench.curvature.reverse import batched_pass, reverse_gradients, reverse_pass
 from tngd_bench.curvature.verification import FallbackWarning, Reference, signature
 from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, restore_generator
@@ -39,41 +42,46 @@ INVERSES = ("cholesky", "eigen")
 SHARINGS = ("expand", "reduce")
 
 
-@dataclass(frozen=True)
-class _LayerPass:
-    """What a step needs of one layer: its calls, their input rows, and the loss's gradients at their outputs.
+class AssumptionWarning(UserWarning):
+    """K-FAC takes part of the model in a way that is usual, and an approximation of its own."""
 
-    `inputs` (k, d_in [+1 for the bias]) and `cotangents` (k, d_out) join the rows of all calls; `key` is the layer's
-    number in `model.modules()`.
+
+@dataclass(frozen=True)
+class _MapPass:
+    """What a step needs of one linear map: its input rows use by use, and the loss's gradients at its outputs.
+
+    `inputs` (k, d_in [+1 for the bias]) and `cotangents` (k, d_out) join the rows of all uses.
     """
 
-    key: int
-    calls: tuple[LayerCall, ...]
+    map: LinearMap
     rows: tuple[Tensor, ...]
     inputs: Tensor
     cotangents: Tensor
 
     @classmethod
-    def of(cls, key: int, used: Sequence[tuple[LayerCall, Tensor]], dtype: torch.dtype) -> _LayerPass:
-        """Make it from calls and the gradients at their outputs."""
-        rows = tuple(layer_rows(call, dtype) for call, _ in used)
-        cotangents = joined([cotangent_rows(call, g) for call, g in used]).to(dtype)
-        return cls(key, tuple(call for call, _ in used), rows, joined(rows), cotangents)
+    def of(cls, used: LinearMap, gradients: Sequence[Tensor], dtype: torch.dtype) -> _MapPass:
+        """Make it from the gradients at the outputs of all uses."""
+        rows = tuple(use.rows(dtype) for use in used.uses)
+        shaped = [use.cotangent_rows(g) for use, g in zip(used.uses, gradients, strict=True)]
+        return cls(used, rows, joined(rows), joined(shaped).to(dtype))
 
-    @property
-    def module(self) -> nn.Module:
-        """The layer."""
-        return self.calls[0].module
 
-    def split(self, matrix: Tensor) -> tuple[Tensor, Tensor | None]:
-        """A (d_out, d_in [+1]) matrix as weight and bias."""
-        if self.module.bias is None:
-            return matrix, None
-        return matrix[:, :-1], matrix[:, -1]
+@dataclass(frozen=True)
+class _Forward:
+    """One forward pass: the maps with a rule, outputs, loss, and the normalisations by batch statistics in it."""
+
+    maps: list[LinearMap]
+    outputs: Tensor
+    loss: Tensor
+    statistics: list[Any]
 
 
 class KFAC(NaturalOptimizer):
-    """Kronecker-factored natural gradient for Linear and Conv2d layers; other parameters get the plain gradient.
+    """Kronecker-factored natural gradient for weights used as linear maps; other parameters get the plain gradient.
+
+    Linear maps are linear layers, ungrouped convolutions, and every product of a batch with a weight matrix: the gates
+    of recurrent layers (shared over time steps) and the projections of attention. Batch normalisation may train: its
+    statistics are constants in the factors, and the gradient passes through them.
 
     Parameters
     ----------
@@ -91,9 +99,10 @@ class KFAC(NaturalOptimizer):
     generator : of the draws of "mc", kept in `state_dict` and in copies; None: one of its own with the seed of torch's
         default one, which it leaves alone.
 
-    A layer that is used in a way its rule does not cover (tied weights, pruning, derivatives inside forward) gets the
+    A weight that is used in a way its rule does not cover (tied weights, pruning, derivatives inside forward) gets the
     plain gradient too: its gradient by rows is held against autograd. `excluded` lists all such modules with the
-    reason, and a `FallbackWarning` names each once. Source: Martens and Grosse 2015; Grosse and Martens 2016.
+    reason, and a `FallbackWarning` names each once; an `AssumptionWarning` names shared gates and batch statistics.
+    Source: Martens and Grosse 2015; Grosse and Martens 2016.
     """
 
     def __init__(
@@ -122,7 +131,6 @@ class KFAC(NaturalOptimizer):
         arguments.choice("sharing", sharing, SHARINGS)
         if kl_clip is not None:
             arguments.real("kl_clip", kl_clip, above=0.0)
-        refuse_mixed_samples(model)
         super().__init__(model, loss, lr=lr, damping=damping, momentum=momentum)
         self.factor_interval = factor_interval
         self.inverse_interval = inverse_interval
@@ -134,9 +142,10 @@ class KFAC(NaturalOptimizer):
         if generator is None:
             generator = torch.Generator(self.parameters.device).manual_seed(torch.initial_seed())
         self.generator = generator
-        self.factors: dict[int, KroneckerFactors] = {}
+        self.factors: dict[str, KroneckerFactors] = {}
         self.excluded: dict[str, str] = {}
         self._noted = 0
+        self._assumed: set[str] = set()
 
     @property
     def cycle(self) -> int:
@@ -152,99 +161,133 @@ class KFAC(NaturalOptimizer):
         return tuple((alike[0], len(alike)) for alike in kinds.values())
 
     def _direction(self, inputs: Inputs, targets: Tensor) -> tuple[float, Tensor]:
-        groups, outputs, loss = self._forward(inputs, targets)
-        layers, rest = self._passes(groups, loss)
+        forward = self._forward(inputs, targets)
+        passes, rest = self._passes(forward.maps, forward.loss)
         self._note_excluded(rest)
-        fresh = any(layer.key not in self.factors for layer in layers)
+        fresh = any(one.map.names[0] not in self.factors for one in passes)
         if fresh or self._refreshes_at(self.iteration):
-            self._refresh_factors(layers, outputs, targets)
+            self._refresh_factors(passes, forward, targets)
         inverts = self._inverts_at(self.iteration)
         for factors in self.factors.values():
             if inverts or factors.left is None:
                 factors.invert(self.settings["damping"], self.inverse)
-        return float(loss.detach()), self._assemble(layers, rest)
+        return float(forward.loss.detach()), self._assemble(passes, rest)
 
     def _check_curvature(self, inputs: Inputs, targets: Tensor) -> None:
         self._forward(inputs, targets)
 
-    def _forward(self, inputs: Inputs, targets: Tensor) -> tuple[list[list[LayerCall]], Tensor, Tensor]:
-        """Run the model; return the layers' calls by layer, verified where due, the outputs and the loss."""
-        with torch.enable_grad(), recording(self.model, KRONECKER_KINDS) as calls:
+    def _forward(self, inputs: Inputs, targets: Tensor) -> _Forward:
+        """Run the model, and find its linear maps, verified where due."""
+        with (
+            torch.enable_grad(),
+            recording(self.model, MAP_KINDS) as calls,
+            recording_statistics(self.model) as statistics,
+        ):
             outputs = run_model(self.model, inputs)
             loss = evaluate(self.loss, outputs, targets)
         self._check_loss(float(loss.detach()))
         for call in calls:
             call.check_untouched()
-        groups = self._grouped(calls)
-        if self.verification.due(signature(self.model, calls, AutogradGraph(outputs)), reorders=False):
-            groups = self._verified(groups, loss)
-        return groups, outputs, loss
+        graph = AutogradGraph(outputs)
+        maps = self._maps(calls, graph)
+        if self.verification.due(signature(self.model, calls, graph), reorders=False):
+            maps = self._verified(maps, loss)
+            self._note_assumptions(maps, coupled=bool(statistics))
+        return _Forward(maps, outputs, loss, statistics)
 
-    def _grouped(self, calls: Sequence[LayerCall]) -> list[list[LayerCall]]:
-        """Calls of one layer together, for layers that have a rule which has not failed."""
+    def _maps(self, calls: Sequence[LayerCall], graph: AutogradGraph) -> list[LinearMap]:
+        """The maps of layers by their calls, and of the other weights by the graph, but for those that have failed."""
         trained = {id(p) for p in self.parameters.tensors}
         grouped: dict[int, list[LayerCall]] = defaultdict(list)
         for call in calls:
-            if has_kronecker_rule(call) and not self.verification.failed(self._names_of(call.module)):
-                own = trained_parameters(call.module, trained)
-                if own is not None and len(own) == len(list(call.module.parameters(recurse=False))):
-                    grouped[id(call.module)].append(call)
-        return list(grouped.values())
+            own = trained_parameters(call.module, trained)
+            if own is not None and len(own) == len(list(call.module.parameters(recurse=False))):
+                grouped[id(call.module)].append(call)
+        maps = [found for group in grouped.values() if (found := layer_map(group)) is not None]
+        covered = {id(p) for one in maps for p in one.parameters}
+        failed = self.verification.failed
+        others = [
+            p
+            for p, name in zip(self.parameters.tensors, self.parameters.names, strict=True)
+            if id(p) not in covered and p.dim() <= 2 and not failed([name])
+        ]
+        if any(p.dim() == 2 for p in others):
+            maps += product_maps(others, graph)
+        names = self._names
+        named = [dataclasses.replace(one, names=tuple(names[id(p)] for p in one.parameters)) for one in maps]
+        return [one for one in named if not failed(one.names)]
 
     def _passes(
-        self, groups: Sequence[Sequence[LayerCall]], loss: Tensor
-    ) -> tuple[list[_LayerPass], list[tuple[nn.Parameter, Tensor]]]:
-        """Inputs and output gradients of the layers that take part in the loss, and the gradients of all others."""
-        flat = [call for group in groups for call in group]
-        covered = {id(p) for call in flat for p in call.module.parameters(recurse=False)}
+        self, maps: Sequence[LinearMap], loss: Tensor
+    ) -> tuple[list[_MapPass], list[tuple[nn.Parameter, Tensor]]]:
+        """Inputs and output gradients of the maps that take part in the loss, and the gradients of all others."""
+        edges = [use.edge for one in maps for use in one.uses]
+        covered = {id(p) for one in maps for p in one.parameters}
         others = [p for p in self.parameters.tensors if id(p) not in covered]
-        gradients = iter(reverse_pass(loss, [*[call.edge for call in flat], *others]))
-        layers: list[_LayerPass] = []
-        order = {id(module): index for index, module in enumerate(self.model.modules())}
+        gradients = iter(reverse_pass(loss, [*edges, *others]))
+        passes: list[_MapPass] = []
         aside: list[nn.Parameter] = []
-        for group in groups:
-            found = [(call, next(gradients)) for call in group]
-            used = [(call, gradient) for call, gradient in found if gradient is not None]
+        for one in maps:
+            found = [(use, next(gradients)) for use in one.uses]
+            used = [(use, gradient) for use, gradient in found if gradient is not None]
             if used:
-                key = order[id(group[0].module)]
-                layers.append(_LayerPass.of(key, used, self.parameters.curvature_dtype))
-            else:  # the layer's output has no part in the loss; its weight may, in derivatives inside forward
-                aside += group[0].module.parameters(recurse=False)
+                kept = dataclasses.replace(one, uses=tuple(use for use, _ in used))
+                passes.append(_MapPass.of(kept, [g for _, g in used], self.parameters.curvature_dtype))
+            else:  # the output has no part in the loss; the weight may, in derivatives inside forward
+                aside += one.parameters
         plain = [*zip(others, gradients, strict=True)]
         if aside:
             plain += zip(aside, reverse_pass(loss, aside), strict=True)
-        return layers, [(p, gradient) for p, gradient in plain if gradient is not None]
+        return passes, [(p, gradient) for p, gradient in plain if gradient is not None]
 
-    def _verified(self, groups: list[list[LayerCall]], loss: Tensor) -> list[list[LayerCall]]:
-        """The groups whose gradient by rows is autograd's; the others are noted, and get the plain gradient."""
+    def _verified(self, maps: list[LinearMap], loss: Tensor) -> list[LinearMap]:
+        """The maps whose gradient by rows is autograd's; the others are noted, and get the plain gradient."""
         tensors = self.parameters.tensors
         reference = Reference(
             lambda scale: reverse_gradients(loss, tensors, torch.full_like(loss, scale)),
             loss.dtype if loss.dtype.itemsize < 4 else self.parameters.dtype,
         )
         if not reference.is_finite:
-            return groups
+            return maps
         position = {id(p): i for i, p in enumerate(tensors)}
-        layers, _ = self._passes(groups, loss)
-        names = [name for name, _ in self.model.named_modules()]
+        passes, _ = self._passes(maps, loss)
         failed: dict[str, tuple[list[str], float]] = {}
-        for layer in layers:
-            weight, bias = layer.split(layer.cotangents.T @ layer.inputs)
-            pairs = [(layer.module.weight, weight), (layer.module.bias, bias)]
-            kept = [(p, piece) for p, piece in pairs if p is not None and piece is not None]
-            error = reference.error([position[id(p)] for p, _ in kept], [piece for _, piece in kept])
+        for one in passes:
+            pieces = one.map.pieces(one.cotangents.T @ one.inputs)
+            error = reference.error([position[id(p)] for p in one.map.parameters], pieces)
             if error:
-                failed[names[layer.key]] = (self._names_of(layer.module), error)
+                owner = one.map.names[0].rpartition(".")[0]
+                earlier, worst = failed.get(owner, ([], 0.0))
+                failed[owner] = ([*earlier, *one.map.names], max(worst, error))
         if failed:
             self.verification.refute_layers(failed, "K-FAC leaves them to the plain gradient")
-        return [group for group in groups if not self.verification.failed(self._names_of(group[0].module))]
+        return [one for one in maps if not self.verification.failed(one.names)]
+
+    def _note_assumptions(self, maps: Sequence[LinearMap], *, coupled: bool) -> None:
+        """Say once what the factors of this model assume beyond those of plain layers."""
+        modules = dict(self.model.named_modules())
+        shared = {
+            one.names[0].rpartition(".")[0] for one in maps if one.samples is None and len(one.uses) > 1
+        }
+        found = {}
+        if shared:
+            found["weights used at several steps are linear maps shared over them"] = sorted(shared)
+        if coupled:
+            found["mean and variance of the batch are constants"] = [
+                name for name, module in modules.items() if uses_batch_statistics(module)
+            ]
+        for said, names in found.items():
+            if said not in self._assumed:
+                self._assumed.add(said)
+                named = ", ".join(f"{name!r} ({type(modules[name]).__name__})" for name in names)
+                warnings.warn(f"in K-FAC's factors {said}: {named}", AssumptionWarning, stacklevel=2)
 
     def _note_excluded(self, rest: Sequence[tuple[nn.Parameter, Tensor]]) -> None:
         """List the modules whose parameters get the plain gradient, and name new ones in one warning."""
         if len(rest) == self._noted:
             return
         self._noted = len(rest)
-        names = {id(p): name for p, name in zip(self.parameters.tensors, self.parameters.names, strict=True)}
+        names = self._names
         modules = dict(self.model.named_modules())
         new: list[str] = []
         for p, _ in rest:
@@ -264,9 +307,9 @@ class KFAC(NaturalOptimizer):
                 stacklevel=2,
             )
 
-    def _names_of(self, module: nn.Module) -> list[str]:
-        names = {id(p): name for p, name in zip(self.parameters.tensors, self.parameters.names, strict=True)}
-        return [names[id(p)] for p in module.parameters(recurse=False) if id(p) in names]
+    @property
+    def _names(self) -> dict[int, str]:
+        return {id(p): name for p, name in zip(self.parameters.tensors, self.parameters.names, strict=True)}
 
     def _refreshes_at(self, iteration: int) -> bool:
         return iteration < self.factor_interval or iteration % self.factor_interval == 0
@@ -275,48 +318,46 @@ class KFAC(NaturalOptimizer):
         warming_up = iteration < self.inverse_interval and iteration & (iteration - 1) == 0
         return warming_up or iteration % self.inverse_interval == 0
 
-    def _refresh_factors(self, layers: Sequence[_LayerPass], outputs: Tensor, targets: Tensor) -> None:
+    def _refresh_factors(self, passes: Sequence[_MapPass], forward: _Forward, targets: Tensor) -> None:
+        outputs = forward.outputs
         plain = outputs.detach().to(self.parameters.curvature_dtype)
         curvature = output_curvature(self.loss, plain, targets)
         cotangents = fisher_cotangents(curvature, plain, self.fisher, self.generator).to(outputs.dtype)
-        edges = [call.edge for layer in layers for call in layer.calls]
+        edges = [use.edge for one in passes for use in one.map.uses]
         if not edges:
             return
-        if len(cotangents) == 1:
-            single = torch.autograd.grad(outputs, edges, cotangents[0])
-            gradients = [g.unsqueeze(0) for g in single]
-        else:
-            gradients = batched_pass(outputs, edges, cotangents)
+        with constant_statistics(forward.statistics):
+            if len(cotangents) == 1:
+                single = torch.autograd.grad(outputs, edges, cotangents[0])
+                gradients = [g.unsqueeze(0) for g in single]
+            else:
+                gradients = batched_pass(outputs, edges, cotangents)
         first = 0
-        for layer in layers:
-            last = first + len(layer.calls)
-            new_inputs, new_outputs = factor_estimates(
-                layer.calls, layer.rows, gradients[first:last], self.sharing
-            )
+        for one in passes:
+            last = first + len(one.map.uses)
+            new_inputs, new_outputs = factor_estimates(one.map, one.rows, gradients[first:last], self.sharing)
             first = last
-            if layer.key not in self.factors:
-                self.factors[layer.key] = KroneckerFactors(new_inputs, new_outputs)
+            name = one.map.names[0]
+            if name not in self.factors:
+                self.factors[name] = KroneckerFactors(new_inputs, new_outputs)
                 continue
-            factors, decay = self.factors[layer.key], self.factor_decay
+            factors, decay = self.factors[name], self.factor_decay
             factors.inputs.mul_(decay).add_(new_inputs, alpha=1.0 - decay)
             factors.outputs.mul_(decay).add_(new_outputs, alpha=1.0 - decay)
 
-    def _assemble(self, layers: Sequence[_LayerPass], rest: Sequence[tuple[nn.Parameter, Tensor]]) -> Tensor:
+    def _assemble(self, passes: Sequence[_MapPass], rest: Sequence[tuple[nn.Parameter, Tensor]]) -> Tensor:
         slots = {id(p): s for p, s in zip(self.parameters.tensors, self.parameters.slots, strict=True)}
         direction = torch.zeros(
             self.parameters.count, dtype=self.parameters.curvature_dtype, device=self.parameters.device
         )
         flat = direction.unsqueeze(0)
         slope = 0.0
-        for layer in layers:
-            x, along = self.factors[layer.key].precondition(layer.inputs, layer.cotangents)
+        for one in passes:
+            x, along = self.factors[one.map.names[0]].precondition(one.inputs, one.cotangents)
             if self.kl_clip is not None:
                 slope += float(along)
-            weight, bias = layer.split(x)
-            slot = slots[id(layer.module.weight)]
-            slot.of(flat).view(weight.shape).copy_(weight)
-            if bias is not None:
-                slots[id(layer.module.bias)].of(flat).view(bias.shape).copy_(bias)
+            for p, piece in zip(one.map.parameters, one.map.pieces(x), strict=True):
+                slots[id(p)].of(flat).view(piece.shape).copy_(piece)
         for p, gradient in rest:
             slots[id(p)].of(flat).copy_(gradient.reshape(1, -1))
             slope += float((gradient * gradient).sum()) if self.kl_clip is not None else 0.0
@@ -336,5 +377,10 @@ class KFAC(NaturalOptimizer):
 
     def _restore(self, carried: Mapping[str, Any]) -> None:
         super()._restore(carried)
+        if not carried["factors"].keys() <= set(self.parameters.names):
+            raise ValueError(
+                f"state_dict must hold factors by the names of weights, not {sorted(map(str, carried['factors']))}: it "
+                "comes from another model or an earlier version"
+            )
         self.factors = {key: KroneckerFactors.from_state(state) for key, state in carried["factors"].items()}
         restore_generator(self.generator, carried["generator"])

@@ -121,10 +121,17 @@ class NaturalOptimizer(torch.optim.Optimizer):
     def check_curvature(self, inputs: Inputs, targets: Tensor) -> None:
         """Check the curvature on this batch without a step, so that steps on batches like it need no check.
 
-        For timings: the check is then off the clock. Random draws of the model are taken back.
+        For timings: the check is then off the clock. Random draws of the model and changes of its buffers (running
+        statistics) are taken back.
         """
-        with without_autocast(self.parameters.device), Draws.now(self.parameters.device).again():
-            self._check_curvature(inputs, targets)
+        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
+        try:
+            with without_autocast(self.parameters.device), Draws.now(self.parameters.device).again():
+                self._check_curvature(inputs, targets)
+        finally:
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
 
     def _check_curvature(self, inputs: Inputs, targets: Tensor) -> None:
         self._curvature(inputs, targets)[1].check()
