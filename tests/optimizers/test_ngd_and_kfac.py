@@ -175,7 +175,7 @@ def test_divergence_is_raised_and_leaves_the_parameters_alone() -> None:
 
 def test_bad_arguments_are_refused_by_name() -> None:
     with pytest.raises(
-        ValueError, match="solver must be one of: gram, dense, woodbury, cg; not 'gramm'; did you mean"
+        ValueError, match="solver must be one of: gram, dense, woodbury, cg, layer; not 'gramm'; did you mean"
     ):
         NGD(model(), LOSS, solver="gramm")
     with pytest.raises(ValueError, match="damping must be a finite number > 0"):
@@ -308,3 +308,55 @@ def test_kfac_trains_common_models_faster_than_the_plain_gradient(kind: Any) -> 
             plain.step()
         ends[name] = float(LOSS(network(x), y).detach())
     assert ends["kfac"] < 0.5 * ends["sgd"]
+
+
+@pytest.mark.parametrize("solver", ["gram", "dense", "woodbury", "cg", "layer"])
+def test_memory_keeps_the_last_direction_as_a_decaying_prior(solver: str) -> None:
+    network = model()
+    optimizer = NGD(network, LOSS, lr=0.1, damping=0.05, solver=solver, memory=0.9)
+    kept = torch.zeros(sum(p.numel() for p in network.parameters()), dtype=torch.float64)
+    bound = 1e-5 if solver == "cg" else 1e-9
+    for inputs, targets in batches(3):
+        dense = oracles.ggn(network, LOSS, inputs, targets)
+        if solver == "layer":
+            places = torch.cat([torch.full((p.numel(),), i // 2) for i, p in enumerate(network.parameters())])
+            dense = dense * (places.unsqueeze(0) == places.unsqueeze(1))
+        gradient = oracles.gradient(network, LOSS, inputs, targets)
+        shifted = dense + 0.05 * torch.eye(len(dense), dtype=torch.float64)
+        wanted = torch.linalg.solve(shifted, gradient + 0.05 * 0.9 * kept)
+        optimizer.step(inputs, targets)
+        assert optimizer.natural_gradient is not None
+        assert oracles.relative_error(optimizer.natural_gradient, wanted) < bound
+        kept = optimizer.natural_gradient
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_a_resumed_run_with_memory_gives_the_same_bits(rule: str) -> None:
+    whole, half = model(), model()
+    straight = NGD(whole, LOSS, memory=0.8, rule=rule)
+    data = batches(6)
+    for inputs, targets in data[:3]:
+        straight.step(inputs, targets)
+    half.load_state_dict(copy.deepcopy(whole.state_dict()))
+    resumed = NGD(half, LOSS, memory=0.8, rule=rule)
+    resumed.load_state_dict(copy.deepcopy(straight.state_dict()))
+    for inputs, targets in data[3:]:
+        straight.step(inputs, targets)
+        resumed.step(inputs, targets)
+    assert torch.equal(flat(half), flat(whole))
+
+
+def test_no_memory_is_the_plain_step_bit_for_bit_and_a_failed_step_keeps_what_was_kept() -> None:
+    networks = [model(), model()]
+    plain, zero = NGD(networks[0], LOSS), NGD(networks[1], LOSS, memory=0.0)
+    for inputs, targets in batches(3):
+        plain.step(inputs, targets)
+        zero.step(inputs, targets)
+    assert torch.equal(flat(networks[0]), flat(networks[1]))
+    keeping = NGD(model(), LOSS, memory=0.5)
+    inputs, targets = batches(1)[0]
+    keeping.step(inputs, targets)
+    before = keeping.natural_gradient
+    with pytest.raises(DivergedError):
+        keeping.step(inputs * float("nan"), targets)
+    assert keeping._kept is before

@@ -17,6 +17,7 @@ from tngd_bench.curvature import losses
 from tngd_bench.curvature.blocks import Block, total_width
 from tngd_bench.curvature.capture import recording
 from tngd_bench.curvature.factor import FactorSource
+from tngd_bench.curvature.factor_part import PANELS, SMALLEST_PANELLED, FactorPart
 from tngd_bench.curvature.layers import LAYER_KINDS
 from tngd_bench.curvature.linearization import Linearization
 from tngd_bench.curvature.model_call import (
@@ -39,10 +40,6 @@ LARGEST_STRUCTURED = 256
 LARGEST_UNROLLED = 32
 """The same where layers have more output values per sample than there are parameters, as adapters in a sequence model:
 a row per output then keeps more than B itself has."""
-PANELS = 4
-"""Panels in which a symmetric K or G is formed: (1 + 1/4)/2 of the products."""
-SMALLEST_PANELLED = 256
-"""Order below which one product is quicker than four."""
 
 
 class GGN:
@@ -198,17 +195,20 @@ class GGN:
 
     def gram(self) -> Tensor:
         """K = B Bᵀ, (m, m)."""
-        r, b = self.rows_per_sample, self.batch_size
-        gram = torch.zeros(r, b, r, b, dtype=self.parameters.curvature_dtype, device=self.parameters.device)
-        # K is symmetric: only panels on and below the diagonal are multiplied out, the rest is mirrored
-        width = r if self.rows < SMALLEST_PANELLED else math.ceil(r / PANELS)
-        for first in range(0, r, width):
-            last = min(first + width, r)
-            panel = gram[first:, :, first:last]
-            for block in self.blocks:
-                block.add_gram(panel, first, last)
-            gram[first:last, :, last:] = gram[last:, :, first:last].permute(2, 3, 0, 1)
-        return gram.permute(1, 0, 3, 2).reshape(self.rows, self.rows)
+        return self._part("", self.blocks).gram()
+
+    @cached_property
+    def layers(self) -> tuple[FactorPart, ...]:
+        """The factor by layers: B_l has the columns of one module's own parameters; unused ones are in none."""
+        names = dict(zip((s.offset for s in self.parameters.slots), self.parameters.names, strict=True))
+        owned: dict[str, list[Block]] = {}
+        for block in self.blocks:
+            owned.setdefault(names[block.slots[0].offset].rpartition(".")[0], []).append(block)
+        return tuple(self._part(name, blocks) for name, blocks in owned.items())
+
+    def _part(self, name: str, blocks: list[Block]) -> FactorPart:
+        dtype, device = self.parameters.curvature_dtype, self.parameters.device
+        return FactorPart(name, blocks, self.batch_size, self.rows_per_sample, dtype, device)
 
     def factor(self) -> Tensor:
         """B itself, (m, N); for small problems and for methods that need it."""

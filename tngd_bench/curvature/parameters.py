@@ -70,6 +70,10 @@ class TrainableParameters:
         ]
         return torch.cat([dense(piece).reshape(-1) for piece in whole]).to(self.curvature_dtype)
 
+    def zeros(self) -> Tensor:
+        """A vector (N,) of zeros in the precision of curvature."""
+        return torch.zeros(self.count, dtype=self.curvature_dtype, device=self.device)
+
     def views(self, flat: Tensor) -> list[Tensor]:
         """Per-parameter views into a flat vector (N,)."""
         return [flat[s.offset : s.offset + s.size].view(s.shape) for s in self.slots]

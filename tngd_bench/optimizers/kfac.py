@@ -347,9 +347,7 @@ class KFAC(NaturalOptimizer):
 
     def _assemble(self, passes: Sequence[_MapPass], rest: Sequence[tuple[nn.Parameter, Tensor]]) -> Tensor:
         slots = {id(p): s for p, s in zip(self.parameters.tensors, self.parameters.slots, strict=True)}
-        direction = torch.zeros(
-            self.parameters.count, dtype=self.parameters.curvature_dtype, device=self.parameters.device
-        )
+        direction = self.parameters.zeros()
         flat = direction.unsqueeze(0)
         slope = 0.0
         for one in passes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,16 +12,27 @@ from tngd_bench import arguments
 from tngd_bench.curvature.losses import Loss
 from tngd_bench.curvature.model_call import Inputs
 from tngd_bench.optimizers.natural import NaturalOptimizer
-from tngd_bench.solvers import CG, Dense, Gram, Solver, Woodbury
+from tngd_bench.solvers import CG, Dense, Gram, Layerwise, Solver, Woodbury
 
-SOLVERS: dict[str, Callable[[], Solver]] = {"gram": Gram, "dense": Dense, "woodbury": Woodbury, "cg": CG}
+SOLVERS: dict[str, Callable[[], Solver]] = {
+    "gram": Gram,
+    "dense": Dense,
+    "woodbury": Woodbury,
+    "cg": CG,
+    "layer": Layerwise,
+}
 
 
 class NGD(NaturalOptimizer):
     """Natural gradient descent: (G + λI) x = ∇ℓ solved exactly, x fed to `torch.optim.SGD` or `Adam`.
 
-    `solver` is a name ("gram", "dense", "woodbury", "cg") or a solver object. After a step `natural_gradient`
-    holds x and `iterations` the solver's count. Source: arXiv 2405.13817 §2.
+    Parameters
+    ----------
+    solver : a name ("gram", "dense", "woodbury", "cg", or "layer" for each layer alone) or a solver object.
+    memory : μ of x = argmin ‖B x − w‖² + λ‖x − μ x₋‖², where x₋ is the last step's x and ∇ℓ = Bᵀw: directions that
+        this batch says nothing about are kept, decaying (SPRING, arXiv 2401.10190). 0: none. `CG` starts at μ x₋.
+
+    After a step `natural_gradient` holds x and `iterations` the solver's count. Source: arXiv 2405.13817 §2.
     """
 
     def __init__(
@@ -36,19 +47,40 @@ class NGD(NaturalOptimizer):
         momentum: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
+        memory: float = 0.0,
     ) -> None:
+        arguments.real("memory", memory, minimum=0.0, below=1.0)
         super().__init__(
             model, loss, lr=lr, damping=damping, rule=rule, momentum=momentum, betas=betas, eps=eps
         )
         self.solver = (
             SOLVERS[arguments.choice("solver", solver, SOLVERS)]() if isinstance(solver, str) else solver
         )
+        self.memory = memory
+        self._kept: Tensor | None = None
 
     def _direction(self, inputs: Inputs, targets: Tensor) -> tuple[float, Tensor]:
         value, ggn = self._curvature(inputs, targets)
-        result = self.solver.solve(ggn, damping=self.settings["damping"])
+        damping = self.settings["damping"]
+        if self._kept is None:
+            result = self.solver.solve(ggn, damping=damping)
+        else:
+            result = self.solver.solve(ggn, damping=damping, prior=self.memory * self._kept)
         self.iterations = result.iterations
         return value, result.solution
+
+    def _apply(self, direction: Tensor) -> None:
+        super()._apply(direction)
+        if self.memory:
+            self._kept = direction
+
+    def _carried(self) -> dict[str, Any]:
+        return {**super()._carried(), "kept": None if self._kept is None else self._kept.clone()}
+
+    def _restore(self, carried: Mapping[str, Any]) -> None:
+        super()._restore(carried)
+        kept = carried.get("kept")  # states of earlier versions have none
+        self._kept = None if kept is None else kept.clone()
 
 
 def make_ngd(

@@ -268,7 +268,7 @@ def _ngd(solver: str, title: str, summary: str, **extra: Setting) -> OptimizerEn
         summary,
         "natural-gradient",
         "tngd_bench.optimizers.ngd:make_ngd",
-        {**_NATURAL, **extra},
+        {**_NATURAL, "memory": Setting(0.0, _FRACTION), **extra},
         fixed={"solver": solver},
     )
 

@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from tngd_bench.solvers.conjugate_gradient import CG
     from tngd_bench.solvers.dense import Dense
     from tngd_bench.solvers.gram import Gram
+    from tngd_bench.solvers.layerwise import Layerwise
     from tngd_bench.solvers.result import Solver, SolveResult
     from tngd_bench.solvers.thermodynamic import Thermodynamic
     from tngd_bench.solvers.woodbury import Woodbury
@@ -14,13 +15,14 @@ _HOMES = {
     "CG": "conjugate_gradient",
     "Dense": "dense",
     "Gram": "gram",
+    "Layerwise": "layerwise",
     "SolveResult": "result",
     "Solver": "result",
     "Thermodynamic": "thermodynamic",
     "Woodbury": "woodbury",
 }
 
-__all__ = ["CG", "Dense", "Gram", "SolveResult", "Solver", "Thermodynamic", "Woodbury"]
+__all__ = ["CG", "Dense", "Gram", "Layerwise", "SolveResult", "Solver", "Thermodynamic", "Woodbury"]
 
 
 def __getattr__(name: str) -> Any:

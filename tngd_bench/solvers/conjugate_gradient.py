@@ -41,26 +41,48 @@ class CG:
         if self.space == "rows" and self.preconditioner is not None:
             raise ValueError("preconditioner must be None with space='rows': it acts on vectors of length N")
 
-    def solve(self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01) -> SolveResult:
-        """Solve (G + λI) x = rhs; `.history` holds the relative residual after each product."""
-        damping = checked(ggn, rhs, damping)
+    def solve(
+        self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01, prior: Tensor | None = None
+    ) -> SolveResult:
+        """Solve (G + λI) x = rhs + λ·prior; `.history` holds the relative residual after each product.
+
+        With a prior p the iterations start there: their residuals are relative to the one of p, rhs − G p.
+        """
+        damping = checked(ggn, rhs, damping, prior)
         likely = CGIterations(damping, self.rtol, self.max_iterations).beforehand(ggn.rows_per_sample)
-        ggn.expect_products(round(likely) + 2)  # the start's, and the one that lifts the solution
+        # the start's, the one that lifts the solution, and the prior's
+        ggn.expect_products(round(likely) + 2 + (prior is not None))
         if self.space != "parameters" and self.preconditioner is None and is_gradient(ggn, rhs):
             weights, outside = ggn.gradient_weights
             if outside is None:
+                if prior is not None:
+                    weights = weights - ggn.factor_matvec(prior)
                 rows, history = self._in_row_space(ggn, weights, damping)
-                return SolveResult(ggn.factor_rmatvec(rows), ggn, rhs, damping, len(history), tuple(history))
+                return self._result(ggn.factor_rmatvec(rows), ggn, rhs, damping, prior, history)
         if self.space == "rows":
             raise ValueError("space='rows' needs rhs to be the batch gradient, in the range of the factor")
         right = ggn.gradient if rhs is None else rhs
+        if prior is not None:
+            right = right - ggn.matvec(prior)
         solution, history = self._in_parameter_space(ggn, right, damping)
         if damping == 0.0 and history and history[-1] > 1.0:
             raise ValueError(
                 "damping must be > 0 for this rhs: with damping 0 it has a part outside the range of G, and conjugate "
                 f"gradients left it after {len(history)} products (relative residual {history[-1]:.1e})"
             )
-        return SolveResult(solution, ggn, rhs, damping, len(history), tuple(history))
+        return self._result(solution, ggn, rhs, damping, prior, history)
+
+    @staticmethod
+    def _result(
+        found: Tensor,
+        ggn: GGN,
+        rhs: Tensor | None,
+        damping: float,
+        prior: Tensor | None,
+        history: list[float],
+    ) -> SolveResult:
+        solution = found if prior is None else found + prior
+        return SolveResult(solution, ggn, rhs, damping, len(history), tuple(history), prior)
 
     def _in_parameter_space(self, ggn: GGN, rhs: Tensor, damping: float) -> tuple[Tensor, list[float]]:
         precondition = self.preconditioner or (lambda residual: residual)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -15,10 +16,10 @@ from tngd_bench.curvature import GGN
 
 @dataclass(frozen=True)
 class SolveResult:
-    """Solution of (G + λI) x = rhs.
+    """Solution of (G + λI) x = rhs + λ·prior.
 
-    `iterations` is the number of GGN products of an iterative method, 0 for a direct one; `history` its relative
-    residual norms, one per iteration.
+    `product` applies the matrix of the solver where it is not G itself. `iterations` is the number of GGN products of
+    an iterative method, 0 for a direct one; `history` its relative residual norms, one per iteration.
     """
 
     solution: Tensor
@@ -27,27 +28,32 @@ class SolveResult:
     damping: float
     iterations: int = 0
     history: tuple[float, ...] = field(default=())
+    prior: Tensor | None = None
+    product: Callable[[Tensor], Tensor] | None = None
 
     @cached_property
     def residual_norm(self) -> float:
-        """‖(G + λI) x − rhs‖₂ by one GGN product, made when first asked for."""
+        """‖(G + λI) x − rhs − λ·prior‖₂ by one GGN product, made when first asked for."""
         rhs = self.ggn.gradient if self.rhs is None else self.rhs
-        return float(
-            torch.linalg.vector_norm(self.ggn.matvec(self.solution) + self.damping * self.solution - rhs)
-        )
+        moved = self.solution if self.prior is None else self.solution - self.prior
+        product = (self.product or self.ggn.matvec)(self.solution)
+        return float(torch.linalg.vector_norm(product + self.damping * moved - rhs))
 
 
 class Solver(Protocol):
-    """A method for (G + λI) x = rhs."""
+    """A method for (G + λI) x = rhs + λ·prior: the damped least squares around `prior` (N,); None: around zero."""
 
-    def solve(self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01) -> SolveResult:
+    def solve(
+        self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01, prior: Tensor | None = None
+    ) -> SolveResult:
         """Return the solution; `rhs` None stands for the batch gradient, which some methods exploit."""
 
 
-def checked(ggn: GGN, rhs: Tensor | None, damping: float) -> float:
-    """Refuse a right-hand side of the wrong length and a negative or non-finite damping."""
-    if rhs is not None and rhs.shape != (ggn.size,):
-        raise ValueError(f"rhs must be a vector ({ggn.size},), not {tuple(rhs.shape)}")
+def checked(ggn: GGN, rhs: Tensor | None, damping: float, prior: Tensor | None = None) -> float:
+    """Refuse vectors of the wrong length and a negative or non-finite damping."""
+    for name, vector in (("rhs", rhs), ("prior", prior)):
+        if vector is not None and vector.shape != (ggn.size,):
+            raise ValueError(f"{name} must be a vector ({ggn.size},), not {tuple(vector.shape)}")
     return arguments.real("damping", damping, minimum=0.0)
 
 

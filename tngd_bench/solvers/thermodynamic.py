@@ -80,8 +80,14 @@ class Thermodynamic:
                 "delay must be 0 with ensemble > 1: each programming replaces the pair under relaxation"
             )
 
-    def solve(self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01) -> SolveResult:
-        """One readout from a device that has no previous state."""
+    def solve(
+        self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01, prior: Tensor | None = None
+    ) -> SolveResult:
+        """One readout from a device that has no previous state; it has no place for a prior."""
+        if prior is not None:
+            raise ValueError(
+                "prior must be None on the device, whose memory is the state that it starts from"
+            )
         damping = checked(ggn, rhs, damping)
         return SolveResult(self.relax(ggn, rhs, damping, None).readout, ggn, rhs, damping)
 
