@@ -64,10 +64,11 @@ def test_every_solver_gives_the_dense_least_squares_around_a_prior(architecture:
         assert result.residual_norm < 1e-9 * float(np.linalg.norm(wanted))
 
 
+@pytest.mark.parametrize("batch", [2, 5])  # layers of fewer and of more parameters than rows
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_layerwise_is_the_block_diagonal_solve(architecture: str, loss: str) -> None:
-    model, loss_module, inputs, targets = case(architecture, loss)
+def test_layerwise_is_the_block_diagonal_solve(architecture: str, loss: str, batch: int) -> None:
+    model, loss_module, inputs, targets = case(architecture, loss, batch)
     dense = oracles.ggn(model, loss_module, inputs, targets)
     gradient = oracles.gradient(model, loss_module, inputs, targets)
     blocks = layerwise(dense, layers_of(model))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tngd_bench.curvature.blocks import Block
+from tngd_bench.curvature.blocks import Block, total_width
 
 PANELS = 4
 """Panels in which a symmetric K or G is formed: (1 + 1/4)/2 of the products."""
@@ -45,6 +45,19 @@ class FactorPart:
             gram[first:last, :, last:] = gram[last:, :, first:last].permute(2, 3, 0, 1)
         return gram.permute(1, 0, 3, 2).reshape(b * r, b * r)
 
+    @property
+    def width(self) -> int:
+        """Number of parameters."""
+        return total_width(self.blocks)
+
+    def rows(self) -> Tensor:
+        """B_l itself, (m, width): columns in the order of the blocks' slots, rows column first as blocks hold them."""
+        return torch.cat([block.rows() for block in self.blocks], 1)
+
+    def column_first(self, u: Tensor) -> Tensor:
+        """A vector (m,) in the order of `rows`."""
+        return u.view(self.batch_size, self.rows_per_sample).T.reshape(-1)
+
     def matvec(self, v: Tensor) -> Tensor:
         """B_l v, (m,), of a vector (N,) over all parameters."""
         r, b = self.rows_per_sample, self.batch_size
@@ -55,12 +68,18 @@ class FactorPart:
 
     def rmatvec(self, u: Tensor, out: Tensor) -> None:
         """Write B_lᵀ u for u (m,) into this part's places of `out` (N,)."""
-        rows = u.view(self.batch_size, self.rows_per_sample).T.reshape(1, -1)
+        rows = self.column_first(u).unsqueeze(0)
         for block in self.blocks:
             block.rmatvec(rows, out.unsqueeze(0))
 
-    def copy(self, source: Tensor, out: Tensor) -> None:
-        """Copy this part's places of one vector (N,) into another."""
+    def take(self, v: Tensor) -> Tensor:
+        """This part's values of a vector (N,) over all parameters, (width,)."""
+        return torch.cat([slot.of(v.unsqueeze(0))[0] for block in self.blocks for slot in block.slots])
+
+    def put(self, values: Tensor, out: Tensor) -> None:
+        """Write (width,) into this part's places of `out` (N,)."""
+        first = 0
         for block in self.blocks:
             for slot in block.slots:
-                slot.of(out.unsqueeze(0)).copy_(slot.of(source.unsqueeze(0)))
+                slot.of(out.unsqueeze(0)).copy_(values[first : first + slot.size])
+                first += slot.size

@@ -15,9 +15,9 @@ from tngd_bench.solvers.result import SolveResult, checked, is_gradient, solve_s
 class Layerwise:
     """x_l = B_lᵀ (B_l B_lᵀ + λI)⁻¹ w for each layer l: the GGN without its blocks between layers.
 
-    A layer is the parameters of one module. One m×m Cholesky a layer, from Gram blocks whose sum is K; no weight of
-    the approximation is free (layerwise Gauss-Newton: arXiv 2510.09378). Any other right-hand side and λ = 0 are solved
-    as by `Gram`, layer by layer.
+    A layer is the parameters of one module. One Cholesky a layer: of order m from the Gram blocks whose sum is K, or of
+    the layer's own order where that is smaller (layerwise Gauss-Newton: arXiv 2510.09378). Any other right-hand side
+    and λ = 0 are solved as by `Gram` and `Dense`, layer by layer.
     """
 
     def solve(
@@ -55,6 +55,9 @@ def _solve_layer(
     out: Tensor,
 ) -> None:
     """Write y_l of (G_l + λI) y_l = B_lᵀ(w − B_l prior) + rest into `out` (N,)."""
+    if layer.width <= layer.batch_size * layer.rows_per_sample:
+        _solve_small(layer, weights, outside, damping, prior, out)
+        return
     gram = layer.gram()
     inside = weights
     if prior is not None:
@@ -65,16 +68,34 @@ def _solve_layer(
         layer.rmatvec(solve_shifted(gram, inside, damping, in_range=True), out)
         return
     image = layer.matvec(outside)
-    part = out.new_zeros(out.shape)
     if damping > 0.0:
-        # (rest − Bᵀ (K + λI)⁻¹ B rest)/λ, and the part in the range in the same product
+        # (rest − Bᵀ (K + λI)⁻¹ B rest)/λ
         rows = -solve_shifted(gram, image, damping, in_range=False) / damping
-        if inside is not None:
-            rows = rows + solve_shifted(gram, inside, damping, in_range=True)
-        layer.rmatvec(rows, part)
-        layer.copy(part.add_(outside, alpha=1.0 / damping), out)
-        return
-    rows = solve_shifted(gram, image, 0.0, in_range=True, power=2)
+    else:
+        rows = solve_shifted(gram, image, 0.0, in_range=True, power=2)
     if inside is not None:
-        rows = rows + solve_shifted(gram, inside, 0.0, in_range=True)
+        rows = rows + solve_shifted(gram, inside, damping, in_range=True)
     layer.rmatvec(rows, out)
+    if damping > 0.0:
+        layer.put(layer.take(out) + layer.take(outside) / damping, out)
+
+
+def _solve_small(
+    layer: FactorPart,
+    weights: Tensor | None,
+    outside: Tensor | None,
+    damping: float,
+    prior: Tensor | None,
+    out: Tensor,
+) -> None:
+    """The same by G_l itself, for a layer with fewer parameters than the batch has rows."""
+    rows = layer.rows()
+    matrix = rows.T @ rows
+    right = rows.new_zeros(layer.width)
+    if weights is not None:
+        right = right + rows.T @ layer.column_first(weights)
+    if outside is not None:
+        right = right + layer.take(outside)
+    if prior is not None:
+        right = right - matrix @ layer.take(prior)
+    layer.put(solve_shifted(matrix, right, damping, in_range=outside is None), out)
