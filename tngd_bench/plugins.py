@@ -88,6 +88,9 @@ def package_of(point: EntryPoint) -> str:
 def version_of(point: EntryPoint) -> str:
     """Return the version of the package that has an entry point; "" where that is not known."""
     dist: Distribution | None = getattr(point, "dist", None)
+    if dist is None:  # a class named in a study, which no package lists: that of its module
+        packages = metadata.packages_distributions().get(point.value.partition(":")[0].partition(".")[0], [])
+        dist = metadata.distribution(packages[0]) if packages else None
     return _stated(dist, "Version")
 
 

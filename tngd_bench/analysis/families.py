@@ -46,7 +46,7 @@ def kind(label: str, method: str, device: object = None) -> Kind:
     A method that is not registered here (a store from a machine with another plug-in) keeps its name as its
     title; it counts as thermodynamic if it ran on a device, and has the family "not registered" otherwise.
     """
-    if method in registry.names():
+    if registry.is_known(method):
         entry = registry.get(method)
         family, title = str(entry.family), entry.title
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -110,8 +111,13 @@ def train(
     entry = setting.entry
     score = entry.score()
 
+    evaluating = getattr(optimizer, "evaluating", nullcontext)
+
     def evaluated_now() -> dict[str, float]:
-        return evaluate(model, loss, data, evaluation_size, score=score, batch_size=entry.evaluation_batch)
+        with evaluating():
+            return evaluate(
+                model, loss, data, evaluation_size, score=score, batch_size=entry.evaluation_batch
+            )
 
     curve = [_point(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())]
     measured_s = 0.0
