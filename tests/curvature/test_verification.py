@@ -103,6 +103,24 @@ def test_no_silent_error_in_five_hundred_random_graphs() -> None:
     assert silent_errors(range(40, 540)) == []
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_kfac_of_large_damping_is_the_gradient_of_random_graphs() -> None:
+    for seed in range(25):
+        model = RandomGraph(seed).double()
+        inputs = torch.randn(4, 4, dtype=F64, generator=seeded(seed))
+        loss, targets = problem(model, inputs)
+        gradient = oracles.gradient(model, loss, inputs, targets)
+        optimizer = KFAC(
+            model, loss, lr=1e-30, damping=1e8, momentum=0.0, fisher="exact", inverse="eigen", kl_clip=None
+        )
+        optimizer.step(inputs, targets)
+        assert optimizer.natural_gradient is not None
+        views = optimizer.parameters.views
+        for true, found in zip(views(gradient), views(optimizer.natural_gradient), strict=True):
+            if float(true.norm()) > 1e-10:
+                assert float((true * found).sum() / (true.norm() * found.norm())) > 1 - 1e-6
+
+
 def test_random_graphs_need_the_check() -> None:
     """The property above would be empty if rules alone were right on such graphs."""
     wrong = 0
