@@ -168,7 +168,7 @@ def test_a_predicted_sweep_is_drawn_as_its_rows():
     np.testing.assert_array_equal(lines(axes)["TNGD"].get_ydata(), [1e-9, 1e-10])
     assert set(lines(axes)) == {"TNGD", "SGD"}
     assert axes.get_xlabel() == "link rate"
-    assert chart.alt.endswith("TNGD 100 ps, SGD 1.00 ms.")
+    assert chart.alt.endswith("TNGD 100 ps, SGD ≥ 1.00 ms.")
 
 
 def test_a_predicted_sweep_over_words_has_a_place_for_each_and_no_line_between():
@@ -189,7 +189,7 @@ def test_a_predicted_sweep_over_words_has_a_place_for_each_and_no_line_between()
     drawn = lines(axes)
     np.testing.assert_array_equal(drawn["TNGD (≥: at least)"].get_ydata(), [2e-3, 5e-3])
     assert [(text.get_text(), text.xy) for text in axes.texts] == [("≥", (1.0, 5e-3))]
-    assert "SGD 1.00 ms, TNGD ≥ 5.00 ms" in chart.alt
+    assert "SGD ≥ 1.00 ms, TNGD ≥ 5.00 ms" in chart.alt
     assert {line.get_linestyle() for line in drawn.values()} == {"None"}
     assert chart.caption.endswith("TNGD's time is a lower bound where no time is stated for: write cells.")
     assert chart.heading == "Predicted iteration against device preset (N = 1)"

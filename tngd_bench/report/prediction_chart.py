@@ -30,6 +30,9 @@ _TITLES = {
     "batch": "batch size b",
     "outputs": "outputs d_z",
     "analog_time": "analog time t (τ)",
+    "positions": "places of a sample that use a weight",
+    "cg_iterations": "iterations of NGD-CG",
+    "damping": "damping λ",
     "link_rate_bits_per_s": "link rate",
     "tau": "time constant τ",
     "time_constant_s": "time constant τ",
@@ -59,15 +62,21 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     figure, axes = drawing.panel(4.2)
     _draw(axes, frame, name, total, known, words=words)
     _scale(axes, frame, name, words=words)
-    axes.set_ylabel("modelled time per iteration")
+    digital = [label for label in _DIGITAL if frame[f"{label}_s"].notna().any()]
+    axes.set_ylabel(
+        "modelled time per iteration" + (", at least\n(processors at rated speed)" if digital else "")
+    )
     drawing.legend_below(figure, axes)
     last = frame.iloc[-1]
-    ends = [(float(last[total]), known["tngd"].title, "≥ " if last["not_stated"] else "")]
-    ends += [
-        (float(last[f"{label}_s"]), known[label].title, "")
-        for label in _DIGITAL
+    # what a processor has no memory for has no time
+    ends = [
+        (float(last[f"{label}_s"]), known[label].title, "≥ ")
+        for label in digital
         if pd.notna(last[f"{label}_s"])
     ]
+    if pd.notna(last[total]):
+        exact = total == "device_at_least_s" and not last["not_stated"]
+        ends.append((float(last[total]), known["tngd"].title, "" if exact else "≥ "))
     fastest = ", ".join(f"{title} {bound}{quantities.seconds(value)}" for value, title, bound in sorted(ends))
     items = quantities.items(item for row in unstated for item in row.split())
     bound = (
@@ -79,7 +88,7 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
         "prediction",
         f"Predicted iteration against {_TITLES.get(name, name)} ({'; '.join(filter(None, (device, where)))})",
         f"Modelled time per iteration. At {'the last value' if not words else last[name]}, fastest first: {fastest}.",
-        f"Modelled: nothing was run.{bound}",
+        f"Modelled: nothing was run.{' Times of processors are lower bounds.' if digital else ''}{bound}",
         figure,
         frame,
     )

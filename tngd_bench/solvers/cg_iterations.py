@@ -1,8 +1,8 @@
 """How many iterations conjugate gradients take: beforehand from a fit, better from those that a study has counted.
 
 The fit is of 1,130 solves to rtol = 10⁻⁶ at the start of training: perceptrons on digits and MNIST, a convolutional
-network and a language model, N = 3·10³ to 3·10⁵, b = 8 to 2,048, d_z = 10 to 400, λ = 10⁻³ to 1. None met the limit of
-200. Iterations went as λ^−0.36 and d_z^−0.10; N and b moved them by less than 2 % a factor of e, and are left out.
+network and a language model, of sizes `FITTED`. None met the limit of 200. Iterations went as λ^−0.36 and d_z^−0.10; N
+and b moved them by less than 2 % a factor of e, and are left out.
 """
 
 from __future__ import annotations
@@ -17,8 +17,16 @@ _AT_ONE, _BY_DAMPING, _BY_OUTPUTS, _BY_SHARING = 6.69, -0.36, -0.097, 1.59
 _FITTED_RTOL = 1e-6
 _NEAR = 0.1
 """Distance in logarithms within which counted sizes are one."""
+FITTED = {"N": (3e3, 3e5), "b": (8.0, 2048.0), "d_z": (10.0, 400.0), "λ": (1e-3, 1.0)}
+"""The sizes that the solves of the fit cover, smallest and largest."""
 LIMIT, RTOL, DAMPING = 200, 1e-6, 0.01
 """The optimizer's defaults."""
+
+
+def outside_fit(parameters: float, batch_size: float, outputs: float, damping: float) -> tuple[str, ...]:
+    """Return which of N, b, d_z and λ lie outside the sizes that the fit covers."""
+    asked = zip(FITTED.items(), (parameters, batch_size, outputs, damping), strict=True)
+    return tuple(name for (name, (low, high)), value in asked if not low <= value <= high)
 
 
 @dataclass(frozen=True)
