@@ -91,6 +91,9 @@ def test_tokens_as_positions_and_as_samples_are_one_gradient() -> None:
     samples = predict(PAPER, parameters=10**8, batch_size=8192, outputs=50_000, processor=A100)
     assert of(sequences, "sgd").seconds == pytest.approx(of(samples, "sgd").seconds)
     assert sequences.work.rows == samples.work.rows
+    unsaid = predict(PAPER, parameters=10**8, batch_size=8, outputs=51_200_000, processor=A100)
+    assert "gives 5,000 values a sample, fewer than the 51,200,000 outputs" in assumptions(unsaid)[0]
+    assert "fewer than" not in assumptions(predict(PAPER, parameters=10**8, batch_size=8, outputs=5_000))[0]
 
 
 @given(

@@ -93,6 +93,12 @@ def _model(p: Prediction) -> str:
             " The first needs no gradient of its inputs; the last is as wide as the others, whatever the outputs. "
             "Attention, normalisation and other operations without weights are left out."
         )
+        _, width, positions = p.model.layers[-1]
+        if p.outputs > width * positions:
+            text += (
+                f" Its last layer gives {width * positions:,} values a sample, fewer than the {p.outputs:,} outputs: "
+                "the weights of an output layer are missing, and outputs at several tokens or pixels need positions."
+            )
     return text
 
 

@@ -64,9 +64,15 @@ class CGIterations:
         accuracy = math.log(1.0 / self.rtol) / math.log(1.0 / _FITTED_RTOL)
         return float(min(max(1.0, fitted * accuracy * (_BY_SHARING if shared else 1.0)), self.limit))
 
+    def _fitted(self, batch_size: float, outputs: int, *, shared: bool) -> float:
+        """Return the fit's iterations, m = b·d_z at most: then a system of m unknowns is solved, but for rounding."""
+        fitted = self.beforehand(outputs, shared=shared)
+        ends = self.rtol > 0.0 and self.damping > 0.0
+        return min(fitted, batch_size * outputs) if ends else fitted
+
     def at(self, parameters: float, batch_size: float, outputs: int, *, shared: bool = False) -> float:
         """Return the expected iterations: the fit, times how far the solves counted near this size are from it."""
-        fitted = self.beforehand(outputs, shared=shared)
+        fitted = self._fitted(batch_size, outputs, shared=shared)
         if not self.counted:
             return fitted
         place = (parameters, batch_size, outputs)
@@ -74,7 +80,7 @@ class CGIterations:
         for *size, iterations in self.counted:
             distance = math.dist([math.log(x) for x in place], [math.log(x) for x in size])
             weights.append(1.0 / (distance**2 + _NEAR**2))
-            own = self.beforehand(round(size[2]), shared=shared)
+            own = self._fitted(size[1], round(size[2]), shared=shared)
             logs.append(math.log(max(iterations, 1.0) / own))
         shift = sum(w * log for w, log in zip(weights, logs, strict=True)) / sum(weights)
         return float(min(max(1.0, fitted * math.exp(shift)), self.limit))
