@@ -155,6 +155,26 @@ def test_figures_carry_grade_and_source():
         (["--precision", "fp31"], "precision must be one of: fp64, fp32, tf32, bf16, fp16"),
         (["--processor", "a100", "--precision", "fp64"], "give one of your own as flops"),
         (["--processor", "a100", "--flops", "-1"], "flops must be a finite number > 0"),
+        (
+            ["--set", "link_rate=1", "--set", "link-rate=2"],
+            "--set link_rate=1 and --set link-rate=2 give one",
+        ),
+        (["--set", "tau=1e-6", "--set", "resistance_ohm=5"], "give one quantity two values"),
+        (
+            ["--set", "tau=1e-6", "--sweep", "tau=1,2"],
+            "--set tau=1e-6 and --sweep give one quantity two values",
+        ),
+        (
+            ["--device", "rram", "--sweep", "device=paper"],
+            "--device and --sweep give one quantity two values",
+        ),
+        (
+            ["--damping", "1", "--set", "damping=2"],
+            "--damping and --set damping=2 give one quantity two values",
+        ),
+        (["--sweep", "tau=0,1"], "tau must be a finite number > 0, not 0"),
+        (["--set", "positions=abc"], "--set positions=abc: 'abc' is not a number"),
+        (["--device", "my.toml"], "accepted: my.toml:NAME"),
         (["--flops", "1e12"], "--flops replaces the rate of a processor; add --processor"),
     ],
 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tngd_bench.cli import predict_options
+from tngd_bench.cli import predict_options, predict_sweep
 
 if TYPE_CHECKING:
     from tngd_bench.optimizers.prediction import Prediction
@@ -161,6 +161,8 @@ def command(
     if flops is not None and processor is None:
         raise click.UsageError("--flops replaces the rate of a processor; add --processor")
 
+    name, values = predict_sweep.parse(swept[0]) if swept else (None, ())
+    predict_options.refuse_twice(overrides, name)
     overrides, set_sizes, device = predict_options.apart(overrides, device)
 
     def predicted(sizes: Mapping[str, Any], fields: Mapping[str, Any]) -> Prediction:
@@ -174,9 +176,9 @@ def command(
         )
 
     try:
-        if swept:
+        if name is not None:
             farads = predict_options.device(device, overrides).capacitance_farad
-            click.echo(_swept(swept[0], predicted, farads, figure, as_json))
+            click.echo(_swept(name, values, predicted, farads, figure, as_json))
             return
         prediction = predicted({}, {})
     except (ValueError, TypeError) as error:
@@ -188,17 +190,16 @@ def command(
 
 
 def _swept(
-    text: str,
+    name: str,
+    values: Sequence[float | str],
     predicted: Callable[[Mapping[str, Any], Mapping[str, Any]], Prediction],
     farads: float,
     figure: Path | None,
     as_json: bool,
 ) -> str:
-    from tngd_bench.cli import predict_sweep
     from tngd_bench.optimizers.prediction_table import assumptions
 
-    name, values = predict_sweep.parse(text)
-    predictions = predict_sweep.sweep(name, values, predicted, lambda seconds: seconds / farads)
+    predictions = predict_sweep.sweep(name, values, predicted, farads)
     rows = predict_sweep.rows(name, values, predictions)
     if figure is not None:
         _draw(rows, name, predictions[0], figure)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from tngd_bench.cli import predict_sweep
 
@@ -38,6 +39,14 @@ def depth(value: str) -> int:
     return layers
 
 
+def real(value: str) -> float:
+    """Read a number."""
+    try:
+        return float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a number") from None
+
+
 def apart(overrides: tuple[str, ...], device: str) -> tuple[tuple[str, ...], dict[str, Any], str]:
     """Return what --set says of the device's fields, of sizes by argument of `predict`, and the device it names."""
     fields: list[str] = []
@@ -48,14 +57,37 @@ def apart(overrides: tuple[str, ...], device: str) -> tuple[tuple[str, ...], dic
         if known == predict_sweep.DEVICE:
             device = value.strip()
         elif known in predict_sweep.SIZES:
-            read = count if known in predict_sweep.COUNTS else float
+            read = count if known in predict_sweep.COUNTS else real
             try:
                 sizes[predict_sweep.SIZES[known]] = read(value.strip())
-            except (ValueError, click.BadParameter) as error:
+            except click.BadParameter as error:
                 raise click.UsageError(f"--set {item}: {error}") from None
         else:
             fields.append(item)
     return tuple(fields), sizes, device
+
+
+def refuse_twice(overrides: tuple[str, ...], swept: str | None) -> None:
+    """Raise UsageError for a quantity with two values: by --set, --sweep and its own option.
+
+    An option that has to be given, such as --batch, gives way to --set and --sweep.
+    """
+    context = click.get_current_context()
+    options = {option.name: option for option in context.command.params if option.name is not None}
+    places: dict[str, list[str]] = {}
+    for name, option in options.items():
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in ("parameters", "batch_size", "outputs"):
+            places[name] = [option.opts[-1]]
+    said = [(f"--set {item}", predict_sweep.canonical(item.partition("=")[0])) for item in overrides]
+    said += [] if swept is None else [("--sweep", swept)]
+    for text, quantity in said:
+        known = "resistance_ohm" if quantity in predict_sweep.TIME_CONSTANT else quantity  # R = τ/C
+        places.setdefault(known, []).append(text)
+        if len(places[known]) > 1:
+            raise click.UsageError(
+                f"{' and '.join(places[known])} give one quantity two values; accepted: one of them"
+            )
 
 
 def device(name: str, overrides: tuple[str, ...]) -> Device:
@@ -63,6 +95,8 @@ def device(name: str, overrides: tuple[str, ...]) -> Device:
     from tngd_bench import arguments
     from tngd_bench.spu.device import Device
 
+    if ":" not in name and name.endswith(".toml"):
+        raise ValueError(f"device {name!r} names no device of that study; accepted: {name}:NAME")
     described = _own_device(*name.rsplit(":", 1)) if ":" in name else Device.preset(name)
     fields: dict[str, object] = {}
     for item in overrides:

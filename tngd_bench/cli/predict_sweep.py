@@ -105,13 +105,15 @@ def sweep(
     name: str,
     values: Sequence[float | str],
     predict: Callable[[Mapping[str, Any], Mapping[str, Any]], Prediction],
-    resistance: Callable[[float], float],
+    farads: float,
 ) -> list[Prediction]:
     """Return the prediction at each value.
 
-    `predict(sizes, fields)` predicts with other sizes and device fields, a field "device" naming another preset;
-    `resistance(τ)` gives R for a time constant.
+    `predict(sizes, fields)` predicts with other sizes and device fields, a field "device" naming another preset. A time
+    constant is reached by the resistance, at a capacitance of `farads`.
     """
+    from tngd_bench import arguments
+
     predictions = []
     for value in values:
         sizes: dict[str, Any] = {}
@@ -121,7 +123,7 @@ def sweep(
         elif name in SIZES:
             sizes[SIZES[name]] = int(value) if name in COUNTS and value == int(value) else value
         elif name in TIME_CONSTANT:
-            fields["resistance_ohm"] = resistance(value)
+            fields["resistance_ohm"] = arguments.real(name, value, above=0.0) / farads
         else:
             fields[name] = int(value) if value == int(value) and name.endswith("bits") else value
         predictions.append(predict(sizes, fields))
