@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 from tngd_bench import source
 from tngd_bench.optimizers import registry as optimizers
+from tngd_bench.plugins import package_of
 from tngd_bench.problems import registry as problems
 from tngd_bench.spu import catalogue
 from tngd_bench.studies.store import Store, is_finished
@@ -44,27 +45,49 @@ def code_of_all(trials: Iterable[Trial]) -> dict[str, str]:
 @cache
 def _code(methods: frozenset[str], problem: str, devices: frozenset[str]) -> Mapping[str, str]:
     parts = dict(source.own_parts())
-    for method in sorted(methods):
-        point = optimizers.origin(method)
+    points = [optimizers.origin(method) for method in methods]
+    points += [problems.origin(problem), *(catalogue.origin(device) for device in devices)]
+    for point in points:
         if point is not None:
-            _add(parts, point, (optimizers.get(method).factory.partition(":")[0],))
-    point = problems.origin(problem)
-    if point is not None:
-        entry = problems.get(problem)
-        made_by = (entry.search, entry.read, entry.build, entry.make_loss, entry.make_score)
-        _add(parts, point, tuple(sorted({str(getattr(each, "__module__", "")) for each in made_by} - {""})))
-    for device in sorted(devices):
-        point = catalogue.origin(device)
-        if point is not None:
-            _add(parts, point, ())
+            package = package_of(point)
+            parts[package] = source.plugin_part(point, _modules()[package])[1]
     return parts
 
 
-def _add(parts: dict[str, str], point: EntryPoint, modules: tuple[str, ...]) -> None:
-    """Add a package's digest; one that gives a trial several things has all their digests."""
-    name, digest = source.plugin_part(point, modules)
-    held = parts.get(name)
-    parts[name] = digest if held in (None, digest) else f"{held} {digest.partition(' ')[2]}"
+@cache
+def _modules() -> Mapping[str, tuple[str, ...]]:
+    """Return the modules that outside packages name for all that they give, by package.
+
+    One digest covers a whole package: trials that use different things of one package have the same.
+    """
+    found: dict[str, set[str]] = {}
+
+    def add(point: EntryPoint | None, modules: Iterable[str]) -> None:
+        if point is not None:
+            found.setdefault(package_of(point), set()).update({point.value.partition(":")[0], *modules})
+
+    for name in optimizers.names():
+        add(optimizers.origin(name), [optimizers.get(name).factory.partition(":")[0]])
+    for name in problems.names():
+        entry = problems.get(name)
+        made_by: tuple[object, ...] = (
+            entry.search,
+            entry.read,
+            entry.build,
+            entry.make_loss,
+            entry.make_score,
+        )
+        add(problems.origin(name), map(_module, made_by))
+    for name in catalogue.presets():
+        add(catalogue.origin(name), [])
+    return {package: tuple(sorted(modules - {""})) for package, modules in found.items()}
+
+
+def _module(function: object) -> str:
+    """Return the name of the module that defines a function, or what a partial one calls."""
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__module__", "") or "")
 
 
 def _devices(device: object) -> set[str]:
