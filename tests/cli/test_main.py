@@ -185,6 +185,7 @@ def test_info_is_readable_by_people_and_programs(here):
     text = here("info").stdout
     assert found["cpu"] in text
     assert "GiB" in text
+    assert f"tngd_bench {found['code']['tngd_bench']}, " in text
 
 
 def test_smoke_runs_to_its_report_and_the_report_can_be_made_again(here, tmp_path, monkeypatch):
