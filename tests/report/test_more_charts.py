@@ -171,6 +171,25 @@ def test_a_predicted_sweep_is_drawn_as_its_rows():
     assert chart.alt.endswith("TNGD 100 ps, SGD ≥ 1.00 ms.")
 
 
+def test_a_predicted_sweep_says_what_has_no_memory_and_shows_the_whole_axis():
+    rows = [
+        {"parameters": n, "device_s": 1.0, "device_at_least_s": 1.0, "not_stated": ""}
+        | {"iteration_s": time, "iteration_at_least_s": time, "does_not_fit": unfit}
+        | {f"{name}_s": time if name == "sgd" else None for name in prediction_chart._DIGITAL}
+        for n, time, unfit in ((1e6, 1e-3, "ngd"), (1e12, None, "host sgd ngd"))
+    ]
+    with drawing.style():
+        chart = prediction_chart.prediction_chart(rows, "parameters", "paper", "")
+        with pytest.raises(ValueError, match="nothing to draw"):
+            prediction_chart.prediction_chart(rows[1:], "parameters", "paper", "")
+    axes = chart.figure.axes[0]
+    # where the host does not fit the device alone is no iteration
+    assert [value for value in lines(axes)["TNGD"].get_ydata() if value == value] == [1e-3]
+    assert axes.get_xlim()[1] >= 1e12
+    assert "too little memory: SGD, NGD (dense) and TNGD (its host)." in chart.caption
+    assert chart.alt.endswith("At the last value, fastest first: none.")
+
+
 def test_a_predicted_sweep_over_words_has_a_place_for_each_and_no_line_between():
     rows = [
         {"device": name, "device_s": seconds, "device_at_least_s": at_least, "not_stated": unstated}
