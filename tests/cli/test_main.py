@@ -107,6 +107,12 @@ BAD_INPUT = {
     ),
     "misspelt override": (["run", "smoke", "--set", "execution.worker=1"], "did you mean 'workers'"),
     "override without value": (["run", "smoke", "--set", "execution.workers"], "path.to.key=value"),
+    "one value twice": (["run", "smoke", "--output", "a", "--output=b"], "--output is given 2 times"),
+    "one key twice": (
+        ["run", "smoke", "--set", "execution.workers=1", "--set", "execution.workers=2"],
+        "--set execution.workers is given 2 times",
+    ),
+    "below a verb": (["baseline", "update", "--reason", "a", "--reason", "b"], "--reason is given 2 times"),
     "negative damping": (
         ["run", "smoke", "--set", "optimizer.tngd.damping=-1"],
         "damping must be a finite number >= 0, not -1",

@@ -136,9 +136,9 @@ def test_figures_carry_grade_and_source():
         (["--set", "adc_bits"], "--set takes FIELD=VALUE"),
         (["--delay", "60"], "delay must be <= analog_time"),
         (["--analog-time", "nan"], "analog_time must be a finite number"),
-        (["--parameters", "many"], "'many' is not a number"),
-        (["--parameters", "0.5"], "is not a whole number"),
-        (["--parameters", "1e300"], "'1e300' is too large; accepted: up to 1e+18"),
+        (["--set", "parameters=many"], "'many' is not a number"),
+        (["--set", "parameters=0.5"], "is not a whole number"),
+        (["--set", "parameters=1e300"], "'1e300' is too large; accepted: up to 1e+18"),
         (["--depth", "1e9"], "'1e9' is too large; accepted: up to 10000"),
         (["--cg-iterations", "0"], "'0' is not a whole number >= 1"),
         (["--damping", "0"], "damping must be a finite number > 0"),
@@ -232,6 +232,8 @@ def test_a_problem_gives_its_layers_and_outputs(problem):
 
 
 def test_without_a_problem_outputs_are_asked_for(capsys):
+    assert command_line.run(["predict", "--parameters", "many", "--batch", "1", "--outputs", "1"]) == 3
+    assert "'--parameters': 'many' is not a number" in capsys.readouterr().err
     assert command_line.run(["predict", "--parameters", "10", "--batch", "1"]) == 3
     assert "Missing option '--outputs'" in capsys.readouterr().err
 

@@ -121,7 +121,6 @@ the figures. What a processor has too little memory for is marked and gets no ti
 @click.option(
     "--sweep",
     "swept",
-    multiple=True,
     metavar="NAME=VALUES",
     help="Run one quantity, once, through V1,V2,… or LOW:HIGH[:POINTS]: link_rate, tau, bits, parameters, batch, "
     "outputs, positions, cg_iterations, damping, analog_time, device, or a device field, words included: "
@@ -143,7 +142,7 @@ def command(
     problem: str | None,
     forward_flops: float | None,
     overrides: tuple[str, ...],
-    swept: tuple[str, ...],
+    swept: str | None,
     figure: Path | None,
     as_json: bool,
     **asked: Any,  # the other options have the names of arguments of `predict`
@@ -154,14 +153,12 @@ def command(
     from tngd_bench.optimizers.prediction_table import as_table
     from tngd_bench.spu.processor import Processor
 
-    if len(swept) > 1:
-        raise click.UsageError(f"--sweep is given {len(swept)} times ({', '.join(swept)}); accepted: once")
-    if figure is not None and not swept:
+    if figure is not None and swept is None:
         raise click.UsageError("--figure draws a sweep; add --sweep NAME=VALUES")
     if flops is not None and processor is None:
         raise click.UsageError("--flops replaces the rate of a processor; add --processor")
 
-    name, values = predict_sweep.parse(swept[0]) if swept else (None, ())
+    name, values = (None, ()) if swept is None else predict_sweep.parse(swept)
     predict_options.refuse_twice(overrides, name)
     overrides, set_sizes, device = predict_options.apart(overrides, device)
 
