@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from tngd_bench import source
 from tngd_bench.optimizers import registry as optimizers
+from tngd_bench.optimizers.registry import OptimizerEntry
 from tngd_bench.plugins import package_of
 from tngd_bench.problems import registry as problems
+from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.spu import catalogue
 from tngd_bench.studies.store import Store, is_finished
 from tngd_bench.studies.trials import Trial
@@ -50,41 +52,42 @@ def _code(methods: frozenset[str], problem: str, devices: frozenset[str]) -> Map
     for point in points:
         if point is not None:
             package = package_of(point)
-            parts[package] = source.plugin_part(point, _modules()[package])[1]
+            parts[package] = source.plugin_part(point, _modules(package))[1]
     return parts
 
 
 @cache
-def _modules() -> Mapping[str, tuple[str, ...]]:
-    """Return the modules that outside packages name for all that they give, by package.
+def _modules(package: str) -> tuple[str, ...]:
+    """Return the modules that an outside package names for all that it gives.
 
     One digest covers a whole package: trials that use different things of one package have the same.
     """
-    found: dict[str, set[str]] = {}
+    found: set[str] = set()
+    for registry, names in ((optimizers, optimizers.names()), (problems, problems.names())):
+        for name in names:
+            point = registry.origin(name)
+            if point is not None and package_of(point) == package:
+                found |= {_entry_module(point), *map(_module, _made_by(registry.get(name)))}
+    points = (catalogue.origin(name) for name in catalogue.presets())
+    found |= {_entry_module(point) for point in points if point is not None and package_of(point) == package}
+    return tuple(sorted(found - {""}))
 
-    def add(point: EntryPoint | None, modules: Iterable[str]) -> None:
-        if point is not None:
-            found.setdefault(package_of(point), set()).update({point.value.partition(":")[0], *modules})
 
-    for name in optimizers.names():
-        add(optimizers.origin(name), [optimizers.get(name).factory.partition(":")[0]])
-    for name in problems.names():
-        entry = problems.get(name)
-        made_by: tuple[object, ...] = (
-            entry.search,
-            entry.read,
-            entry.build,
-            entry.make_loss,
-            entry.make_score,
-        )
-        add(problems.origin(name), map(_module, made_by))
-    for name in catalogue.presets():
-        add(catalogue.origin(name), [])
-    return {package: tuple(sorted(modules - {""})) for package, modules in found.items()}
+def _entry_module(point: EntryPoint) -> str:
+    return point.value.partition(":")[0]
+
+
+def _made_by(entry: OptimizerEntry | ProblemEntry) -> tuple[object, ...]:
+    """Return the functions of a problem, or what names that of an optimizer."""
+    if isinstance(entry, ProblemEntry):
+        return entry.search, entry.read, entry.build, entry.make_loss, entry.make_score
+    return (entry.factory,)
 
 
 def _module(function: object) -> str:
-    """Return the name of the module that defines a function, or what a partial one calls."""
+    """Return the name of the module that defines a function, what a partial one calls, or "module:function"."""
+    if isinstance(function, str):
+        return function.partition(":")[0]
     while isinstance(function, partial):
         function = function.func
     return str(getattr(function, "__module__", "") or "")
