@@ -14,6 +14,7 @@ from tngd_bench.optimizers.costs import predicted_cost
 from tngd_bench.optimizers.prediction import DIGITAL, square_layers
 from tngd_bench.problems import registry as problems
 from tngd_bench.spu import Device
+from tngd_bench.spu.processor import NUMBER_BYTES, Processor
 
 SIZES = ["--parameters", "20000", "--batch", "64", "--outputs", "10"]
 
@@ -197,7 +198,7 @@ def test_it_needs_no_torch():
 
 def test_every_option_reaches_the_prediction_and_is_said():
     text = predict(
-        *SIZES, "--processor", "a100", "--precision", "tf32", "--flops", "1e14", "--cg-iterations", 7
+        *SIZES, "--processor", "a100", "--precision", "TF32", "--flops", "1e14", "--cg-iterations", 7
     )
     text = " ".join(text.split())
     assert "TF32, 100 TFLOP/s (given)" in text
@@ -229,6 +230,11 @@ def test_a_problem_gives_its_layers_and_outputs(problem):
         3 * passes - first,
         *([3 * passes] if problem == "causal-lm" else []),
     )
+
+
+def test_the_help_names_every_processor_and_precision():
+    text = " ".join(predict("--help").split())
+    assert all(name in text for name in (*Processor.names(), *NUMBER_BYTES))
 
 
 def test_without_a_problem_outputs_are_asked_for(capsys):

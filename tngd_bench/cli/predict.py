@@ -162,6 +162,8 @@ def command(
     predict_options.refuse_twice(overrides, name)
     overrides, set_sizes, device = predict_options.apart(overrides, device)
 
+    precision = precision.lower()
+
     def predicted(sizes: Mapping[str, Any], fields: Mapping[str, Any]) -> Prediction:
         described = predict_options.device(str(fields.get("device", device)), overrides)
         changed = {name: value for name, value in fields.items() if name != "device"}
