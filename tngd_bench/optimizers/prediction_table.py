@@ -140,7 +140,7 @@ def _rated(processor: Processor) -> tuple[str, ...]:
         memory += "; its capacity is not stated, so that nothing is marked as not fitting."
     else:
         memory += (
-            f", {processor.memory_bytes / 1e9:g} GB ({origin('memory_bytes')}); what needs more has no time."
+            f", {processor.memory_bytes / 1e9:g} GB ({origin('memory_bytes')}); what needs more gets no time."
         )
     launch = (
         "no launch or latency is counted, none being stated"
@@ -151,7 +151,8 @@ def _rated(processor: Processor) -> tuple[str, ...]:
         "Digital and host times are lower bounds for the operations and the memory of this package's routes: the "
         f"longest of its matrix products at that rate, each byte moved once, and {launch}. Elementwise work, further "
         "launches and Python are left out, and every operation, factorisations too, counts at the same rate. "
-        "Break-even link rates compare these times as they are. Whether the precision is enough to train is not asked."
+        "Break-even link rates are computed from these bounds. Whether training works at this precision is not "
+        "considered."
     )
     energy = f"Energy: those times at {processor.power_watt:g} W ({origin('power_watt')})."
     return rates, memory, bound, energy
