@@ -23,7 +23,8 @@ PAGE = (Path(__file__).parents[1] / "docs" / "device.md").read_text(encoding="ut
 N, M, T = 20_000, 640, 50.0
 FIELDS = {field.name for field in dataclasses.fields(Device)}
 PRICED = Device.ideal().override(cell_write_time_s=1.0, dac_rate_hz=1.0, adc_rate_hz=1.0)
-ITEMS = set(PRICED.latency(N, M, T, samples=2, programmings=2, carried=True).items)
+LIMITED = PRICED.override(conductance_max_siemens=1.0)
+ITEMS = set(LIMITED.latency(N, M, T, samples=2, programmings=2, carried=True).items)
 
 
 def test_every_name_exists() -> None:

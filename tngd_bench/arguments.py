@@ -57,6 +57,19 @@ def bits(name: str, value: object, *, minimum: int = 1) -> int | None:
         raise type(error)(f"{error}; None means ideal") from None
 
 
+def text(name: str, value: object) -> str:
+    """Return `value`, which must be text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{name} must be text, not {value!r}")
+    return value
+
+
+def function(name: str, value: object) -> None:
+    """Raise TypeError where `value` cannot be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a function, not {value!r}")
+
+
 def flag(name: str, value: object) -> bool:
     """Return `value`, which must be True or False."""
     if not isinstance(value, bool):

@@ -32,14 +32,17 @@ def collect(
     own: Mapping[str, T],
     points: Iterable[EntryPoint],
     name_of: Callable[[EntryPoint, T], str] = lambda point, entry: point.name,
+    check: Callable[[T], None] = lambda entry: None,
 ) -> Found[T]:
     """Return `own` entries and those of `points`, each of which must load to a `kind` under a new name.
 
-    `what` names such an entry in messages: "optimizer", "problem", "device".
+    `what` names such an entry in messages: "optimizer", "problem", "device". `check` raises TypeError or ValueError for
+    an entry that cannot be used as it is.
     """
     entries, outside, left_out = dict(own), {}, {}
     for point in points:
-        loaded, complaint = _load(point, kind)
+        result = _load(point, kind, check)
+        loaded, complaint = result
         if loaded is not None:
             name = name_of(point, loaded)
             if name not in entries:
@@ -109,7 +112,7 @@ def _stated(dist: Distribution | None, field: str) -> str:
     return "" if found is None else str(found.get(field) or "")
 
 
-def _load(point: EntryPoint, kind: type[T]) -> tuple[T | None, str]:
+def _load(point: EntryPoint, kind: type[T], check: Callable[[T], None]) -> tuple[T | None, str]:
     if EntryPoint.pattern.match(point.value) is None:
         return None, "cannot be loaded: accepted are MODULE and MODULE:NAME"
     try:
@@ -119,6 +122,12 @@ def _load(point: EntryPoint, kind: type[T]) -> tuple[T | None, str]:
     if not isinstance(loaded, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         return None, f"must load to {article} {kind.__name__}, not {loaded!r:.80}"
+    try:
+        check(loaded)
+    except (TypeError, ValueError) as error:
+        return None, f"cannot be used: {' '.join(str(error).split())}"
+    except Exception as error:  # a check that outside code makes of its own settings
+        return None, f"cannot be used: {_said(error)}"
     return loaded, ""
 
 

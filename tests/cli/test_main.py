@@ -107,6 +107,12 @@ BAD_INPUT = {
     ),
     "misspelt override": (["run", "smoke", "--set", "execution.worker=1"], "did you mean 'workers'"),
     "override without value": (["run", "smoke", "--set", "execution.workers"], "path.to.key=value"),
+    "one value twice": (["run", "smoke", "--output", "a", "--output=b"], "--output is given 2 times"),
+    "one key twice": (
+        ["run", "smoke", "--set", "execution.workers=1", "--set", "execution.workers=2"],
+        "--set execution.workers is given 2 times",
+    ),
+    "below a verb": (["baseline", "update", "--reason", "a", "--reason", "b"], "--reason is given 2 times"),
     "negative damping": (
         ["run", "smoke", "--set", "optimizer.tngd.damping=-1"],
         "damping must be a finite number >= 0, not -1",
@@ -185,6 +191,7 @@ def test_info_is_readable_by_people_and_programs(here):
     text = here("info").stdout
     assert found["cpu"] in text
     assert "GiB" in text
+    assert f"tngd_bench {found['code']['tngd_bench']}, " in text
 
 
 def test_smoke_runs_to_its_report_and_the_report_can_be_made_again(here, tmp_path, monkeypatch):

@@ -27,6 +27,9 @@ def predict(*arguments, code=0):
         ("device=paper,rram", ["--device", "rram"]),
         ("upload=full,factored", ["--set", "upload=factored"]),
         ("shared_array=false,true", ["--set", "shared_array=true"]),
+        ("positions=1,64", ["--positions", "64"]),
+        ("cg_iterations=10,20", ["--cg-iterations", "20"]),
+        ("damping=0.01,1", ["--damping", "1"]),
     ],
 )
 def test_a_row_is_what_a_single_prediction_says(sweep, single):
@@ -52,19 +55,42 @@ def test_the_table_has_a_line_per_value_and_digital_times_only_with_a_processor(
     assert "modelled, nothing was run" in text
     assert "ngd-gram" not in text
     assert "ngd-gram" in predict("--sweep", "link_rate=1e9,1e10", "--processor", "h100")
-    assert len(text.splitlines()) == 5  # title, heads and two values
+    table = text[: text.index("assumed")].split("\n\n")[1].splitlines()
+    assert [line.split()[0] for line in table] == ["link_rate_bits_per_s", "1e+09", "1e+10"]
 
 
 def test_what_the_device_states_no_time_for_is_named_and_not_taken_as_nothing():
     rows = json.loads(predict("--sweep", "device=paper,rram", "--json"))
     assert [(row["not_stated"], row["write_convert_s"], row["device_s"] is None) for row in rows] == [
         ("", 0.0, False),
-        ("write_convert", None, True),
+        ("write_convert relax_slowdown", None, True),
     ]
     text = predict("--sweep", "device=paper,rram")
     assert [line.split()[1:3] for line in text.splitlines()[3:5]] == [["8.386", "ms"], ["≥", "7.115"]]
-    assert text.endswith("≥: a lower bound, the device states no time for: write convert\n")
+    assert "\n≥: a lower bound, the device states no time for: relax slowdown, write convert\n" in text
+    assert "At device = rram: Relaxation: a conductance range" in text
     assert "lower bound" not in predict("--sweep", "device=paper")
+
+
+def test_what_does_not_fit_has_no_time_in_a_sweep():
+    arguments = ("--sweep", "parameters=1e6,1e12", "--processor", "a100")
+    fits, too_large = json.loads(predict(*arguments, "--json"))
+    assert fits["does_not_fit"] == "ngd"
+    assert too_large["does_not_fit"] == "host sgd adam kfac ngd-gram ngd-cg ngd-woodbury ngd"
+    assert {too_large[f"{name}_s"] for name in too_large["does_not_fit"].split()} == {None}
+    assert too_large["iteration_at_least_s"] is None
+    line = predict(*arguments).splitlines()[4]
+    assert line.split()[0] == "1e+12"
+    assert (line.count("does not fit"), line.count("no host"), line.count("≥")) == (8, 1, 0)
+
+
+def test_a_sweep_says_what_all_its_values_assume_and_what_the_ends_do():
+    text = " ".join(predict("--sweep", "cg_iterations=5,10,20", "--processor", "a100").split())
+    assert text.count("4 square layers of width 71") == text.count("19.5 TFLOP/s") == 1
+    assert "At cg_iterations = 5: NGD-CG: 5 iterations, as given." in text
+    assert "At cg_iterations = 20: NGD-CG: 20 iterations, as given." in text
+    rows = json.loads(predict("--sweep", "positions=1,2.5", "--processor", "a100", "--json"))
+    assert "2 or 3 times a sample" in rows[1]["assumptions"][0]
 
 
 @pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
@@ -87,6 +113,8 @@ def test_a_figure_has_its_data_beside_it(tmp_path, ending):
         (["--sweep", "upload=full,half"], "'half' in 'upload=full,half' is not one of full, factored"),
         (["--sweep", "device=paper,papr"], "'papr' in 'device=paper,papr' is not one of"),
         (["--sweep", "bits=0"], "word_bits"),
+        (["--sweep", "batch=2.5,3"], "batch_size must be an integer >= 1, not 2.5"),
+        (["--sweep", "positions=2,3", "--forward-flops", "1e6"], "each say how often"),
         (["--sweep", "link_rate=1e9", "--figure", "plot.jpeg"], "ending in .svg, .png, .pdf"),
         (["--figure", "plot.svg"], "add --sweep"),
     ],

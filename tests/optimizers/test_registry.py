@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from tngd_bench import arguments, plugins
 from tngd_bench.optimizers import registry
 
 NAMES = ("sgd", "adam", "kfac", "ngd", "ngd-woodbury", "ngd-gram", "ngd-cg", "tngd", "tngd-adam")
@@ -104,3 +107,50 @@ def test_settings_that_do_not_go_together_are_refused_before_a_model_is_there(
             registry.get(name).check_complete(settings)
         with pytest.raises(ValueError, match=message):
             registry.get(name).create(nn.Linear(2, 2), nn.MSELoss(), settings)
+
+
+def sound(**fields: object) -> registry.OptimizerEntry:
+    """Return an outside entry with some fields replaced."""
+    given = {
+        "name": "o",
+        "title": "O",
+        "summary": "s",
+        "family": "first-order",
+        "factory": "m:f",
+        "settings": {},
+    }
+    return registry.OptimizerEntry(**given | fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (sound(name=7), "name must be text, not 7"),
+        (sound(summary=None), "summary must be text, not None"),
+        (sound(factory=None), "factory must be text, not None"),
+        (sound(family="third-order"), "family must be one of: first-order, kfac"),
+        (sound(settings=None), "settings must be a mapping of names to Setting, not None"),
+        (sound(settings={"lr": 0.1}), r"settings\['lr'\] must be a Setting, not 0.1"),
+        (
+            sound(settings={"lr": registry.Setting(-1, partial(arguments.real, above=0.0))}),
+            "lr must be a finite number > 0",
+        ),
+        (sound(settings={"lr": registry.Setting(-1, lambda name, value: 1 / 0)}), "ZeroDivisionError"),
+        (sound(cost=3.0), "cost must be a function, not 3.0"),
+    ],
+)
+def test_an_outside_entry_that_cannot_be_used_is_left_out_and_named(
+    entry: registry.OptimizerEntry, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = registry.names()
+    point = SimpleNamespace(name="x", value="package:ENTRY", load=lambda: entry)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    monkeypatch.setattr(plugins, "_COMPLAINTS", {})
+    registry._found.cache_clear()
+    try:
+        assert registry.names() == known
+        with pytest.raises(ValueError, match=f"not 'x'.*entry point x = .*cannot be used: .*{message}"):
+            registry.get("x")
+        assert len(plugins.complaints()) == 1
+    finally:
+        registry._found.cache_clear()

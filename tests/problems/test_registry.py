@@ -1,6 +1,7 @@
 import dataclasses
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -51,8 +52,6 @@ def entry_point(entry):
 
 
 def test_outside_packages_add_a_problem(monkeypatch):
-    from dataclasses import replace
-
     outside = replace(digits_mlp.ENTRY, name="digits-other")
     monkeypatch.setattr(registry, "entry_points", lambda group: [entry_point(outside)])
     assert registry.names()[-1] == "digits-other"
@@ -64,6 +63,11 @@ def test_outside_packages_add_a_problem(monkeypatch):
     [
         (digits_mlp.ENTRY, "registers the problem 'digits-mlp' again"),
         ("digits", "'package:ENTRY' of package must load to a ProblemEntry, not 'digits'"),
+        (replace(digits_mlp.ENTRY, name=7), "cannot be used: name must be text, not 7"),
+        (replace(digits_mlp.ENTRY, name="a", summary=None), "summary must be text, not None"),
+        (replace(digits_mlp.ENTRY, name="a", search=None), "search must be a function, not None"),
+        (replace(digits_mlp.ENTRY, name="a", classes="ten"), "classes must be an integer >= 1, not 'ten'"),
+        (replace(digits_mlp.ENTRY, name="a", default_outputs=9), "default_outputs must be an integer >= 10"),
     ],
 )
 def test_a_bad_entry_point_is_left_out_and_named(monkeypatch, entry, message):
@@ -85,3 +89,14 @@ def test_the_number_of_parameters_that_a_problem_states_is_checked_against_its_m
     )
     with pytest.raises(ValueError, match=r"digits-mlp: its widths say 989 parameters, .* trains 1,000"):
         larger.model(widths, seed=0)
+
+
+def test_a_search_that_fails_is_an_error_of_its_problem():
+    def search(outputs, parameters):
+        raise RuntimeError("no such\nwidth")
+
+    entry = replace(digits_mlp.ENTRY, name="other", search=search)
+    with pytest.raises(
+        ValueError, match=r"other, 10 outputs: its search .* fails \(RuntimeError: no such width\)"
+    ):
+        entry.widths(1000)

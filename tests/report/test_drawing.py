@@ -1,3 +1,4 @@
+import itertools
 import re
 
 import matplotlib as mpl
@@ -145,3 +146,23 @@ def test_a_logarithmic_axis_of_any_two_values_has_ticks_above_zero_with_labels(l
     assert all(axes.xaxis.get_major_formatter().format_ticks(ticks))
     inside = [tick for tick in ticks if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
     assert len(inside) >= 2
+
+
+@pytest.mark.parametrize(
+    ("scale", "start"), [("log_bit_rates", 1e3), ("log_seconds", 1e-9), ("log_counts", 1.0)]
+)
+@pytest.mark.parametrize("decades", [3, 6, 10])
+def test_labels_side_by_side_do_not_overlap(scale, start, decades):
+    with drawing.style():
+        figure, axes = drawing.panel(4.2)
+        axes.plot([start, start * 10.0**decades], [1.0, 2.0])
+        getattr(drawing, scale)(axes, "x")
+        figure.canvas.draw()
+        low, high = axes.get_xlim()
+        drawn = [
+            label.get_window_extent()
+            for label in axes.get_xticklabels()
+            if low <= label.get_position()[0] <= high
+        ]
+    assert len(drawn) >= 3
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(drawn))

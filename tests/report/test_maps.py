@@ -44,7 +44,8 @@ def test_there_is_a_map_over_both_planes_and_one_per_preset_and_link(charts, cal
     titles = [axes.get_title(loc="left") for axes in panels]
     assert titles == [title for title, _ in map_section.preset_uses(use)]
     assert charts["map-presets"].caption.endswith(
-        "Not stated: board (write cells); pcm (write cells, write convert); rram (write convert); "
+        "Not stated: board (write cells); pcm (write cells, write convert, relax slowdown); "
+        "rram (write convert, relax slowdown); "
         "sram-mdac (write cells, write convert)."
     )
     assert "Not stated" not in charts["map-exact-batch"].caption  # the study's device states every time

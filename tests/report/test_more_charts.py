@@ -168,7 +168,26 @@ def test_a_predicted_sweep_is_drawn_as_its_rows():
     np.testing.assert_array_equal(lines(axes)["TNGD"].get_ydata(), [1e-9, 1e-10])
     assert set(lines(axes)) == {"TNGD", "SGD"}
     assert axes.get_xlabel() == "link rate"
-    assert chart.alt.endswith("TNGD 100 ps, SGD 1.00 ms.")
+    assert chart.alt.endswith("TNGD 100 ps, SGD ≥ 1.00 ms.")
+
+
+def test_a_predicted_sweep_says_what_has_no_memory_and_shows_the_whole_axis():
+    rows = [
+        {"parameters": n, "device_s": 1.0, "device_at_least_s": 1.0, "not_stated": ""}
+        | {"iteration_s": time, "iteration_at_least_s": time, "does_not_fit": unfit}
+        | {f"{name}_s": time if name == "sgd" else None for name in prediction_chart._DIGITAL}
+        for n, time, unfit in ((1e6, 1e-3, "ngd"), (1e12, None, "host sgd ngd"))
+    ]
+    with drawing.style():
+        chart = prediction_chart.prediction_chart(rows, "parameters", "paper", "")
+        with pytest.raises(ValueError, match="nothing to draw"):
+            prediction_chart.prediction_chart(rows[1:], "parameters", "paper", "")
+    axes = chart.figure.axes[0]
+    # where the host does not fit the device alone is no iteration
+    assert [value for value in lines(axes)["TNGD"].get_ydata() if value == value] == [1e-3]
+    assert axes.get_xlim()[1] >= 1e12
+    assert "too little memory: SGD, NGD (dense) and TNGD (its host)." in chart.caption
+    assert chart.alt.endswith("At the last value, fastest first: none.")
 
 
 def test_a_predicted_sweep_over_words_has_a_place_for_each_and_no_line_between():
@@ -189,7 +208,7 @@ def test_a_predicted_sweep_over_words_has_a_place_for_each_and_no_line_between()
     drawn = lines(axes)
     np.testing.assert_array_equal(drawn["TNGD (≥: at least)"].get_ydata(), [2e-3, 5e-3])
     assert [(text.get_text(), text.xy) for text in axes.texts] == [("≥", (1.0, 5e-3))]
-    assert "SGD 1.00 ms, TNGD ≥ 5.00 ms" in chart.alt
+    assert "SGD ≥ 1.00 ms, TNGD ≥ 5.00 ms" in chart.alt
     assert {line.get_linestyle() for line in drawn.values()} == {"None"}
     assert chart.caption.endswith("TNGD's time is a lower bound where no time is stated for: write cells.")
     assert chart.heading == "Predicted iteration against device preset (N = 1)"

@@ -22,6 +22,18 @@ def solved(problem, parameters, batch_size, outputs, damping, rtol=1e-6):
     return CG(rtol=rtol).solve(GGN(model, entry.loss(), inputs, targets), damping=damping).iterations
 
 
+@pytest.mark.parametrize(("batch_size", "outputs", "damping"), [(1, 10, 1e-3), (2, 10, 1e-2), (4, 10, 1e-3)])
+def test_few_rows_are_solved_in_as_many_iterations(batch_size, outputs, damping):
+    rows = batch_size * outputs
+    counted = solved("digits-mlp", 5_000, batch_size, outputs, damping)
+    expected = CGIterations(damping=damping).at(5_000, batch_size, outputs)
+    assert expected == rows
+    assert abs(math.log(counted / expected)) < SPREAD
+    measured = CGIterations(damping=damping, counted=((5_000, batch_size, outputs, counted),))
+    assert measured.at(5_000, batch_size, outputs) == pytest.approx(counted)
+    assert CGIterations(damping=damping, rtol=0.0, limit=90).at(5_000, batch_size, outputs) == 90
+
+
 @pytest.mark.parametrize("damping", [1e-3, 1e-1])
 @pytest.mark.parametrize(
     ("problem", "batch_size", "outputs"), [("digits-mlp", 64, 10), ("mnist-cnn", 16, 20)]

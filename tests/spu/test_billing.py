@@ -80,8 +80,8 @@ def test_a_break_even_rate_without_every_price_is_a_lower_bound() -> None:
         ("unlimited-link", ()),
         ("board", ("write_cells",)),
         ("sram-mdac", ("write_cells", "write_convert")),
-        ("rram", ("write_convert",)),
-        ("pcm", ("write_cells", "write_convert")),
+        ("rram", ("write_convert", "relax_slowdown")),
+        ("pcm", ("write_cells", "write_convert", "relax_slowdown")),
     ],
 )
 def test_each_preset_names_the_times_it_does_not_state(name: str, unstated: tuple[str, ...]) -> None:
@@ -137,6 +137,22 @@ def test_a_scale_that_no_conductance_range_gives_is_refused(scale: float) -> Non
 
 def test_relaxation_slows_by_the_scale_of_the_arrays() -> None:
     assert PAPER.latency(N, M, T, scale=0.25).relax == pytest.approx(200e-6)
+
+
+@given(scale=st.floats(1e-6, 1.0), delay=st.floats(0.0, T), digital=st.floats(0.0, 1.0))
+def test_a_scale_that_the_data_set_is_not_billed_as_known(scale: float, delay: float, digital: float) -> None:
+    limited = PAPER.override(conductance_max_siemens=1e-5, relax_power_watt=1.0)
+    unknown = limited.latency(N, M, T, delay=delay)
+    assert unknown.not_stated == ("relax_slowdown",)
+    assert unknown.total is unknown.relax is unknown.elapsed(digital) is None
+    known = limited.latency(N, M, T, delay=delay, scale=scale)
+    assert known.total is not None
+    assert unknown.at_least is not None
+    assert unknown.at_least <= known.total * (1 + 1e-12)
+    assert unknown.elapsed_at_least(digital) <= known.elapsed(digital) * (1 + 1e-12)  # type: ignore[operator]
+    joules = limited.energy(N, M, T)
+    assert (joules.items["relax"], joules.relax) == (pytest.approx(50e-6), None)
+    assert PAPER.latency(N, M, T, delay=delay).not_stated == ()  # no range: A fits as it is
 
 
 @pytest.mark.parametrize(("digital", "hidden"), [(0.0, 0.0), (1e-5, 1e-5), (2e-5, 2e-5), (1.0, 2e-5)])

@@ -5,13 +5,15 @@ import json
 import math
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tngd_bench.spu import Device
+from tngd_bench import plugins
+from tngd_bench.spu import Device, catalogue
 from tngd_bench.spu.catalogue import device_from_table
 from tngd_bench.spu.converters import quantize
 from tngd_bench.spu.device import sourced_parameters
@@ -220,3 +222,17 @@ def test_quantization_limits() -> None:
     uniform = torch.rand(200_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     step = float(uniform.abs().max()) / 31
     assert float((quantize(uniform, 6) - uniform).var()) == pytest.approx(step**2 / 12, rel=0.02)
+
+
+def test_a_device_that_is_left_out_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("lost", "no_such_module_at_all:X", catalogue.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(catalogue, "entry_points", lambda group: [point])
+    monkeypatch.setattr(plugins, "_COMPLAINTS", {})
+    catalogue._found.cache_clear()
+    try:
+        with pytest.raises(
+            ValueError, match=r"device must be one of: .*'lost'.*entry point lost.*ModuleNotFound"
+        ):
+            Device.preset("lost")
+    finally:
+        catalogue._found.cache_clear()

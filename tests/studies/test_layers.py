@@ -185,6 +185,15 @@ def test_errors_of_a_profile_and_of_set_name_these(folder):
     )
 
 
+def test_a_key_that_is_set_twice_is_refused(folder):
+    path = folder / "above.toml"
+    once = "cost.size.repetitions=4"
+    assert load_study(str(path), [once, "cost.size.processes=1"]).study.cost[0].repetitions == 4
+    assert complaint(path, [once, "cost.size.repetitions = 5"]) == (
+        "--set cost.size.repetitions is given 2 times; accepted: once"
+    )
+
+
 def test_includes_that_lead_nowhere_are_refused(folder):
     path = folder / "above.toml"
     (folder / "below.toml").write_text('include = ["above.toml"]\n' + BELOW)

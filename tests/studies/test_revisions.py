@@ -1,6 +1,7 @@
 """Results of other code are never told as this code's: run again, kept by, or kept on demand and said so."""
 
 import json
+from importlib.metadata import distributions
 
 import pytest
 
@@ -130,6 +131,35 @@ def test_runs_by_different_code_are_merged_on_demand_and_it_says_whose_are_left_
     stores = tuple(str(place / "store") for place in reversed(places))
     assert (merged.trials, dict(merged.dropped)) == (1, {stores: 1})
     assert len(read_records(tmp_path / "c").trials) == 1
+
+
+def test_one_package_is_one_revision_whatever_a_trial_uses_of_it(tmp_path, monkeypatch):
+    info = tmp_path / "twothings-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: twothings\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[things]\nstep = a_step:ENTRY\ndata = some_data:ENTRY\n")
+    for module in ("a_step", "some_data"):
+        (tmp_path / f"{module}.py").write_text("ENTRY = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (dist,) = distributions(path=[str(tmp_path)])
+    data, step = sorted(dist.entry_points, key=lambda point: point.name)
+    monkeypatch.setattr(revisions.optimizers, "origin", {"sgd": step}.get)
+    monkeypatch.setattr(revisions.problems, "origin", {"digits-mlp": data}.get)
+
+    def parts():
+        for cached in (revisions._code, revisions._modules, source.plugin_part):
+            cached.cache_clear()
+        used = [(["sgd"], "mnist-cnn"), (["sgd"], "digits-mlp"), (["adam"], "digits-mlp")]
+        return [revisions._code(frozenset(methods), problem, frozenset()) for methods, problem in used]
+
+    before = parts()
+    assert len({each["twothings"] for each in before}) == 1
+    assert code_parts.told(map(json.dumps, before)) == ""
+    (tmp_path / "some_data.py").write_text("ENTRY = 2\n")
+    assert {each["twothings"] for each in parts()}.isdisjoint({each["twothings"] for each in before})
+    assert "functools" not in revisions._modules("twothings")  # whose partial binds the search of digits-mlp
+    for cached in (revisions._code, revisions._modules, source.plugin_part):
+        cached.cache_clear()
 
 
 def test_a_trial_without_code_is_of_another_revision():

@@ -46,13 +46,17 @@ def command(
     if asv_folder is not None:
         try:
             file, count = export_asv(records, asv_folder, commit, machine)
-            click.echo(f"asv: {count} benchmarks in {file}")
+            click.echo(f"asv: {_benchmarks(count)} in {file}")
         except (StudyError, StoreError) as error:
             code = complain(f"asv: {error}", BAD_INPUT)
     if pyperf_file is not None:
         try:
             count = export_pyperf(records, pyperf_file)
-            click.echo(f"pyperf: {count} benchmarks in {pyperf_file}")
+            click.echo(f"pyperf: {_benchmarks(count)} in {pyperf_file}")
         except (StudyError, StoreError) as error:
             code = complain(f"pyperf: {error}", BAD_INPUT)
     return code
+
+
+def _benchmarks(count: int) -> str:
+    return f"{count} benchmark{'' if count == 1 else 's'}"

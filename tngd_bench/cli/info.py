@@ -32,4 +32,6 @@ def _shown(name: str, value: object) -> str:
         return "not known"
     if name in ("memory_bytes", "gpu_memory_bytes") and isinstance(value, int):
         return f"{value:,} ({value / 2**30:.1f} GiB)"
+    if isinstance(value, dict):
+        return ", ".join(f"{part} {what}" for part, what in value.items())
     return str(value)

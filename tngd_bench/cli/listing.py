@@ -23,15 +23,15 @@ def command(kind: str | None) -> None:
 def _problems() -> list[tuple[str, str]]:
     from tngd_bench.problems import registry
 
-    entries = [registry.get(name) for name in registry.names()]
-    return [(entry.name, f"{entry.title}: {entry.summary}") for entry in entries]
+    entries = {name: registry.get(name) for name in registry.names()}
+    return [(name, f"{entry.title}: {entry.summary}") for name, entry in entries.items()]
 
 
 def _optimizers() -> list[tuple[str, str]]:
     from tngd_bench.optimizers import registry
 
-    entries = [registry.get(name) for name in registry.names()]
-    return [(entry.name, f"{entry.title}: {entry.summary}") for entry in entries]
+    entries = {name: registry.get(name) for name in registry.names()}
+    return [(name, f"{entry.title}: {entry.summary}") for name, entry in entries.items()]
 
 
 def _devices() -> list[tuple[str, str]]:

@@ -64,6 +64,28 @@ class _Verbs(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, words = super().resolve_command(ctx, args)
+        if command is not None:
+            _refuse_repeated(click.Context(command, ctx, name, **command.context_settings), words)
+        return name, command, words
+
+
+def _refuse_repeated(ctx: click.Context, words: list[str]) -> None:
+    """Raise UsageError for an option that takes one value and is given several, of which click takes the last."""
+    _, rest, given = ctx.command.make_parser(ctx).parse_args(list(words))
+    for option in dict.fromkeys(given):
+        single = isinstance(option, click.Option) and not (option.multiple or option.is_flag or option.count)
+        times = given.count(option)
+        if single and times > 1:
+            raise click.UsageError(f"{option.opts[-1]} is given {times} times; accepted: once", ctx)
+    if isinstance(ctx.command, click.Group) and rest:
+        inner = ctx.command.get_command(ctx, rest[0])
+        if inner is not None:
+            _refuse_repeated(click.Context(inner, ctx, rest[0], **inner.context_settings), rest[1:])
+
 
 @click.group(cls=_Verbs, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tngd-bench", message="%(prog)s %(version)s")

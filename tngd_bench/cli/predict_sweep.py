@@ -17,13 +17,18 @@ SIZES = {
     "batch": "batch_size",
     "outputs": "outputs",
     "analog_time": "analog_time",
+    "positions": "positions",
+    "cg_iterations": "cg_iterations",
+    "damping": "damping",
 }
+"""Quantities that are no field of the device, with the argument of `predict` that each is."""
 ALIASES = {"link_rate": "link_rate_bits_per_s", "bits": "word_bits"}
 TIME_CONSTANT = ("tau", "time_constant_s")
 DEVICE = "device"
 FLAGS = {"true": True, "false": False}
-_COUNTS = ("parameters", "batch", "outputs", "word_bits")
+COUNTS = ("parameters", "batch", "outputs", "cg_iterations", "word_bits")
 POINTS, MOST_POINTS = 13, 400
+UNFIT = "does_not_fit"
 
 
 def canonical(name: str) -> str:
@@ -83,7 +88,7 @@ def _spaced(name: str, parts: Sequence[str], text: str) -> tuple[float, ...]:
         raise click.UsageError(f"--sweep needs 0 < LOW < HIGH and 2 to {MOST_POINTS} points, not {text!r}")
     values = [low * (high / low) ** (place / (points - 1)) for place in range(points)]
     values[-1] = high
-    return tuple(dict.fromkeys(round(value) for value in values)) if name in _COUNTS else tuple(values)
+    return tuple(dict.fromkeys(round(value) for value in values)) if name in COUNTS else tuple(values)
 
 
 def _number(value: str, text: str) -> float:
@@ -100,68 +105,104 @@ def sweep(
     name: str,
     values: Sequence[float | str],
     predict: Callable[[Mapping[str, Any], Mapping[str, Any]], Prediction],
-    resistance: Callable[[float], float],
-) -> list[dict[str, Any]]:
-    """Return a row per value: device, host and iteration seconds and those of every digital optimizer.
+    farads: float,
+) -> list[Prediction]:
+    """Return the prediction at each value.
 
-    With items that are `not_stated`, device and iteration have no seconds, only `_at_least_s`, which are lower bounds.
-    `predict(sizes, fields)` predicts with other sizes and device fields, a field "device" naming another preset;
-    `resistance(τ)` gives R for a time constant.
+    `predict(sizes, fields)` predicts with other sizes and device fields, a field "device" naming another preset. A time
+    constant is reached by the resistance, at a capacitance of `farads`.
     """
-    rows = []
+    from tngd_bench import arguments
+
+    predictions = []
     for value in values:
         sizes: dict[str, Any] = {}
         fields: dict[str, Any] = {}
         if isinstance(value, str):
             fields[name] = FLAGS.get(value, value)
         elif name in SIZES:
-            sizes[SIZES[name]] = int(value) if name in _COUNTS else value
+            sizes[SIZES[name]] = int(value) if name in COUNTS and value == int(value) else value
         elif name in TIME_CONSTANT:
-            fields["resistance_ohm"] = resistance(value)
+            fields["resistance_ohm"] = arguments.real(name, value, above=0.0) / farads
         else:
             fields[name] = int(value) if value == int(value) and name.endswith("bits") else value
-        found = predict(sizes, fields)
-        row: dict[str, Any] = {name: value, "rows": found.work.rows}
-        row |= {"device_s": found.seconds.total, "device_at_least_s": found.seconds.at_least}
-        row |= {"host_s": found.host_seconds, "iteration_s": found.iteration_seconds}
-        row |= {"iteration_at_least_s": found.iteration_at_least_seconds}
-        row["not_stated"] = " ".join(found.seconds.not_stated)
-        row |= {f"{item}_s": seconds for item, seconds in found.seconds.items.items()}
-        rows.append(row | {f"{each.name}_s": each.seconds for each in found.alternatives})
-    return rows
+        predictions.append(predict(sizes, fields))
+    return predictions
 
 
-def as_text(
-    rows: Sequence[Mapping[str, Any]],
-    name: str,
-    digital: Sequence[str],
-    bounded: Callable[[float | None, float | None, str], str],
-) -> str:
-    """Return the rows as a table of text; digital optimizers only where a processor gives their times.
+def rows(name: str, values: Sequence[float | str], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """Return a row per value: device, host and iteration seconds and those of every digital optimizer.
 
-    `bounded(value, at_least, unit)` writes a figure, or the lower bound that is known of it.
+    With items that are `not_stated`, device and iteration have no seconds, only `_at_least_s`, which are lower bounds.
+    What a processor has too little memory for has none either, and is named under `does_not_fit`. Seconds of the host
+    and of digital optimizers are lower bounds.
     """
+    found = []
+    for value, p in zip(values, predictions, strict=True):
+        row: dict[str, Any] = {name: value, "rows": p.work.rows}
+        row |= {"device_s": p.seconds.total, "device_at_least_s": p.seconds.at_least}
+        row |= {"host_s": p.host_seconds, "iteration_s": p.iteration_seconds}
+        row |= {"iteration_at_least_s": p.iteration_at_least_seconds}
+        row["not_stated"] = " ".join(p.seconds.not_stated)
+        lacking = {"host": p.host_missing_bytes} | {each.name: each.missing_bytes for each in p.alternatives}
+        row[UNFIT] = " ".join(each for each, missing in lacking.items() if missing)
+        row |= {f"{item}_s": seconds for item, seconds in p.seconds.items.items()}
+        found.append(row | {f"{each.name}_s": each.seconds for each in p.alternatives})
+    return found
 
-    def at_least(row: Mapping[str, Any], column: str) -> float | None:
-        value: float | None = row.get(f"{column.removesuffix('_s')}_at_least_s")
-        return value
 
-    columns = ["device_s", "host_s", "iteration_s", *(f"{each}_s" for each in digital)]
-    shown = [
-        column
-        for column in columns
-        if any(row.get(column) is not None or at_least(row, column) is not None for row in rows)
-    ]
+def as_text(rows: Sequence[Mapping[str, Any]], name: str, predictions: Sequence[Prediction]) -> str:
+    """Return the rows as a table of text; digital optimizers only where a processor gives their times."""
+    from tngd_bench.cli.predict_text import wrapped
+    from tngd_bench.optimizers.prediction import DIGITAL
+
+    columns = ["device_s", "host_s", "iteration_s", *(f"{each}_s" for each in DIGITAL)]
+    if predictions[0].processor is None:
+        columns = columns[:1]
     lines = [
         "modelled, nothing was run",
         "",
-        f"{name:>22}" + "".join(f"{c.removesuffix('_s'):>20}" for c in shown),
+        f"{name:>22}" + "".join(f"{c.removesuffix('_s'):>20}" for c in columns),
     ]
     for row in rows:
-        cells = "".join(f"{bounded(row.get(column), at_least(row, column), 's'):>20}" for column in shown)
-        value = row[name]
-        lines.append((f"{value:>22}" if isinstance(value, str) else f"{value:>22,.6g}") + cells)
+        lines.append(f"{_shown(row[name]):>22}" + "".join(f"{_cell(row, column):>20}" for column in columns))
     unstated = sorted({item.replace("_", " ") for row in rows for item in row["not_stated"].split()})
     if unstated:
         lines += ["", f"≥: a lower bound, the device states no time for: {', '.join(unstated)}"]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", "assumed", *wrapped(_assumed(rows, name, predictions))])
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:,.6g}"
+
+
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    """Return one time of the table: a figure, its lower bound with "≥", or why there is none."""
+    from tngd_bench.cli.predict_text import DOES_NOT_FIT, bounded
+
+    owner = column.removesuffix("_s")
+    unfit = row[UNFIT].split()
+    if owner in unfit:
+        return DOES_NOT_FIT
+    if owner == "iteration" and "host" in unfit:
+        return "no host"
+    at_least = row[column] if owner != "device" else row["device_at_least_s"]
+    if owner == "iteration":
+        at_least = row["iteration_at_least_s"]
+    exact = row[column] if owner == "device" else None  # a processor's time is a lower bound
+    return bounded(exact, at_least, "s")
+
+
+def _assumed(rows: Sequence[Mapping[str, Any]], name: str, predictions: Sequence[Prediction]) -> list[str]:
+    """Return what all predictions assume, then what only the first and the last do, with their values."""
+    from tngd_bench.optimizers.prediction_table import assumptions
+
+    each = [assumptions(p) for p in predictions]
+    shared = [sentence for sentence in each[0] if all(sentence in others for others in each)]
+    ends = {0: each[0], len(each) - 1: each[-1]}
+    return shared + [
+        f"At {name} = {_shown(rows[place][name])}: {sentence}"
+        for place, own in ends.items()
+        for sentence in own
+        if sentence not in shared
+    ]

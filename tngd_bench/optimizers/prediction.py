@@ -1,7 +1,7 @@
 """One iteration at any size, by formula: the device's bill, the digital optimizers, and the link rate between them.
 
-Nothing is run and nothing is measured. The model is taken as a multilayer perceptron of equal square layers; digital
-times are a roofline at rated speed, which favours the digital side: no real run is shorter.
+Nothing is run and nothing is measured. Times of a processor are those of its rated speed, for matrix products alone:
+lower bounds at the precision that is named. `prediction_table.assumptions` says in words what a prediction assumes.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from tngd_bench import arguments
 from tngd_bench.optimizers import costs
-from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
+from tngd_bench.optimizers.costs import Iteration, PredictedCost, predicted_cost
+from tngd_bench.solvers.cg_iterations import DAMPING, CGIterations
 from tngd_bench.spu.billing import Layer, Workload, break_even_link_rate, energy, latency, link_bits
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
-from tngd_bench.spu.processor import Processor
+from tngd_bench.spu.processor import DEFAULT_PRECISION, NUMBER_BYTES, Processor
 
 DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-woodbury", "ngd")
 
@@ -24,8 +25,9 @@ DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-woodbury", "ngd")
 class Alternative:
     """A digital optimizer's iteration; `break_even_bits_per_s` is the link rate at which the device draws level.
 
-    Seconds, joules and rate are None without a processor; the rate also when the device loses at any rate. It is a
-    lower bound where an item of the device's bill is not stated.
+    `seconds` is a lower bound, `limit` what sets it: "arithmetic", "memory" or "launch". Seconds, joules and rate are
+    None without a processor, and where `missing_bytes` > 0: so much more memory is needed than the processor has. The
+    rate is also None when the device loses at any rate, and a lower bound where an item of its bill is not stated.
     """
 
     name: str
@@ -33,99 +35,224 @@ class Alternative:
     seconds: float | None
     joules: float | None
     break_even_bits_per_s: float | None
+    limit: str | None = None
+    missing_bytes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network that a prediction is for: N `parameters` in `layers`, and in words what they are.
+
+    `from_size`: the layers are square ones that were made from N, not those of a network.
+    """
+
+    parameters: int
+    layers: tuple[Layer, ...]
+    text: str
+    from_size: bool = False
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The modelled iteration: the device's `seconds` and `joules`, its host's time, and the digital alternatives."""
+    """The modelled iteration: the device's `seconds` and `joules`, its host's time, and the digital alternatives.
+
+    `host_seconds` is a lower bound; None without a processor, or where the host lacks `host_missing_bytes` of memory.
+    `iterations` of conjugate gradients are expected by `cg`, or asked for.
+    """
 
     device: Device
     processor: Processor | None
+    model: Model
+    outputs: int
+    cg: CGIterations
+    iterations: float
     work: Workload
     seconds: Ledger
     joules: Ledger
     link_bits: int
     host: PredictedCost
     host_seconds: float | None
+    host_missing_bytes: float
     alternatives: tuple[Alternative, ...]
 
     @property
     def iteration_seconds(self) -> float | None:
-        """Host and device together, overlapping by the delay; None without a processor or with an item not stated."""
+        """Host and device together, overlapping by the delay; None without a host's time or with an item not stated."""
         return None if self.host_seconds is None else self.seconds.elapsed(self.host_seconds)
 
     @property
     def iteration_at_least_seconds(self) -> float | None:
-        """A lower bound of `iteration_seconds` from the items that are stated; None without a processor."""
+        """A lower bound of `iteration_seconds` from the items that are stated; None without a host's time."""
         return None if self.host_seconds is None else self.seconds.elapsed_at_least(self.host_seconds)
+
+    @property
+    def forward_flops(self) -> float:
+        """Operations of the forward pass of one sample."""
+        return sum(2.0 * d_in * d_out * positions for d_in, d_out, positions in self.model.layers)
 
 
 def predict(
     device: Device,
     *,
-    parameters: int,
     batch_size: int,
     outputs: int,
+    parameters: int | None = None,
+    model: Model | None = None,
     analog_time: float = 50.0,
     delay: float = 0.0,
     samples: int = 1,
     spacing: float = 1.0,
     ensemble: int = 1,
     depth: int = 4,
+    positions: float = 1.0,
     processor: Processor | None = None,
+    precision: str = DEFAULT_PRECISION,
+    cg_iterations: int | None = None,
+    damping: float = DAMPING,
 ) -> Prediction:
-    """Predict one iteration for N `parameters` in `depth` square layers, `batch_size` b and d_z `outputs`."""
-    for name, value in (
-        ("parameters", parameters),
-        ("batch_size", batch_size),
-        ("outputs", outputs),
-        ("depth", depth),
-    ):
+    """Predict one iteration on `batch_size` b samples with d_z `outputs` each.
+
+    The network is `model`, or N `parameters` in `depth` square layers, each used at `positions` places of a sample.
+    NGD-CG takes `cg_iterations`, or as many as are expected at λ = `damping`. `precision` sets the bytes of a number
+    where there is no processor, which has its own.
+    """
+    for name, value in (("batch_size", batch_size), ("outputs", outputs)):
         arguments.integer(name, value, minimum=1)
-    layers = square_layers(parameters, depth)
-    rows = batch_size * outputs
+    if model is None:
+        model = square_model(parameters, depth, positions)
+    arguments.choice("precision", precision, NUMBER_BYTES)
+    cg = _stopping(cg_iterations, damping)
     work = Workload(
-        parameters,
-        rows,
+        model.parameters,
+        batch_size * outputs,
         analog_time,
         samples=samples,
         spacing=spacing,
         programmings=ensemble,
         delay=delay,
-        layers=layers,
+        layers=model.layers,
         batch_size=batch_size,
         carried=True,  # as `TNGD` starts where nothing else is asked for
     )
-    host = host_cost(work, outputs, device.upload)
-    host_seconds = None if processor is None else processor.seconds(host.flops, host.bytes)
-    alternatives = []
-    for name in DIGITAL:
-        cost = predicted_cost(
-            name, parameters=parameters, rows=rows, batch_size=batch_size, outputs=outputs, layers=layers
-        )
-        seconds = None if processor is None else processor.seconds(cost.flops, cost.bytes)
-        joules = None if processor is None or seconds is None else seconds * processor.power_watt
-        rate = None
-        if seconds is not None and host_seconds is not None:
-            rate = break_even_link_rate(device, work, seconds, host_seconds)
-        alternatives.append(Alternative(name, cost, seconds, joules, rate))
+    itemsize = NUMBER_BYTES[precision] if processor is None else processor.itemsize
+    host, host_seconds, missing = _host(device, work, outputs, processor, itemsize)
+    it = Iteration(model.parameters, work.rows, batch_size, outputs, model.layers, cg)
     return Prediction(
         device,
         processor,
+        model,
+        outputs,
+        cg,
+        it.iterations_of_cg,
         work,
         latency(device, work),
         energy(device, work),
         link_bits(device, work),
         host,
         host_seconds,
-        tuple(alternatives),
+        missing,
+        tuple(_alternative(name, device, work, it, processor, host_seconds, itemsize) for name in DIGITAL),
     )
 
 
-def square_layers(parameters: int, depth: int) -> tuple[Layer, ...]:
-    """`depth` layers of width √(N/depth), each weight used once per sample."""
-    width = max(1, round(math.sqrt(parameters / depth)))
-    return ((width, width, 1),) * depth
+def _stopping(cg_iterations: int | None, damping: float) -> CGIterations:
+    """Return how NGD-CG is stopped: after `cg_iterations`, or by its tolerance at λ = `damping`."""
+    arguments.real("damping", damping, above=0.0)
+    if cg_iterations is None:
+        return CGIterations(damping=damping)
+    limit = arguments.integer("cg_iterations", cg_iterations, minimum=1)
+    return CGIterations(damping=damping, rtol=0.0, limit=limit)
+
+
+def _host(
+    device: Device, work: Workload, outputs: int, processor: Processor | None, itemsize: int
+) -> tuple[PredictedCost, float | None, float]:
+    """Return the host's operations and bytes moved, its seconds, and the bytes that its memory lacks."""
+    moved = host_cost(work, outputs, device.upload, itemsize)
+    if processor is None:
+        return moved, None, 0.0
+    missing = processor.missing_bytes(_host_counted(work, outputs, device.upload, itemsize).bytes)
+    return moved, None if missing else processor.seconds(moved.flops, moved.bytes), missing
+
+
+def _alternative(
+    name: str,
+    device: Device,
+    work: Workload,
+    it: Iteration,
+    processor: Processor | None,
+    host_seconds: float | None,
+    itemsize: int,
+) -> Alternative:
+    cost = predicted_cost(
+        name,
+        parameters=it.parameters,
+        rows=it.rows,
+        batch_size=it.batch_size,
+        outputs=it.outputs,
+        layers=it.layers,
+        itemsize=itemsize,
+        cg=it.cg,
+    )
+    if processor is None:
+        return Alternative(name, cost, None, None, None)
+    missing = processor.missing_bytes(cost.bytes)
+    if missing:
+        return Alternative(name, cost, None, None, None, missing_bytes=missing)
+    limits = processor.limits(cost.flops, cost.bytes)
+    limit = max(limits, key=lambda each: limits[each])
+    seconds = limits[limit]
+    rate = None if host_seconds is None else break_even_link_rate(device, work, seconds, host_seconds)
+    return Alternative(name, cost, seconds, seconds * processor.power_watt, rate, limit)
+
+
+def square_model(parameters: int | None, depth: int, positions: float = 1.0) -> Model:
+    """Return the stand-in for a network of N `parameters`: see `square_layers`."""
+    parameters = arguments.integer("parameters", parameters, minimum=1)
+    arguments.integer("depth", depth, minimum=1)
+    arguments.real("positions", positions, minimum=1.0)
+    layers = square_layers(parameters, depth, positions)
+    widths = sorted({d_out for _, d_out, _ in layers})
+    used = sorted({places for *_, places in layers})
+    often = "once" if used == [1] else f"{' or '.join(f'{places:,}' for places in used)} times"
+    text = f"{len(layers)} square layers of width {' and '.join(f'{width:,}' for width in widths)}, "
+    text += f"each weight used {often} a sample"
+    return Model(parameters, layers, text, from_size=True)
+
+
+def square_layers(parameters: int, depth: int, positions: float = 1.0) -> tuple[Layer, ...]:
+    """Return `depth` layers of width √(N/depth), each weight used at `positions` places of a sample.
+
+    Between two whole numbers of places the layers divide between both, so that a forward pass has the operations that
+    N weights used at `positions` places take; that needs two layers or more.
+    """
+    fewer = math.floor(positions)
+    share = positions - fewer
+    if share == 0.0:
+        return (_square(parameters / depth, fewer),) * depth
+    if depth == 1:
+        raise ValueError(
+            f"positions must be a whole number with depth = 1, not {positions:g}; accepted: depth >= 2"
+        )
+    many = min(max(round(share * depth), 1), depth - 1)
+    first = (_square(share * parameters / many, fewer + 1),) * many
+    return first + (_square((1.0 - share) * parameters / (depth - many), fewer),) * (depth - many)
+
+
+def _square(weights: float, positions: int) -> Layer:
+    width = max(1, round(math.sqrt(weights)))
+    return width, width, positions
+
+
+def positions_of(forward_flops: float, parameters: int) -> float:
+    """Return at how many places of a sample N weights are used by a forward pass of so many operations a sample."""
+    least = 2.0 * parameters
+    if arguments.real("forward_flops", forward_flops, above=0.0) < least * (1.0 - 1e-9):
+        raise ValueError(
+            f"forward_flops must be >= 2N = {least:.4g}, a multiplication and an addition for each weight, not "
+            f"{forward_flops:.4g}; models that use part of their weights for a sample have no prediction"
+        )
+    return max(1.0, forward_flops / least)
 
 
 def host_cost(work: Workload, outputs: int, upload: str, itemsize: int = 4) -> PredictedCost:
@@ -133,14 +260,21 @@ def host_cost(work: Workload, outputs: int, upload: str, itemsize: int = 4) -> P
     assert work.layers is not None
     assert work.batch_size is not None
     b = float(work.batch_size)
-    counted = costs.host_cost(
+    ends = sum(b * (d_in + outputs * d_out) * positions for d_in, d_out, positions in work.layers)
+    whole = float(work.rows) * work.parameters if upload == "full" else 0.0
+    counted = _host_counted(work, outputs, upload, itemsize)
+    return PredictedCost(counted.flops, itemsize * (2.0 * work.parameters + ends + whole))
+
+
+def _host_counted(work: Workload, outputs: int, upload: str, itemsize: int) -> PredictedCost:
+    """Return operations and memory held by the host of a device, as `costs` counts them."""
+    assert work.batch_size is not None
+    return costs.host_cost(
         parameters=work.parameters,
         rows=work.rows,
         batch_size=work.batch_size,
         outputs=outputs,
         layers=work.layers,
         upload=upload,
+        itemsize=itemsize,
     )
-    ends = sum(b * (d_in + outputs * d_out) * positions for d_in, d_out, positions in work.layers)
-    whole = float(work.rows) * work.parameters if upload == "full" else 0.0
-    return PredictedCost(counted.flops, itemsize * (2.0 * work.parameters + ends + whole))

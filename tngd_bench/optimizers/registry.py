@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from tngd_bench import arguments, plugins
 from tngd_bench.optimizers.by_class import entry_of, is_class_name
@@ -241,7 +241,25 @@ _OWN = (
 @cache
 def _found() -> plugins.Found[OptimizerEntry]:
     own = {entry.name: entry for entry in _OWN}
-    return plugins.collect("optimizer", OptimizerEntry, own, entry_points(group=ENTRY_POINT_GROUP))
+    points = entry_points(group=ENTRY_POINT_GROUP)
+    return plugins.collect("optimizer", OptimizerEntry, own, points, check=_check_entry)
+
+
+def _check_entry(entry: OptimizerEntry) -> None:
+    """Raise TypeError or ValueError for an outside entry whose fields are not what they have to be."""
+    for name in ("name", "title", "summary", "factory"):
+        arguments.text(name, getattr(entry, name))
+    arguments.choice("family", entry.family, get_args(Family))
+    settings: object = entry.settings
+    if not isinstance(settings, Mapping):
+        raise TypeError(f"settings must be a mapping of names to Setting, not {settings!r:.80}")
+    for name, setting in settings.items():
+        if not isinstance(setting, Setting):
+            raise TypeError(f"settings[{name!r}] must be a Setting, not {setting!r:.80}")
+        setting.check(name, setting.default)
+    for name in ("together", "device", "cost"):
+        if getattr(entry, name) is not None:
+            arguments.function(name, getattr(entry, name))
 
 
 def names() -> tuple[str, ...]:

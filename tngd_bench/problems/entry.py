@@ -99,6 +99,19 @@ class ProblemEntry:
         """Outputs per sample where nothing else is asked for."""
         return self.classes if self.default_outputs is None else self.default_outputs
 
+    def check_fields(self) -> None:
+        """Raise TypeError or ValueError for fields that are not what they have to be."""
+        for name in ("name", "title", "summary", "data_source"):
+            arguments.text(name, getattr(self, name))
+        for name in ("search", "read", "build", "make_loss", "make_score"):
+            arguments.function(name, getattr(self, name))
+        arguments.integer("classes", self.classes, minimum=1)
+        if self.default_outputs is not None:
+            arguments.integer("default_outputs", self.default_outputs, minimum=self.classes)
+        arguments.integer("evaluation_batch", self.evaluation_batch, minimum=1)
+        if self.configure is not None:
+            arguments.function("configure", self.configure)
+
     def configured(self, options: Mapping[str, object]) -> ProblemEntry:
         """Return the problem with `options` in force, defaults for the rest; ValueError or TypeError for a bad one."""
         given: dict[str, Option] = {}
@@ -126,6 +139,11 @@ class ProblemEntry:
             return self.search(wanted, parameters)
         except ValueError as error:
             raise ValueError(f"{self.name}, {wanted} outputs: {error}") from None
+        except Exception as error:  # whatever the search of an outside problem does
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise ValueError(
+                f"{self.name}, {wanted} outputs: its search for widths fails ({said})"
+            ) from error
 
     def load(
         self,

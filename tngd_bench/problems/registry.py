@@ -56,4 +56,6 @@ def get(name: str, options: Mapping[str, object] | None = None) -> ProblemEntry:
 def _found() -> plugins.Found[ProblemEntry]:
     own = {entry.name: entry for entry in _OWN}
     points = entry_points(group=ENTRY_POINT_GROUP)
-    return plugins.collect("problem", ProblemEntry, own, points, lambda point, entry: entry.name)
+    return plugins.collect(
+        "problem", ProblemEntry, own, points, lambda point, entry: entry.name, ProblemEntry.check_fields
+    )

@@ -136,6 +136,10 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
         )
 
 
+_TICKS, _WIDE_TICKS = 12, 6
+"""Ticks of a logarithmic axis at most, and side by side where each is as long as "100 Gb/s"."""
+
+
 def log_counts(axes: Axes, which: str) -> None:
     """Make an axis logarithmic with ticks 10³, 10⁴, … and 2·10³, 5·10³ when the range is short."""
     _log(axes, which, _decade)
@@ -169,7 +173,8 @@ def log_plain(axes: Axes, which: str) -> None:
 def _log(axes: Axes, which: str, text: Any) -> None:
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(_ReadableLogLocator(10, numticks=12))
+    wide = which == "x" and text in (_round_seconds, quantities.bit_rate)
+    axis.set_major_locator(_ReadableLogLocator(10, numticks=_WIDE_TICKS if wide else _TICKS))
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
     axis.set_minor_formatter(NullFormatter())
 

@@ -30,6 +30,9 @@ _TITLES = {
     "batch": "batch size b",
     "outputs": "outputs d_z",
     "analog_time": "analog time t (τ)",
+    "positions": "places of a sample that use a weight",
+    "cg_iterations": "iterations of NGD-CG",
+    "damping": "damping λ",
     "link_rate_bits_per_s": "link rate",
     "tau": "time constant τ",
     "time_constant_s": "time constant τ",
@@ -49,40 +52,68 @@ def formats() -> tuple[str, ...]:
 def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, where: str) -> Chart:
     """Return the chart of the rows of a sweep over `name`; TNGD is host and device, or the device alone without one.
 
-    Where the device states no time for an item its lower bound is drawn, and named so.
+    Where the device states no time for an item its lower bound is drawn, and named so. ValueError where nothing has a
+    time.
     """
     frame = pd.DataFrame(rows)
     known = {label: kind(label, label) for label in (*_DIGITAL, "tngd")}
-    total = "iteration_at_least_s" if frame["iteration_at_least_s"].notna().any() else "device_at_least_s"
+    unfit = frame["does_not_fit"].astype(str) if "does_not_fit" in frame else pd.Series("", frame.index)
+    with_host = frame["iteration_at_least_s"].notna() | unfit.str.contains("host")
+    total = "iteration_at_least_s" if with_host.any() else "device_at_least_s"
+    if not frame[[total, *(f"{label}_s" for label in _DIGITAL)]].notna().any(axis=None):
+        raise ValueError("nothing to draw: the processor has too little memory at every value of the sweep")
     unstated = frame["not_stated"].astype(str)
     words = bool(frame[name].map(lambda value: isinstance(value, str)).any())
     figure, axes = drawing.panel(4.2)
     _draw(axes, frame, name, total, known, words=words)
     _scale(axes, frame, name, words=words)
-    axes.set_ylabel("modelled time per iteration")
+    digital = [label for label in _DIGITAL if frame[f"{label}_s"].notna().any()]
+    axes.set_ylabel(
+        "modelled time per iteration" + (", at least\n(processors at rated speed)" if digital else "")
+    )
     drawing.legend_below(figure, axes)
-    last = frame.iloc[-1]
-    ends = [(float(last[total]), known["tngd"].title, "≥ " if last["not_stated"] else "")]
-    ends += [
-        (float(last[f"{label}_s"]), known[label].title, "")
-        for label in _DIGITAL
-        if pd.notna(last[f"{label}_s"])
-    ]
-    fastest = ", ".join(f"{title} {bound}{quantities.seconds(value)}" for value, title, bound in sorted(ends))
     items = quantities.items(item for row in unstated for item in row.split())
     bound = (
         f" {known['tngd'].title}'s time is a lower bound where no time is stated for: {items}."
         if items
         else ""
     )
+    rated = " Times of processors are lower bounds." if digital else ""
     return Chart(
         "prediction",
         f"Predicted iteration against {_TITLES.get(name, name)} ({'; '.join(filter(None, (device, where)))})",
-        f"Modelled time per iteration. At {'the last value' if not words else last[name]}, fastest first: {fastest}.",
-        f"Modelled: nothing was run.{bound}",
+        f"Modelled time per iteration. At {'the last value' if not words else frame[name].iloc[-1]}, fastest first: "
+        f"{_fastest(frame.iloc[-1], total, known)}.",
+        f"Modelled: nothing was run.{rated}{_unfit(frame, known)}{bound}",
         figure,
         frame,
     )
+
+
+def _fastest(row: pd.Series[Any], total: str, known: Mapping[str, Kind]) -> str:
+    """Return optimizers with their times at one value, those of processors as the lower bounds that they are."""
+    found = [
+        (float(row[f"{label}_s"]), known[label].title, "≥ ")
+        for label in _DIGITAL
+        if pd.notna(row[f"{label}_s"])
+    ]
+    if pd.notna(row[total]):
+        exact = total == "device_at_least_s" and not row["not_stated"]
+        found.append((float(row[total]), known["tngd"].title, "" if exact else "≥ "))
+    return (
+        ", ".join(f"{title} {bound}{quantities.seconds(value)}" for value, title, bound in sorted(found))
+        or "none"
+    )
+
+
+def _unfit(frame: pd.DataFrame, known: Mapping[str, Kind]) -> str:
+    """Return in a sentence what has no time at some value for want of memory; "" for nothing."""
+    lacking = {each for row in frame.get("does_not_fit", ()) for each in row.split()}
+    titles = [known[label].title for label in _DIGITAL if label in lacking]
+    titles += [f"{known['tngd'].title} (its host)"] if "host" in lacking else []
+    if not titles:
+        return ""
+    return f" Without a time where the processor has too little memory: {quantities.listed(titles)}."
 
 
 def _draw(
@@ -121,6 +152,9 @@ def _scale(axes: Axes, frame: pd.DataFrame, name: str, *, words: bool) -> None:
         elif name != "word_bits":
             drawing.log_counts(axes, "x")
     drawing.log_seconds(axes, "y")
+    if not words:  # values at which nothing fits have no point, and are shown all the same
+        low, high = axes.get_xlim()
+        axes.set_xlim(min(low, float(frame[name].min())), max(high, float(frame[name].max())))
     axes.set_xlabel(_TITLES.get(name, name.replace("_", " ")))
 
 

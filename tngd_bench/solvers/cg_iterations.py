@@ -1,8 +1,8 @@
 """How many iterations conjugate gradients take: beforehand from a fit, better from those that a study has counted.
 
 The fit is of 1,130 solves to rtol = 10⁻⁶ at the start of training: perceptrons on digits and MNIST, a convolutional
-network and a language model, N = 3·10³ to 3·10⁵, b = 8 to 2,048, d_z = 10 to 400, λ = 10⁻³ to 1. None met the limit of
-200. Iterations went as λ^−0.36 and d_z^−0.10; N and b moved them by less than 2 % a factor of e, and are left out.
+network and a language model, of sizes `FITTED`. None met the limit of 200. Iterations went as λ^−0.36 and d_z^−0.10; N
+and b moved them by less than 2 % a factor of e, and are left out.
 """
 
 from __future__ import annotations
@@ -17,8 +17,16 @@ _AT_ONE, _BY_DAMPING, _BY_OUTPUTS, _BY_SHARING = 6.69, -0.36, -0.097, 1.59
 _FITTED_RTOL = 1e-6
 _NEAR = 0.1
 """Distance in logarithms within which counted sizes are one."""
+FITTED = {"N": (3e3, 3e5), "b": (8.0, 2048.0), "d_z": (10.0, 400.0), "λ": (1e-3, 1.0)}
+"""The sizes that the solves of the fit cover, smallest and largest."""
 LIMIT, RTOL, DAMPING = 200, 1e-6, 0.01
 """The optimizer's defaults."""
+
+
+def outside_fit(parameters: float, batch_size: float, outputs: float, damping: float) -> tuple[str, ...]:
+    """Return which of N, b, d_z and λ lie outside the sizes that the fit covers."""
+    asked = zip(FITTED.items(), (parameters, batch_size, outputs, damping), strict=True)
+    return tuple(name for (name, (low, high)), value in asked if not low <= value <= high)
 
 
 @dataclass(frozen=True)
@@ -56,9 +64,15 @@ class CGIterations:
         accuracy = math.log(1.0 / self.rtol) / math.log(1.0 / _FITTED_RTOL)
         return float(min(max(1.0, fitted * accuracy * (_BY_SHARING if shared else 1.0)), self.limit))
 
+    def _fitted(self, batch_size: float, outputs: int, *, shared: bool) -> float:
+        """Return the fit's iterations, m = b·d_z at most: then a system of m unknowns is solved, but for rounding."""
+        fitted = self.beforehand(outputs, shared=shared)
+        ends = self.rtol > 0.0 and self.damping > 0.0
+        return min(fitted, batch_size * outputs) if ends else fitted
+
     def at(self, parameters: float, batch_size: float, outputs: int, *, shared: bool = False) -> float:
         """Return the expected iterations: the fit, times how far the solves counted near this size are from it."""
-        fitted = self.beforehand(outputs, shared=shared)
+        fitted = self._fitted(batch_size, outputs, shared=shared)
         if not self.counted:
             return fitted
         place = (parameters, batch_size, outputs)
@@ -66,7 +80,7 @@ class CGIterations:
         for *size, iterations in self.counted:
             distance = math.dist([math.log(x) for x in place], [math.log(x) for x in size])
             weights.append(1.0 / (distance**2 + _NEAR**2))
-            own = self.beforehand(round(size[2]), shared=shared)
+            own = self._fitted(size[1], round(size[2]), shared=shared)
             logs.append(math.log(max(iterations, 1.0) / own))
         shift = sum(w * log for w, log in zip(weights, logs, strict=True)) / sum(weights)
         return float(min(max(1.0, fitted * math.exp(shift)), self.limit))

@@ -18,7 +18,7 @@ Layer = tuple[int, int, int]
 class WorkloadOptions(TypedDict, total=False):
     """The part of a `Workload` that has defaults, as keywords of `Device.latency` and `Device.energy`."""
 
-    scale: float
+    scale: float | None
     samples: int
     spacing: float
     programmings: int
@@ -32,8 +32,9 @@ class WorkloadOptions(TypedDict, total=False):
 class Workload:
     """One iteration: N `parameters`, m `rows`, t `analog_time` (units of τ).
 
-    `scale` s ≤ 1 by which the arrays hold A too small: settling takes 1/s as long · `samples` read `spacing` apart and
-    averaged beside the converters · `programmings` K of the arrays (ensemble error mitigation) · `delay` t_d ·
+    `scale` s ≤ 1 by which the arrays hold A too small: settling takes 1/s as long; None where it is not known
+    beforehand, because a conductance range sets it by the values that the arrays hold · `samples` read `spacing` apart
+    and averaged beside the converters · `programmings` K of the arrays (ensemble error mitigation) · `delay` t_d ·
     `layers` and `batch_size` for the factored upload · `carried` whether x(0) is the previous state, which an ensemble
     has to write anew before each of its K programmings.
     """
@@ -41,7 +42,7 @@ class Workload:
     parameters: int
     rows: int
     analog_time: float
-    scale: float = 1.0
+    scale: float | None = None
     samples: int = 1
     spacing: float = 0.0
     programmings: int = 1
@@ -56,8 +57,7 @@ class Workload:
         for name in ("analog_time", "spacing", "delay"):
             arguments.real(name, getattr(self, name), minimum=0.0)
         arguments.flag("carried", self.carried)
-        arguments.real("scale", self.scale, above=0.0)
-        if self.scale > 1.0:
+        if self.scale is not None and arguments.real("scale", self.scale, above=0.0) > 1.0:
             raise ValueError(f"scale must be <= 1, not {self.scale!r}: arrays hold A or less of it")
         if self.delay > self.analog_time:
             raise ValueError(f"delay must be <= analog_time = {self.analog_time:g}, not {self.delay:g}")
@@ -100,11 +100,12 @@ def latency(device: Device, work: Workload) -> Ledger:
     """Modelled seconds of one iteration, item by item; arrays and rows are written one after another.
 
     Writing cells and converting are None ("not stated") where the device states no time for them, which is not the same
-    as a time of zero (`cell_write_time_s` 0, a rate of infinity).
+    as a time of zero (`cell_write_time_s` 0, a rate of infinity). So is `relax_slowdown`, what a scale s < 1 adds to
+    the relaxation, on a device whose conductance range sets s where `work` does not give it.
     """
     k, n = work.programmings, work.parameters
     states = state_writes(work)
-    unit = device.time_constant_s / work.scale
+    unit = device.time_constant_s / (1.0 if work.scale is None else work.scale)
     items: dict[str, float | None] = {
         "write_gradient": k * _transfer_s(device, n),
         "write_arrays": k * _transfer_s(device, array_words(device, work)),
@@ -116,6 +117,8 @@ def latency(device: Device, work: Workload) -> Ledger:
         items["write_state"] = states * _transfer_s(device, n)
     if work.samples > 1:
         items["relax_average"] = k * (work.samples - 1) * work.spacing * unit
+    if work.scale is None and device.bill_needs_simulation:
+        items["relax_slowdown"] = None
     items["read_convert"] = _conversions_s(device.adc_rate_hz, k * work.samples * device.nodes_per_converter)
     items["read"] = k * _transfer_s(device, n)
     return Ledger("s", items, work.delay * unit)
@@ -135,6 +138,7 @@ def energy(device: Device, work: Workload) -> Ledger:
         "write_state": _times(word, state_writes(work) * n),
         "relax": _times(power, times["relax"]),
         "relax_average": _times(power, times.get("relax_average")),
+        "relax_slowdown": None,
         "read_convert": _times(device.adc_energy_j, k * n * work.samples),
         "read": _times(word, k * n),
     }

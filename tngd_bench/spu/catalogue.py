@@ -23,6 +23,15 @@ def presets() -> Mapping[str, Device]:
     return _found().entries
 
 
+def named(name: str) -> Device:
+    """Return the device called `name`; ValueError with a suggestion, or with why it is left out, when there is none."""
+    found = _found()
+    try:
+        return found.entries[arguments.choice("device", name, found.entries)]
+    except ValueError as error:
+        raise ValueError(f"{error}{found.why_missing(name)}") from None
+
+
 def origin(name: str) -> EntryPoint | None:
     """Return the entry point that adds the device `name`; None for one of ours."""
     return _found().points.get(name)

@@ -139,10 +139,9 @@ class Device:
     @staticmethod
     def preset(name: str) -> Device:
         """The device called `name`; ValueError with a suggestion when there is none."""
-        from tngd_bench.spu.catalogue import presets
+        from tngd_bench.spu.catalogue import named
 
-        known = presets()
-        return known[arguments.choice("device", name, known)]
+        return named(name)
 
     @staticmethod
     def described(description: str | Mapping[str, object]) -> Device:

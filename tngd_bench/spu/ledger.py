@@ -12,8 +12,9 @@ class Ledger:
     """Named items of one unit, seconds or joules; None where no sourced price exists.
 
     Items are named kind first: `write_gradient` (g onto the device), `write_arrays` (J, H, Jᵀ), `write_cells`,
-    `write_convert`, `relax` (analog time), `read_convert`, `read` (x back), with several readouts `relax_average`, and
-    `write_state` (x(0) onto the nodes) where an ensemble starts each of its programmings from the previous state.
+    `write_convert`, `relax` (analog time), `read_convert`, `read` (x back), with several readouts `relax_average`,
+    `write_state` (x(0) onto the nodes) where an ensemble starts each of its programmings from the previous state, and
+    `relax_slowdown` (None) where how much longer the relaxation takes depends on values that are not known.
     `overlapped` is the part of the relaxation that may run while the host works (the delay).
     """
 

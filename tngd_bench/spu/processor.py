@@ -2,45 +2,98 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from tngd_bench import arguments
 from tngd_bench.spu.device import Sourced
 
+NUMBER_BYTES = {"fp64": 8, "fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
+"""Bytes of a number in memory at each numerical precision; TF32 rounds the inputs of a product, not what is stored."""
+DEFAULT_PRECISION = "fp32"
+
 
 @dataclass(frozen=True)
 class Processor:
-    """A processor's rated single-precision speed, memory bandwidth and power, each with its source."""
+    """A processor's rated speed, memory and power, each with its source.
+
+    `rates`: operations per second by numerical precision, of which `precision` is in use. `memory_bytes` is its
+    capacity, `launch_s` the time of an empty kernel, the least that a step takes; None: not stated.
+    """
 
     name: str
     title: str
-    flops_per_s: float
+    rates: Mapping[str, float]
     bytes_per_s: float
     power_watt: float
+    memory_bytes: float | None = None
+    launch_s: float | None = None
+    precision: str = DEFAULT_PRECISION
     sources: Mapping[str, Sourced] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("flops_per_s", "bytes_per_s", "power_watt"):
+        arguments.choice("precision", self.precision, NUMBER_BYTES)
+        for precision, rate in self.rates.items():
+            arguments.choice("precision", precision, NUMBER_BYTES)
+            arguments.real("flops", rate, above=0.0)
+        if self.precision not in self.rates:
+            raise ValueError(
+                f"no {self.precision} rate of {self.title} is known (known: {', '.join(self.rates)}); "
+                "give one of your own as flops"
+            )
+        for name in ("bytes_per_s", "power_watt"):
             arguments.real(name, getattr(self, name), above=0.0)
+        for name in ("memory_bytes", "launch_s"):
+            if getattr(self, name) is not None:
+                arguments.real(name, getattr(self, name), above=0.0)
 
     @staticmethod
-    def named(name: str) -> Processor:
-        """The processor called `name`; ValueError with a suggestion when there is none."""
+    def named(name: str, precision: str = DEFAULT_PRECISION, flops: float | None = None) -> Processor:
+        """The processor called `name` at a `precision`, its rate replaced by `flops` per second where given.
+
+        ValueError, with a suggestion, for a name or a precision that there is none of.
+        """
         known = _processors()
-        return known[arguments.choice("processor", name, known)]
+        found = known[arguments.choice("processor", name, known)]
+        arguments.choice("precision", precision, NUMBER_BYTES)
+        if flops is None:
+            return dataclasses.replace(found, precision=precision)
+        sources = {key: source for key, source in found.sources.items() if key != precision}
+        rates = {**found.rates, precision: arguments.real("flops", flops, above=0.0)}
+        return dataclasses.replace(found, precision=precision, rates=rates, sources=sources)
 
     @staticmethod
     def names() -> tuple[str, ...]:
         """Names of the shipped processors."""
         return tuple(_processors())
 
+    @property
+    def flops_per_s(self) -> float:
+        """Operations per second at the precision in use."""
+        return self.rates[self.precision]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number in memory at the precision in use."""
+        return NUMBER_BYTES[self.precision]
+
+    def limits(self, flops: float, memory_bytes: float) -> dict[str, float]:
+        """Return lower bounds of a step's seconds: arithmetic, each byte moved once, and one launch if it is known."""
+        found = {"arithmetic": flops / self.flops_per_s, "memory": memory_bytes / self.bytes_per_s}
+        return found if self.launch_s is None else found | {"launch": self.launch_s}
+
     def seconds(self, flops: float, memory_bytes: float) -> float:
-        """Roofline: the longer of the arithmetic and of moving each byte once, at rated speed; no run is shorter."""
-        return max(flops / self.flops_per_s, memory_bytes / self.bytes_per_s)
+        """Return the largest of `limits`, a lower bound of a step at this precision."""
+        return max(self.limits(flops, memory_bytes).values())
+
+    def missing_bytes(self, held: float) -> float:
+        """Return by how much `held` bytes exceed the memory; 0 where they fit or its capacity is not stated."""
+        return 0.0 if self.memory_bytes is None else max(0.0, held - self.memory_bytes)
 
 
 @cache
@@ -50,9 +103,20 @@ def _processors() -> Mapping[str, Processor]:
         files("tngd_bench.spu").joinpath("processors").iterdir(), key=lambda item: item.name
     ):
         if resource.name.endswith(".toml"):
-            table = tomllib.loads(resource.read_text(encoding="utf-8"))
-            name, title = resource.name.removesuffix(".toml"), table.pop("title")
-            sources = {key: Sourced(entry["grade"], entry["source"]) for key, entry in table.items()}
-            values = {key: entry["value"] for key, entry in table.items()}
-            found[name] = Processor(name=name, title=title, sources=sources, **values)
+            name = resource.name.removesuffix(".toml")
+            found[name] = _from_table(name, tomllib.loads(resource.read_text(encoding="utf-8")))
     return found
+
+
+def _from_table(name: str, table: Mapping[str, Any]) -> Processor:
+    """Make a processor from its table, each number `{value, grade, source}`; sources of rates go by the precision."""
+    rates: Mapping[str, Any] = table["rates"]
+    single = {key: entry for key, entry in table.items() if key not in ("title", "rates")}
+    sources = {key: Sourced(entry["grade"], entry["source"]) for key, entry in {**rates, **single}.items()}
+    return Processor(
+        name=name,
+        title=table["title"],
+        rates={precision: entry["value"] for precision, entry in rates.items()},
+        sources=sources,
+        **{key: entry["value"] for key, entry in single.items()},
+    )

@@ -107,7 +107,10 @@ def read_layers(
     layers = _read(reference, None, (), unwritten)
     if profile is not None:
         _apply_profile(layers, profile)
-    for override in overrides:
+    paths = [override.partition("=")[0].strip() for override in overrides]
+    for override, path in zip(overrides, paths, strict=True):
+        if paths.count(path) > 1:
+            raise StudyError(f"--set {path} is given {paths.count(path)} times; accepted: once")
         _apply_override(layers, override)
     return layers
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 from tngd_bench import source
 from tngd_bench.optimizers import registry as optimizers
+from tngd_bench.optimizers.registry import OptimizerEntry
+from tngd_bench.plugins import package_of
 from tngd_bench.problems import registry as problems
+from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.spu import catalogue
 from tngd_bench.studies.store import Store, is_finished
 from tngd_bench.studies.trials import Trial
@@ -44,27 +47,50 @@ def code_of_all(trials: Iterable[Trial]) -> dict[str, str]:
 @cache
 def _code(methods: frozenset[str], problem: str, devices: frozenset[str]) -> Mapping[str, str]:
     parts = dict(source.own_parts())
-    for method in sorted(methods):
-        point = optimizers.origin(method)
+    points = [optimizers.origin(method) for method in methods]
+    points += [problems.origin(problem), *(catalogue.origin(device) for device in devices)]
+    for point in points:
         if point is not None:
-            _add(parts, point, (optimizers.get(method).factory.partition(":")[0],))
-    point = problems.origin(problem)
-    if point is not None:
-        entry = problems.get(problem)
-        made_by = (entry.search, entry.read, entry.build, entry.make_loss, entry.make_score)
-        _add(parts, point, tuple(sorted({str(getattr(each, "__module__", "")) for each in made_by} - {""})))
-    for device in sorted(devices):
-        point = catalogue.origin(device)
-        if point is not None:
-            _add(parts, point, ())
+            package = package_of(point)
+            parts[package] = source.plugin_part(point, _modules(package))[1]
     return parts
 
 
-def _add(parts: dict[str, str], point: EntryPoint, modules: tuple[str, ...]) -> None:
-    """Add a package's digest; one that gives a trial several things has all their digests."""
-    name, digest = source.plugin_part(point, modules)
-    held = parts.get(name)
-    parts[name] = digest if held in (None, digest) else f"{held} {digest.partition(' ')[2]}"
+@cache
+def _modules(package: str) -> tuple[str, ...]:
+    """Return the modules that an outside package names for all that it gives.
+
+    One digest covers a whole package: trials that use different things of one package have the same.
+    """
+    found: set[str] = set()
+    for registry, names in ((optimizers, optimizers.names()), (problems, problems.names())):
+        for name in names:
+            point = registry.origin(name)
+            if point is not None and package_of(point) == package:
+                found |= {_entry_module(point), *map(_module, _made_by(registry.get(name)))}
+    points = (catalogue.origin(name) for name in catalogue.presets())
+    found |= {_entry_module(point) for point in points if point is not None and package_of(point) == package}
+    return tuple(sorted(found - {""}))
+
+
+def _entry_module(point: EntryPoint) -> str:
+    return point.value.partition(":")[0]
+
+
+def _made_by(entry: OptimizerEntry | ProblemEntry) -> tuple[object, ...]:
+    """Return the functions of a problem, or what names that of an optimizer."""
+    if isinstance(entry, ProblemEntry):
+        return entry.search, entry.read, entry.build, entry.make_loss, entry.make_score
+    return (entry.factory,)
+
+
+def _module(function: object) -> str:
+    """Return the name of the module that defines a function, what a partial one calls, or "module:function"."""
+    if isinstance(function, str):
+        return function.partition(":")[0]
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__module__", "") or "")
 
 
 def _devices(device: object) -> set[str]:
