@@ -157,7 +157,7 @@ def _settings(
         elif _is_number(default):
             settings[argument.name] = Setting(default, _number)
         elif isinstance(default, str):
-            settings[argument.name] = Setting(default, _text)
+            settings[argument.name] = Setting(default, arguments.text)
     return settings, pairs, tuple(needed)
 
 
@@ -185,12 +185,6 @@ def _number(name: str, value: object) -> object:
     return value
 
 
-def _text(name: str, value: object) -> object:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a text, not {value!r}")
-    return value
-
-
 def _scalar(name: str, value: object) -> object:
     if value is not None and not isinstance(value, str | bool | int | float):
         raise TypeError(f"{name} must be a number, a text, true or false, not {value!r}")
@@ -201,7 +195,7 @@ def _pattern(name: str, value: object) -> object:
     if value is None:
         return None
     try:
-        re.compile(str(_text(name, value)))
+        re.compile(arguments.text(name, value))
     except re.error as error:
         raise ValueError(f"{name} must be a regular expression, not {value!r} ({error})") from None
     return value
