@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tngd_bench import arguments
 from tngd_bench.spu.euler_maruyama import EulerMaruyama
+from tngd_bench.spu.gaussian import standard_normal
 from tngd_bench.spu.gram_lanczos import GramLanczosTransition
 from tngd_bench.spu.krylov import FIRST_CHECK, KrylovTransition
 from tngd_bench.spu.spectral import Decay, Response, Spread
@@ -99,7 +100,7 @@ class OUProcess:
             return self.mean(x0, t)
         if self.method == "euler-maruyama":
             return self._stepper.run(x0, t, generator)
-        normal = torch.randn(self.size, generator=generator, dtype=x0.dtype, device=x0.device)
+        normal = standard_normal(self.size, generator, x0)
         if self._by_increment:
             noise = (Spread(t, self.noise_variance), normal)
             return self._transition.apply([self._increment(x0, t), noise]).add_(x0)
