@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tngd_bench.optimizers.costs import Iteration, Layer, PredictedCost
+from tngd_bench.optimizers.costs import PredictedCost
+from tngd_bench.optimizers.iteration import Iteration, Layer
 from tngd_bench.solvers.cg_iterations import CGIterations
 
 REFERENCE_RATE = 1.14e11

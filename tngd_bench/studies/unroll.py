@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypedDict
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import Setting
 from tngd_bench.optimizers import registry as optimizers
-from tngd_bench.optimizers.costs import Layer, PredictedCost, host_cost, predicted_cost
+from tngd_bench.optimizers.costs import PredictedCost, host_cost, predicted_cost
+from tngd_bench.optimizers.iteration import Layer
 from tngd_bench.optimizers.step_time import HOST, step_seconds
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
