@@ -19,6 +19,7 @@ from tngd_bench.curvature import GGN
 from tngd_bench.measure.host_time import host_operations
 from tngd_bench.measure.operations import count_operations
 from tngd_bench.optimizers import costs, registry
+from tngd_bench.optimizers.array_costs import array_cost
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.natural import NaturalOptimizer
 from tngd_bench.optimizers.registry import Phased
@@ -27,6 +28,7 @@ from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.splits import take
 from tngd_bench.problems.widths import Widths
 from tngd_bench.solvers.cg_iterations import CGIterations
+from tngd_bench.spu.device import Device
 from tngd_bench.spu.krylov import KrylovTransition
 
 PRODUCTS = CGIterations(damping=1e-4, rtol=0.0, limit=20)
@@ -246,3 +248,27 @@ def test_the_simulation_of_a_device_takes_the_operations_of_its_route(
     take_products(products, monkeypatch)
     predicted = costs.predicted_cost("tngd", **size_of(widths, batch, outputs)).flops
     assert predicted == pytest.approx(found, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "batch"), [(3_000, 16), pytest.param(20_000, 64, marks=pytest.mark.slow)]
+)
+def test_a_device_with_programmed_arrays_is_predicted_with_what_it_programs(
+    parameters: int, batch: int
+) -> None:
+    entry = problems.get("digits-mlp")
+    widths = entry.widths(parameters, 10)
+    settings: dict[str, object] = {"device": "rram"}
+    optimizer = registry.get("tngd").create(
+        entry.model(widths, 0), entry.loss(), settings, torch.Generator().manual_seed(0)
+    )
+    assert isinstance(optimizer, NaturalOptimizer)
+    optimizer.verification.paused = True
+    inputs, targets = torch.rand(batch, 64), torch.randint(0, 10, (batch,))
+    found = count_operations(lambda: optimizer.step(inputs, targets)).flops
+    size = size_of(widths, batch, 10)
+    device = Device.preset("rram")
+    assert costs.predicted_cost("tngd", **size, device=device).flops == pytest.approx(found, rel=0.02)
+    assert array_cost(Iteration(**size, cg=PRODUCTS), device).values == widths.parameters * batch * 10
+    twice = costs.predicted_cost("tngd", **size, device=device, ensemble=2).flops
+    assert twice == 2 * costs.predicted_cost("tngd", **size, device=device).flops

@@ -14,8 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tngd_bench import plugins
+from tngd_bench.optimizers.array_costs import array_cost, is_one_factor
 from tngd_bench.optimizers.iteration import Iteration, Layer, panelled
 from tngd_bench.solvers.cg_iterations import CGIterations
+from tngd_bench.spu.device import Device
 from tngd_bench.spu.transition_routes import SMALLEST_LANCZOS, gram_is_cheaper
 
 EIGENDECOMPOSITION_FLOPS = 9.0
@@ -112,19 +114,41 @@ def _thermodynamic(it: Iteration) -> tuple[float, float]:
         k, n = float(INCREMENT_PRODUCTS), float(it.parameters)
         flops, held = _by_products(it, k + 1.0)
         return flops + 4.0 * n * k * k + 2.0 * n * k, held + n * k  # orthogonalised twice
-    k = float(min(LANCZOS_DIMENSION, it.rows))
     passes = it.forward + it.row_passes + 2.0 * it.lift
-    orthogonal = LANCZOS_SPACES * (2.0 * m * k * k + 2.0 * m * k)
-    if not gram_is_cheaper(it.rows, it.parameters):
-        made = LANCZOS_SPACES * k * it.gram_product + it.similarity_for_products
-        return passes + it.written + made + orthogonal, it.held + m * (
-            it.kept + LANCZOS_SPACES * k
-        ) + 4.0 * it.parameters
-    formed = passes + it.forming
-    held = it.held + m * it.widths + 6.0 * m * m + 4.0 * it.parameters
+    if gram_is_cheaper(it.rows, it.parameters):
+        held = it.held + m * it.widths + 6.0 * m * m + 4.0 * it.parameters
+        return passes + it.forming + _functions_of_gram(it), held
+    k = float(min(LANCZOS_DIMENSION, it.rows))
+    made = it.written + LANCZOS_SPACES * k * it.gram_product + it.similarity_for_products
+    held = it.held + m * (it.kept + LANCZOS_SPACES * k) + 4.0 * it.parameters
+    return passes + made + _orthogonalised(it), held
+
+
+def _on_arrays(it: Iteration, device: Device) -> tuple[float, float]:
+    """The simulation of a device whose imperfections act on single cells: B is formed, programmed, and then used."""
+    made = it.gradient + it.row_passes + it.written
+    arrays = array_cost(it, device)
+    # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
+    functions = _by_eigenvectors(float(it.rows)) if is_one_factor(device) else 0.0
+    return made + arrays.flops + functions, it.held + float(it.rows) * it.widths + arrays.held
+
+
+def _functions_of_gram(it: Iteration) -> float:
+    """Functions of a K in memory, by its eigenvectors or by Lanczos."""
+    m = float(it.rows)
     if it.rows < SMALLEST_LANCZOS or it.double:
-        return formed + EIGENDECOMPOSITION_FLOPS * m**3 + 6.0 * m * m, held
-    return formed + LANCZOS_SPACES * k * 2.0 * m * m + orthogonal, held
+        return _by_eigenvectors(m)
+    return LANCZOS_SPACES * min(LANCZOS_DIMENSION, it.rows) * 2.0 * m * m + _orthogonalised(it)
+
+
+def _by_eigenvectors(m: float) -> float:
+    return EIGENDECOMPOSITION_FLOPS * m**3 + 6.0 * m * m
+
+
+def _orthogonalised(it: Iteration) -> float:
+    """The vectors of Krylov spaces in rows, each against those before it, and their sum."""
+    m, k = float(it.rows), float(min(LANCZOS_DIMENSION, it.rows))
+    return LANCZOS_SPACES * (2.0 * m * k * k + 2.0 * m * k)
 
 
 def _by_products(it: Iteration, products: float) -> tuple[float, float]:
@@ -180,18 +204,24 @@ def predicted_cost(
     layers: Sequence[Layer] | None = None,
     itemsize: int = 4,
     cg: CGIterations | None = None,
+    device: Device | None = None,
+    ensemble: int = 1,
 ) -> PredictedCost:
     """Return the predicted cost of one iteration of optimizer `name`; NaN for one without a description.
 
     `rows` is m = batch_size·outputs. `layers` (input, output, positions) sharpen the counts; without them the
     model is taken as one with every weight used once per sample. `cg`: how conjugate gradients are stopped, and what
-    is known of their iterations; None: the optimizer's defaults.
+    is known of their iterations; None: the optimizer's defaults. `device`: what a thermodynamic optimizer
+    simulates, programmed `ensemble` times; None: one without imperfections.
     """
     if name not in _COUNTS:
         flops, values = _outside(name, parameters, rows, batch_size, outputs, layers)
         return PredictedCost(flops, values * itemsize)
     solved = cg or CGIterations()
     iteration = Iteration(parameters, rows, batch_size, outputs, layers, solved, double=itemsize > 4)
+    if device is not None and device.needs_arrays and _COUNTS[name] is _thermodynamic:
+        flops, values = _on_arrays(iteration, device)
+        return PredictedCost(ensemble * flops, values * itemsize)
     flops, values = _COUNTS[name](iteration)
     return PredictedCost(flops, values * itemsize)
 

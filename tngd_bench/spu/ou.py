@@ -165,8 +165,9 @@ class OUProcess:
         if getattr(self._operator, "matrix_free", False):
             self.reason = f"m = {self._operator.rows}: no Gram matrix where a row per output is too dear"
             return "krylov"
-        gram, krylov = predicted_flops(self._operator.rows, self.size, self._tolerance)
-        cheaper = gram_is_cheaper(self._operator.rows, self.size, self._tolerance)
+        width = getattr(self._operator, "row_width", None)
+        gram, krylov = predicted_flops(self._operator.rows, self.size, self._tolerance, width)
+        cheaper = gram_is_cheaper(self._operator.rows, self.size, self._tolerance, width)
         chosen = "gram" if cheaper else "krylov"
         self.reason = f"m = {self._operator.rows}: gram about {gram:.1e} flops, krylov {krylov:.1e}"
         return chosen

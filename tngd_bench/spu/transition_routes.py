@@ -17,20 +17,23 @@ SMALLEST_LANCZOS = 320
 """Rows below which the eigendecomposition of K takes less time than a Lanczos loop on it."""
 
 
-def predicted_flops(rows: int, size: int, tolerance: float) -> tuple[float, float]:
+def predicted_flops(
+    rows: int, size: int, tolerance: float, width: float | None = None
+) -> tuple[float, float]:
     """Cost of the gram and krylov transitions for m rows and N parameters, in flops of a matrix product.
 
     gram: 2m²W to form K and its eigendecomposition; krylov: 12 ln(1/tolerance) products of 4mW in each of two spaces
-    and their orthogonalisation. W, the outputs of all layers together, is taken as 3√N: a few layers of even width.
+    and their orthogonalisation. W is the `width` of a row as it is kept: the outputs of all layers together, taken as
+    3√N (a few layers of even width), or N where rows are a matrix.
     """
-    m, width = float(rows), 3.0 * math.sqrt(size)
-    gram = 2.0 * m * m * width + EIGENDECOMPOSITION * m**3
+    m, kept = float(rows), 3.0 * math.sqrt(size) if width is None else width
+    gram = 2.0 * m * m * kept + EIGENDECOMPOSITION * m**3
     dimension = min(m, 12.0 * math.log(1.0 / min(tolerance, 0.1)))
-    krylov = VECTORS * (dimension * 4.0 * m * width + 4.0 * m * dimension**2) * PRODUCT
+    krylov = VECTORS * (dimension * 4.0 * m * kept + 4.0 * m * dimension**2) * PRODUCT
     return gram, krylov
 
 
-def gram_is_cheaper(rows: int, size: int, tolerance: float = TOLERANCE) -> bool:
-    """Whether K is formed, rather than multiplied with through the layers."""
-    gram, krylov = predicted_flops(rows, size, tolerance)
+def gram_is_cheaper(rows: int, size: int, tolerance: float = TOLERANCE, width: float | None = None) -> bool:
+    """Whether K is formed, rather than multiplied with through the rows."""
+    gram, krylov = predicted_flops(rows, size, tolerance, width)
     return gram <= krylov
