@@ -17,6 +17,7 @@ from tngd_bench.spu.device import Device
 
 COUNTS = Counts("digits-mlp", entry=problems.get("digits-mlp"))
 SIZES, BATCHES = (1_000, 10_000, 100_000), (1, 32, 1024)
+EVERYWHERE = (SIZES, BATCHES, (10, 100, 10_000))
 
 
 def measured_at(parameters=(10_000,), batch_sizes=(32,), outputs=(10,)):
@@ -60,16 +61,33 @@ def test_the_winner_has_the_smallest_sum_of_digital_and_device_seconds():
 
 def test_a_lead_that_the_spread_covers_is_not_confident():
     equal = {"ngd-gram": (1.00e-3, 1e-11, 0.0), "ngd-woodbury": (1.01e-3, 1e-11, 0.0)}
-    area = plane(calibrations(equal, sigma=0.5), "batch_size", 10, (1_000,), (1,))
+    found = calibrations(equal, sigma=0.2, points=measured_at(*EVERYWHERE))
+    area = plane(found, "batch_size", 10, (1_000,), (1,))
     drawn = cheapest(area, None, draws=2000)
     assert 0.4 < drawn.confidence[0, 0] < 0.6
     assert drawn.share(drawn.labels[drawn.winner[0, 0]]) == 0.0
     assert drawn.share(drawn.labels[drawn.winner[0, 0]], confirmed=False) == 1.0
 
 
+def test_a_cell_is_blank_where_ninety_percent_of_the_draws_do_not_lie_within_a_factor_of_one_and_a_half():
+    """Ten percent of a normal law with σ = 0.2465 lie beyond ±log 1.5."""
+    rates = {"ngd-gram": (1e-3, 1e-11, 0.0), "ngd-woodbury": (2e-3, 1e-11, 0.0)}
+    for sigma, vouched in ((0.24, True), (0.25, False)):
+        found = calibrations(rates, sigma=sigma, points=measured_at(*EVERYWHERE))
+        area = plane(found, "batch_size", 10, (1_000,), (1,))
+        drawn = cheapest(area, None, draws=20)
+        assert drawn.vouched[0, 0] == vouched
+        assert drawn.error[0, 0] == pytest.approx(np.exp(1.6449 * sigma), rel=1e-3)
+        row = drawn.table().iloc[0]
+        assert (row["cheapest"], row["region"] == "not vouched for") == (
+            ("ngd-gram", False) if vouched else ("", True)
+        )
+        assert drawn.share("ngd-gram", confirmed=False) == float(vouched)
+
+
 def test_a_lower_bound_wins_no_cell_but_leaves_it_open():
     """The bound loses where the priced device loses; where it is the least, nobody is named and nobody counts it."""
-    area = plane(calibrations(RATES), "batch_size", 10, SIZES, BATCHES)
+    area = plane(calibrations(RATES, points=measured_at(*EVERYWHERE)), "batch_size", 10, SIZES, BATCHES)
     free = Device.preset("unlimited-link")
     priced, bound = (
         cheapest(area, DeviceUse(device)) for device in (free, free.override(cell_write_time_s=None))
@@ -111,7 +129,7 @@ def test_an_optimizer_left_out_wins_nothing():
 
 
 def test_a_plane_over_outputs_has_blanks_where_the_family_has_no_model():
-    area = plane(calibrations(RATES), "outputs", 32, SIZES)
+    area = plane(calibrations(RATES, points=measured_at(*EVERYWHERE)), "outputs", 32, SIZES)
     assert min(area.values) == 10
     drawn = cheapest(area, None)
     big = area.values.index(1_000)
@@ -131,9 +149,10 @@ def test_only_cells_near_the_measured_size_count_as_measured():
     # every draw agrees everywhere, as there is no spread, but one cell alone was measured
     assert (drawn.confidence == 1.0).all()
     np.testing.assert_array_equal(drawn.confirmed, area.measured)
+    np.testing.assert_array_equal(drawn.vouched, area.measured)
     won = [drawn.share(label, confirmed=False) for label in drawn.labels]
     confirmed, modelled = (sum(map(share, drawn.labels)) for share in (drawn.share, drawn.share_modelled))
-    assert (confirmed, modelled, sum(won)) == (pytest.approx(1 / 9), pytest.approx(8 / 9), 1.0)
+    assert (confirmed, modelled, sum(won)) == (1.0, 0.0, 1.0)  # of what is vouched for
 
 
 def test_a_factor_of_two_is_near_along_axes_measured_at_three_values_or_more():
@@ -159,6 +178,17 @@ def test_the_logarithm_of_a_draw_has_the_variance_that_is_stated():
     logs = np.log([factors[0] for factors, _ in cost_map.residuals(found, ["ngd-cg"], distances, 20_000)])
     near = 0.1**2 * 9 / 7 + 0.05**2
     np.testing.assert_allclose(logs.var(axis=0), [near, near + (0.3 * 2) ** 2], rtol=0.05)
+
+
+@pytest.mark.parametrize(("sigma", "distance"), [(0.1, 0.0), (0.02, 0.5), (0.1, 0.3)])
+def test_ninety_percent_of_the_draws_lie_within_the_factor_that_is_vouched_for(sigma, distance):
+    found = calibrations({"ngd-gram": (1e-3, 1e-11, 0.0)}, sigma=sigma)
+    own = dataclasses.replace(found.by_label["ngd-gram"], freedom=6.0, gamma=0.35)
+    found = dataclasses.replace(found, by_label={"ngd-gram": own}, run_spread=0.04)
+    away = np.array([[distance]])
+    width = found.half_width("ngd-gram", away)[0, 0]
+    logs = [np.log(f[0, 0, 0]) for f, _ in cost_map.residuals(found, ["ngd-gram"], away[None], 4000)]
+    assert np.mean(np.abs(logs) <= width) == pytest.approx(0.9, abs=0.02)
 
 
 def test_a_faster_link_never_costs_the_device_cells():

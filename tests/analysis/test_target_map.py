@@ -25,9 +25,9 @@ HITS = {  # (N, b): optimizer: iterations of three seeds
 }
 
 
-def calibrations(rates):
-    """Rates without spread, timed about N = 10⁴, b = 32 at d_z = 10 alone."""
-    points = measured_at((9_900, 10_000, 10_100), (31.9, 32.0, 32.1))
+def calibrations(rates, points=None):
+    """Rates without spread, timed about N = 10⁴, b = 32 at d_z = 10 alone unless `points` are given."""
+    points = measured_at((9_900, 10_000, 10_100), (31.9, 32.0, 32.1)) if points is None else points
     found = {label: Calibration(label, label, (rate,), 0.0, points) for label, rate in rates.items()}
     kinds = {label: kind(label, label) for label in RATES}
     main = {"batch_size": 32, "outputs": 10, "parameters": 10_000}
@@ -70,6 +70,20 @@ def test_iterations_are_the_median_seed_and_a_miss_stays_infinite(found):
     assert table.loc[(100_000, "tngd"), "iterations"] == 2
 
 
+def test_seconds_at_a_trained_size_are_those_measured_there_with_the_settings_that_were_trained(found):
+    every = calibrations(RATES)
+    row = {"problem": "digits-mlp", "parameters": 10_000, "batch_size": 32, "outputs": 10}
+    summary = pd.DataFrame([{**row, "optimizer": "ngd-gram", "digital_median_s": 0.5}])
+    area = plane(every, "batch_size", 10, (10_000,), (32, 64))
+    drawn = target_map.lowest(area, found, summary)
+    plain = target_map.lowest(area, found)
+    gram, cg = (drawn.labels.index(label) for label in ("ngd-gram", "ngd-cg"))
+    assert drawn.seconds[gram, 0, 0] == pytest.approx(20 * 0.5)
+    ratio = drawn.seconds[gram] / plain.seconds[gram]
+    assert ratio[1, 0] == pytest.approx(ratio[0, 0])
+    np.testing.assert_array_equal(drawn.seconds[cg], plain.seconds[cg])
+
+
 def test_a_cell_is_iterations_of_the_nearest_trained_size_times_its_own_seconds(found):
     sizes, batches = (1_000, 12_000, 100_000), (8, 40, 1024)
     drawn = target_map.lowest(plane(calibrations(RATES), "batch_size", 10, sizes, batches), found)
@@ -96,7 +110,8 @@ def test_a_cell_is_iterations_of_the_nearest_trained_size_times_its_own_seconds(
 
 
 def test_a_time_to_target_with_a_lower_bound_of_seconds_wins_no_cell(found):
-    area = plane(calibrations(RATES), "batch_size", 10, (1_000, 12_000, 100_000), (8, 40, 1024))
+    timed = measured_at((1_000, 12_000, 100_000), (8, 40, 1024))
+    area = plane(calibrations(RATES, timed), "batch_size", 10, (1_000, 12_000, 100_000), (8, 40, 1024))
     free = DeviceUse(Device.preset("unlimited-link"), 7.0)
     unstated = dataclasses.replace(free, device=free.device.override(cell_write_time_s=None))
     priced, bound = (

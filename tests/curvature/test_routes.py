@@ -9,7 +9,7 @@ from torch import nn
 from tests import oracles
 from tngd_bench.curvature import GGN
 from tngd_bench.measure.operations import count_operations
-from tngd_bench.optimizers import costs
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.problems import registry
 from tngd_bench.solvers import CG
 from tngd_bench.solvers.cg_iterations import CGIterations
@@ -81,7 +81,7 @@ def test_few_products_give_the_solution_that_rows_give() -> None:
 def test_what_is_predicted_for_planning_goes_the_same_way(outputs: int, products: int) -> None:
     for width in (40, 300, 1000):
         layers = [(784, width, 1), (width, width, 1), (width, outputs, 1)]
-        iteration = costs.Iteration(10**6, 32 * outputs, 32, outputs, layers, CGIterations())
+        iteration = Iteration(10**6, 32 * outputs, 32, outputs, layers, CGIterations())
         here = few(perceptron(width, outputs), torch.randn(32, 784), outputs, products)
         assert iteration.model_is_cheaper(products) is here
 

@@ -162,7 +162,7 @@ def test_the_what_if_panel_starts_where_the_drawn_map_is_and_follows_its_sliders
     summary = panel.get_by_role("status")
     drawn = visit.page.locator("#map-exact-batch svg").get_attribute("aria-label")
     start = summary.inner_text()
-    for share in drawn.split("won: ")[1].split("), "):
+    for share in drawn.split("vouched for: ")[1].split("), "):
         title, _, rest = share.rpartition(" % (")[0].rpartition(" ")
         told = int(start.split(f"{title} ")[1].split(" %")[0])
         assert told == pytest.approx(float(rest), abs=0.6)  # whole percents against tenths

@@ -102,18 +102,19 @@ def test_measured_sizes_are_marked_and_the_rest_hatched(charts, records):
     (points,) = [line for line in axes.get_lines() if line.get_label() == "measured sizes"]
     assert set(points.get_xdata()) == set(map(float, records.costs["parameters"].unique()))
     assert set(points.get_ydata()) == {32.0}
-    hatched = [patch for patch in axes.patches if patch.get_hatch()]
-    assert len(hatched) == 4 - 1  # above, below and right of what was measured: the left is the smallest N
-    assert "modelled only" in [
-        text.get_text() for text in charts["map-exact-batch"].figure.legends[0].get_texts()
-    ]
+    assert [patch for patch in axes.patches if patch.get_hatch()] == []  # what is far is not vouched for
+    data = charts["map-exact-batch"].data
+    assert set(data.loc[data["cheapest"] != "", "batch_size"]) == {32}
+    assert (data.loc[data["cheapest"] != "", "error_factor"] <= 1.5).all()
+    assert axes.get_ylim() == pytest.approx((16 / 2**0.5, 64 * 2**0.5))
 
 
 def test_alternative_text_states_the_finding(charts, results):
-    assert "Share of the sizes won: " in charts["map-exact-batch"].alt
+    assert "Share of the sizes won, of those vouched for: " in charts["map-exact-batch"].alt
     assert all(len(chart.alt) > 60 for chart in charts.values())
     assert results.decides.startswith("At N = 1,000,000, m = 320 its link and writing (modelled) takes")
     assert any("NGD (Gram)" in point and " at 50 Gb/s" in point for point in results.map.points)
+    assert any("did not see the size" in point and "NGD (Gram) " in point for point in results.map.points)
     assert any("b was never varied on digits-mlp" in point for point in results.map.points)
 
 

@@ -115,8 +115,9 @@ class Calibration:
     """The rates of one optimizer: t = a + F·(s/operation) + M·(s/byte) in one to three `readings`, the best first.
 
     A reading is (a, seconds per operation, seconds per byte). `sigma` is the log-normal spread of measured/predicted
-    (NaN with one setting). `points` has one row per measured setting: parameters, batch_size, outputs, measured_s,
-    predicted_s (from the others where there are any) and ratio. `gamma` and `freedom` (ν) as in `discrepancy`.
+    (NaN with one setting), `unseen` what the largest sizes are off by when they are left out. `points` has one row per
+    measured setting: parameters, batch_size, outputs, measured_s, predicted_s (from the others where there are any) and
+    ratio. `gamma` and `freedom` (ν) as in `discrepancy`.
     """
 
     label: str
@@ -126,6 +127,7 @@ class Calibration:
     points: pd.DataFrame
     gamma: float = 0.0
     freedom: float = math.inf
+    unseen: discrepancy.Unseen | None = None
 
     def seconds(self, cost: PredictedCost) -> Array:
         """Return the predicted digital seconds of one iteration, (SLOTS,), the best reading first."""
@@ -169,6 +171,13 @@ class Calibrations:
     def freedom(self, label: str) -> float:
         """Return the degrees of freedom of `spread`; 1 where it is that of another optimizer."""
         return self.by_label[label].freedom if np.isfinite(self.by_label[label].sigma) else 1.0
+
+    def half_width(self, label: str, distances: Array) -> Array:
+        """Return the logarithm of the factor that predictions of `label` are vouched for within, at `distances`."""
+        gamma = self.by_label[label].gamma
+        return discrepancy.half_width(
+            self.spread(label), self.freedom(label), gamma, self.run_spread, distances
+        )
 
     def covers(self, parameters: Array, batch_size: Array, outputs: Array) -> npt.NDArray[np.bool_]:
         """Return where a size lies near the measured ones, see `discrepancy.near`."""
@@ -306,8 +315,9 @@ def _fitted(label: str, kind: Kind, points: pd.DataFrame, peak: float) -> Calibr
     def predicted_by(keep: npt.NDArray[np.bool_]) -> Array:
         return x @ _rates(x[keep], measured[keep], *forms[best])
 
-    gamma = discrepancy.gamma(points, sigmas[best], predicted_by, max(2, terms))
-    return Calibration(label, kind.method, kept, sigmas[best], points, gamma, max(settings - terms, 1.0))
+    unseen = discrepancy.unseen(points, predicted_by, max(2, terms))
+    gamma, freedom = unseen.gamma(sigmas[best]), max(settings - terms, 1.0)
+    return Calibration(label, kind.method, kept, sigmas[best], points, gamma, freedom, unseen)
 
 
 def _rates(x: Array, measured: Array, terms: Sequence[int], peak: float = np.inf) -> Array:

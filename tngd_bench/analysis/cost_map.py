@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tngd_bench.analysis import discrepancy
 from tngd_bench.analysis.calibration import SLOTS, Calibrations
 from tngd_bench.spu.billing import Workload, latency, words_on_link
 from tngd_bench.spu.device import Device
@@ -221,6 +222,8 @@ class CheapestMap:
     `seconds` (labels, rows, columns) · `winner` (rows, columns), an index into `labels`, −1 where no model exists ·
     `confidence`: in which share of the draws of the calibration's spread the winner stays the cheapest · `bounds`: the
     labels whose seconds are lower bounds, whose cells are `open`. Far from measured sizes no cell is `confirmed`.
+    `error`: the factor that the seconds of the cheapest and the runner-up are vouched for within, the larger of the two
+    (`discrepancy`), ∞ far from measured sizes; a map is blank where it is more than 1.5.
     """
 
     plane: Plane
@@ -230,11 +233,20 @@ class CheapestMap:
     winner: npt.NDArray[np.int64]
     confidence: Array
     bounds: frozenset[str] = frozenset()
+    error: Array | None = None
+
+    @property
+    def vouched(self) -> npt.NDArray[np.bool_]:
+        """Where the cheapest and the runner-up are vouched for within a factor of 1.5: (rows, columns)."""
+        if self.error is None:
+            return np.ones(self.winner.shape, dtype=bool)
+        return np.asarray(self.error <= discrepancy.VOUCHED_FACTOR)
 
     @property
     def open(self) -> npt.NDArray[np.bool_]:
         """Where the least seconds are a lower bound, so that nobody is known to be the cheapest: (rows, columns)."""
-        return np.isin(self.winner, [self.labels.index(label) for label in self.bounds])
+        found = np.isin(self.winner, [self.labels.index(label) for label in self.bounds])
+        return np.asarray(found & self.vouched)
 
     @property
     def confirmed(self) -> npt.NDArray[np.bool_]:
@@ -242,11 +254,12 @@ class CheapestMap:
 
         Far from them the draws rest on a formula that nobody has checked there: such a cell is modelled only.
         """
-        return np.asarray((self.confidence >= CONFIRMED) & self.plane.measured & ~self.open)
+        return np.asarray((self.confidence >= CONFIRMED) & self.plane.measured & self.vouched & ~self.open)
 
     def table(self) -> pd.DataFrame:
         """Return one row per cell: sizes, cheapest optimizer, confidence, whether measured, seconds of each.
 
+        A cell that is not vouched for has no `cheapest`; `error_factor` says within what its seconds are.
         With `bounds` an open cell has no `cheapest`, but the optimizer that is it `at_best`, and lower bounds are in
         columns `_at_least_s`.
         """
@@ -254,7 +267,8 @@ class CheapestMap:
         for i in range(len(self.plane.values)):
             b, d_z = self.plane.batch_and_outputs(i)
             for j, n in enumerate(self.plane.sizes):
-                place = int(self.winner[i, j])
+                vouched = bool(self.vouched[i, j])
+                place = int(self.winner[i, j]) if vouched else -1
                 row: dict[str, object] = {"parameters": n, "batch_size": b, "outputs": d_z, "rows": b * d_z}
                 least = "" if place < 0 else self.labels[place]
                 is_open = least in self.bounds
@@ -262,7 +276,9 @@ class CheapestMap:
                 row |= {"at_best": least if is_open else ""} if self.bounds else {}
                 row |= {"confidence": self.confidence[i, j]}
                 row |= {"confirmed": bool(self.confirmed[i, j])}
-                row |= {"region": "near measured sizes" if self.plane.measured[i, j] else "modelled"}
+                near = "near measured sizes" if self.plane.measured[i, j] else "modelled"
+                row |= {"region": near if vouched else "not vouched for"}
+                row |= {} if self.error is None else {"error_factor": self.error[i, j]}
                 row |= {
                     f"{label}{'_at_least' if label in self.bounds else ''}_s": self.seconds[k, i, j]
                     for k, label in enumerate(self.labels)
@@ -271,7 +287,7 @@ class CheapestMap:
         return pd.DataFrame(rows)
 
     def share(self, label: str, *, confirmed: bool = True) -> float:
-        """Return the share of cells with a model that `label` wins; of those near measured sizes the ones `confirmed`.
+        """Return the share of vouched cells that `label` wins; of those near measured sizes the ones `confirmed`.
 
         An optimizer of `bounds` wins none.
         """
@@ -279,20 +295,20 @@ class CheapestMap:
         return self._share(won & self.confirmed if confirmed else won)
 
     def share_modelled(self, label: str) -> float:
-        """Return the share of cells with a model that `label` wins far from measured sizes."""
+        """Return the share of vouched cells that `label` wins far from measured sizes."""
         return self._share(self._won(label) & ~self.plane.measured) if label not in self.bounds else 0.0
 
     def share_at_best(self, label: str) -> float:
-        """Return the share of cells with a model that are open because `label` might win them; 0 without `bounds`."""
+        """Return the share of vouched cells that are open because `label` might win them; 0 without `bounds`."""
         return self._share(self._won(label)) if label in self.bounds else 0.0
 
     def _won(self, label: str) -> npt.NDArray[np.bool_]:
         if label not in self.labels:
             return np.zeros_like(self.plane.measured)
-        return np.asarray(self.winner == self.labels.index(label))
+        return np.asarray((self.winner == self.labels.index(label)) & self.vouched)
 
     def _share(self, cells: npt.NDArray[np.bool_]) -> float:
-        exists = self.winner >= 0
+        exists = (self.winner >= 0) & self.vouched
         return float(cells.sum() / exists.sum()) if exists.any() else 0.0
 
 
@@ -323,7 +339,26 @@ def cheapest(
         wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner
     confidence = np.where(exists, wins / draws, np.nan)
     won = winner.astype(np.int64)
-    return CheapestMap(area, use, tuple(labels), seconds, won, confidence, frozenset(bounds))
+    error = np.where(area.measured, vouched_factor(calibrations, labels, own[:, 0], modelled, away), np.inf)
+    return CheapestMap(area, use, tuple(labels), seconds, won, confidence, frozenset(bounds), error)
+
+
+def vouched_factor(
+    calibrations: Calibrations, labels: Sequence[str], digital: Array, modelled: Array, distances: Array
+) -> Array:
+    """Return the factor that the seconds of the two quickest are vouched for within, the larger one: (rows, columns).
+
+    Only the digital part is uncertain; `digital`, `modelled` and `distances` are (labels, rows, columns).
+    """
+    widths = np.stack(
+        [calibrations.half_width(label, away) for label, away in zip(labels, distances, strict=True)]
+    )
+    seconds = digital + modelled
+    with np.errstate(invalid="ignore"):
+        factors = (digital * np.exp(np.minimum(widths, 100.0)) + modelled) / seconds
+    quickest = np.argsort(np.where(np.isfinite(seconds), seconds, np.inf), axis=0, kind="stable")[:2]
+    known = np.isfinite(np.take_along_axis(seconds, quickest, axis=0))
+    return np.asarray(np.where(known, np.take_along_axis(factors, quickest, axis=0), 1.0).max(axis=0))
 
 
 def residuals(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from tngd_bench.curvature.ggn import LARGEST_STRUCTURED, LARGEST_UNROLLED
+from tngd_bench.curvature.route_rules import LARGEST_STRUCTURED, LARGEST_UNROLLED
 from tngd_bench.problems import registry as problems
 
 

@@ -25,6 +25,7 @@ from tngd_bench.analysis.cost_map import (
     device_seconds,
     device_use,
     residuals,
+    vouched_factor,
 )
 from tngd_bench.analysis.families import Kind
 
@@ -126,11 +127,43 @@ def timed_as(label: str, calibrations: Calibrations) -> str | None:
     return next((name for name, found in calibrations.by_label.items() if found.method == kind.method), None)
 
 
-def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) -> CheapestMap | None:
+def measured_over_predicted(
+    found: Trained, calibrations: Calibrations, summary: pd.DataFrame
+) -> dict[str, Array]:
+    """Return by label the measured digital seconds of an iteration over the predicted ones, at every trained size.
+
+    1 where an optimizer was not timed at that size with those settings. `summary` as in `cost.summarise`.
+    """
+    timed = summary[summary["problem"] == found.problem].drop_duplicates(["optimizer", *_SIZE])
+    own = timed.set_index(["optimizer", *_SIZE])["digital_median_s"]
+    ratios: dict[str, Array] = {}
+    for label in found.iterations:
+        ratios[label] = np.ones(len(found.sizes))
+        name = timed_as(label, calibrations)
+        if name is None or found.problem != calibrations.counts.problem:
+            continue
+        use = found.uses.get(label)
+        upload = "full" if use is None else use.device.upload
+        for row, (n, b, d_z) in enumerate(found.sizes[_SIZE].itertuples(index=False)):
+            layers = calibrations.counts.layers(int(n), int(d_z))
+            if layers is None or (label, n, b, d_z) not in own.index:
+                continue
+            method = calibrations.by_label[name].method
+            cost = calibrations.counts.of(method, int(n), int(b), int(d_z), layers, upload)
+            predicted = float(calibrations.by_label[name].seconds(cost)[0])
+            ratios[label][row] = float(own.loc[label, n, b, d_z]) / predicted
+    return ratios
+
+
+def lowest(
+    area: Plane, found: Trained, summary: pd.DataFrame | None = None, *, draws: int = DRAWS, seed: int = 0
+) -> CheapestMap | None:
     """Return who reaches the target of `found` first over `area`; None where nobody who was timed reached it.
 
-    `area` is predicted with the calibrations of `with_first_order`. In the result seconds are times to the target
-    (∞ where the median seed missed), and `plane.measured` is where both iterations and time are near measured ones.
+    `area` is predicted with the calibrations of `with_first_order`; with a `summary` of cost sections its seconds are
+    those measured at a trained size, and move away from there as predicted. In the result seconds are times to the
+    target (∞ where the median seed missed), and `plane.measured` is where both iterations and time are near measured
+    ones.
     """
     calibrations = area.calibrations
     stands = {label: timed_as(label, calibrations) for label in found.iterations}
@@ -143,10 +176,12 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
         return None
     timed = [str(stands[label]) for label in labels]
     nearest, near = _nearest(area, found)
+    ratios = {} if summary is None else measured_over_predicted(found, calibrations, summary)
     digital, modelled = [], []
     for label, name in zip(labels, timed, strict=True):
         use = found.uses.get(label) if calibrations.kinds[label].modelled else None
-        digital.append(area.digital[name] if use is None else area.host[use.device.upload])
+        seen = area.digital[name] if use is None else area.host[use.device.upload]
+        digital.append(seen * ratios[label][nearest] if label in ratios else seen)
         modelled.append(np.zeros(near.shape) if use is None else device_seconds(area, use))
     own, added = np.stack(digital), np.stack(modelled)
     chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
@@ -164,6 +199,9 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
         per_step = own[np.arange(len(labels)), readings] * factors + added
         varied = per_step * varied_steps[..., draw][:, nearest]
         wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner
+    with np.errstate(invalid="ignore"):  # nobody's iterations beside no time at all
+        by_target = (own[:, 0] * steps[:, nearest], added * steps[:, nearest])
+    error = np.where(area.measured, vouched_factor(calibrations, timed, *by_target, away), np.inf)
     measured = near & area.measured if found.problem == calibrations.counts.problem else np.zeros_like(near)
     return CheapestMap(
         replace(area, measured=measured, points=found.sizes),
@@ -172,7 +210,8 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
         seconds,
         winner.astype(np.int64),
         np.where(possible, wins / draws, np.nan),
-        frozenset(label for label in labels if label in found.uses and found.uses[label].not_stated),
+        bounds=frozenset(label for label in labels if label in found.uses and found.uses[label].not_stated),
+        error=error,
     )
 
 

@@ -10,11 +10,7 @@ import torch
 from torch import Tensor
 
 from tngd_bench.curvature.blocks import Block, total_width
-
-PANELS = 4
-"""Panels in which a symmetric K or G is formed: (1 + 1/4)/2 of the products."""
-SMALLEST_PANELLED = 256
-"""Order below which one product is quicker than four."""
+from tngd_bench.curvature.route_rules import PANELS, SMALLEST_PANELLED
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tngd_bench.curvature import losses
 from tngd_bench.curvature.blocks import Block, total_width
 from tngd_bench.curvature.capture import recording
 from tngd_bench.curvature.factor import FactorSource
-from tngd_bench.curvature.factor_part import PANELS, SMALLEST_PANELLED, FactorPart
+from tngd_bench.curvature.factor_part import FactorPart
 from tngd_bench.curvature.layers import LAYER_KINDS
 from tngd_bench.curvature.linearization import Linearization
 from tngd_bench.curvature.model_call import (
@@ -30,16 +30,12 @@ from tngd_bench.curvature.model_call import (
 )
 from tngd_bench.curvature.parameters import TrainableParameters
 from tngd_bench.curvature.reverse import reverse_pass
+from tngd_bench.curvature.route_rules import PANELS, SMALLEST_PANELLED, rows_are_too_many
 from tngd_bench.curvature.routes import layer_shape, model_is_cheaper
 from tngd_bench.curvature.verification import Fallback, Verification
 
 STREAMED_VALUES = 2**18
 """Values in one piece of a streamed factor: 1 MB in float32."""
-LARGEST_STRUCTURED = 256
-"""Outputs per sample up to which r batched backward passes are cheaper than the two passes of every product."""
-LARGEST_UNROLLED = 32
-"""The same where layers have more output values per sample than there are parameters, as adapters in a sequence model:
-a row per output then keeps more than B itself has."""
 
 
 class GGN:
@@ -133,8 +129,7 @@ class GGN:
     def matrix_free(self) -> bool:
         """Whether a row per output would cost more than products by J and Jᵀ do: many outputs, or wide layers."""
         held = sum(call.output_shape[1:].numel() for call in self._calls)
-        largest = LARGEST_STRUCTURED if held <= self.size else LARGEST_UNROLLED
-        return self.rows_per_sample > largest
+        return rows_are_too_many(self.rows_per_sample, held, self.size)
 
     def expect_products(self, count: int) -> None:
         """Say that `count` products are asked for at most: where rows would cost more, products go by J and Jᵀ."""

@@ -59,7 +59,7 @@ class KroneckerFactors:
     def precondition(self, inputs: Tensor, cotangents: Tensor) -> tuple[Tensor, Tensor]:
         """x = (Γ ⊗ A + …)⁻¹ gᵀa, (d_out, d_in), and x·gᵀa, from rows a (k, d_in) and g (k, d_out).
 
-        Matrices go to whichever is smaller: the k rows, or the finished gradient gᵀa.
+        The inverses multiply the k rows or the finished gradient gᵀa, whichever takes fewer operations.
         """
         if self.left is None or self.right is None:
             raise RuntimeError("invert() must be called before precondition()")
@@ -69,9 +69,12 @@ class KroneckerFactors:
             return self.left @ scaled @ self.right.T, (scaled * rotated).sum()
         k, d_in = inputs.shape
         d_out = cotangents.shape[1]
-        if k * (d_in * d_in + d_out * d_out) <= d_in * d_out * (d_in + d_out):
+        if rows_are_cheaper(k, d_in, d_out):
             g, a = cotangents @ self.left, inputs @ self.right
-            return g.T @ a, ((g @ cotangents.T) * (a @ inputs.T)).sum()
+            x = g.T @ a
+            if pairs_are_cheaper(k, d_in, d_out):
+                return x, ((g @ cotangents.T) * (a @ inputs.T)).sum()
+            return x, (x * (cotangents.T @ inputs)).sum()
         gradient = cotangents.T @ inputs
         x = self.left @ gradient @ self.right
         return x, (x * gradient).sum()
@@ -84,6 +87,17 @@ class KroneckerFactors:
     def from_state(cls, state: Mapping[str, Tensor | None]) -> KroneckerFactors:
         """Factors from `state()`."""
         return cls(**{name: None if value is None else value.clone() for name, value in state.items()})  # type: ignore[arg-type]
+
+
+def rows_are_cheaper(rows: int, d_in: int, d_out: int) -> bool:
+    """Whether both inverses take fewer operations on k `rows` than on the gradient (d_out, d_in)."""
+    slope = rows * min(rows * (d_in + d_out), d_in * d_out)
+    return rows * (d_in * d_in + d_out * d_out) + slope <= d_in * d_out * (d_in + d_out)
+
+
+def pairs_are_cheaper(rows: int, d_in: int, d_out: int) -> bool:
+    """Whether x·gᵀa takes fewer operations by inner products of pairs of rows than by the gradient gᵀa."""
+    return rows * (d_in + d_out) <= d_in * d_out
 
 
 def joined(pieces: Sequence[Tensor]) -> Tensor:

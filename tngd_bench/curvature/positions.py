@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tngd_bench.curvature.blocks import ExplicitBlock, Slot, copy_rows
+from tngd_bench.curvature.route_rules import pairs_are_cheaper, rows_are_small, rows_are_written
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,6 @@ class PositionalBlock:
                 panel[..., taken] += torch.einsum("ibtjns,btns->ibjn", products, similarity)
 
 
-def pairs_are_cheaper(rows: int, batch: int, d_in: int, d_out: int, positions: int) -> bool:
-    """Whether K from pairs of positions takes fewer operations than K from explicit rows."""
-    explicit = rows * positions * d_in * d_out + rows * rows * d_in * d_out / 2
-    pairs = (batch * positions) ** 2 * d_in + (rows * positions) ** 2 * (d_out + 2) / 2
-    return pairs < explicit
-
-
 def explicit_rows(
     inputs: Tensor, cotangents: Tensor, *, weight: Slot | None, bias: Slot | None
 ) -> ExplicitBlock:
@@ -150,9 +144,8 @@ def positional_block(
     """Explicit rows where they are no larger than a and g themselves, or cheaper and within memory; else a and g."""
     r, b, groups, d_out, positions = cotangents.shape
     d_in = inputs.shape[2]
-    held = r * b * groups * d_out * (d_in + 1)
-    small = held <= cotangents.numel() + inputs.numel()
-    fits = held * cotangents.element_size() <= memory_bytes
-    if small or (fits and not pairs_are_cheaper(r * b, b, d_in, d_out, positions)):
+    shape = (r * b, b, d_in, d_out, positions)
+    fits = r * b * groups * d_out * (d_in + 1) * cotangents.element_size() <= memory_bytes
+    if rows_are_written(*shape) and (fits or rows_are_small(*shape)):
         return explicit_rows(inputs, cotangents, weight=weight, bias=bias)
     return PositionalBlock(weight, bias, inputs, cotangents, memory_bytes)

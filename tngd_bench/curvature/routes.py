@@ -1,11 +1,4 @@
-"""Rows of B, or the model itself: by which of the two a few products with G or K cost less.
-
-Rows take a batched backward pass a column and are then read twice a product; a product by J and Jᵀ is three passes
-through the model whatever the number of columns. The constants are of one core of an AMD EPYC (2026-11-28): for 22
-products at b = 32 on perceptrons of N = 3·10⁵ and 2·10⁶, two convolutional networks and a language model, with 20 to
-160 columns, they name the route that was measured to be the quicker one in 14 cases of 15; the other is a tie. They
-are for that comparison alone, and predict no time.
-"""
+"""What the rules of `route_rules` need to know of a model's layers, from one recorded forward pass."""
 
 from __future__ import annotations
 
@@ -15,16 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from tngd_bench.curvature import route_rules
 from tngd_bench.curvature.capture import LayerCall
-
-OPERATIONS_PER_NUMBER = 12
-"""Operations in the time that reading one number of the rows takes: a product with them waits for memory."""
-COLUMN_SHARE = 0.25
-"""Time of an operation in the batched passes that make the rows, in those of a product by J and Jᵀ."""
-MAKING = 8
-"""Readings of the rows that making them is worth."""
-PRODUCT_START = 6e7
-"""Operations in the time that a product by J and Jᵀ takes however small the model."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +38,5 @@ def layer_shape(call: LayerCall) -> LayerShape:
 def model_is_cheaper(layers: Iterable[LayerShape], columns: int, batch_size: int, products: int) -> bool:
     """Whether `products` products cost less by J and Jᵀ than by making `columns` rows a sample and reading them."""
     shapes = tuple(layers)
-    operations = sum(shape.operations for shape in shapes)
-    kept = sum(shape.kept for shape in shapes)
-    rows = 2 * COLUMN_SHARE * columns * operations
-    rows += OPERATIONS_PER_NUMBER * columns * kept * (2 * products + MAKING)
-    return products * (6 * operations + PRODUCT_START / batch_size) < rows
+    operations, kept = sum(shape.operations for shape in shapes), sum(shape.kept for shape in shapes)
+    return route_rules.model_is_cheaper(operations, kept, columns, batch_size, products)

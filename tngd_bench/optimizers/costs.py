@@ -14,24 +14,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tngd_bench import plugins
+from tngd_bench.optimizers.array_costs import array_cost, is_one_factor
+from tngd_bench.optimizers.iteration import Iteration, Layer, panelled
 from tngd_bench.solvers.cg_iterations import CGIterations
-
-Layer = tuple[int, int, int]
-"""(inputs per output position incl. the kernel, outputs, positions) of one weight layer."""
+from tngd_bench.spu.device import Device
+from tngd_bench.spu.transition_routes import SMALLEST_LANCZOS, gram_is_cheaper
 
 EIGENDECOMPOSITION_FLOPS = 9.0
 """Operations per n³ of a full symmetric eigendecomposition (reduction, divide and conquer, back-transform)."""
 
-PANELS, SMALLEST_PANELLED = 4, 256
-"""How a symmetric product is formed, as in `tngd_bench.curvature.ggn`, which this module may not import: torch."""
-LARGEST_STRUCTURED, LARGEST_UNROLLED = 256, 32
-"""Outputs per sample up to which a row per output is made, as in `tngd_bench.curvature.ggn`."""
-OPERATIONS_PER_NUMBER, COLUMN_SHARE, PRODUCT_START, MAKING = 12, 0.25, 6e7, 8
-"""What decides between rows and the model for a few products, as in `tngd_bench.curvature.routes`."""
 COLUMNS_AT_ONCE = 8
 """Outputs whose rows the host holds at one time where they are too many, as in `tngd_bench.spu.host`."""
-LANCZOS_PRODUCTS = 14
-"""Products of a relaxation of a few tenths of τ where no rows are made; longer ones take more."""
+LANCZOS_DIMENSION = 24
+"""Products that each Krylov space of a relaxation takes: 16 to 32 at t = 50 τ and λ = 0.01, 8 from there on down."""
+LANCZOS_SPACES = 2
+"""Krylov spaces of a relaxation in rows: the start and the right-hand side."""
+INCREMENT_PRODUCTS = 14
+"""Products of a relaxation of a few tenths of τ where no rows are made, in one space; longer ones take more."""
 KFAC_FACTOR_INTERVAL, KFAC_INVERSE_INTERVAL = 10, 100
 
 
@@ -46,163 +45,6 @@ class PredictedCost:
     def known(self) -> bool:
         """Whether there is a description to predict from."""
         return not (math.isnan(self.flops) or math.isnan(self.bytes))
-
-
-@dataclass(frozen=True)
-class Iteration:
-    """What an iteration is made of, as operations or numbers held."""
-
-    parameters: int
-    rows: int
-    batch_size: int
-    outputs: int
-    layers: Sequence[Layer] | None
-    cg: CGIterations
-
-    @property
-    def shapes(self) -> Sequence[tuple[float, float, float]]:
-        """The layers; all parameters as one, used once per sample, where they are not known."""
-        return self.layers if self.layers is not None else [(float(self.parameters), 1.0, 1.0)]
-
-    @property
-    def forward(self) -> float:
-        """Operations of a forward pass."""
-        return sum(2.0 * float(self.batch_size) * d_in * d_out * t for d_in, d_out, t in self.shapes)
-
-    @property
-    def first(self) -> float:
-        """Of a backward pass what the data would need, which need no gradient; without layers it is not known."""
-        if self.layers is None:
-            return 0.0
-        return 2.0 * float(self.batch_size) * self.shapes[0][0] * self.shapes[0][1] * self.shapes[0][2]
-
-    @property
-    def gradient(self) -> float:
-        """Operations of a forward and a backward pass."""
-        return 2.0 * self.forward + (self.forward - self.first)
-
-    @property
-    def row_passes(self) -> float:
-        """A backward pass an output, which makes the rows of B."""
-        return self.outputs * (self.forward - self.first)
-
-    @property
-    def widths(self) -> float:
-        """Outputs of all layers at all positions, of one sample."""
-        return sum(float(d_out) * t for _, d_out, t in self.shapes)
-
-    @property
-    def kept(self) -> float:
-        """Numbers that a row keeps: a layer's output gradients, or its part of the row written out where that is less.
-
-        Layers used once per sample keep the gradients, whose products are cheaper.
-        """
-        return sum(_kept(layer) for layer in self.shapes)
-
-    @property
-    def written(self) -> float:
-        """Writing rows out, where layers used at several positions keep them so.
-
-        Behind a pooling, which shows in what the next layer takes of each channel, only the positions that it passes
-        on are gone through (`curvature.tails`).
-        """
-        m, total = float(self.rows), 0.0
-        following = [*self.shapes[1:], (0.0, 0.0, 0.0)]
-        for (d_in, d_out, t), (next_in, _, next_t) in zip(self.shapes, following, strict=True):
-            if is_written(d_in, t):
-                passed = next_in / d_out if next_t == 1 else t
-                pooled = 0 < passed < t and passed * d_in <= self.outputs * t
-                total += 2.0 * m * d_in * d_out * (passed if pooled else t)
-        return total
-
-    @property
-    def lift(self) -> float:
-        """Bᵀu; B v costs the same."""
-        b = float(self.batch_size)
-        held = sum(2.0 * b * d_in * d_out * t for d_in, d_out, t in self.shapes if not is_written(d_in, t))
-        return held + 2.0 * float(self.rows) * self.kept
-
-    @property
-    def gram_product(self) -> float:
-        """K u from the rows: a layer used once goes by its inputs' similarity or its weight, whichever is cheaper."""
-        b = float(self.batch_size)
-        between = 0.0
-        for d_in, d_out, t in self.shapes:
-            if t == 1:
-                between += min(2.0 * b * b * d_out, 4.0 * b * d_in * d_out)
-            elif not is_written(d_in, t):
-                between += 4.0 * b * d_in * d_out * t
-        return between + 4.0 * float(self.rows) * self.kept
-
-    @property
-    def similarity_for_products(self) -> float:
-        """The similarities that products with K use, each made once."""
-        b = float(self.batch_size)
-        return sum(2.0 * b * b * d_in for d_in, _, t in self.shapes if t == 1 and b <= 2.0 * d_in)
-
-    @property
-    def products_of_rows(self) -> float:
-        """Inner products of what rows keep, over pairs of rows."""
-        m = float(self.rows)
-        return 2.0 * m * m * self.kept * _panelled(self.rows)
-
-    @property
-    def similarity(self) -> float:
-        """Inner products of the layers' inputs over pairs of samples, where rows are not written out."""
-        b = float(self.batch_size)
-        return sum(2.0 * b * b * d_in * t for d_in, _, t in self.shapes if not is_written(d_in, t))
-
-    @property
-    def activations(self) -> float:
-        """Inputs and outputs of all layers, of the batch."""
-        return sum(float(self.batch_size) * (d_in + d_out) * t for d_in, d_out, t in self.shapes)
-
-    @property
-    def held(self) -> float:
-        """Numbers that every optimizer holds."""
-        return 4.0 * float(self.parameters) + 2.0 * self.activations
-
-    @property
-    def matrix_free(self) -> bool:
-        """Whether there are too many outputs for a row each, so that products go by J and Jᵀ through the model."""
-        return self.outputs > (LARGEST_STRUCTURED if self.widths <= self.parameters else LARGEST_UNROLLED)
-
-    @property
-    def iterations_of_cg(self) -> float:
-        """The expected iterations of conjugate gradients."""
-        shared = self.layers is not None and any(is_written(d_in, t) for d_in, _, t in self.layers)
-        return self.cg.at(self.parameters, self.batch_size, self.outputs, shared=shared)
-
-    def by_model(self, name: str) -> bool:
-        """Whether optimizer `name` makes no rows and multiplies by J and Jᵀ through the model."""
-        if name == "ngd-cg" and self.model_is_cheaper(round(self.cg.beforehand(self.outputs)) + 2):
-            return True
-        return self.matrix_free and name in ("ngd-cg", "tngd", "tngd-adam")
-
-    def model_is_cheaper(self, products: int) -> bool:
-        """Whether so few products cost less by J and Jᵀ than rows for them, where the layers are known."""
-        if self.layers is None:
-            return False
-        weights = sum(float(d_in) * d_out * t for d_in, d_out, t in self.layers)
-        held = sum(float(d_out) if t == 1 else d_in * d_out + d_out for d_in, d_out, t in self.layers)
-        rows = 2.0 * COLUMN_SHARE * self.outputs * weights
-        rows += OPERATIONS_PER_NUMBER * self.outputs * held * (2.0 * products + MAKING)
-        return products * (6.0 * weights + PRODUCT_START / self.batch_size) < rows
-
-
-def is_written(d_in: float, positions: float) -> bool:
-    """Whether a layer used at several positions has its part of a row written out: no longer than its gradients."""
-    return positions > 1 and d_in + 1 <= positions
-
-
-def _kept(layer: tuple[float, float, float]) -> float:
-    d_in, d_out, positions = layer
-    return d_out * (d_in + 1.0) if is_written(d_in, positions) else d_out * positions
-
-
-def _panelled(size: int) -> float:
-    """The share of a symmetric product's operations that are made."""
-    return (PANELS + 1) / (2 * PANELS) if size >= SMALLEST_PANELLED else 1.0
 
 
 def _sgd(it: Iteration) -> tuple[float, float]:
@@ -222,56 +64,96 @@ def _kfac(it: Iteration) -> tuple[float, float]:
     )
     squares = sum(a * a + g * g for a, g, _ in sides)
     cubes = sum(a**3 + g**3 for a, g, _ in sides)
-    applied = sum(
-        2.0 * min(b * t * (a * a + g * g) + (b * t) ** 2 * (a + g), a * g * (a + g)) for a, g, t in sides
-    )
+    applied = sum(_preconditioned(b * t, a, g) for a, g, t in sides)
     factors = sum(2.0 * b * t * (a * a + g * g) for a, g, t in sides)
-    refresh = (factors + it.forward - it.first) / KFAC_FACTOR_INTERVAL + cubes / KFAC_INVERSE_INTERVAL
-    return it.gradient + applied + refresh, it.held + 3.0 * squares
+    backward = it.forward - it.first
+    refresh = (factors + backward) / KFAC_FACTOR_INTERVAL + cubes / KFAC_INVERSE_INTERVAL
+    return it.forward + backward + applied + refresh, it.held + 3.0 * squares
+
+
+def _preconditioned(rows: float, a: float, g: float) -> float:
+    """A layer's direction from its k `rows`, by rows or by the gradient (`KroneckerFactors.precondition`)."""
+    slope = rows * min(rows * (a + g), a * g)
+    return 2.0 * (rows * a * g + min(rows * (a * a + g * g) + slope, a * g * (a + g)))
 
 
 def _dense(it: Iteration) -> tuple[float, float]:
     n, m = float(it.parameters), float(it.rows)
-    forming = 2.0 * m * n * n * _panelled(it.parameters)
-    flops = it.gradient + it.row_passes + forming + n**3 / 3.0 + 2.0 * n * n
+    forming = 2.0 * m * n * n * panelled(it.parameters)
+    flops = it.gradient + it.row_passes + it.written + forming + n**3 / 3.0 + 2.0 * n * n
     return flops, it.held + 3.0 * n * n + m * n
 
 
 def _woodbury(it: Iteration) -> tuple[float, float]:
     n, m = float(it.parameters), float(it.rows)
-    flops = it.gradient + it.row_passes + 2.0 * m * m * n + m**3 / 3.0 + 4.0 * m * n
+    flops = it.gradient + it.row_passes + it.written + 2.0 * m * m * n + m**3 / 3.0 + 4.0 * m * n
     return flops, it.held + m * n + m * m
 
 
 def _gram(it: Iteration) -> tuple[float, float]:
     m = float(it.rows)
-    forming = it.written + it.similarity + it.products_of_rows
-    flops = it.forward + it.row_passes + forming + m**3 / 3.0 + 2.0 * m * m + it.lift
+    flops = it.forward + it.row_passes + it.forming + m**3 / 3.0 + 2.0 * m * m + it.lift
     return flops, it.held + m * it.widths + 3.0 * m * m
 
 
 def _cg(it: Iteration) -> tuple[float, float]:
     m, iterations = float(it.rows), it.iterations_of_cg
+    inner = (4.0 * iterations + 2.0) * m  # products of two vectors
     if it.by_model("ngd-cg"):
-        return _by_products(it, iterations + 1)
+        flops, held = _by_products(it, iterations + 1)
+        return flops + inner, held
     products = (iterations + 1) * it.gram_product + it.similarity_for_products
     flops = it.forward + it.row_passes + it.written + products + it.lift
-    return flops, it.held + m * it.kept + it.parameters
+    return flops + inner, it.held + m * it.kept + it.parameters
 
 
 def _thermodynamic(it: Iteration) -> tuple[float, float]:
+    """The simulation of a device without programmed arrays, by the route that `spu.ou` takes."""
     m = float(it.rows)
     if it.matrix_free:
-        return _by_products(it, LANCZOS_PRODUCTS)
-    forming = it.written + it.similarity + it.products_of_rows
-    eigen = EIGENDECOMPOSITION_FLOPS * m**3 + 6.0 * m * m
-    flops = it.forward + it.row_passes + forming + eigen + 2.0 * it.lift
-    return flops, it.held + m * it.widths + 6.0 * m * m + 4.0 * it.parameters
+        k, n = float(INCREMENT_PRODUCTS), float(it.parameters)
+        flops, held = _by_products(it, k + 1.0)
+        return flops + 4.0 * n * k * k + 2.0 * n * k, held + n * k  # orthogonalised twice
+    passes = it.forward + it.row_passes + 2.0 * it.lift
+    if gram_is_cheaper(it.rows, it.parameters):
+        held = it.held + m * it.widths + 6.0 * m * m + 4.0 * it.parameters
+        return passes + it.forming + _functions_of_gram(it), held
+    k = float(min(LANCZOS_DIMENSION, it.rows))
+    made = it.written + LANCZOS_SPACES * k * it.gram_product + it.similarity_for_products
+    held = it.held + m * (it.kept + LANCZOS_SPACES * k) + 4.0 * it.parameters
+    return passes + made + _orthogonalised(it), held
+
+
+def _on_arrays(it: Iteration, device: Device) -> tuple[float, float]:
+    """The simulation of a device whose imperfections act on single cells: B is formed, programmed, and then used."""
+    made = it.gradient + it.row_passes + it.written
+    arrays = array_cost(it, device)
+    # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
+    functions = _by_eigenvectors(float(it.rows)) if is_one_factor(device) else 0.0
+    return made + arrays.flops + functions, it.held + float(it.rows) * it.widths + arrays.held
+
+
+def _functions_of_gram(it: Iteration) -> float:
+    """Functions of a K in memory, by its eigenvectors or by Lanczos."""
+    m = float(it.rows)
+    if it.rows < SMALLEST_LANCZOS or it.double:
+        return _by_eigenvectors(m)
+    return LANCZOS_SPACES * min(LANCZOS_DIMENSION, it.rows) * 2.0 * m * m + _orthogonalised(it)
+
+
+def _by_eigenvectors(m: float) -> float:
+    return EIGENDECOMPOSITION_FLOPS * m**3 + 6.0 * m * m
+
+
+def _orthogonalised(it: Iteration) -> float:
+    """The vectors of Krylov spaces in rows, each against those before it, and their sum."""
+    m, k = float(it.rows), float(min(LANCZOS_DIMENSION, it.rows))
+    return LANCZOS_SPACES * (2.0 * m * k * k + 2.0 * m * k)
 
 
 def _by_products(it: Iteration, products: float) -> tuple[float, float]:
-    """Products by J and Jᵀ through the whole model: a backward pass, and one through the graph of another."""
-    flops = 2.0 * it.gradient + products * 3.0 * it.forward
+    """Products by J and Jᵀ: the graph of a backward pass, what asks for products, and a backward pass at the end."""
+    flops = it.forward + 2.0 * it.backward + products * it.product_by_model
     return flops, it.held + 4.0 * it.activations + 20.0 * it.parameters + 4.0 * it.rows
 
 
@@ -293,8 +175,10 @@ def host_cost(
     it = Iteration(parameters, rows, batch_size, outputs, layers, CGIterations())
     whole = float(rows) * parameters if upload == "full" else 0.0
     columns = min(outputs, COLUMNS_AT_ONCE) if it.matrix_free else outputs
-    values = it.held + batch_size * columns * it.kept
-    return PredictedCost(it.gradient + it.row_passes + it.written + whole, values * itemsize)
+    part = Iteration(parameters, batch_size * columns, batch_size, columns, layers, CGIterations())
+    written = part.written * outputs / columns
+    values = it.held + batch_size * columns * part.kept
+    return PredictedCost(it.gradient + it.row_passes + written + whole, values * itemsize)
 
 
 _COUNTS: dict[str, Callable[[Iteration], tuple[float, float]]] = {
@@ -320,17 +204,24 @@ def predicted_cost(
     layers: Sequence[Layer] | None = None,
     itemsize: int = 4,
     cg: CGIterations | None = None,
+    device: Device | None = None,
+    ensemble: int = 1,
 ) -> PredictedCost:
     """Return the predicted cost of one iteration of optimizer `name`; NaN for one without a description.
 
     `rows` is m = batch_size·outputs. `layers` (input, output, positions) sharpen the counts; without them the
     model is taken as one with every weight used once per sample. `cg`: how conjugate gradients are stopped, and what
-    is known of their iterations; None: the optimizer's defaults.
+    is known of their iterations; None: the optimizer's defaults. `device`: what a thermodynamic optimizer
+    simulates, programmed `ensemble` times; None: one without imperfections.
     """
     if name not in _COUNTS:
         flops, values = _outside(name, parameters, rows, batch_size, outputs, layers)
         return PredictedCost(flops, values * itemsize)
-    iteration = Iteration(parameters, rows, batch_size, outputs, layers, cg or CGIterations())
+    solved = cg or CGIterations()
+    iteration = Iteration(parameters, rows, batch_size, outputs, layers, solved, double=itemsize > 4)
+    if device is not None and device.needs_arrays and _COUNTS[name] is _thermodynamic:
+        flops, values = _on_arrays(iteration, device)
+        return PredictedCost(ensemble * flops, values * itemsize)
     flops, values = _COUNTS[name](iteration)
     return PredictedCost(flops, values * itemsize)
 

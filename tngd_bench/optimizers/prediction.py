@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from tngd_bench import arguments
 from tngd_bench.optimizers import costs
-from tngd_bench.optimizers.costs import Iteration, PredictedCost, predicted_cost
+from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import DAMPING, CGIterations
 from tngd_bench.spu.billing import Layer, Workload, break_even_link_rate, energy, latency, link_bits
 from tngd_bench.spu.device import Device

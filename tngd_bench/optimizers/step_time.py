@@ -11,8 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tngd_bench.optimizers.costs import Iteration, Layer, PredictedCost
+from tngd_bench.optimizers.array_costs import array_cost
+from tngd_bench.optimizers.costs import PredictedCost
+from tngd_bench.optimizers.iteration import Iteration, Layer
 from tngd_bench.solvers.cg_iterations import CGIterations
+from tngd_bench.spu.device import Device
 
 REFERENCE_RATE = 1.14e11
 HOST = "host"
@@ -22,6 +25,9 @@ _POSITION_S, _POSITION_OF_ROW_S = 1.71e-8, 9.7e-10
 """For an output of a layer at one of several positions: its gradient, and that of each row."""
 _READ_S, _PAIR_S, _STREAM_S, _WRITE_S = 4.47e-10, 1.52e-8, 1.63e-10, 1.21e-9
 """For a number of the rows read, a pair of rows, a number of J streamed and one written."""
+
+_SIMULATION_S, _PROGRAM_S = 6e-3, 2.4e-8
+"""For the calls of a relaxation, and a value that is drawn anew on an array."""
 
 
 def step_seconds(
@@ -36,12 +42,15 @@ def step_seconds(
     layers: Sequence[Layer] | None = None,
     upload: str = "full",
     cg: CGIterations | None = None,
+    device: Device | None = None,
+    ensemble: int = 1,
 ) -> float:
     """Return the seconds of an iteration of optimizer `name` (or HOST) on a machine that multiplies at `rate` FLOP/s.
 
     An optimizer of an outside package is taken to handle what SGD does.
     """
     it = Iteration(parameters, rows, batch_size, outputs, layers, cg or CGIterations())
+    on_arrays = device is not None and device.needs_arrays and name in ("tngd", "tngd-adam")
     m, values = float(rows), float(rows) * parameters
     shared = batch_size * sum(float(d_out) * t for _, d_out, t in it.shapes if t > 1)
     seconds = _STEP_S + _POSITION_S * shared
@@ -51,7 +60,12 @@ def step_seconds(
         seconds += _SECOND_ORDER_S
         if not it.by_model(name):
             seconds += _POSITION_OF_ROW_S * shared * outputs
-    if name == "ngd-cg":
+    if name in ("tngd", "tngd-adam"):
+        seconds += ensemble * _SIMULATION_S
+    if on_arrays:
+        assert device is not None
+        seconds += _WRITE_S * values + ensemble * _PROGRAM_S * array_cost(it, device).values
+    elif name == "ngd-cg":
         products = it.iterations_of_cg + 1
         read = 2.0 * products * _READ_S * m * it.kept
         through = 3.0 * products * _POSITION_S * shared / 2.0

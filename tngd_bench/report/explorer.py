@@ -10,7 +10,11 @@ import numpy.typing as npt
 
 from tngd_bench.analysis.calibration import Calibrations
 from tngd_bench.analysis.cost_map import DeviceUse, Plane, device_seconds, link_words
+from tngd_bench.analysis.discrepancy import VOUCHED_FACTOR
 from tngd_bench.analysis.families import Kind
+
+NOWHERE = 1e9
+"""The factor where sizes are far from measured ones, which nothing is vouched for within."""
 
 
 def explorer(
@@ -18,9 +22,9 @@ def explorer(
 ) -> dict[str, object]:
     """Return the data from which the page recomputes the map when link, τ, bits, t or upload change.
 
-    Seconds of every digital optimizer and of the host, words on the link per upload, and the device's seconds that
-    neither the link nor τ decides, and the items for which none are stated; lists in row-major order of the plane, None
-    where there is no model.
+    Seconds of every digital optimizer and of the host and the factors that these are vouched for within, words on the
+    link per upload, and the device's seconds that neither the link nor τ decides, and the items for which none are
+    stated; lists in row-major order of the plane, None where there is no model.
     """
     device = calibrations.device_label
     assert device is not None
@@ -45,6 +49,17 @@ def explorer(
         "words": words,
         "fixed": fixed,
         "not_stated": list(use.not_stated),
+        "factors": {
+            label: _flat(
+                np.where(
+                    batch.measured,
+                    np.exp(np.minimum(calibrations.half_width(label, batch.distances[label]), 20.0)),
+                    NOWHERE,
+                )
+            )
+            for label in (*calibrations.digital, device)
+        },
+        "vouched_factor": VOUCHED_FACTOR,
         "near": [bool(value) for value in batch.measured.ravel()],
         "start": {
             "rate": 14.5 if rate is None else float(np.log10(rate)),

@@ -32,16 +32,17 @@ Standing = Literal["sure", "faint", "open"]
 NOTE = (
     "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Full colour: "
     "confirmed, the lead holds in 95 % of the draws (spread of the calibration, from run to run, and away from "
-    "measured sizes), near measured sizes. Faint: it does not, or the size is hatched. Hatched: modelled only, further "
-    "than a factor of two from every measured size or at all beyond those of an axis with fewer than three. "
-    "Circles: measured sizes. Blank: the family has no such model. No memory limit is applied."
+    "measured sizes). Faint: it does not. Circles: measured sizes. Blank: the times of the two quickest are not "
+    "vouched for within a factor of 1.5 (90 % of the draws), the size is further than a factor of two from every "
+    "measured one or at all beyond those of an axis with fewer than three, or the family has no such model. No memory "
+    "limit is applied."
 )
 
 AT_BEST = (
     "Where dotted, the device is the cheapest at best: its time is known from below only, and nobody is the cheapest "
     "for certain."
 )
-AS_ABOVE = "Predicted; faint, hatched and circles as in the first map."
+AS_ABOVE = "Predicted; faint, blank and circles as in the first map."
 
 
 @one_figure("a map of who is cheapest")
@@ -58,6 +59,7 @@ def map_chart(
     """Return the map of one device; `note` says how to read it, `what` it is a map of."""
     figure, axes = drawing.panel(3.9)
     _draw(axes, found, drawn, labels=known)
+    _show(axes, [found])
     _rows_axis(axes, found)
     _legend(figure, [found], known, drawn)
     return Chart(slugs.slug(name), title, alt(found, known, what), note, figure, found.table())
@@ -79,6 +81,7 @@ def multiples(
     grid = np.atleast_1d(figure.subplots(lines, columns, sharex=True, sharey=True)).ravel()
     for axes, (heading, found) in zip(grid, maps, strict=False):
         _draw(axes, found, drawn, labels=None)
+        _show(axes, [each for _, each in maps])
         axes.set_title(heading, fontsize=8.5, loc="left")
     for axes in grid[len(maps) :]:
         axes.set_axis_off()
@@ -90,7 +93,14 @@ def multiples(
     _legend(figure, [found for _, found in maps], known, drawn)
     words = " ".join(f"{heading}: {_shares(found, known)}." for heading, found in maps)
     frame = pd.concat([found.table().assign(panel=heading) for heading, found in maps], ignore_index=True)
-    return Chart(slugs.slug(name), title, f"{title}. Share of the sizes won. {words}", note, figure, frame)
+    return Chart(
+        slugs.slug(name),
+        title,
+        f"{title}. Share of the sizes won, of those vouched for. {words}",
+        note,
+        figure,
+        frame,
+    )
 
 
 def _draw(
@@ -119,13 +129,23 @@ def _draw(
     _points(axes, found)
     if labels is not None:
         _names(axes, found, labels)
-    axes.set_xlim(x[0], x[-1])
-    axes.set_ylim(y[0], y[-1])
     drawing.log_counts(axes, "x")
     drawing.log_counts(axes, "y")
     axes.grid(visible=False)
     axes.set_xlabel("parameters N")
     axes.set_ylabel(_AXIS_TITLES[plane.axis])
+
+
+def _show(axes: Axes, maps: Sequence[CheapestMap]) -> None:
+    """Limit the axes to what is vouched for on some map, and a blank cell around it."""
+    plane = maps[0].plane
+    shown = np.any([found.vouched & (found.winner >= 0) for found in maps], axis=0)
+    for edges, by_cell, limit in (
+        (_edges(plane.sizes), shown.any(axis=0), axes.set_xlim),
+        (_edges(plane.values), shown.any(axis=1), axes.set_ylim),
+    ):
+        cells = np.flatnonzero(by_cell) if by_cell.any() else np.arange(len(by_cell))
+        limit(edges[max(cells[0] - 1, 0)], edges[min(cells[-1] + 2, len(edges) - 1)])
 
 
 def _boxes(found: CheapestMap) -> dict[tuple[int, Standing], list[tuple[int, int, int]]]:
@@ -134,9 +154,9 @@ def _boxes(found: CheapestMap) -> dict[tuple[int, Standing], list[tuple[int, int
     open_to = found.open
     for row in range(len(found.plane.values)):
         cells: list[tuple[int, Standing]] = [
-            (int(winner), "open" if is_open else "sure" if confirmed else "faint")
-            for winner, confirmed, is_open in zip(
-                found.winner[row], found.confirmed[row], open_to[row], strict=True
+            (int(winner) if vouched else -1, "open" if is_open else "sure" if confirmed else "faint")
+            for winner, confirmed, is_open, vouched in zip(
+                found.winner[row], found.confirmed[row], open_to[row], found.vouched[row], strict=True
             )
         ]
         column = 0
@@ -156,10 +176,11 @@ def _edges(values: Sequence[int]) -> list[float]:
 
 
 def _hatch_unmeasured(axes: Axes, found: CheapestMap, x: list[float], y: list[float]) -> None:
-    """Hatch what lies further than a factor of two from measured sizes, and frame what does not."""
+    """Hatch what is shown further than a factor of two from measured sizes, and frame what is not."""
     near = found.plane.measured
+    plain = near | ~found.vouched | (found.winner < 0)
     row = 0
-    for cells, rows in groupby(near.tolist()):  # rows alike are one box, so that a hatch has no seams
+    for cells, rows in groupby(plain.tolist()):  # rows alike are one box, so that a hatch has no seams
         over = row + len(list(rows))
         column = 0
         for close, run in groupby(cells):
@@ -170,7 +191,7 @@ def _hatch_unmeasured(axes: Axes, found: CheapestMap, x: list[float], y: list[fl
                 axes.add_patch(box)
             column = end
         row = over
-    across, along = _frame(near, x, y)
+    across, along = _frame(near & found.vouched, x, y)
     if across:
         axes.plot(across, along, color=INK.light, linewidth=0.9, solid_capstyle="projecting")
 
@@ -217,7 +238,7 @@ def _names(axes: Axes, found: CheapestMap, known: Mapping[str, Kind]) -> None:
             if winner == place
             for row, left, right in boxes
         ]
-        if not runs or (found.winner == place).sum() < 8:
+        if not runs or ((found.winner == place) & found.vouched).sum() < 8:
             continue
         longest = max(run[0] for run in runs)
         if longest < 5:
@@ -255,7 +276,10 @@ def _legend(
     figure: Figure, maps: Sequence[CheapestMap], known: Mapping[str, Kind], drawn: Mapping[str, Mark]
 ) -> None:
     won = {
-        found.labels[place] for found in maps for place in set(found.winner.ravel().tolist()) if place >= 0
+        found.labels[place]
+        for found in maps
+        for place in set(found.winner[found.vouched].tolist())
+        if place >= 0
     }
     handles: list[Patch | Line2D] = [
         Patch(facecolor=drawn[label].colour.light, label=known[label].title)
@@ -273,7 +297,10 @@ def _legend(
                 label="at best: times not stated",
             )
         )
-    handles.append(Patch(facecolor=MUTED.light, hatch="///", edgecolor=PAPER.light, label="modelled only"))
+    if any((~found.plane.measured & found.vouched & (found.winner >= 0)).any() for found in maps):
+        handles.append(
+            Patch(facecolor=MUTED.light, hatch="///", edgecolor=PAPER.light, label="modelled only")
+        )
     handles.append(
         Line2D(
             [],
@@ -301,7 +328,7 @@ def _shares(found: CheapestMap, known: Mapping[str, Kind]) -> str:
             )
         if (at_best := found.share_at_best(label)) > 0:
             parts.append(f"{known[label].title} {quantities.percent(at_best)} at best")
-    return ", ".join(parts) or "no size has a model"
+    return ", ".join(parts) or "no size has a model that is vouched for"
 
 
 def alt(found: CheapestMap, known: Mapping[str, Kind], what: str) -> str:
@@ -309,4 +336,5 @@ def alt(found: CheapestMap, known: Mapping[str, Kind], what: str) -> str:
     plane = found.plane
     sizes = f"N = {quantities.count(plane.sizes[0])} to {quantities.count(plane.sizes[-1])}"
     span = f"{_AXIS_TITLES[plane.axis]} {plane.values[0]} to {quantities.count(plane.values[-1])}"
-    return f"Map of the {what} over {sizes} and {span}. Share of the sizes won: {_shares(found, known)}."
+    shares = f"Share of the sizes won, of those vouched for: {_shares(found, known)}."
+    return f"Map of the {what} over {sizes} and {span}. {shares}"

@@ -28,6 +28,10 @@ LINKS = (5e9, 5e10, 5.12e11, 3.6e12, 2.68e13, None)
 DECADES = (10_000, 1_000_000, 100_000_000)
 _EXACT = "the fastest exact natural gradient"
 _KFAC = "K-FAC"
+NOTHING_VOUCHED = (
+    "No map over N and b: at no size are the two quickest vouched for within a factor of 1.5. More sizes in the cost "
+    "sections of one problem would tell."
+)
 _RIVALS = ("ngd-gram", "ngd-cg", "kfac")
 
 
@@ -145,33 +149,26 @@ def _maps(
     bounds = "" if use is None else lower_bounds([(title, use)])
     charts: list[Chart] = []
     for area, words, name in ((batch, "N and b", "batch"), (outputs, "N and d_z", "outputs")):
-        charts.append(
-            map_charts.map_chart(
-                cheapest(area, use, kfac),
-                f"map-exact-{name}",
-                f"Cheapest exact solver over {words} ({title})",
-                known,
-                drawn,
-                note=map_charts.AS_ABOVE if charts else f"{map_charts.NOTE}{bounds}",
-            )
-        )
-        if kfac:
-            charts.append(
-                map_charts.map_chart(
-                    cheapest(area, use),
-                    f"map-all-{name}",
-                    f"The same with K-FAC, over {words} ({title})",
-                    known,
-                    drawn,
-                    note=map_charts.AS_ABOVE,
-                )
-            )
+        for without, kind, heading in (
+            (kfac, "exact", "Cheapest exact solver"),
+            ((), "all", "The same with K-FAC,"),
+        ):
+            if kind == "all" and not kfac:
+                continue
+            found = cheapest(area, use, without)
+            if not found.vouched.any():
+                continue
+            note = map_charts.AS_ABOVE if charts else f"{map_charts.NOTE}{bounds}"
+            heading = f"{heading} over {words} ({title})"
+            charts.append(map_charts.map_chart(found, f"map-{kind}-{name}", heading, known, drawn, note=note))
     if use is not None:
         for name, title, uses in (
             ("map-presets", "Cheapest exact solver, by device preset", preset_uses(use)),
             ("map-links", "Cheapest exact solver, by link and upload", link_uses(use)),
         ):
             panels = [(heading, cheapest(batch, each, kfac)) for heading, each in uses]
+            if not any(found.vouched.any() for _, found in panels):
+                continue
             note = f"{map_charts.AS_ABOVE}{lower_bounds(uses)}"
             charts.append(map_charts.multiples(panels, name, title, known, drawn, note))
     return charts
@@ -189,7 +186,9 @@ def lower_bounds(uses: Sequence[tuple[str, DeviceUse]]) -> str:
 def _map_points(
     calibrations: Calibrations, batch: Plane, use: DeviceUse | None, known: Mapping[str, Kind]
 ) -> tuple[str, ...]:
-    device, points = calibrations.device_label, []
+    device, points = calibrations.device_label, [map_tables.unseen_words(calibrations, known)]
+    if not cheapest(batch, use, _kfac(calibrations)).vouched.any():
+        points.append(NOTHING_VOUCHED)
     if use is not None and device is not None:
         size = calibrations.main["parameters"]
         points += [f"{text}." for text in _crossover_texts(calibrations, use, size, known, device)]

@@ -70,6 +70,23 @@ def calibration_table(calibrations: Calibrations, known: Mapping[str, Kind]) -> 
     return Table("calibration", caption, columns, tuple(rows), pd.DataFrame(data))
 
 
+def unseen_words(calibrations: Calibrations, known: Mapping[str, Kind]) -> str:
+    """Return what predictions are off by at measured sizes that their calibration did not see."""
+    parts = []
+    for label, found in calibrations.by_label.items():
+        if found.unseen is not None and len(found.unseen.ratio_logs):
+            ratios = np.exp(found.unseen.ratio_logs)
+            span = quantities.interval(float(ratios.min()), float(ratios.max()))
+            sizes = f"{len(ratios)} size{'s' * (len(ratios) != 1)}"
+            parts.append(f"{known[label].title}{', host' if known[label].modelled else ''} {span} ({sizes})")
+    if not parts:
+        return "What predictions are off by at a size that their calibration did not see: not measured, too few sizes."
+    return (
+        "Measured over predicted where the calibration did not see the size (the largest N, b and d_z left out in "
+        f"turn): {'; '.join(parts)}."
+    )
+
+
 def run_spread_words(calibrations: Calibrations) -> str:
     """Return the spread of one optimizer from run to run and where it is from."""
     source = "measured by null runs on this machine" if calibrations.run_spread_known else "assumed"

@@ -41,14 +41,18 @@ def target_maps(
         return (), NOT_MEASURED + reason
     every = target_map.with_first_order(calibrations, summary, records.trials, known)
     for found in candidates:
-        charts, lowest = _charts(found, every, known, drawn)
+        charts, lowest = _charts(found, every, summary, known, drawn)
         if lowest is not None:
             return charts, _statement(found, lowest, calibrations, known, set(summary["optimizer"]))
     return (), NOT_MEASURED + "no optimizer that reached a target was timed at other sizes."
 
 
 def _charts(
-    found: target_map.Trained, every: Calibrations, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+    found: target_map.Trained,
+    every: Calibrations,
+    summary: pd.DataFrame,
+    known: Mapping[str, Kind],
+    drawn: Mapping[str, Mark],
 ) -> tuple[tuple[Chart, ...], CheapestMap | None]:
     """Return the maps of one target and the last of them as data; none where nobody who was timed reached it."""
     here = _size_in_the_middle(found)
@@ -58,9 +62,11 @@ def _charts(
         ("batch_size", here["outputs"], "N and b", "batch"),
         ("outputs", here["batch_size"], "N and d_z", "outputs"),
     ):
-        lowest = target_map.lowest(plane(every, axis, fixed), found)  # type: ignore[arg-type]  # the two names
+        lowest = target_map.lowest(plane(every, axis, fixed), found, summary)  # type: ignore[arg-type]  # the two names
         if lowest is None:
             return (), None
+        if not lowest.vouched.any():
+            continue
         what = f"lowest time to {found.target}"
         chart = map_charts.map_chart(
             lowest,
@@ -88,10 +94,10 @@ def _note(found: target_map.Trained) -> str:
         for size in found.sizes.to_dict("records")
     )
     return (
-        f"Iterations as measured on {found.problem} (circles: {sizes}), held as they are elsewhere, times predicted "
-        "seconds per iteration. Hatched: further than a factor of two from there, where nobody has trained: predicted. "
-        "Faint: there, or where the lead does not hold in 95 % of the draws over seeds and calibration. Full colour: "
-        "confirmed."
+        f"Iterations as measured on {found.problem} (circles: {sizes}), held as they are elsewhere, times seconds per "
+        "iteration: measured there, and moved away from there as predicted. Hatched: further than a factor of two from "
+        "there, where nobody has trained: predicted. Faint: there, or where the lead does not hold in 95 % of draws of "
+        "seeds and calibration. Full colour: confirmed. Blank: not vouched for within a factor of 1.5."
     )
 
 

@@ -23,6 +23,11 @@ class ExplicitFactor:
         """Rows m of B."""
         return self.factor.shape[0]
 
+    @property
+    def row_width(self) -> float:
+        """Numbers that a row keeps: all of it."""
+        return float(self.size)
+
     def matvec(self, v: Tensor) -> Tensor:
         """G v."""
         return self.factor.T @ (self.factor @ v)

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from tngd_bench.spu.krylov import KrylovTransition, LanczosError
 from tngd_bench.spu.spectral import Response
+from tngd_bench.spu.transition_routes import SMALLEST_LANCZOS
 from tngd_bench.spu.transitions import FactoredOperator, GramTransition, Term, needs_double
 
-SMALLEST_LANCZOS = 320
-"""Rows below which the eigendecomposition takes less time than a Lanczos loop."""
 APPLICATIONS = 2
 """Applications after which eigenvectors, found once, are cheaper than another Krylov space."""
 FIRST_CHECK = 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -17,17 +16,11 @@ from tngd_bench.spu.gaussian import standard_normal
 from tngd_bench.spu.gram_lanczos import GramLanczosTransition
 from tngd_bench.spu.krylov import FIRST_CHECK, KrylovTransition
 from tngd_bench.spu.spectral import Decay, Response, Spread
+from tngd_bench.spu.transition_routes import TOLERANCE, gram_is_cheaper, predicted_flops
 from tngd_bench.spu.transitions import DenseTransition, Term, Transition
 
 Method = Literal["auto", "gram", "dense", "krylov", "euler-maruyama"]
 METHODS = ("auto", "gram", "dense", "krylov", "euler-maruyama")
-EIGENDECOMPOSITION, PRODUCT = 9.0 / 0.7, 1.0 / 0.05
-"""Cost of an m×m eigendecomposition in m³, and of a flop in a matrix-vector product, both in flops of a matrix product.
-
-Orders of magnitude on a CPU: products by single vectors wait for memory, a twentieth of the speed.
-"""
-VECTORS = 2
-"""Krylov spaces that a transition takes: the start (or the noise) and the right-hand side."""
 HEAD = 64
 """Values of a start that are looked at before all of them."""
 LARGEST_DENSE = 8192
@@ -60,7 +53,7 @@ class OUProcess:
         *,
         method: Method = "auto",
         step: float = 0.1,
-        tolerance: float = 1e-6,
+        tolerance: float = TOLERANCE,
     ) -> None:
         self._matrix = operator if isinstance(operator, Tensor) else None
         if self._matrix is not None and (
@@ -173,8 +166,10 @@ class OUProcess:
         if getattr(self._operator, "matrix_free", False):
             self.reason = f"m = {self._operator.rows}: no Gram matrix where a row per output is too dear"
             return "krylov"
-        gram, krylov = predicted_flops(self._operator.rows, self.size, self._tolerance)
-        chosen = "gram" if gram <= krylov else "krylov"
+        width = getattr(self._operator, "row_width", None)
+        gram, krylov = predicted_flops(self._operator.rows, self.size, self._tolerance, width)
+        cheaper = gram_is_cheaper(self._operator.rows, self.size, self._tolerance, width)
+        chosen = "gram" if cheaper else "krylov"
         self.reason = f"m = {self._operator.rows}: gram about {gram:.1e} flops, krylov {krylov:.1e}"
         return chosen
 
@@ -218,16 +213,3 @@ class OUProcess:
         if x0.shape != (self.size,):
             raise ValueError(f"x0 must be a vector ({self.size},), not {tuple(x0.shape)}")
         return arguments.real("t", t, minimum=0.0)
-
-
-def predicted_flops(rows: int, size: int, tolerance: float) -> tuple[float, float]:
-    """Cost of the gram and krylov transitions for m rows and N parameters, in flops of a matrix product.
-
-    gram: 2m²W to form K and its eigendecomposition; krylov: 12 ln(1/tolerance) products of 4mW in each of two spaces
-    and their orthogonalisation. W, the outputs of all layers together, is taken as 3√N: a few layers of even width.
-    """
-    m, width = float(rows), 3.0 * math.sqrt(size)
-    gram = 2.0 * m * m * width + EIGENDECOMPOSITION * m**3
-    dimension = min(m, 12.0 * math.log(1.0 / min(tolerance, 0.1)))
-    krylov = VECTORS * (dimension * 4.0 * m * width + 4.0 * m * dimension**2) * PRODUCT
-    return gram, krylov

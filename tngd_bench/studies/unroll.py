@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypedDict
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.setting import Setting
 from tngd_bench.optimizers import registry as optimizers
-from tngd_bench.optimizers.costs import Layer, PredictedCost, host_cost, predicted_cost
+from tngd_bench.optimizers.costs import PredictedCost, host_cost, predicted_cost
+from tngd_bench.optimizers.iteration import Layer
 from tngd_bench.optimizers.step_time import HOST, step_seconds
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
@@ -278,10 +279,16 @@ class Unroller:
                 host = host_cost(**size, upload=device.upload)
                 return host, step_seconds(HOST, host, rate, **at, upload=device.upload), ""
         stopped = CGIterations.of(contestant.settings)
-        found = predicted_cost(contestant.method, **size, cg=stopped)
-        said = contestant.simulated and not training and entry.device is not None
+        settings = {**entry.defaults, **contestant.settings}
+        device = entry.device(settings) if contestant.simulated and entry.device is not None else None
+        times = int(settings.get("ensemble", 1)) if device is not None else 1  # type: ignore[call-overload]
+        found = predicted_cost(contestant.method, **size, cg=stopped, device=device, ensemble=times)
+        seconds = step_seconds(
+            contestant.method, found, rate, **at, cg=stopped, device=device, ensemble=times
+        )
+        said = device is not None and not training
         simulates = " (its bill depends on the scale of its arrays, so it is simulated)" if said else ""
-        return found, step_seconds(contestant.method, found, rate, **at, cg=stopped), simulates
+        return found, seconds, simulates
 
 
 def _size(setting: Setting, widths: Widths) -> _Size:

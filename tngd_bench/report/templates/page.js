@@ -138,27 +138,30 @@
     const wins = {};
     let total = 0;
     for (const { place, row, column, box, title } of cells) {
-      let best = null, least = Infinity;
-      for (const label of rivals) {
-        const value = known.digital[label][place];
-        if (value !== null && value < least) { least = value; best = label; }
-      }
+      // seconds of each with the factor that they are vouched for within; the device's own part is modelled exactly
+      const found = rivals
+        .filter((label) => known.digital[label][place] !== null)
+        .map((label) => ({ label, value: known.digital[label][place], factor: known.factors[label][place] }));
       const host = known.host[upload][place];
       if (host !== null) {
-        const device = host + known.fixed[upload][place] + known.ensemble * time * tau + known.words[upload][place] * bits / rate;
-        if (device < least) { least = device; best = known.device; }
+        const value = host + known.fixed[upload][place] + known.ensemble * time * tau + known.words[upload][place] * bits / rate;
+        found.push({ label: known.device, value, factor: 1 + host * (known.factors[known.device][place] - 1) / value });
       }
+      found.sort((a, b) => a.value - b.value);
+      const vouched = found.slice(0, 2).every(({ factor }) => factor <= known.vouched_factor);
+      const best = found.length > 0 && vouched ? found[0].label : null;
+      const least = found.length > 0 ? found[0].value : Infinity;
       box.style.fill = best === null ? "none" : colour(best);
       box.classList.toggle("far", !known.near[place]);
       const bound = best === known.device && known.not_stated.length > 0;
       box.classList.toggle("bound", bound);
-      if (best === null) { title.textContent = "no model"; continue; }
+      if (best === null) { title.textContent = found.length > 0 ? "not vouched for" : "no model"; continue; }
       total += 1;
       wins[best] = (wins[best] ?? 0) + 1;
       title.textContent = `N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row]}: ${titleOf(best)}, ${bound ? "≥ " : ""}${seconds(least)}${known.near[place] ? "" : ", digital part extrapolated"}`;
     }
     const parts = Object.entries(wins).sort((a, b) => b[1] - a[1]).map(([label, count]) => `${titleOf(label)} ${Math.round(100 * count / total)} %`);
-    panel.querySelector(".summary").textContent = `Share of the sizes won: ${parts.join(", ")}.`;
+    panel.querySelector(".summary").textContent = parts.length > 0 ? `Share of the sizes won, of those vouched for: ${parts.join(", ")}.` : "No size is vouched for.";
     const legend = panel.querySelector(".legend");
     legend.replaceChildren(...Object.keys(wins).map((label) => {
       const item = document.createElement("li");

@@ -1,0 +1,274 @@
+"""Predicted operations and routes against those of real steps, over a grid of N, b and d_z and all shipped problems.
+
+Where a step would take hours its tensors have no values (`tests.shapes`): all operations are dispatched and counted.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.shapes import IMAGES, without_values
+from tests.tiny_encoder import write_encoder, write_questions
+from tngd_bench.curvature import GGN
+from tngd_bench.measure.host_time import host_operations
+from tngd_bench.measure.operations import count_operations
+from tngd_bench.optimizers import costs, registry
+from tngd_bench.optimizers.array_costs import array_cost
+from tngd_bench.optimizers.iteration import Iteration
+from tngd_bench.optimizers.natural import NaturalOptimizer
+from tngd_bench.optimizers.registry import Phased
+from tngd_bench.problems import registry as problems
+from tngd_bench.problems.entry import ProblemEntry
+from tngd_bench.problems.splits import take
+from tngd_bench.problems.widths import Widths
+from tngd_bench.solvers.cg_iterations import CGIterations
+from tngd_bench.spu.device import Device
+from tngd_bench.spu.krylov import KrylovTransition
+
+PRODUCTS = CGIterations(damping=1e-4, rtol=0.0, limit=20)
+SETTINGS: dict[str, dict[str, object]] = {
+    "ngd-cg": {"damping": 1e-4, "cg_rtol": 0.0, "cg_iterations": 20},
+    "tngd": {"analog_time": 5.0},
+}
+DIGITAL = ("sgd", "adam", "kfac", "ngd", "ngd-woodbury", "ngd-gram", "ngd-cg")
+SIZES, BATCHES, OUTPUTS = (3_000, 30_000, 300_000), (16, 256, 4_096), (10, 100, 1_024)
+GRID = tuple(itertools.product(SIZES, BATCHES, OUTPUTS))
+CORNERS = ((3_000, 16, 10), (30_000, 4_096, 100))
+OF_CG = (300_000, 256, 1_024)
+
+
+def places(*names: str) -> list[Any]:
+    """Those of the grid that the problem has a model for; all but the corners are slow."""
+    return list(_places(names))
+
+
+def _places(names: tuple[str, ...]) -> Iterator[Any]:
+    for problem, (parameters, batch, outputs), name in itertools.product(IMAGES, GRID, names):
+        try:
+            problems.get(problem).widths(parameters, outputs)
+        except ValueError:
+            continue
+        corners = (*CORNERS, OF_CG) if name == "ngd-cg" else CORNERS
+        quick = (parameters, batch, outputs) in corners and problem in ("digits-mlp", "mnist-cnn")
+        yield pytest.param(
+            *(problem, name, parameters, batch, outputs), marks=() if quick else pytest.mark.slow
+        )
+
+
+def size_of(widths: Widths, batch: int, outputs: int) -> dict[str, Any]:
+    layers = [tuple(layer) for layer in widths.layers]
+    return {
+        "parameters": widths.parameters,
+        "rows": batch * outputs,
+        "batch_size": batch,
+        "outputs": outputs,
+        "layers": layers,
+    }
+
+
+def counted(
+    entry: ProblemEntry, name: str, widths: Widths, inputs: Any, targets: torch.Tensor
+) -> tuple[float, GGN | None]:
+    """Operations of a mean step that is not the first, without the check of curvature; the curvature of the last."""
+    model = entry.model(widths, 0).to(targets.device)
+    settings = {"lr": 1e-6, **SETTINGS.get(name, {})}
+    optimizer = registry.get(name).create(model, entry.loss(), settings, torch.Generator().manual_seed(0))
+    made: list[GGN] = []
+    if isinstance(optimizer, NaturalOptimizer):
+        optimizer.verification.paused = True
+        curvature = optimizer._curvature
+
+        def noting(*batch: Any) -> tuple[float, GGN]:
+            made.append(curvature(*batch)[1])
+            return 1.0, made[-1]
+
+        optimizer._curvature = noting  # type: ignore[method-assign]
+    optimizer.step(inputs, targets)
+    if not isinstance(optimizer, Phased):
+        flops = count_operations(lambda: optimizer.step(inputs, targets)).flops
+        return flops, made[-1] if made else None
+    flops = 0.0
+    for iteration, number in optimizer.phases:
+        optimizer.iteration = iteration
+        flops += number * count_operations(lambda: optimizer.step(inputs, targets)).flops
+    return flops / sum(number for _, number in optimizer.phases), None
+
+
+def noted_products(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of products of every Krylov space that is made from now on."""
+    products: list[int] = []
+    expand = KrylovTransition._expand
+
+    def noting(self: KrylovTransition, starts: Any, *rest: Any) -> Any:
+        before, found = self.products, expand(self, starts, *rest)
+        products.append((self.products - before) // len(starts))
+        return found
+
+    monkeypatch.setattr(KrylovTransition, "_expand", noting)
+    return products
+
+
+def take_products(products: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a relaxation predicted with the number of products that the data asked for, which no formula knows."""
+    if products:
+        monkeypatch.setattr(costs, "LANCZOS_DIMENSION", products[-1])
+        monkeypatch.setattr(costs, "INCREMENT_PRODUCTS", products[-1])
+
+
+def images(problem: str, batch: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    inputs = torch.rand(batch, *IMAGES[problem], device=device)
+    return inputs, torch.zeros(batch, dtype=torch.long, device=device)
+
+
+@pytest.mark.parametrize(("problem", "name", "parameters", "batch", "outputs"), places(*DIGITAL))
+def test_a_digital_step_takes_the_operations_and_the_route_that_are_predicted(
+    problem: str, name: str, parameters: int, batch: int, outputs: int
+) -> None:
+    """To 1.5 %: 2N operations of the look at a direction are left out."""
+    entry = problems.get(problem)
+    widths = entry.widths(parameters, outputs)
+    size = size_of(widths, batch, outputs)
+    with without_values():
+        found, curvature = counted(entry, name, widths, *images(problem, batch, "meta"))
+    assert costs.predicted_cost(name, **size, cg=PRODUCTS).flops == pytest.approx(found, rel=0.015)
+    if curvature is not None:
+        assert Iteration(**size, cg=PRODUCTS).by_model(name) is ("blocks" not in vars(curvature))
+
+
+@pytest.mark.parametrize(("problem", "name", "parameters", "batch", "outputs"), places("tngd"))
+def test_the_host_of_a_device_takes_the_operations_that_are_predicted(
+    problem: str, name: str, parameters: int, batch: int, outputs: int
+) -> None:
+    entry = problems.get(problem)
+    widths = entry.widths(parameters, outputs)
+    with without_values():
+        model = entry.model(widths, 0).to("meta")
+        inputs, targets = images(problem, batch, "meta")
+        found = host_operations(model, entry.loss(), inputs, targets, outputs, "factored").flops
+    predicted = costs.host_cost(**size_of(widths, batch, outputs), upload="factored").flops
+    assert predicted == pytest.approx(found, rel=0.01)
+
+
+SEQUENCES = [(3_000, 16, 50), (30_000, 16, 10), (30_000, 64, 50), (30_000, 4, 300), (300_000, 4, 300)]
+
+
+@pytest.mark.parametrize("name", [*DIGITAL, "tngd"])
+@pytest.mark.parametrize(
+    ("parameters", "batch", "outputs"),
+    [SEQUENCES[0], *(pytest.param(*place, marks=pytest.mark.slow) for place in SEQUENCES[1:])],
+)
+def test_a_step_of_the_language_model_takes_what_is_predicted(
+    name: str, parameters: int, batch: int, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a third: its layers say nothing of attention, and what tables of embeddings take depends on the text."""
+    if name == "ngd" and parameters > 3_000:
+        pytest.skip("an N×N matrix of that size")
+    entry = problems.get("causal-lm")
+    widths = entry.widths(parameters, outputs)
+    data = entry.load(batch, 4, outputs=outputs)
+    products = noted_products(monkeypatch)
+    found, curvature = counted(entry, name, widths, data.train_inputs, data.train_targets)
+    take_products(products, monkeypatch)
+    size = size_of(widths, batch, outputs)
+    assert 0.75 < costs.predicted_cost(name, **size, cg=PRODUCTS).flops / found < 1.33
+    if curvature is not None:
+        assert Iteration(**size, cg=PRODUCTS).by_model(name) is ("blocks" not in vars(curvature))
+    if name == "tngd":
+        inputs, targets = data.train_inputs, data.train_targets
+        host = host_operations(entry.model(widths, 0), entry.loss(), inputs, targets, outputs, "factored")
+        assert 0.7 < costs.host_cost(**size, upload="factored").flops / host.flops < 1.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [1, 4])
+@pytest.mark.parametrize("outputs", [64, 128])
+def test_a_step_on_adapters_takes_what_is_predicted(
+    rank: int, outputs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a half, since the layers do not say which are frozen; K by all of them is an upper bound."""
+    pytest.importorskip("transformers")
+    pytest.importorskip("peft")
+    questions = str(write_questions(tmp_path / "questions.json", repeat=5))
+    encoder = str(write_encoder(tmp_path / "encoder", dropout=0.0))
+    options = {"encoder": encoder, "train": questions, "test": questions}
+    entry = problems.get("squad-lora", options)
+    widths = entry.widths(8 * 2 * 16 * rank + 34, outputs)
+    data = entry.load(16, 4, outputs=outputs)
+    products = noted_products(monkeypatch)
+    for name in (*DIGITAL, "tngd"):
+        found, _ = counted(entry, name, widths, take(data.train_inputs, slice(8)), data.train_targets[:8])
+        take_products(products, monkeypatch)
+        ratio = costs.predicted_cost(name, **size_of(widths, 8, outputs), cg=PRODUCTS).flops / found
+        assert 0.8 < ratio < (8.0 if name == "ngd-gram" else 1.55), name
+
+
+@pytest.mark.parametrize("name", DIGITAL)
+@pytest.mark.parametrize("problem", ["digits-mlp", "mnist-cnn"])
+def test_a_step_without_values_dispatches_what_a_step_does(problem: str, name: str) -> None:
+    entry = problems.get(problem)
+    widths = entry.widths(1_500 if problem == "digits-mlp" else 3_080, 10)
+    with without_values():
+        without, _ = counted(entry, name, widths, *images(problem, 8, "meta"))
+    found, _ = counted(entry, name, widths, *images(problem, 8, "cpu"))
+    assert without == pytest.approx(found, rel=1e-9)
+
+
+ROUTES = {
+    "eigenvectors": ("digits-mlp", 3_000, 16, 10),
+    "Lanczos on K": ("digits-mlp", 20_000, 64, 10),
+    "Lanczos on K, convolutions": ("mnist-cnn", 20_000, 32, 20),
+    "products with K": ("digits-mlp", 3_000, 256, 10),
+    "products with K, convolutions": ("mnist-cnn", 20_000, 256, 10),
+    "the model": ("digits-mlp", 20_000, 16, 300),
+    "the model, convolutions": ("mnist-cnn", 20_000, 4, 300),
+}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_the_simulation_of_a_device_takes_the_operations_of_its_route(
+    route: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the number of products that the data ask for, which no formula knows."""
+    problem, parameters, batch, outputs = ROUTES[route]
+    products = noted_products(monkeypatch)
+    entry = problems.get(problem)
+    widths = entry.widths(parameters, outputs)
+    torch.manual_seed(0)
+    inputs = torch.rand(batch, *IMAGES[problem])
+    found, _ = counted(entry, "tngd", widths, inputs, torch.randint(0, 10, (batch,)))
+    assert bool(products) is (route != "eigenvectors")
+    if products:
+        assert products[-1] <= costs.LANCZOS_DIMENSION
+    take_products(products, monkeypatch)
+    predicted = costs.predicted_cost("tngd", **size_of(widths, batch, outputs)).flops
+    assert predicted == pytest.approx(found, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "batch"), [(3_000, 16), pytest.param(20_000, 64, marks=pytest.mark.slow)]
+)
+def test_a_device_with_programmed_arrays_is_predicted_with_what_it_programs(
+    parameters: int, batch: int
+) -> None:
+    entry = problems.get("digits-mlp")
+    widths = entry.widths(parameters, 10)
+    settings: dict[str, object] = {"device": "rram"}
+    optimizer = registry.get("tngd").create(
+        entry.model(widths, 0), entry.loss(), settings, torch.Generator().manual_seed(0)
+    )
+    assert isinstance(optimizer, NaturalOptimizer)
+    optimizer.verification.paused = True
+    inputs, targets = torch.rand(batch, 64), torch.randint(0, 10, (batch,))
+    found = count_operations(lambda: optimizer.step(inputs, targets)).flops
+    size = size_of(widths, batch, 10)
+    device = Device.preset("rram")
+    assert costs.predicted_cost("tngd", **size, device=device).flops == pytest.approx(found, rel=0.02)
+    assert array_cost(Iteration(**size, cg=PRODUCTS), device).values == widths.parameters * batch * 10
+    twice = costs.predicted_cost("tngd", **size, device=device, ensemble=2).flops
+    assert twice == 2 * costs.predicted_cost("tngd", **size, device=device).flops
