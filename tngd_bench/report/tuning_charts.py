@@ -29,6 +29,10 @@ _PROSE = (
     "space, and judged on a part of the training data held out of training; no test data were used. A diverged try "
     "counts as the worst and is given no number. The curves say what a smaller budget would have found."
 )
+_ELAPSED = (
+    " Elapsed time is what the search took, side by side with others and with the device simulated: it says what a "
+    "search costs and nothing of what an iteration costs."
+)
 _FINALS = (
     " The best few of each then ran the whole training on seeds that the search had not had, and the best mean there "
     "was taken: the best of many tries on few seeds is best partly by luck."
@@ -102,7 +106,7 @@ def _chart(
         axes.set_xlabel("drawn settings tried, k")
     else:
         drawing.log_seconds(axes, "x")
-        axes.set_xlabel("wall time of k tries")
+        axes.set_xlabel("elapsed time of k tries")
     axes.set_ylabel(f"expected best {metric}")
     if not larger and (curves.loc[np.isfinite(curves["low"]), "low"] > 0).all():
         drawing.log_plain(axes, "y")
