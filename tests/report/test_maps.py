@@ -10,7 +10,7 @@ import pytest
 from tngd_bench.analysis import break_even, cost, one_clock, quantities, target_map
 from tngd_bench.analysis.calibration import calibrate
 from tngd_bench.analysis.cost_map import cheapest, plane, study_use
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import kind, kinds
 from tngd_bench.analysis.time_to_target import hit_times, study_targets, time_to_target
 from tngd_bench.report import break_even_charts, drawing, explorer, map_charts, map_section, map_tables
 from tngd_bench.report.energy_table import energy_table
@@ -194,6 +194,27 @@ def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, chart
     with drawing.style():
         chart = break_even_charts.place_chart(two, known, marks(known))
     assert chart.data.equals(two)
+
+
+def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_ranked():
+    inf, nan = np.inf, np.nan
+    rows = [  # target, optimizer, iterations, seconds
+        ("80 %", "adam", 5.0, 2.0),
+        ("80 %", "sgd", 9.0, 3.0),
+        ("80 %", "tngd", 1.0, nan),
+        ("80 %", "kfac", inf, inf),
+        ("80 %", "ngd", inf, nan),
+        ("95 %", "tngd", 4.0, nan),
+        ("95 %", "adam", inf, inf),
+    ]
+    times = pd.DataFrame(rows, columns=["target", "optimizer", "iterations_median", "modelled_median"])
+    trials = pd.DataFrame([{"kind": "training", "group": "g", "parameters": 10, "batch_size": 2}])
+    lowest = map_tables.lowest_times(trials, times.assign(group="g"))
+    (row,) = lowest.itertuples()
+    assert (row.target, row.optimizer, row.seconds, row.runner_up) == ("80 %", "adam", 2.0, "sgd")
+    assert row.untimed == 1
+    said = break_even_charts.place_words(lowest, {"adam": kind("adam", "adam")})
+    assert said.endswith("80 %: Adam in 2.00 s (1 more reached it, at a cost not known).")
 
 
 def test_at_the_trained_size_the_map_of_a_target_has_the_seconds_of_the_table(records, calibrations):
