@@ -43,6 +43,10 @@ def test_tuned_settings_are_called_by_the_problem_that_they_were_found_on():
     study = {"tuning_record": {"search": {"problem": "mnist-cnn"}}}
     assert tuned_on(study) == "mnist-cnn"
     assert tuned_on({"tuning_record": None}) == tuned_on({}) == ""
+    several = {"tuned_for": {"digits-mlp": {"tuning_record": {"search": {"problem": "digits-mlp"}}}}}
+    assert tuned_on(several, "digits-mlp") == "digits-mlp"
+    assert tuned_on(several) == tuned_on(several, "mnist-cnn") == ""
+    assert tuned_on(study | {"tuned_for": {}}, "digits-mlp") == "mnist-cnn"  # one search holds everywhere
     known = {label: kind(label, "adam") for label in ("adam", "adam[tuned]", "adam[tuned, eps=1e-6]")}
     titles = [tuned.title for tuned in named_tuned(known, "mnist-cnn").values()]
     assert titles == ["Adam", "Adam (tuned on mnist-cnn)", "Adam (tuned on mnist-cnn, eps = 1e-6)"]

@@ -177,4 +177,4 @@ def test_what_was_compared_names_sizes_seeds_sweeps_and_device(records):
     assert text.startswith(
         "9 optimizers; cost per iteration at N = 1,000 to 1,000,000 (digits-mlp, b = 32, d_z = 10)"
     )
-    assert "3 seeds; sweeps of thermal noise κ₀ and ADC resolution; device: paper." in text
+    assert "3 seeds); sweeps of thermal noise κ₀ and ADC resolution; device: paper." in text

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis import break_even, cost, quantities
+from tngd_bench.analysis import break_even, cost, one_clock, quantities, target_map
 from tngd_bench.analysis.calibration import calibrate
 from tngd_bench.analysis.cost_map import cheapest, plane, study_use
-from tngd_bench.analysis.families import kinds
-from tngd_bench.analysis.time_to_target import study_targets, time_to_target
+from tngd_bench.analysis.families import kind, kinds
+from tngd_bench.analysis.time_to_target import hit_times, study_targets, time_to_target
 from tngd_bench.report import break_even_charts, drawing, explorer, map_charts, map_section, map_tables
 from tngd_bench.report.energy_table import energy_table
 from tngd_bench.report.marks import marks
@@ -196,6 +196,47 @@ def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, chart
     with drawing.style():
         chart = break_even_charts.place_chart(two, known, marks(known))
     assert chart.data.equals(two)
+
+
+def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_ranked():
+    inf, nan = np.inf, np.nan
+    rows = [  # target, optimizer, iterations, seconds
+        ("80 %", "adam", 5.0, 2.0),
+        ("80 %", "sgd", 9.0, 3.0),
+        ("80 %", "tngd", 1.0, nan),
+        ("80 %", "kfac", inf, inf),
+        ("80 %", "ngd", inf, nan),
+        ("95 %", "tngd", 4.0, nan),
+        ("95 %", "adam", inf, inf),
+    ]
+    times = pd.DataFrame(rows, columns=["target", "optimizer", "iterations_median", "modelled_median"])
+    trials = pd.DataFrame([{"kind": "training", "group": "g", "parameters": 10, "batch_size": 2}])
+    lowest = map_tables.lowest_times(trials, times.assign(group="g"))
+    (row,) = lowest.itertuples()
+    assert (row.target, row.optimizer, row.seconds, row.runner_up) == ("80 %", "adam", 2.0, "sgd")
+    assert row.untimed == 1
+    said = break_even_charts.place_words(lowest, {"adam": kind("adam", "adam")})
+    assert said.endswith("80 %: Adam in 2.00 s (1 more reached it, at a cost not known).")
+
+
+def test_at_the_trained_size_the_map_of_a_target_has_the_seconds_of_the_table(records, calibrations):
+    known = kinds(records.trials)
+    summary = cost.summarise(records.costs, records.trials)
+    curves = one_clock.on_one_clock(records.curves, records.trials, records.costs)
+    targets = study_targets(records.study)
+    hits = hit_times(records.trials, curves, targets)
+    seconds = one_clock.seconds_per_iteration(records.trials, records.costs, "digital_s")
+    found = target_map.timed_alike(target_map.trained(records.trials, hits, "digits-mlp", seconds)[0])
+    every = target_map.with_first_order(calibrations, summary, records.trials, known)
+    (size,) = found.sizes.to_dict("records")
+    area = plane(every, "batch_size", size["outputs"], (size["parameters"],), (size["batch_size"],))
+    drawn = target_map.lowest(area, found)
+    times = time_to_target(records.trials, curves, targets)
+    table = times[times["target"] == found.target].set_index("optimizer")["modelled_median"]
+    digital = [label for label in drawn.labels if not known[label].modelled]
+    assert {"kfac", "adam"} <= set(digital)
+    for label in digital:
+        assert drawn.seconds[drawn.labels.index(label), 0, 0] == pytest.approx(table[label], rel=1e-9), label
 
 
 def test_who_missed_a_target_is_named_apart_from_who_reached_it(results):

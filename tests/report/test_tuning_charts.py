@@ -8,7 +8,7 @@ from tests.analysis.test_tuning import ADAM, SGD, final, searched
 from tngd_bench.analysis.families import kind
 from tngd_bench.analysis.tuning import best_of_k_curves
 from tngd_bench.report import drawing
-from tngd_bench.report.tuning_charts import tuned_table, tuning_section
+from tngd_bench.report.tuning_charts import tuned_table, tuned_tables, tuning_section
 
 LOST = [("kfac", "kfac", {"lr": 0.1}, 0, "diverged", None, 1.0)]
 
@@ -98,3 +98,14 @@ def test_a_study_with_tuned_settings_says_what_they_cost_and_one_without_says_no
     assert tuned_table({"tuned": {}}, known) is None
     # a file of settings that the study includes and does not use
     assert tuned_table({"tuned": {"adam": {"lr": 0.01}}}, {"adam": kind("adam", "adam")}) is None
+
+
+def test_settings_of_several_searches_have_a_table_each_that_names_its_problem():
+    known = {"adam[tuned]": kind("adam[tuned]", "adam")}
+    one = {"tuned": {"adam": {"lr": 0.01}}}
+    assert [table.name for table in tuned_tables(one, known)] == ["tuned-settings"]
+    several = tuned_tables({"tuned": {}, "tuned_for": {"digits-mlp": one, "mnist-cnn": one}}, known)
+    assert [table.name for table in several] == ["tuned-settings-digits-mlp", "tuned-settings-mnist-cnn"]
+    assert "called tuned in sections on mnist-cnn, found on" in several[1].caption
+    assert tuned_tables({"tuned_for": {"digits-mlp": {"tuned": {}}}}, known) == ()
+    assert tuned_tables({}, known) == ()  # a store from before there were any

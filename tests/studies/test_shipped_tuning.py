@@ -32,12 +32,17 @@ def read(name):
 
 @pytest.mark.parametrize(
     ("study", "profile", "name"),
-    [("mnist-tuning", None, "tuned-mnist"), ("squad-tuning", "quick", "tuned-squad")],
+    [
+        ("digits-tuning", None, "tuned-digits"),
+        ("mnist-tuning", None, "tuned-mnist"),
+        ("squad-tuning", "quick", "tuned-squad"),
+    ],
 )
 def test_every_setting_is_the_draw_that_the_record_names(study, profile, name):
     shipped = read(name)
     loaded = load_study(study, (), profile)
     study, search = loaded.study, make_search(loaded)
+    problem = search.section.problem
     assert [contender.method for contender in search.contenders] == list(shipped["tuned"])
     for contender in search.contenders:
         own = shipped["tuning_record"][contender.method]
@@ -47,7 +52,8 @@ def test_every_setting_is_the_draw_that_the_record_names(study, profile, name):
         ):  # nothing that was drawn beats the study's own settings, which are then written out
             assert own["score"] == own["default_score"]
             drawn = {
-                name: contestant_of(study, contender.label).settings[name] for name in contender.space.axes
+                name: contestant_of(study, contender.label, problem).settings[name]
+                for name in contender.space.axes
             }
         else:
             assert own["score"] < own["default_score"]
@@ -61,7 +67,7 @@ def test_fine_tuning_takes_its_own_and_the_questions_of_the_search_are_named_wit
     (section,) = [section for section in study.training if section.name == "fig5"]
     tuned = {label.removesuffix("[tuned]") for label in section.optimizers if label.endswith("[tuned]")}
     assert tuned == set(read("tuned-squad")["tuned"])
-    assert contestant_of(study, "tngd-adam[tuned]").settings["analog_time"] == 0.4
+    assert contestant_of(study, "tngd-adam[tuned]", section.problem).settings["analog_time"] == 0.4
     search = study.tuning_record["search"]
     assert (search["parameters"], search["batch_size"]) == (section.parameters, section.batch_size)
     assert "/" not in search["command"]
@@ -73,9 +79,9 @@ def test_a_study_takes_them_by_name_and_they_are_no_study_themselves(tmp_path):
     path = tmp_path / "final.toml"
     path.write_text(STUDY.format(included="tuned-mnist"))
     study = load_study(str(path)).study
-    assert contestant_of(study, "adam[tuned]").settings["lr"] == shipped["tuned"]["adam"]["lr"]
-    assert contestant_of(study, "adam").settings["lr"] == 1e-3
-    assert contestant_of(study, "tngd[tuned]").settings["analog_time"] == 50.0
+    assert contestant_of(study, "adam[tuned]", "mnist-cnn").settings["lr"] == shipped["tuned"]["adam"]["lr"]
+    assert contestant_of(study, "adam", "mnist-cnn").settings["lr"] == 1e-3
+    assert contestant_of(study, "tngd[tuned]", "mnist-cnn").settings["analog_time"] == 50.0
     assert study.tuning_record["search"]["metric"] == "validation_loss"
-    assert not {"tuned-mnist", "tuned-squad"} & set(shipped_studies())
-    assert {"mnist-tuning", "squad-tuning"} <= set(shipped_studies())
+    assert not {"tuned-digits", "tuned-mnist", "tuned-squad"} & set(shipped_studies())
+    assert {"digits-tuning", "mnist-tuning", "squad-tuning"} <= set(shipped_studies())

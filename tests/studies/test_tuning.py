@@ -44,7 +44,7 @@ def test_labels_give_exactly_the_settings_drawn_over_those_of_the_study(table):
     assert tngd.fixed == {"analog_time": 50}
     study = search.loaded.study
     for label, settings in zip(tngd.labels, tngd.tries, strict=True):
-        contestant = contestant_of(study, label)
+        contestant = contestant_of(study, label, "digits-mlp")
         assert contestant.settings["analog_time"] == 50
         assert {name: contestant.settings[name] for name in settings} == settings
     assert tngd.tries[0] == {}
@@ -83,7 +83,7 @@ def test_tuned_labels_are_tuned_from_the_study_s_own_settings(table):
     table["tuned"] = {"sgd": {"lr": 0.9}, "tngd": {}}
     search = search_of(table)
     assert [contender.label for contender in search.contenders] == ["sgd", "tngd[analog_time=50]"]
-    assert contestant_of(search.loaded.study, "sgd").settings["lr"] == 0.1
+    assert contestant_of(search.loaded.study, "sgd", "digits-mlp").settings["lr"] == 0.1
     assert search.loaded.study.tuned == {}
 
 

@@ -147,7 +147,7 @@ def test_the_file_gives_a_study_the_best_settings_found(undisturbed, tmp_path):
     )
     final = load_study(str(study)).study
     for row in result.best.itertuples():
-        tuned = contestant_of(final, f"{row.optimizer}[tuned]").settings
+        tuned = contestant_of(final, f"{row.optimizer}[tuned]", "digits-mlp").settings
         assert dict(tuned) == json.loads(row.settings)
         assert tomllib.loads(text)["tuned"][row.optimizer]["lr"] == tuned["lr"]
         assert final.tuning_record[row.optimizer]["score"] == row.score

@@ -46,19 +46,20 @@ def bands_at_iteration(curves: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     return _joined(rows)
 
 
-def bands_at_time(curves: pd.DataFrame, metric: Metric, clock: str = "modelled_s") -> pd.DataFrame:
+def bands_at_time(curves: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Return the quartiles of `metric` over seeds per group, optimizer and time `x` in seconds.
 
-    `clock` is the column of cumulative time: "modelled_s" (measured digital + modelled device) or "measured_s" (wall
-    time of step(), simulation included). The times run geometrically from the first moment at which every
+    Time is `modelled_s`, the clock of `one_clock`. The times run geometrically from the first moment at which every
     seed has been evaluated after its first update to the last that every seed reached; where some seed had ended by
     that first moment, as in runs evaluated once, it is the only one.
     """
-    known = curves[np.isfinite(curves[metric].astype(float)) & np.isfinite(curves[clock].astype(float))]
+    known = curves[
+        np.isfinite(curves[metric].astype(float)) & np.isfinite(curves["modelled_s"].astype(float))
+    ]
     rows = []
     for (group, optimizer), part in known.groupby(["group", "optimizer"], sort=True):
         runs = [run.sort_values("iteration") for _, run in part.groupby("key", sort=True)]
-        times = [run[clock].to_numpy(float) for run in runs]
+        times = [run["modelled_s"].to_numpy(float) for run in runs]
         values = [run[metric].to_numpy(float) for run in runs]
         later = [clocked[clocked > 0] for clocked in times]
         if any(len(clocked) == 0 for clocked in later):
@@ -83,7 +84,7 @@ def bands_at_level(
     The transpose of `bands_at_time`. The `levels` of a group, common to its optimizers, run evenly (geometrically for a
     loss) from the worst start to the best value of any run. Quartiles are order statistics over all trials outside
     sweeps that were tried, the higher of two neighbours; a trial that never reaches a level counts as ∞. Columns:
-    group, optimizer, `level`, `low`, `median`, `high` in the unit of `clock`, `hits`, `seeds`.
+    group, optimizer, `level`, `low`, `median`, `high` in the unit of `clock`, a column, `hits`, `seeds`.
     """
     tried = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
     tried = tried[tried["status"].isin(TRIED)]

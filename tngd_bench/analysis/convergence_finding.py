@@ -7,14 +7,15 @@ decide anything the counts are given, as "too few to tell".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import EXACT_NATURAL, Kind
+from tngd_bench.analysis.families import EXACT_NATURAL, Kind, tuned_on
 from tngd_bench.analysis.outcomes import comparison
 from tngd_bench.analysis.paired import (
     LEVEL,
@@ -25,7 +26,7 @@ from tngd_bench.analysis.paired import (
     seeds_needed,
 )
 from tngd_bench.analysis.time_to_target import Target, time_to_target
-from tngd_bench.studies.selection import label_texts
+from tngd_bench.studies.selection import TUNED, label_texts
 
 _DEVICES = ("tngd", "tngd-adam")
 _ORDER = (("tngd",), ("tngd-adam",), EXACT_NATURAL, ("kfac",), ("adam",), ("sgd",))
@@ -38,13 +39,12 @@ def convergence_sentence(
     final: pd.DataFrame,
     known: Mapping[str, Kind],
     targets: Mapping[str, tuple[Target, ...]],
-    tuned_on: str = "",
+    study: Mapping[str, Any],
 ) -> str:
     """Return how TNGD ended against every other method that ran, and when they reached the target.
 
-    Of several settings of a method the one that ended lowest is compared.
-
-    Where the same section has TNGD and rivals tuned, on `tuned_on`, a second sentence compares those.
+    Of several settings of a method the one that ended lowest is compared. The sentence says whether the settings were
+    tuned. Where the same section has TNGD and rivals both ways, a second sentence compares the tuned ones.
     """
     plain = comparison(final)
     if not any(known[label].method in _DEVICES for label in set(plain["optimizer"])):
@@ -57,16 +57,19 @@ def convergence_sentence(
         part, ran, known
     )
     assert device is not None  # the section was chosen among those that have one
-    tuned = "" if _is_tuned(device) else _tuned_sentence(part, known, tuned_on)
+    head = part.iloc[0]
+    searched = tuned_on(study, str(head["problem"]))
+    tuned = "" if _is_tuned(device) else _tuned_sentence(part, known, searched)
     like = _is_tuned(device)  # what was tuned stands beside its like, as long as there is any
     others = _rivals(part, device, known, tuned=like) or _rivals(part, device, known, tuned=None)
-    head = part.iloc[0]
     iterations = part["iterations"].max()
     after = f", {quantities.count(iterations)} iterations" if np.isfinite(iterations) else ""
-    settings = ", at the study's settings" if tuned else ""
+    settings = _settings([device, *others], "" if searched == head["problem"] else searched)
+    if all(map(_is_tuned, [device, *others])):
+        known = _without_tuned(known)
     clauses = [
         f"On {head['problem']} (N = {quantities.count(int(head['parameters']))}, "
-        f"b = {quantities.count(int(head['batch_size']))}{after}{settings}) "
+        f"b = {quantities.count(int(head['batch_size']))}{after}, {settings}) "
         f"{known[device].title} {_ended(part[part['optimizer'] == device])}{_against(part, device, others, known)}",
         _reached(time_to_target(trials, curves, targets), str(group), [device, *others], known),
     ]
@@ -74,7 +77,24 @@ def convergence_sentence(
 
 
 def _is_tuned(label: str) -> bool:
-    return "tuned" in label_texts(label)
+    return TUNED in label_texts(label)
+
+
+def _settings(labels: Sequence[str], searched: str) -> str:
+    """Return which of `labels` ran at settings that a search had found for them, and the problem that it `searched`."""
+    tuned = [_is_tuned(label) for label in labels]
+    if not any(tuned):
+        return "settings not tuned"
+    where = f" on {searched}" if searched else ""
+    return f"all settings tuned{where}" if all(tuned) else f"settings tuned{where} where the name says so"
+
+
+def _without_tuned(known: Mapping[str, Kind]) -> dict[str, Kind]:
+    """Return `known` with titles that leave out "tuned", for a sentence that says it of all."""
+    return {
+        label: replace(kind, title=kind.title.replace(" (tuned)", "").replace("(tuned, ", "("))
+        for label, kind in known.items()
+    }
 
 
 def _main_section(plain: pd.DataFrame, known: Mapping[str, Kind]) -> str:
@@ -125,7 +145,7 @@ def _lowest(part: pd.DataFrame, labels: list[str]) -> str:
     return min(labels, key=median)
 
 
-def _tuned_sentence(part: pd.DataFrame, known: Mapping[str, Kind], tuned_on: str) -> str:
+def _tuned_sentence(part: pd.DataFrame, known: Mapping[str, Kind], searched: str) -> str:
     """Return " All tuned …": TNGD's loss and test accuracy against rivals that were tuned too; "" without them."""
     ran = set(part["optimizer"])
     tuned = [label for label in known if label in ran and _is_tuned(label)]
@@ -133,10 +153,8 @@ def _tuned_sentence(part: pd.DataFrame, known: Mapping[str, Kind], tuned_on: str
     others = [] if device is None else _rivals(part, device, known, tuned=True)
     if device is None or not others:
         return ""
-    known = {
-        label: replace(known[label], title=known[label].title.replace(" (tuned)", "")) for label in tuned
-    }
-    where = f" on {tuned_on}" if tuned_on else ""
+    known = _without_tuned(known)
+    where = f" on {searched}" if searched else ""
     text = (
         f" All tuned{where}: {known[device].title} {_ended(part[part['optimizer'] == device], 'at')}"
         f"{_against(part, device, others, known)}"

@@ -75,9 +75,13 @@ def titles(known: Mapping[str, Kind]) -> dict[str, str]:
     return {label: kind.title for label, kind in known.items()}
 
 
-def tuned_on(study: Mapping[str, Any]) -> str:
-    """Return the problem that a study's tuned settings were found on; "" where it has no record of their search."""
-    record = study.get("tuning_record") or {}
+def tuned_on(study: Mapping[str, Any], problem: str = "") -> str:
+    """Return the problem that the tuned settings of a study's sections on `problem` were found on.
+
+    "" where there is no record of their search, or those of one problem are asked for and there are several.
+    """
+    found = (study.get("tuned_for") or {}).get(problem, study)
+    record = found.get("tuning_record") or {}
     return str((record.get("search") or {}).get("problem") or "")
 
 

@@ -20,7 +20,7 @@ import pandas as pd
 from tngd_bench.analysis import cost, quantities, unstated
 from tngd_bench.analysis.convergence_finding import convergence_sentence
 from tngd_bench.analysis.discrepancy import ASSUMED_RUN_SPREAD
-from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kinds, tuned_on
+from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kinds
 from tngd_bench.analysis.one_clock import on_one_clock
 from tngd_bench.analysis.outcomes import final_values
 from tngd_bench.analysis.time_to_target import study_targets
@@ -70,7 +70,7 @@ def find(
     known = kinds(trials)
     return Findings(
         cost_sentence(costs, trials, known),
-        convergence_sentence(trials, curves, final, known, study_targets(study), tuned_on(study)),
+        convergence_sentence(trials, curves, final, known, study_targets(study), study),
         noise_sentence(stood(final), known),
     )
 

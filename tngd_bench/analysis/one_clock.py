@@ -14,18 +14,20 @@ from tngd_bench.analysis.cost import timed_costs
 _SETTING = ["method", "settings", "problem", "parameters", "batch_size", "outputs"]
 
 
-def seconds_per_iteration(trials: pd.DataFrame, costs: pd.DataFrame) -> pd.Series[float]:
+def seconds_per_iteration(
+    trials: pd.DataFrame, costs: pd.DataFrame, column: str = "total_s"
+) -> pd.Series[float]:
     """Return the seconds per iteration of every training trial by its key: NaN where its cost was not measured.
 
-    A cost counts for the same settings, problem, N, b and d_z. It is NaN too where the device states no time for an
-    item of its bill.
+    A cost counts for the same settings, problem, N, b and d_z. `column` is that of `costs`: "total_s", or "digital_s"
+    without the device. The total is NaN too where the device states no time for an item of its bill.
     """
     training = trials[trials["kind"] == "training"]
     if not set(_SETTING) <= set(trials) or costs.empty:
         return pd.Series(float("nan"), index=pd.Index(training["key"]))
-    timed = timed_costs(costs, trials)[["key", "total_s"]]
+    timed = timed_costs(costs, trials)[["key", column]]
     timed = timed.merge(trials.loc[trials["kind"] == "cost", ["key", *_SETTING]], on="key")
-    means = timed.groupby(_SETTING)["total_s"].agg(lambda own: own.astype(float).mean(skipna=False))
+    means = timed.groupby(_SETTING)[column].agg(lambda own: own.astype(float).mean(skipna=False))
     found = training[["key", *_SETTING]].merge(means.rename("seconds").reset_index(), on=_SETTING, how="left")
     return found.set_index("key")["seconds"].astype(float)
 

@@ -70,12 +70,12 @@ def task_times(
 ) -> pd.DataFrame:
     """Return the times for `profiles`: one row per task and optimizer, tasks being training setting × target × seed.
 
-    Columns: `task` (a tuple as in `TASK`), optimizer, iterations, measured, modelled, the last two in seconds. Trials
+    Columns: `task` (a tuple as in `TASK`), optimizer, iterations, and modelled, which is in seconds. Trials
     that were not tried (skipped, failed) have no row; those in sweeps are left out.
     """
     hits = hit_times(trials, curves, {**dict.fromkeys(trials["group"].unique(), DEFAULT_TARGETS), **targets})
     tasks = [tuple(row) for row in hits[TASK].itertuples(index=False)]
     return pd.DataFrame(
         {"task": pd.Series(tasks, dtype=object), "optimizer": hits["optimizer"].to_numpy()}
-        | {clock: hits[clock].to_numpy(float) for clock in ("iterations", "measured", "modelled")}
+        | {clock: hits[clock].to_numpy(float) for clock in ("iterations", "modelled")}
     )

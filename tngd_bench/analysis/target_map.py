@@ -1,9 +1,12 @@
 """The map of the lowest time to a target: iterations from the training records, seconds per iteration from the model.
 
 Iterations to a target are measured at the sizes that were trained and nowhere else. Over a plane each cell takes those
-of the nearest trained size (in log N, log b, log d_z); only the time per iteration follows the cell. What
-lies further than a factor of two from every trained size, or from the sizes that were timed, is marked as not measured.
-Uncertainty: the calibration's draws times a resampling of the seeds, the same seeds for all optimizers.
+of the nearest trained size (in log N, log b, log d_z); only the time per iteration follows the cell. At the trained
+size that is what the same settings were timed to cost there, in turn with the others; elsewhere it is that cost times
+what the calibration says of the way from there to the cell. So a setting that was not timed at its trained size is on
+no map, and neither is a problem that was trained and not timed over sizes. What lies further than a factor of two from
+every trained size, or from the sizes that were timed, is marked as not measured. Uncertainty: the calibration's draws
+times a resampling of the seeds, the same seeds for all optimizers.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tngd_bench.analysis.calibration import Calibrations, calibrate
+from tngd_bench.analysis.calibration import SLOTS, Calibrations, calibrate
 from tngd_bench.analysis.cost_map import (
     DRAWS,
     CheapestMap,
@@ -38,13 +41,15 @@ class Trained:
     """Iterations to one target of one problem, at every size it was trained at.
 
     `sizes` has one row per size: parameters, batch_size, outputs. `iterations[label]` is (sizes, seeds): ∞ where a
-    seed missed, NaN where it was not tried. `uses` has the device of every thermodynamic label.
+    seed missed, NaN where it was not tried. `digital[label]` is (sizes,), the measured digital seconds per iteration of
+    that setting in the mean, NaN where it was not timed. `uses` has the device of every thermodynamic label.
     """
 
     problem: str
     target: str
     sizes: pd.DataFrame
     iterations: Mapping[str, Array]
+    digital: Mapping[str, Array]
     uses: Mapping[str, DeviceUse]
 
     def median(self, picks: npt.NDArray[np.int64] | None = None) -> Array:
@@ -59,48 +64,69 @@ class Trained:
         return np.asarray(np.nanquantile(filled, 0.5, axis=-1, method="higher"))
 
 
-def trained(trials: pd.DataFrame, hits: pd.DataFrame, prefer: str) -> list[Trained]:
-    """Return the iterations to every target that a median seed reached, the target that says most first.
+def trained(
+    trials: pd.DataFrame, hits: pd.DataFrame, problem: str, seconds: pd.Series[float]
+) -> list[Trained]:
+    """Return the iterations to every target that a median seed reached on `problem`, the target that says most first.
 
-    `hits` as in `time_to_target.hit_times`. Of several problems the one named `prefer` comes first. The methods that a
-    target had come next, for who leads among few may be far behind in the field; then the sizes at which it was reached
-    (by the median seed of some optimizer); then the place in the study, which lists its hardest target last.
+    `hits` as in `time_to_target.hit_times`, `seconds` the digital ones of `one_clock.seconds_per_iteration`. What says
+    most is the target that the most methods had, for who leads among few may be far behind in the field; then the one
+    reached at the most sizes (by the median seed of some optimizer); then the place in the study, which lists its
+    hardest target last.
     """
-    if hits.empty:
+    rows = hits[hits["problem"] == problem] if len(hits) else hits
+    if rows.empty:
         return []
-    rows = hits.merge(trials[["key", "outputs", "settings", "device"]].drop_duplicates("key"), on="key")
-    ranked: list[tuple[tuple[int, int, int, int], str, str]] = []
-    for (problem, target), part in rows.groupby(["problem", "target"], sort=False):
+    rows = rows.merge(trials[["key", "outputs", "settings", "device"]].drop_duplicates("key"), on="key")
+    rows["digital_s"] = rows["key"].map(seconds).astype(float)
+    ranked: list[tuple[tuple[int, int, int], str]] = []
+    for target, part in rows.groupby("target", sort=False):
         medians = part.groupby([*_SIZE, "optimizer"])["iterations"].quantile(0.5, interpolation="higher")
         met = medians[np.isfinite(medians.astype(float))].reset_index()
         order = list(dict.fromkeys(rows["target"])).index(target)
         reached_at = len(met[_SIZE].drop_duplicates())
         if len(met):
-            rank = (int(problem == prefer), part["method"].nunique(), reached_at, order)
-            ranked.append((rank, str(problem), str(target)))
+            ranked.append(((part["method"].nunique(), reached_at, order), str(target)))
     ranked.sort(key=lambda found: found[0], reverse=True)
-    return [
-        _trained(problem, target, rows[(rows["problem"] == problem) & (rows["target"] == target)])
-        for _, problem, target in ranked
-    ]
+    return [_trained(problem, target, rows[rows["target"] == target]) for _, target in ranked]
 
 
 def _trained(problem: str, target: str, own: pd.DataFrame) -> Trained:
     sizes = own[_SIZE].drop_duplicates().sort_values(_SIZE, kind="stable").reset_index(drop=True)
     seeds = sorted(set(own["seed"]))
-    iterations, uses = {}, {}
+    iterations, digital, uses = {}, {}, {}
     for label, part in own.groupby("optimizer", sort=True):
         # two sections may train the same size alike: the first stands for both
         table = part.pivot_table(index=_SIZE, columns="seed", values="iterations", aggfunc="first")
         index = pd.MultiIndex.from_frame(sizes)
         iterations[str(label)] = table.reindex(index=index, columns=seeds).to_numpy(float)
+        digital[str(label)] = part.groupby(_SIZE)["digital_s"].first().reindex(index).to_numpy(float)
         device, settings = part["device"].iloc[0], part["settings"].iloc[0]
         known = json.loads(settings) if isinstance(settings, str) else {}
         name = device if isinstance(device, str) and device else known.get("device")
         use = device_use(str(name), known) if name else None
         if use is not None:
             uses[str(label)] = use
-    return Trained(problem, target, sizes, iterations, uses)
+    return Trained(problem, target, sizes, iterations, digital, uses)
+
+
+def timed_alike(found: Trained) -> Trained:
+    """Return `found` with the sizes at which the most settings were timed, and the settings timed at all of these.
+
+    Where a setting has no cost of its own, nothing says whether it would lead.
+    """
+    timed = [
+        frozenset(label for label, seconds in found.digital.items() if np.isfinite(seconds[place]))
+        for place in range(len(found.sizes))
+    ]
+    most = max(timed, key=len)
+    kept = np.array([most <= labels for labels in timed])
+    return replace(
+        found,
+        sizes=found.sizes[kept].reset_index(drop=True),
+        iterations={label: table[kept] for label, table in found.iterations.items() if label in most},
+        digital={label: seconds[kept] for label, seconds in found.digital.items() if label in most},
+    )
 
 
 def with_first_order(
@@ -127,43 +153,12 @@ def timed_as(label: str, calibrations: Calibrations) -> str | None:
     return next((name for name, found in calibrations.by_label.items() if found.method == kind.method), None)
 
 
-def measured_over_predicted(
-    found: Trained, calibrations: Calibrations, summary: pd.DataFrame
-) -> dict[str, Array]:
-    """Return by label the measured digital seconds of an iteration over the predicted ones, at every trained size.
-
-    1 where an optimizer was not timed at that size with those settings. `summary` as in `cost.summarise`.
-    """
-    timed = summary[summary["problem"] == found.problem].drop_duplicates(["optimizer", *_SIZE])
-    own = timed.set_index(["optimizer", *_SIZE])["digital_median_s"]
-    ratios: dict[str, Array] = {}
-    for label in found.iterations:
-        ratios[label] = np.ones(len(found.sizes))
-        name = timed_as(label, calibrations)
-        if name is None or found.problem != calibrations.counts.problem:
-            continue
-        use = found.uses.get(label)
-        upload = "full" if use is None else use.device.upload
-        for row, (n, b, d_z) in enumerate(found.sizes[_SIZE].itertuples(index=False)):
-            layers = calibrations.counts.layers(int(n), int(d_z))
-            if layers is None or (label, n, b, d_z) not in own.index:
-                continue
-            method = calibrations.by_label[name].method
-            cost = calibrations.counts.of(method, int(n), int(b), int(d_z), layers, upload)
-            predicted = float(calibrations.by_label[name].seconds(cost)[0])
-            ratios[label][row] = float(own.loc[label, n, b, d_z]) / predicted
-    return ratios
-
-
-def lowest(
-    area: Plane, found: Trained, summary: pd.DataFrame | None = None, *, draws: int = DRAWS, seed: int = 0
-) -> CheapestMap | None:
+def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) -> CheapestMap | None:
     """Return who reaches the target of `found` first over `area`; None where nobody who was timed reached it.
 
-    `area` is predicted with the calibrations of `with_first_order`; with a `summary` of cost sections its seconds are
-    those measured at a trained size, and move away from there as predicted. In the result seconds are times to the
-    target (∞ where the median seed missed), and `plane.measured` is where both iterations and time are near measured
-    ones.
+    `found` is as from `timed_alike`, `area` as predicted with the calibrations of `with_first_order`. In the result
+    seconds are times to the target (∞ where the median seed missed), and `plane.measured` is where both iterations and
+    time are near measured ones.
     """
     calibrations = area.calibrations
     stands = {label: timed_as(label, calibrations) for label in found.iterations}
@@ -176,12 +171,12 @@ def lowest(
         return None
     timed = [str(stands[label]) for label in labels]
     nearest, near = _nearest(area, found)
-    ratios = {} if summary is None else measured_over_predicted(found, calibrations, summary)
     digital, modelled = [], []
     for label, name in zip(labels, timed, strict=True):
         use = found.uses.get(label) if calibrations.kinds[label].modelled else None
-        seen = area.digital[name] if use is None else area.host[use.device.upload]
-        digital.append(seen * ratios[label][nearest] if label in ratios else seen)
+        predicted = area.digital[name] if use is None else area.host[use.device.upload]
+        measured = found.digital[label] / _predicted(calibrations, name, found.sizes, use)
+        digital.append(predicted * measured[:, nearest])
         modelled.append(np.zeros(near.shape) if use is None else device_seconds(area, use))
     own, added = np.stack(digital), np.stack(modelled)
     chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
@@ -202,9 +197,8 @@ def lowest(
     with np.errstate(invalid="ignore"):  # nobody's iterations beside no time at all
         by_target = (own[:, 0] * steps[:, nearest], added * steps[:, nearest])
     error = np.where(area.measured, vouched_factor(calibrations, timed, *by_target, away), np.inf)
-    measured = near & area.measured if found.problem == calibrations.counts.problem else np.zeros_like(near)
     return CheapestMap(
-        replace(area, measured=measured, points=found.sizes),
+        replace(area, measured=near & area.measured, points=found.sizes),
         None,
         tuple(labels),
         seconds,
@@ -213,6 +207,18 @@ def lowest(
         bounds=frozenset(label for label in labels if label in found.uses and found.uses[label].not_stated),
         error=error,
     )
+
+
+def _predicted(calibrations: Calibrations, timed: str, sizes: pd.DataFrame, use: DeviceUse | None) -> Array:
+    """Return the digital seconds that the calibration of `timed` predicts at `sizes`: (SLOTS, sizes)."""
+    counts, calibration = calibrations.counts, calibrations.by_label[timed]
+    upload = "full" if use is None else use.device.upload
+    found = np.full((SLOTS, len(sizes)), np.nan)
+    for place, (n, b, d_z) in enumerate(sizes[_SIZE].itertuples(index=False)):
+        layers = counts.layers(n, d_z)
+        if layers is not None:
+            found[:, place] = calibration.seconds(counts.of(calibration.method, n, b, d_z, layers, upload))
+    return found
 
 
 def _nearest(area: Plane, found: Trained) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

@@ -22,7 +22,7 @@ from tngd_bench.problems import registry as problems
 
 TRIED = ("ok", "diverged", "timed-out", "out-of-memory")
 _METRICS = ("test_accuracy", "train_accuracy", "train_loss", "test_loss")
-_CLOCKS = {"iterations": "iteration", "measured": "measured_s", "modelled": "modelled_s"}
+_CLOCKS = {"iterations": "iteration", "modelled": "modelled_s"}
 _RATE = ("hit_rate", "hit_rate_low", "hit_rate_high")
 _HIT_SETTING = ("group", "problem", "parameters", "batch_size", "optimizer", "method", "seed", "key")
 MISSED_AT_MOST = 0.2
@@ -91,9 +91,9 @@ def hit_times(
 ) -> pd.DataFrame:
     """Return one row per trial outside sweeps that was tried, and target of its group: when it first met it.
 
-    Columns: those of the trial's setting, seed, key, `target`, `provenance`, `value`; `iterations`, `measured` and
-    `modelled` (seconds) at the first evaluation that meets the target, ∞ where none does; `after`, the iterations at
-    the evaluation before (−1 where the first one meets it), the last one for a miss.
+    Columns: those of the trial's setting, seed, key, `target`, `provenance`, `value`; `iterations` and
+    `modelled` (seconds, on the clock of `one_clock`) at the first evaluation that meets the target, ∞ where none does;
+    `after`, the iterations at the evaluation before (−1 where the first one meets it), the last one for a miss.
     """
     training = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
     ordered = curves[curves["key"].isin(training["key"])].sort_values("iteration", kind="stable")
@@ -119,8 +119,8 @@ def time_to_target(
     """Return one row per group, optimizer and target.
 
     Columns: group, optimizer, target, provenance, `hits`, `tries`, `not_tried`, and quartiles `_q1`, `_median`, `_q3`
-    over the tries of `iterations`, `measured` (seconds inside step()) and `modelled` (seconds, measured digital +
-    modelled device), ∞ where that quantile is a miss; `_low`, `_high` of each, the interval of its median, at
+    over the tries of `iterations` and `modelled` (seconds: iterations × cost per iteration), ∞ where that quantile is a
+    miss; `_low`, `_high` of each, the interval of its median, at
     `confidence`; `after_median`, the evaluation before the median iterations; `hit_rate` with its exact
     (Clopper-Pearson) 95 % interval `hit_rate_low`, `hit_rate_high`. Quantiles are order statistics (the higher of two
     neighbours), so a finite value is always one that some trial took.

@@ -175,10 +175,19 @@ def place_words(times: pd.DataFrame, known: Mapping[str, Kind]) -> str:
         return ""
     words = " ".join(
         f"{row['group']} (N = {quantities.count(row['parameters'])}, b = {row['batch_size']}), {row['target']}: "
-        f"{known[str(row['optimizer'])].title} in {quantities.seconds(float(row['seconds']))}."
+        f"{known[str(row['optimizer'])].title} in {quantities.seconds(float(row['seconds']))}"
+        f"{_unranked(row['untimed'])}."
         for _, row in times.iterrows()
     )
-    return f"Fastest optimizer to the highest target that one reached in its median seed. {words}"
+    return (
+        "Fastest optimizer, of those with a cost per iteration, to the highest target that one of them reached in its "
+        f"median seed. {words}"
+    )
+
+
+def _unranked(untimed: int) -> str:
+    """Return " (2 more reached it, at a cost not known)"; "" for none."""
+    return f" ({untimed} more reached it, at a cost not known)" if untimed else ""
 
 
 @one_figure("who reaches the target first")

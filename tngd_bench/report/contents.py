@@ -189,7 +189,7 @@ def _background_sections(records: Records) -> tuple[Section, ...]:
                 table
                 for table in (
                     devices,
-                    tuning_charts.tuned_table(study, known),
+                    *tuning_charts.tuned_tables(study, known),
                     study_tables.settings_table(trials, known),
                 )
                 if table is not None

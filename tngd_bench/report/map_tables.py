@@ -143,8 +143,12 @@ def _rounded(value: float) -> str:
 
 
 def lowest_times(trials: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
-    """Return per training section the fastest optimizer to the highest target that one reached in its median seed."""
+    """Return per training section the fastest optimizer to the highest target that one reached in its median seed.
+
+    Only those whose cost per iteration is known count; `untimed` is how many others reached the same target.
+    """
     columns = ["group", "parameters", "batch_size", "target", "optimizer", "seconds", "runner_up", "ratio"]
+    columns += ["untimed"]
     rows = []
     training = trials[trials["kind"] == "training"]
     for group, part in times.groupby("group", sort=True):
@@ -162,7 +166,9 @@ def lowest_times(trials: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
             if second is None
             else [second["optimizer"], float(second["modelled_median"] / first["modelled_median"])]
         )
-        rows.append(row)
+        same = part[part["target"] == target]
+        arrived = np.isfinite(same["iterations_median"].astype(float))
+        rows.append([*row, int((arrived & same["modelled_median"].isna()).sum())])
     return pd.DataFrame(rows, columns=columns)
 
 

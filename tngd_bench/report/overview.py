@@ -27,12 +27,10 @@ def compared(trials: pd.DataFrame, known: Mapping[str, Kind]) -> str:
     plain = training[training["sweep_parameter"].isna()]
     if len(plain):
         problems = [
-            f"{problem} (N = {_span(part['parameters'])}, {_tuned(part)})"
+            f"{problem} (N = {_span(part['parameters'])}, {_tuned(part)}, {_seeds(part)})"
             for problem, part in plain.groupby("problem", sort=True)
         ]
-        parts.append(
-            f"training on {quantities.listed(problems)}, {_span(plain.groupby('group')['seed'].nunique())} seeds"
-        )
+        parts.append(f"training on {quantities.listed(problems)}")
     swept = training[training["sweep_parameter"].notna()]
     if len(swept):
         parts.append(f"sweeps of {quantities.listed(_swept_names(swept))}")
@@ -49,6 +47,12 @@ def _tuned(training: pd.DataFrame) -> str:
     if not number:
         return "not tuned"
     return "all tuned" if number == len(labels) else f"{number} of {len(labels)} settings tuned"
+
+
+def _seeds(training: pd.DataFrame) -> str:
+    """Return how many seeds the sections of these trainings have."""
+    seeds = _span(training.groupby("group")["seed"].nunique())
+    return f"{seeds} seed{'' if seeds == '1' else 's'}"
 
 
 def noise(found: str, apart: pd.DataFrame) -> str:

@@ -269,7 +269,6 @@ def targets_table(times: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
             row.target,
             f"{row.hits} of {row.tries}" if row.tries else "not tried",
             _censored(row),
-            quantities.seconds(row.measured_median),
             quantities.seconds(row.modelled_median),
         )
         for row in each(part)
@@ -278,7 +277,6 @@ def targets_table(times: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
         *words("optimizer", "section", "target"),
         Column("seeds that hit"),
         Column("iterations, median (after, by] [its interval]"),
-        Column("elapsed time of the trial, median", clock=MEASURED),
         Column("iterations × cost per iteration, median", clock="measured digital + modelled device"),
     )
     confidence = part["confidence"].min()

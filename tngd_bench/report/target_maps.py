@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
 
-from tngd_bench.analysis import quantities, target_map, time_to_target
+from tngd_bench.analysis import one_clock, quantities, target_map, time_to_target
 from tngd_bench.analysis.calibration import Calibrations
 from tngd_bench.analysis.cost_map import CheapestMap, plane
 from tngd_bench.analysis.families import Kind
@@ -31,26 +31,35 @@ def target_maps(
     """Return the maps over (N, b) and (N, d_z), and a sentence on what they rest on or why there are none."""
     targets = time_to_target.study_targets(records.study)
     hits = time_to_target.hit_times(records.trials, records.curves, targets)
-    candidates = target_map.trained(records.trials, hits, calibrations.counts.problem)
+    problem = calibrations.counts.problem
+    seconds = one_clock.seconds_per_iteration(records.trials, records.costs, "digital_s")
+    candidates = target_map.trained(records.trials, hits, problem, seconds)
     if not candidates:
-        reason = (
-            "no training without a sweep was run towards a target."
-            if hits.empty
-            else "no target was reached by a median seed."
-        )
-        return (), NOT_MEASURED + reason
+        return (), NOT_MEASURED + _reason(hits, problem)
     every = target_map.with_first_order(calibrations, summary, records.trials, known)
     for found in candidates:
-        charts, lowest = _charts(found, every, summary, known, drawn)
+        timed = target_map.timed_alike(found)
+        if not timed.iterations:
+            continue
+        charts, lowest = _charts(timed, every, known, drawn)
         if lowest is not None:
-            return charts, _statement(found, lowest, calibrations, known, set(summary["optimizer"]))
-    return (), NOT_MEASURED + "no optimizer that reached a target was timed at other sizes."
+            return charts, _statement(found, timed, lowest, known)
+    return (), NOT_MEASURED + "no optimizer that reached a target was timed at its settings, size and batch."
+
+
+def _reason(hits: pd.DataFrame, problem: str) -> str:
+    """Return why there is no target on `problem`, the one that was timed over sizes."""
+    if hits.empty:
+        return "no training without a sweep was run towards a target."
+    ran = sorted(set(hits["problem"]))
+    if problem not in ran:
+        return f"trained was {quantities.listed(ran)}, and timed over sizes {problem}."
+    return f"no target was reached by a median seed on {problem}."
 
 
 def _charts(
     found: target_map.Trained,
     every: Calibrations,
-    summary: pd.DataFrame,
     known: Mapping[str, Kind],
     drawn: Mapping[str, Mark],
 ) -> tuple[tuple[Chart, ...], CheapestMap | None]:
@@ -62,7 +71,7 @@ def _charts(
         ("batch_size", here["outputs"], "N and b", "batch"),
         ("outputs", here["batch_size"], "N and d_z", "outputs"),
     ):
-        lowest = target_map.lowest(plane(every, axis, fixed), found, summary)  # type: ignore[arg-type]  # the two names
+        lowest = target_map.lowest(plane(every, axis, fixed), found)  # type: ignore[arg-type]  # the two names
         if lowest is None:
             return (), None
         if not lowest.vouched.any():
@@ -95,9 +104,10 @@ def _note(found: target_map.Trained) -> str:
     )
     return (
         f"Iterations as measured on {found.problem} (circles: {sizes}), held as they are elsewhere, times seconds per "
-        "iteration: measured there, and moved away from there as predicted. Hatched: further than a factor of two from "
-        "there, where nobody has trained: predicted. Faint: there, or where the lead does not hold in 95 % of draws of "
-        "seeds and calibration. Full colour: confirmed. Blank: not vouched for within a factor of 1.5."
+        "iteration: at the circles as timed with the same settings, elsewhere predicted from there. Hatched: further "
+        "than a factor of two from there, where nobody has trained: predicted. Faint: there, or where the lead does "
+        "not hold in 95 % of the draws over seeds and calibration. Full colour: confirmed. Blank: not vouched "
+        "for within a factor of 1.5."
     )
 
 
@@ -110,27 +120,25 @@ def _bounds(found: target_map.Trained) -> str:
 
 
 def _statement(
-    found: target_map.Trained,
-    lowest: CheapestMap,
-    calibrations: Calibrations,
-    known: Mapping[str, Kind],
-    timed: Set[str],
+    found: target_map.Trained, timed: target_map.Trained, lowest: CheapestMap, known: Mapping[str, Kind]
 ) -> str:
-    """Return the iterations to the target at each trained size, and who is left out of the map: `timed` or not."""
+    """Return the iterations to the target at each size of the map, and what of `found` is left out of it and why.
+
+    `timed` is the part of `found` with a cost per iteration of its own.
+    """
     missing = [label for label in found.iterations if label not in lowest.labels]
     by_reason = {
-        "Not timed, so left out": [known[label].title for label in missing if label not in timed],
+        "Not timed at its settings, size and batch, so left out": [
+            known[label].title for label in missing if label not in timed.iterations
+        ],
         "Timed at its own size and not predicted at others, so left out": [
-            known[label].title for label in missing if label in timed
+            known[label].title for label in missing if label in timed.iterations
         ],
     }
     left = "".join(f" {reason}: {quantities.listed(names)}." for reason, names in by_reason.items() if names)
-    other = (
-        ""
-        if found.problem == calibrations.counts.problem
-        else f" Iterations are those of {found.problem}, seconds those of {calibrations.counts.problem}: all predicted."
-    )
-    held = target_map.held(found, lowest.labels)
+    dropped = len(found.sizes) - len(timed.sizes)
+    other = f" Trained sizes at which fewer settings were timed, left out: {dropped}." if dropped else ""
+    held = target_map.held(timed, lowest.labels)
     pieces = []
     for (n, b), part in held.groupby(["parameters", "batch_size"], sort=True):
         rows = part.sort_values("iterations", kind="stable").to_dict("records")

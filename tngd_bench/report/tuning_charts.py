@@ -29,6 +29,10 @@ _PROSE = (
     "space, and judged on a part of the training data held out of training; no test data were used. A diverged try "
     "counts as the worst and is given no number. The curves say what a smaller budget would have found."
 )
+_ELAPSED = (
+    " Elapsed time is what the search took, side by side with others and with the device simulated: it says what a "
+    "search costs and nothing of what an iteration costs."
+)
 _FINALS = (
     " The best few of each then ran the whole training on seeds that the search had not had, and the best mean there "
     "was taken: the best of many tries on few seeds is best partly by luck."
@@ -102,7 +106,7 @@ def _chart(
         axes.set_xlabel("drawn settings tried, k")
     else:
         drawing.log_seconds(axes, "x")
-        axes.set_xlabel("wall time of k tries")
+        axes.set_xlabel("elapsed time of k tries")
     axes.set_ylabel(f"expected best {metric}")
     if not larger and (curves.loc[np.isfinite(curves["low"]), "low"] > 0).all():
         drawing.log_plain(axes, "y")
@@ -188,8 +192,18 @@ def _finals(search: Mapping[str, Any]) -> str:
     )
 
 
-def tuned_table(study: Mapping[str, Any], known: Mapping[str, Kind]) -> Table | None:
-    """Return where the tuned settings that a study uses come from and what finding them cost; None where none are."""
+def tuned_tables(study: Mapping[str, Any], known: Mapping[str, Kind]) -> tuple[Table, ...]:
+    """Return where the tuned settings that a study uses come from, one table for each search that found some."""
+    sets = {"": study, **(study.get("tuned_for") or {})}
+    tables = [tuned_table(found, known, problem) for problem, found in sets.items()]
+    return tuple(table for table in tables if table is not None)
+
+
+def tuned_table(study: Mapping[str, Any], known: Mapping[str, Kind], problem: str = "") -> Table | None:
+    """Return where the tuned settings in use come from and what finding them cost; None where there are none.
+
+    `problem` is named where the settings are those of its sections alone.
+    """
     used = {kind.method for label, kind in known.items() if _TUNED in label}
     tuned = {name: settings for name, settings in (study.get("tuned") or {}).items() if name in used}
     record = study.get("tuning_record") or {}
@@ -244,7 +258,7 @@ def tuned_table(study: Mapping[str, Any], known: Mapping[str, Kind]) -> Table | 
         )
     else:
         budget = "The study gives these settings without a record of the search."
-    caption = (
-        f"Settings of optimizers called tuned, found on held-out training data and other seeds: {budget}"
-    )
-    return Table("tuned-settings", caption, columns, rows, data)
+    where = f" in sections on {problem}" if problem else ""
+    caption = f"Settings of optimizers called tuned{where}, found on held-out training data and other seeds: {budget}"
+    name = slugs.slug("tuned-settings", problem) if problem else "tuned-settings"
+    return Table(name, caption, columns, rows, data)

@@ -64,16 +64,17 @@ def _trials_of_training(section: TrainingSection) -> int:
 
 
 def _check_tables(study: Study, layers: Layers) -> None:
-    tables: Iterable[tuple[str, Mapping[str, Mapping[str, object]]]] = (
-        ("optimizer", study.optimizer),
-        ("tuned", study.tuned),
+    tables: Iterable[tuple[Path, Mapping[str, Mapping[str, object]]]] = (
+        (("optimizer",), study.optimizer),
+        (("tuned",), study.tuned),
+        *((("tuned_for", problem, "tuned"), found.tuned) for problem, found in study.tuned_for.items()),
     )
     for kind, table in tables:
         for name, settings in table.items():
-            with _at(layers, kind, name):
+            with _at(layers, *kind, name):
                 entry = optimizers.get(name)
             for key, value in settings.items():
-                with _at(layers, kind, name, key, shown=(kind, name)):
+                with _at(layers, *kind, name, key, shown=(*kind, name)):
                     if not (key == "device" and value in study.device):
                         entry.check({key: as_setting(key, value)})
     for name, fields in study.device.items():
@@ -133,7 +134,7 @@ def _labels(
     for place, written in enumerate(section.optimizers):
         with _at(layers, *here, "optimizers", place, shown=(*here, "optimizers")):
             for label in expand_label(written):
-                contestant_of(study, label)
+                contestant_of(study, label, section.problem)
                 labels.append(label)
     path = (*here, "optimizers")
     _refuse_repeats(layers, path, f"{shown_path(path, layers.table)}:", labels)
@@ -158,7 +159,7 @@ def _sweeps(
                     raise StudyError(f"{sweep.parameter!r} is swept and set in {label!r} as well")
         for levels in levels_of(sweeps):
             with _at(layers, *path):
-                contestant_of(study, label, settings_of(levels))
+                contestant_of(study, label, section.problem, settings_of(levels))
 
 
 @contextmanager

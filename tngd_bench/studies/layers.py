@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tngd_bench import arguments
+from tngd_bench.studies import tuned_sets
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.grids import is_sections
 from tngd_bench.studies.positions import Path as KeyPath
@@ -146,6 +147,8 @@ def _read(reference: str, folder: Path | None, chain: tuple[str, ...], unwritten
             layer = _read(item, home, (*chain, source), unwritten)
         except StudyError as error:
             raise own.complaint((INCLUDE,), f"include: {error}") from None
+        if merged is not None:
+            tuned_sets.keep_apart((merged, layer))
         merged = layer if merged is None else _merge(merged, layer)
     if merged is not None:
         own = _merge(merged, own)

@@ -197,6 +197,14 @@ class Tuning:
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
+class TunedSet:
+    """What one search found on one problem: `tuned` and `tuning_record` as in `Study`."""
+
+    tuned: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    tuning_record: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
 class Study:
     """A question: what is measured, on which problems, with which optimizers."""
 
@@ -223,6 +231,9 @@ class Study:
     tuning_record: Mapping[str, Mapping[str, Scalar]] = field(
         default_factory=dict
     )  # where `tuned` comes from: "search", and what it cost and found for each optimizer
+    tuned_for: Mapping[Label, TunedSet] = field(
+        default_factory=dict
+    )  # by problem, where included files were tuned on several; see `tuned_sets`
     device: Mapping[Name, Mapping[str, Scalar]] = field(
         default_factory=dict
     )  # devices of this study: a base, and the fields that differ from it

@@ -14,6 +14,7 @@ from tngd_bench import arguments
 from tngd_bench.measure.contestant import Contestant
 from tngd_bench.optimizers import registry
 from tngd_bench.spu.device import Device
+from tngd_bench.studies import tuned_sets
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.schema import Study
 
@@ -119,9 +120,21 @@ def as_setting(key: str, value: object) -> object:
     return None if value == IDEAL and key not in _NAMES_A_DEVICE else value
 
 
-def contestant_of(study: Study, label: str, swept: Mapping[str, object] | None = None) -> Contestant:
-    """Return the optimizer that `label` means in `study`, with complete, checked settings; StudyError otherwise."""
-    return resolve(label, study.optimizer, swept, tuned=study.tuned, devices=study.device)
+def contestant_of(
+    study: Study, label: str, problem: str, swept: Mapping[str, object] | None = None
+) -> Contestant:
+    """Return the optimizer that `label` means in a section of `study` on `problem`, with complete, checked settings.
+
+    StudyError where it means none.
+    """
+    selection = read_label(label)
+    if selection.tuned:
+        try:
+            tuned_sets.refuse_elsewhere(study, selection.name, problem)
+        except ValueError as error:
+            raise StudyError(f"{label!r}: {error}") from None
+    tuned = tuned_sets.settings_on(study, problem)
+    return resolve(label, study.optimizer, swept, tuned=tuned, devices=study.device)
 
 
 def resolve(

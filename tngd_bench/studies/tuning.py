@@ -80,7 +80,15 @@ def make_search(loaded: LoadedStudy) -> Search:
     name = study.name[: _NAME_LENGTH - len(_SUFFIX)] + _SUFFIX
     title = f"Search for settings: {study.title}"
     searched = dataclasses.replace(
-        study, name=name, title=title, cost=(), training=(run,), tuning=asked, tuned={}, tuning_record={}
+        study,
+        name=name,
+        title=title,
+        cost=(),
+        training=(run,),
+        tuning=asked,
+        tuned={},
+        tuned_for={},
+        tuning_record={},
     )
     return Search(study.name, dataclasses.replace(loaded, study=searched), asked, section, contenders)
 
@@ -122,7 +130,7 @@ def _selections(study: Study, tuning: Tuning, section: TrainingSection) -> dict[
     """Return the optimizers to tune with the settings in their labels; adam and adam[tuned] are one."""
     found: dict[str, Mapping[str, object]] = {}
     for label in tuning.optimizers or section.optimizers:
-        contestant_of(study, label)
+        contestant_of(study, label, section.problem)
         selection = read_label(label)
         if found.setdefault(selection.name, selection.settings) != selection.settings:
             raise StudyError(

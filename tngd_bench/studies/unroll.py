@@ -137,7 +137,7 @@ class Unroller:
         runs = []
         for label in section.optimizers:
             for levels in levels_of(section.sweep):
-                contestant = contestant_of(self.study, label, settings_of(levels))
+                contestant = contestant_of(self.study, label, section.problem, settings_of(levels))
                 candidate = self._judge_run(contestant, first, widths, iterations)
                 if candidate.verdict is None:
                     seconds = self.durations.trained(
@@ -161,7 +161,7 @@ class Unroller:
                 )
 
     def _contestants(self, section: CostSection) -> list[Contestant]:
-        return [contestant_of(self.study, label) for label in section.optimizers]
+        return [contestant_of(self.study, label, section.problem) for label in section.optimizers]
 
     def _grid(self, section: CostSection) -> Iterator[tuple[tuple[int, int, int], Widths]]:
         """Yield (parameters, batch size, outputs) and the widths, parameters varying fastest."""
