@@ -4,8 +4,7 @@ A few products with G or K go by rows of B or through the model. Rows take a bat
 then read twice a product; a product by J and Jᵀ is some four passes through the model whatever the number of columns.
 The constants are seconds on one core of an AMD EPYC (2026-11-29), fitted to 78 places timed by both routes
 (`benchmarks.routes`): perceptrons and convolutional networks, N = 3·10³ to 2·10⁶, b = 32 to 4,096, 10 to 250 columns, 8
-to 30 products. In all of them the rule names the quicker route, or one within 10 % of it. They are for that comparison
-alone.
+to 30 products. In all of them the rule names the quicker route, or one within 10 % of it.
 """
 
 from __future__ import annotations
@@ -25,6 +24,8 @@ SMALLEST_PANELLED = 256
 OPERATION_S, WEIGHT_S, VALUE_S, KERNEL_S, PRODUCT_S = 5.8e-12, 2.2e-9, 5.4e-9, 9.2e-9, 5.2e-4
 """Of a product through the model: for an operation, for a weight whatever the batch, for an output of a layer, beside
 that for one at several positions, and whatever the size."""
+RATE = 1.45e11
+"""Operations per second of large products on that core."""
 PASSES = 8
 """Operations of such a product in a multiply-add of a forward pass."""
 COLUMN_S, COLUMN_KERNEL_S, MAKING_S = 1.0e-11, 9.6e-10, 3.0e-9
@@ -66,16 +67,21 @@ def model_is_cheaper(layers: Sequence[LayerShape], columns: int, batch_size: int
     """Whether `products` products cost less by J and Jᵀ than by making `columns` rows a sample and reading them."""
     b = float(batch_size)
     operations, kept = sum(layer.operations for layer in layers), sum(layer.kept for layer in layers)
-    outputs, weights = sum(layer.outputs for layer in layers), sum(layer.weights for layer in layers)
     repeated = sum(layer.outputs for layer in layers if layer.repeated)
     between = sum(
         min(layer.operations, b * layer.outputs / 2.0) for layer in layers if not layer.repeated
     )  # by the weight, or by the similarity of the inputs
-    through = b * (PASSES * OPERATION_S * operations + VALUE_S * outputs + KERNEL_S * repeated)
-    through += WEIGHT_S * weights + PRODUCT_S
+    through = b * PASSES * OPERATION_S * operations + waiting_seconds(layers, batch_size)
     making = b * columns * (COLUMN_S * operations + COLUMN_KERNEL_S * repeated + MAKING_S * kept)
     reading = b * (2.0 * READING_S * columns * kept + 4.0 * BETWEEN_S * between + BLOCK_S * len(layers))
     return products * through < making + products * (reading + START_S)
+
+
+def waiting_seconds(layers: Sequence[LayerShape], batch_size: int) -> float:
+    """Return the seconds of a product by J and Jᵀ beside its operations."""
+    outputs, weights = sum(layer.outputs for layer in layers), sum(layer.weights for layer in layers)
+    repeated = sum(layer.outputs for layer in layers if layer.repeated)
+    return batch_size * (VALUE_S * outputs + KERNEL_S * repeated) + WEIGHT_S * weights + PRODUCT_S
 
 
 def rows_are_written(rows: int, batch: int, d_in: float, d_out: float, positions: float) -> bool:

@@ -214,13 +214,19 @@ class Iteration:
         """Whether so few products cost less by J and Jᵀ than rows for them, where the layers are known."""
         if self.layers is None:
             return False
+        shapes = self.layer_shapes
+        return route_rules.model_is_cheaper(shapes, self.outputs, self.batch_size, products)
+
+    @property
+    def layer_shapes(self) -> list[LayerShape]:
+        """The layers as the rules of routes want them."""
         shapes = [
             LayerShape(float(d_in) * d_out, float(d_out) * t, d_out if t == 1 else d_in * d_out + d_out, t)
-            for d_in, d_out, t in self.layers
+            for d_in, d_out, t in self.shapes
         ]
         if self.embedded:
             shapes += [LayerShape(0.0, self.embedded / 2.0, self.embedded / 2.0)] * 2
-        return route_rules.model_is_cheaper(shapes, self.outputs, self.batch_size, products)
+        return shapes
 
 
 def panelled(size: int) -> float:
