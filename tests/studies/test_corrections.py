@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from tngd_bench.studies.corrections import corrections_of, ratios_of
-from tngd_bench.studies.durations import STEP_OVERHEAD_S, run_seconds
+from tngd_bench.studies.corrections import corrections_of, evaluations_of, ratios_of
+from tngd_bench.studies.durations import STEP_OVERHEAD_S, steps_seconds
 from tngd_bench.studies.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, Records
 
 
@@ -42,7 +42,9 @@ def records():
         trials.append(row | {"status": status, "estimate_seconds": 0.01, "elapsed_s": elapsed})
         for iteration in range(11):
             loss = {"train_loss": 1.0} if iteration % 5 == 0 else {}
-            curves.append(row | {"iteration": iteration, "loss": 1.0} | loss)
+            # a quarter of the run is steps, the rest three evaluations
+            seconds = {"measured_s": elapsed / 4.0 * iteration / 10.0}
+            curves.append(row | {"iteration": iteration, "loss": 1.0} | loss | seconds)
     return Records(
         {}, {}, frame(trials, TRIAL_COLUMNS), frame(costs, COST_COLUMNS), frame(curves, CURVE_COLUMNS)
     )
@@ -56,8 +58,12 @@ def test_the_median_ratio_of_finished_trials_is_learned_for_each_kind():
     assert found["tngd", "cost"].factor == pytest.approx(
         5.0
     )  # the simulated step, and the host's part timed after it
-    assert found["sgd", "training"].factor == pytest.approx(3.0 / run_seconds(0.01, 10, 3))
+    assert found["sgd", "training"].factor == pytest.approx(0.75 / steps_seconds(0.01, 10))
     assert found["sgd", "training"].trials == 2
+
+
+def test_what_a_training_takes_beside_its_steps_is_learned_per_evaluation():
+    assert sorted(evaluations_of(records())["seconds"]) == pytest.approx([0.5, 1.0])  # of 2 and 4 s
 
 
 def test_a_store_with_nothing_finished_teaches_nothing():

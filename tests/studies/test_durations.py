@@ -1,7 +1,7 @@
 import pytest
 
 from tngd_bench.measure.contestant import Contestant
-from tngd_bench.studies.durations import STEP_OVERHEAD_S, Correction, Durations, cycle_of, run_seconds
+from tngd_bench.studies.durations import STEP_OVERHEAD_S, Correction, Durations, cycle_of, steps_seconds
 
 SGD = Contestant("sgd", "sgd", {})
 KFAC = Contestant("kfac", "kfac", {"factor_interval": 10, "inverse_interval": 100})
@@ -20,8 +20,8 @@ def test_a_timed_optimizer_stops_at_its_repetitions_or_its_seconds_but_makes_the
 def test_corrections_are_those_of_the_optimizer_and_the_kind():
     assert LEARNED.timed(SGD, 0.1, 20, 2, 100.0) == pytest.approx(3 * 21 * (0.1 + STEP_OVERHEAD_S))
     assert LEARNED.inspected(SGD, 0.1) == pytest.approx(3 * 2 * (0.1 + STEP_OVERHEAD_S))
-    assert LEARNED.trained(SGD, 0.1, 50, 3) == pytest.approx(0.5 * run_seconds(0.1, 50, 3))
-    assert LEARNED.trained(KFAC, 0.1, 50, 3) == pytest.approx(run_seconds(0.1, 50, 3))
+    assert LEARNED.trained(SGD, 0.1, 50, 3, 0.2) == pytest.approx(0.5 * steps_seconds(0.1, 50) + 0.6)
+    assert LEARNED.trained(KFAC, 0.1, 50, 3, 0.2) == pytest.approx(steps_seconds(0.1, 50) + 0.6)
 
 
 def test_it_is_said_how_much_was_learned():

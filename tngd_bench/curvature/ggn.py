@@ -30,8 +30,13 @@ from tngd_bench.curvature.model_call import (
 )
 from tngd_bench.curvature.parameters import TrainableParameters
 from tngd_bench.curvature.reverse import reverse_pass
-from tngd_bench.curvature.route_rules import PANELS, SMALLEST_PANELLED, rows_are_too_many
-from tngd_bench.curvature.routes import layer_shape, model_is_cheaper
+from tngd_bench.curvature.route_rules import (
+    PANELS,
+    SMALLEST_PANELLED,
+    model_is_cheaper,
+    rows_are_too_many,
+)
+from tngd_bench.curvature.routes import layer_shape
 from tngd_bench.curvature.verification import Fallback, Verification
 
 STREAMED_VALUES = 2**18

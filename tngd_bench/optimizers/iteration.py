@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tngd_bench.curvature import route_rules
-from tngd_bench.curvature.route_rules import PANELS, SMALLEST_PANELLED
+from tngd_bench.curvature.route_rules import PANELS, SMALLEST_PANELLED, LayerShape
 from tngd_bench.solvers.cg_iterations import CGIterations
 
 Layer = tuple[int, int, int]
@@ -214,11 +214,19 @@ class Iteration:
         """Whether so few products cost less by J and Jᵀ than rows for them, where the layers are known."""
         if self.layers is None:
             return False
-        weights = sum(float(d_in) * d_out * t for d_in, d_out, t in self.layers)
-        held = self.embedded + sum(
-            float(d_out) if t == 1 else d_in * d_out + d_out for d_in, d_out, t in self.layers
-        )
-        return route_rules.model_is_cheaper(weights, held, self.outputs, self.batch_size, products)
+        shapes = self.layer_shapes
+        return route_rules.model_is_cheaper(shapes, self.outputs, self.batch_size, products)
+
+    @property
+    def layer_shapes(self) -> list[LayerShape]:
+        """The layers as the rules of routes want them."""
+        shapes = [
+            LayerShape(float(d_in) * d_out, float(d_out) * t, d_out if t == 1 else d_in * d_out + d_out, t)
+            for d_in, d_out, t in self.shapes
+        ]
+        if self.embedded:
+            shapes += [LayerShape(0.0, self.embedded / 2.0, self.embedded / 2.0)] * 2
+        return shapes
 
 
 def panelled(size: int) -> float:

@@ -3,14 +3,16 @@
 The constants are of one core of an AMD EPYC that multiplies at 1.14·10¹¹ FLOP/s (2026-11-29), fitted to 112 timed
 iterations: perceptrons and a convolutional network, N = 3·10³ to 10⁶, b = 16 to 4,096, d_z = 10 and 20, seven
 optimizers. Of NGD-CG, NGD-Gram, NGD-Woodbury and a device's host 66 of 70 lie within a factor of 1.5, of SGD, Adam and
-K-FAC 28 of 42 (within 2.5 all), at steps of a millisecond and at wide convolutions above all. Another machine's times
-are taken to go as its rate of products.
+K-FAC 28 of 42 (within 2.5 all), at steps of a millisecond and at wide convolutions above all. So do 71 of the 76 places
+of `benchmarks.routes`. Devices with programmed arrays were timed apart (`array_costs`): 14 of 14 within 1.3. Another
+machine's times are taken to go as its rate of products.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tngd_bench.curvature import route_rules
 from tngd_bench.optimizers.array_costs import array_cost
 from tngd_bench.optimizers.costs import PredictedCost
 from tngd_bench.optimizers.iteration import Iteration, Layer
@@ -67,9 +69,12 @@ def step_seconds(
         seconds += _WRITE_S * values + ensemble * _PROGRAM_S * array_cost(it, device).values
     elif name == "ngd-cg":
         products = it.iterations_of_cg + 1
-        read = 2.0 * products * _READ_S * m * it.kept
-        through = 3.0 * products * _POSITION_S * shared / 2.0
-        seconds += _PRODUCT_S * products + (through if it.by_model(name) else read)
+        if it.by_model(name):
+            waiting = route_rules.waiting_seconds(it.layer_shapes, batch_size)
+            seconds += products * waiting * (route_rules.RATE / REFERENCE_RATE)
+        else:
+            blocks = route_rules.BLOCK_S * batch_size * len(it.shapes)
+            seconds += products * (_PRODUCT_S + blocks + 2.0 * _READ_S * m * it.kept)
     elif name in ("ngd-gram", "tngd", "tngd-adam") and not it.by_model(name):
         seconds += _PAIR_S * m * m
     elif name in ("ngd", "ngd-woodbury"):

@@ -29,7 +29,7 @@ def load_request(request: DataRequest) -> DataSplits:
 
 def size_of(data: DataSplits) -> LoadedSize:
     """Return what planning needs to know of the data."""
-    return LoadedSize(len(data.train_targets), data.checksum)
+    return LoadedSize(len(data.train_targets), data.checksum, len(data.test_targets))
 
 
 def write_splits(data: DataSplits, path: Path) -> None:

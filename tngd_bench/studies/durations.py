@@ -1,8 +1,8 @@
 """How long trials take: the formulas' seconds, corrected by what earlier trials have shown.
 
-A correction is the median over earlier trials of measured / predicted seconds, for an optimizer and a kind of section:
-in cost sections of one step, in training of the whole run without the process's start. The formulas count operations
-and know nothing of caches, threads, small matrices, or of how long an evaluation takes.
+A correction is the median over earlier trials of measured / predicted seconds of a step, for an optimizer and a kind of
+section. The formulas know nothing of caches, threads and small matrices. What a training takes beside its steps is
+shared out among its evaluations, and is learned by problem and N.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from tngd_bench.measure.contestant import Contestant
 
 PROCESS_START_S = 0.4
-STEP_OVERHEAD_S = 2e-3
-EVALUATION_S = 0.05
+STEP_OVERHEAD_S = 2e-4
+"""Of the harness: drawing a batch, reading the clock, noting the point."""
+EVALUATION_S = 2e-3
+"""Of an evaluation without samples."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,13 @@ class Correction:
 
 @dataclass(frozen=True)
 class Durations:
-    """Predicts the seconds of trials; `corrections` by method and kind ("cost" or "training")."""
+    """Predicts the seconds of trials; `corrections` by method and kind ("cost" or "training").
+
+    `evaluations` are seconds of one evaluation by problem and N, as earlier trainings took them.
+    """
 
     corrections: Mapping[tuple[str, str], Correction] = field(default_factory=dict)
+    evaluations: Mapping[tuple[str, int], float] = field(default_factory=dict)
 
     def learned_from(self, method: str, kind: str) -> int:
         """Return from how many trials a prediction is learned; 0 where it is the formula's alone."""
@@ -50,18 +56,25 @@ class Durations:
         """Return the seconds of an inspection: two steps."""
         return 2 * self._factor(contestant.method, "cost") * (seconds + STEP_OVERHEAD_S)
 
-    def trained(self, contestant: Contestant, seconds: float, iterations: int, evaluations: int) -> float:
-        """Return the seconds of a training run."""
-        return self._factor(contestant.method, "training") * run_seconds(seconds, iterations, evaluations)
+    def trained(
+        self, contestant: Contestant, seconds: float, iterations: int, evaluations: int, evaluation_s: float
+    ) -> float:
+        """Return the seconds of a training run, an evaluation taking `evaluation_s`."""
+        steps = self._factor(contestant.method, "training") * steps_seconds(seconds, iterations)
+        return steps + evaluations * evaluation_s
+
+    def evaluation(self, problem: str, parameters: int, seconds: float) -> float:
+        """Return the seconds of one evaluation: as earlier trials took, else those of the model's passes, `seconds`."""
+        return self.evaluations.get((problem, parameters), seconds + EVALUATION_S)
 
     def _factor(self, method: str, kind: str) -> float:
         found = self.corrections.get((method, kind))
         return 1.0 if found is None else found.factor
 
 
-def run_seconds(seconds: float, iterations: float, evaluations: float) -> float:
-    """Return the formula's seconds of a training run whose step is predicted to take `seconds`."""
-    return iterations * (seconds + STEP_OVERHEAD_S) + evaluations * EVALUATION_S
+def steps_seconds(seconds: float, iterations: float) -> float:
+    """Return the formula's seconds of the steps of a training run whose step is predicted to take `seconds`."""
+    return iterations * (seconds + STEP_OVERHEAD_S)
 
 
 def cycle_of(contestant: Contestant) -> int:

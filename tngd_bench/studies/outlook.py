@@ -82,8 +82,8 @@ def look_ahead(loaded: LoadedStudy, stores: Sequence[Path]) -> Outlook:
     lesson = learn_from(stores, study_environment(loaded.study.execution))
     sizes = _sizes(loaded.study)
     machine = measure_machine(loaded.study.execution)
-    plan = make_plan(loaded, sizes, machine, Durations(lesson.corrections))
-    return Outlook(plan, lesson, groups_of(plan.trials.values(), Durations(lesson.corrections)))
+    plan = make_plan(loaded, sizes, machine, lesson.durations)
+    return Outlook(plan, lesson, groups_of(plan.trials.values(), lesson.durations))
 
 
 def groups_of(trials: Iterable[Trial], durations: Durations) -> tuple[Group, ...]:

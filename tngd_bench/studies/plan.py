@@ -45,10 +45,11 @@ class MachineLimits:
 
 @dataclass(frozen=True)
 class LoadedSize:
-    """What the plan needs to know of loaded data: the number of training samples, and the checksum."""
+    """What the plan needs to know of loaded data: the numbers of samples, and the checksum."""
 
     train_size: int
     checksum: str
+    test_size: int = 0
 
 
 @dataclass(frozen=True)

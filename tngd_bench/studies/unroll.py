@@ -134,6 +134,9 @@ class Unroller:
         purpose = "seed" if section.validation_share is None else "tuning"
         place = (section.parameters, section.batch_size, section.outputs)
         first = self._setting(section, *place, (purpose, 0))
+        evaluation_s = self.durations.evaluation(
+            section.problem, widths.parameters, self._passed(section, first, widths, sizes[data])
+        )
         runs = []
         for label in section.optimizers:
             for levels in levels_of(section.sweep):
@@ -141,7 +144,7 @@ class Unroller:
                 candidate = self._judge_run(contestant, first, widths, iterations)
                 if candidate.verdict is None:
                     seconds = self.durations.trained(
-                        contestant, candidate.least_seconds, iterations, evaluations
+                        contestant, candidate.least_seconds, iterations, evaluations, evaluation_s
                     )
                     candidate = dataclasses.replace(candidate, predicted_s=seconds)
                 runs.append((candidate, levels))
@@ -159,6 +162,16 @@ class Unroller:
                     evaluation_size=section.evaluation_size,
                     levels=levels,
                 )
+
+    def _passed(
+        self, section: TrainingSection, setting: Setting, widths: Widths, loaded: LoadedSize
+    ) -> float:
+        """Return the seconds of one evaluation: forward passes, a third of what a step of SGD takes."""
+        samples = (section.evaluation_size or loaded.train_size) + loaded.test_size
+        at_once = problem_of(self.study, section).evaluation_batch
+        whole = dataclasses.replace(setting, batch_size=at_once)
+        step = self._judge(Contestant("sgd", "sgd", {}), whole, widths, cost=False)
+        return samples / at_once * step.least_seconds / 3.0
 
     def _contestants(self, section: CostSection) -> list[Contestant]:
         return [contestant_of(self.study, label, section.problem) for label in section.optimizers]

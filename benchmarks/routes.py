@@ -1,0 +1,157 @@
+"""Which route of a few curvature products is the quicker one: by rows of B, or through the model.
+
+    python -m benchmarks.routes [--quick] [--fit]
+
+Both routes solve one system in turn, one thread, over a grid of N, b and d_z; a line says how much longer rows take and
+which route `curvature.route_rules` names. `--fit` tries other constants for that rule on the times just taken. Seconds
+are those of the processor: a route shares the machine with whatever else runs there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from tngd_bench.curvature import GGN, route_rules
+from tngd_bench.curvature.route_rules import LayerShape
+from tngd_bench.curvature.routes import layer_shape
+from tngd_bench.problems import registry as problems
+from tngd_bench.solvers import CG
+
+PRODUCTS = (8, 30)
+"""Of a loose and of the default tolerance of NGD-CG, whose median at λ = 0.01 is about 30."""
+SIZES, BATCHES, OUTPUTS = (3_000, 80_000, 1_000_000), (32, 512, 4_096), (10, 64, 250)
+QUICK = ((3_000, 32, 10), (80_000, 512, 64))
+LARGEST_ROWS, LARGEST_PRODUCTS = 3e8, 4e11
+"""Numbers that the rows may keep, and operations of all products through the model, of a place that is timed."""
+ROUNDS = 3
+IMAGES = {"digits-mlp": (64,), "mnist-cnn": (1, 28, 28)}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Sizes, the shapes of the model's layers, and the median seconds of `products` products by either route."""
+
+    problem: str
+    parameters: int
+    batch: int
+    outputs: int
+    products: int
+    shapes: tuple[LayerShape, ...]
+    by_rows: float
+    by_model: float
+
+    def chosen(self) -> float:
+        """Return the seconds of the route that the rule names."""
+        named = route_rules.model_is_cheaper(self.shapes, self.outputs, self.batch, self.products)
+        return self.by_model if named else self.by_rows
+
+    @property
+    def regret(self) -> float:
+        """Seconds of the named route over those of the quicker one."""
+        return self.chosen() / min(self.by_rows, self.by_model)
+
+
+def main() -> None:
+    """Time the grid and print a line a place."""
+    parser = argparse.ArgumentParser(prog="benchmarks.routes", description="Time both routes over a grid.")
+    parser.add_argument("--quick", action="store_true", help="two sizes")
+    parser.add_argument("--fit", action="store_true", help="try other constants on what was timed")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    places = []
+    print(f"{'problem':<11}{'N':>9}{'b':>6}{'d_z':>5}{'P':>4}{'rows':>10}{'model':>10}{'ratio':>7}  named")
+    for place in timed(quick=chosen.quick):
+        places.append(place)
+        named = "model" if place.chosen() == place.by_model else "rows"
+        late = f"  ×{place.regret:.2f} of the quicker one" if place.regret > 1.1 else ""
+        sizes = (
+            f"{place.problem:<11}{place.parameters:>9}{place.batch:>6}{place.outputs:>5}{place.products:>4}"
+        )
+        times = f"{place.by_rows:>10.4f}{place.by_model:>10.4f}{place.by_rows / place.by_model:>7.2f}"
+        print(f"{sizes}{times}  {named}{late}", flush=True)
+    print(summary(places))
+    if chosen.fit:
+        fit(places)
+
+
+def timed(*, quick: bool = False) -> Iterator[Place]:
+    """Yield every place of the grid that fits, timed."""
+    grid = QUICK if quick else tuple(itertools.product(SIZES, BATCHES, OUTPUTS))
+    for problem, (parameters, batch, outputs) in itertools.product(IMAGES, grid):
+        try:
+            widths = problems.get(problem).widths(parameters, outputs)
+        except ValueError:
+            continue
+        for products in PRODUCTS:
+            operations = 8.0 * batch * products * sum(math.prod(layer) for layer in widths.layers)
+            kept = batch * outputs * sum(layer.d_out * layer.positions for layer in widths.layers)
+            if operations <= LARGEST_PRODUCTS and kept <= LARGEST_ROWS:
+                yield _timed(problem, widths.parameters, batch, outputs, products)
+
+
+def _timed(problem: str, parameters: int, batch: int, outputs: int, products: int) -> Place:
+    entry = problems.get(problem)
+    model, loss = entry.model(entry.widths(parameters, outputs), 0), entry.loss()
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.rand(batch, *IMAGES[problem], generator=generator)
+    targets = torch.randint(0, 10, (batch,), generator=generator)
+    # a product is made for the start and one lifts the solution
+    solver = CG(max_iterations=products - 2, rtol=0.0)
+    times: dict[bool, list[float]] = {False: [], True: []}
+    shapes: tuple[LayerShape, ...] = ()
+    for through_model in (False, True) * (ROUNDS + 1):
+        started = time.process_time()
+        ggn = GGN(model, loss, inputs, targets, verify=False)
+        shapes = tuple(layer_shape(call) for call in ggn._calls)
+        ggn.expect_products = lambda count, ggn=ggn, wanted=through_model: setattr(
+            ggn, "_few_products", wanted
+        )  # type: ignore[method-assign]
+        solver.solve(ggn, damping=1e-4)
+        times[through_model].append(time.process_time() - started)
+    rows, through = (statistics.median(times[route][1:]) for route in (False, True))
+    return Place(problem, parameters, batch, outputs, products, shapes, rows, through)
+
+
+def summary(places: Sequence[Place]) -> str:
+    """Return how the rule does."""
+    late = [place.regret for place in places]
+    right = sum(regret <= 1.1 for regret in late)
+    mean = math.exp(statistics.fmean(map(math.log, late)))
+    over = f"time over the quicker route's: mean ×{mean:.3f}, worst ×{max(late):.2f}"
+    return f"{right} of {len(late)} right or within 10 %; {over}"
+
+
+def fit(places: Sequence[Place]) -> None:
+    """Print constants of the rule with a lower mean regret, one at a time, until none lowers it."""
+    names = [name for name in vars(route_rules) if name.endswith("_S")]
+    least = _mean_regret(places)
+    improved = True
+    while improved:
+        improved = False
+        for name, factor in itertools.product(names, (0.7, 0.85, 1.2, 1.4)):
+            before = getattr(route_rules, name)
+            setattr(route_rules, name, before * factor)
+            found = _mean_regret(places)
+            if found < least - 1e-6:
+                least, improved = found, True
+            else:
+                setattr(route_rules, name, before)
+    for name in names:
+        print(f"{name} = {getattr(route_rules, name):.2g}")
+    print(summary(places))
+
+
+def _mean_regret(places: Sequence[Place]) -> float:
+    return statistics.fmean(math.log(place.regret) for place in places)
+
+
+if __name__ == "__main__":
+    main()
