@@ -312,7 +312,7 @@ def test_an_ideal_device_that_has_not_learned_gives_no_tolerance(study):
     for level, accuracy in ((0.0, 0.13), (0.03, 0.54)):
         study.train("tngd", IDEAL, "programming_error", level, accuracy=accuracy)
     assert study.find().noise == (
-        "What TNGD stands of programming error is not confirmed: 5 of 5 seeds of the ideal device have not learned "
+        "Tolerance of TNGD to programming error not confirmed: 5 of 5 seeds of the ideal device have not learned "
         "(test accuracy 13 %)."
     )
 
@@ -342,7 +342,7 @@ def test_every_imperfection_is_in_the_sentence_with_its_direction_and_what_diver
         study.train("tngd", IDEAL, "delay", delay)
     sentence = study.find().noise
     assert "programming error: TNGD up to 0.003, not 0.01 (5 of 5 seeds diverge)" in sentence
-    assert "rail volts: TNGD down to 1, not 0.3" in sentence
+    assert "rail voltage: TNGD down to 1, not 0.3" in sentence
     assert "delay" not in sentence  # a setting of the algorithm, not an imperfection
 
 
@@ -354,7 +354,7 @@ def test_a_tolerance_in_words_counts_down_where_less_is_harsher():
     rail = Tolerance("g", "tngd", "rail_volts", 1.0, 0.3, 5, levels("inside", "outside"), "", ideal=0.2)
     assert (
         tolerance_text(rail)
-        == "inside down to rail volts = 1, outside from 0.3 (5 seeds; ideal device 0.200)"
+        == "inside down to rail voltage = 1, outside from 0.3 (5 seeds; ideal device 0.200)"
     )
 
 

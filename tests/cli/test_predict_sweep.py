@@ -63,7 +63,7 @@ def test_what_the_device_states_no_time_for_is_named_and_not_taken_as_nothing():
     ]
     text = predict("--sweep", "device=paper,rram")
     assert [line.split()[1:3] for line in text.splitlines()[3:5]] == [["8.386", "ms"], ["≥", "7.115"]]
-    assert text.endswith("≥: a lower bound, the device states no time for: write convert\n")
+    assert text.endswith("≥: a lower bound, the device states no time for: D/A conversion\n")
     assert "lower bound" not in predict("--sweep", "device=paper")
 
 

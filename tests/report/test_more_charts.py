@@ -191,5 +191,7 @@ def test_a_predicted_sweep_over_words_has_a_place_for_each_and_no_line_between()
     assert [(text.get_text(), text.xy) for text in axes.texts] == [("≥", (1.0, 5e-3))]
     assert "SGD 1.00 ms, TNGD ≥ 5.00 ms" in chart.alt
     assert {line.get_linestyle() for line in drawn.values()} == {"None"}
-    assert chart.caption.endswith("TNGD's time is a lower bound where no time is stated for: write cells.")
+    assert chart.caption.endswith(
+        "TNGD's time is a lower bound where no time is stated for: writing the cells."
+    )
     assert chart.heading == "Predicted iteration against device preset (N = 1)"

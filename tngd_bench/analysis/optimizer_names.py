@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.studies.selection import read_value
 
 SIGNS = {
@@ -13,6 +14,7 @@ SIGNS = {
     "delay": ("t_d", " τ"),
     "noise_variance": ("κ₀", ""),
     "damping": ("λ", ""),
+    "lr": ("lr", ""),
 }
 """Settings with a sign of their own, and the unit behind their value."""
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -29,8 +31,8 @@ def name(title: str, settings: Mapping[str, object]) -> str:
 
 def _words(key: str, value: object) -> str:
     if value is True:
-        return key
-    sign, unit = SIGNS.get(key, (key, ""))
+        return parameter_name(key)
+    sign, unit = SIGNS.get(key, (parameter_name(key), ""))
     text = str(value)
     if key in SIGNS and _NUMBER.fullmatch(text):
         text = quantities.level(float(text))

@@ -8,7 +8,6 @@ Uncertainty: the calibration's draws times a resampling of the seeds, the same s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,6 +26,7 @@ from tngd_bench.analysis.cost_map import (
     residuals,
 )
 from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.recorded_devices import recorded
 
 Array = npt.NDArray[np.float64]
 _SIZE = ["parameters", "batch_size", "outputs"]
@@ -93,10 +93,7 @@ def _trained(problem: str, target: str, own: pd.DataFrame) -> Trained:
         table = part.pivot_table(index=_SIZE, columns="seed", values="iterations", aggfunc="first")
         index = pd.MultiIndex.from_frame(sizes)
         iterations[str(label)] = table.reindex(index=index, columns=seeds).to_numpy(float)
-        device, settings = part["device"].iloc[0], part["settings"].iloc[0]
-        known = json.loads(settings) if isinstance(settings, str) else {}
-        name = device if isinstance(device, str) and device else known.get("device")
-        use = device_use(str(name), known) if name else None
+        use = device_use(*recorded(part["device"].iloc[0], part["settings"].iloc[0]))
         if use is not None:
             uses[str(label)] = use
     return Trained(problem, target, sizes, iterations, uses)

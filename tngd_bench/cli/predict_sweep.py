@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tngd_bench.analysis import quantities
+
 if TYPE_CHECKING:
     from tngd_bench.optimizers.prediction import Prediction
 
@@ -161,7 +163,7 @@ def as_text(
         cells = "".join(f"{bounded(row.get(column), at_least(row, column), 's'):>20}" for column in shown)
         value = row[name]
         lines.append((f"{value:>22}" if isinstance(value, str) else f"{value:>22,.6g}") + cells)
-    unstated = sorted({item.replace("_", " ") for row in rows for item in row["not_stated"].split()})
+    unstated = quantities.items(item for row in rows for item in row["not_stated"].split())
     if unstated:
-        lines += ["", f"≥: a lower bound, the device states no time for: {', '.join(unstated)}"]
+        lines += ["", f"≥: a lower bound, the device states no time for: {unstated}"]
     return "\n".join(lines)

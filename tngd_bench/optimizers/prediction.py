@@ -22,7 +22,7 @@ DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-woodbury", "ngd")
 
 @dataclass(frozen=True)
 class Alternative:
-    """A digital optimizer's iteration; `break_even_bits_per_s` is the link rate at which the device draws level.
+    """A digital optimizer's iteration; `break_even_bits_per_s` is the link rate at which the device is as fast.
 
     Seconds, joules and rate are None without a processor; the rate also when the device loses at any rate. It is a
     lower bound where an item of the device's bill is not stated.

@@ -183,6 +183,7 @@ def _background_sections(records: Records) -> tuple[Section, ...]:
             statements=(
                 *assumptions.statements(study, records.environment),
                 *assumptions.extrapolated(trials),
+                *assumptions.not_made(trials, known),
                 *assumptions.choices(study),
             ),
             tables=tuple(
@@ -191,6 +192,7 @@ def _background_sections(records: Records) -> tuple[Section, ...]:
                     devices,
                     tuning_charts.tuned_table(study, known),
                     study_tables.settings_table(trials, known),
+                    study_tables.defaults_table(known),
                 )
                 if table is not None
             ),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
-from tngd_bench.analysis.findings import parameter_name
+from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.studies.selection import TUNED, label_texts
 
 

@@ -12,8 +12,8 @@ from matplotlib.patches import Patch, Rectangle
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
-from tngd_bench.analysis.findings import parameter_name
 from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.stability import margins
 from tngd_bench.analysis.tolerance import is_ideal
 from tngd_bench.report import drawing, slugs

@@ -59,7 +59,7 @@ def _chart(series: CostSeries, known: Mapping[str, Kind], drawn: Mapping[str, Ma
     columns = [*cost_series.AXES, "rows", "optimizer", *(name for name, _ in shown)]
     return Chart(
         slugs.slug("scaling", *series.slug_parts),
-        f"Cost against {series.sign}, its kinds apart ({series.where})",
+        f"Cost against {series.sign}, by kind of cost ({series.where})",
         _alt(series, shown, known),
         "Medians; peak memory is what an iteration adds to the process. The modelled column has the device "
         "alone; no ratio mixes the columns.",

@@ -15,6 +15,7 @@ from tngd_bench.analysis import (
     time_to_target,
     unstated,
 )
+from tngd_bench.analysis.device_pairs import device_pairs
 from tngd_bench.analysis.families import Kind, kinds
 from tngd_bench.report import (
     line_groups,
@@ -24,6 +25,7 @@ from tngd_bench.report import (
     tables,
     training_charts,
 )
+from tngd_bench.report.device_table import pairs_table
 from tngd_bench.report.marks import marks
 from tngd_bench.report.section import Section
 from tngd_bench.studies.records import Records
@@ -84,6 +86,7 @@ def training_sections(records: Records) -> tuple[Section, ...]:
     levels = pair_charts.pair_table(outcomes.final_values(trials[apart], curves), trials)
     noise = noise_charts.noise_charts(final, known, drawn)
     noise += pair_charts.pair_charts(levels, known)
+    beside = device_pairs(trials[~apart], final)
     stable, margins = pair_charts.stability_section(stability.stability_table(trials), known)
     return (
         Section(
@@ -103,8 +106,10 @@ def training_sections(records: Records) -> tuple[Section, ...]:
             "Sensitivity to the device",
             points=(stable,) if stable else (),
             charts=tuple(noise),
-            tables=(swept, pair_charts.levels_table(levels, known), margins),
-            absent="" if swept.rows or len(levels) else "No sweep of an imperfection was run in this study.",
+            tables=(pairs_table(beside, known), swept, pair_charts.levels_table(levels, known), margins),
+            absent=""
+            if swept.rows or len(levels) or beside
+            else "No imperfection was swept, and no imperfect device ran beside the ideal one.",
         ),
     )
 

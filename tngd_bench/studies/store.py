@@ -241,7 +241,7 @@ class Store:
         return self.path / _TRIALS
 
     def trial_files(self) -> list[Path]:
-        """Return the files in the trials' folder, whosoever they are, by name."""
+        """Return the files in the trials' folder, whatever wrote them, by name."""
         return self._files_in(self.trials_folder)
 
     @staticmethod
