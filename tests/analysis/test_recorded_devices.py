@@ -40,7 +40,8 @@ def test_a_device_that_this_version_cannot_make_is_named_with_its_reason(name, s
     assert recorded_device(name, settings) is None
     assert device_use(name, settings) is None
     trials = pd.DataFrame({"optimizer": ["tngd"], "device": [name], "settings": [json.dumps(settings)]})
-    assert why in refusals(trials)["tngd"]
+    ((reason, labels),) = refusals(trials).items()
+    assert (why in reason, labels) == (True, ("tngd",))
 
 
 def test_what_ran_on_no_device_refuses_nothing():

@@ -51,16 +51,16 @@ def own_devices(trials: pd.DataFrame) -> tuple[Device, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-def refusals(trials: pd.DataFrame) -> dict[str, str]:
-    """Return why the devices of some trials cannot be made here: the reason by the trials' optimizer label."""
-    found: dict[str, str] = {}
+def refusals(trials: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Return why the devices of some trials cannot be made here: for each reason the labels of their optimizers."""
+    found: dict[str, list[str]] = {}
     columns = ["optimizer", "device", "settings"]
     for row in each(trials[columns].drop_duplicates()):
         name, settings = recorded(row.device, row.settings)
         made = _made(name, settings) if name is not None else None
-        if isinstance(made, str):
-            found.setdefault(str(row.optimizer), made)
-    return found
+        if isinstance(made, str) and str(row.optimizer) not in found.setdefault(made, []):
+            found[made].append(str(row.optimizer))
+    return {reason: tuple(labels) for reason, labels in found.items()}
 
 
 def _made(name: object, settings: Mapping[str, object]) -> Device | str:

@@ -58,9 +58,13 @@ def not_made(trials: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[tuple[str
     why = refusals(trials)
     if not why:
         return ()
-    named = "; ".join(f"{known[label].title}: {reason}" for label, reason in sorted(why.items()))
+    named = "; ".join(
+        f"{quantities.listed([known[label].title for label in labels])}: {reason}"
+        for reason, labels in sorted(why.items())
+    )
     sentence = (
-        f"Predicted times, energy and stability are left out where the device cannot be made here. {named}."
+        "Predicted times, energy and stability are left out where the device of a trial cannot be made here. "
+        f"Trials of {named}."
     )
     return (("Devices that cannot be made here", sentence),)
 

@@ -61,7 +61,7 @@ def map_results(
         return MapResults(
             Section("map", "Who is cheapest where", absent=absent),
             Section("what-if", "What the device would have to do", absent=absent),
-            "What decides: not measured; no second-order optimizer was timed.",
+            "Not measured: no second-order optimizer was timed.",
         )
     use = study_use(calibrations)
     batch = plane(calibrations, "batch_size", calibrations.main["outputs"])
@@ -257,7 +257,7 @@ def _what_if(
             "No device was timed beside a digital second-order optimizer in this study, or it cannot be made here "
             "(see “What the numbers rest on”)."
         )
-        return Section("what-if", title, absent=absent), f"What decides: not modelled. {absent}"
+        return Section("what-if", title, absent=absent), f"Not modelled. {absent}"
     name, d_z = known[device].title, calibrations.main["outputs"]
     rivals = {rival: labels for rival, labels in ((_EXACT, exact), (_KFAC, kfac)) if labels}
     lines = [break_even.line(calibrations, use, size, d_z) for size in DECADES]
