@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tngd_bench.unwritable import cannot_be_written
+
 if TYPE_CHECKING:
     from tngd_bench.analysis.baseline import Baseline
     from tngd_bench.analysis.gate import Selection
@@ -321,5 +323,5 @@ def _write(path: Path, text: str, mode: str) -> int:
         with path.open(mode, encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        return complain(f"{path} cannot be written: {error.strerror or error}", BAD_INPUT)
+        return complain(cannot_be_written(str(path), path, error), BAD_INPUT)
     return 0

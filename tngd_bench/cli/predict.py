@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tngd_bench.unwritable import cannot_be_written
+
 if TYPE_CHECKING:
     from tngd_bench.optimizers.prediction import Prediction
     from tngd_bench.spu.device import Device
@@ -187,7 +189,7 @@ def _draw(rows: list[dict[str, Any]], name: str, p: Prediction, figure: Path) ->
     try:
         write_prediction(rows, name, p.device.name if name != "device" else "", where, figure)
     except OSError as error:
-        raise click.UsageError(f"--figure {figure} cannot be written: {error.strerror or error}") from None
+        raise click.UsageError(cannot_be_written(f"--figure {figure}", figure, error)) from None
 
 
 def _device(name: str, overrides: tuple[str, ...]) -> Device:
