@@ -58,7 +58,8 @@ def convergence_sentence(
     )
     assert device is not None  # the section was chosen among those that have one
     tuned = "" if _is_tuned(device) else _tuned_sentence(part, known, tuned_on)
-    like = _is_tuned(device)  # what was tuned stands beside its like, as long as there is any
+    # like beside like only where both kinds are compared: else a rival's best setting would go unmentioned
+    like = _is_tuned(device) if tuned or _is_tuned(device) else None
     others = _rivals(part, device, known, tuned=like) or _rivals(part, device, known, tuned=None)
     head = part.iloc[0]
     iterations = part["iterations"].max()

@@ -17,6 +17,7 @@ from tngd_bench.analysis import (
 )
 from tngd_bench.analysis.device_pairs import device_pairs
 from tngd_bench.analysis.families import Kind, kinds
+from tngd_bench.analysis.sweep_kinds import is_pair, is_worded
 from tngd_bench.report import (
     line_groups,
     noise_charts,
@@ -51,7 +52,7 @@ def training_sections(records: Records) -> tuple[Section, ...]:
     trials, curves = records.trials, records.curves
     known = kinds(trials)
     drawn = marks(known)
-    apart = pair_charts.is_pair(trials) | pair_charts.is_worded(trials)
+    apart = is_pair(trials) | is_worded(trials)
     final = outcomes.final_values(trials[~apart], curves)
     ends = outcomes.summarise_final(final)
     targets = time_to_target.study_targets(records.study)
