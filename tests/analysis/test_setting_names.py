@@ -45,6 +45,8 @@ def test_every_item_that_a_bill_can_have_has_a_name_in_words(bill):
         ("shared_array", True, "yes"),
         ("upload", "factored", "factored"),
         ("lr", 0.00812873, "0.00812873"),
+        ("damping", 0.000112317, "0.000112317"),
+        ("lr", 1e-4, "10⁻⁴"),
         ("delay", 0.2, "0.2 τ"),
     ],
 )

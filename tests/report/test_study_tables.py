@@ -32,7 +32,7 @@ def test_settings_are_shown_where_they_differ_from_the_default(records):
     rows = shown[shown["optimizer"] == "TNGD"].set_index("sections")
     assert rows["settings other than the default"].to_dict() == {
         "cost": "none",
-        "digits": "learning rate = 0.1",
+        "digits": "lr = 0.1",
     }
     complete = (
         study_tables.settings_table(trials, kinds(trials)).data.set_index("optimizer").loc["tngd", "settings"]

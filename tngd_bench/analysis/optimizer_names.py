@@ -14,7 +14,6 @@ SIGNS = {
     "delay": ("t_d", " τ"),
     "noise_variance": ("κ₀", ""),
     "damping": ("λ", ""),
-    "lr": ("lr", ""),
 }
 """Settings with a sign of their own, and the unit behind their value."""
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")

@@ -13,7 +13,7 @@ from tngd_bench.analysis import quantities
 NAMES: Mapping[str, str] = MappingProxyType(
     {
         # optimizers
-        "lr": "learning rate",
+        "lr": "lr",
         "momentum": "momentum",
         "damping": "damping",
         "damping_rule": "damping rule",
@@ -114,4 +114,6 @@ def value_text(key: str, value: object) -> str:
     if not isinstance(value, int | float):
         return str(value)
     unit = next((unit for ending, unit in _UNITS if key.endswith(ending)), "")
-    return f"{quantities.level(float(value))} {unit}".strip()
+    # a value found by a search has digits that whoever takes it over needs
+    text = quantities.level(value) if float(f"{value:.3g}") == value else f"{value:,.6g}".replace("-", "−")
+    return f"{text} {unit}".strip()
