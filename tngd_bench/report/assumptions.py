@@ -121,7 +121,7 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
         ),
         (
             "Modelled",
-            "Seconds of the analog device, by formula from its preset: write (gradient and arrays over the link), "
+            "Seconds of the analog device, by formula from its parameters: write (gradient and arrays over the link), "
             "relax (analog time in units of the device's time constant) and read. No device was run.",
         ),
         (
