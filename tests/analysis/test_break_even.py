@@ -89,10 +89,10 @@ def test_a_bill_with_a_time_not_stated_gives_the_best_case():
     assert (gram.rows_m, gram.not_stated) == (crossovers(free, USE)[0].rows_m, ("write_cells",))
     known = calibrations(RATES).kinds
     assert gram.text(known, "tngd").endswith(
-        "; at best, with none counted for write cells, whose time is not stated"
+        "; at best, with none counted for writing the cells, whose time is not stated"
     )
     assert kfac.text(known, "tngd").endswith(
-        "; even with none counted for write cells, whose time is not stated"
+        "; even with none counted for writing the cells, whose time is not stated"
     )
     rates = break_even_rates(bound, {"gram": ["ngd-gram"]})
     exact = break_even_rates(free, {"gram": ["ngd-gram"]})

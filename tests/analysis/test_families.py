@@ -49,4 +49,4 @@ def test_tuned_settings_are_called_by_the_problem_that_they_were_found_on():
     assert tuned_on(study | {"tuned_for": {}}, "digits-mlp") == "mnist-cnn"  # one search holds everywhere
     known = {label: kind(label, "adam") for label in ("adam", "adam[tuned]", "adam[tuned, eps=1e-6]")}
     titles = [tuned.title for tuned in named_tuned(known, "mnist-cnn").values()]
-    assert titles == ["Adam", "Adam (tuned on mnist-cnn)", "Adam (tuned on mnist-cnn, eps = 1e-6)"]
+    assert titles == ["Adam", "Adam (tuned on mnist-cnn)", "Adam (tuned on mnist-cnn, ε = 1e-6)"]

@@ -230,7 +230,8 @@ def test_a_second_clause_compares_what_was_tuned_with_its_like(study):
     study.train("adam", [0.09, 0.10, 0.11])
     assert study.find().convergence.count("tuned") == 1
     study.train("adam[tuned]", [0.05, 0.06, 0.07], accuracy=[0.95, 0.96, 0.95], method="adam")
-    assert study.find().convergence.count("tuned") == 1  # Adam alone is no comparison
+    # nothing else tells how Adam's best setting ended, and TNGD has none that was tuned
+    assert "Adam (tuned) (0.0600)" in study.find().convergence
     study.train("tngd[tuned]", [0.01, 0.02, 0.03], accuracy=[0.97, 0.975, 0.98], method="tngd")
     study.train("kfac[tuned]", [0.001, 0.002, 0.003], accuracy=[0.96, 0.97, 0.99], method="kfac")
     first, second = study.find(tuning_record={"search": {"problem": "mnist-cnn"}}).convergence.split(" All ")
@@ -329,7 +330,7 @@ def test_an_ideal_device_that_has_not_learned_gives_no_tolerance(study):
     for level, accuracy in ((0.0, 0.13), (0.03, 0.54)):
         study.train("tngd", IDEAL, "programming_error", level, accuracy=accuracy)
     assert study.find().noise == (
-        "What TNGD stands of programming error is not confirmed: 5 of 5 seeds of the ideal device have not learned "
+        "Tolerance of TNGD to programming error not confirmed: 5 of 5 seeds of the ideal device have not learned "
         "(test accuracy 13 %)."
     )
 
@@ -359,7 +360,7 @@ def test_every_imperfection_is_in_the_sentence_with_its_direction_and_what_diver
         study.train("tngd", IDEAL, "delay", delay)
     sentence = study.find().noise
     assert "programming error: TNGD up to 0.003, not 0.01 (5 of 5 seeds diverge)" in sentence
-    assert "rail volts: TNGD down to 1, not 0.3" in sentence
+    assert "rail voltage: TNGD down to 1, not 0.3" in sentence
     assert "delay" not in sentence  # a setting of the algorithm, not an imperfection
 
 
@@ -371,7 +372,7 @@ def test_a_tolerance_in_words_counts_down_where_less_is_harsher():
     rail = Tolerance("g", "tngd", "rail_volts", 1.0, 0.3, 5, levels("inside", "outside"), "", ideal=0.2)
     assert (
         tolerance_text(rail)
-        == "inside down to rail volts = 1, outside from 0.3 (5 seeds; ideal device 0.200)"
+        == "inside down to rail voltage = 1, outside from 0.3 (5 seeds; ideal device 0.200)"
     )
 
 

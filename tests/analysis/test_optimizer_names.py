@@ -15,12 +15,12 @@ from tngd_bench.studies.selection import IDEAL, expand_label, label_texts, read_
         ("tngd[analog_time=5, delay=0.2]", "TNGD (t = 5 τ, t_d = 0.2 τ)"),
         ("tngd[damping=1e-3, start=gradient]", "TNGD (λ = 0.001, start = gradient)"),
         ("ngd-cg[cg_iterations=200, cg_rtol=0, cg_space=parameters]", "NGD (CG) (200 iterations)"),
-        ("ngd-cg[cg_rtol=0.1]", "NGD (CG) (cg_rtol = 0.1)"),
+        ("ngd-cg[cg_rtol=0.1]", "NGD (CG) (CG tolerance = 0.1)"),
         ("tngd[damping=odd]", "TNGD (λ = odd)"),
         ("kfac", "K-FAC"),
         ("tngd[analog_time=1,start=previous]", "TNGD (t = 1 τ, start = previous)"),
         ("ngd-cg[ cg_iterations=200,cg_rtol=0.0 ,cg_space=parameters]", "NGD (CG) (200 iterations)"),
-        ("adam[tuned,eps=1e-6]", "Adam (tuned, eps = 1e-6)"),
+        ("adam[tuned,eps=1e-6]", "Adam (tuned, ε = 1e-6)"),
     ],
 )
 def test_labels_have_short_titles(label, title):

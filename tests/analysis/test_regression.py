@@ -239,3 +239,42 @@ def test_times_that_were_all_compared_with_nothing_are_not_passed_over():
 )
 def test_exit_codes(verdicts, strict, code):
     assert outcome([judgement(verdict) for verdict in verdicts], strict=strict)[0] == code
+
+
+PROCESS, WITHIN = 0.06, 0.02
+"""Spread of log seconds between processes, as where memory lies differs, and within one."""
+
+
+def _flagged(seed, *, slower=1.0, processes=9):
+    """Whether a step is called a regression: first samples of one process a side, then a median each of several."""
+    generator = np.random.default_rng(seed)
+    runs = iter([1, processes, processes])
+
+    def side(factor, count):
+        shifts = PROCESS * generator.standard_normal((count, 1))
+        samples = factor * np.exp(shifts + WITHIN * generator.standard_normal((count, 9)))
+        return samples[0] if count == 1 else np.median(samples, axis=1)
+
+    def measure(names):
+        count = next(runs)
+        base, head = side(1.0, count), side(slower, count)
+        return {"step time/x": timed(base)}, {"step time/x": timed(head)}
+
+    (judgement,) = confirm(measure, ["step time/x"])
+    return judgement.verdict == "regression"
+
+
+def test_processes_that_differ_are_no_slowdown_where_the_process_is_the_unit():
+    assert not any(_flagged(seed) for seed in range(60))
+    # the samples of one process a run, however many, say nothing on the tree
+    assert sum(_flagged(seed, processes=1) for seed in range(60)) >= 2
+    assert sum(_flagged(seed, slower=1.3) for seed in range(20)) >= 5
+
+
+@pytest.mark.slow
+def test_processes_that_differ_are_flagged_at_the_rate_that_the_gate_states():
+    number, bar = 4_000, 0.01
+    false = sum(_flagged(seed) for seed in range(number))
+    assert scipy.stats.binomtest(false, number, bar, alternative="greater").pvalue > 1e-3
+    single = sum(_flagged(seed, processes=1) for seed in range(number))
+    assert scipy.stats.binomtest(single, number, bar, alternative="greater").pvalue < 1e-6

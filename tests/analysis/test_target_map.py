@@ -87,20 +87,6 @@ def test_iterations_are_the_median_seed_and_a_miss_stays_infinite(found):
     assert table.loc[(100_000, "tngd"), "iterations"] == 2
 
 
-def test_seconds_at_a_trained_size_are_those_measured_there_with_the_settings_that_were_trained(found):
-    every = calibrations(RATES)
-    row = {"problem": "digits-mlp", "parameters": 10_000, "batch_size": 32, "outputs": 10}
-    summary = pd.DataFrame([{**row, "optimizer": "ngd-gram", "digital_median_s": 0.5}])
-    area = plane(every, "batch_size", 10, (10_000,), (32, 64))
-    drawn = target_map.lowest(area, found, summary)
-    plain = target_map.lowest(area, found)
-    gram, cg = (drawn.labels.index(label) for label in ("ngd-gram", "ngd-cg"))
-    assert drawn.seconds[gram, 0, 0] == pytest.approx(20 * 0.5)
-    ratio = drawn.seconds[gram] / plain.seconds[gram]
-    assert ratio[1, 0] == pytest.approx(ratio[0, 0])
-    np.testing.assert_array_equal(drawn.seconds[cg], plain.seconds[cg])
-
-
 def test_a_cell_is_iterations_of_the_nearest_trained_size_times_its_own_seconds(found):
     sizes, batches = (1_000, 12_000, 100_000), (8, 40, 1024)
     drawn = target_map.lowest(plane(calibrations(RATES), "batch_size", 10, sizes, batches), found)

@@ -65,3 +65,21 @@ def test_compare_prints_its_headlines_and_writes_the_page(stored, tmp_path, caps
 def test_compare_refuses_what_is_no_store(tmp_path, capsys):
     assert main.run(["compare", str(tmp_path), str(tmp_path)]) == main.BAD_INPUT
     assert "has no results store in it" in capsys.readouterr().err
+
+
+def test_a_configuration_file_of_matplotlib_that_is_no_text_is_named(tmp_path):
+    import matplotlib as mpl
+
+    file = tmp_path / "matplotlibrc"
+    file.write_bytes(b"font.size: 10 # \xe9\xff\n")
+    with pytest.raises(UnicodeDecodeError) as caught:
+        mpl.rc_params_from_file(file)
+    message, code = main.explain(caught.value)
+    assert code == main.BAD_INPUT
+    assert message == f"matplotlib's configuration file {file} is not UTF-8 text; correct it, or move it away"
+
+
+def test_text_that_is_not_utf8_elsewhere_stays_an_error_that_nobody_expected():
+    with pytest.raises(UnicodeDecodeError) as caught:
+        b"\xff".decode()
+    assert "unexpected" in main.explain(caught.value)[0]

@@ -1,6 +1,10 @@
 """Two trees measured in turn: which tree answers, what it says when it cannot, and worktrees of a revision."""
 
+import os
+import signal
 import subprocess
+import sys
+import time
 
 import pytest
 
@@ -84,3 +88,49 @@ def test_a_revision_is_checked_out_and_removed(tmp_path):
     outside.mkdir()
     with pytest.raises(LookupError, match="not a git repository"), checked_out("HEAD", outside):
         pass
+
+
+def test_a_repository_of_another_user_is_refused_in_one_sentence_that_says_what_helps(tmp_path, monkeypatch):
+    git(tmp_path, "init", "-q")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    with pytest.raises(LookupError) as caught, checked_out("HEAD", tmp_path):
+        pass
+    assert str(caught.value) == (
+        f"git refuses to read {tmp_path}, which belongs to another user; "
+        f"`git config --global --add safe.directory {tmp_path}` allows it"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_check_ended_while_it_measures_leaves_nothing_behind(tmp_path, ending):
+    repository = copied(tmp_path / "r")
+    for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "one")):
+        git(repository, *arguments)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = "from tngd_bench.cli.main import main; main(['check', '--baseline', 'HEAD'])"
+    environment = {**os.environ, "PYTHONPATH": str(repository), "TMPDIR": str(temporary)}
+    check = subprocess.Popen(
+        [sys.executable, "-P", "-c", command],
+        cwd=repository,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert check.stderr is not None
+    assert "in turn" in check.stderr.readline()  # both trees are there, and their processes have started
+    time.sleep(2.0)
+    measuring = [line for line in _commands() if "probe.py" in line and str(repository) in line]
+    check.send_signal(ending)
+    assert check.wait(30) == 2
+    assert not list(temporary.glob("tngd-bench-*"))
+    assert len(git(repository, "worktree", "list").stdout.splitlines()) == 1
+    assert measuring
+    assert not [line for line in _commands() if "probe.py" in line and str(repository) in line]
+
+
+def _commands():
+    found = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True)
+    return found.stdout.splitlines()

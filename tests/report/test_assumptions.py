@@ -9,14 +9,14 @@ def trials(*devices):
 
 def test_stored_devices_show_value_grade_and_source(records):
     table = device_table(records.study, records.trials)
-    wanted = ("paper", "link_rate_bits_per_s", "5·10¹⁰", "S, read in the source", "arXiv 2405.13817 app. C")
+    wanted = ("paper", "link rate", "5·10¹⁰ b/s", "S, read in the source", "arXiv 2405.13817 app. C")
     assert wanted in table.rows
 
 
 def test_a_store_without_devices_says_that_the_installed_preset_is_shown():
     table = device_table({}, trials("paper", None))
     rows = {row[1]: row for row in table.rows}
-    assert rows["word_bits"][2] == "16"
+    assert rows["word length"][2] == "16 bits"
     assert all("as installed, not stored" in row[4] for row in table.rows)
 
 

@@ -16,6 +16,8 @@ from tngd_bench.report import break_even_charts, drawing, explorer, map_charts, 
 from tngd_bench.report.energy_table import energy_table
 from tngd_bench.report.marks import marks
 
+NO_TRIALS = pd.DataFrame({"settings": pd.Series(dtype=object)})
+
 
 @pytest.fixture(scope="module")
 def results(records):
@@ -42,11 +44,11 @@ def test_there_is_a_map_over_both_planes_and_one_per_preset_and_link(charts, cal
     use = study_use(calibrations)
     panels = charts["map-presets"].figure.axes
     titles = [axes.get_title(loc="left") for axes in panels]
-    assert titles == [title for title, _ in map_section.preset_uses(use)]
+    assert titles == [title for title, _ in map_section.device_uses(use, NO_TRIALS)]
     assert charts["map-presets"].caption.endswith(
-        "Not stated: board (write cells); pcm (write cells, write convert, relax slowdown); "
-        "rram (write convert, relax slowdown); "
-        "sram-mdac (write cells, write convert)."
+        "Not stated: board (writing the cells); pcm (writing the cells, D/A conversion, slower relaxation); "
+        "rram (D/A conversion, slower relaxation); "
+        "sram-mdac (writing the cells, D/A conversion)."
     )
     assert "Not stated" not in charts["map-exact-batch"].caption  # the study's device states every time
     own = charts["map-presets"].data
@@ -170,12 +172,12 @@ def test_what_is_the_cheapest_at_best_is_dotted_and_named_so(calibrations):
     assert set(rates["not_stated"]) == {"write_cells"}
     with drawing.style():
         assert (
-            "A lower bound: no time is stated for write cells"
+            "A lower bound: no time is stated for writing the cells"
             in break_even_charts.rate_chart(rates, "r", "TNGD", 10).caption
         )
     crossed = break_even.crossovers(line, dataclasses.replace(use, device=device))
     table = map_tables.crossover_table(crossed, known, "tngd")
-    assert "At best (≥): no time is stated for write cells" in table.caption
+    assert "At best (≥): no time is stated for writing the cells" in table.caption
     for each, row in zip(crossed, table.rows, strict=True):
         assert row[2].startswith("no crossover" if np.isinf(each.rows_m) else "≥ ")
 
@@ -266,8 +268,24 @@ def test_the_what_if_data_give_the_drawn_times_back(calibrations):
         )
 
 
+def test_an_own_device_stands_beside_the_presets_with_the_energy_of_its_own_bill(calibrations):
+    described = {"name": "mine", "base": "rram", "link_rate_bits_per_s": 1e11, "adc_energy_j": 1e-9}
+    trials = pd.DataFrame({"settings": [json.dumps({"device": described, "analog_time": 50.0}), None]})
+    uses = map_section.device_uses(study_use(calibrations), trials)
+    assert uses[0][0] == "mine, 100 Gb/s"
+    assert len(uses) == 1 + len(map_section.device_uses(study_use(calibrations), NO_TRIALS))
+    data = energy_table(calibrations, uses).data
+    own, base = (
+        data[data["device"] == name].reset_index(drop=True) for name in ("mine, 100 Gb/s", "rram, 512 Gb/s")
+    )
+    assert len(own) == len(base) > 0
+    # the two differ in the price of a conversion of each of the N nodes
+    more = (1e-9 - 7.4e-12) * own["parameters"].astype(float)
+    assert (own["at_least"] - base["at_least"]).to_numpy() == pytest.approx(more.to_numpy())
+
+
 def test_energy_without_a_sourced_price_is_not_stated_and_never_zero(calibrations):
-    table = energy_table(calibrations, map_section.preset_uses(study_use(calibrations)))
+    table = energy_table(calibrations, map_section.device_uses(study_use(calibrations), NO_TRIALS))
     paper = [row for row in table.rows if row[0].startswith("paper")]
     assert paper
     assert {row[6] for row in paper} == {"not stated"}

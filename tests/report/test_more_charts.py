@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis import convergence, cost, outcomes, profiles
+from tngd_bench.analysis import convergence, cost, outcomes, profiles, sweep_kinds
 from tngd_bench.analysis.families import kinds
 from tngd_bench.analysis.time_to_target import study_targets
 from tngd_bench.report import (
@@ -96,7 +96,7 @@ def pairs(records):
 
 def test_a_pair_of_imperfections_is_a_heat_map_from_mild_to_harsh(pairs, known):
     trials, curves = pairs
-    assert pair_charts.is_pair(trials).all()
+    assert sweep_kinds.is_pair(trials).all()
     table = pair_charts.pair_table(outcomes.final_values(trials, curves), trials)
     with drawing.style():
         (chart,) = pair_charts.pair_charts(table, known)
@@ -132,12 +132,12 @@ def test_levels_that_are_words_are_no_ideal_device(pairs):
     single = trials.assign(
         sweep_parameter_2=None, sweep_parameter="device", sweep_value=np.nan, sweep_label="rram"
     )
-    assert pair_charts.is_worded(single).all()
+    assert sweep_kinds.is_worded(single).all()
     bits = trials.assign(sweep_parameter_2=None)
-    assert not pair_charts.is_worded(bits).any()
+    assert not sweep_kinds.is_worded(bits).any()
     old = trials.drop(columns=["sweep_label", "sweep_parameter_2"])
-    assert not pair_charts.is_worded(old).any()
-    assert not pair_charts.is_pair(old).any()
+    assert not sweep_kinds.is_worded(old).any()
+    assert not sweep_kinds.is_pair(old).any()
 
 
 def test_compare_writes_a_page_that_names_the_stores_and_draws_the_ratios(records, make, tmp_path):
@@ -210,5 +210,7 @@ def test_a_predicted_sweep_over_words_has_a_place_for_each_and_no_line_between()
     assert [(text.get_text(), text.xy) for text in axes.texts] == [("≥", (1.0, 5e-3))]
     assert "SGD ≥ 1.00 ms, TNGD ≥ 5.00 ms" in chart.alt
     assert {line.get_linestyle() for line in drawn.values()} == {"None"}
-    assert chart.caption.endswith("TNGD's time is a lower bound where no time is stated for: write cells.")
+    assert chart.caption.endswith(
+        "TNGD's time is a lower bound where no time is stated for: writing the cells."
+    )
     assert chart.heading == "Predicted iteration against device preset (N = 1)"

@@ -4,6 +4,7 @@ import pandas as pd
 
 from tngd_bench.analysis import outcomes
 from tngd_bench.analysis.families import kinds
+from tngd_bench.optimizers import registry
 from tngd_bench.report import study_tables
 
 
@@ -24,9 +25,38 @@ def test_nested_settings_become_dotted_names():
     assert table.rows == (("a.b", "none"), ("a.c", "1, 2"), ("d.1.e", "1"), ("f", "none"))
 
 
-def test_every_distinct_set_of_settings_is_shown_with_its_defaults(records):
+def test_settings_are_shown_where_they_differ_from_the_default(records):
     trials = records.trials.copy()
     trials.loc[trials["group"] == "digits", "settings"] = json.dumps({"lr": 0.1, "adc_bits": None})
     shown = cells(study_tables.settings_table(trials, kinds(trials)))
-    rows = shown[shown["optimizer"] == "TNGD"].set_index("sections")["settings"].to_dict()
-    assert rows == {"cost": "lr = 0.01", "digits": "lr = 0.1, adc_bits = none"}
+    rows = shown[shown["optimizer"] == "TNGD"].set_index("sections")
+    assert rows["settings other than the default"].to_dict() == {
+        "cost": "none",
+        "digits": "lr = 0.1",
+    }
+    complete = (
+        study_tables.settings_table(trials, kinds(trials)).data.set_index("optimizer").loc["tngd", "settings"]
+    )
+    assert {"lr": 0.1, "adc_bits": None} in [json.loads(text) for text in complete]
+
+
+def test_a_value_taken_away_is_shown_and_a_device_by_its_name(records):
+    trials = records.trials[records.trials["optimizer"].isin(["kfac", "tngd"])].copy()
+    own = {"device": {"name": "mine", "base": "rram", "adc_bits": 4}, "momentum": 0.9, "analog_time": 5.0}
+    trials.loc[trials["optimizer"] == "tngd", "settings"] = json.dumps(own)
+    trials.loc[trials["optimizer"] == "kfac", "settings"] = json.dumps({"kl_clip": None, "lr": 0.01})
+    shown = cells(study_tables.settings_table(trials, kinds(trials)))
+    column = shown.drop_duplicates("optimizer").set_index("optimizer")["settings other than the default"]
+    assert column.to_dict() == {
+        "TNGD": "device = mine, momentum = 0.9, analog time = 5 τ",
+        "K-FAC": "KL clip = none",
+    }
+
+
+def test_the_defaults_of_what_ran_are_those_of_the_registry(records):
+    table = study_tables.defaults_table(kinds(records.trials))
+    assert len(table.rows) == records.trials["method"].nunique()
+    for method, text in table.data.itertuples(index=False):
+        usual = {name: value for name, value in registry.get(method).defaults.items() if value is not None}
+        assert json.loads(text) == usual
+    assert "none" not in "".join(row[1] for row in table.rows)

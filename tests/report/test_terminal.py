@@ -4,7 +4,7 @@ import io
 import pandas as pd
 from rich.console import Console
 
-from tngd_bench.report import terminal_summary
+from tngd_bench.report import overview, terminal_summary
 
 
 def printed(records, width=160):
@@ -46,3 +46,16 @@ def test_nothing_measured_prints_all_the_same(make):
     text = printed(make(sizes=(), training=False))
     assert text.count("not measured") == 3
     assert "Cost and training trials: none" in text
+
+
+def test_the_terminal_tells_the_findings_of_the_page(make):
+    records = make(optimizers=("sgd", "tngd"), sizes=(1_000,))
+    pair = records.trials["group"] == "noise"
+    trials = records.trials.assign(sweep_parameter_2=None, sweep_label=None)
+    trials.loc[pair, "sweep_parameter_2"] = "damping"
+    swept = dataclasses.replace(records, trials=trials)
+    told = overview.found(swept)
+    assert "Not judged here: thermal noise κ₀ × damping" in told.noise
+    text = " ".join(printed(swept).split())
+    for sentence in told.sentences():
+        assert " ".join(sentence.split()) in text

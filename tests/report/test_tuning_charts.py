@@ -23,7 +23,7 @@ def test_the_table_has_a_row_per_optimizer_best_first_and_dashes_for_what_is_not
     table = section.tables[0]
     assert [row[0] for row in table.rows] == ["Adam", "SGD", "K-FAC"]
     assert all(len(row) == len(table.columns) for row in table.rows)
-    assert "lr = 0.03, beta1 = 0.5, eps = 1e-06" in table.rows[0]
+    assert "lr = 0.03, β₁ = 0.5, ε = 10⁻⁶" in table.rows[0]
     assert table.rows[2][5:9] == ("–", "–", "–", "–")
     assert table.rows[1][1:4] == ("4", "1", "0")
 

@@ -19,6 +19,7 @@ from typing import Any
 from tngd_bench.analysis.metric_kinds import is_known, is_time, make_metric
 from tngd_bench.analysis.regression import Kind, Metric, compare
 from tngd_bench.studies.errors import StoreError
+from tngd_bench.unwritable import cannot_be_written
 
 SCHEMA = 2
 ALL = "*"
@@ -207,7 +208,7 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
         history_file(path).write_text("".join(lines), encoding="utf-8")
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise BaselineError(f"baseline {path} cannot be written: {error.strerror or error}") from None
+        raise BaselineError(cannot_be_written(f"baseline {path}", path, error)) from None
 
 
 def updated(

@@ -228,7 +228,7 @@ def _zero(gap: Array, m: Array, place: int) -> float:
 
 
 def break_even_rates(found: Line, rivals: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Return the link rate at which the device draws level with the fastest of each named group of `rivals`.
+    """Return the link rate at which the device is as fast as the fastest of each named group of `rivals`.
 
     One row per rival and m: rival, parameters, outputs, rows, `rate_bits_per_s` (∞: no rate is enough), `low`,
     `high`, `reachable` (share of the draws in which some rate is enough), `near` (measured sizes), and `not_stated`

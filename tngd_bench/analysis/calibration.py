@@ -5,7 +5,7 @@ For one optimizer, t = a + F/f + M/w with a fixed overhead a, the operations F a
 terms (Lawson & Hanson, Solving Least Squares Problems, 1974, ch. 23). F and M grow together in most studies, so the
 same times have several readings: F alone; M, with operations at the rate of the optimizer that is fastest at
 them, which nothing may exceed; and both (from five settings on, operations not faster than that either). Readings agree
-where there are data and part where there are none. One is credible, and drawn, if it foretells the data half as well
+where there are data and part where there are none. One is credible, and drawn, if it predicts the data half as well
 as the best or to 10 %.
 
 What the formula misses is a log-normal factor: σ is the root mean square of log(measured/predicted) with each setting
@@ -27,6 +27,7 @@ from scipy.optimize import nnls
 
 from tngd_bench.analysis import discrepancy
 from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.rows import each
 from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
 from tngd_bench.optimizers.prediction import DIGITAL, host_cost, square_layers
@@ -224,7 +225,8 @@ def calibrate(
     counts = Counts(problem, _ITEMSIZES.get(dtype, 4), _cg_iterations(trials, problem, labels), entry)
     device = next((label for label in labels if known[label].modelled), None)
     settings, device_name = _device_settings(trials, device)
-    upload = str(settings.get("upload") or "full")
+    used = None if device_name is None else recorded_device(device_name, settings)
+    upload = "full" if used is None else used.upload
     counted = {
         label: _counted(known[label], second[second["optimizer"] == label], counts, upload)
         for label in labels
@@ -355,6 +357,5 @@ def _device_settings(trials: pd.DataFrame, label: str | None) -> tuple[dict[str,
     if label is None or rows.empty:
         return {}, None
     row: Any = rows.iloc[0]
-    settings = json.loads(str(row["settings"])) if isinstance(row["settings"], str) else {}
-    name = row["device"] if isinstance(row["device"], str) and row["device"] else settings.get("device")
-    return dict(settings), None if name is None else str(name)
+    name, settings = recorded(row["device"], row["settings"])
+    return dict(settings), name

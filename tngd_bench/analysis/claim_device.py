@@ -11,9 +11,9 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claim_training import LEVEL, MINIMUM_SEEDS, SIGNED_RANK_SEEDS, compared
 from tngd_bench.analysis.claims import Finding, Part, Pool, Test
-from tngd_bench.analysis.findings import parameter_name
 from tngd_bench.analysis.paired import paired_difference
 from tngd_bench.analysis.run_values import log_ratios
+from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.tolerance import margin_text, tolerances
 from tngd_bench.studies.selection import label_texts
 

@@ -60,7 +60,8 @@ def convergence_sentence(
     head = part.iloc[0]
     searched = tuned_on(study, str(head["problem"]))
     tuned = "" if _is_tuned(device) else _tuned_sentence(part, known, searched)
-    like = _is_tuned(device)  # what was tuned stands beside its like, as long as there is any
+    # like beside like only where both kinds are compared: else a rival's best setting would go unmentioned
+    like = _is_tuned(device) if tuned or _is_tuned(device) else None
     others = _rivals(part, device, known, tuned=like) or _rivals(part, device, known, tuned=None)
     iterations = part["iterations"].max()
     after = f", {quantities.count(iterations)} iterations" if np.isfinite(iterations) else ""

@@ -21,6 +21,7 @@ import pandas as pd
 
 from tngd_bench.analysis import discrepancy
 from tngd_bench.analysis.calibration import SLOTS, Calibrations
+from tngd_bench.analysis.recorded_devices import recorded_device
 from tngd_bench.spu.billing import Workload, latency, words_on_link
 from tngd_bench.spu.device import Device
 
@@ -69,18 +70,15 @@ class DeviceUse:
 
 
 def study_use(calibrations: Calibrations) -> DeviceUse | None:
-    """Return the device of the study as it was used; None where its preset is not installed here."""
-    name = calibrations.device_name
-    return None if name is None else device_use(name, calibrations.settings)
+    """Return the device of the study as it was used; None where it cannot be made here."""
+    return device_use(calibrations.device_name, calibrations.settings)
 
 
-def device_use(name: str, settings: Mapping[str, object]) -> DeviceUse | None:
-    """Return the device preset `name` under an optimizer's `settings`; None where it is not installed here."""
-    if name not in Device.presets():
+def device_use(name: str | None, settings: Mapping[str, object]) -> DeviceUse | None:
+    """Return the device called `name` under an optimizer's `settings`; None where it cannot be made here."""
+    device = None if name is None else recorded_device(name, settings)
+    if device is None:
         return None
-    fields = set(Device.__dataclass_fields__) - {"name", "sources", "summary"}
-    changed = {key: value for key, value in settings.items() if key in fields and value is not None}
-    device = Device.preset(name).override(**changed)
 
     def number(key: str, default: float) -> float:
         value = settings.get(key, default)

@@ -17,14 +17,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tngd_bench.analysis import cost, quantities, unstated
+from tngd_bench.analysis import cost, quantities
 from tngd_bench.analysis.convergence_finding import convergence_sentence
+from tngd_bench.analysis.cost_bounds import bound_clauses
+from tngd_bench.analysis.device_pairs import DevicePair, device_pairs, pairs_sentence
 from tngd_bench.analysis.discrepancy import ASSUMED_RUN_SPREAD
 from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kinds
 from tngd_bench.analysis.one_clock import on_one_clock
 from tngd_bench.analysis.outcomes import final_values
+from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.time_to_target import study_targets
 from tngd_bench.analysis.tolerance import (
+    SCORE_NAMES,
     SCORES,
     Tolerance,
     is_imperfection,
@@ -33,19 +37,6 @@ from tngd_bench.analysis.tolerance import (
     milder,
     tolerances,
 )
-
-PARAMETER_NAMES = {
-    "noise_variance": "thermal noise κ₀",
-    "dac_bits": "DAC resolution",
-    "adc_bits": "ADC resolution",
-    "analog_time": "analog time",
-    "delay": "delay",
-}
-
-
-def parameter_name(name: str) -> str:
-    """Return the name of a swept setting in words."""
-    return PARAMETER_NAMES.get(name, name.replace("_", " "))
 
 
 @dataclass(frozen=True)
@@ -71,7 +62,7 @@ def find(
     return Findings(
         cost_sentence(costs, trials, known),
         convergence_sentence(trials, curves, final, known, study_targets(study), study),
-        noise_sentence(stood(final), known),
+        device_sentence(stood(final), device_pairs(trials, final), known),
     )
 
 
@@ -172,9 +163,8 @@ def cost_sentence(costs: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str,
         )
     settings = main.iloc[0]
     where = f"{settings['problem']}, b = {settings['batch_size']}, d_z = {settings['outputs']}"
-    bound = unstated.named(unstated.unstated(trials[trials["kind"] == "cost"]), known)
-    clauses = [f"not ranked, as no time is stated for items of the bill: {bound}"] if bound else []
-    if not bound or set(main["optimizer"]) & {label for label in known if known[label].modelled}:
+    clauses = bound_clauses(costs, trials, main, ranking[-1].optimizer, known)
+    if not clauses or set(main["optimizer"]) & {label for label in known if known[label].modelled}:
         clauses.insert(0, _device_clause(main, known))
     return f"Cheapest per iteration among second-order optimizers ({where}): {', '.join(pieces)}; {'; '.join(clauses)}."
 
@@ -222,12 +212,11 @@ def _doubt(ratio: cost.Ratio) -> str:
 
 MOST_SETTINGS = 3
 """Settings of one imperfection named one by one; of more, the two ends."""
-_NAMES = {"final_loss": "training loss", "final_test_accuracy": "test accuracy", "final_test_f1": "test F1"}
 
 
 @dataclass(frozen=True)
 class Stood:
-    """What one setting stands of one imperfection: how far the loss stays inside, and the test `score` with it.
+    """The tolerance of one setting to one imperfection: how far the loss stays inside, and the test `score` with it.
 
     `score` is the tolerance of the score alone, None where the trainings have none; `both` is the milder of the two.
     """
@@ -237,7 +226,7 @@ class Stood:
 
 
 def stood(final: pd.DataFrame) -> tuple[Stood, ...]:
-    """Return what is stood in every sweep in `final` (see `outcomes.final_values`), in sorted order."""
+    """Return the tolerance in every sweep in `final` (see `outcomes.final_values`), in sorted order."""
     scored = next((name for name in SCORES[1:] if name in final and final[name].notna().any()), None)
     losses = tolerances(final)
     scores = tolerances(final, scored) if scored else (None,) * len(losses)
@@ -246,6 +235,14 @@ def stood(final: pd.DataFrame) -> tuple[Stood, ...]:
         known = score if score is not None and not score.note else None
         found.append(Stood(loss if known is None else milder(loss, known), known))
     return tuple(found)
+
+
+def device_sentence(found: Sequence[Stood], pairs: Sequence[DevicePair], known: Mapping[str, Kind]) -> str:
+    """Return what imperfections do: those that were swept, and devices that ran beside the ideal one."""
+    if not pairs:
+        return noise_sentence(found, known)
+    swept = [each for each in found if is_imperfection(each.both.parameter)]
+    return " ".join([*([noise_sentence(swept, known)] if swept else []), pairs_sentence(pairs, known)])
 
 
 def noise_sentence(found: Sequence[Stood], known: Mapping[str, Kind]) -> str:
@@ -280,16 +277,18 @@ def noise_sentence(found: Sequence[Stood], known: Mapping[str, Kind]) -> str:
         sentences.append(
             f"Tolerance of {swept} {verdict}{f': {reason}' if reason else ''}."
             if texts
-            else f"What {who} stands of {swept} is {verdict}: {reason}."
+            else f"Tolerance of {who} to {swept} {verdict}: {reason}."
         )
     return " ".join(sentences)
 
 
 def _head(decided: Sequence[Stood]) -> str:
     score = next((each.score.score for each in decided if each.score is not None), "")
-    judged = f"{_NAMES[SCORES[0]]} and {_NAMES[score]} are" if score else f"{_NAMES[SCORES[0]]} is"
+    judged = (
+        f"{SCORE_NAMES[SCORES[0]]} and {SCORE_NAMES[score]} are" if score else f"{SCORE_NAMES[SCORES[0]]} is"
+    )
     margins = " and ".join(margin_text(name) for name in (SCORES[0], score) if name)
-    shown = f" ({_NAMES[score]} from → to)" if score else ""
+    shown = f" ({SCORE_NAMES[score]} from → to)" if score else ""
     return (
         f"Levels at which final {judged} no worse than the ideal device's on the same seed by more than {margins}, "
         f"paired signed-rank test at 5 %{shown}:"
@@ -304,7 +303,7 @@ def _where(tolerance: Tolerance) -> str:
 def _of_one_imperfection(
     parameter: str, own: Sequence[Stood], known: Mapping[str, Kind], *, where: bool
 ) -> str:
-    """Return what is stood of one imperfection: each setting, or of many the least and the most."""
+    """Return the tolerance to one imperfection: each setting, or of many the least and the most."""
     ordered = sorted(own, key=lambda each: (_endurance(each.both), each.score.ideal if each.score else 0.0))
     levels = list(dict.fromkeys(_level(each.both) for each in ordered))
     name = parameter_name(parameter)

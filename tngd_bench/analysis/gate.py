@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tngd_bench.analysis.baseline import Baseline, incomparable, last_entries
-from tngd_bench.analysis.metric_kinds import is_known, is_time, make_metric
+from tngd_bench.analysis.metric_kinds import between_trees, is_known, is_time, make_metric
 from tngd_bench.analysis.regression import Judgement, Metric, Sides, compare, confirm
 from tngd_bench.measure.environment import processor_name
 from tngd_bench.measure.trees import (
@@ -36,7 +36,10 @@ class NothingSelectedError(StudyError):
 
 @dataclass(frozen=True)
 class Selection:
-    """Which metrics are judged: `patterns` as in file names, all where there are none; `times` or none of them."""
+    """Which metrics are judged: `patterns` as in file names, all where there are none.
+
+    Without `times`, none that only two trees measured in turn can compare.
+    """
 
     patterns: tuple[str, ...] = ()
     times: bool = True
@@ -55,7 +58,7 @@ class Selection:
     def takes(self, name: str) -> bool:
         """Whether the metric `name` is selected."""
         matches = not self.patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.patterns)
-        return matches and (self.times or not is_time(name))
+        return matches and (self.times or not between_trees(name))
 
 
 def present_environment(torch: str) -> dict[str, Any]:
@@ -72,7 +75,7 @@ def present_environment(torch: str) -> dict[str, Any]:
 def measure_exact(tree: Path, selection: Selection) -> tuple[Baseline, dict[str, str]]:
     """Return the exact metrics of a tree, and for those that raised an error the reason."""
     with probes(tree) as (started,):
-        names = selection.of([name for name in started.ask(do="names") if not is_time(name)])
+        names = selection.of([name for name in started.ask(do="names") if not between_trees(name)])
         figures = exact_figures(started, names)
         # exact figures depend on torch alone: what differs between machines would change the file for nothing
         return Baseline(
@@ -89,7 +92,8 @@ def check_tree(tree: Path, baseline: Baseline, selection: Selection, say: Say) -
     say(f"measuring {tree}")
     with probes(tree) as (started,):
         environment = present_environment(started.torch)
-        offered = [name for name in started.ask(do="names") if selection.takes(name) and not is_time(name)]
+        names = [name for name in started.ask(do="names") if not between_trees(name)]
+        offered = [name for name in names if selection.takes(name)]
         comparable = [name for name in wanted if not is_time(name)]
         blocked = incomparable("exact", baseline.environment, environment) if comparable else None
         figures = exact_figures(started, offered) if blocked is None else TreeFigures()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tngd_bench.analysis.regression import Kind, Metric
 
 TIME = "step time"
+PAGE = "page work"
 _EXACT = 1e-9  # the sum of a ledger may be made in another order
 
 _KINDS: dict[str, tuple[str, Kind, float, float, bool]] = {
@@ -21,6 +22,8 @@ _KINDS: dict[str, tuple[str, Kind, float, float, bool]] = {
     "solver iterations": ("iterations", "exact", 0.02, 1.0, True),
     "steps to half the loss": ("steps", "exact", 0.05, 1.0, True),
     "loss": ("", "exact", 0.02, 0.0, True),
+    # its calls of Python functions, those of the libraries that draw it too
+    PAGE: ("calls", "exact", 0.05, 0.0, False),
     TIME: ("× SGD", "time", 0.07, 0.0, False),
 }
 """Unit, kind, relative tolerance, slack, and whether judged in both directions, by what a name begins with."""
@@ -38,6 +41,11 @@ def make_metric(name: str, values: Sequence[float]) -> Metric:
 def is_known(name: str) -> bool:
     """Whether figures of this name can be judged here: another revision may have kinds of its own."""
     return name.partition("/")[0] in _KINDS
+
+
+def between_trees(name: str) -> bool:
+    """Whether a figure is compared between two trees only, and is in no baseline file: it is slow, or wall time."""
+    return name.partition("/")[0] in (TIME, PAGE)
 
 
 def is_time(name: str) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.studies.selection import read_value
 
 SIGNS = {
@@ -29,8 +30,8 @@ def name(title: str, settings: Mapping[str, object]) -> str:
 
 def _words(key: str, value: object) -> str:
     if value is True:
-        return key
-    sign, unit = SIGNS.get(key, (key, ""))
+        return parameter_name(key)
+    sign, unit = SIGNS.get(key, (parameter_name(key), ""))
     text = str(value)
     if key in SIGNS and _NUMBER.fullmatch(text):
         text = quantities.level(float(text))

@@ -4,6 +4,8 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
+from tngd_bench.spu.ledger import ITEM_NAMES
+
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SECONDS = ((1e-12, "ps"), (1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
 _MINUTE, _HOUR, _DAY, _YEAR = 60.0, 3600.0, 86_400.0, 365.25 * 86_400.0
@@ -112,8 +114,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def items(names: Iterable[str]) -> str:
-    """Return the items of a bill in words, each once: "write cells, write convert"."""
-    return ", ".join(dict.fromkeys(name.replace("_", " ") for name in names))
+    """Return the items of a bill (keys of a `Ledger`) in words, each once: "writing the cells, D/A conversion"."""
+    return ", ".join(dict.fromkeys(ITEM_NAMES.get(name, name.replace("_", " ")) for name in names))
 
 
 def interval(low: float, high: float, digits: int = 3) -> str:

@@ -8,12 +8,10 @@ had a margin above zero at each iteration; its record has the least, unless an o
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 
-from tngd_bench.analysis.cost_map import device_use
+from tngd_bench.analysis.recorded_devices import trial_device
 
 _MARGIN = r"device is unstable: its slowest mode has the rate (-?[0-9.]+(?:e[+-]?[0-9]+)?)/τ"
 _LEVELS = [
@@ -56,7 +54,5 @@ def stability_table(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _has_cells(device: object, settings: object) -> bool:
     """Whether the arrays of a trial were simulated cell by cell, with an error of their own in each."""
-    known = json.loads(settings) if isinstance(settings, str) else {}
-    name = device if isinstance(device, str) and device else known.get("device")
-    use = device_use(str(name), known) if name else None
-    return use is not None and use.device.needs_arrays
+    used = trial_device(device, settings)
+    return used is not None and used.needs_arrays

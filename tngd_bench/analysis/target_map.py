@@ -11,7 +11,6 @@ times a resampling of the seeds, the same seeds for all optimizers.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -31,6 +30,7 @@ from tngd_bench.analysis.cost_map import (
     vouched_factor,
 )
 from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.recorded_devices import recorded
 
 Array = npt.NDArray[np.float64]
 _SIZE = ["parameters", "batch_size", "outputs"]
@@ -101,10 +101,7 @@ def _trained(problem: str, target: str, own: pd.DataFrame) -> Trained:
         index = pd.MultiIndex.from_frame(sizes)
         iterations[str(label)] = table.reindex(index=index, columns=seeds).to_numpy(float)
         digital[str(label)] = part.groupby(_SIZE)["digital_s"].first().reindex(index).to_numpy(float)
-        device, settings = part["device"].iloc[0], part["settings"].iloc[0]
-        known = json.loads(settings) if isinstance(settings, str) else {}
-        name = device if isinstance(device, str) and device else known.get("device")
-        use = device_use(str(name), known) if name else None
+        use = device_use(*recorded(part["device"].iloc[0], part["settings"].iloc[0]))
         if use is not None:
             uses[str(label)] = use
     return Trained(problem, target, sizes, iterations, digital, uses)

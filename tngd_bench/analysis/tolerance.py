@@ -36,6 +36,7 @@ MINIMUM_SEEDS = 5
 SCORE_MARGIN, LOSS_SHARE, LOSS_FLOOR = 0.01, 0.05, 0.01
 SCORES = ("final_loss", "final_test_accuracy", "final_test_f1")
 """Final scores that can be judged; the first is better where it is lower, the others where they are higher."""
+SCORE_NAMES = dict(zip(SCORES, ("training loss", "test accuracy", "test F1"), strict=True))
 Array = npt.NDArray[np.float64]
 
 
@@ -186,12 +187,12 @@ def _tolerance(
     group: str, optimizer: str, parameter: str, ideal: pd.DataFrame, part: pd.DataFrame, score: str
 ) -> Tolerance:
     sign = 1.0 if score == SCORES[0] else -1.0
-    ideal = _tried(ideal, score).drop_duplicates("seed").set_index("seed").sort_index()
-    swept = _tried(part[~is_ideal(parameter, part["sweep_value"])], score)
+    ideal = tried(ideal, score).drop_duplicates("seed").set_index("seed").sort_index()
+    swept = tried(part[~is_ideal(parameter, part["sweep_value"])], score)
     table = swept.pivot_table(index="seed", columns="sweep_value", values="loss", aggfunc="first")
     paired = table.reindex(ideal.index).dropna(axis=1)
     levels = mildest_first(parameter, paired.columns.to_numpy(float))
-    note = _without_base(ideal)
+    note = without_base(ideal)
     if not note and not len(levels):
         note = "not measured: no level was run with every seed of the ideal device"
     if note:
@@ -244,7 +245,7 @@ def decided(p_inside: Sequence[float], p_outside: Sequence[float]) -> tuple[int,
     return inside, outside
 
 
-def _tried(part: pd.DataFrame, score: str) -> pd.DataFrame:
+def tried(part: pd.DataFrame, score: str) -> pd.DataFrame:
     """Return the runs that ended or diverged, with their `loss`: the score as one that is better where lower."""
     part = part[part["status"].isin(["ok", "diverged"])]
     sign = 1.0 if score == SCORES[0] else -1.0
@@ -252,7 +253,7 @@ def _tried(part: pd.DataFrame, score: str) -> pd.DataFrame:
     return part.assign(loss=loss)[loss.notna()]
 
 
-def _without_base(ideal: pd.DataFrame) -> str:
+def without_base(ideal: pd.DataFrame) -> str:
     """Return why the runs of the ideal device give nothing to compare with; "" where they do."""
     if len(ideal) < MINIMUM_SEEDS:
         number = f"{len(ideal)} seed{'' if len(ideal) == 1 else 's'}"

@@ -24,5 +24,5 @@ def unstated(trials: pd.DataFrame) -> dict[str, str]:
 
 
 def named(items: Mapping[str, str], known: Mapping[str, Kind]) -> str:
-    """Return e.g. "TNGD (write cells), TNGD-Adam (write cells)" for what `unstated` found; "" for nothing."""
+    """Return e.g. "TNGD (D/A conversion), TNGD-Adam (D/A conversion)" for what `unstated` found; "" for nothing."""
     return ", ".join(f"{known[label].title} ({words})" for label, words in items.items())

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tngd_bench.unwritable import cannot_be_written
+
 if TYPE_CHECKING:
     from tngd_bench.analysis.baseline import Baseline
     from tngd_bench.analysis.gate import Selection
@@ -49,7 +51,11 @@ under --strict, 3 bad configuration or nothing compared. Summaries are written w
 @click.option(
     "--select", "patterns", multiple=True, metavar="GLOB", help="Only these metrics, e.g. 'operations/*'."
 )
-@click.option("--exact-only", is_flag=True, help="No wall times: only what is the same on every run.")
+@click.option(
+    "--exact-only",
+    is_flag=True,
+    help="No wall times, and no page: only what is quick and always the same.",
+)
 @click.option("--samples", type=click.IntRange(7), default=9, show_default=True, help="Samples a side.")
 @click.option("--strict", is_flag=True, help="Fail, with exit code 2, where a metric is inconclusive.")
 @click.option("--summary", type=click.Path(path_type=Path), help="Append a Markdown summary to this file.")
@@ -321,5 +327,5 @@ def _write(path: Path, text: str, mode: str) -> int:
         with path.open(mode, encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        return complain(f"{path} cannot be written: {error.strerror or error}", BAD_INPUT)
+        return complain(cannot_be_written(str(path), path, error), BAD_INPUT)
     return 0

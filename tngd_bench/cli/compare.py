@@ -36,7 +36,7 @@ def command(a: Path, b: Path, output: Path, show: bool) -> int:
     from tngd_bench.report.comparison import build_comparison
 
     first, second = read_results(stores, "compare")
-    with writing(f"output {output}"):
+    with writing(output):
         html, md, told, missing = build_comparison(first, second, (str(a), str(b)), output)
     for term, sentence in told:
         click.echo(f"{term}: {sentence}")

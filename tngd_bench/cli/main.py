@@ -172,8 +172,25 @@ def explain(error: Exception) -> tuple[str, int]:
         return str(error), FAILED
     if isinstance(error, StudyError | StoreError):
         return str(error), BAD_INPUT
+    unreadable = _unreadable_configuration(error)
+    if unreadable is not None:
+        return unreadable, BAD_INPUT
     kept = traceback_file("".join(traceback.format_exception(error)))
     return f"{type(error).__name__}: {error} (unexpected; {kept})", FAILED
+
+
+def _unreadable_configuration(error: Exception) -> str | None:
+    """Return what is wrong with a configuration file of matplotlib that is no text; None for any other error.
+
+    It is read when matplotlib is imported, wherever that is. The error does not name it, the frame that read it does.
+    """
+    if not isinstance(error, UnicodeDecodeError):
+        return None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_globals.get("__name__") == "matplotlib" and "fname" in frame.f_locals:
+            file = frame.f_locals["fname"]
+            return f"matplotlib's configuration file {file} is not UTF-8 text; correct it, or move it away"
+    return None
 
 
 def traceback_file(text: str) -> str:

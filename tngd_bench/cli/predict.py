@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tngd_bench.cli import predict_options, predict_sweep
+from tngd_bench.unwritable import cannot_be_written
 
 if TYPE_CHECKING:
     from tngd_bench.optimizers.prediction import Prediction
@@ -220,4 +221,4 @@ def _draw(rows: list[dict[str, Any]], name: str, p: Prediction, figure: Path) ->
     try:
         write_prediction(rows, name, p.device.name if name != "device" else "", where, figure)
     except OSError as error:
-        raise click.UsageError(f"--figure {figure} cannot be written: {error.strerror or error}") from None
+        raise click.UsageError(cannot_be_written(f"--figure {figure}", figure, error)) from None

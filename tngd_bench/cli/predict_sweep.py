@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tngd_bench.analysis import quantities
+
 if TYPE_CHECKING:
     from tngd_bench.optimizers.prediction import Prediction
 
@@ -166,9 +168,9 @@ def as_text(rows: Sequence[Mapping[str, Any]], name: str, predictions: Sequence[
     ]
     for row in rows:
         lines.append(f"{_shown(row[name]):>22}" + "".join(f"{_cell(row, column):>20}" for column in columns))
-    unstated = sorted({item.replace("_", " ") for row in rows for item in row["not_stated"].split()})
+    unstated = quantities.items(item for row in rows for item in row["not_stated"].split())
     if unstated:
-        lines += ["", f"≥: a lower bound, the device states no time for: {', '.join(unstated)}"]
+        lines += ["", f"≥: a lower bound, the device states no time for: {unstated}"]
     return "\n".join([*lines, "", "assumed", *wrapped(_assumed(rows, name, predictions))])
 
 

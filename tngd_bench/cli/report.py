@@ -60,7 +60,7 @@ def command(results: Path, output: Path | None, formats: str, others: tuple[Path
     if len(set(names)) < len(names):
         raise StoreError(f"--beside takes studies of different names, not {', '.join(map(str, names))}")
     beside = [(records, each.path) for records, each in zip(read[1:], stores[1:], strict=True)]
-    with writing(f"output {place}"):
+    with writing(place):
         files = build_report(read[0], place, formats=wanted, store=store.path, beside=beside)
     if "html" in wanted:
         click.echo(f"report: {files.html}")

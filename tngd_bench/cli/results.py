@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tngd_bench.cli.notes import tell_ignored
+from tngd_bench.unwritable import cannot_be_written
 
 if TYPE_CHECKING:
     from tngd_bench.report.missing_figures import MissingFigure
@@ -32,14 +33,14 @@ def read_results(stores: Sequence[Store], purpose: str) -> list[Records]:
 
 
 @contextlib.contextmanager
-def writing(what: str) -> Iterator[None]:
-    """Turn a failure to write into a StoreError that names `what`."""
+def writing(place: Path) -> Iterator[None]:
+    """Turn a failure to write into the output folder `place` into a StoreError."""
     from tngd_bench.studies.errors import StoreError
 
     try:
         yield
     except OSError as error:
-        raise StoreError(f"{what} cannot be written: {error.strerror or error}") from None
+        raise StoreError(cannot_be_written(f"output {place}", place, error)) from None
 
 
 def show_page(page: Path) -> None:

@@ -154,7 +154,7 @@ class _Lane:
 
         Of a device, the host is timed and the rest billed; its step is simulated only where the bill depends on it. An
         optimizer whose steps differ periodically (K-FAC's refreshes) makes a whole `cycle` of them a turn, and the
-        seconds are their mean: a median over single steps would never see the dear ones.
+        seconds are their mean: a median over single steps would never see the expensive ones.
         """
         if not self.contestant.simulated:
             # One after the other as in a training loop: what this harness does in between would empty caches.

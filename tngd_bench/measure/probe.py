@@ -125,6 +125,7 @@ def names() -> list[str]:
         for kind in ("operations", "allocated memory")
     ]
     found += [f"modules imported/{name}" for name in STARTS]
+    found.append("page work/report")
     return found + [f"modelled latency/{DEVICE}/{item}" for item in ("write", "relax", "read", "total")]
 
 
@@ -147,6 +148,8 @@ def exact(course: Course, name: str) -> float:
         return float(reached[0] if reached else STEPS)
     if kind == "modules imported":
         return _modules_imported(STARTS[rest])
+    if kind == "page work":
+        return _page_work()
     if kind == "host operations":
         return _host_operations(course, rest)
     if kind == "solver iterations":
@@ -211,6 +214,16 @@ def _modules_imported(names: str) -> float:
         "print(sum(name.partition('.')[0] not in sys.stdlib_module_names for name in new))"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    return float(done.stdout.split()[-1])
+
+
+def _page_work() -> float:
+    """Return how many Python functions are called for a page of a fixed study, in a process of its own."""
+    command = [sys.executable, "-P", "-m", "tngd_bench.report.page_work"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        last = done.stderr.strip().splitlines()
+        raise ValueError(f"this tree's page cannot be counted: {last[-1] if last else done.returncode}")
     return float(done.stdout.split()[-1])
 
 

@@ -24,7 +24,7 @@ DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-woodbury", "ngd")
 
 @dataclass(frozen=True)
 class Alternative:
-    """A digital optimizer's iteration; `break_even_bits_per_s` is the link rate at which the device draws level.
+    """A digital optimizer's iteration; `break_even_bits_per_s` is the link rate at which the device is as fast.
 
     `seconds` is a lower bound, `limit` what sets it: "arithmetic", "memory" or "launch". Seconds, joules and rate are
     None without a processor, and where `missing_bytes` > 0: so much more memory is needed than the processor has. The

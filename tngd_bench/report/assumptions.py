@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import Kind, kinds
 from tngd_bench.analysis.host_columns import host_extrapolated
+from tngd_bench.analysis.recorded_devices import refusals
 from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.report.tables import Column, Table
 
 _GRADES = {
@@ -41,14 +43,30 @@ def device_table(study: Mapping[str, object], trials: pd.DataFrame) -> Table | N
             if isinstance(entry, Mapping):
                 grade = str(entry.get("grade", "not stated"))
                 source = str(entry.get("source", "not stated"))
-                rows.append(
-                    (name, parameter, _value(entry.get("value")), _GRADES.get(grade, grade), source + origin)
-                )
+                value, graded = entry.get("value"), _GRADES.get(grade, grade)
+                rows.append((name, parameter, value_text(parameter, value), graded, source + origin))
             else:
-                rows.append((name, parameter, _value(entry), "", origin.strip()))
+                rows.append((name, parameter, value_text(parameter, entry), "", origin.strip()))
     columns = tuple(Column(title, numeric=title == "value", clock="") for title in _COLUMNS)
-    caption = "The modelled device. Units are in the names; what is not listed is ideal."
-    return Table("devices", caption, columns, tuple(rows), pd.DataFrame(rows, columns=_COLUMNS))
+    caption = "The modelled devices. What is not listed is ideal, or has no price."
+    shown = tuple((name, parameter_name(parameter), *rest) for name, parameter, *rest in rows)
+    return Table("devices", caption, columns, shown, pd.DataFrame(rows, columns=_COLUMNS))
+
+
+def not_made(trials: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[tuple[str, str], ...]:
+    """Return a statement on devices that cannot be made here, like those of `statements`; () without any."""
+    why = refusals(trials)
+    if not why:
+        return ()
+    named = "; ".join(
+        f"{quantities.listed([known[label].title for label in labels])}: {reason}"
+        for reason, labels in sorted(why.items())
+    )
+    sentence = (
+        "Predicted times, energy and stability are left out where the device of a trial cannot be made here. "
+        f"Trials of {named}."
+    )
+    return (("Devices that cannot be made here", sentence),)
 
 
 def _installed(name: str) -> Mapping[str, object]:
@@ -57,10 +75,6 @@ def _installed(name: str) -> Mapping[str, object]:
     if name not in Device.presets():
         return {"parameters": "not recorded in this store, and the preset is not installed here"}
     return sourced_parameters(Device.preset(name))
-
-
-def _value(value: object) -> str:
-    return "none" if value is None else quantities.level(value) if isinstance(value, float) else str(value)
 
 
 def extrapolated(trials: pd.DataFrame) -> tuple[tuple[str, str], ...]:
@@ -107,7 +121,7 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
         ),
         (
             "Modelled",
-            "Seconds of the analog device, by formula from its preset: write (gradient and arrays over the link), "
+            "Seconds of the analog device, by formula from its parameters: write (gradient and arrays over the link), "
             "relax (analog time in units of the device's time constant) and read. No device was run.",
         ),
         (

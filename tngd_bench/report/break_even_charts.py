@@ -68,7 +68,7 @@ def rate_chart(frame: pd.DataFrame, rival: str, device: str, outputs: int) -> Ch
     finding = " ".join(_least(frame[frame["parameters"] == size], size) for size in sizes)
     return Chart(
         name,
-        f"Link rate at which {device} draws level with {rival}",
+        f"Link rate at which {device} is as fast as {rival}",
         f"Break-even link rate of {device} against {rival}, by m. {finding}",
         "Modelled. Above a line the device's iteration is the shorter one; no line: no rate is enough. Band: the "
         "middle 95 % of the calibration's draws, where all of them reach a rate. Markers: near measured sizes; on a "

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from tngd_bench.analysis import cost, findings, outcomes, time_to_target
 from tngd_bench.analysis.families import kinds
 from tngd_bench.analysis.one_clock import on_one_clock
-from tngd_bench.report import assumptions, overview, pair_charts, study_tables, tuning_charts
+from tngd_bench.report import assumptions, overview, study_tables, tuning_charts
 from tngd_bench.report.cost_section import cost_sections
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.map_section import MapResults, map_results
@@ -77,12 +77,9 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
         *((*results, claims) if claims.absent else (claims, *results)),
         *_background_sections(records),
     )
-    apart = pair_charts.is_pair(records.trials) | pair_charts.is_worded(records.trials)
-    found = findings.find(records.study, records.trials[~apart], records.costs, records.curves)
-    found = replace(found, noise=overview.noise(found.noise, records.trials[apart]))
     return Contents(
         overview.compared(records.trials, kinds(records.trials)),
-        found,
+        overview.found(records),
         maps.decides,
         names_once(tuple(map(captions_once, sections))),
         "" if claims.absent else claims.points[0],
@@ -183,6 +180,7 @@ def _background_sections(records: Records) -> tuple[Section, ...]:
             statements=(
                 *assumptions.statements(study, records.environment),
                 *assumptions.extrapolated(trials),
+                *assumptions.not_made(trials, known),
                 *assumptions.choices(study),
             ),
             tables=tuple(
@@ -191,6 +189,7 @@ def _background_sections(records: Records) -> tuple[Section, ...]:
                     devices,
                     *tuning_charts.tuned_tables(study, known),
                     study_tables.settings_table(trials, known),
+                    study_tables.defaults_table(known),
                 )
                 if table is not None
             ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from tngd_bench.analysis import quantities
@@ -15,7 +17,7 @@ _KINDS = ("write", "relax", "read")
 NOT_STATED = "not stated"
 
 
-def energy_table(calibrations: Calibrations | None, uses: list[tuple[str, DeviceUse]]) -> Table | None:
+def energy_table(calibrations: Calibrations | None, uses: Sequence[tuple[str, DeviceUse]]) -> Table | None:
     """Return the modelled joules per iteration of each device of `uses` at the sizes measured with one."""
     label = None if calibrations is None else calibrations.device_label
     if calibrations is None or label is None:
@@ -49,7 +51,7 @@ def energy_table(calibrations: Calibrations | None, uses: list[tuple[str, Device
                     quantities.count(float(b * d_z)),
                     *(_joules(sums[kind], least[kind]) for kind in _KINDS),
                     _joules(bill.total, bill.at_least),
-                    ", ".join(name.replace("_", " ") for name in unpriced) or "none",
+                    _unpriced(unpriced, bill),
                 )
             )
     columns = (
@@ -79,6 +81,13 @@ def _priced(bill: Ledger, kind: str) -> float | None:
     """Return the sum of the items of a kind that have a price; None where none has."""
     known = [value for name, value in bill.items.items() if name.split("_")[0] == kind and value is not None]
     return sum(known) if known else None
+
+
+def _unpriced(names: Sequence[str], bill: Ledger) -> str:
+    """Return the items without a price in words; one word for none and for all of them."""
+    if len(names) == len(bill.items):
+        return "all"
+    return quantities.items(names) or "none"
 
 
 def _joules(value: float | None, at_least: float | None) -> str:

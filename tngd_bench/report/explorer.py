@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from tngd_bench.analysis import quantities
 from tngd_bench.analysis.calibration import Calibrations
 from tngd_bench.analysis.cost_map import DeviceUse, Plane, device_seconds, link_words
 from tngd_bench.analysis.discrepancy import VOUCHED_FACTOR
@@ -48,7 +49,7 @@ def explorer(
         "host": {upload: _flat(batch.host[upload][0]) for upload in words},
         "words": words,
         "fixed": fixed,
-        "not_stated": list(use.not_stated),
+        "not_stated": [quantities.items([name]) for name in use.not_stated],
         "factors": {
             label: _flat(
                 np.where(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tngd_bench.analysis.families import Kind, kind
 from tngd_bench.analysis.optimizer_names import SIGNS
+from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.studies.selection import label_texts
 
 MOST_LINES = 10
@@ -29,7 +30,7 @@ class LineGroup:
         """Return e.g. "TNGD with other t and κ₀", "" for the main figure."""
         if not self.method:
             return ""
-        signs = [SIGNS[name][0] if name in SIGNS else name.replace("_", " ") for name in self.varied]
+        signs = [SIGNS[name][0] if name in SIGNS else parameter_name(name) for name in self.varied]
         return f"{kind(self.method, self.method).title} with other {' and '.join(signs)}"
 
 

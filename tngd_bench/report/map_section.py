@@ -12,6 +12,7 @@ from tngd_bench.analysis.calibration import Calibrations, calibrate, uncounted
 from tngd_bench.analysis.cost_map import DeviceUse, Plane, cheapest, plane, study_use
 from tngd_bench.analysis.discrepancy import measured_run_spread
 from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.recorded_devices import own_devices
 from tngd_bench.report import break_even_charts, explorer, map_charts, map_tables
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.energy_table import energy_table
@@ -64,12 +65,13 @@ def map_results(
         return MapResults(
             Section("map", "Who is cheapest where", absent=absent),
             Section("what-if", "What the device would have to do", absent=absent),
-            "What decides: not measured; no second-order optimizer was timed.",
+            "Not measured: no second-order optimizer was timed.",
         )
     use = study_use(calibrations)
     batch = plane(calibrations, "batch_size", calibrations.main["outputs"])
     outputs = plane(calibrations, "outputs", calibrations.main["batch_size"])
-    maps = _maps(calibrations, batch, outputs, use, known, drawn)
+    uses = [] if use is None else device_uses(use, records.trials)
+    maps = _maps(calibrations, batch, outputs, use, uses, known, drawn)
     reached = map_tables.lowest_times(records.trials, times)
     untimed = unstated.named(unstated.unstated(records.trials[records.trials["kind"] == "training"]), known)
     by_target = break_even_charts.place_chart(reached, known, drawn, untimed)
@@ -96,7 +98,7 @@ def map_results(
             map_tables.calibration_table(calibrations, known),
         ),
     )
-    what_if, decides = _what_if(calibrations, batch, use, summary, known)
+    what_if, decides = _what_if(calibrations, batch, use, uses, summary, known)
     return MapResults(section, what_if, decides)
 
 
@@ -119,10 +121,14 @@ def device_title(use: DeviceUse | None) -> str:
     return f"{use.device.name}, {'unlimited link' if rate is None else quantities.bit_rate(rate)}"
 
 
-def preset_uses(use: DeviceUse) -> list[tuple[str, DeviceUse]]:
-    """Return every installed preset, used as the study uses its device; "ideal" is the unlimited link again."""
-    found = [replace(use, device=Device.preset(name)) for name in Device.presets() if name != "ideal"]
-    return [(device_title(each), each) for each in found]
+def device_uses(use: DeviceUse, trials: pd.DataFrame) -> list[tuple[str, DeviceUse]]:
+    """Return the study's own devices and every installed preset, used as the study uses its device.
+
+    The preset "ideal" is the unlimited link again.
+    """
+    presets = [Device.preset(name) for name in Device.presets() if name != "ideal"]
+    used = [replace(use, device=device) for device in (*own_devices(trials), *presets)]
+    return [(device_title(each), each) for each in used]
 
 
 def link_uses(use: DeviceUse) -> list[tuple[str, DeviceUse]]:
@@ -142,6 +148,7 @@ def _maps(
     batch: Plane,
     outputs: Plane,
     use: DeviceUse | None,
+    every: Sequence[tuple[str, DeviceUse]],
     known: Mapping[str, Kind],
     drawn: Mapping[str, Mark],
 ) -> list[Chart]:
@@ -163,7 +170,7 @@ def _maps(
             charts.append(map_charts.map_chart(found, f"map-{kind}-{name}", heading, known, drawn, note=note))
     if use is not None:
         for name, title, uses in (
-            ("map-presets", "Cheapest exact solver, by device preset", preset_uses(use)),
+            ("map-presets", "Cheapest exact solver, by device", every),
             ("map-links", "Cheapest exact solver, by link and upload", link_uses(use)),
         ):
             panels = [(heading, cheapest(batch, each, kfac)) for heading, each in uses]
@@ -238,6 +245,7 @@ def _what_if(
     calibrations: Calibrations,
     batch: Plane,
     use: DeviceUse | None,
+    uses: Sequence[tuple[str, DeviceUse]],
     summary: pd.DataFrame,
     known: Mapping[str, Kind],
 ) -> tuple[Section, str]:
@@ -245,10 +253,10 @@ def _what_if(
     exact, kfac = break_even.exact_labels(calibrations), _kfac(calibrations)
     if use is None or device is None or not calibrations.digital:
         absent = (
-            "No device was timed beside a digital second-order optimizer in this study, or its preset is not "
-            "installed here."
+            "No device was timed beside a digital second-order optimizer in this study, or it cannot be made here "
+            "(see “What the numbers rest on”)."
         )
-        return Section("what-if", title, absent=absent), f"What decides: not modelled. {absent}"
+        return Section("what-if", title, absent=absent), f"Not modelled. {absent}"
     name, d_z = known[device].title, calibrations.main["outputs"]
     rivals = {rival: labels for rival, labels in ((_EXACT, exact), (_KFAC, kfac)) if labels}
     lines = [break_even.line(calibrations, use, size, d_z) for size in DECADES]
@@ -271,7 +279,7 @@ def _what_if(
         f"{use.device.word_bits} bits a word, t = {use.analog_time:g} τ. Everything here is modelled."
         + _best_case(use),
         charts=tuple(charts),
-        tables=tuple(table for table in (energy_table(calibrations, preset_uses(use)),) if table is not None),
+        tables=tuple(table for table in (energy_table(calibrations, uses),) if table is not None),
         explorer=explorer.explorer(calibrations, batch, use, known, exact),
     )
     return section, decides(calibrations, use, summary, known)
@@ -289,7 +297,7 @@ def _best_case(use: DeviceUse) -> str:
 def decides(
     calibrations: Calibrations, use: DeviceUse, summary: pd.DataFrame, known: Mapping[str, Kind]
 ) -> str:
-    """Return what the device's iteration is made of at the largest measured size, and what would draw it level."""
+    """Return what the device's iteration is made of at the largest measured size, and what would make it as fast."""
     device = calibrations.device_label
     assert device is not None
     main = calibrations.main
@@ -333,7 +341,7 @@ def decides(
             calibrations, use, int(own["parameters"]), main["outputs"], (main["batch_size"],), draws=1
         )
         bits = float("nan") if found is None else float(found.bits[0])
-        level = f"it draws level with {rival_name} at {quantities.bit_rate(bits / left)}"
+        level = f"it is as fast as {rival_name} at {quantities.bit_rate(bits / left)}"
     texts = [
         text
         for text in _crossover_texts(calibrations, use, main["parameters"], known, device)

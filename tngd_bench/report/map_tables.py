@@ -16,7 +16,7 @@ from tngd_bench.report.tables import Column, Table
 
 
 def calibration_table(calibrations: Calibrations, known: Mapping[str, Kind]) -> Table:
-    """Return the rates behind the maps and how well they foretell each measured size from the others."""
+    """Return the rates behind the maps and how well they predict each measured size from the others."""
     rows, data = [], []
     for label, found in calibrations.by_label.items():
         overhead, flop, byte = found.readings[0]

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
-from tngd_bench.analysis.findings import parameter_name, tolerance_text
+from tngd_bench.analysis.findings import tolerance_text
+from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.tolerance import is_ideal, margin_text, mildest_first, tolerances
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.drawing import Chart

@@ -1,14 +1,18 @@
-"""What was compared, in one sentence: the first thing a page says."""
+"""What a study says first: what was compared, in one sentence, and what was found."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 
-from tngd_bench.analysis import quantities
+from tngd_bench.analysis import findings, quantities
 from tngd_bench.analysis.families import Kind
-from tngd_bench.analysis.findings import parameter_name
+from tngd_bench.analysis.findings import Findings
+from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.analysis.sweep_kinds import is_pair, is_worded
+from tngd_bench.studies.records import Records
 from tngd_bench.studies.selection import TUNED, label_texts
 
 
@@ -53,6 +57,13 @@ def _seeds(training: pd.DataFrame) -> str:
     """Return how many seeds the sections of these trainings have."""
     seeds = _span(training.groupby("group")["seed"].nunique())
     return f"{seeds} seed{'' if seeds == '1' else 's'}"
+
+
+def found(records: Records) -> Findings:
+    """Return the three findings of a study, as the page and the terminal tell them."""
+    apart = is_pair(records.trials) | is_worded(records.trials)
+    told = findings.find(records.study, records.trials[~apart], records.costs, records.curves)
+    return replace(told, noise=noise(told.noise, records.trials[apart]))
 
 
 def noise(found: str, apart: pd.DataFrame) -> str:

@@ -12,8 +12,8 @@ from matplotlib.patches import Patch, Rectangle
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
-from tngd_bench.analysis.findings import parameter_name
 from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.stability import margins
 from tngd_bench.analysis.tolerance import is_ideal
 from tngd_bench.report import drawing, slugs
@@ -28,23 +28,6 @@ if TYPE_CHECKING:
 
 _KEYS = ["group", "optimizer", "sweep_parameter", "sweep_parameter_2"]
 _NO_SEED: dict[str, Any] = {"facecolor": "none", "edgecolor": MUTED.light, "hatch": "xxx"}
-
-
-def is_pair(trials: pd.DataFrame) -> pd.Series:
-    """Return which trials belong to a sweep of two settings."""
-    if "sweep_parameter_2" not in trials:
-        return pd.Series(False, index=trials.index)
-    return trials["sweep_parameter_2"].notna()
-
-
-def is_worded(trials: pd.DataFrame) -> pd.Series:
-    """Return which trials have a level that is a word or a flag, so that it has no place on a scale."""
-    if "sweep_label" not in trials:
-        return pd.Series(False, index=trials.index)
-    named = trials["sweep_label"].notna() & (trials["sweep_label"] != "ideal")
-    words = named & trials["sweep_value"].isna()
-    sweeps = trials["group"].astype(str) + "\n" + trials["sweep_parameter"].map(str)
-    return trials["sweep_parameter"].notna() & sweeps.isin(set(sweeps[words]))
 
 
 def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

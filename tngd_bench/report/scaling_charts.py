@@ -59,7 +59,7 @@ def _chart(series: CostSeries, known: Mapping[str, Kind], drawn: Mapping[str, Ma
     columns = [*cost_series.AXES, "rows", "optimizer", *(name for name, _ in shown)]
     return Chart(
         slugs.slug("scaling", *series.slug_parts),
-        f"Cost against {series.sign}, its kinds apart ({series.where})",
+        f"Cost against {series.sign}, by kind of cost ({series.where})",
         _alt(series, shown, known),
         "Medians; peak memory is what an iteration adds to the process. The modelled column has the device "
         "alone; no ratio mixes the columns.",
@@ -82,9 +82,12 @@ def _alt(series: CostSeries, shown: list[tuple[str, str]], known: Mapping[str, K
             if len(own) > 1:
                 growth[known[str(label)].title] = float(own[name].iloc[-1]) / float(own[name].iloc[0])
         listed = sorted(growth.items(), key=lambda item: item[1])
-        if listed:
+        name_of = f"{title[:1].upper()}{title[1:]}"
+        if len(listed) == 1:
+            words.append(f"{name_of} grew {quantities.significant(listed[0][1])} times for {listed[0][0]}.")
+        elif listed:
             words.append(
-                f"{title.capitalize()} grew least for {listed[0][0]} ({quantities.significant(listed[0][1])} times) "
+                f"{name_of} grew least for {listed[0][0]} ({quantities.significant(listed[0][1])} times) "
                 f"and most for {listed[-1][0]} ({quantities.significant(listed[-1][1])} times)."
             )
     low, high = quantities.count(float(part[axis].min())), quantities.count(float(part[axis].max()))

@@ -10,6 +10,8 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.setting_names import parameter_name, value_text
+from tngd_bench.optimizers import registry
 from tngd_bench.report.tables import Column, Table, level_text, short_keys, words
 
 
@@ -26,7 +28,7 @@ def unfinished_table(rows: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
         level = (
             ""
             if pd.isna(row["sweep_parameter"])
-            else f", {row['sweep_parameter']} = {level_text(row['sweep_value'])}"
+            else f", {parameter_name(row['sweep_parameter'])} = {level_text(row['sweep_value'])}"
         )
         cells.append(
             (
@@ -60,25 +62,56 @@ def unfinished_table(rows: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
 
 
 def settings_table(trials: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
-    """Return the complete settings of every optimizer outside sweeps, one row per distinct set."""
+    """Return what each optimizer outside sweeps has set otherwise than by default, one row per distinct set.
+
+    The data behind it hold the complete settings. Of an optimizer that is not registered here all are shown.
+    """
     plain = trials[trials["sweep_parameter"].isna()].drop_duplicates(["group", "optimizer", "settings"])
     rows, data = [], []
     for label in known:
         for settings, part in plain[plain["optimizer"] == label].groupby("settings", sort=True):
-            text = ", ".join(
-                f"{name} = {_setting(value)}" for name, value in json.loads(str(settings)).items()
-            )
+            usual = _defaults(known[label].method)
+            given = json.loads(str(settings)).items()
+            text = _listed({name: value for name, value in given if usual.get(name, _UNSET) != value})
             sections = ", ".join(dict.fromkeys(part["group"]))
             rows.append((known[label].title, text or "none", sections))
             data.append({"optimizer": label, "settings": settings, "sections": sections})
-    columns = words("optimizer", "settings", "sections")
+    columns = words("optimizer", "settings other than the default", "sections")
     frame = pd.DataFrame(data, columns=["optimizer", "settings", "sections"])
-    caption = "Settings of every optimizer, defaults included. TNGD's are those of the simulated device and of its use."
+    caption = (
+        "What each optimizer has set otherwise than by default; the defaults are below. TNGD's settings are those of "
+        "the simulated device and of its use; what is not set is the device's own, in the table of devices."
+    )
     return Table("optimizer-settings", caption, columns, tuple(rows), frame)
 
 
-def _setting(value: object) -> str:
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def defaults_table(known: Mapping[str, Kind]) -> Table:
+    """Return the defaults of every optimizer that ran and is registered here, without those that have no value."""
+    rows, data = [], []
+    for method in dict.fromkeys(kind.method for kind in known.values()):
+        usual = {name: value for name, value in _defaults(method).items() if value is not None}
+        if usual:
+            rows.append((registry.get(method).title, _listed(usual)))
+            data.append({"optimizer": method, "defaults": json.dumps(usual)})
+    caption = "Defaults of the optimizers, of this version of tngd-bench."
+    frame = pd.DataFrame(data, columns=["optimizer", "defaults"])
+    return Table("optimizer-defaults", caption, words("optimizer", "defaults"), tuple(rows), frame)
+
+
+_UNSET = object()
+
+
+def _defaults(method: str) -> dict[str, Any]:
+    """Return the settings of `method` by default; none where it is not registered here."""
+    return dict(registry.get(method).defaults) if method in registry.names() else {}
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    """Return settings in words, a device by its name."""
+    return ", ".join(
+        f"{parameter_name(name)} = {value_text(name, value.get('name') if isinstance(value, Mapping) else value)}"
+        for name, value in settings.items()
+    )
 
 
 def pairs_table(name: str, caption: str, content: Mapping[str, object]) -> Table:

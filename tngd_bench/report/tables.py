@@ -11,9 +11,9 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
-from tngd_bench.analysis.findings import parameter_name
 from tngd_bench.analysis.host_columns import host_extrapolated
 from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.unstated import NOT_STATED
 
 MEASURED, MODELLED, COUNTED = "measured", "modelled", "counted"

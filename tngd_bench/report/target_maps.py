@@ -80,7 +80,7 @@ def _charts(
         chart = map_charts.map_chart(
             lowest,
             f"map-target-{name}",
-            f"{what.capitalize()} over {words}",
+            f"{what[:1].upper()}{what[1:]} over {words}",
             known,
             drawn,
             note=_note(found) + _bounds(found)

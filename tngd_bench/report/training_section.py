@@ -15,7 +15,9 @@ from tngd_bench.analysis import (
     time_to_target,
     unstated,
 )
+from tngd_bench.analysis.device_pairs import device_pairs
 from tngd_bench.analysis.families import Kind, kinds
+from tngd_bench.analysis.sweep_kinds import is_pair, is_worded
 from tngd_bench.report import (
     line_groups,
     noise_charts,
@@ -24,6 +26,7 @@ from tngd_bench.report import (
     tables,
     training_charts,
 )
+from tngd_bench.report.device_table import pairs_table
 from tngd_bench.report.marks import marks
 from tngd_bench.report.section import Section
 from tngd_bench.studies.records import Records
@@ -49,7 +52,7 @@ def training_sections(records: Records) -> tuple[Section, ...]:
     trials, curves = records.trials, records.curves
     known = kinds(trials)
     drawn = marks(known)
-    apart = pair_charts.is_pair(trials) | pair_charts.is_worded(trials)
+    apart = is_pair(trials) | is_worded(trials)
     final = outcomes.final_values(trials[~apart], curves)
     ends = outcomes.summarise_final(final)
     targets = time_to_target.study_targets(records.study)
@@ -84,6 +87,7 @@ def training_sections(records: Records) -> tuple[Section, ...]:
     levels = pair_charts.pair_table(outcomes.final_values(trials[apart], curves), trials)
     noise = noise_charts.noise_charts(final, known, drawn)
     noise += pair_charts.pair_charts(levels, known)
+    beside = device_pairs(trials[~apart], final)
     stable, margins = pair_charts.stability_section(stability.stability_table(trials), known)
     return (
         Section(
@@ -103,8 +107,10 @@ def training_sections(records: Records) -> tuple[Section, ...]:
             "Sensitivity to the device",
             points=(stable,) if stable else (),
             charts=tuple(noise),
-            tables=(swept, pair_charts.levels_table(levels, known), margins),
-            absent="" if swept.rows or len(levels) else "No sweep of an imperfection was run in this study.",
+            tables=(pairs_table(beside, known), swept, pair_charts.levels_table(levels, known), margins),
+            absent=""
+            if swept.rows or len(levels) or beside
+            else "No imperfection was swept, and no imperfect device ran beside the ideal one.",
         ),
     )
 

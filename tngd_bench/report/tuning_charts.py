@@ -12,6 +12,7 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind, kind
 from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.tuning import best_of_k_curves, tuning_summary
 from tngd_bench.report import drawing, slugs
 from tngd_bench.report.cost_charts import draw_line
@@ -175,7 +176,9 @@ def _final(score: float, failed: int) -> str:
 def _settings(settings: Mapping[str, float] | None) -> str:
     if settings is None:
         return quantities.NOT_MEASURED
-    return ", ".join(f"{name} = {value:g}" for name, value in settings.items())
+    return ", ".join(
+        f"{parameter_name(name)} = {value_text(name, value)}" for name, value in settings.items()
+    )
 
 
 def _failed(runs: float, finished: float) -> int:

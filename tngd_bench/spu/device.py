@@ -205,6 +205,11 @@ class Device:
         return math.inf if self.rail_volts is None else self.rail_volts / self.volts_per_unit
 
     @property
+    def imperfections(self) -> tuple[str, ...]:
+        """The fields by which the solution differs from the ideal device's; empty for one that only takes time."""
+        return tuple(name for name in _IMPERFECTIONS if getattr(self, name))
+
+    @property
     def needs_arrays(self) -> bool:
         """Whether an imperfection acts on single cells, so that the arrays must be formed to simulate it."""
         acts = (self.programming_error, self.stuck_off, self.stuck_on)
@@ -243,6 +248,21 @@ class Device:
         return energy(self, Workload(parameters, rows, analog_time, **options))
 
 
+_IMPERFECTIONS = (  # each is absent where it is None or zero
+    "dac_bits",
+    "adc_bits",
+    "adc_noise_volts",
+    "array_bits",
+    "programming_error",
+    "stuck_off",
+    "stuck_on",
+    "conductance_max_siemens",
+    "rail_volts",
+    "capacitor_mismatch",
+    "temperature_kelvin",
+    "amplifier_gain",
+    "amplifier_bandwidth_hz",
+)
 _POSITIVE = (
     "link_rate_bits_per_s",
     "resistance_ohm",

@@ -6,6 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+ITEM_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "write_gradient": "sending the gradient",
+        "write_arrays": "sending the arrays",
+        "write_cells": "writing the cells",
+        "write_convert": "D/A conversion",
+        "write_state": "sending the start",
+        "relax": "relaxation",
+        "relax_average": "further readouts",
+        "relax_slowdown": "slower relaxation",
+        "read_convert": "A/D conversion",
+        "read": "sending the solution back",
+    }
+)
+"""The items of a bill in words."""
+
 
 @dataclass(frozen=True)
 class Ledger:

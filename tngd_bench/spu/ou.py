@@ -133,7 +133,7 @@ class OUProcess:
 
     @property
     def _by_increment(self) -> bool:
-        """Whether a product is so dear that x(0) should not have a Krylov space of its own."""
+        """Whether a product is so expensive that x(0) should not have a Krylov space of its own."""
         return self.method == "krylov" and bool(getattr(self._operator, "matrix_free", False))
 
     def _increment(self, x0: Tensor, t: float) -> Term:
@@ -164,7 +164,7 @@ class OUProcess:
             self.reason = "a matrix was given"
             return "dense"
         if getattr(self._operator, "matrix_free", False):
-            self.reason = f"m = {self._operator.rows}: no Gram matrix where a row per output is too dear"
+            self.reason = f"m = {self._operator.rows}: no Gram matrix where a row per output is too expensive"
             return "krylov"
         width = getattr(self._operator, "row_width", None)
         gram, krylov = predicted_flops(self._operator.rows, self.size, self._tolerance, width)

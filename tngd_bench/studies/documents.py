@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tngd_bench.studies.errors import StoreWriteError
+from tngd_bench.unwritable import cannot_be_written
 
 SCHEMA = 3
 OLDEST_SCHEMA = 1
@@ -59,7 +60,7 @@ def write_document(path: Path, content: Mapping[str, Any]) -> None:
         sync_folder(path.parent)
     except OSError as error:
         raise StoreWriteError(
-            f"{path} cannot be written: {error.strerror or error}; what was stored before is intact,"
+            f"{cannot_be_written(str(path), path, error)}; what was stored before is intact,"
             " and the same command goes on from there"
         ) from None
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.records import Records
+from tngd_bench.unwritable import cannot_be_written
 
 VERSION = "1"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -86,7 +87,7 @@ def export_asv(
             _write_json(place / "machine.json", described, Machine.api_version)
         _merge_benchmarks(folder, {name: benchmark for name, (benchmark, _) in benchmarks.items()})
     except OSError as error:
-        raise StoreError(f"{folder} cannot be written: {error.strerror or error}") from None
+        raise StoreError(cannot_be_written(str(folder), folder, error)) from None
     return folder / str(held._filename), len(benchmarks)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from tngd_bench.measure.environment import torch_blas
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.records import Records
+from tngd_bench.unwritable import cannot_be_written
 
 _CELL = ["group", "optimizer", "parameters", "batch_size", "outputs"]
 
@@ -49,7 +50,7 @@ def export_pyperf(records: Records, file: Path) -> int:
     try:
         BenchmarkSuite(benchmarks).dump(str(file), replace=True)
     except OSError as error:
-        raise StoreError(f"{file} cannot be written: {error.strerror or error}") from None
+        raise StoreError(cannot_be_written(str(file), file, error)) from None
     return len(benchmarks)
 
 

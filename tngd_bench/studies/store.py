@@ -33,6 +33,7 @@ from tngd_bench.studies.documents import (
 )
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.migration import upgraded
+from tngd_bench.unwritable import cannot_be_written
 
 STORE_FOLDER = "store"
 TABLES_FOLDER = "tables"
@@ -79,9 +80,8 @@ class Store:
                 pass
         except OSError as error:
             _remove_empty(missing)
-            raise StoreError(
-                f"output {self.path.parent} cannot be written: {error.strerror or error}"
-            ) from None
+            what = f"output {self.path.parent}"
+            raise StoreError(cannot_be_written(what, self.trials_folder, error)) from None
 
     def check_writable(self) -> None:
         """Raise StoreError where `create` would; leaves everything as it was."""
@@ -108,7 +108,7 @@ class Store:
         try:
             handle = (self.path / _LOCK).open("w")
         except OSError as error:
-            raise StoreError(f"{self.path} cannot be written: {error.strerror or error}") from None
+            raise StoreError(cannot_be_written(str(self.path), self.path, error)) from None
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -241,7 +241,7 @@ class Store:
         return self.path / _TRIALS
 
     def trial_files(self) -> list[Path]:
-        """Return the files in the trials' folder, whosoever they are, by name."""
+        """Return the files in the trials' folder, whatever wrote them, by name."""
         return self._files_in(self.trials_folder)
 
     @staticmethod

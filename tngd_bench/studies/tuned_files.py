@@ -20,6 +20,7 @@ from tngd_bench.studies.records import Records
 from tngd_bench.studies.selection import IDEAL
 from tngd_bench.studies.tuning import Contender, Search
 from tngd_bench.studies.tuning_results import best_tries, larger_is_better
+from tngd_bench.unwritable import cannot_be_written
 
 RECORD_FILE = "tuning.json"
 TRIES = "tries"
@@ -199,4 +200,4 @@ def _write(path: Path, content: bytes) -> None:
             Path(aside).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise StoreWriteError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise StoreWriteError(cannot_be_written(str(path), path, error)) from None

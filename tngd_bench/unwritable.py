@@ -1,0 +1,22 @@
+"""Why something could not be written, in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def cannot_be_written(what: str, path: Path, error: OSError) -> str:
+    """Return e.g. "output reports/x cannot be written: reports is a file, not a folder"; `what` names `path`."""
+    return f"{what} cannot be written: {_reason(path, error)}"
+
+
+def _reason(path: Path, error: OSError) -> str:
+    """Return what is in the way on `path`; what the system says where that tells it better."""
+    for place in (path, *path.parents):
+        if place.is_symlink() and not place.exists():
+            return f"{place} is a link to {place.readlink()}, which does not exist"
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        for place in (path, *path.parents):
+            if place.is_file():
+                return f"{place} is a file, not a folder"
+    return error.strerror or str(error)
