@@ -29,7 +29,8 @@ def test_no_two_have_one_name():
 @pytest.mark.parametrize("bill", [latency, energy])
 def test_every_item_that_a_bill_can_have_has_a_name_in_words(bill):
     work = Workload(10, 4, 5.0, samples=3, spacing=1.0, programmings=2, carried=True)
-    assert set(bill(Device(), work).items) == set(ITEM_NAMES)
+    unscaled = dataclasses.replace(work, scale=None)
+    assert set(bill(Device(), work).items) | set(bill(Device(), unscaled).items) == set(ITEM_NAMES)
     assert "_" not in items(ITEM_NAMES)
 
 

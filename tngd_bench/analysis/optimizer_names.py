@@ -14,6 +14,7 @@ SIGNS = {
     "delay": ("t_d", " τ"),
     "noise_variance": ("κ₀", ""),
     "damping": ("λ", ""),
+    "memory": ("μ", ""),
 }
 """Settings with a sign of their own, and the unit behind their value."""
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")

@@ -15,6 +15,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         # optimizers
         "lr": "lr",
         "momentum": "momentum",
+        "memory": "memory μ",
         "damping": "damping",
         "damping_rule": "damping rule",
         "damping_interval": "damping interval",
