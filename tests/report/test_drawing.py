@@ -4,7 +4,7 @@ import re
 import matplotlib as mpl
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tngd_bench.report import drawing
@@ -137,6 +137,8 @@ _AXES = (
 
 @settings(max_examples=60, deadline=None)
 @given(st.floats(1e-9, 1e12), st.floats(1.0, 1e3), st.sampled_from(_AXES))
+@example(1.0, 1.0000000000000002, drawing.log_counts)
+@example(3.0, 1.0000001, drawing.log_plain)
 def test_a_logarithmic_axis_of_any_two_values_has_ticks_above_zero_with_labels(low, ratio, scale):
     _, axes = drawing.panel()
     axes.plot([low, low * ratio], [1, 2])

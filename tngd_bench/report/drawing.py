@@ -49,6 +49,7 @@ _NOT_STYLE = (
     "figure.max_open",
 )
 _FEWEST_TICKS = 3  # on a logarithmic axis
+_ONE_VALUE = 1.0 + 1e-6
 _PNG_COMPRESSION = 6  # 9 takes eight times as long for a tenth less
 _LEGEND_CHARACTERS, _LEGEND_HANDLE = (
     78,
@@ -177,10 +178,16 @@ def _log(axes: Axes, which: str, text: Any) -> None:
     axis.set_major_locator(_ReadableLogLocator(10, numticks=_WIDE_TICKS if wide else _TICKS))
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
     axis.set_minor_formatter(NullFormatter())
+    axes.autoscale_view(scalex=which == "x", scaley=which == "y")  # by the new locator
 
 
 class _ReadableLogLocator(LogLocator):
     """Ticks at decades; at 1, 2 and 5 where these are fewer than three; evenly spaced where those are, too."""
+
+    def nonsingular(self, vmin: float, vmax: float) -> Any:
+        """Return limits for data from `vmin` to `vmax`: values that no tick could tell apart are one value."""
+        low, high = sorted((vmin, vmax))
+        return super().nonsingular(low, low if low > 0 and high <= low * _ONE_VALUE else high)
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
         """Return the ticks, some perhaps outside the limits."""
