@@ -53,8 +53,8 @@ class Durations:
         return step + max(min(least, repetitions) * step, min(repetitions * step, seconds_limit))
 
     def inspected(self, contestant: Contestant, seconds: float) -> float:
-        """Return the seconds of an inspection: two steps."""
-        return 2 * self._factor(contestant.method, "cost") * (seconds + STEP_OVERHEAD_S)
+        """Return the seconds of an inspection: a check of the curvature and two steps."""
+        return 3 * self._factor(contestant.method, "cost") * (seconds + STEP_OVERHEAD_S)
 
     def trained(
         self, contestant: Contestant, seconds: float, iterations: int, evaluations: int, evaluation_s: float
