@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from tngd_bench.measure.contestant import Contestant
 
-PROCESS_START_S = 0.4
+RUN_START_S, PROCESS_START_S = 5.0, 0.4
+"""Until the first trial of a run, and of each process."""
 STEP_OVERHEAD_S = 2e-4
 """Of the harness: drawing a batch, reading the clock, noting the point."""
 EVALUATION_S = 2e-3
