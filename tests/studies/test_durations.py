@@ -19,7 +19,7 @@ def test_a_timed_optimizer_stops_at_its_repetitions_or_its_seconds_but_makes_the
 
 def test_corrections_are_those_of_the_optimizer_and_the_kind():
     assert LEARNED.timed(SGD, 0.1, 20, 2, 100.0) == pytest.approx(3 * 21 * (0.1 + STEP_OVERHEAD_S))
-    assert LEARNED.inspected(SGD, 0.1) == pytest.approx(3 * 2 * (0.1 + STEP_OVERHEAD_S))
+    assert LEARNED.inspected(SGD, 0.1) == pytest.approx(3 * 3 * (0.1 + STEP_OVERHEAD_S))
     assert LEARNED.trained(SGD, 0.1, 50, 3, 0.2) == pytest.approx(0.5 * steps_seconds(0.1, 50) + 0.6)
     assert LEARNED.trained(KFAC, 0.1, 50, 3, 0.2) == pytest.approx(steps_seconds(0.1, 50) + 0.6)
 

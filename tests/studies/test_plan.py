@@ -238,3 +238,30 @@ def test_a_device_is_timed_wherever_its_host_is_quick_enough_and_simulated_where
     assert timed.verdict is None, "its simulation takes minutes"
     assert simulated.estimate_seconds > 10 * timed.estimate_seconds
     assert "its bill depends on the scale of its arrays" in simulated.verdict.reason
+
+
+def test_an_evaluation_takes_what_its_samples_take_through_the_model(table):
+    table["training"] = [table["training"][0] | {"problem": "mnist-cnn", "parameters": 43_706, "seeds": 1}]
+    del table["cost"]
+    study = make_study(table)
+    (request,) = data_requests(study)
+    alone = MachineLimits(1e11, 1e11, 1e12)
+
+    def seconds(test_size):
+        loaded = LoadedStudy(study, "shipped")
+        plan = make_plan(loaded, {request: LoadedSize(64, "c" * 64, test_size)}, alone)
+        return next(iter(plan.trials.values())).predicted_s
+
+    few, many = seconds(1_000) - seconds(0), seconds(10_000) - seconds(0)
+    assert many == pytest.approx(10 * few)
+    assert 0.2 < many < 5.0  # two evaluations of 10,000 images
+
+
+def test_the_arrays_of_a_device_are_part_of_what_a_training_takes(table, plan_of):
+    del table["cost"]
+    section = table["training"][0] | {"parameters": 40_000, "train_size": 256, "batch_size": 128, "seeds": 1}
+    table["execution"]["seconds_per_iteration_limit"] = 60.0
+    table["training"] = [section | {"optimizers": ["tngd", "tngd[device=rram]"]}]
+    ideal, programmed = (trial.candidates[0] for trial in plan_of(table, memory=1e12).trials.values())
+    assert programmed.estimate_seconds > 20 * ideal.estimate_seconds  # 2.1 s of a processor against 22 ms
+    assert 1.0 < programmed.estimate_seconds < 4.0

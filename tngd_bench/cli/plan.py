@@ -153,6 +153,7 @@ def _table(outlook: Outlook) -> dict[str, Any]:
         "workers": loaded.study.execution.workers,
         **dataclasses.asdict(outlook.plan.extent),
         "seconds": outlook.seconds,
+        "start_seconds": outlook.start_seconds,
         "report_seconds": outlook.report_seconds,
         "bytes": outlook.bytes,
         "groups": [dataclasses.asdict(group) for group in outlook.groups],
@@ -251,6 +252,8 @@ def _section_rows(outlook: Outlook) -> list[tuple[str, ...]]:
         groups = [group for group in outlook.groups if (group.kind, group.section) == (kind, section)]
         trials, left = sum(g.trials for g in groups), sum(g.skipped for g in groups)
         rows.append((f"{_KINDS[kind]} {section}", f"{trials:,}", f"{left:,}", seconds(predicted)))
+    if outlook.start_seconds:
+        rows.insert(0, ("start", "", "", seconds(outlook.start_seconds)))
     if outlook.report_seconds:
         rows.append(("report", "", "", seconds(outlook.report_seconds)))
     return rows

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from tngd_bench.measure.contestant import Contestant
 
-PROCESS_START_S = 0.4
+RUN_START_S, PROCESS_START_S = 5.0, 0.4
+"""Until the first trial of a run, and of each process."""
 STEP_OVERHEAD_S = 2e-4
 """Of the harness: drawing a batch, reading the clock, noting the point."""
 EVALUATION_S = 2e-3
@@ -53,8 +54,8 @@ class Durations:
         return step + max(min(least, repetitions) * step, min(repetitions * step, seconds_limit))
 
     def inspected(self, contestant: Contestant, seconds: float) -> float:
-        """Return the seconds of an inspection: two steps."""
-        return 2 * self._factor(contestant.method, "cost") * (seconds + STEP_OVERHEAD_S)
+        """Return the seconds of an inspection: a check of the curvature and two steps."""
+        return 3 * self._factor(contestant.method, "cost") * (seconds + STEP_OVERHEAD_S)
 
     def trained(
         self, contestant: Contestant, seconds: float, iterations: int, evaluations: int, evaluation_s: float

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tngd_bench.studies.corrections import Lesson, learn_from
 from tngd_bench.studies.data_files import load_request, size_of
-from tngd_bench.studies.durations import PROCESS_START_S, Durations
+from tngd_bench.studies.durations import PROCESS_START_S, RUN_START_S, Durations
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.machine import measure_machine, study_environment
 from tngd_bench.studies.plan import LoadedSize, Plan, data_requests, make_plan, predicted_seconds
@@ -55,8 +55,13 @@ class Outlook:
 
     @property
     def seconds(self) -> float:
-        """Seconds of everything as it is run: cost blocks alone, the others side by side, then the report."""
-        return self.plan.predicted_s + self.report_seconds
+        """Seconds of everything as it is run: the start, cost blocks alone, the others side by side, the report."""
+        return self.start_seconds + self.plan.predicted_s + self.report_seconds
+
+    @property
+    def start_seconds(self) -> float:
+        """Seconds until the first trial: programs loaded, the machine's speed measured; 0 where nothing runs."""
+        return RUN_START_S if self.plan.extent.trials else 0.0
 
     @property
     def report_seconds(self) -> float:

@@ -18,6 +18,7 @@ from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
 from tngd_bench.solvers.cg_iterations import CGIterations
+from tngd_bench.spu.device import Device
 from tngd_bench.studies.durations import PROCESS_START_S, Durations
 from tngd_bench.studies.schema import CostSection, Study, TrainingSection
 from tngd_bench.studies.selection import contestant_of
@@ -113,7 +114,8 @@ class Unroller:
                     continue  # the cost block says why; there is no step to inspect
                 fits = self._judge(contestant, setting, widths, cost=False)
                 if fits.verdict is None:
-                    seconds = self.durations.inspected(contestant, fits.least_seconds)
+                    inspected = self._inspected_seconds(contestant, setting, widths, fits)
+                    seconds = self.durations.inspected(contestant, inspected)
                     fits = dataclasses.replace(fits, predicted_s=seconds)
                 yield InspectionTrial(
                     **self._common(section, setting, widths, data[setting.outputs], threads),
@@ -162,6 +164,30 @@ class Unroller:
                     evaluation_size=section.evaluation_size,
                     levels=levels,
                 )
+
+    def _inspected_seconds(
+        self, contestant: Contestant, setting: Setting, widths: Widths, fits: Candidate
+    ) -> float:
+        """Return the seconds of what is inspected: a step, or of a simulated device the host's part alone."""
+        device = self._device(contestant)
+        if device is None:
+            return fits.least_seconds
+        return self._host(setting, widths, device, self.machine.rate_training)[1]
+
+    def _device(self, contestant: Contestant) -> Device | None:
+        """Return the device that a contestant simulates, None for a digital one."""
+        entry = optimizers.get(contestant.method)
+        if not contestant.simulated or entry.device is None:
+            return None
+        return entry.device({**entry.defaults, **contestant.settings})
+
+    def _host(
+        self, setting: Setting, widths: Widths, device: Device, rate: float
+    ) -> tuple[PredictedCost, float]:
+        """Return the cost and the seconds of a device's host at `rate`."""
+        size = _size(setting, widths)
+        host = host_cost(**size, upload=device.upload)
+        return host, step_seconds(HOST, host, rate, **_place(size), upload=device.upload)
 
     def _passed(
         self, section: TrainingSection, setting: Setting, widths: Widths, loaded: LoadedSize
@@ -283,21 +309,19 @@ class Unroller:
         self, contestant: Contestant, setting: Setting, widths: Widths, rate: float, *, training: bool
     ) -> tuple[PredictedCost, float, str]:
         """Return the cost of an iteration, its seconds at `rate`, and what to say of a device that is simulated."""
-        entry = optimizers.get(contestant.method)
-        size = _size(setting, widths)
-        at: _Place = {name: value for name, value in size.items() if name != "itemsize"}  # type: ignore[assignment]
-        if contestant.simulated and not training:
-            device = entry.device_billed_alone(contestant.settings)
-            if device is not None:
-                host = host_cost(**size, upload=device.upload)
-                return host, step_seconds(HOST, host, rate, **at, upload=device.upload), ""
+        entry, size, device = (
+            optimizers.get(contestant.method),
+            _size(setting, widths),
+            self._device(contestant),
+        )
+        if device is not None and not training and entry.device_billed_alone(contestant.settings) is not None:
+            return *self._host(setting, widths, device, rate), ""
         stopped = CGIterations.of(contestant.settings)
-        settings = {**entry.defaults, **contestant.settings}
-        device = entry.device(settings) if contestant.simulated and entry.device is not None else None
-        times = int(settings.get("ensemble", 1)) if device is not None else 1  # type: ignore[call-overload]
+        ensemble = contestant.settings.get("ensemble", entry.defaults.get("ensemble", 1))
+        times = ensemble if device is not None and isinstance(ensemble, int) else 1
         found = predicted_cost(contestant.method, **size, cg=stopped, device=device, ensemble=times)
         seconds = step_seconds(
-            contestant.method, found, rate, **at, cg=stopped, device=device, ensemble=times
+            contestant.method, found, rate, **_place(size), cg=stopped, device=device, ensemble=times
         )
         said = device is not None and not training
         simulates = " (its bill depends on the scale of its arrays, so it is simulated)" if said else ""
@@ -313,6 +337,10 @@ def _size(setting: Setting, widths: Widths) -> _Size:
         "layers": widths.layers,
         "itemsize": 8 if setting.dtype == "float64" else 4,
     }
+
+
+def _place(size: _Size) -> _Place:
+    return {name: value for name, value in size.items() if name != "itemsize"}  # type: ignore[return-value]
 
 
 def problem_of(study: Study, section: CostSection | TrainingSection) -> ProblemEntry:

@@ -1,0 +1,59 @@
+"""How well `tngd-bench plan` predicts a run: predicted and real minutes of studies, run now.
+
+    python -m benchmarks.planned quick paper-fig2a:quick my-study.toml
+
+On a quiet machine. Each study is planned by formula, run into an empty folder, and compared as a whole and by trial.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tngd_bench.studies.records import read_records
+
+COMMAND = (sys.executable, "-m", "tngd_bench")
+
+
+def main() -> None:
+    """Run the studies and print a line each, then one for each kind of trial."""
+    parser = argparse.ArgumentParser(prog="benchmarks.planned", description="Predicted and real duration.")
+    parser.add_argument("studies", nargs="+", metavar="STUDY[:PROFILE]")
+    for study in parser.parse_args().studies:
+        name, _, profile = study.partition(":")
+        compare([name, *(["--profile", profile] if profile else [])])
+
+
+def compare(study: list[str]) -> None:
+    """Plan and run one study, and print how long both say that it takes."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "run"
+        planned = subprocess.run(
+            [*COMMAND, "plan", *study, "--output", str(place), "--json"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        predicted = json.loads(planned.stdout)
+        started = time.monotonic()
+        subprocess.run([*COMMAND, "run", *study, "--output", str(place)], check=True, capture_output=True)
+        took = time.monotonic() - started
+        ratio = predicted["seconds"] / took
+        words = f"predicted {predicted['seconds'] / 60:.2f} min, took {took / 60:.2f} min, ratio {ratio:.2f}"
+        print(f"{' '.join(study)}: {words}", flush=True)
+        trials = read_records(place).trials
+        for kind in ("cost", "training"):
+            groups = [group for group in predicted["groups"] if group["kind"] == kind]
+            seconds = sum(group["seconds"] for group in groups)
+            elapsed = trials.loc[trials["kind"] == kind, "elapsed_s"].sum()
+            print(f"  {kind}: predicted {seconds:.1f} s, in trials {elapsed:.1f} s (one after another)")
+        print(f"  report: predicted {predicted['report_seconds']:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
