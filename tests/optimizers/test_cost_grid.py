@@ -36,7 +36,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "ngd-cg": {"damping": 1e-4, "cg_rtol": 0.0, "cg_iterations": 20},
     "tngd": {"analog_time": 5.0},
 }
-DIGITAL = ("sgd", "adam", "kfac", "ngd", "ngd-woodbury", "ngd-gram", "ngd-cg")
+DIGITAL = ("sgd", "adam", "kfac", "ngd", "ngd-woodbury", "ngd-gram", "ngd-cg", "ngd-layer")
 SIZES, BATCHES, OUTPUTS = (3_000, 30_000, 300_000), (16, 256, 4_096), (10, 100, 1_024)
 GRID = tuple(itertools.product(SIZES, BATCHES, OUTPUTS))
 CORNERS = ((3_000, 16, 10), (30_000, 4_096, 100))
@@ -124,6 +124,28 @@ def take_products(products: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
 def images(problem: str, batch: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     inputs = torch.rand(batch, *IMAGES[problem], device=device)
     return inputs, torch.zeros(batch, dtype=torch.long, device=device)
+
+
+@pytest.mark.parametrize("name", [name for name in DIGITAL if name.startswith("ngd")])
+@pytest.mark.parametrize(
+    ("problem", "parameters", "batch"), [("digits-mlp", 3_000, 16), ("mnist-cnn", 5_000, 32)]
+)
+def test_a_memory_adds_the_operations_that_are_predicted(
+    problem: str, parameters: int, batch: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = problems.get(problem)
+    widths = entry.widths(parameters, 10)
+    size = size_of(widths, batch, 10)
+    found = {}
+    for memory in (0.0, 0.9):
+        settings = {**SETTINGS.get(name, {}), "memory": memory}
+        monkeypatch.setitem(SETTINGS, name, settings)
+        found[memory], _ = counted(entry, name, widths, *images(problem, batch, "cpu"))
+        predicted = costs.predicted_cost(name, **size, cg=PRODUCTS, memory=memory > 0).flops
+        assert predicted == pytest.approx(found[memory], rel=0.015)
+    added = costs.predicted_cost(name, **size, cg=PRODUCTS, memory=True).flops
+    added -= costs.predicted_cost(name, **size, cg=PRODUCTS).flops
+    assert added == pytest.approx(found[0.9] - found[0.0], rel=0.15)
 
 
 @pytest.mark.parametrize(("problem", "name", "parameters", "batch", "outputs"), places(*DIGITAL))

@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from tngd_bench.spu.ledger import ITEM_NAMES
+
 if TYPE_CHECKING:
     from tngd_bench.optimizers.prediction import Alternative, Prediction
     from tngd_bench.spu.ledger import Ledger
@@ -37,9 +39,9 @@ def as_text(p: Prediction) -> str:
         f"modelled, nothing was run: N = {work.parameters:,}, b = {work.batch_size:,}, d_z = {p.outputs:,}, "
         f"m = {work.rows:,}, t = {work.analog_time:g} τ",
         "",
-        f"{'device ' + p.device.name:<22}{'time':>14}{'energy':>14}",
+        f"{'device ' + p.device.name:<28}{'time':>14}{'energy':>14}",
         *_ledger_lines(p.seconds, p.joules),
-        f"  {'bits on the link':<20}{quantity(float(p.link_bits), 'b'):>14}",
+        f"  {'bits on the link':<26}{quantity(float(p.link_bits), 'b'):>14}",
     ]
     if p.processor is None:
         lines += ["", "digital times and the break-even link rate need --processor"]
@@ -70,10 +72,10 @@ def wrapped(sentences: Iterable[str]) -> list[str]:
 def _host_lines(p: Prediction) -> list[str]:
     if p.host_missing_bytes:
         lacking = f"{DOES_NOT_FIT}: {quantity(p.host_missing_bytes, 'B')} missing"
-        return [f"  {'host':<20}  {lacking}", f"  {'iteration':<20}  not known: the host does not fit"]
+        return [f"  {'host':<26}  {lacking}", f"  {'iteration':<26}  not known: the host does not fit"]
     return [
-        f"  {'host':<20}{'≥ ' + quantity(p.host_seconds, 's'):>14}",
-        f"  {'iteration':<20}{'≥ ' + quantity(p.iteration_at_least_seconds, 's'):>14}",
+        f"  {'host':<26}{'≥ ' + quantity(p.host_seconds, 's'):>14}",
+        f"  {'iteration':<26}{'≥ ' + quantity(p.iteration_at_least_seconds, 's'):>14}",
     ]
 
 
@@ -96,11 +98,11 @@ def _digital_line(p: Prediction, a: Alternative) -> str:
 
 def _ledger_lines(seconds: Ledger, joules: Ledger) -> list[str]:
     lines = [
-        f"  {name.replace('_', ' '):<20}{quantity(time, 's'):>14}{quantity(joules.items[name], 'J'):>14}"
+        f"  {ITEM_NAMES.get(name, name):<26}{quantity(time, 's'):>14}{quantity(joules.items[name], 'J'):>14}"
         for name, time in seconds.items.items()
     ]
     time, energy = (bounded(each.total, each.at_least, each.unit) for each in (seconds, joules))
-    return [*lines, f"  {'total':<20}{time:>14}{energy:>14}"]
+    return [*lines, f"  {'total':<26}{time:>14}{energy:>14}"]
 
 
 def bounded(value: float | None, at_least: float | None, unit: str) -> str:

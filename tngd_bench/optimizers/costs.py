@@ -96,6 +96,32 @@ def _gram(it: Iteration) -> tuple[float, float]:
     return flops, it.held + m * it.widths + 3.0 * m * m
 
 
+def _layerwise(it: Iteration) -> tuple[float, float]:
+    """One solve a layer: of order m, or of the layer's own order where it has fewer parameters than rows."""
+    m = float(it.rows)
+    flops, largest = it.forward + it.row_passes + it.written + it.lift, 0.0
+    for d_in, d_out, t in it.shapes:
+        width = (d_in + 1.0) * d_out
+        if width <= m:
+            flops += 2.0 * m * width * width + width**3 / 3.0 + 2.0 * width * width
+            largest = max(largest, m * width)
+        else:
+            flops += it.formed((d_in, d_out, t)) + m**3 / 3.0 + 2.0 * m * m
+    if it.embedded:  # two tables, each a layer
+        flops += it.tables + 2.0 * (m**3 / 3.0 + 2.0 * m * m)
+    return flops, it.held + m * it.widths + 3.0 * m * m + largest
+
+
+def _memory_of(name: str, it: Iteration) -> float:
+    """What a memory μ adds: the product of B with the last direction, and by G where there is no push-through."""
+    n, m = float(it.parameters), float(it.rows)
+    if name == "ngd":
+        return 2.0 * n * n
+    if name == "ngd-woodbury":
+        return 4.0 * m * n
+    return it.product_by_model / 2.0 if it.by_model(name) else it.lift
+
+
 def _cg(it: Iteration) -> tuple[float, float]:
     m, iterations = float(it.rows), it.iterations_of_cg
     inner = (4.0 * iterations + 2.0) * m  # products of two vectors
@@ -189,6 +215,7 @@ _COUNTS: dict[str, Callable[[Iteration], tuple[float, float]]] = {
     "ngd-woodbury": _woodbury,
     "ngd-gram": _gram,
     "ngd-cg": _cg,
+    "ngd-layer": _layerwise,
     "tngd": _thermodynamic,
     "tngd-adam": _thermodynamic,
 }
@@ -206,13 +233,15 @@ def predicted_cost(
     cg: CGIterations | None = None,
     device: Device | None = None,
     ensemble: int = 1,
+    memory: bool = False,
 ) -> PredictedCost:
     """Return the predicted cost of one iteration of optimizer `name`; NaN for one without a description.
 
     `rows` is m = batch_size·outputs. `layers` (input, output, positions) sharpen the counts; without them the
     model is taken as one with every weight used once per sample. `cg`: how conjugate gradients are stopped, and what
     is known of their iterations; None: the optimizer's defaults. `device`: what a thermodynamic optimizer
-    simulates, programmed `ensemble` times; None: one without imperfections.
+    simulates, programmed `ensemble` times; None: one without imperfections. `memory`: whether exact natural gradient
+    descent keeps its last direction.
     """
     if name not in _COUNTS:
         flops, values = _outside(name, parameters, rows, batch_size, outputs, layers)
@@ -223,6 +252,8 @@ def predicted_cost(
         flops, values = _on_arrays(iteration, device)
         return PredictedCost(ensemble * flops, values * itemsize)
     flops, values = _COUNTS[name](iteration)
+    if memory:
+        flops, values = flops + _memory_of(name, iteration), values + 2.0 * parameters
     return PredictedCost(flops, values * itemsize)
 
 

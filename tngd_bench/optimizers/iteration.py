@@ -168,20 +168,22 @@ class Iteration:
 
         A layer used at several positions, whose rows are not written out, goes by all pairs of positions.
         """
-        b, m = float(self.batch_size), float(self.rows)
+        return self.written + self.tables + sum(map(self.formed, self.shapes))
+
+    @property
+    def tables(self) -> float:
+        """The share of K of two tables: a position is in all samples, a token in few."""
+        return 2.0 * float(self.rows) ** 2 * self.embedded / 2.0 * panelled(self.rows)
+
+    def formed(self, layer: tuple[float, float, float]) -> float:
+        """A layer's share of K, from what its rows keep."""
+        (d_in, d_out, t), b, m = layer, float(self.batch_size), float(self.rows)
+        if self.is_written(layer):
+            return 2.0 * m * m * d_out * (d_in + 1.0) * panelled(self.rows)
+        if t == 1:
+            return 2.0 * m * m * d_out * panelled(self.rows) + 2.0 * b * b * d_in
         panels = PANELS if self.rows >= SMALLEST_PANELLED else 1
-        once = (
-            2.0 * m * m * self.embedded / 2.0 * panelled(self.rows)
-        )  # a position is in all samples, a token in few
-        for d_in, d_out, t in self.shapes:
-            if self.is_written((d_in, d_out, t)):
-                once += 2.0 * m * m * d_out * (d_in + 1.0) * panelled(self.rows)
-            elif t == 1:
-                once += 2.0 * m * m * d_out * panelled(self.rows) + 2.0 * b * b * d_in
-            else:
-                once += 2.0 * (m * t) ** 2 * (d_out + 1.0) * panelled(self.rows)
-                once += 2.0 * (b * t) ** 2 * d_in * panels
-        return self.written + once
+        return 2.0 * (m * t) ** 2 * (d_out + 1.0) * panelled(self.rows) + 2.0 * (b * t) ** 2 * d_in * panels
 
     @property
     def activations(self) -> float:

@@ -19,7 +19,7 @@ from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.spu.processor import DEFAULT_PRECISION, NUMBER_BYTES, Processor
 
-DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-woodbury", "ngd")
+DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-layer", "ngd-woodbury", "ngd")
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,7 @@ _OWN = (
         cg_rtol=Setting(1e-6, _FRACTION),
         cg_space=Setting("auto", _choice("auto", "rows", "parameters")),
     ),
+    _ngd("layer", "NGD (by layers)", "exact natural gradient of each layer alone, one m×m Cholesky a layer"),
     OptimizerEntry(
         "tngd",
         "TNGD",

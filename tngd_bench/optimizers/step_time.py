@@ -58,7 +58,7 @@ def step_seconds(
     seconds = _STEP_S + _POSITION_S * shared
     if name == "kfac":
         seconds += _KRONECKER_S
-    elif name in ("ngd", "ngd-woodbury", "ngd-gram", "ngd-cg", "tngd", "tngd-adam", HOST):
+    elif name in ("ngd", "ngd-woodbury", "ngd-gram", "ngd-cg", "ngd-layer", "tngd", "tngd-adam", HOST):
         seconds += _SECOND_ORDER_S
         if not it.by_model(name):
             seconds += _POSITION_OF_ROW_S * shared * outputs
@@ -75,7 +75,7 @@ def step_seconds(
         else:
             blocks = route_rules.BLOCK_S * batch_size * len(it.shapes)
             seconds += products * (_PRODUCT_S + blocks + 2.0 * _READ_S * m * it.kept)
-    elif name in ("ngd-gram", "tngd", "tngd-adam") and not it.by_model(name):
+    elif name in ("ngd-gram", "ngd-layer", "tngd", "tngd-adam") and not it.by_model(name):
         seconds += _PAIR_S * m * m
     elif name in ("ngd", "ngd-woodbury"):
         seconds += _WRITE_S * values

@@ -42,6 +42,7 @@ _METHODS: dict[str, tuple[Colour, str]] = {
     "ngd-woodbury": (Colour("--c-ngd-woodbury", "#007f96", "#4bc6dc"), "^"),
     "ngd-gram": (Colour("--c-ngd-gram", "#0f62cf", "#6ba6ff"), "v"),
     "ngd-cg": (Colour("--c-ngd-cg", "#6247c5", "#ac9cff"), "X"),
+    "ngd-layer": (Colour("--c-ngd-layer", "#2f7f3f", "#7fd08c"), "H"),
     "tngd": (Colour("--c-tngd", "#c43d08", "#ff8250"), "*"),
     "tngd-adam": (Colour("--c-tngd-adam", "#9a6700", "#eab13d"), "p"),
 }

@@ -41,7 +41,7 @@ _TITLES = {
     "upload": "arrays sent over the link",
     "write_parallel": "cells written at once",
 }
-_DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-woodbury", "ngd")
+_DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-layer", "ngd-woodbury", "ngd")
 
 
 def formats() -> tuple[str, ...]:

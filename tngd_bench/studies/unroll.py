@@ -319,7 +319,10 @@ class Unroller:
         stopped = CGIterations.of(contestant.settings)
         ensemble = contestant.settings.get("ensemble", entry.defaults.get("ensemble", 1))
         times = ensemble if device is not None and isinstance(ensemble, int) else 1
-        found = predicted_cost(contestant.method, **size, cg=stopped, device=device, ensemble=times)
+        memory = bool(contestant.settings.get("memory"))
+        found = predicted_cost(
+            contestant.method, **size, cg=stopped, device=device, ensemble=times, memory=memory
+        )
         seconds = step_seconds(
             contestant.method, found, rate, **_place(size), cg=stopped, device=device, ensemble=times
         )
