@@ -217,26 +217,40 @@ INSIDE, EDGE, BEYOND = (
 BATCHES = (8, 32, 128)
 BENDS = (32, 512)
 """The formula of the exact solver is right up to the first b, and off by all of its `bend` from the second on."""
+JUMPS = (181, 182)
+"""The same at once, between the largest measured b and the next of a map."""
 
 
-def _seconds(label: str, parameters: int, batch_size: int, bend: float) -> float:
-    """Return the true digital seconds; the exact solver takes up to `bend` times what is predicted."""
+@dataclass(frozen=True)
+class Truth:
+    """How the exact solver's time leaves its formula: by a factor of `bend`, smoothly or at once (see BENDS, JUMPS)."""
+
+    bend: float = 1.0
+    over: tuple[int, int] = BENDS
+
+
+RIGHT, BENT, JUMP, DROP = Truth(), Truth(2.0), Truth(2.0, JUMPS), Truth(0.5, JUMPS)
+
+
+def _seconds(label: str, parameters: int, batch_size: int, truth: Truth) -> float:
+    """Return the true digital seconds."""
     layers = COUNTS.layers(parameters, 10)
     assert layers is not None
     overhead, flop = RATES[label]
     seconds = overhead + flop * COUNTS.of(label, parameters, batch_size, 10, layers).flops
-    grown = float(np.clip(math.log(batch_size / BENDS[0]) / math.log(BENDS[1] / BENDS[0]), 0.0, 1.0))
-    return seconds * (bend**grown if label == "ngd-gram" else 1.0)
+    start, end = truth.over
+    grown = float(np.clip(math.log(batch_size / start) / math.log(end / start), 0.0, 1.0))
+    return seconds * (truth.bend**grown if label == "ngd-gram" else 1.0)
 
 
-def _study(generator: Generator, bend: float, noise: float) -> Calibrations:
+def _study(generator: Generator, truth: Truth, noise: float) -> Calibrations:
     rows = []
     for label in RATES:
         shift = ASSUMED_RUN_SPREAD * generator.standard_normal()
         for n in SIZES:
             for b in BATCHES:
                 factor = math.exp(shift + noise * generator.standard_normal())
-                rows.append((n, b, label, _seconds(label, n, b, bend) * factor))
+                rows.append((n, b, label, _seconds(label, n, b, truth) * factor))
     summary = pd.DataFrame(rows, columns=["parameters", "batch_size", "optimizer", "digital_median_s"])
     summary = summary.assign(group="cost", problem="digits-mlp", outputs=10, method=summary["optimizer"])
     trials = summary.assign(
@@ -248,36 +262,36 @@ def _study(generator: Generator, bend: float, noise: float) -> Calibrations:
     return found
 
 
-def crossover_left_out(use: DeviceUse, bend: float, noise: float) -> Callable[[Generator], tuple[int, int]]:
+def crossover_left_out(use: DeviceUse, true: Truth, noise: float) -> Callable[[Generator], tuple[int, int]]:
     """Return whether the interval of the modelled crossover leaves out the true one."""
 
     def draw(generator: Generator) -> tuple[int, int]:
-        found = break_even.line(_study(generator, bend, noise), use, 100_000, 10)
+        found = break_even.line(_study(generator, true, noise), use, 100_000, 10)
         assert found is not None
         batches = break_even.BATCH_SIZES
-        seconds = {label: np.array([[_seconds(label, 100_000, b, bend) for b in batches]]) for label in RATES}
-        truth = replace(
+        seconds = {label: np.array([[_seconds(label, 100_000, b, true) for b in batches]]) for label in RATES}
+        exact = replace(
             found,
             host=np.repeat(seconds["tngd"], 2, axis=0),
             rivals={"ngd-gram": np.repeat(seconds["ngd-gram"], 2, axis=0)},
         )
-        (true,) = break_even.crossovers(truth, use)
+        (at,) = break_even.crossovers(exact, use)
         said = next(each for each in break_even.crossovers(found, use) if each.rival == "ngd-gram")
-        return int(not said.low <= true.rows_m <= said.high), 1
+        return int(not said.low <= at.rows_m <= said.high), 1
 
     return draw
 
 
-def confirmed_cells(bend: float) -> Callable[[Generator], tuple[int, int]]:
+def confirmed_cells(truth: Truth) -> Callable[[Generator], tuple[int, int]]:
     """Return the wrong ones of the cells confirmed where the true lead is below 1.5."""
 
     def draw(generator: Generator) -> tuple[int, int]:
-        area = plane(_study(generator, bend, 0.05), "batch_size", 10)
+        area = plane(_study(generator, truth, 0.05), "batch_size", 10)
         drawn = cheapest(area, EDGE, ("kfac",), draws=200)
         wrong = made = 0
         for row, column in np.argwhere(drawn.confirmed):
             n, b = area.sizes[column], area.values[row]
-            own = np.array([_seconds(label, n, b, bend) for label in drawn.labels])
+            own = np.array([_seconds(label, n, b, truth) for label in drawn.labels])
             device = drawn.labels.index("tngd")
             host = area.host[EDGE.device.upload][0, row, column]
             own[device] += drawn.seconds[device, row, column] - host
@@ -305,15 +319,15 @@ STATEMENTS = (
     Statement("Lead of one of two equal optimizers, shift of the run 4 %", 0.05, lead),
     Statement("Two stores without a change differ, shifts of 4 %", 0.05, two_equal_stores),
     Statement(
-        "Crossover's interval leaves it out, shift 4 %", 0.05, crossover_left_out(INSIDE, 1.0, 0.05), 0.3
+        "Crossover's interval leaves it out, shift 4 %", 0.05, crossover_left_out(INSIDE, RIGHT, 0.05), 0.3
     ),
-    Statement("The same, noise 0.5 %", 0.05, crossover_left_out(INSIDE, 1.0, 0.005), 0.3),
-    Statement("The same, beyond measured b", 0.05, crossover_left_out(BEYOND, 1.0, 0.05), 0.3),
+    Statement("The same, noise 0.5 %", 0.05, crossover_left_out(INSIDE, RIGHT, 0.005), 0.3),
+    Statement("The same, beyond measured b", 0.05, crossover_left_out(BEYOND, RIGHT, 0.05), 0.3),
     Statement(
-        "The same, formula off by up to 2 at b = 512", 0.05, crossover_left_out(BEYOND, 2.0, 0.05), 0.3
+        "The same, formula off by up to 2 at b = 512", 0.05, crossover_left_out(BEYOND, BENT, 0.05), 0.3
     ),
-    Statement("Confirmed cell, true lead below 1.5, shift 4 %", 0.05, confirmed_cells(1.0), 0.15),
-    Statement("The same, formula off by up to 2 at b = 512", 0.05, confirmed_cells(2.0), 0.15),
+    Statement("Confirmed cell, true lead below 1.5, shift 4 %", 0.05, confirmed_cells(RIGHT), 0.15),
+    Statement("The same, formula off by up to 2 at b = 512", 0.05, confirmed_cells(BENT), 0.15),
 )
 
 

@@ -120,7 +120,7 @@ def test_crossovers_at_larger_sizes_stand_in_a_table_with_what_they_rest_on(resu
     (table,) = [table for table in results.map.tables if table.name == "crossovers"]
     assert set(table.data["parameters"]) == {1_000_000, 100_000_000}
     for row, each in zip(table.rows, table.data.to_dict("records"), strict=True):
-        assert row[5] == ("extrapolated" if each["extrapolated"] else "near measured sizes")
+        assert row[5] == ("extrapolated" if each["extrapolated"] else "between measured sizes")
         assert row[2].startswith("no crossover") == np.isinf(each["rows_m"])
     beyond = table.data[table.data["parameters"] > 2_000_000]
     assert beyond["extrapolated"].all()

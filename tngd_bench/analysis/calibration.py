@@ -171,9 +171,9 @@ class Calibrations:
         return self.by_label[label].freedom if np.isfinite(self.by_label[label].sigma) else 1.0
 
     def covers(self, parameters: Array, batch_size: Array, outputs: Array) -> npt.NDArray[np.bool_]:
-        """Return where a size lies near the measured ones, see `discrepancy.near`."""
+        """Return where a size lies between the measured ones of all optimizers together."""
         points = pd.concat([calibration.points for calibration in self.by_label.values()])
-        return discrepancy.near(points, parameters, batch_size, outputs)
+        return np.asarray(discrepancy.distance(points, parameters, batch_size, outputs) == 0.0)
 
     def distances(self, label: str, parameters: Array, batch_size: Array, outputs: Array) -> Array:
         """Return how far sizes lie from those that `label` was measured at, in logarithms."""

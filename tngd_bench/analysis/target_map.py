@@ -1,8 +1,8 @@
 """The map of the lowest time to a target: iterations from the training records, seconds per iteration from the model.
 
 Iterations to a target are measured at the sizes that were trained and nowhere else. Over a plane each cell takes those
-of the nearest trained size (in log N, log b, log d_z); only the time per iteration follows the cell. What
-lies further than a factor of two from every trained size, or from the sizes that were timed, is marked as not measured.
+of the nearest trained size (in log N, log b, log d_z); only the time per iteration follows the cell. What lies beyond
+the trained sizes, or beyond the sizes that were timed, is marked as not measured: nothing is confirmed there.
 Uncertainty: the calibration's draws times a resampling of the seeds, the same seeds for all optimizers.
 """
 
@@ -25,7 +25,9 @@ from tngd_bench.analysis.cost_map import (
     device_seconds,
     device_use,
     residuals,
+    winner_timed,
 )
+from tngd_bench.analysis.discrepancy import distance
 from tngd_bench.analysis.families import Kind
 
 Array = npt.NDArray[np.float64]
@@ -130,7 +132,7 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
     """Return who reaches the target of `found` first over `area`; None where nobody who was timed reached it.
 
     `area` is predicted with the calibrations of `with_first_order`. In the result seconds are times to the target
-    (∞ where the median seed missed), and `plane.measured` is where both iterations and time are near measured ones.
+    (∞ where the median seed missed), and `plane.measured` is where both iterations and time lie between measured ones.
     """
     calibrations = area.calibrations
     stands = {label: timed_as(label, calibrations) for label in found.iterations}
@@ -142,12 +144,12 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
     if not labels:
         return None
     timed = [str(stands[label]) for label in labels]
-    nearest, near = _nearest(area, found)
+    nearest, inside = _nearest(area, found)
     digital, modelled = [], []
     for label, name in zip(labels, timed, strict=True):
         use = found.uses.get(label) if calibrations.kinds[label].modelled else None
         digital.append(area.digital[name] if use is None else area.host[use.device.upload])
-        modelled.append(np.zeros(near.shape) if use is None else device_seconds(area, use))
+        modelled.append(np.zeros(inside.shape) if use is None else device_seconds(area, use))
     own, added = np.stack(digital), np.stack(modelled)
     chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
     steps = chosen.median()
@@ -158,13 +160,14 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
     winner = np.where(possible, np.where(np.isfinite(seconds), seconds, np.inf).argmin(axis=0), -1)
     seeds = next(iter(found.iterations.values())).shape[1]
     varied_steps = chosen.median(np.random.default_rng(seed).integers(seeds, size=(draws, seeds)))
-    wins = np.zeros(near.shape)
+    wins = np.zeros(inside.shape)
     away = np.stack([area.distances[name] for name in timed])
     for draw, (factors, readings) in enumerate(residuals(calibrations, timed, away, draws, seed)):
         per_step = own[np.arange(len(labels)), readings] * factors + added
         varied = per_step * varied_steps[..., draw][:, nearest]
         wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner
-    measured = near & area.measured if found.problem == calibrations.counts.problem else np.zeros_like(near)
+    same = found.problem == calibrations.counts.problem
+    measured = inside & area.measured if same else np.zeros_like(inside)
     return CheapestMap(
         replace(area, measured=measured, points=found.sizes),
         None,
@@ -172,20 +175,20 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
         seconds,
         winner.astype(np.int64),
         np.where(possible, wins / draws, np.nan),
+        winner_timed(winner.astype(np.int64), away),
         frozenset(label for label in labels if label in found.uses and found.uses[label].not_stated),
     )
 
 
 def _nearest(area: Plane, found: Trained) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return the nearest trained size of each cell, and whether it lies within a factor of two of it on each axis."""
+    """Return the nearest trained size of each cell, and whether the cell lies between trained sizes."""
     n, other = np.meshgrid(np.array(area.sizes, float), np.array(area.values, float))
     fixed = np.full(n.shape, float(area.fixed))
     b, d_z = (other, fixed) if area.axis == "batch_size" else (fixed, other)
     cells = np.log(np.stack([n, b, d_z], axis=-1))[..., None, :]
     gaps = np.abs(cells - np.log(found.sizes[_SIZE].to_numpy(float)))
     nearest = gaps.sum(axis=-1).argmin(axis=-1)
-    close = (gaps <= np.log(2) * (1 + 1e-9)).all(axis=-1).any(axis=-1)
-    return nearest, close
+    return nearest, distance(found.sizes, n, b, d_z) == 0.0
 
 
 def held(found: Trained, labels: Sequence[str]) -> pd.DataFrame:

@@ -71,7 +71,7 @@ def rate_chart(frame: pd.DataFrame, rival: str, device: str, outputs: int) -> Ch
         f"Link rate at which {device} draws level with {rival}",
         f"Break-even link rate of {device} against {rival}, by m. {finding}",
         "Modelled. Above a line the device's iteration is the shorter one; no line: no rate is enough. Band: the "
-        "middle 95 % of the calibration's draws, where all of them reach a rate. Markers: near measured sizes; on a "
+        "middle 95 % of the calibration's draws, where all of them reach a rate. Markers: between measured sizes; on a "
         "line without them the digital seconds, the host's too, are extrapolated."
         + _bound(frame.get("not_stated", ())),
         figure,

@@ -32,9 +32,9 @@ Standing = Literal["sure", "faint", "open"]
 NOTE = (
     "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Full colour: "
     "confirmed, the lead holds in 95 % of the draws (spread of the calibration, from run to run, and away from "
-    "measured sizes), near measured sizes. Faint: it does not, or the size is hatched. Hatched: modelled only, further "
-    "than a factor of two from every measured size or at all beyond those of an axis with fewer than three. "
-    "Circles: measured sizes. Blank: the family has no such model. No memory limit is applied."
+    "measured sizes), between measured sizes of the optimizer that leads. Faint: not so. Hatched: modelled "
+    "only, beyond the sizes that were measured. Circles: measured sizes. Blank: the family has no such model. No memory "
+    "limit is applied."
 )
 
 AT_BEST = (
@@ -156,7 +156,7 @@ def _edges(values: Sequence[int]) -> list[float]:
 
 
 def _hatch_unmeasured(axes: Axes, found: CheapestMap, x: list[float], y: list[float]) -> None:
-    """Hatch what lies further than a factor of two from measured sizes, and frame what does not."""
+    """Hatch what lies beyond the measured sizes, and frame what does not."""
     near = found.plane.measured
     row = 0
     for cells, rows in groupby(near.tolist()):  # rows alike are one box, so that a hatch has no seams

@@ -62,10 +62,11 @@ def calibration_table(calibrations: Calibrations, known: Mapping[str, Kind]) -> 
     )
     caption = (
         "The rates behind the maps: measured digital time against closed-form operations and bytes. The spread says "
-        "how well each size is predicted from the others. Away from measured sizes the formula may bend: by what "
-        "blocks of the largest sizes were off when predicted from the rest, and "
-        f"×/÷ {quantities.significant(np.exp(discrepancy.LEAST_GAMMA))} at least. The draws vary both, and what one "
-        f"run differs by from another: {run_spread_words(calibrations)}."
+        "how well each size is predicted from the others. Beyond measured sizes the formula may fail: one in twenty is "
+        "more than a factor of two to one side at once, and it may bend besides: by what blocks of the largest sizes "
+        "were off when predicted from the rest, and "
+        f"×/÷ {quantities.significant(np.exp(discrepancy.LEAST_GAMMA))} at least. The draws vary all of it, and what "
+        f"one run differs by from another: {run_spread_words(calibrations)}."
     )
     return Table("calibration", caption, columns, tuple(rows), pd.DataFrame(data))
 
@@ -90,7 +91,7 @@ def crossover_table(found: Sequence[Crossover], known: Mapping[str, Kind], devic
                 _above(each),
                 f"≤ {quantities.count(each.below)}" if each.below else "–",
                 "unlimited" if each.link_rate is None else quantities.bit_rate(each.link_rate),
-                "extrapolated" if each.extrapolated else "near measured sizes",
+                "extrapolated" if each.extrapolated else "between measured sizes",
             )
         )
     columns = (
@@ -105,7 +106,7 @@ def crossover_table(found: Sequence[Crossover], known: Mapping[str, Kind], devic
     span = f"m = {quantities.count(first.smallest)} to {quantities.count(first.largest)}"
     caption = (
         f"From which m = b·d_z on {known[device].title} has the shorter iteration (d_z = {first.outputs}, {span}). "
-        "Extrapolated: host and rival are predicted further than a factor of two from every measured size."
+        "Extrapolated: host and rival are predicted beyond the sizes that were measured."
     )
     if first.not_stated:
         caption += (

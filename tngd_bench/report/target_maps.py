@@ -89,7 +89,7 @@ def _note(found: target_map.Trained) -> str:
     )
     return (
         f"Iterations as measured on {found.problem} (circles: {sizes}), held as they are elsewhere, times predicted "
-        "seconds per iteration. Hatched: further than a factor of two from there, where nobody has trained: predicted. "
+        "seconds per iteration. Hatched: not between these sizes, so that nobody has trained there: predicted. "
         "Faint: there, or where the lead does not hold in 95 % of the draws over seeds and calibration. Full colour: "
         "confirmed."
     )
