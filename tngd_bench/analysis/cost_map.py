@@ -274,7 +274,7 @@ class CheapestMap:
         return pd.DataFrame(rows)
 
     def share(self, label: str, *, confirmed: bool = True) -> float:
-        """Return the share of cells with a model that `label` wins, of those that are `confirmed` unless told otherwise.
+        """Return the share of cells with a model that `label` wins, those that are not `confirmed` left out or counted.
 
         An optimizer of `bounds` wins none.
         """

@@ -32,8 +32,8 @@ Standing = Literal["sure", "faint", "open"]
 NOTE = (
     "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Full colour: "
     "confirmed, the lead holds in 95 % of the draws (spread of the calibration, from run to run, and away from "
-    "measured sizes), between measured sizes of the optimizer that leads. Faint: not so. Hatched: modelled "
-    "only, beyond the sizes that were measured. Circles: measured sizes. Blank: the family has no such model. No memory "
+    "measured sizes), between measured sizes of the optimizer that leads. Faint: not so. Hatched: modelled only, "
+    "beyond the sizes that were measured. Circles: measured sizes. Blank: the family has no such model. No memory "
     "limit is applied."
 )
 
