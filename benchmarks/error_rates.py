@@ -23,11 +23,11 @@ from tngd_bench.analysis import break_even, tolerance, two_stores
 from tngd_bench.analysis.calibration import Calibrations, Counts, calibrate
 from tngd_bench.analysis.cost import paired_ratio
 from tngd_bench.analysis.cost_map import DeviceUse, cheapest, plane
-from tngd_bench.analysis.discrepancy import ASSUMED_RUN_SPREAD
 from tngd_bench.analysis.families import kind
 from tngd_bench.analysis.findings import leads
 from tngd_bench.analysis.paired import LEVEL, holm, paired_difference, seeds_needed
 from tngd_bench.analysis.profiles import profiles
+from tngd_bench.analysis.run_spread import ASSUMED
 from tngd_bench.analysis.time_to_target import median_interval, target_from_reference
 from tngd_bench.problems import registry as problems
 from tngd_bench.spu.device import Device
@@ -192,16 +192,16 @@ def decided_ratio(generator: Generator) -> tuple[int, int]:
 def lead(generator: Generator) -> tuple[int, int]:
     """Return whether one of two equal optimizers is called cheapest without a doubt, in a run with its own shift."""
     known = {name: kind(name, name) for name in ("ngd-gram", "kfac")}
-    (found,) = leads(_timed(generator, tuple(known), 5, shift=ASSUMED_RUN_SPREAD), known)
+    (found,) = leads(_timed(generator, tuple(known), 5, shift=ASSUMED.value), known)
     return int(found.doubt == ""), 1
 
 
 def two_equal_stores(generator: Generator) -> tuple[int, int]:
     """Return whether two runs of one study differ relative to SGD, each optimizer shifted by its run."""
-    shifts = ASSUMED_RUN_SPREAD * generator.standard_normal(2 * 2).reshape(2, 2)
+    shifts = ASSUMED.value * generator.standard_normal(2 * 2).reshape(2, 2)
     processes = 0.05 * generator.standard_normal((2, 5))
     a, b = processes + (shifts[0] - shifts[1])[:, None]
-    found = two_stores.relative_change(a, b, 4 * ASSUMED_RUN_SPREAD**2)
+    found = two_stores.relative_change(a, b, 4 * ASSUMED.value**2)
     return int(not found["relative_low"] <= 1.0 <= found["relative_high"]), 1
 
 
@@ -246,7 +246,7 @@ def _seconds(label: str, parameters: int, batch_size: int, truth: Truth) -> floa
 def _study(generator: Generator, truth: Truth, noise: float) -> Calibrations:
     rows = []
     for label in RATES:
-        shift = ASSUMED_RUN_SPREAD * generator.standard_normal()
+        shift = ASSUMED.value * generator.standard_normal()
         for n in SIZES:
             for b in BATCHES:
                 factor = math.exp(shift + noise * generator.standard_normal())

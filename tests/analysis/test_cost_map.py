@@ -12,11 +12,13 @@ from tngd_bench.analysis.calibration import Calibration, Calibrations, Counts
 from tngd_bench.analysis.cost_map import DeviceUse, cheapest, device_seconds, link_words, plane, study_use
 from tngd_bench.analysis.discrepancy import STEP
 from tngd_bench.analysis.families import kind
+from tngd_bench.analysis.run_spread import RunSpread
 from tngd_bench.problems import registry as problems
 from tngd_bench.spu.billing import Workload, latency
 from tngd_bench.spu.device import Device
 
 COUNTS = Counts("digits-mlp", entry=problems.get("digits-mlp"))
+NO_SPREAD = RunSpread(0.0, "for a test")
 SIZES, BATCHES = (1_000, 10_000, 100_000), (1, 32, 1024)
 
 
@@ -35,7 +37,7 @@ def calibrations(rates, *, sigma=0.0, second=None, settings=None, points=None):
     }
     kinds = {label: kind(label, label) for label in rates}
     main = {"batch_size": 32, "outputs": 10, "parameters": 10_000}
-    return Calibrations(COUNTS, found, kinds, main, settings or {}, "paper")
+    return Calibrations(COUNTS, found, kinds, main, settings or {}, "paper", NO_SPREAD)
 
 
 RATES = {"ngd-gram": (1e-3, 1e-11, 0.0), "ngd-cg": (5e-3, 1e-11, 0.0), "tngd": (5e-4, 1e-11, 0.0)}
@@ -154,7 +156,7 @@ def test_beyond_the_measured_ranges_and_the_leader_s_own_nothing_is_confirmed():
 
 
 def test_the_logarithm_of_a_draw_has_the_variance_that_is_stated():
-    found = dataclasses.replace(calibrations(RATES, sigma=0.1), run_spread=0.05)
+    found = dataclasses.replace(calibrations(RATES, sigma=0.1), run_spread=RunSpread(0.05, "for a test"))
     changed = {
         label: dataclasses.replace(own, gamma=0.3, freedom=9.0) for label, own in found.by_label.items()
     }

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.analysis.test_cost_map import measured_at
+from tests.analysis.test_cost_map import NO_SPREAD, measured_at
 from tngd_bench.analysis import target_map
 from tngd_bench.analysis.calibration import Calibration, Calibrations, Counts
 from tngd_bench.analysis.cost_map import DeviceUse, plane
@@ -31,7 +31,7 @@ def calibrations(rates):
     found = {label: Calibration(label, label, (rate,), 0.0, points) for label, rate in rates.items()}
     kinds = {label: kind(label, label) for label in RATES}
     main = {"batch_size": 32, "outputs": 10, "parameters": 10_000}
-    return Calibrations(COUNTS, found, kinds, main, {}, "paper")
+    return Calibrations(COUNTS, found, kinds, main, {}, "paper", NO_SPREAD)
 
 
 def frames(problem="digits-mlp", target="test accuracy ≥ 90 %"):

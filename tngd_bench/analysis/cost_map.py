@@ -350,7 +350,7 @@ def residuals(
         student = (
             generator.standard_t(freedom, draws) if np.isfinite(freedom) else generator.standard_normal(draws)
         )
-        run = calibrations.run_spread * generator.standard_normal(draws)
+        run = calibrations.run_spread.value * generator.standard_normal(draws)
         bend = calibrations.by_label[label].gamma * generator.standard_normal(draws)
         readings = generator.integers(SLOTS, size=draws)
         step = STEP * generator.standard_normal(draws)

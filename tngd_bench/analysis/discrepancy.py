@@ -12,7 +12,7 @@ With d the distance of a size from the measured ones, log(true/predicted) is tak
 - γ, per factor of e, is the discrepancy of the formula (Kennedy & O'Hagan, JRSS B 63, 2001). It is measured by leaving
   out the block of the largest value of each axis and predicting it from the rest (Roberts et al., Ecography 40, 2017),
   what exceeds σ² + s² being γ²d², and is `LEAST_GAMMA` at least: a block of the study says little of sizes far beyond;
-- σ_run is what one run of a study shifts an optimizer by against another run on the same machine.
+- σ_run is what one run of a study shifts an optimizer by against another run on the same machine (`run_spread`).
 
 d is the distance to the convex hull of the measured settings in (log N, log b, log d_z): 0 between measured sizes.
 Statements are confirmed there only: elsewhere they are modelled.
@@ -21,7 +21,7 @@ Statements are confirmed there only: elsewhere they are modelled.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -33,22 +33,7 @@ AXES = ["parameters", "batch_size", "outputs"]
 LEAST_GAMMA = 0.35
 STEP = math.log(2.0) / 1.645
 """1.645: the normal quantile of 95 %."""
-ASSUMED_RUN_SPREAD = 0.04
-"""Of one optimizer. Between five runs of one study on one machine a ratio shifted by 0 % in the median of 42 pairs, by
-2.3 % at 75 % and by 5.1 % at 90 %; 4 % of each of two is 5.7 % of their ratio."""
 _CLOSURE = 1e4  # weight of Σw = 1 beside distances of order 1
-
-
-def measured_run_spread(environment: Mapping[str, object]) -> float | None:
-    """Return σ_run as null runs (`benchmarks.null_runs`) left it in a store's environment; None without any."""
-    value = environment.get("run_spread")
-    return float(value) if isinstance(value, int | float) else None
-
-
-def run_spread_of(environment: Mapping[str, object]) -> float:
-    """Return σ_run as measured on a store's machine, else as assumed."""
-    measured = measured_run_spread(environment)
-    return ASSUMED_RUN_SPREAD if measured is None else measured
 
 
 def distance(points: pd.DataFrame, parameters: Array, batch_size: Array, outputs: Array) -> Array:

@@ -66,15 +66,9 @@ def calibration_table(calibrations: Calibrations, known: Mapping[str, Kind]) -> 
         "more than a factor of two to one side at once, and it may bend besides: by what blocks of the largest sizes "
         "were off when predicted from the rest, and "
         f"×/÷ {quantities.significant(np.exp(discrepancy.LEAST_GAMMA))} at least. The draws vary all of it, and what "
-        f"one run differs by from another: {run_spread_words(calibrations)}."
+        f"one run differs by from another: {calibrations.run_spread.words}."
     )
     return Table("calibration", caption, columns, tuple(rows), pd.DataFrame(data))
-
-
-def run_spread_words(calibrations: Calibrations) -> str:
-    """Return the spread of one optimizer from run to run and where it is from."""
-    source = "measured by null runs on this machine" if calibrations.run_spread_known else "assumed"
-    return f"{quantities.percent(calibrations.run_spread)} of an optimizer's time ({source})"
 
 
 def crossover_table(found: Sequence[Crossover], known: Mapping[str, Kind], device: str) -> Table:
