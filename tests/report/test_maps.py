@@ -10,8 +10,8 @@ import pytest
 from tngd_bench.analysis import break_even, cost, quantities
 from tngd_bench.analysis.calibration import calibrate
 from tngd_bench.analysis.cost_map import cheapest, plane, study_use
-from tngd_bench.analysis.families import kinds
-from tngd_bench.analysis.time_to_target import study_targets, time_to_target
+from tngd_bench.analysis.families import kind, kinds
+from tngd_bench.analysis.time_to_target import hit_times, study_targets, time_to_target
 from tngd_bench.report import break_even_charts, drawing, explorer, map_charts, map_section, map_tables
 from tngd_bench.report.energy_table import energy_table
 from tngd_bench.report.marks import marks
@@ -180,7 +180,8 @@ def test_what_is_the_cheapest_at_best_is_dotted_and_named_so(calibrations):
 
 def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, charts):
     times = time_to_target(records.trials, records.curves, study_targets(records.study))
-    lowest = map_tables.lowest_times(records.trials, times)
+    hits = hit_times(records.trials, records.curves, study_targets(records.study))
+    lowest = map_tables.lowest_times(records.trials, times, hits)
     for row in lowest.itertuples():
         there = times[(times["group"] == row.group) & (times["target"] == row.target)]
         assert row.seconds == there["modelled_median"].min()
@@ -194,6 +195,31 @@ def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, chart
     with drawing.style():
         chart = break_even_charts.place_chart(two, known, marks(known))
     assert chart.data.equals(two)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "rivals", "told"), [(5, 1, False), (6, 1, True), (6, 2, False), (8, 2, True)]
+)
+def test_the_fastest_is_told_from_its_runner_up_by_seeds_enough_for_the_pairs_there_are(seeds, rivals, told):
+    labels = ["a", "b", "c"][: rivals + 1]
+    seconds = {"a": 1.0, "b": 1.2, "c": 1.5}
+    trials = pd.DataFrame({"kind": ["training"], "group": "g", "parameters": 10, "batch_size": 4})
+    times = pd.DataFrame(
+        [{"group": "g", "optimizer": o, "target": "t", "modelled_median": seconds[o]} for o in labels]
+    )
+    hits = pd.DataFrame(
+        [
+            {"group": "g", "target": "t", "optimizer": o, "seed": seed, "modelled": seconds[o] * (1 + seed)}
+            for o in labels
+            for seed in range(seeds)
+        ]
+    )
+    (row,) = map_tables.lowest_times(trials, times, hits).to_dict("records")
+    assert (row["optimizer"], row["runner_up"], row["told"]) == ("a", "b", told)
+    said = break_even_charts.place_words(pd.DataFrame([row]), {o: kind(o, o) for o in labels})
+    assert ("not told from b, 1.20 s, by these seeds" in said) is not told
+    alone = hits.assign(seed=hits["seed"] + 100 * (hits["optimizer"] == "b"))
+    assert not map_tables.lowest_times(trials, times, alone)["told"].any()
 
 
 def test_who_missed_a_target_is_named_apart_from_who_reached_it(results):

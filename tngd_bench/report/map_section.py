@@ -12,6 +12,7 @@ from tngd_bench.analysis.calibration import Calibrations, calibrate, uncounted
 from tngd_bench.analysis.cost_map import DeviceUse, Plane, cheapest, plane, study_use
 from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.run_spread import run_spread_of
+from tngd_bench.analysis.time_to_target import hit_times, study_targets
 from tngd_bench.report import break_even_charts, explorer, map_charts, map_tables
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.energy_table import energy_table
@@ -66,7 +67,8 @@ def map_results(
     batch = plane(calibrations, "batch_size", calibrations.main["outputs"])
     outputs = plane(calibrations, "outputs", calibrations.main["batch_size"])
     maps = _maps(calibrations, batch, outputs, use, known, drawn)
-    reached = map_tables.lowest_times(records.trials, times)
+    hits = hit_times(records.trials, records.curves, study_targets(records.study))
+    reached = map_tables.lowest_times(records.trials, times, hits)
     untimed = unstated.named(unstated.unstated(records.trials[records.trials["kind"] == "training"]), known)
     by_target = break_even_charts.place_chart(reached, known, drawn, untimed)
     over_target, rests_on = target_maps(records, calibrations, summary, known, drawn)

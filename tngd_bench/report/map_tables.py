@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from tngd_bench.analysis import discrepancy, quantities
 from tngd_bench.analysis.break_even import Crossover
 from tngd_bench.analysis.calibration import Calibrations
 from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.paired import LEVEL, paired_difference
 from tngd_bench.report.tables import Column, Table
 
 
@@ -120,9 +122,23 @@ def _rounded(value: float) -> str:
     return quantities.count(float(f"{value:.1e}"))
 
 
-def lowest_times(trials: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
-    """Return per training section the fastest optimizer to the highest target that one reached in its median seed."""
-    columns = ["group", "parameters", "batch_size", "target", "optimizer", "seconds", "runner_up", "ratio"]
+def lowest_times(trials: pd.DataFrame, times: pd.DataFrame, hits: pd.DataFrame) -> pd.DataFrame:
+    """Return per training section the fastest optimizer to the highest target that one reached in its median seed.
+
+    `times` and `hits` as in `time_to_target`. `told`: whether the paired seeds tell it from its runner-up, by the exact
+    signed-rank test of the logarithms of their times, p ≤ 5 % times the number of pairs that could have been those two.
+    """
+    columns = [
+        "group",
+        "parameters",
+        "batch_size",
+        "target",
+        "optimizer",
+        "seconds",
+        "runner_up",
+        "ratio",
+        "told",
+    ]
     rows = []
     training = trials[trials["kind"] == "training"]
     for group, part in times.groupby("group", sort=True):
@@ -140,8 +156,21 @@ def lowest_times(trials: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
             if second is None
             else [second["optimizer"], float(second["modelled_median"] / first["modelled_median"])]
         )
+        row += [second is not None and _told_apart(hits, str(group), target, first, second)]
         rows.append(row)
     return pd.DataFrame(rows, columns=columns)
+
+
+def _told_apart(hits: pd.DataFrame, group: str, target: str, first: pd.Series, second: pd.Series) -> bool:
+    own = hits[(hits["group"] == group) & (hits["target"] == target)]
+    by_seed = own.pivot_table(index="seed", columns="optimizer", values="modelled", aggfunc="first")
+    pair = by_seed.reindex(columns=[first["optimizer"], second["optimizer"]]).dropna().to_numpy(float)
+    if not len(pair):
+        return False
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(pair[:, 0] == pair[:, 1], 0.0, np.log(pair[:, 0]) - np.log(pair[:, 1]))
+    pairs = math.comb(own["optimizer"].nunique(), 2)
+    return bool(pairs * paired_difference(logs).p <= 1.0 - LEVEL)
 
 
 def _hardest(part: pd.DataFrame, reached: pd.DataFrame) -> str:
