@@ -172,7 +172,10 @@ def write_into(place: Path, runs: Sequence[Records]) -> None:
 
 
 def report(runs: Sequence[Records]) -> bool:
-    """Print ratios, σ_run and agreement of `runs`; return whether what is confirmed is kept as often as said."""
+    """Print ratios, σ_run and agreement of `runs`; return whether what is confirmed is kept as often as said.
+
+    ValueError where the runs are too noisy to tell.
+    """
     found = between(runs)
     shown = ["parameters", "batch_size", "optimizer", "low", "high"]
     print(found[shown].to_string(index=False, float_format="{:.4f}".format))
@@ -192,7 +195,7 @@ def report(runs: Sequence[Records]) -> bool:
 
 
 def main() -> int:
-    """Run or read the runs, and print what they differ by. Exit code 1 where less is kept than is said."""
+    """Run or read the runs, and print what they differ by. Exit code 1: less is kept than said; 2: no result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -213,9 +216,13 @@ def main() -> int:
             if given.stores
             else run_again(study_table(processes=given.processes), given.runs, folder)
         )
-    as_said = report(runs)
-    for place in given.into:
-        write_into(place, runs)
+    try:
+        as_said = report(runs)
+        for place in given.into:
+            write_into(place, runs)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0 if as_said else 1
 
 

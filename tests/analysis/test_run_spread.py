@@ -66,6 +66,13 @@ def test_runs_that_share_nothing_and_a_single_run_are_refused():
         between([run(generator, shift=0.0, processes=1) for _ in range(2)])
 
 
+def test_runs_whose_own_noise_hides_what_varies_between_them_are_refused():
+    generator = np.random.default_rng(4)
+    noisy = between([run(generator, shift=0.02, process=0.5) for _ in range(3)])
+    with pytest.raises(ValueError, match="too noisy to tell what varies between them"):
+        spread(noisy)
+
+
 def test_an_environment_tells_the_spread_and_its_source():
     generator = np.random.default_rng(3)
     left = left_by([run(generator, shift=0.05) for _ in range(3)], "2026-11-29")
