@@ -204,10 +204,8 @@ def target_from_reference(final: pd.DataFrame, group: str, optimizer: str, metri
         raise ValueError(
             f"{optimizer!r} in {group!r} did not finish in {place} or more of its seeds; no target"
         )
-    rank = "worst" if place == 1 else f"{place}-th worst"
-    return Target(
-        metric, level, f"reached by four in five reruns of {optimizer} in {group}: {rank} of {len(values)}"
-    )
+    shown = f"reached by four in five of {len(values)} reruns of {optimizer} in {group}"
+    return Target(metric, level, shown)
 
 
 def _first_hits(ordered: pd.DataFrame, target: Target) -> dict[object, dict[str, float]]:
