@@ -30,7 +30,7 @@ from tngd_bench.analysis.cost import finished_costs, summarise
 from tngd_bench.analysis.cost_map import CONFIRMED, cheapest, plane, study_use
 from tngd_bench.analysis.families import kinds
 from tngd_bench.analysis.findings import leads
-from tngd_bench.analysis.run_spread import FIELD, RunSpread, between, left_by, spread
+from tngd_bench.analysis.run_spread import ASSUMED, FIELD, RunSpread, between, left_by, spread
 from tngd_bench.cli.progress import make_audience, make_console
 from tngd_bench.measure.environment import MACHINE_FIELDS
 from tngd_bench.studies.reading import LoadedStudy, make_study
@@ -172,23 +172,22 @@ def write_into(place: Path, runs: Sequence[Records]) -> None:
 
 
 def report(runs: Sequence[Records]) -> bool:
-    """Print ratios, σ_run and agreement of `runs`; return whether what is confirmed is kept as often as said.
-
-    ValueError where the runs are too noisy to tell.
-    """
+    """Print ratios, σ_run and agreement of `runs`; return whether what is confirmed is kept as often as said."""
     found = between(runs)
     shown = ["parameters", "batch_size", "optimizer", "low", "high"]
     print(found[shown].to_string(index=False, float_format="{:.4f}".format))
-    value = spread(found)
     excess = (found["among"] - found["within"]).clip(lower=0.0) ** 0.5
     low, middle, high = (100 * excess.quantile(share) for share in (0.5, 0.75, 0.9))
     print(
         f"shift of a ratio between runs: {low:.1f} / {middle:.1f} / {high:.1f} % (50 / 75 / 90 % of {len(found)})"
     )
-    print(
-        f"σ_run, of one optimizer: {100 * value:.1f} %, {len(runs)} runs on {runs[0].environment.get('cpu')}"
-    )
-    held = agreement(runs, RunSpread(value, "these runs"))
+    try:
+        told = RunSpread(spread(found), f"{len(runs)} runs on {runs[0].environment.get('cpu')}")
+    except ValueError as error:
+        told = ASSUMED
+        print(f"σ_run is not told: {error}")
+    print(f"σ_run: {told.words}")
+    held = agreement(runs, told)
     for one in held:
         print(one.words)
     return all(one.as_said for one in held)

@@ -21,7 +21,7 @@ from tngd_bench.analysis.cost import MINIMUM_PROCESSES, finished_costs
 from tngd_bench.analysis.outcomes import final_values
 from tngd_bench.analysis.paired import LEVEL
 from tngd_bench.analysis.reference import references
-from tngd_bench.analysis.run_spread import run_spread_of
+from tngd_bench.analysis.run_spread import RunSpread, run_spread_of
 from tngd_bench.studies.records import Records
 
 Array = npt.NDArray[np.float64]
@@ -47,13 +47,14 @@ class TwoStores:
     `reference`) with its bounds, NaN
     where they are not known, operations `a_flops`, `b_flops` · `training`: per shared setting: seeds paired, median
     final losses, median paired difference B − A, in how many seeds B ends lower, equal to the bit, diverged in each ·
-    `only`: which settings only one of them holds.
+    `only`: which settings only one of them holds · `run_spreads`: σ_run of A and of B.
     """
 
     differences: pd.DataFrame
     costs: pd.DataFrame
     training: pd.DataFrame
     only: pd.DataFrame
+    run_spreads: tuple[RunSpread, RunSpread]
 
 
 def compare(a: Records, b: Records) -> TwoStores:
@@ -66,6 +67,7 @@ def compare(a: Records, b: Records) -> TwoStores:
         _costs(a, b),
         _training(a, b),
         _only(a.trials, b.trials),
+        (run_spread_of(a.environment), run_spread_of(b.environment)),
     )
 
 

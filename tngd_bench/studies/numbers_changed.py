@@ -1,8 +1,8 @@
 """Numbers of processes and seeds are fixed before the first result: whoever changes one later leaves a note of it.
 
-Whoever adds processes until a ratio is decided decides in 1 of 5 cases where there is nothing. A confidence sequence
-would allow it at the cost of every other study; here the number is fixed, and a change once results are there is
-written into the store's study and said on its page.
+Whoever adds processes until a ratio is decided decides in about 1 of 7 cases where there is nothing. A confidence
+sequence would allow it at the cost of every other study; here the number is fixed, and a change once results are there
+is written into the store's study and said on its page.
 """
 
 from __future__ import annotations
