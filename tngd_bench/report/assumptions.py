@@ -134,14 +134,15 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
         (
             "Ratios of times",
             "The unit is the process: intervals are Student's t over the medians of processes, 95 % for a number of "
-            f"processes fixed before the first result was looked at. A difference is told from {cost.NEEDED} on."
+            f"processes fixed before the first result was looked at. A difference takes {cost.MINIMUM_PAIRS} paired "
+            f"iterations from {cost.MINIMUM_PROCESSES} processes."
             f"{_changed(study)}",
         ),
         (
             "From run to run",
-            f"Another run of this study on this machine shifts an optimizer by "
-            f"{run_spread_of(environment).words}, one standard deviation. No interval of a ratio holds it; leads, maps "
-            "and comparisons of two stores do.",
+            "Another run of this study on this machine shifts every optimizer a little. Standard deviation: "
+            f"{run_spread_of(environment).words}. The interval of a ratio does not hold it; leads, maps and "
+            "comparisons of two stores do.",
         ),
         (
             "Processor, threads and precision",
