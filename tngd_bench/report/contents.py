@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from tngd_bench.analysis import cost, findings, outcomes, time_to_target
 from tngd_bench.analysis.families import kinds
 from tngd_bench.analysis.one_clock import on_one_clock
+from tngd_bench.analysis.run_spread import run_spread_of
 from tngd_bench.report import assumptions, overview, pair_charts, study_tables, tuning_charts
 from tngd_bench.report.cost_section import cost_sections
 from tngd_bench.report.drawing import Chart
@@ -78,7 +79,13 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
         *_background_sections(records),
     )
     apart = pair_charts.is_pair(records.trials) | pair_charts.is_worded(records.trials)
-    found = findings.find(records.study, records.trials[~apart], records.costs, records.curves)
+    found = findings.find(
+        records.study,
+        records.trials[~apart],
+        records.costs,
+        records.curves,
+        run_spread_of(records.environment),
+    )
     found = replace(found, noise=overview.noise(found.noise, records.trials[apart]))
     return Contents(
         overview.compared(records.trials, kinds(records.trials)),

@@ -10,13 +10,16 @@ from rich.text import Text
 from tngd_bench.analysis import cost, findings, outcomes, quantities
 from tngd_bench.analysis.families import kinds
 from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.run_spread import run_spread_of
 from tngd_bench.studies import code_parts
 from tngd_bench.studies.records import Records
 
 
 def terminal_summary(records: Records) -> RenderableType:
     """Return the three findings and one table; text from study files is never read as markup."""
-    found = findings.find(records.study, records.trials, records.costs, records.curves)
+    found = findings.find(
+        records.study, records.trials, records.costs, records.curves, run_spread_of(records.environment)
+    )
     parts: list[RenderableType] = [_table(records), Text()]
     parts += [Text(f"• {sentence}") for sentence in found.sentences()]
     counts = records.trials["status"].value_counts().sort_index()
