@@ -19,8 +19,12 @@ USE = DeviceUse(Device.preset("paper").override(link_rate_bits_per_s=5e12))
 N = 100_000
 
 
-def found_line(sigma=0.0, **options):
-    return line(calibrations(RATES, sigma=sigma), USE, N, 10, **options)
+ROUND_ABOUT = measured_at((1_000, 1_000_000), (1, 65_536))
+
+
+def found_line(sigma=0.0, points=ROUND_ABOUT, **options):
+    """A line between measured sizes, unless other `points` are given."""
+    return line(calibrations(RATES, sigma=sigma, points=points), USE, N, 10, **options)
 
 
 def test_at_the_break_even_rate_device_and_rival_take_equally_long():
@@ -83,7 +87,7 @@ def test_a_bill_with_a_time_not_stated_gives_the_best_case():
     """The lower bound of the device's time is that of the device that takes no time for it, and is said to be one."""
     unstated = dataclasses.replace(USE, device=USE.device.override(cell_write_time_s=None))
     free = found_line()
-    bound = line(calibrations(RATES), unstated, N, 10)
+    bound = line(calibrations(RATES, points=ROUND_ABOUT), unstated, N, 10)
     np.testing.assert_array_equal(bound.device(5e12), free.device(5e12))
     gram, kfac = crossovers(bound, unstated)
     assert (gram.rows_m, gram.not_stated) == (crossovers(free, USE)[0].rows_m, ("write_cells",))
@@ -102,11 +106,13 @@ def test_a_bill_with_a_time_not_stated_gives_the_best_case():
 
 
 def test_what_lies_beyond_measured_sizes_is_marked():
-    """Timed at N = 10⁴ and three b about 32: at N = 10⁵ nothing is near, at 10⁴ only b = 16 to 64."""
-    assert not found_line().near.any()
+    """Timed at N = 10⁴ alone there is nothing between measured sizes at 10⁵; b = 16 to 64 at 10⁴ is, if both were."""
+    alone = found_line(points=measured_at())
+    assert not alone.near.any()
     known = calibrations(RATES).kinds
-    assert ", digital seconds extrapolated" in crossovers(found_line(), USE)[0].text(known, "tngd")
-    points = measured_at(batch_sizes=(31.9, 32.0, 32.1))
+    assert ", digital seconds extrapolated" in crossovers(alone, USE)[0].text(known, "tngd")
+    assert ", digital seconds extrapolated" not in crossovers(found_line(), USE)[0].text(known, "tngd")
+    points = measured_at(batch_sizes=(16, 64))
     close = line(calibrations(RATES, points=points), USE, 10_000, 10, (8, 16, 32, 64, 65))
     assert close.near.tolist() == [False, True, True, True, False]
     assert break_even_rates(close, {"Gram": ["ngd-gram"]})["near"].tolist() == close.near.tolist()

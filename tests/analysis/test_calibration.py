@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.calibration import Counts, calibrate
-from tngd_bench.analysis.discrepancy import ASSUMED_RUN_SPREAD, LEAST_GAMMA
+from tngd_bench.analysis.discrepancy import LEAST_GAMMA
 from tngd_bench.analysis.families import kind
 from tngd_bench.problems import registry as problems
 
@@ -129,9 +129,9 @@ def test_iterations_of_cg_are_those_counted_by_size():
     assert cg.counted == ((1e3, 32, 10, 30), (1e3, 256, 10, 40), (1e4, 32, 10, 50), (1e4, 256, 10, 60))
 
 
-def test_covers_within_a_factor_of_two_of_what_was_measured():
+def test_covers_what_lies_between_measured_sizes():
     found = calibrate(*made())
-    n = np.array([400.0, 500.0, 2e6, 2.1e6])
+    n = np.array([990.0, 1000.0, 1e6, 1.01e6])
     np.testing.assert_array_equal(
         found.covers(n, np.full(4, 32.0), np.full(4, 10.0)), [False, True, True, False]
     )
@@ -139,12 +139,10 @@ def test_covers_within_a_factor_of_two_of_what_was_measured():
         found.covers(np.full(3, 1e4), np.array([31.0, 32.0, 33.0]), np.full(3, 10.0)), [False, True, False]
     )
     varied = calibrate(*made(batches=(16, 32, 64)))
-    b = np.array([7.0, 8.0, 128.0, 129.0])
+    b = np.array([15.0, 16.0, 64.0, 65.0])
     np.testing.assert_array_equal(
         varied.covers(np.full(4, 1e4), b, np.full(4, 10.0)), [False, True, True, False]
     )
-    two = calibrate(*made(batches=(16, 64)))
-    np.testing.assert_array_equal(two.covers(np.full(4, 1e4), b, np.full(4, 10.0)), [False] * 4)
 
 
 def test_a_formula_that_bends_at_the_largest_batch_has_a_larger_discrepancy():
@@ -157,9 +155,6 @@ def test_a_formula_that_bends_at_the_largest_batch_has_a_larger_discrepancy():
         assert straight.by_label[label].gamma == LEAST_GAMMA
         assert bent.by_label[label].gamma > 1.5 * LEAST_GAMMA
         assert straight.by_label[label].freedom in {28 - 2, 28 - 3}  # settings less terms
-    assert (straight.run_spread, straight.run_spread_known) == (ASSUMED_RUN_SPREAD, False)
-    told = calibrate(summary, trials, known, run_spread=0.01)
-    assert (told.run_spread, told.run_spread_known) == (0.01, True)
 
 
 # seconds of NGD-CG with 20 iterations on mnist-cnn, one core of an AMD EPYC: (N, b, d_z, seconds)

@@ -172,7 +172,7 @@ def test_a_ratio_of_costs_reaches_the_claim_or_not(factor, expected):
     ("factor", "expected"),
     [
         (2.0, (True, True)),
-        (2.9, (True, True)),
+        (2.8, (True, True)),
         (3.0, (False, False)),
         (3.1, (False, True)),
         (1.333, (False, False)),

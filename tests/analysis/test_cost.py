@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from tngd_bench.analysis import cost
 
@@ -111,7 +112,27 @@ def test_processes_of_unequal_length_keep_their_pairs():
     rows = timed("a#0", "x", 0, [3.0] * 9) + timed("a#1", "x", 1, [3.0])
     rows += timed("b#0", "y", 0, [1.0] * 9) + timed("b#1", "y", 1, [1.0])
     ratio = cost.paired_ratio(pd.DataFrame(rows), "x", "y")
-    assert (ratio.value, ratio.low, ratio.high, ratio.pairs, ratio.processes) == (3.0, 3.0, 3.0, 10, 2)
+    assert (ratio.value, ratio.pairs, ratio.processes) == (3.0, 10, 2)
+    assert (ratio.low, ratio.high) == pytest.approx((3.0, 3.0))
+
+
+@pytest.mark.parametrize("processes", [2, 3, 6])
+def test_the_interval_of_a_ratio_is_student_s_over_the_medians_of_processes(processes):
+    generator = np.random.default_rng(processes)
+    logs = 0.1 * generator.standard_normal((processes, 1)) + 0.05 * generator.standard_normal((processes, 5))
+    rows = [row for p in range(processes) for row in timed(f"a#{p}", "x", p, np.exp(logs[p]))]
+    rows += [row for p in range(processes) for row in timed(f"b#{p}", "y", p, [1.0] * 5)]
+    ratio = cost.paired_ratio(pd.DataFrame(rows), "x", "y")
+    medians = np.median(logs, axis=1)
+    low, high = stats.ttest_1samp(medians, 0.0).confidence_interval(0.95)
+    assert ratio.value == pytest.approx(np.median(np.exp(logs)))
+    assert (ratio.low, ratio.high) == pytest.approx((np.exp(low), np.exp(high)))
+
+
+def test_one_process_has_the_range_of_its_pairs_and_no_verdict():
+    rows = timed("a#0", "x", 0, [2.0, 3.0, 5.0, 7.0, 8.0, 9.0]) + timed("b#0", "y", 0, [1.0] * 6)
+    ratio = cost.paired_ratio(pd.DataFrame(rows), "x", "y")
+    assert (ratio.low, ratio.value, ratio.high, ratio.tested) == (2.0, 6.0, 9.0, False)
 
 
 def test_nothing_timed_gives_empty_frames_with_their_columns(frames):

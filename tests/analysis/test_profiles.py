@@ -13,14 +13,14 @@ MISS = math.inf
 
 
 def table(times):
-    """`times`: optimizer → its times on tasks 0, 1, …; None where it was not tried."""
+    """`times`: optimizer → its times on tasks 0, 1, …; None where it was not tried; evaluated at every 5 and at 100."""
     rows = [
-        (task, optimizer, time)
+        (task, optimizer, time, 100 if math.isinf(time) else time - 5)
         for optimizer, row in times.items()
         for task, time in enumerate(row)
         if time is not None
     ]
-    return pd.DataFrame(rows, columns=["task", "optimizer", "iterations"])
+    return pd.DataFrame(rows, columns=["task", "optimizer", "iterations", "after"])
 
 
 def share(found, optimizer, tau):
@@ -44,15 +44,30 @@ def test_ties_win_together_and_a_task_not_tried_is_no_smaller_denominator():
     found = profiles(table({"a": [10, 10], "b": [10, None]}))
     assert share(found, "a", 1) == 1.0
     assert share(found, "b", 1) == 0.5
-    assert found.groupby("optimizer")["won"].first().to_dict() == {"a": 0.75, "b": 0.25}
+    assert found.groupby("optimizer")["won"].first().to_dict() == {"a": 0.5, "b": 0.0}
+    assert set(found["untold"]) == {0.5}
 
 
-def test_the_shares_won_add_up_to_the_tasks_that_somebody_solved():
-    times = np.random.default_rng(0).choice([10, 20, 30, MISS], (3, 50))
+def test_a_task_is_won_by_whom_the_evaluations_show_to_be_first_and_by_nobody_else():
+    """Against a count over the intervals (after, by], one task and pair of optimizers at a time."""
+    times = np.random.default_rng(0).choice([5, 10, 12, 20, MISS], (3, 200))
     found = profiles(table(dict(zip("abc", times.tolist(), strict=True))))
-    assert found.groupby("optimizer")["won"].first().sum() == pytest.approx(
-        np.isfinite(times).any(axis=0).mean()
-    )
+    after = np.where(np.isinf(times), 100, times - 5)
+    won = [
+        np.mean(
+            [
+                math.isfinite(times[me, task])
+                and all(times[me, task] <= after[o, task] for o in range(3) if o != me)
+                for task in range(200)
+            ]
+        )
+        for me in range(3)
+    ]
+    shares = found.groupby("optimizer")[["won", "untold"]].first()
+    assert shares["won"].tolist() == pytest.approx(won)
+    solved = np.isfinite(times).any(axis=0).mean()
+    assert shares["untold"].tolist() == pytest.approx([solved - sum(won)] * 3)
+    assert 0.1 < sum(won) < solved
 
 
 def test_a_best_time_of_zero_is_a_tie_or_nothing():

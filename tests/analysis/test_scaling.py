@@ -56,6 +56,15 @@ def test_many_draws_are_fitted_as_one_by_one_and_as_a_general_solver_does():
         assert alone == pytest.approx(found, rel=2e-3)
 
 
+@pytest.mark.parametrize("place", [1, 3, 6])
+def test_a_step_of_the_cost_at_a_size_is_covered_by_the_interval_of_the_slope(place):
+    step = np.where(np.arange(len(SIZES)) >= place, 1.2, 1.0)
+    fit = fit_scaling(samples(SIZES, 1e-9 * SIZES * step, noise=0.01, seed=place), draws=50)
+    assert fit.log_log.low <= 1.0 <= fit.log_log.high
+    plain = fit_scaling(samples(SIZES, 1e-9 * SIZES, noise=0.01, seed=place), draws=50)
+    assert plain.log_log.high - plain.log_log.low < 0.02
+
+
 @pytest.mark.parametrize("sizes", [0, 1, 4])
 def test_fewer_than_five_sizes_give_no_exponent_and_say_so(sizes):
     fit = fit_scaling(samples(SIZES[:sizes], SIZES[:sizes]), draws=50)

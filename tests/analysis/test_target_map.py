@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.analysis.test_cost_map import measured_at
+from tests.analysis.test_cost_map import NO_SPREAD, measured_at
 from tngd_bench.analysis import target_map
 from tngd_bench.analysis.calibration import Calibration, Calibrations, Counts
 from tngd_bench.analysis.cost_map import DeviceUse, plane
@@ -26,12 +26,12 @@ HITS = {  # (N, b): optimizer: iterations of three seeds
 
 
 def calibrations(rates, points=None):
-    """Rates without spread, timed about N = 10⁴, b = 32 at d_z = 10 alone unless `points` are given."""
-    points = measured_at((9_900, 10_000, 10_100), (31.9, 32.0, 32.1)) if points is None else points
+    """Rates without spread, timed from N = 5,000 to 20,000 and b = 16 to 64 at d_z = 10 unless `points` are given."""
+    points = measured_at((5_000, 20_000), (16, 64)) if points is None else points
     found = {label: Calibration(label, label, (rate,), 0.0, points) for label, rate in rates.items()}
     kinds = {label: kind(label, label) for label in RATES}
     main = {"batch_size": 32, "outputs": 10, "parameters": 10_000}
-    return Calibrations(COUNTS, found, kinds, main, {}, "paper")
+    return Calibrations(COUNTS, found, kinds, main, {}, "paper", NO_SPREAD)
 
 
 def frames(problem="digits-mlp", target="test accuracy ≥ 90 %"):
@@ -123,16 +123,11 @@ def test_a_time_to_target_with_a_lower_bound_of_seconds_wins_no_cell(found):
     assert bound.share("tngd", confirmed=False) == 0.0
 
 
-def test_only_what_is_near_a_trained_and_timed_size_counts_as_measured(found):
-    sizes, batches = (4_000, 6_000, 19_000, 100_000), (32, 64, 128, 512)
+def test_only_what_lies_between_trained_and_timed_sizes_counts_as_measured(found):
+    sizes, batches = (9_000, 10_000, 100_000), (32, 33, 512)
     drawn = target_map.lowest(plane(calibrations(RATES), "batch_size", 10, sizes, batches), found)
-    # timed about N = 10⁴, b = 32 alone, so (10⁵, 512) was trained and not timed
-    assert drawn.plane.measured.tolist() == [
-        [False, True, True, False],
-        [False, True, True, False],
-        [False, False, False, False],
-        [False, False, False, False],
-    ]
+    # trained at (10⁴, 32) and (10⁵, 512), of which the second was not timed; (9,000, 32) was timed and not trained
+    assert drawn.plane.measured.tolist() == [[False, True, False], [False] * 3, [False] * 3]
 
 
 def test_a_problem_that_was_not_timed_over_sizes_has_no_map():

@@ -124,7 +124,7 @@ def test_crossovers_at_larger_sizes_stand_in_a_table_with_what_they_rest_on(resu
     (table,) = [table for table in results.map.tables if table.name == "crossovers"]
     assert set(table.data["parameters"]) == {1_000_000, 100_000_000}
     for row, each in zip(table.rows, table.data.to_dict("records"), strict=True):
-        assert row[5] == ("extrapolated" if each["extrapolated"] else "near measured sizes")
+        assert row[5] == ("extrapolated" if each["extrapolated"] else "between measured sizes")
         assert row[2].startswith("no crossover") == np.isinf(each["rows_m"])
     beyond = table.data[table.data["parameters"] > 2_000_000]
     assert beyond["extrapolated"].all()
@@ -184,7 +184,8 @@ def test_what_is_the_cheapest_at_best_is_dotted_and_named_so(calibrations):
 
 def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, charts):
     times = time_to_target(records.trials, records.curves, study_targets(records.study))
-    lowest = map_tables.lowest_times(records.trials, times)
+    hits = hit_times(records.trials, records.curves, study_targets(records.study))
+    lowest = map_tables.lowest_times(records.trials, times, hits)
     for row in lowest.itertuples():
         there = times[(times["group"] == row.group) & (times["target"] == row.target)]
         assert row.seconds == there["modelled_median"].min()
@@ -213,12 +214,16 @@ def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_r
     ]
     times = pd.DataFrame(rows, columns=["target", "optimizer", "iterations_median", "modelled_median"])
     trials = pd.DataFrame([{"kind": "training", "group": "g", "parameters": 10, "batch_size": 2}])
-    lowest = map_tables.lowest_times(trials, times.assign(group="g"))
+    hits = pd.DataFrame(columns=["group", "target", "optimizer", "seed", "modelled"])
+    lowest = map_tables.lowest_times(trials, times.assign(group="g"), hits)
     (row,) = lowest.itertuples()
     assert (row.target, row.optimizer, row.seconds, row.runner_up) == ("80 %", "adam", 2.0, "sgd")
     assert row.untimed == 1
-    said = break_even_charts.place_words(lowest, {"adam": kind("adam", "adam")})
-    assert said.endswith("80 %: Adam in 2.00 s (1 more reached it, at a cost not known).")
+    said = break_even_charts.place_words(lowest, {label: kind(label, label) for label in ("adam", "sgd")})
+    untold = "not told from SGD, 3.00 s, by these seeds"
+    assert said.endswith(f"80 %: Adam in 2.00 s ({untold}; 1 more reached it, at a cost not known).")
+    told = break_even_charts.place_words(lowest.assign(told=True), {"adam": kind("adam", "adam")})
+    assert told.endswith("80 %: Adam in 2.00 s (1 more reached it, at a cost not known).")
 
 
 def test_at_the_trained_size_the_map_of_a_target_has_the_seconds_of_the_table(records, calibrations):
@@ -239,6 +244,34 @@ def test_at_the_trained_size_the_map_of_a_target_has_the_seconds_of_the_table(re
     assert {"kfac", "adam"} <= set(digital)
     for label in digital:
         assert drawn.seconds[drawn.labels.index(label), 0, 0] == pytest.approx(table[label], rel=1e-9), label
+
+
+@pytest.mark.parametrize(
+    ("seeds", "rivals", "told"), [(5, 1, False), (6, 1, True), (6, 2, False), (8, 2, True)]
+)
+def test_the_fastest_is_told_from_its_runner_up_by_seeds_enough_for_the_pairs_there_are(seeds, rivals, told):
+    labels = ["a", "b", "c"][: rivals + 1]
+    seconds = {"a": 1.0, "b": 1.2, "c": 1.5}
+    trials = pd.DataFrame({"kind": ["training"], "group": "g", "parameters": 10, "batch_size": 4})
+    times = pd.DataFrame(
+        [{"group": "g", "optimizer": o, "target": "t", "modelled_median": seconds[o]} for o in labels]
+    ).assign(iterations_median=10.0)
+    hits = pd.DataFrame(
+        [
+            {"group": "g", "target": "t", "optimizer": o, "seed": seed, "modelled": seconds[o] * (1 + seed)}
+            for o in labels
+            for seed in range(seeds)
+        ]
+    )
+    (row,) = map_tables.lowest_times(trials, times, hits).to_dict("records")
+    assert (row["optimizer"], row["runner_up"], row["told"]) == ("a", "b", told)
+    said = break_even_charts.place_words(pd.DataFrame([row]), {o: kind(o, o) for o in labels})
+    assert ("not told from b, 1.20 s, by these seeds" in said) is not told
+    unknown = hits[hits["optimizer"] == "a"].assign(optimizer="untimed", modelled=np.nan)
+    beside = map_tables.lowest_times(trials, times, pd.concat([hits, unknown]))
+    assert beside["told"].tolist() == [told]  # no rival, as it cannot be ranked
+    alone = hits.assign(seed=hits["seed"] + 100 * (hits["optimizer"] == "b"))
+    assert not map_tables.lowest_times(trials, times, alone)["told"].any()
 
 
 def test_who_missed_a_target_is_named_apart_from_who_reached_it(results):

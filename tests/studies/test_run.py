@@ -129,8 +129,16 @@ def test_a_second_run_repeats_nothing_and_fresh_repeats_all(table, tmp_path, rec
     again = run_study(trained(table), tmp_path, recorder)
     assert (first.ran, first.resumed) == (len(first.plan.trials), 0)
     assert (again.ran, again.resumed) == (0, first.ran)
+    assert again.store.study()["numbers_changed"] == []
+    # as if the store's results had been those of one seed, looked at before the second
+    held = again.store.study()
+    held["training"][0]["seeds"] = 1
+    again.store.write_study(held)
+    (told,) = run_study(trained(table), tmp_path, recorder).store.study()["numbers_changed"]
+    assert told["numbers"] == [1, 2]
     anew = run_study(trained(table), tmp_path, recorder, fresh=True)
     assert (anew.ran, anew.resumed) == (first.ran, 0)
+    assert anew.store.study()["numbers_changed"] == []
     assert curves(tmp_path).equals(before)
 
 

@@ -40,7 +40,7 @@ class Line:
 
     `host` and `rivals` are digital seconds, `unlinked` the device's seconds on an unlimited link, `bits` those on it,
     (points,); `overlapped` the part of `unlinked` that runs beside the host. `near` (points,) is where digital seconds
-    lie within a factor of two of measured sizes; elsewhere they are extrapolated. With items `not_stated`, `unlinked`
+    lie between measured sizes; elsewhere they are extrapolated. With items `not_stated`, `unlinked`
     is a lower bound.
     """
 

@@ -29,6 +29,7 @@ from tngd_bench.analysis import discrepancy
 from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.run_spread import ASSUMED, RunSpread
 from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
 from tngd_bench.optimizers.prediction import DIGITAL, host_cost, square_layers
 from tngd_bench.optimizers.step_time import HOST, REFERENCE_RATE, step_seconds
@@ -141,7 +142,7 @@ class Calibration:
 class Calibrations:
     """What was calibrated: by optimizer label; all on one problem. `settings` are the device's user settings.
 
-    `run_spread` is σ_run of `discrepancy`, from null runs where `run_spread_known`, else assumed.
+    `run_spread` is σ_run.
     """
 
     counts: Counts
@@ -150,8 +151,7 @@ class Calibrations:
     main: Mapping[str, int]
     settings: Mapping[str, object]
     device_name: str | None
-    run_spread: float = 0.0
-    run_spread_known: bool = False
+    run_spread: RunSpread = ASSUMED
 
     @property
     def device_label(self) -> str | None:
@@ -177,13 +177,13 @@ class Calibrations:
         """Return the logarithm of the factor that predictions of `label` are vouched for within, at `distances`."""
         gamma = self.by_label[label].gamma
         return discrepancy.half_width(
-            self.spread(label), self.freedom(label), gamma, self.run_spread, distances
+            self.spread(label), self.freedom(label), gamma, self.run_spread.value, distances
         )
 
     def covers(self, parameters: Array, batch_size: Array, outputs: Array) -> npt.NDArray[np.bool_]:
-        """Return where a size lies near the measured ones, see `discrepancy.near`."""
+        """Return where a size lies between the measured ones of all optimizers together."""
         points = pd.concat([calibration.points for calibration in self.by_label.values()])
-        return discrepancy.near(points, parameters, batch_size, outputs)
+        return np.asarray(discrepancy.distance(points, parameters, batch_size, outputs) == 0.0)
 
     def distances(self, label: str, parameters: Array, batch_size: Array, outputs: Array) -> Array:
         """Return how far sizes lie from those that `label` was measured at, in logarithms."""
@@ -197,11 +197,9 @@ def calibrate(
     dtype: str = "float32",
     *,
     first_order: bool = False,
-    run_spread: float | None = None,
+    run_spread: RunSpread = ASSUMED,
 ) -> Calibrations | None:
     """Calibrate the second-order optimizers of `summary` (see `cost.summarise`), or all; None where none was timed.
-
-    `run_spread` is σ_run as null runs measured it, None where there were none.
 
     All on the problem with the most settings. Of several variants of one method the one with the plainest label stands
     for it: the counts know methods, not settings.
@@ -244,10 +242,7 @@ def calibrate(
         "outputs": int(outputs),
         "parameters": int(second["parameters"].max()),
     }
-    spread = discrepancy.ASSUMED_RUN_SPREAD if run_spread is None else run_spread
-    return Calibrations(
-        counts, found, dict(known), main, settings, device_name, spread, run_spread is not None
-    )
+    return Calibrations(counts, found, dict(known), main, settings, device_name, run_spread)
 
 
 def uncounted(summary: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[str, ...]:

@@ -279,11 +279,12 @@ def _reached(times: pd.DataFrame, group: str, labels: list[str], known: Mapping[
             time = f"{quantities.count(iterations)} iterations, seconds not known"
         else:
             low, high = (float(rows.at[label, f"modelled_{end}"]) for end in ("low", "high"))
-            time = f"{quantities.seconds(median)}{_median_interval(low, high)}"
+            after = float(rows.at[label, "after_modelled_median"])
+            time = f"{quantities.between_seconds(after, median)}{_median_interval(low, high)}"
         pieces.append(f"{known[label].title} {time}{missed}")
     return (
-        f"{met[-1]} took (median [its interval over seeds]; iterations × cost per iteration, the device modelled) "
-        f"{', '.join(pieces)}"
+        f"{met[-1]} took, as median (after, by] [its interval over seeds], iterations × cost per iteration, the device "
+        f"modelled: {', '.join(pieces)}"
     )
 
 

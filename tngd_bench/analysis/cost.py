@@ -3,6 +3,10 @@
 Measured seconds, modelled device seconds and counted operations stay in columns of their own. The only column that
 adds the first two is `total`, which for a thermodynamic optimizer is measured digital + modelled device time. Where its
 device states no time for an item there is no total, only what it is `at_least`: it can be shown, not ranked.
+
+The unit of a ratio is the process: what its heap, its clock and its neighbours do is shared by all of its iterations
+(Kalibera & Jones, Rigorous benchmarking in reasonable time, ISMM 2013). The interval is Student's t over the logarithms
+of the processes' median ratios. It is 95 % for a number of processes fixed before the first look at the result.
 """
 
 from __future__ import annotations
@@ -12,13 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.reference import reference_label
-from tngd_bench.analysis.resampling import Array, resampled_medians
 
+Array = npt.NDArray[np.float64]
 SETTING = ["group", "problem", "parameters", "batch_size", "outputs", "rows"]
-PAIRED_DRAWS = 400
 MINIMUM_PAIRS = 5
 """Fewer paired iterations make no 95 % interval worth a verdict."""
 MINIMUM_PROCESSES = 3
@@ -30,7 +34,7 @@ _MODELLED = ["write_s", "relax_s", "read_s"]
 
 @dataclass(frozen=True)
 class Ratio:
-    """A median ratio of paired times with its 95 % bootstrap interval; `pairs` iterations, `processes` processes."""
+    """A median ratio of paired times with its 95 % interval; `pairs` iterations, `processes` processes."""
 
     value: float
     low: float
@@ -130,12 +134,33 @@ _REPETITION_BITS = 32
 
 
 def paired_ratio(
-    costs: pd.DataFrame, numerator: str, denominator: str, column: str = "total_s", *, seed: int = 0
+    costs: pd.DataFrame, numerator: str, denominator: str, column: str = "total_s"
 ) -> Ratio | None:
     """Return the median of numerator/denominator over iterations paired by process and repetition.
 
-    `costs` holds one setting. The interval is a hierarchical bootstrap: processes, then pairs within them.
-    None when no pair exists. Pairing cancels what a process shares: heap layout, frequency, neighbours.
+    `costs` holds one setting. The interval is Student's t over the processes' medians, as wide as to hold the median of
+    all; of a single process it is the range of its pairs. None when no pair exists.
+    """
+    blocks = paired_quotients(costs, numerator, denominator, column)
+    if not blocks:
+        return None
+    every = np.concatenate(blocks)
+    value = float(np.median(every))
+    if len(blocks) == 1:
+        low, high = float(every.min()), float(every.max())
+    else:
+        logs = np.log([np.median(block) for block in blocks])
+        half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
+        low, high = (float(np.exp(logs.mean() + side * half)) for side in (-1.0, 1.0))
+    return Ratio(value, min(low, value), max(high, value), len(every), len(blocks))
+
+
+def paired_quotients(
+    costs: pd.DataFrame, numerator: str, denominator: str, column: str = "total_s"
+) -> list[Array]:
+    """Return numerator/denominator of the iterations paired by process and repetition, an array for each process.
+
+    `costs` holds one setting. Pairing cancels what a process shares: heap layout, frequency, neighbours.
     """
     numbered = costs.assign(
         process=pd.factorize(costs["process"], sort=True)[0]
@@ -145,15 +170,11 @@ def paired_ratio(
     )
     pairs, in_top, in_bottom = np.intersect1d(top_at, bottom_at, assume_unique=True, return_indices=True)
     top, bottom = top[in_top], bottom[in_bottom]
-    kept = (bottom > 0) & np.isfinite(top)
+    kept = (bottom > 0) & (top > 0) & np.isfinite(top)
     if not kept.any():
-        return None
-    quotient = top[kept] / bottom[kept]
+        return []
     starts = np.flatnonzero(np.diff(pairs[kept] >> _REPETITION_BITS)) + 1
-    blocks = np.split(quotient, starts)
-    medians = resampled_medians(blocks, PAIRED_DRAWS, np.random.default_rng(seed))
-    low, high = np.percentile(medians, [2.5, 97.5])
-    return Ratio(float(np.median(quotient)), float(low), float(high), len(quotient), len(blocks))
+    return np.split(top[kept] / bottom[kept], starts)
 
 
 def _by_pair(costs: pd.DataFrame, optimizer: str, column: str) -> tuple[npt.NDArray[np.int64], Array]:

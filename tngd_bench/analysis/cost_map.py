@@ -101,8 +101,8 @@ class Plane:
 
     `digital` and `host` (by form of upload) are (SLOTS, rows, columns) per optimizer label, see `calibration`; NaN
     where the problem's family has no such model. `layers[i][j]` belongs to row i and column j. `points` are the
-    measured sizes (parameters, batch_size, outputs), `measured` (rows, columns) what lies near them, `distances` how
-    far each cell is from those of an optimizer.
+    measured sizes (parameters, batch_size, outputs), `measured` (rows, columns) what lies between them, `distances` how
+    far each cell is from those of an optimizer (0 between them).
     """
 
     axis: Axis
@@ -219,9 +219,10 @@ class CheapestMap:
 
     `seconds` (labels, rows, columns) · `winner` (rows, columns), an index into `labels`, −1 where no model exists ·
     `confidence`: in which share of the draws of the calibration's spread the winner stays the cheapest · `bounds`: the
-    labels whose seconds are lower bounds, whose cells are `open`. Far from measured sizes no cell is `confirmed`.
+    labels whose seconds are lower bounds, whose cells are `open` · `timed` (rows, columns): the winner itself was timed
+    on both sides of this size. Elsewhere no cell is `confirmed`.
     `error`: the factor that the seconds of the cheapest and the runner-up are vouched for within, the larger of the two
-    (`discrepancy`), ∞ far from measured sizes; a map is blank where it is more than 1.5.
+    (`discrepancy`), ∞ beyond measured sizes; a map is blank where it is more than 1.5.
     """
 
     plane: Plane
@@ -230,6 +231,7 @@ class CheapestMap:
     seconds: Array
     winner: npt.NDArray[np.int64]
     confidence: Array
+    timed: npt.NDArray[np.bool_]
     bounds: frozenset[str] = frozenset()
     error: Array | None = None
 
@@ -248,11 +250,13 @@ class CheapestMap:
 
     @property
     def confirmed(self) -> npt.NDArray[np.bool_]:
-        """Where the winner leads in 95 % of the draws and measured sizes are near, (rows, columns).
+        """Where the winner leads in 95 % of the draws, between measured sizes and between its own, (rows, columns).
 
-        Far from them the draws rest on a formula that nobody has checked there: such a cell is modelled only.
+        Beyond them the draws rest on a formula that nobody has checked there: such a cell is modelled only.
         """
-        return np.asarray((self.confidence >= CONFIRMED) & self.plane.measured & self.vouched & ~self.open)
+        return np.asarray(
+            (self.confidence >= CONFIRMED) & self.plane.measured & self.timed & self.vouched & ~self.open
+        )
 
     def table(self) -> pd.DataFrame:
         """Return one row per cell: sizes, cheapest optimizer, confidence, whether measured, seconds of each.
@@ -274,8 +278,8 @@ class CheapestMap:
                 row |= {"at_best": least if is_open else ""} if self.bounds else {}
                 row |= {"confidence": self.confidence[i, j]}
                 row |= {"confirmed": bool(self.confirmed[i, j])}
-                near = "near measured sizes" if self.plane.measured[i, j] else "modelled"
-                row |= {"region": near if vouched else "not vouched for"}
+                region = "between measured sizes" if self.plane.measured[i, j] else "modelled"
+                row |= {"region": region if vouched else "not vouched for"}
                 row |= {} if self.error is None else {"error_factor": self.error[i, j]}
                 row |= {
                     f"{label}{'_at_least' if label in self.bounds else ''}_s": self.seconds[k, i, j]
@@ -285,7 +289,7 @@ class CheapestMap:
         return pd.DataFrame(rows)
 
     def share(self, label: str, *, confirmed: bool = True) -> float:
-        """Return the share of vouched cells that `label` wins; of those near measured sizes the ones `confirmed`.
+        """Return the share of vouched cells that `label` wins, those that are not `confirmed` left out or counted.
 
         An optimizer of `bounds` wins none.
         """
@@ -293,7 +297,7 @@ class CheapestMap:
         return self._share(won & self.confirmed if confirmed else won)
 
     def share_modelled(self, label: str) -> float:
-        """Return the share of vouched cells that `label` wins far from measured sizes."""
+        """Return the share of vouched cells that `label` wins beyond the measured sizes."""
         return self._share(self._won(label) & ~self.plane.measured) if label not in self.bounds else 0.0
 
     def share_at_best(self, label: str) -> float:
@@ -337,8 +341,15 @@ def cheapest(
         wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner
     confidence = np.where(exists, wins / draws, np.nan)
     won = winner.astype(np.int64)
+    timed = winner_timed(won, away)
     error = np.where(area.measured, vouched_factor(calibrations, labels, own[:, 0], modelled, away), np.inf)
-    return CheapestMap(area, use, tuple(labels), seconds, won, confidence, frozenset(bounds), error)
+    return CheapestMap(area, use, tuple(labels), seconds, won, confidence, timed, frozenset(bounds), error)
+
+
+def winner_timed(winner: npt.NDArray[np.int64], distances: Array) -> npt.NDArray[np.bool_]:
+    """Return where the `winner` (rows, columns) lies between its own measured sizes; `distances` by label."""
+    own = np.take_along_axis(distances, np.maximum(winner, 0)[None], axis=0)[0]
+    return np.asarray((own == 0.0) & (winner >= 0))
 
 
 def vouched_factor(
@@ -373,18 +384,18 @@ def residuals(
         student = (
             generator.standard_t(freedom, draws) if np.isfinite(freedom) else generator.standard_normal(draws)
         )
-        run = calibrations.run_spread * generator.standard_normal(draws)
+        run = calibrations.run_spread.value * generator.standard_normal(draws)
         bend = calibrations.by_label[label].gamma * generator.standard_normal(draws)
-        columns.append(
-            (calibrations.spread(label) * student + run, bend, generator.integers(SLOTS, size=draws))
-        )
+        readings = generator.integers(SLOTS, size=draws)
+        step = discrepancy.STEP * generator.standard_normal(draws)
+        columns.append((calibrations.spread(label) * student + run, bend, step, readings))
     for place in range(draws):
         logs = [
-            shift[place] + bend[place] * away
-            for (shift, bend, _), away in zip(columns, distances, strict=True)
+            shift[place] + bend[place] * away + step[place] * (away > 0)
+            for (shift, bend, step, _), away in zip(columns, distances, strict=True)
         ]
         # beyond a factor of e¹⁰⁰ either way nothing changes who is ahead, and nothing may overflow
         yield (
             np.exp(np.clip(np.stack(logs), -100.0, 100.0)),
-            np.array([readings[place] for _, _, readings in columns]),
+            np.array([readings[place] for *_, readings in columns]),
         )

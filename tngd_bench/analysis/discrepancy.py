@@ -1,24 +1,28 @@
-"""What a calibrated time may be wrong by: noise of the fit, a formula that bends outside of the data, another run.
+"""What a calibrated time may be wrong by: noise of the fit, a formula that fails outside of the data, another run.
 
 With d the distance of a size from the measured ones, log(true/predicted) is taken to have the variance
 
-    σ²·ν/(ν − 2) + (γ·d)² + σ_run²
+    σ²·ν/(ν − 2) + σ_run²                        between measured sizes, d = 0
+    σ²·ν/(ν − 2) + σ_run² + s² + (γ·d)²          elsewhere
 
 - σ is the root mean square of the settings' own residuals, each predicted from the others, on ν = S − k degrees of
   freedom (S settings, k terms fitted), so that it is drawn as σ·t_ν;
+- s = `STEP` is what a formula may be wrong by as soon as nobody has measured: a cache that no longer holds the data, a
+  routine that takes another path. One in twenty is more than a factor of two to one side;
 - γ, per factor of e, is the discrepancy of the formula (Kennedy & O'Hagan, JRSS B 63, 2001). It is measured by leaving
   out the block of the largest value of each axis and predicting it from the rest (Roberts et al., Ecography 40, 2017),
-  what exceeds σ² being γ²d², and is `LEAST_GAMMA` at least: a block of the study says little of a size far beyond it;
-- σ_run is what one run of a study shifts an optimizer by against another run on the same machine.
+  what exceeds σ² + s² being γ²d², and is `LEAST_GAMMA` at least: a block of the study says little of sizes far beyond;
+- σ_run is what one run of a study shifts an optimizer by against another run on the same machine (`run_spread`).
 
 d is the distance to the convex hull of the measured settings in (log N, log b, log d_z): 0 between measured sizes.
+Statements are confirmed there only: elsewhere they are modelled.
 A prediction is vouched for where 90 % of this law lie within a factor of 1.5.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,24 +34,10 @@ from scipy.optimize import nnls
 Array = npt.NDArray[np.float64]
 AXES = ["parameters", "batch_size", "outputs"]
 LEAST_GAMMA = 0.35
-ASSUMED_RUN_SPREAD = 0.04
-"""Of one optimizer. Between five runs of one study on one machine a ratio shifted by 0 % in the median of 42 pairs, by
-2.3 % at 75 % and by 5.1 % at 90 %; 4 % of each of two is 5.7 % of their ratio."""
-LEVELS_THAT_TELL = 3
+STEP = math.log(2.0) / 1.645
+"""1.645: the normal quantile of 95 %."""
 VOUCHED_FACTOR, VOUCHED_SHARE = 1.5, 0.9
 _CLOSURE = 1e4  # weight of Σw = 1 beside distances of order 1
-
-
-def measured_run_spread(environment: Mapping[str, object]) -> float | None:
-    """Return σ_run as null runs (`benchmarks.null_runs`) left it in a store's environment; None without any."""
-    value = environment.get("run_spread")
-    return float(value) if isinstance(value, int | float) else None
-
-
-def run_spread_of(environment: Mapping[str, object]) -> float:
-    """Return σ_run as measured on a store's machine, else as assumed."""
-    measured = measured_run_spread(environment)
-    return ASSUMED_RUN_SPREAD if measured is None else measured
 
 
 def distance(points: pd.DataFrame, parameters: Array, batch_size: Array, outputs: Array) -> Array:
@@ -73,24 +63,9 @@ def half_width(sigma: float, freedom: float, gamma: float, run_spread: float, di
     """Return the logarithm of the factor within which `VOUCHED_SHARE` of the law lie, at `distances`."""
     tail = (1.0 + VOUCHED_SHARE) / 2.0
     own = float(stats.t.ppf(tail, freedom)) if math.isfinite(freedom) else float(stats.norm.ppf(tail))
+    formula = STEP**2 * (distances > 0) + (gamma * distances) ** 2
     beside = float(stats.norm.ppf(tail))
-    return np.asarray(
-        np.sqrt((own * sigma) ** 2 + (beside * run_spread) ** 2 + (beside * gamma * distances) ** 2)
-    )
-
-
-def near(points: pd.DataFrame, parameters: Array, batch_size: Array, outputs: Array) -> npt.NDArray[np.bool_]:
-    """Return where a size lies within a factor of two of the measured ranges of N, b and d_z.
-
-    Of an axis measured at fewer than three values nobody knows how times grow along it: only between them.
-    """
-    inside = np.ones(np.broadcast_shapes(parameters.shape, batch_size.shape, outputs.shape), dtype=bool)
-    for name, values in zip(AXES, (parameters, batch_size, outputs), strict=True):
-        factor = 2.0 if points[name].nunique() >= LEVELS_THAT_TELL else 1.0
-        inside &= (values >= points[name].min() / factor * (1 - 1e-9)) & (
-            values <= points[name].max() * factor * (1 + 1e-9)
-        )
-    return inside
+    return np.asarray(np.sqrt((own * sigma) ** 2 + beside**2 * (run_spread**2 + formula)))
 
 
 def blocks(points: pd.DataFrame, least: int) -> list[npt.NDArray[np.bool_]]:
@@ -114,7 +89,8 @@ class Unseen:
     def gamma(self, sigma: float) -> float:
         """Return γ."""
         away = self.distances > 0
-        shares = np.maximum(self.ratio_logs[away] ** 2 - sigma**2, 0.0) / self.distances[away] ** 2
+        excess = np.maximum(self.ratio_logs[away] ** 2 - sigma**2 - STEP**2, 0.0)
+        shares = excess / self.distances[away] ** 2
         return max(LEAST_GAMMA, float(np.sqrt(shares.mean())) if len(shares) else 0.0)
 
 

@@ -2,7 +2,7 @@
 
 A sentence claims no more than its rule allows, and says "not measured" or "not confirmed" otherwise. The rules: an
 optimizer is cheapest at a size if the 95 % interval of its paired time ratio to the runner-up leaves out 1, and the
-lead is within run-to-run spread where it is less than twice its error and √2·σ_run (see `discrepancy`);
+lead is within run-to-run spread where it is less than twice its error and √2·σ_run (see `run_spread`);
 convergence as in `convergence_finding.py`; tolerance as in `tolerance.py`, of loss and test accuracy together.
 """
 
@@ -21,10 +21,10 @@ from tngd_bench.analysis import cost, quantities
 from tngd_bench.analysis.convergence_finding import convergence_sentence
 from tngd_bench.analysis.cost_bounds import bound_clauses
 from tngd_bench.analysis.device_pairs import DevicePair, device_pairs, pairs_sentence
-from tngd_bench.analysis.discrepancy import ASSUMED_RUN_SPREAD
 from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kinds
 from tngd_bench.analysis.one_clock import on_one_clock
 from tngd_bench.analysis.outcomes import final_values
+from tngd_bench.analysis.run_spread import ASSUMED, RunSpread
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.time_to_target import study_targets
 from tngd_bench.analysis.tolerance import (
@@ -53,14 +53,18 @@ class Findings:
 
 
 def find(
-    study: Mapping[str, Any], trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame
+    study: Mapping[str, Any],
+    trials: pd.DataFrame,
+    costs: pd.DataFrame,
+    curves: pd.DataFrame,
+    run_spread: RunSpread = ASSUMED,
 ) -> Findings:
     """Return the three sentences for a study's records (frames as in `tngd_bench.studies.records`)."""
     curves = on_one_clock(curves, trials, costs)
     final = final_values(trials, curves)
     known = kinds(trials)
     return Findings(
-        cost_sentence(costs, trials, known),
+        cost_sentence(costs, trials, known, run_spread),
         convergence_sentence(trials, curves, final, known, study_targets(study), study),
         device_sentence(stood(final), device_pairs(trials, final), known),
     )
@@ -70,6 +74,7 @@ def find(
 
 
 _NORMAL_95 = 1.96
+WITHIN_SPREAD = "within run-to-run spread"
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Lead:
     optimizer: str
     runner_up: str | None
     ratio: cost.Ratio | None
-    run_spread: float = ASSUMED_RUN_SPREAD
+    run_spread: RunSpread = ASSUMED
 
     @property
     def decided(self) -> bool:
@@ -96,7 +101,7 @@ class Lead:
             return "untested"
         if not self.decided:
             return "lead over the runner-up not confirmed"
-        return "within run-to-run spread" if self.ratio.value < self.least(self.ratio) else ""
+        return WITHIN_SPREAD if self.ratio.value < self.least(self.ratio) else ""
 
     def least(self, ratio: cost.Ratio) -> float:
         """Return the ratio below which another run of the study may well tell otherwise.
@@ -104,7 +109,7 @@ class Lead:
         Its logarithm is twice the standard error of this run's `ratio` and of √2·σ_run together.
         """
         error = math.log(ratio.high / ratio.low) / (2.0 * _NORMAL_95)
-        return math.exp(2.0 * math.hypot(error, math.sqrt(2.0) * self.run_spread))
+        return math.exp(2.0 * math.hypot(error, math.sqrt(2.0) * self.run_spread.value))
 
 
 def main_group(costs: pd.DataFrame) -> pd.DataFrame:
@@ -115,12 +120,9 @@ def main_group(costs: pd.DataFrame) -> pd.DataFrame:
 
 
 def leads(
-    costs: pd.DataFrame, known: Mapping[str, Kind], run_spread: float = ASSUMED_RUN_SPREAD
+    costs: pd.DataFrame, known: Mapping[str, Kind], run_spread: RunSpread = ASSUMED
 ) -> tuple[Lead, ...]:
-    """Return who is cheapest per iteration among second-order optimizers at each size of `costs`, sizes ascending.
-
-    `run_spread` is σ_run of `discrepancy`.
-    """
+    """Return who is cheapest per iteration among second-order optimizers at each size of `costs`, sizes ascending."""
     second = costs[costs["optimizer"].isin({label for label, kind in known.items() if kind.second_order})]
     found = []
     for parameters, part in second.groupby("parameters", sort=True):
@@ -146,10 +148,12 @@ def strongest_digital(
     return str(ranked.sort_values(kind="stable").index[0]) if len(ranked) else None
 
 
-def cost_sentence(costs: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str, Kind]) -> str:
+def cost_sentence(
+    costs: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str, Kind], run_spread: RunSpread = ASSUMED
+) -> str:
     """Return who is cheapest at which size, and TNGD's total against the strongest digital competitor."""
     main = main_group(cost.finished_costs(costs, trials))
-    ranking = leads(main, known)
+    ranking = leads(main, known, run_spread)
     if not ranking:
         return "Cost per iteration of second-order optimizers: not measured."
     pieces = []
@@ -161,6 +165,8 @@ def cost_sentence(costs: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str,
         pieces[-1] += (
             f"; a test takes {cost.MINIMUM_PAIRS} paired iterations from {cost.MINIMUM_PROCESSES} processes"
         )
+    if any(lead.doubt in ("", WITHIN_SPREAD) for lead in ranking):
+        pieces[-1] += f"; run-to-run spread: {run_spread.words}"
     settings = main.iloc[0]
     where = f"{settings['problem']}, b = {settings['batch_size']}, d_z = {settings['outputs']}"
     clauses = bound_clauses(costs, trials, main, ranking[-1].optimizer, known)

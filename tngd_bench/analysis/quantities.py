@@ -147,6 +147,11 @@ def seconds_with_spread(median: float, low: float, high: float) -> str:
     return f"{significant(median / scale)} {unit} {interval(low / scale, high / scale)}"
 
 
+def between_seconds(after: float, by: float) -> str:
+    """Return "(80.0 ms, 100 ms]" for what was seen at `by` and not yet at `after`; "100 ms" where nothing is before."""
+    return seconds(by) if not after >= 0 else f"({seconds(after)}, {seconds(by)}]"
+
+
 def numeric_order(text: str) -> tuple[tuple[str, int], ...]:
     """Return a key that sorts texts with the numbers in them by size: "digits-b32" before "digits-b128"."""
     pieces = re.findall(r"(\D*)(\d*)", text)

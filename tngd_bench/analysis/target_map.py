@@ -4,9 +4,9 @@ Iterations to a target are measured at the sizes that were trained and nowhere e
 of the nearest trained size (in log N, log b, log d_z); only the time per iteration follows the cell. At the trained
 size that is what the same settings were timed to cost there, in turn with the others; elsewhere it is that cost times
 what the calibration says of the way from there to the cell. So a setting that was not timed at its trained size is on
-no map, and neither is a problem that was trained and not timed over sizes. What lies further than a factor of two from
-every trained size, or from the sizes that were timed, is marked as not measured. Uncertainty: the calibration's draws
-times a resampling of the seeds, the same seeds for all optimizers.
+no map, and neither is a problem that was trained and not timed over sizes. What lies beyond the trained sizes, or
+beyond the sizes that were timed, is marked as not measured: nothing is confirmed there. Uncertainty: the calibration's
+draws times a resampling of the seeds, the same seeds for all optimizers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from tngd_bench.analysis.cost_map import (
     device_use,
     residuals,
     vouched_factor,
+    winner_timed,
 )
+from tngd_bench.analysis.discrepancy import distance
 from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.recorded_devices import recorded
 
@@ -155,7 +157,7 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
 
     `found` is as from `timed_alike`, `area` as predicted with the calibrations of `with_first_order`. In the result
     seconds are times to the target (∞ where the median seed missed), and `plane.measured` is where both iterations and
-    time are near measured ones.
+    time lie between measured ones.
     """
     calibrations = area.calibrations
     stands = {label: timed_as(label, calibrations) for label in found.iterations}
@@ -167,14 +169,14 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
     if not labels:
         return None
     timed = [str(stands[label]) for label in labels]
-    nearest, near = _nearest(area, found)
+    nearest, inside = _nearest(area, found)
     digital, modelled = [], []
     for label, name in zip(labels, timed, strict=True):
         use = found.uses.get(label) if calibrations.kinds[label].modelled else None
         predicted = area.digital[name] if use is None else area.host[use.device.upload]
         measured = found.digital[label] / _predicted(calibrations, name, found.sizes, use)
         digital.append(predicted * measured[:, nearest])
-        modelled.append(np.zeros(near.shape) if use is None else device_seconds(area, use))
+        modelled.append(np.zeros(inside.shape) if use is None else device_seconds(area, use))
     own, added = np.stack(digital), np.stack(modelled)
     chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
     steps = chosen.median()
@@ -185,7 +187,7 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
     winner = np.where(possible, np.where(np.isfinite(seconds), seconds, np.inf).argmin(axis=0), -1)
     seeds = next(iter(found.iterations.values())).shape[1]
     varied_steps = chosen.median(np.random.default_rng(seed).integers(seeds, size=(draws, seeds)))
-    wins = np.zeros(near.shape)
+    wins = np.zeros(inside.shape)
     away = np.stack([area.distances[name] for name in timed])
     for draw, (factors, readings) in enumerate(residuals(calibrations, timed, away, draws, seed)):
         per_step = own[np.arange(len(labels)), readings] * factors + added
@@ -195,12 +197,13 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
         by_target = (own[:, 0] * steps[:, nearest], added * steps[:, nearest])
     error = np.where(area.measured, vouched_factor(calibrations, timed, *by_target, away), np.inf)
     return CheapestMap(
-        replace(area, measured=near & area.measured, points=found.sizes),
+        replace(area, measured=inside & area.measured, points=found.sizes),
         None,
         tuple(labels),
         seconds,
         winner.astype(np.int64),
         np.where(possible, wins / draws, np.nan),
+        winner_timed(winner.astype(np.int64), away),
         bounds=frozenset(label for label in labels if label in found.uses and found.uses[label].not_stated),
         error=error,
     )
@@ -219,15 +222,14 @@ def _predicted(calibrations: Calibrations, timed: str, sizes: pd.DataFrame, use:
 
 
 def _nearest(area: Plane, found: Trained) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return the nearest trained size of each cell, and whether it lies within a factor of two of it on each axis."""
+    """Return the nearest trained size of each cell, and whether the cell lies between trained sizes."""
     n, other = np.meshgrid(np.array(area.sizes, float), np.array(area.values, float))
     fixed = np.full(n.shape, float(area.fixed))
     b, d_z = (other, fixed) if area.axis == "batch_size" else (fixed, other)
     cells = np.log(np.stack([n, b, d_z], axis=-1))[..., None, :]
     gaps = np.abs(cells - np.log(found.sizes[_SIZE].to_numpy(float)))
     nearest = gaps.sum(axis=-1).argmin(axis=-1)
-    close = (gaps <= np.log(2) * (1 + 1e-9)).all(axis=-1).any(axis=-1)
-    return nearest, close
+    return nearest, distance(found.sizes, n, b, d_z) == 0.0
 
 
 def held(found: Trained, labels: Sequence[str]) -> pd.DataFrame:

@@ -25,6 +25,8 @@ _METRICS = ("test_accuracy", "train_accuracy", "train_loss", "test_loss")
 _CLOCKS = {"iterations": "iteration", "modelled": "modelled_s"}
 _RATE = ("hit_rate", "hit_rate_low", "hit_rate_high")
 _HIT_SETTING = ("group", "problem", "parameters", "batch_size", "optimizer", "method", "seed", "key")
+AFTER = {"iterations": "after", "modelled": "after_modelled"}
+"""For each clock of `hit_times` the column of that clock at the evaluation before."""
 MISSED_AT_MOST = 0.2
 """The share of a baseline's reruns that may miss the target that it sets."""
 MINIMUM_REFERENCE_SEEDS = 4
@@ -93,12 +95,12 @@ def hit_times(
 
     Columns: those of the trial's setting, seed, key, `target`, `provenance`, `value`; `iterations` and
     `modelled` (seconds, on the clock of `one_clock`) at the first evaluation that meets the target, ∞ where none does;
-    `after`, the iterations at the evaluation before (−1 where the first one meets it), the last one for a miss.
+    those of `AFTER`, the clocks at the evaluation before (−1 where the first one meets it), the last one for a miss.
     """
     training = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
     ordered = curves[curves["key"].isin(training["key"])].sort_values("iteration", kind="stable")
     first: dict[Target, dict[object, dict[str, float]]] = {}
-    before: dict[Target, dict[object, float]] = {}
+    before: dict[Target, dict[object, dict[str, float]]] = {}
     setting = [name for name in _HIT_SETTING if name in training]
     rows = []
     for trial in training[training["status"].isin(TRIED)].sort_values("key").to_dict("records"):
@@ -109,8 +111,8 @@ def hit_times(
                 first[target] = _first_hits(ordered, target)
                 before[target] = _last_before(ordered, target)
             row |= first[target].get(trial["key"], dict.fromkeys(_CLOCKS, float("inf")))
-            rows.append(row | {"after": before[target].get(trial["key"], -1.0)})
-    return pd.DataFrame(rows, columns=[*setting, "target", "provenance", "value", *_CLOCKS, "after"])
+            rows.append(row | before[target].get(trial["key"], dict.fromkeys(AFTER.values(), -1.0)))
+    return pd.DataFrame(rows, columns=[*setting, "target", "provenance", "value", *_CLOCKS, *AFTER.values()])
 
 
 def time_to_target(
@@ -120,10 +122,10 @@ def time_to_target(
 
     Columns: group, optimizer, target, provenance, `hits`, `tries`, `not_tried`, and quartiles `_q1`, `_median`, `_q3`
     over the tries of `iterations` and `modelled` (seconds: iterations × cost per iteration), ∞ where that quantile is a
-    miss; `_low`, `_high` of each, the interval of its median, at
-    `confidence`; `after_median`, the evaluation before the median iterations; `hit_rate` with its exact
-    (Clopper-Pearson) 95 % interval `hit_rate_low`, `hit_rate_high`. Quantiles are order statistics (the higher of two
-    neighbours), so a finite value is always one that some trial took.
+    miss; `_low`, `_high` of each, the interval of its median, at `confidence`; `after_median` and
+    `after_modelled_median`, at the evaluation before; `hit_rate` with its exact (Clopper-Pearson) 95 % interval
+    `hit_rate_low`, `hit_rate_high`. Quantiles are order statistics (the higher of two neighbours), so a finite value is
+    always one that some trial took.
     """
     training = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
     times = hit_times(trials, curves, targets)
@@ -143,12 +145,14 @@ def time_to_target(
                     row[f"{name}_{mark}"] = float(level)
                 row[f"{name}_low"], row[f"{name}_high"], confidence = median_interval(values)
                 row.setdefault("confidence", confidence)
-            ranked = own.sort_values("iterations", kind="stable")["after"]
-            row["after_median"] = float(ranked.iloc[len(own) // 2]) if len(own) else np.nan
+            for name, column in AFTER.items():
+                ranked = own.sort_values(name, kind="stable")[column]
+                row[f"{column}_median"] = float(ranked.iloc[len(own) // 2]) if len(own) else np.nan
             rows.append(row)
     marks = [f"{name}_{mark}" for name in _CLOCKS for mark in ("q1", "median", "q3", "low", "high")]
     columns = ["group", "optimizer", "target", "provenance", "hits", "tries", "not_tried", *marks]
-    return pd.DataFrame(rows, columns=[*columns, "after_median", "confidence", *_RATE])
+    after = [f"{column}_median" for column in AFTER.values()]
+    return pd.DataFrame(rows, columns=[*columns, *after, "confidence", *_RATE])
 
 
 def median_interval(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
@@ -200,10 +204,8 @@ def target_from_reference(final: pd.DataFrame, group: str, optimizer: str, metri
         raise ValueError(
             f"{optimizer!r} in {group!r} did not finish in {place} or more of its seeds; no target"
         )
-    rank = "worst" if place == 1 else f"{place}-th worst"
-    return Target(
-        metric, level, f"reached by four in five reruns of {optimizer} in {group}: {rank} of {len(values)}"
-    )
+    shown = f"reached by four in five of {len(values)} reruns of {optimizer} in {group}"
+    return Target(metric, level, shown)
 
 
 def _first_hits(ordered: pd.DataFrame, target: Target) -> dict[object, dict[str, float]]:
@@ -216,10 +218,14 @@ def _first_hits(ordered: pd.DataFrame, target: Target) -> dict[object, dict[str,
     }
 
 
-def _last_before(ordered: pd.DataFrame, target: Target) -> dict[object, float]:
-    """Return the iterations at the last evaluation before `target` was first met, by key."""
+def _last_before(ordered: pd.DataFrame, target: Target) -> dict[object, dict[str, float]]:
+    """Return the clocks at the last evaluation before `target` was first met, by key."""
     values = ordered[target.metric].astype(float)
     evaluated = ordered[values.notna()]
     met = target.reached(values[values.notna()]).astype(int).groupby(evaluated["key"]).cummax()
     last = evaluated[met == 0].drop_duplicates("key", keep="last")
-    return dict(zip(last["key"], last["iteration"].astype(float), strict=True))
+    clocks = {AFTER[name]: last[column].to_numpy(float) for name, column in _CLOCKS.items()}
+    return {
+        key: {name: float(values[place]) for name, values in clocks.items()}
+        for place, key in enumerate(last["key"])
+    }

@@ -3,7 +3,7 @@
 Costs pair by setting. The ratio of medians B/A has no interval: an hour in which the machine is slower is no change,
 and five runs of one study left out 1 in 23 % of its intervals. Relative to SGD that cancels. In each store every
 process gives log(optimizer/SGD) of its medians; the interval is Welch's over these, with the spread of both from run to
-run, 2·σ_run² a store (see `discrepancy`), added to the variance. It needs three processes of each. Training pairs by
+run, 2·σ_run² a store (see `run_spread`), added to the variance. It needs three processes of each. Training pairs by
 seed: the same seed has the same start and batches in both.
 """
 
@@ -18,10 +18,10 @@ import pandas as pd
 from scipy import stats
 
 from tngd_bench.analysis.cost import MINIMUM_PROCESSES, finished_costs
-from tngd_bench.analysis.discrepancy import run_spread_of
 from tngd_bench.analysis.outcomes import final_values
 from tngd_bench.analysis.paired import LEVEL
 from tngd_bench.analysis.reference import references
+from tngd_bench.analysis.run_spread import RunSpread, run_spread_of
 from tngd_bench.studies.records import Records
 
 Array = npt.NDArray[np.float64]
@@ -47,13 +47,14 @@ class TwoStores:
     `reference`) with its bounds, NaN
     where they are not known, operations `a_flops`, `b_flops` · `training`: per shared setting: seeds paired, median
     final losses, median paired difference B − A, in how many seeds B ends lower, equal to the bit, diverged in each ·
-    `only`: which settings only one of them holds.
+    `only`: which settings only one of them holds · `run_spreads`: σ_run of A and of B.
     """
 
     differences: pd.DataFrame
     costs: pd.DataFrame
     training: pd.DataFrame
     only: pd.DataFrame
+    run_spreads: tuple[RunSpread, RunSpread]
 
 
 def compare(a: Records, b: Records) -> TwoStores:
@@ -66,6 +67,7 @@ def compare(a: Records, b: Records) -> TwoStores:
         _costs(a, b),
         _training(a, b),
         _only(a.trials, b.trials),
+        (run_spread_of(a.environment), run_spread_of(b.environment)),
     )
 
 
@@ -100,7 +102,7 @@ def _costs(a: Records, b: Records) -> pd.DataFrame:
     in_both = [values in shared for values in timed[COST_SETTING].itertuples(index=False, name=None)]
     chosen = references(timed[np.array(in_both, dtype=bool)], COST_SETTING[:-1])
     rows = []
-    spread = 2.0 * sum(run_spread_of(records.environment) ** 2 for records in (a, b))
+    spread = 2.0 * sum(run_spread_of(records.environment).value ** 2 for records in (a, b))
     for setting in sorted(shared):
         medians = [float(part[setting]["total_s"].astype(float).median()) for part in parts]
         reference = chosen.get(setting[:-1])

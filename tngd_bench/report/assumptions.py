@@ -6,13 +6,15 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from tngd_bench.analysis import quantities
+from tngd_bench.analysis import cost, quantities
 from tngd_bench.analysis.families import Kind, kinds
 from tngd_bench.analysis.host_columns import host_extrapolated
 from tngd_bench.analysis.recorded_devices import refusals
 from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.run_spread import run_spread_of
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.report.tables import Column, Table
+from tngd_bench.studies.numbers_changed import changes_in_words
 
 _GRADES = {
     "S": "S, read in the source",
@@ -109,6 +111,16 @@ def choices(study: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     return tuple((f"Chosen here: {topic}", " ".join(sentences)) for topic, sentences in topics if sentences)
 
 
+def _changed(study: Mapping[str, object]) -> str:
+    changes = changes_in_words(study)
+    if not changes:
+        return ""
+    return (
+        f" Numbers were changed once results were there ({changes}): if that was for what the results said, levels of "
+        "95 % are too high."
+    )
+
+
 def statements(study: Mapping[str, object], environment: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """Return what each clock counts and what was assumed, as pairs of a term and a sentence."""
     threads = f"{environment.get('threads_cost', 'not stated')} for cost, "
@@ -132,6 +144,19 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
         (
             "Counted",
             "Floating-point operations of one iteration, counted in a process of their own; they have no spread.",
+        ),
+        (
+            "Ratios of times",
+            "The unit is the process: intervals are Student's t over the medians of processes, 95 % for a number of "
+            f"processes fixed before the first result was looked at. A difference takes {cost.MINIMUM_PAIRS} paired "
+            f"iterations from {cost.MINIMUM_PROCESSES} processes."
+            f"{_changed(study)}",
+        ),
+        (
+            "From run to run",
+            "Another run of this study on this machine shifts every optimizer a little. Standard deviation: "
+            f"{run_spread_of(environment).words}. The interval of a ratio does not hold it; leads, maps and "
+            "comparisons of two stores do.",
         ),
         (
             "Processor, threads and precision",

@@ -120,7 +120,12 @@ def _conditions(found: TwoStores) -> str:
         else "Same environment."
     )
     same = f"{len(study)} entries differ" if len(study) else "the same"
-    return f"{text} Study: {same}; {len(found.only)} settings are in one store only."
+    first, second = found.run_spreads
+    spread = first.words if first == second else f"{first.words} in A, {second.words} in B"
+    return (
+        f"{text} Study: {same}; {len(found.only)} settings are in one store only. Spread from run to run in "
+        f"intervals of cost: {spread}."
+    )
 
 
 def comparison_sections(

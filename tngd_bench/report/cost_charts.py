@@ -161,7 +161,7 @@ def _ratio(
         slugs.slug("ratio-to-sgd", *series.slug_parts),
         f"Ratio to {against} against {series.sign} ({series.where})",
         f"Time per iteration relative to {against}. At {series.sign} = {quantities.count(float(size))}: {listed}.",
-        "Median of ratios paired within one process and repetition, with 95 % bootstrap intervals. For TNGD the "
+        "Median of ratios paired within one process and repetition, with 95 % t-intervals over processes. For TNGD the "
         "numerator is measured digital + modelled device; the table has its measured part alone.",
         figure,
         part.reset_index(drop=True),

@@ -32,10 +32,9 @@ Standing = Literal["sure", "faint", "open"]
 NOTE = (
     "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Full colour: "
     "confirmed, the lead holds in 95 % of the draws (spread of the calibration, from run to run, and away from "
-    "measured sizes). Faint: it does not. Circles: measured sizes. Blank: the times of the two quickest are not "
-    "vouched for within a factor of 1.5 (90 % of the draws), the size is further than a factor of two from every "
-    "measured one or at all beyond those of an axis with fewer than three, or the family has no such model. No memory "
-    "limit is applied."
+    "measured sizes), between measured sizes of the optimizer that leads. Faint: not so. Circles: measured sizes. "
+    "Blank: beyond the sizes that were measured, where the times of the two quickest are not vouched for within a "
+    "factor of 1.5 (90 % of the draws), or where the family has no such model. No memory limit is applied."
 )
 
 AT_BEST = (
@@ -176,7 +175,7 @@ def _edges(values: Sequence[int]) -> list[float]:
 
 
 def _hatch_unmeasured(axes: Axes, found: CheapestMap, x: list[float], y: list[float]) -> None:
-    """Hatch what is shown further than a factor of two from measured sizes, and frame what is not."""
+    """Hatch what is shown beyond the measured sizes, and frame what is not."""
     near = found.plane.measured
     plain = near | ~found.vouched | (found.winner < 0)
     row = 0

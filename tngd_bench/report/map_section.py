@@ -10,9 +10,10 @@ import pandas as pd
 from tngd_bench.analysis import break_even, quantities, unstated
 from tngd_bench.analysis.calibration import Calibrations, calibrate, uncounted
 from tngd_bench.analysis.cost_map import DeviceUse, Plane, cheapest, plane, study_use
-from tngd_bench.analysis.discrepancy import measured_run_spread
 from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.recorded_devices import own_devices
+from tngd_bench.analysis.run_spread import run_spread_of
+from tngd_bench.analysis.time_to_target import hit_times, study_targets
 from tngd_bench.report import break_even_charts, explorer, map_charts, map_tables
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.energy_table import energy_table
@@ -58,7 +59,7 @@ def map_results(
         records.trials,
         known,
         str(records.environment.get("dtype", "float32")),
-        run_spread=measured_run_spread(records.environment),
+        run_spread=run_spread_of(records.environment),
     )
     if calibrations is None:
         absent = "No second-order optimizer was timed in this study, so nothing can be predicted."
@@ -72,7 +73,8 @@ def map_results(
     outputs = plane(calibrations, "outputs", calibrations.main["batch_size"])
     uses = [] if use is None else device_uses(use, records.trials)
     maps = _maps(calibrations, batch, outputs, use, uses, known, drawn)
-    reached = map_tables.lowest_times(records.trials, times)
+    hits = hit_times(records.trials, records.curves, study_targets(records.study))
+    reached = map_tables.lowest_times(records.trials, times, hits)
     untimed = unstated.named(unstated.unstated(records.trials[records.trials["kind"] == "training"]), known)
     by_target = break_even_charts.place_chart(reached, known, drawn, untimed)
     over_target, rests_on = target_maps(records, calibrations, summary, known, drawn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from tngd_bench.analysis import discrepancy, quantities
 from tngd_bench.analysis.break_even import Crossover
 from tngd_bench.analysis.calibration import Calibrations
 from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.paired import LEVEL, paired_difference
 from tngd_bench.report.tables import Column, Table
 
 
@@ -62,10 +64,11 @@ def calibration_table(calibrations: Calibrations, known: Mapping[str, Kind]) -> 
     )
     caption = (
         "The rates behind the maps: measured digital time against closed-form operations and bytes. The spread says "
-        "how well each size is predicted from the others. Away from measured sizes the formula may bend: by what "
-        "blocks of the largest sizes were off when predicted from the rest, and "
-        f"×/÷ {quantities.significant(np.exp(discrepancy.LEAST_GAMMA))} at least. The draws vary both, and what one "
-        f"run differs by from another: {run_spread_words(calibrations)}."
+        "how well each size is predicted from the others. Beyond measured sizes the formula may fail: one in twenty is "
+        "more than a factor of two to one side at once, and it may bend besides: by what blocks of the largest sizes "
+        "were off when predicted from the rest, and "
+        f"×/÷ {quantities.significant(np.exp(discrepancy.LEAST_GAMMA))} at least. The draws vary all of it, and what "
+        f"one run differs by from another: {calibrations.run_spread.words}."
     )
     return Table("calibration", caption, columns, tuple(rows), pd.DataFrame(data))
 
@@ -87,12 +90,6 @@ def unseen_words(calibrations: Calibrations, known: Mapping[str, Kind]) -> str:
     )
 
 
-def run_spread_words(calibrations: Calibrations) -> str:
-    """Return the spread of one optimizer from run to run and where it is from."""
-    source = "measured by null runs on this machine" if calibrations.run_spread_known else "assumed"
-    return f"{quantities.percent(calibrations.run_spread)} of an optimizer's time ({source})"
-
-
 def crossover_table(found: Sequence[Crossover], known: Mapping[str, Kind], device: str) -> Table:
     """Return from which m on the device's iteration is the shorter one, by rival and N."""
     rows, data = [], []
@@ -107,7 +104,7 @@ def crossover_table(found: Sequence[Crossover], known: Mapping[str, Kind], devic
                 _above(each),
                 f"≤ {quantities.count(each.below)}" if each.below else "–",
                 "unlimited" if each.link_rate is None else quantities.bit_rate(each.link_rate),
-                "extrapolated" if each.extrapolated else "near measured sizes",
+                "extrapolated" if each.extrapolated else "between measured sizes",
             )
         )
     columns = (
@@ -122,7 +119,7 @@ def crossover_table(found: Sequence[Crossover], known: Mapping[str, Kind], devic
     span = f"m = {quantities.count(first.smallest)} to {quantities.count(first.largest)}"
     caption = (
         f"From which m = b·d_z on {known[device].title} has the shorter iteration (d_z = {first.outputs}, {span}). "
-        "Extrapolated: host and rival are predicted further than a factor of two from every measured size."
+        "Extrapolated: host and rival are predicted beyond the sizes that were measured."
     )
     if first.not_stated:
         caption += (
@@ -142,13 +139,15 @@ def _rounded(value: float) -> str:
     return quantities.count(float(f"{value:.1e}"))
 
 
-def lowest_times(trials: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
+def lowest_times(trials: pd.DataFrame, times: pd.DataFrame, hits: pd.DataFrame) -> pd.DataFrame:
     """Return per training section the fastest optimizer to the highest target that one reached in its median seed.
 
-    Only those whose cost per iteration is known count; `untimed` is how many others reached the same target.
+    `times` and `hits` as in `time_to_target`. Only those whose cost per iteration is known count; `untimed` is how many
+    others reached the same target. `told`: whether the paired seeds tell the fastest from its runner-up, by the exact
+    signed-rank test of the logarithms of their times, p ≤ 5 % times the number of pairs that could have been those two.
     """
     columns = ["group", "parameters", "batch_size", "target", "optimizer", "seconds", "runner_up", "ratio"]
-    columns += ["untimed"]
+    columns += ["told", "untimed"]
     rows = []
     training = trials[trials["kind"] == "training"]
     for group, part in times.groupby("group", sort=True):
@@ -166,10 +165,23 @@ def lowest_times(trials: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
             if second is None
             else [second["optimizer"], float(second["modelled_median"] / first["modelled_median"])]
         )
+        row += [second is not None and _told_apart(hits, str(group), target, first, second)]
         same = part[part["target"] == target]
         arrived = np.isfinite(same["iterations_median"].astype(float))
         rows.append([*row, int((arrived & same["modelled_median"].isna()).sum())])
     return pd.DataFrame(rows, columns=columns)
+
+
+def _told_apart(hits: pd.DataFrame, group: str, target: str, first: pd.Series, second: pd.Series) -> bool:
+    own = hits[(hits["group"] == group) & (hits["target"] == target)]
+    by_seed = own.pivot_table(index="seed", columns="optimizer", values="modelled", aggfunc="first")
+    pair = by_seed.reindex(columns=[first["optimizer"], second["optimizer"]]).dropna().to_numpy(float)
+    if not len(pair):
+        return False
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(pair[:, 0] == pair[:, 1], 0.0, np.log(pair[:, 0]) - np.log(pair[:, 1]))
+    pairs = math.comb(own.loc[own["modelled"].notna(), "optimizer"].nunique(), 2)
+    return bool(pairs * paired_difference(logs).p <= 1.0 - LEVEL)
 
 
 def _hardest(part: pd.DataFrame, reached: pd.DataFrame) -> str:

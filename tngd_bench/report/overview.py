@@ -10,6 +10,7 @@ import pandas as pd
 from tngd_bench.analysis import findings, quantities
 from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.findings import Findings
+from tngd_bench.analysis.run_spread import run_spread_of
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.sweep_kinds import is_pair, is_worded
 from tngd_bench.studies.records import Records
@@ -62,7 +63,13 @@ def _seeds(training: pd.DataFrame) -> str:
 def found(records: Records) -> Findings:
     """Return the three findings of a study, as the page and the terminal tell them."""
     apart = is_pair(records.trials) | is_worded(records.trials)
-    told = findings.find(records.study, records.trials[~apart], records.costs, records.curves)
+    told = findings.find(
+        records.study,
+        records.trials[~apart],
+        records.costs,
+        records.curves,
+        run_spread_of(records.environment),
+    )
     return replace(told, noise=noise(told.noise, records.trials[apart]))
 
 

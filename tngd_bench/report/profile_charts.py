@@ -53,9 +53,11 @@ def profile_chart(
     return Chart(
         slugs.slug("performance-profile", clock),
         f"Performance profile by {_CLOCKS[clock]}",
-        f"Share of {tasks} tasks (section, target and seed) won, ties divided, by {_CLOCKS[clock]}: {won}.",
-        "Dolan-Moré profile up to τ = 4. A miss is never within any factor; a task that nobody solved "
-        "lowers all curves. Who met a target at the same evaluation ties there: at τ = 1 all who tie are counted.",
+        f"Share of {tasks} tasks (section, target and seed) won, by {_CLOCKS[clock]}: {won}; in "
+        f"{quantities.percent(profile['untold'].iloc[0])} the evaluations do not tell who was first.",
+        "Dolan-Moré profile up to τ = 4. A miss is never within any factor; a task that nobody solved lowers all "
+        "curves. A target is seen met at an evaluation: a task is won by whom that shows before all others. At τ = 1 "
+        "the curves count all who tie there.",
         figure,
         profile.reset_index(drop=True),
     )

@@ -176,8 +176,9 @@ def fits_table(scaling: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
     caption = (
         "How cost grows with N, b and d_z. A fixed overhead flattens the log-log slope; p is the exponent of a + b·xᵖ, "
         "fitted over it. Intervals: the wider of a hierarchical bootstrap (sizes, then repetitions) and a t-interval "
-        "over sizes. Fewer than five sizes give no exponent. Table 1 of arXiv 2405.13817: its largest power, and the "
-        "log-log slope of its whole formula over the same sizes."
+        "over sizes; of a slope also that of a line with one step, where it fits better. Fewer than five sizes give no "
+        "exponent. Table 1 of arXiv 2405.13817: its largest power, and the log-log slope of its whole formula over the "
+        "same sizes."
     )
     return Table("scaling-fits", caption, columns, rows, scaling)
 

@@ -104,10 +104,10 @@ def _note(found: target_map.Trained) -> str:
     )
     return (
         f"Iterations as measured on {found.problem} (circles: {sizes}), held as they are elsewhere, times seconds per "
-        "iteration: at the circles as timed with the same settings, elsewhere predicted from there. Hatched: further "
-        "than a factor of two from there, where nobody has trained: predicted. Faint: there, or where the lead does "
-        "not hold in 95 % of the draws over seeds and calibration. Full colour: confirmed. Blank: not vouched "
-        "for within a factor of 1.5."
+        "iteration: at the circles as timed with the same settings, elsewhere predicted from there. Hatched: not "
+        "between these sizes, so that nobody has trained there: predicted. Faint: there, or where the lead does not "
+        "hold in 95 % of the draws over seeds and calibration. Full colour: confirmed. Blank: not vouched for within a "
+        "factor of 1.5."
     )
 
 

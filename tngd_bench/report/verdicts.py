@@ -11,6 +11,7 @@ from tngd_bench.analysis.claims import Part, Verdict, VerdictName, judge, pool_r
 from tngd_bench.analysis.families import Kind, kinds, named_tuned, titles, tuned_on
 from tngd_bench.analysis.figures import load_figures
 from tngd_bench.analysis.optimizer_names import worded
+from tngd_bench.analysis.paired import false_discovery_rate
 from tngd_bench.report import slugs
 from tngd_bench.report.drawing import Chart
 from tngd_bench.report.measured_on import measured_on, study_with_profile, training_runs
@@ -86,18 +87,16 @@ def summary(found: Sequence[Verdict], records_by_study: Mapping[str, Records]) -
 def _false_discoveries(tested: Sequence[Verdict]) -> str:
     """Return the false discovery rate of the parts that tests over seeds decide; "" where there are none.
 
-    Deciding all parts with p ≤ the largest p that decided one has the rate tests·p / decided (Benjamini & Hochberg,
-    JRSS B 57, 1995). A part decided twice, under two claims, counts twice.
+    A part decided twice, under two claims, counts twice.
     """
     parts = [part for verdict in tested for part in verdict.parts if part.p is not None]
-    decided = [float(part.p or 0.0) for part in parts if part.holds or part.decided]
+    decided = sum(part.holds or part.decided for part in parts)
     if not decided:
         return ""
-    rate = min(1.0, len(parts) * max(decided) / len(decided))
+    rate = false_discovery_rate(len(parts), decided)
     return (
-        f" Tests over seeds decide {len(decided)} of {len(parts)} parts, each at p ≤ {quantities.percent(max(decided))}"
-        f" two-sided and none corrected for their number: as a set, {quantities.percent(rate)} of them may be decided "
-        "by chance (Benjamini-Hochberg)."
+        f" Tests over seeds decide {decided} of {len(parts)} parts, each at p ≤ 5 % to one side and none corrected for "
+        f"their number: as a set, {quantities.percent(rate)} of them may be decided by chance (false discovery rate)."
     )
 
 

@@ -19,6 +19,7 @@ from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.execute import Listener, execute
 from tngd_bench.studies.local_engine import LocalEngine
 from tngd_bench.studies.machine import difference, refuse_other_processor, study_environment
+from tngd_bench.studies.numbers_changed import FIELD, numbers_changed
 from tngd_bench.studies.plan import LoadedSize, Plan, data_requests, make_plan
 from tngd_bench.studies.reading import LoadedStudy
 from tngd_bench.studies.revisions import Outdated, code_of_all, outdated
@@ -90,7 +91,9 @@ def run_study(
                 store.clear()
             store.tidy()
             plan, finished = _settled(store, plan, keep_old)
-            store.write_study(study_content(plan, command))
+            content = study_content(plan, command)
+            earlier = store.study(damaged_is_none=True) if finished else None
+            store.write_study(content | {FIELD: numbers_changed(earlier, content)})
             pending = [key for key in plan.trials if key not in finished]
             environment["code"] = code_of_all(plan.trials.values())
             held = store.environment()

@@ -1,0 +1,163 @@
+"""Statements on predicted times, where the true ones are known: crossovers, link rates, maps of who is cheapest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.known_truth import Draw, Generator, Statement
+from tngd_bench.analysis import break_even
+from tngd_bench.analysis.calibration import Calibrations, Counts, calibrate
+from tngd_bench.analysis.cost_map import DeviceUse, cheapest, plane
+from tngd_bench.analysis.families import kind
+from tngd_bench.analysis.run_spread import ASSUMED
+from tngd_bench.problems import registry as problems
+from tngd_bench.spu.device import Device
+
+COUNTS = Counts("digits-mlp", entry=problems.get("digits-mlp"))
+RATES = {"ngd-gram": (1e-4, 2e-11), "kfac": (1e-4, 1e-12), "tngd": (3e-3, 1e-11)}
+SIZES = (10_000, 30_000, 100_000, 300_000)
+INSIDE, EDGE, BEYOND = (
+    DeviceUse(Device.preset("paper").override(link_rate_bits_per_s=rate)) for rate in (5e12, 5e10, 1.5e10)
+)
+"""The crossover with the exact solver at N = 10⁵: at b ≈ 40, 230 and beyond 500; measured at b = 8, 32, 128."""
+BATCHES = (8, 32, 128)
+BENDS = (32, 512)
+"""The formula of the exact solver is right up to the first b, and off by all of its `bend` from the second on."""
+JUMPS = (181, 182)
+"""The same at once, between the largest measured b and the next of a map."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """How the exact solver's time leaves its formula: by a factor of `bend`, smoothly or at once (see BENDS, JUMPS)."""
+
+    bend: float = 1.0
+    over: tuple[int, int] = BENDS
+
+
+RIGHT, BENT, JUMP, DROP = Truth(), Truth(2.0), Truth(2.0, JUMPS), Truth(0.5, JUMPS)
+
+
+def _seconds(label: str, parameters: int, batch_size: int, truth: Truth) -> float:
+    """Return the true digital seconds."""
+    layers = COUNTS.layers(parameters, 10)
+    assert layers is not None
+    overhead, flop = RATES[label]
+    seconds = overhead + flop * COUNTS.of(label, parameters, batch_size, 10, layers).flops
+    start, end = truth.over
+    grown = float(np.clip(math.log(batch_size / start) / math.log(end / start), 0.0, 1.0))
+    return seconds * (truth.bend**grown if label == "ngd-gram" else 1.0)
+
+
+def _study(generator: Generator, truth: Truth, noise: float) -> Calibrations:
+    rows = []
+    for label in RATES:
+        shift = ASSUMED.value * generator.standard_normal()
+        for n in SIZES:
+            for b in BATCHES:
+                factor = math.exp(shift + noise * generator.standard_normal())
+                rows.append((n, b, label, _seconds(label, n, b, truth) * factor))
+    summary = pd.DataFrame(rows, columns=["parameters", "batch_size", "optimizer", "digital_median_s"])
+    summary = summary.assign(group="cost", problem="digits-mlp", outputs=10, method=summary["optimizer"])
+    trials = summary.assign(
+        kind="cost", status="ok", solver_iterations=np.nan, settings='{"device": "paper"}'
+    )
+    trials["device"] = np.where(trials["method"] == "tngd", "paper", None)
+    found = calibrate(summary, trials, {label: kind(label, label) for label in RATES})
+    assert found is not None
+    return found
+
+
+def _lines(
+    generator: Generator, use: DeviceUse, true: Truth, noise: float
+) -> tuple[break_even.Line, break_even.Line]:
+    """Return the line that a study predicts, and the same with the true seconds in place of all draws."""
+    found = break_even.line(_study(generator, true, noise), use, 100_000, 10)
+    assert found is not None
+    batches = break_even.BATCH_SIZES
+    seconds = {label: np.array([[_seconds(label, 100_000, b, true) for b in batches]]) for label in RATES}
+    exact = replace(
+        found,
+        host=np.repeat(seconds["tngd"], 2, axis=0),
+        rivals={"ngd-gram": np.repeat(seconds["ngd-gram"], 2, axis=0)},
+    )
+    return found, exact
+
+
+def crossover_left_out(use: DeviceUse, true: Truth, noise: float) -> Draw:
+    """Return whether the interval of the modelled crossover leaves out the true one."""
+
+    def draw(generator: Generator) -> tuple[int, int]:
+        found, exact = _lines(generator, use, true, noise)
+        (at,) = break_even.crossovers(exact, use)
+        said = next(each for each in break_even.crossovers(found, use) if each.rival == "ngd-gram")
+        return int(not said.low <= at.rows_m <= said.high), 1
+
+    return draw
+
+
+def rate_left_out(true: Truth) -> Draw:
+    """Return at how many of the measured b the interval of the break-even link rate leaves out the true one."""
+
+    def draw(generator: Generator) -> tuple[int, int]:
+        found, exact = _lines(generator, INSIDE, true, 0.05)
+        rival = {"rival": ["ngd-gram"]}
+        said, at = (break_even.break_even_rates(each, rival) for each in (found, exact))
+        here = said["rows"].isin([10 * b for b in BATCHES])
+        outside = (at["rate_bits_per_s"] < said["low"]) | (at["rate_bits_per_s"] > said["high"])
+        return int((outside & here).sum()), int(here.sum())
+
+    return draw
+
+
+def confirmed_cells(truth: Truth) -> Draw:
+    """Return the wrong ones of the cells confirmed where the true lead is below 1.5."""
+
+    def draw(generator: Generator) -> tuple[int, int]:
+        area = plane(_study(generator, truth, 0.05), "batch_size", 10)
+        drawn = cheapest(area, EDGE, ("kfac",), draws=200)
+        wrong = made = 0
+        for row, column in np.argwhere(drawn.confirmed):
+            n, b = area.sizes[column], area.values[row]
+            own = np.array([_seconds(label, n, b, truth) for label in drawn.labels])
+            device = drawn.labels.index("tngd")
+            host = area.host[EDGE.device.upload][0, row, column]
+            own[device] += drawn.seconds[device, row, column] - host
+            ranked = np.sort(own)
+            if ranked[1] < 1.5 * ranked[0]:
+                made += 1
+                wrong += int(own.argmin() != drawn.winner[row, column])
+        return wrong, made
+
+    return draw
+
+
+STATEMENTS = (
+    Statement(
+        4,
+        "Crossover's interval leaves it out, shift of the run 4 %",
+        0.05,
+        crossover_left_out(INSIDE, RIGHT, 0.05),
+        0.3,
+    ),
+    Statement(4, "The same, noise 0.5 %", 0.05, crossover_left_out(INSIDE, RIGHT, 0.005), 0.3),
+    Statement(4, "The same, beyond measured b", 0.05, crossover_left_out(BEYOND, RIGHT, 0.05), 0.3),
+    Statement(
+        4, "The same, formula off by up to 2 at b = 512", 0.05, crossover_left_out(BEYOND, BENT, 0.05), 0.3
+    ),
+    Statement(
+        4, "The same, off by 2 at once behind measured b", 0.05, crossover_left_out(EDGE, JUMP, 0.05), 0.3
+    ),
+    Statement(
+        4, "The same, off by 1/2 at once behind measured b", 0.05, crossover_left_out(EDGE, DROP, 0.05), 0.3
+    ),
+    Statement(4, "Link rate's interval leaves it out, measured b", 0.05, rate_left_out(RIGHT), 0.3),
+    Statement(5, "Confirmed cell, true lead below 1.5, shift 4 %", 0.05, confirmed_cells(RIGHT), 0.15),
+    Statement(5, "The same, formula off by up to 2 at b = 512", 0.05, confirmed_cells(BENT), 0.15),
+    Statement(5, "The same, off by 2 at once behind measured b", 0.05, confirmed_cells(JUMP), 0.15),
+    Statement(5, "The same, off by 1/2 at once behind measured b", 0.05, confirmed_cells(DROP), 0.15),
+)

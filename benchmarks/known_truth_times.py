@@ -1,0 +1,237 @@
+"""Statements on measured times, where the true ones are known: ratios, leads, exponents, stores, the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.known_truth import Draw, Generator, Statement
+from tngd_bench.analysis import two_stores
+from tngd_bench.analysis.claim_costs import exponents
+from tngd_bench.analysis.claims import Pool
+from tngd_bench.analysis.cost import paired_ratio
+from tngd_bench.analysis.families import kind
+from tngd_bench.analysis.findings import leads
+from tngd_bench.analysis.regression import Metric, Sides, confirm
+from tngd_bench.analysis.run_spread import ASSUMED
+from tngd_bench.analysis.scaling import fit_scaling
+from tngd_bench.measure.trees import PROCESSES, SAMPLES
+
+NOISE = 0.15
+"""Of one iteration, as a study on a busy machine has it."""
+
+
+def timed(
+    generator: Generator,
+    logs: Mapping[str, float],
+    processes: int,
+    repetitions: int = 7,
+    *,
+    between: float = 0.02,
+    noise: float = NOISE,
+) -> pd.DataFrame:
+    """Return optimizers timed in pairs, by their true logarithms; a process shifts each by `between`."""
+    rows = []
+    for label, log in logs.items():
+        own = log + between * generator.standard_normal(processes)
+        times = np.exp(own[:, None] + noise * generator.standard_normal((processes, repetitions)))
+        rows += [
+            (label, process, repetition, 1000, float(times[process, repetition]))
+            for process in range(processes)
+            for repetition in range(repetitions)
+        ]
+    columns = ["optimizer", "process", "repetition", "parameters", "total_s"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+EQUAL = {"a": 0.0, "b": 0.0}
+
+
+def decided_ratio(processes: int, repetitions: int, between: float) -> Draw:
+    """Return whether the ratio of two equal optimizers is decided."""
+
+    def draw(generator: Generator) -> tuple[int, int]:
+        ratio = paired_ratio(timed(generator, EQUAL, processes, repetitions, between=between), "a", "b")
+        assert ratio is not None
+        return int(ratio.decided), 1
+
+    return draw
+
+
+def decided_by_looking_again(generator: Generator) -> tuple[int, int]:
+    """Return whether the ratio of two equal optimizers is decided at one of the looks after 3, 4, … 10 processes."""
+    every = timed(generator, EQUAL, 10)
+    ratios = [paired_ratio(every[every["process"] < processes], "a", "b") for processes in range(3, 11)]
+    return int(any(ratio is not None and ratio.decided for ratio in ratios)), 1
+
+
+NAMES = ("ngd-gram", "kfac", "ngd-cg", "ngd-woodbury", "tngd")
+KINDS = {name: kind(name, name) for name in NAMES}
+
+
+def _run(generator: Generator, true: Mapping[str, float], noise: float) -> pd.DataFrame:
+    """Return five processes of a run that shifts each optimizer."""
+    shifted = {name: log + ASSUMED.value * generator.standard_normal() for name, log in true.items()}
+    return timed(generator, shifted, 5, noise=noise)
+
+
+def lead_of_equals(number: int, noise: float) -> Draw:
+    """Return whether one of so many equal optimizers is called cheapest without a doubt."""
+
+    def draw(generator: Generator) -> tuple[int, int]:
+        (found,) = leads(_run(generator, dict.fromkeys(NAMES[:number], 0.0), noise), KINDS)
+        return int(found.doubt == ""), 1
+
+    return draw
+
+
+def lead_of_gaps(noise: float, *, again: bool) -> Draw:
+    """Return whether a confirmed lead is wrong, or (`again`) not that of a second run; gaps spread by 15 %."""
+
+    def draw(generator: Generator) -> tuple[int, int]:
+        true = {name: 0.15 * generator.standard_normal() for name in NAMES}
+        (found,) = leads(_run(generator, true, noise), KINDS)
+        if found.doubt:
+            return 0, 0
+        second = _run(generator, true, noise).groupby("optimizer")["total_s"].median()
+        other = str(second.idxmin()) if again else min(true, key=lambda name: true[name])
+        return int(found.optimizer != other), 1
+
+    return draw
+
+
+def two_equal_stores(generator: Generator) -> tuple[int, int]:
+    """Return whether two runs of one study differ relative to SGD, each optimizer shifted by its run."""
+    shifts = ASSUMED.value * generator.standard_normal(2 * 2).reshape(2, 2)
+    processes = 0.05 * generator.standard_normal((2, 5))
+    a, b = processes + (shifts[0] - shifts[1])[:, None]
+    found = two_stores.relative_change(a, b, 4 * ASSUMED.value**2)
+    return int(not found["relative_low"] <= 1.0 <= found["relative_high"]), 1
+
+
+def gate(between: float) -> Draw:
+    """Return whether an unchanged step is a regression, where processes differ by `between`, noise 3 %."""
+
+    def draw(generator: Generator) -> tuple[int, int]:
+        first = [True]
+
+        def side() -> dict[str, Metric]:
+            processes = 1 if first[0] else PROCESSES
+            samples = between * generator.standard_normal((processes, 1))
+            logs = samples + 0.03 * generator.standard_normal((processes, SAMPLES))
+            values = logs[0] if first[0] else np.median(logs, axis=1)
+            return {"step": Metric("step", "", "time", tuple(np.exp(values)), tolerance=0.07)}
+
+        def measured(names: Sequence[str]) -> Sides:
+            sides = side(), side()
+            first[0] = False
+            return sides
+
+        (judged,) = confirm(measured, ["step"])
+        return int(judged.verdict == "regression"), 1
+
+    return draw
+
+
+DECADE = tuple(10 ** (4 + place / 5) for place in range(6))
+DECADES = tuple(10 ** (3 + place / 2) for place in range(8))
+
+
+def _pool(generator: Generator, sizes: Sequence[float], overhead: float, effects: float) -> Pool:
+    """Return timings of SGD, overhead + N in units of the smallest, with effects of the sizes, in three processes."""
+    rows = []
+    for size in sizes:
+        true = (overhead + size / sizes[0]) * np.exp(effects * generator.standard_normal())
+        own = timed(generator, {"sgd": float(np.log(true))}, 3, 5, noise=0.05)
+        rows.append(own.assign(parameters=round(size), digital_s=own["total_s"], key=f"sgd@{size}"))
+    costs = pd.concat(rows, ignore_index=True).assign(
+        group="g", problem="p", batch_size=8, outputs=10, rows=80, method="sgd",
+        write_s=0.0, relax_s=0.0, read_s=0.0,
+    )  # fmt: skip
+    trials = costs.drop_duplicates("key").assign(
+        kind="cost", status="ok", flops=np.nan, peak_bytes=np.nan, device=None, reason=None
+    )
+    return Pool(trials.assign(parameters_requested=trials["parameters"]), costs, pd.DataFrame())
+
+
+EXPONENT = {"axis": "parameters", "quantity": "measured", "tolerance": 0.15}
+
+
+def exponent_refuted(sizes: Sequence[float], overhead: float, effects: float) -> Draw:
+    """Return whether a formula that is right is decided against."""
+
+    def draw(generator: Generator) -> tuple[int, int]:
+        (part,) = exponents(_pool(generator, sizes, overhead, effects), EXPONENT).parts
+        return int(part.decided and not part.holds), 1
+
+    return draw
+
+
+def exponent_open(sizes: Sequence[float]) -> Draw:
+    """Return whether a formula that is exactly right is not confirmed, effects of the sizes 5 %."""
+
+    def draw(generator: Generator) -> tuple[int, int]:
+        (part,) = exponents(_pool(generator, sizes, 0.0, 0.05), EXPONENT).parts
+        return int(not part.holds), 1
+
+    return draw
+
+
+def slope_left_out(step: float, effects: float) -> Draw:
+    """Return whether the interval of a log-log slope leaves out the true one, a step of the cost at one of 8 sizes."""
+
+    def draw(generator: Generator) -> tuple[int, int]:
+        place = int(generator.integers(1, len(DECADES)))
+        rows = []
+        for number, size in enumerate(DECADES):
+            log = (
+                np.log(size)
+                + effects * generator.standard_normal()
+                + (np.log1p(step) if number >= place else 0.0)
+            )
+            rows.append(timed(generator, {"sgd": float(log)}, 3, 5, noise=0.05).assign(size=size))
+        samples = pd.concat(rows, ignore_index=True).rename(columns={"total_s": "cost"})
+        found = fit_scaling(samples).log_log
+        assert found is not None
+        return int(not found.low <= 1.0 <= found.high), 1
+
+    return draw
+
+
+BUSY, QUIET = NOISE, 0.05
+STATEMENTS = (
+    Statement(
+        3,
+        "Right formula refuted, overhead 15 × on one decade",
+        0.05,
+        exponent_refuted(DECADE, 15.0, 0.05),
+        0.3,
+    ),
+    Statement(3, "The same, overhead 5 ×", 0.05, exponent_refuted(DECADE, 5.0, 0.05), 0.3),
+    Statement(7, "Two stores without a change differ, shifts of 4 %", 0.05, two_equal_stores),
+    Statement(8, "Lead of one of 2 equals, shift of the run 4 %", 0.05, lead_of_equals(2, BUSY)),
+    Statement(8, "Lead of one of 5 equals", 0.05, lead_of_equals(5, BUSY)),
+    Statement(8, "Lead of one of 2 equals, noise 5 %", 0.05, lead_of_equals(2, QUIET)),
+    Statement(8, "Lead of one of 5 equals, noise 5 %", 0.05, lead_of_equals(5, QUIET)),
+    Statement(9, "Lead wrong, gaps of 15 %", 0.05, lead_of_gaps(BUSY, again=False)),
+    Statement(9, "Lead wrong, gaps of 15 %, noise 5 %", 0.05, lead_of_gaps(QUIET, again=False)),
+    Statement(9, "Lead not that of a second run", 0.05, lead_of_gaps(BUSY, again=True)),
+    Statement(9, "Lead not that of a second run, noise 5 %", 0.05, lead_of_gaps(QUIET, again=True)),
+    Statement(10, "Ratio of equals decided, 3 processes × 7", 0.05, decided_ratio(3, 7, 0.02)),
+    Statement(10, "The same, 5 × 10", 0.05, decided_ratio(5, 10, 0.02)),
+    Statement(10, "The same, 3 × 7, processes differ by 16 %", 0.05, decided_ratio(3, 7, 0.16)),
+    Statement(10, "The same, 5 × 10, processes differ by 16 %", 0.05, decided_ratio(5, 10, 0.16)),
+    Statement(10, "Ratio decided from 1 or 2 processes", 0.0, decided_ratio(2, 10, 0.16)),
+    Statement(11, "The same, looked at after each of 3 … 10", 0.05, decided_by_looking_again, promised=False),
+    Statement(19, "Gate: unchanged, processes differ by 3 %", 0.005, gate(0.03)),
+    Statement(19, "Gate: unchanged, processes differ by 8 %", 0.005, gate(0.08)),
+    Statement(20, "Slope's interval leaves it out, effects 5 %", 0.05, slope_left_out(0.0, 0.05), 0.3),
+    Statement(20, "The same, one step of 20 % at a size", 0.05, slope_left_out(0.2, 0.0), 0.3),
+    Statement(20, "The same, among effects of 5 % (says 80 %)", 0.2, slope_left_out(0.2, 0.05), 0.3),
+    Statement(
+        22, "Right formula not confirmed, one decade", 0.05, exponent_open(DECADE), 0.3, promised=False
+    ),
+    Statement(22, "The same, 3.5 decades", 0.05, exponent_open(DECADES), 0.3, promised=False),
+)
