@@ -132,3 +132,21 @@ def test_shared_weights_by_their_definitions(sharing: str) -> None:
         wanted_g = torch.einsum("kno,knp->op", cotangent.sum(2), cotangent.sum(2))
     assert oracles.relative_error(a, wanted_a) < 1e-12
     assert oracles.relative_error(g, wanted_g) < 1e-12
+
+
+@pytest.mark.parametrize(("rows", "d_in", "d_out"), [(3, 30, 20), (12, 30, 20), (200, 30, 20), (25, 9, 40)])
+def test_a_preconditioned_gradient_is_the_same_by_rows_and_by_the_gradient(
+    rows: int, d_in: int, d_out: int
+) -> None:
+    """By rows with their pairs, by rows with the gradient's slope, by the gradient alone."""
+    generator = torch.Generator().manual_seed(rows)
+    a = torch.randn(rows, d_in, generator=generator, dtype=torch.float64)
+    g = torch.randn(rows, d_out, generator=generator, dtype=torch.float64)
+    factors = KroneckerFactors(a.T @ a / rows, g.T @ g)
+    factors.invert(0.1, "cholesky")
+    x, slope = factors.precondition(a, g)
+    assert factors.left is not None
+    assert factors.right is not None
+    wanted = factors.left @ (g.T @ a) @ factors.right
+    torch.testing.assert_close(x, wanted)
+    torch.testing.assert_close(slope, (wanted * (g.T @ a)).sum())

@@ -55,7 +55,10 @@ def _places(names: tuple[str, ...]) -> Iterator[Any]:
         except ValueError:
             continue
         corners = (*CORNERS, OF_CG) if name == "ngd-cg" else CORNERS
-        quick = (parameters, batch, outputs) in corners and problem in ("digits-mlp", "mnist-cnn")
+        named = (parameters, batch, outputs)
+        quick = named in (
+            corners if problem == "digits-mlp" else CORNERS[1:] if problem == "mnist-cnn" else ()
+        )
         yield pytest.param(
             *(problem, name, parameters, batch, outputs), marks=() if quick else pytest.mark.slow
         )
@@ -180,10 +183,15 @@ def test_the_host_of_a_device_takes_the_operations_that_are_predicted(
 SEQUENCES = [(3_000, 16, 50), (30_000, 16, 10), (30_000, 64, 50), (30_000, 4, 300), (300_000, 4, 300)]
 
 
-@pytest.mark.parametrize("name", [*DIGITAL, "tngd"])
 @pytest.mark.parametrize(
-    ("parameters", "batch", "outputs"),
-    [SEQUENCES[0], *(pytest.param(*place, marks=pytest.mark.slow) for place in SEQUENCES[1:])],
+    ("name", "parameters", "batch", "outputs"),
+    [
+        pytest.param(
+            *(name, *place),
+            marks=() if place == SEQUENCES[0] and name in ("sgd", "ngd-cg", "tngd") else pytest.mark.slow,
+        )
+        for name, place in itertools.product((*DIGITAL, "tngd"), SEQUENCES)
+    ],
 )
 def test_a_step_of_the_language_model_takes_what_is_predicted(
     name: str, parameters: int, batch: int, outputs: int, monkeypatch: pytest.MonkeyPatch

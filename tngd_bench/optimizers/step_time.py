@@ -1,6 +1,6 @@
 """Seconds of an iteration: its operations at the rate of large products, and what waits for memory or for Python.
 
-The constants are of one core of an AMD EPYC that multiplies at 1.14·10¹¹ FLOP/s (2026-11-29), fitted to 112 timed
+The constants are of one core of an AMD EPYC that multiplies at 1.4·10¹¹ FLOP/s (2026-11-29), fitted to 112 timed
 iterations: perceptrons and a convolutional network, N = 3·10³ to 10⁶, b = 16 to 4,096, d_z = 10 and 20, seven
 optimizers. Of NGD-CG, NGD-Gram, NGD-Woodbury and a device's host 66 of 70 lie within a factor of 1.5, of SGD, Adam and
 K-FAC 28 of 42 (within 2.5 all), at steps of a millisecond and at wide convolutions above all. So do 71 of the 76 places
@@ -19,16 +19,16 @@ from tngd_bench.optimizers.iteration import Iteration, Layer
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
 
-REFERENCE_RATE = 1.14e11
+REFERENCE_RATE = 1.4e11
 HOST = "host"
 """In place of an optimizer's name: the host of a device."""
-_STEP_S, _SECOND_ORDER_S, _KRONECKER_S, _PRODUCT_S = 4.8e-4, 1.33e-3, 1.05e-3, 1.17e-4
+_STEP_S, _SECOND_ORDER_S, _KRONECKER_S, _PRODUCT_S = 3.0e-4, 1.33e-3, 1.05e-3, 1.17e-4
 _POSITION_S, _POSITION_OF_ROW_S = 1.71e-8, 9.7e-10
 """For an output of a layer at one of several positions: its gradient, and that of each row."""
 _READ_S, _PAIR_S, _STREAM_S, _WRITE_S = 4.47e-10, 1.52e-8, 1.63e-10, 1.21e-9
 """For a number of the rows read, a pair of rows, a number of J streamed and one written."""
 
-_SIMULATION_S, _PROGRAM_S = 6e-3, 2.4e-8
+_SIMULATION_S, _PROGRAM_S = 3.8e-3, 2.1e-8
 """For the calls of a relaxation, and a value that is drawn anew on an array."""
 
 
