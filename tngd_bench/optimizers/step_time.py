@@ -1,11 +1,10 @@
 """Seconds of an iteration: its operations at the rate of large products, and what waits for memory or for Python.
 
-The constants are of one core of an AMD EPYC that multiplies at 1.4·10¹¹ FLOP/s (2026-11-29), fitted to 112 timed
+The constants are of one core of an AMD EPYC that multiplies at 1.4·10¹¹ FLOP/s (2026-11-29), fitted to about 110 timed
 iterations: perceptrons and a convolutional network, N = 3·10³ to 10⁶, b = 16 to 4,096, d_z = 10 and 20, seven
-optimizers. Of NGD-CG, NGD-Gram, NGD-Woodbury and a device's host 66 of 70 lie within a factor of 1.5, of SGD, Adam and
-K-FAC 28 of 42 (within 2.5 all), at steps of a millisecond and at wide convolutions above all. So do 71 of the 76 places
-of `benchmarks.routes`. Devices with programmed arrays were timed apart (`array_costs`): 14 of 14 within 1.3. Another
-machine's times are taken to go as its rate of products.
+optimizers, and adjusted by hand afterwards; no timings were held out. Expect a factor of 1.5 for second-order
+optimizers and of 2.5 for SGD, Adam and K-FAC, at steps of a millisecond above all. Another machine's times are taken to
+go as its rate of products.
 """
 
 from __future__ import annotations
