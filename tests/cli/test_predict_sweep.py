@@ -76,12 +76,12 @@ def test_what_does_not_fit_has_no_time_in_a_sweep():
     arguments = ("--sweep", "parameters=1e6,1e12", "--processor", "a100")
     fits, too_large = json.loads(predict(*arguments, "--json"))
     assert fits["does_not_fit"] == "ngd"
-    assert too_large["does_not_fit"] == "host sgd adam kfac ngd-gram ngd-cg ngd-woodbury ngd"
+    assert too_large["does_not_fit"] == "host sgd adam kfac ngd-gram ngd-cg ngd-layer ngd-woodbury ngd"
     assert {too_large[f"{name}_s"] for name in too_large["does_not_fit"].split()} == {None}
     assert too_large["iteration_at_least_s"] is None
     line = predict(*arguments).splitlines()[4]
     assert line.split()[0] == "1e+12"
-    assert (line.count("does not fit"), line.count("no host"), line.count("≥")) == (8, 1, 0)
+    assert (line.count("does not fit"), line.count("no host"), line.count("≥")) == (9, 1, 0)
 
 
 def test_a_sweep_says_what_all_its_values_assume_and_what_the_ends_do():

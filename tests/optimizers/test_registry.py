@@ -12,7 +12,7 @@ from torch import nn
 from tngd_bench import arguments, plugins
 from tngd_bench.optimizers import registry
 
-NAMES = ("sgd", "adam", "kfac", "ngd", "ngd-woodbury", "ngd-gram", "ngd-cg", "tngd", "tngd-adam")
+NAMES = ("sgd", "adam", "kfac", "ngd", "ngd-woodbury", "ngd-gram", "ngd-cg", "ngd-layer", "tngd", "tngd-adam")
 
 
 def test_all_are_there_and_checking_needs_no_torch() -> None:

@@ -4,8 +4,8 @@ A few products with G or K go by rows of B or through the model. Rows take a bat
 then read twice a product; a product by J and Jᵀ is some four passes through the model whatever the number of columns.
 The constants are seconds on one core of an AMD EPYC (2026-11-29), fitted to 78 places timed by both routes
 (`benchmarks.routes`): perceptrons and convolutional networks, N = 3·10³ to 2·10⁶, b = 32 to 4,096, 10 to 250 columns, 8
-to 30 products. In all of these, on which they were fitted, the rule names the quicker route or one within 10 % of it; at
-one further place, left out as mis-timed, it names one 2.5 times as slow as the other was timed to be.
+to 30 products. In all of these, on which they were fitted, the rule names the quicker route or one within 10 % of it.
+At one further place, left out as mis-timed, it names one that was timed to be 2.5 times as slow as the other.
 """
 
 from __future__ import annotations
