@@ -47,21 +47,29 @@ def layerwise(matrix: Tensor, places: list[list[int]]) -> Tensor:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_solver_gives_the_dense_least_squares_around_a_prior(architecture: str) -> None:
-    """argmin ‖B x − w‖² + λ‖x − p‖² by numpy.linalg.lstsq on the stacked system, with B and w from the dense G."""
+    """argmin ‖B x − w‖² + λ‖x − p‖² by its normal equations, and on a small model by lstsq on the stacked system."""
     model, loss, inputs, targets = case(architecture, "cross-entropy")
     dense = oracles.ggn(model, loss, inputs, targets)
     gradient = oracles.gradient(model, loss, inputs, targets)
     damping, prior = 0.05, normal(len(dense))
+    shifted = dense + damping * torch.eye(len(dense), dtype=torch.float64)
+    wanted = torch.linalg.solve(shifted, gradient + damping * prior).numpy()
+    if architecture == "mlp":
+        assert oracles.relative_error(_stacked(dense, gradient, damping, prior), wanted) < 1e-9
+    for solver in EXACT.values():
+        result = solver.solve(GGN(model, loss, inputs, targets), damping=damping, prior=prior)
+        assert oracles.relative_error(result.solution, wanted) < 1e-9
+        assert result.residual_norm < 1e-9 * float(np.linalg.norm(wanted))
+
+
+def _stacked(dense: Tensor, gradient: Tensor, damping: float, prior: Tensor) -> np.ndarray:
+    """The minimiser by numpy.linalg.lstsq, with a B and a w of BᵀB = G and Bᵀw = ∇ℓ."""
     values, vectors = torch.linalg.eigh(dense)
     kept = values > 1e-11 * values.max()
     root = (vectors[:, kept] * values[kept].sqrt()).T  # a B with BᵀB = G
     w = torch.linalg.lstsq(root.T, gradient.unsqueeze(1)).solution.squeeze(1)
     stacked = torch.cat([root, damping**0.5 * torch.eye(len(dense), dtype=torch.float64)])
-    wanted = np.linalg.lstsq(stacked.numpy(), torch.cat([w, damping**0.5 * prior]).numpy(), rcond=None)[0]
-    for solver in EXACT.values():
-        result = solver.solve(GGN(model, loss, inputs, targets), damping=damping, prior=prior)
-        assert oracles.relative_error(result.solution, wanted) < 1e-9
-        assert result.residual_norm < 1e-9 * float(np.linalg.norm(wanted))
+    return np.linalg.lstsq(stacked.numpy(), torch.cat([w, damping**0.5 * prior]).numpy(), rcond=None)[0]
 
 
 @pytest.mark.parametrize("batch", [2, 5])  # layers of fewer and of more parameters than rows
