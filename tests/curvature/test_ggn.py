@@ -81,7 +81,7 @@ def test_factor_rows_are_sample_first(architecture: str) -> None:
     batch=st.integers(1, 4),
     bias=st.booleans(),
 )
-@settings(max_examples=25)
+@settings(max_examples=40)
 def test_convolutions_of_any_shape(
     channels: tuple[int, int],
     groups: int,

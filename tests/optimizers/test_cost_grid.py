@@ -188,7 +188,7 @@ SEQUENCES = [(3_000, 16, 50), (30_000, 16, 10), (30_000, 64, 50), (30_000, 4, 30
     [
         pytest.param(
             *(name, *place),
-            marks=() if place == SEQUENCES[0] and name in ("sgd", "ngd-cg") else pytest.mark.slow,
+            marks=() if place == SEQUENCES[0] and name in ("sgd", "ngd-cg", "tngd") else pytest.mark.slow,
         )
         for name, place in itertools.product((*DIGITAL, "tngd"), SEQUENCES)
     ],

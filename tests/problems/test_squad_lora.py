@@ -135,7 +135,7 @@ def test_first_gradient_of_the_adapters_a_and_null_direction_of_the_head_s_bias(
         ("adam", {"lr": 0.01}),
         ("kfac", {"damping": 1.0}),
         ("ngd-cg", {"lr": 0.5, "damping": 1.0, "cg_iterations": 10}),
-        pytest.param("tngd", {"lr": 0.5, "damping": 1.0, "analog_time": 0.4}, marks=pytest.mark.slow),
+        ("tngd", {"lr": 0.5, "damping": 1.0, "analog_time": 0.4}),
         ("tngd-adam", {"lr": 0.01, "damping": 1.0, "analog_time": 0.4}),
     ],
 )

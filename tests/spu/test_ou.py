@@ -188,7 +188,7 @@ def test_auto_says_what_it_picked() -> None:
     assert OUProcess(dense, ggn.gradient).method == "dense"
 
 
-@pytest.mark.parametrize("method", ["gram", pytest.param("dense", marks=pytest.mark.slow), "krylov"])
+@pytest.mark.parametrize("method", ["gram", "dense", "krylov"])
 def test_a_path_has_the_joint_law_of_its_times(method: str) -> None:
     """Cov(x(s), x(t)) = Σ(s) e^{−A(t−s)}: for one mode a, κ/a (1 − e^{−2as}) e^{−a(t−s)}."""
     copies, a, kappa = 20_000, 0.7, 0.4

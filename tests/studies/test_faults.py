@@ -181,7 +181,6 @@ def test_a_killed_worker_costs_its_own_trial_only(many, tmp_path, chance, kills)
     check_whole(table, tmp_path / "out", tmp_path / "undisturbed")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kills", KILLS)
 def test_the_trials_of_a_killed_dask_worker_are_run_by_another(many, tmp_path, chance, kills):
     pytest.importorskip("distributed")
