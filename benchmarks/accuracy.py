@@ -2,8 +2,8 @@
 
 import math
 
-from benchmarks.course import OPTIMIZERS, SIZES, course
-from tngd_bench.measure.contestant import Contestant
+from benchmarks.case import OPTIMIZERS, SIZES, course
+from tngd_bench.measure.optimizer_config import Contestant
 from tngd_bench.optimizers import registry as optimizers
 
 STEPS = 30

@@ -14,12 +14,12 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-from tngd_bench.analysis.outcomes import final_values
-from tngd_bench.analysis.time_to_target import target_from_reference
+from tngd_bench.analysis.training.final_scores import final_values
+from tngd_bench.analysis.training.time_to_target import target_from_reference
 from tngd_bench.cli.progress import make_audience, make_console
-from tngd_bench.studies.reading import load_study
-from tngd_bench.studies.records import read_records
-from tngd_bench.studies.run import run_study
+from tngd_bench.studies.file.reading import load_study
+from tngd_bench.studies.run.run_study import run_study
+from tngd_bench.studies.store.records import read_records
 
 STUDY, SECTION, SEEDS = "paper-fig3", "training", 9
 TARGETS = (("adam", "test_accuracy"), ("adam[tuned]", "test_accuracy"), ("adam", "train_loss"))

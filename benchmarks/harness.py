@@ -17,18 +17,18 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.cost import WARM_UP_STEPS, measure_cost
-from tngd_bench.measure.setting import Setting
+from tngd_bench.measure.optimizer_config import Contestant
 from tngd_bench.measure.threads import use_threads
+from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry as problems
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from tngd_bench.datasets.splits import DataSplits, Samples
     from tngd_bench.optimizers.registry import Stepper
-    from tngd_bench.problems.splits import DataSplits, Samples
 
 BAR = 0.02
 STEPS = 20

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.known_truth import Draw, Generator, Statement
-from tngd_bench.analysis import break_even
-from tngd_bench.analysis.calibration import Calibrations, Counts, calibrate
-from tngd_bench.analysis.cost_map import DeviceUse, cheapest, plane
+from tngd_bench.analysis.cost import break_even
+from tngd_bench.analysis.cost.calibration import Calibrations, Counts, calibrate
 from tngd_bench.analysis.families import kind
-from tngd_bench.analysis.run_spread import ASSUMED
+from tngd_bench.analysis.map.cost_map import DeviceUse, cheapest, plane
+from tngd_bench.analysis.statistics.run_spread import ASSUMED
 from tngd_bench.problems import registry as problems
 from tngd_bench.spu.device import Device
 

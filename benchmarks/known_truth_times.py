@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.known_truth import Draw, Generator, Statement
-from tngd_bench.analysis import two_stores
-from tngd_bench.analysis.claim_costs import exponents
-from tngd_bench.analysis.claims import Pool
-from tngd_bench.analysis.cost import paired_ratio
+from tngd_bench.analysis import compare
+from tngd_bench.analysis.claims.cost_tests import exponents
+from tngd_bench.analysis.claims.verdicts import Pool
+from tngd_bench.analysis.cost.iteration_cost import paired_ratio
 from tngd_bench.analysis.families import kind
 from tngd_bench.analysis.findings import leads
-from tngd_bench.analysis.regression import Metric, Sides, confirm
-from tngd_bench.analysis.run_spread import ASSUMED
-from tngd_bench.analysis.scaling import fit_scaling
-from tngd_bench.measure.trees import PROCESSES, SAMPLES
+from tngd_bench.analysis.statistics.run_spread import ASSUMED
+from tngd_bench.analysis.statistics.scaling import fit_scaling
+from tngd_bench.check.regression import Metric, Sides, confirm
+from tngd_bench.check.trees import PROCESSES, SAMPLES
 
 NOISE = 0.15
 """Of one iteration, as a study on a busy machine has it."""
@@ -107,7 +107,7 @@ def two_equal_stores(generator: Generator) -> tuple[int, int]:
     shifts = ASSUMED.value * generator.standard_normal(2 * 2).reshape(2, 2)
     processes = 0.05 * generator.standard_normal((2, 5))
     a, b = processes + (shifts[0] - shifts[1])[:, None]
-    found = two_stores.relative_change(a, b, 4 * ASSUMED.value**2)
+    found = compare.relative_change(a, b, 4 * ASSUMED.value**2)
     return int(not found["relative_low"] <= 1.0 <= found["relative_high"]), 1
 
 

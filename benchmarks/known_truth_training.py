@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.known_truth import Array, Draw, Generator, Statement
-from tngd_bench.analysis import tolerance
-from tngd_bench.analysis.paired import (
+from tngd_bench.analysis.statistics.paired import (
     LEVEL,
     differences_by_seed,
     false_discovery_rate,
@@ -17,15 +16,16 @@ from tngd_bench.analysis.paired import (
     paired_difference,
     seeds_needed,
 )
-from tngd_bench.analysis.profiles import profiles
-from tngd_bench.analysis.time_to_target import (
+from tngd_bench.analysis.training import tolerance
+from tngd_bench.analysis.training.profiles import profiles
+from tngd_bench.analysis.training.time_to_target import (
     Target,
     hit_times,
     median_interval,
     target_from_reference,
     time_to_target,
 )
-from tngd_bench.report.map_tables import lowest_times
+from tngd_bench.report.map.map_tables import lowest_times
 
 EVERY = 78
 """Iterations between evaluations."""

@@ -25,18 +25,18 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from tngd_bench.analysis.calibration import calibrate
-from tngd_bench.analysis.cost import finished_costs, summarise
-from tngd_bench.analysis.cost_map import CONFIRMED, cheapest, plane, study_use
+from tngd_bench.analysis.cost.calibration import calibrate
+from tngd_bench.analysis.cost.iteration_cost import finished_costs, summarise
 from tngd_bench.analysis.families import kinds
 from tngd_bench.analysis.findings import leads
-from tngd_bench.analysis.run_spread import ASSUMED, FIELD, RunSpread, between, left_by, spread
+from tngd_bench.analysis.map.cost_map import CONFIRMED, cheapest, plane, study_use
+from tngd_bench.analysis.statistics.run_spread import ASSUMED, FIELD, RunSpread, between, left_by, spread
 from tngd_bench.cli.progress import make_audience, make_console
 from tngd_bench.measure.environment import MACHINE_FIELDS
-from tngd_bench.studies.reading import LoadedStudy, make_study
-from tngd_bench.studies.records import Records, read_records
-from tngd_bench.studies.run import run_study
-from tngd_bench.studies.store import Store
+from tngd_bench.studies.file.reading import LoadedStudy, make_study
+from tngd_bench.studies.run.run_study import run_study
+from tngd_bench.studies.store.records import Records, read_records
+from tngd_bench.studies.store.store import Store
 
 RUNS, PROCESSES = 3, 3
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tngd_bench.studies.records import read_records
+from tngd_bench.studies.store.records import read_records
 
 COMMAND = (sys.executable, "-m", "tngd_bench")
 

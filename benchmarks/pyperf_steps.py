@@ -24,8 +24,8 @@ PARAMETERS = 1_000
 
 def _seconds(loops, name):
     """Return the seconds of `loops` steps of optimizer `name`; what is made before is not timed."""
-    from benchmarks.course import course
-    from tngd_bench.measure.contestant import Contestant
+    from benchmarks.case import course
+    from tngd_bench.measure.optimizer_config import Contestant
     from tngd_bench.optimizers import registry as optimizers
 
     setting, data, _ = course(PARAMETERS)
@@ -58,7 +58,7 @@ def main():
     if arguments.worker:
         from tngd_bench.measure.environment import describe_environment
         from tngd_bench.measure.threads import use_threads
-        from tngd_bench.studies.export_pyperf import pyperf_metadata
+        from tngd_bench.studies.store.export_pyperf import pyperf_metadata
 
         use_threads(int(os.environ["OMP_NUM_THREADS"]))
         environment = describe_environment() | {"threads": int(os.environ["OMP_NUM_THREADS"])}

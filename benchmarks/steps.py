@@ -3,8 +3,8 @@
 One run of `setup_cache` measures everything; asv stores what the methods pick from it as distributions.
 """
 
-from benchmarks.course import OPTIMIZERS, SIZES, course
-from tngd_bench.measure.contestant import Contestant
+from benchmarks.case import OPTIMIZERS, SIZES, course
+from tngd_bench.measure.optimizer_config import Contestant
 from tngd_bench.optimizers import registry as optimizers
 
 REPETITIONS = 16

@@ -27,7 +27,7 @@ def without_values() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("__float__", 1.0), ("__int__", 0), ("__bool__", False), ("item", 1.0)):
             patch.setattr(torch.Tensor, name, _answering(getattr(torch.Tensor, name), value))
-        patch.setattr("tngd_bench.curvature.factor.FactorSource._free_bytes", 2**60)
+        patch.setattr("tngd_bench.curvature.rows.factor.FactorSource._free_bytes", 2**60)
         # neither autocast nor fused Adam knows the device
         patch.setattr("tngd_bench.optimizers.natural.without_autocast", lambda device: nullcontext())
         patch.setattr("tngd_bench.curvature.ggn.refuse_autocast", lambda device: None)

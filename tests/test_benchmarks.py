@@ -17,9 +17,9 @@ import pytest
 from asv.config import Config
 from asv.util import load_json
 
-from tngd_bench.analysis.baseline import read_baseline
-from tngd_bench.analysis.metric_kinds import PAGE
-from tngd_bench.measure.trees import Probe
+from tngd_bench.check.baseline import read_baseline
+from tngd_bench.check.metrics import PAGE
+from tngd_bench.check.trees import Probe
 from tngd_bench.optimizers import registry
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,13 +80,13 @@ def test_commands_use_the_names_asv_fills_in(settings):
 
 
 def test_every_optimizer_of_ours_is_timed():
-    from benchmarks.course import OPTIMIZERS
+    from benchmarks.case import OPTIMIZERS
 
     assert list(registry.names()) == OPTIMIZERS
 
 
 def test_enough_samples_to_ever_flag_a_regression():
-    from benchmarks.pages import Report
+    from benchmarks.report_time import Report
     from benchmarks.startup import Startup
     from benchmarks.steps import REPETITIONS
 
@@ -104,7 +104,7 @@ def test_every_benchmark_has_a_version_of_its_own():
 
 
 def test_reading_what_one_run_found_imports_no_torch():
-    code = "import sys, benchmarks.steps, benchmarks.needs, benchmarks.accuracy; assert 'torch' not in sys.modules"
+    code = "import sys, benchmarks.steps, benchmarks.resources, benchmarks.accuracy; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 

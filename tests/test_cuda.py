@@ -11,19 +11,19 @@ from torch import nn
 from tests.studies.recorder import Recorder
 from tests.tiny_encoder import write_encoder, write_questions
 from tngd_bench.curvature import GGN
-from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.cost import measure_cost
 from tngd_bench.measure.environment import describe_environment, machine_class
 from tngd_bench.measure.inspection import inspect_step
-from tngd_bench.measure.setting import Setting
-from tngd_bench.measure.speed import multiplication_rate
+from tngd_bench.measure.matmul_rate import multiplication_rate
+from tngd_bench.measure.optimizer_config import Contestant
 from tngd_bench.measure.training import train
+from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import KFAC, NGD, TNGD, registry
 from tngd_bench.problems import registry as problems
 from tngd_bench.spu import Device, OUProcess
-from tngd_bench.studies.reading import LoadedStudy, make_study
-from tngd_bench.studies.records import read_records
-from tngd_bench.studies.run import run_study
+from tngd_bench.studies.file.reading import LoadedStudy, make_study
+from tngd_bench.studies.run.run_study import run_study
+from tngd_bench.studies.store.records import read_records
 
 GPU = "cuda"
 BOTH = ("cpu", GPU)

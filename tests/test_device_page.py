@@ -15,9 +15,9 @@ from tngd_bench import spu
 from tngd_bench.cli.main import run
 from tngd_bench.optimizers import TNGD
 from tngd_bench.spu import Device, billing
-from tngd_bench.spu.arrays import UnstableDeviceError
+from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
 from tngd_bench.spu.ledger import Ledger
-from tngd_bench.studies.reading import shipped_studies
+from tngd_bench.studies.file.reading import shipped_studies
 
 PAGE = (Path(__file__).parents[1] / "docs" / "device.md").read_text(encoding="utf-8")
 N, M, T = 20_000, 640, 50.0

@@ -7,8 +7,8 @@ import pytest
 from benchmarks import null_runs
 from benchmarks.null_runs import Agreement, agreement, run_again, study_table, write_into
 from tests.report.conftest import make_records
-from tngd_bench.analysis.run_spread import RunSpread, run_spread_of
-from tngd_bench.studies.store import Store
+from tngd_bench.analysis.statistics.run_spread import RunSpread, run_spread_of
+from tngd_bench.studies.store.store import Store
 
 SPREAD = RunSpread(0.02, "for a test")
 

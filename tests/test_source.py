@@ -46,12 +46,12 @@ def test_a_copy_elsewhere_with_other_line_ends_has_the_same_digests(copy):
     [
         ("optimizers/natural.py", "tngd_bench/optimizers"),
         ("spu/presets/rram.toml", "tngd_bench/spu"),
-        ("studies/work.py", "tngd_bench/studies"),
+        ("studies/run/run_trial.py", "tngd_bench/studies"),
         ("measure/training.py", "tngd_bench/measure"),
         ("arguments.py", "tngd_bench"),
-        ("report/marks.py", None),
-        ("analysis/fits.py", None),
-        ("studies/reading.py", None),
+        ("report/document/palette.py", None),
+        ("analysis/cost/fits.py", None),
+        ("studies/file/reading.py", None),
     ],
 )
 def test_a_change_shows_in_its_part_alone_and_what_only_reports_in_none(copy, file, part):
@@ -65,7 +65,7 @@ def test_a_change_shows_in_its_part_alone_and_what_only_reports_in_none(copy, fi
 
 def test_whatever_a_trial_imports_below_the_studies_is_in_a_digest():
     """The floors that `studies.work` reaches by imports, in functions too, are those that are digested."""
-    waiting, seen = ["tngd_bench.studies.work"], set()
+    waiting, seen = ["tngd_bench.studies.run.run_trial"], set()
     while waiting:
         name = waiting.pop()
         path = ROOT.parent / Path(*name.split("."))

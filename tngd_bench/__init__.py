@@ -4,8 +4,10 @@ The four lower floors (`curvature`, `spu`, `solvers`, `optimizers`) are a librar
 out. Nothing heavy is imported here, so that `import tngd_bench` and `tngd-bench --help` stay quick.
 """
 
+from tngd_bench.moved import install
 from tngd_bench.start import guard_command_line
 
 __version__ = "0.1.0"
 
 guard_command_line()
+install()

@@ -19,17 +19,17 @@ from typing import Any
 from tngd_bench.plugins import package_of, version_of
 
 PACKAGE = "tngd_bench"
-FLOORS = ("curvature", "spu", "solvers", "optimizers", "problems", "measure")
+FLOORS = ("curvature", "spu", "solvers", "optimizers", "datasets", "problems", "measure")
 """Folders of the package in which any file can change a result."""
 RUNNER = (
-    "dask_engine.py",
-    "data_files.py",
-    "execute.py",
-    "local_engine.py",
-    "points.py",
-    "sweeps.py",
-    "work.py",
-    "workers.py",
+    "file/sweeps.py",
+    "run/dask_engine.py",
+    "run/data_files.py",
+    "run/local_engine.py",
+    "run/run_trial.py",
+    "run/scheduler.py",
+    "run/worker_process.py",
+    "store/columnar.py",
 )
 """Files of `studies` that run a trial or write down what it gave; the others decide what to run, which keys name."""
 _OURS = (".py", ".toml")

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.findings import find, tolerance_text
-from tngd_bench.analysis.tolerance import Tolerance
+from tngd_bench.analysis.training.tolerance import Tolerance
 
 TRIALS = [
     *[

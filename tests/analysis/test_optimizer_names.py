@@ -5,7 +5,14 @@ import pytest
 
 from tngd_bench.analysis.families import kind
 from tngd_bench.analysis.optimizer_names import worded
-from tngd_bench.studies.selection import IDEAL, expand_label, label_texts, read_label, read_value, usual_form
+from tngd_bench.studies.file.optimizer_label import (
+    IDEAL,
+    expand_label,
+    label_texts,
+    read_label,
+    read_value,
+    usual_form,
+)
 
 
 @pytest.mark.parametrize(

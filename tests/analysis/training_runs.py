@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tngd_bench.analysis.claims import Pool
+from tngd_bench.analysis.claims.verdicts import Pool
 
 ITERATIONS = np.arange(0, 401)
 

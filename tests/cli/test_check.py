@@ -10,12 +10,11 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.report.conftest import make_records
-from tngd_bench.analysis import gate
-from tngd_bench.analysis.baseline import read_baseline, updated, write_baseline
-from tngd_bench.analysis.metric_kinds import make_metric
-from tngd_bench.analysis.study_metrics import study_baseline
+from tngd_bench.check import gate, trees
+from tngd_bench.check.baseline import read_baseline, updated, write_baseline
+from tngd_bench.check.metrics import make_metric
+from tngd_bench.check.study_metrics import study_baseline
 from tngd_bench.cli import main as command_line
-from tngd_bench.measure import trees
 
 LATENCY = ("--select", "modelled latency/*")
 
@@ -176,7 +175,7 @@ def test_times_of_another_machine_exit_3_and_say_so(tngd_bench, tmp_path, monkey
     made = study_baseline(records)
     made.environment["cpu"] = "another processor"
     write_baseline(file, updated(None, made, reason="from a store", date="2026-01-01", revision=None))
-    monkeypatch.setattr("tngd_bench.studies.records.read_records", lambda place: records)
+    monkeypatch.setattr("tngd_bench.studies.store.records.read_records", lambda place: records)
     code, out, _ = tngd_bench("check", tmp_path, "--baseline", file, "--select", "step time/*")
     assert code == 3
     assert "other machine: cpu = 'another processor'" in out

@@ -13,9 +13,9 @@ import pytest
 
 from tngd_bench import __version__
 from tngd_bench.cli import main as command_line
-from tngd_bench.cli.notes import warnings_as_notes
 from tngd_bench.cli.study_options import command_line as command_line_of
-from tngd_bench.problems import finder
+from tngd_bench.cli.warnings import warnings_as_notes
+from tngd_bench.datasets import finder
 
 HEAVY = {
     "torch",
@@ -214,7 +214,7 @@ def test_smoke_runs_to_its_report_and_the_report_can_be_made_again(here, tmp_pat
     assert (tmp_path / "out" / "index.html").read_bytes() == page
 
 
-@pytest.mark.slow  # three reports; tests/studies/test_run.py and test_store.py have what is torn without any
+@pytest.mark.slow  # three reports; tests/studies/run/test_run_study.py and test_store.py have what is torn without any
 def test_smoke_reported_elsewhere_and_repaired(tmp_path):
     ran = tngd_bench("run", "smoke", "--set", "training.noise.seeds=1", "--output", "out", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
@@ -253,7 +253,7 @@ def test_unexpected_errors_are_one_line_with_a_traceback_kept(monkeypatch, capsy
 
 
 def test_data_that_cannot_be_had_is_a_failure_in_one_line(monkeypatch, capsys):
-    from tngd_bench.problems.finder import DataNotFoundError
+    from tngd_bench.datasets.finder import DataNotFoundError
 
     def absent(*arguments, **options):
         raise DataNotFoundError("MNIST", [("a mirror", "no network")], ["train"])

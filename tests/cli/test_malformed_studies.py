@@ -12,7 +12,7 @@ import re
 import pytest
 
 from tngd_bench.cli import main as command_line
-from tngd_bench.studies import outlook
+from tngd_bench.studies.plan import forecast
 
 GOOD = """\
 include = ["below.toml"]
@@ -212,7 +212,7 @@ def throw(
         raise SystemExit(0)
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(outlook, "look_ahead", stop)
+    monkeypatch.setattr(forecast, "look_ahead", stop)
     (folder / "below.toml").write_text(BELOW)
     draw, refused = random.Random(0), 0
     for text in texts:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from tngd_bench.cli import main as command_line
 from tngd_bench.cli.predict import command
 from tngd_bench.optimizers.costs import predicted_cost
-from tngd_bench.optimizers.prediction import DIGITAL, square_layers
+from tngd_bench.optimizers.roofline import DIGITAL, square_layers
 from tngd_bench.problems import registry as problems
 from tngd_bench.spu import Device
 from tngd_bench.spu.processor import NUMBER_BYTES, Processor

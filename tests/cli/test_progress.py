@@ -11,7 +11,7 @@ from tngd_bench.cli.progress import (
     outcome,
     remaining_seconds,
 )
-from tngd_bench.studies.trials import Extent
+from tngd_bench.studies.plan.trials import Extent
 
 
 class FakeTrial:

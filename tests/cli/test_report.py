@@ -11,8 +11,8 @@ from tngd_bench.cli import main
 @pytest.fixture
 def stored(tmp_path, monkeypatch):
     """A store that is found and read without a run: what is under test is the command line."""
-    from tngd_bench.studies import records as reading
-    from tngd_bench.studies.store import Store
+    from tngd_bench.studies.store import records as reading
+    from tngd_bench.studies.store.store import Store
 
     found = make_records(optimizers=("sgd", "adam"), sizes=(1_000,), training=False)
     store = Store(tmp_path / "store")

@@ -6,9 +6,9 @@ from torch.func import functional_call
 
 from tests.tiny_encoder import write_encoder, write_questions
 from tngd_bench.curvature import GGN
+from tngd_bench.datasets.splits import take
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry
-from tngd_bench.problems.splits import take
 from tngd_bench.spu import OUProcess
 
 pytest.importorskip("transformers")

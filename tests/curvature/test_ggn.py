@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tests import oracles
 from tests.curvature.architectures import ARCHITECTURES, CLASSES, LOSSES, case
 from tngd_bench.curvature import GGN, PerSampleLoss
-from tngd_bench.curvature.blocks import ExplicitBlock, OuterProductBlock
+from tngd_bench.curvature.rows.blocks import ExplicitBlock, OuterProductBlock
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
-from tngd_bench.measure.contestant import Contestant
-from tngd_bench.measure.setting import Setting
+from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import registry
 from tngd_bench.problems import registry as problems
 

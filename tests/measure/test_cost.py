@@ -14,9 +14,9 @@ from tngd_bench.measure.cost import (
     WARM_UP_STEPS,
     measure_cost,
 )
-from tngd_bench.measure.orders import balanced_orders
+from tngd_bench.measure.williams_design import balanced_orders
 from tngd_bench.optimizers import DivergedError
-from tngd_bench.optimizers.tngd import TNGD
+from tngd_bench.optimizers.tngd.optimizer import TNGD
 from tngd_bench.spu.ledger import Ledger
 
 

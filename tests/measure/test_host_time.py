@@ -73,8 +73,8 @@ def test_a_pass_stops_after_the_columns_asked_for(many, monkeypatch, upload):
 def test_masks_of_the_training_are_those_without_the_timing(contestant, tmp_path):
     """Timing the host of a simulated optimizer draws dropout masks; the run must not see that it did."""
     from tngd_bench.measure.clock import Clock
-    from tngd_bench.measure.setting import Setting
     from tngd_bench.measure.training import _host_seconds
+    from tngd_bench.measure.workload import Setting
 
     setting = Setting("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
     data = registry.get("digits-mlp").load(40, 20)

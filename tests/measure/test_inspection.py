@@ -3,7 +3,7 @@ import math
 import pytest
 
 from tngd_bench.measure.inspection import inspect_step
-from tngd_bench.measure.setting import Setting
+from tngd_bench.measure.workload import Setting
 
 
 def test_operations_of_sgd_are_forward_and_backward(setting, digits, contestant):

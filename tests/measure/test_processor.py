@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from tngd_bench.datasets.splits import DataSplits
 from tngd_bench.measure import memory
 from tngd_bench.measure.environment import check_processor, machine_class
-from tngd_bench.measure.setting import Setting
-from tngd_bench.problems.splits import DataSplits
+from tngd_bench.measure.workload import Setting
 
 
 def test_the_cpu_is_always_there_and_its_class_names_no_gpu():

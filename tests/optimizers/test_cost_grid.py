@@ -16,6 +16,7 @@ import torch
 from tests.shapes import IMAGES, without_values
 from tests.tiny_encoder import write_encoder, write_questions
 from tngd_bench.curvature import GGN
+from tngd_bench.datasets.splits import take
 from tngd_bench.measure.host_time import host_operations
 from tngd_bench.measure.operations import count_operations
 from tngd_bench.optimizers import costs, registry
@@ -25,11 +26,10 @@ from tngd_bench.optimizers.natural import NaturalOptimizer
 from tngd_bench.optimizers.registry import Phased
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
-from tngd_bench.problems.splits import take
 from tngd_bench.problems.widths import Widths
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
-from tngd_bench.spu.krylov import KrylovTransition
+from tngd_bench.spu.dynamics.krylov import KrylovTransition
 
 PRODUCTS = CGIterations(damping=1e-4, rtol=0.0, limit=20)
 SETTINGS: dict[str, dict[str, object]] = {

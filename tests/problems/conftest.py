@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tngd_bench.problems.finder import CACHE_VARIABLE
+from tngd_bench.datasets.finder import CACHE_VARIABLE
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 

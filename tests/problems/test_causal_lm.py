@@ -8,9 +8,9 @@ import torch
 from tests import oracles
 from tests.tiny_encoder import write_questions
 from tngd_bench.curvature import GGN
+from tngd_bench.datasets.lm_text import Text, load_text, next_token_splits, token_numbers
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry
-from tngd_bench.problems.lm_text import Text, load_text, next_token_splits, token_numbers
 
 
 @pytest.fixture(scope="module")

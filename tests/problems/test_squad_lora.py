@@ -3,10 +3,10 @@ import torch
 
 from tests.tiny_encoder import write_encoder, write_questions
 from tngd_bench.curvature import GGN
+from tngd_bench.datasets.splits import take
+from tngd_bench.datasets.squad_windows import NOWHERE
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry
-from tngd_bench.problems.splits import take
-from tngd_bench.problems.squad_windows import NOWHERE
 
 pytest.importorskip("transformers")
 pytest.importorskip("peft")

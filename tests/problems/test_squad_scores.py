@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from tngd_bench.problems.splits import Part
+from tngd_bench.datasets.splits import Part
 from tngd_bench.problems.squad_scores import (
     LONGEST_ANSWER,
     best_of,

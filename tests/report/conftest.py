@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.studies.records import Records
+from tngd_bench.studies.store.records import Records
 
 SIZES = (1_000, 3_162, 10_000, 31_623, 100_000, 316_228, 1_000_000)
 OPTIMIZERS = ("sgd", "adam", "kfac", "ngd", "ngd-woodbury", "ngd-gram", "ngd-cg", "tngd", "tngd-adam")
@@ -59,7 +59,7 @@ def make_records(
     training: bool = True,
     skip: tuple[str, ...] = (),
 ) -> Records:
-    """Return records in the shape of `tngd_bench.studies.records`; optimizers in `skip` have no finished trial."""
+    """Return made-up `Records`; optimizers in `skip` have no finished trial."""
     frames = _Frames(np.random.default_rng(7), skip)
     for parameters in sizes:
         for optimizer in optimizers:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.test_page import page_without_figures
+from tests.report.render.test_page import page_without_figures
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

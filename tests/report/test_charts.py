@@ -4,28 +4,31 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis import convergence, cost, outcomes
+from tngd_bench.analysis.cost import iteration_cost
 from tngd_bench.analysis.families import kinds
-from tngd_bench.report import cost_charts, drawing, noise_charts, training_charts
-from tngd_bench.report.marks import marks
+from tngd_bench.analysis.training import convergence, final_scores
+from tngd_bench.report.cost import cost_charts
+from tngd_bench.report.document import charting
+from tngd_bench.report.document.palette import marks
+from tngd_bench.report.training import sensitivity, training_charts
 
 
 @pytest.fixture(scope="module")
 def charts(records):
     known = kinds(records.trials)
     drawn = marks(known)
-    summary = cost.summarise(records.costs, records.trials)
-    timed = cost.finished_costs(records.costs, records.trials)
-    final = outcomes.final_values(records.trials, records.curves)
-    with drawing.style():
+    summary = iteration_cost.summarise(records.costs, records.trials)
+    timed = iteration_cost.finished_costs(records.costs, records.trials)
+    final = final_scores.final_values(records.trials, records.curves)
+    with charting.style():
         made = cost_charts.cost_charts(
-            summary, cost.ratios_to_sgd(records.costs, records.trials), known, drawn
+            summary, iteration_cost.ratios_to_sgd(records.costs, records.trials), known, drawn
         )
         made += cost_charts.split_charts(summary, timed, known)
         curves = convergence.finished_curves(records.curves, records.trials)
         for group in training_charts.convergence_charts(curves, known, drawn).values():
             made += group
-        made += noise_charts.noise_charts(final, known, drawn)
+        made += sensitivity.noise_charts(final, known, drawn)
     return {chart.name: chart for chart in made}
 
 
@@ -62,9 +65,9 @@ def test_time_against_n_draws_the_medians(charts):
 
 
 def test_tick_labels_carry_units(charts):
-    with drawing.style():
+    with charting.style():
         chart = charts["time-per-iteration-cost-32-10"]
-        drawing.svg(chart)
+        charting.svg(chart)
         texts = [tick.get_text() for tick in chart.figure.axes[0].get_yticklabels()]
         powers = [tick.get_text() for tick in chart.figure.axes[0].get_xticklabels()]
     assert {"1 ms", "10 ms"} <= set(texts)
@@ -125,8 +128,8 @@ def test_a_level_where_every_seed_diverged_stays_on_the_axis():
             rows.append(row)
     final = pd.DataFrame(rows)
     known = kinds(final.assign(method="tngd", device="paper"))
-    with drawing.style():
-        (chart,) = noise_charts.noise_charts(final, known, marks(known))
+    with charting.style():
+        (chart,) = sensitivity.noise_charts(final, known, marks(known))
     axes = chart.figure.axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ideal", "0.01", "0.1"]
     assert line(chart, "diverged").get_xdata().tolist() == [1, 2]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tngd_bench.report import build_report
-from tngd_bench.studies.records import Records
+from tngd_bench.studies.store.records import Records
 
 TRIALS, PAGE_BYTES = 10_000, 8 * 2**20
 

@@ -7,14 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis import break_even, cost, one_clock, quantities, target_map
-from tngd_bench.analysis.calibration import calibrate
-from tngd_bench.analysis.cost_map import cheapest, plane, study_use
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost import break_even, iteration_cost, one_clock
+from tngd_bench.analysis.cost.calibration import calibrate
 from tngd_bench.analysis.families import kind, kinds
-from tngd_bench.analysis.time_to_target import hit_times, study_targets, time_to_target
-from tngd_bench.report import break_even_charts, drawing, explorer, map_charts, map_section, map_tables
-from tngd_bench.report.energy_table import energy_table
-from tngd_bench.report.marks import marks
+from tngd_bench.analysis.map import target_map
+from tngd_bench.analysis.map.cost_map import cheapest, plane, study_use
+from tngd_bench.analysis.training.time_to_target import hit_times, study_targets, time_to_target
+from tngd_bench.report.cost import break_even_charts
+from tngd_bench.report.cost.energy_table import energy_table
+from tngd_bench.report.document import charting
+from tngd_bench.report.document.palette import marks
+from tngd_bench.report.map import map_charts, map_section, map_tables, what_if
 
 NO_TRIALS = pd.DataFrame({"settings": pd.Series(dtype=object)})
 
@@ -22,16 +26,16 @@ NO_TRIALS = pd.DataFrame({"settings": pd.Series(dtype=object)})
 @pytest.fixture(scope="module")
 def results(records):
     known = kinds(records.trials)
-    summary = cost.summarise(records.costs, records.trials)
+    summary = iteration_cost.summarise(records.costs, records.trials)
     times = time_to_target(records.trials, records.curves, study_targets(records.study))
-    with drawing.style():
+    with charting.style():
         return map_section.map_results(records, summary, times, known, marks(known))
 
 
 @pytest.fixture(scope="module")
 def calibrations(records):
     known = kinds(records.trials)
-    return calibrate(cost.summarise(records.costs, records.trials), records.trials, known)
+    return calibrate(iteration_cost.summarise(records.costs, records.trials), records.trials, known)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +77,7 @@ def test_the_coloured_area_of_each_optimizer_is_the_area_it_wins(calibrations):
     known = calibrations.kinds
     area = plane(calibrations, "batch_size", 10)
     found = cheapest(area, study_use(calibrations), ("kfac",))
-    with drawing.style():
+    with charting.style():
         chart = map_charts.map_chart(found, "m", "t", known, marks(known))
     axes = chart.figure.axes[0]
     table = chart.data
@@ -159,7 +163,7 @@ def test_what_is_the_cheapest_at_best_is_dotted_and_named_so(calibrations):
         plane(calibrations, "batch_size", 10), dataclasses.replace(use, device=device), ("kfac",)
     )
     known = calibrations.kinds
-    with drawing.style():
+    with charting.style():
         chart = map_charts.map_chart(found, "m", "t", known, marks(known))
     dotted = [c for c in chart.figure.axes[0].collections if c.get_hatch() == map_charts._DOTS]
     assert sum(len(c.get_paths()) for c in dotted) > 0
@@ -170,7 +174,7 @@ def test_what_is_the_cheapest_at_best_is_dotted_and_named_so(calibrations):
     line = break_even.line(calibrations, dataclasses.replace(use, device=device), 10_000, 10)
     rates = break_even.break_even_rates(line, {"rival": ["ngd-gram"]})
     assert set(rates["not_stated"]) == {"write_cells"}
-    with drawing.style():
+    with charting.style():
         assert (
             "A lower bound: no time is stated for writing the cells"
             in break_even_charts.rate_chart(rates, "r", "TNGD", 10).caption
@@ -196,7 +200,7 @@ def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, chart
     assert f"{known[lowest['optimizer'][0]].title} in " in said
     assert "lowest-time-to-target" not in charts  # a plane with one place on it shows nothing
     two = pd.concat([lowest, lowest.assign(parameters=10 * lowest["parameters"])], ignore_index=True)
-    with drawing.style():
+    with charting.style():
         chart = break_even_charts.place_chart(two, known, marks(known))
     assert chart.data.equals(two)
 
@@ -228,7 +232,7 @@ def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_r
 
 def test_at_the_trained_size_the_map_of_a_target_has_the_seconds_of_the_table(records, calibrations):
     known = kinds(records.trials)
-    summary = cost.summarise(records.costs, records.trials)
+    summary = iteration_cost.summarise(records.costs, records.trials)
     curves = one_clock.on_one_clock(records.curves, records.trials, records.costs)
     targets = study_targets(records.study)
     hits = hit_times(records.trials, curves, targets)
@@ -283,7 +287,7 @@ def test_the_what_if_data_give_the_drawn_times_back(calibrations):
     known, use = calibrations.kinds, study_use(calibrations)
     area = plane(calibrations, "batch_size", 10)
     exact = [label for label in calibrations.digital if label != "kfac"]
-    data = json.loads(json.dumps(explorer.explorer(calibrations, area, use, known, exact)))
+    data = json.loads(json.dumps(what_if.explorer(calibrations, area, use, known, exact)))
     assert data["not_stated"] == []
     found = cheapest(area, use)
     rate, tau = 10 ** data["start"]["rate"], 10 ** data["start"]["tau"]

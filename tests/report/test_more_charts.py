@@ -4,20 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis import convergence, cost, outcomes, profiles, sweep_kinds
+from tngd_bench.analysis.cost import iteration_cost
 from tngd_bench.analysis.families import kinds
-from tngd_bench.analysis.time_to_target import study_targets
-from tngd_bench.report import (
-    comparison,
-    drawing,
-    overview,
-    pair_charts,
-    prediction_chart,
-    profile_charts,
-    scaling_charts,
-)
-from tngd_bench.report.marks import marks
-from tngd_bench.spu.arrays import UnstableDeviceError
+from tngd_bench.analysis.training import convergence, final_scores, profiles, sweep_kinds
+from tngd_bench.analysis.training.time_to_target import study_targets
+from tngd_bench.report import study_summary
+from tngd_bench.report.compare import comparison
+from tngd_bench.report.cost import prediction_chart, scaling_charts
+from tngd_bench.report.document import charting
+from tngd_bench.report.document.palette import marks
+from tngd_bench.report.training import heatmaps, profile_charts
+from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +27,8 @@ def lines(axes):
 
 
 def test_kinds_of_cost_have_panels_of_their_own(records, known):
-    summary = cost.summarise(records.costs, records.trials)
-    with drawing.style():
+    summary = iteration_cost.summarise(records.costs, records.trials)
+    with charting.style():
         (chart,) = scaling_charts.scaling_charts(summary, "parameters", known, marks(known))
     labels = [axes.get_ylabel() for axes in chart.figure.axes]
     assert labels == [title for _, title in scaling_charts._COLUMNS]
@@ -49,7 +46,7 @@ def test_a_profile_is_drawn_as_its_steps(records, known):
         records.trials[records.trials["sweep_parameter"].isna()], records.curves, study_targets(records.study)
     )
     profile = profiles.profiles(tasks, "iterations")
-    with drawing.style():
+    with charting.style():
         chart = profile_charts.profile_chart(profile, "iterations", known, marks(known))
     own = profile[profile["optimizer"] == "tngd"].sort_values("tau")
     drawn = lines(chart.figure.axes[0])["TNGD"]
@@ -61,7 +58,7 @@ def test_a_profile_is_drawn_as_its_steps(records, known):
 
 def test_times_to_levels_have_bands_on_the_other_axis(records, known):
     bands = convergence.bands_at_level(records.curves, records.trials, "train_loss")
-    with drawing.style():
+    with charting.style():
         (chart,) = profile_charts.level_charts(bands, "train_loss", known, marks(known))
     axes = chart.figure.axes[0]
     assert axes.get_xlabel().startswith("time to reach the level")
@@ -97,9 +94,9 @@ def pairs(records):
 def test_a_pair_of_imperfections_is_a_heat_map_from_mild_to_harsh(pairs, known):
     trials, curves = pairs
     assert sweep_kinds.is_pair(trials).all()
-    table = pair_charts.pair_table(outcomes.final_values(trials, curves), trials)
-    with drawing.style():
-        (chart,) = pair_charts.pair_charts(table, known)
+    table = heatmaps.pair_table(final_scores.final_values(trials, curves), trials)
+    with charting.style():
+        (chart,) = heatmaps.pair_charts(table, known)
     axes = chart.figure.axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ideal", "8", "4"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["0", "0.1"]
@@ -114,17 +111,17 @@ def test_a_pair_of_imperfections_is_a_heat_map_from_mild_to_harsh(pairs, known):
         "thermal noise κ₀ (variance, signal²)",
     )
     assert "1 of 6 pairs had seeds that diverged, 1 seeds on an unstable device" in chart.alt
-    shown = pair_charts.levels_table(table, known)
+    shown = heatmaps.levels_table(table, known)
     assert ("1 of 1 (1 unstable)") in {row[3] for row in shown.rows}
 
 
 def test_what_was_swept_in_pairs_is_named_on_the_first_screen(pairs):
     trials, _ = pairs
-    said = overview.noise("Not measured.", trials.assign(kind="training"))
+    said = study_summary.noise("Not measured.", trials.assign(kind="training"))
     assert said == (
         "Not measured. Not judged here: ADC resolution × thermal noise κ₀; see the tables of sensitivity."
     )
-    assert overview.noise("Inside.", trials.iloc[:0]) == "Inside."
+    assert study_summary.noise("Inside.", trials.iloc[:0]) == "Inside."
 
 
 def test_levels_that_are_words_are_no_ideal_device(pairs):
@@ -162,7 +159,7 @@ def test_a_predicted_sweep_is_drawn_as_its_rows():
         | {f"{name}_s": 1e-3 if name == "sgd" else None for name in prediction_chart._DIGITAL}
         for rate in (1e9, 1e10)
     ]
-    with drawing.style():
+    with charting.style():
         chart = prediction_chart.prediction_chart(rows, "link_rate_bits_per_s", "paper", "N = 1")
     axes = chart.figure.axes[0]
     np.testing.assert_array_equal(lines(axes)["TNGD"].get_ydata(), [1e-9, 1e-10])
@@ -178,7 +175,7 @@ def test_a_predicted_sweep_says_what_has_no_memory_and_shows_the_whole_axis():
         | {f"{name}_s": time if name == "sgd" else None for name in prediction_chart._DIGITAL}
         for n, time, unfit in ((1e6, 1e-3, "ngd"), (1e12, None, "host sgd ngd"))
     ]
-    with drawing.style():
+    with charting.style():
         chart = prediction_chart.prediction_chart(rows, "parameters", "paper", "")
         with pytest.raises(ValueError, match="nothing to draw"):
             prediction_chart.prediction_chart(rows[1:], "parameters", "paper", "")
@@ -200,7 +197,7 @@ def test_a_predicted_sweep_over_words_has_a_place_for_each_and_no_line_between()
             ("rram", None, 5e-3, "write_cells"),
         )
     ]
-    with drawing.style():
+    with charting.style():
         chart = prediction_chart.prediction_chart(rows, "device", "", "N = 1")
     axes = chart.figure.axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["paper", "rram"]

@@ -2,8 +2,8 @@ import json
 
 import pandas as pd
 
-from tngd_bench.analysis import outcomes
 from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.training import final_scores
 from tngd_bench.optimizers import registry
 from tngd_bench.report import study_tables
 
@@ -13,7 +13,7 @@ def cells(table):
 
 
 def test_skipped_trials_are_one_row_with_their_largest_estimate(records):
-    table = study_tables.unfinished_table(outcomes.unfinished(records.trials), kinds(records.trials))
+    table = study_tables.unfinished_table(final_scores.unfinished(records.trials), kinds(records.trials))
     shown = cells(table)
     dense = shown[(shown["optimizer"] == "NGD (dense)") & (shown["N asked for"] == "1,000,000")].iloc[0]
     assert (dense["status"], dense["trials"], dense["estimated memory"]) == ("skipped", "3", "3.64 TiB")

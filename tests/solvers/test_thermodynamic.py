@@ -13,8 +13,8 @@ from tests.spu import circuit
 from tngd_bench.curvature import GGN
 from tngd_bench.solvers import Gram, Thermodynamic
 from tngd_bench.spu import Device
-from tngd_bench.spu import arrays as programming
-from tngd_bench.spu.converters import quantize
+from tngd_bench.spu.dynamics import arrays as programming
+from tngd_bench.spu.dynamics.converters import quantize
 
 IDEAL = Device.ideal()
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tngd_bench import plugins
-from tngd_bench.spu import Device, catalogue
-from tngd_bench.spu.catalogue import device_from_table
-from tngd_bench.spu.converters import quantize
+from tngd_bench.spu import Device, presets
 from tngd_bench.spu.device import sourced_parameters
+from tngd_bench.spu.dynamics.converters import quantize
+from tngd_bench.spu.presets import device_from_table
 
 
 def test_worked_example_of_the_paper_device() -> None:
@@ -225,14 +225,14 @@ def test_quantization_limits() -> None:
 
 
 def test_a_device_that_is_left_out_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("lost", "no_such_module_at_all:X", catalogue.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(catalogue, "entry_points", lambda group: [point])
+    point = EntryPoint("lost", "no_such_module_at_all:X", presets.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(presets, "entry_points", lambda group: [point])
     monkeypatch.setattr(plugins, "_COMPLAINTS", {})
-    catalogue._found.cache_clear()
+    presets._found.cache_clear()
     try:
         with pytest.raises(
             ValueError, match=r"device must be one of: .*'lost'.*entry point lost.*ModuleNotFound"
         ):
             Device.preset("lost")
     finally:
-        catalogue._found.cache_clear()
+        presets._found.cache_clear()

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from tngd_bench.spu.catalogue import GRADES
+from tngd_bench.spu.presets import GRADES
 from tngd_bench.spu.processor import NUMBER_BYTES, Processor
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tngd_bench.curvature import GGN
+from tngd_bench.datasets.finder import DataNotFoundError
+from tngd_bench.datasets.splits import take
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry
-from tngd_bench.problems.finder import DataNotFoundError
-from tngd_bench.problems.splits import take
 from tngd_bench.spu import OUProcess
 
 pytest.importorskip("transformers")

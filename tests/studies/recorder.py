@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from tngd_bench.studies.work import run_in_worker
+from tngd_bench.studies.run.run_trial import run_in_worker
 
 
 class Recorder:
@@ -46,8 +46,8 @@ class Teller(Recorder):
 
 def run_and_tell(study, output):
     """Run a study file without a report, telling of the progress on stdout."""
-    from tngd_bench.studies.reading import load_study
-    from tngd_bench.studies.run import run_study
+    from tngd_bench.studies.file.reading import load_study
+    from tngd_bench.studies.run.run_study import run_study
 
     run_study(load_study(study), Path(output), Teller())
     print("whole", flush=True)

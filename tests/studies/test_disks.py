@@ -5,10 +5,10 @@ import subprocess
 
 import pytest
 
-from tngd_bench.studies import documents
 from tngd_bench.studies.errors import StoreError, StoreWriteError
-from tngd_bench.studies.records import read_records
-from tngd_bench.studies.store import Store
+from tngd_bench.studies.store import documents
+from tngd_bench.studies.store.records import read_records
+from tngd_bench.studies.store.store import Store
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ import psutil
 import pytest
 
 from tests.studies.recorder import Recorder, study_text
-from tests.studies.test_run import curves
-from tngd_bench.studies.reading import LoadedStudy, make_study
-from tngd_bench.studies.records import read_records
-from tngd_bench.studies.run import run_study
-from tngd_bench.studies.store import Store
+from tests.studies.run.test_run_study import curves
+from tngd_bench.studies.file.reading import LoadedStudy, make_study
+from tngd_bench.studies.run.run_study import run_study
+from tngd_bench.studies.store.records import read_records
+from tngd_bench.studies.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 KILLS = [pytest.param(1, id="1"), pytest.param(12, id="12", marks=pytest.mark.slow)]
@@ -207,7 +207,7 @@ def test_the_trials_of_a_killed_dask_worker_are_run_by_another(many, tmp_path, c
 def test_a_scheduler_that_is_not_there_is_told_in_one_line(many, tmp_path, capsys, monkeypatch):
     pytest.importorskip("distributed")
     from tngd_bench.cli.main import run as command_line
-    from tngd_bench.studies import clusters
+    from tngd_bench.studies.run import clusters
 
     monkeypatch.setattr(clusters, "_CONNECT_S", 0.5)
 

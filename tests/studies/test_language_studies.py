@@ -8,9 +8,9 @@ import pytest
 from tests.studies.recorder import Recorder
 from tests.tiny_encoder import write_encoder, write_questions
 from tngd_bench.studies.errors import StudyError
-from tngd_bench.studies.reading import load_study
-from tngd_bench.studies.records import read_records
-from tngd_bench.studies.run import run_study
+from tngd_bench.studies.file.reading import load_study
+from tngd_bench.studies.run.run_study import run_study
+from tngd_bench.studies.store.records import read_records
 
 
 @pytest.fixture(scope="module")

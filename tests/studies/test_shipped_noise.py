@@ -3,10 +3,10 @@
 import pytest
 
 from tests.studies.recorder import Recorder
-from tngd_bench.studies.plan import LoadedSize, MachineLimits, data_requests, make_plan
-from tngd_bench.studies.reading import load_study
-from tngd_bench.studies.records import read_records
-from tngd_bench.studies.run import run_study
+from tngd_bench.studies.file.reading import load_study
+from tngd_bench.studies.plan.make_plan import LoadedSize, MachineLimits, data_requests, make_plan
+from tngd_bench.studies.run.run_study import run_study
+from tngd_bench.studies.store.records import read_records
 
 PROFILES = [None, "smoke", "quick", "full"]
 ONE_CORE = 3e10

@@ -1,10 +1,10 @@
 import pytest
 
 from tests.studies.recorder import Recorder
-from tngd_bench.analysis.claims import judge, load_claims
-from tngd_bench.studies.reading import load_study, shipped_studies
-from tngd_bench.studies.records import read_records
-from tngd_bench.studies.run import run_study
+from tngd_bench.analysis.claims.verdicts import judge, load_claims
+from tngd_bench.studies.file.reading import load_study, shipped_studies
+from tngd_bench.studies.run.run_study import run_study
+from tngd_bench.studies.store.records import read_records
 
 FIGURES = [
     "paper-table1",

@@ -5,10 +5,10 @@ from importlib.resources import files
 
 import pytest
 
-from tngd_bench.studies.reading import load_study, shipped_studies
-from tngd_bench.studies.selection import contestant_of
-from tngd_bench.studies.tuning import make_search
-from tngd_bench.studies.tuning_results import TRIED
+from tngd_bench.studies.file.optimizer_label import contestant_of
+from tngd_bench.studies.file.reading import load_study, shipped_studies
+from tngd_bench.studies.tuning.results import TRIED
+from tngd_bench.studies.tuning.search_study import make_search
 
 STUDY = """
 include = ["{included}"]

@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from tests.studies.recorder import Recorder
-from tests.studies.test_run import curves
-from tngd_bench.studies.reading import LoadedStudy, make_study
-from tngd_bench.studies.run import run_study
+from tests.studies.run.test_run_study import curves
+from tngd_bench.studies.file.reading import LoadedStudy, make_study
+from tngd_bench.studies.run.run_study import run_study
 
 pytest.importorskip("distributed")
 asyncssh = pytest.importorskip("asyncssh")

@@ -16,8 +16,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import EXACT_NATURAL, Kind, tuned_on
-from tngd_bench.analysis.outcomes import comparison
-from tngd_bench.analysis.paired import (
+from tngd_bench.analysis.statistics.paired import (
     LEVEL,
     PairedDifference,
     differences_by_seed,
@@ -25,8 +24,9 @@ from tngd_bench.analysis.paired import (
     paired_difference,
     seeds_needed,
 )
-from tngd_bench.analysis.time_to_target import Target, time_to_target
-from tngd_bench.studies.selection import TUNED, label_texts
+from tngd_bench.analysis.training.final_scores import comparison
+from tngd_bench.analysis.training.time_to_target import Target, time_to_target
+from tngd_bench.studies.file.optimizer_label import TUNED, label_texts
 
 _DEVICES = ("tngd", "tngd-adam")
 _ORDER = (("tngd",), ("tngd-adam",), EXACT_NATURAL, ("kfac",), ("adam",), ("sgd",))

@@ -13,7 +13,7 @@ import pandas as pd
 from tngd_bench.analysis import optimizer_names
 from tngd_bench.analysis.rows import each
 from tngd_bench.optimizers import registry
-from tngd_bench.studies.selection import label_texts
+from tngd_bench.studies.file.optimizer_label import label_texts
 
 SECOND_ORDER = ("kfac", "natural-gradient", "thermodynamic")
 # The exact natural gradients give the same step; the cheapest to run stands for them in comparisons of loss.

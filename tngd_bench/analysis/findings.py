@@ -17,17 +17,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tngd_bench.analysis import cost, quantities
+from tngd_bench.analysis import quantities
 from tngd_bench.analysis.convergence_finding import convergence_sentence
-from tngd_bench.analysis.cost_bounds import bound_clauses
-from tngd_bench.analysis.device_pairs import DevicePair, device_pairs, pairs_sentence
+from tngd_bench.analysis.cost import iteration_cost
+from tngd_bench.analysis.cost.cost_bounds import bound_clauses
+from tngd_bench.analysis.cost.one_clock import on_one_clock
 from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kinds
-from tngd_bench.analysis.one_clock import on_one_clock
-from tngd_bench.analysis.outcomes import final_values
-from tngd_bench.analysis.run_spread import ASSUMED, RunSpread
 from tngd_bench.analysis.setting_names import parameter_name
-from tngd_bench.analysis.time_to_target import study_targets
-from tngd_bench.analysis.tolerance import (
+from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
+from tngd_bench.analysis.training.device_pairs import DevicePair, device_pairs, pairs_sentence
+from tngd_bench.analysis.training.final_scores import final_values
+from tngd_bench.analysis.training.time_to_target import study_targets
+from tngd_bench.analysis.training.tolerance import (
     SCORE_NAMES,
     SCORES,
     Tolerance,
@@ -59,7 +60,7 @@ def find(
     curves: pd.DataFrame,
     run_spread: RunSpread = ASSUMED,
 ) -> Findings:
-    """Return the three sentences for a study's records (frames as in `tngd_bench.studies.records`)."""
+    """Return the three sentences for a study's records (frames as in `tngd_bench.studies.store.records`)."""
     curves = on_one_clock(curves, trials, costs)
     final = final_values(trials, curves)
     known = kinds(trials)
@@ -84,7 +85,7 @@ class Lead:
     parameters: int
     optimizer: str
     runner_up: str | None
-    ratio: cost.Ratio | None
+    ratio: iteration_cost.Ratio | None
     run_spread: RunSpread = ASSUMED
 
     @property
@@ -103,7 +104,7 @@ class Lead:
             return "lead over the runner-up not confirmed"
         return WITHIN_SPREAD if self.ratio.value < self.least(self.ratio) else ""
 
-    def least(self, ratio: cost.Ratio) -> float:
+    def least(self, ratio: iteration_cost.Ratio) -> float:
         """Return the ratio below which another run of the study may well tell otherwise.
 
         Its logarithm is twice the standard error of this run's `ratio` and of √2·σ_run together.
@@ -128,7 +129,7 @@ def leads(
     for parameters, part in second.groupby("parameters", sort=True):
         ranked = part.groupby("optimizer")["total_s"].median().sort_values(kind="stable")
         names = [str(name) for name in ranked.index]
-        ratio = cost.paired_ratio(part, names[1], names[0]) if len(names) > 1 else None
+        ratio = iteration_cost.paired_ratio(part, names[1], names[0]) if len(names) > 1 else None
         second_name = names[1] if len(names) > 1 else None
         found.append(Lead(int(str(parameters)), names[0], second_name, ratio, run_spread))
     return tuple(found)
@@ -152,7 +153,7 @@ def cost_sentence(
     costs: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str, Kind], run_spread: RunSpread = ASSUMED
 ) -> str:
     """Return who is cheapest at which size, and TNGD's total against the strongest digital competitor."""
-    main = main_group(cost.finished_costs(costs, trials))
+    main = main_group(iteration_cost.finished_costs(costs, trials))
     ranking = leads(main, known, run_spread)
     if not ranking:
         return "Cost per iteration of second-order optimizers: not measured."
@@ -163,7 +164,8 @@ def cost_sentence(
         pieces.append(f"{known[name].title} at N = {span}{f' ({doubt})' if doubt else ''}")
     if any(lead.doubt == "untested" for lead in ranking):
         pieces[-1] += (
-            f"; a test takes {cost.MINIMUM_PAIRS} paired iterations from {cost.MINIMUM_PROCESSES} processes"
+            f"; a test takes {iteration_cost.MINIMUM_PAIRS} paired iterations"
+            f" from {iteration_cost.MINIMUM_PROCESSES} processes"
         )
     if any(lead.doubt in ("", WITHIN_SPREAD) for lead in ranking):
         pieces[-1] += f"; run-to-run spread: {run_spread.words}"
@@ -191,13 +193,13 @@ def _device_clause(main: pd.DataFrame, known: Mapping[str, Kind]) -> str:
         f"(measured digital + modelled device), of which the modelled link takes {quantities.percent(link)}"
     )
     rival = strongest_digital(part, known)
-    ratio = cost.paired_ratio(part, device, rival) if rival else None
+    ratio = iteration_cost.paired_ratio(part, device, rival) if rival else None
     if rival is None or ratio is None:
         return f"{text}; no digital second-order competitor was measured there"
     time = quantities.seconds(float(part.loc[part["optimizer"] == rival, "total_s"].median()))
     text = f"{text}: {ratio.text} the {time} of the strongest digital competitor, {known[rival].title}{_doubt(ratio)}"
     exact = strongest_digital(part, known, EXACT_NATURAL)
-    ratio = cost.paired_ratio(part, device, exact) if exact and exact != rival else None
+    ratio = iteration_cost.paired_ratio(part, device, exact) if exact and exact != rival else None
     if exact is None or ratio is None:
         return text
     return (
@@ -206,10 +208,10 @@ def _device_clause(main: pd.DataFrame, known: Mapping[str, Kind]) -> str:
     )
 
 
-def _doubt(ratio: cost.Ratio) -> str:
+def _doubt(ratio: iteration_cost.Ratio) -> str:
     """Return what keeps a ratio from being a difference, "" where nothing does."""
     if not ratio.tested:
-        return f" (untested: {ratio.amount}, a test takes {cost.NEEDED})"
+        return f" (untested: {ratio.amount}, a test takes {iteration_cost.NEEDED})"
     return "" if ratio.decided else " (no difference confirmed: the interval holds 1)"
 
 

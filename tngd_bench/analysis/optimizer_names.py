@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.setting_names import parameter_name
-from tngd_bench.studies.selection import read_value
+from tngd_bench.studies.file.optimizer_label import read_value
 
 SIGNS = {
     "analog_time": ("t", " τ"),

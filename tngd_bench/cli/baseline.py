@@ -39,14 +39,14 @@ def command() -> None:
 )
 def update(file: Path, reason: str, store: Path | None, meant: tuple[str, ...]) -> int:
     """Measure this tree's exact figures and write them into the baseline, with the reason."""
-    from tngd_bench.analysis.baseline import read_baseline, updated, write_baseline
-    from tngd_bench.analysis.gate import Selection, measure_exact
-    from tngd_bench.analysis.study_metrics import study_baseline
+    from tngd_bench.check.baseline import read_baseline, updated, write_baseline
+    from tngd_bench.check.gate import Selection, measure_exact
+    from tngd_bench.check.study_metrics import study_baseline
+    from tngd_bench.check.trees import ProbeError, UnmeasuredError, present_tree
     from tngd_bench.cli.main import FAILED, OK, complain
     from tngd_bench.measure.environment import git_revision, processor_name
-    from tngd_bench.measure.trees import ProbeError, UnmeasuredError, present_tree
     from tngd_bench.studies.errors import StudyError
-    from tngd_bench.studies.records import read_records
+    from tngd_bench.studies.store.records import read_records
 
     if not reason.strip():
         raise StudyError("--reason must say why the baseline changes; it is kept in the file")

@@ -18,10 +18,10 @@ import click
 from tngd_bench.unwritable import cannot_be_written
 
 if TYPE_CHECKING:
-    from tngd_bench.analysis.baseline import Baseline
-    from tngd_bench.analysis.gate import Selection
-    from tngd_bench.analysis.regression import Judgement, VerdictName
-    from tngd_bench.report.check_summary import CheckSummary
+    from tngd_bench.check.baseline import Baseline
+    from tngd_bench.check.gate import Selection
+    from tngd_bench.check.regression import Judgement, VerdictName
+    from tngd_bench.check.summary import CheckSummary
 
 DEFAULT_BASELINE = "benchmarks/baseline.json"
 
@@ -80,7 +80,7 @@ def command(
     check = _Check(stores, wanted, patterns, exact_only, samples, strict)
     with _ended_by_signals():
         result = check.run()
-    from tngd_bench.report.check_summary import as_json, as_junit, as_markdown, as_text
+    from tngd_bench.check.summary import as_json, as_junit, as_markdown, as_text
 
     click.echo(as_text(result), err=bool(result.problem) and not result.judgements)
     unwritten = 0
@@ -135,9 +135,9 @@ class _Check:
 
     def run(self) -> CheckSummary:
         """Return all verdicts; an error becomes the summary's `problem`, beside what was judged before it."""
+        from tngd_bench.check.summary import CheckSummary
         from tngd_bench.cli.main import BAD_INPUT, FAILED
         from tngd_bench.measure.plain_text import plain
-        from tngd_bench.report.check_summary import CheckSummary
 
         environment: dict[str, Any] = {}
         problem, found = "", FAILED
@@ -151,7 +151,7 @@ class _Check:
             problem = plain(said)
         verdict: VerdictName = "nothing compared" if found == BAD_INPUT else "failed"
         if self.judged:
-            from tngd_bench.analysis.regression import outcome_of_all
+            from tngd_bench.check.regression import outcome_of_all
 
             judged, worst = outcome_of_all(self.judged, strict=self.strict)
             # what was found worse before the problem stays the verdict
@@ -170,16 +170,16 @@ class _Check:
     def _environment(self) -> dict[str, Any]:
         import torch
 
-        from tngd_bench.analysis.gate import present_environment
+        from tngd_bench.check.gate import present_environment
+        from tngd_bench.check.trees import present_tree
         from tngd_bench.measure.environment import git_revision
-        from tngd_bench.measure.trees import present_tree
 
         if not self.stores:
             self.commits["head"] = git_revision(present_tree() / "tngd_bench" / "measure")
         return present_environment(torch.__version__)
 
     def _judge_all(self) -> None:
-        from tngd_bench.analysis.gate import NothingSelectedError, Selection
+        from tngd_bench.check.gate import NothingSelectedError, Selection
 
         selection = Selection(self.patterns, times=not self.exact_only)
         for what in self.baselines:
@@ -203,8 +203,8 @@ class _Check:
             Selection((pattern,)).of(names)
 
     def _judge(self, what: str, found: Baseline | None, selection: Selection) -> tuple[Judgement, ...]:
-        from tngd_bench.analysis import gate
-        from tngd_bench.measure.trees import present_tree
+        from tngd_bench.check import gate
+        from tngd_bench.check.trees import present_tree
         from tngd_bench.studies.errors import StoreError
 
         if self.stores:
@@ -223,8 +223,8 @@ class _Check:
         return gate.check_tree(present_tree(), found, selection, _say)
 
     def _judge_by_revision(self, what: str, selection: Selection) -> tuple[Judgement, ...]:
-        from tngd_bench.analysis import gate
-        from tngd_bench.measure.trees import checked_out, present_tree
+        from tngd_bench.check import gate
+        from tngd_bench.check.trees import checked_out, present_tree
         from tngd_bench.studies.errors import StoreError
 
         head = present_tree()
@@ -247,7 +247,7 @@ class _Check:
 
     def _baseline_of(self, what: str, file: Path) -> Baseline | None:
         """Return the revision's own baseline file; None with a note where it is damaged: it then excuses nothing."""
-        from tngd_bench.analysis.baseline import BaselineError, read_baseline
+        from tngd_bench.check.baseline import BaselineError, read_baseline
 
         try:
             return read_baseline(file)
@@ -289,7 +289,7 @@ def _told(error: Exception) -> tuple[str, int]:
     with contextlib.suppress(
         Exception
     ):  # where that module is what is broken, the error is not one of its own
-        from tngd_bench.measure.trees import ProbeError, UnmeasuredError
+        from tngd_bench.check.trees import ProbeError, UnmeasuredError
 
         if isinstance(error, ProbeError | UnmeasuredError):
             return str(error), FAILED
@@ -298,7 +298,7 @@ def _told(error: Exception) -> tuple[str, int]:
 
 def _stored(what: str) -> Baseline | None:
     """Return the baseline in a file or a store; None where `what` can only be a revision."""
-    from tngd_bench.analysis.baseline import read_baseline
+    from tngd_bench.check.baseline import read_baseline
 
     path = Path(what)
     if path.is_dir():
@@ -308,8 +308,8 @@ def _stored(what: str) -> Baseline | None:
 
 
 def _store(path: Path) -> Baseline:
-    from tngd_bench.analysis.study_metrics import study_baseline
-    from tngd_bench.studies.records import read_records
+    from tngd_bench.check.study_metrics import study_baseline
+    from tngd_bench.studies.store.records import read_records
 
     return study_baseline(read_records(path))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tngd_bench.cli.results import read_results, show_page, tell_missing, writing
+from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
 
 _EPILOG = """\b
 Example:
@@ -29,11 +29,11 @@ Nothing here is judged: `tngd-bench check` says whether a difference is a regres
 @click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
 def command(a: Path, b: Path, output: Path, show: bool) -> int:
     """Compare the results B with the results A: paired ratios, and what differs in study and environment."""
-    from tngd_bench.studies.store import Store
+    from tngd_bench.studies.store.store import Store
 
     stores = [Store.find(place) for place in (a, b)]
 
-    from tngd_bench.report.comparison import build_comparison
+    from tngd_bench.report.compare.comparison import build_comparison
 
     first, second = read_results(stores, "compare")
     with writing(output):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tngd_bench.cli.notes import tell_ignored
+from tngd_bench.cli.warnings import tell_ignored
 
 _EPILOG = """\b
 Examples:
@@ -34,9 +34,9 @@ def command(
     """
     from tngd_bench.cli.main import BAD_INPUT, OK, complain
     from tngd_bench.studies.errors import StoreError, StudyError
-    from tngd_bench.studies.export_asv import export_asv
-    from tngd_bench.studies.export_pyperf import export_pyperf
-    from tngd_bench.studies.records import read_records
+    from tngd_bench.studies.store.export_asv import export_asv
+    from tngd_bench.studies.store.export_pyperf import export_pyperf
+    from tngd_bench.studies.store.records import read_records
 
     if asv_folder is None and pyperf_file is None:
         raise StudyError("nothing to export to; name --asv FOLDER or --pyperf FILE, or both")

@@ -41,7 +41,7 @@ def _devices() -> list[tuple[str, str]]:
 
 
 def _studies() -> list[tuple[str, str]]:
-    from tngd_bench.studies.reading import load_study, shipped_studies
+    from tngd_bench.studies.file.reading import load_study, shipped_studies
 
     loaded = {name: load_study(name) for name in shipped_studies()}
     return [

@@ -16,7 +16,7 @@ import click
 
 from tngd_bench import __version__, plugins
 from tngd_bench.cli import streams
-from tngd_bench.cli.notes import warnings_as_notes
+from tngd_bench.cli.warnings import warnings_as_notes
 from tngd_bench.start import release_command_line
 
 OK, FAILED, BAD_INPUT = 0, 2, 3
@@ -162,7 +162,7 @@ def _explain_output(error: OSError) -> int:
 def explain(error: Exception) -> tuple[str, int]:
     """Return the line and the exit code for an error; one that nobody expected leaves its traceback in a file."""
     try:
-        from tngd_bench.problems.finder import DataNotFoundError
+        from tngd_bench.datasets.finder import DataNotFoundError
         from tngd_bench.studies.errors import EngineError, StoreError, StoreWriteError, StudyError
     except Exception:
         # a package so broken that its errors cannot be told apart: the error itself is what there is to tell

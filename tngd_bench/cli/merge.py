@@ -26,8 +26,8 @@ Then `tngd-bench report` on the output, or `tngd-bench run` with it to add what 
 def command(places: tuple[Path, ...], output: Path, mixed: bool, keep_old: bool, compressed: bool) -> int:
     """Join the results in each FOLDER, of one study run in parts or on several machines."""
     from tngd_bench.cli.main import OK
-    from tngd_bench.cli.notes import tell_ignored
-    from tngd_bench.studies.merge import merge_stores
+    from tngd_bench.cli.warnings import tell_ignored
+    from tngd_bench.studies.store.merge import merge_stores
 
     merged = merge_stores(places, output, mixed=mixed, keep_old=keep_old, compressed=compressed)
     tell_ignored(merged.ignored)

@@ -15,8 +15,8 @@ import click
 from tngd_bench.cli.study_options import study_options
 
 if TYPE_CHECKING:
-    from tngd_bench.studies.outlook import Group, Outlook
-    from tngd_bench.studies.reading import LoadedStudy
+    from tngd_bench.studies.file.reading import LoadedStudy
+    from tngd_bench.studies.plan.forecast import Group, Outlook
 
 _EPILOG = """\b
 Examples:
@@ -61,8 +61,8 @@ def command(
     """Show the trials of STUDY with predicted time and memory, what is skipped, and why."""
     if as_json and as_csv:
         raise click.UsageError("--json and --csv cannot both be given")
-    from tngd_bench.studies.outlook import look_ahead
-    from tngd_bench.studies.reading import load_study
+    from tngd_bench.studies.file.reading import load_study
+    from tngd_bench.studies.plan.forecast import look_ahead
 
     loaded = load_study(study, overrides, profile)
     place = output if output is not None else loaded.folder
@@ -79,7 +79,7 @@ def command(
 
 def plan_text(loaded: LoadedStudy, place: Path) -> str:
     """Return the plan of a study for people, with what a run into `place` would find there."""
-    from tngd_bench.studies.outlook import look_ahead
+    from tngd_bench.studies.plan.forecast import look_ahead
 
     own = _own_store(place)
     return _whole_text(look_ahead(loaded, own), place, bool(own))
@@ -91,9 +91,9 @@ def _whole_text(outlook: Outlook, place: Path, stored: bool) -> str:
 
 def _stored(outlook: Outlook, place: Path) -> dict[str, Any]:
     """Return what a run would find in its store: trials finished, and those that run again, by reason."""
-    from tngd_bench.studies.plan import predicted_seconds
-    from tngd_bench.studies.revisions import held
-    from tngd_bench.studies.store import Store
+    from tngd_bench.studies.plan.make_plan import predicted_seconds
+    from tngd_bench.studies.store.revisions import held
+    from tngd_bench.studies.store.store import Store
 
     plan = outlook.plan
     found = held(Store.find(place), plan)
@@ -134,7 +134,7 @@ def _stored_lines(stored: Mapping[str, Any]) -> list[str]:
 def _own_store(folder: Path) -> list[Path]:
     """Return the folder that `run` would write to, where it holds results."""
     from tngd_bench.studies.errors import StoreError
-    from tngd_bench.studies.store import Store
+    from tngd_bench.studies.store.store import Store
 
     try:
         Store.find(folder)
@@ -174,7 +174,7 @@ def _table(outlook: Outlook) -> dict[str, Any]:
 
 
 def _write_csv(outlook: Outlook) -> None:
-    from tngd_bench.studies.outlook import Group
+    from tngd_bench.studies.plan.forecast import Group
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(field.name for field in dataclasses.fields(Group))
@@ -245,7 +245,7 @@ def _section(group: Group) -> str:
 
 def _section_rows(outlook: Outlook) -> list[tuple[str, ...]]:
     from tngd_bench.analysis.quantities import seconds
-    from tngd_bench.studies.outlook import section_seconds
+    from tngd_bench.studies.plan.forecast import section_seconds
 
     rows: list[tuple[str, ...]] = []
     for (kind, section), predicted in section_seconds(outlook.plan).items():

@@ -13,7 +13,7 @@ from tngd_bench.cli import predict_options, predict_sweep
 from tngd_bench.unwritable import cannot_be_written
 
 if TYPE_CHECKING:
-    from tngd_bench.optimizers.prediction import Prediction
+    from tngd_bench.optimizers.roofline import Prediction
 
 _EPILOG = """\b
 Examples:
@@ -150,8 +150,8 @@ def command(
 ) -> None:
     """Predict one iteration: the device's ledger, the digital optimizers, the break-even link rate."""
     from tngd_bench.cli import predict_text
-    from tngd_bench.optimizers.prediction import predict
-    from tngd_bench.optimizers.prediction_table import as_table
+    from tngd_bench.optimizers.roofline import predict
+    from tngd_bench.optimizers.roofline_table import as_table
     from tngd_bench.spu.processor import Processor
 
     if figure is not None and swept is None:
@@ -197,7 +197,7 @@ def _swept(
     figure: Path | None,
     as_json: bool,
 ) -> str:
-    from tngd_bench.optimizers.prediction_table import assumptions
+    from tngd_bench.optimizers.roofline_table import assumptions
 
     predictions = predict_sweep.sweep(name, values, predicted, farads)
     rows = predict_sweep.rows(name, values, predictions)
@@ -212,7 +212,7 @@ def _swept(
 
 
 def _draw(rows: list[dict[str, Any]], name: str, p: Prediction, figure: Path) -> None:
-    from tngd_bench.report.prediction_chart import formats, write_prediction
+    from tngd_bench.report.cost.prediction_chart import formats, write_prediction
 
     if figure.suffix.lower() not in formats():
         raise click.UsageError(f"--figure takes a name ending in {', '.join(formats())}, not {str(figure)!r}")

@@ -116,8 +116,8 @@ def device(name: str, overrides: tuple[str, ...]) -> Device:
 def _own_device(study: str, name: str) -> Device:
     """Return the device `name` of a study's [device.NAME] table; ValueError where there is none."""
     from tngd_bench import arguments
-    from tngd_bench.studies.devices import own_devices
-    from tngd_bench.studies.reading import load_study
+    from tngd_bench.studies.file.devices import own_devices
+    from tngd_bench.studies.file.reading import load_study
 
     loaded = load_study(study)
     known = own_devices(loaded.study)
@@ -144,7 +144,7 @@ def sizes(asked: Mapping[str, Any], problem: str | None, forward_flops: float | 
 
     It is a model of `problem`, or N square layers used as often as --positions or `forward_flops` say.
     """
-    from tngd_bench.optimizers.prediction import positions_of
+    from tngd_bench.optimizers.roofline import positions_of
 
     given = {name: value for name, value in asked.items() if value is not None}
     named = {"--problem": problem, "--forward-flops": forward_flops, "--positions": given.get("positions")}
@@ -166,7 +166,7 @@ def sizes(asked: Mapping[str, Any], problem: str | None, forward_flops: float | 
 
 def _problem(name: str, parameters: int, outputs: int | None) -> dict[str, Any]:
     """Return the problem's model whose N is nearest to `parameters`, and its outputs; ValueError where it has none."""
-    from tngd_bench.optimizers.prediction import Model
+    from tngd_bench.optimizers.roofline import Model
     from tngd_bench.problems import registry
 
     entry = registry.get(name)

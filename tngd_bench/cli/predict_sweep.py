@@ -12,7 +12,7 @@ import click
 from tngd_bench.analysis import quantities
 
 if TYPE_CHECKING:
-    from tngd_bench.optimizers.prediction import Prediction
+    from tngd_bench.optimizers.roofline import Prediction
 
 SIZES = {
     "parameters": "parameters",
@@ -156,7 +156,7 @@ def rows(name: str, values: Sequence[float | str], predictions: Sequence[Predict
 def as_text(rows: Sequence[Mapping[str, Any]], name: str, predictions: Sequence[Prediction]) -> str:
     """Return the rows as a table of text; digital optimizers only where a processor gives their times."""
     from tngd_bench.cli.predict_text import wrapped
-    from tngd_bench.optimizers.prediction import DIGITAL
+    from tngd_bench.optimizers.roofline import DIGITAL
 
     columns = ["device_s", "host_s", "iteration_s", *(f"{each}_s" for each in DIGITAL)]
     if predictions[0].processor is None:
@@ -197,7 +197,7 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
 
 def _assumed(rows: Sequence[Mapping[str, Any]], name: str, predictions: Sequence[Prediction]) -> list[str]:
     """Return what all predictions assume, then what only the first and the last do, with their values."""
-    from tngd_bench.optimizers.prediction_table import assumptions
+    from tngd_bench.optimizers.roofline_table import assumptions
 
     each = [assumptions(p) for p in predictions]
     shared = [sentence for sentence in each[0] if all(sentence in others for others in each)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tngd_bench.spu.ledger import ITEM_NAMES
 
 if TYPE_CHECKING:
-    from tngd_bench.optimizers.prediction import Alternative, Prediction
+    from tngd_bench.optimizers.roofline import Alternative, Prediction
     from tngd_bench.spu.ledger import Ledger
 
 _WIDTH = 110
@@ -32,7 +32,7 @@ NOT_STATED, DOES_NOT_FIT = "not stated", "does not fit"
 
 def as_text(p: Prediction) -> str:
     """Return the prediction for the terminal."""
-    from tngd_bench.optimizers.prediction_table import assumptions
+    from tngd_bench.optimizers.roofline_table import assumptions
 
     work = p.work
     lines = [

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tngd_bench.analysis.quantities import seconds as duration
-from tngd_bench.studies.plan import Plan, predicted_seconds
-from tngd_bench.studies.trials import Extent, Trial
+from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
+from tngd_bench.studies.plan.trials import Extent, Trial
 
 _PIPED_WIDTH = 120
 

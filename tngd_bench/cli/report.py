@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tngd_bench.cli.results import read_results, show_page, tell_missing, writing
+from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
 
 _EPILOG = """\b
 Examples:
@@ -44,7 +44,7 @@ def command(results: Path, output: Path | None, formats: str, others: tuple[Path
     is removed, with a note, if not.
     """
     from tngd_bench.studies.errors import StoreError
-    from tngd_bench.studies.store import Store
+    from tngd_bench.studies.store.store import Store
 
     wanted = _formats(formats)
     if show and "html" not in wanted:
@@ -82,7 +82,7 @@ def command(results: Path, output: Path | None, formats: str, others: tuple[Path
 
 
 def _formats(text: str) -> tuple[str, ...]:
-    from tngd_bench.report.formats import FORMATS
+    from tngd_bench.report.document.formats import FORMATS
 
     wanted = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     unknown = [name for name in wanted if name not in FORMATS]

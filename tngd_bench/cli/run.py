@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from tngd_bench.cli.notes import tell_ignored
-from tngd_bench.cli.results import tell_missing
+from tngd_bench.cli.stores import tell_missing
 from tngd_bench.cli.study_options import command_line, study_options, study_words
+from tngd_bench.cli.warnings import tell_ignored
 
 _EPILOG = """\b
 Examples:
@@ -46,7 +46,7 @@ def command(
     scheduler: str | None,
 ) -> int:
     """Run STUDY (a shipped study's name or a .toml file) and write its report."""
-    from tngd_bench.studies.reading import load_study
+    from tngd_bench.studies.file.reading import load_study
 
     if fresh and keep_old:
         raise click.UsageError(
@@ -55,10 +55,10 @@ def command(
     loaded = load_study(study, overrides, profile)
     place = output if output is not None else loaded.folder
 
-    from tngd_bench.cli.interruption import resumable
     from tngd_bench.cli.main import FAILED, complain
     from tngd_bench.cli.progress import make_audience, make_console
-    from tngd_bench.studies.run import run_study
+    from tngd_bench.cli.signals import resumable
+    from tngd_bench.studies.run.run_study import run_study
 
     console = make_console()
     audience = make_audience(console)
@@ -70,8 +70,8 @@ def command(
     tell_ignored(result.ignored)
 
     from tngd_bench.report import build_report, terminal_summary
-    from tngd_bench.studies.records import read_records
-    from tngd_bench.studies.store import STORE_FOLDER
+    from tngd_bench.studies.store.records import read_records
+    from tngd_bench.studies.store.store import STORE_FOLDER
 
     records = read_records(place)
     files = build_report(records, place, store=place / STORE_FOLDER)

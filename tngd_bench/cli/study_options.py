@@ -35,7 +35,7 @@ def study_options(default: str | None = None) -> Callable[[Callable[..., Any]], 
 
 def command_line(words: Sequence[str]) -> str:
     """Return words as one types them into a shell, in printable text."""
-    from tngd_bench.studies.reading import printable
+    from tngd_bench.studies.file.reading import printable
 
     return printable(shlex.join(words))
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tngd_bench.cli.notes import tell_ignored
 from tngd_bench.cli.study_options import command_line, study_options, study_words
+from tngd_bench.cli.warnings import tell_ignored
 
 if TYPE_CHECKING:
-    from tngd_bench.studies.reading import LoadedStudy
-    from tngd_bench.studies.tuning import Search
-    from tngd_bench.studies.tuning_run import SearchResult
+    from tngd_bench.studies.file.reading import LoadedStudy
+    from tngd_bench.studies.tuning.run_search import SearchResult
+    from tngd_bench.studies.tuning.search_study import Search
 
 _EPILOG = """\b
 Examples:
@@ -78,7 +78,7 @@ def command(
     keep_old: bool,
 ) -> int:
     """Search settings for the optimizers of STUDY (a shipped study's name or a .toml file)."""
-    from tngd_bench.studies.tuning import make_search
+    from tngd_bench.studies.tuning.search_study import make_search
 
     if fresh and keep_old:
         raise click.UsageError(
@@ -92,15 +92,15 @@ def command(
     place = output if output is not None else search.loaded.folder
     if only_plan:
         from tngd_bench.cli.plan import plan_text
-        from tngd_bench.studies.finals import expected
+        from tngd_bench.studies.tuning.finals import expected
 
         click.echo(plan_text(expected(search), place))
         click.echo("finals: their settings are not known yet; the first of each optimizer stand for them")
         return 0
 
-    from tngd_bench.cli.interruption import resumable
     from tngd_bench.cli.progress import make_audience, make_console
-    from tngd_bench.studies.tuning_run import run_search
+    from tngd_bench.cli.signals import resumable
+    from tngd_bench.studies.tuning.run_search import run_search
 
     console = make_console()
     audience = make_audience(console)
@@ -126,8 +126,8 @@ def _asked(section: str | None, labels: Sequence[str], trials: int | None) -> tu
 def _load(study: str, profile: str | None, overrides: tuple[str, ...]) -> LoadedStudy:
     """Return the study with no tuned settings: labels such as adam[tuned] ask for what is only going to be found."""
     from tngd_bench.optimizers import registry
-    from tngd_bench.studies.layers import TUNED_FILE
-    from tngd_bench.studies.reading import load_study
+    from tngd_bench.studies.file.merge import TUNED_FILE
+    from tngd_bench.studies.file.reading import load_study
 
     untuned = tuple(f"tuned.{name}={{}}" for name in registry.names())
     loaded = load_study(study, (*overrides, *untuned), profile, unwritten=TUNED_FILE)
@@ -137,7 +137,7 @@ def _load(study: str, profile: str | None, overrides: tuple[str, ...]) -> Loaded
 def _tell(search: Search, result: SearchResult, place: Path) -> int:
     from tngd_bench.analysis.quantities import seconds as duration
     from tngd_bench.cli.main import FAILED, OK, complain
-    from tngd_bench.studies.tuning_results import settings_of
+    from tngd_bench.studies.tuning.results import settings_of
 
     tries, metric = result.tries, search.tuning.metric
     scores = dict(zip(result.best["optimizer"], result.best.itertuples(index=False), strict=True))

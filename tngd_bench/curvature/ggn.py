@@ -14,11 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tngd_bench.curvature import losses
-from tngd_bench.curvature.blocks import Block, total_width
 from tngd_bench.curvature.capture import recording
-from tngd_bench.curvature.factor import FactorSource
-from tngd_bench.curvature.factor_part import FactorPart
-from tngd_bench.curvature.layers import LAYER_KINDS
 from tngd_bench.curvature.linearization import Linearization
 from tngd_bench.curvature.model_call import (
     Inputs,
@@ -37,6 +33,10 @@ from tngd_bench.curvature.route_rules import (
     rows_are_too_many,
 )
 from tngd_bench.curvature.routes import layer_shape
+from tngd_bench.curvature.rows.blocks import Block, total_width
+from tngd_bench.curvature.rows.factor import FactorSource
+from tngd_bench.curvature.rows.factor_part import FactorPart
+from tngd_bench.curvature.rows.layer_rules import LAYER_KINDS
 from tngd_bench.curvature.verification import Fallback, Verification
 
 STREAMED_VALUES = 2**18

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tngd_bench.curvature.batch_statistics import uses_batch_statistics
+from tngd_bench.curvature.kronecker.batch_statistics import uses_batch_statistics
 
 Inputs = Tensor | Mapping[str, Any] | Sequence[Any]
 """One batch: a tensor, a mapping passed as `model(**inputs)`, or a tuple or list passed as `model(*inputs)`."""

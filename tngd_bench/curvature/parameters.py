@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tngd_bench.curvature.blocks import Slot
+from tngd_bench.curvature.rows.blocks import Slot
 
 
 class TrainableParameters:

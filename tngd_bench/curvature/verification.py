@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tngd_bench.curvature.blocks import Block, Slot
 from tngd_bench.curvature.capture import LayerCall
 from tngd_bench.curvature.graph import AutogradGraph
+from tngd_bench.curvature.rows.blocks import Block, Slot
 
 OPTIMIZER_INTERVAL = 100
 """Steps of an optimizer between two checks while nothing changes: 1 % of a reverse pass a step."""

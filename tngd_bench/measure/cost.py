@@ -15,24 +15,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from tngd_bench.datasets.splits import take
 from tngd_bench.measure.clock import Clock
-from tngd_bench.measure.collector import collected_by_hand
-from tngd_bench.measure.contestant import Contestant
+from tngd_bench.measure.gc_control import collected_by_hand
 from tngd_bench.measure.host_time import HostWork, host_seconds, host_work
-from tngd_bench.measure.orders import balanced_orders
-from tngd_bench.measure.setting import Setting
+from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.williams_design import balanced_orders
+from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.natural import NaturalOptimizer
 from tngd_bench.optimizers.registry import Billed, Phased
-from tngd_bench.problems.splits import take
 from tngd_bench.spu.host import upload_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from tngd_bench.datasets.splits import DataSplits, Samples
     from tngd_bench.optimizers.registry import Stepper
-    from tngd_bench.problems.splits import DataSplits, Samples
     from tngd_bench.spu.ledger import Ledger
 
 MINIMUM_REPETITIONS = 4

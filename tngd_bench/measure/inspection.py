@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.host_time import host_operations
 from tngd_bench.measure.memory import PeakMemory, measure_gpu_peak, measure_peak
 from tngd_bench.measure.operations import OperationCount, count_operations
-from tngd_bench.measure.setting import Setting
+from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers.natural import NaturalOptimizer
 from tngd_bench.spu.host import COLUMNS_AT_ONCE, host_pass, upload_of
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tngd_bench.curvature import Verification
-    from tngd_bench.problems.splits import DataSplits, Samples
+    from tngd_bench.datasets.splits import DataSplits, Samples
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import torch
 from tngd_bench import arguments
 from tngd_bench.curvature.model_call import run_model
 from tngd_bench.measure.clock import Clock
-from tngd_bench.measure.contestant import Contestant
 from tngd_bench.measure.host_time import host_seconds
-from tngd_bench.measure.setting import Setting
+from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.problems.entry import EVALUATION_BATCH
 from tngd_bench.problems.scores import classification
@@ -24,8 +24,8 @@ from tngd_bench.spu.host import upload_of
 if TYPE_CHECKING:
     from torch import nn
 
+    from tngd_bench.datasets.splits import DataSplits, Part
     from tngd_bench.problems.entry import Score
-    from tngd_bench.problems.splits import DataSplits, Part
     from tngd_bench.spu.ledger import Ledger
 
 HOST_PASSES = 5

@@ -3,12 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tngd_bench.optimizers.kfac import KFAC
+    from tngd_bench.optimizers.kfac.optimizer import KFAC
     from tngd_bench.optimizers.natural import DivergedError
-    from tngd_bench.optimizers.ngd import NGD
-    from tngd_bench.optimizers.tngd import TNGD
+    from tngd_bench.optimizers.ngd.optimizer import NGD
+    from tngd_bench.optimizers.tngd.optimizer import TNGD
 
-_HOMES = {"DivergedError": "natural", "KFAC": "kfac", "NGD": "ngd", "TNGD": "tngd"}
+_HOMES = {
+    "DivergedError": "natural",
+    "KFAC": "kfac.optimizer",
+    "NGD": "ngd.optimizer",
+    "TNGD": "tngd.optimizer",
+}
 
 __all__ = ["KFAC", "NGD", "TNGD", "DivergedError"]
 

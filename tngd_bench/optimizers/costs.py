@@ -19,7 +19,7 @@ from tngd_bench.optimizers.array_costs import array_cost, is_one_factor
 from tngd_bench.optimizers.iteration import Iteration, Layer, panelled
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
-from tngd_bench.spu.transition_routes import SMALLEST_LANCZOS, gram_is_cheaper
+from tngd_bench.spu.dynamics.route import SMALLEST_LANCZOS, gram_is_cheaper
 
 EIGENDECOMPOSITION_FLOPS = 9.0
 """Operations per n³ of a full symmetric eigendecomposition (reduction, divide and conquer, back-transform)."""

@@ -15,7 +15,7 @@ from tngd_bench.curvature import GGN, TrainableParameters
 from tngd_bench.curvature.losses import Loss
 from tngd_bench.curvature.model_call import Inputs, without_autocast
 from tngd_bench.curvature.verification import OPTIMIZER_INTERVAL, Verification
-from tngd_bench.optimizers.draws import Draws
+from tngd_bench.optimizers.rng_state import Draws
 
 RULES = ("sgd", "adam")
 

@@ -12,8 +12,8 @@ from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, get_args
 
 from tngd_bench import arguments, plugins
-from tngd_bench.optimizers.by_class import entry_of, is_class_name
 from tngd_bench.optimizers.entry import Billed, Family, OptimizerEntry, Phased, Setting, Stepper
+from tngd_bench.optimizers.torch_class.entry import entry_of, is_class_name
 from tngd_bench.plugins import entry_points
 from tngd_bench.spu.device import FEWEST_ARRAY_BITS
 
@@ -158,7 +158,7 @@ def _ngd(solver: str, title: str, summary: str, **extra: Setting) -> OptimizerEn
         title,
         summary,
         "natural-gradient",
-        "tngd_bench.optimizers.ngd:make_ngd",
+        "tngd_bench.optimizers.ngd.optimizer:make_ngd",
         {**_NATURAL, "memory": Setting(0.0, _FRACTION), **extra},
         fixed={"solver": solver},
     )
@@ -170,7 +170,7 @@ _OWN = (
         "SGD",
         "stochastic gradient descent (torch.optim.SGD)",
         "first-order",
-        "tngd_bench.optimizers.first_order:make_sgd",
+        "tngd_bench.optimizers.first_order.optimizer:make_sgd",
         {**_rate(0.1), **_momentum(0.0)},
     ),
     OptimizerEntry(
@@ -178,7 +178,7 @@ _OWN = (
         "Adam",
         "Adam (torch.optim.Adam, fused where torch has it)",
         "first-order",
-        "tngd_bench.optimizers.first_order:make_adam",
+        "tngd_bench.optimizers.first_order.optimizer:make_adam",
         {**_rate(1e-3), **_adam(0.9, 0.999)},
     ),
     OptimizerEntry(
@@ -186,7 +186,7 @@ _OWN = (
         "K-FAC",
         "Kronecker-factored curvature, running averages, π-damping",
         "kfac",
-        "tngd_bench.optimizers.kfac:KFAC",
+        "tngd_bench.optimizers.kfac.optimizer:KFAC",
         {
             **_rate(0.01),
             **_momentum(0.9),
@@ -217,7 +217,7 @@ _OWN = (
         "TNGD",
         "thermodynamic natural gradient: simulated analog device, plain update",
         "thermodynamic",
-        "tngd_bench.optimizers.tngd:make_tngd",
+        "tngd_bench.optimizers.tngd.optimizer:make_tngd",
         {**_NATURAL, **_ANALOG},
         fixed={"rule": "sgd", "overrides": tuple(_DEVICE_FIELDS)},
         simulated=True,
@@ -229,7 +229,7 @@ _OWN = (
         "TNGD-Adam",
         "thermodynamic natural gradient fed to Adam; (β₁, β₂) = (0, 0) as in the paper",
         "thermodynamic",
-        "tngd_bench.optimizers.tngd:make_tngd",
+        "tngd_bench.optimizers.tngd.optimizer:make_tngd",
         {**_rate(1e-3), **_DAMPING, **_adam(0.0, 0.0), **_ANALOG},
         fixed={"rule": "adam", "overrides": tuple(_DEVICE_FIELDS)},
         simulated=True,

@@ -7,14 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tngd_bench import arguments
-from tngd_bench.problems.entry import DType, Option, ProblemEntry, ProblemOption
+from tngd_bench.datasets import DType
+from tngd_bench.problems.entry import Option, ProblemEntry, ProblemOption
 from tngd_bench.problems.lm_widths import LanguageWidths, language_widths
 from tngd_bench.problems.widths import Widths
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from tngd_bench.problems.splits import DataSplits
+    from tngd_bench.datasets.splits import DataSplits
 
 DEFAULT_VOCABULARY = 1000
 
@@ -47,7 +48,7 @@ OPTIONS = {
 def _read(
     options: Mapping[str, Any], train_size: int | None, test_size: int | None, dtype: DType, outputs: int
 ) -> DataSplits:
-    from tngd_bench.problems import lm_text
+    from tngd_bench.datasets import lm_text
 
     text = lm_text.load_text(options["text"])
     return lm_text.next_token_splits(

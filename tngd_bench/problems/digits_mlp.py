@@ -5,17 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tngd_bench.problems.entry import DType, ProblemEntry
+from tngd_bench.datasets import DType
+from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths, two_hidden
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from tngd_bench.problems.splits import DataSplits
+    from tngd_bench.datasets.splits import DataSplits
 
 
 def _read(train_size: int | None, test_size: int | None, dtype: DType, outputs: int) -> DataSplits:
-    from tngd_bench.problems import digits
+    from tngd_bench.datasets import digits
 
     return digits.load(train_size, test_size, dtype)
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Protocol, get_args
 
 from tngd_bench import arguments
+from tngd_bench.datasets import DType
 from tngd_bench.problems.widths import Widths
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from tngd_bench.problems.splits import DataSplits, Part
+    from tngd_bench.datasets.splits import DataSplits, Part
 
-DType = Literal["float32", "float64"]
 Option = str | int | float | bool
 EVALUATION_BATCH = 250
 """Samples evaluated at a time: larger batches of images leave the cache and take twice as long."""
@@ -71,7 +71,7 @@ class ProblemEntry:
     parameters)`, `read` the data, `build` the model for `widths`, initialised from torch's global generator; the
     model trains those of its parameters that require a gradient.
 
-    `metrics` are what `make_score` gives besides the loss, columns of `tngd_bench.studies.records.CURVE_COLUMNS`
+    `metrics` are what `make_score` gives besides the loss, columns of `tngd_bench.studies.store.records.CURVE_COLUMNS`
     without their part. `default_outputs`: outputs where a study names none, `classes` where it is None.
     `data_by_outputs`: the data are prepared for a number of outputs. A problem with `options` has `configure`, which
     returns the entry with them in force.

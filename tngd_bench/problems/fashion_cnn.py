@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from tngd_bench.datasets import DType
 from tngd_bench.problems import mnist_cnn
-from tngd_bench.problems.entry import DType
 
 if TYPE_CHECKING:
-    from tngd_bench.problems.splits import DataSplits
+    from tngd_bench.datasets.splits import DataSplits
 
 
 def _read(train_size: int | None, test_size: int | None, dtype: DType, outputs: int) -> DataSplits:
-    from tngd_bench.problems import fashion_mnist
+    from tngd_bench.datasets import fashion_mnist
 
     return fashion_mnist.load(train_size, test_size, dtype, shape=(1, 28, 28))
 

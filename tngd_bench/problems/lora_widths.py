@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tngd_bench.problems.encoders import EncoderShape
+from tngd_bench.datasets.encoders import EncoderShape
 from tngd_bench.problems.widths import TOLERANCE_PERCENT, Layer, Widths
 
 PROJECTIONS = 4

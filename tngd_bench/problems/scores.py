@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from tngd_bench.problems.splits import Part
+from tngd_bench.datasets.splits import Part
 
 
 def classification(loss: nn.Module, outputs: Tensor, part: Part) -> Mapping[str, float]:

@@ -7,7 +7,7 @@ import importlib
 import torch
 from torch import Tensor, nn
 
-from tngd_bench.problems.encoders import ATTENTION_LAYERS, encoder_shape, require_extra, span_network
+from tngd_bench.datasets.encoders import ATTENTION_LAYERS, encoder_shape, require_extra, span_network
 
 
 class SpanModel(nn.Module):

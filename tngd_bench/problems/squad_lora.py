@@ -8,15 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tngd_bench import arguments
-from tngd_bench.problems import encoders, squad_text
-from tngd_bench.problems.entry import DType, Option, ProblemEntry, ProblemOption, Score
+from tngd_bench.datasets import DType, encoders, squad_text
+from tngd_bench.problems.entry import Option, ProblemEntry, ProblemOption, Score
 from tngd_bench.problems.lora_widths import AdapterWidths, adapter_widths
 from tngd_bench.problems.widths import Widths
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from tngd_bench.problems.splits import DataSplits
+    from tngd_bench.datasets.splits import DataSplits
 
 SHORTEST = 32
 DEFAULT_LENGTH = 384
@@ -70,8 +70,8 @@ def _read(
 
     Sizes count questions. Training questions whose answer is longer than any window holds are left out.
     """
-    from tngd_bench.problems.splits import DataSplits
-    from tngd_bench.problems.squad_windows import Windows, make_windows
+    from tngd_bench.datasets.splits import DataSplits
+    from tngd_bench.datasets.squad_windows import Windows, make_windows
 
     length = outputs // 2
     encoder = encoders.load_encoder(options["encoder"])

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from tngd_bench.problems.splits import Part
-from tngd_bench.problems.squad_windows import NOWHERE
+from tngd_bench.datasets.splits import Part
+from tngd_bench.datasets.squad_windows import NOWHERE
 
 LONGEST_ANSWER = 30
 """Tokens of a predicted answer, at most; the usual bound."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tngd_bench.report.build import ReportFiles, build_report
-    from tngd_bench.report.terminal import terminal_summary
+    from tngd_bench.report.render.terminal import terminal_summary
 
 __all__ = ["ReportFiles", "build_report", "terminal_summary"]
 
 _PLACES = {
     "ReportFiles": "tngd_bench.report.build",
     "build_report": "tngd_bench.report.build",
-    "terminal_summary": "tngd_bench.report.terminal",
+    "terminal_summary": "tngd_bench.report.render.terminal",
 }
 
 

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from tngd_bench.analysis import cost, quantities
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost import iteration_cost
+from tngd_bench.analysis.cost.host_columns import host_extrapolated
+from tngd_bench.analysis.cost.recorded_devices import refusals
 from tngd_bench.analysis.families import Kind, kinds
-from tngd_bench.analysis.host_columns import host_extrapolated
-from tngd_bench.analysis.recorded_devices import refusals
 from tngd_bench.analysis.rows import each
-from tngd_bench.analysis.run_spread import run_spread_of
 from tngd_bench.analysis.setting_names import parameter_name, value_text
-from tngd_bench.report.tables import Column, Table
-from tngd_bench.studies.numbers_changed import changes_in_words
+from tngd_bench.analysis.statistics.run_spread import run_spread_of
+from tngd_bench.report.document.tables import Column, Table
+from tngd_bench.studies.store.numbers_changed import changes_in_words
 
 _GRADES = {
     "S": "S, read in the source",
@@ -148,8 +149,8 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
         (
             "Ratios of times",
             "The unit is the process: intervals are Student's t over the medians of processes, 95 % for a number of "
-            f"processes fixed before the first result was looked at. A difference takes {cost.MINIMUM_PAIRS} paired "
-            f"iterations from {cost.MINIMUM_PROCESSES} processes."
+            f"processes fixed before the first result was looked at. A difference takes "
+            f"{iteration_cost.MINIMUM_PAIRS} paired iterations from {iteration_cost.MINIMUM_PROCESSES} processes."
             f"{_changed(study)}",
         ),
         (

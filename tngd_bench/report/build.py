@@ -9,24 +9,24 @@ from pathlib import Path
 import pandas as pd
 
 from tngd_bench import __version__
-from tngd_bench.analysis.outcomes import final_values
-from tngd_bench.measure.collector import collected_by_hand
-from tngd_bench.report import drawing
-from tngd_bench.report.contents import Contents, contents
-from tngd_bench.report.drawing import Chart
-from tngd_bench.report.figure_files import write_figures
-from tngd_bench.report.formats import DEFAULT_FORMATS, FORMATS
-from tngd_bench.report.latex import latex
-from tngd_bench.report.manifest import digest, removed_documents, replace_manifest
-from tngd_bench.report.markdown import markdown
-from tngd_bench.report.missing_figures import MissingFigure
-from tngd_bench.report.page import Address, render
-from tngd_bench.report.pdf import pdf
-from tngd_bench.report.tables import Table
-from tngd_bench.report.trend import trend_link
-from tngd_bench.report.written import write
-from tngd_bench.studies.records import Records
-from tngd_bench.studies.store import Store
+from tngd_bench.analysis.training.final_scores import final_values
+from tngd_bench.measure.gc_control import collected_by_hand
+from tngd_bench.report.asv_link import trend_link
+from tngd_bench.report.document import charting
+from tngd_bench.report.document.atomic_write import write
+from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.formats import DEFAULT_FORMATS, FORMATS
+from tngd_bench.report.document.missing_figures import MissingFigure
+from tngd_bench.report.document.outline import Contents, contents
+from tngd_bench.report.document.tables import Table
+from tngd_bench.report.render.figure_files import write_figures
+from tngd_bench.report.render.latex import latex
+from tngd_bench.report.render.manifest import digest, removed_documents, replace_manifest
+from tngd_bench.report.render.markdown import markdown
+from tngd_bench.report.render.page import Address, render
+from tngd_bench.report.render.pdf import pdf
+from tngd_bench.studies.store.records import Records
+from tngd_bench.studies.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def build_report(
         raise ValueError(f"format must be among {', '.join(FORMATS)}, not {unknown[0]!r}")
     others = _by_name(records, beside)
     trend = trend_link(output)
-    with drawing.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
+    with charting.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
         content = contents(records, {name: other for name, (other, _) in others.items()})
     charts = content.charts()
     figures, drawings, undrawn = write_figures(charts, output / "figures", inline="html" in formats)

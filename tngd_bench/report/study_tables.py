@@ -12,7 +12,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.optimizers import registry
-from tngd_bench.report.tables import Column, Table, level_text, short_keys, words
+from tngd_bench.report.document.tables import Column, Table, level_text, short_keys, words
 
 
 def unfinished_table(rows: pd.DataFrame, known: Mapping[str, Kind]) -> Table:

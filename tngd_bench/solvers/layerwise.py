@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tngd_bench.curvature import GGN
-from tngd_bench.curvature.factor_part import FactorPart
+from tngd_bench.curvature.rows.factor_part import FactorPart
 from tngd_bench.solvers.result import SolveResult, checked, is_gradient, solve_shifted
 
 

@@ -10,10 +10,10 @@ from torch import Tensor
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN
 from tngd_bench.solvers.result import SolveResult, checked
-from tngd_bench.spu.converters import quantize
 from tngd_bench.spu.device import Device
-from tngd_bench.spu.ou import METHODS, Method
-from tngd_bench.spu.programmed import ProgrammedDevice
+from tngd_bench.spu.dynamics.converters import quantize
+from tngd_bench.spu.dynamics.ou import METHODS, Method
+from tngd_bench.spu.dynamics.programmed import ProgrammedDevice
 
 STARTS = ("previous", "gradient", "zero")
 

@@ -132,14 +132,14 @@ class Device:
     @staticmethod
     def presets() -> tuple[str, ...]:
         """Names of the shipped and registered devices."""
-        from tngd_bench.spu.catalogue import presets
+        from tngd_bench.spu.presets import presets
 
         return tuple(presets())
 
     @staticmethod
     def preset(name: str) -> Device:
         """The device called `name`; ValueError with a suggestion when there is none."""
-        from tngd_bench.spu.catalogue import named
+        from tngd_bench.spu.presets import named
 
         return named(name)
 

@@ -1,0 +1,59 @@
+"""What one step needs besides time: exact operations, and peak memory in a process of its own."""
+
+import math
+
+from benchmarks.case import OPTIMIZERS, SIZES, course
+from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.optimizers import registry as optimizers
+
+
+class Operations:
+    """Floating-point operations of one whole step, a simulated device's arithmetic included."""
+
+    params = (OPTIMIZERS, SIZES)
+    param_names = ("optimizer", "parameters")
+    version = "1"
+    unit = "FLOP"
+
+    def setup_cache(self):
+        """Return the counts by (optimizer, parameters)."""
+        from tngd_bench.measure.operations import count_operations
+        from tngd_bench.measure.threads import use_threads
+
+        use_threads(1)
+        counts = {}
+        for parameters in SIZES:
+            setting, data, names = course(parameters)
+            inputs, targets = next(setting.batches(data))
+            for name in names:
+                contestant = Contestant(name, name, optimizers.get(name).defaults)
+                optimizer = setting.optimizer(contestant, setting.model())
+                count = count_operations(lambda o=optimizer, x=inputs, y=targets: o.step(x, y))
+                counts[name, parameters] = count.flops
+        return counts
+
+    def track_operations(self, counts, optimizer, parameters):
+        """Exact: any change is a change of the method."""
+        return counts.get((optimizer, parameters), math.nan)
+
+
+class Memory:
+    """Peak resident memory of one step above what was resident before; of a simulated method, the host's part."""
+
+    params = (OPTIMIZERS, SIZES[-1:])
+    param_names = ("optimizer", "parameters")
+    version = "1"
+    unit = "bytes"
+
+    def track_peak_memory(self, optimizer, parameters):
+        """Each in the process that asv makes for it: a peak cannot be shared."""
+        from tngd_bench.measure.inspection import inspect_step
+        from tngd_bench.measure.threads import use_threads
+
+        use_threads(1)
+        setting, data, names = course(parameters)
+        if optimizer not in names:
+            return math.nan
+        entry = optimizers.get(optimizer)
+        contestant = Contestant(optimizer, optimizer, entry.defaults, entry.simulated)
+        return inspect_step(setting, data, contestant).memory.peak_bytes

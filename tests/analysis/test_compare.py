@@ -1,0 +1,158 @@
+"""Two stores made from each other by a known change: the comparison finds that change and nothing else."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from tngd_bench.analysis.compare import compare, relative_change
+from tngd_bench.studies.store.records import Records
+
+OPTIMIZERS = ("sgd", "ngd-gram")
+
+
+@pytest.fixture(scope="module")
+def records():
+    generator = np.random.default_rng(0)
+    trials, costs, curves = [], [], []
+    for number, optimizer in enumerate(OPTIMIZERS):
+        setting = {"group": "g", "problem": "p", "parameters": 1000, "batch_size": 32, "optimizer": optimizer}
+        setting["method"] = optimizer
+        for process in range(4):
+            key = f"c{number}#{process}"
+            trials.append(
+                setting
+                | {"key": key, "kind": "cost", "outputs": 10, "status": "ok", "flops": 1e6 * (1 + number)}
+            )
+            for _ in range(8):
+                total = (1 + number) * 1e-3 * np.exp(0.05 * generator.standard_normal())
+                costs.append(setting | {"key": key, "outputs": 10, "process": process, "total_s": total})
+        for seed in range(3):
+            key = f"t{number}#{seed}"
+            trials.append(setting | {"key": key, "kind": "training", "seed": seed, "status": "ok"})
+            for iteration in (0, 10):
+                point = {
+                    "key": key,
+                    "iteration": iteration,
+                    "train_loss": 1.0 / (1 + iteration + seed),
+                    "loss": np.nan,
+                }
+                still = {"test_accuracy": 0.5, "train_accuracy": 0.5, "test_loss": 1.0, "measured_s": 1.0}
+                curves.append(setting | point | still | {"modelled_s": 1.0})
+    frame = pd.DataFrame(trials).assign(sweep_parameter=None, sweep_value=np.nan)
+    study = {"name": "s", "cost": [{"name": "g", "processes": 2}], "execution": {"dtype": "float32"}}
+    return Records(study, {"cpu": "one", "started": "then"}, frame, pd.DataFrame(costs), pd.DataFrame(curves))
+
+
+def test_a_store_differs_in_nothing_from_itself(records):
+    found = compare(records, records)
+    assert found.differences.empty
+    assert found.only.empty
+    assert (found.costs["ratio"] == 1.0).all()
+    assert (found.costs["relative"] == 1.0).all()
+    assert (found.costs["relative_low"] <= 1.0).all()
+    assert (found.costs["relative_high"] >= 1.0).all()
+    assert (found.training["equal"] == found.training["pairs"]).all()
+    assert found.training["pairs"].tolist() == [3, 3]
+
+
+def test_a_machine_twice_as_slow_is_seen_and_cancels_against_sgd(records):
+    slow = dataclasses.replace(
+        records,
+        costs=records.costs.assign(total_s=2 * records.costs["total_s"]),
+        environment={"cpu": "another"},
+    )
+    found = compare(records, slow)
+    np.testing.assert_allclose(found.costs["ratio"], 2.0)
+    np.testing.assert_allclose(found.costs["relative"], 1.0)
+    differences = found.differences.set_index("name")
+    assert differences.index.tolist() == ["cpu", "started"][:1]
+    assert differences.loc["cpu", ["where", "a", "b"]].tolist() == ["environment", "one", "another"]
+
+
+def test_one_optimizer_slower_is_slower_relative_to_sgd_too(records):
+    factor = np.where(records.costs["optimizer"] == "ngd-gram", 1.5, 1.0)
+    found = compare(
+        records,
+        dataclasses.replace(records, costs=records.costs.assign(total_s=factor * records.costs["total_s"])),
+    )
+    by_name = found.costs.set_index("optimizer")
+    assert by_name.loc["ngd-gram", "relative"] == pytest.approx(1.5)
+    assert by_name.loc["ngd-gram", "relative_low"] > 1.2
+    assert by_name.loc["sgd", "ratio"] == 1.0
+
+
+def test_without_a_spread_from_run_to_run_the_interval_is_welchs():
+    generator = np.random.default_rng(1)
+    a, b = generator.normal(0.0, 0.1, 4), generator.normal(0.3, 0.2, 6)
+    expected = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
+    found = relative_change(a, b, 0.0)
+    assert np.log([found["relative_low"], found["relative_high"]]) == pytest.approx(
+        [expected.low, expected.high]
+    )
+
+
+def test_two_processes_and_a_store_without_sgd_test_nothing(records):
+    few = dataclasses.replace(records, costs=records.costs[records.costs["process"] < 2])
+    found = compare(records, few).costs.set_index("optimizer").loc["ngd-gram"]
+    assert found["relative"] == pytest.approx(1.0, abs=0.1)
+    assert np.isnan(found["relative_low"])
+    alone = dataclasses.replace(records, costs=records.costs[records.costs["optimizer"] != "sgd"])
+    assert compare(alone, alone).costs["relative"].isna().all()
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.04])
+def test_of_two_runs_of_one_study_one_interval_in_twenty_leaves_out_one(spread):
+    """Known truth: no change; in each run each of the two optimizers is shifted by its own draw, then the noise."""
+    generator = np.random.default_rng(5)
+    runs, wrong = 400, 0
+    for _ in range(runs):
+        shifts = spread * generator.standard_normal(4)
+        processes = 0.05 * generator.standard_normal((2, 5))
+        a, b = processes + (shifts[:2] - shifts[2:])[:, None]
+        found = relative_change(a, b, 4 * spread**2)
+        wrong += not found["relative_low"] <= 1.0 <= found["relative_high"]
+    assert wrong <= stats.binom.ppf(0.999, runs, 0.05)
+
+
+def test_training_is_paired_by_seed_and_only_at_equal_length(records):
+    lower = records.curves.assign(train_loss=records.curves["train_loss"] - 0.01)
+    found = compare(records, dataclasses.replace(records, curves=lower))
+    np.testing.assert_allclose(found.training["difference"], -0.01)
+    assert found.training["b_lower"].tolist() == [3, 3]
+    longer = records.curves.assign(iteration=2 * records.curves["iteration"])
+    assert compare(records, dataclasses.replace(records, curves=longer)).training.empty
+
+
+def test_a_section_that_changed_is_named_with_both_values(records):
+    study = records.study | {"cost": [{"name": "g", "processes": 5}]}
+    found = compare(records, dataclasses.replace(records, study=study))
+    assert found.differences.to_numpy().tolist() == [["study", "cost.g.processes", "2", "5"]]
+
+
+def test_sgd_that_only_ran_tuned_is_the_reference_and_sizes_are_in_order_of_their_numbers(records):
+    def renamed(frame, size=1000):
+        labels = frame["optimizer"].replace({"sgd": "sgd[tuned]"})
+        return frame.assign(optimizer=labels, parameters=size, key=frame["key"] + f"/{size}")
+
+    sizes = (15_990, 4_042, 249_567)
+    several = dataclasses.replace(
+        records,
+        trials=pd.concat([renamed(records.trials, size) for size in sizes]),
+        costs=pd.concat([renamed(records.costs, size) for size in sizes]),
+        curves=renamed(records.curves),
+    )
+    found = compare(several, several).costs
+    assert found["parameters"].drop_duplicates().tolist() == sorted(sizes)
+    assert set(found["reference"]) == {"sgd[tuned]"}
+    np.testing.assert_allclose(found["relative"], 1.0)
+
+
+def test_what_one_store_lacks_is_listed(records):
+    fewer = records.trials[records.trials["optimizer"] == "sgd"]
+    found = compare(records, dataclasses.replace(records, trials=fewer))
+    assert set(found.only["store"]) == {"A"}
+    assert set(found.only["optimizer"]) == {"ngd-gram"}
+    assert found.costs["optimizer"].tolist() == ["sgd"]

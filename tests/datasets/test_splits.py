@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from tngd_bench.datasets.splits import DataSplits, Part, take
+from tngd_bench.datasets.validation import hold_out
+from tngd_bench.problems.scores import classification
+from tngd_bench.studies.run.data_files import read_splits, write_splits
+
+
+@pytest.fixture
+def named():
+    """Six training samples by name, with texts beside them."""
+    inputs = {"ids": torch.arange(12).view(6, 2), "mask": torch.ones(6, 2)}
+    references = {"text": [f"t{k}" for k in range(6)], "place": torch.arange(6)}
+    test = {name: values[:2] for name, values in inputs.items()}
+    return DataSplits(
+        inputs, torch.arange(6), test, torch.arange(2), "c", "made", references, {"text": ["a", "b"]}
+    )
+
+
+def test_samples_are_taken_by_name_and_by_number(named):
+    taken = take(named.train_inputs, torch.tensor([4, 1]))
+    assert taken["ids"].tolist() == [[8, 9], [2, 3]]
+    assert take(torch.arange(5), slice(2)).tolist() == [0, 1]
+
+
+def test_parts_keep_texts_beside_their_samples(named):
+    part = named.train().cut(slice(2, 4))
+    assert len(part) == 2
+    assert part.references["text"] == ["t2", "t3"]
+    assert part.references["place"].tolist() == part.targets.tolist() == [2, 3]
+    assert len(named.train(3)) == 3
+    assert named.test().references["text"] == ["a", "b"]
+
+
+def test_a_held_out_part_takes_its_texts_along(named):
+    held = hold_out(named, 0.34)
+    assert held.train_targets.tolist() == [0, 1, 2, 3]
+    assert held.test_targets.tolist() == [4, 5]
+    assert held.test_references["text"] == ["t4", "t5"]
+    assert held.train_references["text"] == ["t0", "t1", "t2", "t3"]
+    assert held.test_inputs["ids"].tolist() == [[8, 9], [10, 11]]
+
+
+def test_a_file_gives_back_what_was_written(named, tmp_path):
+    write_splits(named, tmp_path / "x.pt")
+    found = read_splits(tmp_path / "x.pt")
+    assert found.train_references["text"] == named.train_references["text"]
+    assert torch.equal(found.train_inputs["ids"], named.train_inputs["ids"])
+
+
+def test_a_classification_s_score_is_loss_and_share_right():
+    outputs = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 3.0], [0.0, 5.0, 0.0], [1.0, 0.0, 0.0]])
+    targets = torch.tensor([0, 1, 1, 2])
+    found = classification(torch.nn.CrossEntropyLoss(), outputs, Part(outputs, targets))
+    each = torch.logsumexp(outputs, 1) - outputs[torch.arange(4), targets]
+    assert found["accuracy"] == 0.5
+    assert found["loss"] == pytest.approx(float(each.mean()))

@@ -1,0 +1,20 @@
+"""The collector is off inside, and as it was afterwards."""
+
+import gc
+
+import pytest
+
+from tngd_bench.measure.gc_control import collected_by_hand
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_collector_is_off_inside_and_as_it_was_afterwards(on):
+    (gc.enable if on else gc.disable)()
+    try:
+        with collected_by_hand():
+            assert not gc.isenabled()
+            assert gc.get_freeze_count() > 0
+        assert gc.isenabled() is on
+        assert gc.get_freeze_count() == 0
+    finally:
+        gc.enable()

@@ -1,0 +1,170 @@
+import itertools
+import re
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tngd_bench.report.document import charting
+from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.palette import INK
+
+
+@pytest.fixture
+def chart():
+    with charting.style():
+        figure, axes = charting.panel()
+        axes.plot([1, 2], [3, 4], label="$x_1$ <b>", marker="o", color=INK.light)
+        axes.set_xlabel("x")
+        charting.legend_below(figure, axes)
+    return Chart("a-name", "heading", 'says "<b>"', "caption", figure, pd.DataFrame({"x": [1]}))
+
+
+def test_the_inline_drawing_follows_the_theme_and_has_ids_of_its_own(chart):
+    body = charting.inline(chart, charting.svg(chart))
+    assert body.startswith('<svg role="img" aria-label="says &#34;&lt;b&gt;&#34;" viewBox="0 0 ')
+    assert f"var(--ink, {INK.light})" in body
+    assert "<metadata" not in body
+    assert "<style" not in body
+    assert all(name.startswith("a-name-") for name in re.findall(r'\bid="([^"]*)"', body))
+    assert not re.search(r"(?<!var\(--ink, )" + INK.light, body)
+
+
+def test_user_text_is_neither_markup_nor_mathematics(chart):
+    document = charting.svg(chart)
+    assert "$x_1$ &lt;b&gt;" in document
+
+
+def test_stand_alone_files_are_reproducible_and_on_white(chart):
+    assert charting.svg(chart) == charting.svg(chart)
+    assert charting.png(chart) == charting.png(chart)
+    assert '<rect width="100%" height="100%" fill="#ffffff"/>' in charting.white(charting.svg(chart))
+    assert "<dc:date>" not in charting.svg(chart)
+
+
+@pytest.mark.parametrize(
+    ("limits", "wanted"),
+    [
+        ((900, 11_000), ["10³", "2·10³", "5·10³", "10⁴"]),
+        ((900, 1.1e6), ["10³", "10⁴", "10⁵", "10⁶"]),
+        ((2_100, 4_300), ["2.5·10³", "3·10³", "3.5·10³", "4·10³"]),
+    ],
+)
+def test_every_tick_of_a_size_axis_names_its_own_value(limits, wanted):
+    with charting.style():
+        _, axes = charting.panel()
+        axes.plot(limits, [1, 2])
+        charting.log_counts(axes, "x")
+        axes.set_xlim(*limits)
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        labels = axes.xaxis.get_major_formatter().format_ticks(ticks)
+    assert labels == wanted
+
+
+@pytest.mark.parametrize(
+    ("limits", "wanted"),
+    [
+        ((0.31, 0.46), ["0.35", "0.4", "0.45"]),
+        ((0.02, 0.9), ["0.02", "0.05", "0.1", "0.2", "0.5"]),
+        ((3e-4, 20.0), ["0.001", "0.01", "0.1", "1", "10"]),
+    ],
+)
+def test_an_axis_of_losses_has_at_least_three_numbers(limits, wanted):
+    with charting.style():
+        _, axes = charting.panel()
+        charting.log_plain(axes, "y")
+        axes.plot([1, 2], limits)
+        axes.set_ylim(*limits)
+        ticks = [tick for tick in axes.get_yticks() if limits[0] <= tick <= limits[1]]
+        labels = axes.yaxis.get_major_formatter().format_ticks(ticks)
+    assert labels == wanted
+
+
+def test_ticks_take_their_style_from_their_path_and_data_markers_keep_theirs():
+    figure, axes = charting.panel(2.0)
+    axes.plot([1, 2, 3], [1, 4, 9], marker="o", color="#c43d08")
+    axes.set_ylabel("height")
+    document = charting.svg(Chart("small", "Small", "Small.", "", figure, pd.DataFrame()))
+    paths = dict(re.findall(r'<path id="([^"]+)"[^>]* style="([^"]*)"/>', document))
+    uses = re.findall(r'<use xlink:href="#([^"]+)" x="[^"]*" y="[^"]*"([^>]*)/>', document)
+    plain = {name for name, rest in uses if not rest}
+    assert plain
+    assert all("stroke: #" in paths[name] for name in plain)
+    assert [rest for name, rest in uses if name not in plain] == [uses[-1][1]] * 3
+    assert "fill: #c43d08" in uses[-1][1]
+    assert "rotate(-90 " in document
+    assert "rotate(-0 " not in document
+    assert "rotate(0 " not in document
+
+
+def test_a_user_s_matplotlibrc_has_no_say_in_a_figure():
+    def drawn():
+        with charting.style():
+            figure, axes = charting.panel()
+            axes.plot([1, 2], [3, 4], label="a", marker="o", color=INK.light)
+            charting.legend_below(figure, axes)
+            return charting.svg(Chart("n", "h", "a", "c", figure, pd.DataFrame({"x": [1]})))
+
+    mine = {
+        "text.usetex": True,
+        "figure.dpi": 300,
+        "savefig.bbox": "tight",
+        "axes.xmargin": 0.5,
+        "legend.frameon": False,
+        "font.family": ["Absent"],
+        "figure.constrained_layout.h_pad": 1,
+        "path.simplify": False,
+        "lines.markersize": 20,
+        "axes.formatter.use_mathtext": True,
+        "backend": "agg",
+    }
+    plain = drawn()
+    with mpl.rc_context(rc=mine):
+        assert drawn() == plain
+
+
+_AXES = (
+    charting.log_counts,
+    charting.log_seconds,
+    charting.log_bit_rates,
+    charting.log_ratios,
+    charting.log_plain,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(1e-9, 1e12), st.floats(1.0, 1e3), st.sampled_from(_AXES))
+@example(1.0, 1.0000000000000002, charting.log_counts)
+@example(3.0, 1.0000001, charting.log_plain)
+def test_a_logarithmic_axis_of_any_two_values_has_ticks_above_zero_with_labels(low, ratio, scale):
+    _, axes = charting.panel()
+    axes.plot([low, low * ratio], [1, 2])
+    scale(axes, "x")
+    ticks = axes.xaxis.get_major_locator()()
+    assert min(ticks) > 0
+    assert all(axes.xaxis.get_major_formatter().format_ticks(ticks))
+    inside = [tick for tick in ticks if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
+    assert len(inside) >= 2
+
+
+@pytest.mark.parametrize(
+    ("scale", "start"), [("log_bit_rates", 1e3), ("log_seconds", 1e-9), ("log_counts", 1.0)]
+)
+@pytest.mark.parametrize("decades", [3, 6, 10])
+def test_labels_side_by_side_do_not_overlap(scale, start, decades):
+    with charting.style():
+        figure, axes = charting.panel(4.2)
+        axes.plot([start, start * 10.0**decades], [1.0, 2.0])
+        getattr(charting, scale)(axes, "x")
+        figure.canvas.draw()
+        low, high = axes.get_xlim()
+        drawn = [
+            label.get_window_extent()
+            for label in axes.get_xticklabels()
+            if low <= label.get_position()[0] <= high
+        ]
+    assert len(drawn) >= 3
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(drawn))

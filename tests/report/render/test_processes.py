@@ -1,0 +1,84 @@
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from tngd_bench.report.render import processes
+from tngd_bench.report.render.processes import FEWEST_ITEMS, in_processes, usable_processes
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+@pytest.mark.parametrize("items", [0, 1, 7, 5000])
+def test_results_come_in_the_order_of_the_items_whoever_made_them(number, items):
+    assert in_processes(lambda item: item * item, range(items), number) == [n * n for n in range(items)]
+
+
+def test_the_work_is_shared_and_each_item_done_once(tmp_path):
+    def work(item):
+        (tmp_path / f"{item}-{os.getpid()}").touch()
+        while len({path.name.split("-")[1] for path in tmp_path.glob("*-*")}) < 2:
+            time.sleep(0.01)  # whoever comes first waits for the other to take part
+        return os.getpid()
+
+    made_by = in_processes(work, range(20), 2)
+    assert len(set(made_by)) == 2
+    assert sorted(int(path.name.split("-")[0]) for path in tmp_path.glob("*-*")) == list(range(20))
+
+
+def test_an_error_elsewhere_is_raised_here_with_its_place():
+    here = os.getpid()
+    with pytest.raises(OSError, match="disk full") as caught:
+        in_processes(lambda item: _fail() if os.getpid() != here else _until_other(), range(4), 2)
+    assert "_fail" in "".join(caught.value.__notes__)
+
+
+def _fail():
+    raise OSError("disk full")
+
+
+def _until_other():
+    time.sleep(0.3)
+
+
+def test_a_process_that_is_killed_is_one_error_and_not_a_wait():
+    here = os.getpid()
+
+    def work(item):
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        _until_other()
+
+    with pytest.raises(ChildProcessError, match="ended by signal 9"):
+        in_processes(work, range(6), 2)
+
+
+def test_an_error_here_leaves_no_process_behind():
+    here = os.getpid()
+    started = []
+
+    def work(item):
+        if os.getpid() == here:
+            started.extend(processes.multiprocessing.active_children())
+            raise ValueError("no")
+        _until_other()
+
+    with pytest.raises(ValueError, match="no"):
+        in_processes(work, range(50), 2)
+    assert len(started) == 1
+    assert started[0].exitcode is not None
+
+
+@pytest.mark.parametrize(
+    ("cores", "items", "number"),
+    [(1, 100, 1), (2, 100, 2), (8, 3 * FEWEST_ITEMS, 3), (8, FEWEST_ITEMS - 1, 1), (8, 0, 1)],
+)
+def test_there_are_as_many_processes_as_cores_and_no_more_than_pay(monkeypatch, cores, items, number):
+    monkeypatch.setattr(processes, "available_cores", lambda: cores)
+    monkeypatch.setattr(processes.threading, "active_count", lambda: 1)
+    assert usable_processes(items) == number
+    monkeypatch.setattr(processes.threading, "active_count", lambda: 2)
+    assert usable_processes(items) == 1

@@ -1,0 +1,89 @@
+"""Converters, and thermal noise beside them: what each does to x, and that it is gone in its limit."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests import oracles
+from tngd_bench.curvature import GGN
+from tngd_bench.solvers import Gram, Thermodynamic
+from tngd_bench.spu import Device
+from tngd_bench.spu.dynamics.converters import quantize
+from tngd_bench.spu.dynamics.programmed import ProgrammedDevice
+
+LAMBDA = 0.05
+SETTLED = 1e5
+IDEAL = Device.ideal()
+BITS = np.arange(5, 15)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def readout(ggn: GGN, analog_time: float = SETTLED, **fields: object) -> Tensor:
+    solver = Thermodynamic(analog_time=analog_time, device=IDEAL.override(**fields), generator=seeded())
+    return solver.solve(ggn, damping=LAMBDA).solution
+
+
+@pytest.mark.parametrize("field", ["dac_bits", "adc_bits"])
+def test_each_bit_of_a_converter_halves_the_error_until_it_is_gone(ggn: GGN, field: str) -> None:
+    exact = readout(ggn)
+    errors = [oracles.relative_error(readout(ggn, **{field: int(bits)}), exact) for bits in BITS]
+    assert np.polyfit(BITS, np.log2(errors), 1)[0] == pytest.approx(-1.0, abs=0.15)
+    assert oracles.relative_error(readout(ggn, **{field: 32}), exact) < 1e-8
+
+
+def test_a_coarse_dac_solves_exactly_for_the_gradient_that_it_gives(ggn: GGN) -> None:
+    solution = Gram().solve(ggn, quantize(ggn.gradient, 4), LAMBDA).solution
+    assert oracles.relative_error(readout(ggn, dac_bits=4), solution) < 1e-9
+
+
+def test_the_adc_rounds_what_is_read_and_not_the_state_that_relaxes_on(ggn: GGN) -> None:
+    device = IDEAL.override(adc_bits=4)
+    relaxation = Thermodynamic(analog_time=3.0, device=device).relax(ggn, None, LAMBDA, None)
+    assert torch.equal(relaxation.state, readout(ggn, analog_time=3.0))
+    assert torch.equal(relaxation.readout, quantize(relaxation.state, 4))
+
+
+@pytest.mark.parametrize("samples", [1, 4, 16])
+def test_converter_noise_averages_as_one_over_n_whatever_the_spacing(ggn: GGN, samples: int) -> None:
+    exact = readout(ggn)
+    device = IDEAL.override(adc_noise_volts=0.02, volts_per_unit=0.5)
+    solver = Thermodynamic(
+        analog_time=SETTLED, device=device, generator=seeded(), samples=samples, spacing=0.0
+    )
+    draws = torch.stack([solver.solve(ggn, damping=LAMBDA).solution - exact for _ in range(50)])
+    expected = (0.02 / 0.5) ** 2 / samples
+    assert float(draws.var()) == pytest.approx(expected, rel=5 * math.sqrt(2 / draws.numel()))
+
+
+def test_without_converter_noise_a_read_is_the_state(ggn: GGN, start: Tensor) -> None:
+    quiet = ProgrammedDevice(IDEAL.override(adc_noise_volts=0.0), ggn, None, LAMBDA)
+    assert torch.equal(quiet.read(start), start)
+
+
+@pytest.mark.parametrize("row_sum_noise", [False, True])
+def test_thermal_noise_grows_as_the_root_of_the_temperature_and_is_gone_at_zero(
+    ggn: GGN, start: Tensor, row_sum_noise: bool
+) -> None:
+    def noise(kelvin: float) -> Tensor:
+        device = IDEAL.override(
+            temperature_kelvin=kelvin,
+            row_sum_noise=row_sum_noise,
+            volts_per_unit=1e-6,
+            capacitance_farad=1e-12,
+        )
+        programmed = ProgrammedDevice(device, ggn, None, LAMBDA, generator=seeded())
+        return programmed.sample(start, 2.0, seeded(1))
+
+    cold = noise(0.0)
+    assert oracles.relative_error(cold, ProgrammedDevice(IDEAL, ggn, None, LAMBDA).sample(start, 2.0)) < 1e-10
+    warm, hot = noise(75.0) - cold, noise(300.0) - cold
+    assert float(warm.norm()) > 0.1
+    assert oracles.relative_error(hot, 2.0 * warm) < 1e-9

@@ -1,0 +1,41 @@
+"""Where the processes of a study meet."""
+
+import os
+import tempfile
+from multiprocessing import process, util
+
+import pytest
+
+from tngd_bench.studies.errors import EngineError
+from tngd_bench.studies.run import worker_process
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """A function that makes a folder whose path has so many bytes and puts it in TMPDIR's place."""
+    monkeypatch.setitem(process.current_process()._config, "tempdir", None)
+
+    def make(length):
+        place = tmp_path / "ü"
+        while (left := length - len(os.fsencode(place)) - 1) > 0:
+            place /= "x" * min(left, 100)
+        place.mkdir(parents=True)
+        monkeypatch.setattr(tempfile, "tempdir", str(place))
+        return str(place)
+
+    return make
+
+
+@pytest.mark.parametrize("length", [200, 400])
+def test_sockets_have_short_paths_and_other_files_stay_in_a_long_tmpdir(temporary, length):
+    given = temporary(length)
+    worker_process._keep_sockets_short()
+    assert len(os.fsencode(util.get_temp_dir())) + len("/listener-xxxxxxxx") <= 107
+    assert tempfile.gettempdir() == given
+
+
+def test_without_a_short_folder_one_is_asked_for(temporary, monkeypatch):
+    temporary(200)
+    monkeypatch.setattr(worker_process, "_SHORT_FOLDERS", ("/absent",))
+    with pytest.raises(EngineError, match="TMPDIR is too long for sockets"):
+        worker_process._keep_sockets_short()

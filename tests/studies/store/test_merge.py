@@ -1,0 +1,140 @@
+"""Stores joined: nothing lost, nothing doubled, and times of unlike machines kept apart."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.studies.store.test_store import STORE_V1
+from tngd_bench.cli.main import run as command_line
+from tngd_bench.studies.errors import StoreError
+from tngd_bench.studies.store.merge import merge_stores
+from tngd_bench.studies.store.records import read_records
+from tngd_bench.studies.store.store import Store
+
+SECTION = {"name": "s", "seeds": 1, "parameters": 10, "optimizers": ["sgd"]}
+HERE = {"cpu": "a", "torch": "2", "threads_cost": 1, "threads_training": 1, "dtype": "float32"}
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Write a store with trials of the given statuses."""
+
+    def store(name, statuses, *, environment=HERE, study="tiny", **section):
+        made = Store(tmp_path / name / "store")
+        made.create()
+        for key, status in statuses.items():
+            content = {"entries": [{"status": status, "from": name}], "machine": {"cpu": environment["cpu"]}}
+            made.write_trial(key, content)
+        made.write_environment(environment)
+        made.write_study(
+            {"name": study, "cost": [], "training": [{**SECTION, **section}], "trials": list(statuses)}
+        )
+        return tmp_path / name
+
+    return store
+
+
+def held(merged):
+    return {
+        key: content["entries"][0] for key, content in merged.store.trials(merged.store.study()["trials"])
+    }
+
+
+def test_every_trial_is_there_once_and_a_finished_one_goes_before_a_failed_one(make, tmp_path):
+    parts = [
+        make("a", {"k1": "ok", "k2": "failed", "k3": "failed"}),
+        make("b", {"k2": "ok", "k1": "ok", "k3": "failed", "k4": "diverged"}, seeds=3, optimizers=["adam"]),
+    ]
+    merged = merge_stores(parts, tmp_path / "whole")
+    assert held(merged) == {
+        "k1": {"status": "ok", "from": "a"},
+        "k2": {"status": "ok", "from": "b"},
+        "k3": {"status": "failed", "from": "a"},
+        "k4": {"status": "diverged", "from": "b"},
+    }
+    assert (merged.trials, merged.shared, merged.ignored) == (4, 3, {})
+    (section,) = merged.store.study()["training"]
+    assert (section["seeds"], section["optimizers"]) == (3, ["sgd", "adam"])
+
+
+def test_a_store_merged_with_itself_is_itself(make, tmp_path):
+    part = make("a", {"k1": "ok", "k2": "ok"})
+    merged = merge_stores([part, part], tmp_path / "whole")
+    for file in (part / "store").rglob("*.json"):
+        assert (merged.store.path / file.relative_to(part / "store")).read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("field", ["cpu", "torch", "threads_cost", "dtype"])
+def test_times_of_unlike_machines_are_refused_unless_asked_for(make, tmp_path, field):
+    parts = [make("a", {"k1": "ok"}), make("b", {"k2": "ok"}, environment={**HERE, field: "other"})]
+    with pytest.raises(StoreError, match=rf"measured with {field} = .* --mixed"):
+        merge_stores(parts, tmp_path / "whole")
+    assert not (tmp_path / "whole").exists()
+    merged = merge_stores(parts, tmp_path / "whole", mixed=True)
+    assert merged.trials == 2
+    assert merged.store.environment().get("mixed") == (["a", "other"] if field == "cpu" else None)
+
+
+def test_other_studies_and_other_sections_are_refused(make, tmp_path):
+    first = make("a", {"k1": "ok"})
+    with pytest.raises(StoreError, match=r"holds the study 'tiny', .*'else'"):
+        merge_stores([first, make("b", {"k2": "ok"}, study="else")], tmp_path / "whole")
+    with pytest.raises(StoreError, match=r"training\[s\].epochs is 2, and in the first store None"):
+        merge_stores([first, make("c", {"k2": "ok"}, epochs=2)], tmp_path / "whole")
+    with pytest.raises(StoreError, match="has a results store already"):
+        merge_stores([first], first)
+
+
+def test_a_damaged_file_is_named_and_left_out(make, tmp_path):
+    part = make("a", {"k1": "ok", "k2": "ok"})
+    (part / "store" / "trials" / "k2.json").write_text("{")
+    merged = merge_stores([part], tmp_path / "whole")
+    assert list(held(merged)) == ["k1"]
+    assert [(Path(name).name, why) for name, why in merged.ignored.items()] == [
+        ("k2.json", "is torn or not JSON")
+    ]
+
+
+def test_stores_of_the_first_layout_are_merged_into_today_s(tmp_path, capsys):
+    shutil.copytree(STORE_V1, tmp_path / "old")
+    assert command_line(["merge", str(tmp_path / "old"), "--output", str(tmp_path / "new")]) == 0
+    assert "5 trials" in capsys.readouterr().out
+    before, after = read_records(tmp_path / "old"), read_records(tmp_path / "new")
+    assert after.trials.equals(before.trials)
+    assert after.costs.equals(before.costs)
+    assert after.curves.equals(before.curves)
+    for file in (tmp_path / "new" / "store" / "trials").iterdir():
+        assert json.loads(file.read_text())["schema"] == 3
+
+
+def test_the_command_line_says_what_is_wrong_in_one_line(make, tmp_path, capsys):
+    parts = [make("a", {"k1": "ok"}), make("b", {"k2": "ok"}, environment={**HERE, "cpu": "other"})]
+    assert command_line(["merge", *map(str, parts), "--output", str(tmp_path / "whole")]) == 3
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert command_line(["merge", str(tmp_path / "nowhere"), "--output", str(tmp_path / "whole")]) == 3
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_packed_store_reads_the_same_and_goes_on_with_plain_files(tmp_path, capsys):
+    shutil.copytree(STORE_V1, tmp_path / "plain")
+    assert (
+        command_line(["merge", str(tmp_path / "plain"), "--compress", "--output", str(tmp_path / "packed")])
+        == 0
+    )
+    store = Store.find(tmp_path / "packed")
+    assert all(path.name.endswith(".json.gz") for path in store.trial_files())
+    before, after = read_records(tmp_path / "plain"), read_records(tmp_path / "packed")
+    for name in ("trials", "costs", "curves"):
+        assert getattr(after, name).equals(getattr(before, name))
+    assert not after.ignored
+    keys = store.study()["trials"]
+    torn, renewed = (store.trials_folder / f"{key}.json.gz" for key in keys[:2])
+    torn.write_bytes(torn.read_bytes()[:-20])
+    store.write_trial(keys[1], {"entries": [{"status": "ok"}]})
+    held = dict(store.trials(keys))
+    assert set(held) == set(keys[1:])
+    assert store.ignored == {torn.name: "is torn or not JSON"}
+    assert held[keys[1]]["entries"] == [{"status": "ok"}], "what was written since counts"
+    assert renewed.exists()

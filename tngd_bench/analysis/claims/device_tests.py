@@ -1,0 +1,182 @@
+"""Tests of claims about the device in training: whether it remembers, and which noise it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.claims.training_tests import LEVEL, MINIMUM_SEEDS, SIGNED_RANK_SEEDS, compared
+from tngd_bench.analysis.claims.verdicts import Finding, Part, Pool, Test
+from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.analysis.statistics.paired import paired_difference
+from tngd_bench.analysis.training.run_metrics import log_ratios
+from tngd_bench.analysis.training.tolerance import margin_text, tolerances
+from tngd_bench.studies.file.optimizer_label import label_texts
+
+
+def memory(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+    """Test the explanation by memory: an advantage at the smallest λ, none at the largest, none from the gradient.
+
+    `series`, `references` (exact NGD) and `controls` (start at the gradient) are in order of λ. Three parts: at the
+    first λ the series is lower than its reference (as in `better`); at the last λ it is not lower by more than
+    `tolerance`; at no λ is the control lower than its reference by more than that. The last two hold where they do on
+    every seed and are decided against where (at one λ) no seed has them. Without a test of the advantage there is
+    nothing to explain, and nothing is tested. Parameters: series, references, controls, value, tolerance.
+    """
+    names = {key: [str(name) for name in parameters[key]] for key in ("series", "references", "controls")}
+    tolerance = float(parameters["tolerance"])
+    rule = (
+        "lower than exact NGD at the smallest λ (one-sided p ≤ 5 %); at the largest, and at every λ with a start at "
+        f"the gradient, lower by no more than {quantities.percent(tolerance)} in every seed"
+    )
+    numbers: dict[str, float] = {}
+    found = _advantage(pool, names["series"], names["references"], parameters, numbers)
+    if isinstance(found, str):
+        return Finding((), rule, missing=found)
+    advantage, _, last = found
+    parts = [advantage]
+    ratios = log_ratios(pool, names["series"][last], names["references"][last], parameters)
+    if len(ratios) >= MINIMUM_SEEDS:
+        numbers["ratio at the largest λ"] = float(np.exp(ratios.median()))
+        text = f"loss ratio {np.exp(ratios.median()):.3f} [{np.exp(ratios.min()):.3f}, {np.exp(ratios.max()):.3f}]"
+        none, there = _no_advantage(ratios, tolerance)
+        parts.append(Part("no advantage at the largest λ", none, text, none or there))
+    controlled = {}
+    for control, reference in zip(names["controls"], names["references"], strict=True):
+        ratios = log_ratios(pool, control, reference, parameters)
+        if len(ratios) >= MINIMUM_SEEDS:
+            controlled[control] = ratios
+            numbers[f"{control} ratio"] = float(np.exp(ratios.median()))
+    if controlled:
+        judged = [_no_advantage(ratios, tolerance) for ratios in controlled.values()]
+        holds = all(none for none, _ in judged)
+        smallest = ", ".join(f"{np.exp(ratios.min()):.3f}" for ratios in controlled.values())
+        text = f"smallest loss ratio of a seed {smallest}, in order of λ"
+        decided = holds or any(there for _, there in judged)
+        parts.append(Part("no advantage from the gradient", holds, text, decided))
+    everything = [name for row in names.values() for name in row]
+    return Finding(tuple(parts), rule, numbers, pool.keys_of(*everything))
+
+
+def fading(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+    """Test whether `series` has an advantage over `references` at the smallest λ, and less of one at the largest.
+
+    Both are in order of λ. Two parts: at the first λ the series is lower than its reference (as in `better`); on paired
+    seeds its loss ratio to the reference is lower at the first λ than at the last (the same test). Parameters: series,
+    references, value.
+    """
+    names = {key: [str(name) for name in parameters[key]] for key in ("series", "references")}
+    rule = (
+        "lower at the smallest λ, and the loss ratio lower there than at the largest: on paired seeds, exact one-sided "
+        "signed-rank test, p ≤ 5 %"
+    )
+    numbers: dict[str, float] = {}
+    found = _advantage(pool, names["series"], names["references"], parameters, numbers)
+    if isinstance(found, str):
+        return Finding((), rule, missing=found)
+    advantage, first, last = found
+    parts, missing = [advantage], ""
+    ratios = pd.concat(
+        [log_ratios(pool, names["series"][i], names["references"][i], parameters) for i in (first, last)],
+        axis=1,
+        join="inner",
+    )
+    if len(ratios) >= SIGNED_RANK_SEEDS:
+        numbers |= {
+            f"ratio at the {which} λ": float(np.exp(ratios.iloc[:, place].median()))
+            for place, which in ((0, "smallest"), (1, "largest"))
+        }
+        change = paired_difference((ratios.iloc[:, 0] - ratios.iloc[:, 1]).to_numpy(float))
+        text = (
+            f"loss ratio {numbers['ratio at the smallest λ']:.4f} at the smallest, "
+            f"{numbers['ratio at the largest λ']:.4f} at the largest, lower at the smallest in {change.lower} of "
+            f"{change.seeds} seeds, p = {min(change.p_lower, change.p_higher):.3f}"
+        )
+        holds = change.p_lower <= LEVEL
+        decided = holds or change.p_higher <= LEVEL
+        parts.append(Part("less of it at the largest λ", holds, text, decided, change.p))
+    else:
+        missing = f"less of it at the largest λ: {len(ratios)} paired seeds, {SIGNED_RANK_SEEDS} needed"
+    everything = [name for row in names.values() for name in row]
+    return Finding(tuple(parts), rule, numbers, pool.keys_of(*everything), missing)
+
+
+def _advantage(
+    pool: Pool,
+    series: Sequence[str],
+    references: Sequence[str],
+    parameters: Mapping[str, Any],
+    numbers: dict[str, float],
+) -> tuple[Part, int, int] | str:
+    """Return whether `series` is lower than its reference at the smallest λ, and the places of that and the largest.
+
+    Says why there is nothing to test where fewer than two λ finished with their reference, or seeds are too few.
+    """
+    present = set(pool.final.loc[pool.final["status"] == "ok", "optimizer"])
+    places = [i for i, name in enumerate(series) if {name, references[i]} <= present]
+    if len(places) < 2:
+        return "fewer than two values of λ were run with their reference"
+    first, last = places[0], places[-1]
+    what = "advantage at the smallest λ"
+    part = compared(pool, series[first], references[first], parameters, what, numbers)
+    return (part, first, last) if isinstance(part, Part) else f"{what}: {part}"
+
+
+def _no_advantage(ratios: pd.Series, tolerance: float) -> tuple[bool, bool]:
+    """Return whether no seed's loss is lower by more than `tolerance`, and whether every seed's is, from log ratios."""
+    lower = ratios < -np.log1p(tolerance)
+    return bool(not lower.any()), bool(lower.all())
+
+
+def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+    """Test in every setting that was swept whether `level` of `parameter` leaves the final loss as on the ideal device.
+
+    A setting is a section with an optimizer; see `tolerance`. A part holds if `level` and every milder one is inside,
+    does not if it is outside, and is undecided in between. What the claim says of any value needs several: for each
+    name in `over` ("parameters" is N) of which the settings have one value only, "another" is an undecided part.
+    Parameters: parameter, level, over.
+    """
+    parameter, level = str(parameters["parameter"]), float(parameters["level"])
+    parts, numbers, notes = [], {}, []
+    values: dict[str, set[str]] = {name: set() for name in parameters.get("over", ())}
+    for found in tolerances(pool.final):
+        if found.parameter != parameter:
+            continue
+        size = quantities.count(float(found.size))
+        where = ", ".join(filter(None, [found.group, found.beside]))
+        what = f"{found.optimizer}, N = {size} ({where})"
+        if found.note or level not in set(found.levels["level"]):
+            notes.append(f"{what}: {found.note or 'this level was not swept'}")
+            continue
+        row = found.levels[found.levels["level"] == level].iloc[0]
+        verdict, p = str(row["verdict"]), min(1.0, 2.0 * float(min(row["p_inside"], row["p_outside"])))
+        worst = "no level" if np.isnan(found.worst_inside) else quantities.level(found.worst_inside)
+        text = f"loss within the margin of the ideal device's up to {worst} ({found.seeds} seeds)"
+        parts.append(Part(what, verdict == "inside", text, verdict != "undecided", p))
+        numbers[f"{what} worst inside"] = found.worst_inside
+        own = label_texts(found.optimizer) | {"parameters": size}
+        for name, seen in values.items():
+            seen.add(str(own.get(name, "default")))
+    if parts:
+        for name, seen in values.items():
+            if len(seen) == 1:
+                sign = _OVER.get(name, name)
+                text = f"nothing is said of it: all settings have {sign} = {', '.join(seen)}"
+                parts.append(Part(f"another {sign}", False, text, decided=False))
+    missing = "; ".join(notes) if notes else "" if parts else f"{parameter} was not swept"
+    rule = (
+        f"at {parameter_name(parameter)} = {quantities.level(level)} and below, the final loss exceeds that of the "
+        f"ideal device on the same seed by less than {margin_text('final_loss')}: on paired seeds, exact one-sided "
+        "signed-rank test, p ≤ 5 %"
+    )
+    return Finding(tuple(parts), rule, numbers, pool.keys_of(), missing)
+
+
+_OVER = {"parameters": "N", "damping": "λ"}
+
+
+TESTS: Mapping[str, Test] = {"memory": memory, "fading": fading, "tolerated": tolerated}

@@ -1,0 +1,103 @@
+"""The paper's figures as data, and what our records hold for each."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+
+from tngd_bench.analysis.cost import iteration_cost
+from tngd_bench.analysis.training.convergence import finished_curves, smoothed_bands
+
+POINT_COLUMNS = ["problem", "optimizer", "x", "mean", "std", "low", "median", "high", "seeds"]
+POINTS = 160
+"""About so many points of a curve are kept: a curve smoothed over 200 iterations needs no more."""
+_AXES = {"x": ("parameters", "outputs", "iteration", "modelled_s"), "y": ("total_s", "loss", "test_error")}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure as read from `paper_figures.toml`; its keys are explained there."""
+
+    id: str
+    title: str
+    groups: tuple[str, ...]
+    x: str
+    y: str
+    optimizers: tuple[str, ...]
+    window: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse an axis that is not known."""
+        for name, accepted in _AXES.items():
+            if getattr(self, name) not in accepted:
+                raise ValueError(f"{name} must be one of {', '.join(accepted)}, not {getattr(self, name)!r}")
+
+    @property
+    def number(self) -> str:
+        """The figure's number in the paper: "Figure 3(a)"."""
+        return re.sub(r"^fig(\d+)(\w?)$", lambda found: _numbered(*found.groups()), self.id)
+
+
+def _numbered(number: str, letter: str) -> str:
+    return f"Figure {number}" + (f"({letter})" if letter else "")
+
+
+def load_figures() -> tuple[Figure, ...]:
+    """Return the paper's figures, in the order of their file."""
+    text = files("tngd_bench.analysis.claims").joinpath("paper_figures.toml").read_text(encoding="utf-8")
+    entries: list[dict[str, Any]] = tomllib.loads(text)["figure"]
+    return tuple(
+        Figure(**{**entry, "groups": tuple(entry["groups"]), "optimizers": tuple(entry["optimizers"])})
+        for entry in entries
+    )
+
+
+def figure_points(
+    figure: Figure, trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame
+) -> pd.DataFrame:
+    """Return what to draw: one row per problem, optimizer and point, optimizers in the figure's order.
+
+    Columns: problem, optimizer, `x` and its summary over seeds (over timed iterations for a cost): `mean`, `std`,
+    quartiles `low`, `median`, `high`, and `seeds`, how many they are of. Long curves are thinned evenly to about
+    `POINTS`, after smoothing. Empty where the records hold nothing for it.
+    """
+    rows = []
+    here = trials[trials["group"].isin(figure.groups) & trials["optimizer"].isin(figure.optimizers)]
+    for problem, part in here.groupby("problem", sort=True):
+        frame = _costs(figure, part, costs) if figure.y == "total_s" else _curves(figure, part, curves)
+        rows.append(frame.assign(problem=problem))
+    filled = [frame for frame in rows if len(frame)]
+    if not filled:
+        return pd.DataFrame(columns=POINT_COLUMNS)
+    joined = pd.concat(filled, ignore_index=True)[POINT_COLUMNS]
+    order = {name: place for place, name in enumerate(figure.optimizers)}
+    keyed = joined.assign(place=joined["optimizer"].map(order)).sort_values(
+        ["problem", "place", "x"], kind="stable"
+    )
+    return keyed.drop(columns="place").reset_index(drop=True)
+
+
+def _costs(figure: Figure, trials: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
+    clean = iteration_cost.finished_costs(costs[costs["key"].isin(trials["key"])], trials)
+    rows = []
+    for (optimizer, x), part in clean.groupby(["optimizer", figure.x], sort=True):
+        times = part["total_s"].astype(float)
+        low, median, high = times.quantile([0.25, 0.5, 0.75])
+        rows.append((str(optimizer), float(str(x)), times.mean(), times.std(), low, median, high, len(times)))
+    return pd.DataFrame(rows, columns=POINT_COLUMNS[1:])
+
+
+def _curves(figure: Figure, trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    own = finished_curves(curves[curves["key"].isin(trials["key"])], trials)
+    if figure.y == "test_error":
+        own = own.assign(test_error=1.0 - own["test_accuracy"].astype(float))
+    known = own[own[figure.y].notna()]
+    longest = int(known.groupby("key").size().max()) if len(known) else 0
+    bands = smoothed_bands(own, figure.y, figure.window, every=max(1, math.ceil(longest / POINTS)))
+    return bands.assign(x=bands[figure.x])[bands[figure.x].notna()]  # no x: see `one_clock`

@@ -1,0 +1,202 @@
+"""Two stores side by side: what differs in study and environment, and paired ratios of what both measured.
+
+Costs pair by setting. The ratio of medians B/A has no interval: an hour in which the machine is slower is no change,
+and five runs of one study left out 1 in 23 % of its intervals. Relative to SGD that cancels. In each store every
+process gives log(optimizer/SGD) of its medians; the interval is Welch's over these, with the spread of both from run to
+run, 2·σ_run² a store (see `run_spread`), added to the variance. It needs three processes of each. Training pairs by
+seed: the same seed has the same start and batches in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from tngd_bench.analysis.cost.iteration_cost import MINIMUM_PROCESSES, finished_costs
+from tngd_bench.analysis.cost.reference import references
+from tngd_bench.analysis.statistics.paired import LEVEL
+from tngd_bench.analysis.statistics.run_spread import RunSpread, run_spread_of
+from tngd_bench.analysis.training.final_scores import final_values
+from tngd_bench.studies.store.records import Records
+
+Array = npt.NDArray[np.float64]
+COST_SETTING = ["group", "problem", "parameters", "batch_size", "outputs", "optimizer"]
+TRAINING_SETTING = [
+    "group",
+    "problem",
+    "parameters",
+    "batch_size",
+    "optimizer",
+    "sweep_parameter",
+    "sweep_value",
+]
+_VOLATILE = ("started", "command")
+
+
+@dataclass(frozen=True)
+class TwoStores:
+    """The comparison of store B with store A.
+
+    `differences`: where, name, a, b, for what differs in study and environment · `costs`: one row per shared setting
+    and optimizer: median totals `a_s`, `b_s`, `ratio` B/A, `relative` (ratio of ratios to SGD, whose label is
+    `reference`) with its bounds, NaN
+    where they are not known, operations `a_flops`, `b_flops` · `training`: per shared setting: seeds paired, median
+    final losses, median paired difference B − A, in how many seeds B ends lower, equal to the bit, diverged in each ·
+    `only`: which settings only one of them holds · `run_spreads`: σ_run of A and of B.
+    """
+
+    differences: pd.DataFrame
+    costs: pd.DataFrame
+    training: pd.DataFrame
+    only: pd.DataFrame
+    run_spreads: tuple[RunSpread, RunSpread]
+
+
+def compare(a: Records, b: Records) -> TwoStores:
+    """Compare the records `b` with `a`."""
+    differences = [("study", *row) for row in _different(a.study, b.study)] + [
+        ("environment", *row) for row in _different(a.environment, b.environment)
+    ]
+    return TwoStores(
+        pd.DataFrame(differences, columns=["where", "name", "a", "b"]),
+        _costs(a, b),
+        _training(a, b),
+        _only(a.trials, b.trials),
+        (run_spread_of(a.environment), run_spread_of(b.environment)),
+    )
+
+
+def _different(a: Mapping[str, object], b: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
+    left, right = dict(_flat(a)), dict(_flat(b))
+    for name in sorted(set(left) | set(right)):
+        one, other = left.get(name, "absent"), right.get(name, "absent")
+        if one != other and name.split(".")[-1] not in _VOLATILE:
+            yield name, one, other
+
+
+def _flat(content: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+            named = {
+                str(item.get("name", place)): item
+                for place, item in enumerate(value)
+                if isinstance(item, Mapping)
+            }
+            yield from _flat(named, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def _costs(a: Records, b: Records) -> pd.DataFrame:
+    parts = [dict(list(_timed(records).groupby(COST_SETTING, sort=True))) for records in (a, b)]
+    operations = [records.trials.groupby(COST_SETTING)["flops"].median() for records in (a, b)]
+    shared = set(parts[0]) & set(parts[1])
+    timed = _timed(a)
+    in_both = [values in shared for values in timed[COST_SETTING].itertuples(index=False, name=None)]
+    chosen = references(timed[np.array(in_both, dtype=bool)], COST_SETTING[:-1])
+    rows = []
+    spread = 2.0 * sum(run_spread_of(records.environment).value ** 2 for records in (a, b))
+    for setting in sorted(shared):
+        medians = [float(part[setting]["total_s"].astype(float).median()) for part in parts]
+        reference = chosen.get(setting[:-1])
+        row: dict[str, object] = dict(zip(COST_SETTING, setting, strict=True))
+        row |= {
+            "a_s": medians[0],
+            "b_s": medians[1],
+            "ratio": medians[1] / medians[0],
+            "reference": reference,
+        }
+        first, second = (_against(part, setting, reference) for part in parts)
+        row |= relative_change(first, second, spread if setting[-1] != reference else 0.0)
+        row |= {
+            f"{name}_flops": found.get(setting, np.nan) for name, found in zip("ab", operations, strict=True)
+        }
+        rows.append(row)
+    columns = [*COST_SETTING, "a_s", "b_s", "ratio"]
+    columns += ["reference", "relative", "relative_low", "relative_high", "a_flops", "b_flops"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _timed(records: Records) -> pd.DataFrame:
+    return finished_costs(records.costs, records.trials)
+
+
+def _against(
+    part: Mapping[tuple[object, ...], pd.DataFrame], setting: tuple[object, ...], label: str | None
+) -> Array:
+    """Return log(optimizer/SGD) of the median totals of each process that timed both at this setting."""
+    reference = (*setting[:-1], label)
+    if reference not in part:
+        return np.array([])
+    own, base = (
+        part[name].groupby("process")["total_s"].median().astype(float) for name in (setting, reference)
+    )
+    return np.log((own / base).dropna().to_numpy(float))
+
+
+def relative_change(a: Array, b: Array, spread: float) -> dict[str, float]:
+    """Return `relative`, exp of the mean of `b` less that of `a`, with its 95 % interval; NaN where it is not known.
+
+    `a` and `b` hold a logarithm per process; `spread` is the variance from run to run of their difference.
+    """
+    nan = float("nan")
+    if not len(a) or not len(b):
+        return {"relative": nan, "relative_low": nan, "relative_high": nan}
+    change = float(b.mean() - a.mean())
+    if min(len(a), len(b)) < MINIMUM_PROCESSES:
+        return {"relative": float(np.exp(change)), "relative_low": nan, "relative_high": nan}
+    parts = [float(own.var(ddof=1)) / len(own) for own in (a, b)]
+    within = sum(parts)
+    freedom = (
+        within**2 / sum(part**2 / (len(own) - 1) for part, own in zip(parts, (a, b), strict=True))
+        if within
+        else np.inf
+    )
+    tail = (1.0 + LEVEL) / 2.0
+    half = float(
+        np.hypot(stats.t.ppf(tail, freedom) * np.sqrt(within), stats.norm.ppf(tail) * np.sqrt(spread))
+    )
+    low, high = np.exp([change - half, change + half])
+    return {"relative": float(np.exp(change)), "relative_low": float(low), "relative_high": float(high)}
+
+
+def _training(a: Records, b: Records) -> pd.DataFrame:
+    keys = [*TRAINING_SETTING, "seed"]
+    left, right = (final_values(records.trials, records.curves) for records in (a, b))
+    both = left.merge(right, on=keys, suffixes=("_a", "_b"))
+    # Runs of another length are other runs, whatever their seed.
+    lengths = both[["iterations_a", "iterations_b"]].astype(float)
+    both = both[lengths.isna().any(axis=1) | (lengths["iterations_a"] == lengths["iterations_b"])]
+    rows = []
+    for setting, part in both.groupby(TRAINING_SETTING, dropna=False, sort=True):
+        ended = part[(part["status_a"] == "ok") & (part["status_b"] == "ok")]
+        one, other = ended["final_loss_a"].astype(float), ended["final_loss_b"].astype(float)
+        row: dict[str, object] = dict(zip(TRAINING_SETTING, setting, strict=True))
+        row |= {"pairs": len(ended), "a_loss": one.median(), "b_loss": other.median()}
+        row |= {"difference": (other - one).median(), "b_lower": int((other < one).sum())}
+        row["equal"] = int((other == one).sum())
+        row |= {f"{name}_diverged": int((part[f"status_{name}"] == "diverged").sum()) for name in "ab"}
+        row |= {
+            f"{name}_accuracy": ended[f"final_test_accuracy_{name}"].astype(float).median() for name in "ab"
+        }
+        rows.append(row)
+    columns = [*TRAINING_SETTING, "pairs", "a_loss", "b_loss", "difference", "b_lower", "equal"]
+    columns += ["a_diverged", "b_diverged", "a_accuracy", "b_accuracy"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _only(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    setting = ["kind", "group", "problem", "optimizer"]
+    merged = a[setting].drop_duplicates().merge(b[setting].drop_duplicates(), how="outer", indicator=True)
+    missing = merged[merged["_merge"] != "both"]
+    found = missing[setting].assign(
+        store=missing["_merge"].map({"left_only": "A", "right_only": "B"}).astype(str)
+    )
+    return found.sort_values(["store", *setting], kind="stable").reset_index(drop=True)

@@ -1,0 +1,1 @@
+"""Cost per iteration: summaries, calibration, scaling, break-even."""

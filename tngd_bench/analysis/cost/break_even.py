@@ -1,0 +1,305 @@
+"""What the device must be able to do: from which m on it is ahead, and at which link rate, τ and word length.
+
+All on predicted times (`calibration`, `cost_map`), with intervals from the calibration's draws: the middle 95 %.
+A device that states no time for an item of its bill is known from below only, and so is what it needs: the crossover is
+not before that m, the link rate not below that rate, and where it is behind at any rate it stays behind.
+A crossover is the m = b·d_z, b growing at fixed N and d_z, above which the device's iteration stays shorter than the
+rival's, interpolated in log m between two batch sizes; ∞ where it is behind at the largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations
+from tngd_bench.analysis.families import EXACT_NATURAL, Kind
+from tngd_bench.analysis.map.cost_map import DRAWS, DeviceUse, residuals
+from tngd_bench.spu.billing import latency, link_bits
+
+Array = npt.NDArray[np.float64]
+BATCH_SIZES = tuple(sorted({round(2 ** (power / 2)) for power in range(33)}))
+LINK_RATES = tuple(10 ** (9 + step / 4) for step in range(21))
+TIME_CONSTANTS = tuple(10 ** (-9 + step / 4) for step in range(25))
+WORD_BITS = (2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32)
+SWEPT = {
+    "link_rate_bits_per_s": LINK_RATES,
+    "time_constant_s": TIME_CONSTANTS,
+    "word_bits": WORD_BITS,
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """Varied times along one line of sizes: (draws + 1, points), the first row without variation.
+
+    `host` and `rivals` are digital seconds, `unlinked` the device's seconds on an unlimited link, `bits` those on it,
+    (points,); `overlapped` the part of `unlinked` that runs beside the host. `near` (points,) is where digital seconds
+    lie between measured sizes; elsewhere they are extrapolated. With items `not_stated`, `unlinked`
+    is a lower bound.
+    """
+
+    rows_m: Array
+    parameters: int
+    outputs: int
+    host: Array
+    rivals: Mapping[str, Array]
+    unlinked: Array
+    bits: Array
+    overlapped: float
+    near: npt.NDArray[np.bool_]
+    not_stated: tuple[str, ...] = ()
+
+    def device(self, rate: float | None) -> Array:
+        """Return the device's iteration at a link `rate` in bits/s (None: unlimited): (draws + 1, points)."""
+        link = 0.0 if rate is None else self.bits / rate
+        return self.unlinked + link - self.overlapped + np.maximum(self.host, self.overlapped)
+
+    def fastest(self, labels: Sequence[str]) -> Array:
+        """Return the shortest of the rivals' times, draw by draw."""
+        return np.asarray(np.min([self.rivals[label] for label in labels], axis=0))
+
+
+def line(
+    calibrations: Calibrations,
+    use: DeviceUse,
+    parameters: int,
+    outputs: int,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    draws: int = DRAWS,
+) -> Line | None:
+    """Predict along `batch_sizes` at N `parameters` and d_z `outputs`; None without such a model or a device."""
+    layers, device = calibrations.counts.layers(parameters, outputs), calibrations.device_label
+    if layers is None or device is None:
+        return None
+    counts, by_label = calibrations.counts, calibrations.by_label
+    labels = [*calibrations.digital, device]
+    base = np.empty((len(labels), SLOTS, len(batch_sizes)))
+    unlinked, bits = np.empty(len(batch_sizes)), np.empty(len(batch_sizes))
+    free = use.device.override(link_rate_bits_per_s=None)
+    for place, b in enumerate(batch_sizes):
+        for row, label in enumerate(labels):
+            method = by_label[label].method
+            cost = counts.of(method, parameters, b, outputs, layers, use.device.upload)
+            base[row, :, place] = by_label[label].seconds(cost)
+        work = use.work(parameters, b, outputs, layers)
+        unlinked[place] = latency(free, work).at_least
+        bits[place] = link_bits(use.device, work)
+    times = np.empty((len(labels), draws + 1, len(batch_sizes)))
+    times[:, 0] = base[:, 0]
+    size = np.array(float(parameters)), np.array(batch_sizes, float), np.array(float(outputs))
+    away = np.stack([calibrations.distances(label, *size) for label in labels])
+    for draw, (factors, readings) in enumerate(residuals(calibrations, labels, away, draws), start=1):
+        times[:, draw] = base[np.arange(len(labels)), readings] * factors
+    return Line(
+        rows_m=np.array(batch_sizes, float) * outputs,
+        parameters=parameters,
+        outputs=outputs,
+        host=times[-1],
+        rivals=dict(zip(calibrations.digital, times[:-1], strict=True)),
+        unlinked=unlinked,
+        bits=bits,
+        overlapped=use.delay * use.device.time_constant_s,
+        near=calibrations.covers(*size),
+        not_stated=use.not_stated,
+    )
+
+
+def exact_labels(calibrations: Calibrations) -> tuple[str, ...]:
+    """Return the digital solvers of the very system that the device solves."""
+    return tuple(label for label in calibrations.digital if calibrations.kinds[label].method in EXACT_NATURAL)
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """The m above which the device stays ahead of `rival`; ∞: behind at `largest`, the end of the range.
+
+    `below`: it is ahead up to this m as well, counted from `smallest`; 0 if it is not. Bounds are the middle 95 % of
+    the draws. `extrapolated`: digital seconds there (∞: somewhere in the range) are beyond measured sizes. With items
+    `not_stated` in the device's bill it is ahead above a larger m, if at all.
+    """
+
+    rival: str
+    parameters: int
+    outputs: int
+    link_rate: float | None
+    rows_m: float
+    low: float
+    high: float
+    below: float
+    smallest: float
+    largest: float
+    extrapolated: bool = False
+    not_stated: tuple[str, ...] = ()
+
+    def text(self, known: Mapping[str, Kind], device: str) -> str:
+        """Return the statement with its conditions."""
+        if not self.not_stated:
+            return self._text(known, device)
+        lost = np.isinf(self.rows_m) and not self.below
+        counted = f"with none counted for {quantities.items(self.not_stated)}, whose time is not stated"
+        return f"{self._text(known, device)}; {'even' if lost else 'at best,'} {counted}"
+
+    def _text(self, known: Mapping[str, Kind], device: str) -> str:
+        rate = (
+            "on an unlimited link" if self.link_rate is None else f"at {quantities.bit_rate(self.link_rate)}"
+        )
+        where = (
+            f"{rate}, N = {quantities.count(self.parameters)} and d_z = {self.outputs} held fixed, b varied"
+        )
+        if self.extrapolated:
+            where += ", digital seconds extrapolated"
+        name, rival = known[device].title, known[self.rival].title
+        span = f"m = {quantities.count(self.smallest)} to {quantities.count(self.largest)}"
+        bounds = f"[{self._bound(self.low)}, {self._bound(self.high)}]"
+        early = f" (ahead below m ≈ {_rounded(self.below)} too)" if self.below else ""
+        if np.isinf(self.rows_m):
+            doubt = "" if np.isinf(self.low) else f"; some draws cross, from m ≈ {_rounded(self.low)} on"
+            only = f", {name} ahead below m ≈ {_rounded(self.below)} only" if self.below else ""
+            return f"{name} against {rival}: no crossover in range ({span}) {where}{only}{doubt}"
+        if self.rows_m <= self.smallest * (1 + 1e-9):
+            return f"{name} is ahead of {rival} at every m in range ({span}) {where}; crossover in draws {bounds}"
+        return f"{name} overtakes {rival} above m ≈ {_rounded(self.rows_m)} {bounds} {where}{early}"
+
+    def _bound(self, value: float) -> str:
+        if np.isinf(value):
+            return "beyond the range"
+        return f"≤ {_rounded(value)}" if value <= self.smallest * (1 + 1e-9) else _rounded(value)
+
+
+def _rounded(value: float) -> str:
+    return quantities.count(float(f"{value:.1e}"))
+
+
+def crossovers(found: Line, use: DeviceUse) -> tuple[Crossover, ...]:
+    """Return the crossover against every rival along `found`."""
+    device = found.device(use.device.link_rate_bits_per_s)
+    return tuple(_crossover(label, times, device, found, use) for label, times in found.rivals.items())
+
+
+def _crossover(label: str, rival: Array, device: Array, found: Line, use: DeviceUse) -> Crossover:
+    gap = np.log(device) - np.log(rival)
+    m = np.log(found.rows_m)
+    lasting = np.array([_lasting(row, m) for row in gap])
+    low, high = np.percentile(lasting[1:], [2.5, 97.5], method="nearest")
+    behind = np.flatnonzero(gap[0] >= 0)
+    ahead_first = len(behind) > 0 and behind[0] > 0
+    return Crossover(
+        label,
+        found.parameters,
+        found.outputs,
+        use.device.link_rate_bits_per_s,
+        float(lasting[0]),
+        float(low),
+        float(high),
+        float(np.exp(_zero(gap[0], m, int(behind[0])))) if ahead_first else 0.0,
+        float(found.rows_m[0]),
+        float(found.rows_m[-1]),
+        _beyond(float(lasting[0]), found),
+        found.not_stated,
+    )
+
+
+def _beyond(crossing: float, found: Line) -> bool:
+    """Whether the digital seconds on either side of a crossing were extrapolated; anywhere if there is none."""
+    if np.isinf(crossing):
+        return not bool(found.near.all())
+    above = int(np.searchsorted(found.rows_m, crossing * (1 - 1e-9)))
+    return not bool(found.near[max(above - 1, 0) : above + 1].all())
+
+
+def _lasting(gap: Array, m: Array) -> float:
+    """Return the m after which `gap` stays negative, interpolated; ∞ if it ends positive."""
+    behind = np.flatnonzero(gap >= 0)
+    if not len(behind):
+        return float(np.exp(m[0]))
+    last = int(behind[-1])
+    return float("inf") if last == len(gap) - 1 else float(np.exp(_zero(gap, m, last + 1)))
+
+
+def _zero(gap: Array, m: Array, place: int) -> float:
+    before, after = gap[place - 1], gap[place]
+    return float(m[place - 1] + (m[place] - m[place - 1]) * before / (before - after))
+
+
+def break_even_rates(found: Line, rivals: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return the link rate at which the device is as fast as the fastest of each named group of `rivals`.
+
+    One row per rival and m: rival, parameters, outputs, rows, `rate_bits_per_s` (∞: no rate is enough), `low`,
+    `high`, `reachable` (share of the draws in which some rate is enough), `near` (measured sizes), and `not_stated`
+    where there are items of the bill without which the rate is a lower bound.
+    """
+    rows = []
+    for name, labels in rivals.items():
+        if not labels:
+            continue
+        left = found.fastest(labels) - found.device(None)
+        rates = np.where(left > 0, found.bits / np.where(left > 0, left, 1.0), np.inf)
+        low, high = np.percentile(rates[1:], [2.5, 97.5], axis=0, method="nearest")
+        for place, m in enumerate(found.rows_m):
+            row: dict[str, object] = {"rival": name, "parameters": found.parameters, "outputs": found.outputs}
+            row |= {"rows": m, "rate_bits_per_s": rates[0, place], "low": low[place], "high": high[place]}
+            row |= {"reachable": float(np.isfinite(rates[1:, place]).mean())}
+            row |= {"not_stated": " ".join(found.not_stated)} if found.not_stated else {}
+            rows.append(row | {"near": bool(found.near[place])})
+    return pd.DataFrame(rows)
+
+
+def sweep_device(use: DeviceUse, parameter: str, value: float) -> DeviceUse:
+    """Return `use` with one figure of the device changed: link rate, time constant (through R) or word bits."""
+    device = use.device
+    match parameter:
+        case "link_rate_bits_per_s":
+            changed = device.override(link_rate_bits_per_s=value)
+        case "time_constant_s":
+            changed = device.override(resistance_ohm=value / device.capacitance_farad)
+        case "word_bits":
+            changed = device.override(word_bits=int(value))
+        case _:
+            raise ValueError(f"parameter must be one of {', '.join(SWEPT)}, not {parameter!r}")
+    return replace(use, device=changed)
+
+
+def sensitivities(
+    calibrations: Calibrations,
+    use: DeviceUse,
+    parameters: int,
+    outputs: int,
+    batch_sizes: Sequence[int],
+    rivals: Sequence[str],
+) -> pd.DataFrame:
+    """Return the device's time relative to the fastest of `rivals` as one of its figures is swept.
+
+    One row per swept figure, value and b: parameter, value, parameters, batch_size, rows, `ratio`, `low`, `high`,
+    `near` (measured sizes).
+    """
+    rows = []
+    for parameter, values in SWEPT.items():
+        for value in values:
+            changed = sweep_device(use, parameter, value)
+            found = line(calibrations, changed, parameters, outputs, batch_sizes, draws=100)
+            if found is None:
+                return pd.DataFrame()
+            ratio = found.device(changed.device.link_rate_bits_per_s) / found.fastest(rivals)
+            low, high = np.percentile(ratio[1:], [2.5, 97.5], axis=0)
+            for place, b in enumerate(batch_sizes):
+                rows.append(
+                    {
+                        "parameter": parameter,
+                        "value": value,
+                        "parameters": parameters,
+                        "batch_size": b,
+                        "outputs": outputs,
+                        "rows": b * outputs,
+                        "near": bool(found.near[place]),
+                        "ratio": ratio[0, place],
+                        "low": low[place],
+                        "high": high[place],
+                    }
+                )
+    return pd.DataFrame(rows)

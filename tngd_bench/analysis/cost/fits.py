@@ -1,0 +1,123 @@
+"""The exponents of every optimizer's cost in N, b or d_z: measured, modelled, total, operations and memory, apart."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis.cost import paper_costs
+from tngd_bench.analysis.cost.iteration_cost import timed_costs
+from tngd_bench.analysis.cost.paper_costs import AXES
+from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.statistics.scaling import fit_scaling
+
+SERIES = ["group", "problem", "batch_size", "outputs"]
+MEASURED, MODELLED, TOTAL, COUNTED, MEMORY = (
+    "measured",
+    "modelled",
+    "measured digital + modelled device",
+    "operations",
+    "peak memory",
+)
+# The largest power of N in Table 1 of arXiv 2405.13817. It has no row for K-FAC and the Gram form.
+PAPER_EXPONENTS = {name: paper_costs.largest_power(name, "parameters") for name in paper_costs.RUNTIME}
+_NUMBERS = [
+    *["log_log", "log_log_low", "log_log_high"],
+    *["exponent", "exponent_low", "exponent_high", "exponent_determined", "overhead"],
+]
+
+
+def series_of(axis: str) -> list[str]:
+    """Return the columns that are constant in a fit along `axis`: "parameters" (N), "batch_size" (b), "outputs" (d_z).
+
+    Along b and d_z the model is asked for with one N; its exact count may differ by the 2 % a width can.
+    """
+    if axis not in AXES:
+        raise ValueError(f"axis must be one of {', '.join(AXES)}, not {axis!r}")
+    held = {"parameters": SERIES[2:], "batch_size": ["parameters_requested", "outputs"]}
+    return [*SERIES[:2], *held.get(axis, ["parameters_requested", "batch_size"])]
+
+
+def scaling_table(
+    costs: pd.DataFrame,
+    trials: pd.DataFrame,
+    axis: str = "parameters",
+    *,
+    quantities: Collection[str] | None = None,
+    optimizers: Collection[str] | None = None,
+) -> pd.DataFrame:
+    """Return one row per series with more than one size along `axis`, optimizer and quantity, sorted.
+
+    Columns: the series (`series_of`), optimizer, method, `quantity`; `sizes` (how many) from `smallest` to `largest`;
+    `log_log` and `exponent` with `_low` and `_high` (NaN with fewer than five sizes), `overhead` in the quantity's
+    unit; `local_slopes` (tuple); `paper`, the largest power in Table 1 (NaN if it has none), and `paper_here`, the
+    log-log slope of the table's formula over these very sizes; `note`; `axis`; `keys`, the records behind the row. For
+    the fits see `scaling`. `quantities` and `optimizers`: only these rows, each the same as in the whole table.
+    """
+    series = series_of(axis)
+    requested = trials.drop_duplicates("key").set_index("key")
+    clean = timed_costs(costs, trials)
+    if "parameters_requested" in series:
+        clean = clean.assign(parameters_requested=clean["key"].map(requested["parameters_requested"]))
+    known = kinds(trials)
+    inspected = trials[(trials["kind"] == "cost") & (trials["status"] == "ok")]
+    rows = []
+    for values, part in clean.groupby(series, sort=True):
+        if part[axis].nunique() < 2:
+            continue
+        for (optimizer, method), own in part.groupby(["optimizer", "method"], sort=True):
+            if optimizers is not None and optimizer not in optimizers:
+                continue
+            device = own[["write_s", "relax_s", "read_s"]].sum(axis=1)
+            counted = inspected[inspected["key"].isin(own["key"])]
+            samples = {MEASURED: (own, own["digital_s"])}
+            # a device that states no time for an item has no seconds to fit
+            if known[str(optimizer)].modelled and own["total_s"].notna().all():
+                samples |= {MODELLED: (own, device), TOTAL: (own, own["total_s"])}
+            samples[COUNTED] = (counted, counted["flops"])
+            if "peak_bytes" in counted:
+                samples[MEMORY] = (counted, counted["peak_bytes"])
+            for quantity, (frame, numbers) in samples.items():
+                if quantities is not None and quantity not in quantities:
+                    continue
+                row = dict(zip(series, values, strict=True))
+                row |= {"optimizer": optimizer, "method": method, "quantity": quantity}
+                fitted = _fit(frame, axis, numbers)
+                if fitted["sizes"]:
+                    row |= fitted | _paper(str(method), quantity, axis, own)
+                    rows.append(row | {"axis": axis, "keys": tuple(sorted(set(own["key"])))})
+    columns = [*series, "optimizer", "method", "quantity", "sizes", "smallest", "largest", *_NUMBERS]
+    columns += ["local_slopes", "paper", "note", "paper_here", "axis", "keys"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _paper(method: str, quantity: str, axis: str, frame: pd.DataFrame) -> dict[str, float]:
+    formulas = paper_costs.MEMORY if quantity == MEMORY else paper_costs.RUNTIME
+    settings = frame[list(AXES)].drop_duplicates().to_dict("records")
+    sizes: list[Mapping[str, float]] = [{str(name): float(v) for name, v in row.items()} for row in settings]
+    return {
+        "paper": paper_costs.largest_power(method, axis, formulas),
+        "paper_here": paper_costs.table_exponent(method, axis, sizes, formulas),
+    }
+
+
+def _fit(frame: pd.DataFrame, axis: str, values: pd.Series) -> dict[str, object]:
+    samples = {"size": frame[axis], "cost": values.astype(float)}
+    if "process" in frame and frame["process"].notna().all():
+        samples["process"] = pd.Series(pd.factorize(frame["process"])[0], index=frame.index)
+    fit = fit_scaling(pd.DataFrame(samples))
+    row: dict[str, object] = {**dict.fromkeys(_NUMBERS, np.nan), "exponent_determined": False}
+    row |= {"sizes": len(fit.sizes), "smallest": fit.fit_range[0], "largest": fit.fit_range[1]}
+    if fit.log_log is not None:
+        row |= {
+            "log_log": fit.log_log.value,
+            "log_log_low": fit.log_log.low,
+            "log_log_high": fit.log_log.high,
+        }
+    if fit.over_overhead is not None:
+        over = fit.over_overhead
+        row |= {"exponent": over.value, "exponent_low": over.low, "exponent_high": over.high}
+        row |= {"exponent_determined": over.determined, "overhead": fit.overhead}
+    return row | {"local_slopes": fit.local_slopes, "note": fit.note}

@@ -1,0 +1,213 @@
+"""Cost per iteration: medians and quartiles, ratios paired within a process, and what the time is made of.
+
+Measured seconds, modelled device seconds and counted operations stay in columns of their own. The only column that
+adds the first two is `total`, which for a thermodynamic optimizer is measured digital + modelled device time. Where its
+device states no time for an item there is no total, only what it is `at_least`: it can be shown, not ranked.
+
+The unit of a ratio is the process: what its heap, its clock and its neighbours do is shared by all of its iterations
+(Kalibera & Jones, Rigorous benchmarking in reasonable time, ISMM 2013). The interval is Student's t over the logarithms
+of the processes' median ratios. It is 95 % for a number of processes fixed before the first look at the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.reference import reference_label
+
+Array = npt.NDArray[np.float64]
+SETTING = ["group", "problem", "parameters", "batch_size", "outputs", "rows"]
+MINIMUM_PAIRS = 5
+"""Fewer paired iterations make no 95 % interval worth a verdict."""
+MINIMUM_PROCESSES = 3
+"""Fewer processes say too little of how a process of its own shifts a ratio: of two, 11 % of equal pairs differed."""
+NEEDED = f"{MINIMUM_PAIRS} from {MINIMUM_PROCESSES} processes"
+"""What a verdict takes, in words: paired iterations."""
+_MODELLED = ["write_s", "relax_s", "read_s"]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A median ratio of paired times with its 95 % interval; `pairs` iterations, `processes` processes."""
+
+    value: float
+    low: float
+    high: float
+    pairs: int
+    processes: int
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval leaves out 1, with at least `MINIMUM_PAIRS` from `MINIMUM_PROCESSES`."""
+        return self.tested and (self.low > 1.0 or self.high < 1.0)
+
+    @property
+    def tested(self) -> bool:
+        """Whether there are pairs and processes enough for the interval to say anything."""
+        return self.pairs >= MINIMUM_PAIRS and self.processes >= MINIMUM_PROCESSES
+
+    @property
+    def amount(self) -> str:
+        """Return how many pairs and processes there are, e.g. "4 paired iterations from 2 processes"."""
+        iterations = f"{self.pairs} paired iteration{'' if self.pairs == 1 else 's'}"
+        return f"{iterations} from {self.processes} process{'' if self.processes == 1 else 'es'}"
+
+    @property
+    def text(self) -> str:
+        """Return the ratio with its interval, as "1.23× [1.20, 1.31]"."""
+        return quantities.ratio(self.value, self.low, self.high)
+
+
+def finished_costs(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the timed iterations of cost trials with status "ok" and a finite total."""
+    good = trials.loc[(trials["kind"] == "cost") & (trials["status"] == "ok"), "key"]
+    return costs[costs["key"].isin(good) & np.isfinite(costs["total_s"].astype(float))]
+
+
+def timed_costs(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the timed iterations of cost trials with status "ok", also those whose device states no time for an item.
+
+    They get a column `at_least_s`: `total_s` where there is one, else the lower bound from the items that are stated.
+    """
+    good = trials[(trials["kind"] == "cost") & (trials["status"] == "ok")]
+    own = costs[costs["key"].isin(good["key"])]
+    total = own["total_s"].astype(float)
+    if "stated_s" in good:
+        # without any row a map keeps the dtype of the keys
+        stated = own["key"].map(good.set_index("key")["stated_s"]).astype(float)
+        total = total.fillna(own["digital_s"].astype(float) + stated - own["overlap_s"].astype(float))
+    own = own.assign(at_least_s=total)
+    known: pd.DataFrame = own[np.isfinite(own["at_least_s"])]
+    return known
+
+
+def summarise(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per setting and optimizer that has finished timings, sorted.
+
+    Columns: the setting, optimizer, method; `n` iterations, `processes`; quartiles `digital_q1_s`, `digital_median_s`,
+    `digital_q3_s` (measured) and the same for `total`; `total_mean_s` (what an optimizer with periodic work
+    spends on average); medians `write_s`, `relax_s`, `read_s`, `modelled_s` (modelled) and `step_s` (measured wall
+    time of step(), simulation included); `flops` (counted) and `peak_bytes` (largest over processes), NaN where
+    absent; `keys`, the records behind the row. `at_least_s` is the median total, or its lower bound where the device
+    states no time for an item: then the quartiles of the total, its mean and that part of the device are NaN.
+    """
+    clean = timed_costs(costs, trials)
+    extra = trials.set_index("key")[["flops", "peak_bytes"]].astype(float)
+    rows = []
+    for (*setting, optimizer, method), part in clean.groupby([*SETTING, "optimizer", "method"], sort=True):
+        keys = sorted(set(part["key"]))
+        behind = extra.loc[keys]
+        row: dict[str, object] = dict(zip(SETTING, setting, strict=True))
+        row |= {"optimizer": optimizer, "method": method, "n": len(part)}
+        row["processes"] = int(part["process"].nunique())
+        for name in ("digital", "total"):
+            low, middle, high = np.percentile(part[f"{name}_s"].astype(float), [25, 50, 75])
+            row |= {f"{name}_q1_s": low, f"{name}_median_s": middle, f"{name}_q3_s": high}
+        row["total_mean_s"] = float(part["total_s"].mean(skipna=False))
+        row["at_least_s"] = float(np.percentile(part["at_least_s"].astype(float), 50))
+        row |= {name: float(part[name].astype(float).median(skipna=False)) for name in _MODELLED}
+        row["modelled_s"] = float(part[_MODELLED].sum(axis=1, skipna=False).median())
+        row["step_s"] = float(part["step_s"].median())
+        row |= {"flops": behind["flops"].median(), "peak_bytes": behind["peak_bytes"].max()}
+        row["keys"] = tuple(keys)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=_SUMMARY_COLUMNS)
+
+
+_SUMMARY_COLUMNS = [
+    *SETTING,
+    *["optimizer", "method", "n", "processes"],
+    *["digital_q1_s", "digital_median_s", "digital_q3_s"],
+    *["total_q1_s", "total_median_s", "total_q3_s", "total_mean_s", "at_least_s"],
+    *_MODELLED,
+    *["modelled_s", "step_s", "flops", "peak_bytes", "keys"],
+]
+
+
+_REPETITION_BITS = 32
+
+
+def paired_ratio(
+    costs: pd.DataFrame, numerator: str, denominator: str, column: str = "total_s"
+) -> Ratio | None:
+    """Return the median of numerator/denominator over iterations paired by process and repetition.
+
+    `costs` holds one setting. The interval is Student's t over the processes' medians, as wide as to hold the median of
+    all; of a single process it is the range of its pairs. None when no pair exists.
+    """
+    blocks = paired_quotients(costs, numerator, denominator, column)
+    if not blocks:
+        return None
+    every = np.concatenate(blocks)
+    value = float(np.median(every))
+    if len(blocks) == 1:
+        low, high = float(every.min()), float(every.max())
+    else:
+        logs = np.log([np.median(block) for block in blocks])
+        half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
+        low, high = (float(np.exp(logs.mean() + side * half)) for side in (-1.0, 1.0))
+    return Ratio(value, min(low, value), max(high, value), len(every), len(blocks))
+
+
+def paired_quotients(
+    costs: pd.DataFrame, numerator: str, denominator: str, column: str = "total_s"
+) -> list[Array]:
+    """Return numerator/denominator of the iterations paired by process and repetition, an array for each process.
+
+    `costs` holds one setting. Pairing cancels what a process shares: heap layout, frequency, neighbours.
+    """
+    numbered = costs.assign(
+        process=pd.factorize(costs["process"], sort=True)[0]
+    )  # names, where runs are pooled
+    (top_at, top), (bottom_at, bottom) = (
+        _by_pair(numbered, name, column) for name in (numerator, denominator)
+    )
+    pairs, in_top, in_bottom = np.intersect1d(top_at, bottom_at, assume_unique=True, return_indices=True)
+    top, bottom = top[in_top], bottom[in_bottom]
+    kept = (bottom > 0) & (top > 0) & np.isfinite(top)
+    if not kept.any():
+        return []
+    starts = np.flatnonzero(np.diff(pairs[kept] >> _REPETITION_BITS)) + 1
+    return np.split(top[kept] / bottom[kept], starts)
+
+
+def _by_pair(costs: pd.DataFrame, optimizer: str, column: str) -> tuple[npt.NDArray[np.int64], Array]:
+    """Return an optimizer's values in order of process and repetition, and before them both in one number."""
+    own = costs[costs["optimizer"] == optimizer]
+    at = (own["process"].to_numpy(np.int64) << _REPETITION_BITS) + own["repetition"].to_numpy(np.int64)
+    place, first = np.unique(at, return_index=True)
+    return place, own[column].to_numpy(float)[first]
+
+
+def ratios_to_sgd(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return per setting and optimizer the paired ratio to SGD, measured digital and total apart.
+
+    Columns: the setting, optimizer, `reference` (SGD's label there, see `reference.reference_label`); `digital_ratio`,
+    `_low`, `_high`; `total_ratio`, `_low`, `_high` (for digital optimizers the two agree; a lower bound where the total
+    has no more, see `summarise`); `pairs`. Settings
+    without SGD give no row.
+    """
+    rows = []
+    for setting, part in timed_costs(costs, trials).groupby(SETTING, sort=True):
+        reference = reference_label(part)
+        if reference is None:
+            continue
+        for optimizer in sorted(set(part["optimizer"])):
+            row: dict[str, object] = dict(zip(SETTING, setting, strict=True))
+            row |= {"optimizer": optimizer, "reference": reference}
+            for name, column in (("digital", "digital_s"), ("total", "at_least_s")):
+                ratio = paired_ratio(part, optimizer, reference, column)
+                if ratio is None:
+                    break
+                row |= {f"{name}_ratio": ratio.value, f"{name}_low": ratio.low, f"{name}_high": ratio.high}
+                row["pairs"] = ratio.pairs
+            else:
+                rows.append(row)
+    numbers = [f"{name}_{part}" for name in ("digital", "total") for part in ("ratio", "low", "high")]
+    return pd.DataFrame(rows, columns=[*SETTING, "optimizer", "reference", *numbers, "pairs"])

@@ -1,0 +1,49 @@
+"""One clock for all trainings: iterations × the cost per iteration, timed in turn with the others on one machine.
+
+Trainings run side by side, each in its own hour, so that their own seconds (`measured_s`, the elapsed time of the
+trial) differ by what else the machine did. A cost section times all optimizers in turn. Its mean is what an optimizer
+with periodic work spends.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tngd_bench.analysis.cost.iteration_cost import timed_costs
+
+_SETTING = ["method", "settings", "problem", "parameters", "batch_size", "outputs"]
+
+
+def seconds_per_iteration(
+    trials: pd.DataFrame, costs: pd.DataFrame, column: str = "total_s"
+) -> pd.Series[float]:
+    """Return the seconds per iteration of every training trial by its key: NaN where its cost was not measured.
+
+    A cost counts for the same settings, problem, N, b and d_z. `column` is that of `costs`: "total_s", or "digital_s"
+    without the device. The total is NaN too where the device states no time for an item of its bill.
+    """
+    training = trials[trials["kind"] == "training"]
+    if not set(_SETTING) <= set(trials) or costs.empty:
+        return pd.Series(float("nan"), index=pd.Index(training["key"]))
+    timed = timed_costs(costs, trials)[["key", column]]
+    timed = timed.merge(trials.loc[trials["kind"] == "cost", ["key", *_SETTING]], on="key")
+    means = timed.groupby(_SETTING)[column].agg(lambda own: own.astype(float).mean(skipna=False))
+    found = training[["key", *_SETTING]].merge(means.rename("seconds").reset_index(), on=_SETTING, how="left")
+    return found.set_index("key")["seconds"].astype(float)
+
+
+def on_one_clock(curves: pd.DataFrame, trials: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
+    """Return `curves` with `modelled_s` on the clock of the cost sections: NaN where they have no cost for it."""
+    seconds = curves["key"].map(seconds_per_iteration(trials, costs)).astype(float)
+    return curves.assign(modelled_s=curves["iteration"].astype(float) * seconds)
+
+
+def untimed(trials: pd.DataFrame, costs: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the optimizers by section, outside sweeps, whose cost per iteration was not measured for their setting."""
+    seconds = seconds_per_iteration(trials, costs)
+    plain = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
+    stated = plain["not_stated"].isna() if "not_stated" in plain else True
+    own = plain[plain["key"].map(seconds).isna() & stated]
+    return {
+        str(group): list(dict.fromkeys(part["optimizer"])) for group, part in own.groupby("group", sort=False)
+    }

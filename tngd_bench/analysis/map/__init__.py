@@ -1,0 +1,1 @@
+"""Maps of which optimizer is cheapest."""

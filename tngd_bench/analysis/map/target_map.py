@@ -1,0 +1,244 @@
+"""The map of the lowest time to a target: iterations from the training records, seconds per iteration from the model.
+
+Iterations to a target are measured at the sizes that were trained and nowhere else. Over a plane each cell takes those
+of the nearest trained size (in log N, log b, log d_z); only the time per iteration follows the cell. At the trained
+size that is what the same settings were timed to cost there, in turn with the others; elsewhere it is that cost times
+what the calibration says of the way from there to the cell. So a setting that was not timed at its trained size is on
+no map, and neither is a problem that was trained and not timed over sizes. What lies beyond the trained sizes, or
+beyond the sizes that were timed, is marked as not measured: nothing is confirmed there. Uncertainty: the calibration's
+draws times a resampling of the seeds, the same seeds for all optimizers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations, calibrate
+from tngd_bench.analysis.cost.recorded_devices import recorded
+from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.map.cost_map import (
+    DRAWS,
+    CheapestMap,
+    DeviceUse,
+    Plane,
+    device_seconds,
+    device_use,
+    residuals,
+    vouched_factor,
+    winner_timed,
+)
+from tngd_bench.analysis.statistics.discrepancy import distance
+
+Array = npt.NDArray[np.float64]
+_SIZE = ["parameters", "batch_size", "outputs"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Iterations to one target of one problem, at every size it was trained at.
+
+    `sizes` has one row per size: parameters, batch_size, outputs. `iterations[label]` is (sizes, seeds): ∞ where a
+    seed missed, NaN where it was not tried. `digital[label]` is (sizes,), the measured digital seconds per iteration of
+    that setting in the mean, NaN where it was not timed. `uses` has the device of every thermodynamic label.
+    """
+
+    problem: str
+    target: str
+    sizes: pd.DataFrame
+    iterations: Mapping[str, Array]
+    digital: Mapping[str, Array]
+    uses: Mapping[str, DeviceUse]
+
+    def median(self, picks: npt.NDArray[np.int64] | None = None) -> Array:
+        """Return the median iterations over seeds, of `picks` (draws, seeds) if given: (labels, sizes[, draws]).
+
+        Order statistics, the higher of two neighbours, so that ∞ stays ∞; ∞ too where no seed was tried.
+        """
+        table = np.stack(list(self.iterations.values()))
+        values = table if picks is None else table[..., picks]
+        untried = np.asarray(np.isnan(values).all(axis=-1))
+        filled = np.where(untried[..., None], np.inf, values)
+        return np.asarray(np.nanquantile(filled, 0.5, axis=-1, method="higher"))
+
+
+def trained(
+    trials: pd.DataFrame, hits: pd.DataFrame, problem: str, seconds: pd.Series[float]
+) -> list[Trained]:
+    """Return the iterations to every target that a median seed reached on `problem`, the target that says most first.
+
+    `hits` as in `time_to_target.hit_times`, `seconds` the digital ones of `one_clock.seconds_per_iteration`. What says
+    most is the target that the most methods had, for who leads among few may be far behind in the field; then the one
+    reached at the most sizes (by the median seed of some optimizer); then the place in the study, which lists its
+    hardest target last.
+    """
+    rows = hits[hits["problem"] == problem] if len(hits) else hits
+    if rows.empty:
+        return []
+    rows = rows.merge(trials[["key", "outputs", "settings", "device"]].drop_duplicates("key"), on="key")
+    rows["digital_s"] = rows["key"].map(seconds).astype(float)
+    ranked: list[tuple[tuple[int, int, int], str]] = []
+    for target, part in rows.groupby("target", sort=False):
+        medians = part.groupby([*_SIZE, "optimizer"])["iterations"].quantile(0.5, interpolation="higher")
+        met = medians[np.isfinite(medians.astype(float))].reset_index()
+        order = list(dict.fromkeys(rows["target"])).index(target)
+        reached_at = len(met[_SIZE].drop_duplicates())
+        if len(met):
+            ranked.append(((part["method"].nunique(), reached_at, order), str(target)))
+    ranked.sort(key=lambda found: found[0], reverse=True)
+    return [_trained(problem, target, rows[rows["target"] == target]) for _, target in ranked]
+
+
+def _trained(problem: str, target: str, own: pd.DataFrame) -> Trained:
+    sizes = own[_SIZE].drop_duplicates().sort_values(_SIZE, kind="stable").reset_index(drop=True)
+    seeds = sorted(set(own["seed"]))
+    iterations, digital, uses = {}, {}, {}
+    for label, part in own.groupby("optimizer", sort=True):
+        # two sections may train the same size alike: the first stands for both
+        table = part.pivot_table(index=_SIZE, columns="seed", values="iterations", aggfunc="first")
+        index = pd.MultiIndex.from_frame(sizes)
+        iterations[str(label)] = table.reindex(index=index, columns=seeds).to_numpy(float)
+        digital[str(label)] = part.groupby(_SIZE)["digital_s"].first().reindex(index).to_numpy(float)
+        use = device_use(*recorded(part["device"].iloc[0], part["settings"].iloc[0]))
+        if use is not None:
+            uses[str(label)] = use
+    return Trained(problem, target, sizes, iterations, digital, uses)
+
+
+def timed_alike(found: Trained) -> Trained:
+    """Return `found` with the sizes at which the most settings were timed, and the settings timed at all of these.
+
+    Where a setting has no cost of its own, nothing says whether it would lead.
+    """
+    timed = [
+        frozenset(label for label, seconds in found.digital.items() if np.isfinite(seconds[place]))
+        for place in range(len(found.sizes))
+    ]
+    most = max(timed, key=len)
+    kept = np.array([most <= labels for labels in timed])
+    return replace(
+        found,
+        sizes=found.sizes[kept].reset_index(drop=True),
+        iterations={label: table[kept] for label, table in found.iterations.items() if label in most},
+        digital={label: seconds[kept] for label, seconds in found.digital.items() if label in most},
+    )
+
+
+def with_first_order(
+    calibrations: Calibrations, summary: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str, Kind]
+) -> Calibrations:
+    """Return `calibrations` with the first-order optimizers timed on its problem, the others as they are."""
+    own = summary[summary["problem"] == calibrations.counts.problem]
+    dtype = {4: "float32", 8: "float64"}[calibrations.counts.itemsize]
+    every = calibrate(own, trials, known, dtype, first_order=True)
+    assert every is not None  # the second-order ones alone were enough for `calibrations`
+    by_label = {label: calibrations.by_label.get(label, found) for label, found in every.by_label.items()}
+    return replace(calibrations, by_label=by_label)
+
+
+def timed_as(label: str, calibrations: Calibrations) -> str | None:
+    """Return the timed optimizer whose seconds stand for `label`: itself, else one of its method; None without one."""
+    if label in calibrations.by_label:
+        return label
+    if label not in calibrations.kinds:
+        return None
+    kind = calibrations.kinds[label]
+    if kind.modelled:
+        return calibrations.device_label
+    return next((name for name, found in calibrations.by_label.items() if found.method == kind.method), None)
+
+
+def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) -> CheapestMap | None:
+    """Return who reaches the target of `found` first over `area`; None where nobody who was timed reached it.
+
+    `found` is as from `timed_alike`, `area` as predicted with the calibrations of `with_first_order`. In the result
+    seconds are times to the target (∞ where the median seed missed), and `plane.measured` is where both iterations and
+    time lie between measured ones.
+    """
+    calibrations = area.calibrations
+    stands = {label: timed_as(label, calibrations) for label in found.iterations}
+    labels = [
+        label
+        for label, timed in stands.items()
+        if timed is not None and (label in found.uses or not calibrations.kinds[label].modelled)
+    ]
+    if not labels:
+        return None
+    timed = [str(stands[label]) for label in labels]
+    nearest, inside = _nearest(area, found)
+    digital, modelled = [], []
+    for label, name in zip(labels, timed, strict=True):
+        use = found.uses.get(label) if calibrations.kinds[label].modelled else None
+        predicted = area.digital[name] if use is None else area.host[use.device.upload]
+        measured = found.digital[label] / _predicted(calibrations, name, found.sizes, use)
+        digital.append(predicted * measured[:, nearest])
+        modelled.append(np.zeros(inside.shape) if use is None else device_seconds(area, use))
+    own, added = np.stack(digital), np.stack(modelled)
+    chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
+    steps = chosen.median()
+    seconds = (own[:, 0] + added) * steps[:, nearest]
+    possible = np.isfinite(seconds).any(axis=0)
+    if not possible.any():
+        return None
+    winner = np.where(possible, np.where(np.isfinite(seconds), seconds, np.inf).argmin(axis=0), -1)
+    seeds = next(iter(found.iterations.values())).shape[1]
+    varied_steps = chosen.median(np.random.default_rng(seed).integers(seeds, size=(draws, seeds)))
+    wins = np.zeros(inside.shape)
+    away = np.stack([area.distances[name] for name in timed])
+    for draw, (factors, readings) in enumerate(residuals(calibrations, timed, away, draws, seed)):
+        per_step = own[np.arange(len(labels)), readings] * factors + added
+        varied = per_step * varied_steps[..., draw][:, nearest]
+        wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner
+    with np.errstate(invalid="ignore"):  # nobody's iterations beside no time at all
+        by_target = (own[:, 0] * steps[:, nearest], added * steps[:, nearest])
+    error = np.where(area.measured, vouched_factor(calibrations, timed, *by_target, away), np.inf)
+    return CheapestMap(
+        replace(area, measured=inside & area.measured, points=found.sizes),
+        None,
+        tuple(labels),
+        seconds,
+        winner.astype(np.int64),
+        np.where(possible, wins / draws, np.nan),
+        winner_timed(winner.astype(np.int64), away),
+        bounds=frozenset(label for label in labels if label in found.uses and found.uses[label].not_stated),
+        error=error,
+    )
+
+
+def _predicted(calibrations: Calibrations, timed: str, sizes: pd.DataFrame, use: DeviceUse | None) -> Array:
+    """Return the digital seconds that the calibration of `timed` predicts at `sizes`: (SLOTS, sizes)."""
+    counts, calibration = calibrations.counts, calibrations.by_label[timed]
+    upload = "full" if use is None else use.device.upload
+    found = np.full((SLOTS, len(sizes)), np.nan)
+    for place, (n, b, d_z) in enumerate(sizes[_SIZE].itertuples(index=False)):
+        layers = counts.layers(n, d_z)
+        if layers is not None:
+            found[:, place] = calibration.seconds(counts.of(calibration.method, n, b, d_z, layers, upload))
+    return found
+
+
+def _nearest(area: Plane, found: Trained) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return the nearest trained size of each cell, and whether the cell lies between trained sizes."""
+    n, other = np.meshgrid(np.array(area.sizes, float), np.array(area.values, float))
+    fixed = np.full(n.shape, float(area.fixed))
+    b, d_z = (other, fixed) if area.axis == "batch_size" else (fixed, other)
+    cells = np.log(np.stack([n, b, d_z], axis=-1))[..., None, :]
+    gaps = np.abs(cells - np.log(found.sizes[_SIZE].to_numpy(float)))
+    nearest = gaps.sum(axis=-1).argmin(axis=-1)
+    return nearest, distance(found.sizes, n, b, d_z) == 0.0
+
+
+def held(found: Trained, labels: Sequence[str]) -> pd.DataFrame:
+    """Return the measured median iterations to the target: one row per size and label, ∞ where the median missed."""
+    chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
+    medians = chosen.median()
+    rows = [
+        {**{str(k): v for k, v in size.items()}, "optimizer": label, "iterations": medians[place, row]}
+        for row, size in enumerate(found.sizes.to_dict("records"))
+        for place, label in enumerate(labels)
+    ]
+    return pd.DataFrame(rows, columns=[*_SIZE, "optimizer", "iterations"])

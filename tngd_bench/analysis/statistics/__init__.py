@@ -1,0 +1,1 @@
+"""Statistical methods: paired tests, resampling, scaling fits, run-to-run spread."""

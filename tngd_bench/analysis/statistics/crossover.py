@@ -1,0 +1,132 @@
+"""At which size one optimizer becomes cheaper per iteration than another, with what the data leave open.
+
+At sizes x_s let y_s be the logarithm of the median paired time ratio first/second. In the direction of its trend y is
+fitted by isotonic regression in log x (Barlow et al., Statistical Inference under Order Restrictions, 1972), and the
+crossover is where the fit, interpolated linearly, passes through zero. The interval comes from draws that
+resample the pairs at each size (processes, then pairs, see `resampling`) and add to each y_s a normal effect of the
+size itself, of variance
+
+    σ² = mean_s [ (y_s − w·y_{s−1} − (1−w)·y_{s+1})² / (1 + w² + (1−w)²) ],   w = (x_{s+1} − x_s)/(x_{s+1} − x_{s−1})
+
+(residuals from the line between both neighbours, x in logarithms; curvature can only make it larger), because
+repetitions at one size share what is special about it. σ² itself is known from S − 2 residuals only, so that each
+draw takes it times (S − 2)/χ². A draw without a crossing in the range puts it outside,
+and the interval is then open on that side: 0 or ∞.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import optimize
+
+from tngd_bench.analysis.cost.fits import series_of
+from tngd_bench.analysis.cost.iteration_cost import SETTING, finished_costs
+from tngd_bench.analysis.statistics.resampling import resampled_medians
+
+Array = npt.NDArray[np.float64]
+DRAWS = 400
+MINIMUM_SIZES = 4
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """`first` is cheaper than `second` on the `side` ("above" or "below") of `size`, in [`low`, `high`] at 95 %.
+
+    `size` is NaN where the data show no crossing, and `note` says why; `low` 0 or `high` ∞: open on that side. `ratios`
+    are the median ratios first/second at `sizes`.
+    """
+
+    first: str
+    second: str
+    axis: str
+    side: str
+    size: float
+    low: float
+    high: float
+    sizes: tuple[float, ...]
+    ratios: tuple[float, ...]
+    note: str = ""
+
+
+def crossover(
+    costs: pd.DataFrame,
+    trials: pd.DataFrame,
+    first: str,
+    second: str,
+    axis: str = "rows",
+    column: str = "total_s",
+    *,
+    seed: int = 0,
+) -> Crossover:
+    """Return where `first` and `second` cross along `axis`: "rows" (m = b·d_z), parameters, batch_size or outputs.
+
+    `costs` and `trials` are those of one series (one group). Pairs are iterations of one process and repetition.
+    """
+    clean = finished_costs(costs, trials)
+    if axis not in SETTING:
+        series_of(axis)  # names the accepted axes
+    sizes, blocks = [], []
+    for size, part in clean.groupby(axis, sort=True):
+        quotients = _paired_quotients(part, first, second, column)
+        if quotients:
+            sizes.append(float(str(size)))
+            blocks.append(quotients)
+    x = np.log(np.array(sizes)) if sizes else np.array([])
+    y = np.array([np.median(np.concatenate(part)) for part in blocks])
+    known = (tuple(sizes), tuple(float(value) for value in np.exp(y)))
+    if len(sizes) < MINIMUM_SIZES:
+        note = f"not decided: both were timed at {len(sizes)} sizes, {MINIMUM_SIZES} needed"
+        return Crossover(first, second, axis, "", *(float("nan"),) * 3, *known, note)
+    falling = bool(np.polyfit(x, y, 1)[0] < 0)
+    side = "above" if falling else "below"
+    at = _crossing(x, y, falling)
+    generator = np.random.default_rng(seed)
+    drawn = np.stack([resampled_medians(part, DRAWS, generator) for part in blocks], axis=1)
+    scale = _size_effect(x, y) / np.sqrt(generator.chisquare(len(x) - 2, (DRAWS, 1)) / (len(x) - 2))
+    drawn = drawn + scale * generator.standard_normal(drawn.shape)
+    found = np.sort([_crossing(x, row, falling) for row in drawn])
+    low, high = found[int(0.025 * DRAWS)], found[-1 - int(0.025 * DRAWS)]
+    note = ""
+    if not np.isfinite(at):
+        cheaper = first if (at < 0) == falling else second
+        note = f"{cheaper} is cheaper at every size measured"
+    low, high = (float(np.exp(value)) for value in (low, high))
+    return Crossover(
+        first, second, axis, side, float(np.exp(at)) if not note else float("nan"), low, high, *known, note
+    )
+
+
+def _paired_quotients(part: pd.DataFrame, first: str, second: str, column: str) -> list[Array]:
+    """Return log(first/second) of the pairs, one array per process."""
+    index = ["process", "repetition"]
+    columns = []
+    for optimizer in (first, second):
+        own = part[part["optimizer"] == optimizer].drop_duplicates(index).set_index(index)[column]
+        columns.append(own.astype(float))
+    both = pd.concat(columns, axis=1, join="inner")
+    both = both[(both > 0).all(axis=1)].sort_index()
+    quotient = np.log(both.iloc[:, 0]) - np.log(both.iloc[:, 1])
+    return [group.to_numpy(float) for _, group in quotient.groupby(level="process")]
+
+
+def _crossing(x: Array, y: Array, falling: bool) -> float:
+    """Return log size where the isotonic fit passes zero; −∞ or ∞ where it does so before or beyond the range."""
+    fit = optimize.isotonic_regression(-y if falling else y).x
+    if fit[0] >= 0:
+        return -np.inf
+    if fit[-1] <= 0:
+        return np.inf
+    right = int(np.argmax(fit > 0))
+    left = right - 1
+    share = -fit[left] / (fit[right] - fit[left])
+    return float(x[left] + share * (x[right] - x[left]))
+
+
+def _size_effect(x: Array, y: Array) -> float:
+    weight = (x[2:] - x[1:-1]) / (x[2:] - x[:-2])
+    residual = y[1:-1] - weight * y[:-2] - (1 - weight) * y[2:]
+    return float(np.sqrt(np.mean(residual**2 / (1 + weight**2 + (1 - weight) ** 2))))

@@ -1,0 +1,1 @@
+"""Training runs: curves, times to a target, tolerance of imperfections."""

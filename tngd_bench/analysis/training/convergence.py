@@ -1,0 +1,193 @@
+"""Bands over seeds on both axes: quantiles of a metric at fixed iteration or time, and of time at a fixed metric.
+
+A band of values is over finished trials only; how many there are stands in `seeds` beside every point. At fixed time a
+trial's value is its last evaluation up to then, so nothing is interpolated and nothing read from the future. A
+band of times counts every trial that was tried: one that never gets there is censored, ∞.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tngd_bench.analysis.training.time_to_target import TRIED
+
+Metric = Literal["train_loss", "train_accuracy", "test_loss", "test_accuracy", "test_f1"]
+LOW, HIGH = 0.25, 0.75
+_TIME_POINTS = 60
+PAPER_WINDOW = 200  # points in the paper's moving average
+LEVEL_COLUMNS = ["group", "optimizer", "level", "low", "median", "high", "hits", "seeds"]
+SMOOTHED_COLUMNS = ["group", "optimizer", "iteration", "measured_s", "modelled_s", "mean", "std"]
+SMOOTHED_COLUMNS += ["low", "median", "high", "seeds"]
+BAND_COLUMNS = ["group", "optimizer", "x", "low", "median", "high", "seeds"]
+
+
+def finished_curves(curves: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the curves of training trials with status "ok" outside sweeps."""
+    plain = trials["sweep_parameter"].isna() & (trials["status"] == "ok") & (trials["kind"] == "training")
+    return curves[curves["key"].isin(trials.loc[plain, "key"])]
+
+
+def bands_at_iteration(curves: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Return the quartiles of `metric` over seeds per group, optimizer and iteration `x`.
+
+    Only iterations at which every seed of that optimizer was evaluated, so that a band never changes its members.
+    """
+    known = curves[np.isfinite(curves[metric].astype(float))]
+    rows = []
+    for (group, optimizer), part in known.groupby(["group", "optimizer"], sort=True):
+        table = part.pivot_table(index="iteration", columns="key", values=metric, aggfunc="last").dropna()
+        rows.append(
+            _quartiles(str(group), str(optimizer), table.index.to_numpy(float), table.to_numpy(float))
+        )
+    return _joined(rows)
+
+
+def bands_at_time(curves: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Return the quartiles of `metric` over seeds per group, optimizer and time `x` in seconds.
+
+    Time is `modelled_s`, the clock of `one_clock`. The times run geometrically from the first moment at which every
+    seed has been evaluated after its first update to the last that every seed reached; where some seed had ended by
+    that first moment, as in runs evaluated once, it is the only one.
+    """
+    known = curves[
+        np.isfinite(curves[metric].astype(float)) & np.isfinite(curves["modelled_s"].astype(float))
+    ]
+    rows = []
+    for (group, optimizer), part in known.groupby(["group", "optimizer"], sort=True):
+        runs = [run.sort_values("iteration") for _, run in part.groupby("key", sort=True)]
+        times = [run["modelled_s"].to_numpy(float) for run in runs]
+        values = [run[metric].to_numpy(float) for run in runs]
+        later = [clocked[clocked > 0] for clocked in times]
+        if any(len(clocked) == 0 for clocked in later):
+            continue
+        first = max(float(clocked[0]) for clocked in later)
+        last = max(first, min(float(clocked[-1]) for clocked in later))
+        grid = np.geomspace(first, last, _TIME_POINTS) if last > first else np.array([first])
+        grid[0], grid[-1] = first, last  # rounding must not step over the evaluations at the ends
+        reached = [
+            value[np.searchsorted(clocked, grid, side="right") - 1]
+            for clocked, value in zip(times, values, strict=True)
+        ]
+        rows.append(_quartiles(str(group), str(optimizer), grid, np.stack(reached, axis=1)))
+    return _joined(rows)
+
+
+def bands_at_level(
+    curves: pd.DataFrame, trials: pd.DataFrame, metric: Metric, clock: str = "modelled_s", levels: int = 40
+) -> pd.DataFrame:
+    """Return the quartiles of the time at which `metric` first reaches each level, per group and optimizer.
+
+    The transpose of `bands_at_time`. The `levels` of a group, common to its optimizers, run evenly (geometrically for a
+    loss) from the worst start to the best value of any run. Quartiles are order statistics over all trials outside
+    sweeps that were tried, the higher of two neighbours; a trial that never reaches a level counts as ∞. Columns:
+    group, optimizer, `level`, `low`, `median`, `high` in the unit of `clock`, a column, `hits`, `seeds`.
+    """
+    tried = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
+    tried = tried[tried["status"].isin(TRIED)]
+    known = curves[curves["key"].isin(tried["key"]) & np.isfinite(curves[metric].astype(float))]
+    upwards = metric.endswith("accuracy")
+    rows: list[dict[str, object]] = []
+    for group, part in known.groupby("group", sort=True):
+        grid = _levels(part, metric, upwards, levels)
+        evaluated = dict(list(part.sort_values("iteration", kind="stable").groupby("key", sort=False)))
+        for optimizer, runs in tried[tried["group"] == group].groupby("optimizer", sort=True):
+            times = []
+            for key in sorted(runs["key"]):
+                run = evaluated.get(key, part.iloc[:0])
+                times.append(
+                    _first_times(run[metric].to_numpy(float), run[clock].to_numpy(float), grid, upwards)
+                )
+            table = np.stack(times, axis=1)
+            low, median, high = np.quantile(table, [LOW, 0.5, HIGH], axis=1, method="higher")
+            for place, level in enumerate(grid):
+                row = {"group": str(group), "optimizer": str(optimizer), "level": float(level)}
+                row |= {"low": float(low[place]), "median": float(median[place]), "high": float(high[place])}
+                rows.append(row | {"hits": int(np.isfinite(table[place]).sum()), "seeds": table.shape[1]})
+    return pd.DataFrame(rows, columns=LEVEL_COLUMNS)
+
+
+def _levels(part: pd.DataFrame, metric: Metric, upwards: bool, number: int) -> npt.NDArray[np.float64]:
+    """Return `number` levels from the worst value at the first evaluation to the best of all, easy ones first."""
+    values = part[metric].astype(float)
+    first = values[part["iteration"] == part["iteration"].min()]
+    if upwards:
+        return np.linspace(float(first.min()), float(values.max()), number)
+    worst, best = float(first.max()), float(values.min())
+    if best <= 0:
+        return np.linspace(worst, best, number)
+    grid = np.geomspace(worst, best, number)
+    grid[0], grid[-1] = worst, best  # rounding must not make the best value miss itself
+    return grid
+
+
+def _first_times(
+    values: npt.NDArray[np.float64],
+    clocked: npt.NDArray[np.float64],
+    grid: npt.NDArray[np.float64],
+    upwards: bool,
+) -> npt.NDArray[np.float64]:
+    """Return the first clock at which a run reaches each level of `grid`, ∞ where it never does: (levels,)."""
+    if not len(values):
+        return np.full(len(grid), np.inf)
+    best = np.maximum.accumulate(values) if upwards else -np.minimum.accumulate(values)
+    place = np.searchsorted(best, grid if upwards else -grid, side="left")
+    return np.where(place < len(values), clocked[np.minimum(place, len(values) - 1)], np.inf)
+
+
+def moving_average(values: npt.NDArray[np.float64], window: int) -> npt.NDArray[np.float64]:
+    """Return the mean of each value and up to `window` − 1 before it: (n,); NaN are left out of a mean.
+
+    Trailing, so that nothing is read from the future; the first `window` − 1 points average what there is.
+    """
+    return pd.Series(values).rolling(window, min_periods=1).mean().to_numpy(float)
+
+
+def smoothed_bands(
+    curves: pd.DataFrame, metric: str = "loss", window: int = PAPER_WINDOW, every: int = 1
+) -> pd.DataFrame:
+    """Return mean ± standard deviation and quartiles over seeds of the moving average of `metric` at each iteration.
+
+    The form of Figs. 3, 4 and 7 of arXiv 2405.13817: mini-batch loss, 200 points, five seeds. Columns: group,
+    optimizer, iteration, `measured_s` and `modelled_s` (mean over seeds), `mean`, `std` (n − 1), `low`,
+    `median`, `high`, `seeds`. Only iterations that every seed of the optimizer reached, each `every`-th of them.
+    """
+    known = curves[np.isfinite(curves[metric].astype(float))]
+    rows = []
+    for (group, optimizer), part in known.groupby(["group", "optimizer"], sort=True):
+        runs = [run.sort_values("iteration") for _, run in part.groupby("key", sort=True)]
+        smooth = {
+            place: pd.Series(
+                moving_average(run[metric].to_numpy(float), window), index=run["iteration"].to_numpy()
+            )
+            for place, run in enumerate(runs)
+        }
+        table = pd.concat(smooth, axis=1).dropna()[::every]
+        values = table.to_numpy(float)
+        low, median, high = np.quantile(values, [LOW, 0.5, HIGH], axis=1) if len(values) else np.empty((3, 0))
+        clocks = part.groupby("iteration")[["measured_s", "modelled_s"]].mean().reindex(table.index)
+        frame = pd.DataFrame({"group": str(group), "optimizer": str(optimizer), "iteration": table.index})
+        frame["measured_s"], frame["modelled_s"] = (clocks[name].to_numpy(float) for name in clocks)
+        frame["mean"] = values.mean(axis=1)
+        frame["std"] = values.std(axis=1, ddof=1) if values.shape[1] > 1 else np.nan
+        rows.append(frame.assign(low=low, median=median, high=high, seeds=values.shape[1]))
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=SMOOTHED_COLUMNS)
+
+
+def _quartiles(
+    group: str, optimizer: str, x: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
+) -> pd.DataFrame:
+    """Summarise `values` (points, seeds)."""
+    if len(x) == 0:
+        return pd.DataFrame(columns=BAND_COLUMNS)
+    low, median, high = np.quantile(values, [LOW, 0.5, HIGH], axis=1)
+    columns = {"x": x, "low": low, "median": median, "high": high}
+    return pd.DataFrame({"group": group, "optimizer": optimizer, **columns, "seeds": values.shape[1]})
+
+
+def _joined(rows: list[pd.DataFrame]) -> pd.DataFrame:
+    filled = [frame for frame in rows if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=BAND_COLUMNS)

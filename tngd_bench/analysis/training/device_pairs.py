@@ -1,0 +1,196 @@
+"""Imperfect devices beside the ideal one: whether training on one ends worse by more than a fixed margin.
+
+A study may train one optimizer on several devices side by side, without a sweep. Where one of them is ideal and nothing
+but the device differs, the two are compared seed by seed with the margins of `tolerance`: an imperfect device is "no
+worse" if the excess over the ideal one is below the margin in loss and, where there is one, in the test score; "worse"
+if it is above the margin in either; else "not decided". Each is an exact one-sided signed-rank test: "no worse" takes
+the larger of the two p-values, "worse" twice the smaller one. Both are corrected for the number of devices (Holm).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.recorded_devices import FIELDS, recorded, recorded_device
+from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.statistics.paired import LEVEL, holm, paired_difference, seeds_needed
+from tngd_bench.analysis.training.tolerance import (
+    SCORE_NAMES,
+    SCORES,
+    margin_text,
+    margins,
+    tried,
+    without_base,
+)
+
+INSIDE, OUTSIDE, UNDECIDED = "no worse", "worse", "not decided"
+MOST_NAMED = 3
+"""Devices named one by one in a sentence; of more, how many have which verdict."""
+_PLACE = ["group", "problem", "parameters"]
+_DEVICE = {"device", "noise_variance", *FIELDS}
+
+
+@dataclass(frozen=True)
+class ScorePair:
+    """One final score: its median on the ideal device and on the other; NaN where most seeds diverged."""
+
+    score: str
+    ideal: float
+    own: float
+
+
+@dataclass(frozen=True)
+class DevicePair:
+    """The `optimizer` on an imperfect device beside `ideal`, the same on the ideal one: labels of one section.
+
+    The p-values are those after the correction. `note` says why nothing is decided where the data do not allow a test.
+    """
+
+    group: str
+    problem: str
+    size: int
+    optimizer: str
+    ideal: str
+    seeds: int
+    diverged: int
+    scores: tuple[ScorePair, ...]
+    p_inside: float
+    p_outside: float
+    keys: tuple[str, ...]
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Return whether training on the device ends worse than on the ideal one."""
+        if self.note:
+            return UNDECIDED
+        level = 1.0 - LEVEL
+        return INSIDE if self.p_inside <= level else OUTSIDE if self.p_outside <= level else UNDECIDED
+
+
+def device_pairs(trials: pd.DataFrame, final: pd.DataFrame) -> tuple[DevicePair, ...]:
+    """Return every imperfect device of `trials` that ran beside the ideal one; `final` as in `outcomes.final_values`.
+
+    Trials of sweeps are left out: `tolerance` judges those.
+    """
+    devices = trials.set_index("key")[["device", "settings"]]
+    plain = final[final["sweep_parameter"].isna()].join(devices, on="key")
+    found = [
+        _compared(part, own, ideal)
+        for _, part in plain.groupby(_PLACE, sort=True)
+        for own, ideal in _beside_ideal(part)
+    ]
+    tested = [place for place, pair in enumerate(found) if not pair.note]
+    inside = holm([found[place].p_inside for place in tested])
+    outside = holm([found[place].p_outside for place in tested])
+    for place, p_inside, p_outside in zip(tested, inside, outside, strict=True):
+        pair = replace(found[place], p_inside=p_inside, p_outside=p_outside)
+        needed = seeds_needed(len(tested)) - 1  # one-sided
+        if pair.seeds < needed:
+            pair = replace(pair, note=f"too few to tell: {pair.seeds} seeds, {needed} needed")
+        found[place] = pair
+    return tuple(found)
+
+
+def _beside_ideal(part: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """Yield the labels on imperfect devices of one section, each with the label alike on the ideal device."""
+    ideal: dict[object, str] = {}
+    imperfect = []
+    rows = part.drop_duplicates("optimizer").sort_values("optimizer", kind="stable")
+    for label, method, device, settings in rows[["optimizer", "method", "device", "settings"]].itertuples(
+        index=False
+    ):
+        name, known = recorded(device, settings)
+        made = None if name is None else recorded_device(name, known)
+        if made is None:
+            continue
+        alike = (method, repr(sorted(_without_device(known).items())))
+        if made.imperfections or known.get("noise_variance"):
+            imperfect.append((str(label), alike))
+        else:
+            ideal.setdefault(alike, str(label))
+    for label, alike in imperfect:
+        if alike in ideal:
+            yield label, ideal[alike]
+
+
+def _without_device(settings: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in settings.items() if key not in _DEVICE}
+
+
+def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
+    """Return the comparison of two labels of one section, before the correction."""
+    first, second = part[part["optimizer"] == own], part[part["optimizer"] == ideal]
+    row = part.iloc[0]
+    place = (str(row["group"]), str(row["problem"]), int(row["parameters"]))
+    scored = [name for name in SCORES if name == SCORES[0] or (name in part and second[name].notna().any())][
+        :2
+    ]
+    scores, inside, outside = [], [], []
+    seeds = diverged = 0
+    note = without_base(second)
+    for score in scored:
+        base, other = (tried(each, score).set_index("seed")["loss"] for each in (second, first))
+        both = base.index.intersection(other.index).sort_values()
+        baseline, losses = base[both].to_numpy(float), other[both].to_numpy(float)
+        seeds, diverged = len(both), int(np.isinf(losses).sum())
+        if not seeds or not np.isfinite(baseline).all():
+            note = note or "not confirmed: no seed was tried on both devices"
+            continue
+        beyond = paired_difference(losses - baseline - margins(score, baseline))
+        inside.append(beyond.p_lower)
+        outside.append(beyond.p_higher)
+        sign = 1.0 if score == SCORES[0] else -1.0
+        middle = float(np.median(losses))
+        shown = sign * middle if np.isfinite(middle) else float("nan")
+        scores.append(ScorePair(score, sign * float(np.median(baseline)), shown))
+    return DevicePair(
+        *place,
+        own,
+        ideal,
+        seeds,
+        diverged,
+        tuple(scores),
+        max(inside, default=1.0),
+        min(1.0, len(outside) * min(outside, default=1.0)),
+        tuple(sorted({*first["key"], *second["key"]})),
+        note,
+    )
+
+
+def pairs_sentence(pairs: Sequence[DevicePair], known: Mapping[str, Kind]) -> str:
+    """Return what became of training on each imperfect device, in one sentence."""
+    head = f"Imperfect devices beside the ideal one, same seeds, margins {margin_text(SCORES[0])}"
+    if any(each.score != SCORES[0] for pair in pairs for each in pair.scores):
+        head += f" and {margin_text(SCORES[1])}"
+    if len(pairs) > MOST_NAMED:
+        verdicts = [pair.verdict for pair in pairs]
+        counts = [
+            f"{verdicts.count(each)} {each}" for each in (INSIDE, OUTSIDE, UNDECIDED) if each in verdicts
+        ]
+        return f"{head}: {', '.join(counts)}, of {len(pairs)}."
+    return f"{head}: {'; '.join(_judged(pair, known) for pair in pairs)}."
+
+
+def _judged(pair: DevicePair, known: Mapping[str, Kind]) -> str:
+    """Return e.g. "TNGD (device = mine) not decided (digits-mlp, N = 989, 6 seeds, test accuracy 82.5 % → 81 %)"."""
+    where = [f"{pair.problem}, N = {quantities.count(pair.size)}, {pair.seeds} seeds"]
+    if pair.diverged:
+        where.append(f"{pair.diverged} diverged")
+    if pair.scores:
+        last = pair.scores[-1]
+        where.append(f"{SCORE_NAMES[last.score]} {change(last)}")
+    if pair.note:
+        where.append(pair.note)
+    return f"{known[pair.optimizer].title} {pair.verdict} ({', '.join(where)})"
+
+
+def change(score: ScorePair) -> str:
+    """Return e.g. "82.5 % → 81 %" or "1.65 → 1.64"; the second is "diverged" where most seeds did."""
+    text = quantities.significant if score.score == SCORES[0] else quantities.percent
+    return f"{text(score.ideal)} → {'diverged' if np.isnan(score.own) else text(score.own)}"

@@ -1,0 +1,58 @@
+"""How near to instability a device with separately programmed arrays came: its stability margin, from the records.
+
+Arrays that hold J₁ and J₂ apart make the drift Ĥ J₂ J₁ᵀ + λI non-symmetric; it is stable as long as the margin, the
+least real part of its eigenvalues in 1/τ, is above zero. The simulation tests that in every iteration before
+anything runs on the device and ends a training whose margin is not, recording the margin it found. A finished training
+had a margin above zero at each iteration; its record has the least, unless an older version made it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis.cost.recorded_devices import trial_device
+
+_MARGIN = r"device is unstable: its slowest mode has the rate (-?[0-9.]+(?:e[+-]?[0-9]+)?)/τ"
+_LEVELS = [
+    "sweep_parameter",
+    "sweep_value",
+    "sweep_label",
+    "sweep_parameter_2",
+    "sweep_value_2",
+    "sweep_label_2",
+]
+_KEYS = ["group", "optimizer", *_LEVELS]
+
+
+def margins(reasons: pd.Series) -> pd.Series:
+    """Return the stability margin in 1/τ that ended each trial, from its `reason`; NaN where none did."""
+    found = reasons.astype("string").str.extract(_MARGIN, expand=False)
+    return pd.to_numeric(found, errors="raise").astype(float)
+
+
+def stability_table(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per setting whose arrays are programmed cell by cell: how many trainings were stable.
+
+    Columns: group, optimizer, the levels of its sweep, `trials` (that ran), `unstable`, `margin` (the least recorded,
+    in 1/τ; NaN where none was and all were stable, which says above zero), `keys`.
+    """
+    ran = trials[(trials["kind"] == "training") & trials["status"].isin(["ok", "diverged", "timed-out"])]
+    ran = ran.reindex(columns=["key", "device", "settings", "reason", "stability_margin", *_KEYS])
+    cells = [_has_cells(row.device, row.settings) for row in ran.itertuples()]
+    ran = ran[pd.Series(cells, index=ran.index, dtype=bool)]
+    ended = margins(ran["reason"])
+    ran = ran.assign(ended=ended, margin=ended.fillna(ran["stability_margin"].astype(float)))
+    rows = []
+    for values, part in ran.groupby(_KEYS, dropna=False, sort=True):
+        row: dict[str, object] = dict(zip(_KEYS, values, strict=True))
+        row |= {"trials": len(part), "unstable": int(part["ended"].notna().sum())}
+        row |= {"margin": float(part["margin"].min()) if part["margin"].notna().any() else np.nan}
+        rows.append(row | {"keys": tuple(sorted(part["key"]))})
+    return pd.DataFrame(rows, columns=[*_KEYS, "trials", "unstable", "margin", "keys"])
+
+
+def _has_cells(device: object, settings: object) -> bool:
+    """Whether the arrays of a trial were simulated cell by cell, with an error of their own in each."""
+    used = trial_device(device, settings)
+    return used is not None and used.needs_arrays

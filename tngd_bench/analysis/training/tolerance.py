@@ -1,0 +1,282 @@
+"""How much of one imperfection training stands: the level at which a final score is worse by more than a fixed margin.
+
+Paired: the trials of one seed share start and batches, and one imperfection is swept. With ℓ(level, seed) the final
+training loss (or minus the test accuracy or F1; ∞ if the trial diverged), the excess of a seed is
+ℓ(level, seed) − ℓ(ideal, seed). The margin is fixed beforehand: `SCORE_MARGIN` of accuracy or F1, and of a loss
+`LOSS_SHARE` of that seed's ideal one, `LOSS_FLOOR` at least. It depends neither on the spread nor on the number of
+seeds.
+
+A level is inside if the excess is below the margin by the exact one-sided signed-rank test over seeds (p ≤ 5 %,
+non-inferiority: Wellek, Testing Statistical Hypotheses of Equivalence and Noninferiority, 2nd ed. 2010), and so is
+every milder one; outside if the excess is above the margin by the same test, and so is every harsher one; else
+undecided. Testing in a fixed order, up to the first level that fails, keeps the chance of one false "inside" in a sweep
+at 5 %, and of one false "outside". Better than ideal is inside: the statement is "no worse". Five seeds are needed: of
+fewer no test reaches 5 %.
+
+An ideal device that has not learned gives no tolerance: every ideal seed must have come halfway from its accuracy
+before training to 1, or, of a problem without accuracy, have halved its loss or lowered it by ln 2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
+from tngd_bench.spu.device import Device
+
+MINIMUM_SEEDS = 5
+SCORE_MARGIN, LOSS_SHARE, LOSS_FLOOR = 0.01, 0.05, 0.01
+SCORES = ("final_loss", "final_test_accuracy", "final_test_f1")
+"""Final scores that can be judged; the first is better where it is lower, the others where they are higher."""
+SCORE_NAMES = dict(zip(SCORES, ("training loss", "test accuracy", "test F1"), strict=True))
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The tolerance to one imperfection of one optimizer.
+
+    `worst_inside` is the harshest level that is inside (NaN: none), `first_outside` the mildest that is outside (NaN:
+    none); what lies between is undecided. `ideal` is the ideal device's `score`, its median over seeds. `levels` is the
+    table behind it, mildest first: level, excess (median, of loss, or what is lost of a score better where higher),
+    verdict, `p_inside`, `p_outside`, median (of the score; NaN where most seeds diverged), seeds, diverged. `note` is
+    set where the data do not decide, and then the numbers are NaN. `beside` names the level of a second swept setting
+    at which this holds, empty where there is none. `problem` and `size`, N, are those of the model trained.
+    """
+
+    group: str
+    optimizer: str
+    parameter: str
+    worst_inside: float
+    first_outside: float
+    seeds: int
+    levels: pd.DataFrame
+    note: str
+    beside: str = ""
+    size: int = 0
+    score: str = SCORES[0]
+    ideal: float = float("nan")
+    problem: str = ""
+
+    @property
+    def undecided(self) -> tuple[float, ...]:
+        """The levels between the last one inside and the first one outside."""
+        return tuple(self.levels.loc[self.levels["verdict"] == "undecided", "level"])
+
+
+def tolerances(final: pd.DataFrame, score: str = SCORES[0]) -> tuple[Tolerance, ...]:
+    """Return the tolerance of every sweep in `final` (see `outcomes.final_values`), in sorted order.
+
+    `score` is the one of `SCORES` that is judged; ValueError for another. Of a sweep of two imperfections the ideal
+    device is ideal in both.
+    """
+    if score not in SCORES:
+        raise ValueError(f"score must be one of {', '.join(SCORES)}, not {score!r}")
+    swept = final[final["sweep_parameter"].notna()]
+    keys = ["group", "optimizer", "sweep_parameter"]
+    second = [name for name in ("sweep_parameter_2", "sweep_label_2") if name in swept]
+    found = []
+    for values, part in swept.groupby([*keys, *second], sort=True, dropna=False):
+        group, optimizer, parameter, *beside = map(str, values)
+        if not part["sweep_value"].notna().any():
+            continue  # words and flags have no order from mild to harsh
+        named = len(beside) == 2 and part["sweep_parameter_2"].notna().all()
+        runs = swept
+        if named:
+            runs = swept[swept["sweep_parameter_2"] == beside[0]]
+            if is_imperfection(beside[0]):
+                runs = runs[is_ideal(beside[0], runs["sweep_value_2"])]
+            else:
+                runs = runs[runs["sweep_label_2"] == beside[1]]
+        elif len(second) == 2:
+            runs = swept[swept["sweep_parameter_2"].isna()]
+        runs = runs[(runs[keys] == [group, optimizer, parameter]).all(axis=1)]
+        ideal = runs[is_ideal(parameter, runs["sweep_value"])]
+        tolerance = _tolerance(group, optimizer, parameter, ideal, part, score)
+        held = f"{beside[0]} = {beside[1]}" if named else ""
+        size, problem = int(part["parameters"].max()), str(part["problem"].iloc[0])
+        found.append(dataclasses.replace(tolerance, beside=held, size=size, score=score, problem=problem))
+    return tuple(found)
+
+
+def milder(first: Tolerance, second: Tolerance) -> Tolerance:
+    """Return how far both scores of one sweep stay inside: inside in both, outside where one of them is.
+
+    A `second` that decides nothing changes nothing.
+    """
+    if first.note or second.note:
+        return first
+    levels = first.levels["level"].tolist()
+    inside = min(_place(levels, each.worst_inside, -1) for each in (first, second))
+    outside = min(_place(levels, each.first_outside, len(levels)) for each in (first, second))
+    padded = [*levels, float("nan")]  # −1 and the end: no level
+    verdicts = _verdicts(len(levels), inside, outside)
+    return dataclasses.replace(
+        first,
+        worst_inside=padded[inside],
+        first_outside=padded[outside],
+        levels=first.levels.assign(verdict=verdicts),
+    )
+
+
+def _place(levels: Sequence[float], level: float, none: int) -> int:
+    return none if np.isnan(level) else list(levels).index(level)
+
+
+def _verdicts(number: int, inside: int, outside: int) -> list[str]:
+    """Return the verdict of so many levels, the last one inside and the first one outside being given by place."""
+    return [
+        "inside" if place <= inside else "outside" if place >= outside else "undecided"
+        for place in range(number)
+    ]
+
+
+def is_imperfection(parameter: str) -> bool:
+    """Whether a swept setting makes the device worse than ideal: thermal noise, or a field of the device itself."""
+    return parameter == "noise_variance" or parameter in {field.name for field in fields(Device)}
+
+
+def mildest_first(parameter: str, levels: Array) -> Array:
+    """Return `levels` sorted from mild to harsh: many bits and high rails first, small errors first."""
+    return np.sort(levels)[::-1] if larger_is_milder(parameter) else np.sort(levels)
+
+
+def is_ideal(parameter: str, levels: pd.Series) -> pd.Series:
+    """Return where a sweep value means the ideal device: absent where larger is milder, else zero or absent."""
+    values = levels.astype(float)
+    return values.isna() if larger_is_milder(parameter) else values.isna() | (values == 0)
+
+
+def larger_is_milder(parameter: str) -> bool:
+    """Whether a larger value of `parameter` is a better device, an absent one ideal: bits, rails, gain, range."""
+    return parameter.endswith("bits") or parameter in _LARGER_IS_MILDER
+
+
+_LARGER_IS_MILDER = (
+    "rail_volts",
+    "amplifier_gain",
+    "amplifier_bandwidth_hz",
+    "conductance_max_siemens",
+    "link_rate_bits_per_s",
+)
+
+
+def margins(score: str, ideal: Array) -> Array:
+    """Return the margin of each seed, whose `score` on the ideal device is given (a loss)."""
+    if score != SCORES[0]:
+        return np.full_like(ideal, SCORE_MARGIN)
+    return np.maximum(LOSS_SHARE * np.abs(ideal), LOSS_FLOOR)
+
+
+def margin_text(score: str) -> str:
+    """Return the margin in words, e.g. "1 point"."""
+    if score != SCORES[0]:
+        return f"{100 * SCORE_MARGIN:g} point of {'F1' if score.endswith('f1') else 'accuracy'}"
+    return f"{100 * LOSS_SHARE:g} % of the loss (or {LOSS_FLOOR:g})"
+
+
+def _tolerance(
+    group: str, optimizer: str, parameter: str, ideal: pd.DataFrame, part: pd.DataFrame, score: str
+) -> Tolerance:
+    sign = 1.0 if score == SCORES[0] else -1.0
+    ideal = tried(ideal, score).drop_duplicates("seed").set_index("seed").sort_index()
+    swept = tried(part[~is_ideal(parameter, part["sweep_value"])], score)
+    table = swept.pivot_table(index="seed", columns="sweep_value", values="loss", aggfunc="first")
+    paired = table.reindex(ideal.index).dropna(axis=1)
+    levels = mildest_first(parameter, paired.columns.to_numpy(float))
+    note = without_base(ideal)
+    if not note and not len(levels):
+        note = "not measured: no level was run with every seed of the ideal device"
+    if note:
+        columns = ["level", "excess", "verdict", "p_inside", "p_outside", "median", "seeds", "diverged"]
+        nan = float("nan")
+        return Tolerance(
+            group, optimizer, parameter, nan, nan, len(ideal), pd.DataFrame(columns=columns), note
+        )
+    losses, baseline = paired[levels].to_numpy(float), ideal["loss"].to_numpy(float)
+    excess = losses - baseline[:, None]
+    beyond = [paired_difference(column) for column in (excess - margins(score, baseline)[:, None]).T]
+    inside, outside = decided([each.p_lower for each in beyond], [each.p_higher for each in beyond])
+    padded = [*levels.tolist(), float("nan")]
+    middle = np.median(losses, axis=0)
+    found = pd.DataFrame(
+        {
+            "level": levels,
+            "excess": np.median(excess, axis=0),
+            "verdict": _verdicts(len(levels), inside, outside),
+            "p_inside": [each.p_lower for each in beyond],
+            "p_outside": [each.p_higher for each in beyond],
+            "median": np.where(np.isfinite(middle), sign * middle, np.nan),
+            "seeds": len(baseline),
+            "diverged": np.isinf(losses).sum(axis=0),
+        }
+    )
+    return Tolerance(
+        group,
+        optimizer,
+        parameter,
+        worst_inside=padded[inside],
+        first_outside=padded[outside],
+        seeds=len(baseline),
+        levels=found,
+        note="",
+        ideal=sign * float(np.median(baseline)),
+    )
+
+
+def decided(p_inside: Sequence[float], p_outside: Sequence[float]) -> tuple[int, int]:
+    """Return the places of the last level inside (−1: none) and the first one outside (their number: none).
+
+    The p-values are those of the levels, mildest first. Each side is tested in its own order, the mildest first for
+    "inside", the harshest first for "outside", and ends where a test fails.
+    """
+    level, number = 1.0 - LEVEL, len(p_inside)
+    inside = next((place for place, p in enumerate(p_inside) if p > level), number) - 1
+    harshest_first = enumerate(reversed(p_outside))
+    outside = number - next((place for place, p in harshest_first if p > level), number)
+    return inside, outside
+
+
+def tried(part: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Return the runs that ended or diverged, with their `loss`: the score as one that is better where lower."""
+    part = part[part["status"].isin(["ok", "diverged"])]
+    sign = 1.0 if score == SCORES[0] else -1.0
+    loss = (sign * part[score].astype(float)).where(part["status"] == "ok", np.inf)
+    return part.assign(loss=loss)[loss.notna()]
+
+
+def without_base(ideal: pd.DataFrame) -> str:
+    """Return why the runs of the ideal device give nothing to compare with; "" where they do."""
+    if len(ideal) < MINIMUM_SEEDS:
+        number = f"{len(ideal)} seed{'' if len(ideal) == 1 else 's'}"
+        return f"not confirmed: too few to tell, {number} of the ideal device, {MINIMUM_SEEDS} needed"
+    scored = "final_test_accuracy" in ideal and bool(ideal["final_test_accuracy"].notna().any())
+    final, start = (
+        ideal[name].astype(float) if name in ideal else pd.Series(np.nan, ideal.index)
+        for name in (
+            ("final_test_accuracy", "untrained_test_accuracy")
+            if scored
+            else ("final_loss", "untrained_train_loss")
+        )
+    )
+    ended = ideal["status"] == "ok"
+    if start[ended].isna().any():
+        return "not confirmed: nothing was evaluated before training, so that whether it learned is unknown"
+    if scored:
+        learned = ended & (final >= (1 + start) / 2)
+        worst = f"test accuracy {quantities.percent(float(final.min()))}"
+    else:
+        learned = ended & ((final <= start / 2) | (final <= start - math.log(2)))
+        worst = f"loss {quantities.significant(float(final.max()))}"
+    if learned.all():
+        return ""
+    lost = f"{int((~learned).sum())} of {len(ideal)} seeds of the ideal device have not learned"
+    return f"not confirmed: {lost}{f' ({worst})' if ended.all() else ''}"

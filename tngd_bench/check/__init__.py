@@ -1,0 +1,1 @@
+"""The regression gate: what it measures, its baseline, and its verdict."""

@@ -1,0 +1,292 @@
+"""A check: the present tree, or the stores of a study, against a baseline; what the command line and scripts call."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import math
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tngd_bench.check.baseline import Baseline, incomparable, last_entries
+from tngd_bench.check.metrics import between_trees, is_known, is_time, make_metric
+from tngd_bench.check.regression import Judgement, Metric, Sides, compare, confirm
+from tngd_bench.check.trees import (
+    SAMPLES,
+    Probe,
+    TreeFigures,
+    exact_figures,
+    probes,
+    take_samples,
+    time_in_turn,
+)
+from tngd_bench.measure.environment import processor_name
+from tngd_bench.resources import available_cores
+from tngd_bench.studies.errors import StudyError
+
+Say = Callable[[str], None]
+
+
+class NothingSelectedError(StudyError):
+    """No metric has a name that the selection asks for."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which metrics are judged: `patterns` as in file names, all where there are none.
+
+    Without `times`, none that only two trees measured in turn can compare.
+    """
+
+    patterns: tuple[str, ...] = ()
+    times: bool = True
+
+    def of(self, names: Sequence[str]) -> list[str]:
+        """Return the selected of `names`; NothingSelectedError where there is none."""
+        found = [name for name in dict.fromkeys(names) if self.takes(name)]
+        if not found and not names:
+            raise NothingSelectedError("nothing selected: the baseline holds no figure")
+        if not found:
+            wanted = ", ".join(map(repr, self.patterns)) or "all but times"
+            known = f" (there are {', '.join(names[:3])}, …)" if names else ""
+            raise NothingSelectedError(f"nothing selected: no metric matches {wanted}{known}")
+        return found
+
+    def takes(self, name: str) -> bool:
+        """Whether the metric `name` is selected."""
+        matches = not self.patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.patterns)
+        return matches and (self.times or not between_trees(name))
+
+
+def present_environment(torch: str) -> dict[str, Any]:
+    """Return what decides whether figures measured here can be compared with others."""
+    return {
+        "torch": torch.partition("+")[0],
+        "python": platform.python_version(),
+        "cpu": processor_name(),
+        "cores": available_cores(),
+        "threads": 1,
+    }
+
+
+def measure_exact(tree: Path, selection: Selection) -> tuple[Baseline, dict[str, str]]:
+    """Return the exact metrics of a tree, and for those that raised an error the reason."""
+    with probes(tree) as (started,):
+        names = selection.of([name for name in started.ask(do="names") if not between_trees(name)])
+        figures = exact_figures(started, names)
+        # exact figures depend on torch alone: what differs between machines would change the file for nothing
+        return Baseline(
+            _exact(figures), {"torch": present_environment(started.torch)["torch"]}
+        ), figures.failures
+
+
+def check_tree(tree: Path, baseline: Baseline, selection: Selection, say: Say) -> tuple[Judgement, ...]:
+    """Judge the exact metrics of `tree` by a baseline; every selected one of the baseline has to be compared.
+
+    A baseline's times are compared with nothing: only times taken in turn are.
+    """
+    wanted = selection.of(list(baseline.metrics))
+    say(f"measuring {tree}")
+    with probes(tree) as (started,):
+        environment = present_environment(started.torch)
+        names = [name for name in started.ask(do="names") if not between_trees(name)]
+        offered = [name for name in names if selection.takes(name)]
+        comparable = [name for name in wanted if not is_time(name)]
+        blocked = incomparable("exact", baseline.environment, environment) if comparable else None
+        figures = exact_figures(started, offered) if blocked is None else TreeFigures()
+    head = _exact(figures)
+    judged = []
+    for name in dict.fromkeys([*wanted, *offered]):
+        base = baseline.metrics.get(name)
+        reason = blocked
+        if is_time(name):
+            reason = incomparable("time", baseline.environment, environment) or (
+                "times are compared with a revision, or store with store"
+            )
+        judgement = _judge(name, base, head.get(name), figures.failures.get(name), reason, expected=True)
+        if base is None and judgement.verdict == "nothing compared":
+            judgement = dataclasses.replace(judgement, reason="new; `tngd-bench baseline update` takes it in")
+        if judgement.verdict == "changed":
+            judgement = _with_processor(judgement, baseline, environment["cpu"])
+        judged.append(judgement)
+    return tuple(judged)
+
+
+def _with_processor(judgement: Judgement, baseline: Baseline, here: str | None) -> Judgement:
+    """Return the judgement, with the processors where they differ: rounding moves some results a little."""
+    there = last_entries(baseline).get(judgement.name, {}).get("processor")
+    if there is None or there == here:
+        return judgement
+    return dataclasses.replace(
+        judgement, reason=f"{judgement.reason}; measured on {there} there, on {here} here"
+    )
+
+
+def check_revision(
+    base: Path,
+    head: Path,
+    selection: Selection,
+    say: Say,
+    *,
+    already: Sequence[str] = (),
+    samples: int = SAMPLES,
+) -> tuple[Judgement, ...]:
+    """Judge tree `head` by tree `base`, times taken in turn and confirmed; names in `already` are left out."""
+    say(f"measuring {head} and {base} in turn")
+    with probes(base, head) as (first, second):
+        # a kind that only the base has was given up or renamed, and this code has no tolerance for it
+        shared = [name for name in _names(first) if is_known(name)]
+        # the base's own tolerances judge: a change cannot loosen its own gate
+        tolerances = _tolerances(first, shared)
+        offered = list(dict.fromkeys([*shared, *second.ask(do="names")]))
+        names = [name for name in selection.of(offered) if name not in already]
+        exact = [name for name in names if not is_time(name)]
+        before, after = exact_figures(first, exact), exact_figures(second, exact)
+        times = [name for name in names if is_time(name)]
+        sides = TreeFigures({name: [] for name in times}), TreeFigures({name: [] for name in times})
+        if times:
+            say(f"timing {len(times)} steps")
+            take_samples((first, second), sides, samples)
+    was = {
+        name: tolerances[name](metric) if name in tolerances else metric
+        for name, metric in _exact(before).items()
+    }
+    judged = [
+        _judge(name, was.get(name), _exact(after).get(name), after.failures.get(name), None) for name in exact
+    ]
+    first_run = [sides]
+
+    def measure(wanted: Sequence[str]) -> Sides:
+        if first_run:
+            base_side, head_side = first_run.pop()
+        else:
+            say(f"timing again: {', '.join(wanted)}")
+            # few are in doubt: many processes, each of which is one sample
+            base_side, head_side = time_in_turn((base, head), wanted)
+        return _timed(base_side), _timed(head_side)
+
+    confirmed = {judgement.name: judgement for judgement in confirm(measure, times)}
+    for name in times:
+        judged.append(confirmed.get(name) or _judge(name, None, None, sides[1].failures.get(name), None))
+    return tuple(judged)
+
+
+def check_stores(
+    baseline: Baseline, heads: Sequence[Baseline], selection: Selection
+) -> tuple[Judgement, ...]:
+    """Judge the first of `heads`, metrics of stores, by a baseline; the others are its re-runs, which confirm times.
+
+    A slowdown that no second store shows too is inconclusive.
+    """
+    names = selection.of(list(dict.fromkeys([*baseline.metrics, *heads[0].metrics])))
+    judged = []
+    for name in names:
+        base, head = baseline.metrics.get(name), heads[0].metrics.get(name)
+        reason = None
+        for one in heads:
+            kind = "time" if is_time(name) else "exact"
+            reason = reason or incomparable(kind, baseline.environment, one.environment)  # type: ignore[arg-type]
+        judgement = _judge(name, base, head, None, reason, expected=True)
+        if is_time(name) and judgement.verdict == "regression":
+            left = iter(heads)
+
+            def rerun(wanted: Sequence[str], left: Any = left) -> Sides:
+                again = next(left, None)
+                return baseline.metrics, {} if again is None else again.metrics
+
+            (judgement,) = confirm(rerun, [name])
+        judged.append(judgement)
+    return tuple(judged)
+
+
+def _judge(
+    name: str,
+    base: Metric | None,
+    head: Metric | None,
+    failure: str | None,
+    blocked: str | None,
+    *,
+    expected: bool = False,
+) -> Judgement:
+    """Return the verdict on a metric; `expected`: what the baseline has must be measured now."""
+    known = base or head or make_metric(name, [])
+    if head is not None and any(math.isnan(value) for value in head.values):
+        return _without(known, "failed", "not a number")
+    if blocked is not None:
+        return _without(known, "nothing compared", blocked)
+    if head is None and failure is not None:
+        return _without(known, "failed", failure)
+    if head is None and base is not None and expected:
+        return _without(
+            known, "failed", "not measured any more; `tngd-bench baseline update` where that is meant"
+        )
+    return compare(base, head) if base or head else _without(known, "nothing compared", "measured on no side")
+
+
+def _without(metric: Metric, verdict: Any, reason: str) -> Judgement:
+    return Judgement(metric.name, metric.unit, metric.kind, verdict, reason)
+
+
+def _tolerances(started: Probe, names: Sequence[str]) -> dict[str, Callable[[Metric], Metric]]:
+    """Return for each name what puts the tree's own tolerance into a metric, as tight as ours at least."""
+
+    def of(told: Mapping[str, float]) -> Callable[[Metric], Metric]:
+        return lambda metric: dataclasses.replace(
+            metric,
+            tolerance=min(metric.tolerance, told["tolerance"]),
+            slack=min(metric.slack, told["slack"]),
+            two_sided=metric.two_sided or bool(told["two_sided"]),
+        )
+
+    return {name: of(told) for name, told in started.ask(do="tolerances", names=list(names)).items()}
+
+
+def excused(
+    judged: Sequence[Judgement], own: Baseline, base: Baseline, own_judged: Sequence[Judgement]
+) -> tuple[Judgement, ...]:
+    """Return judgements against a revision, those as "ok" whose change the present tree's baseline file writes down.
+
+    Meant is a change whose history has an entry that the revision's own file lacks, where the present figure agrees
+    with the file. A gain that nobody wrote down, and an older entry, excuse nothing.
+    """
+    agrees = {one.name for one in own_judged if one.verdict == "ok"}
+    then = last_entries(base)
+    new = {
+        name: entry
+        for name, entry in last_entries(own).items()
+        if entry["digest"] != then.get(name, {}).get("digest")
+    }
+    # an optimizer that was taken out has no time either, of which the file holds no figure
+    removed = {
+        name.partition("/")[2]: entry
+        for name, entry in new.items()
+        if name not in own.metrics and name in base.metrics
+    }
+    left = {name.partition("/")[2] for name in own.metrics}
+    found = []
+    for one in judged:
+        entry = new.get(one.name)
+        subject = one.name.partition("/")[2]
+        if entry is None and one.kind == "time" and one.verdict == "failed" and subject not in left:
+            entry = removed.get(subject)
+        gone = one.name not in own.metrics
+        if one.verdict in ("regression", "changed", "failed") and entry and (gone or one.name in agrees):
+            one = dataclasses.replace(one, verdict="ok", reason=f"meant: {entry['reason']}")
+        found.append(one)
+    return tuple(found)
+
+
+def _names(started: Probe) -> list[str]:
+    names: list[str] = started.ask(do="names")
+    return names
+
+
+def _exact(figures: TreeFigures) -> dict[str, Metric]:
+    return {name: make_metric(name, [value]) for name, value in figures.values.items()}
+
+
+def _timed(figures: TreeFigures) -> Mapping[str, Metric]:
+    return {name: make_metric(name, values) for name, values in figures.values.items()}

@@ -1,0 +1,53 @@
+"""The kinds of figures that a check judges, each with its unit and how much worse it may get."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tngd_bench.check.regression import Kind, Metric
+
+TIME = "step time"
+PAGE = "page work"
+_EXACT = 1e-9  # the sum of a ledger may be made in another order
+
+_KINDS: dict[str, tuple[str, Kind, float, float, bool]] = {
+    "operations": ("FLOP", "exact", _EXACT, 0.0, False),
+    "host operations": ("FLOP", "exact", _EXACT, 0.0, False),
+    "forward passes": ("passes", "exact", _EXACT, 0.0, False),
+    "allocated memory": ("bytes", "exact", _EXACT, 0.0, False),
+    # of packages outside Python's own library, whose versions differ a little
+    "modules imported": ("modules", "exact", 0.1, 5.0, False),
+    "modelled latency": ("s", "exact", _EXACT, 0.0, True),
+    # what stops at a tolerance, or depends on all earlier rounding, differs a little between processors
+    "solver iterations": ("iterations", "exact", 0.02, 1.0, True),
+    "steps to half the loss": ("steps", "exact", 0.05, 1.0, True),
+    "loss": ("", "exact", 0.02, 0.0, True),
+    # its calls of Python functions, those of the libraries that draw it too
+    PAGE: ("calls", "exact", 0.05, 0.0, False),
+    TIME: ("× SGD", "time", 0.07, 0.0, False),
+}
+"""Unit, kind, relative tolerance, slack, and whether judged in both directions, by what a name begins with."""
+
+
+def make_metric(name: str, values: Sequence[float]) -> Metric:
+    """Return the metric called "KIND/…"; ValueError for a kind that is not known."""
+    kind = name.partition("/")[0]
+    if kind not in _KINDS:
+        raise ValueError(f"a metric's name begins with one of: {', '.join(_KINDS)}; not {kind!r}")
+    unit, judged, tolerance, slack, two_sided = _KINDS[kind]
+    return Metric(name, unit, judged, tuple(float(value) for value in values), tolerance, slack, two_sided)
+
+
+def is_known(name: str) -> bool:
+    """Whether figures of this name can be judged here: another revision may have kinds of its own."""
+    return name.partition("/")[0] in _KINDS
+
+
+def between_trees(name: str) -> bool:
+    """Whether a figure is compared between two trees only, and is in no baseline file: it is slow, or wall time."""
+    return name.partition("/")[0] in (TIME, PAGE)
+
+
+def is_time(name: str) -> bool:
+    """Whether a metric is wall time, by its name."""
+    return name.partition("/")[0] == TIME

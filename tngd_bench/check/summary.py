@@ -1,0 +1,219 @@
+"""The verdicts of a check as text for a terminal, Markdown for a pull request, JUnit XML and JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as Xml  # written here, never read
+
+from tngd_bench.measure.plain_text import plain
+
+if TYPE_CHECKING:  # a summary can be written where nothing else of the package can be imported
+    from tngd_bench.check.regression import Judgement, VerdictName
+
+SCHEMA = 1
+"""Of the JSON."""
+_ORDER: tuple[VerdictName, ...] = (
+    "regression",
+    "changed",
+    "failed",
+    "inconclusive",
+    "nothing compared",
+    "ok",
+)
+
+
+@dataclass(frozen=True)
+class CheckSummary:
+    """All verdicts of a check, the verdict on the whole, and what was compared with what."""
+
+    judgements: Sequence[Judgement]
+    verdict: VerdictName
+    exit_code: int
+    head: str
+    baselines: Sequence[str]
+    environment: Mapping[str, Any]
+    problem: str = ""
+    """What ended the check before all was judged."""
+    commits: Mapping[str, str | None] = field(default_factory=dict)
+    """The commit of "head" and of every baseline that is a revision; None where git does not tell."""
+    notes: Sequence[str] = ()
+
+    @property
+    def counts(self) -> str:
+        """Return e.g. "1 regression, 40 ok"."""
+        counted = Counter(judgement.verdict for judgement in self.judgements)
+        return ", ".join(f"{counted[verdict]} {verdict}" for verdict in _ORDER if counted[verdict])
+
+    def sorted(self) -> list[Judgement]:
+        """Return the judgements, the worst verdicts first."""
+        return sorted(self.judgements, key=lambda judgement: _ORDER.index(judgement.verdict))
+
+
+def as_text(summary: CheckSummary) -> str:
+    """Return what a terminal shows: everything but figures that did not change."""
+    problem = f"tngd-bench: error: {plain(summary.problem)}" if summary.problem else ""
+    if problem and not summary.judgements:
+        return problem
+    shown = [one for one in summary.sorted() if one.verdict != "ok" or one.kind == "time" or one.change]
+    names = [plain(one.name) for one in shown]
+    width = max(map(len, names), default=0)
+    lines = [
+        f"{one.verdict:<17}{name:<{width}}  {_change(one):>9}  {plain(_why(one))}"
+        for name, one in zip(names, shown, strict=True)
+    ]
+    lines += [f"{name}: {plain(commit)}" for name, commit in _commits(summary).items()]
+    lines += [f"note: {plain(note)}" for note in summary.notes]
+    lines += [problem] if problem else []
+    return "\n".join([*lines, f"check: {summary.verdict} ({summary.counts})"])
+
+
+def as_markdown(summary: CheckSummary) -> str:
+    """Return a summary for a pull request: what is not ok first, the rest folded."""
+    compared = f"{summary.head} against {', '.join(summary.baselines)}"
+    lines = [
+        f"### tngd-bench check: {summary.verdict}",
+        "",
+        f"{_cell(compared)}. {summary.counts or 'Nothing was judged'}.",
+    ]
+    lines += ["", _environment({**summary.environment, **_commits(summary)}), ""]
+    lines += [
+        f"- {_cell(note)}" for note in (*([summary.problem] if summary.problem else []), *summary.notes)
+    ]
+    lines.append("")
+    notable = [one for one in summary.sorted() if one.verdict != "ok"]
+    fine = [one for one in summary.sorted() if one.verdict == "ok"]
+    if notable:
+        lines += [*_table(notable), ""]
+    if fine:
+        lines += [f"<details><summary>{len(fine)} ok</summary>", "", *_table(fine), "", "</details>", ""]
+    return "\n".join(lines)
+
+
+def as_junit(summary: CheckSummary) -> str:
+    """Return JUnit XML: a test case per metric; inconclusive and not compared count as skipped."""
+    counted = Counter(one.verdict for one in summary.judgements)
+    ended = int(bool(summary.problem))
+    totals = {
+        "tests": str(len(summary.judgements) + ended),
+        "failures": str(counted["regression"] + counted["changed"]),
+        "errors": str(counted["failed"] + ended),
+        "skipped": str(counted["inconclusive"] + counted["nothing compared"]),
+    }
+    root = Xml.Element("testsuites", {"name": "tngd-bench check", **totals})
+    suite = Xml.SubElement(root, "testsuite", {"name": plain(", ".join(summary.baselines)), **totals})
+    about = Xml.SubElement(suite, "properties")
+    for name, value in {**summary.environment, **_commits(summary)}.items():
+        Xml.SubElement(about, "property", {"name": plain(name), "value": plain(value)})
+    if summary.problem:
+        case = Xml.SubElement(suite, "testcase", {"classname": "check", "name": "check", "time": "0"})
+        Xml.SubElement(case, "error", {"message": plain(summary.problem)})
+    for one in summary.judgements:
+        kind, _, rest = one.name.partition("/")
+        case = Xml.SubElement(suite, "testcase", {"classname": plain(kind), "name": plain(rest), "time": "0"})
+        tag = {"regression": "failure", "changed": "failure", "failed": "error", "ok": None}.get(
+            one.verdict, "skipped"
+        )
+        if tag is not None:
+            Xml.SubElement(case, tag, {"message": plain(f"{one.verdict}: {_why(one)}")}).text = _figures(one)
+        else:
+            Xml.SubElement(case, "system-out").text = plain(f"{_figures(one)} {_why(one)}")
+    Xml.indent(root)
+    return Xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def as_json(summary: CheckSummary) -> str:
+    """Return one JSON object as docs/check.schema.json describes it; what is not a finite number is null."""
+    rows = [
+        {
+            "name": plain(one.name),
+            "kind": one.kind,
+            "unit": one.unit,
+            "verdict": one.verdict,
+            "reason": plain(one.reason),
+            "against": plain(one.against or ", ".join(summary.baselines)),
+            "base": _number(one.base),
+            "head": _number(one.head),
+            "change": _number(one.change),
+            "interval": [_number(bound) for bound in one.interval],
+            "p": _number(one.p),
+            "runs": one.runs,
+        }
+        for one in summary.judgements
+    ]
+    content = {
+        "schema": SCHEMA,
+        "verdict": summary.verdict,
+        "exit_code": summary.exit_code,
+        "head": plain(summary.head),
+        "baselines": [plain(what) for what in summary.baselines],
+        "environment": {
+            name: plain(value) if isinstance(value, str) else value
+            for name, value in summary.environment.items()
+        },
+        "commits": {plain(what): commit for what, commit in summary.commits.items()},
+        "problem": plain(summary.problem),
+        "notes": [plain(note) for note in summary.notes],
+        "judgements": rows,
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _table(judgements: Sequence[Judgement]) -> list[str]:
+    lines = ["| verdict | metric | base | head | change | why |", "|---|---|---:|---:|---:|---|"]
+    for one in judgements:
+        unit = f" {one.unit}" if one.unit else ""
+        base, head = (
+            _shown(value) + (unit if math.isfinite(value) else "") for value in (one.base, one.head)
+        )
+        verdict = one.verdict if one.verdict == "ok" else f"**{one.verdict}**"
+        lines.append(
+            f"| {verdict} | {_cell(one.name)} | {base} | {head} | {_change(one)} | {_cell(_why(one))} |"
+        )
+    return lines
+
+
+def _environment(environment: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_cell(str(value))}" for name, value in environment.items())
+
+
+def _figures(one: Judgement) -> str:
+    return f"base {_shown(one.base)}, head {_shown(one.head)} {one.unit}".rstrip() + f", {_change(one)}"
+
+
+def _change(one: Judgement) -> str:
+    if not math.isfinite(one.change):
+        return "–"
+    text = f"{one.change:+.2%}" if one.change else "0 %"
+    if all(map(math.isfinite, one.interval)):
+        text += f" [{one.interval[0]:+.1%}, {one.interval[1]:+.1%}]"
+    return text
+
+
+def _shown(value: float) -> str:
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
+
+
+def _cell(text: str) -> str:
+    escaped = plain(text).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
+    for mark in "|*_`[]":
+        escaped = escaped.replace(mark, f"\\{mark}")
+    return escaped
+
+
+def _why(one: Judgement) -> str:
+    return f"{one.reason} [{one.against}]" if one.against else one.reason
+
+
+def _commits(summary: CheckSummary) -> dict[str, str]:
+    return {f"commit of {plain(what)}": commit or "not known" for what, commit in summary.commits.items()}
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

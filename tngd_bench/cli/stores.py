@@ -1,0 +1,64 @@
+"""What the verbs that show results share: reading stores, writing files, opening a page."""
+
+from __future__ import annotations
+
+import contextlib
+import webbrowser
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tngd_bench.cli.warnings import tell_ignored
+from tngd_bench.unwritable import cannot_be_written
+
+if TYPE_CHECKING:
+    from tngd_bench.report.document.missing_figures import MissingFigure
+    from tngd_bench.studies.store.records import Records
+    from tngd_bench.studies.store.store import Store
+
+
+def read_results(stores: Sequence[Store], purpose: str) -> list[Records]:
+    """Return the records of each store, and tell what was left out; StoreError where one has nothing to `purpose`."""
+    from tngd_bench.studies.errors import StoreError
+    from tngd_bench.studies.store.records import read_records
+
+    read = [read_records(store.path) for store in stores]
+    for store, records in zip(stores, read, strict=True):
+        tell_ignored(records.ignored)
+        if records.trials.empty:
+            raise StoreError(f"{store.path} holds no finished trial yet; there is nothing to {purpose}")
+    return read
+
+
+@contextlib.contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn a failure to write into the output folder `place` into a StoreError."""
+    from tngd_bench.studies.errors import StoreError
+
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(cannot_be_written(f"output {place}", place, error)) from None
+
+
+def show_page(page: Path) -> None:
+    """Open a page in the browser, or say that there is none."""
+    if not webbrowser.open(page.resolve().as_uri()):
+        click.echo("tngd-bench: note: no browser was found to open the page", err=True)
+
+
+def tell_missing(missing: Sequence[MissingFigure]) -> int:
+    """Say which figures a page was written without, with the traceback in a file; return the exit code."""
+    from tngd_bench.cli.main import FAILED, OK, complain, traceback_file
+
+    if not missing:
+        return OK
+    first = missing[0]
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    log = traceback_file("\n".join(f"{each.heading}\n{each.trace}" for each in missing))
+    return complain(
+        f"the page was written without the figure “{first.heading}”{more}: {first.error} (unexpected; {log})",
+        FAILED,
+    )

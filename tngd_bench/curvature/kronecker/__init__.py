@@ -1,0 +1,1 @@
+"""Kronecker factors of the layers, for K-FAC."""

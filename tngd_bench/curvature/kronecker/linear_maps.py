@@ -1,0 +1,144 @@
+"""Weights that are used as linear maps y = W a + c: what Kronecker factors need of every use.
+
+Uses come from the calls of a layer (linear, convolution) or from the matrix products in the graph, which cover the
+gates of recurrent layers, the projections of attention and any product by hand. At several positions or time steps
+each is a use of its own, as in Grosse and Martens 2016 ("expand").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
+
+from tngd_bench.curvature.capture import LayerCall
+from tngd_bench.curvature.graph import AutogradGraph
+from tngd_bench.curvature.rows.layer_rules import CONVOLUTIONS, convolution_patches
+from tngd_bench.curvature.rows.matrix_products import product_uses
+
+MAP_KINDS: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS)
+VIEWS = ("ViewBackward0", "UnsafeViewBackward0")
+"""What may stand between a product and the addition of its bias: the order of the rows stays."""
+
+
+@dataclass(frozen=True)
+class MapUse:
+    """One use: the `edge` of y in the graph, and `rows(dtype)`, the inputs a (k, d_in [+1, ones for the bias]).
+
+    `trailing` is the number of dimensions of y behind its channels.
+    """
+
+    edge: GradientEdge
+    rows: Callable[[torch.dtype], Tensor]
+    trailing: int = 0
+
+    def cotangent_rows(self, cotangents: Tensor) -> Tensor:
+        """Gradients of y as rows (…·k, d_out), in the order of `rows`."""
+        if self.trailing:
+            return cotangents.movedim(-self.trailing - 1, -1).flatten(0, -2)
+        return cotangents.reshape(-1, cotangents.shape[-1])
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """A trained weight, the bias that is added wherever it is used, if any, and all its uses.
+
+    `transposed`: the weight is held as (d_in, d_out). `samples`: b where rows are in the order of the samples. `names`:
+    of the parameters in the model, as their owner gives them.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+    uses: tuple[MapUse, ...]
+    transposed: bool = False
+    samples: int | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> tuple[nn.Parameter, ...]:
+        """The weight, and the bias where there is one."""
+        return (self.weight,) if self.bias is None else (self.weight, self.bias)
+
+    def pieces(self, matrix: Tensor) -> tuple[Tensor, ...]:
+        """A (d_out, d_in [+1]) matrix in the shapes of `parameters`."""
+        weight = matrix if self.bias is None else matrix[:, :-1]
+        weight = (weight.T if self.transposed else weight).reshape(self.weight.shape)
+        return (weight,) if self.bias is None else (weight, matrix[:, -1])
+
+
+def layer_map(calls: Sequence[LayerCall]) -> LinearMap | None:
+    """Return the map of one layer from its calls, or None where it is none: grouped, or not batch first."""
+    module = calls[0].module
+    if isinstance(module, CONVOLUTIONS):
+        trailing = len(module.kernel_size)
+        if module.groups > 1 or any(call.input.dim() != trailing + 2 for call in calls):
+            return None
+    else:
+        trailing = 0
+    uses = tuple(MapUse(call.edge, partial(layer_rows, call), trailing) for call in calls)
+    weight, bias = module.weight, module.bias
+    assert isinstance(weight, nn.Parameter)
+    assert bias is None or isinstance(bias, nn.Parameter)
+    return LinearMap(weight, bias, uses, samples=calls[0].input.shape[0])
+
+
+def layer_rows(call: LayerCall, dtype: torch.dtype) -> Tensor:
+    """Inputs of a layer as rows (b·T, d_in), sample first, with a column of ones where it has a bias."""
+    module, inputs = call.module, call.input.to(dtype)
+    if isinstance(module, CONVOLUTIONS):
+        rows = convolution_patches(module, inputs).transpose(1, 2).flatten(0, 1)
+    else:
+        rows = inputs.reshape(-1, inputs.shape[-1])
+    return rows if module.bias is None else _with_ones(rows)
+
+
+def product_maps(parameters: Sequence[nn.Parameter], graph: AutogradGraph) -> list[LinearMap]:
+    """The maps of those `parameters` that the graph uses in matrix products alone, all one way round.
+
+    A vector that is added to the product at each use of a weight, and nowhere else, is its bias.
+    """
+    added = {tuple(sorted(_adding(p, graph))): p for p in parameters if p.dim() == 1 and _adding(p, graph)}
+    maps = []
+    for weight in parameters:
+        uses = product_uses(weight, graph) if weight.dim() == 2 else None
+        if not uses or len({use.transposed for use in uses}) > 1:
+            continue
+        bias = added.get(tuple(sorted(id(use.edge.node) for use in uses)))
+        found = []
+        for use in uses:
+            assert use.other is not None
+            found.append(MapUse(use.edge, partial(_product_rows, use.other, bias is not None)))
+        maps.append(LinearMap(weight, bias, tuple(found), transposed=not uses[0].transposed))
+    return maps
+
+
+def _adding(vector: nn.Parameter, graph: AutogradGraph) -> list[int]:
+    """The products, as ids of their nodes, to which the vector is added; none where it is used in another way too."""
+    found = []
+    for node, argument in graph.users(vector):
+        product: Any = node
+        if node.name() == "AddBackward0" and node._saved_alpha == 1:
+            product = node.next_functions[1 - argument][0]
+            while (
+                product is not None and product.name() in VIEWS and graph.only_consumer(product) is not None
+            ):
+                product = product.next_functions[0][0]
+            if product is None or graph.only_consumer(product) is None:
+                return []
+        elif (node.name(), argument) != ("AddmmBackward0", 0) or node._saved_beta != 1:
+            return []
+        found.append(id(product))
+    return found
+
+
+def _product_rows(inputs: Tensor, biased: bool, dtype: torch.dtype) -> Tensor:
+    return _with_ones(inputs.to(dtype)) if biased else inputs.to(dtype)
+
+
+def _with_ones(rows: Tensor) -> Tensor:
+    return torch.cat([rows, rows.new_ones(len(rows), 1)], 1)

@@ -1,0 +1,1 @@
+"""Rows of the factor B = Sᵀ J, layer by layer."""

@@ -1,0 +1,81 @@
+"""Columns of the factor B that belong to some of the parameters, all rows: B itself, or B_l of one layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tngd_bench.curvature.route_rules import PANELS, SMALLEST_PANELLED
+from tngd_bench.curvature.rows.blocks import Block, total_width
+
+
+@dataclass(frozen=True)
+class FactorPart:
+    """The blocks of some parameters, of b samples with r rows each; vectors of m = b·r rows are sample first.
+
+    `name` is that of the module that owns the parameters, "" for the model.
+    """
+
+    name: str
+    blocks: Sequence[Block]
+    batch_size: int
+    rows_per_sample: int
+    dtype: torch.dtype
+    device: torch.device
+
+    def gram(self) -> Tensor:
+        """B_l B_lᵀ, (m, m)."""
+        r, b = self.rows_per_sample, self.batch_size
+        gram = torch.zeros(r, b, r, b, dtype=self.dtype, device=self.device)
+        # symmetric: only panels on and below the diagonal are multiplied out, the rest is mirrored
+        width = r if b * r < SMALLEST_PANELLED else math.ceil(r / PANELS)
+        for first in range(0, r, width):
+            last = min(first + width, r)
+            panel = gram[first:, :, first:last]
+            for block in self.blocks:
+                block.add_gram(panel, first, last)
+            gram[first:last, :, last:] = gram[last:, :, first:last].permute(2, 3, 0, 1)
+        return gram.permute(1, 0, 3, 2).reshape(b * r, b * r)
+
+    @property
+    def width(self) -> int:
+        """Number of parameters."""
+        return total_width(self.blocks)
+
+    def rows(self) -> Tensor:
+        """B_l itself, (m, width): columns in the order of the blocks' slots, rows column first as blocks hold them."""
+        return torch.cat([block.rows() for block in self.blocks], 1)
+
+    def column_first(self, u: Tensor) -> Tensor:
+        """A vector (m,) in the order of `rows`."""
+        return u.view(self.batch_size, self.rows_per_sample).T.reshape(-1)
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """B_l v, (m,), of a vector (N,) over all parameters."""
+        r, b = self.rows_per_sample, self.batch_size
+        products = torch.zeros(1, r * b, dtype=self.dtype, device=self.device)
+        for block in self.blocks:
+            products += block.matvec(v.unsqueeze(0))
+        return products.view(r, b).T.reshape(-1)
+
+    def rmatvec(self, u: Tensor, out: Tensor) -> None:
+        """Write B_lᵀ u for u (m,) into this part's places of `out` (N,)."""
+        rows = self.column_first(u).unsqueeze(0)
+        for block in self.blocks:
+            block.rmatvec(rows, out.unsqueeze(0))
+
+    def take(self, v: Tensor) -> Tensor:
+        """This part's values of a vector (N,) over all parameters, (width,)."""
+        return torch.cat([slot.of(v.unsqueeze(0))[0] for block in self.blocks for slot in block.slots])
+
+    def put(self, values: Tensor, out: Tensor) -> None:
+        """Write (width,) into this part's places of `out` (N,)."""
+        first = 0
+        for block in self.blocks:
+            for slot in block.slots:
+                slot.of(out.unsqueeze(0)).copy_(values[first : first + slot.size])
+                first += slot.size

@@ -1,0 +1,46 @@
+"""scikit-learn's 1,797 handwritten digits, 8×8 pixels of 0 to 16, with a fixed stratified split."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tngd_bench.datasets import DType
+from tngd_bench.datasets.splits import DataSplits, LabelledImages, Pixels, make_splits
+
+TEST_SIZE = 360
+SPLIT_SEED = 0
+_FULL_SCALE = 16
+
+
+def load(train_size: int | None, test_size: int | None, dtype: DType) -> DataSplits:
+    """Return 1,437 training and 360 test digits, or the first of each; inputs (n, 64) in [0, 1]."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    everything = LabelledImages(images.astype(np.uint8), labels.astype(np.uint8))
+    order = stratified_order(everything.labels, SPLIT_SEED)
+
+    def part(indices: NDArray[np.intp]) -> LabelledImages:
+        return LabelledImages(everything.images[indices], everything.labels[indices])
+
+    return make_splits(
+        part(order[TEST_SIZE:]).first("train_size", train_size),
+        part(order[:TEST_SIZE]).first("test_size", test_size),
+        full_scale=_FULL_SCALE,
+        shape=(64,),
+        dtype=dtype,
+        source="scikit-learn load_digits",
+    )
+
+
+def stratified_order(labels: Pixels, seed: int) -> NDArray[np.intp]:
+    """Return an order of the samples in which every contiguous stretch holds the classes in proportion.
+
+    The k-th of a class's n samples, shuffled, is placed (k + 1/2)/n of the way through; so any cut gives two
+    parts that are stratified to about one sample a class.
+    """
+    shuffled = np.random.Generator(np.random.PCG64(seed)).permutation(len(labels))
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return shuffled[np.argsort(place[shuffled], kind="stable")]

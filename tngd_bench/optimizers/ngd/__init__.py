@@ -1,0 +1,1 @@
+"""Exact natural gradient descent with a digital solver."""

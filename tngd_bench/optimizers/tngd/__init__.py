@@ -1,0 +1,1 @@
+"""Thermodynamic natural gradient descent."""

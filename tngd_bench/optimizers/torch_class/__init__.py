@@ -1,0 +1,1 @@
+"""Any `torch.optim.Optimizer`, by the name of its class."""

@@ -1,0 +1,201 @@
+"""Optimizers by the name of their class: "torch.optim:Muon", "pytorch_optimizer:SOAP"; any `torch.optim.Optimizer`.
+
+Their settings are the arguments of the class with its defaults; a pair such as `betas` is `beta1` and `beta2`. Four
+settings are ours. `route` and `rest` say which parameters AdamW gets instead, with the rate `rest_lr`
+(`torch_optimizer.routed`). `cycle` is the number of steps after which costs repeat; None: the interval of the
+preconditioner where the class has such an argument, 1 elsewhere.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tngd_bench import arguments
+from tngd_bench.optimizers.entry import OptimizerEntry, Setting
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from tngd_bench.optimizers.torch_class.optimizer import TorchOptimizer
+
+FORM = re.compile(r"(?P<module>[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<attribute>[A-Za-z_]\w*)")
+ROUTES = ("all", "matrices")
+INTERVALS = ("precondition_frequency", "preconditioning_compute_steps")
+"""Arguments that say after how many steps a preconditioner is renewed: costs repeat after as many."""
+MATRICES_ALONE = ("Muon",)
+"""Classes that are made for matrices: they get no other parameters unless `route = "all"` says so."""
+
+
+def is_class_name(name: object) -> bool:
+    """Whether a name has the form MODULE:CLASS."""
+    return isinstance(name, str) and FORM.fullmatch(name) is not None
+
+
+@cache
+def entry_of(name: str) -> OptimizerEntry:
+    """Return the entry of the optimizer class MODULE:CLASS.
+
+    Raises ValueError where there is no such module or class, and where the class is no `torch.optim.Optimizer`.
+    """
+    found = _class(name)
+    settings, pairs, needed = _settings(found, name)
+    short = found.__name__
+    ours = {
+        "route": Setting("matrices" if short in MATRICES_ALONE else "all", _choice(*ROUTES)),
+        "rest": Setting(None, _pattern),
+        "rest_lr": Setting(1e-3, partial(arguments.real, above=0.0)),
+        "cycle": Setting(None, _optional_count),
+    }
+    clash = sorted(ours.keys() & settings.keys())
+    if clash:
+        raise ValueError(f"optimizer {name!r} has arguments of its own with the names {', '.join(clash)}")
+    return OptimizerEntry(
+        name,
+        short,
+        f"{short} of {found.__module__.partition('.')[0]}",
+        "torch",
+        "tngd_bench.optimizers.torch_class.entry:make",
+        {**settings, **ours},
+        fixed={"name": name, "pairs": tuple(pairs.items())},
+        together=partial(_together, name, needed),
+    )
+
+
+def make(
+    model: nn.Module,
+    loss: nn.Module,
+    *,
+    generator: torch.Generator | None,
+    name: str,
+    pairs: tuple[tuple[str, tuple[str, ...]], ...],
+    route: str,
+    rest: str | None,
+    rest_lr: float,
+    cycle: int | None,
+    **settings: Any,
+) -> TorchOptimizer:
+    """Make the optimizer: the class over the parameters routed to it, AdamW over the others."""
+    from tngd_bench.optimizers.torch_class.optimizer import TorchOptimizer, routed
+
+    found = _class(name)
+    for whole, parts in pairs:
+        settings[whole] = tuple(settings.pop(part) for part in parts)
+    defaults = {p.name: p.default for p in _arguments(found)}
+    given = {key: value for key, value in settings.items() if value is not None or defaults.get(key) is None}
+    if cycle is None:
+        cycle = next((int(given[key]) for key in INTERVALS if given.get(key) is not None), 1)
+    taken, others = routed(model, route, rest)
+    try:
+        optimizer = found([p for _, p in taken], **given)
+    except Exception as error:  # whatever an outside class finds wrong
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(f"optimizer {name!r} cannot be made: {said}") from error
+    return TorchOptimizer(model, loss, optimizer, taken, others, rest_lr, cycle)
+
+
+def _class(name: str) -> Any:
+    match = FORM.fullmatch(name)
+    if match is None:
+        raise ValueError(f"an optimizer class is written MODULE:CLASS, not {name!r}")
+    module_name, attribute = match["module"], match["attribute"]
+    try:
+        module = import_module(module_name)
+    except Exception as error:  # whatever outside code does when it is imported
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(f"optimizer {name!r}: module {module_name} cannot be imported ({said})") from None
+    import torch
+
+    classes = {
+        key: value
+        for key, value in vars(module).items()
+        if inspect.isclass(value) and issubclass(value, torch.optim.Optimizer)
+    }
+    if attribute not in classes:
+        there = hasattr(module, attribute)
+        what = "is no torch.optim.Optimizer" if there else f"is not in {module_name}"
+        raise ValueError(f"optimizer {name!r}: {attribute} {what}{arguments.suggestion(attribute, classes)}")
+    return classes[attribute]
+
+
+def _arguments(found: Any) -> list[inspect.Parameter]:
+    """The arguments of the class behind the parameters."""
+    kept = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    every = [p for p in inspect.signature(found.__init__).parameters.values() if p.kind in kept]
+    return every[2:]  # after self and params
+
+
+def _settings(
+    found: Any, name: str
+) -> tuple[dict[str, Setting], dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Settings from the class's arguments; the pairs among them, by argument; those that must be given."""
+    settings: dict[str, Setting] = {}
+    pairs: dict[str, tuple[str, ...]] = {}
+    needed = []
+    for argument in _arguments(found):
+        default = argument.default
+        if default is inspect.Parameter.empty:
+            needed.append(argument.name)
+            settings[argument.name] = Setting(None, _scalar)
+        elif isinstance(default, tuple) and default and all(_is_number(value) for value in default):
+            stem = argument.name.removesuffix("s")
+            pairs[argument.name] = tuple(f"{stem}{place}" for place in range(1, len(default) + 1))
+            settings |= {
+                part: Setting(value, arguments.real)
+                for part, value in zip(pairs[argument.name], default, strict=True)
+            }
+        elif default is None:
+            settings[argument.name] = Setting(None, _scalar)
+        elif isinstance(default, bool):
+            settings[argument.name] = Setting(default, arguments.flag)
+        elif _is_number(default):
+            settings[argument.name] = Setting(default, _number)
+        elif isinstance(default, str):
+            settings[argument.name] = Setting(default, arguments.text)
+    return settings, pairs, tuple(needed)
+
+
+def _together(name: str, needed: tuple[str, ...], settings: Mapping[str, object]) -> None:
+    missing = [key for key in needed if settings.get(key) is None]
+    if missing:
+        raise ValueError(f"optimizer {name!r} needs {', '.join(missing)}: its class has no default")
+
+
+def _choice(*options: str) -> Callable[[str, object], object]:
+    return lambda name, value: arguments.choice(name, value, options)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _optional_count(name: str, value: object) -> object:
+    return None if value is None else arguments.integer(name, value, minimum=1)
+
+
+def _number(name: str, value: object) -> object:
+    if not _is_number(value) or not math.isfinite(float(value)):  # type: ignore[arg-type]
+        raise TypeError(f"{name} must be a finite number, not {value!r}")
+    return value
+
+
+def _scalar(name: str, value: object) -> object:
+    if value is not None and not isinstance(value, str | bool | int | float):
+        raise TypeError(f"{name} must be a number, a text, true or false, not {value!r}")
+    return value
+
+
+def _pattern(name: str, value: object) -> object:
+    if value is None:
+        return None
+    try:
+        re.compile(arguments.text(name, value))
+    except re.error as error:
+        raise ValueError(f"{name} must be a regular expression, not {value!r} ({error})") from None
+    return value

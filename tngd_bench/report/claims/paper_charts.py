@@ -1,0 +1,201 @@
+"""The paper's figures drawn from our records: mean ± standard deviation and quartiles, one chart for each problem."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import LogLocator
+
+from tngd_bench.analysis import optimizer_names, quantities
+from tngd_bench.analysis.claims.paper_figures import Figure, figure_points
+from tngd_bench.analysis.families import Kind, kind
+from tngd_bench.analysis.optimizer_names import SIGNS
+from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.training.convergence import PAPER_WINDOW
+from tngd_bench.report.document import charting, slugs
+from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.missing_figures import one_figure, several_figures
+from tngd_bench.report.document.palette import Mark, marks, strength
+from tngd_bench.studies.file.optimizer_label import label_texts
+
+TUNED = "[tuned]"
+_AXES = {
+    "parameters": "parameters N",
+    "outputs": "outputs d_z",
+    "iteration": "iterations",
+    "modelled_s": "time (measured digital + modelled device)",
+    "total_s": "time per iteration",
+    "loss": "training loss of the mini-batch",
+    "test_error": "1 − test accuracy",
+}
+
+
+@several_figures("figures of the paper from these records")
+def paper_charts(
+    figure: Figure, trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame, known: Mapping[str, Kind]
+) -> list[Chart]:
+    """Return the chart of `figure` for each problem in the records; none where they hold nothing for it."""
+    points = figure_points(figure, trials, costs, curves)
+    titles = _titles(figure, trials, known)
+    present = set(points["problem"])
+    return [
+        _chart(figure, str(problem), points[points["problem"] == problem], known, titles)
+        for problem in dict.fromkeys(trials["problem"])
+        if problem in present
+    ]
+
+
+def _titles(figure: Figure, trials: pd.DataFrame, known: Mapping[str, Kind]) -> dict[str, str]:
+    """Return how each optimizer of `figure` is called in its legend.
+
+    One whose variants change a setting is called by its own value of it, be it the default: "TNGD (t = 50 τ)".
+    """
+    labels = [label for label in figure.optimizers if label in known]
+    here = trials[trials["group"].isin(figure.groups)].drop_duplicates("optimizer")
+    complete = {
+        str(row.optimizer): json.loads(str(row.settings)) for row in each(here[["optimizer", "settings"]])
+    }
+    titles = {}
+    for label in labels:
+        varied = dict.fromkeys(
+            name
+            for other in labels
+            if known[other].method == known[label].method
+            for name in label_texts(other)
+            if name in SIGNS and name not in label_texts(label)
+        )
+        own = {name: complete.get(label, {}).get(name) for name in varied}
+        set_here = label_texts(label) | {name: value for name, value in own.items() if value}
+        titles[label] = optimizer_names.name(
+            kind(known[label].method, known[label].method, None).title, set_here
+        )
+    return titles
+
+
+@one_figure("a figure of the paper from these records")
+def _chart(
+    figure: Figure, problem: str, points: pd.DataFrame, known: Mapping[str, Kind], titles: Mapping[str, str]
+) -> Chart:
+    labels = [label for label in figure.optimizers if label in set(points["optimizer"])]
+    panels = [("", [label for label in labels if TUNED not in label])]
+    tuned = [label for label in labels if TUNED in label]
+    if tuned and panels[0][1]:
+        panels = [("settings of the paper, or usual ones", panels[0][1]), ("tuned", tuned)]
+    elif tuned:
+        panels = [("tuned", tuned)]
+    drawn_on = Drawing(figsize=(charting.WIDTH_INCHES, 1.3 + 2.7 * len(panels)), layout="constrained")
+    axes_of = np.atleast_1d(drawn_on.subplots(len(panels), 1, sharex=True, sharey=True))
+    for axes, (title, shown) in zip(axes_of, panels, strict=True):
+        axes.spines[["top", "right"]].set_visible(False)
+        drawn = marks({label: known[label] for label in shown})
+        for label in shown:
+            name = titles[label].replace(" (tuned)", "")
+            _draw(
+                axes,
+                points[points["optimizer"] == label],
+                drawn[label],
+                name,
+                strength(label, shown, known),
+                curve=figure.y != "total_s",
+            )
+        if title:
+            axes.set_title(title, loc="left")
+        axes.set_ylabel(_AXES[figure.y])
+    _scales(figure, list(axes_of), points)
+    axes_of[-1].set_xlabel(_AXES[figure.x])
+    columns = 2 if max(len(titles[label]) for label in labels) > 18 else 3
+    longest = max(axes_of, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
+    charting.legend_below(drawn_on, longest, columns)
+    return Chart(
+        slugs.slug("paper", figure.id, problem),
+        f"{figure.number}: {figure.title} ({problem})",
+        _alt(figure, points, titles),
+        _caption(figure, points),
+        drawn_on,
+        points.reset_index(drop=True),
+    )
+
+
+def _draw(axes: Axes, own: pd.DataFrame, mark: Mark, title: str, opacity: float, *, curve: bool) -> None:
+    x, mean, std, low, high = (own[name].to_numpy(float) for name in ("x", "mean", "std", "low", "high"))
+    colour = mark.colour.light
+    axes.plot(
+        x,
+        mean,
+        color=colour,
+        alpha=opacity,
+        linestyle=mark.dash,
+        linewidth=1.9 if mark.emphasised else 1.3,
+        marker=mark.marker,
+        markevery=max(1, len(x) // 6) if curve else 1,
+        markersize=7 if mark.marker == "*" else 4.5,
+        markerfacecolor=colour if mark.filled else "none",
+        zorder=3 if mark.emphasised else 2,
+        label=title,
+    )
+    spread = np.nan_to_num(std)
+    below = np.where(
+        mean > spread, mean - spread, low
+    )  # a logarithmic axis has no place for less than nothing
+    axes.fill_between(x, below, mean + spread, color=colour, alpha=0.10 * opacity, linewidth=0)
+    axes.fill_between(x, low, high, color=colour, alpha=0.16 * opacity, linewidth=0)
+
+
+def _scales(figure: Figure, panels: Sequence[Axes], points: pd.DataFrame) -> None:
+    for axes in panels:
+        if figure.x in ("parameters", "outputs"):
+            charting.log_counts(axes, "x")
+        elif figure.x == "modelled_s" and (points["x"] > 0).any():
+            axes.set_xlim(left=float(points.loc[points["x"] > 0, "x"].min()))
+            charting.log_seconds(axes, "x")
+        if figure.y == "total_s":
+            charting.log_seconds(axes, "y")
+        elif figure.y == "test_error":
+            charting.percentages(axes)
+        if figure.y != "total_s" and (points["mean"] > 0).all():
+            if figure.y == "loss":
+                charting.log_plain(axes, "y")
+            else:
+                _log_percent(axes)
+
+
+def _log_percent(axes: Axes) -> None:
+    charting.log_plain(axes, "y")
+    axes.yaxis.set_major_locator(
+        LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12)
+    )  # errors span two decades at most
+    charting.percentages(axes)
+
+
+def _caption(figure: Figure, points: pd.DataFrame) -> str:
+    counts = sorted({int(value) for value in points["seeds"]})
+    number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    of = "timed iterations" if figure.y == "total_s" else "seed" if counts == [1] else "seeds"
+    text = f"Line: mean over {number} {of}; light band: ± standard deviation; darker band: quartiles."
+    if figure.window > 1:
+        as_there = (
+            " as in the paper" if figure.window == PAPER_WINDOW else "; the paper does not say how it smooths"
+        )
+        text += f" Mini-batch loss, moving average of {figure.window} iterations{as_there}."
+    if figure.x == "modelled_s" or figure.y == "total_s":
+        text += " Time of TNGD: its measured digital part + the modelled device; others: measured."
+    return text
+
+
+def _alt(figure: Figure, points: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    last = (
+        points.sort_values("x", kind="stable").groupby("optimizer").tail(1).sort_values("mean", kind="stable")
+    )
+
+    def shown(value: float) -> str:
+        if figure.y == "total_s":
+            return quantities.seconds(value)
+        return quantities.percent(value) if figure.y == "test_error" else quantities.significant(value)
+
+    ends = ", ".join(f"{titles[row.optimizer]} {shown(row.mean)}" for row in each(last))
+    return f"{figure.title}, mean. At each one's last point, lowest first: {ends}."

@@ -1,0 +1,1 @@
+"""Cost per iteration, in the report."""

@@ -1,0 +1,252 @@
+"""What the device would have to do: break-even link rates, and its time as link, τ or word length change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.map.cost_map import DeviceUse
+from tngd_bench.report.document import charting, slugs
+from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.missing_figures import one_figure
+from tngd_bench.report.document.palette import INK, Mark, series
+
+_PANELS = {
+    "link_rate_bits_per_s": "link rate",
+    "time_constant_s": "time constant τ = RC",
+    "word_bits": "bits of a word on the link",
+}
+_NAMED_RATES = {50e9: "50 Gb/s (paper)", 5.12e11: "PCIe 5.0 x16", 2.68e13: "HBM3"}
+
+
+@one_figure("the link rate at which the device breaks even")
+def rate_chart(frame: pd.DataFrame, rival: str, device: str, outputs: int) -> Chart:
+    """Return the break-even link rate against m, one line per N; `frame` as in `break_even.break_even_rates`."""
+    figure, axes = charting.panel(3.8)
+    sizes = sorted(set(frame["parameters"]))
+    for place, size in enumerate(sizes):
+        own = frame[frame["parameters"] == size].sort_values("rows")
+        reached = own[np.isfinite(own["rate_bits_per_s"])]
+        mark = series(place)
+        x = reached["rows"].to_numpy(float)
+        axes.plot(
+            x,
+            reached["rate_bits_per_s"].to_numpy(float),
+            color=mark.colour.light,
+            linestyle=mark.dash,
+            marker=mark.marker,
+            markersize=4,
+            markevery=np.flatnonzero(reached["near"].to_numpy(bool)).tolist(),
+            label=f"N = {quantities.count(size)}",
+        )
+        bounded = own[np.isfinite(own["high"])]
+        axes.fill_between(
+            bounded["rows"].to_numpy(float),
+            bounded["low"].to_numpy(float),
+            bounded["high"].to_numpy(float),
+            color=mark.colour.light,
+            alpha=0.14,
+            linewidth=0,
+        )
+    axes.set_xlim(frame["rows"].min(), frame["rows"].max())
+    axes.set_ylim(1e8, 1e15)
+    for rate, name in _NAMED_RATES.items():
+        axes.axhline(rate, color=INK.light, linewidth=0.7, linestyle=":")
+        axes.text(frame["rows"].max() / 1.1, rate * 1.15, name, fontsize=7.5, va="bottom", ha="right")
+    charting.log_counts(axes, "x")
+    charting.log_bit_rates(axes, "y")
+    axes.set_xlabel(f"rows m = b·d_z (d_z = {outputs})")
+    axes.set_ylabel("break-even link rate")
+    charting.legend_below(figure, axes, columns=3 if len(sizes) != 4 else 2)
+    name = slugs.slug("break-even-link-rate", rival)
+    finding = " ".join(_least(frame[frame["parameters"] == size], size) for size in sizes)
+    return Chart(
+        name,
+        f"Link rate at which {device} is as fast as {rival}",
+        f"Break-even link rate of {device} against {rival}, by m. {finding}",
+        "Modelled. Above a line the device's iteration is the shorter one; no line: no rate is enough. Band: the "
+        "middle 95 % of the calibration's draws, where all of them reach a rate. Markers: between measured sizes; on a "
+        "line without them the digital seconds, the host's too, are extrapolated."
+        + _bound(frame.get("not_stated", ())),
+        figure,
+        frame.reset_index(drop=True),
+    )
+
+
+def _bound(not_stated: Iterable[str]) -> str:
+    items = quantities.items(item for names in not_stated for item in names.split())
+    return f" A lower bound: no time is stated for {items}, and none is counted." if items else ""
+
+
+def _least(own: pd.DataFrame, size: float) -> str:
+    reached = own[np.isfinite(own["rate_bits_per_s"])]
+    where = f"N = {quantities.count(size)}"
+    if reached.empty:
+        return f"{where}: no rate is enough at any m."
+    best = reached.loc[reached["rate_bits_per_s"].idxmin()]
+    least = quantities.bit_rate(float(best["rate_bits_per_s"]))
+    return f"{where}: least {least}, at m = {quantities.count(float(best['rows']))}."
+
+
+@one_figure("what the break-even size depends on")
+def sensitivity_chart(frame: pd.DataFrame, rival: str, device: str, use: DeviceUse) -> Chart:
+    """Return three panels: the device's time relative to the rival's as its link, τ or word length change."""
+    figure = Figure(figsize=(charting.WIDTH_INCHES, 6.6), layout="constrained")
+    panels = figure.subplots(len(_PANELS), 1, sharey=True)
+    now = {
+        "link_rate_bits_per_s": use.device.link_rate_bits_per_s,
+        "time_constant_s": use.device.time_constant_s,
+        "word_bits": float(use.device.word_bits),
+    }
+    for axes, (parameter, title) in zip(panels, _PANELS.items(), strict=True):
+        _sensitivity_panel(axes, frame[frame["parameter"] == parameter], now[parameter])
+        axes.set_xlabel(title)
+        axes.set_ylabel("time relative to rival")
+        if parameter == "link_rate_bits_per_s":
+            charting.log_bit_rates(axes, "x")
+        elif parameter == "time_constant_s":
+            charting.log_seconds(axes, "x")
+        charting.log_ratios(axes, "y")
+    charting.legend_below(figure, panels[0])
+    head = frame.iloc[0]
+    where = f"N = {quantities.count(head['parameters'])}, d_z = {head['outputs']}"
+    return Chart(
+        slugs.slug("break-even-sensitivity", rival),
+        f"What the device's figures change ({where}, against {rival})",
+        f"Time of {device} relative to {rival} at {where}. {_sensitivity_words(frame)}",
+        "Modelled. One figure of the device is changed, the others stay as in the study (dotted line: its value "
+        "there). Below 1× the device is ahead. Bands: the middle 95 % of the calibration's draws. Extrapolated: "
+        f"digital seconds, the host's too, beyond measured sizes.{_bound(use.not_stated)}",
+        figure,
+        frame.reset_index(drop=True),
+    )
+
+
+def _sensitivity_panel(axes: Axes, part: pd.DataFrame, now: float | None) -> None:
+    for place, (batch_size, own) in enumerate(part.groupby("batch_size", sort=True)):
+        own = own.sort_values("value")
+        mark = series(place)
+        x = own["value"].to_numpy(float)
+        axes.plot(
+            x,
+            own["ratio"].to_numpy(float),
+            color=mark.colour.light,
+            linestyle=mark.dash,
+            label=f"b = {quantities.count(float(str(batch_size)))}{'' if own['near'].all() else ', extrapolated'}",
+        )
+        axes.fill_between(
+            x,
+            own["low"].to_numpy(float),
+            own["high"].to_numpy(float),
+            color=mark.colour.light,
+            alpha=0.14,
+            linewidth=0,
+        )
+    axes.axhline(1.0, color=INK.light, linewidth=0.9)
+    if now is not None:
+        axes.axvline(now, color=INK.light, linewidth=0.8, linestyle=":")
+
+
+def _sensitivity_words(frame: pd.DataFrame) -> str:
+    words = []
+    for parameter, title in _PANELS.items():
+        part = frame[frame["parameter"] == parameter]
+        ranges = [
+            f"b = {quantities.count(float(str(b)))}: {quantities.significant(own['ratio'].min(), 2)} to "
+            f"{quantities.significant(own['ratio'].max(), 2)} times"
+            for b, own in part.groupby("batch_size", sort=True)
+        ]
+        words.append(f"Over the range of the {title}: {'; '.join(ranges)}.")
+    return " ".join(words)
+
+
+_FEWEST_PLACES = 2
+
+
+def place_words(times: pd.DataFrame, known: Mapping[str, Kind]) -> str:
+    """Return who reached the target first in each training section of `times` (see `place_chart`); "" for none."""
+    if times.empty:
+        return ""
+    words = " ".join(
+        f"{row['group']} (N = {quantities.count(row['parameters'])}, b = {row['batch_size']}), {row['target']}: "
+        f"{known[str(row['optimizer'])].title} in {quantities.seconds(float(row['seconds']))}{_beside(row, known)}."
+        for _, row in times.iterrows()
+    )
+    return (
+        "Fastest optimizer, of those with a cost per iteration, to the highest target that one of them reached in its "
+        f"median seed. {words}"
+    )
+
+
+def _beside(row: pd.Series, known: Mapping[str, Kind]) -> str:
+    """Return which runner-up the seeds do not tell from the fastest optimizer, and how many have no known cost."""
+    notes = []
+    if row["runner_up"] and not row["told"]:
+        seconds = quantities.seconds(float(row["seconds"]) * float(row["ratio"]))
+        notes.append(f"not told from {known[str(row['runner_up'])].title}, {seconds}, by these seeds")
+    if row["untimed"]:
+        notes.append(f"{row['untimed']} more reached it, at a cost not known")
+    return f" ({'; '.join(notes)})" if notes else ""
+
+
+@one_figure("who reaches the target first")
+def place_chart(
+    times: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark], untimed: str = ""
+) -> Chart | None:
+    """Return the plane of the lowest time to target: one mark per training section, that of the fastest optimizer.
+
+    `times` has a row per section with parameters, batch_size, target, optimizer, seconds, runner_up, ratio; `untimed`
+    names those without a time on their device. None where there is no plane to see: at fewer than two places, see
+    `place_words`.
+    """
+    if len(times.drop_duplicates(["parameters", "batch_size"])) < _FEWEST_PLACES:
+        return None
+    figure, axes = charting.panel(3.6)
+    for label in [label for label in known if label in set(times["optimizer"])]:
+        own = times[times["optimizer"] == label]
+        mark = drawn[label]
+        axes.plot(
+            own["parameters"].to_numpy(float),
+            own["batch_size"].to_numpy(float),
+            linestyle="",
+            marker=mark.marker,
+            markersize=12,
+            color=mark.colour.light,
+            label=known[label].title,
+        )
+        for _, row in own.drop_duplicates(["parameters", "batch_size"]).iterrows():
+            axes.annotate(
+                f"{row['group']}: {quantities.seconds(float(row['seconds']))}",
+                (float(row["parameters"]), float(row["batch_size"])),
+                xytext=(0, 11),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+            )
+    axes.margins(0.25)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(times["parameters"].min() / 6, times["parameters"].max() * 6)
+    axes.set_ylim(times["batch_size"].min() / 3, times["batch_size"].max() * 3)
+    charting.log_counts(axes, "x")
+    charting.log_counts(axes, "y")
+    axes.set_xlabel("parameters N")
+    axes.set_ylabel("batch size b")
+    charting.legend_below(figure, axes)
+    return Chart(
+        "lowest-time-to-target",
+        "Who reaches the target first, where convergence was measured",
+        place_words(times, known),
+        "Median over seeds of measured digital + modelled device time; a miss counts as ∞. Only measured points: "
+        "convergence is not predicted. Told from the runner-up: exact signed-rank test over paired seeds, p ≤ 5 %, "
+        "corrected for the pairs of optimizers."
+        + (f" Left out, as no time is stated for items: {untimed}." if untimed else ""),
+        figure,
+        times.reset_index(drop=True),
+    )

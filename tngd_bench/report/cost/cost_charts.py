@@ -1,0 +1,284 @@
+"""Charts of cost per iteration: time against size, ratio to SGD, and what the time is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.lower_bounds import NOT_STATED
+from tngd_bench.analysis.families import EXACT_NATURAL, Kind
+from tngd_bench.analysis.findings import strongest_digital
+from tngd_bench.analysis.rows import each
+from tngd_bench.report.cost import cost_series
+from tngd_bench.report.cost.cost_series import CostSeries
+from tngd_bench.report.document import charting, slugs
+from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.missing_figures import one_figure, several_figures
+from tngd_bench.report.document.palette import INK, PAPER, PARTS, Mark
+
+_SPLIT_TITLES = {
+    "digital": "digital (measured)",
+    "write": "write (modelled)",
+    "relax": "relax (modelled)",
+    "read": "read (modelled)",
+}
+_HATCHES = {
+    "digital": "",
+    "write": "////",
+    "relax": "xxxx",
+    "read": "----",
+}  # dots are thousands of curves in an SVG
+
+
+def draw_line(
+    axes: Axes,
+    x: pd.Series,
+    y: pd.Series,
+    mark: Mark,
+    label: str,
+    *,
+    markers: bool = True,
+    opacity: float = 1.0,
+) -> None:
+    """Draw one optimizer's line with its mark."""
+    axes.plot(
+        x.to_numpy(float),
+        y.to_numpy(float),
+        color=mark.colour.light,
+        linestyle=mark.dash,
+        linewidth=2.2 if mark.emphasised else 1.3,
+        alpha=opacity,
+        marker=mark.marker if markers else "",
+        markersize=8 if mark.marker == "*" else 5,
+        markerfacecolor=mark.colour.light if mark.filled else "none",
+        markeredgecolor=mark.colour.light,
+        markeredgewidth=0.8,
+        zorder=3 if mark.emphasised else 2,
+        label=label,
+    )
+
+
+@several_figures("time per iteration")
+def cost_charts(
+    summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+) -> list[Chart]:
+    """Return time against size and ratio to SGD for every series of `summary` (see `cost_series.cover`)."""
+    charts = []
+    for series in cost_series.cover(summary):
+        charts.append(_time(series, known, drawn))
+        against = series.select(ratios)
+        if len(against):
+            bounds = set(series.part.loc[series.part["total_median_s"].isna(), "optimizer"])
+            charts.append(_ratio(series, against, known, drawn, bounds))
+    return charts
+
+
+@one_figure("time per iteration")
+def _time(series: CostSeries, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> Chart:
+    part, axis = series.part, series.axis
+    figure, axes = charting.panel(4.3)
+    for label in [label for label in known if label in set(part["optimizer"])]:
+        own = part[part["optimizer"] == label].sort_values(axis)
+        bound = " (at least)" if own["total_median_s"].isna().any() else ""
+        draw_line(axes, own[axis], own["at_least_s"], drawn[label], f"{known[label].title}{bound}")
+        axes.fill_between(
+            own[axis].to_numpy(float),
+            own["total_q1_s"].to_numpy(float),
+            own["total_q3_s"].to_numpy(float),
+            color=drawn[label].colour.light,
+            alpha=0.15,
+            linewidth=0,
+        )
+        if known[label].method == "tngd":
+            x, y = own[axis].to_numpy(float), own["digital_median_s"].to_numpy(float)
+            title = f"{known[label].title}, measured part"
+            axes.plot(x, y, color=drawn[label].colour.light, linestyle=":", linewidth=1.6, label=title)
+    charting.log_counts(axes, "x")
+    charting.log_seconds(axes, "y")
+    axes.set_xlabel(series.title)
+    axes.set_ylabel("time per iteration")
+    charting.legend_below(figure, axes)
+    largest = part[part[axis] == part[axis].max()].sort_values("at_least_s", kind="stable")
+    fastest = ", ".join(
+        f"{known[row.optimizer].title} {quantities.at_least(row.total_median_s, row.at_least_s)}"
+        for row in each(largest)
+    )
+    size = quantities.count(float(part[axis].max()))
+    return Chart(
+        slugs.slug("time-per-iteration", *series.slug_parts),
+        f"Time per iteration against {series.sign} ({series.where})",
+        f"Median time per iteration against {series.title}. At {series.sign} = {size}, fastest first: {fastest}.",
+        "Medians with quartile bands, both axes logarithmic. Digital optimizers: measured. TNGD: measured digital + "
+        "modelled device; the dotted line is its measured digital part alone.",
+        figure,
+        part.reset_index(drop=True),
+    )
+
+
+@one_figure("time per iteration relative to SGD")
+def _ratio(
+    series: CostSeries,
+    part: pd.DataFrame,
+    known: Mapping[str, Kind],
+    drawn: Mapping[str, Mark],
+    bounds: Collection[str],
+) -> Chart:
+    axis = series.axis
+    figure, axes = charting.panel(4.3)
+    others = part[part["optimizer"] != part["reference"]]
+    against = quantities.listed([known[label].title for label in known if label in set(part["reference"])])
+    for label in [label for label in known if label in set(others["optimizer"])]:
+        own = others[others["optimizer"] == label].sort_values(axis)
+        bound = " (at least)" if label in bounds else ""
+        draw_line(axes, own[axis], own["total_ratio"], drawn[label], f"{known[label].title}{bound}")
+        spread = [(own["total_ratio"] - own["total_low"]), (own["total_high"] - own["total_ratio"])]
+        axes.errorbar(
+            own[axis].to_numpy(float),
+            own["total_ratio"].to_numpy(float),
+            yerr=np.maximum(np.stack([side.to_numpy(float) for side in spread]), 0.0),
+            fmt="none",
+            ecolor=drawn[label].colour.light,
+            elinewidth=1.0,
+        )
+    axes.axhline(1.0, color=INK.light, linewidth=0.9)
+    charting.log_counts(axes, "x")
+    charting.log_ratios(axes, "y")
+    axes.set_xlabel(series.title)
+    axes.set_ylabel(f"time relative to {against}")
+    charting.legend_below(figure, axes)
+    size = part[axis].max()
+    largest = others[others[axis] == size].sort_values("total_ratio", kind="stable")
+    listed = ", ".join(
+        f"{known[row.optimizer].title} {'≥ ' if row.optimizer in bounds else ''}"
+        f"{quantities.significant(row.total_ratio)} times"
+        for row in each(largest)
+    )
+    return Chart(
+        slugs.slug("ratio-to-sgd", *series.slug_parts),
+        f"Ratio to {against} against {series.sign} ({series.where})",
+        f"Time per iteration relative to {against}. At {series.sign} = {quantities.count(float(size))}: {listed}.",
+        "Median of ratios paired within one process and repetition, with 95 % t-intervals over processes. For TNGD the "
+        "numerator is measured digital + modelled device; the table has its measured part alone.",
+        figure,
+        part.reset_index(drop=True),
+    )
+
+
+@several_figures("what an iteration of TNGD is made of")
+def split_charts(summary: pd.DataFrame, costs: pd.DataFrame, known: Mapping[str, Kind]) -> list[Chart]:
+    """Return, per series with a device, the parts of its time beside the strongest digital competitor at each size."""
+    charts = []
+    for series in cost_series.cover(summary):
+        present = set(series.part["optimizer"])
+        device = next((label for label in known if known[label].modelled and label in present), None)
+        if device is not None:
+            table = _split_table(series, series.select(costs), device, known)
+            charts.append(_split(table, series, device, known))
+    return charts
+
+
+def _split_table(
+    series: CostSeries, timed: pd.DataFrame, device: str, known: Mapping[str, Kind]
+) -> pd.DataFrame:
+    rows = []
+    part, axis = series.part, series.axis
+    for size in sorted(set(part.loc[part["optimizer"] == device, axis])):
+        here = timed[timed[axis] == size]
+        rivals = (strongest_digital(here, known), strongest_digital(here, known, EXACT_NATURAL))
+        for label in dict.fromkeys(name for name in (*rivals, device) if name is not None):
+            own = part[(part[axis] == size) & (part["optimizer"] == label)].iloc[0]
+            row = {name: own[name] for name in cost_series.AXES}
+            row |= {"optimizer": label, "digital_s": own["digital_median_s"]}
+            row |= {f"{name}_s": own[f"{name}_s"] for name in ("write", "relax", "read")}
+            row["at_least_s"] = own["at_least_s"]
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+@one_figure("what an iteration of TNGD is made of")
+def _split(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[str, Kind]) -> Chart:
+    axis = series.axis
+    parts = [f"{name}_s" for name in PARTS]
+    complete = table[parts].notna().all(axis=1)
+    table = table.assign(sum_s=table[parts].sum(axis=1, skipna=False).where(complete, table["at_least_s"]))
+    sizes = sorted(set(table[axis]))
+    figure, axes = charting.panel(0.24 * len(table) + 1.7)
+    for place, size in enumerate(sizes):
+        pair = table[table[axis] == size]
+        longest = float(pair["sum_s"].max())
+        offsets = (np.arange(len(pair)) - (len(pair) - 1) / 2) * 0.27
+        for offset, (_, row) in zip(offsets, pair.iterrows(), strict=True):
+            _bar(axes, place + offset, row, longest)
+            bound = "" if row[parts].notna().all() else "≥ "
+            text = f"{known[str(row['optimizer'])].title}  {bound}{quantities.seconds(float(row['sum_s']))}"
+            axes.text(102, place + offset, text, va="center", fontsize=8)
+    axes.set_yticks(range(len(sizes)), [quantities.count(float(tick)) for tick in sizes])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(f"share of the longest bar at that {series.sign} (%)")
+    axes.set_ylabel(series.title)
+    _split_legend(figure, axes)
+    return Chart(
+        slugs.slug("cost-split", *series.slug_parts),
+        f"{known[device].title} beside its strongest digital competitors ({series.where})",
+        _split_alt(table, series, device, known),
+        f"{known[device].title} beside the fastest digital second-order optimizer of each size and, where that is not "
+        "one, the fastest exact natural gradient. Bars of one size are scaled to the longest, the text gives the time. "
+        "Hatched parts are modelled, plain parts measured."
+        + ("" if complete.all() else " Gaps: a part has an item without a stated time (≥: a lower bound)."),
+        figure,
+        table.drop(columns=["sum_s", "at_least_s"]).reset_index(drop=True),
+    )
+
+
+def _bar(axes: Axes, y: float, row: pd.Series, longest: float) -> None:
+    left = 0.0
+    for name, colour in PARTS.items():
+        if pd.isna(row[f"{name}_s"]):
+            continue
+        width = 100.0 * float(row[f"{name}_s"]) / longest
+        axes.barh(
+            y,
+            width,
+            0.22,
+            left,
+            color=colour.light,
+            hatch=_HATCHES[name],
+            edgecolor=PAPER.light,
+            linewidth=0.0,
+        )
+        left += width
+
+
+def _split_legend(figure: Figure, axes: Axes) -> None:
+    for name, colour in PARTS.items():
+        axes.barh(
+            [0],
+            [0],
+            color=colour.light,
+            hatch=_HATCHES[name],
+            edgecolor=PAPER.light,
+            label=_SPLIT_TITLES[name],
+        )
+    charting.legend_below(figure, axes, columns=2)
+
+
+def _split_alt(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[str, Kind]) -> str:
+    axis = series.axis
+    largest = table[(table[axis] == table[axis].max()) & (table["optimizer"] == device)].iloc[0]
+    total = float(largest["sum_s"])
+    bound = any(pd.isna(largest[f"{name}_s"]) for name in PARTS)
+    shares = ", ".join(
+        f"{_SPLIT_TITLES[name]} "
+        + (NOT_STATED if pd.isna(seconds := largest[f"{name}_s"]) else quantities.percent(seconds / total))
+        for name in PARTS
+    )
+    size = quantities.count(float(largest[axis]))
+    taken = f"{'≥ ' if bound else ''}{quantities.seconds(total)}"
+    return f"Parts of an iteration of {known[device].title}. At {series.sign} = {size}, {taken}: {shares}."

@@ -1,0 +1,112 @@
+"""Series of costs: the rows of a section between which one of N, b and d_z changes, and the other two are held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.iteration_cost import SETTING
+
+AXES = {"parameters": "parameters N", "batch_size": "batch size b", "outputs": "outputs d_z"}
+SIGNS = {"parameters": "N", "batch_size": "b", "outputs": "d_z"}
+_SAME_WIDTH = 1.06
+"""Along b and d_z a model keeps its N but for the rounding of its width, 2 % each way."""
+
+
+@dataclass(frozen=True)
+class CostSeries:
+    """Rows `part` of a summary (see `cost.summarise`) along `axis`, of one section on one problem.
+
+    `held` has the values of the other two of N, b and d_z; N is the smallest of those that differ by their width.
+    """
+
+    axis: str
+    group: str
+    problem: str
+    held: Mapping[str, float]
+    part: pd.DataFrame
+
+    @property
+    def sign(self) -> str:
+        """Return how the axis is called: N, b or d_z."""
+        return SIGNS[self.axis]
+
+    @property
+    def title(self) -> str:
+        """Return how the axis is labelled."""
+        return AXES[self.axis]
+
+    @property
+    def where(self) -> str:
+        """Return e.g. "digits-mlp, b = 32, d_z = 10", with "N ≈ 100,000" along b and d_z."""
+        words = [
+            f"{SIGNS[name]} {'≈' if name == 'parameters' else '='} {quantities.count(_rounded(name, value))}"
+            for name, value in self.held.items()
+        ]
+        return ", ".join([self.problem, *words])
+
+    @property
+    def slug_parts(self) -> tuple[object, ...]:
+        """Return what tells the series from others, for the names of its files."""
+        values = (int(_rounded(name, value)) for name, value in self.held.items())
+        return (*([] if self.axis == "parameters" else [self.sign]), self.group, *values)
+
+    def select(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of `frame` (the columns of a setting and others) whose setting is in the series."""
+        return frame.merge(self.part[SETTING].drop_duplicates(), on=SETTING)
+
+
+def along(summary: pd.DataFrame, axis: str) -> list[CostSeries]:
+    """Return the series of `summary` with several sizes along `axis`, in order of section, problem and held values."""
+    return [series for series in _series(summary, axis) if series.part[axis].nunique() > 1]
+
+
+def cover(summary: pd.DataFrame) -> list[CostSeries]:
+    """Return series that hold every row of `summary` once, along N if it varies, else along b, else along d_z.
+
+    What was measured at a single setting is a series along N of one size.
+    """
+    left, found = summary, []
+    for axis in AXES:
+        for series in along(left, axis):
+            found.append(series)
+            left = left.drop(index=series.part.index)
+    return [*found, *_series(left, "parameters")]
+
+
+def _series(summary: pd.DataFrame, axis: str) -> list[CostSeries]:
+    held = [name for name in AXES if name != axis]
+    keys = summary[["group", "problem", *held]]
+    if "parameters" in held:
+        keys = keys.assign(parameters=_one_width(summary))
+    return [
+        CostSeries(
+            axis,
+            str(group),
+            str(problem),
+            dict(zip(held, (float(str(value)) for value in values), strict=True)),
+            part,
+        )
+        for (group, problem, *values), part in summary.groupby([keys[name] for name in keys], sort=True)
+    ]
+
+
+def _one_width(summary: pd.DataFrame) -> pd.Series:
+    """Return N, replaced by the smallest of its section and problem that differs from it by rounding alone."""
+
+    def least(sizes: pd.Series) -> pd.Series:
+        chosen: dict[float, float] = {}
+        first = 0.0
+        for size in sorted(set(sizes)):
+            first = first if size <= first * _SAME_WIDTH else size
+            chosen[size] = first
+        return sizes.map(chosen)
+
+    return summary.groupby(["group", "problem"])["parameters"].transform(least)
+
+
+def _rounded(name: str, value: float) -> float:
+    return float(f"{value:.1e}") if name == "parameters" else value

@@ -1,0 +1,168 @@
+"""A predicted sweep as a figure: the device's iteration and the digital optimizers against one quantity."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import Kind, kind
+from tngd_bench.report.cost.cost_charts import draw_line
+from tngd_bench.report.document import charting
+from tngd_bench.report.document.atomic_write import write
+from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.palette import marks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_WRITERS = {
+    ".svg": lambda chart: charting.white(charting.svg(chart)).encode(),
+    ".png": charting.png,
+    ".pdf": charting.pdf,
+}
+_TITLES = {
+    "parameters": "parameters N",
+    "batch": "batch size b",
+    "outputs": "outputs d_z",
+    "analog_time": "analog time t (τ)",
+    "positions": "places of a sample that use a weight",
+    "cg_iterations": "iterations of NGD-CG",
+    "damping": "damping λ",
+    "link_rate_bits_per_s": "link rate",
+    "tau": "time constant τ",
+    "time_constant_s": "time constant τ",
+    "word_bits": "word length (bits)",
+    "device": "device preset",
+    "upload": "arrays sent over the link",
+    "write_parallel": "cells written at once",
+}
+_DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-layer", "ngd-woodbury", "ngd")
+
+
+def formats() -> tuple[str, ...]:
+    """Return the file endings that `write_prediction` takes."""
+    return tuple(_WRITERS)
+
+
+def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, where: str) -> Chart:
+    """Return the chart of the rows of a sweep over `name`; TNGD is host and device, or the device alone without one.
+
+    Where the device states no time for an item its lower bound is drawn, and named so. ValueError where nothing has a
+    time.
+    """
+    frame = pd.DataFrame(rows)
+    known = {label: kind(label, label) for label in (*_DIGITAL, "tngd")}
+    unfit = frame["does_not_fit"].astype(str) if "does_not_fit" in frame else pd.Series("", frame.index)
+    with_host = frame["iteration_at_least_s"].notna() | unfit.str.contains("host")
+    total = "iteration_at_least_s" if with_host.any() else "device_at_least_s"
+    if not frame[[total, *(f"{label}_s" for label in _DIGITAL)]].notna().any(axis=None):
+        raise ValueError("nothing to draw: the processor has too little memory at every value of the sweep")
+    unstated = frame["not_stated"].astype(str)
+    words = bool(frame[name].map(lambda value: isinstance(value, str)).any())
+    figure, axes = charting.panel(4.2)
+    _draw(axes, frame, name, total, known, words=words)
+    _scale(axes, frame, name, words=words)
+    digital = [label for label in _DIGITAL if frame[f"{label}_s"].notna().any()]
+    axes.set_ylabel(
+        "modelled time per iteration" + (", at least\n(processors at rated speed)" if digital else "")
+    )
+    charting.legend_below(figure, axes)
+    items = quantities.items(item for row in unstated for item in row.split())
+    bound = (
+        f" {known['tngd'].title}'s time is a lower bound where no time is stated for: {items}."
+        if items
+        else ""
+    )
+    rated = " Times of processors are lower bounds." if digital else ""
+    return Chart(
+        "prediction",
+        f"Predicted iteration against {_TITLES.get(name, name)} ({'; '.join(filter(None, (device, where)))})",
+        f"Modelled time per iteration. At {'the last value' if not words else frame[name].iloc[-1]}, fastest first: "
+        f"{_fastest(frame.iloc[-1], total, known)}.",
+        f"Modelled: nothing was run.{rated}{_unfit(frame, known)}{bound}",
+        figure,
+        frame,
+    )
+
+
+def _fastest(row: pd.Series[Any], total: str, known: Mapping[str, Kind]) -> str:
+    """Return optimizers with their times at one value, those of processors as the lower bounds that they are."""
+    found = [
+        (float(row[f"{label}_s"]), known[label].title, "≥ ")
+        for label in _DIGITAL
+        if pd.notna(row[f"{label}_s"])
+    ]
+    if pd.notna(row[total]):
+        exact = total == "device_at_least_s" and not row["not_stated"]
+        found.append((float(row[total]), known["tngd"].title, "" if exact else "≥ "))
+    return (
+        ", ".join(f"{title} {bound}{quantities.seconds(value)}" for value, title, bound in sorted(found))
+        or "none"
+    )
+
+
+def _unfit(frame: pd.DataFrame, known: Mapping[str, Kind]) -> str:
+    """Return in a sentence what has no time at some value for want of memory; "" for nothing."""
+    lacking = {each for row in frame.get("does_not_fit", ()) for each in row.split()}
+    titles = [known[label].title for label in _DIGITAL if label in lacking]
+    titles += [f"{known['tngd'].title} (its host)"] if "host" in lacking else []
+    if not titles:
+        return ""
+    return f" Without a time where the processor has too little memory: {quantities.listed(titles)}."
+
+
+def _draw(
+    axes: Axes, frame: pd.DataFrame, name: str, total: str, known: Mapping[str, Kind], *, words: bool
+) -> None:
+    """Draw a line per optimizer, TNGD's from the column `total`, with "≥" at its bounds where not all of it is one."""
+    places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)
+    bounds = frame["not_stated"].astype(str) != ""
+    bound = " (at least)" if bounds.all() else " (≥: at least)" if bounds.any() else ""
+    for label, mark in marks(known).items():
+        own = label == "tngd"
+        values = frame[total if own else f"{label}_s"].astype(float)
+        if values.notna().any():
+            draw_line(
+                axes,
+                places,
+                values,
+                dataclasses.replace(mark, dash="") if words else mark,
+                known[label].title + (bound if own else ""),
+                markers=words or len(frame) < 30,
+            )
+    if bounds.any() and not bounds.all():
+        for place, value in zip(places[bounds], frame[total][bounds], strict=True):
+            axes.annotate("≥", (place, value), (-6, 0), textcoords="offset points", ha="right", va="center")
+
+
+def _scale(axes: Axes, frame: pd.DataFrame, name: str, *, words: bool) -> None:
+    if words:
+        axes.set_xticks(range(len(frame)), list(frame[name]), rotation=0 if len(frame) < 5 else 30)
+        axes.set_xlim(-0.5, len(frame) - 0.5)
+    elif (frame[name] > 0).all():
+        if name == "link_rate_bits_per_s":
+            charting.log_bit_rates(axes, "x")
+        elif name in ("tau", "time_constant_s"):
+            charting.log_seconds(axes, "x")
+        elif name != "word_bits":
+            charting.log_counts(axes, "x")
+    charting.log_seconds(axes, "y")
+    if not words:  # values at which nothing fits have no point, and are shown all the same
+        low, high = axes.get_xlim()
+        axes.set_xlim(min(low, float(frame[name].min())), max(high, float(frame[name].max())))
+    axes.set_xlabel(_TITLES.get(name, name.replace("_", " ")))
+
+
+def write_prediction(
+    rows: Sequence[Mapping[str, Any]], name: str, device: str, where: str, path: Path
+) -> None:
+    """Write the chart to `path`, in the format that its ending names, and its data as CSV beside it."""
+    with charting.style():
+        chart = prediction_chart(rows, name, device, where)
+    write(path, _WRITERS[path.suffix.lower()](chart))
+    write(path.with_suffix(".csv"), chart.data.to_csv(index=False, lineterminator="\n").encode())

@@ -1,0 +1,96 @@
+"""Which optimizers share a figure, where a section trained more of them than a figure can show."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from tngd_bench.analysis.families import Kind, kind
+from tngd_bench.analysis.optimizer_names import SIGNS
+from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.studies.file.optimizer_label import label_texts
+
+MOST_LINES = 10
+"""More lines than this in one figure cannot be told apart."""
+
+
+@dataclass(frozen=True)
+class LineGroup:
+    """The optimizers `labels` of one figure; `method` and `varied` say which settings differ, "" and () for the main
+    figure."""
+
+    labels: tuple[str, ...]
+    method: str = ""
+    varied: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """Return e.g. "TNGD with other t and κ₀", "" for the main figure."""
+        if not self.method:
+            return ""
+        signs = [SIGNS[name][0] if name in SIGNS else parameter_name(name) for name in self.varied]
+        return f"{kind(self.method, self.method).title} with other {' and '.join(signs)}"
+
+
+def line_groups(known: Mapping[str, Kind], present: Collection[str]) -> list[LineGroup]:
+    """Return how the optimizers `present` of one section are spread over figures, in the order of `known`.
+
+    All in one where they are few. Else the main figure has each method at its own settings and tuned; further settings
+    of a method have a figure for every set of names they change, with what they start from.
+    """
+    labels = [label for label in known if label in present]
+    changes = {label: _changed(label) for label in labels}
+    if len(labels) <= MOST_LINES or not any(changes.values()):
+        return [LineGroup(tuple(labels))]
+    main = [label for label in labels if not changes[label]]
+    without = dict.fromkeys(known[label].method for label in labels)
+    for method in without:
+        if not any(known[label].method == method for label in main):
+            mine = [label for label in labels if known[label].method == method]
+            main.append(min(mine, key=lambda label: _place(changes[label])))
+    others: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for label in labels:
+        if label not in main:
+            others.setdefault((known[label].method, tuple(changes[label])), []).append(label)
+    groups = [LineGroup(tuple(label for label in labels if label in main))]
+    for (method, varied), members in others.items():
+        mine = [
+            label for label in labels if known[label].method == method and "tuned" not in label_texts(label)
+        ]
+        starts = [
+            label
+            for label in mine
+            if any(changes[label].items() < changes[member].items() for member in members)
+        ]
+        groups.append(
+            LineGroup(
+                tuple(sorted({*starts, *members}, key=lambda one: _place(changes[one]))), method, varied
+            )
+        )
+    return groups
+
+
+def in_main_figure(trials: pd.DataFrame, known: Mapping[str, Kind]) -> pd.Series:
+    """Return for each row of `trials` whether its optimizer is in the main figure of its section."""
+    shown = pd.Series(True, index=trials.index)
+    for _, part in trials[trials["kind"] == "training"].groupby("group"):
+        main = line_groups(known, set(part["optimizer"]))[0].labels
+        shown.loc[part.index] = part["optimizer"].isin(main)
+    return shown
+
+
+def _changed(label: str) -> dict[str, str]:
+    return {name: str(value) for name, value in label_texts(label).items() if value is not True}
+
+
+def _place(changed: Mapping[str, str]) -> tuple[object, ...]:
+    """Return a sort key: fewest changes first, then by value, numbers as numbers."""
+    values = []
+    for value in changed.values():
+        try:
+            values.append((0, float(value), ""))
+        except ValueError:
+            values.append((1, 0.0, value))
+    return (len(changed), *values)

@@ -1,0 +1,191 @@
+"""Tables of the map: the rates behind it, and who reaches a target first where that was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.break_even import Crossover
+from tngd_bench.analysis.cost.calibration import Calibrations
+from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.statistics import discrepancy
+from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
+from tngd_bench.report.document.tables import Column, Table
+
+
+def calibration_table(calibrations: Calibrations, known: Mapping[str, Kind]) -> Table:
+    """Return the rates behind the maps and how well they predict each measured size from the others."""
+    rows, data = [], []
+    for label, found in calibrations.by_label.items():
+        overhead, flop, byte = found.readings[0]
+        ratios = found.points["ratio"]
+        values = {
+            "optimizer": label,
+            "settings": len(found.points),
+            "overhead_s": overhead,
+            "flops_per_s": 1.0 / flop if flop else np.nan,
+            "bytes_per_s": 1.0 / byte if byte else np.nan,
+            "readings": len(found.readings),
+            "sigma": found.sigma,
+            "gamma": found.gamma,
+            "worst_low": float(ratios.min()),
+            "worst_high": float(ratios.max()),
+        }
+        data.append(values)
+        rows.append(
+            (
+                known[label].title + (", host" if known[label].modelled else ""),
+                str(len(found.points)),
+                quantities.seconds(overhead),
+                "–" if not flop else f"{quantities.significant(1e-9 / flop)} Gop/s",
+                "–" if not byte else f"{quantities.significant(1e-9 / byte)} GB/s",
+                str(len(found.readings)),
+                "not measured"
+                if np.isnan(found.sigma)
+                else f"×/÷ {quantities.significant(np.exp(found.sigma))}",
+                f"×/÷ {quantities.significant(np.exp(found.gamma))}",
+                quantities.interval(float(ratios.min()), float(ratios.max())),
+            )
+        )
+    columns = (
+        Column("optimizer", numeric=False),
+        Column("measured sizes"),
+        Column("overhead", clock="fitted"),
+        Column("rate of operations", clock="fitted"),
+        Column("rate of bytes", clock="fitted"),
+        Column("credible readings"),
+        Column("spread of measured/predicted (1 σ)"),
+        Column("the same, added per factor of e from measured sizes"),
+        Column("measured/predicted, range"),
+    )
+    caption = (
+        "The rates behind the maps: measured digital time against closed-form operations and bytes. The spread says "
+        "how well each size is predicted from the others. Beyond measured sizes the formula may fail: one in twenty is "
+        "more than a factor of two to one side at once, and it may bend besides: by what blocks of the largest sizes "
+        "were off when predicted from the rest, and "
+        f"×/÷ {quantities.significant(np.exp(discrepancy.LEAST_GAMMA))} at least. The draws vary all of it, and what "
+        f"one run differs by from another: {calibrations.run_spread.words}."
+    )
+    return Table("calibration", caption, columns, tuple(rows), pd.DataFrame(data))
+
+
+def unseen_words(calibrations: Calibrations, known: Mapping[str, Kind]) -> str:
+    """Return what predictions are off by at measured sizes that their calibration did not see."""
+    parts = []
+    for label, found in calibrations.by_label.items():
+        if found.unseen is not None and len(found.unseen.ratio_logs):
+            ratios = np.exp(found.unseen.ratio_logs)
+            span = quantities.interval(float(ratios.min()), float(ratios.max()))
+            sizes = f"{len(ratios)} size{'s' * (len(ratios) != 1)}"
+            parts.append(f"{known[label].title}{', host' if known[label].modelled else ''} {span} ({sizes})")
+    if not parts:
+        return "What predictions are off by at a size that their calibration did not see: not measured, too few sizes."
+    return (
+        "Measured over predicted where the calibration did not see the size (the largest N, b and d_z left out in "
+        f"turn): {'; '.join(parts)}."
+    )
+
+
+def crossover_table(found: Sequence[Crossover], known: Mapping[str, Kind], device: str) -> Table:
+    """Return from which m on the device's iteration is the shorter one, by rival and N."""
+    rows, data = [], []
+    for each in found:
+        row = dataclasses.asdict(each)
+        del row["not_stated"]
+        data.append(row | ({"not_stated": " ".join(each.not_stated)} if each.not_stated else {}))
+        rows.append(
+            (
+                known[each.rival].title,
+                quantities.count(each.parameters),
+                _above(each),
+                f"≤ {quantities.count(each.below)}" if each.below else "–",
+                "unlimited" if each.link_rate is None else quantities.bit_rate(each.link_rate),
+                "extrapolated" if each.extrapolated else "between measured sizes",
+            )
+        )
+    columns = (
+        Column("rival", numeric=False),
+        Column("N"),
+        Column("ahead above m [95 % of draws]", clock="predicted"),
+        Column("ahead at small m too", clock="predicted"),
+        Column("link"),
+        Column("digital seconds", numeric=False),
+    )
+    first = found[0]
+    span = f"m = {quantities.count(first.smallest)} to {quantities.count(first.largest)}"
+    caption = (
+        f"From which m = b·d_z on {known[device].title} has the shorter iteration (d_z = {first.outputs}, {span}). "
+        "Extrapolated: host and rival are predicted beyond the sizes that were measured."
+    )
+    if first.not_stated:
+        caption += (
+            f" At best (≥): no time is stated for {quantities.items(first.not_stated)}, and none is counted."
+        )
+    return Table("crossovers", caption, columns, tuple(rows), pd.DataFrame(data))
+
+
+def _above(each: Crossover) -> str:
+    if np.isinf(each.rows_m):
+        return "no crossover in range" + ("" if np.isinf(each.low) else f" [from {_rounded(each.low)}]")
+    low, high = ("beyond" if np.isinf(bound) else _rounded(bound) for bound in (each.low, each.high))
+    return f"{'≥ ' if each.not_stated else ''}{_rounded(each.rows_m)} [{low}, {high}]"
+
+
+def _rounded(value: float) -> str:
+    return quantities.count(float(f"{value:.1e}"))
+
+
+def lowest_times(trials: pd.DataFrame, times: pd.DataFrame, hits: pd.DataFrame) -> pd.DataFrame:
+    """Return per training section the fastest optimizer to the highest target that one reached in its median seed.
+
+    `times` and `hits` as in `time_to_target`. Only those whose cost per iteration is known count; `untimed` is how many
+    others reached the same target. `told`: whether the paired seeds tell the fastest from its runner-up, by the exact
+    signed-rank test of the logarithms of their times, p ≤ 5 % times the number of pairs that could have been those two.
+    """
+    columns = ["group", "parameters", "batch_size", "target", "optimizer", "seconds", "runner_up", "ratio"]
+    columns += ["told", "untimed"]
+    rows = []
+    training = trials[trials["kind"] == "training"]
+    for group, part in times.groupby("group", sort=True):
+        reached = part[np.isfinite(part["modelled_median"].astype(float))]
+        if reached.empty:
+            continue
+        target = reached["target"].iloc[-1] if reached["target"].nunique() == 1 else _hardest(part, reached)
+        ranked = reached[reached["target"] == target].sort_values("modelled_median", kind="stable")
+        setting = training[training["group"] == group].iloc[0]
+        first, second = ranked.iloc[0], ranked.iloc[1] if len(ranked) > 1 else None
+        row = [group, int(setting["parameters"]), int(setting["batch_size"]), target, first["optimizer"]]
+        row += [float(first["modelled_median"])]
+        row += (
+            ["", np.nan]
+            if second is None
+            else [second["optimizer"], float(second["modelled_median"] / first["modelled_median"])]
+        )
+        row += [second is not None and _told_apart(hits, str(group), target, first, second)]
+        same = part[part["target"] == target]
+        arrived = np.isfinite(same["iterations_median"].astype(float))
+        rows.append([*row, int((arrived & same["modelled_median"].isna()).sum())])
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _told_apart(hits: pd.DataFrame, group: str, target: str, first: pd.Series, second: pd.Series) -> bool:
+    own = hits[(hits["group"] == group) & (hits["target"] == target)]
+    by_seed = own.pivot_table(index="seed", columns="optimizer", values="modelled", aggfunc="first")
+    pair = by_seed.reindex(columns=[first["optimizer"], second["optimizer"]]).dropna().to_numpy(float)
+    if not len(pair):
+        return False
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(pair[:, 0] == pair[:, 1], 0.0, np.log(pair[:, 0]) - np.log(pair[:, 1]))
+    pairs = math.comb(own.loc[own["modelled"].notna(), "optimizer"].nunique(), 2)
+    return bool(pairs * paired_difference(logs).p <= 1.0 - LEVEL)
+
+
+def _hardest(part: pd.DataFrame, reached: pd.DataFrame) -> str:
+    """Return the last of the targets, in the order of the study, that some optimizer reached."""
+    order = list(dict.fromkeys(part["target"]))
+    return str(max(set(reached["target"]), key=order.index))

@@ -1,0 +1,1 @@
+"""Writing a report as HTML, Markdown, LaTeX, PDF and terminal text."""

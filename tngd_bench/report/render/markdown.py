@@ -1,0 +1,77 @@
+"""The report as Markdown, for pull requests: findings, statements and tables, no raw HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tngd_bench.report.document.outline import Contents
+from tngd_bench.report.document.section import Section
+from tngd_bench.report.document.tables import Table
+
+ROWS_SHOWN = 40
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
+
+
+def markdown(content: Contents, title: str, command: str, version: str) -> str:
+    """Return the report; every text is escaped, so that a name from a study file cannot become markup."""
+    return document(title, content.first_screen(), content.sections, command, version)
+
+
+def document(
+    title: str,
+    first_screen: Sequence[tuple[str, str]],
+    sections: Sequence[Section],
+    command: str,
+    version: str,
+) -> str:
+    """Return a document of `sections` under a title and what comes first."""
+    lines = [f"# {escaped(title)}", ""]
+    lines += [f"- **{term}**: {escaped(sentence)}" for term, sentence in first_screen]
+    for section in sections:
+        lines += ["", *_section(section)]
+    lines += ["", f"Made by tngd-bench {escaped(version)}: {escaped(command)}", ""]
+    return "\n".join(lines)
+
+
+def escaped(text: str) -> str:
+    """Return text with Markdown's and HTML's special characters made harmless, on one line."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split())).replace("\\<", "&lt;").replace("\\>", "&gt;")
+
+
+def _section(section: Section) -> list[str]:
+    lines = [f"## {escaped(section.title)}"]
+    if section.prose:
+        lines += ["", escaped(section.prose)]
+    if section.points:
+        lines += ["", *(f"- {escaped(point)}" for point in section.points)]
+    if section.statements:
+        lines += [
+            "",
+            *(f"- **{escaped(term)}**: {escaped(sentence)}" for term, sentence in section.statements),
+        ]
+    for chart in section.charts:
+        lines += ["", f"![{escaped(chart.alt)}](figures/{chart.name}.svg)"]
+    for table in section.tables:
+        if table.rows:
+            lines += ["", *_table(table)]
+    if section.absent:
+        lines += ["", f"*{escaped(section.absent)}*"]
+    return lines
+
+
+def _table(table: Table) -> list[str]:
+    titles = [
+        escaped(f"{column.title} ({column.clock})" if column.clock else column.title)
+        for column in table.columns
+    ]
+    lines = [escaped(table.caption), "", _row(titles)]
+    lines.append(_row(["---:" if column.numeric else ":---" for column in table.columns]))
+    lines += [_row([escaped(cell) for cell in row]) for row in table.rows[:ROWS_SHOWN]]
+    if len(table.rows) > ROWS_SHOWN:
+        lines += ["", f"{len(table.rows) - ROWS_SHOWN} more rows in data/{table.name}.csv."]
+    return lines
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

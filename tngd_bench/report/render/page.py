@@ -1,0 +1,148 @@
+"""The HTML page: one self-contained file that fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from tngd_bench.report.document.outline import Contents
+from tngd_bench.report.document.palette import palette
+from tngd_bench.report.document.section import Section
+from tngd_bench.report.document.sort_keys import sort_key
+from tngd_bench.report.document.tables import Column
+from tngd_bench.studies.store.records import Records
+
+Address = Callable[[str], str | None]
+"""From a record's key to the address of its file, relative to the page; None for one without a file."""
+
+
+def render(
+    content: Contents,
+    records: Records,
+    drawings: Mapping[str, Markup],
+    store: Address | None = None,
+    beside: Mapping[str, Address] | None = None,
+    trend: str = "",
+) -> str:
+    """Return the page; `drawings` holds the inline SVG of every chart by name. All other text is escaped.
+
+    `store`: where the records that the page names lie, relative to it, to be linked; None: no links.
+    `beside`: the same of the other studies that verdicts rest on, by the study's name on the page. `trend`: address of
+    the speed of the code over its commits (see `trend.trend_link`), "" for none.
+    """
+    study = records.study
+    return render_page(
+        title=str(study.get("title") or study.get("name") or "Study"),
+        name=str(study.get("name", "")),
+        version=str(study.get("version", "not stated")),
+        description=str(study.get("description", "")),
+        started=str(records.environment.get("started") or "").replace("T", " ").replace("+00:00", " UTC"),
+        findings=content.first_screen(),
+        sections=content.sections,
+        drawings=drawings,
+        store=store,
+        beside=beside,
+        trend=trend,
+    )
+
+
+def render_page(
+    *,
+    title: str,
+    name: str,
+    version: str,
+    findings: Sequence[tuple[str, str]],
+    sections: Sequence[Section],
+    drawings: Mapping[str, Markup],
+    description: str = "",
+    started: str = "",
+    store: Address | None = None,
+    beside: Mapping[str, Address] | None = None,
+    trend: str = "",
+) -> str:
+    """Return a page of `sections` under a title and `findings`; see `render`."""
+    script = _asset("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        environment(store, {**({name: store} if store is not None else {}), **(beside or {})})
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            name=name,
+            version=version,
+            description=description,
+            started=started,
+            findings=findings,
+            trend=trend,
+            sections=sections,
+            drawings=drawings,
+            palette=palette(),
+            script=Markup(script),  # noqa: S704 (our own file)
+            script_hash=f"sha256-{digest}",
+            css=Markup(_asset("style.css")),  # noqa: S704 (our own file)
+        )
+    )
+
+
+def environment(store: Address | None = None, stores: Mapping[str, Address] | None = None) -> Environment:
+    """Return the templates' environment: everything escaped, nothing undefined allowed; `stores` by study."""
+    from jinja2 import FunctionLoader
+
+    made = Environment(
+        autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True, loader=FunctionLoader(_asset)
+    )
+    made.filters["sorting"] = sorting
+    made.filters["data_block"] = data_block
+    made.filters["records"] = partial(record_links, store=store)
+    made.filters["evidence"] = partial(evidence_links, stores=stores or {})
+    return made
+
+
+def evidence_links(cell: str, study: str, stores: Mapping[str, Address]) -> Markup:
+    """Return the records of `study` that a verdict rests on, linked as `record_links` does."""
+    return record_links(cell, stores.get(study))
+
+
+def sorting(cell: str, column: Column) -> Markup:
+    """Return the attribute by which a cell is sorted; a number column's cell without a number goes last."""
+    if not column.numeric:
+        return Markup("")
+    key = sort_key(cell)
+    if key is None:
+        return Markup(" data-none")
+    return Markup(' data-sort="{}"').format("Infinity" if key == float("inf") else f"{key:.6g}")
+
+
+def data_block(data: object) -> Markup:
+    """Return JSON that cannot end the script element it stands in."""
+    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+
+
+def record_links(cell: str, store: Address | None = None) -> Markup:
+    """Return the records of a cell ("FILE #0 #1, FILE #2"), each file a link to the stored one if `store` is given."""
+    pieces: list[Markup] = []
+    for entry in cell.split(", "):
+        name, _, numbers = entry.partition(" ")
+        place = store(name) if store is not None and re.fullmatch(r"[0-9A-Za-z_-]+", name) else None
+        if place is not None:
+            pieces.append(Markup('<a href="{}">{}</a> {}').format(place, name, numbers))
+        else:
+            pieces.append(escape(entry))
+    if len(pieces) == 1:
+        return pieces[0]
+    return Markup("<details><summary>{} records</summary>{}</details>").format(
+        len(pieces), Markup(", ").join(pieces)
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("tngd_bench.report.render") / "templates" / name).read_text(encoding="utf-8")

@@ -1,0 +1,112 @@
+"""How much work a page is: calls of Python functions while one is made from records that were never measured.
+
+    python -m tngd_bench.report.render.page_work        prints the number
+
+Seconds of a page differ from run to run; this number hardly does, and grows with every loop over rows that is added. It
+is one of the gate's figures. The records are formulas: two optimizers, one size, a training each.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import pandas as pd
+
+from tngd_bench.report.document import charting
+from tngd_bench.report.document.outline import contents
+from tngd_bench.studies.store.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, Records
+
+OPTIMIZERS = ("sgd", "tngd")
+PARAMETERS, BATCH_SIZE, OUTPUTS = 1_000, 16, 10
+PROCESSES, REPETITIONS, SEEDS, EVALUATIONS = 3, 100, 3, 20
+
+
+def page_records() -> Records:
+    """Return the records of a small study, every number by a formula."""
+    frames = (_frame(rows, columns) for rows, columns in _rows())
+    trials, costs, curves = frames
+    study = {"name": "page", "title": "A page", "execution": {"threads_cost": 1, "threads_training": 1}}
+    environment = {"cpu": "none", "dtype": "float32", "threads_cost": 1, "threads_training": 1}
+    return Records(study, environment, trials, costs, curves, ignored={})
+
+
+def count_calls(records: Records) -> int:
+    """Return how many Python functions are called while the contents of a page are made, its figures drawn."""
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    with charting.style():
+        sys.setprofile(count)
+        try:
+            contents(records)
+        finally:
+            sys.setprofile(None)
+    return calls
+
+
+def _rows() -> Iterator[tuple[list[dict[str, Any]], dict[str, str]]]:
+    trials: list[dict[str, Any]] = []
+    costs: list[dict[str, Any]] = []
+    curves: list[dict[str, Any]] = []
+    for place, optimizer in enumerate(OPTIMIZERS, start=1):
+        for process in range(PROCESSES):
+            trial = _trial(f"c{place}{process}#0", optimizer, kind="cost", group="cost", process=process)
+            trials.append(trial | {"flops": 1e6 * place, "peak_bytes": 1e5 * place})
+            for repetition in range(REPETITIONS):
+                seconds = 1e-3 * place * (1.0 + 0.01 * ((7 * repetition + 3 * process) % 5))
+                parts = dict.fromkeys(("write_s", "relax_s", "read_s"), 1e-5 * (place - 1))
+                timed = {"step_s": seconds, "digital_s": seconds, "total_s": seconds + sum(parts.values())}
+                costs.append(trial | parts | timed | {"overlap_s": 0.0, "repetition": repetition})
+        for seed in range(SEEDS):
+            trial = _trial(f"t{place}{seed}#0", optimizer, kind="training", group="digits", seed=seed)
+            trials.append(trial)
+            for iteration in range(EVALUATIONS):
+                loss = (2.3 + 0.05 * seed) / (1.0 + place * iteration)
+                scores = {
+                    "loss": loss,
+                    "train_loss": loss,
+                    "test_loss": loss,
+                    "test_accuracy": 1.0 - loss / 3.0,
+                }
+                clocks = {"measured_s": 1e-3 * iteration, "modelled_s": 1e-3 * iteration}
+                curves.append(trial | scores | clocks | {"iteration": iteration, "epoch": iteration / 10})
+    yield trials, TRIAL_COLUMNS
+    yield costs, COST_COLUMNS
+    yield curves, CURVE_COLUMNS
+
+
+def _trial(key: str, optimizer: str, **values: object) -> dict[str, Any]:
+    device = "paper" if optimizer == "tngd" else None
+    return {
+        "key": key,
+        "problem": "digits-mlp",
+        "parameters_requested": PARAMETERS,
+        "parameters": PARAMETERS,
+        "batch_size": BATCH_SIZE,
+        "outputs": OUTPUTS,
+        "rows": BATCH_SIZE * OUTPUTS,
+        "width": "one hidden layer",
+        "optimizer": optimizer,
+        "method": optimizer,
+        "settings": json.dumps({"device": device} if device else {}),
+        "device": device,
+        "threads": 1,
+        "status": "ok",
+        **values,
+    }
+
+
+def _frame(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows).reindex(columns=list(columns))
+    return frame.astype({name: dtype for name, dtype in columns.items() if frame[name].notna().any()})
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{count_calls(page_records())}\n")

@@ -1,0 +1,88 @@
+"""The summary that a run prints when it ends: findings, and what every optimizer cost at one size, side by side."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tngd_bench.analysis import findings, quantities
+from tngd_bench.analysis.cost import iteration_cost
+from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.training import final_scores
+from tngd_bench.report import study_summary
+from tngd_bench.studies.store import code_parts
+from tngd_bench.studies.store.records import Records
+
+
+def terminal_summary(records: Records) -> RenderableType:
+    """Return the three findings and one table; text from study files is never read as markup."""
+    found = study_summary.found(records)
+    parts: list[RenderableType] = [_table(records), Text()]
+    parts += [Text(f"• {sentence}") for sentence in found.sentences()]
+    counts = records.trials["status"].value_counts().sort_index()
+    parts += [
+        Text(),
+        Text(
+            "Cost and training trials: "
+            + (", ".join(f"{n} {status}" for status, n in counts.items()) or "none")
+        ),
+    ]
+    several = code_parts.told(records.trials.get("code", ()))
+    return Group(*parts, *([Text(several)] if several else []))
+
+
+def _table(records: Records) -> Table:
+    trials = records.trials
+    known = kinds(trials)
+    summary = iteration_cost.summarise(records.costs, trials)
+    ends = final_scores.summarise_final(
+        final_scores.comparison(final_scores.final_values(trials, records.curves))
+    )
+    table = Table(title=Text(str(records.study.get("title", ""))), title_justify="left", expand=False)
+    table.add_column("optimizer", justify="left")
+    setting, sizes = _shown_sizes(summary)
+    for size in sizes:
+        table.add_column(f"time per iteration at N = {quantities.count(size)}, {setting}", justify="right")
+    groups = sorted(set(ends["group"]), key=quantities.numeric_order)
+    for group in groups:
+        table.add_column(Text(f"{group}: final loss · test accuracy · seeds"), justify="right")
+    for label, kind in known.items():
+        cells = [Text(kind.title)]
+        for here in sizes.values():
+            cells.append(Text(_time(here[here["optimizer"] == label], modelled=kind.modelled)))
+        for group in groups:
+            end = ends[(ends["group"] == group) & (ends["optimizer"] == label)]
+            text = quantities.NOT_MEASURED
+            for row in each(end):
+                loss, accuracy = row.final_loss_median, row.final_test_accuracy_median
+                text = f"{quantities.significant(loss)} · {quantities.percent(accuracy)} · {row.finished}/{row.trials}"
+            cells.append(Text(text))
+        table.add_row(*cells)
+    return table
+
+
+def _shown_sizes(summary: pd.DataFrame) -> tuple[str, dict[int, pd.DataFrame]]:
+    """Return the b and d_z with the most sizes, in words, and its rows at the largest N and at that which all reached.
+
+    A column compares what was timed at one size; an optimizer that was not timed there has no number in it.
+    """
+    if summary.empty:
+        return "", {}
+    main = findings.main_group(summary)
+    by_size = {int(str(size)): here for size, here in main.groupby("parameters", sort=True)}
+    most = max(here["optimizer"].nunique() for here in by_size.values())
+    complete = max(size for size, here in by_size.items() if here["optimizer"].nunique() == most)
+    first = main.iloc[0]
+    chosen = dict.fromkeys((complete, max(by_size)))
+    return f"b = {first['batch_size']}, d_z = {first['outputs']}", {size: by_size[size] for size in chosen}
+
+
+def _time(own: pd.DataFrame, *, modelled: bool) -> str:
+    if own.empty:
+        return quantities.NOT_MEASURED
+    row = own.iloc[0]
+    time = quantities.at_least(float(row["total_median_s"]), float(row["at_least_s"]))
+    return f"{time} (device modelled)" if modelled else time

@@ -1,0 +1,283 @@
+"""Sweeps that are no single scale: two imperfections at once as heat maps, and levels that are words as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.patches import Patch, Rectangle
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.analysis.training.stability import margins
+from tngd_bench.analysis.training.tolerance import is_ideal
+from tngd_bench.report.document import charting, slugs
+from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.missing_figures import one_figure, several_figures
+from tngd_bench.report.document.palette import INK, MUTED
+from tngd_bench.report.document.tables import Column, Table, short_keys, words
+from tngd_bench.report.training.sensitivity import axis_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_KEYS = ["group", "optimizer", "sweep_parameter", "sweep_parameter_2"]
+_NO_SEED: dict[str, Any] = {"facecolor": "none", "edgecolor": MUTED.light, "hatch": "xxx"}
+
+
+def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the median final loss and how often training diverged, per pair of levels or worded level.
+
+    `final` as in `analysis.outcomes.final_values`. Columns: group, optimizer, the two parameters with value and label,
+    `seeds`, `diverged`, `unstable` (of these), `margin` (the least stability margin that ended a seed, 1/τ),
+    `final_loss`, `final_test_accuracy` (medians of finished seeds), keys.
+    """
+    wanted = [*_KEYS, "sweep_value", "sweep_value_2", "sweep_label", "sweep_label_2", "reason"]
+    present = trials.reindex(columns=["key", *wanted]).drop_duplicates("key")
+    merged = final[["key", "status", "final_loss", "final_test_accuracy"]].merge(present, on="key")
+    levels = [*_KEYS, "sweep_value", "sweep_value_2", "sweep_label", "sweep_label_2"]
+    rows = []
+    for values, part in merged.groupby(levels, dropna=False, sort=True):
+        ok = part[part["status"] == "ok"]
+        ended = margins(part["reason"]).dropna()
+        row: dict[str, object] = dict(zip(levels, values, strict=True))
+        row |= {"seeds": len(part), "diverged": int((part["status"] == "diverged").sum())}
+        row |= {"unstable": len(ended), "margin": float(ended.min()) if len(ended) else np.nan}
+        row |= {name: ok[name].astype(float).median() for name in ("final_loss", "final_test_accuracy")}
+        rows.append(row | {"keys": tuple(sorted(part["key"]))})
+    columns = [
+        *levels,
+        "seeds",
+        "diverged",
+        "unstable",
+        "margin",
+        "final_loss",
+        "final_test_accuracy",
+        "keys",
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+@several_figures("two imperfections at once")
+def pair_charts(table: pd.DataFrame, known: Mapping[str, Kind]) -> list[Chart]:
+    """Return one heat map of the final loss per optimizer and pair of settings in `table` (see `pair_table`)."""
+    pairs = table[table["sweep_parameter_2"].notna()]
+    return [
+        _chart(part.reset_index(drop=True), tuple(map(str, values)), known)
+        for values, part in pairs.groupby(_KEYS, sort=True)
+    ]
+
+
+@one_figure("two imperfections at once")
+def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, Kind]) -> Chart:
+    group, optimizer, first, second = keys
+    columns, rows = _order(part, first, ""), _order(part, second, "_2")
+    figure, axes = charting.panel(1.6 + 0.36 * len(rows))
+    losses = part["final_loss"].astype(float)
+    finite = losses[np.isfinite(losses)]
+    lowest, highest = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    shading = _Shading(lowest, highest)
+    for row in each(part):
+        place = columns.index(_level(row, "")), rows.index(_level(row, "_2"))
+        if np.isfinite(row.final_loss):
+            _draw_loss(axes, place, row, shading)
+        else:
+            _draw_diverged(axes, place, row)
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(-0.5, len(rows) - 0.5)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.grid(visible=False)
+    axes.set_xlabel(axis_title(first))
+    axes.set_ylabel(axis_title(second))
+    handles = shading.handles()
+    if len(finite) < len(losses):
+        handles.append(Patch(**_NO_SEED, label="no seed finished"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    best = part.assign(_loss=losses).sort_values("_loss", kind="stable").iloc[0]
+    lost = int((part["diverged"] > 0).sum())
+    unstable = int(part["unstable"].sum())
+    names = " and ".join(map(parameter_name, (first, second)))
+    return Chart(
+        slugs.slug("pair", group, optimizer, first, second),
+        f"Final training loss over {names}, {known[optimizer].title} ({group})",
+        f"Median final training loss over {names}: lowest {quantities.significant(lowest)} at "
+        f"{best['sweep_label']} and {best['sweep_label_2']}, highest {quantities.significant(highest)}; {lost} of "
+        f"{len(part)} pairs had seeds that diverged, {unstable} seeds on an unstable device.",
+        "Levels from mild to harsh. Median over finished seeds; * some seeds diverged."
+        + (
+            " Unstable: no seed was trained, with the least stability margin found (1/τ)." if unstable else ""
+        ),
+        figure,
+        part,
+    )
+
+
+class _Shading:
+    """Greys for losses, light to dark: the colours belong to the optimizers, and a reader without colour sees the same.
+
+    A difference of a few percent must not look like all there is: the scale spans a factor of 1.2 at least.
+    """
+
+    def __init__(self, lowest: float, highest: float) -> None:
+        import matplotlib as mpl
+
+        self.lowest, self.highest = lowest, highest
+        self.digits = 3 if 0 < highest < 1.5 * lowest else 2
+        self._norm: Normalize = (
+            LogNorm(lowest, max(highest, lowest * 1.2)) if lowest > 0 else Normalize(lowest, highest)
+        )
+        self._shades = mpl.colormaps["Greys"]
+
+    def share(self, loss: float) -> float:
+        """Return the place of a loss on the scale, 0 to 1."""
+        return float(self._norm(loss))
+
+    def colour(self, share: float) -> tuple[float, float, float, float]:
+        """Return the grey of a place on the scale."""
+        return self._shades(0.08 + 0.72 * share)
+
+    def handles(self) -> list[Patch]:
+        """Return the legend's entries for the ends of the scale."""
+        ends = (("lowest loss", self.lowest, 0.0), ("highest", self.highest, self.share(self.highest)))
+        return [
+            Patch(
+                facecolor=self.colour(share),
+                edgecolor=INK.light,
+                label=f"{name} {quantities.significant(loss)}",
+            )
+            for name, loss, share in ends
+        ]
+
+
+def _draw_loss(axes: Axes, place: tuple[int, int], row: Any, shading: _Shading) -> None:
+    share = shading.share(row.final_loss)
+    axes.add_patch(_cell(place, facecolor=shading.colour(share), edgecolor=MUTED.light))
+    text = quantities.significant(row.final_loss, shading.digits) + ("*" if row.diverged else "")
+    ink = "#ffffff" if share > 0.6 else "#111111"
+    axes.text(*place, text, ha="center", va="center", fontsize=8, color=ink)
+
+
+def _draw_diverged(axes: Axes, place: tuple[int, int], row: Any) -> None:
+    axes.add_patch(_cell(place, **_NO_SEED))
+    text = f"unstable\n{_margin(row.margin)}" if row.unstable else "diverged"
+    box = {"facecolor": "#ffffff", "edgecolor": "none", "pad": 1.0}
+    axes.text(*place, text, ha="center", va="center", fontsize=6.5, color="#111111", bbox=box)
+
+
+def _cell(place: tuple[int, int], **style: Any) -> Rectangle:
+    x, y = place
+    return Rectangle((x - 0.5, y - 0.5), 1, 1, linewidth=0.6, **style)
+
+
+def _margin(value: float) -> str:
+    return f"{quantities.significant(value, 2)}/τ"
+
+
+def _level(row: object, mark: str) -> str:
+    label = getattr(row, f"sweep_label{mark}")
+    value = getattr(row, f"sweep_value{mark}")
+    if isinstance(label, str):
+        return label
+    return "ideal" if pd.isna(value) else quantities.level(float(value))
+
+
+def _order(part: pd.DataFrame, parameter: str, mark: str) -> list[str]:
+    """Return the levels as text, the ideal one first, then from mild to harsh; words in the order of the alphabet."""
+    values = part[f"sweep_value{mark}"].astype(float)
+    sign = -1.0 if parameter.endswith("bits") else 1.0
+    ideal = is_ideal(parameter, values)
+    place = (sign * values).where(~ideal, -np.inf)
+    ordered = part.assign(_place=place).sort_values(["_place", f"sweep_label{mark}"], kind="stable")
+    return list(dict.fromkeys(_level(row, mark) for row in each(ordered)))
+
+
+def stability_section(table: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[str, Table]:
+    """Return a sentence on the stability of programmed arrays, "" without any, and `table` as shown."""
+    rows = []
+    for row in each(table):
+        levels = levels_text(row)
+        rows.append(
+            (
+                known[str(row.optimizer)].title,
+                str(row.group),
+                levels or "as set",
+                f"{row.unstable} of {row.trials}",
+                "> 0" if pd.isna(row.margin) else quantities.significant(float(row.margin)),
+                short_keys(row.keys),
+            )
+        )
+    columns = (
+        *words("optimizer", "section", "levels"),
+        Column("trainings on an unstable device"),
+        Column("stability margin, least (1/τ)"),
+        Column("records", numeric=False),
+    )
+    caption = (
+        "Stability of arrays as programmed: the margin min Re eig(Ĥ J₂ J₁ᵀ) + λ of a device with separate arrays must "
+        "stay above 0. It is tested in every iteration; “> 0”: by how much it stayed above is not in these records, or "
+        "the arrays are such that it cannot fall below."
+    )
+    shown = Table("stability", caption, columns, tuple(rows), table)
+    if table.empty:
+        return "", shown
+    lost, ran = int(table["unstable"].sum()), int(table["trials"].sum())
+    if not lost:
+        return (
+            f"Stability margin: above 0 in every iteration of all {ran} trainings on programmed arrays{_least(table)}.",
+            shown,
+        )
+    worst = table.sort_values("margin", kind="stable").iloc[0]
+    where = levels_text(worst)
+    sentence = (
+        f"Stability margin: above 0 throughout in {ran - lost} of {ran} trainings on programmed arrays, not so in "
+        f"{lost}; least {_margin(float(worst['margin']))}{f' at {where}' if where else ''}."
+    )
+    return sentence, shown
+
+
+def _least(table: pd.DataFrame) -> str:
+    margins = table["margin"].astype(float).dropna()
+    return f", the least recorded {_margin(float(margins.min()))}" if len(margins) else ""
+
+
+def levels_text(row: object) -> str:
+    """Return the levels of one or two swept settings, e.g. "ADC resolution = 8, thermal noise κ₀ = 0.01"."""
+    pair = [(getattr(row, f"sweep_parameter{mark}"), mark) for mark in ("", "_2")]
+    return ", ".join(
+        f"{parameter_name(name)} = {_level(row, mark)}" for name, mark in pair if isinstance(name, str)
+    )
+
+
+def levels_table(table: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+    """Return the rows of `pair_table` as a table of the page."""
+    rows = []
+    for row in each(table):
+        text = levels_text(row)
+        diverged = f"{row.diverged} of {row.seeds}" + (f" ({row.unstable} unstable)" if row.unstable else "")
+        rows.append(
+            (
+                known[str(row.optimizer)].title,
+                str(row.group),
+                text,
+                diverged,
+                quantities.significant(float(row.final_loss)),
+                quantities.percent(float(row.final_test_accuracy)),
+            )
+        )
+    columns = (
+        *words("optimizer", "section", "levels"),
+        Column("seeds diverged"),
+        Column("final training loss, median"),
+        Column("final test accuracy, median"),
+    )
+    caption = (
+        "Sweeps of two settings at once and of settings that are words. Unstable: the arrays as programmed have a "
+        "growing mode (stability margin below zero), so no step was taken."
+    )
+    return Table("sweep-levels", caption, columns, tuple(rows), table)

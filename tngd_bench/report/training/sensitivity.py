@@ -1,0 +1,169 @@
+"""Charts of sensitivity: final loss and test accuracy against the level of one imperfection, seeds paired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.findings import tolerance_text
+from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.analysis.training.tolerance import is_ideal, margin_text, mildest_first, tolerances
+from tngd_bench.report.document import charting, slugs
+from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.missing_figures import one_figure, several_figures
+from tngd_bench.report.document.palette import INK, Mark
+
+_UNITS = {
+    "bits": " (bits)",
+    "noise_variance": " (variance, signal²)",
+    "analog_time": " (τ)",
+    "delay": " (τ)",
+    "spacing": " (τ)",
+    "capacitor_mismatch": " (σ_C, relative)",
+    "programming_error": " (σ, of full scale)",
+}
+_METRICS = (
+    ("final_loss", "final training loss"),
+    ("final_test_accuracy", "final test accuracy"),
+    ("final_test_f1", "final test F1"),
+)
+
+
+@several_figures("sensitivity to imperfections")
+def noise_charts(final: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> list[Chart]:
+    """Return a chart of each metric for every sweep in `final` (see `analysis.outcomes.final_values`).
+
+    The first says how to read them all; each states the tolerance of the metric that it shows.
+    """
+    stated = {
+        (found.group, found.optimizer, found.parameter, column): tolerance_text(found)
+        for column, _ in _METRICS
+        for found in tolerances(final, column)
+    }
+    swept = final[final["sweep_parameter"].notna() & final["status"].isin(["ok", "diverged"])]
+    charts: list[Chart] = []
+    for (group, optimizer, parameter), part in swept.groupby(
+        ["group", "optimizer", "sweep_parameter"], sort=True
+    ):
+        for column, title in _METRICS:
+            values = part[column].astype(float).where(part["status"] == "ok")
+            known_values = part[np.isfinite(values) | (part["status"] == "diverged")].assign(value=values)
+            if known_values["value"].notna().any():
+                text = stated[(str(group), str(optimizer), str(parameter), column)]
+                mark = drawn[str(optimizer)]
+                charts.append(
+                    _chart(
+                        known_values,
+                        column,
+                        title,
+                        (str(group), str(optimizer), str(parameter)),
+                        text,
+                        known,
+                        mark,
+                        first=not charts,
+                    )
+                )
+    return charts
+
+
+def axis_title(parameter: str) -> str:
+    """Return the name of a swept setting with its unit, as an axis is labelled."""
+    unit = next((unit for ending, unit in _UNITS.items() if parameter.endswith(ending)), "")
+    return f"{parameter_name(parameter)}{unit}"
+
+
+_READING = (
+    "Levels from mild to harsh, evenly spaced. Grey: the ideal device over seeds. A level is inside if it and every "
+    "milder one are worse than the same seed's ideal run by less than a margin fixed beforehand, "
+    f"{margin_text('final_loss')} and {margin_text('final_test_accuracy')} or F1 (exact one-sided signed-rank test, "
+    "p ≤ 5 %); outside if it and every harsher one are worse by more. Crosses: how many of the seeds run diverged."
+)
+
+
+def _mark_diverged(axes: Axes, counts: pd.DataFrame) -> None:
+    """Put a cross at each level where seeds diverged, with how many of how many; `counts`: sum and size by position."""
+    some = counts[counts["sum"] > 0]
+    top = axes.get_xaxis_transform()
+    axes.plot(
+        some.index,
+        np.full(len(some), 0.95),
+        linestyle="",
+        marker="x",
+        color=INK.light,
+        transform=top,
+        label="diverged",
+    )
+    for position, (number, of) in zip(some.index, some.to_numpy(), strict=True):
+        axes.text(position, 0.91, f"{number}/{of}", transform=top, ha="center", va="top", fontsize=8)
+
+
+@one_figure("sensitivity to an imperfection")
+def _chart(
+    part: pd.DataFrame,
+    column: str,
+    title: str,
+    sweep: tuple[str, str, str],
+    tolerance: str,
+    known: Mapping[str, Kind],
+    mark: Mark,
+    *,
+    first: bool,
+) -> Chart:
+    group, optimizer, parameter = sweep
+    ideal = is_ideal(parameter, part["sweep_value"])
+    reference = part.loc[ideal, "value"].dropna()
+    levels = mildest_first(parameter, part.loc[~ideal, "sweep_value"].astype(float).unique())
+    place = {level: position for position, level in enumerate(levels, start=1)}
+    positions = np.where(ideal, 0, part["sweep_value"].astype(float).map(place).fillna(0))
+    table = part.assign(position=positions).sort_values(["seed", "position"])
+    figure, axes = charting.panel(3.2)
+    if len(reference):
+        axes.axhspan(
+            reference.min(), reference.max(), color=INK.light, alpha=0.1, linewidth=0, label="ideal device"
+        )
+    for number, (_, run) in enumerate(table.groupby("seed", sort=True)):
+        line = axes.plot(run["position"], run["value"], color=mark.colour.light, alpha=0.45, linewidth=1.0)[0]
+        line.set_label("one seed" if number == 0 else "")
+    diverged = table["status"] == "diverged"
+    worst = np.inf if column == "final_loss" else -np.inf
+    middle = table["value"].where(~diverged, worst).groupby(table["position"]).median()
+    middle = middle[np.isfinite(middle)]  # where most seeds diverged there is no middle to draw
+    size = 9 if mark.marker == "*" else 5
+    axes.plot(
+        middle.index,
+        middle,
+        color=mark.colour.light,
+        linewidth=2.2,
+        marker=mark.marker,
+        markersize=size,
+        label="median of seeds",
+    )
+    names = (["ideal"] if ideal.any() else []) + [quantities.level(float(level)) for level in levels]
+    axes.set_xticks(([0] if ideal.any() else []) + list(place.values()), names)
+    axes.set_xlabel(axis_title(parameter))
+    axes.set_ylabel(title)
+    if column == "final_loss" and table["value"].min() > 0:
+        charting.log_plain(axes, "y")
+    if column != "final_loss":
+        charting.percentages(axes)
+    if diverged.any():
+        _mark_diverged(axes, diverged.groupby(table["position"]).agg(["sum", "size"]))
+    charting.legend_below(figure, axes)
+    columns = ["group", "optimizer", "sweep_parameter", "sweep_value", "seed", "status", "value", "key"]
+    data = table[columns]
+    name = parameter_name(parameter)
+    parameters = quantities.count(float(part["parameters"].max()))
+    said = f"{title[:1].upper()}{title[1:]}: {tolerance}."
+    return Chart(
+        slugs.slug("sensitivity", group, optimizer, parameter, column),
+        f"{title[:1].upper()}{title[1:]} against {name}, {known[optimizer].title} ({group}, N = {parameters})",
+        f"{title[:1].upper()}{title[1:]} of {known[optimizer].title} against {name}: {tolerance}.",
+        f"{_READING} {said}" if first else said,
+        figure,
+        data.rename(columns={"value": column}).reset_index(drop=True),
+    )

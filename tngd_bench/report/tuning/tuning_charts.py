@@ -1,0 +1,267 @@
+"""The page's section on a search for settings: what each budget would have found, what it cost, what was found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import Kind, kind
+from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.setting_names import parameter_name, value_text
+from tngd_bench.analysis.training.tuning import best_of_k_curves, tuning_summary
+from tngd_bench.report.cost.cost_charts import draw_line
+from tngd_bench.report.document import charting, slugs
+from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.missing_figures import one_figure
+from tngd_bench.report.document.palette import Mark, marks
+from tngd_bench.report.document.section import Section
+from tngd_bench.report.document.tables import MEASURED, Column, Table, words
+from tngd_bench.studies.store.records import Records
+from tngd_bench.studies.tuning.results import larger_is_better
+
+_TUNED = "[tuned"  # begins the brackets of such a label: adam[tuned], adam[tuned, eps=1e-6]
+_PROSE = (
+    "Every optimizer was tried with the study's own settings and with the same number of settings drawn from its "
+    "space, and judged on a part of the training data held out of training; no test data were used. A diverged try "
+    "counts as the worst and is given no number. The curves say what a smaller budget would have found."
+)
+_ELAPSED = (
+    " Elapsed time is what the search took, side by side with others and with the device simulated: it says what a "
+    "search costs and nothing of what an iteration costs."
+)
+_FINALS = (
+    " The best few of each then ran the whole training on seeds that the search had not had, and the best mean there "
+    "was taken: the best of many tries on few seeds is best partly by luck."
+)
+
+
+def tuning_section(records: Records) -> Section:
+    """Return the section of a search (see `tuning_results.is_search`); call it inside `drawing.style()`."""
+    summary, curves = tuning_summary(records), best_of_k_curves(records)
+    known = {label: kind(label, label) for label in summary["optimizer"]}
+    metric = str(records.study["tuning"]["metric"]).replace("_", " ")
+    finite = curves[np.isfinite(curves["expected"])]
+    charts = (
+        tuple(
+            _chart(curves, against, metric, larger_is_better(records.study), known, marks(known))
+            for against in ("k", "budget_s")
+        )
+        if len(finite)
+        else ()
+    )
+    return Section(
+        "tuning",
+        "Search for settings",
+        prose=_PROSE + (_FINALS if summary["final_score"].notna().any() else ""),
+        charts=charts,
+        tables=(_table(summary, metric, known),),
+        absent="" if charts else "No drawn setting gave a result.",
+    )
+
+
+def searched(records: Records) -> str:
+    """Return what was searched, in one sentence."""
+    tuning, (section, *finals) = records.study["tuning"], records.study["training"]
+    methods = list(dict.fromkeys(records.trials["method"]))
+    names = ", ".join(kind(method, method).title for method in methods)
+    sizes = quantities.count(float(records.trials["parameters"].iloc[0]))
+    return (
+        f"Settings for {names} on {section['problem']} (N = {sizes}, b = {section['batch_size']}): "
+        f"{tuning['trials'] + 1} for each, {tuning['seeds']} run(s) of {tuning['epochs']:g} epoch(s), judged by "
+        f"{str(tuning['metric']).replace('_', ' ')} on {quantities.percent(tuning['validation_share'])} of the "
+        "training samples, held out of training."
+        + "".join(
+            f" Finals: {tuning['finalists']} of each, {final['seeds']} run(s) of {final['epochs']:g} epoch(s)."
+            for final in finals
+        )
+    )
+
+
+@one_figure("the best of k settings")
+def _chart(
+    curves: pd.DataFrame,
+    against: str,
+    metric: str,
+    larger: bool,
+    known: Mapping[str, Kind],
+    drawn: Mapping[str, Mark],
+) -> Chart:
+    figure, axes = charting.panel(3.9)
+    ends = {}
+    for label, own in curves.groupby("optimizer", sort=False):
+        shown = own[np.isfinite(own["expected"])]
+        if shown.empty:
+            continue
+        mark = drawn[str(label)]
+        draw_line(axes, shown[against], shown["expected"], mark, known[str(label)].title)
+        band = shown[np.isfinite(shown["low"]) & np.isfinite(shown["high"])]
+        x, low, high = (band[name].to_numpy(float) for name in (against, "low", "high"))
+        axes.fill_between(x, low, high, color=mark.colour.light, alpha=0.1, linewidth=0)
+        ends[known[str(label)].title] = float(shown["expected"].iloc[-1])
+    if against == "k":
+        axes.set_xlabel("drawn settings tried, k")
+    else:
+        charting.log_seconds(axes, "x")
+        axes.set_xlabel("elapsed time of k tries")
+    axes.set_ylabel(f"expected best {metric}")
+    if not larger and (curves.loc[np.isfinite(curves["low"]), "low"] > 0).all():
+        charting.log_plain(axes, "y")
+    if metric.endswith("accuracy"):
+        charting.percentages(axes)
+    charting.legend_below(figure, axes)
+    order = sorted(ends, key=ends.__getitem__, reverse=larger)
+    best = ", ".join(f"{title} {quantities.significant(ends[title])}" for title in order)
+    name = "the number of tries" if against == "k" else "the time they took"
+    return Chart(
+        slugs.slug("tuning", "best-of-k", against),
+        f"Best of k settings against {name}",
+        f"Expected best {metric} against {name}. With all draws, best first: {best}.",
+        "Mean over all subsets of k of the drawn settings, with a bootstrap interval called 95 %, which is too narrow: "
+        "on uniform draws it held the truth in 90 % at k = 4, and in fewer towards the last k. Nothing is drawn where "
+        "all of k tries may have diverged.",
+        figure,
+        curves.reset_index(drop=True),
+    )
+
+
+def _table(summary: pd.DataFrame, metric: str, known: Mapping[str, Kind]) -> Table:
+    columns = (
+        Column("optimizer", numeric=False),
+        Column("settings tried"),
+        Column("diverged"),
+        Column("no result"),
+        Column("not tried"),
+        Column(f"{metric}, study's settings", clock=MEASURED),
+        Column(f"{metric}, taken", clock=MEASURED),
+        Column("in the finals (selected on these)", clock=MEASURED),
+        *words("settings found", "at an end of the range"),
+        Column("wall time", clock=MEASURED),
+        Column("share"),
+    )
+    rows = tuple(
+        (
+            known[row.optimizer].title,
+            str(row.tries),
+            str(row.diverged),
+            str(row.no_result),
+            str(row.not_tried),
+            quantities.significant(row.own_score),
+            quantities.significant(row.best_score),
+            _final(row.final_score, row.final_failed),
+            _settings(row.settings),
+            ", ".join(row.at_edge) if row.at_edge else quantities.NOT_MEASURED,
+            quantities.seconds(row.seconds),
+            quantities.percent(row.share_of_seconds),
+        )
+        for row in each(summary)
+    )
+    caption = (
+        "What the search tried, found and cost: in the search, and in the finals as the mean over their seeds. The "
+        "setting taken was selected on these scores, so that its own flatters it; one on further seeds does not. Wall "
+        "time is that of all its runs with start and evaluation, on a machine that may have run several at once. A "
+        "setting at an end of its range says that the range may be too narrow."
+    )
+    return Table("tuning", caption, columns, rows, summary.reset_index(drop=True))
+
+
+def _final(score: float, failed: int) -> str:
+    return quantities.significant(score) + (f" ({failed} failed)" if failed else "")
+
+
+def _settings(settings: Mapping[str, float] | None) -> str:
+    if settings is None:
+        return quantities.NOT_MEASURED
+    return ", ".join(
+        f"{parameter_name(name)} = {value_text(name, value)}" for name, value in settings.items()
+    )
+
+
+def _failed(runs: float, finished: float) -> int:
+    """Return how many runs failed; 0 where the record knows no finals."""
+    return 0 if math.isnan(runs) else int(runs - finished)
+
+
+def _finals(search: Mapping[str, Any]) -> str:
+    if not search.get("runs_per_finalist"):
+        return ""
+    return (
+        f"; then the {search['finalists_per_optimizer']} best of each, {search['runs_per_finalist']} run(s) of "
+        f"{search['final_epochs']:g} epoch(s) on further seeds, whose mean decides"
+    )
+
+
+def tuned_tables(study: Mapping[str, Any], known: Mapping[str, Kind]) -> tuple[Table, ...]:
+    """Return where the tuned settings that a study uses come from, one table for each search that found some."""
+    sets = {"": study, **(study.get("tuned_for") or {})}
+    tables = [tuned_table(found, known, problem) for problem, found in sets.items()]
+    return tuple(table for table in tables if table is not None)
+
+
+def tuned_table(study: Mapping[str, Any], known: Mapping[str, Kind], problem: str = "") -> Table | None:
+    """Return where the tuned settings in use come from and what finding them cost; None where there are none.
+
+    `problem` is named where the settings are those of its sections alone.
+    """
+    used = {kind.method for label, kind in known.items() if _TUNED in label}
+    tuned = {name: settings for name, settings in (study.get("tuned") or {}).items() if name in used}
+    record = study.get("tuning_record") or {}
+    if not tuned:
+        return None
+    search = record.get("search", {})
+    titles = {kind.method: kind.title.partition(" [")[0] for kind in known.values()}
+    data = pd.DataFrame(
+        [
+            {"optimizer": name, "settings": settings, **record.get(name, {})}
+            for name, settings in tuned.items()
+        ]
+    ).reindex(
+        columns=[
+            "optimizer",
+            "settings",
+            "score",
+            "default_score",
+            "final_score",
+            "final_runs",
+            "final_finished",
+            "try",
+            "seconds",
+        ]
+    )
+    rows = tuple(
+        (
+            titles.get(row.optimizer, row.optimizer),
+            _settings(row.settings),
+            quantities.significant(row.default_score),
+            quantities.significant(row.score),
+            _final(row.final_score, _failed(row.final_runs, row.final_finished)),
+            quantities.seconds(row.seconds),
+        )
+        for row in each(data)
+    )
+    metric = str(search.get("metric", "metric")).replace("_", " ")
+    columns = (
+        *words("optimizer", "tuned settings"),
+        Column(f"{metric}, before", clock=MEASURED),
+        Column(f"{metric}, after", clock=MEASURED),
+        Column("in the finals (selected on these)", clock=MEASURED),
+        Column("wall time of its search", clock=MEASURED),
+    )
+    if search:
+        budget = (
+            f"{search['tries_per_optimizer']} settings for each ({search['drawn_per_optimizer']} drawn, and the "
+            f"study's own), {search['runs_per_try']} run(s) of {search['epochs']:g} epoch(s){_finals(search)}, on "
+            f"{search['problem']}, N = {quantities.count(search['parameters'])}, b = {search['batch_size']}; "
+            f"{search['sampler']}; {quantities.seconds(search['seconds'])} in all; {search['date']}; by "
+            f"`{search['command']}`."
+        )
+    else:
+        budget = "The study gives these settings without a record of the search."
+    where = f" in sections on {problem}" if problem else ""
+    caption = f"Settings of optimizers called tuned{where}, found on held-out training data and other seeds: {budget}"
+    name = slugs.slug("tuned-settings", problem) if problem else "tuned-settings"
+    return Table(name, caption, columns, rows, data)

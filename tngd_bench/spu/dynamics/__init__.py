@@ -1,0 +1,1 @@
+"""The Ornstein-Uhlenbeck dynamics of the device, its imperfections included."""

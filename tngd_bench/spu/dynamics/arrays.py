@@ -1,0 +1,175 @@
+"""What the device's arrays hold after being programmed: levels, programming error, dead cells, range, amplifiers.
+
+The host loads the factor B = Sᵀ J of the loss Hessian H = S Sᵀ into the first array and, transposed, into the last, and
+the identity into the middle one: as many cells as J, H, Jᵀ (S is square), and the same ideal drift BᵀB = Jᵀ H J. Full
+scale of an array is its largest |value|: the gain stage behind it sets the unit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tngd_bench.spu.device import Device
+from tngd_bench.spu.dynamics import chip
+from tngd_bench.spu.dynamics.converters import quantize
+
+LARGEST_ARRAY_BYTES = 4 * 2**30
+"""Memory of one array (m, N) up to which single cells are simulated."""
+
+
+class UnstableDeviceError(RuntimeError):
+    """The drift as programmed has a growing mode; `margin` < 0 is its least rate, in 1/τ."""
+
+    def __init__(self, margin: float) -> None:
+        super().__init__(
+            f"the device is unstable: its slowest mode has the rate {margin:.3g}/τ, which must be > 0; "
+            "raise damping, program more precisely, or use a shared array with hessian_array off"
+        )
+        self.margin = margin
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Drift J₁ᵀ u + λx with u = Ĥ y and y = ρ J₂ x (lagging by ε), as the device holds it, in units of A.
+
+    `first` J₂ and `last` J₁, (m, N) (the same tensor when shared) · `middle` Ĥ with its amplifiers' gain error, (m, m),
+    None: identity · `lag` ε, (m,), time constants of the first stage in units of τ/s, None: none · `scale` s ≤ 1 by
+    which the conductance range shrinks A · `node_conductance` (N,) Σ_j|G_ij| R of the last array.
+    """
+
+    first: Tensor
+    last: Tensor
+    middle: Tensor | None
+    lag: Tensor | None
+    scale: float
+    node_conductance: Tensor
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the drift is Jᵀ J + λI with one J, positive semi-definite whatever the errors."""
+        return self.first is self.last and self.middle is None and self.lag is None
+
+    @property
+    def certainly_stable(self) -> bool:
+        """Whether one J serves both directions with rows weighed by positive numbers: no mode of it can grow."""
+        if self.first is not self.last:
+            return False
+        if self.middle is None:
+            return True
+        weights = self.middle.diagonal()
+        return bool((weights > 0).all()) and not bool((self.middle - torch.diag(weights)).any())
+
+
+def refuse_too_large(rows: int, parameters: int, itemsize: int) -> None:
+    """ValueError where one array (m, N) is beyond LARGEST_ARRAY_BYTES."""
+    needed = rows * parameters * itemsize
+    if needed > LARGEST_ARRAY_BYTES:
+        raise ValueError(
+            f"this device's imperfections act on single cells: an array of {rows} × {parameters} takes "
+            f"{needed / 2**30:.1f} GiB, more than the {LARGEST_ARRAY_BYTES / 2**30:.0f} GiB that are simulated; "
+            "reduce N or the batch"
+        )
+
+
+def program(
+    factor: Tensor,
+    device: Device,
+    generator: torch.Generator | None = None,
+    member: tuple[int, int] = (0, 1),
+) -> Arrays:
+    """Write the factor B, (m, N), onto the device's arrays.
+
+    `generator` (None: torch's default one) draws the programming error, anew at each call. `member` (k, K) is the place
+    in an ensemble of K programmings with different rounding events (arXiv 2401.16231): rounding up or down is drawn
+    once per cell and shifted by k/K, so that the K arrays average to the wanted values within 1/K of a level.
+    """
+    first = _programmed(factor, device, generator, 0, member)
+    # rounding alone leaves two arrays the same, and an identity exact
+    distinct = bool(device.programming_error or device.stuck_off or device.stuck_on)
+    alike = device.shared_array or not (distinct or (member[1] > 1 and device.array_bits is not None))
+    last = first if alike else _programmed(factor, device, generator, 1, member)
+    middle: Tensor | None = None
+    if device.hessian_array and distinct:
+        identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
+        middle = _programmed(identity, device, generator, 2, member)
+    outer, inner = _unit(device, factor), _unit(device, torch.ones(()))
+    scale = outer**2 * (inner if device.hessian_array else 1.0)
+    lag: Tensor | None = None
+    if device.amplifier_gain is not None or device.amplifier_bandwidth_hz is not None:
+        noise_gain = _noise_gain(first, outer, device)
+        if device.amplifier_bandwidth_hz is not None:
+            seconds = noise_gain / (2.0 * math.pi * device.amplifier_bandwidth_hz)
+            if device.amplifier_gain is not None:
+                seconds = seconds / (1.0 + noise_gain / device.amplifier_gain)
+            lag = seconds * (scale / device.time_constant_s)
+        if device.amplifier_gain is not None:
+            left = 1.0 / (1.0 + noise_gain / device.amplifier_gain)
+            if device.hessian_array:
+                held = (
+                    torch.eye(len(first), dtype=first.dtype, device=first.device)
+                    if middle is None
+                    else middle
+                )
+                right = 1.0 / (1.0 + _noise_gain(held, inner, device) / device.amplifier_gain)
+                middle = right.unsqueeze(1) * held * left
+            else:
+                middle = torch.diag(left)
+    offset = 2.0 * len(factor) * (device.conductance_min_siemens or 0.0) * device.resistance_ohm
+    return Arrays(first, last, middle, lag, scale, outer * last.abs().sum(0) + offset)
+
+
+def _programmed(
+    values: Tensor, device: Device, generator: torch.Generator | None, place: int, member: tuple[int, int]
+) -> Tensor:
+    full_scale = values.abs().amax()
+    if device.array_bits is None:
+        held = values.clone()
+    elif member[1] == 1:
+        held = quantize(values, device.array_bits)
+    else:
+        held = _rounding_event(values, device, place, member)
+    if device.programming_error:
+        error = torch.randn(values.shape, generator=generator, dtype=values.dtype, device=values.device)
+        held = held + (device.programming_error * full_scale) * error
+    if device.stuck_off or device.stuck_on:
+        # the same cells at every programming: they belong to the chip, not to the run
+        fate = chip.uniform(device.instance, chip.DEAD_CELLS, place, values)
+        off, on = device.stuck_off or 0.0, device.stuck_on or 0.0
+        held = torch.where(fate < off, 0.0, held)
+        held = torch.where((fate >= off) & (fate < off + on / 2), full_scale, held)
+        held = torch.where((fate >= off + on / 2) & (fate < off + on), -full_scale, held)
+    return held
+
+
+def _rounding_event(values: Tensor, device: Device, place: int, member: tuple[int, int]) -> Tensor:
+    assert device.array_bits is not None
+    full_scale = values.abs().amax()
+    if not bool(full_scale > 0):
+        return values.clone()
+    half_levels = float(2 ** (device.array_bits - 1) - 1)
+    scaled = values * (half_levels / full_scale)
+    threshold = chip.uniform(device.instance, chip.ROUNDING, place, values).to(values.dtype)
+    threshold = (threshold + member[0] / member[1]) % 1.0
+    below = torch.floor(scaled)
+    return (below + (scaled - below > threshold)).clamp_(-half_levels, half_levels) * (
+        full_scale / half_levels
+    )
+
+
+def _unit(device: Device, values: Tensor) -> float:
+    """Conductance × R that stands for one unit of this array: 1, or less where the largest value exceeds the range."""
+    if device.conductance_max_siemens is None:
+        return 1.0
+    span = (device.conductance_max_siemens - (device.conductance_min_siemens or 0.0)) * device.resistance_ohm
+    largest = float(values.abs().amax())
+    return min(1.0, span / largest) if largest > 0.0 else 1.0
+
+
+def _noise_gain(array: Tensor, unit: float, device: Device) -> Tensor:
+    """NG = 1 + ΣG/G_f of each row's amplifier, G_f = 1/R, both cells of every pair counted."""
+    offset = 2.0 * array.shape[1] * (device.conductance_min_siemens or 0.0) * device.resistance_ohm
+    return 1.0 + unit * array.abs().sum(1) + offset

@@ -1,0 +1,1 @@
+"""Study files: read, merged from layers, checked."""

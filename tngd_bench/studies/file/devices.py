@@ -1,0 +1,45 @@
+"""Devices that a study describes itself: a shipped one with other values, and where those values come from."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tngd_bench import arguments
+from tngd_bench.spu.device import Device, Sourced
+from tngd_bench.studies.file.optimizer_label import as_setting
+from tngd_bench.studies.file.schema import Study
+
+SOURCE = "source"
+_GRADE = "U"
+
+
+def known_devices(study: Study) -> dict[str, Device]:
+    """Return the devices that a study can name: the shipped and registered ones, and its own."""
+    return {name: Device.preset(name) for name in Device.presets()} | own_devices(study)
+
+
+def own_devices(study: Study, only: str | None = None) -> dict[str, Device]:
+    """Return the devices of the `[device.NAME]` tables, all or `only` one; ValueError or TypeError for a bad value.
+
+    A value set there has grade U, and as its source what the table's `source` says, or else that it was set there.
+    """
+    devices = {}
+    for name, table in study.device.items():
+        if only is not None and name != only:
+            continue
+        fields = {key: as_setting(key, value) for key, value in table.items() if key != SOURCE}
+        said = table.get(SOURCE, "set in the study file")
+        if not isinstance(said, str):
+            raise TypeError(f"source must be text, not {said!r}")
+        device = Device.described({"name": name, **fields})
+        stated = {key: Sourced(_GRADE, said) for key in fields if key not in ("base", "summary")}
+        devices[name] = dataclasses.replace(device, sources={**device.sources, **stated})
+    return devices
+
+
+def refuse_unknown(key: str) -> None:
+    """Raise ValueError where `key` is nothing that a `[device.NAME]` table can have."""
+    fields = [field.name for field in dataclasses.fields(Device) if field.name not in ("name", "sources")]
+    known = ("base", SOURCE, *fields)
+    if key not in known:
+        raise ValueError(f"a device has no field {key!r}{arguments.suggestion(key, known)}")

@@ -1,0 +1,115 @@
+"""From a study's name or file to a checked `Study`; everything wrong with it is said in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from tngd_bench.problems import registry as problems
+from tngd_bench.studies.file.checks import complete
+from tngd_bench.studies.file.grids import expand_training
+from tngd_bench.studies.file.merge import SHIPPED, Layers, read_layers, shipped_studies
+from tngd_bench.studies.file.schema import Study
+from tngd_bench.studies.file.validation_errors import first_complaint, shown_path
+from tngd_bench.studies.plan.target_costs import with_target_costs
+
+__all__ = ["SHIPPED", "LoadedStudy", "load_study", "make_study", "shipped_studies"]
+
+_LARGEST = 2**63
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedStudy:
+    """A study, where it was read from ("shipped" or a path) and what was given with it.
+
+    `profile` is the one applied, None for the file as written; `profiles` are those it has.
+    """
+
+    study: Study
+    source: str
+    overrides: tuple[str, ...] = ()
+    profile: str | None = None
+    profiles: tuple[str, ...] = ()
+    included: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where results go unless somebody says otherwise."""
+        profile = "" if self.profile is None else f"-{self.profile}"
+        return Path("reports") / f"{self.study.name}{profile}"
+
+
+def load_study(
+    reference: str, overrides: Sequence[str] = (), profile: str | None = None, *, unwritten: str = ""
+) -> LoadedStudy:
+    """Return the shipped study called `reference`, or the one in the file of that name, with a `profile` applied.
+
+    `overrides` are "path.to.key=value", the last word; sections of `cost` and `training` are addressed by name.
+    Included files called `unwritten` may be absent. Raises StudyError.
+    """
+    layers = read_layers(reference, profile, overrides, unwritten=unwritten)
+    study = _make(layers)
+    return LoadedStudy(
+        study,
+        printable(layers.source),
+        tuple(map(printable, overrides)),
+        profile,
+        tuple(layers.profiles),
+        tuple(map(printable, layers.included)),
+    )
+
+
+def printable(text: str) -> str:
+    """Return text that any file takes: bytes of a path that are no UTF-8, which Python keeps aside, as escapes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def make_study(table: Mapping[str, Any], name: str = "study") -> Study:
+    """Return the checked study of a parsed file; StudyError with `name`, key path, value and what is accepted."""
+    return _make(Layers(name, SHIPPED, dict(table), {}))
+
+
+def _make(layers: Layers) -> Study:
+    _refuse_large_integers(layers, layers.table, ())
+    expand_training(layers.table, layers.origins)
+    _fill_outputs(layers.table)
+    try:
+        study = TypeAdapter(Study).validate_python(layers.table)
+    except ValidationError as error:
+        raise layers.complaint(*first_complaint(error, layers.table)) from None
+    return with_target_costs(complete(study, layers))
+
+
+def _fill_outputs(table: dict[str, Any]) -> None:
+    """Write the problem's own number of outputs into sections that name none."""
+    for kind in ("cost", "training"):
+        sections = table.get(kind)
+        options = table.get("problem")
+        for section in sections if isinstance(sections, list) else ():
+            if not isinstance(section, dict) or "outputs" in section:
+                continue
+            name = section.get("problem")
+            if name not in problems.names():
+                continue  # refused by the checks, with its place
+            given = options.get(name) if isinstance(options, dict) else None
+            try:
+                outputs = problems.get(name, given if isinstance(given, dict) else None).outputs
+            except (ValueError, TypeError):
+                continue  # so are its options
+            section["outputs"] = [outputs] if kind == "cost" else outputs
+
+
+def _refuse_large_integers(layers: Layers, value: object, path: tuple[str | int, ...]) -> None:
+    """Refuse what TOML does not promise to carry: integers beyond 64 bits."""
+    if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+        raise layers.complaint(
+            path,
+            f"{shown_path(path, layers.table)}: an integer of {value.bit_length()} bits; accepted: up to 64 bits",
+        )
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in items:
+        _refuse_large_integers(layers, part, (*path, key))

@@ -1,0 +1,129 @@
+"""What is wrong with a study's table, from pydantic's words into ours: one line with key, value, what is accepted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args, get_origin, get_type_hints
+
+from pydantic import ValidationError
+
+from tngd_bench import arguments
+from tngd_bench.studies.file.schema import Study
+
+Path = tuple[str | int, ...]
+_LONGEST_SHOWN = 60
+_MISSING = ("missing", "missing_argument")
+READ_BEFORE = ("include", "profiles")
+"""Keys of a study file that are no part of a study: they are taken out when the file is read."""
+
+_ACCEPTED = {
+    "tuple_type": "a list",
+    "mapping_type": "a table",
+    "dict_type": "a table",
+    "dataclass_type": "a table",
+    "dataclass_exact_type": "a table",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "string_pattern_mismatch": "letters, digits, _ . -",
+    "too_short": "at least one entry",
+    "string_too_short": "at least one character",
+}
+
+
+def first_complaint(error: ValidationError, table: Mapping[str, Any]) -> tuple[Path, str]:
+    """Return the place of pydantic's first error, and one line: key, value, what is accepted."""
+    found = error.errors(include_url=False)
+    first = next((e for e in found if e["type"] == "unexpected_keyword_argument"), found[0])
+    places = [_place(e, table) for e in found]
+    path = places[found.index(first)]
+    name = shown_path(path, table)
+    others = len(set(places)) - 1
+    more = f" (and {others} more)" if others > 0 else ""
+    kind, value = first["type"], first["input"]
+    if kind == "unexpected_keyword_argument":
+        known = _known_keys(path[:-1])
+        hint = arguments.suggestion(path[-1], known)
+        return path, f"unknown key {name}{hint}; accepted here: {', '.join(known)}{more}"
+    if kind in _MISSING:
+        return path, f"{name} is missing{more}"
+    if kind == "value_error":
+        return path, f"{name}: {first['msg'].removeprefix('Value error, ')}{more}"
+    alternatives = [e for e, place in zip(found, places, strict=True) if place == path]
+    accepted = " or ".join(dict.fromkeys(_accepted(e["type"], e["msg"]) for e in alternatives))
+    return path, f"{name} = {shown_value(value)} is refused; accepted: {accepted}{more}"
+
+
+def shown_value(value: object) -> str:
+    """Return a value as messages quote it."""
+    text = repr(value)
+    return text if len(text) < _LONGEST_SHOWN else f"a {type(value).__name__}"
+
+
+def shown_path(path: Sequence[str | int], table: Mapping[str, Any]) -> str:
+    """Return "training[mnist].epochs" for ("training", 1, "epochs")."""
+    text, place = "", table
+    for part in path:
+        try:
+            place = place[part]  # type: ignore[index]  # what cannot be indexed is caught
+        except (KeyError, IndexError, TypeError):
+            place = {}
+        if isinstance(part, int):
+            label = place.get("name", part) if isinstance(place, Mapping) else part
+            text += f"[{label}]"
+        else:
+            text += f".{part}" if text else str(part)
+    return text
+
+
+def _place(error: Any, table: Mapping[str, Any]) -> Path:
+    """Return where in the table an error is: pydantic's location without what it adds for unions and lists of one."""
+    place: Any = table
+    path: list[str | int] = []
+    *_, last = error["loc"] or ("",)
+    for part in error["loc"]:
+        inside = (isinstance(place, dict) and part in place) or (
+            isinstance(place, list | tuple) and isinstance(part, int) and 0 <= part < len(place)
+        )
+        if inside:
+            place = place[part]
+            path.append(part)
+    if error["type"] in _MISSING:
+        path.append(last)
+    return tuple(path)
+
+
+def _accepted(kind: str, message: str) -> str:
+    """Return what would be accepted, from one of pydantic's error types and its message."""
+    if kind in _ACCEPTED:
+        return _ACCEPTED[kind]
+    text = message.removeprefix("Input should be ").removeprefix("String should ").removesuffix(".")
+    return (
+        text.removeprefix("a valid ").replace("have at least", "at least").replace("have at most", "at most")
+    )
+
+
+def _known_keys(path: Sequence[str | int]) -> tuple[str, ...]:
+    """Return the keys accepted at a place in a study file."""
+    kind: Any = Study
+    for part in path:
+        if isinstance(part, int):
+            continue
+        kind = get_args(kind)[1] if _is_mapping(kind) else get_type_hints(_dataclass_in(kind))[part]
+    known = tuple(item.name for item in dataclasses.fields(_dataclass_in(kind)))
+    return known if path else (*known, *READ_BEFORE)
+
+
+def _is_mapping(kind: Any) -> bool:
+    origin = get_origin(kind)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def _dataclass_in(kind: Any) -> Any:
+    """Return the dataclass that a type is, or is a list of, or may be."""
+    if dataclasses.is_dataclass(kind):
+        return kind
+    return next((found for found in map(_dataclass_in, get_args(kind)) if found is not None), None)

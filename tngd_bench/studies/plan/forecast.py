@@ -1,0 +1,152 @@
+"""What a study would run: its trials in groups, their predicted time and memory, what is skipped and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.file.reading import LoadedStudy
+from tngd_bench.studies.file.schema import Study
+from tngd_bench.studies.plan.corrections import Lesson, learn_from
+from tngd_bench.studies.plan.durations import PROCESS_START_S, RUN_START_S, Durations
+from tngd_bench.studies.plan.make_plan import LoadedSize, Plan, data_requests, make_plan, predicted_seconds
+from tngd_bench.studies.plan.report_time import report_seconds
+from tngd_bench.studies.plan.trials import Candidate, DataRequest, Trial
+from tngd_bench.studies.run.data_files import load_request, size_of
+from tngd_bench.studies.run.machine import measure_machine, study_environment
+
+
+@dataclass(frozen=True)
+class Group:
+    """The trials of one optimizer in one setting: they differ in process, seed and swept values.
+
+    `trials` are those to run, `skipped` those left out for `reason`. `seconds` are of all of them one after another,
+    `bytes` of one. `learned_from`: from how many earlier trials the seconds are learned, 0 for the formula alone.
+    """
+
+    kind: str
+    section: str
+    problem: str
+    parameters: int
+    batch_size: int
+    outputs: int
+    optimizer: str
+    trials: int
+    skipped: int
+    seconds: float
+    bytes: float
+    learned_from: int
+    reason: str | None
+    known: bool = True  # False: no cost description; seconds and bytes are lower bounds
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The groups of a plan and what they come to.
+
+    `seconds` on the clock, with the study's workers side by side; `bytes` at one time, at the most.
+    """
+
+    plan: Plan
+    lesson: Lesson
+    groups: tuple[Group, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of everything as it is run: the start, cost blocks alone, the others side by side, the report."""
+        return self.start_seconds + self.plan.predicted_s + self.report_seconds
+
+    @property
+    def start_seconds(self) -> float:
+        """Seconds until the first trial: programs loaded, the machine's speed measured; 0 where nothing runs."""
+        return RUN_START_S if self.plan.extent.trials else 0.0
+
+    @property
+    def report_seconds(self) -> float:
+        """Seconds of the report."""
+        return report_seconds(self.plan.study)
+
+    @property
+    def bytes(self) -> float:
+        """The most memory predicted to be in use at one time."""
+        alone = [group.bytes for group in self.groups if group.trials and group.kind == "cost"]
+        beside = sorted(
+            (group.bytes for group in self.groups for _ in range(group.trials) if group.kind != "cost"),
+            reverse=True,
+        )
+        return max([*alone, sum(beside[: self.plan.study.execution.workers]), 0.0])
+
+
+def look_ahead(loaded: LoadedStudy, stores: Sequence[Path]) -> Outlook:
+    """Plan a study for this machine, with what the trials in `stores` teach; the data are read, nothing is run.
+
+    Raises StudyError, StoreError, and the data's own errors where it cannot be had.
+    """
+    lesson = learn_from(stores, study_environment(loaded.study.execution))
+    sizes = _sizes(loaded.study)
+    machine = measure_machine(loaded.study.execution)
+    plan = make_plan(loaded, sizes, machine, lesson.durations)
+    return Outlook(plan, lesson, groups_of(plan.trials.values(), lesson.durations))
+
+
+def groups_of(trials: Iterable[Trial], durations: Durations) -> tuple[Group, ...]:
+    """Return the groups of `trials`, in the order in which each comes first."""
+    found: dict[tuple[object, ...], list[tuple[Trial, Candidate, float]]] = {}
+    for trial in trials:
+        running = sum(candidate.verdict is None for candidate in trial.candidates)
+        for candidate in trial.candidates:
+            # The start of a process is shared by the optimizers that are timed in it.
+            seconds = 0.0 if candidate.verdict else candidate.predicted_s + PROCESS_START_S / running
+            place = (
+                trial.kind,
+                trial.section,
+                trial.setting.problem,
+                trial.parameters,
+                trial.setting.batch_size,
+            )
+            key = (*place, trial.setting.outputs, candidate.contestant.label)
+            found.setdefault(key, []).append((trial, candidate, seconds))
+    return tuple(_group(members, durations) for members in found.values())
+
+
+def _group(members: Sequence[tuple[Trial, Candidate, float]], durations: Durations) -> Group:
+    trial, candidate, _ = members[0]
+    reasons = dict.fromkeys(c.verdict.reason for _, c, _ in members if c.verdict is not None)
+    skipped = sum(c.verdict is not None for _, c, _ in members)
+    return Group(
+        kind=trial.kind,
+        section=trial.section,
+        problem=trial.setting.problem,
+        parameters=trial.parameters,
+        batch_size=trial.setting.batch_size,
+        outputs=trial.setting.outputs,
+        optimizer=candidate.contestant.label,
+        trials=len(members) - skipped,
+        skipped=skipped,
+        seconds=sum(seconds for _, _, seconds in members),
+        bytes=max(c.least_bytes for _, c, _ in members),
+        learned_from=durations.learned_from(candidate.contestant.method, trial.kind),
+        reason="; ".join(reasons) or None,
+        known=candidate.known,
+    )
+
+
+def section_seconds(plan: Plan) -> Mapping[tuple[str, str], float]:
+    """Return the predicted seconds on the clock of each (kind, section)."""
+    sections: dict[tuple[str, str], list[Trial]] = {}
+    for trial in plan.trials.values():
+        sections.setdefault((trial.kind, trial.section), []).append(trial)
+    workers = plan.study.execution.workers
+    return {name: predicted_seconds(trials, workers) for name, trials in sections.items()}
+
+
+def _sizes(study: Study) -> dict[DataRequest, LoadedSize]:
+    sizes = {}
+    for request in data_requests(study):
+        try:
+            sizes[request] = size_of(load_request(request))
+        except ValueError as error:
+            raise StudyError(f"{study.name}: {request.problem}: {error}") from None
+    return sizes

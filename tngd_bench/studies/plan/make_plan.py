@@ -1,0 +1,195 @@
+"""From a study to its trials, with what each will need, and what is not tried because it cannot fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.file.reading import LoadedStudy
+from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
+from tngd_bench.studies.plan.durations import Durations
+from tngd_bench.studies.plan.trials import CostBlock, DataRequest, Extent, Trial
+from tngd_bench.studies.plan.unroll import Unroller, request_of, requests_of
+from tngd_bench.studies.store.revisions import Outdated, code_of
+
+
+@dataclass(frozen=True)
+class MachineLimits:
+    """What the machine at hand offers: FLOP/s with each of the study's thread counts, free memory, and its class.
+
+    Where trials compute on a GPU, the rates are the GPU's, and `gpu_memory_bytes` is what is free on it.
+    """
+
+    rate_cost: float
+    rate_training: float
+    memory_bytes: float
+    cpu: str | None = None
+    torch: str | None = None
+    cores: int = 1  # logical processors for trials side by side
+    gpu: str | None = None
+    gpu_memory_bytes: float | None = None
+
+    @property
+    def working_bytes(self) -> float:
+        """The free memory that tensors live in."""
+        return self.memory_bytes if self.gpu_memory_bytes is None else self.gpu_memory_bytes
+
+    @property
+    def machine_class(self) -> dict[str, str | None]:
+        """The class of machine, part of the keys of trials."""
+        here = {"cpu": self.cpu, "torch": self.torch}
+        return here if self.gpu is None else here | {"gpu": self.gpu}
+
+
+@dataclass(frozen=True)
+class LoadedSize:
+    """What the plan needs to know of loaded data: the numbers of samples, and the checksum."""
+
+    train_size: int
+    checksum: str
+    test_size: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials of a study in the order of execution, by key."""
+
+    loaded: LoadedStudy
+    trials: Mapping[str, Trial]
+    machine: MachineLimits
+    checksums: Mapping[DataRequest, str] = field(default_factory=dict)
+    again: Mapping[str, str] = field(default_factory=dict)  # by key, why a stored result is not taken
+    kept_old: Mapping[str, str] = field(default_factory=dict)  # by key, why a stored result is of other code
+
+    @property
+    def study(self) -> Study:
+        """The study."""
+        return self.loaded.study
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """What each trial asks, whatever code answers it, by key."""
+        machine = self.machine.machine_class
+        return {
+            key: trial.identity(self.checksums[trial.data], machine) for key, trial in self.trials.items()
+        }
+
+    def keys_before_code(self, version: str) -> dict[str, str]:
+        """Return the trials' keys by those they had when a key held the package's `version` and no code."""
+        machine = self.machine.machine_class
+        return {
+            trial.key_before_code(self.checksums[trial.data], machine, version): key
+            for key, trial in self.trials.items()
+        }
+
+    def keeping(self, old: Mapping[str, Outdated]) -> Plan:
+        """Return the plan with results of other code taken for the trials in `old`, under their own keys."""
+        trials = {old[key].key if key in old else key: trial for key, trial in self.trials.items()}
+        return dataclasses.replace(
+            self, trials=trials, kept_old={found.key: found.why for found in old.values()}
+        )
+
+    @property
+    def extent(self) -> Extent:
+        """How much there is to run."""
+        return Extent.of(self.trials.values())
+
+    @property
+    def predicted_s(self) -> float:
+        """Predicted duration of everything, from rough guesses."""
+        return predicted_seconds(self.trials.values(), self.study.execution.workers)
+
+
+def predicted_seconds(trials: Iterable[Trial], workers: int) -> float:
+    """Return the predicted duration of `trials`: cost blocks alone, the others side by side."""
+    return sum(trial.predicted_s / (1 if isinstance(trial, CostBlock) else workers) for trial in trials)
+
+
+def data_requests(study: Study) -> tuple[DataRequest, ...]:
+    """Return the distinct data sets that a study needs."""
+    sections: list[CostSection | TrainingSection] = [*study.cost, *study.training]
+    return tuple(dict.fromkeys(request for section in sections for request in requests_of(study, section)))
+
+
+def make_plan(
+    loaded: LoadedStudy,
+    sizes: Mapping[DataRequest, LoadedSize],
+    machine: MachineLimits,
+    durations: Durations | None = None,
+) -> Plan:
+    """Unroll a study into trials; StudyError when a batch is larger than the data.
+
+    An optimizer is skipped where the predicted operations at the machine's rate exceed the study's limit per
+    iteration (or, in training, the whole run its limit), or the predicted memory its share of what is free. What
+    `durations` have learned changes the predicted duration of a trial, and no decision about skipping: a study
+    interrupted and taken up again skips the same.
+    """
+    _refuse_too_much(loaded.study, sizes)
+    loaded = with_workers(loaded, sizes, machine)
+    study = loaded.study
+    trials: list[Trial] = []
+    unroller = Unroller(study, machine, durations or Durations())
+    for cost in study.cost:
+        trials += unroller.cost_blocks(cost)
+    for cost in study.cost:
+        trials += unroller.inspections(cost)
+    for training in study.training:
+        trials += unroller.training_trials(training, sizes)
+    checksums = {request: size.checksum for request, size in sizes.items()}
+    here = machine.machine_class
+    return Plan(
+        loaded,
+        {trial.key(checksums[trial.data], here, code_of(trial)): trial for trial in trials},
+        machine,
+        checksums,
+    )
+
+
+def with_workers(
+    loaded: LoadedStudy, sizes: Mapping[DataRequest, LoadedSize], machine: MachineLimits
+) -> LoadedStudy:
+    """Return the study with its number of workers settled, where it leaves that to the machine (0).
+
+    As many as the cores have threads for, but so few that nothing is skipped for lack of memory that would fit alone.
+    On a GPU one: side by side, processes take turns on it, and each one's time would be the others' too.
+    """
+    execution = loaded.study.execution
+    if execution.workers:
+        return loaded
+    alone = _replace_workers(loaded, 1)
+    workers = max(1, machine.cores // execution.threads_training) if machine.gpu is None else 1
+    if workers > 1:
+        unroller = Unroller(alone.study, machine)
+        trials: list[Trial] = [trial for cost in alone.study.cost for trial in unroller.inspections(cost)]
+        for training in alone.study.training:
+            trials += unroller.training_trials(dataclasses.replace(training, seeds=1), sizes)
+        # what is not predicted needs no more than is known of it here; the limit of a trial guards the rest
+        needs = (c.least_bytes for trial in trials for c in trial.candidates if c.verdict is None)
+        budget = machine.working_bytes * execution.memory_limit_fraction
+        workers = max(1, min(workers, int(budget // max(needs, default=1.0))))
+    return _replace_workers(loaded, workers)
+
+
+def _replace_workers(loaded: LoadedStudy, workers: int) -> LoadedStudy:
+    execution = dataclasses.replace(loaded.study.execution, workers=workers)
+    return dataclasses.replace(loaded, study=dataclasses.replace(loaded.study, execution=execution))
+
+
+def _refuse_too_much(study: Study, sizes: Mapping[DataRequest, LoadedSize]) -> None:
+    """Raise StudyError where a section wants more training samples than there are."""
+    for cost in study.cost:
+        for request in requests_of(study, cost):
+            for batch_size in cost.batch_size:
+                _refuse_more(f"cost[{cost.name}].batch_size", batch_size, sizes[request].train_size)
+    for training in study.training:
+        available = sizes[request_of(study, training)].train_size
+        _refuse_more(f"training[{training.name}].batch_size", training.batch_size, available)
+        if training.evaluation_size is not None:
+            _refuse_more(f"training[{training.name}].evaluation_size", training.evaluation_size, available)
+
+
+def _refuse_more(key: str, size: int, available: int) -> None:
+    if size > available:
+        raise StudyError(f"{key} must be <= {available}, the number of training samples, not {size}")

@@ -1,0 +1,314 @@
+"""What a study unrolls to: cost blocks, inspections and training runs, each small enough to be sent to a process."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.workload import DType, Setting
+from tngd_bench.studies.file.sweeps import Level
+
+Scalar = str | int | float | bool
+Status = Literal["ok", "diverged", "skipped", "failed", "timed-out", "out-of-memory"]
+KEY_LENGTH = 20
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """The data a trial needs; None takes the whole split.
+
+    With a `validation_share` the test part is that share of the training samples, held out of training.
+    `outputs` is None where the data do not depend on it; `options` are the problem's.
+    """
+
+    problem: str
+    train_size: int | None
+    test_size: int | None
+    dtype: DType
+    validation_share: float | None = None
+    outputs: int | None = None
+    options: tuple[tuple[str, Scalar], ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a trial ended without a result, or that it is not to be tried, and why."""
+
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An optimizer with its predicted cost per iteration and seconds in its trial; with a `verdict` it is not run.
+
+    An estimate is NaN for an outside optimizer that does not describe its cost; `least_seconds` and `least_bytes` are
+    then what a gradient alone takes, and `predicted_s` is a lower bound.
+    """
+
+    contestant: Contestant
+    estimate_seconds: float
+    estimate_bytes: float
+    verdict: Verdict | None = None
+    predicted_s: float = 0.0
+    gradient_seconds: float = 0.0
+    gradient_bytes: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether its cost is predicted."""
+        return not math.isnan(self.estimate_seconds)
+
+    @property
+    def least_seconds(self) -> float:
+        """The estimate, or a lower bound where there is none."""
+        return self.estimate_seconds if self.known else self.gradient_seconds
+
+    @property
+    def least_bytes(self) -> float:
+        """The estimate, or a lower bound where there is none."""
+        return self.estimate_bytes if self.known else self.gradient_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What all trials have: the section of the study it belongs to, its setting, exact size, data and threads.
+
+    `limits` are what decided about skipping; `predicted_s` is a guess at the whole trial's duration.
+    """
+
+    section: str
+    setting: Setting
+    parameters: int
+    width: str
+    data: DataRequest
+    threads: int
+    limits: tuple[float, float]
+    predicted_s: float
+
+    @property
+    def kind(self) -> str:
+        """Return "cost", "inspection" or "training"."""
+        raise NotImplementedError
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The optimizers the trial is about."""
+        raise NotImplementedError
+
+    def particulars(self) -> dict[str, object]:
+        """Return what tells this trial from others with the same setting."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """Return the trial in one line for people, which no other trial of the study has."""
+        raise NotImplementedError
+
+    @property
+    def size(self) -> str:
+        """What tells this trial's size from others of its section, for people: N, batch size b and outputs d_z."""
+        setting = self.setting
+        return f"N = {self.parameters:,}, b = {setting.batch_size}, d_z = {setting.outputs}"
+
+    @property
+    def runnable(self) -> bool:
+        """Whether anything is left to run."""
+        return self.to_run > 0
+
+    @property
+    def to_run(self) -> int:
+        """How many optimizers it runs; each is one trial where trials are counted for people (see `Extent`)."""
+        return sum(candidate.verdict is None for candidate in self.candidates)
+
+    @property
+    def machine_fields(self) -> tuple[str, ...]:
+        """What of the class of machine is part of the trial's identity (see `measure.environment.machine_class`)."""
+        return ("torch",) if self.setting.processor == "cpu" else ("torch", "gpu")
+
+    def key(
+        self, data_checksum: str, machine: Mapping[str, str | None], code: Mapping[str, str] | None = None
+    ) -> str:
+        """Return the trial's key: a hash of what is asked (see `identity`) and of the `code` that answers it."""
+        return _hashed(self._asked(data_checksum, machine) | {"code": dict(code or {})})
+
+    def identity(self, data_checksum: str, machine: Mapping[str, str | None]) -> str:
+        """Return a hash of what is asked, whatever code answers it: settings, data and the class of `machine`."""
+        return _hashed(self._asked(data_checksum, machine))
+
+    def key_before_code(self, data_checksum: str, machine: Mapping[str, str | None], version: str) -> str:
+        """Return the key that the trial had before keys held the code: with the package's version alone."""
+        return _hashed(self._asked(data_checksum, machine) | {"version": version})
+
+    def _asked(self, data_checksum: str, machine: Mapping[str, str | None]) -> dict[str, object]:
+        return {
+            "data": data_checksum,
+            "machine": {name: machine.get(name) for name in self.machine_fields},
+            "kind": self.kind,
+            "section": self.section,
+            "setting": _identity(self.setting),
+            "request": vars(self.data),
+            "threads": self.threads,
+            "limits": self.limits,
+            "optimizers": [_named(candidate.contestant) for candidate in self.candidates],
+            **self.particulars(),
+        }
+
+
+def _hashed(content: Mapping[str, object]) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def _identity(setting: Setting) -> Mapping[str, object]:
+    """What of a setting is hashed: the processor only where it is a GPU, so that older trials keep their keys."""
+    return {name: value for name, value in vars(setting).items() if (name, value) != ("processor", "cpu")}
+
+
+def _named(contestant: Contestant) -> Mapping[str, object]:
+    return {"label": contestant.label, "method": contestant.method, "settings": dict(contestant.settings)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostBlock(Trial):
+    """All optimizers of a section at one size, timed interleaved in one process that has the machine to itself."""
+
+    entrants: tuple[Candidate, ...]
+    process: int
+    repetitions: int
+    least_repetitions: int
+    seconds_limit: float
+
+    @property
+    def kind(self) -> str:
+        """Return "cost"."""
+        return "cost"
+
+    @property
+    def machine_fields(self) -> tuple[str, ...]:
+        """Return what times depend on: the CPU too."""
+        return (*super().machine_fields, "cpu")
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The optimizers timed."""
+        return self.entrants
+
+    def particulars(self) -> dict[str, object]:
+        """Return process, repetitions and time limit."""
+        return {
+            "process": self.process,
+            "repetitions": [self.least_repetitions, self.repetitions],
+            "seconds_limit": self.seconds_limit,
+        }
+
+    def describe(self) -> str:
+        """Return the block in one line."""
+        return f"cost {self.section}: {self.setting.problem}, {self.size}, process {self.process + 1}"
+
+    def without(self, label: str, verdict: Verdict) -> CostBlock:
+        """Return the block with one optimizer out of the race for `verdict`."""
+        entrants = tuple(
+            dataclasses.replace(entrant, verdict=verdict) if entrant.contestant.label == label else entrant
+            for entrant in self.entrants
+        )
+        return dataclasses.replace(self, entrants=entrants)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectionTrial(Trial):
+    """Operations and peak memory of one step of one optimizer, in a process of its own."""
+
+    candidate: Candidate
+
+    @property
+    def kind(self) -> str:
+        """Return "inspection"."""
+        return "inspection"
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The one optimizer inspected."""
+        return (self.candidate,)
+
+    def particulars(self) -> dict[str, object]:
+        """Return nothing more."""
+        return {}
+
+    def describe(self) -> str:
+        """Return the trial in one line."""
+        return f"memory and operations {self.section}: {self.candidate.contestant.label}, {self.size}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingTrial(Trial):
+    """One training run; `levels` are those of the swept settings, none without a sweep."""
+
+    candidate: Candidate
+    seed: int
+    epochs: float
+    evaluations: int
+    evaluation_size: int | None = None
+    levels: tuple[Level, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Return "training"."""
+        return "training"
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The one optimizer trained with."""
+        return (self.candidate,)
+
+    def particulars(self) -> dict[str, object]:
+        """Return seed, length, evaluations and the swept setting."""
+        return {
+            "seed": self.seed,
+            "epochs": self.epochs,
+            "evaluations": self.evaluations,
+            "evaluation_size": self.evaluation_size,
+            "sweep": [[level.parameter, level.value] for level in self.levels],
+        }
+
+    def describe(self) -> str:
+        """Return the trial in one line."""
+        label = self.candidate.contestant.label
+        swept = "".join(f", {level.parameter} = {level.label}" for level in self.levels)
+        return f"training {self.section}: {label}{swept}, seed {self.seed + 1}"
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much there is to run, as people are told.
+
+    A trial here is one optimizer, timed in one process, inspected, or trained from one seed; the optimizers of a cost
+    block share a process. `skipped` ones come on top of `trials`.
+    """
+
+    trials: int
+    processes: int
+    skipped: int
+
+    @classmethod
+    def of(cls, trials: Iterable[Trial]) -> Extent:
+        """Count what `trials` run and skip."""
+        counts = [(trial.to_run, len(trial.candidates)) for trial in trials]
+        running = sum(to_run for to_run, _ in counts)
+        return cls(running, sum(to_run > 0 for to_run, _ in counts), sum(n for _, n in counts) - running)
+
+    def describe(self) -> str:
+        """Return the counts in words."""
+        trials = f"{self.trials:,} trial{'s' * (self.trials != 1)}"
+        processes = f"{self.processes:,} process{'es' * (self.processes != 1)}"
+        return f"{trials} in {processes}, {self.skipped:,} skipped"
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return a number as the store keeps it: None for NaN and infinities, which JSON does not have."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""Running trials: worker processes, engines, scheduling."""

@@ -1,0 +1,44 @@
+"""Loaded data handed to worker processes: read and verified once, then mapped from a temporary file."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from tngd_bench.problems import registry as problems
+from tngd_bench.studies.plan.make_plan import LoadedSize
+from tngd_bench.studies.plan.trials import DataRequest
+
+if TYPE_CHECKING:
+    from tngd_bench.datasets.splits import DataSplits
+
+
+def load_request(request: DataRequest) -> DataSplits:
+    """Return the data asked for; the problem's own errors where it cannot be had."""
+    problem = problems.get(request.problem, dict(request.options))
+    data = problem.load(request.train_size, request.test_size, request.dtype, request.outputs)
+    if request.validation_share is None:
+        return data
+    from tngd_bench.datasets.validation import hold_out
+
+    return hold_out(data, request.validation_share)
+
+
+def size_of(data: DataSplits) -> LoadedSize:
+    """Return what planning needs to know of the data."""
+    return LoadedSize(len(data.train_targets), data.checksum, len(data.test_targets))
+
+
+def write_splits(data: DataSplits, path: Path) -> None:
+    """Write the data to `path`."""
+    torch.save({item.name: getattr(data, item.name) for item in dataclasses.fields(data)}, path)
+
+
+def read_splits(path: Path) -> DataSplits:
+    """Return the data in `path`, its tensors mapped from the file."""
+    from tngd_bench.datasets.splits import DataSplits
+
+    return DataSplits(**torch.load(path, mmap=True, weights_only=True))

@@ -1,0 +1,71 @@
+"""What carries trials out: this machine's own processes (`local_engine`) or a Dask cluster (`dask_engine`)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tngd_bench.studies.file.schema import Execution
+from tngd_bench.studies.plan.make_plan import MachineLimits
+from tngd_bench.studies.plan.trials import DataRequest, Trial
+from tngd_bench.studies.run.worker_process import Ending, Limits
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial to be carried out, under its key in the store."""
+
+    key: str
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: entries where it is "done", else the reason; `turn` is the optimizer at work when it ended.
+
+    `machine` is the class of the machine that it ran on.
+    """
+
+    ending: Ending
+    value: Any
+    turn: str | None
+    machine: Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Loaded data in a file of this machine, and the checksum that tells whether another machine has the same."""
+
+    path: Path
+    checksum: str
+
+
+class Engine(Protocol):
+    """Carries out jobs, each in a process of its own that is stopped at its limits."""
+
+    def machine(self, execution: Execution) -> MachineLimits:
+        """Return what the machine that runs the trials offers; of several, what the weakest does."""
+
+    def environment(self, execution: Execution) -> dict[str, Any]:
+        """Return the description of the machine that runs the trials, ready for the store."""
+
+    def side_by_side(self, execution: Execution, *, exclusive: bool) -> int:
+        """Return how many trials share a machine."""
+
+    def run(
+        self,
+        queue: deque[Job],
+        data: Mapping[DataRequest, PreparedData],
+        limits: Limits,
+        execution: Execution,
+        started: Callable[[Trial], None],
+        *,
+        exclusive: bool,
+    ) -> Iterator[tuple[Job, Outcome]]:
+        """Yield jobs of `queue` as they end, until it is empty and none runs; more may be put on it meanwhile.
+
+        An `exclusive` job has its machine to itself. Closing the iterator stops what still runs.
+        """

@@ -1,0 +1,98 @@
+"""Trials in processes of this machine, each bound to processors of its own where there are enough."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tngd_bench.measure import cpu_affinity
+from tngd_bench.measure.environment import describe_environment, machine_class
+from tngd_bench.studies.file.schema import Execution
+from tngd_bench.studies.plan.make_plan import MachineLimits
+from tngd_bench.studies.plan.trials import DataRequest, Trial
+from tngd_bench.studies.run.engine import Job, Outcome, PreparedData
+from tngd_bench.studies.run.machine import measure_machine
+from tngd_bench.studies.run.run_trial import run_in_worker
+from tngd_bench.studies.run.worker_process import (
+    Limits,
+    Worker,
+    interrupts_later,
+    wait_for_any,
+    worker_context,
+)
+
+
+@dataclass
+class _Running:
+    job: Job
+    worker: Worker
+    processors: frozenset[int] | None
+
+
+class LocalEngine:
+    """Runs trials here: exclusive ones one at a time, others `execution.workers` side by side."""
+
+    def machine(self, execution: Execution) -> MachineLimits:
+        """Return what this machine offers."""
+        return measure_machine(execution)
+
+    def environment(self, execution: Execution) -> dict[str, Any]:
+        """Return the description of this machine."""
+        return describe_environment(execution.processor)
+
+    def side_by_side(self, execution: Execution, *, exclusive: bool) -> int:
+        """Return 1 for exclusive trials, else the study's number of workers."""
+        return 1 if exclusive else execution.workers
+
+    def run(
+        self,
+        queue: deque[Job],
+        data: Mapping[DataRequest, PreparedData],
+        limits: Limits,
+        execution: Execution,
+        started: Callable[[Trial], None],
+        *,
+        exclusive: bool,
+    ) -> Iterator[tuple[Job, Outcome]]:
+        """Yield jobs as they end; see `Engine`."""
+        context = worker_context()
+        machine = machine_class(execution.processor)
+        places = _Places(execution.pinned)
+        running: list[_Running] = []
+        try:
+            while queue or running:
+                while queue and len(running) < self.side_by_side(execution, exclusive=exclusive):
+                    job = queue.popleft()
+                    started(job.trial)
+                    processors = places.take(job.trial.threads, [item.processors for item in running])
+                    args = (job.trial, data[job.trial.data].path, processors)
+                    with interrupts_later():
+                        worker = Worker(context, run_in_worker, args, limits)
+                        running.append(_Running(job, worker, processors))
+                wait_for_any([item.worker for item in running])
+                for item in [item for item in running if item.worker.poll()]:
+                    running.remove(item)
+                    worker = item.worker
+                    assert worker.ending is not None
+                    yield item.job, Outcome(worker.ending, worker.value, worker.turn, machine)
+        finally:
+            for item in running:
+                item.worker.stop()
+
+
+class _Places:
+    """Chooses processors for processes; none where the system does not bind, or where there are too few."""
+
+    def __init__(self, wanted: bool) -> None:
+        self._usable = cpu_affinity.usable_processors() if wanted and cpu_affinity.can_bind() else ()
+        if self._usable:
+            cpu_affinity.processor_loads()  # the first look only starts the clock
+
+    def take(self, threads: int, taken: list[frozenset[int] | None]) -> frozenset[int] | None:
+        """Return processors for `threads` threads that none of `taken` holds, or None."""
+        if not self._usable:
+            return None
+        held = frozenset().union(*(item for item in taken if item is not None))
+        return cpu_affinity.choose(threads, self._usable, held, cpu_affinity.processor_loads())

@@ -1,0 +1,197 @@
+"""A whole study: data, plan, store, execution; what the command line and scripts call."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tngd_bench import __version__
+from tngd_bench.spu.device import sourced_parameters
+from tngd_bench.studies.errors import StoreError, StudyError
+from tngd_bench.studies.file.devices import known_devices
+from tngd_bench.studies.file.reading import LoadedStudy
+from tngd_bench.studies.file.schema import Cluster, Study
+from tngd_bench.studies.plan.make_plan import LoadedSize, Plan, data_requests, make_plan
+from tngd_bench.studies.plan.trials import DataRequest
+from tngd_bench.studies.run.data_files import load_request, size_of, write_splits
+from tngd_bench.studies.run.engine import Engine, PreparedData
+from tngd_bench.studies.run.local_engine import LocalEngine
+from tngd_bench.studies.run.machine import difference, refuse_other_processor, study_environment
+from tngd_bench.studies.run.scheduler import Listener, execute
+from tngd_bench.studies.store.numbers_changed import FIELD, numbers_changed
+from tngd_bench.studies.store.revisions import Outdated, code_of_all, outdated
+from tngd_bench.studies.store.store import STORE_FOLDER, Store
+
+
+class Audience(Listener, Protocol):
+    """Hears of preparation too."""
+
+    def preparing(self, what: str) -> None:
+        """Something that takes a while before the first trial has begun."""
+
+    def planned(self, plan: Plan, pending: Sequence[str]) -> None:
+        """The plan is made; the trials with the keys `pending` are going to be run."""
+
+
+_OF_CODE = ("code", "git_revision", "version")
+"""Entries of an environment that change with the code."""
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """What a run did: trials run now, taken from earlier runs, and files in the store left alone with the reason."""
+
+    plan: Plan
+    store: Store
+    ran: int
+    resumed: int
+    ignored: Mapping[str, str]
+
+
+def run_study(
+    loaded: LoadedStudy,
+    output: Path,
+    audience: Audience,
+    *,
+    fresh: bool = False,
+    keep_old: bool = False,
+    command: str = "",
+    scheduler: str | None = None,
+) -> StudyRun:
+    """Run a study, or go on with it, into the store below `output`.
+
+    Finished trials of an earlier run are kept unless `fresh`. Those that other code has measured are run again, the old
+    results moved to the store's folder earlier/; with `keep_old` they are taken as they are. The trials run on this
+    machine, or, where the study says so, on its cluster; `scheduler` is the address of a Dask scheduler to use instead.
+    Raises StudyError and StoreError before anything is measured; the data's own errors where it cannot be had.
+    """
+    store = Store(output / STORE_FOLDER)
+    store.check_writable()
+    _refuse_other_study(store, loaded, fresh)
+    execution = loaded.study.execution
+    with (
+        tempfile.TemporaryDirectory(prefix="tngd-bench-") as folder,
+        open_engine(loaded.study, scheduler) as engine,
+    ):
+        data, sizes = _prepare_data(loaded, Path(folder), audience)
+        audience.preparing("speed of this machine")
+        plan = make_plan(loaded, sizes, engine.machine(execution))
+        store.check_space(len(plan.trials))
+        environment = study_environment(plan.study.execution, engine.environment(execution))
+        if not fresh:
+            _refuse_other_machine(store, environment)
+        store.create()
+        with store.locked():
+            if fresh:
+                store.clear()
+            store.tidy()
+            plan, finished = _settled(store, plan, keep_old)
+            content = study_content(plan, command)
+            earlier = store.study(damaged_is_none=True) if finished else None
+            store.write_study(content | {FIELD: numbers_changed(earlier, content)})
+            pending = [key for key in plan.trials if key not in finished]
+            environment["code"] = code_of_all(plan.trials.values())
+            held = store.environment()
+            if held is None or not finished:
+                store.write_environment(environment)
+            elif pending and held.get("code") != environment["code"]:
+                store.write_environment(held | {name: environment.get(name) for name in _OF_CODE})
+            audience.planned(plan, pending)
+            execute(plan, pending, store, data, engine, audience)
+    return StudyRun(plan, store, len(pending), len(finished), dict(store.ignored))
+
+
+def _settled(store: Store, plan: Plan, keep_old: bool) -> tuple[Plan, set[str]]:
+    """Return the plan with what is to be done about results of other code, and the keys of its finished trials."""
+    store.bring_back(plan.trials)
+    finished = store.finished(plan.trials)
+    found = outdated(store, plan)
+    unfinished = {key: several for key, several in found.items() if key not in finished}
+    kept: dict[str, Outdated] = {}
+    if keep_old:
+        kept = {key: several[0] for key, several in unfinished.items() if several[0].finished}
+    plan = plan.keeping(kept)
+    again = {key: several[0].why for key, several in unfinished.items() if key not in kept}
+    taken = {one.key for one in kept.values()}
+    store.put_by(one.key for several in found.values() for one in several if one.key not in taken)
+    store.bring_back(taken)
+    for one in (one for several in found.values() for one in several):
+        store.forget_ignored(one.key)
+    return dataclasses.replace(plan, again=again), finished | taken
+
+
+def open_engine(study: Study, scheduler: str | None) -> contextlib.AbstractContextManager[Engine]:
+    """Return the engine that the study, or the address of a scheduler, asks for; StudyError where it cannot be had."""
+    if scheduler == "":
+        raise StudyError("--scheduler is empty; accepted: tcp://HOST:PORT")
+    cluster = study.cluster if scheduler is None else Cluster(kind="scheduler", scheduler=scheduler)
+    if scheduler is None and study.execution.engine == "local":
+        refuse_other_processor(study.execution)  # now, before any data are read
+        return contextlib.nullcontext(LocalEngine())
+    if cluster is None:
+        raise StudyError(
+            f'{study.name}: execution.engine = "dask" needs a [cluster] table or --scheduler ADDRESS'
+        )
+    from tngd_bench.studies.run.clusters import open_cluster
+
+    return open_cluster(cluster)
+
+
+def _prepare_data(
+    loaded: LoadedStudy, folder: Path, audience: Audience
+) -> tuple[dict[DataRequest, PreparedData], dict[DataRequest, LoadedSize]]:
+    """Load what the study needs, once, into files below `folder`."""
+    data, sizes = {}, {}
+    announced: set[str] = set()
+    for number, request in enumerate(data_requests(loaded.study)):
+        if request.problem not in announced:
+            audience.preparing(f"data of {request.problem}")
+            announced.add(request.problem)
+        try:
+            splits = load_request(request)
+        except ValueError as error:
+            raise StudyError(f"{loaded.study.name}: {request.problem}: {error}") from None
+        data[request] = PreparedData(folder / f"{number}.pt", splits.checksum)
+        sizes[request] = size_of(splits)
+        write_splits(splits, data[request].path)
+    return data, sizes
+
+
+def study_content(plan: Plan, command: str) -> dict[str, Any]:
+    """Return the study as the store keeps it: every default filled in, and the keys of its trials in order."""
+    return dataclasses.asdict(plan.study) | {
+        "source": plan.loaded.source,
+        "overrides": list(plan.loaded.overrides),
+        "profile": plan.loaded.profile,
+        "included": list(plan.loaded.included),
+        "version": __version__,
+        "command": command,
+        "machine": dataclasses.asdict(plan.machine),
+        "devices": {name: sourced_parameters(device) for name, device in known_devices(plan.study).items()},
+        "trials": list(plan.trials),
+    }
+
+
+def _refuse_other_study(store: Store, loaded: LoadedStudy, fresh: bool) -> None:
+    held = None if fresh else store.study(damaged_is_none=True)
+    if held is not None and held.get("name") != loaded.study.name:
+        raise StoreError(
+            f"{store.path} holds the study {held.get('name')!r}, not {loaded.study.name!r};"
+            " choose another --output, or --fresh to replace it"
+        )
+
+
+def _refuse_other_machine(store: Store, environment: Mapping[str, Any]) -> None:
+    held = store.environment(damaged_is_none=True)  # keys still tell the class of machine
+    unlike = None if held is None else difference(held, environment)
+    if unlike is not None:
+        name, there, here = unlike
+        raise StoreError(
+            f"{store.path} was measured with {name} = {there!r}, and here it is {here!r}:"
+            " timings would not be comparable; choose another --output, or --fresh to measure everything again"
+        )

@@ -1,0 +1,214 @@
+"""What a worker process does with a trial; the results as plain values, ready for the store."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Collection
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tngd_bench.measure.cost import measure_cost
+from tngd_bench.measure.cpu_affinity import bind_to
+from tngd_bench.measure.inspection import inspect_step
+from tngd_bench.measure.matmul_rate import multiplication_rate
+from tngd_bench.measure.threads import use_threads
+from tngd_bench.measure.training import train
+from tngd_bench.studies.file.sweeps import swept_columns
+from tngd_bench.studies.plan.trials import (
+    Candidate,
+    CostBlock,
+    InspectionTrial,
+    Status,
+    TrainingTrial,
+    Trial,
+    finite_or_none,
+)
+from tngd_bench.studies.run.data_files import read_splits
+from tngd_bench.studies.store.columnar import by_column
+
+if TYPE_CHECKING:
+    from tngd_bench.datasets.splits import DataSplits
+    from tngd_bench.spu.ledger import Ledger
+
+Entry = dict[str, Any]
+_ORPHANED = 1
+
+
+def run_in_worker(
+    trial: Trial, data: Path, processors: Collection[int] | None, connection: Connection
+) -> None:
+    """Run a trial and send ("done", entries) or ("failed", reason); ("turn", optimizer) comes before each turn.
+
+    The process is bound to `processors`, unless that is None.
+    """
+    _settle_in()
+    if processors is not None:
+        bind_to(processors)
+    with contextlib.suppress(BrokenPipeError):  # the parent has stopped listening: it was interrupted
+        _run_and_tell(trial, data, connection)
+
+
+def _run_and_tell(trial: Trial, data: Path, connection: Connection) -> None:
+    try:
+        use_threads(trial.threads)
+        # On by default for convolutions, where it cuts float32 to ten bits and a study's dtype would not be true.
+        torch.backends.cudnn.allow_tf32 = False
+        # Dropout and the like draw from torch's global generator: the same draws for every optimizer.
+        torch.manual_seed(trial.setting.seed("model"))
+        entries = run_trial(trial, read_splits(data), lambda label: connection.send(("turn", label)))
+        connection.send(("done", entries))
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        # The process boundary: whatever went wrong in a trial is its record, not the end of the study.
+        connection.send(("failed", f"{type(error).__name__}: {' '.join(str(error).split())}"))
+
+
+def measure_rate_in_worker(threads: int, processor: str, connection: Connection) -> None:
+    """Send ("done", FLOP/s of a matrix product on `processor` with `threads` threads)."""
+    _settle_in()
+    use_threads(threads)
+    connection.send(("done", multiplication_rate(processor)))
+
+
+def run_trial(trial: Trial, data: DataSplits, on_turn: Callable[[str], None]) -> list[Entry]:
+    """Run a trial in this process; one entry per optimizer."""
+    start = time.perf_counter()
+    if isinstance(trial, CostBlock):
+        entries = _run_cost(trial, data, on_turn)
+    elif isinstance(trial, InspectionTrial):
+        entries = [_run_inspection(trial, data)]
+    elif isinstance(trial, TrainingTrial):
+        entries = [_run_training(trial, data)]
+    else:
+        raise TypeError(f"{type(trial).__name__} is no kind of trial")
+    elapsed_s = time.perf_counter() - start
+    return [entry | {"elapsed_s": elapsed_s if entry["status"] != "skipped" else 0.0} for entry in entries]
+
+
+def entries_without_result(trial: Trial) -> list[Entry]:
+    """Return the entries of those optimizers of a trial that are not run, with their verdicts."""
+    return [entry_of(trial, candidate) for candidate in trial.candidates if candidate.verdict is not None]
+
+
+def entry_of(
+    trial: Trial, candidate: Candidate, status: Status | None = None, reason: str | None = None
+) -> Entry:
+    """Return what an entry says whatever was measured; the candidate's verdict where it has one."""
+    if candidate.verdict is not None:
+        status, reason = candidate.verdict.status, candidate.verdict.reason
+    contestant, setting = candidate.contestant, trial.setting
+    return {
+        "kind": trial.kind,
+        "group": trial.section,
+        "problem": setting.problem,
+        "parameters_requested": setting.parameters,
+        "parameters": trial.parameters,
+        "batch_size": setting.batch_size,
+        "outputs": setting.outputs,
+        "rows": setting.rows,
+        "width": trial.width,
+        "optimizer": contestant.label,
+        "method": contestant.method,
+        "settings": json.dumps(dict(contestant.settings), sort_keys=True),
+        "device": contestant.device,
+        "seed": trial.seed if isinstance(trial, TrainingTrial) else None,
+        "process": trial.process if isinstance(trial, CostBlock) else None,
+        **swept_columns(trial.levels if isinstance(trial, TrainingTrial) else ()),
+        "validation_share": trial.data.validation_share,
+        "threads": trial.threads,
+        "status": status,
+        "reason": reason,
+        "estimate_seconds": finite_or_none(candidate.estimate_seconds),
+        "estimate_bytes": finite_or_none(candidate.estimate_bytes),
+        "elapsed_s": 0.0,
+    }
+
+
+def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]) -> list[Entry]:
+    running = [entrant for entrant in trial.entrants if entrant.verdict is None]
+    results = measure_cost(
+        trial.setting,
+        data,
+        [entrant.contestant for entrant in running],
+        repetitions=trial.repetitions,
+        seconds_limit=trial.seconds_limit,
+        least_repetitions=trial.least_repetitions,
+        on_turn=on_turn,
+    )
+    measured = {}
+    for entrant, result in zip(running, results, strict=True):
+        iterations = [_plain(dataclasses.asdict(iteration)) for iteration in result.iterations]
+        measured[result.label] = entry_of(trial, entrant, result.status, result.reason) | {
+            "solver_iterations": result.solver_iterations,
+            "iterations": by_column(iterations),
+            **_unpriced(result.bill),
+        }
+    return [
+        measured.get(entrant.contestant.label) or entry_of(trial, entrant) | {"iterations": {}}
+        for entrant in trial.entrants
+    ]
+
+
+def _run_inspection(trial: InspectionTrial, data: DataSplits) -> Entry:
+    found = inspect_step(trial.setting, data, trial.candidate.contestant)
+    reasons = [reason for reason in (found.operations.reason, found.memory.reason) if reason is not None]
+    return entry_of(trial, trial.candidate, "ok", "; ".join(reasons) or None) | {
+        "flops": finite_or_none(found.operations.flops),
+        "peak_bytes": finite_or_none(found.memory.peak_bytes),
+    }
+
+
+def _run_training(trial: TrainingTrial, data: DataSplits) -> Entry:
+    result = train(
+        trial.setting,
+        data,
+        trial.candidate.contestant,
+        epochs=trial.epochs,
+        evaluations=trial.evaluations,
+        evaluation_size=trial.evaluation_size,
+    )
+    return entry_of(trial, trial.candidate, result.status, result.reason) | {
+        "solver_iterations": result.solver_iterations,
+        **_unpriced(result.bill),
+        **({} if result.stability_margin is None else {"stability_margin": result.stability_margin}),
+        "curve": by_column([_plain(dataclasses.asdict(point)) for point in result.curve]),
+    }
+
+
+def _unpriced(bill: Ledger | None) -> dict[str, Any]:
+    """Return what an entry says of a bill with items that have no stated time; nothing of a complete one."""
+    if bill is None or not bill.not_stated:
+        return {}
+    return {"not_stated": " ".join(bill.not_stated), "stated_s": bill.at_least}
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is not a finite number: JSON has no NaN."""
+    return {
+        name: value for name, value in values.items() if not isinstance(value, float) or math.isfinite(value)
+    }
+
+
+def _settle_in() -> None:
+    """End with the parent, and at its SIGTERM; Ctrl-C is ignored since the server's start (see `workers`)."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(_ORPHANED)

@@ -1,0 +1,263 @@
+"""Worker processes: started from a server that has torch loaded, watched, stopped at their limits."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import forkserver, util
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from typing import Any, Literal
+
+import psutil
+
+from tngd_bench.studies.errors import EngineError
+
+PRELOADED = (
+    "tngd_bench.studies.run.run_trial",
+    "tngd_bench.problems.networks",
+    "tngd_bench.optimizers.first_order.optimizer",
+    "tngd_bench.optimizers.kfac.optimizer",
+    "tngd_bench.optimizers.ngd.optimizer",
+    "tngd_bench.optimizers.tngd.optimizer",
+    "torch._dynamo",  # imported by the first torch.optim optimizer made, which takes a second
+)
+"""Modules that the server imports once for all workers."""
+_LONGEST_FOLDER = 70  # bytes; multiprocessing adds /pymp-xxxxxxxx/listener-xxxxxxxx
+_SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # a folder of our own is made in one
+_CALL_LIMIT_S = 120.0
+_FAREWELL_S = 5.0  # for a process that has sent its result to end by itself
+_WATCH_S = 0.1  # between looks at the memory of a process
+_FAMILY_EVERY = 10  # looks, between searches for processes that a worker has started itself
+Ending = Literal["done", "failed", "timed-out", "out-of-memory", "died"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a worker may use before it is stopped: seconds, and resident bytes of it and the processes it started."""
+
+    seconds: float
+    memory_bytes: float = math.inf
+
+
+def worker_context() -> ForkServerContext:
+    """Return the context whose server process imports torch once, before any thread exists, and then only forks."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
+    _keep_sockets_short()
+    with _deaf_to_interrupts():
+        # Ctrl-C reaches every process of a terminal; the server and all it forks inherit that they ignore it.
+        forkserver.ensure_running()
+    return context
+
+
+def _keep_sockets_short() -> None:
+    """Let multiprocessing make its sockets in a folder with a short path; EngineError where there is none.
+
+    A socket's path holds 107 bytes, and TMPDIR may be longer (batch systems, macOS). Other files stay in TMPDIR.
+    """
+    given = tempfile.gettempdir()
+    if len(os.fsencode(given)) <= _LONGEST_FOLDER:
+        return
+    short = next((place for place in _SHORT_FOLDERS if os.access(place, os.W_OK | os.X_OK)), None)
+    if short is None:
+        raise EngineError(
+            f"TMPDIR is too long for sockets: {given}; set it to a folder of at most {_LONGEST_FOLDER} bytes"
+        )
+    before, tempfile.tempdir = tempfile.tempdir, short
+    try:
+        util.get_temp_dir()  # remembered by multiprocessing
+    finally:
+        tempfile.tempdir = before
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may change it, and only the main thread is interrupted
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous if previous is not None else signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def interrupts_later() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back while a worker is started and written down.
+
+    A start broken off halfway leaves the server with half a message to read, and a worker that nobody knows of goes on.
+    Handlers are changed, not the signal mask: that is a thread's own, and any library's thread would take the signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is interrupted
+        return
+    heard: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda number, frame: heard.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        if heard:
+            signal.raise_signal(heard[0])
+
+
+class Worker:
+    """One process at work; `turn` is the last thing it said it was doing.
+
+    Once `poll` has returned True, `ending` tells how it ended and `value` holds the result or the reason.
+    """
+
+    def __init__(
+        self,
+        context: ForkServerContext,
+        target: Callable[..., None],
+        args: Sequence[object],
+        limits: Limits,
+    ) -> None:
+        self._connection: Connection
+        self._connection, theirs = context.Pipe(duplex=False)
+        self._process: ForkServerProcess = context.Process(target=target, args=(*args, theirs), daemon=True)
+        self._limits = limits
+        self.deadline = time.monotonic() + limits.seconds
+        self.turn: str | None = None
+        self.ending: Ending | None = None
+        self.value: Any = None
+        self._process.start()
+        theirs.close()
+        self._memory = _MemoryWatch(self.process_id)
+
+    @property
+    def handles(self) -> tuple[Connection, int]:
+        """What to wait on: a message, or the end of the process."""
+        return self._connection, self._process.sentinel
+
+    @property
+    def process_id(self) -> int:
+        """The process's number in the operating system."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> bool:
+        """Take in messages; return whether the worker has ended. Beyond its limits it is killed."""
+        # Asked before the last messages are read. The end of the messages alone does not tell: a process that the
+        # worker has started may hold the other end of the pipe open.
+        gone = not self._process.is_alive()
+        try:
+            while self.ending is None and self._connection.poll():
+                what, value = self._connection.recv()
+                if what == "turn":
+                    self.turn = value
+                else:
+                    self.ending, self.value = what, value
+        except (EOFError, OSError):
+            gone = True
+        if self.ending is None and gone:
+            self._process.join()
+            self.ending, self.value = "died", _cause_of_death(self._process.exitcode)
+        if self.ending is None and time.monotonic() > self.deadline:
+            self.stop()
+            limit = self._limits.seconds
+            self.ending, self.value = "timed-out", f"stopped after {limit:g} s, the limit of a trial"
+        if self.ending is None and (resident := self._memory.resident()) > self._limits.memory_bytes:
+            self.stop()
+            limit = self._limits.memory_bytes / 1e9
+            used = f"stopped at {resident / 1e9:.3g} GB of memory, the limit of a trial is {limit:.3g} GB"
+            self.ending, self.value = "out-of-memory", used
+        if self.ending is not None:
+            self.stop()
+        return self.ending is not None
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing, and those it has started."""
+        if self.ending in ("done", "failed"):
+            self._process.join(_FAREWELL_S)
+        # Of a process that is gone, those seen while it lived; psutil kills none that got the number of one of them.
+        family = self._memory.children
+        if self._process.is_alive():
+            family = self._memory.family()
+            self._process.kill()
+        for child in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        self._process.join()
+        self._connection.close()
+
+
+class _MemoryWatch:
+    """The resident memory of a process and of those it has started.
+
+    The process itself is looked at often; its children rarely, since finding them means reading all processes.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.children: list[psutil.Process] = []
+        self._looks = 0
+        self._next_s = 0.0
+        self._bytes = 0
+
+    def resident(self) -> int:
+        """Return resident bytes, at most `_WATCH_S` old; 0 when the process has ended."""
+        if time.monotonic() < self._next_s:
+            return self._bytes
+        if self._looks % _FAMILY_EVERY == 0:
+            self.children = self.family()
+        self._looks += 1
+        self._bytes = 0
+        with contextlib.suppress(psutil.Error):
+            self._bytes = psutil.Process(self._pid).memory_info().rss
+        for child in self.children:
+            with contextlib.suppress(psutil.Error):
+                self._bytes += child.memory_info().rss
+        self._next_s = time.monotonic() + _WATCH_S
+        return self._bytes
+
+    def family(self) -> list[psutil.Process]:
+        """Return the processes that the process has started, and theirs."""
+        try:
+            return psutil.Process(self._pid).children(recursive=True)
+        except psutil.Error:
+            return []
+
+
+def wait_for_any(workers: Sequence[Worker]) -> None:
+    """Return when a worker has something to say, has ended or reached its deadline, or when it is time for a look."""
+    remaining = min(worker.deadline for worker in workers) - time.monotonic()
+    timeout = min(max(remaining, 0.0) + 0.01, _WATCH_S)
+    wait([handle for worker in workers for handle in worker.handles], timeout=timeout)
+
+
+def call_in_worker(context: ForkServerContext, target: Callable[..., None], args: Sequence[object]) -> Any:
+    """Run `target` in a process of its own and return what it sends; EngineError when it ends otherwise."""
+    with interrupts_later():
+        worker = Worker(context, target, args, Limits(_CALL_LIMIT_S))
+    try:
+        while not worker.poll():
+            wait_for_any([worker])
+    finally:
+        worker.stop()
+    if worker.ending != "done":
+        raise EngineError(str(worker.value))
+    return worker.value
+
+
+def _cause_of_death(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        hint = ", often for lack of memory" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{hint}"
+    return f"its process ended with exit code {exit_code} before the result"

@@ -1,0 +1,1 @@
+"""The results of a study on disk, read, merged and exported."""

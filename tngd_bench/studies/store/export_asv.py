@@ -1,0 +1,283 @@
+"""A store as results of asv: one run of a study, many metrics, kept under the commit it was measured at."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import re
+import subprocess
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import pandas as pd
+
+from tngd_bench.studies.errors import StoreError, StudyError
+from tngd_bench.studies.store.records import Records
+from tngd_bench.unwritable import cannot_be_written
+
+VERSION = "1"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_TIMED = {
+    "step_time": (
+        "step_s",
+        "seconds",
+        "Measured seconds of one step; a simulated optimizer's hold its simulation.",
+    ),
+    "iteration_time": (
+        "total_s",
+        "seconds",
+        "Measured digital plus modelled device seconds of one iteration.",
+    ),
+}
+_COUNTED = {
+    "operations": ("flops", "FLOP", "Floating-point operations of one step, counted from shapes."),
+    "peak_memory": (
+        "peak_bytes",
+        "bytes",
+        "Peak resident memory of one step above what was resident before.",
+    ),
+}
+_CELL = ["optimizer", "parameters", "batch_size", "outputs"]
+Series = dict[tuple[Any, ...], list[float]]
+"""Samples by the values of a metric's parameters."""
+
+
+def export_asv(
+    records: Records, folder: Path, commit: str | None = None, machine: str | None = None
+) -> tuple[Path, int]:
+    """Write the records into `folder`, a results folder of asv; return the file and how many benchmarks it holds.
+
+    Benchmarks are called study.NAME.SECTION.METRIC; times are samples, hence distributions to asv. What is in the
+    folder stays, benchmarks of the same name apart. `commit` (40 hexadecimal digits) overrides the store's own,
+    `machine` the name of the machine, which is that of the same processor in the folder where there is one.
+    Raises StudyError where there is no commit to file the results under, StoreError where nothing can be exported.
+    """
+    try:
+        from asv.machine import Machine
+        from asv.results import Results
+    except ImportError:
+        raise StudyError("writing asv results needs asv: pip install 'tngd-bench[bench]'") from None
+    revision = _commit(records, commit)
+    benchmarks = {benchmark["name"]: (benchmark, series) for benchmark, series in _benchmarks(records)}
+    if not benchmarks:
+        raise StoreError(f"the study {records.study.get('name')!r} holds no result that asv could keep")
+    described = _machine(records.environment, folder, machine)
+    python = ".".join(str(records.environment.get("python", "")).split(".")[:2])
+    torch = str(records.environment.get("torch", "")).partition("+")[0]
+    held = Results(
+        {**described, "python": python, "torch": torch},
+        {"torch": torch},
+        revision,
+        _date(revision, records.environment),
+        python,
+        f"study-py{python}-torch{torch}",
+        {},
+    )
+    for benchmark, series in benchmarks.values():
+        held.add_result(benchmark, _result(benchmark, series), record_samples=True)
+    try:
+        place = folder / described["machine"]
+        place.mkdir(parents=True, exist_ok=True)
+        held.save(str(folder))
+        if not (place / "machine.json").exists():
+            _write_json(place / "machine.json", described, Machine.api_version)
+        _merge_benchmarks(folder, {name: benchmark for name, (benchmark, _) in benchmarks.items()})
+    except OSError as error:
+        raise StoreError(cannot_be_written(str(folder), folder, error)) from None
+    return folder / str(held._filename), len(benchmarks)
+
+
+def _benchmarks(records: Records) -> list[tuple[dict[str, Any], Series]]:
+    study = _own_word(str(records.study.get("name", "study")))
+    found = []
+    for group, rows in records.costs.groupby("group", sort=False):
+        for metric, (column, unit, says) in _TIMED.items():
+            found.append(
+                (
+                    f"study.{study}.{_own_word(str(group))}.{metric}",
+                    unit,
+                    says,
+                    _CELL,
+                    _samples(rows, _CELL, column),
+                )
+            )
+    costs = records.trials[records.trials["kind"] == "cost"]
+    for group, rows in costs.groupby("group", sort=False):
+        for metric, (column, unit, says) in _COUNTED.items():
+            once = rows.drop_duplicates(_CELL)
+            found.append(
+                (
+                    f"study.{study}.{_own_word(str(group))}.{metric}",
+                    unit,
+                    says,
+                    _CELL,
+                    _samples(once, _CELL, column),
+                )
+            )
+    names = [*_CELL[:3], "sweep_parameter", "sweep_value"]
+    last = records.curves.dropna(subset=["train_loss"]).groupby("key", sort=False).tail(1)
+    for group, rows in last.groupby("group", sort=False):
+        says = "Training loss at the end of a run, a sample per seed."
+        series = _samples(rows, names, "train_loss")
+        found.append((f"study.{study}.{_own_word(str(group))}.final_train_loss", "loss", says, names, series))
+    return [
+        _benchmark(name, unit, says, params, series) for name, unit, says, params, series in found if series
+    ]
+
+
+def _samples(rows: pd.DataFrame, names: list[str], column: str) -> Series:
+    series: Series = {}
+    for row in rows.dropna(subset=[column]).to_dict("records"):
+        if math.isfinite(row[column]):
+            key = tuple(None if pd.isna(row[name]) else row[name] for name in names)
+            series.setdefault(key, []).append(float(row[column]))
+    return series
+
+
+def _benchmark(
+    name: str, unit: str, says: str, names: list[str], series: Series
+) -> tuple[dict[str, Any], Series]:
+    """Return asv's description of a benchmark, parameters that never vary left out, and its samples."""
+    levels = [list(dict.fromkeys(key[place] for key in series)) for place in range(len(names))]
+    kept = [place for place, values in enumerate(levels) if len(values) > 1] or [0]
+    shortened = {tuple(repr(key[place]) for place in kept): values for key, values in series.items()}
+    benchmark = {
+        "code": says,
+        "name": name,
+        "param_names": [names[place] for place in kept],
+        "params": [[repr(value) for value in levels[place]] for place in kept],
+        "timeout": 60.0,
+        "type": "track",
+        "unit": unit,
+        "version": VERSION,
+    }
+    return benchmark, shortened
+
+
+def _result(benchmark: Mapping[str, Any], series: Series) -> Any:
+    from asv.runner import BenchmarkResult
+
+    cells = [series.get(cell) for cell in itertools.product(*benchmark["params"])]
+    # one value is a number to asv, several are a distribution
+    several = [values if values is not None and len(values) > 1 else None for values in cells]
+    return BenchmarkResult(
+        # NaN is how asv says "not applicable": skipped, or never asked for
+        result=[math.nan if values is None else values[0] for values in cells],
+        samples=several,
+        number=[None if values is None else 1 for values in several],
+        errcode=0,
+        stderr="",
+        profile=None,
+    )
+
+
+def _commit(records: Records, commit: str | None) -> str:
+    if commit is not None:
+        if not _COMMIT.fullmatch(commit):
+            raise StudyError(
+                f"commit must be 40 hexadecimal digits, not {commit!r}; `git rev-parse HEAD` prints them"
+            )
+        return commit
+    held = records.environment.get("git_revision")
+    if not isinstance(held, str) or not _COMMIT.fullmatch(held):
+        what = "from no git commit" if not held else f"from {held}, a changed tree"
+        raise StudyError(
+            f"the store was measured {what}, and asv files results by commit; name one with --commit"
+        )
+    return held
+
+
+def _date(commit: str, environment: Mapping[str, Any]) -> int:
+    """Return the commit's date as asv keeps it, in milliseconds; the run's own where git does not know the commit."""
+    git = which("git")
+    if git is not None:
+        shown = subprocess.run(  # noqa: S603  # 40 hexadecimal digits, no shell
+            [git, "-C", str(Path(__file__).parent), "show", "-s", "--format=%ct", commit],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if shown.returncode == 0:
+            return int(shown.stdout.split()[-1]) * 1000
+    started = environment.get("started")
+    if not isinstance(started, str):
+        raise StudyError(
+            f"git does not know the commit {commit}, and the store does not say when it was measured"
+        )
+    return round(datetime.fromisoformat(started).timestamp() * 1000)
+
+
+def _machine(environment: Mapping[str, Any], folder: Path, name: str | None) -> dict[str, Any]:
+    """Return asv's description of the machine: that in the folder, so that no second series begins, or a new one.
+
+    A store keeps no host name: what the folder has is found by `name` or by the processor, and a new one is named
+    `name` or after the processor. StudyError where several machines of the folder have this processor.
+    """
+    cpu, cores = str(environment.get("cpu") or "unknown"), environment.get("cores")
+    held = _machines(folder)
+    if name is not None and not re.fullmatch(r"[\w.-]+", name):
+        raise StudyError(f"machine must be a word that can name a folder, not {name!r}")
+    alike = [one for one in held if (one.get("cpu") == cpu if name is None else one["machine"] == name)]
+    if len(alike) > 1:
+        alike = [one for one in alike if str(one.get("num_cpu")) == str(cores)] or alike
+    if len(alike) > 1:
+        names = ", ".join(sorted(str(one["machine"]) for one in alike))
+        raise StudyError(
+            f"{folder} has several machines with the processor {cpu}; name one with --machine: {names}"
+        )
+    if alike:
+        return alike[0]
+    return {
+        "machine": name or f"{_word(cpu)}-{cores}",
+        "os": str(environment.get("platform", "")),
+        "arch": "",
+        "cpu": cpu,
+        "num_cpu": str(cores),
+        "ram": str(environment.get("memory_bytes", "")),
+        "version": 1,
+    }
+
+
+def _machines(folder: Path) -> list[dict[str, Any]]:
+    """Return asv's descriptions of the machines in a folder of results."""
+    from asv.machine import Machine
+    from asv.util import load_json
+
+    found = []
+    for file in sorted(folder.glob("*/machine.json")):
+        held = load_json(str(file), Machine.api_version)
+        found.append({**held, "machine": file.parent.name})
+    return found
+
+
+def _merge_benchmarks(folder: Path, new: Mapping[str, Any]) -> None:
+    from asv.benchmarks import Benchmarks
+    from asv.util import load_json
+
+    path = folder / "benchmarks.json"
+    held = load_json(str(path), Benchmarks.api_version) if path.exists() else {}
+    _write_json(path, {**held, **new}, Benchmarks.api_version)
+
+
+def _write_json(path: Path, content: Mapping[str, Any], version: int) -> None:
+    from asv.util import write_json
+
+    write_json(str(path), {**content, "version": version}, version)
+
+
+def _word(text: object) -> str:
+    return re.sub(r"\W+", "_", str(text)).strip("_")
+
+
+def _own_word(name: str) -> str:
+    """Return a word for a study's or section's name; all but single hyphens between words gets a digest.
+
+    So no two names have the same word: a-b is a_b, and a_b and a.b are not.
+    """
+    if re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", name):
+        return name.replace("-", "_")
+    return f"{_word(name)}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"

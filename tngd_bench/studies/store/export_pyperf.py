@@ -1,0 +1,82 @@
+"""A store's cost trials as a pyperf suite: a benchmark per optimizer and size, a run per process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tngd_bench.measure.environment import torch_blas
+from tngd_bench.studies.errors import StoreError, StudyError
+from tngd_bench.studies.store.records import Records
+from tngd_bench.unwritable import cannot_be_written
+
+_CELL = ["group", "optimizer", "parameters", "batch_size", "outputs"]
+
+
+def export_pyperf(records: Records, file: Path) -> int:
+    """Write the measured step times into `file`, which `pyperf show|stats|hist|check|compare_to` read.
+
+    Every process has as many values, the least of any: pyperf calls unequal sample sizes significant by themselves.
+    Returns the number of benchmarks; StoreError where there is none.
+    """
+    try:
+        from pyperf import Benchmark, BenchmarkSuite, Run
+    except ImportError:
+        raise StudyError("writing a pyperf suite needs pyperf: pip install 'tngd-bench[bench]'") from None
+    common = pyperf_metadata(records.environment)
+    benchmarks = []
+    for _, rows in records.costs.groupby(_CELL, sort=False):
+        cell = rows.iloc[0]
+        where = f"N={cell['parameters']}, b={cell['batch_size']}, d={cell['outputs']}"
+        metadata = common | {
+            "name": f"{cell['group']}/{cell['optimizer']}/{where}",
+            "unit": "second",
+            "loops": 1,
+            "problem": str(cell["problem"]),
+        }
+        processes = [list(part["step_s"].dropna()) for _, part in rows.groupby("process", sort=True)]
+        count = min(len(values) for values in processes)
+        runs = [
+            Run([float(value) for value in values[:count]], metadata=metadata, collect_metadata=False)
+            for values in processes
+            if count
+        ]
+        if runs:
+            benchmarks.append(Benchmark(runs))
+    if not benchmarks:
+        raise StoreError(f"the study {records.study.get('name')!r} holds no timed iteration")
+    try:
+        BenchmarkSuite(benchmarks).dump(str(file), replace=True)
+    except OSError as error:
+        raise StoreError(cannot_be_written(str(file), file, error)) from None
+    return len(benchmarks)
+
+
+def pyperf_metadata(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an environment under pyperf's own names where it has one; what is not known is left out."""
+    names = {
+        "cpu": "cpu_model_name",
+        "cores": "cpu_count",
+        "platform": "platform",
+        "python": "python_version",
+        "affinity": "cpu_affinity",
+        "torch": "torch",
+        "torch_build": "torch_build",
+        "dtype": "dtype",
+        "git_revision": "commit_id",
+        "started": "date",
+        "version": "tngd_bench_version",
+    }
+    found = {name: environment.get(ours) for ours, name in names.items()}
+    # what torch computes with; stores of older versions hold the libraries of other packages as "blas"
+    found["blas"] = torch_blas(str(environment.get("torch_build"))) or environment.get("blas")
+    found["threads"] = environment.get("threads_cost", environment.get("threads"))
+    return {
+        name: value if _is_plain(value) else str(value) for name, value in found.items() if value is not None
+    }
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))

@@ -1,0 +1,190 @@
+"""Stores of one study, run in parts or on several machines, joined into one."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tngd_bench.studies.errors import StoreError
+from tngd_bench.studies.run.machine import difference
+from tngd_bench.studies.store.code_parts import revisions
+from tngd_bench.studies.store.store import STORE_FOLDER, Store, is_finished
+
+_COUNTED = ("seeds", "processes")  # of a section: the larger is kept
+_LISTED = ("parameters", "optimizers", "batch_size", "outputs")  # of a section: joined
+_SECTIONS = ("cost", "training")
+_QUESTION = (
+    *("kind", "group", "problem", "parameters_requested", "batch_size", "outputs", "optimizer", "settings"),
+    *(
+        "seed",
+        "process",
+        "sweep_parameter",
+        "sweep_label",
+        "sweep_value",
+        "sweep_parameter_2",
+        "sweep_label_2",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The joined store, its number of trials, how many each store gave up to another, and files left out with reasons.
+
+    `dropped`: by the store whose trials are left out and the store whose are taken in their place.
+    """
+
+    store: Store
+    trials: int
+    dropped: Mapping[tuple[str, str], int]
+    ignored: Mapping[str, str]
+
+    @property
+    def shared(self) -> int:
+        """How many trials were left out because another store has them too."""
+        return sum(self.dropped.values())
+
+
+def merge_stores(
+    places: Sequence[Path],
+    output: Path,
+    *,
+    mixed: bool = False,
+    keep_old: bool = False,
+    compressed: bool = False,
+) -> Merged:
+    """Join the stores in `places` into a new one below `output`; those are left as they are.
+
+    Of a trial that several have, the first finished one is kept. StoreError where they are of different studies, where
+    a section is not the same in all, where `output` has a store already, and, unless `mixed`, where they were measured
+    on machines of different classes: their times would not be comparable; and, unless `keep_old`, where they were
+    measured by different code. `compressed`: trials by gzip, a third of the
+    room.
+    """
+    stores = [Store.find(place) for place in places]
+    target = Store(output / STORE_FOLDER)
+    if target.study() is not None:
+        raise StoreError(f"{output} has a results store already; choose another --output")
+    studies = [_required(store) for store in stores]
+    environment = _joined_environment(stores, mixed)
+    study = _joined_study(stores, studies)
+    chosen, dropped, seen = _chosen(stores, studies)
+    several = revisions(seen.values())
+    if several and len(stores) > 1 and not keep_old:
+        raise StoreError(
+            f"the stores were measured by different code ({', '.join(several)}): their results would not be"
+            " comparable; merge them all the same with --keep-old"
+        )
+    study["trials"] = [key for key in study["trials"] if key in chosen or key not in seen]
+    target.check_space(len(chosen))
+    target.create()
+    with target.locked():
+        for key, content in chosen.items():
+            target.write_trial(key, content, compressed=compressed)
+        target.write_environment(environment)
+        target.write_study(study)  # the last: without it there is no store
+    ignored = {
+        str(store.trials_folder / name): why for store in stores for name, why in store.ignored.items()
+    }
+    return Merged(target, len(chosen), dropped, ignored)
+
+
+def _chosen(
+    stores: Sequence[Store], studies: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, dict[str, Any]], dict[tuple[str, str], int], dict[str, str | None]]:
+    """Return the trials by key, how many were left out (by their store and the one taken), and the code of all by key.
+
+    Trials that ask the same are one, whatever code answered.
+    """
+    chosen: dict[str, tuple[Store, dict[str, Any]]] = {}
+    by_question: dict[str, str] = {}
+    dropped: Counter[tuple[str, str]] = Counter()
+    codes: dict[str, str | None] = {}
+    for store, part in zip(stores, studies, strict=True):
+        for key, content in store.trials(part["trials"]):
+            codes[key] = json.dumps(content["code"]) if "code" in content else None
+            question = _question(key, content)
+            held = key if key in chosen else by_question.get(question)
+            if held is not None:
+                there, first = chosen[held]
+                if is_finished(first) or not is_finished(content):
+                    dropped[str(store.path), str(there.path)] += 1
+                    continue
+                dropped[str(there.path), str(store.path)] += 1
+                del chosen[held]
+            chosen[key], by_question[question] = (store, content), key
+    return {key: content for key, (_, content) in chosen.items()}, dict(dropped), codes
+
+
+def _question(key: str, content: Mapping[str, Any]) -> str:
+    """Return what a trial asks of which machine, as its entries say it: alike for any code and layout of the store."""
+    entries = content["entries"]
+    if not all("kind" in entry for entry in entries):
+        return key
+    asked = [[entry.get(name) for name in _QUESTION] for entry in entries]
+    return json.dumps([asked, content.get("machine")], sort_keys=True)
+
+
+def _required(store: Store) -> dict[str, Any]:
+    study = store.study()
+    assert study is not None  # what Store.find found has one
+    return study
+
+
+def _joined_environment(stores: Sequence[Store], mixed: bool) -> dict[str, Any]:
+    environments = [store.environment() or {} for store in stores]
+    first = environments[0]
+    processors = [first.get("cpu")]
+    for store, other in zip(stores[1:], environments[1:], strict=True):
+        unlike = difference(first, other)
+        if unlike is not None and not mixed:
+            name, ours, theirs = unlike
+            raise StoreError(
+                f"{stores[0].path} was measured with {name} = {ours!r}, {store.path} with {theirs!r}:"
+                " times would not be comparable; merge them all the same with --mixed"
+            )
+        if other.get("cpu") not in processors:
+            processors.append(other.get("cpu"))
+    return first | ({"mixed": processors} if len(processors) > 1 else {})
+
+
+def _joined_study(stores: Sequence[Store], studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    joined = dict(studies[0])
+    for store, study in zip(stores[1:], studies[1:], strict=True):
+        if study.get("name") != joined.get("name"):
+            raise StoreError(
+                f"{stores[0].path} holds the study {joined.get('name')!r}, {store.path} {study.get('name')!r};"
+                " only stores of one study can be merged"
+            )
+        for kind in _SECTIONS:
+            joined[kind] = _joined_sections(joined.get(kind, []), study.get(kind, []), kind, store)
+        joined["trials"] = list(dict.fromkeys([*joined["trials"], *study["trials"]]))
+    return joined
+
+
+def _joined_sections(
+    ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], kind: str, store: Store
+) -> list[Mapping[str, Any]]:
+    joined = {section["name"]: section for section in ours}
+    for section in theirs:
+        held = joined.setdefault(section["name"], section)
+        for key in sorted({*held, *section} - {*_COUNTED, *_LISTED}):
+            if held.get(key) != section.get(key):
+                raise StoreError(
+                    f"{store.path}: {kind}[{section['name']}].{key} is {section.get(key)!r}, and in the first store"
+                    f" {held.get(key)!r}; only stores of the same section can be merged"
+                )
+        counted = {key for key in (*_COUNTED, *_LISTED) if key in section}
+        values = {key: _joined_value(held[key], section[key]) for key in counted}
+        joined[section["name"]] = {**held, **values}
+    return list(joined.values())
+
+
+def _joined_value(ours: Any, theirs: Any) -> Any:
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return list(dict.fromkeys([*ours, *theirs]))
+    return max(ours, theirs) if ours != theirs else ours

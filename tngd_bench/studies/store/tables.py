@@ -1,0 +1,103 @@
+"""A store's frames kept as Parquet in its folder tables/: read in an instant, by us and by other programs.
+
+They say nothing that the trials' files do not; each carries a fingerprint of those files, and is made anew when it no
+longer fits. A store that cannot be written is read all the same, from the trials each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tngd_bench import __version__
+from tngd_bench.studies.store.documents import COMPRESSED
+from tngd_bench.studies.store.store import TABLES_FOLDER, Store
+
+Columns = Mapping[str, Mapping[str, str]]
+_STATE = b"tngd-bench"
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Frames by name, and the files left out of them, by name, with the reason."""
+
+    frames: Mapping[str, pd.DataFrame]
+    ignored: Mapping[str, str]
+
+
+def fingerprint(store: Store, columns: Columns) -> str:
+    """Return a hash of names, sizes and times of change of the store's files, and of what the frames would hold."""
+    digest = hashlib.sha256(f"{__version__} {json.dumps(columns)}".encode())
+    for folder in (store.path, store.trials_folder):
+        with os.scandir(folder) as found:
+            files = sorted(
+                (item for item in found if item.name.endswith((".json", f".json{COMPRESSED}"))),
+                key=lambda item: item.name,
+            )
+        for item in files:
+            status = item.stat()
+            digest.update(f"{item.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def kept_tables(store: Store, state: str, columns: Columns) -> Tables | None:
+    """Return the kept frames if they are those of the fingerprint `state`, with the dtypes of `columns`; else None."""
+    frames = {}
+    ignored: dict[str, str] = {}
+    for name, dtypes in columns.items():
+        try:
+            with _path(store, name).open("rb") as file:
+                table = pq.read_table(file)
+        except (OSError, pa.ArrowException):  # none there, or a damaged one: made anew
+            return None
+        said = json.loads((table.schema.metadata or {}).get(_STATE, b"{}"))
+        if said.get("state") != state:
+            return None
+        frames[name] = _as_made(table.to_pandas(), dtypes)
+        ignored = said["ignored"]
+    return Tables(frames, ignored)
+
+
+def keep_tables(store: Store, state: str, tables: Tables) -> None:
+    """Keep frames for `kept_tables`; where the store cannot be written, nothing is kept."""
+    said = json.dumps({"state": state, "ignored": dict(tables.ignored)}).encode()
+    with contextlib.suppress(OSError):
+        for name, frame in tables.frames.items():
+            path = _path(store, name)
+            path.parent.mkdir(exist_ok=True)
+            aside = path.with_name(f".{name}-{uuid.uuid4().hex}")
+            try:
+                table = pa.Table.from_pandas(frame, preserve_index=False)
+                # An open file: pyarrow takes no path that is not UTF-8.
+                with aside.open("wb") as file:
+                    pq.write_table(
+                        table.replace_schema_metadata({**table.schema.metadata, _STATE: said}), file
+                    )
+                aside.replace(path)
+            finally:
+                aside.unlink(missing_ok=True)
+
+
+def _path(store: Store, name: str) -> Path:
+    return store.path / TABLES_FOLDER / f"{name}.parquet"
+
+
+def _as_made(frame: pd.DataFrame, dtypes: Mapping[str, str]) -> pd.DataFrame:
+    """Return a frame read from Parquet with the dtypes it was made with; what is missing among objects is None."""
+
+    def column(name: str, dtype: str) -> pd.Series[Any]:
+        values: pd.Series[Any] = pd.Series(frame[name], dtype=dtype)
+        return values.where(values.notna(), None) if dtype == "object" else values
+
+    return pd.DataFrame({name: column(name, dtype) for name, dtype in dtypes.items()})

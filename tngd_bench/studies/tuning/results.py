@@ -1,0 +1,153 @@
+"""What a search found, from its records: every try with its score, and each optimizer's best."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.studies.file.optimizer_label import read_label
+from tngd_bench.studies.store.records import Records
+
+TRIED = ("ok", "diverged", "timed-out", "out-of-memory")
+"""Statuses of a run that was a try; a skipped or failed one is none."""
+COLUMNS = {
+    "optimizer": "str",
+    "number": "int64",
+    "label": "str",
+    "default": "bool",
+    "status": "str",
+    "runs": "int64",
+    "finished": "int64",
+    "score": "float64",
+    "seconds": "float64",
+    "settings": "str",
+    "reason": "object",
+    "keys": "object",
+    "final_runs": "int64",
+    "final_finished": "int64",
+    "final_score": "float64",
+    "final_seconds": "float64",
+    "final_keys": "object",
+}
+"""Columns of `tuning_trials` with their dtypes."""
+_VALIDATION, _HELD_OUT = "validation_", "test_"
+
+
+def is_search(study: Mapping[str, Any]) -> bool:
+    """Return whether a store's study is a search for settings, as `tngd-bench tune` runs it."""
+    sections = study.get("training") or ()
+    return bool(study.get("tuning")) and all(section.get("validation_share") for section in sections)
+
+
+def larger_is_better(study: Mapping[str, Any]) -> bool:
+    """Return whether the metric of a search is one to maximise: all but the loss are."""
+    return not str(study["tuning"]["metric"]).endswith("loss")
+
+
+def tuning_trials(records: Records) -> pd.DataFrame:
+    """Return one row per optimizer and try of a search, the study's own settings (number 0) first.
+
+    `score` is the median over the runs of the metric at their end, a run without a finite end counting as worst; NaN
+    where that median is no number. `status` is "ok" where there is a score, else that of the first run without an
+    end. `seconds` is the wall time of all runs, evaluation and start included; `settings` all settings as JSON;
+    `keys` the runs' keys in the store.
+
+    The columns `final_…` are those of a finalist's further runs (`final_runs` is 0 for the others): `final_score` is
+    the mean over those with a finite end, of which there are `final_finished`; NaN where there are none. A mean, as a
+    setting that fails once in three runs is no good one.
+    """
+    section, *finals = records.study["training"]
+    order = {label: number for number, label in enumerate(section["optimizers"])}
+    column = _HELD_OUT + str(records.study["tuning"]["metric"]).removeprefix(_VALIDATION)
+    ends = records.curves.sort_values("iteration", kind="stable").groupby("key")[column].last()
+    worst = -np.inf if larger_is_better(records.study) else np.inf
+    group = records.trials["group"]
+    further = records.trials[group.isin([one["name"] for one in finals])].groupby("optimizer", sort=False)
+    first: dict[str, int] = {}
+    for label, number in order.items():
+        first.setdefault(read_label(label).name, number)
+    rows = []
+    for _, runs in records.trials[group == section["name"]].groupby(["method", "optimizer"], sort=False):
+        method, label = str(runs["method"].iloc[0]), str(runs["optimizer"].iloc[0])
+        finished = runs["status"].eq("ok") & runs["key"].map(ends).notna()
+        scores = runs["key"].map(ends).where(finished, worst).astype(float)
+        score = float(np.median(scores))
+        other = runs[~finished]
+        rows.append(
+            {
+                "optimizer": method,
+                "number": order[label] - first[method],
+                "label": label,
+                "default": order[label] == first[method],
+                "status": "ok" if np.isfinite(score) else str(other["status"].iloc[0]),
+                "runs": int(runs["status"].isin(TRIED).sum()),
+                "finished": int(finished.sum()),
+                "score": score if np.isfinite(score) else np.nan,
+                "seconds": float(runs["elapsed_s"].sum()),
+                "settings": runs["settings"].iloc[0],
+                "reason": other["reason"].iloc[0] if len(other) else None,
+                "keys": tuple(runs["key"]),
+                **(_final(further.get_group(label), ends) if label in further.groups else _NO_FINAL),
+            }
+        )
+    rows.sort(key=lambda row: (first[row["optimizer"]], row["number"]))
+    return pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in COLUMNS.items()}
+    )
+
+
+_NO_FINAL = {
+    "final_runs": 0,
+    "final_finished": 0,
+    "final_score": np.nan,
+    "final_seconds": 0.0,
+    "final_keys": (),
+}
+
+
+def _final(runs: pd.DataFrame, ends: pd.Series) -> dict[str, Any]:
+    """Return the columns of a finalist."""
+    finished = runs["status"].eq("ok") & runs["key"].map(ends).notna()
+    return {
+        "final_runs": int(runs["status"].isin(TRIED).sum()),
+        "final_finished": int(finished.sum()),
+        "final_score": float(runs.loc[finished, "key"].map(ends).astype(float).mean()),
+        "final_seconds": float(runs["elapsed_s"].sum()),
+        "final_keys": tuple(runs["key"]),
+    }
+
+
+def finalists(tries: pd.DataFrame, count: int, larger: bool) -> pd.DataFrame:
+    """Return the `count` best-scored tries of each optimizer, best first, the earlier of equal ones before."""
+    scored = tries[tries["score"].notna()]
+    ordered = scored.sort_values(["score", "number"], ascending=[not larger, True], kind="stable")
+    return ordered.groupby("optimizer", sort=False).head(count)
+
+
+def best_tries(tries: pd.DataFrame, larger: bool) -> pd.DataFrame:
+    """Return the row of each optimizer's best try; optimizers without a score are left out.
+
+    That is the finalist with the fewest runs that failed, of these the one with the best final score; without finals
+    the try with the best score. Of equal ones it is the earlier.
+    """
+    scored = tries[tries["score"].notna()]
+    ordered = scored.assign(final_failed=scored["final_runs"] - scored["final_finished"]).sort_values(
+        ["final_failed", "final_score", "score", "number"],
+        ascending=[True, not larger, not larger, True],
+        na_position="last",
+        kind="stable",
+    )
+    # those that ran in finals before those that did not, whatever the order within either
+    ordered = ordered.sort_values("final_runs", key=lambda runs: runs == 0, kind="stable")
+    best = ordered.groupby("optimizer", sort=False).head(1)
+    return best.sort_index()
+
+
+def settings_of(text: str, names: Iterable[str]) -> dict[str, Any]:
+    """Return those settings of a try, as `tuning_trials` has them in JSON, that are called `names`."""
+    complete = json.loads(text)
+    return {name: complete[name] for name in names}
