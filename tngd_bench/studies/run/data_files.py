@@ -1,4 +1,4 @@
-"""Loaded data handed to worker processes: read and verified once, then mapped from a temporary file."""
+"""Load data once, verify it, and hand it to worker processes in a file that they map."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from tngd_bench.problems import registry as problems
-from tngd_bench.studies.plan.make_plan import LoadedSize
+from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.file.schema import Study
+from tngd_bench.studies.plan.inputs import LoadedSize
 from tngd_bench.studies.plan.trials import DataRequest
 
 if TYPE_CHECKING:
@@ -25,6 +27,14 @@ def load_request(request: DataRequest) -> DataSplits:
     from tngd_bench.datasets.validation import hold_out
 
     return hold_out(data, request.validation_share)
+
+
+def load_for(study: Study, request: DataRequest) -> DataSplits:
+    """Return the data that a study asks for; StudyError where the problem refuses the request."""
+    try:
+        return load_request(request)
+    except ValueError as error:
+        raise StudyError(f"{study.name}: {request.problem}: {error}") from None
 
 
 def size_of(data: DataSplits) -> LoadedSize:
