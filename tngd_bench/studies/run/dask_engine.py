@@ -19,6 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tngd_bench.atomic_write import replacing
 from tngd_bench.measure import cpu_affinity
 from tngd_bench.measure.environment import describe_environment, machine_class
 from tngd_bench.source import changes, own_parts
@@ -284,7 +285,6 @@ def _data_file(request: DataRequest, checksum: str) -> Path:
             raise ValueError(
                 f"{request.problem} has checksum {data.checksum[:12]}…, expected {checksum[:12]}…"
             )
-        aside = path.with_suffix(f".{uuid.uuid4().hex}")
-        write_splits(data, aside)
-        aside.replace(path)
+        with replacing(path) as file:
+            write_splits(data, file)
     return path

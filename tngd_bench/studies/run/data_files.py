@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import torch
 
@@ -42,9 +42,9 @@ def size_of(data: DataSplits) -> LoadedSize:
     return LoadedSize(len(data.train_targets), data.checksum, len(data.test_targets))
 
 
-def write_splits(data: DataSplits, path: Path) -> None:
-    """Write the data to `path`."""
-    torch.save({item.name: getattr(data, item.name) for item in dataclasses.fields(data)}, path)
+def write_splits(data: DataSplits, file: Path | BinaryIO) -> None:
+    """Write the data to a path or an open file."""
+    torch.save({item.name: getattr(data, item.name) for item in dataclasses.fields(data)}, file)
 
 
 def read_splits(path: Path) -> DataSplits:
