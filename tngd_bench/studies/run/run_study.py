@@ -28,6 +28,7 @@ from tngd_bench.studies.run.machine import refuse_other_processor
 from tngd_bench.studies.run.scheduler import Listener, execute
 from tngd_bench.studies.store.environment import difference, study_environment
 from tngd_bench.studies.store.numbers_changed import FIELD, numbers_changed
+from tngd_bench.studies.store.packed import PACKED
 from tngd_bench.studies.store.store import STORE_FOLDER, Store
 
 
@@ -178,6 +179,12 @@ def study_content(plan: Plan, command: str) -> dict[str, Any]:
 
 def _refuse_other_study(store: Store, loaded: LoadedStudy, fresh: bool) -> None:
     held = None if fresh else store.study(damaged_is_none=True)
+    packed = store.path.parent / PACKED
+    if held is None and packed.exists() and not fresh:
+        raise StoreError(
+            f"{packed} is a packed store, which a run cannot add to; unpack it with `tngd-bench merge {packed} --output"
+            " FOLDER`, choose another --output, or --fresh to measure everything again"
+        )
     if held is not None and held.get("name") != loaded.study.name:
         raise StoreError(
             f"{store.path} holds the study {held.get('name')!r}, not {loaded.study.name!r};"
