@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.cost import iteration_cost
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.training import convergence, final_scores, profiles, sweep_kinds
 from tngd_bench.analysis.training.time_to_target import study_targets
 from tngd_bench.report import study_summary
@@ -19,7 +19,7 @@ from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
 
 @pytest.fixture(scope="module")
 def known(records):
-    return kinds(records.trials)
+    return optimizer_infos(records.trials)
 
 
 def lines(axes):

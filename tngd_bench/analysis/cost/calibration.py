@@ -26,7 +26,7 @@ import pandas as pd
 from scipy.optimize import nnls
 
 from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
@@ -147,7 +147,7 @@ class Calibrations:
 
     counts: Counts
     by_label: Mapping[str, Calibration]
-    kinds: Mapping[str, Kind]
+    kinds: Mapping[str, OptimizerInfo]
     main: Mapping[str, int]
     settings: Mapping[str, object]
     device_name: str | None
@@ -193,7 +193,7 @@ class Calibrations:
 def calibrate(
     summary: pd.DataFrame,
     trials: pd.DataFrame,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     dtype: str = "float32",
     *,
     first_order: bool = False,
@@ -245,7 +245,7 @@ def calibrate(
     return Calibrations(counts, found, dict(known), main, settings, device_name, run_spread)
 
 
-def uncounted(summary: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[str, ...]:
+def uncounted(summary: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> tuple[str, ...]:
     """Return the titles of timed second-order optimizers whose cost no formula counts, so that no map has them."""
     timed = set(summary["optimizer"])
     return tuple(
@@ -255,11 +255,11 @@ def uncounted(summary: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[str, ..
     )
 
 
-def _countable(kind: Kind) -> bool:
+def _countable(kind: OptimizerInfo) -> bool:
     return kind.modelled or kind.method in DIGITAL
 
 
-def _counted(kind: Kind, own: pd.DataFrame, counts: Counts, upload: str) -> pd.DataFrame:
+def _counted(kind: OptimizerInfo, own: pd.DataFrame, counts: Counts, upload: str) -> pd.DataFrame:
     """Return the measured settings of one optimizer with their counted operations and bytes."""
     rows = []
     for row in each(own):
@@ -287,7 +287,7 @@ def _terms(settings: int) -> tuple[list[int], ...]:
     return ([0, 1], [0, 2]) if settings < 5 else ([0, 1], [0, 2], [0, 1, 2])
 
 
-def _fitted(label: str, kind: Kind, points: pd.DataFrame, peak: float) -> Calibration:
+def _fitted(label: str, kind: OptimizerInfo, points: pd.DataFrame, peak: float) -> Calibration:
     x, measured = _arrays(points)
     settings = len(measured)
     forms = [(terms, peak if 2 in terms else np.inf) for terms in _terms(settings)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind, kind
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
 from tngd_bench.report.cost.cost_charts import draw_line
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.atomic_write import write
@@ -56,7 +56,7 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     time.
     """
     frame = pd.DataFrame(rows)
-    known = {label: kind(label, label) for label in (*_DIGITAL, "tngd")}
+    known = {label: optimizer_info(label, label) for label in (*_DIGITAL, "tngd")}
     unfit = frame["does_not_fit"].astype(str) if "does_not_fit" in frame else pd.Series("", frame.index)
     with_host = frame["iteration_at_least_s"].notna() | unfit.str.contains("host")
     total = "iteration_at_least_s" if with_host.any() else "device_at_least_s"
@@ -90,7 +90,7 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     )
 
 
-def _fastest(row: pd.Series[Any], total: str, known: Mapping[str, Kind]) -> str:
+def _fastest(row: pd.Series[Any], total: str, known: Mapping[str, OptimizerInfo]) -> str:
     """Return optimizers with their times at one value, those of processors as the lower bounds that they are."""
     found = [
         (float(row[f"{label}_s"]), known[label].title, "≥ ")
@@ -106,7 +106,7 @@ def _fastest(row: pd.Series[Any], total: str, known: Mapping[str, Kind]) -> str:
     )
 
 
-def _unfit(frame: pd.DataFrame, known: Mapping[str, Kind]) -> str:
+def _unfit(frame: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
     """Return in a sentence what has no time at some value for want of memory; "" for nothing."""
     lacking = {each for row in frame.get("does_not_fit", ()) for each in row.split()}
     titles = [known[label].title for label in _DIGITAL if label in lacking]
@@ -117,7 +117,7 @@ def _unfit(frame: pd.DataFrame, known: Mapping[str, Kind]) -> str:
 
 
 def _draw(
-    axes: Axes, frame: pd.DataFrame, name: str, total: str, known: Mapping[str, Kind], *, words: bool
+    axes: Axes, frame: pd.DataFrame, name: str, total: str, known: Mapping[str, OptimizerInfo], *, words: bool
 ) -> None:
     """Draw a line per optimizer, TNGD's from the column `total`, with "≥" at its bounds where not all of it is one."""
     places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)

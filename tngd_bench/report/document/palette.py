@@ -11,7 +11,7 @@ import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ READ = Colour("--c-read", "#b08a2e", "#e3c06a")
 PARTS = {"digital": DIGITAL, "write": WRITE, "relax": RELAX, "read": READ}
 
 
-def marks(known: Mapping[str, Kind]) -> dict[str, Mark]:
+def marks(known: Mapping[str, OptimizerInfo]) -> dict[str, Mark]:
     """Return the mark of every optimizer in `known`; methods outside the suite take spare colours by name."""
     strangers = sorted({kind.method for kind in known.values()} - set(_METHODS))
     spare = {name: _spare(place) for place, name in enumerate(strangers)}
@@ -103,7 +103,7 @@ def _hex(*channels: float) -> str:
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
 
 
-def strength(label: str, shown: Sequence[str], known: Mapping[str, Kind]) -> float:
+def strength(label: str, shown: Sequence[str], known: Mapping[str, OptimizerInfo]) -> float:
     """Return how opaque a line is among `shown`: variants of one method share its colour and grow in their order."""
     same = [other for other in shown if known[other].method == known[label].method]
     return 1.0 if len(same) == 1 else 0.4 + 0.6 * same.index(label) / (len(same) - 1)

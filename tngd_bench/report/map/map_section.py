@@ -12,7 +12,7 @@ from tngd_bench.analysis.cost import break_even
 from tngd_bench.analysis.cost import lower_bounds as unstated
 from tngd_bench.analysis.cost.calibration import Calibrations, calibrate, uncounted
 from tngd_bench.analysis.cost.recorded_devices import own_devices
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import DeviceUse, Plane, cheapest, plane, study_use
 from tngd_bench.analysis.statistics.run_spread import run_spread_of
 from tngd_bench.analysis.training.time_to_target import hit_times, study_targets
@@ -54,7 +54,7 @@ def map_results(
     records: Records,
     summary: pd.DataFrame,
     times: pd.DataFrame,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     drawn: Mapping[str, Mark],
 ) -> MapResults:
     """Return the map and what-if sections; `summary` as in `cost.summarise`, `times` as in `time_to_target`."""
@@ -108,7 +108,7 @@ def map_results(
     return MapResults(section, what_if, decides)
 
 
-def _left_out(summary: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[str, ...]:
+def _left_out(summary: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> tuple[str, ...]:
     names = uncounted(summary, known)
     if not names:
         return ()
@@ -155,7 +155,7 @@ def _maps(
     outputs: Plane,
     use: DeviceUse | None,
     every: Sequence[tuple[str, DeviceUse]],
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     drawn: Mapping[str, Mark],
 ) -> list[Chart]:
     kfac, title = _kfac(calibrations), device_title(use)
@@ -197,7 +197,7 @@ def lower_bounds(uses: Sequence[tuple[str, DeviceUse]]) -> str:
 
 
 def _map_points(
-    calibrations: Calibrations, batch: Plane, use: DeviceUse | None, known: Mapping[str, Kind]
+    calibrations: Calibrations, batch: Plane, use: DeviceUse | None, known: Mapping[str, OptimizerInfo]
 ) -> tuple[str, ...]:
     device, points = calibrations.device_label, [map_tables.unseen_words(calibrations, known)]
     if not cheapest(batch, use, _kfac(calibrations)).vouched.any():
@@ -223,7 +223,7 @@ def _sizes(calibrations: Calibrations) -> tuple[int, ...]:
 
 
 def _crossovers(
-    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, Kind]
+    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, OptimizerInfo]
 ) -> list[break_even.Crossover]:
     found = break_even.line(calibrations, use, size, calibrations.main["outputs"])
     if found is None:
@@ -232,13 +232,13 @@ def _crossovers(
 
 
 def _crossover_texts(
-    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, Kind], device: str
+    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, OptimizerInfo], device: str
 ) -> list[str]:
     return [crossing.text(known, device) for crossing in _crossovers(calibrations, use, size, known)]
 
 
 def _crossover_table(
-    calibrations: Calibrations, use: DeviceUse | None, known: Mapping[str, Kind]
+    calibrations: Calibrations, use: DeviceUse | None, known: Mapping[str, OptimizerInfo]
 ) -> tuple[Table, ...]:
     device = calibrations.device_label
     if use is None or device is None:
@@ -253,7 +253,7 @@ def _what_if(
     use: DeviceUse | None,
     uses: Sequence[tuple[str, DeviceUse]],
     summary: pd.DataFrame,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
 ) -> tuple[Section, str]:
     title, device = "What the device would have to do", calibrations.device_label
     exact, kfac = break_even.exact_labels(calibrations), _kfac(calibrations)
@@ -301,7 +301,7 @@ def _best_case(use: DeviceUse) -> str:
 
 
 def decides(
-    calibrations: Calibrations, use: DeviceUse, summary: pd.DataFrame, known: Mapping[str, Kind]
+    calibrations: Calibrations, use: DeviceUse, summary: pd.DataFrame, known: Mapping[str, OptimizerInfo]
 ) -> str:
     """Return what the device's iteration is made of at the largest measured size, and what would make it as fast."""
     device = calibrations.device_label
