@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import EXACT_NATURAL, OptimizerInfo, tuned_on
+from tngd_bench.analysis.families import OptimizerInfo, tuned_on
 from tngd_bench.analysis.statistics.paired import (
     LEVEL,
     PairedDifference,
@@ -26,11 +26,8 @@ from tngd_bench.analysis.statistics.paired import (
 )
 from tngd_bench.analysis.training.final_scores import comparison
 from tngd_bench.analysis.training.time_to_target import Target, time_to_target
+from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.studies.file.optimizer_label import TUNED, label_texts
-
-_DEVICES = ("tngd", "tngd-adam")
-_ORDER = (("tngd",), ("tngd-adam",), EXACT_NATURAL, ("kfac",), ("adam",), ("sgd",))
-"""Methods of one kind are one rival; whatever else ran comes after these, each method for itself."""
 
 
 def convergence_sentence(
@@ -47,7 +44,7 @@ def convergence_sentence(
     tuned. Where the same section has TNGD and rivals both ways, a second sentence compares the tuned ones.
     """
     plain = comparison(final)
-    if not any(known[label].method in _DEVICES for label in set(plain["optimizer"])):
+    if not any(known[label].modelled for label in set(plain["optimizer"])):
         return "Convergence of TNGD: not measured."
     group = _main_section(plain, known)
     part = plain[plain["group"] == group]
@@ -98,6 +95,10 @@ def _without_tuned(known: Mapping[str, OptimizerInfo]) -> dict[str, OptimizerInf
     }
 
 
+def _devices(known: Mapping[str, OptimizerInfo]) -> list[str]:
+    return list(dict.fromkeys(info.method for info in known.values() if info.modelled))
+
+
 def _main_section(plain: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
     """Return the section with a device that trained the most optimizers; of several, that with the most tuned."""
 
@@ -105,14 +106,14 @@ def _main_section(plain: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> st
         ran = set(plain.loc[plain["group"] == group, "optimizer"])
         return len(ran), sum(map(_is_tuned, ran))
 
-    has_device = [known[label].method in _DEVICES for label in plain["optimizer"]]
+    has_device = [known[label].modelled for label in plain["optimizer"]]
     sections = {str(group) for group in plain.loc[has_device, "group"]}
     return max(sorted(sections, key=quantities.numeric_order), key=rank)
 
 
 def _device(part: pd.DataFrame, labels: list[str], known: Mapping[str, OptimizerInfo]) -> str | None:
     """Return the setting of TNGD among `labels` that ended lowest, of TNGD-Adam where TNGD did not run."""
-    for method in _DEVICES:
+    for method in _devices(known):
         own = [label for label in labels if known[label].method == method]
         if own:
             return _lowest(part, own)
@@ -125,9 +126,10 @@ def _rivals(
     """Return the rivals in `part`, the best of each kind: of those that were `tuned`, that were not, or (None) any."""
     ran = set(part["optimizer"])
     present = [label for label in known if label in ran and tuned in (None, _is_tuned(label))]
-    listed = {method for methods in _ORDER for method in methods}
-    others = dict.fromkeys(known[label].method for label in present if known[label].method not in listed)
-    kinds = [*_ORDER, *((method,) for method in others)]
+    listed = [*((method,) for method in _devices(known)), exact_natural(), ("kfac",), ("adam",), ("sgd",)]
+    # methods of one kind are one rival; whatever else ran comes after these, each method for itself
+    others = dict.fromkeys(known[label].method for label in present)
+    kinds = [*listed, *((method,) for method in others if not any(method in kind for kind in listed))]
     own = next(methods for methods in kinds if known[device].method in methods)
     of_kind = [
         [label for method in methods for label in present if known[label].method == method]

@@ -22,7 +22,7 @@ from tngd_bench.analysis.convergence_finding import convergence_sentence
 from tngd_bench.analysis.cost import iteration_cost
 from tngd_bench.analysis.cost.cost_bounds import bound_clauses
 from tngd_bench.analysis.cost.one_clock import on_one_clock
-from tngd_bench.analysis.families import EXACT_NATURAL, OptimizerInfo, first_present, optimizer_infos
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
 from tngd_bench.analysis.training.device_pairs import DevicePair, device_pairs, pairs_sentence
@@ -38,6 +38,7 @@ from tngd_bench.analysis.training.tolerance import (
     milder,
     tolerances,
 )
+from tngd_bench.optimizers.registry import exact_natural
 
 
 @dataclass(frozen=True)
@@ -181,9 +182,8 @@ def cost_sentence(
 
 
 def _device_clause(main: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
-    device = first_present(
-        [label for label in known if label in set(main["optimizer"])], ("tngd", "tngd-adam"), dict(known)
-    )
+    measured = set(main["optimizer"])
+    device = next((label for label, info in known.items() if info.modelled and label in measured), None)
     if device is None:
         return "TNGD's cost: not measured"
     parameters = int(main.loc[main["optimizer"] == device, "parameters"].max())
@@ -201,7 +201,7 @@ def _device_clause(main: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> st
         return f"{text}; no digital second-order competitor was measured there"
     time = quantities.seconds(float(part.loc[part["optimizer"] == rival, "total_s"].median()))
     text = f"{text}: {ratio.text} the {time} of the strongest digital competitor, {known[rival].title}{_doubt(ratio)}"
-    exact = strongest_digital(part, known, EXACT_NATURAL)
+    exact = strongest_digital(part, known, exact_natural())
     ratio = iteration_cost.paired_ratio(part, device, exact) if exact and exact != rival else None
     if exact is None or ratio is None:
         return text

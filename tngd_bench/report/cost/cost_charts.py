@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.lower_bounds import NOT_STATED
-from tngd_bench.analysis.families import EXACT_NATURAL, OptimizerInfo
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.findings import strongest_digital
 from tngd_bench.analysis.rows import each
+from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.report.cost import cost_series
 from tngd_bench.report.cost.cost_series import CostSeries
 from tngd_bench.report.document import charting, slugs
@@ -191,7 +192,7 @@ def _split_table(
     part, axis = series.part, series.axis
     for size in sorted(set(part.loc[part["optimizer"] == device, axis])):
         here = timed[timed[axis] == size]
-        rivals = (strongest_digital(here, known), strongest_digital(here, known, EXACT_NATURAL))
+        rivals = (strongest_digital(here, known), strongest_digital(here, known, exact_natural()))
         for label in dict.fromkeys(name for name in (*rivals, device) if name is not None):
             own = part[(part[axis] == size) & (part["optimizer"] == label)].iloc[0]
             row = {name: own[name] for name in cost_series.AXES}
