@@ -53,7 +53,7 @@ def _waiting(it: Iteration, use: Use) -> float:
 
 
 def _cycle(settings: Mapping[str, Any]) -> int:
-    return max(settings["factor_interval"], settings["inverse_interval"])
+    return max(int(settings["factor_interval"]), int(settings["inverse_interval"]))
 
 
 ENTRIES = (

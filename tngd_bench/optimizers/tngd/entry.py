@@ -96,7 +96,7 @@ def _orthogonalised(it: Iteration) -> float:
 
 
 def _waiting(it: Iteration, use: Use) -> float:
-    m, ensemble = float(it.rows), use.settings["ensemble"]
+    m, ensemble = float(it.rows), int(use.settings["ensemble"])
     seconds = second_order_waiting(it, by_model=it.matrix_free) + ensemble * _SIMULATION_S
     if use.device is not None and use.device.needs_arrays:
         return (
