@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from tngd_bench import arguments
@@ -24,6 +24,12 @@ def choice(*options: str) -> Check:
 def optional(check: Check) -> Check:
     """Return the check that a value is None or passes `check`."""
     return lambda name, value: None if value is None else check(name, value)
+
+
+def check_settings(settings: Mapping[str, Setting], **values: object) -> None:
+    """Raise ValueError or TypeError for a value that the setting of its name refuses."""
+    for name, value in values.items():
+        settings[name].check(name, value)
 
 
 def rate(lr: float, search: SearchRange | None = None) -> dict[str, Setting]:
