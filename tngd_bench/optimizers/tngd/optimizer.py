@@ -94,6 +94,8 @@ class TNGD(NaturalOptimizer):
         self._damping_interval = arguments.integer("damping_interval", damping_interval, minimum=1)
         if self._adapts and damping == 0.0:
             raise ValueError("damping must be > 0 with damping_rule='levenberg-marquardt': it is scaled")
+        if not isinstance(device, str | Device):
+            raise TypeError(f"device must be a preset's name or a Device, not {device!r}")
         self.solver = Thermodynamic(
             analog_time=analog_time,
             delay=delay,
