@@ -121,7 +121,7 @@ _FRACTION_OR_PRESET = Setting(None, optional(FRACTION))
 _POSITIVE_OR_PRESET = Setting(None, optional(POSITIVE))
 _NON_NEGATIVE_OR_PRESET = Setting(None, optional(NON_NEGATIVE))
 _FLAG_OR_PRESET = Setting(None, optional(arguments.flag))
-_DEVICE_FIELDS = {
+DEVICE_FIELDS = {
     # fields of `Device` that a study may set; None keeps the preset's value
     "dac_bits": _BITS,
     "adc_bits": _BITS,
@@ -158,7 +158,7 @@ _DEVICE_FIELDS = {
     "cell_write_energy_j": _NON_NEGATIVE_OR_PRESET,
     "relax_power_watt": _NON_NEGATIVE_OR_PRESET,
 }
-_ANALOG = {
+ANALOG = {
     "analog_time": Setting(50.0, NON_NEGATIVE),
     "delay": Setting(0.0, NON_NEGATIVE),
     "start": Setting("previous", choice("previous", "gradient", "zero")),
@@ -169,7 +169,7 @@ _ANALOG = {
     "damping_rule": Setting("constant", choice("constant", "levenberg-marquardt")),
     "damping_interval": Setting(5, COUNT),
     "device": Setting("paper", _device),
-    **_DEVICE_FIELDS,
+    **DEVICE_FIELDS,
 }
 
 
@@ -186,14 +186,14 @@ def _analog_together(settings: Mapping[str, object]) -> None:
                 f"delay must be 0 with ensemble = {settings['ensemble']}: each programming replaces the last"
             )
     if isinstance(settings["device"], str | Mapping):
-        _described_device(settings)
+        described_device(settings)
 
 
-def _described_device(settings: Mapping[str, object]) -> Device:
+def described_device(settings: Mapping[str, object]) -> Device:
     """Return the device of complete settings, its fields over those of the preset where they are not None."""
     device = settings["device"]
     assert isinstance(device, str | Mapping)
-    given = {name: settings[name] for name in _DEVICE_FIELDS if settings.get(name) is not None}
+    given = {name: settings[name] for name in DEVICE_FIELDS if settings.get(name) is not None}
     return Device.described(device).override(**given)
 
 
@@ -209,11 +209,11 @@ def _tngd(
         summary,
         "thermodynamic",
         "tngd_bench.optimizers.tngd.optimizer:make_tngd",
-        {**settings, **_ANALOG},
-        fixed={"rule": rule, "overrides": tuple(_DEVICE_FIELDS)},
+        {**settings, **ANALOG},
+        fixed={"rule": rule},
         simulated=True,
         together=_analog_together,
-        device=_described_device,
+        device=described_device,
         cost=CostModel(_count, _waiting),
         style=style,
     )
