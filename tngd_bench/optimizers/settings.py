@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from tngd_bench import arguments
-from tngd_bench.optimizers.entry import SearchRange, Setting
+from tngd_bench.optimizers.entry import Setting
 
 Check = Callable[[str, object], object]
 
@@ -32,25 +32,9 @@ def check_settings(settings: Mapping[str, Setting], **values: object) -> None:
         settings[name].check(name, value)
 
 
-def rate(lr: float, search: SearchRange | None = None) -> dict[str, Setting]:
-    """Return the learning rate with its default."""
-    return {"lr": Setting(lr, POSITIVE, search)}
-
-
-def momentum(default: float) -> dict[str, Setting]:
-    """Return the momentum with its default."""
-    return {"momentum": Setting(default, FRACTION)}
-
-
-def adam(beta1: float, beta2: float) -> dict[str, Setting]:
-    """Return β₁, β₂ and ε of Adam's rule with their defaults."""
-    return {
-        "beta1": Setting(beta1, FRACTION),
-        "beta2": Setting(beta2, FRACTION),
-        "eps": Setting(1e-8, POSITIVE),
-    }
-
-
-DAMPING = {"damping": Setting(0.01, NON_NEGATIVE)}
-NATURAL = {**rate(0.01), **momentum(0.0), **DAMPING}
+NATURAL = {
+    "lr": Setting(0.01, POSITIVE),
+    "momentum": Setting(0.0, FRACTION),
+    "damping": Setting(0.01, NON_NEGATIVE),
+}
 """Settings of a natural gradient with the plain update."""

@@ -21,15 +21,12 @@ from tngd_bench.optimizers.entry import OptimizerEntry, SearchRange, Setting, St
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.settings import (
     COUNT,
-    DAMPING,
     FRACTION,
     NATURAL,
     NON_NEGATIVE,
     POSITIVE,
-    adam,
     choice,
     optional,
-    rate,
 )
 from tngd_bench.spu.device import FEWEST_ARRAY_BITS, Device
 from tngd_bench.spu.dynamics.route import SMALLEST_LANCZOS, gram_is_cheaper
@@ -197,7 +194,7 @@ def described_device(settings: Mapping[str, object]) -> Device:
     return Device.described(device).override(**given)
 
 
-_ADAM_RATE = SearchRange(1e-4, 3e-2, "that of Adam, whose rule makes the step; the default is 1e-3")
+_ADAM_LR = SearchRange(1e-4, 3e-2, "that of Adam, whose rule makes the step; the default is 1e-3")
 
 
 def _tngd(
@@ -235,9 +232,11 @@ ENTRIES = (
         "adam",
         Style("#9a6700", "#eab13d", "p"),
         {
-            **rate(1e-3, _ADAM_RATE),
-            **DAMPING,
-            **adam(0.0, 0.0),
+            "lr": Setting(1e-3, POSITIVE, _ADAM_LR),
+            "damping": NATURAL["damping"],
+            "beta1": Setting(0.0, FRACTION),
+            "beta2": Setting(0.0, FRACTION),
+            "eps": Setting(1e-8, POSITIVE),
         },
     ),
 )

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, TypedDict
 from tngd_bench.measure.optimizer_config import Contestant
 from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import registry as optimizers
-from tngd_bench.optimizers.costs import PredictedCost, host_cost, predicted_cost
-from tngd_bench.optimizers.iteration import Layer
+from tngd_bench.optimizers.costs import PredictedCost, cost_of, host_cost
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
+from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.file.optimizer_label import contestant_of
 from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
@@ -46,17 +47,6 @@ class _Common(TypedDict):
     data: DataRequest
     threads: int
     limits: tuple[float, float]
-
-
-class _Size(TypedDict):
-    """What the cost of an iteration is predicted from."""
-
-    parameters: int
-    rows: int
-    batch_size: int
-    outputs: int
-    layers: Sequence[Layer]
-    itemsize: int
 
 
 @dataclass(frozen=True)
@@ -165,7 +155,8 @@ class Unroller:
         device = self._device(contestant)
         if device is None:
             return fits.least_seconds
-        return host_cost(**_size(setting, widths), upload=device.upload).seconds(self.machine.rate_training)
+        host = host_cost(_iteration(setting, widths), device.upload)
+        return host.seconds(self.machine.rate_training)
 
     def _device(self, contestant: Contestant) -> Device | None:
         """Return the device that a contestant simulates, None for a digital one."""
@@ -271,7 +262,7 @@ class Unroller:
         seconds = predicted.seconds(rate)
         if not predicted.known:
             # it makes a gradient, whatever else it does; the limits of a trial guard the rest
-            least = predicted_cost("sgd", **_size(setting, widths))
+            least = cost_of("sgd", _iteration(setting, widths), _itemsize(setting))
             return Candidate(
                 contestant,
                 math.nan,
@@ -295,25 +286,27 @@ class Unroller:
         self, contestant: Contestant, setting: Setting, widths: Widths, *, training: bool
     ) -> tuple[PredictedCost, str]:
         """Return the cost of an iteration, and what to say of a device that is simulated."""
-        entry, size = optimizers.get(contestant.method), _size(setting, widths)
-        device = self._device(contestant)
-        if device is not None and not training and entry.device_billed_alone(contestant.settings) is not None:
-            return host_cost(**size, upload=device.upload), ""
-        predicted = predicted_cost(contestant.method, **size, settings=contestant.settings, device=device)
+        entry, settings = optimizers.get(contestant.method), contestant.settings
+        it, itemsize, device = (
+            _iteration(setting, widths, settings),
+            _itemsize(setting),
+            self._device(contestant),
+        )
+        if device is not None and not training and entry.device_billed_alone(settings) is not None:
+            return host_cost(it, device.upload, itemsize), ""
+        predicted = cost_of(contestant.method, it, itemsize, settings, device)
         if device is None or training:
             return predicted, ""
         return predicted, " (its bill depends on the scale of its arrays, so it is simulated)"
 
 
-def _size(setting: Setting, widths: Widths) -> _Size:
-    return {
-        "parameters": widths.parameters,
-        "rows": setting.rows,
-        "batch_size": setting.batch_size,
-        "outputs": setting.outputs,
-        "layers": widths.layers,
-        "itemsize": 8 if setting.dtype == "float64" else 4,
-    }
+def _itemsize(setting: Setting) -> int:
+    return 8 if setting.dtype == "float64" else 4
+
+
+def _iteration(setting: Setting, widths: Widths, settings: Mapping[str, object] | None = None) -> Iteration:
+    size = widths.parameters, setting.rows, setting.batch_size, setting.outputs, widths.layers
+    return Iteration(*size, CGIterations.of(settings or {}), double=_itemsize(setting) > 4)
 
 
 def problem_of(study: Study, section: CostSection | TrainingSection) -> ProblemEntry:
