@@ -15,7 +15,9 @@ from tngd_bench import arguments, plugins
 from tngd_bench.optimizers.entry import Billed, Family, OptimizerEntry, Phased, Setting, Stepper
 from tngd_bench.optimizers.torch_class.entry import entry_of, is_class_name
 from tngd_bench.plugins import entry_points
-from tngd_bench.spu.device import FEWEST_ARRAY_BITS
+from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
+from tngd_bench.spu.description import DEVICE_FIELDS
+from tngd_bench.spu.field_info import FieldInfo
 
 if TYPE_CHECKING:
     from tngd_bench.spu.device import Device
@@ -67,76 +69,31 @@ def _rate(lr: float) -> dict[str, Setting]:
 
 _DAMPING = {"damping": Setting(0.01, _NON_NEGATIVE)}
 _NATURAL = {**_rate(0.01), **_momentum(0.0), **_DAMPING}
-_BITS = Setting(None, arguments.bits)
-_ARRAY_BITS = Setting(None, partial(arguments.bits, minimum=FEWEST_ARRAY_BITS))
-_FRACTION_OR_PRESET = Setting(None, _optional(_FRACTION))
-_POSITIVE_OR_PRESET = Setting(None, _optional(_POSITIVE))
-_NON_NEGATIVE_OR_PRESET = Setting(None, _optional(_NON_NEGATIVE))
-_FLAG_OR_PRESET = Setting(None, _optional(arguments.flag))
-_DEVICE_FIELDS = {
-    # fields of `Device` that a study may set; None keeps the preset's value
-    "dac_bits": _BITS,
-    "adc_bits": _BITS,
-    "adc_noise_volts": _NON_NEGATIVE_OR_PRESET,
-    "array_bits": _ARRAY_BITS,
-    "programming_error": _NON_NEGATIVE_OR_PRESET,
-    "stuck_off": _FRACTION_OR_PRESET,
-    "stuck_on": _FRACTION_OR_PRESET,
-    "shared_array": _FLAG_OR_PRESET,
-    "hessian_array": _FLAG_OR_PRESET,
-    "conductance_max_siemens": _POSITIVE_OR_PRESET,
-    "capacitor_mismatch": _FRACTION_OR_PRESET,
-    "temperature_kelvin": _NON_NEGATIVE_OR_PRESET,
-    "row_sum_noise": _FLAG_OR_PRESET,
-    "volts_per_unit": _POSITIVE_OR_PRESET,
-    "rail_volts": _POSITIVE_OR_PRESET,
-    "amplifier_gain": _POSITIVE_OR_PRESET,
-    "amplifier_bandwidth_hz": _POSITIVE_OR_PRESET,
-    "link_rate_bits_per_s": _POSITIVE_OR_PRESET,
-    "upload": Setting(None, _optional(_choice("full", "factored"))),
-    "instance": Setting(None, _optional(partial(arguments.integer, minimum=0))),
-    "word_bits": Setting(None, _optional(partial(arguments.integer, minimum=1, maximum=64))),
-    "resistance_ohm": _POSITIVE_OR_PRESET,
-    "capacitance_farad": _POSITIVE_OR_PRESET,
-    "conductance_min_siemens": _NON_NEGATIVE_OR_PRESET,
-    "cell_write_time_s": _NON_NEGATIVE_OR_PRESET,
-    "write_parallel": Setting(None, _optional(_choice("array", "row", "cell"))),
-    "dac_rate_hz": _POSITIVE_OR_PRESET,
-    "adc_rate_hz": _POSITIVE_OR_PRESET,
-    "nodes_per_converter": Setting(None, _optional(_COUNT)),
-    "link_energy_j_per_bit": _NON_NEGATIVE_OR_PRESET,
-    "adc_energy_j": _NON_NEGATIVE_OR_PRESET,
-    "dac_energy_j": _NON_NEGATIVE_OR_PRESET,
-    "cell_write_energy_j": _NON_NEGATIVE_OR_PRESET,
-    "relax_power_watt": _NON_NEGATIVE_OR_PRESET,
-}
+
+
+def _described(infos: Mapping[str, FieldInfo], defaults: Mapping[str, object]) -> dict[str, Setting]:
+    """Settings from the descriptions of fields; None, the default where there is no other, means not given."""
+    return {
+        name: Setting(
+            defaults.get(name), info.accepted.check if name in defaults else _optional(info.accepted.check)
+        )
+        for name, info in infos.items()
+    }
+
+
 _ANALOG = {
-    "analog_time": Setting(50.0, _NON_NEGATIVE),
-    "delay": Setting(0.0, _NON_NEGATIVE),
-    "start": Setting("previous", _choice("previous", "gradient", "zero")),
+    **_described(ANALOG_FIELDS, vars(AnalogSettings())),
     "noise_variance": Setting(0.0, _NON_NEGATIVE),
-    "samples": Setting(1, _COUNT),
-    "spacing": Setting(1.0, _NON_NEGATIVE),
-    "ensemble": Setting(1, _COUNT),
     "damping_rule": Setting("constant", _choice("constant", "levenberg-marquardt")),
     "damping_interval": Setting(5, _COUNT),
     "device": Setting("paper", _device),
-    **_DEVICE_FIELDS,
+    **_described(DEVICE_FIELDS, {}),  # None keeps the value of the device
 }
 
 
 def _analog_together(settings: Mapping[str, object]) -> None:
-    """Refuse a delay that the device could not make, and fields that contradict one another."""
-    delay, time = settings["delay"], settings["analog_time"]
-    if isinstance(delay, int | float) and isinstance(time, int | float):
-        if delay > time:
-            raise ValueError(f"delay must be <= analog_time = {time:g}, not {delay:g}")
-        if delay > 0 and settings["start"] != "previous":
-            raise ValueError(f"delay > 0 needs start = 'previous', not {settings['start']!r}")
-        if delay > 0 and settings["ensemble"] != 1:
-            raise ValueError(
-                f"delay must be 0 with ensemble = {settings['ensemble']}: each programming replaces the last"
-            )
+    """Refuse analog settings, and fields of a device, that contradict one another."""
+    AnalogSettings.of(settings)
     if isinstance(settings["device"], str | Mapping):
         _described_device(settings)
 
@@ -147,7 +104,7 @@ def _described_device(settings: Mapping[str, object]) -> Device:
 
     device = settings["device"]
     assert isinstance(device, str | Mapping)
-    given = {name: settings[name] for name in _DEVICE_FIELDS if settings.get(name) is not None}
+    given = {name: settings[name] for name in DEVICE_FIELDS if settings.get(name) is not None}
     return Device.described(device).override(**given)
 
 
@@ -219,7 +176,7 @@ _OWN = (
         "thermodynamic",
         "tngd_bench.optimizers.tngd.optimizer:make_tngd",
         {**_NATURAL, **_ANALOG},
-        fixed={"rule": "sgd", "overrides": tuple(_DEVICE_FIELDS)},
+        fixed={"rule": "sgd", "overrides": tuple(DEVICE_FIELDS)},
         simulated=True,
         together=_analog_together,
         device=_described_device,
@@ -231,7 +188,7 @@ _OWN = (
         "thermodynamic",
         "tngd_bench.optimizers.tngd.optimizer:make_tngd",
         {**_rate(1e-3), **_DAMPING, **_adam(0.0, 0.0), **_ANALOG},
-        fixed={"rule": "adam", "overrides": tuple(_DEVICE_FIELDS)},
+        fixed={"rule": "adam", "overrides": tuple(DEVICE_FIELDS)},
         simulated=True,
         together=_analog_together,
         device=_described_device,

@@ -106,7 +106,7 @@ class Counts:
             counted = predicted_cost(method, **size, itemsize=self.itemsize, cg=self.cg)
             seconds = step_seconds(method, counted, REFERENCE_RATE, **size, cg=self.cg)
         else:
-            work = Workload(parameters, rows, 0.0, layers=layers, batch_size=batch_size)
+            work = Workload(parameters, rows, layers=layers, batch_size=batch_size)
             counted = host_cost(work, outputs, upload, self.itemsize)
             seconds = step_seconds(HOST, counted, REFERENCE_RATE, **size, upload=upload)
         return PredictedCost(seconds * REFERENCE_RATE, counted.bytes)
