@@ -15,6 +15,7 @@ from tngd_bench.optimizers import costs, registry
 from tngd_bench.optimizers.costs import PredictedCost, cost_of
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import DAMPING, CGIterations
+from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import Layer, Workload, break_even_link_rate, energy, latency, link_bits
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
@@ -98,11 +99,7 @@ def predict(
     outputs: int,
     parameters: int | None = None,
     model: Model | None = None,
-    analog_time: float = 50.0,
-    delay: float = 0.0,
-    samples: int = 1,
-    spacing: float = 1.0,
-    ensemble: int = 1,
+    analog: AnalogSettings | None = None,
     depth: int = 4,
     positions: float = 1.0,
     processor: Processor | None = None,
@@ -125,14 +122,9 @@ def predict(
     work = Workload(
         model.parameters,
         batch_size * outputs,
-        analog_time,
-        samples=samples,
-        spacing=spacing,
-        programmings=ensemble,
-        delay=delay,
+        analog or AnalogSettings(),
         layers=model.layers,
         batch_size=batch_size,
-        carried=True,  # as `TNGD` starts where nothing else is asked for
     )
     itemsize = NUMBER_BYTES[precision] if processor is None else processor.itemsize
     it = Iteration(model.parameters, work.rows, batch_size, outputs, model.layers, cg)

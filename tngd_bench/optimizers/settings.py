@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
-from tngd_bench import arguments
 from tngd_bench.optimizers.entry import Setting
+from tngd_bench.spu import field_info
 
 Check = Callable[[str, object], object]
 
-POSITIVE: Check = partial(arguments.real, above=0.0)
-NON_NEGATIVE: Check = partial(arguments.real, minimum=0.0)
-FRACTION: Check = partial(arguments.real, minimum=0.0, below=1.0)
-COUNT: Check = partial(arguments.integer, minimum=1)
+POSITIVE: Check = field_info.POSITIVE.check
+NON_NEGATIVE: Check = field_info.NON_NEGATIVE.check
+FRACTION: Check = field_info.FRACTION.check
+COUNT: Check = field_info.whole(1).check
 
 
 def choice(*options: str) -> Check:
     """Return the check that a value is one of `options`."""
-    return lambda name, value: arguments.choice(name, value, options)
+    return field_info.choice(*options).check
 
 
 def optional(check: Check) -> Check:
