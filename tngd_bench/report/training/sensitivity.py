@@ -9,24 +9,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.findings import tolerance_text
-from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.analysis.setting_names import axis_title, parameter_name
 from tngd_bench.analysis.training.tolerance import is_ideal, margin_text, mildest_first, tolerances
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
 from tngd_bench.report.document.palette import INK, Mark
 
-_UNITS = {
-    "bits": " (bits)",
-    "noise_variance": " (variance, signal²)",
-    "analog_time": " (τ)",
-    "delay": " (τ)",
-    "spacing": " (τ)",
-    "capacitor_mismatch": " (σ_C, relative)",
-    "programming_error": " (σ, of full scale)",
-}
 _METRICS = (
     ("final_loss", "final training loss"),
     ("final_test_accuracy", "final test accuracy"),
@@ -35,7 +26,9 @@ _METRICS = (
 
 
 @several_figures("sensitivity to imperfections")
-def noise_charts(final: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> list[Chart]:
+def noise_charts(
+    final: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
+) -> list[Chart]:
     """Return a chart of each metric for every sweep in `final` (see `analysis.outcomes.final_values`).
 
     The first says how to read them all; each states the tolerance of the metric that it shows.
@@ -71,12 +64,6 @@ def noise_charts(final: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[
     return charts
 
 
-def axis_title(parameter: str) -> str:
-    """Return the name of a swept setting with its unit, as an axis is labelled."""
-    unit = next((unit for ending, unit in _UNITS.items() if parameter.endswith(ending)), "")
-    return f"{parameter_name(parameter)}{unit}"
-
-
 _READING = (
     "Levels from mild to harsh, evenly spaced. Grey: the ideal device over seeds. A level is inside if it and every "
     "milder one are worse than the same seed's ideal run by less than a margin fixed beforehand, "
@@ -109,7 +96,7 @@ def _chart(
     title: str,
     sweep: tuple[str, str, str],
     tolerance: str,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     mark: Mark,
     *,
     first: bool,

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.optimizers import registry
 from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.records import Records, read_records
 
@@ -84,8 +85,8 @@ class DurationModel:
 
 def cycle_of(contestant: Contestant) -> int:
     """Return the steps that are timed as one: the refreshes of K-FAC come round once in so many."""
-    intervals = [contestant.settings.get(name, 1) for name in ("factor_interval", "inverse_interval")]
-    return max(interval for interval in intervals if isinstance(interval, int))
+    entry = registry.get(contestant.method)
+    return entry.cycle({**entry.defaults, **contestant.settings})
 
 
 def learn_from(places: Iterable[Path], environment: Mapping[str, Any]) -> DurationModel:

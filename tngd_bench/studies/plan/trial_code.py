@@ -12,7 +12,7 @@ from tngd_bench.optimizers.registry import OptimizerEntry
 from tngd_bench.plugins import package_of
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
-from tngd_bench.spu import presets
+from tngd_bench.spu import device
 from tngd_bench.studies.plan.trials import Trial
 
 
@@ -32,7 +32,7 @@ def code_of_all(trials: Iterable[Trial]) -> dict[str, str]:
 def _code(methods: frozenset[str], problem: str, devices: frozenset[str]) -> Mapping[str, str]:
     parts = dict(source.own_parts())
     points = [optimizers.origin(method) for method in methods]
-    points += [problems.origin(problem), *(presets.origin(device) for device in devices)]
+    points += [problems.origin(problem), *(device.origin(name) for name in devices)]
     for point in points:
         if point is not None:
             package = package_of(point)
@@ -52,7 +52,7 @@ def _modules(package: str) -> tuple[str, ...]:
             point = registry.origin(name)
             if point is not None and package_of(point) == package:
                 found |= {_entry_module(point), *map(_module, _made_by(registry.get(name)))}
-    points = (presets.origin(name) for name in presets.presets())
+    points = (device.origin(name) for name in device.Device.presets())
     found |= {_entry_module(point) for point in points if point is not None and package_of(point) == package}
     return tuple(sorted(found - {""}))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tngd_bench import __version__
-from tngd_bench.spu.device import sourced_parameters
+from tngd_bench.spu.description import sourced_parameters
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.file.devices import known_devices
 from tngd_bench.studies.file.reading import LoadedStudy
