@@ -68,7 +68,7 @@ def search_record(
         "finalists_per_optimizer": tuning.finalists,
         "runs_per_finalist": tuning.final_seeds if tuning.finalists > 1 else 0,
         "final_epochs": section.epochs,
-        "sampler": f"Optuna QMCSampler, scrambled Sobol sequence, sampler_seed = {tuning.sampler_seed}",
+        "sampler": f"scipy.stats.qmc.Sobol, scrambled, sampler_seed = {tuning.sampler_seed}",
         "seeds": f"derived from ({search.name!r}, {section.problem!r}, 'tuning', n); the study's own runs have 'seed'",
         "machine": {
             name: records.environment.get(name) for name in ("cpu", "cores", "torch", "threads_training")
