@@ -46,7 +46,7 @@ def test_settings_reach_the_trials(table, plan_of):
 def test_what_cannot_fit_is_skipped_with_need_and_limit(table, plan_of):
     plan = plan_of(table, rate=1e11, memory=4e9)
     for block in of_kind(plan, CostBlock):
-        verdicts = {e.contestant.label: e.verdict for e in block.entrants}
+        verdicts = {e.contestant.label: e.skip for e in block.entrants}
         assert verdicts["sgd"] is None
         if block.setting.parameters == 1000:
             assert verdicts["ngd"] is None
@@ -74,7 +74,7 @@ def test_the_skipped_are_not_inspected(table, plan_of):
 
 def test_a_faster_machine_skips_less(table, plan_of):
     fast = plan_of(table, rate=1e18, memory=1e12)
-    assert all(c.verdict is None for trial in fast.trials.values() for c in trial.candidates)
+    assert all(c.skip is None for trial in fast.trials.values() for c in trial.candidates)
     slow = plan_of(table, rate=1.0)
     assert not any(trial.runnable for trial in slow.trials.values())
 
@@ -82,7 +82,7 @@ def test_a_faster_machine_skips_less(table, plan_of):
 def test_a_training_run_beyond_its_time_limit_is_skipped(table, plan_of):
     table["execution"] |= {"trial_seconds_limit": 1.0}
     table["training"] = [{**table["training"][0], "optimizers": ["ngd"], "epochs": 1000}]
-    (reason,) = {t.candidate.verdict.reason for t in of_kind(plan_of(table), TrainingTrial)}
+    (reason,) = {t.candidate.skip.reason for t in of_kind(plan_of(table), TrainingTrial)}
     assert "s for 2000 iterations, limit 1 s" in reason
 
 
@@ -222,7 +222,7 @@ def test_workers_left_to_the_machine_are_as_many_as_cores_and_memory_take(
     machine = dataclasses.replace(alone, cores=cores)
     plans = [make_plan(LoadedStudy(study, "shipped"), sizes, limits) for limits in (alone, machine)]
     assert [plan.study.execution.workers for plan in plans] == [1, workers]
-    skipped = [[c.verdict is None for t in plan.trials.values() for c in t.candidates] for plan in plans]
+    skipped = [[c.skip is None for t in plan.trials.values() for c in t.candidates] for plan in plans]
     assert skipped[0] == skipped[1], "no trial is skipped for having company"
 
 
@@ -236,9 +236,9 @@ def test_a_device_is_timed_wherever_its_host_is_quick_enough_and_simulated_where
     del table["training"]
     plan = plan_of(table, memory=1e12, train_size=60_000)
     timed, simulated = of_kind(plan, CostBlock)[0].entrants
-    assert timed.verdict is None, "its simulation takes minutes"
+    assert timed.skip is None, "its simulation takes minutes"
     assert simulated.estimate_seconds > 10 * timed.estimate_seconds
-    assert "its bill depends on the scale of its arrays" in simulated.verdict.reason
+    assert "its bill depends on the scale of its arrays" in simulated.skip.reason
 
 
 def test_an_evaluation_takes_what_its_samples_take_through_the_model(table):

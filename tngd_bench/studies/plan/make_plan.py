@@ -130,7 +130,7 @@ def with_workers(
         for training in alone.study.training:
             trials += unroller.training_trials(dataclasses.replace(training, seeds=1), sizes)
         # what is not predicted needs no more than is known of it here; the limit of a trial guards the rest
-        needs = (c.least_bytes for trial in trials for c in trial.candidates if c.verdict is None)
+        needs = (c.least_bytes for trial in trials for c in trial.candidates if c.skip is None)
         budget = machine.working_bytes * execution.memory_limit_fraction
         workers = max(1, min(workers, int(budget // max(needs, default=1.0))))
     return _replace_workers(loaded, workers)

@@ -37,8 +37,8 @@ class DataRequest:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How a trial ended without a result, or that it is not to be tried, and why."""
+class SkipReason:
+    """Why an optimizer has no result: skipped in the plan, or how its trial ended."""
 
     status: Status
     reason: str
@@ -46,7 +46,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An optimizer with its predicted cost per iteration and seconds in its trial; with a `verdict` it is not run.
+    """An optimizer with its predicted cost per iteration and seconds in its trial; with `skip` it is not run.
 
     An estimate is NaN for an outside optimizer that does not describe its cost; `least_seconds` and `least_bytes` are
     then what a gradient alone takes, and `predicted_s` is a lower bound.
@@ -55,7 +55,7 @@ class Candidate:
     contestant: Contestant
     estimate_seconds: float
     estimate_bytes: float
-    verdict: Verdict | None = None
+    skip: SkipReason | None = None
     predicted_s: float = 0.0
     gradient_seconds: float = 0.0
     gradient_bytes: float = 0.0
@@ -124,7 +124,7 @@ class Trial:
     @property
     def to_run(self) -> int:
         """How many optimizers it runs; each is one trial where trials are counted for people (see `Extent`)."""
-        return sum(candidate.verdict is None for candidate in self.candidates)
+        return sum(candidate.skip is None for candidate in self.candidates)
 
     @property
     def machine_fields(self) -> tuple[str, ...]:
@@ -211,10 +211,10 @@ class CostBlock(Trial):
         """Return the block in one line."""
         return f"cost {self.section}: {self.setting.problem}, {self.size}, process {self.process + 1}"
 
-    def without(self, label: str, verdict: Verdict) -> CostBlock:
-        """Return the block with one optimizer out of the race for `verdict`."""
+    def without(self, label: str, skip: SkipReason) -> CostBlock:
+        """Return the block with one optimizer left out."""
         entrants = tuple(
-            dataclasses.replace(entrant, verdict=verdict) if entrant.contestant.label == label else entrant
+            dataclasses.replace(entrant, skip=skip) if entrant.contestant.label == label else entrant
             for entrant in self.entrants
         )
         return dataclasses.replace(self, entrants=entrants)

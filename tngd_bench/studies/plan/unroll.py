@@ -28,8 +28,8 @@ from tngd_bench.studies.plan.trials import (
     CostBlock,
     DataRequest,
     InspectionTrial,
+    SkipReason,
     TrainingTrial,
-    Verdict,
 )
 
 GIGABYTE = 1e9
@@ -91,10 +91,10 @@ class Unroller:
         for place, widths in self._grid(section):
             setting = self._setting(section, *place, ("process", 0))
             for contestant in contestants:
-                if self._judge(contestant, setting, widths, cost=True).verdict is not None:
+                if self._judge(contestant, setting, widths, cost=True).skip is not None:
                     continue  # the cost block says why; there is no step to inspect
                 fits = self._judge(contestant, setting, widths, cost=False)
-                if fits.verdict is None:
+                if fits.skip is None:
                     inspected = self._inspected_seconds(contestant, setting, widths, fits)
                     seconds = self.model.inspected(contestant, inspected)
                     fits = dataclasses.replace(fits, predicted_s=seconds)
@@ -125,7 +125,7 @@ class Unroller:
             for levels in levels_of(section.sweep):
                 contestant = contestant_of(self.study, label, section.problem, settings_of(levels))
                 candidate = self._judge_run(contestant, first, widths, iterations)
-                if candidate.verdict is None:
+                if candidate.skip is None:
                     seconds = self.model.trained(
                         contestant, candidate.least_seconds, iterations, evaluations, evaluation_s
                     )
@@ -228,7 +228,7 @@ class Unroller:
 
     def _timed(self, section: CostSection, candidate: Candidate) -> Candidate:
         """Add how long the optimizer takes in a cost block."""
-        if candidate.verdict is not None:
+        if candidate.skip is not None:
             return candidate
         seconds = self.model.timed(
             candidate.contestant,
@@ -245,10 +245,10 @@ class Unroller:
         """Predict a step of a training run, and skip the run where a step or the whole of it exceeds a limit."""
         candidate = self._judge(contestant, setting, widths, cost=False, training=True)
         whole, limit = iterations * candidate.least_seconds, self.study.execution.trial_seconds_limit
-        if candidate.verdict is not None or whole <= limit:
+        if candidate.skip is not None or whole <= limit:
             return candidate
         reason = f"needs ≈ {whole:.3g} s for {iterations} iterations, limit {limit:g} s"
-        return dataclasses.replace(candidate, verdict=Verdict("skipped", reason))
+        return dataclasses.replace(candidate, skip=SkipReason("skipped", reason))
 
     def _judge(
         self, contestant: Contestant, setting: Setting, widths: Widths, *, cost: bool, training: bool = False
@@ -277,8 +277,8 @@ class Unroller:
             )
         if predicted.bytes > budget:
             reasons.append(f"needs {predicted.bytes / GIGABYTE:.3g} GB, budget {budget / GIGABYTE:.3g} GB")
-        verdict = Verdict("skipped", "; ".join(reasons)) if reasons else None
-        return Candidate(contestant, seconds, predicted.bytes, verdict)
+        skip = SkipReason("skipped", "; ".join(reasons)) if reasons else None
+        return Candidate(contestant, seconds, predicted.bytes, skip)
 
     def _predicted(
         self, contestant: Contestant, setting: Setting, widths: Widths, *, training: bool
@@ -335,5 +335,5 @@ def requests_of(study: Study, section: CostSection | TrainingSection) -> tuple[D
 
 def _whole(candidates: Sequence[Candidate]) -> float:
     """Return the predicted seconds of a trial, its process's start included; 0 where nothing runs."""
-    running = [candidate.predicted_s for candidate in candidates if candidate.verdict is None]
+    running = [candidate.predicted_s for candidate in candidates if candidate.skip is None]
     return PROCESS_START_S + sum(running) if running else 0.0

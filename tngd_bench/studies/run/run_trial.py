@@ -98,16 +98,16 @@ def run_trial(trial: Trial, data: DataSplits, on_turn: Callable[[str], None]) ->
 
 
 def entries_without_result(trial: Trial) -> list[Entry]:
-    """Return the entries of those optimizers of a trial that are not run, with their verdicts."""
-    return [entry_of(trial, candidate) for candidate in trial.candidates if candidate.verdict is not None]
+    """Return the entries of those optimizers of a trial that are not run, with the reasons."""
+    return [entry_of(trial, candidate) for candidate in trial.candidates if candidate.skip is not None]
 
 
 def entry_of(
     trial: Trial, candidate: Candidate, status: Status | None = None, reason: str | None = None
 ) -> Entry:
-    """Return what an entry says whatever was measured; the candidate's verdict where it has one."""
-    if candidate.verdict is not None:
-        status, reason = candidate.verdict.status, candidate.verdict.reason
+    """Return what an entry says whatever was measured; why there is no result where there is none."""
+    if candidate.skip is not None:
+        status, reason = candidate.skip.status, candidate.skip.reason
     contestant, setting = candidate.contestant, trial.setting
     return {
         "kind": trial.kind,
@@ -137,7 +137,7 @@ def entry_of(
 
 
 def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]) -> list[Entry]:
-    running = [entrant for entrant in trial.entrants if entrant.verdict is None]
+    running = [entrant for entrant in trial.entrants if entrant.skip is None]
     results = measure_cost(
         trial.setting,
         data,

@@ -21,7 +21,7 @@ from typing import Protocol
 from tngd_bench import __version__
 from tngd_bench.studies.plan.make_plan import Plan
 from tngd_bench.studies.plan.trial_code import code_of
-from tngd_bench.studies.plan.trials import CostBlock, DataRequest, Status, Trial, Verdict
+from tngd_bench.studies.plan.trials import CostBlock, DataRequest, SkipReason, Status, Trial
 from tngd_bench.studies.run.engine import Engine, Job, Outcome, PreparedData
 from tngd_bench.studies.run.run_trial import Entry, entries_without_result, entry_of
 from tngd_bench.studies.run.worker_process import Limits
@@ -117,15 +117,15 @@ class _ResultWriter:
         if outcome.ending == "done":
             self.write(job, outcome.value, outcome.machine)
             return None
-        verdict = Verdict(_STATUS.get(outcome.ending, "failed"), str(outcome.value))
+        skip = SkipReason(_STATUS.get(outcome.ending, "failed"), str(outcome.value))
         if isinstance(trial, CostBlock) and outcome.turn is not None:
-            rest = Job(job.key, trial.without(outcome.turn, verdict))
+            rest = Job(job.key, trial.without(outcome.turn, skip))
             if rest.trial.runnable:
                 return rest
             self.write(rest, entries_without_result(rest.trial), outcome.machine)
             return None
         entries = [
-            entry_of(trial, candidate, verdict.status, verdict.reason) | {"iterations": {}, "curve": {}}
+            entry_of(trial, candidate, skip.status, skip.reason) | {"iterations": {}, "curve": {}}
             for candidate in trial.candidates
         ]
         self.write(job, entries, outcome.machine)
