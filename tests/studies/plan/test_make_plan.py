@@ -13,7 +13,7 @@ from tngd_bench.studies.plan.trials import CostBlock, InspectionTrial, TrainingT
 
 
 def ngd_estimate(block):
-    (ngd,) = (entrant for entrant in block.entrants if entrant.contestant.label == "ngd")
+    (ngd,) = (entrant for entrant in block.candidates if entrant.contestant.label == "ngd")
     return ngd.estimate_seconds
 
 
@@ -27,7 +27,7 @@ def test_a_study_unrolls_to_every_combination_once(table, plan_of):
     assert {(b.setting.parameters, b.process) for b in blocks} == {
         (n, p) for n in (1000, 100_000) for p in (0, 1)
     }
-    assert all([e.contestant.label for e in b.entrants] == ["sgd", "ngd", "tngd"] for b in blocks)
+    assert all([e.contestant.label for e in b.candidates] == ["sgd", "ngd", "tngd"] for b in blocks)
     plain = {(t.candidate.contestant.label, t.seed) for t in training if t.section == "digits"}
     assert plain == {(label, seed) for label in ("sgd", "tngd[analog_time=50]") for seed in (0, 1)}
     assert [[(v.value, v.label) for v in t.levels] for t in training if t.section == "noise"] == [
@@ -46,7 +46,7 @@ def test_settings_reach_the_trials(table, plan_of):
 def test_what_cannot_fit_is_skipped_with_need_and_limit(table, plan_of):
     plan = plan_of(table, rate=1e11, memory=4e9)
     for block in of_kind(plan, CostBlock):
-        verdicts = {e.contestant.label: e.skip for e in block.entrants}
+        verdicts = {e.contestant.label: e.skip for e in block.candidates}
         assert verdicts["sgd"] is None
         if block.setting.parameters == 1000:
             assert verdicts["ngd"] is None
@@ -235,7 +235,7 @@ def test_a_device_is_timed_wherever_its_host_is_quick_enough_and_simulated_where
     table["execution"]["seconds_per_iteration_limit"] = 10.0
     del table["training"]
     plan = plan_of(table, memory=1e12, train_size=60_000)
-    timed, simulated = of_kind(plan, CostBlock)[0].entrants
+    timed, simulated = of_kind(plan, CostBlock)[0].candidates
     assert timed.skip is None, "its simulation takes minutes"
     assert simulated.estimate_seconds > 10 * timed.estimate_seconds
     assert "its bill depends on the scale of its arrays" in simulated.skip.reason

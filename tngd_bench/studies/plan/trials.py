@@ -1,4 +1,4 @@
-"""What a study unrolls to: cost blocks, inspections and training runs, each small enough to be sent to a process."""
+"""Trials of a study: cost blocks, inspections and training runs, each small enough to be sent to a process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tngd_bench.measure.optimizer_config import Contestant
 from tngd_bench.measure.workload import DType, Setting
@@ -78,11 +78,12 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What all trials have: the section of the study it belongs to, its setting, exact size, data and threads.
+    """A trial: the section of the study it belongs to, its setting, exact size, data, threads and optimizers.
 
     `limits` are what decided about skipping; `predicted_s` is a guess at the whole trial's duration.
     """
 
+    kind: ClassVar[Literal["cost", "inspection", "training"]]
     section: str
     setting: Setting
     parameters: int
@@ -90,29 +91,26 @@ class Trial:
     data: DataRequest
     threads: int
     limits: tuple[float, float]
+    candidates: tuple[Candidate, ...]
     predicted_s: float
-
-    @property
-    def kind(self) -> str:
-        """Return "cost", "inspection" or "training"."""
-        raise NotImplementedError
-
-    @property
-    def candidates(self) -> tuple[Candidate, ...]:
-        """The optimizers the trial is about."""
-        raise NotImplementedError
 
     def particulars(self) -> dict[str, object]:
         """Return what tells this trial from others with the same setting."""
-        raise NotImplementedError
+        return {}
 
     def describe(self) -> str:
         """Return the trial in one line for people, which no other trial of the study has."""
         raise NotImplementedError
 
     @property
+    def candidate(self) -> Candidate:
+        """The only optimizer, of a trial that has one."""
+        (candidate,) = self.candidates
+        return candidate
+
+    @property
     def size(self) -> str:
-        """What tells this trial's size from others of its section, for people: N, batch size b and outputs d_z."""
+        """The size in words: N, batch size b and outputs d_z."""
         setting = self.setting
         return f"N = {self.parameters:,}, b = {setting.batch_size}, d_z = {setting.outputs}"
 
@@ -128,7 +126,7 @@ class Trial:
 
     @property
     def machine_fields(self) -> tuple[str, ...]:
-        """What of the class of machine is part of the trial's identity (see `measure.environment.machine_class`)."""
+        """Fields of the class of machine in the trial's identity (see `measure.environment.machine_class`)."""
         return ("torch",) if self.setting.processor == "cpu" else ("torch", "gpu")
 
     def key(
@@ -178,26 +176,16 @@ def _named(contestant: Contestant) -> Mapping[str, object]:
 class CostBlock(Trial):
     """All optimizers of a section at one size, timed interleaved in one process that has the machine to itself."""
 
-    entrants: tuple[Candidate, ...]
+    kind = "cost"
     process: int
     repetitions: int
     least_repetitions: int
     seconds_limit: float
 
     @property
-    def kind(self) -> str:
-        """Return "cost"."""
-        return "cost"
-
-    @property
     def machine_fields(self) -> tuple[str, ...]:
         """Return what times depend on: the CPU too."""
         return (*super().machine_fields, "cpu")
-
-    @property
-    def candidates(self) -> tuple[Candidate, ...]:
-        """The optimizers timed."""
-        return self.entrants
 
     def particulars(self) -> dict[str, object]:
         """Return process, repetitions and time limit."""
@@ -213,32 +201,18 @@ class CostBlock(Trial):
 
     def without(self, label: str, skip: SkipReason) -> CostBlock:
         """Return the block with one optimizer left out."""
-        entrants = tuple(
-            dataclasses.replace(entrant, skip=skip) if entrant.contestant.label == label else entrant
-            for entrant in self.entrants
+        candidates = tuple(
+            dataclasses.replace(each, skip=skip) if each.contestant.label == label else each
+            for each in self.candidates
         )
-        return dataclasses.replace(self, entrants=entrants)
+        return dataclasses.replace(self, candidates=candidates)
 
 
 @dataclass(frozen=True, kw_only=True)
 class InspectionTrial(Trial):
     """Operations and peak memory of one step of one optimizer, in a process of its own."""
 
-    candidate: Candidate
-
-    @property
-    def kind(self) -> str:
-        """Return "inspection"."""
-        return "inspection"
-
-    @property
-    def candidates(self) -> tuple[Candidate, ...]:
-        """The one optimizer inspected."""
-        return (self.candidate,)
-
-    def particulars(self) -> dict[str, object]:
-        """Return nothing more."""
-        return {}
+    kind = "inspection"
 
     def describe(self) -> str:
         """Return the trial in one line."""
@@ -249,22 +223,12 @@ class InspectionTrial(Trial):
 class TrainingTrial(Trial):
     """One training run; `levels` are those of the swept settings, none without a sweep."""
 
-    candidate: Candidate
+    kind = "training"
     seed: int
     epochs: float
     evaluations: int
     evaluation_size: int | None = None
     levels: tuple[Level, ...] = ()
-
-    @property
-    def kind(self) -> str:
-        """Return "training"."""
-        return "training"
-
-    @property
-    def candidates(self) -> tuple[Candidate, ...]:
-        """The one optimizer trained with."""
-        return (self.candidate,)
 
     def particulars(self) -> dict[str, object]:
         """Return seed, length, evaluations and the swept setting."""

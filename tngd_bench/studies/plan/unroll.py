@@ -60,23 +60,23 @@ class Unroller:
         contestants = self._contestants(section)
         grid = list(self._grid(section))
         data = {outputs: request_of(self.study, section, outputs) for outputs in section.outputs}
-        entrants_at = {}
+        candidates_at = {}
         for place, widths in grid:
             setting = self._setting(section, *place, ("process", 0))
-            entrants_at[place] = tuple(
+            candidates_at[place] = tuple(
                 self._timed(section, self._judge(contestant, setting, widths, cost=True))
                 for contestant in contestants
             )
         for process in range(section.processes):
             for place, widths in grid:
-                entrants = entrants_at[place]
+                candidates = candidates_at[place]
                 setting = self._setting(section, *place, ("process", process))
                 yield CostBlock(
                     **self._common(
                         section, setting, widths, data[setting.outputs], self.study.execution.threads_cost
                     ),
-                    predicted_s=_whole(entrants),
-                    entrants=entrants,
+                    predicted_s=_whole(candidates),
+                    candidates=candidates,
                     process=process,
                     repetitions=section.repetitions,
                     least_repetitions=section.least_repetitions,
@@ -101,7 +101,7 @@ class Unroller:
                 yield InspectionTrial(
                     **self._common(section, setting, widths, data[setting.outputs], threads),
                     predicted_s=_whole((fits,)),
-                    candidate=fits,
+                    candidates=(fits,),
                 )
 
     def training_trials(
@@ -138,7 +138,7 @@ class Unroller:
                 yield TrainingTrial(
                     **common,
                     predicted_s=_whole((candidate,)),
-                    candidate=candidate,
+                    candidates=(candidate,),
                     seed=seed,
                     epochs=section.epochs,
                     evaluations=section.evaluations,

@@ -137,27 +137,27 @@ def entry_of(
 
 
 def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]) -> list[Entry]:
-    running = [entrant for entrant in trial.entrants if entrant.skip is None]
+    running = [candidate for candidate in trial.candidates if candidate.skip is None]
     results = measure_cost(
         trial.setting,
         data,
-        [entrant.contestant for entrant in running],
+        [candidate.contestant for candidate in running],
         repetitions=trial.repetitions,
         seconds_limit=trial.seconds_limit,
         least_repetitions=trial.least_repetitions,
         on_turn=on_turn,
     )
     measured = {}
-    for entrant, result in zip(running, results, strict=True):
+    for candidate, result in zip(running, results, strict=True):
         iterations = [_plain(dataclasses.asdict(iteration)) for iteration in result.iterations]
-        measured[result.label] = entry_of(trial, entrant, result.status, result.reason) | {
+        measured[result.label] = entry_of(trial, candidate, result.status, result.reason) | {
             "solver_iterations": result.solver_iterations,
             "iterations": by_column(iterations),
             **_lower_bound(result.bill),
         }
     return [
-        measured.get(entrant.contestant.label) or entry_of(trial, entrant) | {"iterations": {}}
-        for entrant in trial.entrants
+        measured.get(candidate.contestant.label) or entry_of(trial, candidate) | {"iterations": {}}
+        for candidate in trial.candidates
     ]
 
 
