@@ -22,7 +22,7 @@ from tngd_bench import __version__
 from tngd_bench.studies.plan.make_plan import Plan
 from tngd_bench.studies.plan.trial_code import code_of
 from tngd_bench.studies.plan.trials import CostBlock, DataRequest, SkipReason, Status, Trial
-from tngd_bench.studies.run.engine import Engine, Job, Outcome, PreparedData
+from tngd_bench.studies.run.engine import Engine, Job, Outcome, PreparedData, Work
 from tngd_bench.studies.run.run_trial import Entry, entries_without_result, entry_of
 from tngd_bench.studies.run.worker_process import Limits
 from tngd_bench.studies.store.store import Store
@@ -64,7 +64,7 @@ def execute(
         if not queue:
             continue
         limits = trial_limits(plan, engine.side_by_side(execution, exclusive=exclusive))
-        ended = engine.run(queue, data, limits, execution, listener.started, exclusive=exclusive)
+        ended = engine.run(Work(queue, data, limits, execution, listener.started, exclusive))
         with contextlib.closing(ended):  # type: ignore[type-var]  # engines are generators
             for job, outcome in ended:
                 again = writer.write_outcome(job, outcome)
