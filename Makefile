@@ -47,6 +47,7 @@ report: setup
 
 # The page of the kept sample, made anew from its records; what git does not keep of it is removed.
 sample: setup
+	rm -rf reports/paper/figures reports/paper/data
 	$(BIN)/tngd-bench report reports/paper --beside reports/paper-fashion --format html,md
 	rm -f reports/paper/report-files.json reports/paper/figures/*.png reports/paper/figures/*.pdf reports/paper/data/*.parquet
 
