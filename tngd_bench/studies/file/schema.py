@@ -24,8 +24,7 @@ Label = Annotated[str, Field(strict=True, min_length=1)]
 Number = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
 Scalar = Flag | Number | Text
-Settings = Mapping[str, Mapping[str, Scalar]]
-"""Values by setting, by owner: an optimizer, a problem, a device."""
+Settings = Mapping[str, Mapping[str, Scalar]]  # by the name of an optimizer or a problem
 
 _STRICT = ConfigDict(extra="forbid")
 

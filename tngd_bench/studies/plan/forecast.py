@@ -74,7 +74,7 @@ class Forecast:
 
 def groups_of(trials: Iterable[Trial], model: DurationModel) -> tuple[Group, ...]:
     """Return the groups of `trials`, in the order in which each comes first."""
-    found: dict[tuple[object, ...], list[tuple[Trial, Candidate, float]]] = {}
+    members: dict[tuple[object, ...], list[tuple[Trial, Candidate, float]]] = {}
     for trial in trials:
         running = sum(candidate.skip is None for candidate in trial.candidates)
         for candidate in trial.candidates:
@@ -88,8 +88,8 @@ def groups_of(trials: Iterable[Trial], model: DurationModel) -> tuple[Group, ...
                 trial.setting.batch_size,
             )
             key = (*place, trial.setting.outputs, candidate.contestant.label)
-            found.setdefault(key, []).append((trial, candidate, seconds))
-    return tuple(_group(members, model) for members in found.values())
+            members.setdefault(key, []).append((trial, candidate, seconds))
+    return tuple(_group(group, model) for group in members.values())
 
 
 def _group(members: Sequence[tuple[Trial, Candidate, float]], model: DurationModel) -> Group:

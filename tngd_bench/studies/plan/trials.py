@@ -62,7 +62,7 @@ class Candidate:
 
     @property
     def known(self) -> bool:
-        """Whether its cost is predicted."""
+        """True where its cost is predicted."""
         return not math.isnan(self.estimate_seconds)
 
     @property
@@ -116,12 +116,12 @@ class Trial:
 
     @property
     def runnable(self) -> bool:
-        """Whether anything is left to run."""
+        """True where anything is left to run."""
         return self.to_run > 0
 
     @property
     def to_run(self) -> int:
-        """How many optimizers it runs; each is one trial where trials are counted for people (see `Extent`)."""
+        """Number of optimizers it runs; each counts as a trial in what people are told (see `Extent`)."""
         return sum(candidate.skip is None for candidate in self.candidates)
 
     @property
@@ -164,7 +164,7 @@ def _hashed(content: Mapping[str, object]) -> str:
 
 
 def _identity(setting: Setting) -> Mapping[str, object]:
-    """What of a setting is hashed: the processor only where it is a GPU, so that older trials keep their keys."""
+    """Return what is hashed of a setting; the processor only where it is a GPU, so that older keys stay."""
     return {name: value for name, value in vars(setting).items() if (name, value) != ("processor", "cpu")}
 
 
@@ -249,7 +249,7 @@ class TrainingTrial(Trial):
 
 @dataclass(frozen=True)
 class Extent:
-    """How much there is to run, as people are told.
+    """Numbers of trials to run and to skip, as people are told.
 
     A trial here is one optimizer, timed in one process, inspected, or trained from one seed; the optimizers of a cost
     block share a process. `skipped` ones come on top of `trials`.

@@ -1,4 +1,4 @@
-"""A study's sections, unrolled to trials: every combination once, with what each optimizer will need."""
+"""Unroll the sections of a study to trials: every combination once, with what each optimizer will need."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.costs import PredictedCost, cost_of, host_cost
 from tngd_bench.optimizers.iteration import Iteration
-from tngd_bench.problems import registry as problems
-from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.file.optimizer_label import contestant_of
 from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
 from tngd_bench.studies.file.sweeps import levels_of, settings_of
+from tngd_bench.studies.plan.data_requests import problem_of, request_of
 from tngd_bench.studies.plan.duration_model import PROCESS_START_S, DurationModel
 from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
 from tngd_bench.studies.plan.trials import (
@@ -305,32 +304,6 @@ def _itemsize(setting: Setting) -> int:
 def _iteration(setting: Setting, widths: Widths, settings: Mapping[str, object] | None = None) -> Iteration:
     size = widths.parameters, setting.rows, setting.batch_size, setting.outputs, widths.layers
     return Iteration(*size, CGIterations.of(settings or {}), double=_itemsize(setting) > 4)
-
-
-def problem_of(study: Study, section: CostSection | TrainingSection) -> ProblemEntry:
-    """Return the problem of a section, with the study's options in force."""
-    return problems.get(section.problem, study.problem.get(section.problem))
-
-
-def request_of(
-    study: Study, section: CostSection | TrainingSection, outputs: int | None = None
-) -> DataRequest:
-    """Return the data of a section, for a number of `outputs` where they depend on it and a section has several."""
-    problem, dtype = problem_of(study, section), study.execution.dtype
-    options = tuple(study.problem.get(section.problem, {}).items())
-    if isinstance(section, CostSection):
-        prepared = outputs if problem.data_by_outputs else None
-        return DataRequest(section.problem, None, None, dtype, None, prepared, options)
-    prepared = section.outputs if problem.data_by_outputs else None
-    sizes, share = (section.train_size, section.test_size), section.validation_share
-    return DataRequest(section.problem, *sizes, dtype, share, prepared, options)
-
-
-def requests_of(study: Study, section: CostSection | TrainingSection) -> tuple[DataRequest, ...]:
-    """Return the distinct data that a section needs."""
-    if isinstance(section, CostSection):
-        return tuple(dict.fromkeys(request_of(study, section, outputs) for outputs in section.outputs))
-    return (request_of(study, section),)
 
 
 def _whole(candidates: Sequence[Candidate]) -> float:

@@ -27,7 +27,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: entries where it is "done", else the reason; `turn` is the optimizer at work when it ended.
+    """End of a job: entries where it is "done", else the reason; `turn` is the optimizer at work when it ended.
 
     `machine` is the class of the machine that it ran on.
     """

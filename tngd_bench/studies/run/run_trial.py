@@ -162,11 +162,11 @@ def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]
 
 
 def _run_inspection(trial: InspectionTrial, data: DataSplits) -> Entry:
-    found = inspect_step(trial.setting, data, trial.candidate.contestant)
-    reasons = [reason for reason in (found.operations.reason, found.memory.reason) if reason is not None]
+    inspection = inspect_step(trial.setting, data, trial.candidate.contestant)
+    reasons = filter(None, (inspection.operations.reason, inspection.memory.reason))
     return entry_of(trial, trial.candidate, "ok", "; ".join(reasons) or None) | {
-        "flops": finite_or_none(found.operations.flops),
-        "peak_bytes": finite_or_none(found.memory.peak_bytes),
+        "flops": finite_or_none(inspection.operations.flops),
+        "peak_bytes": finite_or_none(inspection.memory.peak_bytes),
     }
 
 

@@ -33,7 +33,7 @@ _STATUS: Mapping[str, Status] = {"timed-out": "timed-out", "out-of-memory": "out
 
 
 class Listener(Protocol):
-    """Hears of the progress of a study."""
+    """A listener to the progress of a study."""
 
     def started(self, trial: Trial) -> None:
         """A trial has been started."""

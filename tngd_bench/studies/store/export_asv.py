@@ -167,13 +167,13 @@ def _commit(records: Records, commit: str | None) -> str:
                 f"commit must be 40 hexadecimal digits, not {commit!r}; `git rev-parse HEAD` prints them"
             )
         return commit
-    held = records.environment.get("git_revision")
-    if not isinstance(held, str) or not _COMMIT.fullmatch(held):
-        what = "from no git commit" if not held else f"from {held}, a changed tree"
+    recorded = records.environment.get("git_revision")
+    if not isinstance(recorded, str) or not _COMMIT.fullmatch(recorded):
+        what = "from no git commit" if not recorded else f"from {recorded}, a changed tree"
         raise StudyError(
             f"the store was measured {what}, and asv files results by commit; name one with --commit"
         )
-    return held
+    return recorded
 
 
 def _date(commit: str, environment: Mapping[str, Any]) -> int:
@@ -203,10 +203,10 @@ def _machine(environment: Mapping[str, Any], folder: Path, name: str | None) -> 
     `name` or after the processor. StudyError where several machines of the folder have this processor.
     """
     cpu, cores = str(environment.get("cpu") or "unknown"), environment.get("cores")
-    held = _machines(folder)
+    machines = _machines(folder)
     if name is not None and not re.fullmatch(r"[\w.-]+", name):
         raise StudyError(f"machine must be a word that can name a folder, not {name!r}")
-    alike = [one for one in held if (one.get("cpu") == cpu if name is None else one["machine"] == name)]
+    alike = [one for one in machines if (one.get("cpu") == cpu if name is None else one["machine"] == name)]
     if len(alike) > 1:
         alike = [one for one in alike if str(one.get("num_cpu")) == str(cores)] or alike
     if len(alike) > 1:
@@ -232,11 +232,11 @@ def _machines(folder: Path) -> list[dict[str, Any]]:
     from asv.machine import Machine
     from asv.util import load_json
 
-    found = []
+    machines = []
     for file in sorted(folder.glob("*/machine.json")):
-        held = load_json(str(file), Machine.api_version)
-        found.append({**held, "machine": file.parent.name})
-    return found
+        machine = load_json(str(file), Machine.api_version)
+        machines.append({**machine, "machine": file.parent.name})
+    return machines
 
 
 def _merge_benchmarks(folder: Path, new: Mapping[str, Any]) -> None:
