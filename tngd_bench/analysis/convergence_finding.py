@@ -37,7 +37,7 @@ def convergence_sentence(
     trials: pd.DataFrame,
     curves: pd.DataFrame,
     final: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
+    infos: Mapping[str, OptimizerInfo],
     targets: Mapping[str, tuple[Target, ...]],
     study: Mapping[str, Any],
 ) -> str:
@@ -47,32 +47,32 @@ def convergence_sentence(
     tuned. Where the same section has TNGD and rivals both ways, a second sentence compares the tuned ones.
     """
     plain = comparison(final)
-    if not any(known[label].method in _DEVICES for label in set(plain["optimizer"])):
+    if not any(infos[label].method in _DEVICES for label in set(plain["optimizer"])):
         return "Convergence of TNGD: not measured."
-    group = _main_section(plain, known)
+    group = _main_section(plain, infos)
     part = plain[plain["group"] == group]
-    ran = [label for label in known if label in set(part["optimizer"])]
+    ran = [label for label in infos if label in set(part["optimizer"])]
     # where TNGD was tuned too, a second sentence says how that ended
-    device = _device(part, [label for label in ran if not _is_tuned(label)], known) or _device(
-        part, ran, known
+    device = _device(part, [label for label in ran if not _is_tuned(label)], infos) or _device(
+        part, ran, infos
     )
     assert device is not None  # the section was chosen among those that have one
     head = part.iloc[0]
     searched = tuned_on(study, str(head["problem"]))
-    tuned = "" if _is_tuned(device) else _tuned_sentence(part, known, searched)
+    tuned = "" if _is_tuned(device) else _tuned_sentence(part, infos, searched)
     # like beside like only where both kinds are compared: else a rival's best setting would go unmentioned
     like = _is_tuned(device) if tuned or _is_tuned(device) else None
-    others = _rivals(part, device, known, tuned=like) or _rivals(part, device, known, tuned=None)
+    others = _rivals(part, device, infos, tuned=like) or _rivals(part, device, infos, tuned=None)
     iterations = part["iterations"].max()
     after = f", {quantities.count(iterations)} iterations" if np.isfinite(iterations) else ""
     settings = _settings([device, *others], "" if searched == head["problem"] else searched)
     if all(map(_is_tuned, [device, *others])):
-        known = _without_tuned(known)
+        infos = _without_tuned(infos)
     clauses = [
         f"On {head['problem']} (N = {quantities.count(int(head['parameters']))}, "
         f"b = {quantities.count(int(head['batch_size']))}{after}, {settings}) "
-        f"{known[device].title} {_ended(part[part['optimizer'] == device])}{_against(part, device, others, known)}",
-        _reached(time_to_target(trials, curves, targets), str(group), [device, *others], known),
+        f"{infos[device].title} {_ended(part[part['optimizer'] == device])}{_against(part, device, others, infos)}",
+        _reached(time_to_target(trials, curves, targets), str(group), [device, *others], infos),
     ]
     return "; ".join(clause for clause in clauses if clause) + "." + tuned
 
@@ -90,47 +90,47 @@ def _settings(labels: Sequence[str], searched: str) -> str:
     return f"all settings tuned{where}" if all(tuned) else f"settings tuned{where} where the name says so"
 
 
-def _without_tuned(known: Mapping[str, OptimizerInfo]) -> dict[str, OptimizerInfo]:
-    """Return `known` with titles that leave out "tuned", for a sentence that says it of all."""
+def _without_tuned(infos: Mapping[str, OptimizerInfo]) -> dict[str, OptimizerInfo]:
+    """Return `infos` with titles that leave out "tuned", for a sentence that says it of all."""
     return {
         label: replace(kind, title=kind.title.replace(" (tuned)", "").replace("(tuned, ", "("))
-        for label, kind in known.items()
+        for label, kind in infos.items()
     }
 
 
-def _main_section(plain: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
+def _main_section(plain: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
     """Return the section with a device that trained the most optimizers; of several, that with the most tuned."""
 
     def rank(group: str) -> tuple[int, int]:
         ran = set(plain.loc[plain["group"] == group, "optimizer"])
         return len(ran), sum(map(_is_tuned, ran))
 
-    has_device = [known[label].method in _DEVICES for label in plain["optimizer"]]
+    has_device = [infos[label].method in _DEVICES for label in plain["optimizer"]]
     sections = {str(group) for group in plain.loc[has_device, "group"]}
     return max(sorted(sections, key=quantities.numeric_order), key=rank)
 
 
-def _device(part: pd.DataFrame, labels: list[str], known: Mapping[str, OptimizerInfo]) -> str | None:
+def _device(part: pd.DataFrame, labels: list[str], infos: Mapping[str, OptimizerInfo]) -> str | None:
     """Return the setting of TNGD among `labels` that ended lowest, of TNGD-Adam where TNGD did not run."""
     for method in _DEVICES:
-        own = [label for label in labels if known[label].method == method]
+        own = [label for label in labels if infos[label].method == method]
         if own:
             return _lowest(part, own)
     return None
 
 
 def _rivals(
-    part: pd.DataFrame, device: str, known: Mapping[str, OptimizerInfo], *, tuned: bool | None
+    part: pd.DataFrame, device: str, infos: Mapping[str, OptimizerInfo], *, tuned: bool | None
 ) -> list[str]:
     """Return the rivals in `part`, the best of each kind: of those that were `tuned`, that were not, or (None) any."""
     ran = set(part["optimizer"])
-    present = [label for label in known if label in ran and tuned in (None, _is_tuned(label))]
+    present = [label for label in infos if label in ran and tuned in (None, _is_tuned(label))]
     listed = {method for methods in _ORDER for method in methods}
-    others = dict.fromkeys(known[label].method for label in present if known[label].method not in listed)
+    others = dict.fromkeys(infos[label].method for label in present if infos[label].method not in listed)
     kinds = [*_ORDER, *((method,) for method in others)]
-    own = next(methods for methods in kinds if known[device].method in methods)
+    own = next(methods for methods in kinds if infos[device].method in methods)
     of_kind = [
-        [label for method in methods for label in present if known[label].method == method]
+        [label for method in methods for label in present if infos[label].method == method]
         for methods in kinds
         if methods != own
     ]
@@ -148,25 +148,25 @@ def _lowest(part: pd.DataFrame, labels: list[str]) -> str:
     return min(labels, key=median)
 
 
-def _tuned_sentence(part: pd.DataFrame, known: Mapping[str, OptimizerInfo], searched: str) -> str:
+def _tuned_sentence(part: pd.DataFrame, infos: Mapping[str, OptimizerInfo], searched: str) -> str:
     """Return " All tuned …": TNGD's loss and test accuracy against rivals that were tuned too; "" without them."""
     ran = set(part["optimizer"])
-    tuned = [label for label in known if label in ran and _is_tuned(label)]
-    device = _device(part, tuned, known)
-    others = [] if device is None else _rivals(part, device, known, tuned=True)
+    tuned = [label for label in infos if label in ran and _is_tuned(label)]
+    device = _device(part, tuned, infos)
+    others = [] if device is None else _rivals(part, device, infos, tuned=True)
     if device is None or not others:
         return ""
-    known = _without_tuned(known)
+    infos = _without_tuned(infos)
     where = f" on {searched}" if searched else ""
     text = (
-        f" All tuned{where}: {known[device].title} {_ended(part[part['optimizer'] == device], 'at')}"
-        f"{_against(part, device, others, known)}"
+        f" All tuned{where}: {infos[device].title} {_ended(part[part['optimizer'] == device], 'at')}"
+        f"{_against(part, device, others, infos)}"
     )
-    accuracy = _accuracy(part, device, others, known)
+    accuracy = _accuracy(part, device, others, infos)
     return f"{text}; {accuracy}." if accuracy else f"{text}."
 
 
-def _accuracy(part: pd.DataFrame, device: str, others: list[str], known: Mapping[str, OptimizerInfo]) -> str:
+def _accuracy(part: pd.DataFrame, device: str, others: list[str], infos: Mapping[str, OptimizerInfo]) -> str:
     """Return the device's median test accuracy against the best of `others`; "" where it was not evaluated."""
     column = "final_test_accuracy"
     finished = part[(part["status"] == "ok") & part["optimizer"].isin([device, *others])]
@@ -178,8 +178,8 @@ def _accuracy(part: pd.DataFrame, device: str, others: list[str], known: Mapping
     doubt = _doubt(part, device, others, best)
     own, other = quantities.percent(medians[device]), quantities.percent(rivals[best])
     if medians[device] > rivals[best]:
-        return f"its test accuracy, {own}, is the highest, before {known[best].title} ({other}; {doubt})"
-    return f"its test accuracy, {own}, is not above that of {known[best].title} ({other}; {doubt})"
+        return f"its test accuracy, {own}, is the highest, before {infos[best].title} ({other}; {doubt})"
+    return f"its test accuracy, {own}, is not above that of {infos[best].title} ({other}; {doubt})"
 
 
 def _doubt(part: pd.DataFrame, device: str, others: list[str], best: str) -> str:
@@ -216,9 +216,9 @@ def _no_number(runs: pd.DataFrame) -> str:
     return " and ".join(sorted(set(runs["status"]) - {"ok"})) or "not evaluated"
 
 
-def _against(part: pd.DataFrame, device: str, others: list[str], known: Mapping[str, OptimizerInfo]) -> str:
+def _against(part: pd.DataFrame, device: str, others: list[str], infos: Mapping[str, OptimizerInfo]) -> str:
     """Return ", lower than Adam (0.1), higher than SGD (0.01) in each of 3 paired seeds, …", the unconfirmed last."""
-    shown = {other: f"{known[other].title} ({_value(part[part['optimizer'] == other])})" for other in others}
+    shown = {other: f"{infos[other].title} ({_value(part[part['optimizer'] == other])})" for other in others}
     if not (part.loc[part["optimizer"] == device, "status"] == "ok").any():
         return f" {quantities.listed(list(shown.values()))}" if shown else ""
     compared = _compared(part, device, others, "final_loss")
@@ -262,7 +262,7 @@ def _compared(
     return {other: (each, p) for (other, each), p in zip(found.items(), adjusted, strict=True)}
 
 
-def _reached(times: pd.DataFrame, group: str, labels: list[str], known: Mapping[str, OptimizerInfo]) -> str:
+def _reached(times: pd.DataFrame, group: str, labels: list[str], infos: Mapping[str, OptimizerInfo]) -> str:
     """Return the times to the highest target of the group that at least one of `labels` reached in its median."""
     rows = times[(times["group"] == group) & times["optimizer"].isin(labels) & (times["tries"] > 0)]
     met = [target for target in dict.fromkeys(rows["target"]) if _any_reached(rows, target)]
@@ -283,7 +283,7 @@ def _reached(times: pd.DataFrame, group: str, labels: list[str], known: Mapping[
             low, high = (float(rows.at[label, f"modelled_{end}"]) for end in ("low", "high"))
             after = float(rows.at[label, "after_modelled_median"])
             time = f"{quantities.between_seconds(after, median)}{_median_interval(low, high)}"
-        pieces.append(f"{known[label].title} {time}{missed}")
+        pieces.append(f"{infos[label].title} {time}{missed}")
     return (
         f"{met[-1]} took, as median (after, by] [its interval over seeds], iterations × cost per iteration, the device "
         f"modelled: {', '.join(pieces)}"

@@ -70,9 +70,9 @@ def optimizer_infos(trials: pd.DataFrame) -> dict[str, OptimizerInfo]:
     )
 
 
-def titles(known: Mapping[str, OptimizerInfo]) -> dict[str, str]:
+def titles(infos: Mapping[str, OptimizerInfo]) -> dict[str, str]:
     """Return the title of every label."""
-    return {label: info.title for label, info in known.items()}
+    return {label: info.title for label, info in infos.items()}
 
 
 def tuned_on(study: Mapping[str, Any], problem: str = "") -> str:
@@ -85,21 +85,21 @@ def tuned_on(study: Mapping[str, Any], problem: str = "") -> str:
     return str((record.get("search") or {}).get("problem") or "")
 
 
-def named_tuned(known: Mapping[str, OptimizerInfo], problem: str) -> dict[str, OptimizerInfo]:
-    """Return `known` with "tuned on `problem`" in the titles that say tuned."""
+def named_tuned(infos: Mapping[str, OptimizerInfo], problem: str) -> dict[str, OptimizerInfo]:
+    """Return `infos` with "tuned on `problem`" in the titles that say tuned."""
     return {
         label: replace(info, title=re.sub(r"(?<=[(, ])tuned(?=[,)])", f"tuned on {problem}", info.title))
-        for label, info in known.items()
+        for label, info in infos.items()
     }
 
 
 def first_present(
-    labels: Iterable[str], methods: Iterable[str], known: dict[str, OptimizerInfo]
+    labels: Iterable[str], methods: Iterable[str], infos: dict[str, OptimizerInfo]
 ) -> str | None:
     """Return the first label whose method is the earliest of `methods` that occurs; None if none does."""
     present = list(labels)
     for method in methods:
         for label in present:
-            if known[label].method == method:
+            if infos[label].method == method:
                 return label
     return None

@@ -63,11 +63,11 @@ def find(
     """Return the three sentences for a study's records (frames as in `tngd_bench.studies.store.records`)."""
     curves = on_one_clock(curves, trials, costs)
     final = final_values(trials, curves)
-    known = optimizer_infos(trials)
+    infos = optimizer_infos(trials)
     return Findings(
-        cost_sentence(costs, trials, known, run_spread),
-        convergence_sentence(trials, curves, final, known, study_targets(study), study),
-        device_sentence(stood(final), device_pairs(trials, final), known),
+        cost_sentence(costs, trials, infos, run_spread),
+        convergence_sentence(trials, curves, final, infos, study_targets(study), study),
+        device_sentence(stood(final), device_pairs(trials, final), infos),
     )
 
 
@@ -121,10 +121,10 @@ def main_group(costs: pd.DataFrame) -> pd.DataFrame:
 
 
 def leads(
-    costs: pd.DataFrame, known: Mapping[str, OptimizerInfo], run_spread: RunSpread = ASSUMED
+    costs: pd.DataFrame, infos: Mapping[str, OptimizerInfo], run_spread: RunSpread = ASSUMED
 ) -> tuple[Lead, ...]:
     """Return who is cheapest per iteration among second-order optimizers at each size of `costs`, sizes ascending."""
-    second = costs[costs["optimizer"].isin({label for label, kind in known.items() if kind.second_order})]
+    second = costs[costs["optimizer"].isin({label for label, kind in infos.items() if kind.second_order})]
     found = []
     for parameters, part in second.groupby("parameters", sort=True):
         ranked = part.groupby("optimizer")["total_s"].median().sort_values(kind="stable")
@@ -136,15 +136,15 @@ def leads(
 
 
 def strongest_digital(
-    part: pd.DataFrame, known: Mapping[str, OptimizerInfo], methods: tuple[str, ...] | None = None
+    part: pd.DataFrame, infos: Mapping[str, OptimizerInfo], methods: tuple[str, ...] | None = None
 ) -> str | None:
     """Return the digital second-order optimizer with the lowest median time in `part` (one size), None if none is.
 
     `methods` narrows the choice, e.g. to the exact natural gradients.
     """
-    digital = {label for label, kind in known.items() if kind.second_order and not kind.modelled}
+    digital = {label for label, kind in infos.items() if kind.second_order and not kind.modelled}
     if methods is not None:
-        digital = {label for label in digital if known[label].method in methods}
+        digital = {label for label in digital if infos[label].method in methods}
     ranked = part[part["optimizer"].isin(digital)].groupby("optimizer")["total_s"].median()
     return str(ranked.sort_values(kind="stable").index[0]) if len(ranked) else None
 
@@ -152,19 +152,19 @@ def strongest_digital(
 def cost_sentence(
     costs: pd.DataFrame,
     trials: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
+    infos: Mapping[str, OptimizerInfo],
     run_spread: RunSpread = ASSUMED,
 ) -> str:
     """Return who is cheapest at which size, and TNGD's total against the strongest digital competitor."""
     main = main_group(iteration_cost.finished_costs(costs, trials))
-    ranking = leads(main, known, run_spread)
+    ranking = leads(main, infos, run_spread)
     if not ranking:
         return "Cost per iteration of second-order optimizers: not measured."
     pieces = []
     for (name, doubt), run in itertools.groupby(ranking, key=lambda lead: (lead.optimizer, lead.doubt)):
         sizes = [lead.parameters for lead in run]
         span = _size(sizes[0]) if len(sizes) == 1 else f"{_size(sizes[0])}–{_size(sizes[-1])}"
-        pieces.append(f"{known[name].title} at N = {span}{f' ({doubt})' if doubt else ''}")
+        pieces.append(f"{infos[name].title} at N = {span}{f' ({doubt})' if doubt else ''}")
     if any(lead.doubt == "untested" for lead in ranking):
         pieces[-1] += (
             f"; a test takes {iteration_cost.MINIMUM_PAIRS} paired iterations"
@@ -174,15 +174,15 @@ def cost_sentence(
         pieces[-1] += f"; run-to-run spread: {run_spread.words}"
     settings = main.iloc[0]
     where = f"{settings['problem']}, b = {settings['batch_size']}, d_z = {settings['outputs']}"
-    clauses = bound_clauses(costs, trials, main, ranking[-1].optimizer, known)
-    if not clauses or set(main["optimizer"]) & {label for label in known if known[label].modelled}:
-        clauses.insert(0, _device_clause(main, known))
+    clauses = bound_clauses(costs, trials, main, ranking[-1].optimizer, infos)
+    if not clauses or set(main["optimizer"]) & {label for label in infos if infos[label].modelled}:
+        clauses.insert(0, _device_clause(main, infos))
     return f"Cheapest per iteration among second-order optimizers ({where}): {', '.join(pieces)}; {'; '.join(clauses)}."
 
 
-def _device_clause(main: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
+def _device_clause(main: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
     device = first_present(
-        [label for label in known if label in set(main["optimizer"])], ("tngd", "tngd-adam"), dict(known)
+        [label for label in infos if label in set(main["optimizer"])], ("tngd", "tngd-adam"), dict(infos)
     )
     if device is None:
         return "TNGD's cost: not measured"
@@ -192,21 +192,21 @@ def _device_clause(main: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> st
     total = float(own["total_s"].median())
     link = float(((own["write_s"] + own["read_s"]) / own["total_s"]).median())
     text = (
-        f"at N = {_size(parameters)} {known[device].title} needs {quantities.seconds(total)} "
+        f"at N = {_size(parameters)} {infos[device].title} needs {quantities.seconds(total)} "
         f"(measured digital + modelled device), of which the modelled link takes {quantities.percent(link)}"
     )
-    rival = strongest_digital(part, known)
+    rival = strongest_digital(part, infos)
     ratio = iteration_cost.paired_ratio(part, device, rival) if rival else None
     if rival is None or ratio is None:
         return f"{text}; no digital second-order competitor was measured there"
     time = quantities.seconds(float(part.loc[part["optimizer"] == rival, "total_s"].median()))
-    text = f"{text}: {ratio.text} the {time} of the strongest digital competitor, {known[rival].title}{_doubt(ratio)}"
-    exact = strongest_digital(part, known, EXACT_NATURAL)
+    text = f"{text}: {ratio.text} the {time} of the strongest digital competitor, {infos[rival].title}{_doubt(ratio)}"
+    exact = strongest_digital(part, infos, EXACT_NATURAL)
     ratio = iteration_cost.paired_ratio(part, device, exact) if exact and exact != rival else None
     if exact is None or ratio is None:
         return text
     return (
-        f"{text}, and {ratio.text} that of the fastest exact natural gradient, {known[exact].title}"
+        f"{text}, and {ratio.text} that of the fastest exact natural gradient, {infos[exact].title}"
         f"{_doubt(ratio)}"
     )
 
@@ -249,16 +249,16 @@ def stood(final: pd.DataFrame) -> tuple[Stood, ...]:
 
 
 def device_sentence(
-    found: Sequence[Stood], pairs: Sequence[DevicePair], known: Mapping[str, OptimizerInfo]
+    found: Sequence[Stood], pairs: Sequence[DevicePair], infos: Mapping[str, OptimizerInfo]
 ) -> str:
     """Return what imperfections do: those that were swept, and devices that ran beside the ideal one."""
     if not pairs:
-        return noise_sentence(found, known)
+        return noise_sentence(found, infos)
     swept = [each for each in found if is_imperfection(each.both.parameter)]
-    return " ".join([*([noise_sentence(swept, known)] if swept else []), pairs_sentence(pairs, known)])
+    return " ".join([*([noise_sentence(swept, infos)] if swept else []), pairs_sentence(pairs, infos)])
 
 
-def noise_sentence(found: Sequence[Stood], known: Mapping[str, OptimizerInfo]) -> str:
+def noise_sentence(found: Sequence[Stood], infos: Mapping[str, OptimizerInfo]) -> str:
     """Return how much of each swept imperfection the final loss stands, and the test accuracy where there is one."""
     imperfections = [each for each in found if is_imperfection(each.both.parameter)]
     if not imperfections:
@@ -273,13 +273,13 @@ def noise_sentence(found: Sequence[Stood], known: Mapping[str, OptimizerInfo]) -
     for parameter, own in by_parameter.items():
         places = {_where(each.both) for each in own}
         place = places.pop() if len(places) == 1 else ""
-        grouped.setdefault(place, []).append(_of_one_imperfection(parameter, own, known, where=not place))
+        grouped.setdefault(place, []).append(_of_one_imperfection(parameter, own, infos, where=not place))
     texts = [
         f"On {place}: {'; '.join(own)}" if place else "; ".join(map(_capitalised, own))
         for place, own in grouped.items()
     ]
     sentences = [f"{_head(decided)} {'. '.join(texts)}."] if texts else []
-    who = quantities.listed(list(dict.fromkeys(known[each.both.optimizer].title for each in imperfections)))
+    who = quantities.listed(list(dict.fromkeys(infos[each.both.optimizer].title for each in imperfections)))
     undecided: dict[str, list[str]] = {}
     for each in imperfections:
         if each.both.note:  # what was found wanting is said once for all imperfections that it holds for
@@ -314,7 +314,7 @@ def _where(tolerance: Tolerance) -> str:
 
 
 def _of_one_imperfection(
-    parameter: str, own: Sequence[Stood], known: Mapping[str, OptimizerInfo], *, where: bool
+    parameter: str, own: Sequence[Stood], infos: Mapping[str, OptimizerInfo], *, where: bool
 ) -> str:
     """Return the tolerance to one imperfection: each setting, or of many the least and the most."""
     ordered = sorted(own, key=lambda each: (_endurance(each.both), each.score.ideal if each.score else 0.0))
@@ -326,7 +326,7 @@ def _of_one_imperfection(
     for each in ordered:
         place = f" ({_where(each.both)})" if where else ""
         held = f" ({each.both.beside})" if each.both.beside else ""
-        texts.append(f"{known[each.both.optimizer].title}{held}{place} {_level(each.both)}{_change(each)}")
+        texts.append(f"{infos[each.both.optimizer].title}{held}{place} {_level(each.both)}{_change(each)}")
     if len(texts) > MOST_SETTINGS:
         return f"{name}, {len(own)} settings: least {texts[0]}, most {texts[-1]}"
     return f"{name}: {', '.join(texts)}"

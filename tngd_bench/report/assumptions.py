@@ -56,13 +56,13 @@ def device_table(study: Mapping[str, object], trials: pd.DataFrame) -> Table | N
     return Table("devices", caption, columns, shown, pd.DataFrame(rows, columns=_COLUMNS))
 
 
-def not_made(trials: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
+def not_made(trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
     """Return a statement on devices that cannot be made here, like those of `statements`; () without any."""
     why = refusals(trials)
     if not why:
         return ()
     named = "; ".join(
-        f"{quantities.listed([known[label].title for label in labels])}: {reason}"
+        f"{quantities.listed([infos[label].title for label in labels])}: {reason}"
         for reason, labels in sorted(why.items())
     )
     sentence = (
@@ -82,9 +82,9 @@ def _installed(name: str) -> Mapping[str, object]:
 
 def extrapolated(trials: pd.DataFrame) -> tuple[tuple[str, str], ...]:
     """Return a statement on host seconds that were extrapolated, like those of `statements`; () without any."""
-    known = optimizer_infos(trials)
+    infos = optimizer_infos(trials)
     modelled = (
-        trials["optimizer"].map(lambda label: known[label].modelled).astype(bool)
+        trials["optimizer"].map(lambda label: infos[label].modelled).astype(bool)
     )  # of no trial: no type
     ran = trials[modelled & (trials["status"] == "ok")]
     sizes = [

@@ -17,10 +17,10 @@ from tngd_bench.studies.file.optimizer_label import TUNED, label_texts
 from tngd_bench.studies.store.records import Records
 
 
-def compared(trials: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
+def compared(trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
     """Return which optimizers were compared, on which sizes, problems, seeds and sweeps."""
-    methods = len({kind.method for kind in known.values()})
-    settings = f" in {len(known)} settings" if len(known) > methods else ""
+    methods = len({kind.method for kind in infos.values()})
+    settings = f" in {len(infos)} settings" if len(infos) > methods else ""
     parts = [f"{methods} optimizer{'' if methods == 1 else 's'}{settings}"]
     timed = trials[(trials["kind"] == "cost") & (trials["status"] == "ok")]
     if len(timed):

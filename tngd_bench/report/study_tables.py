@@ -15,7 +15,7 @@ from tngd_bench.optimizers import registry
 from tngd_bench.report.document.tables import Column, Table, level_text, short_keys, words
 
 
-def unfinished_table(rows: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
+def unfinished_table(rows: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
     """Return the trials that gave no number, one row per setting with equal status and reason."""
     by = ["kind", "group", "problem", "parameters_requested", "optimizer", "sweep_parameter", "sweep_value"]
     cells, data = [], []
@@ -32,7 +32,7 @@ def unfinished_table(rows: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> 
         )
         cells.append(
             (
-                known[row["optimizer"]].title,
+                infos[row["optimizer"]].title,
                 f"{row['kind']}: {row['group']}{level}",
                 quantities.count(row["parameters_requested"]),
                 str(row["status"]),
@@ -61,20 +61,20 @@ def unfinished_table(rows: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> 
     return Table("not-finished", caption, columns, tuple(cells), pd.DataFrame(data, columns=names))
 
 
-def settings_table(trials: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
+def settings_table(trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
     """Return what each optimizer outside sweeps has set otherwise than by default, one row per distinct set.
 
     The data behind it hold the complete settings. Of an optimizer that is not registered here all are shown.
     """
     plain = trials[trials["sweep_parameter"].isna()].drop_duplicates(["group", "optimizer", "settings"])
     rows, data = [], []
-    for label in known:
+    for label in infos:
         for settings, part in plain[plain["optimizer"] == label].groupby("settings", sort=True):
-            usual = _defaults(known[label].method)
+            usual = _defaults(infos[label].method)
             given = json.loads(str(settings)).items()
             text = _listed({name: value for name, value in given if usual.get(name, _UNSET) != value})
             sections = ", ".join(dict.fromkeys(part["group"]))
-            rows.append((known[label].title, text or "none", sections))
+            rows.append((infos[label].title, text or "none", sections))
             data.append({"optimizer": label, "settings": settings, "sections": sections})
     columns = words("optimizer", "settings other than the default", "sections")
     frame = pd.DataFrame(data, columns=["optimizer", "settings", "sections"])
@@ -85,10 +85,10 @@ def settings_table(trials: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> 
     return Table("optimizer-settings", caption, columns, tuple(rows), frame)
 
 
-def defaults_table(known: Mapping[str, OptimizerInfo]) -> Table:
+def defaults_table(infos: Mapping[str, OptimizerInfo]) -> Table:
     """Return the defaults of every optimizer that ran and is registered here, without those that have no value."""
     rows, data = [], []
-    for method in dict.fromkeys(kind.method for kind in known.values()):
+    for method in dict.fromkeys(kind.method for kind in infos.values()):
         usual = {name: value for name, value in _defaults(method).items() if value is not None}
         if usual:
             rows.append((registry.get(method).title, _listed(usual)))

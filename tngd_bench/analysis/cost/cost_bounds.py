@@ -16,7 +16,7 @@ def bound_clauses(
     trials: pd.DataFrame,
     main: pd.DataFrame,
     cheapest: str,
-    known: Mapping[str, OptimizerInfo],
+    infos: Mapping[str, OptimizerInfo],
 ) -> list[str]:
     """Return a clause on each optimizer that is known from below only, against the `cheapest` at the largest N.
 
@@ -35,10 +35,10 @@ def bound_clauses(
             unranked[label] = words
             continue
         clauses.append(
-            f"{known[label].title} takes at least {quantities.seconds(bound)} there, {ratio.text} the time of "
-            f"{known[cheapest].title}, with none counted for {words}"
+            f"{infos[label].title} takes at least {quantities.seconds(bound)} there, {ratio.text} the time of "
+            f"{infos[cheapest].title}, with none counted for {words}"
         )
     if unranked:
-        named = lower_bounds.named(unranked, known)
+        named = lower_bounds.named(unranked, infos)
         clauses.append(f"not ranked, as no time is stated for items of the bill: {named}")
     return clauses

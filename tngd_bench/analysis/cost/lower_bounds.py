@@ -23,6 +23,6 @@ def unstated(trials: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def named(items: Mapping[str, str], known: Mapping[str, OptimizerInfo]) -> str:
+def named(items: Mapping[str, str], infos: Mapping[str, OptimizerInfo]) -> str:
     """Return e.g. "TNGD (D/A conversion), TNGD-Adam (D/A conversion)" for what `unstated` found; "" for nothing."""
-    return ", ".join(f"{known[label].title} ({words})" for label, words in items.items())
+    return ", ".join(f"{infos[label].title} ({words})" for label, words in items.items())

@@ -132,12 +132,12 @@ def with_first_order(
     calibrations: Calibrations,
     summary: pd.DataFrame,
     trials: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
+    infos: Mapping[str, OptimizerInfo],
 ) -> Calibrations:
     """Return `calibrations` with the first-order optimizers timed on its problem, the others as they are."""
     own = summary[summary["problem"] == calibrations.counts.problem]
     dtype = {4: "float32", 8: "float64"}[calibrations.counts.itemsize]
-    every = calibrate(own, trials, known, dtype, first_order=True)
+    every = calibrate(own, trials, infos, dtype, first_order=True)
     assert every is not None  # the second-order ones alone were enough for `calibrations`
     by_label = {label: calibrations.by_label.get(label, found) for label, found in every.by_label.items()}
     return replace(calibrations, by_label=by_label)

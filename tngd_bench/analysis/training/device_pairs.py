@@ -163,7 +163,7 @@ def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
     )
 
 
-def pairs_sentence(pairs: Sequence[DevicePair], known: Mapping[str, OptimizerInfo]) -> str:
+def pairs_sentence(pairs: Sequence[DevicePair], infos: Mapping[str, OptimizerInfo]) -> str:
     """Return what became of training on each imperfect device, in one sentence."""
     head = f"Imperfect devices beside the ideal one, same seeds, margins {margin_text(SCORES[0])}"
     if any(each.score != SCORES[0] for pair in pairs for each in pair.scores):
@@ -174,10 +174,10 @@ def pairs_sentence(pairs: Sequence[DevicePair], known: Mapping[str, OptimizerInf
             f"{verdicts.count(each)} {each}" for each in (INSIDE, OUTSIDE, UNDECIDED) if each in verdicts
         ]
         return f"{head}: {', '.join(counts)}, of {len(pairs)}."
-    return f"{head}: {'; '.join(_judged(pair, known) for pair in pairs)}."
+    return f"{head}: {'; '.join(_judged(pair, infos) for pair in pairs)}."
 
 
-def _judged(pair: DevicePair, known: Mapping[str, OptimizerInfo]) -> str:
+def _judged(pair: DevicePair, infos: Mapping[str, OptimizerInfo]) -> str:
     """Return e.g. "TNGD (device = mine) not decided (digits-mlp, N = 989, 6 seeds, test accuracy 82.5 % → 81 %)"."""
     where = [f"{pair.problem}, N = {quantities.count(pair.size)}, {pair.seeds} seeds"]
     if pair.diverged:
@@ -187,7 +187,7 @@ def _judged(pair: DevicePair, known: Mapping[str, OptimizerInfo]) -> str:
         where.append(f"{SCORE_NAMES[last.score]} {change(last)}")
     if pair.note:
         where.append(pair.note)
-    return f"{known[pair.optimizer].title} {pair.verdict} ({', '.join(where)})"
+    return f"{infos[pair.optimizer].title} {pair.verdict} ({', '.join(where)})"
 
 
 def change(score: ScorePair) -> str:

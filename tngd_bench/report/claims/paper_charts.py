@@ -41,25 +41,25 @@ def paper_charts(
     trials: pd.DataFrame,
     costs: pd.DataFrame,
     curves: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
+    infos: Mapping[str, OptimizerInfo],
 ) -> list[Chart]:
     """Return the chart of `figure` for each problem in the records; none where they hold nothing for it."""
     points = figure_points(figure, trials, costs, curves)
-    titles = _titles(figure, trials, known)
+    titles = _titles(figure, trials, infos)
     present = set(points["problem"])
     return [
-        _chart(figure, str(problem), points[points["problem"] == problem], known, titles)
+        _chart(figure, str(problem), points[points["problem"] == problem], infos, titles)
         for problem in dict.fromkeys(trials["problem"])
         if problem in present
     ]
 
 
-def _titles(figure: Figure, trials: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> dict[str, str]:
+def _titles(figure: Figure, trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> dict[str, str]:
     """Return how each optimizer of `figure` is called in its legend.
 
     One whose variants change a setting is called by its own value of it, be it the default: "TNGD (t = 50 τ)".
     """
-    labels = [label for label in figure.optimizers if label in known]
+    labels = [label for label in figure.optimizers if label in infos]
     here = trials[trials["group"].isin(figure.groups)].drop_duplicates("optimizer")
     complete = {
         str(row.optimizer): json.loads(str(row.settings)) for row in each(here[["optimizer", "settings"]])
@@ -69,14 +69,14 @@ def _titles(figure: Figure, trials: pd.DataFrame, known: Mapping[str, OptimizerI
         varied = dict.fromkeys(
             name
             for other in labels
-            if known[other].method == known[label].method
+            if infos[other].method == infos[label].method
             for name in label_texts(other)
             if name in SIGNS and name not in label_texts(label)
         )
         own = {name: complete.get(label, {}).get(name) for name in varied}
         set_here = label_texts(label) | {name: value for name, value in own.items() if value}
         titles[label] = optimizer_names.name(
-            optimizer_info(known[label].method, known[label].method, None).title, set_here
+            optimizer_info(infos[label].method, infos[label].method, None).title, set_here
         )
     return titles
 
@@ -86,7 +86,7 @@ def _chart(
     figure: Figure,
     problem: str,
     points: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
+    infos: Mapping[str, OptimizerInfo],
     titles: Mapping[str, str],
 ) -> Chart:
     labels = [label for label in figure.optimizers if label in set(points["optimizer"])]
@@ -100,15 +100,15 @@ def _chart(
     axes_of = np.atleast_1d(drawn_on.subplots(len(panels), 1, sharex=True, sharey=True))
     for axes, (title, shown) in zip(axes_of, panels, strict=True):
         axes.spines[["top", "right"]].set_visible(False)
-        drawn = marks({label: known[label] for label in shown})
+        styles = marks({label: infos[label] for label in shown})
         for label in shown:
             name = titles[label].replace(" (tuned)", "")
             _draw(
                 axes,
                 points[points["optimizer"] == label],
-                drawn[label],
+                styles[label],
                 name,
-                strength(label, shown, known),
+                strength(label, shown, infos),
                 curve=figure.y != "total_s",
             )
         if title:

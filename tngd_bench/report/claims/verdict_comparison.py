@@ -57,7 +57,7 @@ def verdict_words(pairs: tuple[Pair, ...]) -> str:
     return text
 
 
-def verdict_comparison_section(pairs: tuple[Pair, ...], known: Mapping[str, OptimizerInfo]) -> Section:
+def verdict_comparison_section(pairs: tuple[Pair, ...], infos: Mapping[str, OptimizerInfo]) -> Section:
     """Return the section with both verdicts and the numbers that decide in one row."""
     rows, data = [], []
     for pair in pairs:
@@ -65,11 +65,11 @@ def verdict_comparison_section(pairs: tuple[Pair, ...], known: Mapping[str, Opti
         cells, row = [one.statement], {"claim": one.claim_id, "statement": one.statement}
         for side, verdict in zip("ab", pair, strict=True):
             name = verdict.verdict if verdict is not None else NOT_TESTED
-            said = numbers_that_decide(verdict, known) if verdict is not None else "–"
+            said = numbers_that_decide(verdict, infos) if verdict is not None else "–"
             problem = verdict.problem if verdict is not None else ""
             cells += [name, f"{problem}: {said}" if problem else said]
             row |= {f"{side}_verdict": name, f"{side}_problem": problem, f"{side}_numbers": said}
-        rows.append((*cells, rule_with_date(one, known)))
+        rows.append((*cells, rule_with_date(one, infos)))
         fixed = one.fixed.isoformat() if one.fixed else ""
         data.append(row | {"tolerance": one.tolerance, "fixed": fixed, "note": one.note})
     titles = (

@@ -32,9 +32,9 @@ def verdict_section(records_by_study: Mapping[str, Records]) -> Section:
     tested = [verdict for verdict in found if verdict.verdict != "not tested"]
     shown = [verdict for verdict in found if verdict.parts or verdict.keys]
     pool = pool_records(records_by_study)
-    known = optimizer_infos(pool.trials)
+    infos = optimizer_infos(pool.trials)
     charts = {
-        figure.id: paper_charts(figure, pool.trials, pool.costs, pool.curves, known)
+        figure.id: paper_charts(figure, pool.trials, pool.costs, pool.curves, infos)
         for figure in load_figures()
     }
     runs = training_runs(records_by_study)
@@ -44,15 +44,15 @@ def verdict_section(records_by_study: Mapping[str, Records]) -> Section:
 
     origins = {tuned_on(records.study) for records in records_by_study.values()}
     if len(origins) == 1 and "" not in origins:
-        known = named_tuned(known, origins.pop())
-    exhibits = _exhibits(shown, charts, known, where)
+        infos = named_tuned(infos, origins.pop())
+    exhibits = _exhibits(shown, charts, infos, where)
     return Section(
         "verdicts",
         "Claims and verdicts",
         prose=_PROSE,
         points=(summary(found, records_by_study), *_untested(found)),
         charts=tuple(chart for exhibit in exhibits for chart in exhibit.charts),
-        tables=(verdict_table(tested, known, where), changes_table(tested)),
+        tables=(verdict_table(tested, infos, where), changes_table(tested)),
         exhibits=exhibits,
         absent="" if tested else "No claim's test has its sections in this study.",
     )
@@ -117,7 +117,7 @@ def _untested(found: Sequence[Verdict]) -> tuple[str, ...]:
 def _exhibits(
     shown: Sequence[Verdict],
     charts: Mapping[str, Sequence[Chart]],
-    known: Mapping[str, OptimizerInfo],
+    infos: Mapping[str, OptimizerInfo],
     where: Callable[[Verdict], str],
 ) -> tuple[Exhibit, ...]:
     """Return the figures of the paper in its order, each with its charts, by its id, and the claims that it decides."""
@@ -132,14 +132,14 @@ def _exhibits(
     made = []
     for start, (title, anchor) in headings.items():
         drawn = tuple(chart for name, own in charts.items() if name.startswith(start) for chart in own)
-        claims = _judged([verdict for verdict in shown if verdict.figure.startswith(start)], known, where)
+        claims = _judged([verdict for verdict in shown if verdict.figure.startswith(start)], infos, where)
         if drawn or claims:
             made.append(Exhibit(title, drawn, claims, anchor))
     return tuple(made)
 
 
 def _judged(
-    verdicts: Sequence[Verdict], known: Mapping[str, OptimizerInfo], where: Callable[[Verdict], str]
+    verdicts: Sequence[Verdict], infos: Mapping[str, OptimizerInfo], where: Callable[[Verdict], str]
 ) -> tuple[JudgedClaim, ...]:
     by_claim: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
@@ -149,8 +149,8 @@ def _judged(
             _anchor(own[0]),
             own[0].statement,
             own[0].where,
-            worded(own[0].tolerance, titles(known)),
-            tuple(_judgement(verdict, known, where(verdict)) for verdict in own),
+            worded(own[0].tolerance, titles(infos)),
+            tuple(_judgement(verdict, infos, where(verdict)) for verdict in own),
             own[0].fixed.isoformat() if own[0].fixed else "",
             own[0].note,
         )
@@ -158,7 +158,7 @@ def _judged(
     )
 
 
-def _judgement(verdict: Verdict, known: Mapping[str, OptimizerInfo], measured: str) -> Judgement:
+def _judgement(verdict: Verdict, infos: Mapping[str, OptimizerInfo], measured: str) -> Judgement:
     studies = dict.fromkeys(study for study, _ in verdict.keys)
     records = tuple(
         (study, short_keys(key for owner, key in verdict.keys if owner == study)) for study in studies
@@ -166,12 +166,12 @@ def _judgement(verdict: Verdict, known: Mapping[str, OptimizerInfo], measured: s
     return Judgement(
         verdict.verdict,
         verdict.problem,
-        worded(_condition(verdict), titles(known)),
+        worded(_condition(verdict), titles(infos)),
         tuple(
-            (_outcome(part), worded(part.what, titles(known)), worded(part.text, titles(known)))
+            (_outcome(part), worded(part.what, titles(infos)), worded(part.text, titles(infos)))
             for part in verdict.parts
         ),
-        worded(verdict.missing, titles(known)),
+        worded(verdict.missing, titles(infos)),
         records,
         measured,
     )
@@ -188,7 +188,7 @@ def _condition(verdict: Verdict) -> str:
 
 
 def verdict_table(
-    found: Sequence[Verdict], known: Mapping[str, OptimizerInfo], where: Callable[[Verdict], str]
+    found: Sequence[Verdict], infos: Mapping[str, OptimizerInfo], where: Callable[[Verdict], str]
 ) -> Table:
     """Return one row per verdict: the claim, the verdict, its condition with the numbers that decide, the rule.
 
@@ -201,8 +201,8 @@ def verdict_table(
             verdict.statement,
             ": ".join(filter(None, (verdict.problem or "costs", where(verdict)))),
             verdict.verdict,
-            numbers_that_decide(verdict, known),
-            rule_with_date(verdict, known),
+            numbers_that_decide(verdict, infos),
+            rule_with_date(verdict, infos),
         )
         for verdict in found
     )
@@ -244,10 +244,10 @@ def verdict_table(
     return Table("verdicts-table", caption, columns, rows, data, anchors)
 
 
-def rule_with_date(verdict: Verdict, known: Mapping[str, OptimizerInfo]) -> str:
+def rule_with_date(verdict: Verdict, infos: Mapping[str, OptimizerInfo]) -> str:
     """Return the rule of a verdict and the day on which it got its present form."""
     since = f" (of {verdict.fixed.isoformat()})" if verdict.fixed else ""
-    return f"{worded(verdict.tolerance, titles(known)) or '–'}{since}"
+    return f"{worded(verdict.tolerance, titles(infos)) or '–'}{since}"
 
 
 def changes_table(found: Sequence[Verdict]) -> Table:
@@ -267,14 +267,14 @@ def _anchor(verdict: Verdict) -> str:
     return slugs.slug("claim", verdict.claim_id)
 
 
-def numbers_that_decide(verdict: Verdict, known: Mapping[str, OptimizerInfo]) -> str:
+def numbers_that_decide(verdict: Verdict, infos: Mapping[str, OptimizerInfo]) -> str:
     """Return condition and numbers of a verdict on a line or two; many parts are counted, as `verdict_section` has them
     one by one."""
     condition, parts = _condition(verdict), verdict.parts
     said = f"{condition[0].upper()}{condition[1:]}. " if condition else ""
     if len(parts) > _FEW:
-        return worded(said or f"Holds in all {len(parts)}.", titles(known)).strip()
-    return worded(said + verdict.evidence, titles(known))
+        return worded(said or f"Holds in all {len(parts)}.", titles(infos)).strip()
+    return worded(said + verdict.evidence, titles(infos))
 
 
 _FEW = 3

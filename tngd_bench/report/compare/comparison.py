@@ -47,13 +47,13 @@ def build_comparison(
     on the page. OSError if `output` cannot be written.
     """
     found = compare(a, b)
-    known = optimizer_infos(pd.concat([a.trials, b.trials], ignore_index=True))
+    infos = optimizer_infos(pd.concat([a.trials, b.trials], ignore_index=True))
     verdicts = compared_verdicts(a, b)
     with charting.style():
-        sections = comparison_sections(found, known, marks(known))
-    first = (("Compared", f"A is {names[0]}, B is {names[1]}."), *headlines(found, known))
+        sections = comparison_sections(found, infos, marks(infos))
+    first = (("Compared", f"A is {names[0]}, B is {names[1]}."), *headlines(found, infos))
     if verdicts:
-        sections = (verdict_comparison_section(verdicts, known), *sections)
+        sections = (verdict_comparison_section(verdicts, infos), *sections)
         first = (first[0], ("Claims", verdict_words(verdicts)), *first[1:])
     charts = [chart for section in sections for chart in section.charts]
     written, drawings, undrawn = write_figures(charts, output / "figures")
@@ -75,7 +75,7 @@ def build_comparison(
     return html, md, first, missing
 
 
-def headlines(found: TwoStores, known: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
+def headlines(found: TwoStores, infos: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
     """Return what differs, in cost, training and conditions: a term and a sentence each."""
     return (
         ("Cost", _cost_words(found.costs)),
@@ -139,23 +139,23 @@ def _conditions(found: TwoStores) -> str:
 
 
 def comparison_sections(
-    found: TwoStores, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
+    found: TwoStores, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
 ) -> tuple[Section, ...]:
     """Return the sections of a comparison; call it inside `drawing.style()`."""
-    charts = [_ratio_chart(found.costs, known, drawn)] if len(found.costs) else []
+    charts = [_ratio_chart(found.costs, infos, styles)] if len(found.costs) else []
     nothing = "" if len(found.costs) else "No cost was measured at a setting that both stores hold."
     return (
         Section(
             "cost",
             "Cost, B relative to A",
             charts=tuple(charts),
-            tables=(_cost_table(found.costs, known),),
+            tables=(_cost_table(found.costs, infos),),
             absent=nothing,
         ),
         Section(
             "training",
             "Training, paired by seed",
-            tables=(_training_table(found.training, known),),
+            tables=(_training_table(found.training, infos),),
             absent="" if len(found.training) else "No training run is shared.",
         ),
         Section(
@@ -175,15 +175,17 @@ def comparison_sections(
 
 
 @one_figure("time per iteration, B relative to A")
-def _ratio_chart(costs: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]) -> Chart:
+def _ratio_chart(
+    costs: pd.DataFrame, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
+) -> Chart:
     figure, axes = charting.panel(4.2)
     related = costs["relative"].notna() & (costs["optimizer"] != costs["reference"])
     column = "relative" if related.any() else "ratio"
     shown = costs[related] if related.any() else costs
-    present = [label for label in known if label in set(shown["optimizer"])]
+    present = [label for label in infos if label in set(shown["optimizer"])]
     for place, label in enumerate(present):
         own = shown[shown["optimizer"] == label]
-        mark = drawn[label]
+        mark = styles[label]
         x = own["parameters"].to_numpy(float) * 1.06 ** (place - (len(present) - 1) / 2)
         y = own[column].to_numpy(float)
         low, high = (own[f"relative_{end}"].to_numpy(float) for end in ("low", "high"))
@@ -198,7 +200,7 @@ def _ratio_chart(costs: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn:
             color=mark.colour.light,
             markerfacecolor=mark.colour.light if mark.filled else "none",
             elinewidth=1.0,
-            label=known[label].title,
+            label=infos[label].title,
         )
     axes.axhline(1.0, color=INK.light, linewidth=0.9)
     charting.log_counts(axes, "x")
@@ -218,10 +220,10 @@ def _ratio_chart(costs: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn:
     )
 
 
-def _cost_table(costs: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
+def _cost_table(costs: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
     rows = tuple(
         (
-            known[row.optimizer].title,
+            infos[row.optimizer].title,
             row.group,
             quantities.count(row.parameters),
             f"{row.batch_size} · {row.outputs}",
@@ -264,10 +266,10 @@ def _relative(value: float, low: float, high: float) -> str:
     )
 
 
-def _training_table(training: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
+def _training_table(training: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
     rows = tuple(
         (
-            known[row.optimizer].title,
+            infos[row.optimizer].title,
             row.group,
             f"{row.problem}, N = {quantities.count(row.parameters)}",
             "–" if pd.isna(row.sweep_parameter) else f"{row.sweep_parameter} = {level_text(row.sweep_value)}",

@@ -169,13 +169,13 @@ def _sensitivity_words(frame: pd.DataFrame) -> str:
 _FEWEST_PLACES = 2
 
 
-def place_words(times: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
+def place_words(times: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
     """Return who reached the target first in each training section of `times` (see `place_chart`); "" for none."""
     if times.empty:
         return ""
     words = " ".join(
         f"{row['group']} (N = {quantities.count(row['parameters'])}, b = {row['batch_size']}), {row['target']}: "
-        f"{known[str(row['optimizer'])].title} in {quantities.seconds(float(row['seconds']))}{_beside(row, known)}."
+        f"{infos[str(row['optimizer'])].title} in {quantities.seconds(float(row['seconds']))}{_beside(row, infos)}."
         for _, row in times.iterrows()
     )
     return (
@@ -184,12 +184,12 @@ def place_words(times: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
     )
 
 
-def _beside(row: pd.Series, known: Mapping[str, OptimizerInfo]) -> str:
+def _beside(row: pd.Series, infos: Mapping[str, OptimizerInfo]) -> str:
     """Return which runner-up the seeds do not tell from the fastest optimizer, and how many have no known cost."""
     notes = []
     if row["runner_up"] and not row["told"]:
         seconds = quantities.seconds(float(row["seconds"]) * float(row["ratio"]))
-        notes.append(f"not told from {known[str(row['runner_up'])].title}, {seconds}, by these seeds")
+        notes.append(f"not told from {infos[str(row['runner_up'])].title}, {seconds}, by these seeds")
     if row["untimed"]:
         notes.append(f"{row['untimed']} more reached it, at a cost not known")
     return f" ({'; '.join(notes)})" if notes else ""
@@ -197,7 +197,7 @@ def _beside(row: pd.Series, known: Mapping[str, OptimizerInfo]) -> str:
 
 @one_figure("who reaches the target first")
 def place_chart(
-    times: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark], untimed: str = ""
+    times: pd.DataFrame, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark], untimed: str = ""
 ) -> Chart | None:
     """Return the plane of the lowest time to target: one mark per training section, that of the fastest optimizer.
 
@@ -208,9 +208,9 @@ def place_chart(
     if len(times.drop_duplicates(["parameters", "batch_size"])) < _FEWEST_PLACES:
         return None
     figure, axes = charting.panel(3.6)
-    for label in [label for label in known if label in set(times["optimizer"])]:
+    for label in [label for label in infos if label in set(times["optimizer"])]:
         own = times[times["optimizer"] == label]
-        mark = drawn[label]
+        mark = styles[label]
         axes.plot(
             own["parameters"].to_numpy(float),
             own["batch_size"].to_numpy(float),
@@ -218,7 +218,7 @@ def place_chart(
             marker=mark.marker,
             markersize=12,
             color=mark.colour.light,
-            label=known[label].title,
+            label=infos[label].title,
         )
         for _, row in own.drop_duplicates(["parameters", "batch_size"]).iterrows():
             axes.annotate(
@@ -242,7 +242,7 @@ def place_chart(
     return Chart(
         "lowest-time-to-target",
         "Who reaches the target first, where convergence was measured",
-        place_words(times, known),
+        place_words(times, infos),
         "Median over seeds of measured digital + modelled device time; a miss counts as ∞. Only measured points: "
         "convergence is not predicted. Told from the runner-up: exact signed-rank test over paired seeds, p ≤ 5 %, "
         "corrected for the pairs of optimizers."

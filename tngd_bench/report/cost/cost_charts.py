@@ -65,39 +65,42 @@ def draw_line(
 
 @several_figures("time per iteration")
 def cost_charts(
-    summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
+    summary: pd.DataFrame,
+    ratios: pd.DataFrame,
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> list[Chart]:
     """Return time against size and ratio to SGD for every series of `summary` (see `cost_series.cover`)."""
     charts = []
     for series in cost_series.cover(summary):
-        charts.append(_time(series, known, drawn))
+        charts.append(_time(series, infos, styles))
         against = series.select(ratios)
         if len(against):
             bounds = set(series.part.loc[series.part["total_median_s"].isna(), "optimizer"])
-            charts.append(_ratio(series, against, known, drawn, bounds))
+            charts.append(_ratio(series, against, infos, styles, bounds))
     return charts
 
 
 @one_figure("time per iteration")
-def _time(series: CostSeries, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]) -> Chart:
+def _time(series: CostSeries, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]) -> Chart:
     part, axis = series.part, series.axis
     figure, axes = charting.panel(4.3)
-    for label in [label for label in known if label in set(part["optimizer"])]:
+    for label in [label for label in infos if label in set(part["optimizer"])]:
         own = part[part["optimizer"] == label].sort_values(axis)
         bound = " (at least)" if own["total_median_s"].isna().any() else ""
-        draw_line(axes, own[axis], own["at_least_s"], drawn[label], f"{known[label].title}{bound}")
+        draw_line(axes, own[axis], own["at_least_s"], styles[label], f"{infos[label].title}{bound}")
         axes.fill_between(
             own[axis].to_numpy(float),
             own["total_q1_s"].to_numpy(float),
             own["total_q3_s"].to_numpy(float),
-            color=drawn[label].colour.light,
+            color=styles[label].colour.light,
             alpha=0.15,
             linewidth=0,
         )
-        if known[label].method == "tngd":
+        if infos[label].method == "tngd":
             x, y = own[axis].to_numpy(float), own["digital_median_s"].to_numpy(float)
-            title = f"{known[label].title}, measured part"
-            axes.plot(x, y, color=drawn[label].colour.light, linestyle=":", linewidth=1.6, label=title)
+            title = f"{infos[label].title}, measured part"
+            axes.plot(x, y, color=styles[label].colour.light, linestyle=":", linewidth=1.6, label=title)
     charting.log_counts(axes, "x")
     charting.log_seconds(axes, "y")
     axes.set_xlabel(series.title)
@@ -105,7 +108,7 @@ def _time(series: CostSeries, known: Mapping[str, OptimizerInfo], drawn: Mapping
     charting.legend_below(figure, axes)
     largest = part[part[axis] == part[axis].max()].sort_values("at_least_s", kind="stable")
     fastest = ", ".join(
-        f"{known[row.optimizer].title} {quantities.at_least(row.total_median_s, row.at_least_s)}"
+        f"{infos[row.optimizer].title} {quantities.at_least(row.total_median_s, row.at_least_s)}"
         for row in each(largest)
     )
     size = quantities.count(float(part[axis].max()))
@@ -124,25 +127,25 @@ def _time(series: CostSeries, known: Mapping[str, OptimizerInfo], drawn: Mapping
 def _ratio(
     series: CostSeries,
     part: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
     bounds: Collection[str],
 ) -> Chart:
     axis = series.axis
     figure, axes = charting.panel(4.3)
     others = part[part["optimizer"] != part["reference"]]
-    against = quantities.listed([known[label].title for label in known if label in set(part["reference"])])
-    for label in [label for label in known if label in set(others["optimizer"])]:
+    against = quantities.listed([infos[label].title for label in infos if label in set(part["reference"])])
+    for label in [label for label in infos if label in set(others["optimizer"])]:
         own = others[others["optimizer"] == label].sort_values(axis)
         bound = " (at least)" if label in bounds else ""
-        draw_line(axes, own[axis], own["total_ratio"], drawn[label], f"{known[label].title}{bound}")
+        draw_line(axes, own[axis], own["total_ratio"], styles[label], f"{infos[label].title}{bound}")
         spread = [(own["total_ratio"] - own["total_low"]), (own["total_high"] - own["total_ratio"])]
         axes.errorbar(
             own[axis].to_numpy(float),
             own["total_ratio"].to_numpy(float),
             yerr=np.maximum(np.stack([side.to_numpy(float) for side in spread]), 0.0),
             fmt="none",
-            ecolor=drawn[label].colour.light,
+            ecolor=styles[label].colour.light,
             elinewidth=1.0,
         )
     axes.axhline(1.0, color=INK.light, linewidth=0.9)
@@ -154,7 +157,7 @@ def _ratio(
     size = part[axis].max()
     largest = others[others[axis] == size].sort_values("total_ratio", kind="stable")
     listed = ", ".join(
-        f"{known[row.optimizer].title} {'≥ ' if row.optimizer in bounds else ''}"
+        f"{infos[row.optimizer].title} {'≥ ' if row.optimizer in bounds else ''}"
         f"{quantities.significant(row.total_ratio)} times"
         for row in each(largest)
     )
@@ -171,27 +174,27 @@ def _ratio(
 
 @several_figures("what an iteration of TNGD is made of")
 def split_charts(
-    summary: pd.DataFrame, costs: pd.DataFrame, known: Mapping[str, OptimizerInfo]
+    summary: pd.DataFrame, costs: pd.DataFrame, infos: Mapping[str, OptimizerInfo]
 ) -> list[Chart]:
     """Return, per series with a device, the parts of its time beside the strongest digital competitor at each size."""
     charts = []
     for series in cost_series.cover(summary):
         present = set(series.part["optimizer"])
-        device = next((label for label in known if known[label].modelled and label in present), None)
+        device = next((label for label in infos if infos[label].modelled and label in present), None)
         if device is not None:
-            table = _split_table(series, series.select(costs), device, known)
-            charts.append(_split(table, series, device, known))
+            table = _split_table(series, series.select(costs), device, infos)
+            charts.append(_split(table, series, device, infos))
     return charts
 
 
 def _split_table(
-    series: CostSeries, timed: pd.DataFrame, device: str, known: Mapping[str, OptimizerInfo]
+    series: CostSeries, timed: pd.DataFrame, device: str, infos: Mapping[str, OptimizerInfo]
 ) -> pd.DataFrame:
     rows = []
     part, axis = series.part, series.axis
     for size in sorted(set(part.loc[part["optimizer"] == device, axis])):
         here = timed[timed[axis] == size]
-        rivals = (strongest_digital(here, known), strongest_digital(here, known, EXACT_NATURAL))
+        rivals = (strongest_digital(here, infos), strongest_digital(here, infos, EXACT_NATURAL))
         for label in dict.fromkeys(name for name in (*rivals, device) if name is not None):
             own = part[(part[axis] == size) & (part["optimizer"] == label)].iloc[0]
             row = {name: own[name] for name in cost_series.AXES}
@@ -203,7 +206,7 @@ def _split_table(
 
 
 @one_figure("what an iteration of TNGD is made of")
-def _split(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[str, OptimizerInfo]) -> Chart:
+def _split(table: pd.DataFrame, series: CostSeries, device: str, infos: Mapping[str, OptimizerInfo]) -> Chart:
     axis = series.axis
     parts = [f"{name}_s" for name in PARTS]
     complete = table[parts].notna().all(axis=1)
@@ -217,7 +220,7 @@ def _split(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[
         for offset, (_, row) in zip(offsets, pair.iterrows(), strict=True):
             _bar(axes, place + offset, row, longest)
             bound = "" if row[parts].notna().all() else "≥ "
-            text = f"{known[str(row['optimizer'])].title}  {bound}{quantities.seconds(float(row['sum_s']))}"
+            text = f"{infos[str(row['optimizer'])].title}  {bound}{quantities.seconds(float(row['sum_s']))}"
             axes.text(102, place + offset, text, va="center", fontsize=8)
     axes.set_yticks(range(len(sizes)), [quantities.count(float(tick)) for tick in sizes])
     axes.invert_yaxis()
@@ -228,9 +231,9 @@ def _split(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[
     _split_legend(figure, axes)
     return Chart(
         slugs.slug("cost-split", *series.slug_parts),
-        f"{known[device].title} beside its strongest digital competitors ({series.where})",
-        _split_alt(table, series, device, known),
-        f"{known[device].title} beside the fastest digital second-order optimizer of each size and, where that is not "
+        f"{infos[device].title} beside its strongest digital competitors ({series.where})",
+        _split_alt(table, series, device, infos),
+        f"{infos[device].title} beside the fastest digital second-order optimizer of each size and, where that is not "
         "one, the fastest exact natural gradient. Bars of one size are scaled to the longest, the text gives the time. "
         "Hatched parts are modelled, plain parts measured."
         + ("" if complete.all() else " Gaps: a part has an item without a stated time (≥: a lower bound)."),
@@ -272,7 +275,7 @@ def _split_legend(figure: Figure, axes: Axes) -> None:
 
 
 def _split_alt(
-    table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[str, OptimizerInfo]
+    table: pd.DataFrame, series: CostSeries, device: str, infos: Mapping[str, OptimizerInfo]
 ) -> str:
     axis = series.axis
     largest = table[(table[axis] == table[axis].max()) & (table["optimizer"] == device)].iloc[0]
@@ -285,4 +288,4 @@ def _split_alt(
     )
     size = quantities.count(float(largest[axis]))
     taken = f"{'≥ ' if bound else ''}{quantities.seconds(total)}"
-    return f"Parts of an iteration of {known[device].title}. At {series.sign} = {size}, {taken}: {shares}."
+    return f"Parts of an iteration of {infos[device].title}. At {series.sign} = {size}, {taken}: {shares}."

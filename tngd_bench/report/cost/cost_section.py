@@ -22,7 +22,7 @@ NO_TOTAL = (
 def cost_sections(records: Records) -> tuple[Section, ...]:
     """Return the sections on cost of a study; call it inside `drawing.style()`."""
     trials = records.trials
-    known = optimizer_infos(trials)
+    infos = optimizer_infos(trials)
     summary = iteration_cost.summarise(records.costs, trials)
     ratios = iteration_cost.ratios_to_sgd(records.costs, trials)
     timed = iteration_cost.finished_costs(records.costs, trials)
@@ -31,14 +31,14 @@ def cost_sections(records: Records) -> tuple[Section, ...]:
         ignore_index=True,
     )
     timed_trials = trials[trials["kind"] == "cost"]
-    bounds = lower_bounds.named(lower_bounds.unstated(timed_trials), known)
-    drawn = marks(known)
+    bounds = lower_bounds.named(lower_bounds.unstated(timed_trials), infos)
+    styles = marks(infos)
     growth = [
         chart
         for axis in cost_series.AXES
-        for chart in scaling_charts.scaling_charts(summary, axis, known, drawn)
+        for chart in scaling_charts.scaling_charts(summary, axis, infos, styles)
     ]
-    splits = cost_charts.split_charts(summary, timed, known)
+    splits = cost_charts.split_charts(summary, timed, infos)
     missing = "" if len(summary) else "No cost per iteration was measured in this study."
     return (
         Section(
@@ -48,14 +48,14 @@ def cost_sections(records: Records) -> tuple[Section, ...]:
                 *(f"{term}: {sentence}" for term, sentence in assumptions.extrapolated(timed_trials)),
                 *([f"{NO_TOTAL} {bounds}."] if bounds else []),
             ),
-            charts=tuple(cost_charts.cost_charts(summary, ratios, known, drawn)),
+            charts=tuple(cost_charts.cost_charts(summary, ratios, infos, styles)),
             absent=missing,
         ),
         Section(
             "scaling",
             "How cost grows",
             charts=tuple(growth),
-            tables=(tables.fits_table(scaling, known),),
+            tables=(tables.fits_table(scaling, infos),),
             absent="" if len(scaling) else "No optimizer was timed at more than one size.",
         ),
         Section(
@@ -67,7 +67,7 @@ def cost_sections(records: Records) -> tuple[Section, ...]:
         Section(
             "numbers",
             "Every cost with its spread",
-            tables=(tables.cost_table(summary, ratios, known),),
+            tables=(tables.cost_table(summary, ratios, infos),),
             absent=missing,
         ),
     )

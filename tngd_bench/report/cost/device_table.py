@@ -13,14 +13,14 @@ from tngd_bench.analysis.training.tolerance import SCORE_NAMES, SCORES, margin_t
 from tngd_bench.report.document.tables import Column, Table, short_keys, words
 
 
-def pairs_table(pairs: Sequence[DevicePair], known: Mapping[str, OptimizerInfo]) -> Table:
+def pairs_table(pairs: Sequence[DevicePair], infos: Mapping[str, OptimizerInfo]) -> Table:
     """Return one row per imperfect device that trained beside the ideal one."""
     rows, data = [], []
     for pair in pairs:
         rows.append(
             (
-                known[pair.optimizer].title,
-                known[pair.ideal].title,
+                infos[pair.optimizer].title,
+                infos[pair.ideal].title,
                 pair.group,
                 f"{pair.problem}, N = {quantities.count(pair.size)}",
                 f"{pair.seeds}" + (f", {pair.diverged} diverged" if pair.diverged else ""),

@@ -153,17 +153,17 @@ def _search_contents(records: Records) -> Contents:
 
 
 def _maps(records: Records) -> MapResults:
-    known = optimizer_infos(records.trials)
+    infos = optimizer_infos(records.trials)
     summary = iteration_cost.summarise(records.costs, records.trials)
     targets = time_to_target.study_targets(records.study)
     times = time_to_target.time_to_target(records.trials, records.curves, targets)
-    return map_results(records, summary, times, known, marks(known))
+    return map_results(records, summary, times, infos, marks(infos))
 
 
 def _background_sections(records: Records) -> tuple[Section, ...]:
     study, trials = records.study, records.trials
-    known = optimizer_infos(trials)
-    unfinished = study_tables.unfinished_table(final_scores.unfinished(trials), known)
+    infos = optimizer_infos(trials)
+    unfinished = study_tables.unfinished_table(final_scores.unfinished(trials), infos)
     devices = assumptions.device_table(study, trials)
     ignored = study_tables.pairs_table(
         "ignored-files", "Files of the store that were left out.", records.ignored
@@ -183,16 +183,16 @@ def _background_sections(records: Records) -> tuple[Section, ...]:
             statements=(
                 *assumptions.statements(study, records.environment),
                 *assumptions.extrapolated(trials),
-                *assumptions.not_made(trials, known),
+                *assumptions.not_made(trials, infos),
                 *assumptions.choices(study),
             ),
             tables=tuple(
                 table
                 for table in (
                     devices,
-                    *tuning_charts.tuned_tables(study, known),
-                    study_tables.settings_table(trials, known),
-                    study_tables.defaults_table(known),
+                    *tuning_charts.tuned_tables(study, infos),
+                    study_tables.settings_table(trials, infos),
+                    study_tables.defaults_table(infos),
                 )
                 if table is not None
             ),

@@ -73,14 +73,14 @@ READ = Colour("--c-read", "#b08a2e", "#e3c06a")
 PARTS = {"digital": DIGITAL, "write": WRITE, "relax": RELAX, "read": READ}
 
 
-def marks(known: Mapping[str, OptimizerInfo]) -> dict[str, Mark]:
-    """Return the mark of every optimizer in `known`; methods outside the suite take spare colours by name."""
-    strangers = sorted({kind.method for kind in known.values()} - set(_METHODS))
+def marks(infos: Mapping[str, OptimizerInfo]) -> dict[str, Mark]:
+    """Return the mark of every optimizer in `infos`; methods outside the suite take spare colours by name."""
+    strangers = sorted({kind.method for kind in infos.values()} - set(_METHODS))
     spare = {name: _spare(place) for place, name in enumerate(strangers)}
     drawn: dict[str, Mark] = {}
-    for label, kind in known.items():
+    for label, kind in infos.items():
         colour, marker = _METHODS.get(kind.method) or spare[kind.method]
-        variant = sum(known[other].method == kind.method for other in drawn)
+        variant = sum(infos[other].method == kind.method for other in drawn)
         turn = strangers.index(kind.method) // len(_OTHERS) if kind.method in spare else 0
         dash = _DASHES[(turn + variant) % len(_DASHES)]
         drawn[label] = Mark(colour, marker, dash, variant == 0, kind.method == "tngd")
@@ -103,9 +103,9 @@ def _hex(*channels: float) -> str:
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
 
 
-def strength(label: str, shown: Sequence[str], known: Mapping[str, OptimizerInfo]) -> float:
+def strength(label: str, shown: Sequence[str], infos: Mapping[str, OptimizerInfo]) -> float:
     """Return how opaque a line is among `shown`: variants of one method share its colour and grow in their order."""
-    same = [other for other in shown if known[other].method == known[label].method]
+    same = [other for other in shown if infos[other].method == infos[label].method]
     return 1.0 if len(same) == 1 else 0.4 + 0.6 * same.index(label) / (len(same) - 1)
 
 

@@ -34,30 +34,30 @@ class LineGroup:
         return f"{optimizer_info(self.method, self.method).title} with other {' and '.join(signs)}"
 
 
-def line_groups(known: Mapping[str, OptimizerInfo], present: Collection[str]) -> list[LineGroup]:
-    """Return how the optimizers `present` of one section are spread over figures, in the order of `known`.
+def line_groups(infos: Mapping[str, OptimizerInfo], present: Collection[str]) -> list[LineGroup]:
+    """Return how the optimizers `present` of one section are spread over figures, in the order of `infos`.
 
     All in one where they are few. Else the main figure has each method at its own settings and tuned; further settings
     of a method have a figure for every set of names they change, with what they start from.
     """
-    labels = [label for label in known if label in present]
+    labels = [label for label in infos if label in present]
     changes = {label: _changed(label) for label in labels}
     if len(labels) <= MOST_LINES or not any(changes.values()):
         return [LineGroup(tuple(labels))]
     main = [label for label in labels if not changes[label]]
-    without = dict.fromkeys(known[label].method for label in labels)
+    without = dict.fromkeys(infos[label].method for label in labels)
     for method in without:
-        if not any(known[label].method == method for label in main):
-            mine = [label for label in labels if known[label].method == method]
+        if not any(infos[label].method == method for label in main):
+            mine = [label for label in labels if infos[label].method == method]
             main.append(min(mine, key=lambda label: _place(changes[label])))
     others: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for label in labels:
         if label not in main:
-            others.setdefault((known[label].method, tuple(changes[label])), []).append(label)
+            others.setdefault((infos[label].method, tuple(changes[label])), []).append(label)
     groups = [LineGroup(tuple(label for label in labels if label in main))]
     for (method, varied), members in others.items():
         mine = [
-            label for label in labels if known[label].method == method and "tuned" not in label_texts(label)
+            label for label in labels if infos[label].method == method and "tuned" not in label_texts(label)
         ]
         starts = [
             label
@@ -72,11 +72,11 @@ def line_groups(known: Mapping[str, OptimizerInfo], present: Collection[str]) ->
     return groups
 
 
-def in_main_figure(trials: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> pd.Series:
+def in_main_figure(trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> pd.Series:
     """Return for each row of `trials` whether its optimizer is in the main figure of its section."""
     shown = pd.Series(True, index=trials.index)
     for _, part in trials[trials["kind"] == "training"].groupby("group"):
-        main = line_groups(known, set(part["optimizer"]))[0].labels
+        main = line_groups(infos, set(part["optimizer"]))[0].labels
         shown.loc[part.index] = part["optimizer"].isin(main)
     return shown
 

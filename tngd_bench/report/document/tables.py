@@ -58,9 +58,9 @@ def short_keys(keys: Iterable[str]) -> str:
     return ", ".join(" ".join([file, *entries]).strip() for file, entries in by_file.items())
 
 
-def _placed(frame: pd.DataFrame, by: Sequence[str], known: Mapping[str, OptimizerInfo]) -> pd.DataFrame:
+def _placed(frame: pd.DataFrame, by: Sequence[str], infos: Mapping[str, OptimizerInfo]) -> pd.DataFrame:
     """Return the rows sorted by columns: optimizers as the report orders them, sizes' axes as in its text."""
-    places = {"optimizer": list(known), "axis": list(_AXES)}
+    places = {"optimizer": list(infos), "axis": list(_AXES)}
 
     def place(column: pd.Series) -> pd.Series:
         order = places.get(str(column.name))
@@ -69,21 +69,21 @@ def _placed(frame: pd.DataFrame, by: Sequence[str], known: Mapping[str, Optimize
     return frame.sort_values(list(by), kind="stable", key=place).reset_index(drop=True)
 
 
-def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
+def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
     """Return every cost with its spread; `summary` and `ratios` as in `analysis.cost`."""
     setting = ["group", "problem", "parameters", "batch_size", "outputs", "rows", "optimizer"]
     merged = summary.merge(ratios, on=setting, how="left")
-    merged = _placed(merged, ["group", "batch_size", "outputs", "parameters", "optimizer"], known)
+    merged = _placed(merged, ["group", "batch_size", "outputs", "parameters", "optimizer"], infos)
     rows = tuple(
         (
-            known[row.optimizer].title,
+            infos[row.optimizer].title,
             row.group,
             quantities.count(row.parameters),
             f"{row.batch_size} · {row.outputs} · {row.rows}",
-            _host_mark(row, known[row.optimizer])
+            _host_mark(row, infos[row.optimizer])
             + quantities.seconds_with_spread(row.digital_median_s, row.digital_q1_s, row.digital_q3_s),
             quantities.ratio(row.digital_ratio, row.digital_low, row.digital_high),
-            *_modelled(row, known[row.optimizer].modelled),
+            *_modelled(row, infos[row.optimizer].modelled),
             f"≥ {quantities.seconds(row.at_least_s)}"
             if pd.isna(row.total_median_s)
             else quantities.seconds_with_spread(row.total_median_s, row.total_q1_s, row.total_q3_s),
@@ -135,21 +135,21 @@ def _modelled(row: object, device: bool) -> tuple[str, str, str]:
     return write, relax, read
 
 
-def _host_mark(row: object, kind: OptimizerInfo) -> str:
+def _host_mark(row: object, info: OptimizerInfo) -> str:
     setting = (getattr(row, name) for name in ("problem", "parameters", "outputs"))
-    return "≈ " if kind.modelled and host_extrapolated(*setting) else ""
+    return "≈ " if info.modelled and host_extrapolated(*setting) else ""
 
 
 _AXES = {"parameters": "N", "batch_size": "b", "outputs": "d_z"}
 
 
-def fits_table(scaling: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
+def fits_table(scaling: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
     """Return the exponents in N, b and d_z beside those of the paper's Table 1; `scaling` as in `analysis.fits`."""
     held = [name for name in ("batch_size", "outputs") if name in scaling]
-    scaling = _placed(scaling, ["axis", "group", *held, "optimizer"], known)
+    scaling = _placed(scaling, ["axis", "group", *held, "optimizer"], infos)
     rows = tuple(
         (
-            known[row.optimizer].title,
+            infos[row.optimizer].title,
             _AXES.get(row.axis, row.axis),
             row.quantity,
             _exponent(row.log_log, row.log_log_low, row.log_log_high),
@@ -199,15 +199,15 @@ _SCORES = {
 }
 
 
-def final_table(ends: pd.DataFrame, known: Mapping[str, OptimizerInfo], *, sweeps: bool) -> Table:
+def final_table(ends: pd.DataFrame, infos: Mapping[str, OptimizerInfo], *, sweeps: bool) -> Table:
     """Return how training ended, side by side or along sweeps; `ends` as in `analysis.outcomes.summarise_final`."""
     swept = ends["sweep_parameter"].notna()
-    part = _placed(ends[swept if sweeps else ~swept], ["group", "optimizer"], known)
+    part = _placed(ends[swept if sweeps else ~swept], ["group", "optimizer"], infos)
     rows = []
     scores = [name for name in _SCORES if part[f"{name}_median"].notna().any()] or ["final_test_accuracy"]
     for row in each(part):
         cells = [
-            known[row.optimizer].title,
+            infos[row.optimizer].title,
             row.group,
             f"{row.problem}, N = {quantities.count(row.parameters)}",
         ]
@@ -260,12 +260,12 @@ def _percent_spread(median: float, low: float, high: float) -> str:
     return f"{100 * median:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def targets_table(times: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
+def targets_table(times: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
     """Return times to targets with hit rates; `times` as in `analysis.time_to_target`."""
-    part = _placed(times, ["group", "target", "optimizer"], known)
+    part = _placed(times, ["group", "target", "optimizer"], infos)
     rows = tuple(
         (
-            known[row.optimizer].title,
+            infos[row.optimizer].title,
             row.group,
             row.target,
             f"{row.hits} of {row.tries}" if row.tries else "not tried",

@@ -49,19 +49,19 @@ def map_chart(
     found: CheapestMap,
     name: str,
     title: str,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
     *,
     note: str = NOTE,
     what: str = "cheapest iteration",
 ) -> Chart:
     """Return the map of one device; `note` says how to read it, `what` it is a map of."""
     figure, axes = charting.panel(3.9)
-    _draw(axes, found, drawn, labels=known)
+    _draw(axes, found, styles, labels=infos)
     _show(axes, [found])
     _rows_axis(axes, found)
-    _legend(figure, [found], known, drawn)
-    return Chart(slugs.slug(name), title, alt(found, known, what), note, figure, found.table())
+    _legend(figure, [found], infos, styles)
+    return Chart(slugs.slug(name), title, alt(found, infos, what), note, figure, found.table())
 
 
 @one_figure("maps of who is cheapest, side by side")
@@ -69,8 +69,8 @@ def multiples(
     maps: Sequence[tuple[str, CheapestMap]],
     name: str,
     title: str,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
     note: str,
 ) -> Chart:
     """Return small multiples of maps over one plane, each with its own heading."""
@@ -79,7 +79,7 @@ def multiples(
     figure = Figure(figsize=(charting.WIDTH_INCHES, 1.75 * lines + 0.9), layout="constrained")
     grid = np.atleast_1d(figure.subplots(lines, columns, sharex=True, sharey=True)).ravel()
     for axes, (heading, found) in zip(grid, maps, strict=False):
-        _draw(axes, found, drawn, labels=None)
+        _draw(axes, found, styles, labels=None)
         _show(axes, [each for _, each in maps])
         axes.set_title(heading, fontsize=8.5, loc="left")
     for axes in grid[len(maps) :]:
@@ -89,8 +89,8 @@ def multiples(
             axes.set_xlabel("")
         if place % columns:
             axes.set_ylabel("")
-    _legend(figure, [found for _, found in maps], known, drawn)
-    words = " ".join(f"{heading}: {_shares(found, known)}." for heading, found in maps)
+    _legend(figure, [found for _, found in maps], infos, styles)
+    words = " ".join(f"{heading}: {_shares(found, infos)}." for heading, found in maps)
     frame = pd.concat([found.table().assign(panel=heading) for heading, found in maps], ignore_index=True)
     return Chart(
         slugs.slug(name),
@@ -103,7 +103,7 @@ def multiples(
 
 
 def _draw(
-    axes: Axes, found: CheapestMap, drawn: Mapping[str, Mark], labels: Mapping[str, OptimizerInfo] | None
+    axes: Axes, found: CheapestMap, styles: Mapping[str, Mark], labels: Mapping[str, OptimizerInfo] | None
 ) -> None:
     plane = found.plane
     x, y = _edges(plane.sizes), _edges(plane.values)
@@ -112,7 +112,7 @@ def _draw(
             [(x[left], y[row]), (x[right], y[row]), (x[right], y[row + 1]), (x[left], y[row + 1])]
             for row, left, right in boxes
         ]
-        colour = drawn[found.labels[place]].colour.light
+        colour = styles[found.labels[place]].colour.light
         axes.add_collection(
             PolyCollection(
                 corners,
@@ -227,7 +227,7 @@ def _points(axes: Axes, found: CheapestMap) -> None:
     )
 
 
-def _names(axes: Axes, found: CheapestMap, known: Mapping[str, OptimizerInfo]) -> None:
+def _names(axes: Axes, found: CheapestMap, infos: Mapping[str, OptimizerInfo]) -> None:
     """Write each optimizer's name into the middle of the largest run of cells that it wins."""
     plane = found.plane
     for place, label in enumerate(found.labels):
@@ -248,7 +248,7 @@ def _names(axes: Axes, found: CheapestMap, known: Mapping[str, OptimizerInfo]) -
         axes.text(
             x,
             plane.values[row],
-            known[label].title + (" at best" if label in found.bounds else ""),
+            infos[label].title + (" at best" if label in found.bounds else ""),
             ha="center",
             va="center",
             fontsize=8,
@@ -272,7 +272,10 @@ def _rows_axis(axes: Axes, found: CheapestMap) -> None:
 
 
 def _legend(
-    figure: Figure, maps: Sequence[CheapestMap], known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
+    figure: Figure,
+    maps: Sequence[CheapestMap],
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> None:
     won = {
         found.labels[place]
@@ -281,8 +284,8 @@ def _legend(
         if place >= 0
     }
     handles: list[Patch | Line2D] = [
-        Patch(facecolor=drawn[label].colour.light, label=known[label].title)
-        for label in known
+        Patch(facecolor=styles[label].colour.light, label=infos[label].title)
+        for label in infos
         if label in won
     ]
     handles.append(Patch(facecolor=MUTED.light, alpha=_UNDECIDED, label="lead not confirmed"))
@@ -315,25 +318,25 @@ def _legend(
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, handlelength=1.6)
 
 
-def _shares(found: CheapestMap, known: Mapping[str, OptimizerInfo]) -> str:
+def _shares(found: CheapestMap, infos: Mapping[str, OptimizerInfo]) -> str:
     parts = []
     for label in found.labels:
         won, sure = found.share(label, confirmed=False), found.share(label)
         if won > 0:
             modelled = quantities.percent(found.share_modelled(label))
             parts.append(
-                f"{known[label].title} {quantities.percent(won)} ({quantities.percent(sure)} confirmed, {modelled} "
+                f"{infos[label].title} {quantities.percent(won)} ({quantities.percent(sure)} confirmed, {modelled} "
                 "modelled only)"
             )
         if (at_best := found.share_at_best(label)) > 0:
-            parts.append(f"{known[label].title} {quantities.percent(at_best)} at best")
+            parts.append(f"{infos[label].title} {quantities.percent(at_best)} at best")
     return ", ".join(parts) or "no size has a model that is vouched for"
 
 
-def alt(found: CheapestMap, known: Mapping[str, OptimizerInfo], what: str) -> str:
+def alt(found: CheapestMap, infos: Mapping[str, OptimizerInfo], what: str) -> str:
     """Return the finding of a map of `what` in words."""
     plane = found.plane
     sizes = f"N = {quantities.count(plane.sizes[0])} to {quantities.count(plane.sizes[-1])}"
     span = f"{_AXIS_TITLES[plane.axis]} {plane.values[0]} to {quantities.count(plane.values[-1])}"
-    shares = f"Share of the sizes won, of those vouched for: {_shares(found, known)}."
+    shares = f"Share of the sizes won, of those vouched for: {_shares(found, infos)}."
     return f"Map of the {what} over {sizes} and {span}. {shares}"

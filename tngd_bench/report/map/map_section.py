@@ -54,14 +54,14 @@ def map_results(
     records: Records,
     summary: pd.DataFrame,
     times: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> MapResults:
     """Return the map and what-if sections; `summary` as in `cost.summarise`, `times` as in `time_to_target`."""
     calibrations = calibrate(
         summary,
         records.trials,
-        known,
+        infos,
         str(records.environment.get("dtype", "float32")),
         run_spread=run_spread_of(records.environment),
     )
@@ -76,12 +76,12 @@ def map_results(
     batch = plane(calibrations, "batch_size", calibrations.main["outputs"])
     outputs = plane(calibrations, "outputs", calibrations.main["batch_size"])
     uses = [] if use is None else device_uses(use, records.trials)
-    maps = _maps(calibrations, batch, outputs, use, uses, known, drawn)
+    maps = _maps(calibrations, batch, outputs, use, uses, infos, styles)
     hits = hit_times(records.trials, records.curves, study_targets(records.study))
     reached = map_tables.lowest_times(records.trials, times, hits)
-    untimed = unstated.named(unstated.unstated(records.trials[records.trials["kind"] == "training"]), known)
-    by_target = break_even_charts.place_chart(reached, known, drawn, untimed)
-    over_target, rests_on = target_maps(records, calibrations, summary, known, drawn)
+    untimed = unstated.named(unstated.unstated(records.trials[records.trials["kind"] == "training"]), infos)
+    by_target = break_even_charts.place_chart(reached, infos, styles, untimed)
+    over_target, rests_on = target_maps(records, calibrations, summary, infos, styles)
     charts = (*maps, *over_target, *((by_target,) if by_target is not None else ()))
     prose = (
         f"Over sizes nobody ran: which second-order optimizer has the shortest iteration, at b = "
@@ -93,23 +93,23 @@ def map_results(
         "Who is cheapest where",
         prose=prose,
         points=(
-            *_map_points(calibrations, batch, use, known),
+            *_map_points(calibrations, batch, use, infos),
             rests_on,
-            *_left_out(summary, known),
-            *([break_even_charts.place_words(reached, known)] if by_target is None and len(reached) else []),
+            *_left_out(summary, infos),
+            *([break_even_charts.place_words(reached, infos)] if by_target is None and len(reached) else []),
         ),
         charts=charts,
         tables=(
-            *_crossover_table(calibrations, use, known),
-            map_tables.calibration_table(calibrations, known),
+            *_crossover_table(calibrations, use, infos),
+            map_tables.calibration_table(calibrations, infos),
         ),
     )
-    what_if, decides = _what_if(calibrations, batch, use, uses, summary, known)
+    what_if, decides = _what_if(calibrations, batch, use, uses, summary, infos)
     return MapResults(section, what_if, decides)
 
 
-def _left_out(summary: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> tuple[str, ...]:
-    names = uncounted(summary, known)
+def _left_out(summary: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[str, ...]:
+    names = uncounted(summary, infos)
     if not names:
         return ()
     return (f"Timed, and on no map, since no formula counts its operations: {quantities.listed(names)}.",)
@@ -155,8 +155,8 @@ def _maps(
     outputs: Plane,
     use: DeviceUse | None,
     every: Sequence[tuple[str, DeviceUse]],
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> list[Chart]:
     kfac, title = _kfac(calibrations), device_title(use)
     bounds = "" if use is None else lower_bounds([(title, use)])
@@ -173,7 +173,9 @@ def _maps(
                 continue
             note = map_charts.AS_ABOVE if charts else f"{map_charts.NOTE}{bounds}"
             heading = f"{heading} over {words} ({title})"
-            charts.append(map_charts.map_chart(found, f"map-{kind}-{name}", heading, known, drawn, note=note))
+            charts.append(
+                map_charts.map_chart(found, f"map-{kind}-{name}", heading, infos, styles, note=note)
+            )
     if use is not None:
         for name, title, uses in (
             ("map-presets", "Cheapest exact solver, by device", every),
@@ -183,7 +185,7 @@ def _maps(
             if not any(found.vouched.any() for _, found in panels):
                 continue
             note = f"{map_charts.AS_ABOVE}{lower_bounds(uses)}"
-            charts.append(map_charts.multiples(panels, name, title, known, drawn, note))
+            charts.append(map_charts.multiples(panels, name, title, infos, styles, note))
     return charts
 
 
@@ -197,14 +199,14 @@ def lower_bounds(uses: Sequence[tuple[str, DeviceUse]]) -> str:
 
 
 def _map_points(
-    calibrations: Calibrations, batch: Plane, use: DeviceUse | None, known: Mapping[str, OptimizerInfo]
+    calibrations: Calibrations, batch: Plane, use: DeviceUse | None, infos: Mapping[str, OptimizerInfo]
 ) -> tuple[str, ...]:
-    device, points = calibrations.device_label, [map_tables.unseen_words(calibrations, known)]
+    device, points = calibrations.device_label, [map_tables.unseen_words(calibrations, infos)]
     if not cheapest(batch, use, _kfac(calibrations)).vouched.any():
         points.append(NOTHING_VOUCHED)
     if use is not None and device is not None:
         size = calibrations.main["parameters"]
-        points += [f"{text}." for text in _crossover_texts(calibrations, use, size, known, device)]
+        points += [f"{text}." for text in _crossover_texts(calibrations, use, size, infos, device)]
     varied = pd.concat([c.points for c in calibrations.by_label.values()])
     for name, title in (("batch_size", "b"), ("outputs", "d_z")):
         if varied[name].nunique() == 1:
@@ -223,28 +225,28 @@ def _sizes(calibrations: Calibrations) -> tuple[int, ...]:
 
 
 def _crossovers(
-    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, OptimizerInfo]
+    calibrations: Calibrations, use: DeviceUse, size: int, infos: Mapping[str, OptimizerInfo]
 ) -> list[break_even.Crossover]:
     found = break_even.line(calibrations, use, size, calibrations.main["outputs"])
     if found is None:
         return []
-    return [c for c in break_even.crossovers(found, use) if known[c.rival].method in _RIVALS]
+    return [c for c in break_even.crossovers(found, use) if infos[c.rival].method in _RIVALS]
 
 
 def _crossover_texts(
-    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, OptimizerInfo], device: str
+    calibrations: Calibrations, use: DeviceUse, size: int, infos: Mapping[str, OptimizerInfo], device: str
 ) -> list[str]:
-    return [crossing.text(known, device) for crossing in _crossovers(calibrations, use, size, known)]
+    return [crossing.text(infos, device) for crossing in _crossovers(calibrations, use, size, infos)]
 
 
 def _crossover_table(
-    calibrations: Calibrations, use: DeviceUse | None, known: Mapping[str, OptimizerInfo]
+    calibrations: Calibrations, use: DeviceUse | None, infos: Mapping[str, OptimizerInfo]
 ) -> tuple[Table, ...]:
     device = calibrations.device_label
     if use is None or device is None:
         return ()
-    found = [c for size in _sizes(calibrations) for c in _crossovers(calibrations, use, size, known)]
-    return (map_tables.crossover_table(found, known, device),) if found else ()
+    found = [c for size in _sizes(calibrations) for c in _crossovers(calibrations, use, size, infos)]
+    return (map_tables.crossover_table(found, infos, device),) if found else ()
 
 
 def _what_if(
@@ -253,7 +255,7 @@ def _what_if(
     use: DeviceUse | None,
     uses: Sequence[tuple[str, DeviceUse]],
     summary: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
+    infos: Mapping[str, OptimizerInfo],
 ) -> tuple[Section, str]:
     title, device = "What the device would have to do", calibrations.device_label
     exact, kfac = break_even.exact_labels(calibrations), _kfac(calibrations)
@@ -263,7 +265,7 @@ def _what_if(
             "(see “What the numbers rest on”)."
         )
         return Section("what-if", title, absent=absent), f"Not modelled. {absent}"
-    name, d_z = known[device].title, calibrations.main["outputs"]
+    name, d_z = infos[device].title, calibrations.main["outputs"]
     rivals = {rival: labels for rival, labels in ((_EXACT, exact), (_KFAC, kfac)) if labels}
     lines = [break_even.line(calibrations, use, size, d_z) for size in DECADES]
     frames = [break_even.break_even_rates(line, rivals) for line in lines if line is not None]
@@ -286,9 +288,9 @@ def _what_if(
         + _best_case(use),
         charts=tuple(charts),
         tables=tuple(table for table in (energy_table(calibrations, uses),) if table is not None),
-        explorer=explorer.explorer(calibrations, batch, use, known, exact),
+        explorer=explorer.explorer(calibrations, batch, use, infos, exact),
     )
-    return section, decides(calibrations, use, summary, known)
+    return section, decides(calibrations, use, summary, infos)
 
 
 def _best_case(use: DeviceUse) -> str:
@@ -301,7 +303,7 @@ def _best_case(use: DeviceUse) -> str:
 
 
 def decides(
-    calibrations: Calibrations, use: DeviceUse, summary: pd.DataFrame, known: Mapping[str, OptimizerInfo]
+    calibrations: Calibrations, use: DeviceUse, summary: pd.DataFrame, infos: Mapping[str, OptimizerInfo]
 ) -> str:
     """Return what the device's iteration is made of at the largest measured size, and what would make it as fast."""
     device = calibrations.device_label
@@ -315,7 +317,7 @@ def decides(
     own = here.sort_values("parameters", kind="stable").iloc[-1]
     beside = summary[(summary[["group", "parameters"]] == own[["group", "parameters"]]).all(axis=1)]
     exact = beside[beside["optimizer"].isin(break_even.exact_labels(calibrations))]
-    name = known[device].title
+    name = infos[device].title
     if pd.isna(own["total_median_s"]):
         return (
             f"At N = {quantities.count(own['parameters'])}, m = {quantities.count(own['rows'])} {name} takes at least "
@@ -335,7 +337,7 @@ def decides(
     if exact.empty:
         return f"{head}; no exact natural gradient was timed there."
     rival = exact.sort_values("total_median_s", kind="stable").iloc[0]
-    rival_name, rival_s = known[str(rival["optimizer"])].title, float(rival["total_median_s"])
+    rival_name, rival_s = infos[str(rival["optimizer"])].title, float(rival["total_median_s"])
     left = rival_s - parts["its host (measured)"] - parts["its relaxation (modelled)"]
     if left <= 0:
         level = (
@@ -350,7 +352,7 @@ def decides(
         level = f"it is as fast as {rival_name} at {quantities.bit_rate(bits / left)}"
     texts = [
         text
-        for text in _crossover_texts(calibrations, use, main["parameters"], known, device)
-        if known[str(rival["optimizer"])].title in text
+        for text in _crossover_texts(calibrations, use, main["parameters"], infos, device)
+        if infos[str(rival["optimizer"])].title in text
     ]
     return f"{head}; {level}." + (f" Modelled: {texts[0]}." if texts else "")

@@ -18,7 +18,7 @@ from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
 from tngd_bench.report.document.tables import Column, Table
 
 
-def calibration_table(calibrations: Calibrations, known: Mapping[str, OptimizerInfo]) -> Table:
+def calibration_table(calibrations: Calibrations, infos: Mapping[str, OptimizerInfo]) -> Table:
     """Return the rates behind the maps and how well they predict each measured size from the others."""
     rows, data = [], []
     for label, found in calibrations.by_label.items():
@@ -39,7 +39,7 @@ def calibration_table(calibrations: Calibrations, known: Mapping[str, OptimizerI
         data.append(values)
         rows.append(
             (
-                known[label].title + (", host" if known[label].modelled else ""),
+                infos[label].title + (", host" if infos[label].modelled else ""),
                 str(len(found.points)),
                 quantities.seconds(overhead),
                 "–" if not flop else f"{quantities.significant(1e-9 / flop)} Gop/s",
@@ -74,7 +74,7 @@ def calibration_table(calibrations: Calibrations, known: Mapping[str, OptimizerI
     return Table("calibration", caption, columns, tuple(rows), pd.DataFrame(data))
 
 
-def unseen_words(calibrations: Calibrations, known: Mapping[str, OptimizerInfo]) -> str:
+def unseen_words(calibrations: Calibrations, infos: Mapping[str, OptimizerInfo]) -> str:
     """Return what predictions are off by at measured sizes that their calibration did not see."""
     parts = []
     for label, found in calibrations.by_label.items():
@@ -82,7 +82,7 @@ def unseen_words(calibrations: Calibrations, known: Mapping[str, OptimizerInfo])
             ratios = np.exp(found.unseen.ratio_logs)
             span = quantities.interval(float(ratios.min()), float(ratios.max()))
             sizes = f"{len(ratios)} size{'s' * (len(ratios) != 1)}"
-            parts.append(f"{known[label].title}{', host' if known[label].modelled else ''} {span} ({sizes})")
+            parts.append(f"{infos[label].title}{', host' if infos[label].modelled else ''} {span} ({sizes})")
     if not parts:
         return "What predictions are off by at a size that their calibration did not see: not measured, too few sizes."
     return (
@@ -91,7 +91,7 @@ def unseen_words(calibrations: Calibrations, known: Mapping[str, OptimizerInfo])
     )
 
 
-def crossover_table(found: Sequence[Crossover], known: Mapping[str, OptimizerInfo], device: str) -> Table:
+def crossover_table(found: Sequence[Crossover], infos: Mapping[str, OptimizerInfo], device: str) -> Table:
     """Return from which m on the device's iteration is the shorter one, by rival and N."""
     rows, data = [], []
     for each in found:
@@ -100,7 +100,7 @@ def crossover_table(found: Sequence[Crossover], known: Mapping[str, OptimizerInf
         data.append(row | ({"not_stated": " ".join(each.not_stated)} if each.not_stated else {}))
         rows.append(
             (
-                known[each.rival].title,
+                infos[each.rival].title,
                 quantities.count(each.parameters),
                 _above(each),
                 f"≤ {quantities.count(each.below)}" if each.below else "–",
@@ -119,7 +119,7 @@ def crossover_table(found: Sequence[Crossover], known: Mapping[str, OptimizerInf
     first = found[0]
     span = f"m = {quantities.count(first.smallest)} to {quantities.count(first.largest)}"
     caption = (
-        f"From which m = b·d_z on {known[device].title} has the shorter iteration (d_z = {first.outputs}, {span}). "
+        f"From which m = b·d_z on {infos[device].title} has the shorter iteration (d_z = {first.outputs}, {span}). "
         "Extrapolated: host and rival are predicted beyond the sizes that were measured."
     )
     if first.not_stated:

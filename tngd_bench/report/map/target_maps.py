@@ -28,8 +28,8 @@ def target_maps(
     records: Records,
     calibrations: Calibrations,
     summary: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> tuple[tuple[Chart, ...], str]:
     """Return the maps over (N, b) and (N, d_z), and a sentence on what they rest on or why there are none."""
     targets = time_to_target.study_targets(records.study)
@@ -39,14 +39,14 @@ def target_maps(
     candidates = target_map.trained(records.trials, hits, problem, seconds)
     if not candidates:
         return (), NOT_MEASURED + _reason(hits, problem)
-    every = target_map.with_first_order(calibrations, summary, records.trials, known)
+    every = target_map.with_first_order(calibrations, summary, records.trials, infos)
     for found in candidates:
         timed = target_map.timed_alike(found)
         if not timed.iterations:
             continue
-        charts, lowest = _charts(timed, every, known, drawn)
+        charts, lowest = _charts(timed, every, infos, styles)
         if lowest is not None:
-            return charts, _statement(found, timed, lowest, known)
+            return charts, _statement(found, timed, lowest, infos)
     return (), NOT_MEASURED + "no optimizer that reached a target was timed at its settings, size and batch."
 
 
@@ -63,8 +63,8 @@ def _reason(hits: pd.DataFrame, problem: str) -> str:
 def _charts(
     found: target_map.Trained,
     every: Calibrations,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> tuple[tuple[Chart, ...], CheapestMap | None]:
     """Return the maps of one target and the last of them as data; none where nobody who was timed reached it."""
     here = _size_in_the_middle(found)
@@ -84,8 +84,8 @@ def _charts(
             lowest,
             f"map-target-{name}",
             f"{what[:1].upper()}{what[1:]} over {words}",
-            known,
-            drawn,
+            infos,
+            styles,
             note=_note(found) + _bounds(found)
             if not charts
             else "Predicted; hatched, faint and circles as in the map before.",
@@ -126,7 +126,7 @@ def _statement(
     found: target_map.Trained,
     timed: target_map.Trained,
     lowest: CheapestMap,
-    known: Mapping[str, OptimizerInfo],
+    infos: Mapping[str, OptimizerInfo],
 ) -> str:
     """Return the iterations to the target at each size of the map, and what of `found` is left out of it and why.
 
@@ -135,10 +135,10 @@ def _statement(
     missing = [label for label in found.iterations if label not in lowest.labels]
     by_reason = {
         "Not timed at its settings, size and batch, so left out": [
-            known[label].title for label in missing if label not in timed.iterations
+            infos[label].title for label in missing if label not in timed.iterations
         ],
         "Timed at its own size and not predicted at others, so left out": [
-            known[label].title for label in missing if label in timed.iterations
+            infos[label].title for label in missing if label in timed.iterations
         ],
     }
     left = "".join(f" {reason}: {quantities.listed(names)}." for reason, names in by_reason.items() if names)
@@ -150,10 +150,10 @@ def _statement(
         rows = part.sort_values("iterations", kind="stable").to_dict("records")
         reached = [row for row in rows if math.isfinite(row["iterations"])]
         counted = [
-            f"{', '.join(known[row['optimizer']].title for row in same)} {quantities.count(iterations)}"
+            f"{', '.join(infos[row['optimizer']].title for row in same)} {quantities.count(iterations)}"
             for iterations, same in itertools.groupby(reached, key=lambda row: row["iterations"])
         ]
-        missed = [known[row["optimizer"]].title for row in rows if row not in reached]
+        missed = [infos[row["optimizer"]].title for row in rows if row not in reached]
         counted += [f"not reached in the median by {', '.join(missed)}"] if missed else []
         pieces.append(f"at N = {quantities.count(float(str(n)))}, b = {b}: {'; '.join(counted)}")
     return f"Iterations to {found.target} (median seed) {'. '.join(pieces)}.{left}{other}"

@@ -22,7 +22,7 @@ def explorer(
     calibrations: Calibrations,
     batch: Plane,
     use: DeviceUse,
-    known: Mapping[str, OptimizerInfo],
+    infos: Mapping[str, OptimizerInfo],
     exact: Sequence[str],
 ) -> dict[str, object]:
     """Return the data from which the page recomputes the map when link, τ, bits, t or upload change.
@@ -45,8 +45,8 @@ def explorer(
         "values": list(batch.values),
         "outputs": batch.fixed,
         "digital": {label: _flat(batch.digital[label][0]) for label in calibrations.digital},
-        "methods": {label: known[label].method for label in (*calibrations.digital, device)},
-        "titles": {label: known[label].title for label in (*calibrations.digital, device)},
+        "methods": {label: infos[label].method for label in (*calibrations.digital, device)},
+        "titles": {label: infos[label].title for label in (*calibrations.digital, device)},
         "exact": list(exact),
         "device": device,
         "ensemble": use.ensemble,

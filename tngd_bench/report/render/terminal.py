@@ -36,7 +36,7 @@ def terminal_summary(records: Records) -> RenderableType:
 
 def _table(records: Records) -> Table:
     trials = records.trials
-    known = optimizer_infos(trials)
+    infos = optimizer_infos(trials)
     summary = iteration_cost.summarise(records.costs, trials)
     ends = final_scores.summarise_final(
         final_scores.comparison(final_scores.final_values(trials, records.curves))
@@ -49,7 +49,7 @@ def _table(records: Records) -> Table:
     groups = sorted(set(ends["group"]), key=quantities.numeric_order)
     for group in groups:
         table.add_column(Text(f"{group}: final loss · test accuracy · seeds"), justify="right")
-    for label, kind in known.items():
+    for label, kind in infos.items():
         cells = [Text(kind.title)]
         for here in sizes.values():
             cells.append(Text(_time(here[here["optimizer"] == label], modelled=kind.modelled)))

@@ -64,17 +64,17 @@ def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 @several_figures("two imperfections at once")
-def pair_charts(table: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> list[Chart]:
+def pair_charts(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> list[Chart]:
     """Return one heat map of the final loss per optimizer and pair of settings in `table` (see `pair_table`)."""
     pairs = table[table["sweep_parameter_2"].notna()]
     return [
-        _chart(part.reset_index(drop=True), tuple(map(str, values)), known)
+        _chart(part.reset_index(drop=True), tuple(map(str, values)), infos)
         for values, part in pairs.groupby(_KEYS, sort=True)
     ]
 
 
 @one_figure("two imperfections at once")
-def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, OptimizerInfo]) -> Chart:
+def _chart(part: pd.DataFrame, keys: tuple[str, ...], infos: Mapping[str, OptimizerInfo]) -> Chart:
     group, optimizer, first, second = keys
     columns, rows = _order(part, first, ""), _order(part, second, "_2")
     figure, axes = charting.panel(1.6 + 0.36 * len(rows))
@@ -105,7 +105,7 @@ def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, Optimi
     names = " and ".join(map(parameter_name, (first, second)))
     return Chart(
         slugs.slug("pair", group, optimizer, first, second),
-        f"Final training loss over {names}, {known[optimizer].title} ({group})",
+        f"Final training loss over {names}, {infos[optimizer].title} ({group})",
         f"Median final training loss over {names}: lowest {quantities.significant(lowest)} at "
         f"{best['sweep_label']} and {best['sweep_label_2']}, highest {quantities.significant(highest)}; {lost} of "
         f"{len(part)} pairs had seeds that diverged, {unstable} seeds on an unstable device.",
@@ -197,14 +197,14 @@ def _order(part: pd.DataFrame, parameter: str, mark: str) -> list[str]:
     return list(dict.fromkeys(_level(row, mark) for row in each(ordered)))
 
 
-def stability_section(table: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> tuple[str, Table]:
+def stability_section(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[str, Table]:
     """Return a sentence on the stability of programmed arrays, "" without any, and `table` as shown."""
     rows = []
     for row in each(table):
         levels = levels_text(row)
         rows.append(
             (
-                known[str(row.optimizer)].title,
+                infos[str(row.optimizer)].title,
                 str(row.group),
                 levels or "as set",
                 f"{row.unstable} of {row.trials}",
@@ -254,7 +254,7 @@ def levels_text(row: object) -> str:
     )
 
 
-def levels_table(table: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
+def levels_table(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
     """Return the rows of `pair_table` as a table of the page."""
     rows = []
     for row in each(table):
@@ -262,7 +262,7 @@ def levels_table(table: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Tab
         diverged = f"{row.diverged} of {row.seeds}" + (f" ({row.unstable} unstable)" if row.unstable else "")
         rows.append(
             (
-                known[str(row.optimizer)].title,
+                infos[str(row.optimizer)].title,
                 str(row.group),
                 text,
                 diverged,

@@ -20,13 +20,13 @@ _CLOCKS = {"iterations": "iterations", "modelled": "device time included"}
 
 @one_figure("a performance profile")
 def profile_chart(
-    profile: pd.DataFrame, clock: str, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
+    profile: pd.DataFrame, clock: str, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
 ) -> Chart:
     """Return the performance profile on one clock; `profile` as in `analysis.profiles.profiles`."""
     figure, axes = charting.panel(3.9)
-    for label in [label for label in known if label in set(profile["optimizer"])]:
+    for label in [label for label in infos if label in set(profile["optimizer"])]:
         own = profile[profile["optimizer"] == label].sort_values("tau")
-        mark = drawn[label]
+        mark = styles[label]
         axes.step(
             own["tau"].to_numpy(float),
             own["share"].to_numpy(float),
@@ -37,7 +37,7 @@ def profile_chart(
             markersize=4,
             markerfacecolor=mark.colour.light if mark.filled else "none",
             linewidth=2.2 if mark.emphasised else 1.3,
-            label=known[label].title,
+            label=infos[label].title,
         )
     axes.set_xlim(1.0, float(profile["tau"].max()) * 1.02)
     axes.set_ylim(-0.03, 1.03)
@@ -47,7 +47,7 @@ def profile_chart(
     charting.legend_below(figure, axes)
     starts = profile[profile["tau"] == 1.0].sort_values("won", ascending=False, kind="stable")
     won = ", ".join(
-        f"{known[str(row.optimizer)].title} {quantities.percent(row.won)}" for row in each(starts)
+        f"{infos[str(row.optimizer)].title} {quantities.percent(row.won)}" for row in each(starts)
     )
     tasks = int(profile["tasks"].iloc[0])
     return Chart(
@@ -65,11 +65,11 @@ def profile_chart(
 
 @several_figures("time to each level")
 def level_charts(
-    bands: pd.DataFrame, metric: str, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
+    bands: pd.DataFrame, metric: str, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
 ) -> list[Chart]:
     """Return, per group, when each level of `metric` is reached; `bands` as in `convergence.bands_at_level`."""
     return [
-        _level_chart(str(group), part.reset_index(drop=True), metric, known, drawn)
+        _level_chart(str(group), part.reset_index(drop=True), metric, infos, styles)
         for group, part in bands.groupby("group", sort=True)
         if np.isfinite(part["median"].astype(float)).any()
     ]
@@ -77,17 +77,21 @@ def level_charts(
 
 @one_figure("time to each level")
 def _level_chart(
-    group: str, part: pd.DataFrame, metric: str, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
+    group: str,
+    part: pd.DataFrame,
+    metric: str,
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> Chart:
     figure, axes = charting.panel(4.0)
     title = metric.replace("_", " ").replace("train", "training")
     reached: dict[str, tuple[float, float]] = {}
-    for label in [label for label in known if label in set(part["optimizer"])]:
+    for label in [label for label in infos if label in set(part["optimizer"])]:
         own = part[part["optimizer"] == label]
         shown = own[np.isfinite(own["median"].astype(float)) & (own["median"] > 0)]
         if shown.empty:
             continue
-        mark = drawn[label]
+        mark = styles[label]
         level, median = shown["level"].to_numpy(float), shown["median"].to_numpy(float)
         axes.plot(
             median,
@@ -99,7 +103,7 @@ def _level_chart(
             markevery=max(1, len(shown) // 6),
             markersize=5,
             markerfacecolor=mark.colour.light if mark.filled else "none",
-            label=known[label].title,
+            label=infos[label].title,
         )
         low, high = shown["low"].to_numpy(float), shown["high"].to_numpy(float)
         inside = np.isfinite(high) & (low > 0)
@@ -118,7 +122,7 @@ def _level_chart(
     charting.legend_below(figure, axes)
     shown_as = quantities.percent if metric.endswith("accuracy") else quantities.significant
     words = ", ".join(
-        f"{known[label].title} {shown_as(level)} in {quantities.seconds(time)}"
+        f"{infos[label].title} {shown_as(level)} in {quantities.seconds(time)}"
         for label, (level, time) in reached.items()
     )
     return Chart(

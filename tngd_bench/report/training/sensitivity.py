@@ -36,7 +36,7 @@ _METRICS = (
 
 @several_figures("sensitivity to imperfections")
 def noise_charts(
-    final: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
+    final: pd.DataFrame, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
 ) -> list[Chart]:
     """Return a chart of each metric for every sweep in `final` (see `analysis.outcomes.final_values`).
 
@@ -57,7 +57,7 @@ def noise_charts(
             known_values = part[np.isfinite(values) | (part["status"] == "diverged")].assign(value=values)
             if known_values["value"].notna().any():
                 text = stated[(str(group), str(optimizer), str(parameter), column)]
-                mark = drawn[str(optimizer)]
+                mark = styles[str(optimizer)]
                 charts.append(
                     _chart(
                         known_values,
@@ -65,7 +65,7 @@ def noise_charts(
                         title,
                         (str(group), str(optimizer), str(parameter)),
                         text,
-                        known,
+                        infos,
                         mark,
                         first=not charts,
                     )
@@ -111,7 +111,7 @@ def _chart(
     title: str,
     sweep: tuple[str, str, str],
     tolerance: str,
-    known: Mapping[str, OptimizerInfo],
+    infos: Mapping[str, OptimizerInfo],
     mark: Mark,
     *,
     first: bool,
@@ -163,8 +163,8 @@ def _chart(
     said = f"{title[:1].upper()}{title[1:]}: {tolerance}."
     return Chart(
         slugs.slug("sensitivity", group, optimizer, parameter, column),
-        f"{title[:1].upper()}{title[1:]} against {name}, {known[optimizer].title} ({group}, N = {parameters})",
-        f"{title[:1].upper()}{title[1:]} of {known[optimizer].title} against {name}: {tolerance}.",
+        f"{title[:1].upper()}{title[1:]} against {name}, {infos[optimizer].title} ({group}, N = {parameters})",
+        f"{title[:1].upper()}{title[1:]} of {infos[optimizer].title} against {name}: {tolerance}.",
         f"{_READING} {said}" if first else said,
         figure,
         data.rename(columns={"value": column}).reset_index(drop=True),

@@ -27,7 +27,7 @@ _TIME = "time (measured digital + modelled device)"
 
 
 def convergence_charts(
-    curves: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
+    curves: pd.DataFrame, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
 ) -> dict[str, list[Chart]]:
     """Return the charts of every group in `curves` (finished trials outside sweeps), by group name.
 
@@ -40,7 +40,7 @@ def convergence_charts(
         setting = part.iloc[0]
         size = quantities.count(float(setting["parameters"]))
         where = f"{setting['problem']}, N = {size}, b = {setting['batch_size']}"
-        main, *others = line_groups(known, set(part["optimizer"]))
+        main, *others = line_groups(infos, set(part["optimizer"]))
         # further settings are drawn after the comparison itself, and by their loss alone: figures would be too many
         wanted = [(main, metric, title) for metric, title in _METRICS if metric in part]
         wanted += [(lines, *_METRICS[0]) for lines in others]
@@ -51,7 +51,9 @@ def convergence_charts(
                 ("time", bands_at_time(own, metric)),
             ):
                 if len(bands):
-                    made.append(_chart(str(group), where, metric, title, against, bands, lines, known, drawn))
+                    made.append(
+                        _chart(str(group), where, metric, title, against, bands, lines, infos, styles)
+                    )
         if made:
             charts[str(group)] = made
     return charts
@@ -66,20 +68,20 @@ def _chart(
     against: str,
     bands: pd.DataFrame,
     lines: LineGroup,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> Chart:
     figure, axes = charting.panel(4.1)
     present = [label for label in lines.labels if label in set(bands["optimizer"])]
     if lines.method:
-        drawn = marks({label: known[label] for label in present})
+        styles = marks({label: infos[label] for label in present})
     for label in present:
-        opacity = strength(label, present, known) if lines.method else 1.0
+        opacity = strength(label, present, infos) if lines.method else 1.0
         own = bands[bands["optimizer"] == label]
-        colour = drawn[label].colour.light
+        colour = styles[label].colour.light
         spaced = own.iloc[:: max(1, len(own) // 6)] if against == "time" else own
-        draw_line(axes, own["x"], own["median"], drawn[label], "", markers=False, opacity=opacity)
-        marked = drawn[label]
+        draw_line(axes, own["x"], own["median"], styles[label], "", markers=False, opacity=opacity)
+        marked = styles[label]
         axes.plot(
             [],
             [],
@@ -87,7 +89,7 @@ def _chart(
             alpha=opacity,
             linestyle=marked.dash,
             marker=marked.marker,
-            label=known[label].title,
+            label=infos[label].title,
             markersize=5,
             markerfacecolor=colour if marked.filled else "none",
         )
@@ -116,7 +118,7 @@ def _chart(
     return Chart(
         slugs.slug(group, metric, against, *([lines.method, *lines.varied] if lines.method else [])),
         f"{title[0].upper()}{title[1:]} against {against}{of} ({where})",
-        _alt(title, against, metric, bands, known),
+        _alt(title, against, metric, bands, infos),
         "Median and quartile band over the finished seeds; evaluation is off the clock."
         + (" A point is a seed's last evaluation up to that time." if against == "time" else ""),
         figure,
@@ -125,10 +127,10 @@ def _chart(
 
 
 def _alt(
-    title: str, against: str, metric: Metric, bands: pd.DataFrame, known: Mapping[str, OptimizerInfo]
+    title: str, against: str, metric: Metric, bands: pd.DataFrame, infos: Mapping[str, OptimizerInfo]
 ) -> str:
     last = bands.sort_values("x", kind="stable").groupby("optimizer").tail(1)
     last = last.sort_values("median", ascending=metric.endswith("loss"), kind="stable")
     shown = quantities.percent if metric in _SHARES else quantities.significant
-    ends = ", ".join(f"{known[row.optimizer].title} {shown(row.median)}" for row in each(last))
+    ends = ", ".join(f"{infos[row.optimizer].title} {shown(row.median)}" for row in each(last))
     return f"{title[0].upper()}{title[1:]} against {against}, median over seeds. At its last point, best first: {ends}."

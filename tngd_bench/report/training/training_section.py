@@ -37,17 +37,17 @@ FEWEST_TASKS = 3
 def training_sections(records: Records) -> tuple[Section, ...]:
     """Return the sections on training of a study; call it inside `drawing.style()`."""
     trials, curves = records.trials, records.curves
-    known = optimizer_infos(trials)
-    drawn = marks(known)
+    infos = optimizer_infos(trials)
+    styles = marks(infos)
     apart = is_pair(trials) | is_worded(trials)
     final = final_scores.final_values(trials[~apart], curves)
     ends = final_scores.summarise_final(final)
     targets = time_to_target.study_targets(records.study)
     times = time_to_target.time_to_target(trials, curves, targets)
     bounds = lower_bounds.unstated(trials[trials["kind"] == "training"])
-    by_group = training_charts.convergence_charts(convergence.finished_curves(curves, trials), known, drawn)
+    by_group = training_charts.convergence_charts(convergence.finished_curves(curves, trials), infos, styles)
     charts = [chart for group in by_group.values() for chart in group]
-    shown = trials[panels.in_main_figure(trials, known)]
+    shown = trials[panels.in_main_figure(trials, infos)]
     without = one_clock.untimed(trials, records.costs)
     clocked = ~shown["optimizer"].isin(bounds) & ~pd.Series(
         [
@@ -59,7 +59,7 @@ def training_sections(records: Records) -> tuple[Section, ...]:
     )
     for metric in ("train_loss", "test_accuracy"):
         bands = convergence.bands_at_level(curves, shown[clocked], metric)
-        charts += profile_charts.level_charts(bands, metric, known, drawn)
+        charts += profile_charts.level_charts(bands, metric, infos, styles)
     plain = shown["sweep_parameter"].isna()
     tasks = profiles.task_times(shown[plain], curves, targets)
     if tasks["task"].nunique() >= FEWEST_TASKS and tasks["optimizer"].nunique() > 1:
@@ -67,26 +67,26 @@ def training_sections(records: Records) -> tuple[Section, ...]:
         for clock, ran in (("iterations", tasks), ("modelled", over_time)):
             if ran["optimizer"].nunique() > 1:
                 charts.append(
-                    profile_charts.profile_chart(profiles.profiles(ran, clock), clock, known, drawn)
+                    profile_charts.profile_chart(profiles.profiles(ran, clock), clock, infos, styles)
                 )
-    compared = tables.final_table(ends, known, sweeps=False)
-    swept = tables.final_table(ends, known, sweeps=True)
+    compared = tables.final_table(ends, infos, sweeps=False)
+    swept = tables.final_table(ends, infos, sweeps=True)
     levels = heatmaps.pair_table(final_scores.final_values(trials[apart], curves), trials)
-    noise = sensitivity.noise_charts(final, known, drawn)
-    noise += heatmaps.pair_charts(levels, known)
+    noise = sensitivity.noise_charts(final, infos, styles)
+    noise += heatmaps.pair_charts(levels, infos)
     beside = device_pairs(trials[~apart], final)
-    stable, margins = heatmaps.stability_section(stability.stability_table(trials), known)
+    stable, margins = heatmaps.stability_section(stability.stability_table(trials), infos)
     return (
         Section(
             "convergence",
             "Convergence",
             points=(
-                *([f"{NO_CLOCK} {lower_bounds.named(bounds, known)}."] if bounds else []),
-                *([f"{NO_COST} {_named(without, known)}."] if without else []),
+                *([f"{NO_CLOCK} {lower_bounds.named(bounds, infos)}."] if bounds else []),
+                *([f"{NO_COST} {_named(without, infos)}."] if without else []),
                 *([OTHER_SETTINGS] if len(shown) < len(trials) else []),
             ),
             charts=tuple(charts),
-            tables=(compared, tables.targets_table(times, known)),
+            tables=(compared, tables.targets_table(times, infos)),
             absent="" if compared.rows else "No training without a sweep was run in this study.",
         ),
         Section(
@@ -94,7 +94,7 @@ def training_sections(records: Records) -> tuple[Section, ...]:
             "Sensitivity to the device",
             points=(stable,) if stable else (),
             charts=tuple(noise),
-            tables=(pairs_table(beside, known), swept, heatmaps.levels_table(levels, known), margins),
+            tables=(pairs_table(beside, infos), swept, heatmaps.levels_table(levels, infos), margins),
             absent=""
             if swept.rows or len(levels) or beside
             else "No imperfection was swept, and no imperfect device ran beside the ideal one.",
@@ -102,8 +102,8 @@ def training_sections(records: Records) -> tuple[Section, ...]:
     )
 
 
-def _named(without: Mapping[str, Sequence[str]], known: Mapping[str, OptimizerInfo]) -> str:
+def _named(without: Mapping[str, Sequence[str]], infos: Mapping[str, OptimizerInfo]) -> str:
     """Return e.g. "Adam, SGD (digits)" for the optimizers of each section."""
     return "; ".join(
-        f"{', '.join(known[label].title for label in labels)} ({group})" for group, labels in without.items()
+        f"{', '.join(infos[label].title for label in labels)} ({group})" for group, labels in without.items()
     )

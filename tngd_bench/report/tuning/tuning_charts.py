@@ -43,12 +43,12 @@ _FINALS = (
 def tuning_section(records: Records) -> Section:
     """Return the section of a search (see `tuning_results.is_search`); call it inside `drawing.style()`."""
     summary, curves = tuning_summary(records), best_of_k_curves(records)
-    known = {label: optimizer_info(label, label) for label in summary["optimizer"]}
+    infos = {label: optimizer_info(label, label) for label in summary["optimizer"]}
     metric = str(records.study["tuning"]["metric"]).replace("_", " ")
     finite = curves[np.isfinite(curves["expected"])]
     charts = (
         tuple(
-            _chart(curves, against, metric, larger_is_better(records.study), known, marks(known))
+            _chart(curves, against, metric, larger_is_better(records.study), infos, marks(infos))
             for against in ("k", "budget_s")
         )
         if len(finite)
@@ -59,7 +59,7 @@ def tuning_section(records: Records) -> Section:
         "Search for settings",
         prose=_PROSE + (_FINALS if summary["final_score"].notna().any() else ""),
         charts=charts,
-        tables=(_table(summary, metric, known),),
+        tables=(_table(summary, metric, infos),),
         absent="" if charts else "No drawn setting gave a result.",
     )
 
@@ -88,8 +88,8 @@ def _chart(
     against: str,
     metric: str,
     larger: bool,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> Chart:
     figure, axes = charting.panel(3.9)
     ends = {}
@@ -97,12 +97,12 @@ def _chart(
         shown = own[np.isfinite(own["expected"])]
         if shown.empty:
             continue
-        mark = drawn[str(label)]
-        draw_line(axes, shown[against], shown["expected"], mark, known[str(label)].title)
+        mark = styles[str(label)]
+        draw_line(axes, shown[against], shown["expected"], mark, infos[str(label)].title)
         band = shown[np.isfinite(shown["low"]) & np.isfinite(shown["high"])]
         x, low, high = (band[name].to_numpy(float) for name in (against, "low", "high"))
         axes.fill_between(x, low, high, color=mark.colour.light, alpha=0.1, linewidth=0)
-        ends[known[str(label)].title] = float(shown["expected"].iloc[-1])
+        ends[infos[str(label)].title] = float(shown["expected"].iloc[-1])
     if against == "k":
         axes.set_xlabel("drawn settings tried, k")
     else:
@@ -129,7 +129,7 @@ def _chart(
     )
 
 
-def _table(summary: pd.DataFrame, metric: str, known: Mapping[str, OptimizerInfo]) -> Table:
+def _table(summary: pd.DataFrame, metric: str, infos: Mapping[str, OptimizerInfo]) -> Table:
     columns = (
         Column("optimizer", numeric=False),
         Column("settings tried"),
@@ -145,7 +145,7 @@ def _table(summary: pd.DataFrame, metric: str, known: Mapping[str, OptimizerInfo
     )
     rows = tuple(
         (
-            known[row.optimizer].title,
+            infos[row.optimizer].title,
             str(row.tries),
             str(row.diverged),
             str(row.no_result),
@@ -195,27 +195,27 @@ def _finals(search: Mapping[str, Any]) -> str:
     )
 
 
-def tuned_tables(study: Mapping[str, Any], known: Mapping[str, OptimizerInfo]) -> tuple[Table, ...]:
+def tuned_tables(study: Mapping[str, Any], infos: Mapping[str, OptimizerInfo]) -> tuple[Table, ...]:
     """Return where the tuned settings that a study uses come from, one table for each search that found some."""
     sets = {"": study, **(study.get("tuned_for") or {})}
-    tables = [tuned_table(found, known, problem) for problem, found in sets.items()]
+    tables = [tuned_table(found, infos, problem) for problem, found in sets.items()]
     return tuple(table for table in tables if table is not None)
 
 
 def tuned_table(
-    study: Mapping[str, Any], known: Mapping[str, OptimizerInfo], problem: str = ""
+    study: Mapping[str, Any], infos: Mapping[str, OptimizerInfo], problem: str = ""
 ) -> Table | None:
     """Return where the tuned settings in use come from and what finding them cost; None where there are none.
 
     `problem` is named where the settings are those of its sections alone.
     """
-    used = {kind.method for label, kind in known.items() if _TUNED in label}
+    used = {kind.method for label, kind in infos.items() if _TUNED in label}
     tuned = {name: settings for name, settings in (study.get("tuned") or {}).items() if name in used}
     record = study.get("tuning_record") or {}
     if not tuned:
         return None
     search = record.get("search", {})
-    titles = {kind.method: kind.title.partition(" [")[0] for kind in known.values()}
+    titles = {kind.method: kind.title.partition(" [")[0] for kind in infos.values()}
     data = pd.DataFrame(
         [
             {"optimizer": name, "settings": settings, **record.get(name, {})}
