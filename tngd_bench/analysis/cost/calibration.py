@@ -300,7 +300,7 @@ def _fitted(label: str, info: OptimizerInfo, points: pd.DataFrame, peak: float) 
             for form in forms
         ]
         sigmas = [float(np.sqrt(np.mean(np.log(measured / values) ** 2))) for values in predicted]
-    order = np.argsort(sigmas, info="stable")
+    order = np.argsort(sigmas, kind="stable")
     best = int(order[0])
     bound = max(CREDIBLE_TIMES * sigmas[best], CREDIBLE_SIGMA)
     credible = [place for place in order if place == best or sigmas[place] <= bound]
