@@ -7,8 +7,7 @@ import pandas as pd
 from tngd_bench.analysis.cost import fits, iteration_cost, lower_bounds
 from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.report import assumptions
-from tngd_bench.report.cost import cost_charts, cost_series, scaling_charts
-from tngd_bench.report.document import tables
+from tngd_bench.report.cost import cost_charts, cost_series, cost_tables, scaling_charts
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.document.section import Section
 from tngd_bench.studies.store.records import Records
@@ -55,7 +54,7 @@ def cost_sections(records: Records) -> tuple[Section, ...]:
             "scaling",
             "How cost grows",
             charts=tuple(growth),
-            tables=(tables.fits_table(scaling, infos),),
+            tables=(cost_tables.fits_table(scaling, infos),),
             absent="" if len(scaling) else "No optimizer was timed at more than one size.",
         ),
         Section(
@@ -67,7 +66,7 @@ def cost_sections(records: Records) -> tuple[Section, ...]:
         Section(
             "numbers",
             "Every cost with its spread",
-            tables=(tables.cost_table(summary, ratios, infos),),
+            tables=(cost_tables.cost_table(summary, ratios, infos),),
             absent=missing,
         ),
     )

@@ -12,10 +12,10 @@ from tngd_bench.analysis.training import convergence, final_scores, profiles, st
 from tngd_bench.analysis.training.device_pairs import device_pairs
 from tngd_bench.analysis.training.sweep_kinds import is_pair, is_worded
 from tngd_bench.report.cost.device_table import pairs_table
-from tngd_bench.report.document import panels, tables
+from tngd_bench.report.document import panels
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.document.section import Section
-from tngd_bench.report.training import heatmaps, profile_charts, sensitivity, training_charts
+from tngd_bench.report.training import heatmaps, profile_charts, sensitivity, training_charts, training_tables
 from tngd_bench.studies.store.records import Records
 
 NO_CLOCK = (
@@ -69,8 +69,8 @@ def training_sections(records: Records) -> tuple[Section, ...]:
                 charts.append(
                     profile_charts.profile_chart(profiles.profiles(ran, clock), clock, infos, styles)
                 )
-    compared = tables.final_table(ends, infos, sweeps=False)
-    swept = tables.final_table(ends, infos, sweeps=True)
+    compared = training_tables.final_table(ends, infos, sweeps=False)
+    swept = training_tables.final_table(ends, infos, sweeps=True)
     levels = heatmaps.pair_table(final_scores.final_values(trials[apart], curves), trials)
     noise = sensitivity.noise_charts(final, infos, styles)
     noise += heatmaps.pair_charts(levels, infos)
@@ -86,7 +86,7 @@ def training_sections(records: Records) -> tuple[Section, ...]:
                 *([OTHER_SETTINGS] if len(shown) < len(trials) else []),
             ),
             charts=tuple(charts),
-            tables=(compared, tables.targets_table(times, infos)),
+            tables=(compared, training_tables.targets_table(times, infos)),
             absent="" if compared.rows else "No training without a sweep was run in this study.",
         ),
         Section(
