@@ -6,15 +6,17 @@ import pytest
 
 from tngd_bench.analysis.cost import iteration_cost
 from tngd_bench.analysis.families import optimizer_infos
+from tngd_bench.analysis.findings.find import find
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import convergence, final_scores, profiles, sweep_kinds
 from tngd_bench.analysis.training.time_to_target import study_targets
-from tngd_bench.report import study_summary
 from tngd_bench.report.compare import comparison
 from tngd_bench.report.cost import prediction_chart, scaling_charts
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.training import heatmaps, profile_charts
 from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
+from tngd_bench.studies.store.records import COST_COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -116,12 +118,13 @@ def test_a_pair_of_imperfections_is_a_heat_map_from_mild_to_harsh(pairs, known):
 
 
 def test_what_was_swept_in_pairs_is_named_on_the_first_screen(pairs):
-    trials, _ = pairs
-    said = study_summary.noise("Not measured.", trials.assign(kind="training"))
-    assert said == (
-        "Not measured. Not judged here: ADC resolution × thermal noise κ₀; see the tables of sensitivity."
+    trials, curves = pairs
+    costs = pd.DataFrame(columns=list(COST_COLUMNS))
+    told = find(Results.of(trials.assign(kind="training"), costs, curves)).noise
+    assert told == (
+        "Sensitivity to imperfections of the device: not measured. "
+        "Not judged here: ADC resolution × thermal noise κ₀; see the tables of sensitivity."
     )
-    assert study_summary.noise("Inside.", trials.iloc[:0]) == "Inside."
 
 
 def test_levels_that_are_words_are_no_ideal_device(pairs):

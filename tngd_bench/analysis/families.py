@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.analysis import optimizer_names
-from tngd_bench.analysis.rows import each
 from tngd_bench.optimizers import registry
-from tngd_bench.studies.file.optimizer_label import label_texts
+from tngd_bench.studies.file.optimizer_label import TUNED, label_texts
+from tngd_bench.studies.store.columns import each
 
 SECOND_ORDER = ("kfac", "natural-gradient", "thermodynamic")
 # The exact natural gradients give the same step; the cheapest to run stands for them in comparisons of loss.
@@ -33,6 +33,11 @@ class OptimizerInfo:
     def second_order(self) -> bool:
         """Whether it uses curvature."""
         return self.family in SECOND_ORDER
+
+    @property
+    def tuned(self) -> bool:
+        """Whether it ran at settings that a search had found for it."""
+        return TUNED in label_texts(self.label)
 
     @property
     def modelled(self) -> bool:
@@ -94,7 +99,7 @@ def named_tuned(infos: Mapping[str, OptimizerInfo], problem: str) -> dict[str, O
 
 
 def first_present(
-    labels: Iterable[str], methods: Iterable[str], infos: dict[str, OptimizerInfo]
+    labels: Iterable[str], methods: Iterable[str], infos: Mapping[str, OptimizerInfo]
 ) -> str | None:
     """Return the first label whose method is the earliest of `methods` that occurs; None if none does."""
     present = list(labels)

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.claims.verdicts import Finding, Part, Pool, Test
+from tngd_bench.analysis.claims.types import Finding, Part, Test
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.paired import PairedDifference, differences_by_seed, paired_difference
 from tngd_bench.analysis.training.run_metrics import distances, is_accuracy, values_of_runs
 
@@ -23,7 +24,7 @@ SIGNED_RANK_SEEDS = 5
 """Fewer paired seeds cannot reach p ≤ 5 %, whatever they show: 2⁻⁴ is 6 %."""
 
 
-def better(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def better(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test whether `first` is better than each of `rivals`; a part each.
 
     A part holds where the exact one-sided signed-rank test over paired seeds has p ≤ 5 %, and is decided against where
@@ -32,10 +33,10 @@ def better(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     """
     first = str(parameters["first"])
     pairs = [(first, str(rival), f"against {rival}") for rival in parameters["rivals"]]
-    return _pairs_compared(pool, pairs, parameters)
+    return _pairs_compared(results, pairs, parameters)
 
 
-def each_better(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def each_better(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test whether each of `firsts` is better than each of `seconds`; a part each pair, judged as in `better`.
 
     What a variant gains over another optimizer is its own doing only if it gains that over itself without the variation
@@ -46,25 +47,25 @@ def each_better(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         for second in parameters["seconds"]
         for first in parameters["firsts"]
     ]
-    return _pairs_compared(pool, pairs, parameters)
+    return _pairs_compared(results, pairs, parameters)
 
 
 def _pairs_compared(
-    pool: Pool, pairs: Sequence[tuple[str, str, str]], parameters: Mapping[str, Any]
+    results: Results, pairs: Sequence[tuple[str, str, str]], parameters: Mapping[str, Any]
 ) -> Finding:
     parts, missing = [], []
     numbers: dict[str, float] = {}
     for first, second, what in pairs:
-        part = compared(pool, first, second, parameters, what, numbers)
+        part = compared(results, first, second, parameters, what, numbers)
         if isinstance(part, Part):
             parts.append(part)
         else:
             missing.append(f"{what}: {part}")
-    keys = pool.keys_of(*{name for first, second, _ in pairs for name in (first, second)})
+    keys = results.keys_of(*{name for first, second, _ in pairs for name in (first, second)})
     return Finding(tuple(parts), _rule(parameters), numbers, keys, "; ".join(missing))
 
 
-def close(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def close(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test whether the losses of `first` and `second` agree to `tolerance`, relatively, on the mean over the run.
 
     Per seed, the mean over iterations of |log(loss/loss)|. The part holds where the exact one-sided signed-rank test
@@ -77,7 +78,7 @@ def close(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         "mean over the run of the relative deviation of the smoothed losses at most "
         f"{quantities.percent(tolerance)}: exact one-sided signed-rank test over paired seeds, p ≤ 5 %"
     )
-    found = distances(pool, first, second).to_numpy(float)
+    found = distances(results, first, second).to_numpy(float)
     if len(found) < SIGNED_RANK_SEEDS:
         return Finding(
             (), rule, missing=f"{first} and {second}: {len(found)} paired seeds, {SIGNED_RANK_SEEDS} needed"
@@ -90,16 +91,16 @@ def close(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         f"{_p(beyond)}"
     )
     part = Part(f"{first} beside {second}", within, text, within or beyond.p_higher <= LEVEL, beyond.p)
-    return Finding((part,), rule, {"median": typical, "largest": worst}, pool.keys_of(first, second))
+    return Finding((part,), rule, {"median": typical, "largest": worst}, results.keys_of(first, second))
 
 
-def closer(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def closer(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test whether each of `series` is closer to `second` (as in `close`) than the one before it; a part each step.
 
     Judged by the one-sided signed-rank test over paired seeds, p ≤ 5 %. Parameters: series, second.
     """
     second, series = str(parameters["second"]), [str(name) for name in parameters["series"]]
-    apart = {name: distances(pool, name, second) for name in series}
+    apart = {name: distances(results, name, second) for name in series}
     parts, missing = [], []
     numbers: dict[str, float] = {}
     for before, after in itertools.pairwise(series):
@@ -121,18 +122,23 @@ def closer(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     rule = (
         f"relative deviation of the smoothed loss from {second} falls at each step, one-sided exact p ≤ 5 %"
     )
-    return Finding(tuple(parts), rule, numbers, pool.keys_of(second, *series), "; ".join(missing))
+    return Finding(tuple(parts), rule, numbers, results.keys_of(second, *series), "; ".join(missing))
 
 
 def compared(
-    pool: Pool, first: str, second: str, parameters: Mapping[str, Any], what: str, numbers: dict[str, float]
+    results: Results,
+    first: str,
+    second: str,
+    parameters: Mapping[str, Any],
+    what: str,
+    numbers: dict[str, float],
 ) -> Part | str:
     """Judge whether `first` is better than `second` as in `better`, and add their medians to `numbers`.
 
     Returns a part named `what`, or why there is none: not run, or too few paired seeds for any verdict.
     """
     upwards = is_accuracy(parameters)
-    table = values_of_runs(pool, (first, second), parameters)
+    table = values_of_runs(results, (first, second), parameters)
     run = set(table["optimizer"])
     for name in (first, second):
         if name not in run:

@@ -27,7 +27,6 @@ from scipy.optimize import nnls
 
 from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
 from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
@@ -37,6 +36,7 @@ from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.billing import Layer, Workload
+from tngd_bench.studies.store.columns import each
 
 Array = npt.NDArray[np.float64]
 FALLBACK_DEPTH = 3
@@ -300,7 +300,7 @@ def _fitted(label: str, info: OptimizerInfo, points: pd.DataFrame, peak: float) 
             for form in forms
         ]
         sigmas = [float(np.sqrt(np.mean(np.log(measured / values) ** 2))) for values in predicted]
-    order = np.argsort(sigmas, info="stable")
+    order = np.argsort(sigmas, kind="stable")
     best = int(order[0])
     bound = max(CREDIBLE_TIMES * sigmas[best], CREDIBLE_SIGMA)
     credible = [place for place in order if place == best or sigmas[place] <= bound]

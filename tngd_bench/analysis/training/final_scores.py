@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tngd_bench.analysis.rows import each
+from tngd_bench.studies.store.columns import each
 
 TRAINING_SETTING = ["group", "problem", "parameters", "batch_size", "optimizer", "method", "sweep_parameter"]
 _SWEEP_LABELS = ("sweep_label", "sweep_parameter_2", "sweep_value_2", "sweep_label_2")

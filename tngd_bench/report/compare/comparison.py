@@ -11,7 +11,7 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.compare import TwoStores, compare
 from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.results import Results
 from tngd_bench.report.build import write_data
 from tngd_bench.report.claims.verdict_comparison import (
     compared_verdicts,
@@ -33,6 +33,7 @@ from tngd_bench.report.document.tables import COUNTED, MEASURED, Column, Table, 
 from tngd_bench.report.render import markdown, page
 from tngd_bench.report.render.figure_files import write_figures
 from tngd_bench.report.render.manifest import replace_manifest
+from tngd_bench.studies.store.columns import each
 from tngd_bench.studies.store.records import Records
 
 TITLE = "Two stores side by side"
@@ -46,9 +47,10 @@ def build_comparison(
     Returns the two paths, the headlines and the figures that could not be drawn. `names` are what the stores are called
     on the page. OSError if `output` cannot be written.
     """
-    found = compare(a, b)
+    both = Results(a), Results(b)
+    found = compare(*both)
     infos = optimizer_infos(pd.concat([a.trials, b.trials], ignore_index=True))
-    verdicts = compared_verdicts(a, b)
+    verdicts = compared_verdicts(*both)
     with charting.style():
         sections = comparison_sections(found, infos, marks(infos))
     first = (("Compared", f"A is {names[0]}, B is {names[1]}."), *headlines(found, infos))

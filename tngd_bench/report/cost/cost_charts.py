@@ -10,16 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost.lower_bounds import NOT_STATED
+from tngd_bench.analysis.cost.caveats import NOT_STATED
+from tngd_bench.analysis.cost.leads import strongest_digital
 from tngd_bench.analysis.families import EXACT_NATURAL, OptimizerInfo
-from tngd_bench.analysis.findings import strongest_digital
-from tngd_bench.analysis.rows import each
 from tngd_bench.report.cost import cost_series
 from tngd_bench.report.cost.cost_series import CostSeries
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
 from tngd_bench.report.document.palette import INK, PAPER, PARTS, Mark
+from tngd_bench.studies.store.columns import each
 
 _SPLIT_TITLES = {
     "digital": "digital (measured)",

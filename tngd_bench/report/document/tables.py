@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost.host_columns import host_extrapolated
-from tngd_bench.analysis.cost.lower_bounds import NOT_STATED
+from tngd_bench.analysis.cost.caveats import NOT_STATED, host_extrapolated
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.studies.store.columns import each
 
 MEASURED, MODELLED, COUNTED = "measured", "modelled", "counted"
 EXTRAPOLATED = "≈: host seconds extrapolated to all columns of the Jacobian from the 16 that were timed."

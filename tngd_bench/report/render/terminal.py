@@ -7,21 +7,21 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tngd_bench.analysis import findings, quantities
-from tngd_bench.analysis.cost import iteration_cost
-from tngd_bench.analysis.families import optimizer_infos
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.leads import main_group
+from tngd_bench.analysis.findings.find import find
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores
-from tngd_bench.report import study_summary
 from tngd_bench.studies.store import code_parts
+from tngd_bench.studies.store.columns import each
 from tngd_bench.studies.store.records import Records
 
 
 def terminal_summary(records: Records) -> RenderableType:
     """Return the three findings and one table; text from study files is never read as markup."""
-    found = study_summary.found(records)
-    parts: list[RenderableType] = [_table(records), Text()]
-    parts += [Text(f"• {sentence}") for sentence in found.sentences()]
+    results = Results(records)
+    parts: list[RenderableType] = [_table(results), Text()]
+    parts += [Text(f"• {sentence}") for sentence in find(results).sentences()]
     counts = records.trials["status"].value_counts().sort_index()
     parts += [
         Text(),
@@ -34,14 +34,10 @@ def terminal_summary(records: Records) -> RenderableType:
     return Group(*parts, *([Text(several)] if several else []))
 
 
-def _table(records: Records) -> Table:
-    trials = records.trials
-    infos = optimizer_infos(trials)
-    summary = iteration_cost.summarise(records.costs, trials)
-    ends = final_scores.summarise_final(
-        final_scores.comparison(final_scores.final_values(trials, records.curves))
-    )
-    table = Table(title=Text(str(records.study.get("title", ""))), title_justify="left", expand=False)
+def _table(results: Results) -> Table:
+    infos, summary = results.infos, results.cost_summary
+    ends = final_scores.summarise_final(final_scores.comparison(results.final))
+    table = Table(title=Text(str(results.study.get("title", ""))), title_justify="left", expand=False)
     table.add_column("optimizer", justify="left")
     setting, sizes = _shown_sizes(summary)
     for size in sizes:
@@ -71,7 +67,7 @@ def _shown_sizes(summary: pd.DataFrame) -> tuple[str, dict[int, pd.DataFrame]]:
     """
     if summary.empty:
         return "", {}
-    main = findings.main_group(summary)
+    main = main_group(summary)
     by_size = {int(str(size)): here for size, here in main.groupby("parameters", sort=True)}
     most = max(here["optimizer"].nunique() for here in by_size.values())
     complete = max(size for size, here in by_size.items() if here["optimizer"].nunique() == most)

@@ -12,7 +12,6 @@ from matplotlib.patches import Patch, Rectangle
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.training.stability import margins
 from tngd_bench.analysis.training.tolerance import is_ideal
@@ -22,6 +21,7 @@ from tngd_bench.report.document.missing_figures import one_figure, several_figur
 from tngd_bench.report.document.palette import INK, MUTED
 from tngd_bench.report.document.tables import Column, Table, short_keys, words
 from tngd_bench.report.training.sensitivity import axis_title
+from tngd_bench.studies.store.columns import each
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

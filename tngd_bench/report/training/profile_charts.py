@@ -9,11 +9,11 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.rows import each
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
 from tngd_bench.report.document.palette import Mark
+from tngd_bench.studies.store.columns import each
 
 _CLOCKS = {"iterations": "iterations", "modelled": "device time included"}
 

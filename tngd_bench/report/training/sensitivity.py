@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.findings import tolerance_text
+from tngd_bench.analysis.findings.noise import tolerance_text
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.training.tolerance import is_ideal, margin_text, mildest_first, tolerances
 from tngd_bench.report.document import charting, slugs

@@ -8,7 +8,6 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.training.convergence import Metric, bands_at_iteration, bands_at_time
 from tngd_bench.report.cost.cost_charts import draw_line
 from tngd_bench.report.document import charting, slugs
@@ -16,6 +15,7 @@ from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure
 from tngd_bench.report.document.palette import Mark, marks, strength
 from tngd_bench.report.document.panels import LineGroup, line_groups
+from tngd_bench.studies.store.columns import each
 
 _METRICS: tuple[tuple[Metric, str], ...] = (
     ("train_loss", "training loss"),

@@ -11,7 +11,6 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
-from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.training.tuning import best_of_k_curves, tuning_summary
 from tngd_bench.report.cost.cost_charts import draw_line
@@ -21,6 +20,7 @@ from tngd_bench.report.document.missing_figures import one_figure
 from tngd_bench.report.document.palette import Mark, marks
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import MEASURED, Column, Table, words
+from tngd_bench.studies.store.columns import each
 from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import larger_is_better
 
