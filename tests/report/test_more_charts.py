@@ -10,6 +10,7 @@ from tngd_bench.analysis.findings.find import find
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import convergence, final_scores, profiles, sweep_kinds
 from tngd_bench.analysis.training.time_to_target import study_targets
+from tngd_bench.optimizers import registry
 from tngd_bench.report.compare import comparison
 from tngd_bench.report.cost import prediction_chart, scaling_charts
 from tngd_bench.report.document import charting
@@ -159,7 +160,7 @@ def test_a_predicted_sweep_is_drawn_as_its_rows():
     rows = [
         {"link_rate_bits_per_s": rate, "device_s": 1 / rate, "device_at_least_s": 1 / rate}
         | {"iteration_s": None, "iteration_at_least_s": None, "not_stated": ""}
-        | {f"{name}_s": 1e-3 if name == "sgd" else None for name in prediction_chart._DIGITAL}
+        | {f"{name}_s": 1e-3 if name == "sgd" else None for name in registry.digital()}
         for rate in (1e9, 1e10)
     ]
     with charting.style():
@@ -175,7 +176,7 @@ def test_a_predicted_sweep_says_what_has_no_memory_and_shows_the_whole_axis():
     rows = [
         {"parameters": n, "device_s": 1.0, "device_at_least_s": 1.0, "not_stated": ""}
         | {"iteration_s": time, "iteration_at_least_s": time, "does_not_fit": unfit}
-        | {f"{name}_s": time if name == "sgd" else None for name in prediction_chart._DIGITAL}
+        | {f"{name}_s": time if name == "sgd" else None for name in registry.digital()}
         for n, time, unfit in ((1e6, 1e-3, "ngd"), (1e12, None, "host sgd ngd"))
     ]
     with charting.style():
@@ -194,7 +195,7 @@ def test_a_predicted_sweep_over_words_has_a_place_for_each_and_no_line_between()
     rows = [
         {"device": name, "device_s": seconds, "device_at_least_s": at_least, "not_stated": unstated}
         | {"iteration_s": None, "iteration_at_least_s": None}
-        | {f"{each}_s": 1e-3 if each == "sgd" else None for each in prediction_chart._DIGITAL}
+        | {f"{each}_s": 1e-3 if each == "sgd" else None for each in registry.digital()}
         for name, seconds, at_least, unstated in (
             ("paper", 2e-3, 2e-3, ""),
             ("rram", None, 5e-3, "write_cells"),

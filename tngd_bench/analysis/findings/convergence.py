@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import EXACT_NATURAL, OptimizerInfo, tuned_on
+from tngd_bench.analysis.families import OptimizerInfo, tuned_on
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.paired import (
     LEVEL,
@@ -25,10 +25,8 @@ from tngd_bench.analysis.statistics.paired import (
     seeds_needed,
 )
 from tngd_bench.analysis.training.final_scores import comparison
+from tngd_bench.optimizers.registry import exact_natural
 
-_DEVICES = ("tngd", "tngd-adam")
-_ORDER = (("tngd",), ("tngd-adam",), EXACT_NATURAL, ("kfac",), ("adam",), ("sgd",))
-"""Methods of one kind are one rival; whatever else ran comes after these, each method for itself."""
 _TEST = "signed-rank test, p ≤ 5 % after Holm's correction"
 
 
@@ -39,7 +37,7 @@ def convergence_sentence(results: Results) -> str:
     tuned. Where the same section has TNGD and rivals both ways, a second sentence compares the tuned ones.
     """
     plain, infos = comparison(results.final), results.infos
-    if not any(infos[label].method in _DEVICES for label in set(plain["optimizer"])):
+    if not any(infos[label].modelled for label in set(plain["optimizer"])):
         return "Convergence of TNGD: not measured."
     group = _main_section(plain, infos)
     section = _Section(plain[plain["group"] == group], infos)
@@ -83,7 +81,7 @@ def _main_section(plain: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> st
         ran = set(plain.loc[plain["group"] == group, "optimizer"])
         return len(ran), sum(infos[label].tuned for label in ran)
 
-    has_device = [infos[label].method in _DEVICES for label in plain["optimizer"]]
+    has_device = [infos[label].modelled for label in plain["optimizer"]]
     sections = {str(group) for group in plain.loc[has_device, "group"]}
     return max(sorted(sections, key=quantities.numeric_order), key=rank)
 
@@ -125,9 +123,13 @@ class _Section:
         ran = set(self.part["optimizer"])
         return [label for label, info in self.infos.items() if label in ran and tuned in (None, info.tuned)]
 
+    def devices(self) -> list[str]:
+        """Return the methods that run on a device, in order."""
+        return list(dict.fromkeys(info.method for info in self.infos.values() if info.modelled))
+
     def device(self, tuned: bool | None = None) -> str | None:
         """Return the setting of TNGD that ended lowest, of TNGD-Adam where TNGD did not run; `tuned` as in `labels`."""
-        for method in _DEVICES:
+        for method in self.devices():
             own = [label for label in self.labels(tuned) if self.infos[label].method == method]
             if own:
                 return self.lowest(own)
@@ -136,9 +138,10 @@ class _Section:
     def rivals(self, device: str, tuned: bool | None = None) -> list[str]:
         """Return the rivals of `device`, the best of each kind; `tuned` as in `labels`."""
         labels, infos = self.labels(tuned), self.infos
-        listed = {method for methods in _ORDER for method in methods}
-        others = dict.fromkeys(infos[label].method for label in labels if infos[label].method not in listed)
-        kinds = [*_ORDER, *((method,) for method in others)]
+        listed = [*((method,) for method in self.devices()), exact_natural(), ("kfac",), ("adam",), ("sgd",)]
+        # methods of one kind are one rival; whatever else ran comes after these, each method for itself
+        others = dict.fromkeys(infos[label].method for label in labels)
+        kinds = [*listed, *((method,) for method in others if not any(method in kind for kind in listed))]
         own = next(methods for methods in kinds if infos[device].method in methods)
         of_kind = [
             [label for method in methods for label in labels if infos[label].method == method]

@@ -10,8 +10,9 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import caveats, iteration_cost
 from tngd_bench.analysis.cost.leads import WITHIN_SPREAD, leads, main_group, strongest_digital
-from tngd_bench.analysis.families import EXACT_NATURAL, OptimizerInfo, first_present
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.results import Results
+from tngd_bench.optimizers.registry import exact_natural
 
 
 def cost_sentence(results: Results) -> str:
@@ -68,9 +69,8 @@ def _bound_clauses(results: Results, main: pd.DataFrame, cheapest: str) -> list[
 
 
 def _device_clause(main: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
-    device = first_present(
-        [label for label in infos if label in set(main["optimizer"])], ("tngd", "tngd-adam"), infos
-    )
+    measured = set(main["optimizer"])
+    device = next((label for label, info in infos.items() if info.modelled and label in measured), None)
     if device is None:
         return "TNGD's cost: not measured"
     parameters = int(main.loc[main["optimizer"] == device, "parameters"].max())
@@ -88,7 +88,7 @@ def _device_clause(main: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> st
         return f"{text}; no digital second-order competitor was measured there"
     time = quantities.seconds(float(part.loc[part["optimizer"] == rival, "total_s"].median()))
     text = f"{text}: {ratio.text} the {time} of the strongest digital competitor, {infos[rival].title}{_doubt(ratio)}"
-    exact = strongest_digital(part, infos, EXACT_NATURAL)
+    exact = strongest_digital(part, infos, exact_natural())
     ratio = iteration_cost.paired_ratio(part, device, exact) if exact and exact != rival else None
     if exact is None or ratio is None:
         return text

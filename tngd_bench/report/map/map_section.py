@@ -14,6 +14,7 @@ from tngd_bench.analysis.cost.recorded_devices import own_devices
 from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import DeviceUse, Plane, cheapest, plane, study_use
 from tngd_bench.analysis.results import Results
+from tngd_bench.optimizers import registry
 from tngd_bench.report.cost import break_even_charts
 from tngd_bench.report.cost.energy_table import energy_table
 from tngd_bench.report.document.charting import Chart
@@ -35,7 +36,6 @@ NOTHING_VOUCHED = (
     "No map over N and b: at no size are the two quickest vouched for within a factor of 1.5. More sizes in the cost "
     "sections of one problem would tell."
 )
-_RIVALS = ("ngd-gram", "ngd-cg", "kfac")
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,8 @@ def _crossovers(
     found = break_even.line(calibrations, use, size, calibrations.main["outputs"])
     if found is None:
         return []
-    return [c for c in break_even.crossovers(found, use) if infos[c.rival].method in _RIVALS]
+    crossovers = break_even.crossovers(found, use)
+    return [c for c in crossovers if registry.get(infos[c.rival].method).break_even]
 
 
 def _crossover_texts(
