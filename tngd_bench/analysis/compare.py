@@ -22,6 +22,7 @@ from tngd_bench.analysis.cost.reference import references
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.paired import LEVEL
 from tngd_bench.analysis.statistics.run_spread import RunSpread
+from tngd_bench.analysis.training.final_scores import leading
 
 Array = npt.NDArray[np.float64]
 COST_SETTING = ["group", "problem", "parameters", "batch_size", "outputs", "optimizer"]
@@ -177,12 +178,12 @@ def _training(a: Results, b: Results) -> pd.DataFrame:
         row |= {"difference": (other - one).median(), "b_lower": int((other < one).sum())}
         row["equal"] = int((other == one).sum())
         row |= {f"{name}_diverged": int((part[f"status_{name}"] == "diverged").sum()) for name in "ab"}
-        row |= {
-            f"{name}_accuracy": ended[f"final_test_accuracy_{name}"].astype(float).median() for name in "ab"
-        }
+        score = leading(ended.rename(columns=lambda name: str(name).removesuffix("_a")))
+        row |= {f"{name}_score": ended[f"{score.final}_{name}"].astype(float).median() for name in "ab"}
+        row["score"] = score.column
         rows.append(row)
     columns = [*TRAINING_SETTING, "pairs", "a_loss", "b_loss", "difference", "b_lower", "equal"]
-    columns += ["a_diverged", "b_diverged", "a_accuracy", "b_accuracy"]
+    columns += ["a_diverged", "b_diverged", "a_score", "b_score", "score"]
     return pd.DataFrame(rows, columns=columns)
 
 

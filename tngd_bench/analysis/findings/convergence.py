@@ -24,8 +24,9 @@ from tngd_bench.analysis.statistics.paired import (
     paired_difference,
     seeds_needed,
 )
-from tngd_bench.analysis.training.final_scores import comparison
+from tngd_bench.analysis.training.final_scores import comparison, leading
 from tngd_bench.optimizers.registry import exact_natural
+from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
 
 _TEST = "signed-rank test, p ≤ 5 % after Holm's correction"
 
@@ -87,16 +88,16 @@ def _main_section(plain: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> st
 
 
 def _tuned_sentence(section: _Section, searched: str) -> str:
-    """Return " All tuned …": TNGD's loss and test accuracy against rivals that were tuned too; "" without them."""
+    """Return " All tuned …": TNGD's loss and test score against rivals that were tuned too; "" without them."""
     device = section.device(tuned=True)
     others = [] if device is None else section.rivals(device, tuned=True)
     if device is None or not others:
         return ""
     section = section.without_tuned()
     where = f" on {searched}" if searched else ""
-    accuracy = section.accuracy(device, others)
+    score = section.score(device, others)
     text = f" All tuned{where}: {section.ended(device, others, 'at')}"
-    return f"{text}; {accuracy}." if accuracy else f"{text}."
+    return f"{text}; {score}." if score else f"{text}."
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ class _Section:
             shown[other] = f"{self.infos[other].title} ({_median_loss(runs) or _no_number(runs)})"
         if not (self.runs(device)["status"] == "ok").any():
             return f" {quantities.listed(list(shown.values()))}" if shown else ""
-        compared = self._compared(device, others, "final_loss")
+        compared = self._compared(device, others, TRAINING_LOSS)
         needed = seeds_needed(len(compared))
         decided: dict[str, list[str]] = {}
         unconfirmed, few = [], []
@@ -199,22 +200,28 @@ class _Section:
             clauses.append(f"with no difference confirmed to {quantities.listed(unconfirmed)}")
         return "".join(f", {clause}" for clause in clauses)
 
-    def accuracy(self, device: str, others: Sequence[str]) -> str:
-        """Return the device's median test accuracy against the best of `others`; "" where it was not evaluated."""
-        column = "final_test_accuracy"
+    def score(self, device: str, others: Sequence[str]) -> str:
+        """Return the device's median test score against the best of `others`; "" where none was evaluated."""
+        score = leading(self.part)
+        larger = score.metric.larger_is_better
         finished = self.part[(self.part["status"] == "ok") & self.part["optimizer"].isin([device, *others])]
-        medians = finished.groupby("optimizer")[column].median().dropna().sort_values(ascending=False)
+        medians = (
+            finished.groupby("optimizer")[score.final].median().dropna().sort_values(ascending=not larger)
+        )
         rivals = medians.drop(device, errors="ignore")
         if device not in medians or rivals.empty:
             return ""
         best = str(rivals.index[0])
-        own, other = quantities.percent(medians[device]), quantities.percent(rivals[best])
-        rank = "the highest, before" if medians[device] > rivals[best] else "not above that of"
-        doubt = _doubt(self._compared(device, others, column), best)
-        return f"its test accuracy, {own}, is {rank} {self.infos[best].title} ({other}; {doubt})"
+        own, other = (quantities.metric(medians[label], score.metric) for label in (device, best))
+        if medians[device] != rivals[best] and medians.index[0] == device:
+            rank = f"the {'highest' if larger else 'lowest'}, before"
+        else:
+            rank = f"not {'above' if larger else 'below'} that of"
+        doubt = _doubt(self._compared(device, others, score), best, "higher" if larger else "lower")
+        return f"its {score.title}, {own}, is {rank} {self.infos[best].title} ({other}; {doubt})"
 
     def _compared(
-        self, device: str, others: Sequence[str], column: str
+        self, device: str, others: Sequence[str], score: CurveMetric
     ) -> dict[str, tuple[PairedDifference, float]]:
         """Return the paired difference of `device` to each of `others`, with its p-value after Holm's correction.
 
@@ -222,7 +229,9 @@ class _Section:
         """
         found: dict[str, PairedDifference] = {}
         for other in others:
-            differences = differences_by_seed(self.part, device, other, column)
+            differences = differences_by_seed(
+                self.part, device, other, score.final, larger_is_better=score.metric.larger_is_better
+            )
             if len(differences):
                 found[other] = paired_difference(differences)
         adjusted = holm([each.p for each in found.values()])
@@ -242,13 +251,13 @@ def _no_number(runs: pd.DataFrame) -> str:
     return " and ".join(sorted(set(runs["status"]) - {"ok"})) or "not evaluated"
 
 
-def _doubt(compared: Mapping[str, tuple[PairedDifference, float]], best: str) -> str:
-    """Return what the paired seeds say of the accuracies of the device and of `best`."""
+def _doubt(compared: Mapping[str, tuple[PairedDifference, float]], best: str, better: str) -> str:
+    """Return what the paired seeds say of the scores of the device and of `best`; "higher" or "lower" is `better`."""
     if best not in compared:
         return "no difference confirmed"
     found, p = compared[best]
     if found.seeds < seeds_needed(len(compared)):
-        return f"higher in {found.higher} of {found.seeds} paired seeds, too few to tell"
+        return f"{better} in {getattr(found, better)} of {found.seeds} paired seeds, too few to tell"
     return f"{_TEST}, {found.seeds} paired seeds" if p <= 1.0 - LEVEL else "no difference confirmed"
 
 

@@ -13,10 +13,9 @@ from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.training.device_pairs import device_pairs, pairs_sentence
+from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.sweep_kinds import without_scale
 from tngd_bench.analysis.training.tolerance import (
-    SCORE_NAMES,
-    SCORES,
     Tolerance,
     is_imperfection,
     larger_is_milder,
@@ -24,6 +23,7 @@ from tngd_bench.analysis.training.tolerance import (
     milder,
     tolerances,
 )
+from tngd_bench.problems.metrics import TRAINING_LOSS
 
 MOST_SETTINGS = 3
 """Settings of one imperfection named one by one; of more, the two ends."""
@@ -42,9 +42,9 @@ class ScoredTolerance:
 
 def scored_tolerances(final: pd.DataFrame) -> tuple[ScoredTolerance, ...]:
     """Return the tolerance in every sweep in `final` (see `final_scores.final_values`), in sorted order."""
-    scored = next((name for name in SCORES[1:] if name in final and final[name].notna().any()), None)
-    losses = tolerances(final)
-    scores = tolerances(final, scored) if scored else (None,) * len(losses)
+    losses, scored = tolerances(final), leading(final)
+    has_scores = scored.final in final and bool(final[scored.final].notna().any())
+    scores = tolerances(final, scored) if has_scores else (None,) * len(losses)
     found = []
     for loss, score in zip(losses, scores, strict=True):
         decided = score if score is not None and not score.note else None
@@ -104,12 +104,11 @@ def _undecided_sentences(swept: Sequence[ScoredTolerance], infos: Mapping[str, O
 
 
 def _head(decided: Sequence[ScoredTolerance]) -> str:
-    score = next((each.score.score for each in decided if each.score is not None), "")
-    judged = (
-        f"{SCORE_NAMES[SCORES[0]]} and {SCORE_NAMES[score]} are" if score else f"{SCORE_NAMES[SCORES[0]]} is"
-    )
-    margins = " and ".join(margin_text(name) for name in (SCORES[0], score) if name)
-    shown = f" ({SCORE_NAMES[score]} from → to)" if score else ""
+    score = next((each.score.score for each in decided if each.score is not None), None)
+    scores = (TRAINING_LOSS,) if score is None else (TRAINING_LOSS, score)
+    judged = f"{' and '.join(each.title for each in scores)} {'is' if score is None else 'are'}"
+    margins = " and ".join(margin_text(each) for each in scores)
+    shown = "" if score is None else f" ({score.title} from → to)"
     return (
         f"Levels at which final {judged} no worse than the ideal device's on the same seed by more than {margins}, "
         f"paired signed-rank test at 5 %{shown}:"
@@ -205,8 +204,7 @@ def tolerance_text(tolerance: Tolerance) -> str:
     inside, outside = (
         f"{name} = {quantities.level(v)}{unit}" for v in (tolerance.worst_inside, tolerance.first_outside)
     )
-    value = tolerance.ideal
-    ideal = quantities.significant(value) if tolerance.score == SCORES[0] else quantities.percent(value)
+    ideal = quantities.metric(tolerance.ideal, tolerance.score.metric)
     behind = f"({tolerance.seeds} seeds; ideal device {ideal}){_undecided(tolerance)}"
     none_outside = np.isnan(tolerance.first_outside)
     if np.isnan(tolerance.worst_inside):

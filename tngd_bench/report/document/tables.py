@@ -13,6 +13,8 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.caveats import NOT_STATED, host_extrapolated
 from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.problems import registered_metrics
+from tngd_bench.problems.metrics import TEST_ACCURACY, Metric
 from tngd_bench.studies.store.columns import each
 
 MEASURED, MODELLED, COUNTED = "measured", "modelled", "counted"
@@ -190,12 +192,15 @@ def _exponent(value: float, low: float, high: float, determined: bool = True) ->
     return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
 
 
-_SCORES = {
-    "final_test_accuracy": "final test accuracy",
-    "final_test_exact_match": "final exact match on test questions",
-    "untrained_test_f1": "F1 on test questions before training",
-    "final_test_f1": "final F1 on test questions",
-}
+def _scores(ends: pd.DataFrame) -> dict[str, tuple[str, Metric]]:
+    """Return what to show of test scores, by column of `ends` without its quantile: the title and the metric."""
+    found = {}
+    for score in registered_metrics.tested():
+        if score.metric.start_in_tables:
+            found[score.untrained] = (f"{score.title} before training", score.metric)
+        found[score.final] = (f"final {score.title}", score.metric)
+    present = {name: shown for name, shown in found.items() if ends[f"{name}_median"].notna().any()}
+    return present or {TEST_ACCURACY.final: found[TEST_ACCURACY.final]}
 
 
 def final_table(ends: pd.DataFrame, infos: Mapping[str, OptimizerInfo], *, sweeps: bool) -> Table:
@@ -203,7 +208,7 @@ def final_table(ends: pd.DataFrame, infos: Mapping[str, OptimizerInfo], *, sweep
     swept = ends["sweep_parameter"].notna()
     part = _placed(ends[swept if sweeps else ~swept], ["group", "optimizer"], infos)
     rows = []
-    scores = [name for name in _SCORES if part[f"{name}_median"].notna().any()] or ["final_test_accuracy"]
+    scores = _scores(part)
     for row in each(part):
         cells = [
             infos[row.optimizer].title,
@@ -216,8 +221,10 @@ def final_table(ends: pd.DataFrame, infos: Mapping[str, OptimizerInfo], *, sweep
             f"{row.finished} of {row.trials}" + (f", {row.diverged} diverged" if row.diverged else ""),
             _spread(row.final_loss_median, row.final_loss_q1, row.final_loss_q3),
             *(
-                _percent_spread(*(getattr(row, f"{name}_{part}") for part in ("median", "q1", "q3")))
-                for name in scores
+                (_percent_spread if metric.share else _spread)(
+                    *(getattr(row, f"{name}_{part}") for part in ("median", "q1", "q3"))
+                )
+                for name, (_, metric) in scores.items()
             ),
             quantities.count(row.iterations),
             quantities.seconds(row.measured_s),
@@ -229,7 +236,7 @@ def final_table(ends: pd.DataFrame, infos: Mapping[str, OptimizerInfo], *, sweep
         *words("optimizer", "section", "problem", *(["level"] if sweeps else [])),
         Column("seeds finished"),
         Column("final training loss, median [quartiles]"),
-        *(Column(f"{_SCORES[name]}, median [quartiles]") for name in scores),
+        *(Column(f"{title}, median [quartiles]") for title, _ in scores.values()),
         Column("iterations"),
         Column("elapsed time of the trial in step(), simulation included", clock=MEASURED),
         Column("iterations × cost per iteration", clock="measured digital + modelled device"),

@@ -12,6 +12,7 @@ from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import convergence, final_scores, profiles, stability
 from tngd_bench.analysis.training.device_pairs import device_pairs
 from tngd_bench.analysis.training.sweep_kinds import without_scale
+from tngd_bench.problems import registered_metrics
 from tngd_bench.report.cost.device_table import pairs_table
 from tngd_bench.report.document import panels, tables
 from tngd_bench.report.document.palette import marks
@@ -54,9 +55,9 @@ def training_sections(results: Results) -> tuple[Section, ...]:
         index=shown.index,
         dtype=bool,
     )
-    for metric in ("train_loss", "test_accuracy"):
-        bands = convergence.bands_at_level(curves, shown[clocked], metric)
-        charts += profile_charts.level_charts(bands, metric, infos, styles)
+    for score in (score for score in registered_metrics.judged() if score.column in curves):
+        bands = convergence.bands_at_level(curves, shown[clocked], score.column)
+        charts += profile_charts.level_charts(bands, score.column, infos, styles)
     plain = shown["sweep_parameter"].isna()
     tasks = profiles.task_times(shown[plain], curves, targets)
     if tasks["task"].nunique() >= FEWEST_TASKS and tasks["optimizer"].nunique() > 1:
