@@ -21,7 +21,7 @@ from tngd_bench.analysis.cost.iteration_cost import MINIMUM_PROCESSES, finished_
 from tngd_bench.analysis.cost.reference import references
 from tngd_bench.analysis.statistics.paired import LEVEL
 from tngd_bench.analysis.statistics.run_spread import RunSpread, run_spread_of
-from tngd_bench.analysis.training.final_scores import final_values
+from tngd_bench.analysis.training.final_scores import final_values, leading
 from tngd_bench.studies.store.records import Records
 
 Array = npt.NDArray[np.float64]
@@ -183,12 +183,12 @@ def _training(a: Records, b: Records) -> pd.DataFrame:
         row |= {"difference": (other - one).median(), "b_lower": int((other < one).sum())}
         row["equal"] = int((other == one).sum())
         row |= {f"{name}_diverged": int((part[f"status_{name}"] == "diverged").sum()) for name in "ab"}
-        row |= {
-            f"{name}_accuracy": ended[f"final_test_accuracy_{name}"].astype(float).median() for name in "ab"
-        }
+        score = leading(ended.rename(columns=lambda name: str(name).removesuffix("_a")))
+        row |= {f"{name}_score": ended[f"{score.final}_{name}"].astype(float).median() for name in "ab"}
+        row["score"] = score.column
         rows.append(row)
     columns = [*TRAINING_SETTING, "pairs", "a_loss", "b_loss", "difference", "b_lower", "equal"]
-    columns += ["a_diverged", "b_diverged", "a_accuracy", "b_accuracy"]
+    columns += ["a_diverged", "b_diverged", "a_score", "b_score", "score"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -24,8 +24,9 @@ from tngd_bench.analysis.statistics.paired import (
     paired_difference,
     seeds_needed,
 )
-from tngd_bench.analysis.training.final_scores import comparison
+from tngd_bench.analysis.training.final_scores import comparison, leading
 from tngd_bench.analysis.training.time_to_target import Target, time_to_target
+from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
 from tngd_bench.studies.file.optimizer_label import TUNED, label_texts
 
 _DEVICES = ("tngd", "tngd-adam")
@@ -147,7 +148,7 @@ def _lowest(part: pd.DataFrame, labels: list[str]) -> str:
 
 
 def _tuned_sentence(part: pd.DataFrame, known: Mapping[str, Kind], searched: str) -> str:
-    """Return " All tuned …": TNGD's loss and test accuracy against rivals that were tuned too; "" without them."""
+    """Return " All tuned …": TNGD's loss and test score against rivals that were tuned too; "" without them."""
     ran = set(part["optimizer"])
     tuned = [label for label in known if label in ran and _is_tuned(label)]
     device = _device(part, tuned, known)
@@ -160,34 +161,38 @@ def _tuned_sentence(part: pd.DataFrame, known: Mapping[str, Kind], searched: str
         f" All tuned{where}: {known[device].title} {_ended(part[part['optimizer'] == device], 'at')}"
         f"{_against(part, device, others, known)}"
     )
-    accuracy = _accuracy(part, device, others, known)
-    return f"{text}; {accuracy}." if accuracy else f"{text}."
+    score = _score(part, device, others, known)
+    return f"{text}; {score}." if score else f"{text}."
 
 
-def _accuracy(part: pd.DataFrame, device: str, others: list[str], known: Mapping[str, Kind]) -> str:
-    """Return the device's median test accuracy against the best of `others`; "" where it was not evaluated."""
-    column = "final_test_accuracy"
+def _score(part: pd.DataFrame, device: str, others: list[str], known: Mapping[str, Kind]) -> str:
+    """Return the device's median test score against the best of `others`; "" where none was evaluated."""
+    score = leading(part)
     finished = part[(part["status"] == "ok") & part["optimizer"].isin([device, *others])]
-    medians = finished.groupby("optimizer")[column].median().dropna().sort_values(ascending=False)
+    medians = finished.groupby("optimizer")[score.final].median().dropna()
+    medians = medians.sort_values(ascending=not score.metric.larger_is_better)
     rivals = medians.drop(device, errors="ignore")
     if device not in medians or rivals.empty:
         return ""
     best = str(rivals.index[0])
-    doubt = _doubt(part, device, others, best)
-    own, other = quantities.percent(medians[device]), quantities.percent(rivals[best])
-    if medians[device] > rivals[best]:
-        return f"its test accuracy, {own}, is the highest, before {known[best].title} ({other}; {doubt})"
-    return f"its test accuracy, {own}, is not above that of {known[best].title} ({other}; {doubt})"
+    doubt = _doubt(part, device, others, best, score)
+    own, other = (quantities.metric(medians[label], score.metric) for label in (device, best))
+    if medians[device] != rivals[best] and medians.index[0] == device:
+        place = "highest" if score.metric.larger_is_better else "lowest"
+        return f"its {score.title}, {own}, is the {place}, before {known[best].title} ({other}; {doubt})"
+    side = "above" if score.metric.larger_is_better else "below"
+    return f"its {score.title}, {own}, is not {side} that of {known[best].title} ({other}; {doubt})"
 
 
-def _doubt(part: pd.DataFrame, device: str, others: list[str], best: str) -> str:
-    """Return what the paired seeds say of the accuracies of `device` and of `best`, one of `others`."""
-    compared = _compared(part, device, others, "final_test_accuracy")
+def _doubt(part: pd.DataFrame, device: str, others: list[str], best: str, score: CurveMetric) -> str:
+    """Return what the paired seeds say of the scores of `device` and of `best`, one of `others`."""
+    compared = _compared(part, device, others, score)
     if best not in compared:
         return "no difference confirmed"
     found, p = compared[best]
     if found.seeds < seeds_needed(len(compared)):
-        return f"higher in {found.higher} of {found.seeds} paired seeds, too few to tell"
+        word = "higher" if score.metric.larger_is_better else "lower"
+        return f"{word} in {getattr(found, word)} of {found.seeds} paired seeds, too few to tell"
     confirmed = p <= 1.0 - LEVEL
     return f"{_TEST}, {found.seeds} paired seeds" if confirmed else "no difference confirmed"
 
@@ -219,7 +224,7 @@ def _against(part: pd.DataFrame, device: str, others: list[str], known: Mapping[
     shown = {other: f"{known[other].title} ({_value(part[part['optimizer'] == other])})" for other in others}
     if not (part.loc[part["optimizer"] == device, "status"] == "ok").any():
         return f" {quantities.listed(list(shown.values()))}" if shown else ""
-    compared = _compared(part, device, others, "final_loss")
+    compared = _compared(part, device, others, TRAINING_LOSS)
     needed = seeds_needed(len(compared))
     decided: dict[str, list[str]] = {}
     unconfirmed, few = [], []
@@ -245,7 +250,7 @@ def _against(part: pd.DataFrame, device: str, others: list[str], known: Mapping[
 
 
 def _compared(
-    part: pd.DataFrame, device: str, others: list[str], column: str
+    part: pd.DataFrame, device: str, others: list[str], score: CurveMetric
 ) -> dict[str, tuple[PairedDifference, float]]:
     """Return the paired difference of `device` to each of `others`, with its p-value after Holm's correction.
 
@@ -253,7 +258,9 @@ def _compared(
     """
     found: dict[str, PairedDifference] = {}
     for other in others:
-        differences = differences_by_seed(part, device, other, column)
+        differences = differences_by_seed(
+            part, device, other, score.final, larger_is_better=score.metric.larger_is_better
+        )
         if len(differences):
             found[other] = paired_difference(differences)
     adjusted = holm([each.p for each in found.values()])

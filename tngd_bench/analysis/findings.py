@@ -26,11 +26,9 @@ from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kin
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
 from tngd_bench.analysis.training.device_pairs import DevicePair, device_pairs, pairs_sentence
-from tngd_bench.analysis.training.final_scores import final_values
+from tngd_bench.analysis.training.final_scores import final_values, leading
 from tngd_bench.analysis.training.time_to_target import study_targets
 from tngd_bench.analysis.training.tolerance import (
-    SCORE_NAMES,
-    SCORES,
     Tolerance,
     is_imperfection,
     larger_is_milder,
@@ -38,6 +36,7 @@ from tngd_bench.analysis.training.tolerance import (
     milder,
     tolerances,
 )
+from tngd_bench.problems.metrics import TRAINING_LOSS
 
 
 @dataclass(frozen=True)
@@ -235,9 +234,9 @@ class Stood:
 
 def stood(final: pd.DataFrame) -> tuple[Stood, ...]:
     """Return the tolerance in every sweep in `final` (see `outcomes.final_values`), in sorted order."""
-    scored = next((name for name in SCORES[1:] if name in final and final[name].notna().any()), None)
-    losses = tolerances(final)
-    scores = tolerances(final, scored) if scored else (None,) * len(losses)
+    losses, scored = tolerances(final), leading(final)
+    has_scores = scored.final in final and bool(final[scored.final].notna().any())
+    scores = tolerances(final, scored) if has_scores else (None,) * len(losses)
     found = []
     for loss, score in zip(losses, scores, strict=True):
         known = score if score is not None and not score.note else None
@@ -291,12 +290,11 @@ def noise_sentence(found: Sequence[Stood], known: Mapping[str, Kind]) -> str:
 
 
 def _head(decided: Sequence[Stood]) -> str:
-    score = next((each.score.score for each in decided if each.score is not None), "")
-    judged = (
-        f"{SCORE_NAMES[SCORES[0]]} and {SCORE_NAMES[score]} are" if score else f"{SCORE_NAMES[SCORES[0]]} is"
-    )
-    margins = " and ".join(margin_text(name) for name in (SCORES[0], score) if name)
-    shown = f" ({SCORE_NAMES[score]} from → to)" if score else ""
+    score = next((each.score.score for each in decided if each.score is not None), None)
+    scores = (TRAINING_LOSS,) if score is None else (TRAINING_LOSS, score)
+    judged = f"{' and '.join(each.title for each in scores)} {'is' if score is None else 'are'}"
+    margins = " and ".join(margin_text(each) for each in scores)
+    shown = "" if score is None else f" ({score.title} from → to)"
     return (
         f"Levels at which final {judged} no worse than the ideal device's on the same seed by more than {margins}, "
         f"paired signed-rank test at 5 %{shown}:"
@@ -397,8 +395,7 @@ def tolerance_text(tolerance: Tolerance) -> str:
     inside, outside = (
         f"{name} = {quantities.level(v)}{unit}" for v in (tolerance.worst_inside, tolerance.first_outside)
     )
-    value = tolerance.ideal
-    ideal = quantities.significant(value) if tolerance.score == SCORES[0] else quantities.percent(value)
+    ideal = quantities.metric(tolerance.ideal, tolerance.score.metric)
     behind = f"({tolerance.seeds} seeds; ideal device {ideal}){_undecided(tolerance)}"
     none_outside = np.isnan(tolerance.first_outside)
     if np.isnan(tolerance.worst_inside):

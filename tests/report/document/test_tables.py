@@ -96,9 +96,9 @@ def test_answers_show_exact_match_and_f1_instead_of_an_accuracy_they_lack(record
     shown = cells(tables.final_table(ends, known, sweeps=False))
     assert not [title for title in shown.columns if "accuracy" in title]
     ran = shown[~shown["seeds finished"].str.startswith("0")]
-    assert set(ran["final exact match on test questions, median [quartiles]"]) == {"25.0 % [25.0, 25.0]"}
-    assert set(ran["final F1 on test questions, median [quartiles]"]) == {"50.0 % [50.0, 50.0]"}
-    untrained = "F1 on test questions before training, median [quartiles]"
+    assert set(ran["final test exact match, median [quartiles]"]) == {"25.0 % [25.0, 25.0]"}
+    assert set(ran["final test F1, median [quartiles]"]) == {"50.0 % [50.0, 50.0]"}
+    untrained = "test F1 before training, median [quartiles]"
     assert set(ran[untrained]) == {"12.5 % [12.5, 12.5]"}
     plain = final_scores.summarise_final(final_scores.final_values(records.trials, records.curves))
     titles = [column.title for column in tables.final_table(plain, known, sweeps=False).columns]

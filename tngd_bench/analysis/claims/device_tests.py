@@ -15,6 +15,7 @@ from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.statistics.paired import paired_difference
 from tngd_bench.analysis.training.run_metrics import log_ratios
 from tngd_bench.analysis.training.tolerance import margin_text, tolerances
+from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.studies.file.optimizer_label import label_texts
 
 
@@ -170,7 +171,7 @@ def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     missing = "; ".join(notes) if notes else "" if parts else f"{parameter} was not swept"
     rule = (
         f"at {parameter_name(parameter)} = {quantities.level(level)} and below, the final loss exceeds that of the "
-        f"ideal device on the same seed by less than {margin_text('final_loss')}: on paired seeds, exact one-sided "
+        f"ideal device on the same seed by less than {margin_text(TRAINING_LOSS)}: on paired seeds, exact one-sided "
         "signed-rank test, p ≤ 5 %"
     )
     return Finding(tuple(parts), rule, numbers, pool.keys_of(), missing)

@@ -15,7 +15,8 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.verdicts import Finding, Part, Pool, Test
 from tngd_bench.analysis.statistics.paired import PairedDifference, differences_by_seed, paired_difference
-from tngd_bench.analysis.training.run_metrics import distances, is_accuracy, values_of_runs
+from tngd_bench.analysis.training.run_metrics import distances, metric_of, values_of_runs
+from tngd_bench.problems import registered_metrics
 
 LEVEL = 0.05
 MINIMUM_SEEDS = 3
@@ -131,15 +132,14 @@ def compared(
 
     Returns a part named `what`, or why there is none: not run, or too few paired seeds for any verdict.
     """
-    upwards = is_accuracy(parameters)
+    metric = metric_of(parameters)
+    upwards = metric.larger_is_better
     table = values_of_runs(pool, (first, second), parameters)
     run = set(table["optimizer"])
     for name in (first, second):
         if name not in run:
             return f"{name} was not run"
-    differences = differences_by_seed(
-        table.assign(accuracy=table["value"]), first, second, "accuracy" if upwards else "value"
-    )
+    differences = differences_by_seed(table, first, second, "value", larger_is_better=upwards)
     if len(differences) < SIGNED_RANK_SEEDS:
         return f"{len(differences)} paired seeds, {SIGNED_RANK_SEEDS} needed"
     found = paired_difference(-differences if upwards else differences)
@@ -151,12 +151,12 @@ def compared(
     numbers |= {f"{what}, {name}": median for name, median in medians.items()} | {"iterations": iterations}
     sign = -1 if upwards else 1
     low, high = sorted((sign * found.low, sign * found.high))
-    shown = _percentage if upwards else quantities.significant
-    scale = 100.0 if upwards else 1.0
+    shown = _percentage if metric.share else quantities.significant
+    scale = 100.0 if metric.share else 1.0
     text = (
         f"{shown(medians[first])} against {shown(medians[second])}, "
         f"difference {quantities.significant(scale * sign * found.value)}"
-        f"{' points' if upwards else ''} {quantities.interval(scale * low, scale * high)}, "
+        f"{' points' if metric.share else ''} {quantities.interval(scale * low, scale * high)}, "
         f"better in {found.lower} of {found.seeds} seeds, {_p(found)}, "
         f"{quantities.count(iterations)} iterations{_unfinished(table, first, second)}"
     )
@@ -183,10 +183,9 @@ def _rule(parameters: Mapping[str, Any]) -> str:
     kinds = {
         "early-loss": f"the smoothed loss after {share} of the shorter run",
         "mean-loss": "the mean of the smoothed loss over the run",
-        "final_test_accuracy": "the last test accuracy",
-        "final_loss": "the last training loss",
     }
-    value = kinds[str(parameters["value"])]
+    name = str(parameters["value"])
+    value = kinds.get(name) or f"the last {registered_metrics.of_final(name).title}"
     clock = {
         "modelled_s": " in seconds (iterations × cost per iteration, timed in turn)",
         "iteration": " in iterations",

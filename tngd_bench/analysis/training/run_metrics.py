@@ -16,13 +16,16 @@ import pandas as pd
 from tngd_bench.analysis.claims.verdicts import Pool
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.training.convergence import PAPER_WINDOW, moving_average
+from tngd_bench.problems import registered_metrics
+from tngd_bench.problems.metrics import LOSS, Metric
 
 _SHORTEST_SHARE = 8
 
 
-def is_accuracy(parameters: Mapping[str, Any]) -> bool:
-    """Return whether the value is better where it is higher."""
-    return str(parameters["value"]).endswith("accuracy")
+def metric_of(parameters: Mapping[str, Any]) -> Metric:
+    """Return the metric that the value is one of."""
+    value = str(parameters["value"])
+    return registered_metrics.of_final(value).metric if value.startswith("final_") else LOSS
 
 
 def values_of_runs(pool: Pool, optimizers: Sequence[str], parameters: Mapping[str, Any]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.compare import TwoStores, compare
 from tngd_bench.analysis.families import Kind, kinds
 from tngd_bench.analysis.rows import each
+from tngd_bench.problems import registered_metrics
 from tngd_bench.report.build import write_data
 from tngd_bench.report.claims.verdict_comparison import (
     compared_verdicts,
@@ -265,6 +266,9 @@ def _relative(value: float, low: float, high: float) -> str:
 
 
 def _training_table(training: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+    scores = {name: registered_metrics.of_column(name) for name in dict.fromkeys(training["score"])}
+    several = len(scores) != 1
+    scored = "test score" if several else next(iter(scores.values())).title
     rows = tuple(
         (
             known[row.optimizer].title,
@@ -278,8 +282,11 @@ def _training_table(training: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
             f"{row.b_lower} of {row.pairs}",
             f"{row.equal} of {row.pairs}",
             f"{row.a_diverged} · {row.b_diverged}",
-            quantities.percent(row.a_accuracy),
-            quantities.percent(row.b_accuracy),
+            *(
+                quantities.metric(value, scores[row.score].metric)
+                + (f" ({scores[row.score].title})" if several else "")
+                for value in (row.a_score, row.b_score)
+            ),
         )
         for row in each(training)
     )
@@ -292,8 +299,7 @@ def _training_table(training: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
         Column("B lower"),
         Column("equal to the bit"),
         Column("diverged, A · B"),
-        Column("A, test accuracy"),
-        Column("B, test accuracy"),
+        *(Column(f"{store}, {scored}") for store in "AB"),
     )
     caption = "How training ended in both stores, the same seed against itself; medians over seeds finished in both."
     return Table("compare-training-table", caption, columns, rows, training)

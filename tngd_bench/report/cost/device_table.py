@@ -8,8 +8,9 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Kind
-from tngd_bench.analysis.training.device_pairs import DevicePair, change
-from tngd_bench.analysis.training.tolerance import SCORE_NAMES, SCORES, margin_text
+from tngd_bench.analysis.training.device_pairs import DevicePair, change, further_scores
+from tngd_bench.analysis.training.tolerance import margin_text
+from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS
 from tngd_bench.report.document.tables import Column, Table, short_keys, words
 
 
@@ -24,7 +25,7 @@ def pairs_table(pairs: Sequence[DevicePair], known: Mapping[str, Kind]) -> Table
                 pair.group,
                 f"{pair.problem}, N = {quantities.count(pair.size)}",
                 f"{pair.seeds}" + (f", {pair.diverged} diverged" if pair.diverged else ""),
-                "; ".join(f"{SCORE_NAMES[each.score]} {change(each)}" for each in pair.scores)
+                "; ".join(f"{each.score.title} {change(each)}" for each in pair.scores)
                 or quantities.NOT_MEASURED,
                 f"{pair.verdict}: {pair.note}" if pair.note else pair.verdict,
                 _p(pair, pair.p_inside),
@@ -41,8 +42,8 @@ def pairs_table(pairs: Sequence[DevicePair], known: Mapping[str, Kind]) -> Table
                 "parameters": pair.size,
                 "seeds": pair.seeds,
                 "diverged": pair.diverged,
-                **{f"{each.score}_ideal": each.ideal for each in pair.scores},
-                **{each.score: each.own for each in pair.scores},
+                **{f"{each.score.final}_ideal": each.ideal for each in pair.scores},
+                **{each.score.final: each.own for each in pair.scores},
                 "verdict": pair.verdict,
                 "note": pair.note,
                 "p_no_worse": pair.p_inside,
@@ -58,9 +59,10 @@ def pairs_table(pairs: Sequence[DevicePair], known: Mapping[str, Kind]) -> Table
         Column("p of worse"),
         Column("records", numeric=False),
     )
+    further = " or ".join(margin_text(score) for score in further_scores(pairs) or (TEST_ACCURACY,))
     caption = (
         "Imperfect devices beside the ideal one, the same optimizer on the same seeds. “No worse”: by less than "
-        f"{margin_text(SCORES[0])} and, where there is one, {margin_text(SCORES[1])}, margins fixed beforehand; "
+        f"{margin_text(TRAINING_LOSS)} and, where there is one, {further}, margins fixed beforehand; "
         "“worse”: by more in either. Exact one-sided signed-rank tests, p corrected for the number of devices (Holm)."
     )
     return Table("device-pairs", caption, columns, tuple(rows), pd.DataFrame(data))

@@ -15,6 +15,8 @@ from tngd_bench.analysis.cost.lower_bounds import NOT_STATED
 from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.problems import registered_metrics
+from tngd_bench.problems.metrics import TEST_ACCURACY, Metric
 
 MEASURED, MODELLED, COUNTED = "measured", "modelled", "counted"
 EXTRAPOLATED = "≈: host seconds extrapolated to all columns of the Jacobian from the 16 that were timed."
@@ -191,12 +193,15 @@ def _exponent(value: float, low: float, high: float, determined: bool = True) ->
     return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
 
 
-_SCORES = {
-    "final_test_accuracy": "final test accuracy",
-    "final_test_exact_match": "final exact match on test questions",
-    "untrained_test_f1": "F1 on test questions before training",
-    "final_test_f1": "final F1 on test questions",
-}
+def _scores(ends: pd.DataFrame) -> dict[str, tuple[str, Metric]]:
+    """Return what to show of test scores, by column of `ends` without its quantile: the title and the metric."""
+    found = {}
+    for score in registered_metrics.tested():
+        if score.metric.start_in_tables:
+            found[score.untrained] = (f"{score.title} before training", score.metric)
+        found[score.final] = (f"final {score.title}", score.metric)
+    present = {name: shown for name, shown in found.items() if ends[f"{name}_median"].notna().any()}
+    return present or {TEST_ACCURACY.final: found[TEST_ACCURACY.final]}
 
 
 def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) -> Table:
@@ -204,7 +209,7 @@ def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) 
     swept = ends["sweep_parameter"].notna()
     part = _placed(ends[swept if sweeps else ~swept], ["group", "optimizer"], known)
     rows = []
-    scores = [name for name in _SCORES if part[f"{name}_median"].notna().any()] or ["final_test_accuracy"]
+    scores = _scores(part)
     for row in each(part):
         cells = [
             known[row.optimizer].title,
@@ -217,8 +222,10 @@ def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) 
             f"{row.finished} of {row.trials}" + (f", {row.diverged} diverged" if row.diverged else ""),
             _spread(row.final_loss_median, row.final_loss_q1, row.final_loss_q3),
             *(
-                _percent_spread(*(getattr(row, f"{name}_{part}") for part in ("median", "q1", "q3")))
-                for name in scores
+                (_percent_spread if metric.share else _spread)(
+                    *(getattr(row, f"{name}_{part}") for part in ("median", "q1", "q3"))
+                )
+                for name, (_, metric) in scores.items()
             ),
             quantities.count(row.iterations),
             quantities.seconds(row.measured_s),
@@ -230,7 +237,7 @@ def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) 
         *words("optimizer", "section", "problem", *(["level"] if sweeps else [])),
         Column("seeds finished"),
         Column("final training loss, median [quartiles]"),
-        *(Column(f"{_SCORES[name]}, median [quartiles]") for name in scores),
+        *(Column(f"{title}, median [quartiles]") for title, _ in scores.values()),
         Column("iterations"),
         Column("elapsed time of the trial in step(), simulation included", clock=MEASURED),
         Column("iterations × cost per iteration", clock="measured digital + modelled device"),

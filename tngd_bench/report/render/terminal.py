@@ -38,27 +38,28 @@ def _table(records: Records) -> Table:
     trials = records.trials
     known = kinds(trials)
     summary = iteration_cost.summarise(records.costs, trials)
-    ends = final_scores.summarise_final(
-        final_scores.comparison(final_scores.final_values(trials, records.curves))
-    )
+    final = final_scores.comparison(final_scores.final_values(trials, records.curves))
+    ends = final_scores.summarise_final(final)
     table = Table(title=Text(str(records.study.get("title", ""))), title_justify="left", expand=False)
     table.add_column("optimizer", justify="left")
     setting, sizes = _shown_sizes(summary)
     for size in sizes:
         table.add_column(f"time per iteration at N = {quantities.count(size)}, {setting}", justify="right")
     groups = sorted(set(ends["group"]), key=quantities.numeric_order)
-    for group in groups:
-        table.add_column(Text(f"{group}: final loss · test accuracy · seeds"), justify="right")
+    scores = {group: final_scores.leading(final[final["group"] == group]) for group in groups}
+    for group, score in scores.items():
+        table.add_column(Text(f"{group}: final loss · {score.title} · seeds"), justify="right")
     for label, kind in known.items():
         cells = [Text(kind.title)]
         for here in sizes.values():
             cells.append(Text(_time(here[here["optimizer"] == label], modelled=kind.modelled)))
-        for group in groups:
+        for group, score in scores.items():
             end = ends[(ends["group"] == group) & (ends["optimizer"] == label)]
             text = quantities.NOT_MEASURED
             for row in each(end):
-                loss, accuracy = row.final_loss_median, row.final_test_accuracy_median
-                text = f"{quantities.significant(loss)} · {quantities.percent(accuracy)} · {row.finished}/{row.trials}"
+                loss = quantities.significant(row.final_loss_median)
+                reached = quantities.metric(getattr(row, f"{score.final}_median"), score.metric)
+                text = f"{loss} · {reached} · {row.finished}/{row.trials}"
             cells.append(Text(text))
         table.add_row(*cells)
     return table

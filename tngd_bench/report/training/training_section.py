@@ -11,6 +11,7 @@ from tngd_bench.analysis.families import Kind, kinds
 from tngd_bench.analysis.training import convergence, final_scores, profiles, stability, time_to_target
 from tngd_bench.analysis.training.device_pairs import device_pairs
 from tngd_bench.analysis.training.sweep_kinds import is_pair, is_worded
+from tngd_bench.problems import registered_metrics
 from tngd_bench.report.cost.device_table import pairs_table
 from tngd_bench.report.document import panels, tables
 from tngd_bench.report.document.palette import marks
@@ -57,9 +58,9 @@ def training_sections(records: Records) -> tuple[Section, ...]:
         index=shown.index,
         dtype=bool,
     )
-    for metric in ("train_loss", "test_accuracy"):
-        bands = convergence.bands_at_level(curves, shown[clocked], metric)
-        charts += profile_charts.level_charts(bands, metric, known, drawn)
+    for score in (score for score in registered_metrics.judged() if score.column in curves):
+        bands = convergence.bands_at_level(curves, shown[clocked], score.column)
+        charts += profile_charts.level_charts(bands, score.column, known, drawn)
     plain = shown["sweep_parameter"].isna()
     tasks = profiles.task_times(shown[plain], curves, targets)
     if tasks["task"].nunique() >= FEWEST_TASKS and tasks["optimizer"].nunique() > 1:
