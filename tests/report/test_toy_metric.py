@@ -90,7 +90,9 @@ def test_a_metric_of_the_suite_cannot_be_described_anew():
 def test_columns_of_the_suite_are_found_and_another_is_refused_with_a_suggestion():
     for each in registered_metrics.curve_metrics():
         assert registered_metrics.of_column(each.column) == registered_metrics.of_final(each.final) == each
-    with pytest.raises(ValueError, match=r"metric must be one of: train_loss, .*did you mean 'test_accuracy'"):
+    with pytest.raises(
+        ValueError, match=r"metric must be one of: train_loss, .*did you mean 'test_accuracy'"
+    ):
         registered_metrics.of_column("test_acuracy")
     with pytest.raises(ValueError, match=r"score must be one of: final_loss, "):
         registered_metrics.of_final("accuracy")
