@@ -1,8 +1,6 @@
 import pandas as pd
 
 from tngd_bench.analysis.families import (
-    EXACT_NATURAL,
-    first_present,
     named_tuned,
     optimizer_info,
     optimizer_infos,
@@ -38,12 +36,6 @@ def test_a_stranger_keeps_its_name_and_is_thermodynamic_only_on_a_device():
     assert optimizer_info("new", "new").family == "not registered"
     assert not optimizer_info("new", "new").second_order
     assert optimizer_info("new", "new", "paper").modelled
-
-
-def test_first_present_follows_the_wanted_order():
-    known = optimizer_infos(frame(("ngd", "ngd", None), ("ngd-cg", "ngd-cg", None)))
-    assert first_present(["ngd-cg", "ngd"], EXACT_NATURAL, known) == "ngd"
-    assert first_present(["ngd-cg"], ("tngd",), known) is None
 
 
 def test_tuned_settings_are_called_by_the_problem_that_they_were_found_on():

@@ -13,6 +13,7 @@ from tngd_bench.analysis.cost.calibration import calibrate
 from tngd_bench.analysis.families import optimizer_info, optimizer_infos
 from tngd_bench.analysis.map import target_map
 from tngd_bench.analysis.map.cost_map import cheapest, plane, study_use
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.time_to_target import hit_times, study_targets, time_to_target
 from tngd_bench.report.cost import break_even_charts
 from tngd_bench.report.cost.energy_table import energy_table
@@ -25,11 +26,8 @@ NO_TRIALS = pd.DataFrame({"settings": pd.Series(dtype=object)})
 
 @pytest.fixture(scope="module")
 def results(records):
-    known = optimizer_infos(records.trials)
-    summary = iteration_cost.summarise(records.costs, records.trials)
-    times = time_to_target(records.trials, records.curves, study_targets(records.study))
     with charting.style():
-        return map_section.map_results(records, summary, times, known, marks(known))
+        return map_section.map_results(Results(records, clocked=True))
 
 
 @pytest.fixture(scope="module")
@@ -233,20 +231,16 @@ def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_r
 
 
 def test_at_the_trained_size_the_map_of_a_target_has_the_seconds_of_the_table(records, calibrations):
-    known = optimizer_infos(records.trials)
-    summary = iteration_cost.summarise(records.costs, records.trials)
-    curves = one_clock.on_one_clock(records.curves, records.trials, records.costs)
-    targets = study_targets(records.study)
-    hits = hit_times(records.trials, curves, targets)
+    results = Results(records)
     seconds = one_clock.seconds_per_iteration(records.trials, records.costs, "digital_s")
-    found = target_map.timed_alike(target_map.trained(records.trials, hits, "digits-mlp", seconds)[0])
-    every = target_map.with_first_order(calibrations, summary, records.trials, known)
+    found = target_map.timed_alike(target_map.trained(results.trials, results.hits, "digits-mlp", seconds)[0])
+    every = target_map.with_first_order(calibrations, results)
     (size,) = found.sizes.to_dict("records")
     area = plane(every, "batch_size", size["outputs"], (size["parameters"],), (size["batch_size"],))
     drawn = target_map.lowest(area, found)
-    times = time_to_target(records.trials, curves, targets)
+    times = results.times_to_target
     table = times[times["target"] == found.target].set_index("optimizer")["modelled_median"]
-    digital = [label for label in drawn.labels if not known[label].modelled]
+    digital = [label for label in drawn.labels if not results.infos[label].modelled]
     assert {"kfac", "adam"} <= set(digital)
     for label in digital:
         assert drawn.seconds[drawn.labels.index(label), 0, 0] == pytest.approx(table[label], rel=1e-9), label

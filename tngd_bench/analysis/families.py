@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from tngd_bench.analysis import optimizer_names
-from tngd_bench.analysis.rows import each
 from tngd_bench.optimizers import registry
-from tngd_bench.studies.file.optimizer_label import label_texts
-
-SECOND_ORDER = ("kfac", "natural-gradient", "thermodynamic")
-# The exact natural gradients give the same step; the cheapest to run stands for them in comparisons of loss.
-EXACT_NATURAL = ("ngd-gram", "ngd-woodbury", "ngd", "ngd-cg")
+from tngd_bench.optimizers.families import FAMILIES
+from tngd_bench.studies.file.optimizer_label import TUNED, label_texts
+from tngd_bench.studies.store.columns import each
 
 
 @dataclass(frozen=True)
@@ -32,12 +29,17 @@ class OptimizerInfo:
     @property
     def second_order(self) -> bool:
         """Whether it uses curvature."""
-        return self.family in SECOND_ORDER
+        return any(name == self.family and family.second_order for name, family in FAMILIES.items())
+
+    @property
+    def tuned(self) -> bool:
+        """Whether it ran at settings that a search had found for it."""
+        return TUNED in label_texts(self.label)
 
     @property
     def modelled(self) -> bool:
         """Whether part of its time per iteration is modelled and not measured."""
-        return self.family == "thermodynamic"
+        return any(name == self.family and family.modelled for name, family in FAMILIES.items())
 
 
 def optimizer_info(label: str, method: str, device: object = None) -> OptimizerInfo:
@@ -91,15 +93,3 @@ def named_tuned(infos: Mapping[str, OptimizerInfo], problem: str) -> dict[str, O
         label: replace(info, title=re.sub(r"(?<=[(, ])tuned(?=[,)])", f"tuned on {problem}", info.title))
         for label, info in infos.items()
     }
-
-
-def first_present(
-    labels: Iterable[str], methods: Iterable[str], infos: dict[str, OptimizerInfo]
-) -> str | None:
-    """Return the first label whose method is the earliest of `methods` that occurs; None if none does."""
-    present = list(labels)
-    for method in methods:
-        for label in present:
-            if infos[label].method == method:
-                return label
-    return None

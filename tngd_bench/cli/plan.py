@@ -217,7 +217,9 @@ def _text(outlook: Outlook) -> str:
 
 def _not_described(outlook: Outlook) -> list[str]:
     """Name the optimizers whose cost nothing describes: their times are lower bounds, their memory is unknown."""
-    names = dict.fromkeys(group.optimizer.partition("[")[0] for group in outlook.groups if not group.known)
+    from tngd_bench.studies.file.optimizer_label import read_label
+
+    names = dict.fromkeys(read_label(group.optimizer).name for group in outlook.groups if not group.known)
     if not names:
         return []
     return [

@@ -206,11 +206,10 @@ class Iteration:
         shared = self.layers is not None and any(map(self.is_kernel, self.layers))
         return self.cg.at(self.parameters, self.batch_size, self.outputs, shared=shared)
 
-    def by_model(self, name: str) -> bool:
-        """Whether optimizer `name` makes no rows and multiplies by J and Jᵀ through the model."""
-        if name == "ngd-cg" and self.model_is_cheaper(round(self.cg.beforehand(self.outputs)) + 2):
-            return True
-        return self.matrix_free and name in ("ngd-cg", "tngd", "tngd-adam")
+    @property
+    def cg_by_model(self) -> bool:
+        """Whether conjugate gradients make no rows and multiply by J and Jᵀ through the model."""
+        return self.matrix_free or self.model_is_cheaper(round(self.cg.beforehand(self.outputs)) + 2)
 
     def model_is_cheaper(self, products: int) -> bool:
         """Whether so few products cost less by J and Jᵀ than rows for them, where the layers are known."""

@@ -6,11 +6,12 @@ lower bounds at the precision that is named. `prediction_table.assumptions` says
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
 from tngd_bench import arguments
-from tngd_bench.optimizers import costs
+from tngd_bench.optimizers import costs, registry
 from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import DAMPING, CGIterations
@@ -18,8 +19,6 @@ from tngd_bench.spu.billing import Layer, Workload, break_even_link_rate, energy
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.spu.processor import DEFAULT_PRECISION, NUMBER_BYTES, Processor
-
-DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-layer", "ngd-woodbury", "ngd")
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,10 @@ def predict(
         host,
         host_seconds,
         missing,
-        tuple(_alternative(name, device, work, it, processor, host_seconds, itemsize) for name in DIGITAL),
+        tuple(
+            _alternative(name, device, work, it, processor, host_seconds, itemsize)
+            for name in registry.digital()
+        ),
     )
 
 
@@ -264,7 +266,7 @@ def host_cost(work: Workload, outputs: int, upload: str, itemsize: int = 4) -> P
     ends = sum(b * (d_in + outputs * d_out) * positions for d_in, d_out, positions in work.layers)
     whole = float(work.rows) * work.parameters if upload == "full" else 0.0
     counted = _host_counted(work, outputs, upload, itemsize)
-    return PredictedCost(counted.flops, itemsize * (2.0 * work.parameters + ends + whole))
+    return dataclasses.replace(counted, bytes=itemsize * (2.0 * work.parameters + ends + whole))
 
 
 def _host_counted(work: Workload, outputs: int, upload: str, itemsize: int) -> PredictedCost:

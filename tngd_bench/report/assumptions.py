@@ -9,13 +9,13 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import iteration_cost
-from tngd_bench.analysis.cost.host_columns import host_extrapolated
+from tngd_bench.analysis.cost.caveats import host_extrapolated
 from tngd_bench.analysis.cost.recorded_devices import refusals
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.statistics.run_spread import run_spread_of
 from tngd_bench.report.document.tables import Cell, Column, Table, table_of, words
+from tngd_bench.studies.store.columns import each
 from tngd_bench.studies.store.numbers_changed import changes_in_words
 
 _GRADES = {
@@ -91,9 +91,8 @@ def _installed(name: str) -> Mapping[str, object]:
     return sourced_parameters(Device.preset(name))
 
 
-def extrapolated(trials: pd.DataFrame) -> tuple[tuple[str, str], ...]:
+def extrapolated(trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
     """Return a statement on host seconds that were extrapolated, like those of `statements`; () without any."""
-    infos = optimizer_infos(trials)
     modelled = (
         trials["optimizer"].map(lambda label: infos[label].modelled).astype(bool)
     )  # of no trial: no type

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.results import Results
 from tngd_bench.report import build_report, study_summary
 from tngd_bench.report.document.formats import FORMATS
 from tngd_bench.report.document.tables import Cell, Column, Table, number, table_of, words
@@ -171,9 +172,8 @@ def test_embedded_data_cannot_end_their_element():
 
 
 def test_what_was_compared_names_sizes_seeds_sweeps_and_device(records):
-    from tngd_bench.analysis.families import optimizer_infos
 
-    text = study_summary.compared(records.trials, optimizer_infos(records.trials))
+    text = study_summary.compared(Results(records))
     assert text.startswith(
         "9 optimizers; cost per iteration at N = 1,000 to 1,000,000 (digits-mlp, b = 32, d_z = 10)"
     )

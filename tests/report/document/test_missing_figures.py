@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 import tngd_bench.report
-from tngd_bench.analysis import findings
+from tngd_bench.analysis.findings.find import Findings
+from tngd_bench.analysis.results import Results
 from tngd_bench.cli.stores import tell_missing
 from tngd_bench.report import build
 from tngd_bench.report.compare import comparison
@@ -28,10 +29,10 @@ def fails(*_args, **_kwargs):
 def small(make, monkeypatch):
     """Records, of which a report holds the sections on cost alone."""
     records = make(sizes=(1_000, 3_162), optimizers=("sgd", "ngd-gram", "tngd"), training=False)
-    nothing = findings.Findings("", "", "")
+    nothing = Findings("", "", "")
 
     def costs_only(records, _beside):
-        return Contents("", nothing, "", cost_sections(records))
+        return Contents("", nothing, "", cost_sections(Results(records)))
 
     monkeypatch.setattr(build, "contents", costs_only)
     return records

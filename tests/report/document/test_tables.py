@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 
 from tests.report.conftest import make_records
-from tngd_bench.analysis import findings, quantities
-from tngd_bench.analysis.cost import fits, iteration_cost, lower_bounds
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost import caveats, fits, iteration_cost
 from tngd_bench.analysis.families import optimizer_infos
+from tngd_bench.analysis.findings.find import find
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores, time_to_target
 from tngd_bench.report.cost import cost_tables
 from tngd_bench.report.cost.cost_section import cost_sections
@@ -98,9 +100,9 @@ def test_answers_show_exact_match_and_f1_instead_of_an_accuracy_they_lack(record
     shown = cells(training_tables.final_table(ends, known, sweeps=False))
     assert not [title for title in shown.columns if "accuracy" in title]
     ran = shown[~shown["seeds finished"].str.startswith("0")]
-    assert set(ran["final exact match on test questions, median [quartiles]"]) == {"25.0 % [25.0, 25.0]"}
-    assert set(ran["final F1 on test questions, median [quartiles]"]) == {"50.0 % [50.0, 50.0]"}
-    untrained = "F1 on test questions before training, median [quartiles]"
+    assert set(ran["final test exact match, median [quartiles]"]) == {"25.0 % [25.0, 25.0]"}
+    assert set(ran["final test F1, median [quartiles]"]) == {"50.0 % [50.0, 50.0]"}
+    untrained = "test F1 before training, median [quartiles]"
     assert set(ran[untrained]) == {"12.5 % [12.5, 12.5]"}
     plain = final_scores.summarise_final(final_scores.final_values(records.trials, records.curves))
     titles = [column.title for column in training_tables.final_table(plain, known, sweeps=False).columns]
@@ -175,12 +177,13 @@ def test_a_lower_bound_is_shown_as_one_and_the_optimizer_not_dropped(bounded):
         assert text["total relative to SGD [95 %]"].startswith("≥ ")
     assert "≥: a lower bound" in table.caption
     assert (
-        lower_bounds.named(lower_bounds.unstated(bounded.trials), known)
+        caveats.named(caveats.unstated(bounded.trials), known)
         == "TNGD (writing the cells), TNGD-Adam (writing the cells)"
     )
     with charting.style():
         sections = {
-            section.anchor: section for section in (*cost_sections(bounded), *training_sections(bounded))
+            section.anchor: section
+            for section in (*cost_sections(Results(bounded)), *training_sections(Results(bounded)))
         }
     assert "TNGD (writing the cells)" in sections["cost"].points[-1]
     drawn = {chart.name: chart for chart in sections["cost"].charts}
@@ -207,7 +210,7 @@ def test_a_target_met_without_a_time_on_the_device_is_met(bounded):
     final = training_tables.final_table(ends, known, sweeps=False)
     own = cells(final)[(final.data["optimizer"] == "tngd").to_numpy()]
     assert set(own["iterations × cost per iteration"]) == {"–"}
-    found = findings.find(bounded.study, bounded.trials, bounded.costs, bounded.curves)
+    found = find(Results(bounded))
     assert "iterations, seconds not known" in found.convergence
     # two seconds of the bill are stated: more than the digital optimizers take, whatever the cells do
     for name in ("TNGD", "TNGD-Adam"):

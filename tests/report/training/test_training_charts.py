@@ -23,7 +23,7 @@ def test_answers_have_a_figure_of_f1_from_the_untrained_model_on_and_none_of_acc
             for chart in group
         ]
     (over_iterations,) = [chart for chart in made if "f1-iterations" in chart.name.replace("_", "-")]
-    assert over_iterations.heading.startswith("F1 on test questions against iterations")
+    assert over_iterations.heading.startswith("Test F1 against iterations")
     first = over_iterations.data.groupby("optimizer").head(1)
     assert set(zip(first["x"], first["median"], strict=True)) == {(0.0, 0.125)}
     assert "25%" in over_iterations.alt.replace(" ", "")

@@ -18,8 +18,9 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations
-from tngd_bench.analysis.families import EXACT_NATURAL, OptimizerInfo
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import DRAWS, DeviceUse, residuals
+from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.spu.billing import latency, link_bits
 
 Array = npt.NDArray[np.float64]
@@ -112,7 +113,9 @@ def line(
 
 def exact_labels(calibrations: Calibrations) -> tuple[str, ...]:
     """Return the digital solvers of the very system that the device solves."""
-    return tuple(label for label in calibrations.digital if calibrations.kinds[label].method in EXACT_NATURAL)
+    return tuple(
+        label for label in calibrations.digital if calibrations.kinds[label].method in exact_natural()
+    )
 
 
 @dataclass(frozen=True)

@@ -27,16 +27,17 @@ from scipy.optimize import nnls
 
 from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
+from tngd_bench.optimizers import registry
+from tngd_bench.optimizers.cost_model import REFERENCE_RATE
 from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
-from tngd_bench.optimizers.roofline import DIGITAL, host_cost, square_layers
-from tngd_bench.optimizers.step_time import HOST, REFERENCE_RATE, step_seconds
+from tngd_bench.optimizers.roofline import host_cost, square_layers
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.billing import Layer, Workload
+from tngd_bench.studies.store.columns import each
 
 Array = npt.NDArray[np.float64]
 FALLBACK_DEPTH = 3
@@ -92,7 +93,7 @@ class Counts:
         """Return operations and bytes of one iteration; of its digital host for a thermodynamic `method`.
 
         The operations hold what waits for memory, convolutions and Python as those that a core makes meanwhile
-        (`optimizers.step_time`): a size that is not measured is predicted by what its time is made of.
+        (`optimizers.cost_model`): a size that is not measured is predicted by what its time is made of.
         """
         rows = batch_size * outputs
         size: Any = {
@@ -102,14 +103,12 @@ class Counts:
             "outputs": outputs,
             "layers": layers,
         }
-        if method in DIGITAL:
+        if method in registry.digital():
             counted = predicted_cost(method, **size, itemsize=self.itemsize, cg=self.cg)
-            seconds = step_seconds(method, counted, REFERENCE_RATE, **size, cg=self.cg)
         else:
             work = Workload(parameters, rows, 0.0, layers=layers, batch_size=batch_size)
             counted = host_cost(work, outputs, upload, self.itemsize)
-            seconds = step_seconds(HOST, counted, REFERENCE_RATE, **size, upload=upload)
-        return PredictedCost(seconds * REFERENCE_RATE, counted.bytes)
+        return PredictedCost(counted.seconds(REFERENCE_RATE) * REFERENCE_RATE, counted.bytes)
 
 
 @dataclass(frozen=True)
@@ -256,7 +255,7 @@ def uncounted(summary: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tupl
 
 
 def _countable(info: OptimizerInfo) -> bool:
-    return info.modelled or info.method in DIGITAL
+    return info.modelled or info.method in registry.digital()
 
 
 def _counted(info: OptimizerInfo, own: pd.DataFrame, counts: Counts, upload: str) -> pd.DataFrame:

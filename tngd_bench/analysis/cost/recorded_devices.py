@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from tngd_bench.analysis.rows import each
 from tngd_bench.spu.device import Device
+from tngd_bench.studies.store.columns import each
 
 FIELDS = frozenset(Device.__dataclass_fields__) - {"name", "sources", "summary"}
 """Settings of an optimizer that are fields of its device."""

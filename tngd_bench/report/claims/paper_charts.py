@@ -15,13 +15,14 @@ from tngd_bench.analysis import optimizer_names, quantities
 from tngd_bench.analysis.claims.paper_figures import Figure, figure_points
 from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
 from tngd_bench.analysis.optimizer_names import SIGNS
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.convergence import PAPER_WINDOW
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
 from tngd_bench.report.document.palette import Mark, marks, strength
 from tngd_bench.studies.file.optimizer_label import label_texts
+from tngd_bench.studies.store.columns import each
 
 TUNED = "[tuned]"
 _AXES = {
@@ -36,20 +37,14 @@ _AXES = {
 
 
 @several_figures("figures of the paper from these records")
-def paper_charts(
-    figure: Figure,
-    trials: pd.DataFrame,
-    costs: pd.DataFrame,
-    curves: pd.DataFrame,
-    infos: Mapping[str, OptimizerInfo],
-) -> list[Chart]:
+def paper_charts(figure: Figure, results: Results) -> list[Chart]:
     """Return the chart of `figure` for each problem in the records; none where they hold nothing for it."""
-    points = figure_points(figure, trials, costs, curves)
-    titles = _titles(figure, trials, infos)
+    points, infos = figure_points(figure, results), results.infos
+    titles = _titles(figure, results.trials, infos)
     present = set(points["problem"])
     return [
         _chart(figure, str(problem), points[points["problem"] == problem], infos, titles)
-        for problem in dict.fromkeys(trials["problem"])
+        for problem in dict.fromkeys(results.trials["problem"])
         if problem in present
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.compare import TwoStores, compare
 from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
+from tngd_bench.analysis.results import Results
+from tngd_bench.problems import registered_metrics
 from tngd_bench.report.build import write_data
 from tngd_bench.report.claims.verdict_comparison import (
     compared_verdicts,
@@ -56,9 +58,10 @@ def build_comparison(
     Returns the two paths, the headlines and the figures that could not be drawn. `names` are what the stores are called
     on the page. OSError if `output` cannot be written.
     """
-    found = compare(a, b)
+    both = Results(a), Results(b)
+    found = compare(*both)
     infos = optimizer_infos(pd.concat([a.trials, b.trials], ignore_index=True))
-    verdicts = compared_verdicts(a, b)
+    verdicts = compared_verdicts(*both)
     with charting.style():
         sections = comparison_sections(found, infos, marks(infos))
     first = (("Compared", f"A is {names[0]}, B is {names[1]}."), *headlines(found, infos))
@@ -260,6 +263,18 @@ def _relative(row: Any) -> Cell:
 
 
 def _training_table(training: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
+    scores = {name: registered_metrics.of_column(name) for name in dict.fromkeys(training["score"])}
+    several = len(scores) != 1
+    scored = "test score" if several else next(iter(scores.values())).title
+
+    def score(store: str) -> Callable[[Any], Cell]:
+        def cell(row: Any) -> Cell:
+            value, told = getattr(row, f"{store}_score"), scores[row.score]
+            text = quantities.metric(value, told.metric)
+            return Cell(value, f"{text} ({told.title})" if several else text)
+
+        return cell
+
     columns = (
         tables.optimizer_column(infos),
         SECTION,
@@ -272,8 +287,7 @@ def _training_table(training: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) 
         Column("B lower", lambda row: Cell(row.b_lower, f"{row.b_lower} of {row.pairs}")),
         Column("equal to the bit", lambda row: Cell(row.equal, f"{row.equal} of {row.pairs}")),
         Column("diverged, A · B", lambda row: Cell(row.a_diverged, f"{row.a_diverged} · {row.b_diverged}")),
-        Column("A, test accuracy", lambda row: number(row.a_accuracy, quantities.percent)),
-        Column("B, test accuracy", lambda row: number(row.b_accuracy, quantities.percent)),
+        *(Column(f"{store}, {scored}", score(store.lower())) for store in "AB"),
     )
     caption = "How training ended in both stores, the same seed against itself; medians over seeds finished in both."
     return tables.table_of("compare-training-table", caption, columns, training)

@@ -10,16 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost.lower_bounds import NOT_STATED
-from tngd_bench.analysis.families import EXACT_NATURAL, OptimizerInfo
-from tngd_bench.analysis.findings import strongest_digital
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.cost.caveats import NOT_STATED
+from tngd_bench.analysis.cost.leads import strongest_digital
+from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.report.cost import cost_series
 from tngd_bench.report.cost.cost_series import CostSeries
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
 from tngd_bench.report.document.palette import INK, PAPER, PARTS, Mark
+from tngd_bench.studies.store.columns import each
 
 _SPLIT_TITLES = {
     "digital": "digital (measured)",
@@ -194,7 +195,7 @@ def _split_table(
     part, axis = series.part, series.axis
     for size in sorted(set(part.loc[part["optimizer"] == device, axis])):
         here = timed[timed[axis] == size]
-        rivals = (strongest_digital(here, infos), strongest_digital(here, infos, EXACT_NATURAL))
+        rivals = (strongest_digital(here, infos), strongest_digital(here, infos, exact_natural()))
         for label in dict.fromkeys(name for name in (*rivals, device) if name is not None):
             own = part[(part[axis] == size) & (part["optimizer"] == label)].iloc[0]
             row = {name: own[name] for name in cost_series.AXES}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
-from tngd_bench.analysis.cost import fits, iteration_cost, lower_bounds
-from tngd_bench.analysis.families import optimizer_infos
+from tngd_bench.analysis.cost import caveats
+from tngd_bench.analysis.results import Results
 from tngd_bench.report import assumptions
 from tngd_bench.report.cost import cost_charts, cost_series, cost_tables, scaling_charts
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.document.section import Section
-from tngd_bench.studies.store.records import Records
 
 NO_TOTAL = (
     "Without a total: a device that states no time for an item of its bill has a lower bound (≥), which is shown and "
@@ -18,33 +15,32 @@ NO_TOTAL = (
 )
 
 
-def cost_sections(records: Records) -> tuple[Section, ...]:
+def cost_sections(results: Results) -> tuple[Section, ...]:
     """Return the sections on cost of a study; call it inside `drawing.style()`."""
-    trials = records.trials
-    infos = optimizer_infos(trials)
-    summary = iteration_cost.summarise(records.costs, trials)
-    ratios = iteration_cost.ratios_to_sgd(records.costs, trials)
-    timed = iteration_cost.finished_costs(records.costs, trials)
-    scaling = pd.concat(
-        [fits.scaling_table(records.costs, records.trials, axis) for axis in cost_series.AXES],
-        ignore_index=True,
+    infos, summary, ratios, scaling = (
+        results.infos,
+        results.cost_summary,
+        results.ratios_to_sgd,
+        results.scaling,
     )
-    timed_trials = trials[trials["kind"] == "cost"]
-    bounds = lower_bounds.named(lower_bounds.unstated(timed_trials), infos)
+    bounds = caveats.named(results.unstated("cost"), infos)
     styles = marks(infos)
     growth = [
         chart
         for axis in cost_series.AXES
         for chart in scaling_charts.scaling_charts(summary, axis, infos, styles)
     ]
-    splits = cost_charts.split_charts(summary, timed, infos)
+    splits = cost_charts.split_charts(summary, results.finished_costs, infos)
     missing = "" if len(summary) else "No cost per iteration was measured in this study."
     return (
         Section(
             "cost",
             "Cost per iteration",
             points=(
-                *(f"{term}: {sentence}" for term, sentence in assumptions.extrapolated(timed_trials)),
+                *(
+                    f"{term}: {sentence}"
+                    for term, sentence in assumptions.extrapolated(results.of_kind("cost"), infos)
+                ),
                 *([f"{NO_TOTAL} {bounds}."] if bounds else []),
             ),
             charts=tuple(cost_charts.cost_charts(summary, ratios, infos, styles)),

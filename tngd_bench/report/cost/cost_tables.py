@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost.host_columns import host_extrapolated
+from tngd_bench.analysis.cost.caveats import host_extrapolated
 from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import RECORDS, SECTION, TOTAL, Cell, Column, Table, number, words

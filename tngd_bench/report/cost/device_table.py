@@ -8,8 +8,9 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.training.device_pairs import DevicePair, change
-from tngd_bench.analysis.training.tolerance import SCORE_NAMES, SCORES, margin_text
+from tngd_bench.analysis.training.device_pairs import DevicePair, change, further_scores
+from tngd_bench.analysis.training.tolerance import margin_text
+from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, number, words
 
@@ -28,9 +29,10 @@ def pairs_table(pairs: Sequence[DevicePair], infos: Mapping[str, OptimizerInfo])
         Column("p of worse", lambda pair: _p(pair, pair.p_outside)),
         RECORDS,
     )
+    further = " or ".join(margin_text(score) for score in further_scores(pairs) or (TEST_ACCURACY,))
     caption = (
         "Imperfect devices beside the ideal one, the same optimizer on the same seeds. “No worse”: by less than "
-        f"{margin_text(SCORES[0])} and, where there is one, {margin_text(SCORES[1])}, margins fixed beforehand; "
+        f"{margin_text(TRAINING_LOSS)} and, where there is one, {further}, margins fixed beforehand; "
         "“worse”: by more in either. Exact one-sided signed-rank tests, p corrected for the number of devices (Holm)."
     )
     return tables.table_of("device-pairs", caption, columns, pairs, pd.DataFrame(map(_data, pairs)))
@@ -41,7 +43,7 @@ def _seeds(pair: DevicePair) -> Cell:
 
 
 def _medians(pair: DevicePair) -> str:
-    return "; ".join(f"{SCORE_NAMES[each.score]} {change(each)}" for each in pair.scores) or (
+    return "; ".join(f"{each.score.title} {change(each)}" for each in pair.scores) or (
         quantities.NOT_MEASURED
     )
 
@@ -59,8 +61,8 @@ def _data(pair: DevicePair) -> dict[str, object]:
         "parameters": pair.size,
         "seeds": pair.seeds,
         "diverged": pair.diverged,
-        **{f"{each.score}_ideal": each.ideal for each in pair.scores},
-        **{each.score: each.own for each in pair.scores},
+        **{f"{each.score.final}_ideal": each.ideal for each in pair.scores},
+        **{each.score.final: each.own for each in pair.scores},
         "verdict": pair.verdict,
         "note": pair.note,
         "p_no_worse": pair.p_inside,

@@ -29,6 +29,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from tngd_bench.analysis import quantities
+from tngd_bench.problems.metrics import Metric
 from tngd_bench.report.document.palette import INK, MUTED, RULE, palette
 
 if TYPE_CHECKING:
@@ -169,6 +170,14 @@ def percentages(axes: Axes) -> None:
 def log_plain(axes: Axes, which: str) -> None:
     """Make an axis logarithmic with plain numbers at decades, and at 2 and 5 when the range is short."""
     _log(axes, which, quantities.level)
+
+
+def metric_axis(axes: Axes, metric: Metric, *, positive: bool) -> None:
+    """Make the y axis that of a metric: shares in percent, what is to fall logarithmic where all of it is positive."""
+    if metric.share:
+        percentages(axes)
+    elif positive and not metric.larger_is_better:
+        log_plain(axes, "y")
 
 
 def _log(axes: Axes, which: str, text: Any) -> None:

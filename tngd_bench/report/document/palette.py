@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.optimizers import registry
+from tngd_bench.report.document.slugs import slug
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,6 @@ class Mark:
     emphasised: bool
 
 
-_METHODS: dict[str, tuple[Colour, str]] = {
-    "sgd": (Colour("--c-sgd", "#6b6f76", "#a9aeb6"), "o"),
-    "adam": (Colour("--c-adam", "#a3417f", "#e58fc6"), "D"),
-    "kfac": (Colour("--c-kfac", "#00785a", "#3fc79b"), "P"),
-    "ngd": (Colour("--c-ngd", "#1d3461", "#9db8ec"), "s"),
-    "ngd-woodbury": (Colour("--c-ngd-woodbury", "#007f96", "#4bc6dc"), "^"),
-    "ngd-gram": (Colour("--c-ngd-gram", "#0f62cf", "#6ba6ff"), "v"),
-    "ngd-cg": (Colour("--c-ngd-cg", "#6247c5", "#ac9cff"), "X"),
-    "ngd-layer": (Colour("--c-ngd-layer", "#2f7f3f", "#7fd08c"), "H"),
-    "tngd": (Colour("--c-tngd", "#c43d08", "#ff8250"), "*"),
-    "tngd-adam": (Colour("--c-tngd-adam", "#9a6700", "#eab13d"), "p"),
-}
 _OTHERS = (
     (Colour("--c-other-1", "#7a5230", "#cfa277"), "<"),
     (Colour("--c-other-2", "#56702a", "#a8c76c"), ">"),
@@ -74,17 +64,29 @@ PARTS = {"digital": DIGITAL, "write": WRITE, "relax": RELAX, "read": READ}
 
 
 def marks(infos: Mapping[str, OptimizerInfo]) -> dict[str, Mark]:
-    """Return the mark of every optimizer in `infos`; methods outside the suite take spare colours by name."""
-    strangers = sorted({kind.method for kind in infos.values()} - set(_METHODS))
+    """Return the mark of every optimizer in `infos`; methods without a style of their own take spare ones by name."""
+    styles = _styles()
+    strangers = sorted({info.method for info in infos.values()} - set(styles))
     spare = {name: _spare(place) for place, name in enumerate(strangers)}
     drawn: dict[str, Mark] = {}
-    for label, kind in infos.items():
-        colour, marker = _METHODS.get(kind.method) or spare[kind.method]
-        variant = sum(infos[other].method == kind.method for other in drawn)
-        turn = strangers.index(kind.method) // len(_OTHERS) if kind.method in spare else 0
+    for label, info in infos.items():
+        method = info.method
+        colour, marker, emphasised = styles[method] if method in styles else (*spare[method], False)
+        variant = sum(infos[other].method == method for other in drawn)
+        turn = strangers.index(method) // len(_OTHERS) if method in spare else 0
         dash = _DASHES[(turn + variant) % len(_DASHES)]
-        drawn[label] = Mark(colour, marker, dash, variant == 0, kind.method == "tngd")
+        drawn[label] = Mark(colour, marker, dash, variant == 0, emphasised)
     return drawn
+
+
+def _styles() -> dict[str, tuple[Colour, str, bool]]:
+    """Return colour, marker and emphasis of every registered optimizer that has a style, in the registry's order."""
+    styles = {name: registry.get(name).style for name in registry.names()}
+    return {
+        name: (Colour(f"--c-{slug(name)}", style.light, style.dark), style.marker, style.emphasised)
+        for name, style in styles.items()
+        if style is not None
+    }
 
 
 def _spare(place: int) -> tuple[Colour, str]:
@@ -117,6 +119,6 @@ def series(place: int) -> Mark:
 
 def palette() -> tuple[Colour, ...]:
     """Return every colour that occurs, for the style sheet and for themed figures."""
-    own = tuple(colour for colour, _ in _METHODS.values())
+    own = tuple(colour for colour, *_ in _styles().values())
     own += tuple(_spare(place)[0] for place in range(_MOST_SPARE))
     return (INK, MUTED, RULE, PAPER, DIGITAL, WRITE, RELAX, READ, *own)

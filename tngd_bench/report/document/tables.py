@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost.lower_bounds import NOT_STATED
+from tngd_bench.analysis.cost.caveats import NOT_STATED
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.rows import each
+from tngd_bench.studies.store.columns import each
 
 MEASURED, MODELLED, COUNTED = "measured", "modelled", "counted"
 TOTAL = "measured digital + modelled device"

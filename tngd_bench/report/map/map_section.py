@@ -8,26 +8,24 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost import break_even
-from tngd_bench.analysis.cost import lower_bounds as unstated
-from tngd_bench.analysis.cost.calibration import Calibrations, calibrate, uncounted
+from tngd_bench.analysis.cost import break_even, caveats
+from tngd_bench.analysis.cost.calibration import Calibrations, uncounted
 from tngd_bench.analysis.cost.recorded_devices import own_devices
 from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import DeviceUse, Plane, cheapest, plane, study_use
-from tngd_bench.analysis.statistics.run_spread import run_spread_of
-from tngd_bench.analysis.training.time_to_target import hit_times, study_targets
+from tngd_bench.analysis.results import Results
+from tngd_bench.optimizers import registry
 from tngd_bench.report.cost import break_even_charts
 from tngd_bench.report.cost.energy_table import energy_table
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import several_figures
-from tngd_bench.report.document.palette import Mark
+from tngd_bench.report.document.palette import Mark, marks
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Table
 from tngd_bench.report.map import map_charts, map_tables
 from tngd_bench.report.map import what_if as explorer
 from tngd_bench.report.map.target_maps import target_maps
 from tngd_bench.spu.device import Device
-from tngd_bench.studies.store.records import Records
 
 LINKS = (5e9, 5e10, 5.12e11, 3.6e12, 2.68e13, None)
 """A tenth of the paper's, the paper's, PCIe 5.0 x16, NVLink 4, HBM3, unlimited (hardware parameters of the suite)."""
@@ -38,7 +36,6 @@ NOTHING_VOUCHED = (
     "No map over N and b: at no size are the two quickest vouched for within a factor of 1.5. More sizes in the cost "
     "sections of one problem would tell."
 )
-_RIVALS = ("ngd-gram", "ngd-cg", "kfac")
 
 
 @dataclass(frozen=True)
@@ -50,21 +47,9 @@ class MapResults:
     decides: str
 
 
-def map_results(
-    records: Records,
-    summary: pd.DataFrame,
-    times: pd.DataFrame,
-    infos: Mapping[str, OptimizerInfo],
-    styles: Mapping[str, Mark],
-) -> MapResults:
-    """Return the map and what-if sections; `summary` as in `cost.summarise`, `times` as in `time_to_target`."""
-    calibrations = calibrate(
-        summary,
-        records.trials,
-        infos,
-        str(records.environment.get("dtype", "float32")),
-        run_spread=run_spread_of(records.environment),
-    )
+def map_results(results: Results) -> MapResults:
+    """Return the map and what-if sections."""
+    infos, summary, calibrations = results.infos, results.cost_summary, results.calibrations
     if calibrations is None:
         absent = "No second-order optimizer was timed in this study, so nothing can be predicted."
         return MapResults(
@@ -72,16 +57,16 @@ def map_results(
             Section("what-if", "What the device would have to do", absent=absent),
             "Not measured: no second-order optimizer was timed.",
         )
+    styles = marks(infos)
     use = study_use(calibrations)
     batch = plane(calibrations, "batch_size", calibrations.main["outputs"])
     outputs = plane(calibrations, "outputs", calibrations.main["batch_size"])
-    uses = [] if use is None else device_uses(use, records.trials)
+    uses = [] if use is None else device_uses(use, results.trials)
     maps = _maps(calibrations, batch, outputs, use, uses, infos, styles)
-    hits = hit_times(records.trials, records.curves, study_targets(records.study))
-    reached = map_tables.lowest_times(records.trials, times, hits)
-    untimed = unstated.named(unstated.unstated(records.trials[records.trials["kind"] == "training"]), infos)
+    reached = map_tables.lowest_times(results.trials, results.times_to_target, results.hits)
+    untimed = caveats.named(results.unstated("training"), infos)
     by_target = break_even_charts.place_chart(reached, infos, styles, untimed)
-    over_target, rests_on = target_maps(records, calibrations, summary, infos, styles)
+    over_target, rests_on = target_maps(results, calibrations, styles)
     charts = (*maps, *over_target, *((by_target,) if by_target is not None else ()))
     prose = (
         f"Over sizes nobody ran: which second-order optimizer has the shortest iteration, at b = "
@@ -230,7 +215,8 @@ def _crossovers(
     found = break_even.line(calibrations, use, size, calibrations.main["outputs"])
     if found is None:
         return []
-    return [c for c in break_even.crossovers(found, use) if infos[c.rival].method in _RIVALS]
+    crossovers = break_even.crossovers(found, use)
+    return [c for c in crossovers if registry.get(infos[c.rival].method).break_even]
 
 
 def _crossover_texts(

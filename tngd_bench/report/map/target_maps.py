@@ -10,36 +10,29 @@ from dataclasses import replace
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost import one_clock
 from tngd_bench.analysis.cost.calibration import Calibrations
+from tngd_bench.analysis.cost.one_clock import seconds_per_iteration
 from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map import target_map
 from tngd_bench.analysis.map.cost_map import CheapestMap, plane
-from tngd_bench.analysis.training import time_to_target
+from tngd_bench.analysis.results import Results
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.palette import Mark
 from tngd_bench.report.map import map_charts
-from tngd_bench.studies.store.records import Records
 
 NOT_MEASURED = "Time to a target over the plane: not measured; "
 
 
 def target_maps(
-    records: Records,
-    calibrations: Calibrations,
-    summary: pd.DataFrame,
-    infos: Mapping[str, OptimizerInfo],
-    styles: Mapping[str, Mark],
+    results: Results, calibrations: Calibrations, styles: Mapping[str, Mark]
 ) -> tuple[tuple[Chart, ...], str]:
     """Return the maps over (N, b) and (N, d_z), and a sentence on what they rest on or why there are none."""
-    targets = time_to_target.study_targets(records.study)
-    hits = time_to_target.hit_times(records.trials, records.curves, targets)
-    problem = calibrations.counts.problem
-    seconds = one_clock.seconds_per_iteration(records.trials, records.costs, "digital_s")
-    candidates = target_map.trained(records.trials, hits, problem, seconds)
+    problem, infos = calibrations.counts.problem, results.infos
+    seconds = seconds_per_iteration(results.trials, results.costs, "digital_s")
+    candidates = target_map.trained(results.trials, results.hits, problem, seconds)
     if not candidates:
-        return (), NOT_MEASURED + _reason(hits, problem)
-    every = target_map.with_first_order(calibrations, summary, records.trials, infos)
+        return (), NOT_MEASURED + _reason(results.hits, problem)
+    every = target_map.with_first_order(calibrations, results)
     for found in candidates:
         timed = target_map.timed_alike(found)
         if not timed.iterations:

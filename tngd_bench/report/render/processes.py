@@ -55,7 +55,9 @@ def in_processes(
             batch = max(1, len(items) // (number * _BATCHES))
             return list(pool.map(_work_on, range(len(items)), chunksize=batch))
     except BrokenProcessPool as error:
-        raise ChildProcessError("a process that worked on a part of it ended early (memory may be short)") from error
+        raise ChildProcessError(
+            "a process that worked on a part of it ended early (memory may be short)"
+        ) from error
     finally:
         gc.unfreeze()
 

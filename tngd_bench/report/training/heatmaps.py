@@ -12,16 +12,18 @@ from matplotlib.patches import Patch, Rectangle
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.stability import margins
 from tngd_bench.analysis.training.tolerance import is_ideal
+from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
 from tngd_bench.report.document.palette import INK, MUTED
 from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, number, words
 from tngd_bench.report.training.sensitivity import axis_title
+from tngd_bench.studies.store.columns import each
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,11 +37,12 @@ def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
     `final` as in `analysis.outcomes.final_values`. Columns: group, optimizer, the two parameters with value and label,
     `seeds`, `diverged`, `unstable` (of these), `margin` (the least stability margin that ended a seed, 1/τ),
-    `final_loss`, `final_test_accuracy` (medians of finished seeds), keys.
+    the final training loss and the leading test score (medians of finished seeds), keys.
     """
     wanted = [*_KEYS, "sweep_value", "sweep_value_2", "sweep_label", "sweep_label_2", "reason"]
     present = trials.reindex(columns=["key", *wanted]).drop_duplicates("key")
-    merged = final[["key", "status", "final_loss", "final_test_accuracy"]].merge(present, on="key")
+    scores = [TRAINING_LOSS.final, leading(final).final]
+    merged = final[["key", "status", *scores]].merge(present, on="key")
     levels = [*_KEYS, "sweep_value", "sweep_value_2", "sweep_label", "sweep_label_2"]
     rows = []
     for values, part in merged.groupby(levels, dropna=False, sort=True):
@@ -48,7 +51,7 @@ def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, object] = dict(zip(levels, values, strict=True))
         row |= {"seeds": len(part), "diverged": int((part["status"] == "diverged").sum())}
         row |= {"unstable": len(ended), "margin": float(ended.min()) if len(ended) else np.nan}
-        row |= {name: ok[name].astype(float).median() for name in ("final_loss", "final_test_accuracy")}
+        row |= {name: ok[name].astype(float).median() for name in scores}
         rows.append(row | {"keys": tuple(sorted(part["key"]))})
     columns = [
         *levels,
@@ -56,8 +59,7 @@ def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         "diverged",
         "unstable",
         "margin",
-        "final_loss",
-        "final_test_accuracy",
+        *scores,
         "keys",
     ]
     return pd.DataFrame(rows, columns=columns)
@@ -252,6 +254,7 @@ def levels_text(row: object) -> str:
 
 def levels_table(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
     """Return the rows of `pair_table` as a table of the page."""
+    score = leading(table)
     columns = (
         tables.optimizer_column(infos),
         SECTION,
@@ -259,7 +262,10 @@ def levels_table(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Tab
         Column("seeds diverged", _diverged),
         Column("final training loss, median", lambda row: number(row.final_loss, quantities.significant)),
         Column(
-            "final test accuracy, median", lambda row: number(row.final_test_accuracy, quantities.percent)
+            f"final {score.title}, median",
+            lambda row: number(
+                getattr(row, score.final), lambda value: quantities.metric(value, score.metric)
+            ),
         ),
     )
     caption = (

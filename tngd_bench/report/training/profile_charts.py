@@ -9,11 +9,12 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.rows import each
+from tngd_bench.problems import registered_metrics
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
 from tngd_bench.report.document.palette import Mark
+from tngd_bench.studies.store.columns import each
 
 _CLOCKS = {"iterations": "iterations", "modelled": "device time included"}
 
@@ -84,7 +85,8 @@ def _level_chart(
     styles: Mapping[str, Mark],
 ) -> Chart:
     figure, axes = charting.panel(4.0)
-    title = metric.replace("_", " ").replace("train", "training")
+    curve = registered_metrics.of_column(metric)
+    title = curve.title
     reached: dict[str, tuple[float, float]] = {}
     for label in [label for label in infos if label in set(part["optimizer"])]:
         own = part[part["optimizer"] == label]
@@ -110,19 +112,15 @@ def _level_chart(
         axes.fill_betweenx(
             level[inside], low[inside], high[inside], color=mark.colour.light, alpha=0.14, linewidth=0
         )
-        best = int(level.argmax() if metric.endswith("accuracy") else level.argmin())
+        best = int(level.argmax() if curve.metric.larger_is_better else level.argmin())
         reached[label] = (float(level[best]), float(median[best]))
     charting.log_seconds(axes, "x")
-    if metric.endswith("accuracy"):
-        charting.percentages(axes)
-    elif (part["level"] > 0).all():
-        charting.log_plain(axes, "y")
+    charting.metric_axis(axes, curve.metric, positive=bool((part["level"] > 0).all()))
     axes.set_xlabel("time to reach the level (measured digital + modelled device)")
     axes.set_ylabel(title)
     charting.legend_below(figure, axes)
-    shown_as = quantities.percent if metric.endswith("accuracy") else quantities.significant
     words = ", ".join(
-        f"{infos[label].title} {shown_as(level)} in {quantities.seconds(time)}"
+        f"{infos[label].title} {quantities.metric(level, curve.metric)} in {quantities.seconds(time)}"
         for label, (level, time) in reached.items()
     )
     return Chart(

@@ -10,9 +10,11 @@ from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.findings import tolerance_text
+from tngd_bench.analysis.findings.noise import tolerance_text
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.training.tolerance import is_ideal, margin_text, mildest_first, tolerances
+from tngd_bench.problems import registered_metrics
+from tngd_bench.problems.metrics import CurveMetric
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
@@ -27,11 +29,6 @@ _UNITS = {
     "capacitor_mismatch": " (σ_C, relative)",
     "programming_error": " (σ, of full scale)",
 }
-_METRICS = (
-    ("final_loss", "final training loss"),
-    ("final_test_accuracy", "final test accuracy"),
-    ("final_test_f1", "final test F1"),
-)
 
 
 @several_figures("sensitivity to imperfections")
@@ -42,27 +39,27 @@ def noise_charts(
 
     The first says how to read them all; each states the tolerance of the metric that it shows.
     """
+    scores = [score for score in registered_metrics.judged() if score.final in final]
     stated = {
-        (found.group, found.optimizer, found.parameter, column): tolerance_text(found)
-        for column, _ in _METRICS
-        for found in tolerances(final, column)
+        (found.group, found.optimizer, found.parameter, score): tolerance_text(found)
+        for score in scores
+        for found in tolerances(final, score)
     }
     swept = final[final["sweep_parameter"].notna() & final["status"].isin(["ok", "diverged"])]
     charts: list[Chart] = []
     for (group, optimizer, parameter), part in swept.groupby(
         ["group", "optimizer", "sweep_parameter"], sort=True
     ):
-        for column, title in _METRICS:
-            values = part[column].astype(float).where(part["status"] == "ok")
+        for score in scores:
+            values = part[score.final].astype(float).where(part["status"] == "ok")
             known_values = part[np.isfinite(values) | (part["status"] == "diverged")].assign(value=values)
             if known_values["value"].notna().any():
-                text = stated[(str(group), str(optimizer), str(parameter), column)]
+                text = stated[(str(group), str(optimizer), str(parameter), score)]
                 mark = styles[str(optimizer)]
                 charts.append(
                     _chart(
                         known_values,
-                        column,
-                        title,
+                        score,
                         (str(group), str(optimizer), str(parameter)),
                         text,
                         infos,
@@ -82,9 +79,17 @@ def axis_title(parameter: str) -> str:
 _READING = (
     "Levels from mild to harsh, evenly spaced. Grey: the ideal device over seeds. A level is inside if it and every "
     "milder one are worse than the same seed's ideal run by less than a margin fixed beforehand, "
-    f"{margin_text('final_loss')} and {margin_text('final_test_accuracy')} or F1 (exact one-sided signed-rank test, "
+    "{margins} (exact one-sided signed-rank test, "
     "p ≤ 5 %); outside if it and every harsher one are worse by more. Crosses: how many of the seeds run diverged."
 )
+
+
+def _margins() -> str:
+    """Return the margins of all judged metrics, those of shares in one: they are equal."""
+    scores = registered_metrics.judged()
+    shares = [score for score in scores if score.metric.share]
+    others = [margin_text(score) for score in scores if not score.metric.share]
+    return f"{', '.join(others)} and {' or '.join([margin_text(shares[0]), *(s.metric.title for s in shares[1:])])}"
 
 
 def _mark_diverged(axes: Axes, counts: pd.DataFrame) -> None:
@@ -107,8 +112,7 @@ def _mark_diverged(axes: Axes, counts: pd.DataFrame) -> None:
 @one_figure("sensitivity to an imperfection")
 def _chart(
     part: pd.DataFrame,
-    column: str,
-    title: str,
+    score: CurveMetric,
     sweep: tuple[str, str, str],
     tolerance: str,
     infos: Mapping[str, OptimizerInfo],
@@ -117,6 +121,7 @@ def _chart(
     first: bool,
 ) -> Chart:
     group, optimizer, parameter = sweep
+    column, title = score.final, f"final {score.title}"
     ideal = is_ideal(parameter, part["sweep_value"])
     reference = part.loc[ideal, "value"].dropna()
     levels = mildest_first(parameter, part.loc[~ideal, "sweep_value"].astype(float).unique())
@@ -132,7 +137,7 @@ def _chart(
         line = axes.plot(run["position"], run["value"], color=mark.colour.light, alpha=0.45, linewidth=1.0)[0]
         line.set_label("one seed" if number == 0 else "")
     diverged = table["status"] == "diverged"
-    worst = np.inf if column == "final_loss" else -np.inf
+    worst = -np.inf if score.metric.larger_is_better else np.inf
     middle = table["value"].where(~diverged, worst).groupby(table["position"]).median()
     middle = middle[np.isfinite(middle)]  # where most seeds diverged there is no middle to draw
     size = 9 if mark.marker == "*" else 5
@@ -149,10 +154,7 @@ def _chart(
     axes.set_xticks(([0] if ideal.any() else []) + list(place.values()), names)
     axes.set_xlabel(axis_title(parameter))
     axes.set_ylabel(title)
-    if column == "final_loss" and table["value"].min() > 0:
-        charting.log_plain(axes, "y")
-    if column != "final_loss":
-        charting.percentages(axes)
+    charting.metric_axis(axes, score.metric, positive=table["value"].min() > 0)
     if diverged.any():
         _mark_diverged(axes, diverged.groupby(table["position"]).agg(["sum", "size"]))
     charting.legend_below(figure, axes)
@@ -165,7 +167,7 @@ def _chart(
         slugs.slug("sensitivity", group, optimizer, parameter, column),
         f"{title[:1].upper()}{title[1:]} against {name}, {infos[optimizer].title} ({group}, N = {parameters})",
         f"{title[:1].upper()}{title[1:]} of {infos[optimizer].title} against {name}: {tolerance}.",
-        f"{_READING} {said}" if first else said,
+        f"{_READING.format(margins=_margins())} {said}" if first else said,
         figure,
         data.rename(columns={"value": column}).reset_index(drop=True),
     )

@@ -8,21 +8,17 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.rows import each
-from tngd_bench.analysis.training.convergence import Metric, bands_at_iteration, bands_at_time
+from tngd_bench.analysis.training.convergence import bands_at_iteration, bands_at_time
+from tngd_bench.problems import registered_metrics
+from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
 from tngd_bench.report.cost.cost_charts import draw_line
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure
 from tngd_bench.report.document.palette import Mark, marks, strength
 from tngd_bench.report.document.panels import LineGroup, line_groups
+from tngd_bench.studies.store.columns import each
 
-_METRICS: tuple[tuple[Metric, str], ...] = (
-    ("train_loss", "training loss"),
-    ("test_accuracy", "test accuracy"),
-    ("test_f1", "F1 on test questions"),
-)
-_SHARES = ("test_accuracy", "test_f1")
 _TIME = "time (measured digital + modelled device)"
 
 
@@ -42,18 +38,16 @@ def convergence_charts(
         where = f"{setting['problem']}, N = {size}, b = {setting['batch_size']}"
         main, *others = line_groups(infos, set(part["optimizer"]))
         # further settings are drawn after the comparison itself, and by their loss alone: figures would be too many
-        wanted = [(main, metric, title) for metric, title in _METRICS if metric in part]
-        wanted += [(lines, *_METRICS[0]) for lines in others]
-        for lines, metric, title in wanted:
+        wanted = [(main, score) for score in registered_metrics.judged() if score.column in part]
+        wanted += [(lines, TRAINING_LOSS) for lines in others]
+        for lines, score in wanted:
             own = part[part["optimizer"].isin(lines.labels)]
             for against, bands in (
-                ("iterations", bands_at_iteration(own, metric)),
-                ("time", bands_at_time(own, metric)),
+                ("iterations", bands_at_iteration(own, score.column)),
+                ("time", bands_at_time(own, score.column)),
             ):
                 if len(bands):
-                    made.append(
-                        _chart(str(group), where, metric, title, against, bands, lines, infos, styles)
-                    )
+                    made.append(_chart(str(group), where, score, against, bands, lines, infos, styles))
         if made:
             charts[str(group)] = made
     return charts
@@ -63,8 +57,7 @@ def convergence_charts(
 def _chart(
     group: str,
     where: str,
-    metric: Metric,
-    title: str,
+    score: CurveMetric,
     against: str,
     bands: pd.DataFrame,
     lines: LineGroup,
@@ -72,6 +65,7 @@ def _chart(
     styles: Mapping[str, Mark],
 ) -> Chart:
     figure, axes = charting.panel(4.1)
+    title = score.title
     present = [label for label in lines.labels if label in set(bands["optimizer"])]
     if lines.method:
         styles = marks({label: infos[label] for label in present})
@@ -105,10 +99,7 @@ def _chart(
         )
         x, low, high = (own[name].to_numpy(float) for name in ("x", "low", "high"))
         axes.fill_between(x, low, high, color=colour, alpha=0.14, linewidth=0)
-    if metric == "train_loss" and (bands["low"] > 0).all():
-        charting.log_plain(axes, "y")
-    if metric in _SHARES:
-        charting.percentages(axes)
+    charting.metric_axis(axes, score.metric, positive=bool((bands["low"] > 0).all()))
     if against == "time":
         charting.log_seconds(axes, "x")
     axes.set_xlabel("iterations" if against == "iterations" else _TIME)
@@ -116,9 +107,9 @@ def _chart(
     charting.legend_below(figure, axes)
     of = f", {lines.words}" if lines.words else ""
     return Chart(
-        slugs.slug(group, metric, against, *([lines.method, *lines.varied] if lines.method else [])),
+        slugs.slug(group, score.column, against, *([lines.method, *lines.varied] if lines.method else [])),
         f"{title[0].upper()}{title[1:]} against {against}{of} ({where})",
-        _alt(title, against, metric, bands, infos),
+        _alt(score, against, bands, infos),
         "Median and quartile band over the finished seeds; evaluation is off the clock."
         + (" A point is a seed's last evaluation up to that time." if against == "time" else ""),
         figure,
@@ -126,11 +117,11 @@ def _chart(
     )
 
 
-def _alt(
-    title: str, against: str, metric: Metric, bands: pd.DataFrame, infos: Mapping[str, OptimizerInfo]
-) -> str:
+def _alt(score: CurveMetric, against: str, bands: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
+    title = score.title
     last = bands.sort_values("x", kind="stable").groupby("optimizer").tail(1)
-    last = last.sort_values("median", ascending=metric.endswith("loss"), kind="stable")
-    shown = quantities.percent if metric in _SHARES else quantities.significant
-    ends = ", ".join(f"{infos[row.optimizer].title} {shown(row.median)}" for row in each(last))
+    last = last.sort_values("median", ascending=not score.metric.larger_is_better, kind="stable")
+    ends = ", ".join(
+        f"{infos[row.optimizer].title} {quantities.metric(row.median, score.metric)}" for row in each(last)
+    )
     return f"{title[0].upper()}{title[1:]} against {against}, median over seeds. At its last point, best first: {ends}."

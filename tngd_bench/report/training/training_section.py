@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from tngd_bench.analysis.cost import lower_bounds, one_clock
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
-from tngd_bench.analysis.training import convergence, final_scores, profiles, stability, time_to_target
+from tngd_bench.analysis.cost import caveats, one_clock
+from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.results import Results
+from tngd_bench.analysis.training import convergence, final_scores, profiles, stability
 from tngd_bench.analysis.training.device_pairs import device_pairs
-from tngd_bench.analysis.training.sweep_kinds import is_pair, is_worded
+from tngd_bench.analysis.training.sweep_kinds import without_scale
+from tngd_bench.problems import registered_metrics
 from tngd_bench.report.cost.device_table import pairs_table
 from tngd_bench.report.document import panels
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.training import heatmaps, profile_charts, sensitivity, training_charts, training_tables
-from tngd_bench.studies.store.records import Records
 
 NO_CLOCK = (
     "Without a time on the device: it states none for an item of its bill, so these trainings are compared over "
@@ -34,21 +35,18 @@ FEWEST_TASKS = 3
 """Fewer tasks make no performance profile."""
 
 
-def training_sections(records: Records) -> tuple[Section, ...]:
+def training_sections(results: Results) -> tuple[Section, ...]:
     """Return the sections on training of a study; call it inside `drawing.style()`."""
-    trials, curves = records.trials, records.curves
-    infos = optimizer_infos(trials)
+    trials, curves, infos, targets = results.trials, results.curves, results.infos, results.targets
     styles = marks(infos)
-    apart = is_pair(trials) | is_worded(trials)
-    final = final_scores.final_values(trials[~apart], curves)
+    apart = without_scale(results.final)
+    final = results.final[~apart]
     ends = final_scores.summarise_final(final)
-    targets = time_to_target.study_targets(records.study)
-    times = time_to_target.time_to_target(trials, curves, targets)
-    bounds = lower_bounds.unstated(trials[trials["kind"] == "training"])
+    bounds = results.unstated("training")
     by_group = training_charts.convergence_charts(convergence.finished_curves(curves, trials), infos, styles)
     charts = [chart for group in by_group.values() for chart in group]
     shown = trials[panels.in_main_figure(trials, infos)]
-    without = one_clock.untimed(trials, records.costs)
+    without = one_clock.untimed(trials, results.costs)
     clocked = ~shown["optimizer"].isin(bounds) & ~pd.Series(
         [
             label in without.get(group, ())
@@ -57,9 +55,9 @@ def training_sections(records: Records) -> tuple[Section, ...]:
         index=shown.index,
         dtype=bool,
     )
-    for metric in ("train_loss", "test_accuracy"):
-        bands = convergence.bands_at_level(curves, shown[clocked], metric)
-        charts += profile_charts.level_charts(bands, metric, infos, styles)
+    for score in (score for score in registered_metrics.judged() if score.column in curves):
+        bands = convergence.bands_at_level(curves, shown[clocked], score.column)
+        charts += profile_charts.level_charts(bands, score.column, infos, styles)
     plain = shown["sweep_parameter"].isna()
     tasks = profiles.task_times(shown[plain], curves, targets)
     if tasks["task"].nunique() >= FEWEST_TASKS and tasks["optimizer"].nunique() > 1:
@@ -71,22 +69,22 @@ def training_sections(records: Records) -> tuple[Section, ...]:
                 )
     compared = training_tables.final_table(ends, infos, sweeps=False)
     swept = training_tables.final_table(ends, infos, sweeps=True)
-    levels = heatmaps.pair_table(final_scores.final_values(trials[apart], curves), trials)
+    levels = heatmaps.pair_table(results.final[apart], trials)
     noise = sensitivity.noise_charts(final, infos, styles)
     noise += heatmaps.pair_charts(levels, infos)
-    beside = device_pairs(trials[~apart], final)
+    beside = device_pairs(trials, final)
     stable, margins = heatmaps.stability_section(stability.stability_table(trials), infos)
     return (
         Section(
             "convergence",
             "Convergence",
             points=(
-                *([f"{NO_CLOCK} {lower_bounds.named(bounds, infos)}."] if bounds else []),
+                *([f"{NO_CLOCK} {caveats.named(bounds, infos)}."] if bounds else []),
                 *([f"{NO_COST} {_named(without, infos)}."] if without else []),
                 *([OTHER_SETTINGS] if len(shown) < len(trials) else []),
             ),
             charts=tuple(charts),
-            tables=(compared, training_tables.targets_table(times, infos)),
+            tables=(compared, training_tables.targets_table(results.times_to_target, infos)),
             absent="" if compared.rows else "No training without a sweep was run in this study.",
         ),
         Section(

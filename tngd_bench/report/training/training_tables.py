@@ -11,22 +11,17 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.problems import registered_metrics
+from tngd_bench.problems.metrics import TEST_ACCURACY, Metric
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import RECORDS, SECTION, TOTAL, Cell, Column, Table, number, words
-
-_SCORES = {
-    "final_test_accuracy": "final test accuracy",
-    "final_test_exact_match": "final exact match on test questions",
-    "untrained_test_f1": "F1 on test questions before training",
-    "final_test_f1": "final F1 on test questions",
-}
 
 
 def final_table(ends: pd.DataFrame, infos: Mapping[str, OptimizerInfo], *, sweeps: bool) -> Table:
     """Return how training ended, side by side or along sweeps; `ends` as in `final_scores.summarise_final`."""
     swept = ends["sweep_parameter"].notna()
     part = tables.sorted_rows(ends[swept if sweeps else ~swept], ["group", "optimizer"], infos)
-    scores = [name for name in _SCORES if part[f"{name}_median"].notna().any()] or ["final_test_accuracy"]
+    scores = _scores(part)
     level = words(
         "level", lambda row: f"{parameter_name(row.sweep_parameter)} = {tables.level_text(row.sweep_value)}"
     )
@@ -36,10 +31,13 @@ def final_table(ends: pd.DataFrame, infos: Mapping[str, OptimizerInfo], *, sweep
         words("problem", tables.size_text),
         *([level] if sweeps else []),
         Column("seeds finished", _finished),
-        Column("final training loss, median [quartiles]", _spread("final_loss", _loss_spread)),
+        Column("final training loss, median [quartiles]", _spread("final_loss", _plain_spread)),
         *(
-            Column(f"{_SCORES[score]}, median [quartiles]", _spread(score, _percent_spread))
-            for score in scores
+            Column(
+                f"{title}, median [quartiles]",
+                _spread(name, _percent_spread if metric.share else _plain_spread),
+            )
+            for name, (title, metric) in scores.items()
         ),
         Column("iterations", lambda row: number(row.iterations)),
         Column(
@@ -58,6 +56,17 @@ def final_table(ends: pd.DataFrame, infos: Mapping[str, OptimizerInfo], *, sweep
     return tables.table_of("sensitivity" if sweeps else "training", caption, columns, part)
 
 
+def _scores(ends: pd.DataFrame) -> dict[str, tuple[str, Metric]]:
+    """Return what to show of test scores, by column of `ends` without its quantile: the title and the metric."""
+    found = {}
+    for score in registered_metrics.tested():
+        if score.metric.start_in_tables:
+            found[score.untrained] = (f"{score.title} before training", score.metric)
+        found[score.final] = (f"final {score.title}", score.metric)
+    present = {name: shown for name, shown in found.items() if ends[f"{name}_median"].notna().any()}
+    return present or {TEST_ACCURACY.final: found[TEST_ACCURACY.final]}
+
+
 def _finished(row: Any) -> Cell:
     text = f"{row.finished} of {row.trials}" + (f", {row.diverged} diverged" if row.diverged else "")
     return Cell(row.finished, text)
@@ -73,7 +82,7 @@ def _spread(name: str, write: Callable[[float, float, float], str]) -> Callable[
     return cell
 
 
-def _loss_spread(median: float, low: float, high: float) -> str:
+def _plain_spread(median: float, low: float, high: float) -> str:
     return f"{quantities.significant(median)} {quantities.interval(low, high)}"
 
 

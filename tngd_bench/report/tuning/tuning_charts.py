@@ -13,6 +13,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.training.tuning import best_of_k_curves, tuning_summary
+from tngd_bench.problems.metrics import CurveMetric
 from tngd_bench.report.cost.cost_charts import draw_line
 from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
@@ -21,7 +22,7 @@ from tngd_bench.report.document.palette import Mark, marks
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import MEASURED, Cell, Column, Table, number, words
 from tngd_bench.studies.store.records import Records
-from tngd_bench.studies.tuning.results import larger_is_better
+from tngd_bench.studies.tuning.results import searched_metric
 
 _TUNED = "[tuned"  # begins the brackets of such a label: adam[tuned], adam[tuned, eps=1e-6]
 _PROSE = (
@@ -44,12 +45,10 @@ def tuning_section(records: Records) -> Section:
     summary, curves = tuning_summary(records), best_of_k_curves(records)
     infos = {label: optimizer_info(label, label) for label in summary["optimizer"]}
     metric = str(records.study["tuning"]["metric"]).replace("_", " ")
+    searched = searched_metric(records.study["tuning"]["metric"])
     finite = curves[np.isfinite(curves["expected"])]
     charts = (
-        tuple(
-            _chart(curves, against, metric, larger_is_better(records.study), infos, marks(infos))
-            for against in ("k", "budget_s")
-        )
+        tuple(_chart(curves, against, metric, searched, infos, marks(infos)) for against in ("k", "budget_s"))
         if len(finite)
         else ()
     )
@@ -86,7 +85,7 @@ def _chart(
     curves: pd.DataFrame,
     against: str,
     metric: str,
-    larger: bool,
+    searched: CurveMetric,
     infos: Mapping[str, OptimizerInfo],
     styles: Mapping[str, Mark],
 ) -> Chart:
@@ -108,12 +107,11 @@ def _chart(
         charting.log_seconds(axes, "x")
         axes.set_xlabel("elapsed time of k tries")
     axes.set_ylabel(f"expected best {metric}")
-    if not larger and (curves.loc[np.isfinite(curves["low"]), "low"] > 0).all():
-        charting.log_plain(axes, "y")
-    if metric.endswith("accuracy"):
-        charting.percentages(axes)
+    charting.metric_axis(
+        axes, searched.metric, positive=(curves.loc[np.isfinite(curves["low"]), "low"] > 0).all()
+    )
     charting.legend_below(figure, axes)
-    order = sorted(ends, key=ends.__getitem__, reverse=larger)
+    order = sorted(ends, key=ends.__getitem__, reverse=searched.metric.larger_is_better)
     best = ", ".join(f"{title} {quantities.significant(ends[title])}" for title in order)
     name = "the number of tries" if against == "k" else "the time they took"
     return Chart(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
+from tngd_bench.problems.metrics import LOSS, both_parts
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.devices import own_devices, refuse_unknown
@@ -109,7 +110,7 @@ def _training(study: Study, section: TrainingSection, number: int, layers: Layer
     problem = _problem(study, section, here, layers)
     with _at(layers, *here, "parameters"):
         problem.widths(section.parameters, section.outputs)
-    known = [f"{part}_{metric}" for part in ("train", "test") for metric in ("loss", *problem.metrics)]
+    known = [each.column for each in both_parts((LOSS, *problem.metrics))]
     for place, target in enumerate(section.targets):
         if target.metric not in known:
             with _at(layers, *here, "targets", place, "metric"):

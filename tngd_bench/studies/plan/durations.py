@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.optimizers import registry
 
 RUN_START_S, PROCESS_START_S = 5.0, 0.4
 """Until the first trial of a run, and of each process."""
@@ -80,8 +81,8 @@ def steps_seconds(seconds: float, iterations: float) -> float:
 
 def cycle_of(contestant: Contestant) -> int:
     """Return the steps that are timed as one: the refreshes of K-FAC come round once in so many."""
-    intervals = [contestant.settings.get(name, 1) for name in ("factor_interval", "inverse_interval")]
-    return max(interval for interval in intervals if isinstance(interval, int))
+    entry = registry.get(contestant.method)
+    return entry.cycle({**entry.defaults, **contestant.settings})
 
 
 def _learned_kind(kind: str) -> str:

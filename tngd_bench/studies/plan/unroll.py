@@ -13,11 +13,9 @@ from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.costs import PredictedCost, host_cost, predicted_cost
 from tngd_bench.optimizers.iteration import Layer
-from tngd_bench.optimizers.step_time import HOST, step_seconds
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
-from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.file.optimizer_label import contestant_of
 from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
@@ -50,19 +48,14 @@ class _Common(TypedDict):
     limits: tuple[float, float]
 
 
-class _Place(TypedDict):
-    """What an iteration's seconds are predicted from."""
+class _Size(TypedDict):
+    """What the cost of an iteration is predicted from."""
 
     parameters: int
     rows: int
     batch_size: int
     outputs: int
     layers: Sequence[Layer]
-
-
-class _Size(_Place):
-    """What its operations and memory are predicted from."""
-
     itemsize: int
 
 
@@ -172,7 +165,7 @@ class Unroller:
         device = self._device(contestant)
         if device is None:
             return fits.least_seconds
-        return self._host(setting, widths, device, self.machine.rate_training)[1]
+        return host_cost(**_size(setting, widths), upload=device.upload).seconds(self.machine.rate_training)
 
     def _device(self, contestant: Contestant) -> Device | None:
         """Return the device that a contestant simulates, None for a digital one."""
@@ -180,14 +173,6 @@ class Unroller:
         if not contestant.simulated or entry.device is None:
             return None
         return entry.device({**entry.defaults, **contestant.settings})
-
-    def _host(
-        self, setting: Setting, widths: Widths, device: Device, rate: float
-    ) -> tuple[PredictedCost, float]:
-        """Return the cost and the seconds of a device's host at `rate`."""
-        size = _size(setting, widths)
-        host = host_cost(**size, upload=device.upload)
-        return host, step_seconds(HOST, host, rate, **_place(size), upload=device.upload)
 
     def _passed(
         self, section: TrainingSection, setting: Setting, widths: Widths, loaded: LoadedSize
@@ -282,7 +267,8 @@ class Unroller:
         """Predict one iteration's time and memory, and skip what exceeds the limits, naming both."""
         execution, machine = self.study.execution, self.machine
         rate = machine.rate_cost if cost else machine.rate_training
-        predicted, seconds, simulates = self._predicted(contestant, setting, widths, rate, training=training)
+        predicted, simulates = self._predicted(contestant, setting, widths, training=training)
+        seconds = predicted.seconds(rate)
         if not predicted.known:
             # it makes a gradient, whatever else it does; the limits of a trial guard the rest
             least = predicted_cost("sgd", **_size(setting, widths))
@@ -306,29 +292,17 @@ class Unroller:
         return Candidate(contestant, seconds, predicted.bytes, verdict)
 
     def _predicted(
-        self, contestant: Contestant, setting: Setting, widths: Widths, rate: float, *, training: bool
-    ) -> tuple[PredictedCost, float, str]:
-        """Return the cost of an iteration, its seconds at `rate`, and what to say of a device that is simulated."""
-        entry, size, device = (
-            optimizers.get(contestant.method),
-            _size(setting, widths),
-            self._device(contestant),
-        )
+        self, contestant: Contestant, setting: Setting, widths: Widths, *, training: bool
+    ) -> tuple[PredictedCost, str]:
+        """Return the cost of an iteration, and what to say of a device that is simulated."""
+        entry, size = optimizers.get(contestant.method), _size(setting, widths)
+        device = self._device(contestant)
         if device is not None and not training and entry.device_billed_alone(contestant.settings) is not None:
-            return *self._host(setting, widths, device, rate), ""
-        stopped = CGIterations.of(contestant.settings)
-        ensemble = contestant.settings.get("ensemble", entry.defaults.get("ensemble", 1))
-        times = ensemble if device is not None and isinstance(ensemble, int) else 1
-        memory = bool(contestant.settings.get("memory"))
-        found = predicted_cost(
-            contestant.method, **size, cg=stopped, device=device, ensemble=times, memory=memory
-        )
-        seconds = step_seconds(
-            contestant.method, found, rate, **_place(size), cg=stopped, device=device, ensemble=times
-        )
-        said = device is not None and not training
-        simulates = " (its bill depends on the scale of its arrays, so it is simulated)" if said else ""
-        return found, seconds, simulates
+            return host_cost(**size, upload=device.upload), ""
+        predicted = predicted_cost(contestant.method, **size, settings=contestant.settings, device=device)
+        if device is None or training:
+            return predicted, ""
+        return predicted, " (its bill depends on the scale of its arrays, so it is simulated)"
 
 
 def _size(setting: Setting, widths: Widths) -> _Size:
@@ -340,10 +314,6 @@ def _size(setting: Setting, widths: Widths) -> _Size:
         "layers": widths.layers,
         "itemsize": 8 if setting.dtype == "float64" else 4,
     }
-
-
-def _place(size: _Size) -> _Place:
-    return {name: value for name, value in size.items() if name != "itemsize"}  # type: ignore[return-value]
 
 
 def problem_of(study: Study, section: CostSection | TrainingSection) -> ProblemEntry:
