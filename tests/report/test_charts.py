@@ -67,7 +67,7 @@ def test_time_against_n_draws_the_medians(charts):
 def test_tick_labels_carry_units(charts):
     with charting.style():
         chart = charts["time-per-iteration-cost-32-10"]
-        charting.svg(chart)
+        drawings.svg(chart)
         texts = [tick.get_text() for tick in chart.figure.axes[0].get_yticklabels()]
         powers = [tick.get_text() for tick in chart.figure.axes[0].get_xticklabels()]
     assert {"1 ms", "10 ms"} <= set(texts)

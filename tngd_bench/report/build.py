@@ -14,9 +14,8 @@ from tngd_bench.measure.gc_control import collected_by_hand
 from tngd_bench.report.asv_link import trend_link
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.atomic_write import write
-from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.charting import Chart, MissingFigure
 from tngd_bench.report.document.formats import DEFAULT_FORMATS, FORMATS
-from tngd_bench.report.document.missing_figures import MissingFigure
 from tngd_bench.report.document.outline import Contents, contents
 from tngd_bench.report.document.tables import Table
 from tngd_bench.report.render.figure_files import write_figures

@@ -51,7 +51,7 @@ def test_the_page_is_written_without_a_figure_that_cannot_be_made_and_says_so(sm
 
 
 def test_a_figure_that_fails_when_it_is_written_keeps_its_numbers(small, tmp_path, monkeypatch):
-    png = charting.png
+    png = drawings.png
     monkeypatch.setattr(charting, "png", lambda chart: fails() if "split" in chart.name else png(chart))
     built = build.build_report(small, tmp_path, formats=("html", "md"))
     assert len(built.missing) == 1

@@ -14,10 +14,11 @@ from tngd_bench.analysis.families import OptimizerInfo, named_tuned, titles, tun
 from tngd_bench.analysis.optimizer_names import worded
 from tngd_bench.analysis.results import Results, pooled
 from tngd_bench.analysis.statistics.paired import false_discovery_rate
-from tngd_bench.report.claims.paper_charts import paper_charts
+from tngd_bench.report.claims.paper_charts import PaperFigure
 from tngd_bench.report.claims.provenance import measured_on, study_with_profile, training_runs
 from tngd_bench.report.document import slugs
 from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Exhibit, JudgedClaim, Judgement, Section
 from tngd_bench.report.document.tables import Table, short_keys, text_table
 
@@ -34,7 +35,7 @@ def verdict_section(results_by_study: Mapping[str, Results]) -> Section:
     tested = [verdict for verdict in found if verdict.name != "not tested"]
     shown = [verdict for verdict in found if verdict.finding.parts or verdict.keys]
     infos = pool.infos
-    charts = {figure.id: paper_charts(figure, pool) for figure in load_figures()}
+    charts = {figure.id: charts_of("verdicts", PaperFigure(figure, pool)) for figure in load_figures()}
     runs = training_runs(results_by_study)
 
     def where(verdict: Verdict) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,12 @@ from tngd_bench.report.claims.verdict_comparison import (
     verdict_comparison_section,
     verdict_words,
 )
-from tngd_bench.report.document import charting, tables
+from tngd_bench.report.document import charting, scales, tables
 from tngd_bench.report.document.atomic_write import write
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import (
-    MissingFigure,
-    missing_words,
-    one_figure,
-    without_missing,
-)
+from tngd_bench.report.document.charting import Chart, MissingFigure
+from tngd_bench.report.document.figures import charts_of, figure_of
 from tngd_bench.report.document.palette import INK, Mark, marks
-from tngd_bench.report.document.section import Section
+from tngd_bench.report.document.section import Section, missing_words, without_missing
 from tngd_bench.report.document.tables import (
     COUNTED,
     MEASURED,
@@ -155,13 +151,12 @@ def comparison_sections(
     found: TwoStores, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
 ) -> tuple[Section, ...]:
     """Return the sections of a comparison; call it inside `drawing.style()`."""
-    charts = [_ratio_chart(found.costs, infos, styles)] if len(found.costs) else []
     nothing = "" if len(found.costs) else "No cost was measured at a setting that both stores hold."
     return (
         Section(
             "cost",
             "Cost, B relative to A",
-            charts=tuple(charts),
+            charts=charts_of("compare", Compared(found.costs, infos, styles)),
             tables=(_cost_table(found.costs, infos),),
             absent=nothing,
         ),
@@ -187,10 +182,21 @@ def comparison_sections(
     )
 
 
-@one_figure("time per iteration, B relative to A")
-def _ratio_chart(
-    costs: pd.DataFrame, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
-) -> Chart:
+@dataclass(frozen=True)
+class Compared:
+    """The costs of two stores at the settings that both hold, with the optimizers and their marks."""
+
+    costs: pd.DataFrame
+    infos: Mapping[str, OptimizerInfo]
+    styles: Mapping[str, Mark]
+
+
+@figure_of("compare", "time per iteration, B relative to A")
+def compared_chart(both: Compared) -> Chart | None:
+    """Draw the ratio of times per iteration, relative to SGD of the same store where it was timed."""
+    costs, infos, styles = both.costs, both.infos, both.styles
+    if costs.empty:
+        return None
     figure, axes = charting.panel(4.2)
     related = costs["relative"].notna() & (costs["optimizer"] != costs["reference"])
     column = "relative" if related.any() else "ratio"
@@ -216,8 +222,8 @@ def _ratio_chart(
             label=infos[label].title,
         )
     axes.axhline(1.0, color=INK.light, linewidth=0.9)
-    charting.log_counts(axes, "x")
-    charting.log_ratios(axes, "y")
+    scales.log_counts(axes, "x")
+    scales.log_ratios(axes, "y")
     axes.set_xlabel("parameters N")
     axes.set_ylabel("relative to SGD, B / A" if column == "relative" else "time per iteration, B / A")
     charting.legend_below(figure, axes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,14 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.caveats import NOT_STATED
 from tngd_bench.analysis.cost.leads import strongest_digital
 from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.report.cost import cost_series
 from tngd_bench.report.cost.cost_series import CostSeries
-from tngd_bench.report.document import charting, slugs
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import one_figure, several_figures
-from tngd_bench.report.document.palette import INK, PAPER, PARTS, Mark
+from tngd_bench.report.document import charting, scales, slugs
+from tngd_bench.report.document.charting import Chart, draw_band, draw_line
+from tngd_bench.report.document.figures import figure_of
+from tngd_bench.report.document.palette import INK, PAPER, PARTS, marks
 from tngd_bench.studies.store.columns import each
 
 _SPLIT_TITLES = {
@@ -36,74 +37,27 @@ _HATCHES = {
 }  # dots are thousands of curves in an SVG
 
 
-def draw_line(
-    axes: Axes,
-    x: pd.Series,
-    y: pd.Series,
-    mark: Mark,
-    label: str,
-    *,
-    markers: bool = True,
-    opacity: float = 1.0,
-) -> None:
-    """Draw one optimizer's line with its mark."""
-    axes.plot(
-        x.to_numpy(float),
-        y.to_numpy(float),
-        color=mark.colour.light,
-        linestyle=mark.dash,
-        linewidth=2.2 if mark.emphasised else 1.3,
-        alpha=opacity,
-        marker=mark.marker if markers else "",
-        markersize=8 if mark.marker == "*" else 5,
-        markerfacecolor=mark.colour.light if mark.filled else "none",
-        markeredgecolor=mark.colour.light,
-        markeredgewidth=0.8,
-        zorder=3 if mark.emphasised else 2,
-        label=label,
-    )
+def _series(results: Results) -> list[CostSeries]:
+    return cost_series.cover(results.cost_summary)
 
 
-@several_figures("time per iteration")
-def cost_charts(
-    summary: pd.DataFrame,
-    ratios: pd.DataFrame,
-    infos: Mapping[str, OptimizerInfo],
-    styles: Mapping[str, Mark],
-) -> list[Chart]:
-    """Return time against size and ratio to SGD for every series of `summary` (see `cost_series.cover`)."""
-    charts = []
-    for series in cost_series.cover(summary):
-        charts.append(_time(series, infos, styles))
-        against = series.select(ratios)
-        if len(against):
-            bounds = set(series.part.loc[series.part["total_median_s"].isna(), "optimizer"])
-            charts.append(_ratio(series, against, infos, styles, bounds))
-    return charts
-
-
-@one_figure("time per iteration")
-def _time(series: CostSeries, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]) -> Chart:
+@figure_of("cost", "time per iteration", cases=_series)
+def time_chart(results: Results, series: CostSeries) -> Chart:
+    """Draw time per iteration against size."""
+    infos, styles = results.infos, marks(results.infos)
     part, axis = series.part, series.axis
     figure, axes = charting.panel(4.3)
     for label in [label for label in infos if label in set(part["optimizer"])]:
         own = part[part["optimizer"] == label].sort_values(axis)
         bound = " (at least)" if own["total_median_s"].isna().any() else ""
         draw_line(axes, own[axis], own["at_least_s"], styles[label], f"{infos[label].title}{bound}")
-        axes.fill_between(
-            own[axis].to_numpy(float),
-            own["total_q1_s"].to_numpy(float),
-            own["total_q3_s"].to_numpy(float),
-            color=styles[label].colour.light,
-            alpha=0.15,
-            linewidth=0,
-        )
+        draw_band(axes, own, (axis, "total_q1_s", "total_q3_s"), styles[label].colour, 0.15)
         if infos[label].method == "tngd":
             x, y = own[axis].to_numpy(float), own["digital_median_s"].to_numpy(float)
             title = f"{infos[label].title}, measured part"
             axes.plot(x, y, color=styles[label].colour.light, linestyle=":", linewidth=1.6, label=title)
-    charting.log_counts(axes, "x")
-    charting.log_seconds(axes, "y")
+    scales.log_counts(axes, "x")
+    scales.log_seconds(axes, "y")
     axes.set_xlabel(series.title)
     axes.set_ylabel("time per iteration")
     charting.legend_below(figure, axes)
@@ -124,15 +78,14 @@ def _time(series: CostSeries, infos: Mapping[str, OptimizerInfo], styles: Mappin
     )
 
 
-@one_figure("time per iteration relative to SGD")
-def _ratio(
-    series: CostSeries,
-    part: pd.DataFrame,
-    infos: Mapping[str, OptimizerInfo],
-    styles: Mapping[str, Mark],
-    bounds: Collection[str],
-) -> Chart:
-    axis = series.axis
+@figure_of("cost", "time per iteration relative to SGD", cases=_series)
+def ratio_chart(results: Results, series: CostSeries) -> Chart | None:
+    """Draw the ratio of every optimizer's time to SGD's against size."""
+    infos, styles = results.infos, marks(results.infos)
+    part, axis = series.select(results.ratios_to_sgd), series.axis
+    if part.empty:
+        return None
+    bounds = set(series.part.loc[series.part["total_median_s"].isna(), "optimizer"])
     figure, axes = charting.panel(4.3)
     others = part[part["optimizer"] != part["reference"]]
     against = quantities.listed([infos[label].title for label in infos if label in set(part["reference"])])
@@ -150,8 +103,8 @@ def _ratio(
             elinewidth=1.0,
         )
     axes.axhline(1.0, color=INK.light, linewidth=0.9)
-    charting.log_counts(axes, "x")
-    charting.log_ratios(axes, "y")
+    scales.log_counts(axes, "x")
+    scales.log_ratios(axes, "y")
     axes.set_xlabel(series.title)
     axes.set_ylabel(f"time relative to {against}")
     charting.legend_below(figure, axes)
@@ -173,19 +126,15 @@ def _ratio(
     )
 
 
-@several_figures("what an iteration of TNGD is made of")
-def split_charts(
-    summary: pd.DataFrame, costs: pd.DataFrame, infos: Mapping[str, OptimizerInfo]
-) -> list[Chart]:
-    """Return, per series with a device, the parts of its time beside the strongest digital competitor at each size."""
-    charts = []
-    for series in cost_series.cover(summary):
+def _splits(results: Results) -> Iterator[tuple[CostSeries, str]]:
+    """Yield the series with a device, and that device."""
+    for series in _series(results):
         present = set(series.part["optimizer"])
-        device = next((label for label in infos if infos[label].modelled and label in present), None)
+        device = next(
+            (label for label, info in results.infos.items() if info.modelled and label in present), None
+        )
         if device is not None:
-            table = _split_table(series, series.select(costs), device, infos)
-            charts.append(_split(table, series, device, infos))
-    return charts
+            yield series, device
 
 
 def _split_table(
@@ -206,8 +155,11 @@ def _split_table(
     return pd.DataFrame(rows)
 
 
-@one_figure("what an iteration of TNGD is made of")
-def _split(table: pd.DataFrame, series: CostSeries, device: str, infos: Mapping[str, OptimizerInfo]) -> Chart:
+@figure_of("split", "what an iteration of TNGD is made of", cases=_splits)
+def split_chart(results: Results, case: tuple[CostSeries, str]) -> Chart:
+    """Draw the parts of a device's time beside the strongest digital competitor at each size."""
+    (series, device), infos = case, results.infos
+    table = _split_table(series, series.select(results.finished_costs), device, infos)
     axis = series.axis
     parts = [f"{name}_s" for name in PARTS]
     complete = table[parts].notna().all(axis=1)

@@ -12,19 +12,19 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
 from tngd_bench.optimizers import registry
-from tngd_bench.report.cost.cost_charts import draw_line
-from tngd_bench.report.document import charting
+from tngd_bench.report.document import charting, scales
 from tngd_bench.report.document.atomic_write import write
-from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.charting import Chart, draw_line
 from tngd_bench.report.document.palette import marks
+from tngd_bench.report.render import drawings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WRITERS = {
-    ".svg": lambda chart: charting.white(charting.svg(chart)).encode(),
-    ".png": charting.png,
-    ".pdf": charting.pdf,
+    ".svg": lambda chart: drawings.white(drawings.svg(chart)).encode(),
+    ".png": drawings.png,
+    ".pdf": drawings.pdf,
 }
 _TITLES = {
     "parameters": "parameters N",
@@ -147,12 +147,12 @@ def _scale(axes: Axes, frame: pd.DataFrame, name: str, *, words: bool) -> None:
         axes.set_xlim(-0.5, len(frame) - 0.5)
     elif (frame[name] > 0).all():
         if name == "link_rate_bits_per_s":
-            charting.log_bit_rates(axes, "x")
+            scales.log_bit_rates(axes, "x")
         elif name in ("tau", "time_constant_s"):
-            charting.log_seconds(axes, "x")
+            scales.log_seconds(axes, "x")
         elif name != "word_bits":
-            charting.log_counts(axes, "x")
-    charting.log_seconds(axes, "y")
+            scales.log_counts(axes, "x")
+    scales.log_seconds(axes, "y")
     if not words:  # values at which nothing fits have no point, and are shown all the same
         low, high = axes.get_xlim()
         axes.set_xlim(min(low, float(frame[name].min())), max(high, float(frame[name].max())))

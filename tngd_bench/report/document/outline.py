@@ -11,9 +11,8 @@ from tngd_bench.analysis.training import final_scores
 from tngd_bench.report import assumptions, study_summary, study_tables
 from tngd_bench.report.claims.verdicts import verdict_section
 from tngd_bench.report.cost.cost_section import cost_sections
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import MissingFigure, missing_words, without_missing
-from tngd_bench.report.document.section import Section
+from tngd_bench.report.document.charting import Chart, MissingFigure
+from tngd_bench.report.document.section import Section, missing_words, without_missing
 from tngd_bench.report.document.tables import Table
 from tngd_bench.report.map.map_section import map_results
 from tngd_bench.report.training.training_section import training_sections
