@@ -7,9 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tngd_bench.report.document import charting
+from tngd_bench.report.document import charting, scales
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.palette import INK
+from tngd_bench.report.render import drawings
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def test_labels_side_by_side_do_not_overlap(scale, start, decades):
     with charting.style():
         figure, axes = charting.panel(4.2)
         axes.plot([start, start * 10.0**decades], [1.0, 2.0])
-        getattr(charting, scale)(axes, "x")
+        getattr(scales, scale)(axes, "x")
         figure.canvas.draw()
         low, high = axes.get_xlim()
         drawn = [

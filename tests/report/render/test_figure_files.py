@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.report.document import charting
+from tngd_bench.report.document import charting, scales
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.palette import INK
+from tngd_bench.report.render import drawings
 from tngd_bench.report.render.figure_files import write_figures
 
 

@@ -81,5 +81,10 @@ def registered() -> tuple[Figure, ...]:
 
 def charts_of(section: str, subject: Any) -> tuple[Chart, ...]:
     """Return the charts of a section made of `subject`; call it inside `charting.style()`."""
-    made = [chart for each in registered() if each.section == section for chart in each.charts(subject)]
+    return in_order([each for each in registered() if each.section == section], subject)
+
+
+def in_order(figures: Iterable[Figure], subject: Any) -> tuple[Chart, ...]:
+    """Return the charts of `figures` made of `subject`, by place and case."""
+    made = [chart for each in figures for chart in each.charts(subject)]
     return tuple(chart for _, _, chart in sorted(made, key=lambda entry: entry[:2]))
