@@ -13,7 +13,7 @@ from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.results import Results, pooled
 from tngd_bench.report.claims.verdicts import numbers_that_decide, rule_with_date
 from tngd_bench.report.document.section import Section
-from tngd_bench.report.document.tables import Column, Table
+from tngd_bench.report.document.tables import text_table
 
 Pair = tuple[Verdict | None, Verdict | None]
 NOT_TESTED = "not tested"
@@ -81,12 +81,7 @@ def verdict_comparison_section(pairs: tuple[Pair, ...], infos: Mapping[str, Opti
         "B, numbers that decide",
         "test",
     )
-    table = Table(
-        "compare-verdicts",
-        "The same tests on both stores, each judged alone.",
-        tuple(Column(title, numeric=False) for title in titles),
-        tuple(rows),
-        pd.DataFrame(data),
-    )
+    caption = "The same tests on both stores, each judged alone."
+    table = text_table("compare-verdicts", caption, titles, rows, pd.DataFrame(data))
     nothing = "" if rows else "No claim's test has its sections in these stores."
     return Section("claims", "Claims and verdicts", tables=(table,), absent=nothing)

@@ -19,7 +19,7 @@ from tngd_bench.report.claims.provenance import measured_on, study_with_profile,
 from tngd_bench.report.document import slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.section import Exhibit, JudgedClaim, Judgement, Section
-from tngd_bench.report.document.tables import Column, Table, short_keys
+from tngd_bench.report.document.tables import Table, short_keys, text_table
 
 VERDICTS: tuple[VerdictName, ...] = ("confirmed", "conditional", "not confirmed")
 
@@ -196,7 +196,7 @@ def verdict_table(
 
     The data behind it have all of them by name, with the labels of the study files.
     """
-    rows = tuple(
+    rows = (
         (
             verdict.claim.statement,
             ": ".join(filter(None, (verdict.problem or "costs", where(verdict)))),
@@ -226,22 +226,13 @@ def verdict_table(
             for verdict in found
         ]
     )
-    columns = tuple(
-        Column(title, numeric=False)
-        for title in (
-            "claim",
-            "measured on: study, profile, length",
-            "verdict",
-            "numbers that decide",
-            "test",
-        )
-    )
+    titles = ("claim", "measured on: study, profile, length", "verdict", "numbers that decide", "test")
     caption = (
         "A verdict holds for this machine and these settings; “conditional” names what it holds for. Each claim leads "
         "to its figure, its numbers one by one and its records."
     )
     anchors = tuple(_anchor(verdict) for verdict in found)
-    return Table("verdicts-table", caption, columns, rows, data, anchors)
+    return text_table("verdicts-table", caption, titles, rows, data, anchors)
 
 
 def rule_with_date(verdict: Verdict, infos: Mapping[str, OptimizerInfo]) -> str:
@@ -258,8 +249,8 @@ def changes_table(found: Sequence[Verdict]) -> Table:
         columns=["claim", "statement", "test of", "note"],
     )
     caption = "Claims added, and tests, tolerances and words changed, after the first version; what was known by then."
-    columns = tuple(Column(title, numeric=False) for title in ("claim", "test of", "what changed, and when"))
-    return Table("verdicts-changes", caption, columns, rows, data, tuple(map(_anchor, own)))
+    titles = ("claim", "test of", "what changed, and when")
+    return text_table("verdicts-changes", caption, titles, rows, data, tuple(map(_anchor, own)))
 
 
 def _anchor(verdict: Verdict) -> str:

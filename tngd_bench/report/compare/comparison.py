@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from tngd_bench.report.claims.verdict_comparison import (
     verdict_comparison_section,
     verdict_words,
 )
-from tngd_bench.report.document import charting
+from tngd_bench.report.document import charting, tables
 from tngd_bench.report.document.atomic_write import write
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import (
@@ -30,11 +31,20 @@ from tngd_bench.report.document.missing_figures import (
 )
 from tngd_bench.report.document.palette import INK, Mark, marks
 from tngd_bench.report.document.section import Section
-from tngd_bench.report.document.tables import COUNTED, MEASURED, Column, Table, level_text, words
+from tngd_bench.report.document.tables import (
+    COUNTED,
+    MEASURED,
+    SECTION,
+    TOTAL,
+    Cell,
+    Column,
+    Table,
+    number,
+    words,
+)
 from tngd_bench.report.render import markdown, page
 from tngd_bench.report.render.figure_files import write_figures
 from tngd_bench.report.render.manifest import replace_manifest
-from tngd_bench.studies.store.columns import each
 from tngd_bench.studies.store.records import Records
 
 TITLE = "Two stores side by side"
@@ -224,94 +234,72 @@ def _ratio_chart(
 
 
 def _cost_table(costs: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
-    rows = tuple(
-        (
-            infos[row.optimizer].title,
-            row.group,
-            quantities.count(row.parameters),
-            f"{row.batch_size} · {row.outputs}",
-            quantities.seconds(row.a_s),
-            quantities.seconds(row.b_s),
-            f"{quantities.significant(row.ratio)}×",
-            _relative(row.relative, row.relative_low, row.relative_high),
-            quantities.significant(row.a_flops),
-            quantities.significant(row.b_flops),
-        )
-        for row in each(costs)
-    )
-    total = "measured digital + modelled device"
     columns = (
-        *words("optimizer", "section"),
-        Column("N"),
-        Column("b · d_z"),
-        Column("A, median", clock=total),
-        Column("B, median", clock=total),
-        Column("B/A"),
-        Column("B/A relative to SGD [95 %]"),
-        Column("A, FLOPs", clock=COUNTED),
-        Column("B, FLOPs", clock=COUNTED),
+        tables.optimizer_column(infos),
+        SECTION,
+        Column("N", lambda row: number(row.parameters)),
+        Column("b · d_z", lambda row: Cell(row.batch_size, f"{row.batch_size} · {row.outputs}")),
+        Column("A, median", lambda row: number(row.a_s, quantities.seconds), TOTAL),
+        Column("B, median", lambda row: number(row.b_s, quantities.seconds), TOTAL),
+        Column("B/A", lambda row: Cell(row.ratio, f"{quantities.significant(row.ratio)}×")),
+        Column("B/A relative to SGD [95 %]", _relative),
+        Column("A, FLOPs", lambda row: number(row.a_flops, quantities.significant), COUNTED),
+        Column("B, FLOPs", lambda row: number(row.b_flops, quantities.significant), COUNTED),
     )
     caption = (
         "Time per iteration in both stores. The ratio of seconds has no interval, as it holds what the hour of either "
         "run did to the machine. Relative to SGD of the same store (tuned where it ran no other way) that cancels; "
         "95 % intervals with the spread from run to run."
     )
-    return Table("compare-cost-table", caption, columns, rows, costs)
+    return tables.table_of("compare-cost-table", caption, columns, costs)
 
 
-def _relative(value: float, low: float, high: float) -> str:
-    if np.isnan(value):
-        return "–"
-    return (
-        f"{quantities.significant(value)}× (untested)"
-        if np.isnan(low)
-        else quantities.ratio(value, low, high)
-    )
+def _relative(row: Any) -> Cell:
+    if np.isnan(row.relative):
+        return Cell(None, "–")
+    if np.isnan(row.relative_low):
+        return Cell(row.relative, f"{quantities.significant(row.relative)}× (untested)")
+    return Cell(row.relative, quantities.ratio(row.relative, row.relative_low, row.relative_high))
 
 
 def _training_table(training: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
     scores = {name: registered_metrics.of_column(name) for name in dict.fromkeys(training["score"])}
     several = len(scores) != 1
     scored = "test score" if several else next(iter(scores.values())).title
-    rows = tuple(
-        (
-            infos[row.optimizer].title,
-            row.group,
-            f"{row.problem}, N = {quantities.count(row.parameters)}",
-            "–" if pd.isna(row.sweep_parameter) else f"{row.sweep_parameter} = {level_text(row.sweep_value)}",
-            str(row.pairs),
-            quantities.significant(row.a_loss),
-            quantities.significant(row.b_loss),
-            quantities.significant(row.difference),
-            f"{row.b_lower} of {row.pairs}",
-            f"{row.equal} of {row.pairs}",
-            f"{row.a_diverged} · {row.b_diverged}",
-            *(
-                quantities.metric(value, scores[row.score].metric)
-                + (f" ({scores[row.score].title})" if several else "")
-                for value in (row.a_score, row.b_score)
-            ),
-        )
-        for row in each(training)
-    )
+
+    def score(store: str) -> Column:
+        def cell(row: Any) -> Cell:
+            shown, value = scores[row.score], getattr(row, f"{store}_score")
+            text = quantities.metric(value, shown.metric)
+            return Cell(value, f"{text} ({shown.title})" if several else text)
+
+        return Column(f"{store.upper()}, {scored}", cell)
+
     columns = (
-        *words("optimizer", "section", "problem", "level"),
-        Column("paired seeds"),
-        Column("A, final loss", clock=MEASURED),
-        Column("B, final loss", clock=MEASURED),
-        Column("B − A, median of pairs"),
-        Column("B lower"),
-        Column("equal to the bit"),
-        Column("diverged, A · B"),
-        *(Column(f"{store}, {scored}") for store in "AB"),
+        tables.optimizer_column(infos),
+        SECTION,
+        words("problem", tables.size_text),
+        words("level", _level),
+        Column("paired seeds", lambda row: number(row.pairs, str)),
+        Column("A, final loss", lambda row: number(row.a_loss, quantities.significant), MEASURED),
+        Column("B, final loss", lambda row: number(row.b_loss, quantities.significant), MEASURED),
+        Column("B − A, median of pairs", lambda row: number(row.difference, quantities.significant)),
+        Column("B lower", lambda row: Cell(row.b_lower, f"{row.b_lower} of {row.pairs}")),
+        Column("equal to the bit", lambda row: Cell(row.equal, f"{row.equal} of {row.pairs}")),
+        Column("diverged, A · B", lambda row: Cell(row.a_diverged, f"{row.a_diverged} · {row.b_diverged}")),
+        score("a"),
+        score("b"),
     )
     caption = "How training ended in both stores, the same seed against itself; medians over seeds finished in both."
-    return Table("compare-training-table", caption, columns, rows, training)
+    return tables.table_of("compare-training-table", caption, columns, training)
+
+
+def _level(row: Any) -> str:
+    swept = not pd.isna(row.sweep_parameter)
+    return f"{row.sweep_parameter} = {tables.level_text(row.sweep_value)}" if swept else "–"
 
 
 def _plain(frame: pd.DataFrame, name: str, caption: str) -> Table:
-    columns = tuple(
-        Column({"a": "A", "b": "B"}.get(str(title), str(title)), numeric=False) for title in frame.columns
-    )
-    rows = tuple(tuple(str(value) for value in row) for row in frame.itertuples(index=False))
-    return Table(name, caption, columns, rows, frame)
+    titles = [{"a": "A", "b": "B"}.get(str(title), str(title)) for title in frame.columns]
+    rows = (tuple(map(str, row)) for row in frame.itertuples(index=False))
+    return tables.text_table(name, caption, titles, rows, frame)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from tngd_bench.analysis.cost import caveats
 from tngd_bench.analysis.results import Results
 from tngd_bench.report import assumptions
-from tngd_bench.report.cost import cost_charts, cost_series, scaling_charts
-from tngd_bench.report.document import tables
+from tngd_bench.report.cost import cost_charts, cost_series, cost_tables, scaling_charts
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.document.section import Section
 
@@ -51,7 +50,7 @@ def cost_sections(results: Results) -> tuple[Section, ...]:
             "scaling",
             "How cost grows",
             charts=tuple(growth),
-            tables=(tables.fits_table(scaling, infos),),
+            tables=(cost_tables.fits_table(scaling, infos),),
             absent="" if len(scaling) else "No optimizer was timed at more than one size.",
         ),
         Section(
@@ -63,7 +62,7 @@ def cost_sections(results: Results) -> tuple[Section, ...]:
         Section(
             "numbers",
             "Every cost with its spread",
-            tables=(tables.cost_table(summary, ratios, infos),),
+            tables=(cost_tables.cost_table(summary, ratios, infos),),
             absent=missing,
         ),
     )

@@ -16,12 +16,12 @@ from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.stability import margins
 from tngd_bench.analysis.training.tolerance import is_ideal
-from tngd_bench.problems.metrics import TRAINING_LOSS
-from tngd_bench.report.document import charting, slugs
+from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
+from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
 from tngd_bench.report.document.palette import INK, MUTED
-from tngd_bench.report.document.tables import Column, Table, short_keys, words
+from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, number, words
 from tngd_bench.report.training.sensitivity import axis_title
 from tngd_bench.studies.store.columns import each
 
@@ -201,31 +201,23 @@ def _order(part: pd.DataFrame, parameter: str, mark: str) -> list[str]:
 
 def stability_section(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[str, Table]:
     """Return a sentence on the stability of programmed arrays, "" without any, and `table` as shown."""
-    rows = []
-    for row in each(table):
-        levels = levels_text(row)
-        rows.append(
-            (
-                infos[str(row.optimizer)].title,
-                str(row.group),
-                levels or "as set",
-                f"{row.unstable} of {row.trials}",
-                "> 0" if pd.isna(row.margin) else quantities.significant(float(row.margin)),
-                short_keys(row.keys),
-            )
-        )
     columns = (
-        *words("optimizer", "section", "levels"),
-        Column("trainings on an unstable device"),
-        Column("stability margin, least (1/τ)"),
-        Column("records", numeric=False),
+        tables.optimizer_column(infos),
+        SECTION,
+        words("levels", lambda row: levels_text(row) or "as set"),
+        Column(
+            "trainings on an unstable device",
+            lambda row: Cell(row.unstable, f"{row.unstable} of {row.trials}"),
+        ),
+        Column("stability margin, least (1/τ)", _least_margin),
+        RECORDS,
     )
     caption = (
         "Stability of arrays as programmed: the margin min Re eig(Ĥ J₂ J₁ᵀ) + λ of a device with separate arrays must "
         "stay above 0. It is tested in every iteration; “> 0”: by how much it stayed above is not in these records, or "
         "the arrays are such that it cannot fall below."
     )
-    shown = Table("stability", caption, columns, tuple(rows), table)
+    shown = tables.table_of("stability", caption, columns, table)
     if table.empty:
         return "", shown
     lost, ran = int(table["unstable"].sum()), int(table["trials"].sum())
@@ -243,6 +235,10 @@ def stability_section(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -
     return sentence, shown
 
 
+def _least_margin(row: Any) -> Cell:
+    return Cell(row.margin, "> 0" if pd.isna(row.margin) else quantities.significant(row.margin))
+
+
 def _least(table: pd.DataFrame) -> str:
     margins = table["margin"].astype(float).dropna()
     return f", the least recorded {_margin(float(margins.min()))}" if len(margins) else ""
@@ -258,28 +254,27 @@ def levels_text(row: object) -> str:
 
 def levels_table(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
     """Return the rows of `pair_table` as a table of the page."""
-    rows, score = [], leading(table)
-    for row in each(table):
-        text = levels_text(row)
-        diverged = f"{row.diverged} of {row.seeds}" + (f" ({row.unstable} unstable)" if row.unstable else "")
-        rows.append(
-            (
-                infos[str(row.optimizer)].title,
-                str(row.group),
-                text,
-                diverged,
-                quantities.significant(float(row.final_loss)),
-                quantities.metric(float(getattr(row, score.final)), score.metric),
-            )
-        )
+    score = leading(table)
     columns = (
-        *words("optimizer", "section", "levels"),
-        Column("seeds diverged"),
-        Column("final training loss, median"),
-        Column(f"final {score.title}, median"),
+        tables.optimizer_column(infos),
+        SECTION,
+        words("levels", levels_text),
+        Column("seeds diverged", _diverged),
+        Column("final training loss, median", lambda row: number(row.final_loss, quantities.significant)),
+        Column(f"final {score.title}, median", lambda row: _score(row, score)),
     )
     caption = (
         "Sweeps of two settings at once and of settings that are words. Unstable: the arrays as programmed have a "
         "growing mode (stability margin below zero), so no step was taken."
     )
-    return Table("sweep-levels", caption, columns, tuple(rows), table)
+    return tables.table_of("sweep-levels", caption, columns, table)
+
+
+def _score(row: Any, score: CurveMetric) -> Cell:
+    value = getattr(row, score.final)
+    return Cell(value, quantities.metric(value, score.metric))
+
+
+def _diverged(row: Any) -> Cell:
+    unstable = f" ({row.unstable} unstable)" if row.unstable else ""
+    return Cell(row.diverged, f"{row.diverged} of {row.seeds}{unstable}")

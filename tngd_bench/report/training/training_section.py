@@ -14,10 +14,10 @@ from tngd_bench.analysis.training.device_pairs import device_pairs
 from tngd_bench.analysis.training.sweep_kinds import without_scale
 from tngd_bench.problems import registered_metrics
 from tngd_bench.report.cost.device_table import pairs_table
-from tngd_bench.report.document import panels, tables
+from tngd_bench.report.document import panels
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.document.section import Section
-from tngd_bench.report.training import heatmaps, profile_charts, sensitivity, training_charts
+from tngd_bench.report.training import heatmaps, profile_charts, sensitivity, training_charts, training_tables
 
 NO_CLOCK = (
     "Without a time on the device: it states none for an item of its bill, so these trainings are compared over "
@@ -67,8 +67,8 @@ def training_sections(results: Results) -> tuple[Section, ...]:
                 charts.append(
                     profile_charts.profile_chart(profiles.profiles(ran, clock), clock, infos, styles)
                 )
-    compared = tables.final_table(ends, infos, sweeps=False)
-    swept = tables.final_table(ends, infos, sweeps=True)
+    compared = training_tables.final_table(ends, infos, sweeps=False)
+    swept = training_tables.final_table(ends, infos, sweeps=True)
     levels = heatmaps.pair_table(results.final[apart], trials)
     noise = sensitivity.noise_charts(final, infos, styles)
     noise += heatmaps.pair_charts(levels, infos)
@@ -84,7 +84,7 @@ def training_sections(results: Results) -> tuple[Section, ...]:
                 *([OTHER_SETTINGS] if len(shown) < len(trials) else []),
             ),
             charts=tuple(charts),
-            tables=(compared, tables.targets_table(results.times_to_target, infos)),
+            tables=(compared, training_tables.targets_table(results.times_to_target, infos)),
             absent="" if compared.rows else "No training without a sweep was run in this study.",
         ),
         Section(

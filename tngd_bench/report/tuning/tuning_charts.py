@@ -15,13 +15,12 @@ from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.training.tuning import best_of_k_curves, tuning_summary
 from tngd_bench.problems.metrics import CurveMetric
 from tngd_bench.report.cost.cost_charts import draw_line
-from tngd_bench.report.document import charting, slugs
+from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure
 from tngd_bench.report.document.palette import Mark, marks
 from tngd_bench.report.document.section import Section
-from tngd_bench.report.document.tables import MEASURED, Column, Table, words
-from tngd_bench.studies.store.columns import each
+from tngd_bench.report.document.tables import MEASURED, Cell, Column, Table, number, words
 from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import searched_metric
 
@@ -129,34 +128,20 @@ def _chart(
 
 def _table(summary: pd.DataFrame, metric: str, infos: Mapping[str, OptimizerInfo]) -> Table:
     columns = (
-        Column("optimizer", numeric=False),
-        Column("settings tried"),
-        Column("diverged"),
-        Column("no result"),
-        Column("not tried"),
-        Column(f"{metric}, study's settings", clock=MEASURED),
-        Column(f"{metric}, taken", clock=MEASURED),
-        Column("in the finals (selected on these)", clock=MEASURED),
-        *words("settings found", "at an end of the range"),
-        Column("wall time", clock=MEASURED),
-        Column("share"),
-    )
-    rows = tuple(
-        (
-            infos[row.optimizer].title,
-            str(row.tries),
-            str(row.diverged),
-            str(row.no_result),
-            str(row.not_tried),
-            quantities.significant(row.own_score),
-            quantities.significant(row.best_score),
-            _final(row.final_score, row.final_failed),
-            _settings(row.settings),
-            ", ".join(row.at_edge) if row.at_edge else quantities.NOT_MEASURED,
-            quantities.seconds(row.seconds),
-            quantities.percent(row.share_of_seconds),
-        )
-        for row in each(summary)
+        tables.optimizer_column(infos),
+        Column("settings tried", lambda row: number(row.tries, str)),
+        Column("diverged", lambda row: number(row.diverged, str)),
+        Column("no result", lambda row: number(row.no_result, str)),
+        Column("not tried", lambda row: number(row.not_tried, str)),
+        Column(
+            f"{metric}, study's settings", lambda row: number(row.own_score, quantities.significant), MEASURED
+        ),
+        Column(f"{metric}, taken", lambda row: number(row.best_score, quantities.significant), MEASURED),
+        Column(_FINALS_TITLE, lambda row: _final(row.final_score, row.final_failed), MEASURED),
+        words("settings found", lambda row: _settings(row.settings)),
+        words("at an end of the range", lambda row: ", ".join(row.at_edge) or quantities.NOT_MEASURED),
+        Column("wall time", lambda row: number(row.seconds, quantities.seconds), MEASURED),
+        Column("share", lambda row: number(row.share_of_seconds, quantities.percent)),
     )
     caption = (
         "What the search tried, found and cost: in the search, and in the finals as the mean over their seeds. The "
@@ -164,11 +149,14 @@ def _table(summary: pd.DataFrame, metric: str, infos: Mapping[str, OptimizerInfo
         "time is that of all its runs with start and evaluation, on a machine that may have run several at once. A "
         "setting at an end of its range says that the range may be too narrow."
     )
-    return Table("tuning", caption, columns, rows, summary.reset_index(drop=True))
+    return tables.table_of("tuning", caption, columns, summary)
 
 
-def _final(score: float, failed: int) -> str:
-    return quantities.significant(score) + (f" ({failed} failed)" if failed else "")
+_FINALS_TITLE = "in the finals (selected on these)"
+
+
+def _final(score: float, failed: int) -> Cell:
+    return Cell(score, quantities.significant(score) + (f" ({failed} failed)" if failed else ""))
 
 
 def _settings(settings: Mapping[str, float] | None) -> str:
@@ -214,42 +202,22 @@ def tuned_table(
         return None
     search = record.get("search", {})
     titles = {kind.method: kind.title.partition(" [")[0] for kind in infos.values()}
+    columns = ("score", "default_score", "final_score", "final_runs", "final_finished", "try", "seconds")
     data = pd.DataFrame(
-        [
-            {"optimizer": name, "settings": settings, **record.get(name, {})}
-            for name, settings in tuned.items()
-        ]
-    ).reindex(
-        columns=[
-            "optimizer",
-            "settings",
-            "score",
-            "default_score",
-            "final_score",
-            "final_runs",
-            "final_finished",
-            "try",
-            "seconds",
-        ]
-    )
-    rows = tuple(
-        (
-            titles.get(row.optimizer, row.optimizer),
-            _settings(row.settings),
-            quantities.significant(row.default_score),
-            quantities.significant(row.score),
-            _final(row.final_score, _failed(row.final_runs, row.final_finished)),
-            quantities.seconds(row.seconds),
-        )
-        for row in each(data)
-    )
+        [{"optimizer": name, "settings": found, **record.get(name, {})} for name, found in tuned.items()]
+    ).reindex(columns=["optimizer", "settings", *columns])
     metric = str(search.get("metric", "metric")).replace("_", " ")
-    columns = (
-        *words("optimizer", "tuned settings"),
-        Column(f"{metric}, before", clock=MEASURED),
-        Column(f"{metric}, after", clock=MEASURED),
-        Column("in the finals (selected on these)", clock=MEASURED),
-        Column("wall time of its search", clock=MEASURED),
+    shown = (
+        words("optimizer", lambda row: titles.get(row.optimizer, row.optimizer)),
+        words("tuned settings", lambda row: _settings(row.settings)),
+        Column(f"{metric}, before", lambda row: number(row.default_score, quantities.significant), MEASURED),
+        Column(f"{metric}, after", lambda row: number(row.score, quantities.significant), MEASURED),
+        Column(
+            _FINALS_TITLE,
+            lambda row: _final(row.final_score, _failed(row.final_runs, row.final_finished)),
+            MEASURED,
+        ),
+        Column("wall time of its search", lambda row: number(row.seconds, quantities.seconds), MEASURED),
     )
     if search:
         budget = (
@@ -264,4 +232,4 @@ def tuned_table(
     where = f" in sections on {problem}" if problem else ""
     caption = f"Settings of optimizers called tuned{where}, found on held-out training data and other seeds: {budget}"
     name = slugs.slug("tuned-settings", problem) if problem else "tuned-settings"
-    return Table(name, caption, columns, rows, data)
+    return tables.table_of(name, caption, shown, data)
