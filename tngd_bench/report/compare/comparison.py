@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -267,13 +267,13 @@ def _training_table(training: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) 
     several = len(scores) != 1
     scored = "test score" if several else next(iter(scores.values())).title
 
-    def score(store: str) -> Column:
+    def score(store: str) -> Callable[[Any], Cell]:
         def cell(row: Any) -> Cell:
-            shown, value = scores[row.score], getattr(row, f"{store}_score")
-            text = quantities.metric(value, shown.metric)
-            return Cell(value, f"{text} ({shown.title})" if several else text)
+            value, told = getattr(row, f"{store}_score"), scores[row.score]
+            text = quantities.metric(value, told.metric)
+            return Cell(value, f"{text} ({told.title})" if several else text)
 
-        return Column(f"{store.upper()}, {scored}", cell)
+        return cell
 
     columns = (
         tables.optimizer_column(infos),
@@ -287,8 +287,7 @@ def _training_table(training: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) 
         Column("B lower", lambda row: Cell(row.b_lower, f"{row.b_lower} of {row.pairs}")),
         Column("equal to the bit", lambda row: Cell(row.equal, f"{row.equal} of {row.pairs}")),
         Column("diverged, A · B", lambda row: Cell(row.a_diverged, f"{row.a_diverged} · {row.b_diverged}")),
-        score("a"),
-        score("b"),
+        *(Column(f"{store}, {scored}", score(store.lower())) for store in "AB"),
     )
     caption = "How training ended in both stores, the same seed against itself; medians over seeds finished in both."
     return tables.table_of("compare-training-table", caption, columns, training)

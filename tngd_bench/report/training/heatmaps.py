@@ -16,7 +16,7 @@ from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.stability import margins
 from tngd_bench.analysis.training.tolerance import is_ideal
-from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
+from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
@@ -261,18 +261,18 @@ def levels_table(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Tab
         words("levels", levels_text),
         Column("seeds diverged", _diverged),
         Column("final training loss, median", lambda row: number(row.final_loss, quantities.significant)),
-        Column(f"final {score.title}, median", lambda row: _score(row, score)),
+        Column(
+            f"final {score.title}, median",
+            lambda row: number(
+                getattr(row, score.final), lambda value: quantities.metric(value, score.metric)
+            ),
+        ),
     )
     caption = (
         "Sweeps of two settings at once and of settings that are words. Unstable: the arrays as programmed have a "
         "growing mode (stability margin below zero), so no step was taken."
     )
     return tables.table_of("sweep-levels", caption, columns, table)
-
-
-def _score(row: Any, score: CurveMetric) -> Cell:
-    value = getattr(row, score.final)
-    return Cell(value, quantities.metric(value, score.metric))
 
 
 def _diverged(row: Any) -> Cell:

@@ -17,21 +17,11 @@ from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import RECORDS, SECTION, TOTAL, Cell, Column, Table, number, words
 
 
-def _scores(ends: pd.DataFrame) -> dict[str, tuple[str, Metric]]:
-    """Return what to show of test scores, by column of `ends` without its quantile: the title and the metric."""
-    found = {}
-    for score in registered_metrics.tested():
-        if score.metric.start_in_tables:
-            found[score.untrained] = (f"{score.title} before training", score.metric)
-        found[score.final] = (f"final {score.title}", score.metric)
-    present = {name: shown for name, shown in found.items() if ends[f"{name}_median"].notna().any()}
-    return present or {TEST_ACCURACY.final: found[TEST_ACCURACY.final]}
-
-
 def final_table(ends: pd.DataFrame, infos: Mapping[str, OptimizerInfo], *, sweeps: bool) -> Table:
     """Return how training ended, side by side or along sweeps; `ends` as in `final_scores.summarise_final`."""
     swept = ends["sweep_parameter"].notna()
     part = tables.sorted_rows(ends[swept if sweeps else ~swept], ["group", "optimizer"], infos)
+    scores = _scores(part)
     level = words(
         "level", lambda row: f"{parameter_name(row.sweep_parameter)} = {tables.level_text(row.sweep_value)}"
     )
@@ -41,13 +31,13 @@ def final_table(ends: pd.DataFrame, infos: Mapping[str, OptimizerInfo], *, sweep
         words("problem", tables.size_text),
         *([level] if sweeps else []),
         Column("seeds finished", _finished),
-        Column("final training loss, median [quartiles]", _spread("final_loss", _loss_spread)),
+        Column("final training loss, median [quartiles]", _spread("final_loss", _plain_spread)),
         *(
             Column(
                 f"{title}, median [quartiles]",
-                _spread(name, _percent_spread if metric.share else _loss_spread),
+                _spread(name, _percent_spread if metric.share else _plain_spread),
             )
-            for name, (title, metric) in _scores(part).items()
+            for name, (title, metric) in scores.items()
         ),
         Column("iterations", lambda row: number(row.iterations)),
         Column(
@@ -66,6 +56,17 @@ def final_table(ends: pd.DataFrame, infos: Mapping[str, OptimizerInfo], *, sweep
     return tables.table_of("sensitivity" if sweeps else "training", caption, columns, part)
 
 
+def _scores(ends: pd.DataFrame) -> dict[str, tuple[str, Metric]]:
+    """Return what to show of test scores, by column of `ends` without its quantile: the title and the metric."""
+    found = {}
+    for score in registered_metrics.tested():
+        if score.metric.start_in_tables:
+            found[score.untrained] = (f"{score.title} before training", score.metric)
+        found[score.final] = (f"final {score.title}", score.metric)
+    present = {name: shown for name, shown in found.items() if ends[f"{name}_median"].notna().any()}
+    return present or {TEST_ACCURACY.final: found[TEST_ACCURACY.final]}
+
+
 def _finished(row: Any) -> Cell:
     text = f"{row.finished} of {row.trials}" + (f", {row.diverged} diverged" if row.diverged else "")
     return Cell(row.finished, text)
@@ -81,7 +82,7 @@ def _spread(name: str, write: Callable[[float, float, float], str]) -> Callable[
     return cell
 
 
-def _loss_spread(median: float, low: float, high: float) -> str:
+def _plain_spread(median: float, low: float, high: float) -> str:
     return f"{quantities.significant(median)} {quantities.interval(low, high)}"
 
 

@@ -139,7 +139,7 @@ def _table(summary: pd.DataFrame, metric: str, infos: Mapping[str, OptimizerInfo
         Column(f"{metric}, taken", lambda row: number(row.best_score, quantities.significant), MEASURED),
         Column(_FINALS_TITLE, lambda row: _final(row.final_score, row.final_failed), MEASURED),
         words("settings found", lambda row: _settings(row.settings)),
-        words("at an end of the range", lambda row: ", ".join(row.at_edge) or quantities.NOT_MEASURED),
+        words("at an end of the range", lambda row: ", ".join(row.at_edge or ()) or quantities.NOT_MEASURED),
         Column("wall time", lambda row: number(row.seconds, quantities.seconds), MEASURED),
         Column("share", lambda row: number(row.share_of_seconds, quantities.percent)),
     )
