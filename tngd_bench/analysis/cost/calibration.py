@@ -26,7 +26,7 @@ import pandas as pd
 from scipy.optimize import nnls
 
 from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos, OptimizerInfo
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
 from tngd_bench.optimizers import registry
@@ -146,7 +146,7 @@ class Calibrations:
 
     counts: Counts
     by_label: Mapping[str, Calibration]
-    kinds: Mapping[str, OptimizerInfo]
+    kinds: Infos
     main: Mapping[str, int]
     settings: Mapping[str, object]
     device_name: str | None
@@ -192,7 +192,7 @@ class Calibrations:
 def calibrate(
     summary: pd.DataFrame,
     trials: pd.DataFrame,
-    infos: Mapping[str, OptimizerInfo],
+    infos: Infos,
     dtype: str = "float32",
     *,
     first_order: bool = False,
@@ -244,7 +244,7 @@ def calibrate(
     return Calibrations(counts, found, dict(infos), main, settings, device_name, run_spread)
 
 
-def uncounted(summary: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[str, ...]:
+def uncounted(summary: pd.DataFrame, infos: Infos) -> tuple[str, ...]:
     """Return the titles of timed second-order optimizers whose cost no formula counts, so that no map has them."""
     timed = set(summary["optimizer"])
     return tuple(

@@ -10,7 +10,7 @@ from functools import cache
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.curvature.route_rules import rows_are_too_many
 from tngd_bench.problems import registry as problems
 
@@ -28,7 +28,7 @@ def unstated(trials: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def named(items: Mapping[str, str], infos: Mapping[str, OptimizerInfo]) -> str:
+def named(items: Mapping[str, str], infos: Infos) -> str:
     """Return e.g. "TNGD (D/A conversion), TNGD-Adam (D/A conversion)" for what `unstated` found; "" for nothing."""
     return ", ".join(f"{infos[label].title} ({words})" for label, words in items.items())
 
