@@ -167,7 +167,7 @@ def test_its_curve_is_recorded(toy):
     setting = Setting("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
     result = train(setting, data, Contestant("toy", "toy", toy.defaults), epochs=4, evaluations=2)
     assert result.status == "ok"
-    assert result.curve[-1].train_loss < result.curve[0].train_loss
+    assert result.curve[-1].scores["train_loss"] < result.curve[0].scores["train_loss"]
 
 
 def timed(methods):
