@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tngd_bench.curvature import route_rules
 from tngd_bench.curvature.route_rules import PANELS, SMALLEST_PANELLED, LayerShape
@@ -25,8 +25,8 @@ class Iteration:
     rows: int
     batch_size: int
     outputs: int
-    layers: Sequence[Layer] | None
-    cg: CGIterations
+    layers: Sequence[Layer] | None = None
+    cg: CGIterations = field(default_factory=CGIterations)
     double: bool = False
     """Whether tensors are of double precision."""
 

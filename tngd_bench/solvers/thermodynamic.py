@@ -10,12 +10,11 @@ from torch import Tensor
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN
 from tngd_bench.solvers.result import SolveResult, checked
+from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics.converters import quantize
 from tngd_bench.spu.dynamics.ou import METHODS, Method
 from tngd_bench.spu.dynamics.programmed import ProgrammedDevice
-
-STARTS = ("previous", "gradient", "zero")
 
 
 @dataclass(frozen=True)
@@ -36,49 +35,29 @@ class Relaxation:
 
 
 @dataclass(frozen=True)
-class Thermodynamic:
+class Thermodynamic(AnalogSettings):
     """Relaxation of the device for `analog_time` t (units of τ) under dx = −(A x − g) dt + √(2κ₀) dW.
 
     `start` is x(0): the "gradient" (t = 0 is exactly SGD, t → ∞ exactly NGD), "zero", or the "previous" state with the
     gradient when there is none. After the readout the device keeps relaxing under the same pair (G, g) for
-    `delay` t_d ≤ t, and under the next pair for t − t_d (arXiv 2405.13817 §3.4). The readout is the mean of `samples`
-    conversions `spacing` apart, the first at t; their correlations are exact. `ensemble` K > 1 programs the arrays K
-    times with different rounding events and averages the K readouts (arXiv 2401.16231); the mean is the state that a
-    carried start writes, through the D/A converters, at the head of each of the next K. All imperfections of `device`
-    act. What is random is drawn from `generator`, None: torch's default one. With an amplifier bandwidth the outputs of
-    the amplifiers carry over from sample to sample and through the delay; a new pair (G, g) finds them settled.
+    `delay` t_d ≤ t, and under the next pair for t − t_d (arXiv 2405.13817 §3.4). The correlations of several readouts
+    are exact. The mean over an ensemble is the state that a carried start writes, through the D/A converters, at the
+    head of each of its next programmings. All imperfections of `device` act. What is random is drawn from `generator`,
+    None: torch's default one. With an amplifier bandwidth the outputs of the amplifiers carry over from sample to
+    sample and through the delay; a new pair (G, g) finds them settled.
 
     Raises UnstableDeviceError where the arrays as programmed have a growing mode.
     """
 
-    analog_time: float = 50.0
-    delay: float = 0.0
-    start: str = "gradient"
     noise_variance: float = 0.0
     device: Device = field(default_factory=Device.ideal)
     method: Method = "auto"
     generator: torch.Generator | None = None
-    samples: int = 1
-    spacing: float = 1.0
-    ensemble: int = 1
 
     def __post_init__(self) -> None:
-        arguments.real("analog_time", self.analog_time, minimum=0.0)
-        arguments.real("delay", self.delay, minimum=0.0)
-        arguments.choice("start", self.start, STARTS)
+        super().__post_init__()
         arguments.real("noise_variance", self.noise_variance, minimum=0.0)
         arguments.choice("method", self.method, METHODS)
-        arguments.integer("samples", self.samples, minimum=1)
-        arguments.real("spacing", self.spacing, minimum=0.0)
-        arguments.integer("ensemble", self.ensemble, minimum=1)
-        if self.delay > self.analog_time:
-            raise ValueError(f"delay must be <= analog_time = {self.analog_time:g}, not {self.delay:g}")
-        if self.delay > 0.0 and self.start != "previous":
-            raise ValueError(f"delay > 0 needs start='previous': start={self.start!r} resets the device")
-        if self.delay > 0.0 and self.ensemble > 1:
-            raise ValueError(
-                "delay must be 0 with ensemble > 1: each programming replaces the pair under relaxation"
-            )
 
     def solve(
         self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01, prior: Tensor | None = None

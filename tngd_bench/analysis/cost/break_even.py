@@ -105,7 +105,7 @@ def line(
         rivals=dict(zip(calibrations.digital, times[:-1], strict=True)),
         unlinked=unlinked,
         bits=bits,
-        overlapped=use.delay * use.device.time_constant_s,
+        overlapped=use.analog.delay * use.device.time_constant_s,
         near=calibrations.covers(*size),
         not_stated=use.not_stated,
     )

@@ -31,12 +31,13 @@ from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.cost_model import REFERENCE_RATE
-from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
+from tngd_bench.optimizers.costs import PredictedCost, cost_of
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.roofline import host_cost, square_layers
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.solvers.cg_iterations import CGIterations
-from tngd_bench.spu.billing import Layer, Workload
+from tngd_bench.spu.billing import Layer
 from tngd_bench.studies.store.columns import each
 
 Array = npt.NDArray[np.float64]
@@ -95,19 +96,11 @@ class Counts:
         The operations hold what waits for memory, convolutions and Python as those that a core makes meanwhile
         (`optimizers.cost_model`): a size that is not measured is predicted by what its time is made of.
         """
-        rows = batch_size * outputs
-        size: Any = {
-            "parameters": parameters,
-            "rows": rows,
-            "batch_size": batch_size,
-            "outputs": outputs,
-            "layers": layers,
-        }
+        it = Iteration(parameters, batch_size * outputs, batch_size, outputs, layers, self.cg)
         if method in registry.digital():
-            counted = predicted_cost(method, **size, itemsize=self.itemsize, cg=self.cg)
+            counted = cost_of(method, it, self.itemsize)
         else:
-            work = Workload(parameters, rows, 0.0, layers=layers, batch_size=batch_size)
-            counted = host_cost(work, outputs, upload, self.itemsize)
+            counted = host_cost(it, upload, self.itemsize)
         return PredictedCost(counted.seconds(REFERENCE_RATE) * REFERENCE_RATE, counted.bytes)
 
 

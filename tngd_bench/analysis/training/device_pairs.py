@@ -16,18 +16,19 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost.recorded_devices import FIELDS, recorded, recorded_device
+from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.statistics.paired import LEVEL, holm, paired_difference, seeds_needed
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.tolerance import margin_text, margins, sign, tried, without_base
 from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
+from tngd_bench.spu.description import DEVICE_FIELDS
 
 INSIDE, OUTSIDE, UNDECIDED = "no worse", "worse", "not decided"
 MOST_NAMED = 3
 """Devices named one by one in a sentence; of more, how many have which verdict."""
 _PLACE = ["group", "problem", "parameters"]
-_DEVICE = {"device", "noise_variance", *FIELDS}
+_DEVICE = {"device", "noise_variance", *DEVICE_FIELDS}
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import Any
 from tngd_bench.optimizers.cost_model import CostModel, Counts, Use, first_order_waiting
 from tngd_bench.optimizers.entry import OptimizerEntry, Setting, Style
 from tngd_bench.optimizers.iteration import Iteration
-from tngd_bench.optimizers.settings import COUNT, FRACTION, POSITIVE, choice, momentum, optional, rate
+from tngd_bench.optimizers.settings import COUNT, FRACTION, POSITIVE, choice, optional
 
 SETTINGS = {
-    **rate(0.01),
-    **momentum(0.9),
+    "lr": Setting(0.01, POSITIVE),
+    "momentum": Setting(0.9, FRACTION),
     "damping": Setting(0.01, POSITIVE),
     "factor_interval": Setting(10, COUNT),
     "inverse_interval": Setting(100, COUNT),

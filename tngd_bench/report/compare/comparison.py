@@ -13,6 +13,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.compare import TwoStores, compare
 from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.results import Results
+from tngd_bench.atomic_write import write
 from tngd_bench.problems import registered_metrics
 from tngd_bench.report.build import write_data
 from tngd_bench.report.claims.verdict_comparison import (
@@ -21,7 +22,6 @@ from tngd_bench.report.claims.verdict_comparison import (
     verdict_words,
 )
 from tngd_bench.report.document import charting, tables
-from tngd_bench.report.document.atomic_write import write
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import (
     MissingFigure,

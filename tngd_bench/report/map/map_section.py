@@ -263,7 +263,7 @@ def _what_if(
         "what-if",
         title,
         prose=f"The study's device is {device_title(use)}, τ = {quantities.seconds(use.device.time_constant_s)}, "
-        f"{use.device.word_bits} bits a word, t = {use.analog_time:g} τ. Everything here is modelled."
+        f"{use.device.word_bits} bits a word, t = {use.analog.analog_time:g} τ. Everything here is modelled."
         + _best_case(use),
         charts=tuple(charts),
         tables=tuple(table for table in (energy_table(calibrations, uses),) if table is not None),

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Infos
-from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.analysis.setting_names import axis_title, parameter_name
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.stability import margins
 from tngd_bench.analysis.training.tolerance import is_ideal
@@ -21,7 +21,6 @@ from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
 from tngd_bench.report.document.palette import INK, MUTED
 from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, number, words
-from tngd_bench.report.training.sensitivity import axis_title
 from tngd_bench.studies.store.columns import each
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.findings.noise import tolerance_text
-from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.analysis.setting_names import axis_title, parameter_name
 from tngd_bench.analysis.training.tolerance import is_ideal, margin_text, mildest_first, tolerances
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import CurveMetric
@@ -17,16 +17,6 @@ from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
 from tngd_bench.report.document.palette import INK, Mark, marks
-
-_UNITS = {
-    "bits": " (bits)",
-    "noise_variance": " (variance, signal²)",
-    "analog_time": " (τ)",
-    "delay": " (τ)",
-    "spacing": " (τ)",
-    "capacitor_mismatch": " (σ_C, relative)",
-    "programming_error": " (σ, of full scale)",
-}
 
 
 @several_figures("sensitivity to imperfections")
@@ -65,12 +55,6 @@ def noise_charts(final: pd.DataFrame, infos: Infos) -> list[Chart]:
                     )
                 )
     return charts
-
-
-def axis_title(parameter: str) -> str:
-    """Return the name of a swept setting with its unit, as an axis is labelled."""
-    unit = next((unit for ending, unit in _UNITS.items() if parameter.endswith(ending)), "")
-    return f"{parameter_name(parameter)}{unit}"
 
 
 _READING = (
