@@ -12,6 +12,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.compare import TwoStores, compare
 from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
 from tngd_bench.analysis.rows import each
+from tngd_bench.atomic_write import write
 from tngd_bench.report.build import write_data
 from tngd_bench.report.claims.verdict_comparison import (
     compared_verdicts,
@@ -19,7 +20,6 @@ from tngd_bench.report.claims.verdict_comparison import (
     verdict_words,
 )
 from tngd_bench.report.document import charting
-from tngd_bench.report.document.atomic_write import write
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import (
     MissingFigure,

@@ -11,10 +11,10 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
+from tngd_bench.atomic_write import write
 from tngd_bench.optimizers import registry
 from tngd_bench.report.cost.cost_charts import draw_line
 from tngd_bench.report.document import charting
-from tngd_bench.report.document.atomic_write import write
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.palette import marks
 

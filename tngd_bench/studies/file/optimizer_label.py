@@ -15,8 +15,8 @@ from tngd_bench.optimizers import registry
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.file import tuned_sets
 from tngd_bench.studies.file.schema import Study
-from tngd_bench.studies.tuning import tuned_sets
 
 IDEAL = "ideal"
 TUNED = "tuned"

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from tngd_bench.measure.optimizer_config import Contestant
 from tngd_bench.measure.workload import Setting
@@ -21,7 +21,8 @@ from tngd_bench.spu.device import Device
 from tngd_bench.studies.file.optimizer_label import contestant_of
 from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
 from tngd_bench.studies.file.sweeps import levels_of, settings_of
-from tngd_bench.studies.plan.durations import PROCESS_START_S, Durations
+from tngd_bench.studies.plan.duration_model import PROCESS_START_S, DurationModel
+from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
 from tngd_bench.studies.plan.trials import (
     Candidate,
     CostBlock,
@@ -30,9 +31,6 @@ from tngd_bench.studies.plan.trials import (
     TrainingTrial,
     Verdict,
 )
-
-if TYPE_CHECKING:
-    from tngd_bench.studies.plan.make_plan import LoadedSize, MachineLimits
 
 GIGABYTE = 1e9
 
@@ -51,11 +49,11 @@ class _Common(TypedDict):
 
 @dataclass(frozen=True)
 class Unroller:
-    """Makes the trials of a study for a machine, with predicted `durations`."""
+    """Makes the trials of a study for a machine, with durations predicted by `model`."""
 
     study: Study
     machine: MachineLimits
-    durations: Durations = field(default_factory=Durations)
+    model: DurationModel = field(default_factory=DurationModel)
 
     def cost_blocks(self, section: CostSection) -> Iterator[CostBlock]:
         """Yield one block for every process and size, in that order."""
@@ -98,7 +96,7 @@ class Unroller:
                 fits = self._judge(contestant, setting, widths, cost=False)
                 if fits.verdict is None:
                     inspected = self._inspected_seconds(contestant, setting, widths, fits)
-                    seconds = self.durations.inspected(contestant, inspected)
+                    seconds = self.model.inspected(contestant, inspected)
                     fits = dataclasses.replace(fits, predicted_s=seconds)
                 yield InspectionTrial(
                     **self._common(section, setting, widths, data[setting.outputs], threads),
@@ -119,7 +117,7 @@ class Unroller:
         purpose = "seed" if section.validation_share is None else "tuning"
         place = (section.parameters, section.batch_size, section.outputs)
         first = self._setting(section, *place, (purpose, 0))
-        evaluation_s = self.durations.evaluation(
+        evaluation_s = self.model.evaluation(
             section.problem, widths.parameters, self._passed(section, first, widths, sizes[data])
         )
         runs = []
@@ -128,7 +126,7 @@ class Unroller:
                 contestant = contestant_of(self.study, label, section.problem, settings_of(levels))
                 candidate = self._judge_run(contestant, first, widths, iterations)
                 if candidate.verdict is None:
-                    seconds = self.durations.trained(
+                    seconds = self.model.trained(
                         contestant, candidate.least_seconds, iterations, evaluations, evaluation_s
                     )
                     candidate = dataclasses.replace(candidate, predicted_s=seconds)
@@ -232,7 +230,7 @@ class Unroller:
         """Add how long the optimizer takes in a cost block."""
         if candidate.verdict is not None:
             return candidate
-        seconds = self.durations.timed(
+        seconds = self.model.timed(
             candidate.contestant,
             candidate.least_seconds,
             section.repetitions,
