@@ -18,10 +18,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-
-from tngd_bench.curvature import GGN, route_rules
 from tngd_bench.curvature.route_rules import LayerShape
 from tngd_bench.curvature.routes import layer_shape
+
+from tngd_bench.curvature import GGN, route_rules
 from tngd_bench.problems import registry as problems
 from tngd_bench.solvers import CG
 
