@@ -100,13 +100,13 @@ def _layerwise(it: Iteration) -> tuple[float, float]:
     """One solve a layer: of order m, or of the layer's own order where it has fewer parameters than rows."""
     m = float(it.rows)
     flops, largest = it.forward + it.row_passes + it.written + it.lift, 0.0
-    for d_in, d_out, t in it.shapes:
-        width = (d_in + 1.0) * d_out
+    for layer in it.shapes:
+        width = (layer.d_in + 1.0) * layer.d_out
         if width <= m:
             flops += 2.0 * m * width * width + width**3 / 3.0 + 2.0 * width * width
             largest = max(largest, m * width)
         else:
-            flops += it.formed((d_in, d_out, t)) + m**3 / 3.0 + 2.0 * m * m
+            flops += it.formed(layer) + m**3 / 3.0 + 2.0 * m * m
     if it.embedded:  # two tables, each a layer
         flops += it.tables + 2.0 * (m**3 / 3.0 + 2.0 * m * m)
     return flops, it.held + m * it.widths + 3.0 * m * m + largest

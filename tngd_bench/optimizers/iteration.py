@@ -16,13 +16,13 @@ FROZEN_FROM = 1.1
 
 @dataclass(frozen=True)
 class Iteration:
-    """What an iteration is made of, as operations or numbers held; `layers` are (inputs, outputs, positions)."""
+    """What an iteration is made of, as operations or numbers held; plain tuples will do as `layers`."""
 
     parameters: int
     rows: int
     batch_size: int
     outputs: int
-    layers: Sequence[tuple[int, int, int]] | None
+    layers: Sequence[Layer] | None
     cg: CGIterations
     double: bool = False
     """Whether tensors are of double precision."""
@@ -146,9 +146,9 @@ class Iteration:
         """The share of K of two tables: a position is in all samples, a token in few."""
         return 2.0 * float(self.rows) ** 2 * self.embedded / 2.0 * panelled(self.rows)
 
-    def formed(self, layer: tuple[int, int, int]) -> float:
+    def formed(self, layer: Layer) -> float:
         """A layer's share of K, from what its rows keep."""
-        return Layer(*layer).forming_gram(self.rows, self.batch_size)
+        return layer.forming_gram(self.rows, self.batch_size)
 
     @property
     def activations(self) -> float:

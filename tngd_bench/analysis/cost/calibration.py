@@ -79,7 +79,7 @@ class Counts:
         found = getattr(widths, "layers", None)
         if not found:
             return square_layers(parameters, FALLBACK_DEPTH)
-        return tuple((int(d_in), int(d_out), int(positions)) for d_in, d_out, positions in found)
+        return tuple(Layer(*map(int, layer)) for layer in found)
 
     def of(
         self,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tngd_bench.curvature.operator import FactoredOperator, Shifted
-from tngd_bench.curvature.route import Route, gram_function_route
+from tngd_bench.curvature.route import TOLERANCE, Route, gram_function_route
 from tngd_bench.spu.dynamics.krylov import KrylovTransition, LanczosError
 from tngd_bench.spu.dynamics.spectral import Response
 from tngd_bench.spu.dynamics.transitions import GramTransition, Term, needs_double
@@ -75,6 +75,7 @@ class GramLanczosTransition:
             return self._exact.apply(terms, in_range)
         krylov = KrylovTransition(
             self._shifted,
+            tolerance=TOLERANCE,
             max_dimension=self._formed.rows // 4,
             first_check=FIRST_CHECK,
             row_dtype=torch.float64 if needs_double(terms, in_range, self._shifted.damping) else None,

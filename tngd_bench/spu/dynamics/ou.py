@@ -65,7 +65,7 @@ class OUProcess:
         self.size = int(operator.size)
         if rhs is not None and rhs.shape != (self.size,):
             raise ValueError(f"rhs must be a vector ({self.size},), not {tuple(rhs.shape)}")
-        self._rhs = RightHandSide.of(operator, rhs)
+        self._rhs = RightHandSide(operator, rhs)
         self.damping = arguments.real("damping", damping, minimum=0.0)
         self._shifted = Shifted(operator, self.damping)
         self.noise_variance = arguments.real("noise_variance", noise_variance, minimum=0.0)

@@ -66,7 +66,7 @@ class ProgrammedDevice:
         arguments.real("noise_variance", noise_variance, minimum=0.0)
         if device.dac_bits is not None:
             rhs = quantize(operator.gradient if rhs is None else rhs, device.dac_bits)
-        self._rhs = RightHandSide.of(operator, rhs)
+        self._rhs = RightHandSide(operator, rhs)
         damping = arguments.real("damping", damping, minimum=0.0)
         arrays: programming.Arrays | None = None
         if device.needs_arrays:
