@@ -3,32 +3,25 @@ import dataclasses
 import pytest
 
 from tngd_bench.analysis.quantities import items
-from tngd_bench.analysis.setting_names import NAMES, parameter_name, value_text
+from tngd_bench.analysis.setting_names import names, parameter_name, value_text
 from tngd_bench.optimizers import registry
 from tngd_bench.spu.billing import Workload, energy, latency
+from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import ITEM_NAMES
 
 
-def test_every_field_of_a_device_and_every_setting_of_ours_has_a_name_in_words():
-    fields = {field.name for field in dataclasses.fields(Device)} - {"name", "summary", "sources"}
-    settings = {
-        key
-        for name in registry.names()
-        if registry.origin(name) is None
-        for key in registry.get(name).defaults
-    }
-    assert fields | settings <= set(NAMES)
-    assert not [words for words in NAMES.values() if "_" in words]
-
-
-def test_no_two_have_one_name():
-    assert len(set(NAMES.values())) == len(NAMES)
+def test_every_field_of_a_device_and_every_setting_of_ours_has_a_name_in_words_of_its_own():
+    keys = {key for name in registry.names() for key in registry.get(name).settings} | set(DEVICE_FIELDS)
+    words = [parameter_name(key) for key in keys]
+    assert len(set(words)) == len(words) > 50
+    assert not [word for word in words if "_" in word]
+    assert set(DEVICE_FIELDS) <= set(names())
 
 
 @pytest.mark.parametrize("bill", [latency, energy])
 def test_every_item_that_a_bill_can_have_has_a_name_in_words(bill):
-    work = Workload(10, 4, 5.0, samples=3, spacing=1.0, programmings=2, carried=True)
+    work = Workload.of(10, 4, 5.0, samples=3, ensemble=2)
     unscaled = dataclasses.replace(work, scale=None)
     narrow = bill(Device(conductance_max_siemens=1e-4), unscaled)
     assert set(bill(Device(), work).items) | set(narrow.items) == set(ITEM_NAMES)

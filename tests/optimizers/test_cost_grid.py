@@ -182,7 +182,7 @@ def test_the_host_of_a_device_takes_the_operations_that_are_predicted(
         model = entry.model(widths, 0).to("meta")
         inputs, targets = images(problem, batch, "meta")
         found = host_operations(model, entry.loss(), inputs, targets, outputs, "factored").flops
-    predicted = costs.host_cost(**size_of(widths, batch, outputs), upload="factored").flops
+    predicted = costs.host_cost(Iteration(**size_of(widths, batch, outputs)), "factored").flops
     assert predicted == pytest.approx(found, rel=0.01)
 
 
@@ -218,7 +218,7 @@ def test_a_step_of_the_language_model_takes_what_is_predicted(
     if name == "tngd":
         inputs, targets = data.train_inputs, data.train_targets
         host = host_operations(entry.model(widths, 0), entry.loss(), inputs, targets, outputs, "factored")
-        assert 0.7 < costs.host_cost(**size, upload="factored").flops / host.flops < 1.1
+        assert 0.7 < costs.host_cost(Iteration(**size), "factored").flops / host.flops < 1.1
 
 
 @pytest.mark.slow

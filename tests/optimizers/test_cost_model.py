@@ -3,6 +3,7 @@
 import pytest
 
 from tngd_bench.optimizers.costs import host_cost, predicted_cost
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.problems import registry as problems
 from tngd_bench.solvers.cg_iterations import CGIterations
 
@@ -33,7 +34,7 @@ def seconds(problem, parameters, batch, outputs, name, rate=TIMED_RATE):
         "outputs": outputs,
         "layers": [tuple(layer) for layer in widths.layers],
     }
-    counted = host_cost(**size) if name == HOST else predicted_cost(name, **size, cg=TWENTY)
+    counted = host_cost(Iteration(**size)) if name == HOST else predicted_cost(name, **size, cg=TWENTY)
     return counted.seconds(rate)
 
 

@@ -5,16 +5,16 @@ import dataclasses
 import pytest
 import torch
 
-from tngd_bench.analysis.families import kinds
-from tngd_bench.analysis.findings import noise_sentence, stood
-from tngd_bench.analysis.training import final_scores, time_to_target
+from tngd_bench.analysis.findings.noise import device_sentence
+from tngd_bench.analysis.results import Results
+from tngd_bench.analysis.training import final_scores
 from tngd_bench.measure.optimizer_config import Contestant as OptimizerConfig
 from tngd_bench.measure.training import train
 from tngd_bench.measure.workload import Setting as Workload
 from tngd_bench.problems import digits_mlp, registered_metrics, registry
 from tngd_bench.problems.metrics import ACCURACY, Metric
-from tngd_bench.report.document import charting, tables
-from tngd_bench.report.training import training_section
+from tngd_bench.report.document import charting
+from tngd_bench.report.training import training_section, training_tables
 
 LEFT_OUT = Metric("left_out", "share left out", larger_is_better=False, targets=(0.5,))
 
@@ -50,18 +50,17 @@ def test_a_training_has_it_in_its_curve(problem):
 
 
 def test_tables_charts_and_targets_have_it(toy_records):
-    infos = kinds(toy_records.trials)
-    final = final_scores.final_values(toy_records.trials, toy_records.curves)
+    results = Results(toy_records)
+    infos, final = results.infos, results.final
     assert final_scores.leading(final).column == "test_left_out"
-    table = tables.final_table(final_scores.summarise_final(final), infos, sweeps=False)
+    table = training_tables.final_table(final_scores.summarise_final(final), infos, sweeps=False)
     titles = [column.title for column in table.columns]
     assert "final test share left out, median [quartiles]" in titles
     assert not [title for title in titles if "accuracy" in title]
-    targets = time_to_target.study_targets(toy_records.study)
-    assert [target.describe() for target in targets["digits"]] == ["test share left out ≤ 50 %"]
-    assert time_to_target.time_to_target(toy_records.trials, toy_records.curves, targets)["hits"].sum() > 0
+    assert [target.describe() for target in results.targets["digits"]] == ["test share left out ≤ 50 %"]
+    assert results.times_to_target["hits"].sum() > 0
     with charting.style():
-        convergence, noise = training_section.training_sections(toy_records)
+        convergence, noise = training_section.training_sections(results)
     names = [chart.name for section in (convergence, noise) for chart in section.charts]
     for part in (
         "digits-test-left-out-iterations",
@@ -74,7 +73,7 @@ def test_tables_charts_and_targets_have_it(toy_records):
         chart for chart in convergence.charts if "left-out-iterations" in chart.name.replace("_", "-")
     ]
     assert shown.alt.index("TNGD") < shown.alt.index("SGD")  # the lowest first
-    assert "training loss and test share left out are" in noise_sentence(stood(final), infos)
+    assert "training loss and test share left out are" in device_sentence(results)
 
 
 def test_a_metric_of_the_suite_cannot_be_described_anew():

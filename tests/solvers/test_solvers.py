@@ -159,8 +159,8 @@ def test_converters_act_on_both_sides_and_more_bits_do_better() -> None:
 def test_device_settings_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ValueError, match="delay must be <= analog_time = 5, not 6"):
         Thermodynamic(analog_time=5.0, delay=6.0, start="previous")
-    with pytest.raises(ValueError, match="delay > 0 needs start='previous'"):
-        Thermodynamic(analog_time=5.0, delay=1.0)
+    with pytest.raises(ValueError, match="delay > 0 needs start = 'previous', not 'gradient'"):
+        Thermodynamic(analog_time=5.0, delay=1.0, start="gradient")
     with pytest.raises(
         ValueError, match="start must be one of: previous, gradient, zero; not 'previos'; did you mean"
     ):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tngd_bench.spu import Device
-from tngd_bench.spu.billing import Workload, array_words, break_even_link_rate, link_bits
+from tngd_bench.spu.analog_settings import AnalogSettings
+from tngd_bench.spu.billing import Workload, array_words, break_even_link_rate, latency, link_bits
 
 PAPER = Device.preset("paper")
 N, M, BATCH, T = 20_000, 640, 64, 50.0
@@ -16,12 +17,12 @@ LAYERS = ((784, 24, 1), (24, 10, 1))
 
 def test_factored_upload_sends_both_ends_of_layers() -> None:
     device = PAPER.override(upload="factored", hessian_array=False)
-    work = Workload(N, M, T, layers=LAYERS, batch_size=BATCH)
+    work = Workload(N, M, layers=LAYERS, batch_size=BATCH)
     assert array_words(device, work) == M * (24 + 10) + BATCH * (784 + 24)
     ledger = device.latency(N, M, T, layers=LAYERS, batch_size=BATCH)
     assert ledger.items["write_arrays"] == pytest.approx((M * 34 + BATCH * 808) * 16 / 50e9)
     assert array_words(device.override(hessian_array=True), work) == M * 34 + BATCH * 808 + M * M
-    convolution = Workload(N, M, T, layers=((9, 8, 676),), batch_size=BATCH)
+    convolution = Workload(N, M, layers=((9, 8, 676),), batch_size=BATCH)
     assert array_words(device, convolution) == 676 * (M * 8 + BATCH * 9)
     with pytest.raises(ValueError, match="layers and batch_size must be given with upload='factored'"):
         device.latency(N, M, T)
@@ -59,7 +60,7 @@ def test_a_price_of_nothing_is_not_a_missing_price() -> None:
 
 def test_a_break_even_rate_without_every_price_is_a_lower_bound() -> None:
     """By hand: with 0.01 ms of cell writing 0.5 ms are left of 0.56 ms for the link, 0.51 ms if it is not stated."""
-    work = Workload(N, M, T)
+    work = Workload(N, M)
     bits = 16 * (26_009_600 + 2 * N)
     stated = PAPER.override(
         cell_write_time_s=1e-5, write_parallel="array", shared_array=True, hessian_array=False
@@ -104,7 +105,7 @@ def test_converters_take_turns() -> None:
 
 @given(k=st.integers(1, 50))
 def test_each_programming_of_an_ensemble_is_billed(k: int) -> None:
-    once, often = PAPER.latency(N, M, T), PAPER.latency(N, M, T, programmings=k)
+    once, often = PAPER.latency(N, M, T), PAPER.latency(N, M, T, ensemble=k, start="zero")
     for name, value in once.items.items():
         assert often.items[name] == pytest.approx(k * value)  # type: ignore[operator]
 
@@ -115,24 +116,25 @@ def test_an_ensemble_that_starts_from_the_previous_state_writes_it_before_each_p
 ) -> None:
     """By hand: N values of 16 bits at 50 Gb/s and N conversions on one converter a node, K times."""
     priced = PAPER.override(link_energy_j_per_bit=2e-12, dac_energy_j=3e-12, dac_rate_hz=1e6)
-    once, carried = (priced.latency(n, M, T, programmings=k, carried=flag) for flag in (False, True))
+    starts = ("gradient", "previous")
+    once, carried = (priced.latency(n, M, T, ensemble=k, start=start) for start in starts)
     assert "write_state" not in once.items
     assert carried.items["write_state"] == pytest.approx(k * n * 16 / 50e9)
     assert carried.items["write_convert"] == pytest.approx(2 * k * 1e-6)
     assert carried.total == pytest.approx(once.total + k * n * 16 / 50e9 + k * 1e-6)  # type: ignore[operator]
-    joules = priced.energy(n, M, T, programmings=k, carried=True).items
+    joules = priced.energy(n, M, T, ensemble=k).items
     assert joules["write_state"] == pytest.approx(k * n * 16 * 2e-12)
     assert joules["write_convert"] == pytest.approx(2 * k * n * 3e-12)
-    bits = [link_bits(priced, Workload(n, M, T, programmings=k, carried=flag)) for flag in (False, True)]
+    bits = [link_bits(priced, Workload.of(n, M, T, ensemble=k, start=start)) for start in starts]
     assert bits[1] - bits[0] == 16 * k * n
     # a single programming finds the state on its nodes
-    assert priced.latency(n, M, T, carried=True).items == priced.latency(n, M, T).items
+    assert priced.latency(n, M, T).items == priced.latency(n, M, T, start="gradient").items
 
 
 @pytest.mark.parametrize("scale", [2.0, 1.0 + 1e-9, 0.0, -0.5])
 def test_a_scale_that_no_conductance_range_gives_is_refused(scale: float) -> None:
     with pytest.raises(ValueError, match="scale must be"):
-        Workload(N, M, T, scale=scale)
+        Workload(N, M, scale=scale)
 
 
 def test_relaxation_slows_by_the_scale_of_the_arrays() -> None:
@@ -170,34 +172,34 @@ def test_host_and_delayed_relaxation_overlap_at_most_by_the_delay(digital: float
 @given(
     digital=st.floats(0.0, 1e-2),
     slack=st.floats(1e-6, 1.0),
-    delay=st.floats(0.0, 50.0),
-    programmings=st.integers(1, 8),
+    analog=st.builds(AnalogSettings, delay=st.floats(0.0, 50.0))
+    | st.builds(AnalogSettings, ensemble=st.integers(1, 8)),
 )
 def test_at_the_break_even_rate_both_take_equally_long(
-    digital: float, slack: float, delay: float, programmings: int
+    digital: float, slack: float, analog: AnalogSettings
 ) -> None:
-    work = Workload(N, M, T, delay=delay, programmings=programmings)
-    floor = PAPER.override(link_rate_bits_per_s=None).latency(N, M, T, delay=delay, programmings=programmings)
+    work = Workload(N, M, analog)
+    floor = latency(PAPER.override(link_rate_bits_per_s=None), work)
     fixed = floor.elapsed(digital)
     assert fixed is not None
     competitor = fixed + slack
     rate = break_even_link_rate(PAPER, work, competitor, digital)
     assert rate is not None
     at_rate = PAPER.override(link_rate_bits_per_s=rate)
-    ledger = at_rate.latency(N, M, T, delay=delay, programmings=programmings)
+    ledger = latency(at_rate, work)
     assert ledger.elapsed(digital) == pytest.approx(competitor, rel=1e-9)
     assert break_even_link_rate(PAPER, work, fixed * (1 - 1e-9), digital) is None
 
 
 def test_bits_on_the_link_are_those_of_the_worked_example() -> None:
-    assert link_bits(PAPER, Workload(N, M, T)) == 16 * (26_009_600 + 2 * N)
+    assert link_bits(PAPER, Workload(N, M)) == 16 * (26_009_600 + 2 * N)
 
 
 def test_energy_has_a_figure_where_a_price_is_known_and_none_where_not() -> None:
     device = PAPER.override(
         link_energy_j_per_bit=5e-12, adc_energy_j=1e-11, cell_write_energy_j=1e-11, cell_write_time_s=1e-7
     )
-    ledger = device.energy(N, M, T, samples=3, programmings=2)
+    ledger = device.energy(N, M, T, samples=3, ensemble=2)
     assert ledger.items["write_arrays"] == pytest.approx(2 * 26_009_600 * 16 * 5e-12)
     assert ledger.items["read_convert"] == pytest.approx(2 * 3 * N * 1e-11)
     assert ledger.items["write_cells"] == pytest.approx(2 * 26_009_600 * 1e-11)

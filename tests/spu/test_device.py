@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tngd_bench import plugins
-from tngd_bench.spu import Device, presets
-from tngd_bench.spu.device import sourced_parameters
+from tngd_bench.spu import Device
+from tngd_bench.spu import device as device_module
+from tngd_bench.spu.description import sourced_parameters
+from tngd_bench.spu.device import device_from_table
 from tngd_bench.spu.dynamics.converters import quantize
-from tngd_bench.spu.presets import device_from_table
 
 
 def test_worked_example_of_the_paper_device() -> None:
@@ -190,7 +191,7 @@ def test_bad_presets_are_refused() -> None:
         device_from_table("x", {"word_bit": {"value": 1, "grade": "S", "source": "there"}})
     with pytest.raises(ValueError, match="device 'x', word_bits: missing grade, source"):
         device_from_table("x", {"word_bits": {"value": 1}})
-    with pytest.raises(ValueError, match=r"grade must be one of .* not 'A'"):
+    with pytest.raises(ValueError, match=r"grade must be one of: .* not 'A'"):
         device_from_table("x", {"word_bits": {"value": 1, "grade": "A", "source": "there"}})
 
 
@@ -225,14 +226,14 @@ def test_quantization_limits() -> None:
 
 
 def test_a_device_that_is_left_out_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("lost", "no_such_module_at_all:X", presets.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(presets, "entry_points", lambda group: [point])
+    point = EntryPoint("lost", "no_such_module_at_all:X", device_module.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(device_module, "entry_points", lambda group: [point])
     monkeypatch.setattr(plugins, "_COMPLAINTS", {})
-    presets._found.cache_clear()
+    device_module._named.cache_clear()
     try:
         with pytest.raises(
             ValueError, match=r"device must be one of: .*'lost'.*entry point lost.*ModuleNotFound"
         ):
             Device.preset("lost")
     finally:
-        presets._found.cache_clear()
+        device_module._named.cache_clear()

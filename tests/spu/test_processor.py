@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from tngd_bench.spu.presets import GRADES
 from tngd_bench.spu.processor import NUMBER_BYTES, Processor
+from tngd_bench.spu.sources import GRADES
 
 
 @pytest.mark.parametrize("name", Processor.names())

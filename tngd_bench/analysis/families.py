@@ -42,6 +42,10 @@ class OptimizerInfo:
         return any(name == self.family and family.modelled for name, family in FAMILIES.items())
 
 
+Infos = Mapping[str, OptimizerInfo]
+"""Every optimizer of a study by its label."""
+
+
 def optimizer_info(label: str, method: str, device: object = None) -> OptimizerInfo:
     """Describe `label`, an optimizer of registered name `method`.
 
@@ -72,7 +76,7 @@ def optimizer_infos(trials: pd.DataFrame) -> dict[str, OptimizerInfo]:
     )
 
 
-def titles(infos: Mapping[str, OptimizerInfo]) -> dict[str, str]:
+def titles(infos: Infos) -> dict[str, str]:
     """Return the title of every label."""
     return {label: info.title for label, info in infos.items()}
 
@@ -87,7 +91,7 @@ def tuned_on(study: Mapping[str, Any], problem: str = "") -> str:
     return str((record.get("search") or {}).get("problem") or "")
 
 
-def named_tuned(infos: Mapping[str, OptimizerInfo], problem: str) -> dict[str, OptimizerInfo]:
+def named_tuned(infos: Infos, problem: str) -> dict[str, OptimizerInfo]:
     """Return `infos` with "tuned on `problem`" in the titles that say tuned."""
     return {
         label: replace(info, title=re.sub(r"(?<=[(, ])tuned(?=[,)])", f"tuned on {problem}", info.title))

@@ -12,7 +12,7 @@ import pandas as pd
 from tngd_bench.analysis.cost import caveats, fits, iteration_cost, one_clock
 from tngd_bench.analysis.cost.calibration import Calibrations, calibrate
 from tngd_bench.analysis.cost.paper_costs import AXES
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
+from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.statistics.run_spread import RunSpread, run_spread_of
 from tngd_bench.analysis.training.final_scores import final_values
 from tngd_bench.analysis.training.time_to_target import Target, hit_times, study_targets, time_to_target
@@ -70,7 +70,7 @@ class Results:
     # -- optimizers ----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def infos(self) -> Mapping[str, OptimizerInfo]:
+    def infos(self) -> Infos:
         """Every optimizer by its label, in the order of the registry."""
         return optimizer_infos(self.trials)
 

@@ -95,27 +95,7 @@ the figures. What a processor has too little memory for is marked and gets no ti
     show_default=True,
     help="λ, on which the iterations of NGD-CG depend.",
 )
-@click.option(
-    "--analog-time", type=float, default=50.0, show_default=True, help="Relaxation t, in units of τ."
-)
-@click.option("--delay", type=float, default=0.0, show_default=True, help="t_d in τ, beside the host's work.")
-@click.option(
-    "--samples",
-    type=predict_options.count,
-    metavar="COUNT",
-    default=1,
-    show_default=True,
-    help="Readouts averaged.",
-)
-@click.option("--spacing", type=float, default=1.0, show_default=True, help="Between them, in τ.")
-@click.option(
-    "--ensemble",
-    type=predict_options.count,
-    metavar="COUNT",
-    default=1,
-    show_default=True,
-    help="Programmings averaged.",
-)
+@predict_options.analog_options
 @click.option(
     "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Another value of what --sweep can name."
 )
@@ -124,7 +104,7 @@ the figures. What a processor has too little memory for is marked and gets no ti
     "swept",
     metavar="NAME=VALUES",
     help="Run one quantity, once, through V1,V2,… or LOW:HIGH[:POINTS]: link_rate, tau, bits, parameters, batch, "
-    "outputs, positions, cg_iterations, damping, analog_time, device, or a device field, words included: "
+    "outputs, positions, cg_iterations, damping, device, an analog setting, or a device field, words included: "
     "device=paper,rram; upload=full,factored.",
 )
 @click.option(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from tngd_bench.cli import predict_sweep
+from tngd_bench.layers import Layer
+from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
+from tngd_bench.spu.field_info import docstrings
 
 if TYPE_CHECKING:
     from tngd_bench.spu.device import Device
@@ -47,6 +50,24 @@ def real(value: str) -> float:
         raise click.BadParameter(f"{value!r} is not a number") from None
 
 
+def analog_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for each field of `AnalogSettings`."""
+    defaults, texts = AnalogSettings(), docstrings(AnalogSettings)
+    for name, info in reversed(list(ANALOG_FIELDS.items())):
+        words = info.accepted.words
+        kind: Any = click.Choice(words) if words else count if info.accepted.whole else float
+        unit = f" [{info.unit}]" if info.unit else ""
+        command = click.option(
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            metavar="COUNT" if info.accepted.whole else None,
+            default=getattr(defaults, name),
+            show_default=True,
+            help=f"{texts.get(name, info.title)}{unit}",
+        )(command)
+    return command
+
+
 def apart(overrides: tuple[str, ...], device: str) -> tuple[tuple[str, ...], dict[str, Any], str]:
     """Return what --set says of the device's fields, of sizes by argument of `predict`, and the device it names."""
     fields: list[str] = []
@@ -57,7 +78,8 @@ def apart(overrides: tuple[str, ...], device: str) -> tuple[tuple[str, ...], dic
         if known == predict_sweep.DEVICE:
             device = value.strip()
         elif known in predict_sweep.SIZES:
-            read = count if known in predict_sweep.COUNTS else real
+            words = known in ANALOG_FIELDS and ANALOG_FIELDS[known].accepted.words
+            read: Callable[[str], object] = str if words else count if known in predict_sweep.COUNTS else real
             try:
                 sizes[predict_sweep.SIZES[known]] = read(value.strip())
             except click.BadParameter as error:
@@ -146,7 +168,8 @@ def sizes(asked: Mapping[str, Any], problem: str | None, forward_flops: float | 
     """
     from tngd_bench.optimizers.roofline import positions_of
 
-    given = {name: value for name, value in asked.items() if value is not None}
+    given = {name: value for name, value in asked.items() if value is not None and name not in ANALOG_FIELDS}
+    given["analog"] = AnalogSettings.of(asked)
     named = {"--problem": problem, "--forward-flops": forward_flops, "--positions": given.get("positions")}
     chosen = [option for option, value in named.items() if value is not None]
     if len(chosen) > 1:
@@ -175,6 +198,6 @@ def _problem(name: str, parameters: int, outputs: int | None) -> dict[str, Any]:
         raise ValueError(
             f"the problem {name!r} does not say what layers its models have; accepted: --positions"
         )
-    layers = tuple((int(d_in), int(d_out), int(places)) for d_in, d_out, places in widths.layers)
+    layers = tuple(Layer(*map(int, layer)) for layer in widths.layers)
     model = Model(widths.parameters, layers, f"{entry.name}, {widths.describe()}")
     return {"model": model, "outputs": entry.outputs if outputs is None else outputs}

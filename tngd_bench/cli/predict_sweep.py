@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tngd_bench.analysis import quantities
+from tngd_bench.spu.analog_settings import ANALOG_FIELDS
+from tngd_bench.spu.description import DEVICE_FIELDS
 
 if TYPE_CHECKING:
     from tngd_bench.optimizers.roofline import Prediction
@@ -18,7 +19,7 @@ SIZES = {
     "parameters": "parameters",
     "batch": "batch_size",
     "outputs": "outputs",
-    "analog_time": "analog_time",
+    **{name: name for name in ANALOG_FIELDS},
     "positions": "positions",
     "cg_iterations": "cg_iterations",
     "damping": "damping",
@@ -28,7 +29,14 @@ ALIASES = {"link_rate": "link_rate_bits_per_s", "bits": "word_bits"}
 TIME_CONSTANT = ("tau", "time_constant_s")
 DEVICE = "device"
 FLAGS = {"true": True, "false": False}
-COUNTS = ("parameters", "batch", "outputs", "cg_iterations", "word_bits")
+_ACCEPTED = {name: info.accepted for name, info in {**ANALOG_FIELDS, **DEVICE_FIELDS}.items()}
+COUNTS = (
+    "parameters",
+    "batch",
+    "outputs",
+    "cg_iterations",
+    *(name for name, accepted in _ACCEPTED.items() if accepted.whole),
+)
 POINTS, MOST_POINTS = 13, 400
 UNFIT = "does_not_fit"
 
@@ -39,13 +47,11 @@ def canonical(name: str) -> str:
     UsageError, with the nearest name, for what is none.
     """
     from tngd_bench import arguments
-    from tngd_bench.spu.device import Device
 
-    fields = [f.name for f in dataclasses.fields(Device) if f.name not in ("name", "summary", "sources")]
     plain = name.strip().replace("-", "_")
     short = [*SIZES, *ALIASES, *TIME_CONSTANT, DEVICE]
-    if plain not in short and plain not in fields:
-        near = arguments.suggestion(plain, [*short, *fields])
+    if plain not in short and plain not in DEVICE_FIELDS:
+        near = arguments.suggestion(plain, [*short, *DEVICE_FIELDS])
         raise click.UsageError(
             f"--set and --sweep know no {name.strip()!r}{near} (accepted: {', '.join(short)}, and a device's fields)"
         )
@@ -55,7 +61,7 @@ def canonical(name: str) -> str:
 def parse(text: str) -> tuple[str, tuple[float | str, ...]]:
     """Return the name and values of "NAME=V1,V2,…" or "NAME=LOW:HIGH[:POINTS]", the latter evenly spaced in log.
 
-    Values are numbers but for what words are chosen for: the device preset, upload, write_parallel, and flags.
+    Values are numbers, or words for the device preset and for what takes words.
     """
     name, equals, values = (part.strip() for part in text.partition("="))
     name = canonical(name)
@@ -75,10 +81,10 @@ def parse(text: str) -> tuple[str, tuple[float | str, ...]]:
 
 def _words() -> dict[str, tuple[str, ...]]:
     """Return the names whose values are words, with the words."""
-    from tngd_bench.spu.device import UPLOADS, WRITES, Device
+    from tngd_bench.spu.device import Device
 
-    flags = {f.name: tuple(FLAGS) for f in dataclasses.fields(Device) if isinstance(f.default, bool)}
-    return {DEVICE: Device.presets(), "upload": UPLOADS, "write_parallel": WRITES, **flags}
+    words = {name: accepted.words for name, accepted in _ACCEPTED.items() if accepted.words}
+    return {DEVICE: Device.presets(), **words}
 
 
 def _spaced(name: str, parts: Sequence[str], text: str) -> tuple[float, ...]:
@@ -120,14 +126,15 @@ def sweep(
     for value in values:
         sizes: dict[str, Any] = {}
         fields: dict[str, Any] = {}
-        if isinstance(value, str):
-            fields[name] = FLAGS.get(value, value)
-        elif name in SIZES:
-            sizes[SIZES[name]] = int(value) if name in COUNTS and value == int(value) else value
+        read: object = FLAGS.get(value, value) if isinstance(value, str) else value
+        if name in COUNTS and isinstance(value, float) and value == int(value):
+            read = int(value)
+        if name in SIZES:
+            sizes[SIZES[name]] = read
         elif name in TIME_CONSTANT:
-            fields["resistance_ohm"] = arguments.real(name, value, above=0.0) / farads
+            fields["resistance_ohm"] = arguments.real(name, read, above=0.0) / farads
         else:
-            fields[name] = int(value) if value == int(value) and name.endswith("bits") else value
+            fields[name] = read
         predictions.append(predict(sizes, fields))
     return predictions
 

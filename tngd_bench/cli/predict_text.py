@@ -37,7 +37,7 @@ def as_text(p: Prediction) -> str:
     work = p.work
     lines = [
         f"modelled, nothing was run: N = {work.parameters:,}, b = {work.batch_size:,}, d_z = {p.outputs:,}, "
-        f"m = {work.rows:,}, t = {work.analog_time:g} τ",
+        f"m = {work.rows:,}, t = {work.analog.analog_time:g} τ",
         "",
         f"{'device ' + p.device.name:<28}{'time':>14}{'energy':>14}",
         *_ledger_lines(p.seconds, p.joules),

@@ -11,11 +11,14 @@ Each optimizer's own formula stands in its entry.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tngd_bench import plugins
+from tngd_bench.curvature.route import COLUMNS_AT_ONCE
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.cost_model import (
     REFERENCE_RATE,
@@ -25,14 +28,12 @@ from tngd_bench.optimizers.cost_model import (
     first_order_waiting,
     second_order_waiting,
 )
-from tngd_bench.optimizers.iteration import Iteration, Layer
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
 
 _STREAM_S = 1.63e-10
 """For a number of J streamed."""
-COLUMNS_AT_ONCE = 8
-"""Outputs whose rows the host holds at one time where they are too many, as in `tngd_bench.spu.host`."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,23 @@ def predicted_cost(
     conjugate gradients are stopped, and what is known of their iterations; None: by the settings. `device`: what a
     thermodynamic optimizer simulates; None: one without imperfections.
     """
+    stopped = cg or CGIterations.of(settings or {})
+    it = Iteration(parameters, rows, batch_size, outputs, layers, stopped, double=itemsize > 4)
+    return cost_of(name, it, itemsize, settings, device)
+
+
+def cost_of(
+    name: str,
+    it: Iteration,
+    itemsize: int = 4,
+    settings: Mapping[str, object] | None = None,
+    device: Device | None = None,
+) -> PredictedCost:
+    """Return the predicted cost of the iteration `it` of optimizer `name`, as `predicted_cost` does."""
     entry = registry.get(name) if name in registry.names() else None
     if entry is None or entry.cost is None:
         return PredictedCost(math.nan, math.nan)
     use = Use({**entry.defaults, **(settings or {})}, device)
-    stopped = cg or CGIterations.of(use.settings)
-    it = Iteration(parameters, rows, batch_size, outputs, layers, stopped, double=itemsize > 4)
     if isinstance(entry.cost, CostModel):
         (flops, values), waiting = entry.cost.count(it, use), entry.cost.waiting(it, use)
     else:
@@ -111,26 +123,15 @@ def _described(name: str, described: Callable[..., Counts], it: Iteration) -> Co
     return flops, values
 
 
-def host_cost(
-    *,
-    parameters: int,
-    rows: int,
-    batch_size: int,
-    outputs: int,
-    layers: Sequence[Layer] | None = None,
-    upload: str = "full",
-    itemsize: int = 4,
-) -> PredictedCost:
+def host_cost(it: Iteration, upload: str = "full", itemsize: int = 4) -> PredictedCost:
     """Return what the host of a device computes in one iteration: loss, gradient, the passes that make the rows of J.
 
     With a full upload the m·N values of J too, a multiplication each; they are streamed, and no more of them are held
     than the layers' inputs and output gradients that they are made from.
     """
-    it = Iteration(parameters, rows, batch_size, outputs, layers, CGIterations())
-    whole = float(rows) * parameters if upload == "full" else 0.0
-    columns = min(outputs, COLUMNS_AT_ONCE) if it.matrix_free else outputs
-    part = Iteration(parameters, batch_size * columns, batch_size, columns, layers, CGIterations())
-    written = part.written * outputs / columns
-    values = it.held + batch_size * columns * part.kept
-    waiting = second_order_waiting(it) + (_STREAM_S * whole)
-    return PredictedCost(it.gradient + it.row_passes + written + whole, values * itemsize, waiting)
+    whole = float(it.rows) * it.parameters if upload == "full" else 0.0
+    columns = min(it.outputs, COLUMNS_AT_ONCE) if it.matrix_free else it.outputs
+    part = dataclasses.replace(it, rows=it.batch_size * columns, outputs=columns)
+    flops = it.gradient + it.row_passes + part.written * it.outputs / columns + whole
+    held = it.held + it.batch_size * columns * part.kept
+    return PredictedCost(flops, held * itemsize, second_order_waiting(it) + _STREAM_S * whole)

@@ -18,67 +18,41 @@ from tngd_bench.optimizers.entry import Family, SearchRange
 class FamilyInfo:
     """What the optimizers of one family share; `ranges` are those of a search, by setting."""
 
-    second_order: bool
-    modelled: bool
-    """Whether part of the time per iteration is modelled and not measured."""
     ranges: Mapping[str, SearchRange]
+    second_order: bool = False
+    modelled: bool = False
+    """Whether part of the time per iteration is modelled and not measured."""
 
 
-_NATURAL_LR = SearchRange(
-    1e-3, 1.0, "1 is the undamped natural step and the upper end of use; the default is 0.01"
-)
-_DAMPING = SearchRange(1e-4, 1.0, "two decades on either side of the default 0.01")
-_KL_CLIP = (
-    "the clip, not lr, sets the step early in training; two decades above the default 1e-3 and one below"
-)
+_NATURAL = {
+    "lr": SearchRange(
+        1e-3, 1.0, "1 is the undamped natural step and the upper end of use; the default is 0.01"
+    ),
+    "damping": SearchRange(1e-4, 1.0, "two decades on either side of the default 0.01"),
+}
+_FIRST_ORDER = {
+    "lr": SearchRange(
+        1e-3, 1.0, "around SGD's default; with momentum 0.9 the effective rate is ten times as large"
+    ),
+    "momentum": SearchRange(0.0, 0.99, "from none to an average over a hundred steps", "log-complement"),
+}
+_KFAC = {
+    **_NATURAL,
+    "momentum": _FIRST_ORDER["momentum"],
+    "kl_clip": SearchRange(1e-4, 1e-1, "the clip, not lr, sets the step early in training"),
+}
+_THERMODYNAMIC = {
+    "lr": SearchRange(1e-3, 1.0, "that of the natural gradient, which a long relaxation approaches"),
+    "damping": SearchRange(
+        1e-4, 1.0, "that of the natural gradient; a conductance, but the method's to choose"
+    ),
+}
+_TORCH = {"lr": SearchRange(1e-4, 1.0, "from Adam's rates to a whole step of L-BFGS")}
 
 FAMILIES: Mapping[Family, FamilyInfo] = {
-    "first-order": FamilyInfo(
-        second_order=False,
-        modelled=False,
-        ranges={
-            "lr": SearchRange(
-                1e-3,
-                1.0,
-                "three decades around SGD's default of 0.1; with momentum 0.9 the effective rate is ten times as large",
-            ),
-            "momentum": SearchRange(
-                0.0, 0.99, "from none, the default, to an average over a hundred steps", "log-complement"
-            ),
-        },
-    ),
-    "kfac": FamilyInfo(
-        second_order=True,
-        modelled=False,
-        ranges={
-            "lr": _NATURAL_LR,
-            "damping": _DAMPING,
-            "momentum": SearchRange(0.0, 0.99, "as for SGD; the default is 0.9", "log-complement"),
-            "kl_clip": SearchRange(1e-4, 1e-1, _KL_CLIP),
-        },
-    ),
-    "natural-gradient": FamilyInfo(
-        second_order=True, modelled=False, ranges={"lr": _NATURAL_LR, "damping": _DAMPING}
-    ),
-    "thermodynamic": FamilyInfo(
-        second_order=True,
-        modelled=True,
-        ranges={
-            "lr": SearchRange(1e-3, 1.0, "that of the natural gradient, which a long relaxation approaches"),
-            "damping": SearchRange(
-                1e-4,
-                1.0,
-                "that of the natural gradient; it is a conductance on the device, but the method's to choose",
-            ),
-        },
-    ),
-    "torch": FamilyInfo(
-        second_order=False,
-        modelled=False,
-        ranges={
-            "lr": SearchRange(
-                1e-4, 1.0, "of any torch optimizer: from Adam's rates to a whole step of L-BFGS"
-            )
-        },
-    ),
+    "first-order": FamilyInfo(_FIRST_ORDER),
+    "kfac": FamilyInfo(_KFAC, second_order=True),
+    "natural-gradient": FamilyInfo(_NATURAL, second_order=True),
+    "thermodynamic": FamilyInfo(_THERMODYNAMIC, second_order=True, modelled=True),
+    "torch": FamilyInfo(_TORCH),
 }

@@ -20,7 +20,7 @@ def as_table(p: Prediction) -> dict[str, Any]:
         "batch_size": p.work.batch_size,
         "outputs": p.outputs,
         "rows": p.work.rows,
-        "analog_time": p.work.analog_time,
+        "analog_time": p.work.analog.analog_time,
         "model": p.model.text,
         "layers": [list(layer) for layer in p.model.layers],
         "forward_flops_per_sample": p.forward_flops,

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
-from tngd_bench import arguments
-from tngd_bench.optimizers.entry import SearchRange, Setting
+from tngd_bench.optimizers.entry import Setting
+from tngd_bench.spu import field_info
 
 Check = Callable[[str, object], object]
 
-POSITIVE: Check = partial(arguments.real, above=0.0)
-NON_NEGATIVE: Check = partial(arguments.real, minimum=0.0)
-FRACTION: Check = partial(arguments.real, minimum=0.0, below=1.0)
-COUNT: Check = partial(arguments.integer, minimum=1)
+POSITIVE: Check = field_info.POSITIVE.check
+NON_NEGATIVE: Check = field_info.NON_NEGATIVE.check
+FRACTION: Check = field_info.FRACTION.check
+COUNT: Check = field_info.whole(1).check
 
 
 def choice(*options: str) -> Check:
     """Return the check that a value is one of `options`."""
-    return lambda name, value: arguments.choice(name, value, options)
+    return field_info.choice(*options).check
 
 
 def optional(check: Check) -> Check:
@@ -32,25 +31,9 @@ def check_settings(settings: Mapping[str, Setting], **values: object) -> None:
         settings[name].check(name, value)
 
 
-def rate(lr: float, search: SearchRange | None = None) -> dict[str, Setting]:
-    """Return the learning rate with its default."""
-    return {"lr": Setting(lr, POSITIVE, search)}
-
-
-def momentum(default: float) -> dict[str, Setting]:
-    """Return the momentum with its default."""
-    return {"momentum": Setting(default, FRACTION)}
-
-
-def adam(beta1: float, beta2: float) -> dict[str, Setting]:
-    """Return β₁, β₂ and ε of Adam's rule with their defaults."""
-    return {
-        "beta1": Setting(beta1, FRACTION),
-        "beta2": Setting(beta2, FRACTION),
-        "eps": Setting(1e-8, POSITIVE),
-    }
-
-
-DAMPING = {"damping": Setting(0.01, NON_NEGATIVE)}
-NATURAL = {**rate(0.01), **momentum(0.0), **DAMPING}
+NATURAL = {
+    "lr": Setting(0.01, POSITIVE),
+    "momentum": Setting(0.0, FRACTION),
+    "damping": Setting(0.01, NON_NEGATIVE),
+}
 """Settings of a natural gradient with the plain update."""

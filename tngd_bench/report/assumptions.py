@@ -11,7 +11,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import iteration_cost
 from tngd_bench.analysis.cost.caveats import host_extrapolated
 from tngd_bench.analysis.cost.recorded_devices import refusals
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.statistics.run_spread import run_spread_of
 from tngd_bench.report.document.tables import Cell, Column, Table, table_of, words
@@ -63,11 +63,11 @@ def device_table(study: Mapping[str, object], trials: pd.DataFrame) -> Table | N
 
 
 def _value(parameter: str, value: object) -> Cell:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return Cell(float(value) if plain else None, value_text(parameter, value))
+    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return Cell(number, value_text(parameter, value))
 
 
-def not_made(trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
+def not_made(trials: pd.DataFrame, infos: Infos) -> tuple[tuple[str, str], ...]:
     """Return a statement on devices that cannot be made here, like those of `statements`; () without any."""
     why = refusals(trials)
     if not why:
@@ -84,14 +84,15 @@ def not_made(trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[
 
 
 def _installed(name: str) -> Mapping[str, object]:
-    from tngd_bench.spu.device import Device, sourced_parameters
+    from tngd_bench.spu.description import sourced_parameters
+    from tngd_bench.spu.device import Device
 
     if name not in Device.presets():
         return {"parameters": "not recorded in this store, and the preset is not installed here"}
     return sourced_parameters(Device.preset(name))
 
 
-def extrapolated(trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
+def extrapolated(trials: pd.DataFrame, infos: Infos) -> tuple[tuple[str, str], ...]:
     """Return a statement on host seconds that were extrapolated, like those of `statements`; () without any."""
     modelled = (
         trials["optimizer"].map(lambda label: infos[label].modelled).astype(bool)

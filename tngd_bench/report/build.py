@@ -10,10 +10,10 @@ import pandas as pd
 
 from tngd_bench import __version__
 from tngd_bench.analysis.training.final_scores import final_values
+from tngd_bench.atomic_write import write
 from tngd_bench.measure.gc_control import collected_by_hand
 from tngd_bench.report.asv_link import trend_link
 from tngd_bench.report.document import charting
-from tngd_bench.report.document.atomic_write import write
 from tngd_bench.report.document.charting import Chart, MissingFigure
 from tngd_bench.report.document.formats import DEFAULT_FORMATS, FORMATS
 from tngd_bench.report.document.outline import Contents, contents
@@ -24,8 +24,8 @@ from tngd_bench.report.render.manifest import digest, removed_documents, replace
 from tngd_bench.report.render.markdown import markdown
 from tngd_bench.report.render.page import Address, render
 from tngd_bench.report.render.pdf import pdf
+from tngd_bench.studies.store.packed import store_at
 from tngd_bench.studies.store.records import Records
-from tngd_bench.studies.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _addresses(store: Path | None, folder: Path, way: str = ".") -> Address | No
     """
     if store is None or not store.resolve().is_relative_to(folder):
         return None
-    files = Store(store).files_by_key()
+    files = store_at(store).files_by_key()
 
     def address(key: str) -> str | None:
         return (Path(way) / files[key].resolve().relative_to(folder)).as_posix() if key in files else None

@@ -9,13 +9,12 @@ from torch import Tensor
 
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN
-from tngd_bench.solvers.result import SolveResult, checked
+from tngd_bench.solvers.system import LinearSystem, Solver, SolveResult
+from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics.converters import quantize
 from tngd_bench.spu.dynamics.ou import METHODS, Method
 from tngd_bench.spu.dynamics.programmed import ProgrammedDevice
-
-STARTS = ("previous", "gradient", "zero")
 
 
 @dataclass(frozen=True)
@@ -36,64 +35,53 @@ class Relaxation:
 
 
 @dataclass(frozen=True)
-class Thermodynamic:
+class Thermodynamic(AnalogSettings, Solver):
     """Relaxation of the device for `analog_time` t (units of τ) under dx = −(A x − g) dt + √(2κ₀) dW.
 
     `start` is x(0): the "gradient" (t = 0 is exactly SGD, t → ∞ exactly NGD), "zero", or the "previous" state with the
     gradient when there is none. After the readout the device keeps relaxing under the same pair (G, g) for
-    `delay` t_d ≤ t, and under the next pair for t − t_d (arXiv 2405.13817 §3.4). The readout is the mean of `samples`
-    conversions `spacing` apart, the first at t; their correlations are exact. `ensemble` K > 1 programs the arrays K
-    times with different rounding events and averages the K readouts (arXiv 2401.16231); the mean is the state that a
-    carried start writes, through the D/A converters, at the head of each of the next K. All imperfections of `device`
-    act. What is random is drawn from `generator`, None: torch's default one. With an amplifier bandwidth the outputs of
-    the amplifiers carry over from sample to sample and through the delay; a new pair (G, g) finds them settled.
+    `delay` t_d ≤ t, and under the next pair for t − t_d (arXiv 2405.13817 §3.4). The correlations of several readouts
+    are exact. The mean over an ensemble is the state that a carried start writes, through the D/A converters, at the
+    head of each of its next programmings. All imperfections of `device` act. What is random is drawn from `generator`,
+    None: torch's default one. With an amplifier bandwidth the outputs of the amplifiers carry over from sample to
+    sample and through the delay; a new pair (G, g) finds them settled.
 
     Raises UnstableDeviceError where the arrays as programmed have a growing mode.
     """
 
-    analog_time: float = 50.0
-    delay: float = 0.0
-    start: str = "gradient"
     noise_variance: float = 0.0
     device: Device = field(default_factory=Device.ideal)
     method: Method = "auto"
     generator: torch.Generator | None = None
-    samples: int = 1
-    spacing: float = 1.0
-    ensemble: int = 1
 
     def __post_init__(self) -> None:
-        arguments.real("analog_time", self.analog_time, minimum=0.0)
-        arguments.real("delay", self.delay, minimum=0.0)
-        arguments.choice("start", self.start, STARTS)
+        super().__post_init__()
         arguments.real("noise_variance", self.noise_variance, minimum=0.0)
         arguments.choice("method", self.method, METHODS)
-        arguments.integer("samples", self.samples, minimum=1)
-        arguments.real("spacing", self.spacing, minimum=0.0)
-        arguments.integer("ensemble", self.ensemble, minimum=1)
-        if self.delay > self.analog_time:
-            raise ValueError(f"delay must be <= analog_time = {self.analog_time:g}, not {self.delay:g}")
-        if self.delay > 0.0 and self.start != "previous":
-            raise ValueError(f"delay > 0 needs start='previous': start={self.start!r} resets the device")
-        if self.delay > 0.0 and self.ensemble > 1:
-            raise ValueError(
-                "delay must be 0 with ensemble > 1: each programming replaces the pair under relaxation"
-            )
 
-    def solve(
-        self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01, prior: Tensor | None = None
-    ) -> SolveResult:
+    def _solve(self, system: LinearSystem) -> SolveResult:
         """One readout from a device that has no previous state; it has no place for a prior."""
-        if prior is not None:
+        if system.prior is not None:
             raise ValueError(
                 "prior must be None on the device, whose memory is the state that it starts from"
             )
-        damping = checked(ggn, rhs, damping)
-        return SolveResult(self.relax(ggn, rhs, damping, None).readout, ggn, rhs, damping)
+        return system.solved(self.relax(system.ggn, system.rhs.given, system.damping, None).readout)
 
     def relax(self, ggn: GGN, rhs: Tensor | None, damping: float, state: Tensor | None) -> Relaxation:
         """Run the device from `state` (None: nothing on it yet) and read x."""
-        runs = [self._run(ggn, rhs, damping, state, (k, self.ensemble)) for k in range(self.ensemble)]
+        runs = []
+        for k in range(self.ensemble):
+            programmed = ProgrammedDevice(
+                self.device,
+                ggn,
+                rhs,
+                damping,
+                self.noise_variance,
+                method=self.method,
+                generator=self.generator,
+                member=(k, self.ensemble),
+            )
+            runs.append(self._run(programmed, state))
         if len(runs) == 1:
             return runs[0]
         readout = torch.stack([run.readout for run in runs]).mean(0)
@@ -101,46 +89,24 @@ class Thermodynamic:
         margin = min((run.margin for run in runs if run.margin is not None), default=None)
         return Relaxation(readout, readout, runs[0].method, runs[0].scale, products, margin)
 
-    def _run(
-        self, ggn: GGN, rhs: Tensor | None, damping: float, state: Tensor | None, member: tuple[int, int]
-    ) -> Relaxation:
-        programmed = ProgrammedDevice(
-            self.device,
-            ggn,
-            rhs,
-            damping,
-            self.noise_variance,
-            method=self.method,
-            generator=self.generator,
-            member=member,
-        )
-        carried = state is not None and self.start == "previous"
-        x0 = state if carried and state is not None else self._fresh(programmed)
-        if carried and self.ensemble > 1:
-            x0 = quantize(x0, self.device.dac_bits)
-        reached = programmed.advance(
-            programmed.settled(x0),
-            self.analog_time - self.delay if carried else self.analog_time,
-            self.generator,
-        )
-        readout = programmed.read(reached.nodes, self.generator)
+    def _run(self, device: ProgrammedDevice, state: Tensor | None) -> Relaxation:
+        if state is None or self.start != "previous":
+            x0, t = self._fresh(device), self.analog_time
+        else:
+            x0 = state if self.ensemble == 1 else quantize(state, self.device.dac_bits)
+            t = self.analog_time - self.delay
+        reached = device.advance(device.settled(x0), t, self.generator)
+        readout = device.read(reached.nodes, self.generator)
         for _ in range(self.samples - 1):
             # the process is Markov: the next sample given the last state has exactly the joint law
-            reached = programmed.advance(reached, self.spacing, self.generator)
-            readout = readout + programmed.read(reached.nodes, self.generator)
+            reached = device.advance(reached, self.spacing, self.generator)
+            readout = readout + device.read(reached.nodes, self.generator)
         if self.samples > 1:
             readout = readout / self.samples
         if self.delay > 0.0:
             # the pair (G, g) stays on the device until the next one is written
-            reached = programmed.advance(reached, self.delay, self.generator)
-        return Relaxation(
-            readout,
-            reached.nodes,
-            programmed.method,
-            programmed.scale,
-            programmed.products,
-            programmed.margin,
-        )
+            reached = device.advance(reached, self.delay, self.generator)
+        return Relaxation(readout, reached.nodes, device.method, device.scale, device.products, device.margin)
 
     def _fresh(self, programmed: ProgrammedDevice) -> Tensor:
         return torch.zeros_like(programmed.rhs) if self.start == "zero" else programmed.rhs

@@ -4,71 +4,55 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypedDict
+from dataclasses import dataclass, field
+from typing import Any
 
 from tngd_bench import arguments
-from tngd_bench.spu.device import Device
+from tngd_bench.layers import Layer
+from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
+from tngd_bench.spu.description import DeviceDescription
 from tngd_bench.spu.ledger import Ledger
-
-Layer = tuple[int, int, int]
-"""(inputs per output position incl. the kernel, outputs, positions) of one weight layer."""
-
-
-class WorkloadOptions(TypedDict, total=False):
-    """The part of a `Workload` that has defaults, as keywords of `Device.latency` and `Device.energy`."""
-
-    scale: float | None
-    samples: int
-    spacing: float
-    programmings: int
-    delay: float
-    layers: tuple[Layer, ...] | None
-    batch_size: int | None
-    carried: bool
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One iteration: N `parameters`, m `rows`, t `analog_time` (units of τ).
+    """One iteration: N `parameters`, m `rows`, and how the device is used.
 
     `scale` s ≤ 1 by which the arrays hold A too small: settling takes 1/s as long; None where it is not known
-    beforehand, because a conductance range sets it by the values that the arrays hold · `samples` read `spacing` apart
-    and averaged beside the converters · `programmings` K of the arrays (ensemble error mitigation) · `delay` t_d ·
-    `layers` and `batch_size` for the factored upload · `carried` whether x(0) is the previous state, which an ensemble
-    has to write anew before each of its K programmings.
+    beforehand, because a conductance range sets it by the values that the arrays hold · `layers` and `batch_size` for
+    the factored upload.
     """
 
     parameters: int
     rows: int
-    analog_time: float
+    analog: AnalogSettings = field(default_factory=AnalogSettings)
     scale: float | None = None
-    samples: int = 1
-    spacing: float = 0.0
-    programmings: int = 1
-    delay: float = 0.0
     layers: tuple[Layer, ...] | None = None
     batch_size: int | None = None
-    carried: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("parameters", "rows", "samples", "programmings"):
+        for name in ("parameters", "rows"):
             arguments.integer(name, getattr(self, name), minimum=1)
-        for name in ("analog_time", "spacing", "delay"):
-            arguments.real(name, getattr(self, name), minimum=0.0)
-        arguments.flag("carried", self.carried)
         if self.scale is not None and arguments.real("scale", self.scale, above=0.0) > 1.0:
             raise ValueError(f"scale must be <= 1, not {self.scale!r}: arrays hold A or less of it")
-        if self.delay > self.analog_time:
-            raise ValueError(f"delay must be <= analog_time = {self.analog_time:g}, not {self.delay:g}")
+
+    @classmethod
+    def of(cls, parameters: int, rows: int, analog_time: float, **options: Any) -> Workload:
+        """A workload whose analog settings are given by name, among `options` for its other fields."""
+        analog = {name: options.pop(name) for name in ANALOG_FIELDS if name in options}
+        return cls(parameters, rows, AnalogSettings(analog_time, **analog), **options)
 
 
 def state_writes(work: Workload) -> int:
-    """How often the N values of x(0) are written onto the nodes: a single programming finds them there."""
-    return work.programmings if work.carried and work.programmings > 1 else 0
+    """Times that the N values of x(0) are written onto the nodes.
+
+    An ensemble that starts from the previous state writes it before each programming; one programming finds it there.
+    """
+    analog = work.analog
+    return analog.ensemble if analog.start == "previous" and analog.ensemble > 1 else 0
 
 
-def array_words(device: Device, work: Workload) -> int:
+def array_words(device: DeviceDescription, work: Workload) -> int:
     """Numbers sent for the arrays: one per cell, or m·Σd_out + b·Σd_in with the factored upload (and H, m²).
 
     Layers used at several positions send a and g at each. ValueError when the layers are not given.
@@ -85,25 +69,25 @@ def array_words(device: Device, work: Workload) -> int:
     return work.rows * outputs + work.batch_size * inputs + middle
 
 
-def words_on_link(device: Device, work: Workload) -> int:
+def words_on_link(device: DeviceDescription, work: Workload) -> int:
     """Numbers over the link in one iteration, both directions: arrays, g and x(0) of an ensemble in, x out."""
     per_programming = array_words(device, work) + 2 * work.parameters
-    return work.programmings * per_programming + state_writes(work) * work.parameters
+    return work.analog.ensemble * per_programming + state_writes(work) * work.parameters
 
 
-def link_bits(device: Device, work: Workload) -> int:
+def link_bits(device: DeviceDescription, work: Workload) -> int:
     """Bits over the link in one iteration, both directions."""
     return device.word_bits * words_on_link(device, work)
 
 
-def latency(device: Device, work: Workload) -> Ledger:
+def latency(device: DeviceDescription, work: Workload) -> Ledger:
     """Modelled seconds of one iteration, item by item; arrays and rows are written one after another.
 
     Writing cells and converting are None ("not stated") where the device states no time for them, which is not the same
     as a time of zero (`cell_write_time_s` 0, a rate of infinity). So is `relax_slowdown`, what a scale s < 1 adds to
     the relaxation, on a device whose conductance range sets s where `work` does not give it.
     """
-    k, n = work.programmings, work.parameters
+    analog, k, n = work.analog, work.analog.ensemble, work.parameters
     states = state_writes(work)
     unit = device.time_constant_s / (1.0 if work.scale is None else work.scale)
     items: dict[str, float | None] = {
@@ -111,22 +95,24 @@ def latency(device: Device, work: Workload) -> Ledger:
         "write_arrays": k * _transfer_s(device, array_words(device, work)),
         "write_cells": _times(device.cell_write_time_s, k * _write_steps(device, work)),
         "write_convert": _conversions_s(device.dac_rate_hz, (k + states) * device.nodes_per_converter),
-        "relax": k * work.analog_time * unit,
+        "relax": k * analog.analog_time * unit,
     }
     if states:
         items["write_state"] = states * _transfer_s(device, n)
-    if work.samples > 1:
-        items["relax_average"] = k * (work.samples - 1) * work.spacing * unit
+    if analog.samples > 1:
+        items["relax_average"] = k * (analog.samples - 1) * analog.spacing * unit
     if work.scale is None and device.bill_needs_simulation:
         items["relax_slowdown"] = None
-    items["read_convert"] = _conversions_s(device.adc_rate_hz, k * work.samples * device.nodes_per_converter)
+    items["read_convert"] = _conversions_s(
+        device.adc_rate_hz, k * analog.samples * device.nodes_per_converter
+    )
     items["read"] = k * _transfer_s(device, n)
-    return Ledger("s", items, work.delay * unit)
+    return Ledger("s", items, analog.delay * unit)
 
 
-def energy(device: Device, work: Workload) -> Ledger:
+def energy(device: DeviceDescription, work: Workload) -> Ledger:
     """Modelled joules of one iteration under the items of `latency`; None ("not stated") without a price."""
-    k, n = work.programmings, work.parameters
+    k, n = work.analog.ensemble, work.parameters
     word = _times(device.link_energy_j_per_bit, device.word_bits)
     power = device.relax_power_watt
     times = latency(device, work).items
@@ -139,14 +125,14 @@ def energy(device: Device, work: Workload) -> Ledger:
         "relax": _times(power, times["relax"]),
         "relax_average": _times(power, times.get("relax_average")),
         "relax_slowdown": None,
-        "read_convert": _times(device.adc_energy_j, k * n * work.samples),
+        "read_convert": _times(device.adc_energy_j, k * n * work.analog.samples),
         "read": _times(word, k * n),
     }
     return Ledger("J", {name: value for name, value in prices.items() if name in times})
 
 
 def break_even_link_rate(
-    device: Device, work: Workload, competitor_s: float, digital_s: float = 0.0
+    device: DeviceDescription, work: Workload, competitor_s: float, digital_s: float = 0.0
 ) -> float | None:
     """Link rate (bits/s) at which one iteration takes as long as a digital optimizer's `competitor_s`.
 
@@ -162,7 +148,7 @@ def break_even_link_rate(
     return link_bits(device, work) / left if left > 0.0 and math.isfinite(left) else None
 
 
-def _transfer_s(device: Device, words: int) -> float:
+def _transfer_s(device: DeviceDescription, words: int) -> float:
     rate = device.link_rate_bits_per_s
     return 0.0 if rate is None else words * device.word_bits / rate
 
@@ -171,7 +157,7 @@ def _conversions_s(rate_hz: float | None, conversions: int) -> float | None:
     return None if rate_hz is None else conversions / rate_hz
 
 
-def _write_steps(device: Device, work: Workload) -> int:
+def _write_steps(device: DeviceDescription, work: Workload) -> int:
     arrays = (1 if device.shared_array else 2) + int(device.hessian_array)
     steps = {"array": arrays, "row": arrays * work.rows, "cell": device.cells(work.parameters, work.rows)}
     return steps[device.write_parallel]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from tngd_bench import arguments
 from tngd_bench.curvature import GGN
 from tngd_bench.curvature.ggn import STREAMED_VALUES
 from tngd_bench.curvature.model_call import Inputs
+from tngd_bench.curvature.route import COLUMNS_AT_ONCE
 from tngd_bench.curvature.verification import Verification
-
-UPLOADS = ("full", "factored")
-COLUMNS_AT_ONCE = 8
-"""Columns of S per batched backward pass where rows are made a part at a time."""
+from tngd_bench.spu.description import DEVICE_FIELDS
 
 
 def host_pass(
@@ -32,7 +29,7 @@ def host_pass(
     (`GGN.matrix_free`), they are made and dropped a few columns of S at a time; `columns` stops after so many of them.
     `verify` as in `GGN`: off, for a check is no part of an iteration; an optimizer's own holds what it found before.
     """
-    arguments.choice("upload", upload, UPLOADS)
+    DEVICE_FIELDS["upload"].accepted.check("upload", upload)
     ggn = GGN(model, loss, inputs, targets, verify=verify)
     _ = ggn.gradient
     if ggn.matrix_free:

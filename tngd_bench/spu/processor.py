@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from tngd_bench import arguments
-from tngd_bench.spu.device import Sourced
+from tngd_bench.spu.sources import Sourced, separated, shipped_tables
 
 NUMBER_BYTES = {"fp64": 8, "fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
 """Bytes of a number in memory at each numerical precision; TF32 rounds the inputs of a product, not what is stored."""
@@ -98,25 +96,12 @@ class Processor:
 
 @cache
 def _processors() -> Mapping[str, Processor]:
-    found = {}
-    for resource in sorted(
-        files("tngd_bench.spu").joinpath("processors").iterdir(), key=lambda item: item.name
-    ):
-        if resource.name.endswith(".toml"):
-            name = resource.name.removesuffix(".toml")
-            found[name] = _from_table(name, tomllib.loads(resource.read_text(encoding="utf-8")))
-    return found
+    return {name: _from_table(name, table) for name, table in shipped_tables("processors").items()}
 
 
 def _from_table(name: str, table: Mapping[str, Any]) -> Processor:
     """Make a processor from its table, each number `{value, grade, source}`; sources of rates go by the precision."""
-    rates: Mapping[str, Any] = table["rates"]
-    single = {key: entry for key, entry in table.items() if key not in ("title", "rates")}
-    sources = {key: Sourced(entry["grade"], entry["source"]) for key, entry in {**rates, **single}.items()}
-    return Processor(
-        name=name,
-        title=table["title"],
-        rates={precision: entry["value"] for precision, entry in rates.items()},
-        sources=sources,
-        **{key: entry["value"] for key, entry in single.items()},
-    )
+    owner = f"processor {name!r}"
+    rates, rate_sources = separated(owner, table["rates"])
+    values, sources = separated(owner, {key: entry for key, entry in table.items() if key != "rates"})
+    return Processor(name=name, rates=rates, sources=rate_sources | sources, **values)

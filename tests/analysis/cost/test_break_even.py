@@ -11,6 +11,7 @@ from tests.analysis.map.test_cost_map import calibrations, measured_at
 from tngd_bench.analysis.cost import break_even
 from tngd_bench.analysis.cost.break_even import Crossover, break_even_rates, crossovers, exact_labels, line
 from tngd_bench.analysis.map.cost_map import DeviceUse
+from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.device import Device
 
 # A host with an overhead to pay and a rival whose cost grows faster in m: they cross once.
@@ -147,8 +148,8 @@ def test_a_sweep_through_the_device_as_it_is_gives_its_own_ratio():
 
 
 def test_delay_lets_the_host_work_beside_the_relaxation():
-    delayed = DeviceUse(USE.device, analog_time=5000.0, delay=5000.0)
-    plain = DeviceUse(USE.device, analog_time=5000.0)
+    delayed = DeviceUse(USE.device, AnalogSettings(5000.0, delay=5000.0))
+    plain = DeviceUse(USE.device, AnalogSettings(5000.0))
     with_delay, without = (line(calibrations(RATES), use, N, 10, (8,)) for use in (delayed, plain))
     # 5 ms of relaxation hide the host's time behind them.
     saved = without.device(None)[0, 0] - with_delay.device(None)[0, 0]

@@ -14,6 +14,7 @@ from tngd_bench.analysis.map.cost_map import DeviceUse, cheapest, device_seconds
 from tngd_bench.analysis.statistics.discrepancy import STEP
 from tngd_bench.analysis.statistics.run_spread import RunSpread
 from tngd_bench.problems import registry as problems
+from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import Workload, latency
 from tngd_bench.spu.device import Device
 
@@ -55,7 +56,7 @@ def test_the_winner_has_the_smallest_sum_of_digital_and_device_seconds():
             sums = {}
             for label, (a, f, _) in RATES.items():
                 sums[label] = a + f * COUNTS.of(label, n, b, 10, layers).flops
-            work = Workload(n, 10 * b, 50.0, spacing=1.0, layers=layers, batch_size=b)
+            work = Workload(n, 10 * b, layers=layers, batch_size=b)
             sums["tngd"] += latency(use.device, work).total
             assert drawn.labels[drawn.winner[i, j]] == min(sums, key=sums.get)
             np.testing.assert_allclose(drawn.seconds[:, i, j], [sums[label] for label in drawn.labels])
@@ -114,7 +115,10 @@ def test_a_lower_bound_wins_no_cell_but_leaves_it_open():
 def test_a_use_names_the_times_its_device_does_not_state():
     assert DeviceUse(Device.preset("paper")).not_stated == ()
     assert DeviceUse(Device.preset("board").override(upload="factored")).not_stated == ("write_cells",)
-    assert DeviceUse(Device.preset("sram-mdac"), samples=3).not_stated == ("write_cells", "write_convert")
+    assert DeviceUse(Device.preset("sram-mdac"), AnalogSettings(samples=3)).not_stated == (
+        "write_cells",
+        "write_convert",
+    )
 
 
 def test_readings_that_part_take_confidence_away():
@@ -209,9 +213,9 @@ def test_a_faster_link_never_costs_the_device_cells():
 
 def test_words_on_the_link_are_those_of_the_bill():
     area = plane(calibrations(RATES), "batch_size", 10, (10_000,), (32,))
-    use = DeviceUse(Device.preset("paper"), ensemble=3)
+    use = DeviceUse(Device.preset("paper"), AnalogSettings(ensemble=3))
     assert link_words(area, use)[0, 0] == 3 * (320 * (320 + 2 * 10_000) + 3 * 10_000)  # g, x(0), x
-    fresh = dataclasses.replace(use, carried=False)
+    fresh = dataclasses.replace(use, analog=AnalogSettings(ensemble=3, start="zero"))
     assert link_words(area, fresh)[0, 0] == 3 * (320 * (320 + 2 * 10_000) + 2 * 10_000)
     slow = dataclasses.replace(use, device=use.device.override(link_rate_bits_per_s=16.0))
     free = dataclasses.replace(use, device=use.device.override(link_rate_bits_per_s=None))
@@ -229,9 +233,9 @@ def test_the_study_device_carries_its_settings():
         "lr": 0.1,
     }
     use = study_use(calibrations(RATES, settings=settings))
-    assert (use.analog_time, use.samples, use.device.adc_bits, use.device.upload) == (20.0, 4, 6, "factored")
-    assert use.carried
-    assert not study_use(calibrations(RATES, settings={**settings, "start": "zero"})).carried
+    assert use.analog == AnalogSettings(20.0, samples=4)
+    assert (use.device.adc_bits, use.device.upload) == (6, "factored")
+    assert study_use(calibrations(RATES, settings={**settings, "start": "zero"})).analog.start == "zero"
     assert study_use(dataclasses.replace(calibrations(RATES), device_name="not installed")) is None
 
 

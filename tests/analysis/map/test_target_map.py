@@ -13,6 +13,7 @@ from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.map import target_map
 from tngd_bench.analysis.map.cost_map import DeviceUse, plane
 from tngd_bench.problems import registry as problems
+from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import Workload, latency
 from tngd_bench.spu.device import Device
 
@@ -90,7 +91,7 @@ def test_iterations_are_the_median_seed_and_a_miss_stays_infinite(found):
 def test_a_cell_is_iterations_of_the_nearest_trained_size_times_its_own_seconds(found):
     sizes, batches = (1_000, 12_000, 100_000), (8, 40, 1024)
     drawn = target_map.lowest(plane(calibrations(RATES), "batch_size", 10, sizes, batches), found)
-    device = DeviceUse(Device.preset("paper"), 7.0)
+    device = DeviceUse(Device.preset("paper"), AnalogSettings(7.0))
     assert found.uses == {"tngd": device}
     for i, b in enumerate(batches):
         for j, n in enumerate(sizes):
@@ -99,7 +100,7 @@ def test_a_cell_is_iterations_of_the_nearest_trained_size_times_its_own_seconds(
                 seconds = host_seconds(label, n, b)
                 if label == "tngd":
                     layers = COUNTS.layers(n, 10)
-                    work = Workload(n, 10 * b, 7.0, spacing=1.0, layers=layers, batch_size=b)
+                    work = Workload(n, 10 * b, AnalogSettings(7.0), layers=layers, batch_size=b)
                     seconds += latency(device.device, work).total
                 wanted = sorted(steps)[1] * seconds
                 assert drawn.seconds[drawn.labels.index(label), i, j] == pytest.approx(wanted)
@@ -110,7 +111,7 @@ def test_a_cell_is_iterations_of_the_nearest_trained_size_times_its_own_seconds(
 def test_a_time_to_target_with_a_lower_bound_of_seconds_wins_no_cell(found):
     timed = measured_at((1_000, 12_000, 100_000), (8, 40, 1024))
     area = plane(calibrations(RATES, timed), "batch_size", 10, (1_000, 12_000, 100_000), (8, 40, 1024))
-    free = DeviceUse(Device.preset("unlimited-link"), 7.0)
+    free = DeviceUse(Device.preset("unlimited-link"), AnalogSettings(7.0))
     unstated = dataclasses.replace(free, device=free.device.override(cell_write_time_s=None))
     priced, bound = (
         target_map.lowest(area, dataclasses.replace(found, uses={"tngd": use})) for use in (free, unstated)
@@ -139,12 +140,14 @@ def test_at_a_trained_size_it_is_iterations_times_the_cost_that_was_timed_there(
     """The calibration is of another setting, twice too dear for one optimizer and ten times too cheap for another."""
     seconds = {"ngd-gram": (2e-3, 0.3), "ngd-cg": (4e-2, 5e-2), "tngd": (3e-4, 2e-2)}
     timed = dataclasses.replace(found, digital={label: np.array(own) for label, own in seconds.items()})
-    device = DeviceUse(Device.preset("paper"), 7.0)
+    device = DeviceUse(Device.preset("paper"), AnalogSettings(7.0))
     for place, (n, b) in enumerate(HITS):
         drawn = target_map.lowest(plane(calibrations(RATES), "batch_size", 10, (n, 3 * n), (b,)), timed)
         for label, steps in HITS[n, b].items():
             for column, size in enumerate((n, 3 * n)):
-                work = Workload(size, 10 * b, 7.0, layers=COUNTS.layers(size, 10), batch_size=b)
+                work = Workload(
+                    size, 10 * b, AnalogSettings(7.0), layers=COUNTS.layers(size, 10), batch_size=b
+                )
                 bill = latency(device.device, work).total if label == "tngd" else 0.0
                 grown = host_seconds(label, size, b) / host_seconds(label, n, b)  # 1 at the trained size
                 wanted = sorted(steps)[1] * (seconds[label][place] * grown + bill)

@@ -13,7 +13,7 @@ from tests import oracles
 from tngd_bench.curvature import GGN
 from tngd_bench.solvers import Gram
 from tngd_bench.spu import Device
-from tngd_bench.spu.device import BOLTZMANN
+from tngd_bench.spu.description import BOLTZMANN
 from tngd_bench.spu.dynamics import arrays as programming
 from tngd_bench.spu.dynamics.programmed import ProgrammedDevice
 

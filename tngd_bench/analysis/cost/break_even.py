@@ -18,7 +18,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.cost_map import DRAWS, DeviceUse, residuals
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.spu.billing import latency, link_bits
@@ -105,7 +105,7 @@ def line(
         rivals=dict(zip(calibrations.digital, times[:-1], strict=True)),
         unlinked=unlinked,
         bits=bits,
-        overlapped=use.delay * use.device.time_constant_s,
+        overlapped=use.analog.delay * use.device.time_constant_s,
         near=calibrations.covers(*size),
         not_stated=use.not_stated,
     )
@@ -140,7 +140,7 @@ class Crossover:
     extrapolated: bool = False
     not_stated: tuple[str, ...] = ()
 
-    def text(self, infos: Mapping[str, OptimizerInfo], device: str) -> str:
+    def text(self, infos: Infos, device: str) -> str:
         """Return the statement with its conditions."""
         if not self.not_stated:
             return self._text(infos, device)
@@ -148,7 +148,7 @@ class Crossover:
         counted = f"with none counted for {quantities.items(self.not_stated)}, whose time is not stated"
         return f"{self._text(infos, device)}; {'even' if lost else 'at best,'} {counted}"
 
-    def _text(self, infos: Mapping[str, OptimizerInfo], device: str) -> str:
+    def _text(self, infos: Infos, device: str) -> str:
         rate = (
             "on an unlimited link" if self.link_rate is None else f"at {quantities.bit_rate(self.link_rate)}"
         )

@@ -26,17 +26,18 @@ import pandas as pd
 from scipy.optimize import nnls
 
 from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos, OptimizerInfo
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.cost_model import REFERENCE_RATE
-from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
+from tngd_bench.optimizers.costs import PredictedCost, cost_of
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.roofline import host_cost, square_layers
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.solvers.cg_iterations import CGIterations
-from tngd_bench.spu.billing import Layer, Workload
 from tngd_bench.studies.store.columns import each
 
 Array = npt.NDArray[np.float64]
@@ -79,7 +80,7 @@ class Counts:
         found = getattr(widths, "layers", None)
         if not found:
             return square_layers(parameters, FALLBACK_DEPTH)
-        return tuple((int(d_in), int(d_out), int(positions)) for d_in, d_out, positions in found)
+        return tuple(Layer(*map(int, layer)) for layer in found)
 
     def of(
         self,
@@ -95,19 +96,11 @@ class Counts:
         The operations hold what waits for memory, convolutions and Python as those that a core makes meanwhile
         (`optimizers.cost_model`): a size that is not measured is predicted by what its time is made of.
         """
-        rows = batch_size * outputs
-        size: Any = {
-            "parameters": parameters,
-            "rows": rows,
-            "batch_size": batch_size,
-            "outputs": outputs,
-            "layers": layers,
-        }
+        it = Iteration(parameters, batch_size * outputs, batch_size, outputs, layers, self.cg)
         if method in registry.digital():
-            counted = predicted_cost(method, **size, itemsize=self.itemsize, cg=self.cg)
+            counted = cost_of(method, it, self.itemsize)
         else:
-            work = Workload(parameters, rows, 0.0, layers=layers, batch_size=batch_size)
-            counted = host_cost(work, outputs, upload, self.itemsize)
+            counted = host_cost(it, upload, self.itemsize)
         return PredictedCost(counted.seconds(REFERENCE_RATE) * REFERENCE_RATE, counted.bytes)
 
 
@@ -146,7 +139,7 @@ class Calibrations:
 
     counts: Counts
     by_label: Mapping[str, Calibration]
-    kinds: Mapping[str, OptimizerInfo]
+    kinds: Infos
     main: Mapping[str, int]
     settings: Mapping[str, object]
     device_name: str | None
@@ -192,7 +185,7 @@ class Calibrations:
 def calibrate(
     summary: pd.DataFrame,
     trials: pd.DataFrame,
-    infos: Mapping[str, OptimizerInfo],
+    infos: Infos,
     dtype: str = "float32",
     *,
     first_order: bool = False,
@@ -244,7 +237,7 @@ def calibrate(
     return Calibrations(counts, found, dict(infos), main, settings, device_name, run_spread)
 
 
-def uncounted(summary: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[str, ...]:
+def uncounted(summary: pd.DataFrame, infos: Infos) -> tuple[str, ...]:
     """Return the titles of timed second-order optimizers whose cost no formula counts, so that no map has them."""
     timed = set(summary["optimizer"])
     return tuple(

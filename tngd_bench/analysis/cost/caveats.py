@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -10,8 +9,8 @@ from functools import cache
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.curvature.route_rules import rows_are_too_many
+from tngd_bench.analysis.families import Infos
+from tngd_bench.curvature.route import product_route
 from tngd_bench.problems import registry as problems
 
 NOT_STATED = "not stated"
@@ -28,7 +27,7 @@ def unstated(trials: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def named(items: Mapping[str, str], infos: Mapping[str, OptimizerInfo]) -> str:
+def named(items: Mapping[str, str], infos: Infos) -> str:
     """Return e.g. "TNGD (D/A conversion), TNGD-Adam (D/A conversion)" for what `unstated` found; "" for nothing."""
     return ", ".join(f"{infos[label].title} ({words})" for label, words in items.items())
 
@@ -45,5 +44,4 @@ def host_extrapolated(problem: str, parameters: int, outputs: int) -> bool:
     if problem in problems.names():
         with suppress(ValueError):  # no model of this size
             layers = getattr(problems.get(problem).widths(parameters, outputs), "layers", None)
-    layer_outputs = sum(d_out * positions for _, d_out, positions in layers) if layers else math.inf
-    return rows_are_too_many(outputs, layer_outputs, parameters)
+    return product_route(layers or None, outputs, 1, parameters).name == "model"

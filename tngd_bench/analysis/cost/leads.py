@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from tngd_bench.analysis.cost import iteration_cost
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
 
 _NORMAL_95 = 1.96
@@ -58,9 +57,7 @@ def main_group(costs: pd.DataFrame) -> pd.DataFrame:
     return max(parts, key=lambda part: part["parameters"].nunique()) if parts else costs
 
 
-def leads(
-    costs: pd.DataFrame, infos: Mapping[str, OptimizerInfo], run_spread: RunSpread = ASSUMED
-) -> tuple[Lead, ...]:
+def leads(costs: pd.DataFrame, infos: Infos, run_spread: RunSpread = ASSUMED) -> tuple[Lead, ...]:
     """Return who is cheapest per iteration among second-order optimizers at each size of `costs`, sizes ascending."""
     second = costs[costs["optimizer"].isin({label for label, kind in infos.items() if kind.second_order})]
     found = []
@@ -73,9 +70,7 @@ def leads(
     return tuple(found)
 
 
-def strongest_digital(
-    part: pd.DataFrame, infos: Mapping[str, OptimizerInfo], methods: tuple[str, ...] | None = None
-) -> str | None:
+def strongest_digital(part: pd.DataFrame, infos: Infos, methods: tuple[str, ...] | None = None) -> str | None:
     """Return the digital second-order optimizer with the lowest median time in `part` (one size), None if none is.
 
     `methods` narrows the choice, e.g. to the exact natural gradients.

@@ -12,11 +12,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.store.columns import each
-
-FIELDS = frozenset(Device.__dataclass_fields__) - {"name", "sources", "summary"}
-"""Settings of an optimizer that are fields of its device."""
 
 
 def recorded_device(name: object, settings: Mapping[str, object]) -> Device | None:
@@ -72,7 +70,7 @@ def _made(name: object, settings: Mapping[str, object]) -> Device | str:
         return f"the device {described!r} is not installed here"
     if not isinstance(described, str | Mapping):
         return "no device is recorded"
-    changed = {key: value for key, value in settings.items() if key in FIELDS and value is not None}
+    changed = {key: value for key, value in settings.items() if key in DEVICE_FIELDS and value is not None}
     try:
         return Device.described(described).override(**changed)
     except (ValueError, TypeError) as error:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo, tuned_on
+from tngd_bench.analysis.families import Infos, tuned_on
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.paired import (
     LEVEL,
@@ -75,7 +75,7 @@ def _settings(tuned: Sequence[bool], searched: str) -> str:
     return f"all settings tuned{where}" if all(tuned) else f"settings tuned{where} where the name says so"
 
 
-def _main_section(plain: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
+def _main_section(plain: pd.DataFrame, infos: Infos) -> str:
     """Return the section with a device that trained the most optimizers; of several, that with the most tuned."""
 
     def rank(group: str) -> tuple[int, int]:
@@ -105,7 +105,7 @@ class _Section:
     """The final values `part` of one section, and which of its optimizers ended how."""
 
     part: pd.DataFrame
-    infos: Mapping[str, OptimizerInfo]
+    infos: Infos
 
     def without_tuned(self) -> _Section:
         """Return the section with titles that leave out "tuned", for a sentence that says it of all."""
@@ -261,9 +261,7 @@ def _doubt(compared: Mapping[str, tuple[PairedDifference, float]], best: str, be
     return f"{_TEST}, {found.seeds} paired seeds" if p <= 1.0 - LEVEL else "no difference confirmed"
 
 
-def _reached(
-    times: pd.DataFrame, group: str, labels: Sequence[str], infos: Mapping[str, OptimizerInfo]
-) -> str:
+def _reached(times: pd.DataFrame, group: str, labels: Sequence[str], infos: Infos) -> str:
     """Return the times to the highest target of the group that at least one of `labels` reached in its median."""
     rows = times[(times["group"] == group) & times["optimizer"].isin(labels) & (times["tries"] > 0)]
     reached = rows[np.isfinite(rows["iterations_median"].astype(float))]

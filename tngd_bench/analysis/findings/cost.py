@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 
 import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import caveats, iteration_cost
 from tngd_bench.analysis.cost.leads import WITHIN_SPREAD, leads, main_group, strongest_digital
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers.registry import exact_natural
 
@@ -68,7 +67,7 @@ def _bound_clauses(results: Results, main: pd.DataFrame, cheapest: str) -> list[
     return clauses
 
 
-def _device_clause(main: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
+def _device_clause(main: pd.DataFrame, infos: Infos) -> str:
     measured = set(main["optimizer"])
     device = next((label for label, info in infos.items() if info.modelled and label in measured), None)
     if device is None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.training.device_pairs import device_pairs, pairs_sentence
@@ -63,7 +63,7 @@ def device_sentence(results: Results) -> str:
     return " ".join([*sentences, *([pairs_sentence(pairs, results.infos)] if pairs else [])])
 
 
-def _swept_sentences(swept: Sequence[ScoredTolerance], infos: Mapping[str, OptimizerInfo]) -> list[str]:
+def _swept_sentences(swept: Sequence[ScoredTolerance], infos: Infos) -> list[str]:
     """Return how much of each swept imperfection the final loss tolerates, and the test score where there is one."""
     decided = [each for each in swept if not each.both.note]
     by_parameter: dict[str, list[ScoredTolerance]] = {}
@@ -86,7 +86,7 @@ def _swept_sentences(swept: Sequence[ScoredTolerance], infos: Mapping[str, Optim
     ]
 
 
-def _undecided_sentences(swept: Sequence[ScoredTolerance], infos: Mapping[str, OptimizerInfo]) -> list[str]:
+def _undecided_sentences(swept: Sequence[ScoredTolerance], infos: Infos) -> list[str]:
     """Return why tolerances are not decided, each reason once for all imperfections that it holds for."""
     by_note: dict[str, list[str]] = {}
     for each in swept:
@@ -119,9 +119,7 @@ def _where(tolerance: Tolerance) -> str:
     return f"{tolerance.problem}, N = {quantities.count(tolerance.size)}, {tolerance.seeds} seeds"
 
 
-def _of_one_imperfection(
-    parameter: str, own: Sequence[ScoredTolerance], infos: Mapping[str, OptimizerInfo], *, where: bool
-) -> str:
+def _of_one_imperfection(parameter: str, own: Sequence[ScoredTolerance], infos: Infos, *, where: bool) -> str:
     """Return the tolerance to one imperfection: each setting, or of many the least and the most."""
     ordered = sorted(own, key=lambda each: (_harshness(each.both), each.score.ideal if each.score else 0.0))
     levels = list(dict.fromkeys(_level(each.both) for each in ordered))

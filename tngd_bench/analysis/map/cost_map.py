@@ -12,7 +12,7 @@ even so, it is; where the lower bound is the least, nobody is: the cell is open,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -22,6 +22,8 @@ import pandas as pd
 from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations
 from tngd_bench.analysis.cost.recorded_devices import recorded_device
 from tngd_bench.analysis.statistics import discrepancy
+from tngd_bench.layers import Layer
+from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import Workload, latency, words_on_link
 from tngd_bench.spu.device import Device
 
@@ -36,37 +38,19 @@ CONFIRMED = 0.95
 
 @dataclass(frozen=True)
 class DeviceUse:
-    """A device and how an iteration uses it: t in τ, readouts and spacing, programmings, delay in τ, carried start."""
+    """A device and how an iteration uses it."""
 
     device: Device
-    analog_time: float = 50.0
-    samples: int = 1
-    spacing: float = 1.0
-    ensemble: int = 1
-    delay: float = 0.0
-    carried: bool = True
+    analog: AnalogSettings = field(default_factory=AnalogSettings)
 
-    def work(
-        self, parameters: int, batch_size: int, outputs: int, layers: tuple[tuple[int, int, int], ...]
-    ) -> Workload:
+    def work(self, parameters: int, batch_size: int, outputs: int, layers: tuple[Layer, ...]) -> Workload:
         """Return the workload of one iteration."""
-        return Workload(
-            parameters,
-            batch_size * outputs,
-            self.analog_time,
-            samples=self.samples,
-            spacing=self.spacing,
-            programmings=self.ensemble,
-            delay=self.delay,
-            layers=layers,
-            batch_size=batch_size,
-            carried=self.carried,
-        )
+        return Workload(parameters, batch_size * outputs, self.analog, layers=layers, batch_size=batch_size)
 
     @property
     def not_stated(self) -> tuple[str, ...]:
         """The items of the bill for which the device states no time, whatever the size; its times are lower bounds."""
-        return latency(self.device, self.work(1, 1, 1, ((1, 1, 1),))).not_stated
+        return latency(self.device, self.work(1, 1, 1, (Layer(1, 1),))).not_stated
 
 
 def study_use(calibrations: Calibrations) -> DeviceUse | None:
@@ -77,22 +61,7 @@ def study_use(calibrations: Calibrations) -> DeviceUse | None:
 def device_use(name: str | None, settings: Mapping[str, object]) -> DeviceUse | None:
     """Return the device called `name` under an optimizer's `settings`; None where it cannot be made here."""
     device = None if name is None else recorded_device(name, settings)
-    if device is None:
-        return None
-
-    def number(key: str, default: float) -> float:
-        value = settings.get(key, default)
-        return float(value) if isinstance(value, int | float) else default
-
-    return DeviceUse(
-        device,
-        number("analog_time", 50.0),
-        int(number("samples", 1)),
-        number("spacing", 1.0),
-        int(number("ensemble", 1)),
-        number("delay", 0.0),
-        settings.get("start", "previous") == "previous",
-    )
+    return None if device is None else DeviceUse(device, AnalogSettings.of(settings))
 
 
 @dataclass(frozen=True)
@@ -112,7 +81,7 @@ class Plane:
     calibrations: Calibrations
     digital: dict[str, Array]
     host: dict[str, Array]
-    layers: tuple[tuple[tuple[tuple[int, int, int], ...] | None, ...], ...]
+    layers: tuple[tuple[tuple[Layer, ...] | None, ...], ...]
     measured: npt.NDArray[np.bool_]
     points: pd.DataFrame
     distances: Mapping[str, Array]
@@ -143,7 +112,7 @@ def plane(
     counts, device = calibrations.counts, calibrations.device_label
     digital = {label: np.full(shape, np.nan) for label in calibrations.digital}
     host = {upload: np.full(shape, np.nan) for upload in ("full", "factored") if device is not None}
-    models: dict[tuple[int, int], tuple[tuple[int, int, int], ...] | None] = {}
+    models: dict[tuple[int, int], tuple[Layer, ...] | None] = {}
     rows = []
     for i, value in enumerate(values):
         b, d_z = (value, fixed) if axis == "batch_size" else (fixed, value)

@@ -16,18 +16,19 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost.recorded_devices import FIELDS, recorded, recorded_device
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.statistics.paired import LEVEL, holm, paired_difference, seeds_needed
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.tolerance import margin_text, margins, sign, tried, without_base
 from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
+from tngd_bench.spu.description import DEVICE_FIELDS
 
 INSIDE, OUTSIDE, UNDECIDED = "no worse", "worse", "not decided"
 MOST_NAMED = 3
 """Devices named one by one in a sentence; of more, how many have which verdict."""
 _PLACE = ["group", "problem", "parameters"]
-_DEVICE = {"device", "noise_variance", *FIELDS}
+_DEVICE = {"device", "noise_variance", *DEVICE_FIELDS}
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
     )
 
 
-def pairs_sentence(pairs: Sequence[DevicePair], infos: Mapping[str, OptimizerInfo]) -> str:
+def pairs_sentence(pairs: Sequence[DevicePair], infos: Infos) -> str:
     """Return what became of training on each imperfect device, in one sentence."""
     head = f"Imperfect devices beside the ideal one, same seeds, margins {margin_text(TRAINING_LOSS)}"
     head += "".join(f" and {margin_text(score)}" for score in further_scores(pairs))
@@ -171,7 +172,7 @@ def pairs_sentence(pairs: Sequence[DevicePair], infos: Mapping[str, OptimizerInf
     return f"{head}: {'; '.join(_judged(pair, infos) for pair in pairs)}."
 
 
-def _judged(pair: DevicePair, infos: Mapping[str, OptimizerInfo]) -> str:
+def _judged(pair: DevicePair, infos: Infos) -> str:
     """Return e.g. "TNGD (device = mine) not decided (digits-mlp, N = 989, 6 seeds, test accuracy 82.5 % → 81 %)"."""
     where = [f"{pair.problem}, N = {quantities.count(pair.size)}, {pair.seeds} seeds"]
     if pair.diverged:

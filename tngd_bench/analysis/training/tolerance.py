@@ -22,16 +22,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.setting_names import DESCRIBED
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
 from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS, CurveMetric
-from tngd_bench.spu.device import Device
 
 MINIMUM_SEEDS = 5
 SCORE_MARGIN, LOSS_SHARE, LOSS_FLOOR = 0.01, 0.05, 0.01
@@ -135,8 +135,8 @@ def _verdicts(number: int, inside: int, outside: int) -> list[str]:
 
 
 def is_imperfection(parameter: str) -> bool:
-    """Whether a swept setting makes the device worse than ideal: thermal noise, or a field of the device itself."""
-    return parameter == "noise_variance" or parameter in {field.name for field in fields(Device)}
+    """Whether a swept setting makes the device's solution worse than that of an ideal one."""
+    return parameter in DESCRIBED and bool(DESCRIBED[parameter].disturbs)
 
 
 def mildest_first(parameter: str, levels: Array) -> Array:
@@ -152,16 +152,7 @@ def is_ideal(parameter: str, levels: pd.Series) -> pd.Series:
 
 def larger_is_milder(parameter: str) -> bool:
     """Whether a larger value of `parameter` is a better device, an absent one ideal: bits, rails, gain, range."""
-    return parameter.endswith("bits") or parameter in _LARGER_IS_MILDER
-
-
-_LARGER_IS_MILDER = (
-    "rail_volts",
-    "amplifier_gain",
-    "amplifier_bandwidth_hz",
-    "conductance_max_siemens",
-    "link_rate_bits_per_s",
-)
+    return parameter in DESCRIBED and DESCRIBED[parameter].milder == "larger"
 
 
 def margins(score: CurveMetric, ideal: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tngd_bench.optimizers.cost_model import CostModel, Counts, Use
 from tngd_bench.optimizers.entry import OptimizerEntry, SearchRange, Setting, Style
 from tngd_bench.optimizers.iteration import Iteration
-from tngd_bench.optimizers.settings import FRACTION, POSITIVE, adam, momentum, rate
+from tngd_bench.optimizers.settings import FRACTION, POSITIVE
 
 
 def _sgd(it: Iteration, use: Use) -> Counts:
@@ -16,6 +16,17 @@ def _adam(it: Iteration, use: Use) -> Counts:
     return it.gradient, it.held + 2.0 * it.parameters
 
 
+_ADAM_LR = SearchRange(
+    1e-4,
+    3e-2,
+    "Adam's steps are about lr in every coordinate: a decade and a half on either side of the default",
+)
+_BETA1 = SearchRange(0.0, 0.99, "the same averaging lengths as SGD's momentum", "log-complement")
+# β₂ keeps its default, which short runs hardly feel
+_EPS = SearchRange(
+    1e-9, 1e-3, "large values turn Adam towards momentum SGD (Choi et al. 2019); below 1e-6 little changes"
+)
+
 ENTRIES = (
     OptimizerEntry(
         "sgd",
@@ -23,7 +34,7 @@ ENTRIES = (
         "stochastic gradient descent (torch.optim.SGD)",
         "first-order",
         "tngd_bench.optimizers.first_order.optimizer:make_sgd",
-        {**rate(0.1), **momentum(0.0)},
+        {"lr": Setting(0.1, POSITIVE), "momentum": Setting(0.0, FRACTION)},
         cost=CostModel(_sgd),
         style=Style("#6b6f76", "#a9aeb6", "o"),
     ),
@@ -34,36 +45,10 @@ ENTRIES = (
         "first-order",
         "tngd_bench.optimizers.first_order.optimizer:make_adam",
         {
-            **rate(
-                1e-3,
-                SearchRange(
-                    1e-4,
-                    3e-2,
-                    "Adam's steps are about lr in every coordinate: a decade and a half on either side of the default "
-                    "1e-3",
-                ),
-            ),
-            **adam(0.9, 0.999),
-            "beta1": Setting(
-                0.9,
-                FRACTION,
-                SearchRange(
-                    0.0,
-                    0.99,
-                    "the same averaging lengths as SGD's momentum; the default is 0.9",
-                    "log-complement",
-                ),
-            ),
-            "eps": Setting(
-                1e-8,
-                POSITIVE,
-                SearchRange(
-                    1e-9,
-                    1e-3,
-                    "large values turn Adam towards momentum SGD (Choi et al. 2019); below 1e-6 little changes; β₂ "
-                    "keeps its default, which short runs hardly feel",
-                ),
-            ),
+            "lr": Setting(1e-3, POSITIVE, _ADAM_LR),
+            "beta1": Setting(0.9, FRACTION, _BETA1, "β₁"),
+            "beta2": Setting(0.999, FRACTION, title="β₂"),
+            "eps": Setting(1e-8, POSITIVE, _EPS, "ε"),
         },
         cost=CostModel(_adam),
         style=Style("#a3417f", "#e58fc6", "D"),

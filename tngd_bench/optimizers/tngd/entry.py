@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 from tngd_bench import arguments
-from tngd_bench.optimizers.array_costs import array_cost, is_one_factor
+from tngd_bench.optimizers.array_costs import array_cost
 from tngd_bench.optimizers.cost_model import (
     EIGENDECOMPOSITION_FLOPS,
     PAIR_S,
@@ -21,18 +20,17 @@ from tngd_bench.optimizers.entry import OptimizerEntry, SearchRange, Setting, St
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.settings import (
     COUNT,
-    DAMPING,
     FRACTION,
     NATURAL,
     NON_NEGATIVE,
     POSITIVE,
-    adam,
     choice,
     optional,
-    rate,
 )
-from tngd_bench.spu.device import FEWEST_ARRAY_BITS, Device
-from tngd_bench.spu.dynamics.route import SMALLEST_LANCZOS, gram_is_cheaper
+from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
+from tngd_bench.spu.description import DEVICE_FIELDS
+from tngd_bench.spu.device import Device
+from tngd_bench.spu.field_info import FieldInfo
 
 LANCZOS_DIMENSION = 24
 """Products that each Krylov space of a relaxation takes: 16 to 32 at t = 50 τ and λ = 0.01, 8 from there on down."""
@@ -59,7 +57,7 @@ def _relaxation(it: Iteration) -> Counts:
         flops, held = counted_by_products(it, k + 1.0)
         return flops + 4.0 * n * k * k + 2.0 * n * k, held + n * k  # orthogonalised twice
     passes = it.forward + it.row_passes + 2.0 * it.lift
-    if gram_is_cheaper(it.rows, it.parameters):
+    if it.forms_gram:
         held = it.held + m * it.widths + 6.0 * m * m + 4.0 * it.parameters
         return passes + it.forming + _functions_of_gram(it), held
     k = float(min(LANCZOS_DIMENSION, it.rows))
@@ -73,14 +71,14 @@ def _on_arrays(it: Iteration, device: Device) -> Counts:
     made = it.gradient + it.row_passes + it.written
     arrays = array_cost(it, device)
     # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
-    functions = _by_eigenvectors(float(it.rows)) if is_one_factor(device) else 0.0
+    functions = _by_eigenvectors(float(it.rows)) if arrays.spectral else 0.0
     return made + arrays.flops + functions, it.held + float(it.rows) * it.widths + arrays.held
 
 
 def _functions_of_gram(it: Iteration) -> float:
     """Functions of a K in memory, by its eigenvectors or by Lanczos."""
     m = float(it.rows)
-    if it.rows < SMALLEST_LANCZOS or it.double:
+    if it.takes_eigenvectors:
         return _by_eigenvectors(m)
     return LANCZOS_SPACES * min(LANCZOS_DIMENSION, it.rows) * 2.0 * m * m + _orthogonalised(it)
 
@@ -115,76 +113,29 @@ def _device(name: str, value: object) -> object:
     )
 
 
-_BITS = Setting(None, arguments.bits)
-_ARRAY_BITS = Setting(None, partial(arguments.bits, minimum=FEWEST_ARRAY_BITS))
-_FRACTION_OR_PRESET = Setting(None, optional(FRACTION))
-_POSITIVE_OR_PRESET = Setting(None, optional(POSITIVE))
-_NON_NEGATIVE_OR_PRESET = Setting(None, optional(NON_NEGATIVE))
-_FLAG_OR_PRESET = Setting(None, optional(arguments.flag))
-DEVICE_FIELDS = {
-    # fields of `Device` that a study may set; None keeps the preset's value
-    "dac_bits": _BITS,
-    "adc_bits": _BITS,
-    "adc_noise_volts": _NON_NEGATIVE_OR_PRESET,
-    "array_bits": _ARRAY_BITS,
-    "programming_error": _NON_NEGATIVE_OR_PRESET,
-    "stuck_off": _FRACTION_OR_PRESET,
-    "stuck_on": _FRACTION_OR_PRESET,
-    "shared_array": _FLAG_OR_PRESET,
-    "hessian_array": _FLAG_OR_PRESET,
-    "conductance_max_siemens": _POSITIVE_OR_PRESET,
-    "capacitor_mismatch": _FRACTION_OR_PRESET,
-    "temperature_kelvin": _NON_NEGATIVE_OR_PRESET,
-    "row_sum_noise": _FLAG_OR_PRESET,
-    "volts_per_unit": _POSITIVE_OR_PRESET,
-    "rail_volts": _POSITIVE_OR_PRESET,
-    "amplifier_gain": _POSITIVE_OR_PRESET,
-    "amplifier_bandwidth_hz": _POSITIVE_OR_PRESET,
-    "link_rate_bits_per_s": _POSITIVE_OR_PRESET,
-    "upload": Setting(None, optional(choice("full", "factored"))),
-    "instance": Setting(None, optional(partial(arguments.integer, minimum=0))),
-    "word_bits": Setting(None, optional(partial(arguments.integer, minimum=1, maximum=64))),
-    "resistance_ohm": _POSITIVE_OR_PRESET,
-    "capacitance_farad": _POSITIVE_OR_PRESET,
-    "conductance_min_siemens": _NON_NEGATIVE_OR_PRESET,
-    "cell_write_time_s": _NON_NEGATIVE_OR_PRESET,
-    "write_parallel": Setting(None, optional(choice("array", "row", "cell"))),
-    "dac_rate_hz": _POSITIVE_OR_PRESET,
-    "adc_rate_hz": _POSITIVE_OR_PRESET,
-    "nodes_per_converter": Setting(None, optional(COUNT)),
-    "link_energy_j_per_bit": _NON_NEGATIVE_OR_PRESET,
-    "adc_energy_j": _NON_NEGATIVE_OR_PRESET,
-    "dac_energy_j": _NON_NEGATIVE_OR_PRESET,
-    "cell_write_energy_j": _NON_NEGATIVE_OR_PRESET,
-    "relax_power_watt": _NON_NEGATIVE_OR_PRESET,
-}
+def _from(infos: Mapping[str, FieldInfo], defaults: Mapping[str, object]) -> dict[str, Setting]:
+    """Return settings from descriptions of fields; None, the default where there is no other, means not given."""
+    return {
+        name: Setting(
+            defaults.get(name), info.accepted.check if name in defaults else optional(info.accepted.check)
+        )
+        for name, info in infos.items()
+    }
+
+
 ANALOG = {
-    "analog_time": Setting(50.0, NON_NEGATIVE),
-    "delay": Setting(0.0, NON_NEGATIVE),
-    "start": Setting("previous", choice("previous", "gradient", "zero")),
+    **_from(ANALOG_FIELDS, vars(AnalogSettings())),
     "noise_variance": Setting(0.0, NON_NEGATIVE),
-    "samples": Setting(1, COUNT),
-    "spacing": Setting(1.0, NON_NEGATIVE),
-    "ensemble": Setting(1, COUNT),
     "damping_rule": Setting("constant", choice("constant", "levenberg-marquardt")),
     "damping_interval": Setting(5, COUNT),
     "device": Setting("paper", _device),
-    **DEVICE_FIELDS,
+    **_from(DEVICE_FIELDS, {}),  # None keeps the value of the device
 }
 
 
 def _analog_together(settings: Mapping[str, object]) -> None:
-    """Refuse a delay that the device could not make, and fields that contradict one another."""
-    delay, time = settings["delay"], settings["analog_time"]
-    if isinstance(delay, int | float) and isinstance(time, int | float):
-        if delay > time:
-            raise ValueError(f"delay must be <= analog_time = {time:g}, not {delay:g}")
-        if delay > 0 and settings["start"] != "previous":
-            raise ValueError(f"delay > 0 needs start = 'previous', not {settings['start']!r}")
-        if delay > 0 and settings["ensemble"] != 1:
-            raise ValueError(
-                f"delay must be 0 with ensemble = {settings['ensemble']}: each programming replaces the last"
-            )
+    """Refuse analog settings, and fields of a device, that contradict one another."""
+    AnalogSettings.of(settings)
     if isinstance(settings["device"], str | Mapping):
         described_device(settings)
 
@@ -197,7 +148,7 @@ def described_device(settings: Mapping[str, object]) -> Device:
     return Device.described(device).override(**given)
 
 
-_ADAM_RATE = SearchRange(1e-4, 3e-2, "that of Adam, whose rule makes the step; the default is 1e-3")
+_ADAM_LR = SearchRange(1e-4, 3e-2, "that of Adam, whose rule makes the step; the default is 1e-3")
 
 
 def _tngd(
@@ -235,9 +186,11 @@ ENTRIES = (
         "adam",
         Style("#9a6700", "#eab13d", "p"),
         {
-            **rate(1e-3, _ADAM_RATE),
-            **DAMPING,
-            **adam(0.0, 0.0),
+            "lr": Setting(1e-3, POSITIVE, _ADAM_LR),
+            "damping": NATURAL["damping"],
+            "beta1": Setting(0.0, FRACTION),
+            "beta2": Setting(0.0, FRACTION),
+            "eps": Setting(1e-8, POSITIVE),
         },
     ),
 )

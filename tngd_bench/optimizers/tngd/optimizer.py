@@ -13,12 +13,15 @@ from torch import Tensor, nn
 from tngd_bench.curvature import GGN
 from tngd_bench.curvature.losses import Loss, evaluate
 from tngd_bench.curvature.model_call import Inputs, run_model
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, restore_generator
 from tngd_bench.optimizers.rng_state import RngState
 from tngd_bench.optimizers.settings import check_settings
-from tngd_bench.optimizers.tngd.entry import ANALOG, DEVICE_FIELDS, described_device
+from tngd_bench.optimizers.tngd.entry import ANALOG, described_device
 from tngd_bench.solvers.thermodynamic import Thermodynamic
-from tngd_bench.spu.billing import Layer
+from tngd_bench.spu.analog_settings import AnalogSettings
+from tngd_bench.spu.billing import Workload, latency
+from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
 from tngd_bench.spu.dynamics.ou import Method
@@ -44,13 +47,10 @@ class TNGD(NaturalOptimizer):
 
     Parameters
     ----------
-    analog_time, delay : t and t_d in units of τ, t_d ≤ t.
-    start : x(0): "previous" state (first iteration: the gradient), "gradient" or "zero".
+    analog_time, delay, start, samples, spacing, ensemble : as in `AnalogSettings`.
     noise_variance : κ₀, signal².
     device : preset name or `Device`; its imperfections act on x, its link, converters and τ make `ledger`.
     rule : "sgd" (with `momentum`) or "adam" (with `betas`, `eps`; the paper's TNGD-Adam has betas (0, 0)).
-    samples, spacing : readouts averaged and their distance in τ.
-    ensemble : programmings with different rounding events whose readouts are averaged.
     damping_rule : "constant", or "levenberg-marquardt": every `damping_interval` steps the batch's loss is taken once
         more, and λ raised where Δℓ/Δq < 1/4, lowered where it is > 3/4 (q the damped quadratic model; app. A).
     generator : source of the device's noise and programming error, kept in `state_dict`; None: torch's default one,
@@ -69,9 +69,9 @@ class TNGD(NaturalOptimizer):
         loss: Loss,
         lr: float = 0.01,
         damping: float = 0.01,
-        analog_time: float = 50.0,
-        delay: float = 0.0,
-        start: str = "previous",
+        analog_time: float = AnalogSettings.analog_time,
+        delay: float = AnalogSettings.delay,
+        start: str = AnalogSettings.start,
         noise_variance: float = 0.0,
         device: str | Device = "paper",
         rule: str = "sgd",
@@ -80,9 +80,9 @@ class TNGD(NaturalOptimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         method: Method = "auto",
-        samples: int = 1,
-        spacing: float = 1.0,
-        ensemble: int = 1,
+        samples: int = AnalogSettings.samples,
+        spacing: float = AnalogSettings.spacing,
+        ensemble: int = AnalogSettings.ensemble,
         damping_rule: str = "constant",
         damping_interval: int = 5,
         generator: torch.Generator | None = None,
@@ -145,19 +145,8 @@ class TNGD(NaturalOptimizer):
         return self._bill(rows, batch_size, layers, 1.0)
 
     def _bill(self, rows: int, batch_size: int, layers: tuple[Layer, ...] | None, scale: float) -> Ledger:
-        return self.device.latency(
-            self.parameters.count,
-            rows,
-            self.solver.analog_time,
-            scale=scale,
-            samples=self.solver.samples,
-            spacing=self.solver.spacing,
-            programmings=self.solver.ensemble,
-            delay=self.solver.delay,
-            layers=layers,
-            batch_size=batch_size,
-            carried=self.solver.start == "previous",
-        )
+        work = Workload(self.parameters.count, rows, self.solver, scale, layers, batch_size)
+        return latency(self.device, work)
 
     def step(  # type: ignore[override]  # torch's takes a closure; a second-order step needs the batch itself
         self, inputs: Inputs, targets: Tensor
@@ -258,7 +247,7 @@ class TNGD(NaturalOptimizer):
         self._rows, self._batch_size = carried["rows"], carried["batch_size"]
         layers = carried["layers"]
         self._scale = carried["scale"]
-        self._layers = None if layers is None else tuple((d_in, d_out, uses) for d_in, d_out, uses in layers)
+        self._layers = None if layers is None else tuple(Layer(*layer) for layer in layers)
         restore_generator(self.solver.generator, carried["generator"])
 
 

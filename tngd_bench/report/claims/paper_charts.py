@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator
 
 from tngd_bench.analysis import optimizer_names, quantities
 from tngd_bench.analysis.claims.paper_figures import Figure, figure_points
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
+from tngd_bench.analysis.families import Infos, optimizer_info
 from tngd_bench.analysis.optimizer_names import SIGNS
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.convergence import PAPER_WINDOW
@@ -56,7 +56,7 @@ class PaperFigure:
         return [name for name in dict.fromkeys(self.results.trials["problem"]) if name in present]
 
 
-def _titles(figure: Figure, trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> dict[str, str]:
+def _titles(figure: Figure, trials: pd.DataFrame, infos: Infos) -> dict[str, str]:
     """Return how each optimizer of `figure` is called in its legend.
 
     One whose variants change a setting is called by its own value of it, be it the default: "TNGD (t = 50 τ)".

@@ -12,8 +12,9 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.compare import TwoStores, compare
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
+from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.results import Results
+from tngd_bench.atomic_write import write
 from tngd_bench.problems import registered_metrics
 from tngd_bench.report.build import write_data
 from tngd_bench.report.claims.verdict_comparison import (
@@ -22,7 +23,6 @@ from tngd_bench.report.claims.verdict_comparison import (
     verdict_words,
 )
 from tngd_bench.report.document import charting, scales, tables
-from tngd_bench.report.document.atomic_write import write
 from tngd_bench.report.document.charting import Chart, MissingFigure
 from tngd_bench.report.document.figures import charts_of, figure_of
 from tngd_bench.report.document.palette import INK, Mark, marks
@@ -84,7 +84,7 @@ def build_comparison(
     return html, md, first, missing
 
 
-def headlines(found: TwoStores, infos: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
+def headlines(found: TwoStores, infos: Infos) -> tuple[tuple[str, str], ...]:
     """Return what differs, in cost, training and conditions: a term and a sentence each."""
     return (
         ("Cost", _cost_words(found.costs)),
@@ -147,9 +147,7 @@ def _conditions(found: TwoStores) -> str:
     )
 
 
-def comparison_sections(
-    found: TwoStores, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
-) -> tuple[Section, ...]:
+def comparison_sections(found: TwoStores, infos: Infos, styles: Mapping[str, Mark]) -> tuple[Section, ...]:
     """Return the sections of a comparison; call it inside `drawing.style()`."""
     nothing = "" if len(found.costs) else "No cost was measured at a setting that both stores hold."
     return (
@@ -187,7 +185,7 @@ class Compared:
     """The costs of two stores at the settings that both hold, with the optimizers and their marks."""
 
     costs: pd.DataFrame
-    infos: Mapping[str, OptimizerInfo]
+    infos: Infos
     styles: Mapping[str, Mark]
 
 
@@ -239,7 +237,7 @@ def compared_chart(both: Compared) -> Chart | None:
     )
 
 
-def _cost_table(costs: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
+def _cost_table(costs: pd.DataFrame, infos: Infos) -> Table:
     columns = (
         tables.optimizer_column(infos),
         SECTION,
@@ -268,7 +266,7 @@ def _relative(row: Any) -> Cell:
     return Cell(row.relative, quantities.ratio(row.relative, row.relative_low, row.relative_high))
 
 
-def _training_table(training: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
+def _training_table(training: pd.DataFrame, infos: Infos) -> Table:
     scores = {name: registered_metrics.of_column(name) for name in dict.fromkeys(training["score"])}
     several = len(scores) != 1
     scored = "test score" if several else next(iter(scores.values())).title

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.caveats import NOT_STATED
 from tngd_bench.analysis.cost.leads import strongest_digital
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.report.cost import cost_series
@@ -137,9 +137,7 @@ def _splits(results: Results) -> Iterator[tuple[CostSeries, str]]:
             yield series, device
 
 
-def _split_table(
-    series: CostSeries, timed: pd.DataFrame, device: str, infos: Mapping[str, OptimizerInfo]
-) -> pd.DataFrame:
+def _split_table(series: CostSeries, timed: pd.DataFrame, device: str, infos: Infos) -> pd.DataFrame:
     rows = []
     part, axis = series.part, series.axis
     for size in sorted(set(part.loc[part["optimizer"] == device, axis])):
@@ -227,9 +225,7 @@ def _split_legend(figure: Figure, axes: Axes) -> None:
     charting.legend_below(figure, axes, columns=2)
 
 
-def _split_alt(
-    table: pd.DataFrame, series: CostSeries, device: str, infos: Mapping[str, OptimizerInfo]
-) -> str:
+def _split_alt(table: pd.DataFrame, series: CostSeries, device: str, infos: Infos) -> str:
     axis = series.axis
     largest = table[(table[axis] == table[axis].max()) & (table["optimizer"] == device)].iloc[0]
     total = float(largest["sum_s"])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.report.cost import cost_series
 from tngd_bench.report.cost.cost_series import CostSeries
@@ -68,7 +66,7 @@ def _has_values(part: pd.DataFrame, name: str) -> bool:
     return bool((part[name].astype(float) > 0).any())
 
 
-def _alt(series: CostSeries, shown: list[tuple[str, str]], infos: Mapping[str, OptimizerInfo]) -> str:
+def _alt(series: CostSeries, shown: list[tuple[str, str]], infos: Infos) -> str:
     part, axis = series.part, series.axis
     words = []
     for name, title in shown:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis.cost import one_clock
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
+from tngd_bench.analysis.families import Infos, optimizer_info
 from tngd_bench.analysis.optimizer_names import SIGNS
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name
@@ -37,7 +37,7 @@ class LineGroup:
         return f"{optimizer_info(self.method, self.method).title} with other {' and '.join(signs)}"
 
 
-def line_groups(infos: Mapping[str, OptimizerInfo], present: Collection[str]) -> list[LineGroup]:
+def line_groups(infos: Infos, present: Collection[str]) -> list[LineGroup]:
     """Return how the optimizers `present` of one section are spread over figures, in the order of `infos`.
 
     All in one where they are few. Else the main figure has each method at its own settings and tuned; further settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import break_even, caveats
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.report.document import charting, scales, slugs
 from tngd_bench.report.document.charting import Chart, draw_band
 from tngd_bench.report.document.figures import figure_of
@@ -183,7 +183,7 @@ def shows_a_plane(times: pd.DataFrame) -> bool:
     return len(times.drop_duplicates(["parameters", "batch_size"])) > 1
 
 
-def place_words(times: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
+def place_words(times: pd.DataFrame, infos: Infos) -> str:
     """Return who reached the target first in each training section of `times` (see `place_chart`); "" for none."""
     if times.empty:
         return ""
@@ -198,7 +198,7 @@ def place_words(times: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
     )
 
 
-def _beside(row: pd.Series, infos: Mapping[str, OptimizerInfo]) -> str:
+def _beside(row: pd.Series, infos: Infos) -> str:
     """Return which runner-up the seeds do not tell from the fastest optimizer, and how many have no known cost."""
     notes = []
     if row["runner_up"] and not row["told"]:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.cost_map import CheapestMap, DeviceUse, cheapest
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
@@ -63,7 +63,7 @@ def plane_map(view: MapView, case: Map) -> Chart:
 
 def map_chart(
     case: Map,
-    infos: Mapping[str, OptimizerInfo],
+    infos: Infos,
     styles: Mapping[str, Mark],
     what: str = "cheapest iteration",
 ) -> Chart:
@@ -154,7 +154,7 @@ def lower_bounds(uses: Sequence[DeviceUse | None]) -> str:
     return f" {AT_BEST} Not stated: {named}."
 
 
-def _shares(found: CheapestMap, infos: Mapping[str, OptimizerInfo]) -> str:
+def _shares(found: CheapestMap, infos: Infos) -> str:
     parts = []
     for label in found.labels:
         won, sure = found.share(label, confirmed=False), found.share(label)
@@ -169,7 +169,7 @@ def _shares(found: CheapestMap, infos: Mapping[str, OptimizerInfo]) -> str:
     return ", ".join(parts) or "no size has a model that is vouched for"
 
 
-def alt(found: CheapestMap, infos: Mapping[str, OptimizerInfo], what: str) -> str:
+def alt(found: CheapestMap, infos: Infos, what: str) -> str:
     """Return the finding of a map of `what` in words."""
     plane = found.plane
     sizes = f"N = {quantities.count(plane.sizes[0])} to {quantities.count(plane.sizes[-1])}"

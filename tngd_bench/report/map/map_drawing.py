@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import ArrayLike
 
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.cost_map import CheapestMap
 from tngd_bench.report.document import scales
 from tngd_bench.report.document.palette import INK, MUTED, PAPER, Mark
@@ -43,9 +43,7 @@ class Map:
     note: str
 
 
-def draw_cells(
-    axes: Axes, found: CheapestMap, styles: Mapping[str, Mark], labels: Mapping[str, OptimizerInfo] | None
-) -> None:
+def draw_cells(axes: Axes, found: CheapestMap, styles: Mapping[str, Mark], labels: Infos | None) -> None:
     """Colour every cell vouched for by who is the cheapest there, with the names of optimizers where given."""
     plane = found.plane
     x, y = _edges(plane.sizes), _edges(plane.values)
@@ -169,7 +167,7 @@ def _points(axes: Axes, found: CheapestMap) -> None:
     )
 
 
-def _names(axes: Axes, found: CheapestMap, infos: Mapping[str, OptimizerInfo]) -> None:
+def _names(axes: Axes, found: CheapestMap, infos: Infos) -> None:
     """Write each optimizer's name into the middle of the largest run of cells that it wins."""
     plane = found.plane
     for place, label in enumerate(found.labels):
@@ -218,7 +216,7 @@ def add_rows_axis(axes: Axes, found: CheapestMap) -> None:
 def draw_legend(
     figure: Figure,
     maps: Sequence[CheapestMap],
-    infos: Mapping[str, OptimizerInfo],
+    infos: Infos,
     styles: Mapping[str, Mark],
 ) -> None:
     """Put the legend of maps below the figure: who wins somewhere, and what the shading means."""

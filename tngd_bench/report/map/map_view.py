@@ -13,7 +13,7 @@ from tngd_bench.analysis.cost import break_even
 from tngd_bench.analysis.cost.break_even import Crossover, exact_labels
 from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.recorded_devices import own_devices
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.cost_map import DeviceUse, Plane, plane, study_use
 from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers import registry
@@ -36,7 +36,7 @@ class MapView:
         self.results, self.calibrations = results, calibrations
 
     @property
-    def infos(self) -> Mapping[str, OptimizerInfo]:
+    def infos(self) -> Infos:
         """Every optimizer by its label."""
         return self.results.infos
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,7 +12,7 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.one_clock import seconds_per_iteration
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map import target_map
 from tngd_bench.analysis.map.cost_map import CheapestMap, plane
 from tngd_bench.analysis.results import Results
@@ -115,7 +115,7 @@ def _statement(
     found: target_map.Trained,
     timed: target_map.Trained,
     lowest: CheapestMap,
-    infos: Mapping[str, OptimizerInfo],
+    infos: Infos,
 ) -> str:
     """Return the iterations to the target at each size of the map, and what of `found` is left out of it and why.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import Calibrations
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.cost_map import DeviceUse, Plane, device_seconds, link_words
 from tngd_bench.analysis.statistics.discrepancy import VOUCHED_FACTOR
 
@@ -22,7 +22,7 @@ def explorer(
     calibrations: Calibrations,
     batch: Plane,
     use: DeviceUse,
-    infos: Mapping[str, OptimizerInfo],
+    infos: Infos,
     exact: Sequence[str],
 ) -> dict[str, object]:
     """Return the data from which the page recomputes the map when link, τ, bits, t or upload change.
@@ -37,7 +37,7 @@ def explorer(
     for upload in ("full", "factored"):
         changed = replace(use, device=use.device.override(upload=upload, link_rate_bits_per_s=None))
         words[upload] = _flat(link_words(batch, changed))
-        still = replace(changed, analog_time=0.0, samples=1, delay=0.0)
+        still = replace(changed, analog=replace(use.analog, analog_time=0.0, samples=1, delay=0.0))
         fixed[upload] = _flat(device_seconds(batch, still))
     rate = use.device.link_rate_bits_per_s
     return {
@@ -49,7 +49,7 @@ def explorer(
         "titles": {label: infos[label].title for label in (*calibrations.digital, device)},
         "exact": list(exact),
         "device": device,
-        "ensemble": use.ensemble,
+        "ensemble": use.analog.ensemble,
         "host": {upload: _flat(batch.host[upload][0]) for upload in words},
         "words": words,
         "fixed": fixed,
@@ -70,7 +70,7 @@ def explorer(
             "rate": 14.5 if rate is None else float(np.log10(rate)),
             "tau": float(np.log10(use.device.time_constant_s)),
             "bits": use.device.word_bits,
-            "time": use.analog_time + (use.samples - 1) * use.spacing,
+            "time": use.analog.analog_time + (use.analog.samples - 1) * use.analog.spacing,
             "upload": use.device.upload,
         },
     }

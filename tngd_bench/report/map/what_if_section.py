@@ -30,7 +30,7 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
         "what-if",
         TITLE,
         prose=f"The study's device is {device_title(use)}, τ = {quantities.seconds(use.device.time_constant_s)}, "
-        f"{use.device.word_bits} bits a word, t = {use.analog_time:g} τ. Everything here is modelled."
+        f"{use.device.word_bits} bits a word, t = {use.analog.analog_time:g} τ. Everything here is modelled."
         + _best_case(use),
         charts=charts_of("what-if", view),
         tables=() if energies is None else (energies,),

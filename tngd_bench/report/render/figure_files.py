@@ -11,7 +11,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from tngd_bench.report.document.atomic_write import write
+from tngd_bench.atomic_write import write
 from tngd_bench.report.document.charting import Chart, MissingFigure
 from tngd_bench.report.render import drawings
 from tngd_bench.report.render.processes import in_processes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Patch, Rectangle
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
-from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.analysis.setting_names import axis_title, parameter_name
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.stability import margins
 from tngd_bench.analysis.training.sweep_kinds import without_scale
@@ -24,7 +24,6 @@ from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, MUTED
 from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, number, words
-from tngd_bench.report.training.sensitivity import axis_title
 from tngd_bench.studies.store.columns import each
 
 if TYPE_CHECKING:
@@ -192,7 +191,7 @@ def _order(part: pd.DataFrame, parameter: str, mark: str) -> list[str]:
     return list(dict.fromkeys(_level(row, mark) for row in each(ordered)))
 
 
-def stability_section(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[str, Table]:
+def stability_section(table: pd.DataFrame, infos: Infos) -> tuple[str, Table]:
     """Return a sentence on the stability of programmed arrays, "" without any, and `table` as shown."""
     columns = (
         tables.optimizer_column(infos),
@@ -245,7 +244,7 @@ def levels_text(row: object) -> str:
     )
 
 
-def levels_table(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
+def levels_table(table: pd.DataFrame, infos: Infos) -> Table:
     """Return the rows of `pair_table` as a table of the page."""
     score = leading(table)
     columns = (

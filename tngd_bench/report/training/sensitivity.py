@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.findings.noise import tolerance_text
 from tngd_bench.analysis.results import Results
-from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.analysis.setting_names import axis_title, parameter_name
 from tngd_bench.analysis.training.sweep_kinds import without_scale
 from tngd_bench.analysis.training.tolerance import is_ideal, margin_text, mildest_first, tolerances
 from tngd_bench.problems import registered_metrics
@@ -21,16 +21,6 @@ from tngd_bench.report.document import charting, scales, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, marks
-
-_UNITS = {
-    "bits": " (bits)",
-    "noise_variance": " (variance, signal²)",
-    "analog_time": " (τ)",
-    "delay": " (τ)",
-    "spacing": " (τ)",
-    "capacitor_mismatch": " (σ_C, relative)",
-    "programming_error": " (σ, of full scale)",
-}
 
 
 @dataclass(frozen=True)
@@ -69,12 +59,6 @@ def _sweeps(results: Results) -> Iterator[Sweep]:
                 text = stated[group, optimizer, parameter, score]
                 yield Sweep(ended, score, group, optimizer, parameter, text, first)
                 first = False
-
-
-def axis_title(parameter: str) -> str:
-    """Return the name of a swept setting with its unit, as an axis is labelled."""
-    unit = next((unit for ending, unit in _UNITS.items() if parameter.endswith(ending)), "")
-    return f"{parameter_name(parameter)}{unit}"
 
 
 _READING = (

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.convergence import bands_at_iteration, bands_at_time, finished_curves
 from tngd_bench.problems import registered_metrics
@@ -99,7 +99,7 @@ def convergence_chart(results: Results, case: Convergence) -> Chart:
     )
 
 
-def _alt(score: CurveMetric, against: str, bands: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
+def _alt(score: CurveMetric, against: str, bands: pd.DataFrame, infos: Infos) -> str:
     title = score.title
     last = bands.sort_values("x", kind="stable").groupby("optimizer").tail(1)
     last = last.sort_values("median", ascending=not score.metric.larger_is_better, kind="stable")

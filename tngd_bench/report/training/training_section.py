@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tngd_bench.analysis.cost import caveats, one_clock
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores, stability
 from tngd_bench.analysis.training.device_pairs import device_pairs
@@ -67,7 +67,7 @@ def training_sections(results: Results) -> tuple[Section, ...]:
     )
 
 
-def _named(without: Mapping[str, Sequence[str]], infos: Mapping[str, OptimizerInfo]) -> str:
+def _named(without: Mapping[str, Sequence[str]], infos: Infos) -> str:
     """Return e.g. "Adam, SGD (digits)" for the optimizers of each section."""
     return "; ".join(
         f"{', '.join(infos[label].title for label in labels)} ({group})" for group, labels in without.items()

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
+from tngd_bench.analysis.families import Infos, OptimizerInfo, optimizer_info
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.training.tuning import best_of_k_curves, tuning_summary
 from tngd_bench.problems.metrics import CurveMetric
@@ -134,7 +134,7 @@ def best_of_k_chart(search: Search, against: str) -> Chart:
     )
 
 
-def _table(summary: pd.DataFrame, metric: str, infos: Mapping[str, OptimizerInfo]) -> Table:
+def _table(summary: pd.DataFrame, metric: str, infos: Infos) -> Table:
     columns = (
         tables.optimizer_column(infos),
         Column("settings tried", lambda row: number(row.tries, str)),
@@ -189,16 +189,14 @@ def _finals(search: Mapping[str, Any]) -> str:
     )
 
 
-def tuned_tables(study: Mapping[str, Any], infos: Mapping[str, OptimizerInfo]) -> tuple[Table, ...]:
+def tuned_tables(study: Mapping[str, Any], infos: Infos) -> tuple[Table, ...]:
     """Return where the tuned settings that a study uses come from, one table for each search that found some."""
     sets = {"": study, **(study.get("tuned_for") or {})}
     tables = [tuned_table(found, infos, problem) for problem, found in sets.items()]
     return tuple(table for table in tables if table is not None)
 
 
-def tuned_table(
-    study: Mapping[str, Any], infos: Mapping[str, OptimizerInfo], problem: str = ""
-) -> Table | None:
+def tuned_table(study: Mapping[str, Any], infos: Infos, problem: str = "") -> Table | None:
     """Return where the tuned settings in use come from and what finding them cost; None where there are none.
 
     `problem` is named where the settings are those of its sections alone.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from tngd_bench import arguments
-from tngd_bench.spu.device import Device, Sourced
+from tngd_bench.spu.description import DEVICE_FIELDS
+from tngd_bench.spu.device import Device
+from tngd_bench.spu.sources import Sourced
 from tngd_bench.studies.file.optimizer_label import as_setting
 from tngd_bench.studies.file.schema import Study
 
@@ -39,7 +41,6 @@ def own_devices(study: Study, only: str | None = None) -> dict[str, Device]:
 
 def refuse_unknown(key: str) -> None:
     """Raise ValueError where `key` is nothing that a `[device.NAME]` table can have."""
-    fields = [field.name for field in dataclasses.fields(Device) if field.name not in ("name", "sources")]
-    known = ("base", SOURCE, *fields)
+    known = ("base", SOURCE, "summary", *DEVICE_FIELDS)
     if key not in known:
         raise ValueError(f"a device has no field {key!r}{arguments.suggestion(key, known)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import re
@@ -13,10 +12,11 @@ from dataclasses import dataclass
 from tngd_bench import arguments
 from tngd_bench.measure.optimizer_config import Contestant
 from tngd_bench.optimizers import registry
+from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.file import tuned_sets
 from tngd_bench.studies.file.schema import Study
-from tngd_bench.studies.tuning import tuned_sets
 
 IDEAL = "ideal"
 TUNED = "tuned"
@@ -183,8 +183,7 @@ def _without_preset(settings: dict[str, object], given: Mapping[str, object]) ->
 
     A field that is None among an optimizer's settings keeps the device's own value, so this is said to the device.
     """
-    fields = {field.name for field in dataclasses.fields(Device)}
-    cleared = [name for name, value in given.items() if value is None and name in fields]
+    cleared = [name for name, value in given.items() if value is None and name in DEVICE_FIELDS]
     described = settings.get("device")
     if not cleared or not isinstance(described, str | Mapping):
         return settings

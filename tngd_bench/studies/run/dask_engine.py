@@ -19,22 +19,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tngd_bench.atomic_write import replacing
 from tngd_bench.measure import cpu_affinity
 from tngd_bench.measure.environment import describe_environment, machine_class
 from tngd_bench.source import changes, own_parts
 from tngd_bench.studies.errors import EngineError, StudyError
 from tngd_bench.studies.file.schema import Execution
-from tngd_bench.studies.plan.make_plan import MachineLimits
+from tngd_bench.studies.plan.inputs import MachineLimits
 from tngd_bench.studies.plan.trials import DataRequest, Trial
-from tngd_bench.studies.run.clusters import CORE, MACHINE
 from tngd_bench.studies.run.data_files import load_request, write_splits
-from tngd_bench.studies.run.engine import Job, Outcome, PreparedData
+from tngd_bench.studies.run.engine import CORE, MACHINE, Job, Outcome, PreparedData
 from tngd_bench.studies.run.machine import measure_machine
 from tngd_bench.studies.run.run_trial import run_in_worker
 from tngd_bench.studies.run.worker_process import Limits, Worker, wait_for_any, worker_context
 
 distributed: Any = import_module("distributed")  # half of its functions have no annotations
-_AHEAD = 2  # jobs handed out per place, so that a worker never waits for this process
+_JOBS_PER_PLACE = 2  # jobs handed out per place, so that a worker never waits for this process
 _STOP_CHECK_S = 2.0
 _SET_BY_DASK = ("MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -47,28 +47,28 @@ class DaskEngine:
         self._mixed = mixed
         self._environment: dict[str, Any] | None = None
         self._machine: MachineLimits | None = None
-        self._like: list[str] | None = None
+        self._timing_hosts: list[str] | None = None
 
     def machine(self, execution: Execution) -> MachineLimits:
         """Return what the weakest of the machines offers; StudyError where they are of different classes.
 
         Where that is allowed, timed trials go to machines of the first one's class only.
         """
-        asked = self._one_per_host()
+        addresses = self._one_per_host()
         futures = [
             self._client.submit(_describe, execution, workers=[address], pure=False)
-            for address in asked.values()
+            for address in addresses.values()
         ]
         try:
-            found = dict(zip(asked, self._client.gather(futures), strict=True))
+            described = dict(zip(addresses, self._client.gather(futures), strict=True))
         except Exception as error:
             # Whatever a remote machine raises (no package there, another version) is about that machine.
             raise StudyError(
                 f"cluster: a worker cannot run trials: {type(error).__name__}: {error}"
             ) from None
-        (first, (limits, self._environment)), *others = found.items()
-        for host, (_, described) in found.items():
-            differing = changes(described.get("code"), own_parts())
+        (first, (limits, self._environment)), *others = described.items()
+        for host, (_, environment) in described.items():
+            differing = changes(environment.get("code"), own_parts())
             if differing:
                 raise StudyError(
                     f"cluster: the worker on {host} has other code than this machine ({differing}): its results would"
@@ -78,11 +78,11 @@ class DaskEngine:
         if unlike and not self._mixed:
             raise StudyError(
                 f"cluster: machines {first} and {unlike[0]} are of different classes ({limits.machine_class} and"
-                f" {found[unlike[0]][0].machine_class}): times would not be comparable; leave one out, or set"
+                f" {described[unlike[0]][0].machine_class}): times would not be comparable; leave one out, or set"
                 " cluster.mixed = true for training"
             )
-        self._like = [host for host in found if host not in unlike] if unlike else None
-        offers = [offered for offered, _ in found.values()]
+        self._timing_hosts = [host for host in described if host not in unlike] if unlike else None
+        offers = [offered for offered, _ in described.values()]
         self._machine = MachineLimits(
             min(offered.rate_cost for offered in offers),
             min(offered.rate_training for offered in offers),
@@ -126,7 +126,7 @@ class DaskEngine:
         running: dict[Any, Job] = {}
         try:
             while queue or running:
-                while queue and len(running) < _AHEAD * self._places(execution, exclusive=exclusive):
+                while queue and len(running) < _JOBS_PER_PLACE * self._places(execution, exclusive=exclusive):
                     job = queue.popleft()
                     started(job.trial)
                     future = self._client.submit(
@@ -140,7 +140,7 @@ class DaskEngine:
                         key=f"{job.key}-{uuid.uuid4().hex}",
                         pure=False,
                         resources={MACHINE: 1} if exclusive else {CORE: job.trial.threads},
-                        workers=self._like if exclusive else None,
+                        workers=self._timing_hosts if exclusive else None,
                     )
                     running[future] = job
                     ended.add(future)
@@ -187,12 +187,12 @@ class DaskEngine:
 
     def _one_per_host(self) -> dict[str, str]:
         """Return the address of one worker of each host, one that may time trials if there is one."""
-        found: dict[str, str] = {}
+        addresses: dict[str, str] = {}
         for address, info in sorted(
             self._workers().items(), key=lambda item: -item[1]["resources"].get(MACHINE, 0)
         ):
-            found.setdefault(info["host"], address)
-        return found
+            addresses.setdefault(info["host"], address)
+        return addresses
 
     def _check_offers(self, *, exclusive: bool) -> None:
         """Raise StudyError unless workers offer what such jobs take, and no machine offers itself twice."""
@@ -239,7 +239,7 @@ def carry_out(
         path = _data_file(job.trial.data, checksum)
     except (ValueError, RuntimeError, OSError) as error:
         return Outcome("failed", f"data on {socket.gethostname()}: {error}", None, here)
-    _become_parent()
+    _allow_children()
     usable = cpu_affinity.usable_processors() if bind and cpu_affinity.can_bind() else ()
     processors = cpu_affinity.choose(job.trial.threads, usable, (), cpu_affinity.processor_loads())
     worker = Worker(worker_context(), run_in_worker, (job.trial, path, processors), limits)
@@ -260,11 +260,11 @@ def carry_out(
 
 def _describe(execution: Execution) -> tuple[MachineLimits, dict[str, Any]]:
     """Return what the machine of this Dask worker offers, and its description."""
-    _become_parent()
+    _allow_children()
     return measure_machine(execution), describe_environment(execution.processor)
 
 
-def _become_parent() -> None:
+def _allow_children() -> None:
     """Let this Dask worker start processes, under the conditions they have without Dask.
 
     Its nanny starts it as a daemon, which may have no children, and with a memory allocator and thread counts of the
@@ -285,7 +285,6 @@ def _data_file(request: DataRequest, checksum: str) -> Path:
             raise ValueError(
                 f"{request.problem} has checksum {data.checksum[:12]}…, expected {checksum[:12]}…"
             )
-        aside = path.with_suffix(f".{uuid.uuid4().hex}")
-        write_splits(data, aside)
-        aside.replace(path)
+        with replacing(path) as file:
+            write_splits(data, file)
     return path

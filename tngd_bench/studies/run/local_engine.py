@@ -10,7 +10,7 @@ from typing import Any
 from tngd_bench.measure import cpu_affinity
 from tngd_bench.measure.environment import describe_environment, machine_class
 from tngd_bench.studies.file.schema import Execution
-from tngd_bench.studies.plan.make_plan import MachineLimits
+from tngd_bench.studies.plan.inputs import MachineLimits
 from tngd_bench.studies.plan.trials import DataRequest, Trial
 from tngd_bench.studies.run.engine import Job, Outcome, PreparedData
 from tngd_bench.studies.run.machine import measure_machine
@@ -18,7 +18,7 @@ from tngd_bench.studies.run.run_trial import run_in_worker
 from tngd_bench.studies.run.worker_process import (
     Limits,
     Worker,
-    interrupts_later,
+    interrupts_held,
     wait_for_any,
     worker_context,
 )
@@ -68,7 +68,7 @@ class LocalEngine:
                     started(job.trial)
                     processors = places.take(job.trial.threads, [item.processors for item in running])
                     args = (job.trial, data[job.trial.data].path, processors)
-                    with interrupts_later():
+                    with interrupts_held():
                         worker = Worker(context, run_in_worker, args, limits)
                         running.append(_Running(job, worker, processors))
                 wait_for_any([item.worker for item in running])

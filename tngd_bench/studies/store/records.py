@@ -14,8 +14,9 @@ from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import OWN_CURVES
 from tngd_bench.studies.file.optimizer_label import usual_form
 from tngd_bench.studies.store.columnar import Columns, column, count
-from tngd_bench.studies.store.store import Store
-from tngd_bench.studies.store.tables import Tables, fingerprint, keep_tables, kept_tables
+from tngd_bench.studies.store.packed import find_store
+from tngd_bench.studies.store.reader import StoreReader
+from tngd_bench.studies.store.tables import Tables, kept_or_made
 
 _SETTING = {
     "key": "str",
@@ -131,25 +132,18 @@ class Records:
     ignored: dict[str, str] = field(default_factory=dict)
 
 
-def read_records(place: Path) -> Records:
-    """Return the records of the store in `place`; StoreError when there is none or it is damaged.
+def read_records(place: Path | StoreReader) -> Records:
+    """Return the records of a store, or of the one in `place`; StoreError when there is none or it is damaged.
 
     Files that belong to no trial of the study, and torn or edited ones, are left out and named in `ignored`. The frames
-    are kept in the store as Parquet, and taken from there as long as no file has changed.
+    are kept in a store's folder as Parquet, and taken from there as long as no file has changed.
     """
-    store = Store.find(Path(place))
+    store = place if isinstance(place, StoreReader) else find_store(Path(place))
     study, environment = store.study() or {}, store.environment() or {}
-    columns = _columns()
-    state = fingerprint(store, columns)
-    tables = kept_tables(store, state, columns)
-    if tables is None:
-        tables = _read_trials(store, study.get("trials", []), columns["curves"])
-        keep_tables(store, state, tables)
-    study.pop("trials", None)
+    keys, columns = study.pop("trials", []), _columns()
+    tables = kept_or_made(store, columns, lambda: _read_trials(store, keys, columns["curves"]))
     frames = {name: _in_usual_form(frame) for name, frame in tables.frames.items()}
-    return Records(
-        study, environment, frames["trials"], frames["costs"], frames["curves"], dict(tables.ignored)
-    )
+    return Records(study, environment, **frames, ignored=dict(tables.ignored))
 
 
 def _in_usual_form(frame: pd.DataFrame) -> pd.DataFrame:
@@ -166,7 +160,7 @@ def _columns() -> dict[str, dict[str, str]]:
     return {"trials": TRIAL_COLUMNS, "costs": COST_COLUMNS, "curves": CURVE_COLUMNS | outside}
 
 
-def _read_trials(store: Store, keys: Iterable[str], curve_columns: Mapping[str, str]) -> Tables:
+def _read_trials(store: StoreReader, keys: Iterable[str], curve_columns: Mapping[str, str]) -> Tables:
     """Return the frames made from the trials' own files."""
     trials: list[dict[str, Any]] = []
     costs = _Rows(COST_COLUMNS, _ITERATION)

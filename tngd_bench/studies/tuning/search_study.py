@@ -19,7 +19,7 @@ from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.optimizer_label import IDEAL, contestant_of, read_label
 from tngd_bench.studies.file.reading import LoadedStudy
 from tngd_bench.studies.file.schema import Study, TrainingSection, Tuning
-from tngd_bench.studies.tuning.search import draws
+from tngd_bench.studies.tuning.draws import draws
 from tngd_bench.studies.tuning.spaces import Space, space_of
 
 _SUFFIX = "-tuning"
@@ -56,7 +56,7 @@ class Search:
 def make_search(loaded: LoadedStudy) -> Search:
     """Return the search that the study's `[tuning]` table asks for, or one with its defaults where it has none.
 
-    Raises StudyError for a section or an optimizer that cannot be tuned, or where Optuna is not installed.
+    Raises StudyError for a section or an optimizer that cannot be tuned.
     """
     study = loaded.study
     tuning = study.tuning or Tuning()

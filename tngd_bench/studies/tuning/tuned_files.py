@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -14,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from tngd_bench.atomic_write import write
 from tngd_bench.studies.errors import StoreWriteError
 from tngd_bench.studies.file.merge import TUNED_FILE
 from tngd_bench.studies.file.optimizer_label import IDEAL
@@ -69,7 +68,7 @@ def search_record(
         "finalists_per_optimizer": tuning.finalists,
         "runs_per_finalist": tuning.final_seeds if tuning.finalists > 1 else 0,
         "final_epochs": section.epochs,
-        "sampler": f"Optuna QMCSampler, scrambled Sobol sequence, sampler_seed = {tuning.sampler_seed}",
+        "sampler": f"scipy.stats.qmc.Sobol, scrambled, sampler_seed = {tuning.sampler_seed}",
         "seeds": f"derived from ({search.name!r}, {section.problem!r}, 'tuning', n); the study's own runs have 'seed'",
         "machine": {
             name: records.environment.get(name) for name in ("cpu", "cores", "torch", "threads_training")
@@ -188,16 +187,6 @@ def _number(value: float) -> float | None:
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        handle, aside = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".part", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(aside).chmod(0o644)
-            Path(aside).replace(path)
-        except BaseException:
-            Path(aside).unlink(missing_ok=True)
-            raise
+        write(path, content, sync=True)
     except OSError as error:
         raise StoreWriteError(cannot_be_written(str(path), path, error)) from None

@@ -1,0 +1,47 @@
+"""Settings of an analog run: how long the device relaxes, from where, and how often it is read and programmed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tngd_bench.spu.field_info import NON_NEGATIVE, check_fields, choice, described, field_infos, whole
+
+
+@dataclass(frozen=True)
+class AnalogSettings:
+    """How one iteration uses the device; times in units of τ."""
+
+    analog_time: float = described("analog time", NON_NEGATIVE, default=50.0, symbol="t", unit="τ")
+    """Relaxation before the readout."""
+    delay: float = described("delay", NON_NEGATIVE, default=0.0, symbol="t_d", unit="τ")
+    """The part of t that runs beside the host's work, under the same pair (G, g), before the next one is written."""
+    start: str = described("start", choice("previous", "gradient", "zero"), default="previous", symbol="x(0)")
+    """Previous state (at first the gradient), the gradient, or zero."""
+    samples: int = described("readouts", whole(1), default=1)
+    """Readouts averaged, the first at t."""
+    spacing: float = described("spacing of readouts", NON_NEGATIVE, default=1.0, unit="τ")
+    """Time between two readouts."""
+    ensemble: int = described("programmings", whole(1), default=1, symbol="K")
+    """Programmings with different rounding events whose readouts are averaged (arXiv 2401.16231)."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.delay > self.analog_time:
+            raise ValueError(f"delay must be <= analog_time = {self.analog_time:g}, not {self.delay:g}")
+        if self.delay > 0.0 and self.start != "previous":
+            raise ValueError(f"delay > 0 needs start = 'previous', not {self.start!r}")
+        if self.delay > 0.0 and self.ensemble > 1:
+            raise ValueError(
+                f"delay must be 0 with ensemble = {self.ensemble}: each programming replaces the last"
+            )
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> AnalogSettings:
+        """The analog settings among others; defaults where they are not given."""
+        return cls(**{name: settings[name] for name in ANALOG_FIELDS if name in settings})
+
+
+ANALOG_FIELDS = field_infos(AnalogSettings)
+"""Description of each analog setting, by name."""

@@ -1,0 +1,284 @@
+"""Description of an analog device in SI units: arrays, converters, link, amplifiers, noise."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from tngd_bench import arguments
+from tngd_bench.spu.field_info import (
+    FLAG,
+    FRACTION,
+    NON_NEGATIVE,
+    POSITIVE,
+    RATE,
+    UNLIMITED,
+    bits,
+    check_fields,
+    choice,
+    described,
+    field_infos,
+    price,
+    whole,
+)
+from tngd_bench.spu.sources import Sourced
+
+BOLTZMANN = 1.380649e-23
+"""J/K, exact by definition of the kelvin."""
+
+
+@dataclass(frozen=True)
+class DeviceDescription:
+    """An analog device and its link, in SI units; None means ideal, or "not stated" for a price: a time or an energy.
+
+    Structure (arXiv 2405.13817 app. C): arrays (m, N), (m, m), (N, m), all written each iteration.
+    """
+
+    name: str = "custom"
+    """What it is called."""
+    summary: str = ""
+    """A sentence on it, for lists."""
+    sources: Mapping[str, Sourced] = dataclasses.field(default_factory=dict, compare=False)
+    """Grade and source of its numbers, by field."""
+
+    link_rate_bits_per_s: float | None = described(
+        "link rate", POSITIVE, "link", unit="b/s", absent=UNLIMITED, milder="larger"
+    )
+    """Rate of the link in each direction."""
+    word_bits: int = described("word length", whole(1, 64), "link", default=16, unit="bits", milder="larger")
+    """Length of a number on the link; it changes no value."""
+    upload: str = described("upload", choice("full", "factored"), "link", default="full")
+    """What is sent: every value of the arrays, or layer inputs a and output gradients g, multiplied at the arrays."""
+    link_energy_j_per_bit: float | None = price("energy per bit on the link", "link", "J/bit")
+    """Energy of a bit sent."""
+
+    resistance_ohm: float = described("resistance", POSITIVE, "nodes", default=1e3, symbol="R", unit="Ω")
+    """A conductance of 1/R stands for an array value of one; τ = RC."""
+    capacitance_farad: float = described("capacitance", POSITIVE, "nodes", default=1e-9, symbol="C", unit="F")
+    """Capacitance of each node, in which thermal noise is kT/C; τ = RC."""
+    volts_per_unit: float = described(
+        "volts per unit", POSITIVE, "nodes", default=1.0, unit="V", milder="larger"
+    )
+    """Volts that stand for one unit of g and x."""
+    rail_volts: float | None = described(
+        "rail voltage", POSITIVE, "nodes", symbol="V", unit="V", milder="larger", disturbs="signals"
+    )
+    """Supply ±V at which the nodes clip: |x| ≤ V/`volts_per_unit`. At rest the box-constrained minimum; noise is
+    reflected at the rails, a start beyond them clipped. Simulated in steps."""
+    capacitor_mismatch: float | None = described(
+        "capacitor mismatch",
+        FRACTION,
+        "nodes",
+        symbol="σ_C",
+        relative_to="relative",
+        milder="smaller",
+        disturbs="signals",
+        random="per chip",
+    )
+    """Relative spread of the capacitances: drift C⁻¹A. Changes the transient by O(σ_C), not the fixed point. Exact for
+    N ≤ 1024; beyond, the noise to O(σ_C). With arrays that err separately, or `amplifier_gain`: simulated in steps."""
+    temperature_kelvin: float | None = described(
+        "temperature", NON_NEGATIVE, "nodes", unit="K", milder="smaller", disturbs="signals", random="in time"
+    )
+    """Temperature of thermal noise, κ₀ = (kT/C)/`volts_per_unit`² at each node (see below)."""
+    row_sum_noise: bool = described(
+        "row-sum noise", FLAG, "nodes", default=False, milder="smaller", disturbs="cells"
+    )
+    """Scale the thermal noise of a node by its conductance: κᵢ = κ₀ R Σⱼ|Gᵢⱼ|, more where more cells meet."""
+    relax_power_watt: float | None = price("power while relaxing", "nodes", "W")
+    """Power of the device while it relaxes."""
+
+    shared_array: bool = described("shared array", FLAG, "arrays", default=False, milder="larger")
+    """One J serves both directions: one error in place of two. Errors of the middle array can still make it unstable;
+    without `hessian_array` it is positive semi-definite whatever the errors, and always stable."""
+    hessian_array: bool = described("Hessian array", FLAG, "arrays", default=True, milder="smaller")
+    """An array holds the loss Hessian; false: wires, H folded into the others, without m² cells and their errors."""
+    array_bits: int | None = described(
+        "array resolution",
+        bits(2),
+        "arrays",
+        unit="bits",
+        milder="larger",
+        disturbs="cells",
+        random="rounding event, in an ensemble",
+    )
+    """Bits of a cell, sign included: rounded to half a step of 2^bits − 1 levels (one bit has none for zero). Error of
+    x ∝ 2^−bits, systematic; the drift stays symmetric."""
+    programming_error: float | None = described(
+        "programming error",
+        NON_NEGATIVE,
+        "arrays",
+        symbol="σ",
+        relative_to="of full scale",
+        milder="smaller",
+        disturbs="cells",
+        random="at each write",
+    )
+    """Standard deviation of a cell, relative to its array's full scale. Error of x ∝ σ at first order. Separate arrays:
+    a drift that is not symmetric, unstable where a rate of C⁻¹Â is negative, with equal capacitors where
+    min Re eig(Ĥ J₂J₁ᵀ) < −λ (`UnstableDeviceError`, with the margin)."""
+    stuck_off: float | None = described(
+        "cells stuck off", FRACTION, "arrays", milder="smaller", disturbs="cells", random="per chip"
+    )
+    """Fraction of cells stuck at 0: an error of fixed size in each."""
+    stuck_on: float | None = described(
+        "cells stuck on", FRACTION, "arrays", milder="smaller", disturbs="cells", random="per chip"
+    )
+    """Fraction of cells stuck at ± full scale: an error of fixed size in each."""
+    conductance_min_siemens: float | None = described(
+        "least conductance", NON_NEGATIVE, "arrays", symbol="G_min", unit="S", milder="smaller"
+    )
+    """Least conductance of a cell; a value is the difference of two."""
+    conductance_max_siemens: float | None = described(
+        "largest conductance", POSITIVE, "arrays", symbol="G_max", unit="S", milder="larger", disturbs="cells"
+    )
+    """Largest conductance of a cell. A is held as sA with s ≤ 1: x(t) needs t/s, noise weighs κ₀/s."""
+    cell_write_time_s: float | None = price("time to write a cell", "arrays", "s")
+    """Time to write what is written at once."""
+    write_parallel: str = described(
+        "written at once", choice("array", "row", "cell"), "arrays", default="row"
+    )
+    """The cells that are written at once."""
+    cell_write_energy_j: float | None = price("energy to write a cell", "arrays", "J")
+    """Energy of writing one cell."""
+
+    dac_bits: int | None = described(
+        "DAC resolution", bits(), "converters", unit="bits", milder="larger", disturbs="signals"
+    )
+    """Bits of g as it is written; full scale follows the signal. Error: at most half a level."""
+    adc_bits: int | None = described(
+        "ADC resolution", bits(), "converters", unit="bits", milder="larger", disturbs="signals"
+    )
+    """Bits of x as it is read; full scale follows the signal. Error: at most half a level."""
+    adc_noise_volts: float | None = described(
+        "ADC noise",
+        NON_NEGATIVE,
+        "converters",
+        unit="V",
+        milder="smaller",
+        disturbs="signals",
+        random="at each conversion",
+    )
+    """Noise of a conversion, rms; it averages as 1/√n over n readouts."""
+    dac_rate_hz: float | None = described(
+        "DAC rate", RATE, "converters", unit="Hz", absent="not stated", milder="larger"
+    )
+    """D/A conversions per second of one converter; unlimited: they take no time."""
+    adc_rate_hz: float | None = described(
+        "ADC rate", RATE, "converters", unit="Hz", absent="not stated", milder="larger"
+    )
+    """A/D conversions per second of one converter; unlimited: they take no time."""
+    nodes_per_converter: int = described(
+        "nodes per converter", whole(1), "converters", default=1, milder="smaller"
+    )
+    """Nodes that a converter serves in turn."""
+    dac_energy_j: float | None = price("energy of a D/A conversion", "converters", "J")
+    """Energy of a D/A conversion."""
+    adc_energy_j: float | None = price("energy of an A/D conversion", "converters", "J")
+    """Energy of an A/D conversion."""
+
+    amplifier_gain: float | None = described(
+        "amplifier gain",
+        POSITIVE,
+        "amplifiers",
+        symbol="A₀",
+        relative_to="V/V",
+        milder="larger",
+        disturbs="cells",
+    )
+    """Open-loop gain: rows are weakened by 1/(1 + NG/A₀), NG = 1 + ΣG/G_f, G_f = 1/R. Curvature too small, ∝ 1/A₀."""
+    amplifier_bandwidth_hz: float | None = described(
+        "amplifier bandwidth",
+        POSITIVE,
+        "amplifiers",
+        symbol="GBW",
+        unit="Hz",
+        milder="larger",
+        disturbs="cells",
+    )
+    """Gain-bandwidth product: the first array's outputs lag by NG/(2π·GBW)/(1 + NG/A₀). Changes the transient, not the
+    fixed point. Exact, with m more states."""
+
+    instance: int = described("instance of the chip", whole(0), "chip", default=0)
+    """Seed of what is fixed in one chip: its capacitors and its dead cells."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if (self.stuck_off or 0.0) + (self.stuck_on or 0.0) >= 1.0:
+            raise ValueError(f"stuck_off + stuck_on must be < 1, not {self.stuck_off} + {self.stuck_on}")
+        low, high = self.conductance_min_siemens or 0.0, self.conductance_max_siemens
+        if high is None and low > 0.0:
+            raise ValueError("conductance_max_siemens must be given with conductance_min_siemens")
+        if high is not None and high <= low:
+            raise ValueError(
+                f"conductance_max_siemens must be > conductance_min_siemens = {low:g}, not {high:g}"
+            )
+        if self.row_sum_noise and self.temperature_kelvin is None:
+            raise ValueError("temperature_kelvin must be given with row_sum_noise")
+
+    def override(self, **fields: object) -> Self:
+        """This device with other values; a field's source goes with its value. ValueError for an unknown field."""
+        known = [f.name for f in dataclasses.fields(self)]
+        for name in fields:
+            if name not in known:
+                raise ValueError(f"a device has no field {name!r}{arguments.suggestion(name, known)}")
+        kept = {name: source for name, source in self.sources.items() if name not in fields}
+        changed: dict[str, object] = {"sources": kept, **fields}
+        return dataclasses.replace(self, **changed)  # type: ignore[arg-type]  # checked by __post_init__
+
+    @property
+    def time_constant_s(self) -> float:
+        """τ = RC, seconds."""
+        return self.resistance_ohm * self.capacitance_farad
+
+    @property
+    def thermal_variance(self) -> float:
+        """κ₀ of thermal noise in signal², (kT/C)/volts_per_unit²; 0 without a temperature."""
+        if self.temperature_kelvin is None:
+            return 0.0
+        return BOLTZMANN * self.temperature_kelvin / self.capacitance_farad / self.volts_per_unit**2
+
+    @property
+    def rail(self) -> float:
+        """Largest |x| in signal units; infinite without rails."""
+        return math.inf if self.rail_volts is None else self.rail_volts / self.volts_per_unit
+
+    @property
+    def imperfections(self) -> tuple[str, ...]:
+        """The fields by which the solution differs from the ideal device's; empty for one that only takes time."""
+        return tuple(name for name, info in DEVICE_FIELDS.items() if info.disturbs and getattr(self, name))
+
+    @property
+    def needs_arrays(self) -> bool:
+        """Whether an imperfection acts on single cells, so that the arrays must be formed to simulate it."""
+        return any(info.disturbs == "cells" and getattr(self, name) for name, info in DEVICE_FIELDS.items())
+
+    @property
+    def bill_needs_simulation(self) -> bool:
+        """Whether the bill depends on what is on the arrays: a conductance range sets the scale that slows settling."""
+        return self.conductance_max_siemens is not None
+
+    def cells(self, parameters: int, rows: int) -> int:
+        """Resistors programmed each iteration: m(m + 2N); one J the less if shared, no H if it is wires."""
+        jacobians = parameters * (1 if self.shared_array else 2)
+        return rows * ((rows if self.hessian_array else 0) + jacobians)
+
+
+DEVICE_FIELDS = field_infos(DeviceDescription)
+"""Description of each physical field of a device, by name."""
+
+
+def sourced_parameters(device: DeviceDescription) -> dict[str, dict[str, Any]]:
+    """Each number of a preset that has a source, as {parameter: {value, grade, source}}; an infinite one in a word."""
+    values = {name: getattr(device, name) for name in device.sources}
+    return {
+        name: {
+            "value": UNLIMITED if values[name] == math.inf else values[name],
+            "grade": origin.grade,
+            "source": origin.source,
+        }
+        for name, origin in device.sources.items()
+    }

@@ -1,0 +1,162 @@
+"""Descriptions of fields: a name in words, accepted values, unit and effect, kept as the metadata of a dataclass.
+
+A field is described once, where it is declared. Argument checks, study settings, options of `predict`, names and units
+in reports, the direction of a tolerance, and the tables of docs/device.md derive from it.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import math
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from types import MappingProxyType
+from typing import Any, Literal
+
+from tngd_bench import arguments
+
+UNLIMITED = "unlimited"
+"""Infinity as a word, for study files and stored JSON, which have no number for it."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The values that a field takes: in `text` for the docs, and as a check that returns the value."""
+
+    text: str
+    check: Callable[[str, object], object]
+    words: tuple[str, ...] = ()
+    """All accepted words, where the values are words."""
+    whole: bool = False
+    """Whether the values are whole numbers."""
+
+
+def whole(minimum: int, maximum: int | None = None) -> Accepted:
+    """Whole numbers from `minimum` to `maximum`."""
+    text = f"≥ {minimum}" if maximum is None else f"{minimum} to {maximum}"
+    return Accepted(text, partial(arguments.integer, minimum=minimum, maximum=maximum), whole=True)
+
+
+def bits(minimum: int = 1) -> Accepted:
+    """Resolutions in bits."""
+    return Accepted(f"{minimum} to 32", partial(arguments.bits, minimum=minimum), whole=True)
+
+
+def choice(*words: str) -> Accepted:
+    """One of `words`."""
+    return Accepted(", ".join(words), lambda name, value: arguments.choice(name, value, words), words)
+
+
+def _rate(name: str, value: object) -> float:
+    return math.inf if value in (math.inf, UNLIMITED) else arguments.real(name, value, above=0.0)
+
+
+POSITIVE = Accepted("> 0", partial(arguments.real, above=0.0))
+NON_NEGATIVE = Accepted("≥ 0", partial(arguments.real, minimum=0.0))
+FRACTION = Accepted("≥ 0 and < 1", partial(arguments.real, minimum=0.0, below=1.0))
+RATE = Accepted(f"> 0, or {UNLIMITED}", _rate)
+FLAG = Accepted("true, false", arguments.flag, ("true", "false"))
+
+
+@dataclass(frozen=True)
+class FieldInfo:
+    """Description of one field; what it means in a sentence or two is its docstring (`docstrings`)."""
+
+    title: str
+    """The name in words, as reports print it."""
+    accepted: Accepted
+    part: str = ""
+    """The part of the device that the field belongs to."""
+    symbol: str = ""
+    unit: str = ""
+    relative_to: str = ""
+    """What a value without a unit is measured in, for the axis of a chart."""
+    absent: str = "ideal"
+    """The meaning of None, for a field that may be None."""
+    milder: Literal["larger", "smaller", ""] = ""
+    """Which values make a better device."""
+    disturbs: Literal["signals", "cells", ""] = ""
+    """What an imperfection acts on: signals, or single cells, so that a simulation must form the arrays.
+
+    Empty for a field by which the solution does not differ from an ideal device's.
+    """
+    random: str = ""
+    """When its random part is drawn; empty for a field without one."""
+
+
+def described(title: str, accepted: Accepted, part: str = "", *, default: Any = None, **info: Any) -> Any:
+    """A dataclass field with a `default` and a description; the further keywords are fields of `FieldInfo`."""
+    return dataclasses.field(default=default, metadata={"info": FieldInfo(title, accepted, part, **info)})
+
+
+def price(title: str, part: str, unit: str) -> Any:
+    """A field for a time or an energy, None where it is not stated."""
+    return described(title, NON_NEGATIVE, part, unit=unit, absent="not stated", milder="smaller")
+
+
+@cache
+def field_infos(owner: type) -> Mapping[str, FieldInfo]:
+    """Return the described fields of a dataclass, by name."""
+    found = {field.name: field.metadata.get("info") for field in dataclasses.fields(owner)}
+    return MappingProxyType({name: info for name, info in found.items() if info is not None})
+
+
+def check_fields(owner: Any) -> None:
+    """Check the described fields of a new, frozen `owner`: TypeError or ValueError for a value that is not accepted."""
+    for field in dataclasses.fields(owner):
+        info: FieldInfo | None = field.metadata.get("info")
+        value = getattr(owner, field.name)
+        if info is None or (value is None and field.default is None):
+            continue
+        checked = info.accepted.check(field.name, value)
+        if value == UNLIMITED:
+            object.__setattr__(owner, field.name, checked)
+
+
+@cache
+def docstrings(owner: type) -> Mapping[str, str]:
+    """Return the text under each field of a class, on one line; empty where the source is not installed."""
+    try:
+        source = textwrap.dedent(inspect.getsource(owner))
+    except OSError:
+        return {}
+    (definition,) = ast.parse(source).body
+    assert isinstance(definition, ast.ClassDef)
+    texts = {}
+    for statement, following in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            match following:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    texts[statement.target.id] = " ".join(text.split())
+    return texts
+
+
+def markdown_table(owner: type) -> str:
+    """Return the described fields of a class as a table in Markdown, a row each, in the order of the class."""
+    texts, rows = docstrings(owner), []
+    defaults = {field.name: field.default for field in dataclasses.fields(owner)}
+    for name, info in field_infos(owner).items():
+        default = info.absent if defaults[name] is None else _plain(defaults[name])
+        accepted = f"{info.accepted.text} {info.unit}".strip()
+        meaning = f"{info.symbol}: {texts[name]}" if info.symbol else texts[name]
+        marks = (info.milder, info.random, info.disturbs)
+        rows.append((f"`{name}`", info.part, meaning, accepted, default, *marks))
+    columns = ("field", "part", "meaning", "accepted", "default", "milder", "random", "disturbs")
+    used = [place for place in range(len(columns)) if any(row[place] for row in rows)]
+    lines = [columns, ("---",) * len(columns), *rows]
+    cells = [[line[place].replace("|", r"\|") for place in used] for line in lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def _plain(value: object) -> str:
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
