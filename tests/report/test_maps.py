@@ -130,6 +130,15 @@ def test_alternative_text_states_the_finding(charts, results):
     assert any("b was never varied on digits-mlp" in point for point in results.map.points)
 
 
+def test_the_alternative_text_of_a_map_names_what_is_shown_and_no_share_of_nothing(charts):
+    chart = charts["map-exact-batch"]
+    shown = chart.data[chart.data["cheapest"] != ""]
+    low, high = (quantities.count(size) for size in (shown["parameters"].min(), shown["parameters"].max()))
+    assert f"over N = {low} to {high} and batch size b 32 to 32." in chart.alt
+    assert shown["parameters"].max() < chart.data["parameters"].max()
+    assert "0 % modelled only" not in " ".join(each.alt for each in charts.values())
+
+
 def test_crossovers_at_larger_sizes_stand_in_a_table_with_what_they_rest_on(results, calibrations):
     (table,) = [table for table in results.map.tables if table.name == "crossovers"]
     assert set(table.data["parameters"]) == {1_000_000, 100_000_000}

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tngd_bench.analysis.compare import TwoStores
 from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.findings.find import find
 from tngd_bench.analysis.results import Results
@@ -155,6 +156,24 @@ def test_compare_writes_a_page_that_names_the_stores_and_draws_the_ratios(record
     data = pd.read_csv(tmp_path / "data" / "compare-cost.csv")
     assert (data["ratio"] == 1.0).all()
     assert len(data) == 6
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"), [(1, "1 entry differs (cpu)"), (2, "2 entries differ (cpu, ram)")]
+)
+def test_what_differs_is_counted_in_words(entries, words):
+    names = ["cpu", "ram"][:entries]
+    found = TwoStores(
+        costs=pd.DataFrame(),
+        training=pd.DataFrame(),
+        differences=pd.DataFrame({"where": "environment", "name": names}),
+        only=pd.DataFrame({"a": ["x"]}),
+        run_spreads=(SimpleNamespace(words="1 %"),) * 2,
+    )
+    assert comparison._conditions(found) == (
+        f"Environment: {words}. Study: the same; 1 setting is in one store only. "
+        "Spread from run to run in intervals of cost: 1 %."
+    )
 
 
 def test_a_predicted_sweep_is_drawn_as_its_rows():

@@ -41,14 +41,13 @@ def small(make, monkeypatch):
 
 def test_the_page_is_written_without_a_figure_that_cannot_be_made_and_says_so(small, tmp_path, monkeypatch):
     monkeypatch.setattr(cost_charts, "draw_line", fails)
-    built = build.build_report(small, tmp_path, formats=("html", "md", "pdf"))
+    built = build.build_report(small, tmp_path, formats=("html", "md"))
     assert {each.error for each in built.missing} == {"ValueError: math domain error"}
     for document in (built.html, tmp_path / "report.md"):
         text = document.read_text()
         assert "could not be drawn (ValueError: math domain error)" in text
         assert "“time per iteration”" in text
         assert "cost-split" in text  # a figure that is drawn in another way
-    assert (tmp_path / "report.pdf").stat().st_size > 1_000
 
 
 def test_a_figure_that_fails_when_it_is_written_keeps_its_numbers(small, tmp_path, monkeypatch):

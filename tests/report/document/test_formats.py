@@ -11,7 +11,7 @@ from tngd_bench.analysis.results import Results
 from tngd_bench.report import build_report, study_summary
 from tngd_bench.report.document.formats import FORMATS
 from tngd_bench.report.document.tables import Cell, Column, Table, number, table_of, words
-from tngd_bench.report.render import latex, markdown, pdf
+from tngd_bench.report.render import latex, markdown
 from tngd_bench.report.render.manifest import NAME, replace_manifest
 from tngd_bench.report.render.page import data_block, record_links, sorting
 
@@ -63,35 +63,6 @@ def test_latex_escapes_every_command_and_leaves_records_out():
     assert latex.escaped("\\input{x}") == r"\textbackslash{}input\{x\}"
 
 
-def test_every_block_of_a_wide_table_says_what_its_rows_are():
-    columns = [Column("optimizer", numeric=False), Column("section", numeric=False)]
-    columns += [Column(f"column number {n} of many") for n in range(12)] + [Column("records", numeric=False)]
-    rows = tuple((f"o{r}", f"s{r}", *(f"{r}.{n}" for n in range(12)), "x #0") for r in range(3))
-    found = list(pdf.blocks(Table("t", "", tuple(columns), rows, pd.DataFrame())))
-    assert len(found) > 1
-    assert " ".join(heads for heads, _ in found).count("column number") == 12
-    for heads, lines in found:
-        assert heads.split()[:2] == ["optimizer", "section"]
-        assert max(map(len, [heads, *lines])) <= 124
-        assert [line.split()[:2] for line in lines] == [[f"o{r}", f"s{r}"] for r in range(3)]
-    assert "x #0" not in str(found)
-
-
-def test_a_block_repeats_the_sizes_of_its_rows_and_cuts_long_cells_within_a_word():
-    heads = ["optimizer", "section", "N", "m", *(f"column number {n} of many" for n in range(8))]
-    columns = (
-        *(Column(head, numeric=n > 1) for n, head in enumerate(heads)),
-        Column("source", numeric=False),
-    )
-    row = ("o", "a" * 60, "1,000", "80", *("1.0" for _ in range(8)), "word " * 40)
-    found = list(pdf.blocks(Table("t", "", columns, (row,), pd.DataFrame())))
-    assert len(found) > 1
-    for _, (line,) in found:
-        assert line.split()[:4] == ["o", "a" * 33 + "…", "1,000", "80"]
-        assert len(line) <= 124
-    assert "word word" in found[-1][1][0]
-
-
 def test_markdown_shows_names_as_text():
     assert markdown.escaped("<script>|`x`") == "&lt;script&gt;\\|\\`x\\`"
     assert markdown.escaped("a\n# b") == "a \\# b"
@@ -99,6 +70,7 @@ def test_markdown_shows_names_as_text():
 
 def test_all_formats_are_written_and_named(make, tmp_path):
     records = make(optimizers=("sgd", "ngd-gram"), sizes=(1_000,), training=False)
+    pytest.importorskip("typst", reason="typst is not installed")
     built = build_report(records, tmp_path, formats=FORMATS)
     kinds = {path.suffix for path in built.documents}
     assert kinds == {".md", ".pdf", ".tex"}

@@ -102,7 +102,7 @@ def paper_chart(of: PaperFigure, problem: str) -> Chart:
         axes.spines[["top", "right"]].set_visible(False)
         styles = marks({label: infos[label] for label in shown})
         for label in shown:
-            name = titles[label].replace(" (tuned)", "")
+            name = optimizer_names.without_tuned(titles[label])
             _draw(
                 axes,
                 points[points["optimizer"] == label],

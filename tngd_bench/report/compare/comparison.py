@@ -133,18 +133,18 @@ def _conditions(found: TwoStores) -> str:
     environment = found.differences[found.differences["where"] == "environment"]["name"]
     study = found.differences[found.differences["where"] == "study"]["name"]
     listed = ", ".join(environment[:8]) + (" …" if len(environment) > 8 else "")
-    text = (
-        f"Environment: {len(environment)} entries differ ({listed})."
-        if len(environment)
-        else "Same environment."
-    )
-    same = f"{len(study)} entries differ" if len(study) else "the same"
+    text = f"Environment: {_differ(environment)} ({listed})." if len(environment) else "Same environment."
+    same = _differ(study) if len(study) else "the same"
     first, second = found.run_spreads
     spread = first.words if first == second else f"{first.words} in A, {second.words} in B"
     return (
-        f"{text} Study: {same}; {len(found.only)} settings are in one store only. Spread from run to run in "
-        f"intervals of cost: {spread}."
+        f"{text} Study: {same}; {len(found.only)} setting{'s are' if len(found.only) != 1 else ' is'} in one store "
+        f"only. Spread from run to run in intervals of cost: {spread}."
     )
+
+
+def _differ(names: pd.Series) -> str:
+    return "1 entry differs" if len(names) == 1 else f"{len(names)} entries differ"
 
 
 def comparison_sections(found: TwoStores, infos: Infos, styles: Mapping[str, Mark]) -> tuple[Section, ...]:

@@ -132,7 +132,7 @@ def _draw(axes: Axes, frame: pd.DataFrame, name: str, total: str, infos: Infos, 
                 values,
                 dataclasses.replace(mark, dash="") if words else mark,
                 infos[label].title + (bound if own else ""),
-                markers=words or len(frame) < 30,
+                **({} if words or len(frame) < 30 else {"marker": ""}),
             )
     if bounds.any() and not bounds.all():
         for place, value in zip(places[bounds], frame[total][bounds], strict=True):

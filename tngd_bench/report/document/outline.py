@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from tngd_bench.analysis.findings.find import Findings, find
 from tngd_bench.analysis.results import Results
@@ -20,6 +21,8 @@ from tngd_bench.report.tuning import tuning_charts
 from tngd_bench.studies.store import code_parts
 from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import is_search
+
+Item = TypeVar("Item", Chart, Table)
 
 
 @dataclass(frozen=True)
@@ -111,19 +114,15 @@ def names_once(sections: Sequence[Section]) -> tuple[Section, ...]:
 
 
 def _renamed(section: Section, taken: set[str]) -> Section:
-    def own(name: str) -> str:
-        tries = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
-        found = next(one for one in tries if one not in taken)
-        taken.add(found)
-        return found
+    def own(item: Item) -> Item:
+        tries = (item.name, *(f"{item.name}-{number}" for number in range(2, len(taken) + 3)))
+        name = next(one for one in tries if one not in taken)
+        taken.add(name)
+        return item if name == item.name else replace(item, name=name)
 
-    charts = tuple(replace(chart, name=own(chart.name)) for chart in section.charts)
+    charts = tuple(map(own, section.charts))
     return replace(
-        section,
-        charts=charts,
-        tables=tuple(
-            replace(table, name=own(table.name)) if table.rows else table for table in section.tables
-        ),
+        section, charts=charts, tables=tuple(own(table) if table.rows else table for table in section.tables)
     )
 
 

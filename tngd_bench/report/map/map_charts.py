@@ -24,6 +24,7 @@ from tngd_bench.report.map.map_drawing import (
     draw_cells,
     draw_legend,
     limit_axes,
+    shown_cells,
 )
 from tngd_bench.report.map.map_view import MapView, device_title, link_uses
 
@@ -157,13 +158,12 @@ def lower_bounds(uses: Sequence[DeviceUse | None]) -> str:
 def _shares(found: CheapestMap, infos: Infos) -> str:
     parts = []
     for label in found.labels:
-        won, sure = found.share(label, confirmed=False), found.share(label)
+        won = found.share(label, confirmed=False)
         if won > 0:
-            modelled = quantities.percent(found.share_modelled(label))
-            parts.append(
-                f"{infos[label].title} {quantities.percent(won)} ({quantities.percent(sure)} confirmed, {modelled} "
-                "modelled only)"
-            )
+            modelled = found.share_modelled(label)
+            beyond = f", {quantities.percent(modelled)} modelled only" if modelled > 0 else ""
+            sure = quantities.percent(found.share(label))
+            parts.append(f"{infos[label].title} {quantities.percent(won)} ({sure} confirmed{beyond})")
         if (at_best := found.share_at_best(label)) > 0:
             parts.append(f"{infos[label].title} {quantities.percent(at_best)} at best")
     return ", ".join(parts) or "no size has a model that is vouched for"
@@ -172,7 +172,9 @@ def _shares(found: CheapestMap, infos: Infos) -> str:
 def alt(found: CheapestMap, infos: Infos, what: str) -> str:
     """Return the finding of a map of `what` in words."""
     plane = found.plane
-    sizes = f"N = {quantities.count(plane.sizes[0])} to {quantities.count(plane.sizes[-1])}"
-    span = f"{AXIS_TITLES[plane.axis]} {plane.values[0]} to {quantities.count(plane.values[-1])}"
+    rows, columns = shown_cells([found])
+    first, last = plane.sizes[columns[0]], plane.sizes[columns[-1]]
+    sizes = f"N = {quantities.count(first)} to {quantities.count(last)}"
+    span = f"{AXIS_TITLES[plane.axis]} {plane.values[rows[0]]} to {quantities.count(plane.values[rows[-1]])}"
     shares = f"Share of the sizes won, of those vouched for: {_shares(found, infos)}."
     return f"Map of the {what} over {sizes} and {span}. {shares}"

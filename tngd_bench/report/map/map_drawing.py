@@ -14,6 +14,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
 from tngd_bench.analysis.families import Infos
@@ -75,15 +76,19 @@ def draw_cells(axes: Axes, found: CheapestMap, styles: Mapping[str, Mark], label
     axes.set_ylabel(AXIS_TITLES[plane.axis])
 
 
+def shown_cells(maps: Sequence[CheapestMap]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the rows and columns of a plane in which some map vouches for a winner; all where none does."""
+    shown = np.any([found.vouched & (found.winner >= 0) for found in maps], axis=0)
+    rows, columns = (np.flatnonzero(shown.any(axis=axis) | ~shown.any()) for axis in (1, 0))
+    return rows, columns
+
+
 def limit_axes(axes: Axes, maps: Sequence[CheapestMap]) -> None:
     """Limit the axes to what is vouched for on some map, and a blank cell around it."""
     plane = maps[0].plane
-    shown = np.any([found.vouched & (found.winner >= 0) for found in maps], axis=0)
-    for edges, by_cell, limit in (
-        (_edges(plane.sizes), shown.any(axis=0), axes.set_xlim),
-        (_edges(plane.values), shown.any(axis=1), axes.set_ylim),
-    ):
-        cells = np.flatnonzero(by_cell) if by_cell.any() else np.arange(len(by_cell))
+    rows, columns = shown_cells(maps)
+    for values, cells, limit in ((plane.sizes, columns, axes.set_xlim), (plane.values, rows, axes.set_ylim)):
+        edges = _edges(values)
         limit(edges[max(cells[0] - 1, 0)], edges[min(cells[-1] + 2, len(edges) - 1)])
 
 
@@ -208,6 +213,7 @@ def add_rows_axis(axes: Axes, found: CheapestMap) -> None:
     low, high = axes.get_ylim()
     margin.set_ylim(low * fixed, high * fixed)
     margin.yaxis.set_major_formatter(axes.yaxis.get_major_formatter())
+    margin.yaxis.set_minor_formatter(NullFormatter())
     margin.set_ylabel(
         f"m = b·d_z ({'d_z' if found.plane.axis == 'batch_size' else 'b'} = {found.plane.fixed})"
     )
