@@ -27,8 +27,8 @@ from scipy import stats
 
 from tngd_bench.analysis.cost.calibration import calibrate
 from tngd_bench.analysis.cost.iteration_cost import finished_costs, summarise
+from tngd_bench.analysis.cost.leads import leads
 from tngd_bench.analysis.families import optimizer_infos
-from tngd_bench.analysis.findings import leads
 from tngd_bench.analysis.map.cost_map import CONFIRMED, cheapest, plane, study_use
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, FIELD, RunSpread, between, left_by, spread
 from tngd_bench.cli.progress import make_audience, make_console

@@ -166,7 +166,7 @@ def test_an_optimizer_that_describes_no_cost_is_planned_as_unknown(plan, monkeyp
     from tngd_bench.optimizers import registry
 
     found = registry._found()
-    entries = {**found.entries, "mine": dataclasses.replace(found.entries["sgd"], name="mine")}
+    entries = {**found.entries, "mine": dataclasses.replace(found.entries["sgd"], name="mine", cost=None)}
     monkeypatch.setattr(registry, "_found", lambda: dataclasses.replace(found, entries=entries))
     text = plan("--set", 'training.digits.optimizers=["mine"]', "--set", "cost.size.enabled=false")[1]
     (row,) = [line for line in text.splitlines() if re.match(r"training digits +989 ", line)]

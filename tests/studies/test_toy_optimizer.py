@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tngd_bench.analysis import setting_names
 from tngd_bench.analysis.cost.calibration import Counts, calibrate, uncounted
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.measure.optimizer_config import Contestant
@@ -40,7 +41,7 @@ ENTRY = OptimizerEntry(
     {
         **NATURAL,
         "boost": Setting(1.0, POSITIVE, SearchRange(0.5, 2.0, "a factor of two either way", "linear")),
-        "every": Setting(4, COUNT),
+        "every": Setting(4, COUNT, title="steps of a cycle"),
     },
     cost=cost,
     cycle=lambda settings: settings["every"],
@@ -81,10 +82,12 @@ def toy(tmp_path, monkeypatch):
     """Register the toy, and return its entry."""
     install(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    clear = registry._found.cache_clear
-    clear()
+    clears = registry._found.cache_clear, setting_names.names.cache_clear
+    for clear in clears:
+        clear()
     yield registry.get("toy")
-    clear()
+    for clear in clears:
+        clear()
     for name in ("toy_entry", "toy_optimizer"):
         sys.modules.pop(name, None)
 
@@ -154,7 +157,7 @@ def test_its_search_space_is_that_of_its_family_with_its_own_ranges(toy):
 
 def test_legends_have_its_title_and_its_style(toy):
     infos = {label: optimizer_info(label, "toy") for label in ("toy", "toy[every=2]")}
-    assert [info.title for info in infos.values()] == ["Toy", "Toy (every = 2)"]
+    assert [info.title for info in infos.values()] == ["Toy", "Toy (steps of a cycle = 2)"]
     drawn = marks(infos)
     assert {(mark.colour.light, mark.colour.dark, mark.marker) for mark in drawn.values()} == {
         ("#123456", "#abcdef", "h")
@@ -167,7 +170,7 @@ def test_its_curve_is_recorded(toy):
     setting = Setting("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
     result = train(setting, data, Contestant("toy", "toy", toy.defaults), epochs=4, evaluations=2)
     assert result.status == "ok"
-    assert result.curve[-1].train_loss < result.curve[0].train_loss
+    assert result.curve[-1].scores["train_loss"] < result.curve[0].scores["train_loss"]
 
 
 def timed(methods):

@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tngd_bench import plugins
+from tngd_bench.curvature.route import COLUMNS_AT_ONCE
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.cost_model import (
     REFERENCE_RATE,
@@ -26,14 +28,12 @@ from tngd_bench.optimizers.cost_model import (
     first_order_waiting,
     second_order_waiting,
 )
-from tngd_bench.optimizers.iteration import Iteration, Layer
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
 
 _STREAM_S = 1.63e-10
 """For a number of J streamed."""
-COLUMNS_AT_ONCE = 8
-"""Outputs whose rows the host holds at one time where they are too many, as in `tngd_bench.spu.host`."""
 
 
 @dataclass(frozen=True)

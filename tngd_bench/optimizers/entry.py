@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from tngd_bench.spu.billing import Layer
+    from tngd_bench.layers import Layer
     from tngd_bench.spu.device import Device
     from tngd_bench.spu.ledger import Ledger
 
@@ -69,12 +69,14 @@ class SearchRange:
 class Setting:
     """One setting of an optimizer: its default and the check that a value must pass.
 
-    `search` is its range in a search, over that of the optimizer's family; what neither names is not tuned.
+    `search` is its range in a search, over that of the optimizer's family; what neither names is not tuned. `title` is
+    its name in words where the key is none; one optimizer that gives it is enough.
     """
 
     default: object
     check: Callable[[str, object], object]
     search: SearchRange | None = None
+    title: str = ""
 
 
 @dataclass(frozen=True)

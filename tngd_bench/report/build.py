@@ -14,9 +14,8 @@ from tngd_bench.atomic_write import write
 from tngd_bench.measure.gc_control import collected_by_hand
 from tngd_bench.report.asv_link import trend_link
 from tngd_bench.report.document import charting
-from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.charting import Chart, MissingFigure
 from tngd_bench.report.document.formats import DEFAULT_FORMATS, FORMATS
-from tngd_bench.report.document.missing_figures import MissingFigure
 from tngd_bench.report.document.outline import Contents, contents
 from tngd_bench.report.document.tables import Table
 from tngd_bench.report.render.figure_files import write_figures
@@ -24,7 +23,7 @@ from tngd_bench.report.render.latex import latex
 from tngd_bench.report.render.manifest import digest, removed_documents, replace_manifest
 from tngd_bench.report.render.markdown import markdown
 from tngd_bench.report.render.page import Address, render
-from tngd_bench.report.render.pdf import pdf
+from tngd_bench.report.render.pdf import check_pdf, pdf
 from tngd_bench.studies.store.packed import store_at
 from tngd_bench.studies.store.records import Records
 
@@ -64,6 +63,8 @@ def build_report(
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
         raise ValueError(f"format must be among {', '.join(FORMATS)}, not {unknown[0]!r}")
+    if "pdf" in formats:
+        check_pdf()
     others = _by_name(records, beside)
     trend = trend_link(output)
     with charting.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
@@ -135,9 +136,6 @@ def trial_ends(records: Records) -> pd.DataFrame:
 
 def _documents(content: Contents, records: Records, output: Path, formats: Collection[str]) -> list[Path]:
     study = records.study
-    pictures = {
-        chart.name: (output / "figures" / f"{chart.name}.png").read_bytes() for chart in content.charts()
-    }
     title = str(study.get("title") or study.get("name") or "Study")
     command, version = str(study.get("command", "not recorded")), str(study.get("version", "not stated"))
     documents = []
@@ -148,7 +146,7 @@ def _documents(content: Contents, records: Records, output: Path, formats: Colle
         for table in content.tables():
             documents.append(write(output / "tables" / f"{table.name}.tex", latex(table).encode()))
     if "pdf" in formats:
-        documents.append(write(output / "report.pdf", pdf(content, title, pictures)))
+        documents.append(write(output / "report.pdf", pdf(content, title, output.resolve())))
     return documents
 
 

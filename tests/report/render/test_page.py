@@ -189,6 +189,7 @@ def digests(folder):
 
 @pytest.mark.slow
 def test_the_same_records_give_the_same_bytes(make, tmp_path):
+    pytest.importorskip("typst", reason="typst is not installed")
     records = make(optimizers=("sgd", "ngd-gram"), sizes=(1_000, 10_000), sweeps=False)
     first = build_report(records, tmp_path / "first", formats=FORMATS)
     shuffled = dataclasses.replace(

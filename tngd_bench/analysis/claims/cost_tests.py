@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.claims.verdicts import Finding, Part, Pool, Test
+from tngd_bench.analysis.claims.types import Finding, Part, Test
 from tngd_bench.analysis.cost import fits
-from tngd_bench.analysis.cost.iteration_cost import NEEDED, Ratio, finished_costs, paired_ratio
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.cost.iteration_cost import NEEDED, Ratio, paired_ratio
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.crossover import crossover
+from tngd_bench.studies.store.columns import each
 
 _SIGNS = {"parameters": "N", "batch_size": "b", "outputs": "d_z", "rows": "m = b·d_z"}
 _QUANTITIES = {
@@ -30,7 +31,7 @@ _QUANTITIES = {
 }
 
 
-def exponents(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def exponents(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Hold each fitted exponent against the slope of Table 1's own formula over the sizes measured.
 
     An optimizer and section is a part. The exponent of time and memory is that over a fixed overhead. Where the sizes
@@ -42,7 +43,7 @@ def exponents(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     axis, tolerance = str(parameters["axis"]), float(parameters["tolerance"])
     quantity = _QUANTITIES[str(parameters["quantity"])]
     start = float(parameters.get("start", 0))
-    costs, trials = (frame[frame[axis] >= start] for frame in (pool.costs, pool.trials))
+    costs, trials = (frame[frame[axis] >= start] for frame in (results.costs, results.trials))
     table = fits.scaling_table(
         costs, trials, axis, quantities=(quantity,), optimizers=parameters.get("optimizers")
     )
@@ -109,7 +110,7 @@ def _lies_within(interval: tuple[float, float], bottom: float, top: float) -> tu
     return holds, holds or bool(high < bottom or low > top)
 
 
-def exponent_range(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def exponent_range(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Hold the log-log slope of each of `optimizers` against the range `low` to `high`; a part each.
 
     "total" means measured digital + modelled device, which for a digital optimizer is what was measured. See the module
@@ -118,8 +119,8 @@ def exponent_range(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     low, high = float(parameters["low"]), float(parameters["high"])
     sought = _QUANTITIES[str(parameters["quantity"])]
     table = fits.scaling_table(
-        pool.costs,
-        pool.trials,
+        results.costs,
+        results.trials,
         str(parameters["axis"]),
         quantities=(sought, fits.MEASURED) if sought == fits.TOTAL else (sought,),
         optimizers=parameters["optimizers"],
@@ -144,7 +145,7 @@ def exponent_range(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     return Finding(tuple(parts), rule, numbers, tuple(dict.fromkeys(keys)), missing)
 
 
-def cost_ratio(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def cost_ratio(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Hold the paired ratio of each rival's time (total: measured digital + modelled) to `first`'s against its bounds.
 
     Judged at the largest N at which both were timed, over iterations that took turns in one process; see the module for
@@ -152,12 +153,12 @@ def cost_ratio(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     """
     first, low = str(parameters["first"]), float(parameters["low"])
     high = float(parameters.get("high", np.inf))
-    clean = finished_costs(pool.costs, pool.trials)
+    clean = results.finished_costs
     parts, numbers, absent = [], {}, []
     for rival in parameters["rivals"]:
         sizes = _common_sizes(clean, first, rival, "parameters")
         if not sizes:
-            absent.append(f"{rival} ({_why(pool.trials, rival)})")
+            absent.append(f"{rival} ({_why(results.trials, rival)})")
             continue
         here = clean[clean["parameters"] == sizes[-1]]
         ratio = paired_ratio(here, rival, first)
@@ -171,10 +172,10 @@ def cost_ratio(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     bounds = f"at least {low:g}" if np.isinf(high) else f"between {low:g} and {high:g}"
     rule = f"whole 95 % interval of the paired time ratio to {first}, at the largest N at which both run, {bounds}"
     missing = f"not measured beside {first}: {', '.join(absent)}" if absent else ""
-    return Finding(tuple(parts), rule, numbers, pool.keys_of(first, *parameters["rivals"]), missing)
+    return Finding(tuple(parts), rule, numbers, results.keys_of(first, *parameters["rivals"]), missing)
 
 
-def sweet_spot(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def sweet_spot(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test whether `first`'s time relative to its best rival is smallest inside the range of `axis`, not at an end.
 
     At each size the rival is that with the lowest median total. One part: it holds if the best ratio lies at an
@@ -183,7 +184,7 @@ def sweet_spot(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     one of them is faster at every size is said. Parameters: first, rivals, axis, faster (false where left out).
     """
     first, axis, faster = str(parameters["first"]), str(parameters["axis"]), bool(parameters.get("faster"))
-    clean = finished_costs(pool.costs, pool.trials)
+    clean = results.finished_costs
     found: dict[float, tuple[str, Ratio]] = {}
     for size, here in clean.groupby(axis, sort=True):
         medians = here[here["optimizer"].isin(parameters["rivals"])].groupby("optimizer")["total_s"].median()
@@ -222,17 +223,17 @@ def sweet_spot(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         text += f"; faster than all of them at every {_SIGNS.get(axis, axis)} measured"
     numbers = {f"ratio at {size:g}": ratio.value for size, (_, ratio) in found.items()} | {"best": best}
     part = Part(f"least at {_at(axis, best)}", holds, text, holds or against)
-    return Finding((part,), rule, numbers, pool.keys_of(first, *parameters["rivals"]))
+    return Finding((part,), rule, numbers, results.keys_of(first, *parameters["rivals"]))
 
 
-def crossing(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def crossing(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test whether `first` becomes cheaper than `second` above some size of `axis`, inside the range measured.
 
     It holds if the crossing's whole interval lies in the range. The settings that the records held fixed along the axis
     are said beside it: a crossing is one of them. Parameters: first, second, axis.
     """
     first, second, axis = (str(parameters[name]) for name in ("first", "second", "axis"))
-    found = crossover(pool.costs, pool.trials, first, second, axis)
+    found = crossover(results.costs, results.trials, first, second, axis)
     sign = _SIGNS.get(axis, axis)
     rule = f"{first} is cheaper than {second} above a size of {sign} whose 95 % interval lies in the range"
     if found.note.startswith("not decided"):
@@ -244,17 +245,17 @@ def crossing(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         ends = [
             f"{quantities.significant(found.ratios[end])} at {_at(axis, found.sizes[end])}" for end in (0, -1)
         ]
-        text = f"{found.note}, ratio {ends[0]} to {ends[1]}{_held_fixed(pool, first, second)}"
-        return Finding((Part(first, False, text),), rule, numbers, pool.keys_of(first, second))
+        text = f"{found.note}, ratio {ends[0]} to {ends[1]}{_held_fixed(results, first, second)}"
+        return Finding((Part(first, False, text),), rule, numbers, results.keys_of(first, second))
     about = f"{quantities.significant(found.size)} {quantities.interval(found.low, found.high)}"
-    text = f"cheaper {found.side} {sign} ≈ {about}{_held_fixed(pool, first, second)}"
+    text = f"cheaper {found.side} {sign} ≈ {about}{_held_fixed(results, first, second)}"
     part = Part(first, found.side == "above" and bounded, text, bounded)
-    return Finding((part,), rule, numbers, pool.keys_of(first, second))
+    return Finding((part,), rule, numbers, results.keys_of(first, second))
 
 
-def _held_fixed(pool: Pool, *optimizers: str) -> str:
+def _held_fixed(results: Results, *optimizers: str) -> str:
     """Return which of N, b and d_z the timings of `optimizers` varied at which others: "; d_z = 10 to 80 at b = 32"."""
-    clean = finished_costs(pool.costs, pool.trials)
+    clean = results.finished_costs
     clean = clean[clean["optimizer"].isin(optimizers)]
     fixed, varied = [], []
     for column, sign in (("parameters", "N"), ("batch_size", "b"), ("outputs", "d_z")):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from tngd_bench.analysis.cost import iteration_cost
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.convergence import finished_curves, smoothed_bands
 
 POINT_COLUMNS = ["problem", "optimizer", "x", "mean", "std", "low", "median", "high", "seeds"]
@@ -58,9 +58,7 @@ def load_figures() -> tuple[Figure, ...]:
     )
 
 
-def figure_points(
-    figure: Figure, trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame
-) -> pd.DataFrame:
+def figure_points(figure: Figure, results: Results) -> pd.DataFrame:
     """Return what to draw: one row per problem, optimizer and point, optimizers in the figure's order.
 
     Columns: problem, optimizer, `x` and its summary over seeds (over timed iterations for a cost): `mean`, `std`,
@@ -68,9 +66,10 @@ def figure_points(
     `POINTS`, after smoothing. Empty where the records hold nothing for it.
     """
     rows = []
+    trials = results.trials
     here = trials[trials["group"].isin(figure.groups) & trials["optimizer"].isin(figure.optimizers)]
     for problem, part in here.groupby("problem", sort=True):
-        frame = _costs(figure, part, costs) if figure.y == "total_s" else _curves(figure, part, curves)
+        frame = _costs(figure, part, results) if figure.y == "total_s" else _curves(figure, part, results)
         rows.append(frame.assign(problem=problem))
     filled = [frame for frame in rows if len(frame)]
     if not filled:
@@ -83,8 +82,9 @@ def figure_points(
     return keyed.drop(columns="place").reset_index(drop=True)
 
 
-def _costs(figure: Figure, trials: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
-    clean = iteration_cost.finished_costs(costs[costs["key"].isin(trials["key"])], trials)
+def _costs(figure: Figure, trials: pd.DataFrame, results: Results) -> pd.DataFrame:
+    clean = results.finished_costs
+    clean = clean[clean["key"].isin(trials["key"])]
     rows = []
     for (optimizer, x), part in clean.groupby(["optimizer", figure.x], sort=True):
         times = part["total_s"].astype(float)
@@ -93,8 +93,8 @@ def _costs(figure: Figure, trials: pd.DataFrame, costs: pd.DataFrame) -> pd.Data
     return pd.DataFrame(rows, columns=POINT_COLUMNS[1:])
 
 
-def _curves(figure: Figure, trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
-    own = finished_curves(curves[curves["key"].isin(trials["key"])], trials)
+def _curves(figure: Figure, trials: pd.DataFrame, results: Results) -> pd.DataFrame:
+    own = finished_curves(results.curves, trials)
     if figure.y == "test_error":
         own = own.assign(test_error=1.0 - own["test_accuracy"].astype(float))
     known = own[own[figure.y].notna()]

@@ -18,7 +18,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.cost_map import DRAWS, DeviceUse, residuals
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.spu.billing import latency, link_bits
@@ -140,15 +140,15 @@ class Crossover:
     extrapolated: bool = False
     not_stated: tuple[str, ...] = ()
 
-    def text(self, known: Mapping[str, OptimizerInfo], device: str) -> str:
+    def text(self, infos: Infos, device: str) -> str:
         """Return the statement with its conditions."""
         if not self.not_stated:
-            return self._text(known, device)
+            return self._text(infos, device)
         lost = np.isinf(self.rows_m) and not self.below
         counted = f"with none counted for {quantities.items(self.not_stated)}, whose time is not stated"
-        return f"{self._text(known, device)}; {'even' if lost else 'at best,'} {counted}"
+        return f"{self._text(infos, device)}; {'even' if lost else 'at best,'} {counted}"
 
-    def _text(self, known: Mapping[str, OptimizerInfo], device: str) -> str:
+    def _text(self, infos: Infos, device: str) -> str:
         rate = (
             "on an unlimited link" if self.link_rate is None else f"at {quantities.bit_rate(self.link_rate)}"
         )
@@ -157,7 +157,7 @@ class Crossover:
         )
         if self.extrapolated:
             where += ", digital seconds extrapolated"
-        name, rival = known[device].title, known[self.rival].title
+        name, rival = infos[device].title, infos[self.rival].title
         span = f"m = {quantities.count(self.smallest)} to {quantities.count(self.largest)}"
         bounds = f"[{self._bound(self.low)}, {self._bound(self.high)}]"
         early = f" (ahead below m ≈ {_rounded(self.below)} too)" if self.below else ""

@@ -26,10 +26,10 @@ import pandas as pd
 from scipy.optimize import nnls
 
 from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
-from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.families import Infos, OptimizerInfo
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.cost_model import REFERENCE_RATE
 from tngd_bench.optimizers.costs import PredictedCost, cost_of
@@ -38,7 +38,7 @@ from tngd_bench.optimizers.roofline import host_cost, square_layers
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.solvers.cg_iterations import CGIterations
-from tngd_bench.spu.billing import Layer
+from tngd_bench.studies.store.columns import each
 
 Array = npt.NDArray[np.float64]
 FALLBACK_DEPTH = 3
@@ -80,7 +80,7 @@ class Counts:
         found = getattr(widths, "layers", None)
         if not found:
             return square_layers(parameters, FALLBACK_DEPTH)
-        return tuple((int(d_in), int(d_out), int(positions)) for d_in, d_out, positions in found)
+        return tuple(Layer(*map(int, layer)) for layer in found)
 
     def of(
         self,
@@ -139,7 +139,7 @@ class Calibrations:
 
     counts: Counts
     by_label: Mapping[str, Calibration]
-    kinds: Mapping[str, OptimizerInfo]
+    kinds: Infos
     main: Mapping[str, int]
     settings: Mapping[str, object]
     device_name: str | None
@@ -185,7 +185,7 @@ class Calibrations:
 def calibrate(
     summary: pd.DataFrame,
     trials: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
+    infos: Infos,
     dtype: str = "float32",
     *,
     first_order: bool = False,
@@ -197,7 +197,7 @@ def calibrate(
     for it: the counts know methods, not settings.
     """
     second = summary[
-        summary["optimizer"].map(lambda label: first_order or known[label].second_order).astype(bool)
+        summary["optimizer"].map(lambda label: first_order or infos[label].second_order).astype(bool)
     ]
     if second.empty:
         return None
@@ -206,25 +206,25 @@ def calibrate(
     second = second[second["problem"] == problem]
     chosen: dict[str, str] = {}
     for label in sorted(set(second["optimizer"]), key=len):
-        kind = known[label]
+        kind = infos[label]
         chosen.setdefault("tngd" if kind.modelled else kind.method, label)
-    labels = [label for label in known if label in chosen.values() and _countable(known[label])]
+    labels = [label for label in infos if label in chosen.values() and _countable(infos[label])]
     if not labels:
         return None
     entry = problems.get(problem) if problem in problems.names() else None
     counts = Counts(problem, _ITEMSIZES.get(dtype, 4), _cg_iterations(trials, problem, labels), entry)
-    device = next((label for label in labels if known[label].modelled), None)
+    device = next((label for label in labels if infos[label].modelled), None)
     settings, device_name = _device_settings(trials, device)
     used = None if device_name is None else recorded_device(device_name, settings)
     upload = "full" if used is None else used.upload
     counted = {
-        label: _counted(known[label], second[second["optimizer"] == label], counts, upload)
+        label: _counted(infos[label], second[second["optimizer"] == label], counts, upload)
         for label in labels
     }
     counted = {label: rows for label, rows in counted.items() if len(rows)}
     alone = {label: _rates(*_arrays(rows), _terms(len(rows))[0]) for label, rows in counted.items()}
     peak = max((1.0 / weights[1] for weights in alone.values() if weights[1] > 0), default=np.inf)
-    found = {label: _fitted(label, known[label], rows, peak) for label, rows in counted.items()}
+    found = {label: _fitted(label, infos[label], rows, peak) for label, rows in counted.items()}
     if not found:
         return None
     series = second.groupby(["batch_size", "outputs"])["parameters"].nunique()
@@ -234,31 +234,31 @@ def calibrate(
         "outputs": int(outputs),
         "parameters": int(second["parameters"].max()),
     }
-    return Calibrations(counts, found, dict(known), main, settings, device_name, run_spread)
+    return Calibrations(counts, found, dict(infos), main, settings, device_name, run_spread)
 
 
-def uncounted(summary: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> tuple[str, ...]:
+def uncounted(summary: pd.DataFrame, infos: Infos) -> tuple[str, ...]:
     """Return the titles of timed second-order optimizers whose cost no formula counts, so that no map has them."""
     timed = set(summary["optimizer"])
     return tuple(
         kind.title
-        for label, kind in known.items()
+        for label, kind in infos.items()
         if label in timed and kind.second_order and not _countable(kind)
     )
 
 
-def _countable(kind: OptimizerInfo) -> bool:
-    return kind.modelled or kind.method in registry.digital()
+def _countable(info: OptimizerInfo) -> bool:
+    return info.modelled or info.method in registry.digital()
 
 
-def _counted(kind: OptimizerInfo, own: pd.DataFrame, counts: Counts, upload: str) -> pd.DataFrame:
+def _counted(info: OptimizerInfo, own: pd.DataFrame, counts: Counts, upload: str) -> pd.DataFrame:
     """Return the measured settings of one optimizer with their counted operations and bytes."""
     rows = []
     for row in each(own):
         n, b, d_z = int(row.parameters), int(row.batch_size), int(row.outputs)
         layers = counts.layers(n, d_z)
         if layers is not None:
-            cost = counts.of(kind.method, n, b, d_z, layers, upload)
+            cost = counts.of(info.method, n, b, d_z, layers, upload)
             rows.append((n, b, d_z, float(row.digital_median_s), cost.flops, cost.bytes))
     columns = ["parameters", "batch_size", "outputs", "measured_s", "flops", "bytes"]
     return pd.DataFrame(rows, columns=columns)
@@ -279,7 +279,7 @@ def _terms(settings: int) -> tuple[list[int], ...]:
     return ([0, 1], [0, 2]) if settings < 5 else ([0, 1], [0, 2], [0, 1, 2])
 
 
-def _fitted(label: str, kind: OptimizerInfo, points: pd.DataFrame, peak: float) -> Calibration:
+def _fitted(label: str, info: OptimizerInfo, points: pd.DataFrame, peak: float) -> Calibration:
     x, measured = _arrays(points)
     settings = len(measured)
     forms = [(terms, peak if 2 in terms else np.inf) for terms in _terms(settings)]
@@ -306,7 +306,7 @@ def _fitted(label: str, kind: OptimizerInfo, points: pd.DataFrame, peak: float) 
 
     unseen = discrepancy.unseen(points, predicted_by, max(2, terms))
     gamma, freedom = unseen.gamma(sigmas[best]), max(settings - terms, 1.0)
-    return Calibration(label, kind.method, kept, sigmas[best], points, gamma, freedom, unseen)
+    return Calibration(label, info.method, kept, sigmas[best], points, gamma, freedom, unseen)
 
 
 def _rates(x: Array, measured: Array, terms: Sequence[int], peak: float = np.inf) -> Array:

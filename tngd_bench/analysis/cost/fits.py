@@ -61,7 +61,7 @@ def scaling_table(
     clean = timed_costs(costs, trials)
     if "parameters_requested" in series:
         clean = clean.assign(parameters_requested=clean["key"].map(requested["parameters_requested"]))
-    known = optimizer_infos(trials)
+    infos = optimizer_infos(trials)
     inspected = trials[(trials["kind"] == "cost") & (trials["status"] == "ok")]
     rows = []
     for values, part in clean.groupby(series, sort=True):
@@ -74,7 +74,7 @@ def scaling_table(
             counted = inspected[inspected["key"].isin(own["key"])]
             samples = {MEASURED: (own, own["digital_s"])}
             # a device that states no time for an item has no seconds to fit
-            if known[str(optimizer)].modelled and own["total_s"].notna().all():
+            if infos[str(optimizer)].modelled and own["total_s"].notna().all():
                 samples |= {MODELLED: (own, device), TOTAL: (own, own["total_s"])}
             samples[COUNTED] = (counted, counted["flops"])
             if "peak_bytes" in counted:

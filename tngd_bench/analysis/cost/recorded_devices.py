@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from tngd_bench.analysis.rows import each
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
+from tngd_bench.studies.store.columns import each
 
 
 def recorded_device(name: object, settings: Mapping[str, object]) -> Device | None:

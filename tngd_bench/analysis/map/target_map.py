@@ -20,7 +20,6 @@ import pandas as pd
 
 from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations, calibrate
 from tngd_bench.analysis.cost.recorded_devices import recorded
-from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import (
     DRAWS,
     CheapestMap,
@@ -32,6 +31,7 @@ from tngd_bench.analysis.map.cost_map import (
     vouched_factor,
     winner_timed,
 )
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.discrepancy import distance
 
 Array = npt.NDArray[np.float64]
@@ -128,16 +128,11 @@ def timed_alike(found: Trained) -> Trained:
     )
 
 
-def with_first_order(
-    calibrations: Calibrations,
-    summary: pd.DataFrame,
-    trials: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
-) -> Calibrations:
+def with_first_order(calibrations: Calibrations, results: Results) -> Calibrations:
     """Return `calibrations` with the first-order optimizers timed on its problem, the others as they are."""
-    own = summary[summary["problem"] == calibrations.counts.problem]
+    own = results.cost_summary[results.cost_summary["problem"] == calibrations.counts.problem]
     dtype = {4: "float32", 8: "float64"}[calibrations.counts.itemsize]
-    every = calibrate(own, trials, known, dtype, first_order=True)
+    every = calibrate(own, results.trials, results.infos, dtype, first_order=True)
     assert every is not None  # the second-order ones alone were enough for `calibrations`
     by_label = {label: calibrations.by_label.get(label, found) for label, found in every.by_label.items()}
     return replace(calibrations, by_label=by_label)

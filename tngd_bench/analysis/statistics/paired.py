@@ -99,13 +99,20 @@ def paired_difference(differences: Sequence[float] | Array) -> PairedDifference:
     )
 
 
-def differences_by_seed(final: pd.DataFrame, first: str, second: str, column: str = "final_loss") -> Array:
+def differences_by_seed(
+    final: pd.DataFrame,
+    first: str,
+    second: str,
+    column: str = "final_loss",
+    *,
+    larger_is_better: bool = False,
+) -> Array:
     """Return `column` of optimizer `first` minus that of `second` for each seed that both tried, in order of seed.
 
-    `final` is as from `outcomes.final_values`, of one group. A diverged or timed-out run counts as worst: ∞, or −∞ for
-    an accuracy; two such tie.
+    `final` is as from `outcomes.final_values`, of one group. A diverged or timed-out run counts as worst: ∞, or −∞
+    where larger is better; two such tie.
     """
-    worst = -np.inf if column.endswith("accuracy") else np.inf
+    worst = -np.inf if larger_is_better else np.inf
     tried = final[~final["status"].isin(["skipped", "failed"])]
     values = tried[column].astype(float).where(tried["status"] == "ok", worst)
     table = tried.assign(value=values).pivot_table(

@@ -7,15 +7,13 @@ band of times counts every trial that was tried: one that never gets there is ce
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis.training.time_to_target import TRIED
+from tngd_bench.problems import registered_metrics
 
-Metric = Literal["train_loss", "train_accuracy", "test_loss", "test_accuracy", "test_f1"]
 LOW, HIGH = 0.25, 0.75
 _TIME_POINTS = 60
 PAPER_WINDOW = 200  # points in the paper's moving average
@@ -31,7 +29,7 @@ def finished_curves(curves: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     return curves[curves["key"].isin(trials.loc[plain, "key"])]
 
 
-def bands_at_iteration(curves: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+def bands_at_iteration(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the quartiles of `metric` over seeds per group, optimizer and iteration `x`.
 
     Only iterations at which every seed of that optimizer was evaluated, so that a band never changes its members.
@@ -46,7 +44,7 @@ def bands_at_iteration(curves: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     return _joined(rows)
 
 
-def bands_at_time(curves: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+def bands_at_time(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the quartiles of `metric` over seeds per group, optimizer and time `x` in seconds.
 
     Time is `modelled_s`, the clock of `one_clock`. The times run geometrically from the first moment at which every
@@ -77,7 +75,7 @@ def bands_at_time(curves: pd.DataFrame, metric: Metric) -> pd.DataFrame:
 
 
 def bands_at_level(
-    curves: pd.DataFrame, trials: pd.DataFrame, metric: Metric, clock: str = "modelled_s", levels: int = 40
+    curves: pd.DataFrame, trials: pd.DataFrame, metric: str, clock: str = "modelled_s", levels: int = 40
 ) -> pd.DataFrame:
     """Return the quartiles of the time at which `metric` first reaches each level, per group and optimizer.
 
@@ -89,7 +87,7 @@ def bands_at_level(
     tried = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
     tried = tried[tried["status"].isin(TRIED)]
     known = curves[curves["key"].isin(tried["key"]) & np.isfinite(curves[metric].astype(float))]
-    upwards = metric.endswith("accuracy")
+    upwards = registered_metrics.of_column(metric).metric.larger_is_better
     rows: list[dict[str, object]] = []
     for group, part in known.groupby("group", sort=True):
         grid = _levels(part, metric, upwards, levels)
@@ -110,7 +108,7 @@ def bands_at_level(
     return pd.DataFrame(rows, columns=LEVEL_COLUMNS)
 
 
-def _levels(part: pd.DataFrame, metric: Metric, upwards: bool, number: int) -> npt.NDArray[np.float64]:
+def _levels(part: pd.DataFrame, metric: str, upwards: bool, number: int) -> npt.NDArray[np.float64]:
     """Return `number` levels from the worst value at the first evaluation to the best of all, easy ones first."""
     values = part[metric].astype(float)
     first = values[part["iteration"] == part["iteration"].min()]

@@ -17,16 +17,11 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.statistics.paired import LEVEL, holm, paired_difference, seeds_needed
-from tngd_bench.analysis.training.tolerance import (
-    SCORE_NAMES,
-    SCORES,
-    margin_text,
-    margins,
-    tried,
-    without_base,
-)
+from tngd_bench.analysis.training.final_scores import leading
+from tngd_bench.analysis.training.tolerance import margin_text, margins, sign, tried, without_base
+from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
 from tngd_bench.spu.description import DEVICE_FIELDS
 
 INSIDE, OUTSIDE, UNDECIDED = "no worse", "worse", "not decided"
@@ -40,7 +35,7 @@ _DEVICE = {"device", "noise_variance", *DEVICE_FIELDS}
 class ScorePair:
     """One final score: its median on the ideal device and on the other; NaN where most seeds diverged."""
 
-    score: str
+    score: CurveMetric
     ideal: float
     own: float
 
@@ -129,9 +124,10 @@ def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
     first, second = part[part["optimizer"] == own], part[part["optimizer"] == ideal]
     row = part.iloc[0]
     place = (str(row["group"]), str(row["problem"]), int(row["parameters"]))
-    scored = [name for name in SCORES if name == SCORES[0] or (name in part and second[name].notna().any())][
-        :2
-    ]
+    other_score = leading(second)
+    scored = [TRAINING_LOSS]
+    if other_score.final in part and second[other_score.final].notna().any():
+        scored.append(other_score)
     scores, inside, outside = [], [], []
     seeds = diverged = 0
     note = without_base(second)
@@ -146,10 +142,9 @@ def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
         beyond = paired_difference(losses - baseline - margins(score, baseline))
         inside.append(beyond.p_lower)
         outside.append(beyond.p_higher)
-        sign = 1.0 if score == SCORES[0] else -1.0
         middle = float(np.median(losses))
-        shown = sign * middle if np.isfinite(middle) else float("nan")
-        scores.append(ScorePair(score, sign * float(np.median(baseline)), shown))
+        shown = sign(score) * middle if np.isfinite(middle) else float("nan")
+        scores.append(ScorePair(score, sign(score) * float(np.median(baseline)), shown))
     return DevicePair(
         *place,
         own,
@@ -164,34 +159,39 @@ def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
     )
 
 
-def pairs_sentence(pairs: Sequence[DevicePair], known: Mapping[str, OptimizerInfo]) -> str:
+def pairs_sentence(pairs: Sequence[DevicePair], infos: Infos) -> str:
     """Return what became of training on each imperfect device, in one sentence."""
-    head = f"Imperfect devices beside the ideal one, same seeds, margins {margin_text(SCORES[0])}"
-    if any(each.score != SCORES[0] for pair in pairs for each in pair.scores):
-        head += f" and {margin_text(SCORES[1])}"
+    head = f"Imperfect devices beside the ideal one, same seeds, margins {margin_text(TRAINING_LOSS)}"
+    head += "".join(f" and {margin_text(score)}" for score in further_scores(pairs))
     if len(pairs) > MOST_NAMED:
         verdicts = [pair.verdict for pair in pairs]
         counts = [
             f"{verdicts.count(each)} {each}" for each in (INSIDE, OUTSIDE, UNDECIDED) if each in verdicts
         ]
         return f"{head}: {', '.join(counts)}, of {len(pairs)}."
-    return f"{head}: {'; '.join(_judged(pair, known) for pair in pairs)}."
+    return f"{head}: {'; '.join(_judged(pair, infos) for pair in pairs)}."
 
 
-def _judged(pair: DevicePair, known: Mapping[str, OptimizerInfo]) -> str:
+def _judged(pair: DevicePair, infos: Infos) -> str:
     """Return e.g. "TNGD (device = mine) not decided (digits-mlp, N = 989, 6 seeds, test accuracy 82.5 % → 81 %)"."""
     where = [f"{pair.problem}, N = {quantities.count(pair.size)}, {pair.seeds} seeds"]
     if pair.diverged:
         where.append(f"{pair.diverged} diverged")
     if pair.scores:
         last = pair.scores[-1]
-        where.append(f"{SCORE_NAMES[last.score]} {change(last)}")
+        where.append(f"{last.score.title} {change(last)}")
     if pair.note:
         where.append(pair.note)
-    return f"{known[pair.optimizer].title} {pair.verdict} ({', '.join(where)})"
+    return f"{infos[pair.optimizer].title} {pair.verdict} ({', '.join(where)})"
 
 
 def change(score: ScorePair) -> str:
     """Return e.g. "82.5 % → 81 %" or "1.65 → 1.64"; the second is "diverged" where most seeds did."""
-    text = quantities.significant if score.score == SCORES[0] else quantities.percent
-    return f"{text(score.ideal)} → {'diverged' if np.isnan(score.own) else text(score.own)}"
+    ideal, own = (quantities.metric(value, score.score.metric) for value in (score.ideal, score.own))
+    return f"{ideal} → {'diverged' if np.isnan(score.own) else own}"
+
+
+def further_scores(pairs: Sequence[DevicePair]) -> tuple[CurveMetric, ...]:
+    """Return the metrics that were judged beside the training loss."""
+    scores = dict.fromkeys(each.score for pair in pairs for each in pair.scores)
+    return tuple(score for score in scores if score != TRAINING_LOSS)

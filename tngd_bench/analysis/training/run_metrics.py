@@ -13,26 +13,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tngd_bench.analysis.claims.verdicts import Pool
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.convergence import PAPER_WINDOW, moving_average
+from tngd_bench.problems import registered_metrics
+from tngd_bench.problems.metrics import LOSS, Metric
+from tngd_bench.studies.store.columns import each
 
 _SHORTEST_SHARE = 8
 
 
-def is_accuracy(parameters: Mapping[str, Any]) -> bool:
-    """Return whether the value is better where it is higher."""
-    return str(parameters["value"]).endswith("accuracy")
+def metric_of(parameters: Mapping[str, Any]) -> Metric:
+    """Return the metric that the value is one of."""
+    value = str(parameters["value"])
+    return registered_metrics.of_final(value).metric if value.startswith("final_") else LOSS
 
 
-def values_of_runs(pool: Pool, optimizers: Sequence[str], parameters: Mapping[str, Any]) -> pd.DataFrame:
+def values_of_runs(
+    results: Results, optimizers: Sequence[str], parameters: Mapping[str, Any]
+) -> pd.DataFrame:
     """Return optimizer, seed, status and `value` of the runs of `optimizers` outside sweeps (NaN: none)."""
-    final = pool.final
+    final = results.final
     runs = final[final["optimizer"].isin(optimizers) & final["sweep_parameter"].isna()]
     kind = str(parameters["value"])
     if kind.startswith("final_"):
         return runs.assign(value=runs[kind].astype(float))
-    own = pool.curves[pool.curves["key"].isin(runs["key"])]
+    own = results.curves[results.curves["key"].isin(runs["key"])]
     curves = {str(key): run.sort_values("iteration") for key, run in own.groupby("key", sort=False)}
     until = _until(runs, curves, optimizers, parameters)
     clock = str(parameters.get("clock", "iteration"))
@@ -40,9 +45,9 @@ def values_of_runs(pool: Pool, optimizers: Sequence[str], parameters: Mapping[st
     return runs.assign(value=pd.Series(found, index=runs.index, dtype=float))
 
 
-def log_ratios(pool: Pool, first: str, second: str, parameters: Mapping[str, Any]) -> pd.Series:
+def log_ratios(results: Results, first: str, second: str, parameters: Mapping[str, Any]) -> pd.Series:
     """Return the log ratio of the values of `first` and `second`, by seed that both finished."""
-    table = values_of_runs(pool, (first, second), parameters)
+    table = values_of_runs(results, (first, second), parameters)
     wide = table[table["status"] == "ok"].pivot_table(
         index="seed", columns="optimizer", values="value", aggfunc="first"
     )
@@ -51,21 +56,21 @@ def log_ratios(pool: Pool, first: str, second: str, parameters: Mapping[str, Any
     return (wide[first] / wide[second]).dropna().astype(float).map(np.log)
 
 
-def distances(pool: Pool, first: str, second: str) -> pd.Series:
+def distances(results: Results, first: str, second: str) -> pd.Series:
     """Return the mean over iterations of |log(first/second)| of the smoothed losses, by seed that both finished."""
-    left, right = _smoothed_by_seed(pool, first), _smoothed_by_seed(pool, second)
+    left, right = _smoothed_by_seed(results, first), _smoothed_by_seed(results, second)
     found = {
         seed: float((left[seed] / right[seed]).map(np.log).abs().mean()) for seed in left if seed in right
     }
     return pd.Series(found, dtype=float).sort_index()
 
 
-def _smoothed_by_seed(pool: Pool, optimizer: str) -> dict[object, pd.Series]:
-    final = pool.final
+def _smoothed_by_seed(results: Results, optimizer: str) -> dict[object, pd.Series]:
+    final = results.final
     runs = final[
         (final["optimizer"] == optimizer) & final["sweep_parameter"].isna() & (final["status"] == "ok")
     ]
-    curves = dict(list(pool.curves[pool.curves["key"].isin(runs["key"])].groupby("key", sort=False)))
+    curves = dict(list(results.curves[results.curves["key"].isin(runs["key"])].groupby("key", sort=False)))
     return {row.seed: _smooth(curves[row.key]) for row in each(runs) if row.key in curves}
 
 

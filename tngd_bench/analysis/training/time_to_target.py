@@ -18,10 +18,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from tngd_bench.problems import registered_metrics
 from tngd_bench.problems import registry as problems
+from tngd_bench.problems.metrics import ACCURACY, Metric
 
 TRIED = ("ok", "diverged", "timed-out", "out-of-memory")
-_METRICS = ("test_accuracy", "train_accuracy", "train_loss", "test_loss")
 _CLOCKS = {"iterations": "iteration", "modelled": "modelled_s"}
 _RATE = ("hit_rate", "hit_rate_low", "hit_rate_high")
 _HIT_SETTING = ("group", "problem", "parameters", "batch_size", "optimizer", "method", "seed", "key")
@@ -34,41 +35,45 @@ MINIMUM_REFERENCE_SEEDS = 4
 
 @dataclass(frozen=True)
 class Target:
-    """`metric` reaches `value` (an accuracy from below, a loss from above); `provenance` says where it comes from."""
+    """A `value` that the column `metric` of curves is to reach, from its worse side; `provenance`: where it is from."""
 
     metric: str
     value: float
     provenance: str
 
     def __post_init__(self) -> None:
-        if self.metric not in _METRICS:
-            raise ValueError(f"metric must be one of {', '.join(_METRICS)}, not {self.metric!r}")
+        registered_metrics.of_column(self.metric)
 
     def reached(self, values: pd.Series) -> pd.Series:
         """Return where `values` meet the target; NaN does not."""
-        return values >= self.value if self.metric.endswith("accuracy") else values <= self.value
+        larger = registered_metrics.of_column(self.metric).metric.larger_is_better
+        return values >= self.value if larger else values <= self.value
 
     def describe(self) -> str:
         """Return e.g. "test accuracy ≥ 90 %"."""
-        name = self.metric.replace("_", " ")
-        if self.metric.endswith("accuracy"):
-            return f"{name} ≥ {100 * self.value:g} %"
-        return f"{name} ≤ {self.value:g}"
+        curve = registered_metrics.of_column(self.metric)
+        sign = "≥" if curve.metric.larger_is_better else "≤"
+        return f"{curve.title} {sign} " + (
+            f"{100 * self.value:g} %" if curve.metric.share else f"{self.value:g}"
+        )
 
 
-DEFAULT_TARGETS = tuple(
-    Target(
-        "test_accuracy", value, "round number fixed in this version of tngd-bench, not tuned on these data"
+def usual_targets(*metrics: Metric) -> tuple[Target, ...]:
+    """Return the targets of trainings whose study states none: those that the metrics' descriptions give."""
+    provenance = "round number fixed in this version of tngd-bench, not tuned on these data"
+    return tuple(
+        Target(f"test_{metric.name}", value, provenance) for metric in metrics for value in metric.targets
     )
-    for value in (0.80, 0.90, 0.95)
-)
+
+
+DEFAULT_TARGETS = usual_targets(ACCURACY)
 
 
 def study_targets(study: Mapping[str, object]) -> dict[str, tuple[Target, ...]]:
     """Return the targets of each training section of `study`, by group name.
 
-    A section states them as `targets = [{metric, value, provenance}, …]`; one without has `DEFAULT_TARGETS`, or none
-    where its problem has no accuracy to reach.
+    A section states them as `targets = [{metric, value, provenance}, …]`; one without has the usual ones of its
+    problem's metrics, those of the accuracy where the problem is not installed here.
     """
     sections = study.get("training")
     found: dict[str, tuple[Target, ...]] = {}
@@ -78,14 +83,11 @@ def study_targets(study: Mapping[str, object]) -> dict[str, tuple[Target, ...]]:
             Target(str(t["metric"]), float(t["value"]), str(t.get("provenance", "stated in the study file")))
             for t in stated
         )
-        usual = DEFAULT_TARGETS if _has_accuracy(str(section.get("problem"))) else ()
-        found[str(section["name"])] = targets or usual
+        problem = problems.entries().get(str(section.get("problem")))
+        found[str(section["name"])] = targets or (
+            DEFAULT_TARGETS if problem is None else usual_targets(*problem.metrics)
+        )
     return found
-
-
-def _has_accuracy(problem: str) -> bool:
-    """Return whether the problem's curves have an accuracy; of one that is not installed here, that they may."""
-    return problem not in problems.names() or "accuracy" in problems.get(problem).metrics
 
 
 def hit_times(
@@ -187,10 +189,10 @@ def target_from_reference(final: pd.DataFrame, group: str, optimizer: str, metri
     finish counts as a worst value. The baseline's runs must be others than those the target is then applied to.
     ValueError where the baseline has fewer than four seeds or did not finish in too many.
     """
-    column = "final_loss" if metric == "train_loss" else f"final_{metric}"
+    described = registered_metrics.of_column(metric)
+    column, upwards = described.final, described.metric.larger_is_better
     runs = final[(final["group"] == group) & (final["optimizer"] == optimizer)]
     runs = runs[runs["sweep_parameter"].isna() & runs["status"].isin(TRIED)]
-    upwards = metric.endswith("accuracy")
     worst = -np.inf if upwards else np.inf
     values = runs[column].astype(float).where(runs["status"] == "ok", worst).dropna().to_numpy(float)
     if len(values) < MINIMUM_REFERENCE_SEEDS:

@@ -31,12 +31,10 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.setting_names import DESCRIBED
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
+from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS, CurveMetric
 
 MINIMUM_SEEDS = 5
 SCORE_MARGIN, LOSS_SHARE, LOSS_FLOOR = 0.01, 0.05, 0.01
-SCORES = ("final_loss", "final_test_accuracy", "final_test_f1")
-"""Final scores that can be judged; the first is better where it is lower, the others where they are higher."""
-SCORE_NAMES = dict(zip(SCORES, ("training loss", "test accuracy", "test F1"), strict=True))
 Array = npt.NDArray[np.float64]
 
 
@@ -62,7 +60,7 @@ class Tolerance:
     note: str
     beside: str = ""
     size: int = 0
-    score: str = SCORES[0]
+    score: CurveMetric = TRAINING_LOSS
     ideal: float = float("nan")
     problem: str = ""
 
@@ -72,14 +70,11 @@ class Tolerance:
         return tuple(self.levels.loc[self.levels["verdict"] == "undecided", "level"])
 
 
-def tolerances(final: pd.DataFrame, score: str = SCORES[0]) -> tuple[Tolerance, ...]:
+def tolerances(final: pd.DataFrame, score: CurveMetric = TRAINING_LOSS) -> tuple[Tolerance, ...]:
     """Return the tolerance of every sweep in `final` (see `outcomes.final_values`), in sorted order.
 
-    `score` is the one of `SCORES` that is judged; ValueError for another. Of a sweep of two imperfections the ideal
-    device is ideal in both.
+    `score` is the metric that is judged. Of a sweep of two imperfections the ideal device is ideal in both.
     """
-    if score not in SCORES:
-        raise ValueError(f"score must be one of {', '.join(SCORES)}, not {score!r}")
     swept = final[final["sweep_parameter"].notna()]
     keys = ["group", "optimizer", "sweep_parameter"]
     second = [name for name in ("sweep_parameter_2", "sweep_label_2") if name in swept]
@@ -160,24 +155,28 @@ def larger_is_milder(parameter: str) -> bool:
     return parameter in DESCRIBED and DESCRIBED[parameter].milder == "larger"
 
 
-def margins(score: str, ideal: Array) -> Array:
-    """Return the margin of each seed, whose `score` on the ideal device is given (a loss)."""
-    if score != SCORES[0]:
+def margins(score: CurveMetric, ideal: Array) -> Array:
+    """Return the margin of each seed, whose `score` on the ideal device is given (as a loss)."""
+    if score.metric.share:
         return np.full_like(ideal, SCORE_MARGIN)
     return np.maximum(LOSS_SHARE * np.abs(ideal), LOSS_FLOOR)
 
 
-def margin_text(score: str) -> str:
-    """Return the margin in words, e.g. "1 point"."""
-    if score != SCORES[0]:
-        return f"{100 * SCORE_MARGIN:g} point of {'F1' if score.endswith('f1') else 'accuracy'}"
-    return f"{100 * LOSS_SHARE:g} % of the loss (or {LOSS_FLOOR:g})"
+def margin_text(score: CurveMetric) -> str:
+    """Return the margin in words, e.g. "1 point of accuracy"."""
+    if score.metric.share:
+        return f"{100 * SCORE_MARGIN:g} point of {score.metric.title}"
+    return f"{100 * LOSS_SHARE:g} % of the {score.metric.title} (or {LOSS_FLOOR:g})"
+
+
+def sign(score: CurveMetric) -> float:
+    """Return what makes a loss of the score, better where it is lower: 1 or −1."""
+    return -1.0 if score.metric.larger_is_better else 1.0
 
 
 def _tolerance(
-    group: str, optimizer: str, parameter: str, ideal: pd.DataFrame, part: pd.DataFrame, score: str
+    group: str, optimizer: str, parameter: str, ideal: pd.DataFrame, part: pd.DataFrame, score: CurveMetric
 ) -> Tolerance:
-    sign = 1.0 if score == SCORES[0] else -1.0
     ideal = tried(ideal, score).drop_duplicates("seed").set_index("seed").sort_index()
     swept = tried(part[~is_ideal(parameter, part["sweep_value"])], score)
     table = swept.pivot_table(index="seed", columns="sweep_value", values="loss", aggfunc="first")
@@ -205,7 +204,7 @@ def _tolerance(
             "verdict": _verdicts(len(levels), inside, outside),
             "p_inside": [each.p_lower for each in beyond],
             "p_outside": [each.p_higher for each in beyond],
-            "median": np.where(np.isfinite(middle), sign * middle, np.nan),
+            "median": np.where(np.isfinite(middle), sign(score) * middle, np.nan),
             "seeds": len(baseline),
             "diverged": np.isinf(losses).sum(axis=0),
         }
@@ -219,7 +218,7 @@ def _tolerance(
         seeds=len(baseline),
         levels=found,
         note="",
-        ideal=sign * float(np.median(baseline)),
+        ideal=sign(score) * float(np.median(baseline)),
     )
 
 
@@ -236,11 +235,10 @@ def decided(p_inside: Sequence[float], p_outside: Sequence[float]) -> tuple[int,
     return inside, outside
 
 
-def tried(part: pd.DataFrame, score: str) -> pd.DataFrame:
+def tried(part: pd.DataFrame, score: CurveMetric) -> pd.DataFrame:
     """Return the runs that ended or diverged, with their `loss`: the score as one that is better where lower."""
     part = part[part["status"].isin(["ok", "diverged"])]
-    sign = 1.0 if score == SCORES[0] else -1.0
-    loss = (sign * part[score].astype(float)).where(part["status"] == "ok", np.inf)
+    loss = (sign(score) * part[score.final].astype(float)).where(part["status"] == "ok", np.inf)
     return part.assign(loss=loss)[loss.notna()]
 
 
@@ -249,14 +247,11 @@ def without_base(ideal: pd.DataFrame) -> str:
     if len(ideal) < MINIMUM_SEEDS:
         number = f"{len(ideal)} seed{'' if len(ideal) == 1 else 's'}"
         return f"not confirmed: too few to tell, {number} of the ideal device, {MINIMUM_SEEDS} needed"
-    scored = "final_test_accuracy" in ideal and bool(ideal["final_test_accuracy"].notna().any())
+    scored = TEST_ACCURACY.final in ideal and bool(ideal[TEST_ACCURACY.final].notna().any())
+    judged_by = TEST_ACCURACY if scored else TRAINING_LOSS
     final, start = (
         ideal[name].astype(float) if name in ideal else pd.Series(np.nan, ideal.index)
-        for name in (
-            ("final_test_accuracy", "untrained_test_accuracy")
-            if scored
-            else ("final_loss", "untrained_train_loss")
-        )
+        for name in (judged_by.final, judged_by.untrained)
     )
     ended = ideal["status"] == "ok"
     if start[ended].isna().any():

@@ -46,9 +46,9 @@ ENTRIES = (
         "tngd_bench.optimizers.first_order.optimizer:make_adam",
         {
             "lr": Setting(1e-3, POSITIVE, _ADAM_LR),
-            "beta1": Setting(0.9, FRACTION, _BETA1),
-            "beta2": Setting(0.999, FRACTION),
-            "eps": Setting(1e-8, POSITIVE, _EPS),
+            "beta1": Setting(0.9, FRACTION, _BETA1, "β₁"),
+            "beta2": Setting(0.999, FRACTION, title="β₂"),
+            "eps": Setting(1e-8, POSITIVE, _EPS, "ε"),
         },
         cost=CostModel(_adam),
         style=Style("#a3417f", "#e58fc6", "D"),

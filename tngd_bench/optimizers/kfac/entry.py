@@ -14,13 +14,13 @@ SETTINGS = {
     "lr": Setting(0.01, POSITIVE),
     "momentum": Setting(0.9, FRACTION),
     "damping": Setting(0.01, POSITIVE),
-    "factor_interval": Setting(10, COUNT),
-    "inverse_interval": Setting(100, COUNT),
-    "factor_decay": Setting(0.95, FRACTION),
-    "fisher": Setting("mc", choice("mc", "exact", "empirical")),
-    "inverse": Setting("cholesky", choice("cholesky", "eigen")),
+    "factor_interval": Setting(10, COUNT, title="iterations between factors"),
+    "inverse_interval": Setting(100, COUNT, title="iterations between inverses"),
+    "factor_decay": Setting(0.95, FRACTION, title="decay of the factors"),
+    "fisher": Setting("mc", choice("mc", "exact", "empirical"), title="Fisher matrix"),
+    "inverse": Setting("cholesky", choice("cholesky", "eigen"), title="inverse by"),
     "sharing": Setting("expand", choice("expand", "reduce")),
-    "kl_clip": Setting(1e-3, optional(POSITIVE)),
+    "kl_clip": Setting(1e-3, optional(POSITIVE), title="KL clip"),
 }
 _KRONECKER_S = 1.05e-3
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tngd_bench.curvature import route_rules
+from tngd_bench.curvature import route
+from tngd_bench.layers import panelled
 from tngd_bench.optimizers.cost_model import (
     PAIR_S,
     REFERENCE_RATE,
@@ -16,7 +17,7 @@ from tngd_bench.optimizers.cost_model import (
     second_order_waiting,
 )
 from tngd_bench.optimizers.entry import OptimizerEntry, Setting, Style
-from tngd_bench.optimizers.iteration import Iteration, panelled
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.settings import COUNT, FRACTION, NATURAL, choice
 from tngd_bench.solvers.cg_iterations import LIMIT, RTOL
 
@@ -58,13 +59,13 @@ def _layerwise(it: Iteration) -> Counts:
     """One solve a layer: of order m, or of the layer's own order where it has fewer parameters than rows."""
     m = float(it.rows)
     flops, largest = it.forward + it.row_passes + it.written + it.lift, 0.0
-    for d_in, d_out, t in it.shapes:
-        width = (d_in + 1.0) * d_out
+    for layer in it.shapes:
+        width = (layer.d_in + 1.0) * layer.d_out
         if width <= m:
             flops += 2.0 * m * width * width + width**3 / 3.0 + 2.0 * width * width
             largest = max(largest, m * width)
         else:
-            flops += it.formed((d_in, d_out, t)) + m**3 / 3.0 + 2.0 * m * m
+            flops += it.formed(layer) + m**3 / 3.0 + 2.0 * m * m
     if it.embedded:  # two tables, each a layer
         flops += it.tables + 2.0 * (m**3 / 3.0 + 2.0 * m * m)
     return flops, it.held + m * it.widths + 3.0 * m * m + largest
@@ -81,9 +82,9 @@ def _pairing(it: Iteration, use: Use) -> float:
 def _multiplying(it: Iteration, use: Use) -> float:
     seconds, products = second_order_waiting(it, by_model=it.cg_by_model), it.iterations_of_cg + 1
     if it.cg_by_model:
-        waiting = route_rules.waiting_seconds(it.layer_shapes, it.batch_size)
-        return seconds + products * waiting * (route_rules.RATE / REFERENCE_RATE)
-    blocks = route_rules.BLOCK_S * it.batch_size * len(it.shapes)
+        waiting = route.waiting_seconds(it.all_layers, it.batch_size)
+        return seconds + products * waiting * (route.RATE / REFERENCE_RATE)
+    blocks = route.BLOCK_S * it.batch_size * len(it.shapes)
     return seconds + products * (_PRODUCT_S + blocks + 2.0 * _READ_S * float(it.rows) * it.kept)
 
 
@@ -114,7 +115,7 @@ def _ngd(
         summary,
         "natural-gradient",
         "tngd_bench.optimizers.ngd.optimizer:make_ngd",
-        {**NATURAL, "memory": Setting(0.0, FRACTION), **extra},
+        {**NATURAL, "memory": Setting(0.0, FRACTION, title="memory μ"), **extra},
         fixed={"solver": solver},
         cost=CostModel(counted, waiting),
         style=style,
@@ -165,9 +166,9 @@ ENTRIES = (
         lambda it: it.product_by_model / 2.0 if it.cg_by_model else it.lift,
         exact=4,
         break_even=True,
-        cg_iterations=Setting(LIMIT, COUNT),
-        cg_rtol=Setting(RTOL, FRACTION),
-        cg_space=Setting("auto", choice("auto", "rows", "parameters")),
+        cg_iterations=Setting(LIMIT, COUNT, title="CG iterations"),
+        cg_rtol=Setting(RTOL, FRACTION, title="CG tolerance"),
+        cg_space=Setting("auto", choice("auto", "rows", "parameters"), title="CG space"),
     ),
     _ngd(
         "layer",

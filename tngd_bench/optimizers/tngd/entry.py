@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tngd_bench import arguments
-from tngd_bench.optimizers.array_costs import array_cost, is_one_factor
+from tngd_bench.optimizers.array_costs import array_cost
 from tngd_bench.optimizers.cost_model import (
     EIGENDECOMPOSITION_FLOPS,
     PAIR_S,
@@ -30,7 +30,6 @@ from tngd_bench.optimizers.settings import (
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
-from tngd_bench.spu.dynamics.route import SMALLEST_LANCZOS, gram_is_cheaper
 from tngd_bench.spu.field_info import FieldInfo
 
 LANCZOS_DIMENSION = 24
@@ -58,7 +57,7 @@ def _relaxation(it: Iteration) -> Counts:
         flops, held = counted_by_products(it, k + 1.0)
         return flops + 4.0 * n * k * k + 2.0 * n * k, held + n * k  # orthogonalised twice
     passes = it.forward + it.row_passes + 2.0 * it.lift
-    if gram_is_cheaper(it.rows, it.parameters):
+    if it.forms_gram:
         held = it.held + m * it.widths + 6.0 * m * m + 4.0 * it.parameters
         return passes + it.forming + _functions_of_gram(it), held
     k = float(min(LANCZOS_DIMENSION, it.rows))
@@ -72,14 +71,14 @@ def _on_arrays(it: Iteration, device: Device) -> Counts:
     made = it.gradient + it.row_passes + it.written
     arrays = array_cost(it, device)
     # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
-    functions = _by_eigenvectors(float(it.rows)) if is_one_factor(device) else 0.0
+    functions = _by_eigenvectors(float(it.rows)) if arrays.spectral else 0.0
     return made + arrays.flops + functions, it.held + float(it.rows) * it.widths + arrays.held
 
 
 def _functions_of_gram(it: Iteration) -> float:
     """Functions of a K in memory, by its eigenvectors or by Lanczos."""
     m = float(it.rows)
-    if it.rows < SMALLEST_LANCZOS or it.double:
+    if it.takes_eigenvectors:
         return _by_eigenvectors(m)
     return LANCZOS_SPACES * min(LANCZOS_DIMENSION, it.rows) * 2.0 * m * m + _orthogonalised(it)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,7 +17,6 @@ from markupsafe import Markup, escape
 from tngd_bench.report.document.outline import Contents
 from tngd_bench.report.document.palette import palette
 from tngd_bench.report.document.section import Section
-from tngd_bench.report.document.sort_keys import sort_key
 from tngd_bench.report.document.tables import Column
 from tngd_bench.studies.store.records import Records
 
@@ -115,10 +115,10 @@ def sorting(cell: str, column: Column) -> Markup:
     """Return the attribute by which a cell is sorted; a number column's cell without a number goes last."""
     if not column.numeric:
         return Markup("")
-    key = sort_key(cell)
-    if key is None:
+    value = getattr(cell, "value", math.nan)
+    if math.isnan(value):
         return Markup(" data-none")
-    return Markup(' data-sort="{}"').format("Infinity" if key == float("inf") else f"{key:.6g}")
+    return Markup(' data-sort="{}"').format("Infinity" if math.isinf(value) else f"{value:.6g}")
 
 
 def data_block(data: object) -> Markup:

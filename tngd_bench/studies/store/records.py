@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from tngd_bench.problems import registered_metrics
+from tngd_bench.problems.metrics import OWN_CURVES
 from tngd_bench.studies.file.optimizer_label import usual_form
 from tngd_bench.studies.store.columnar import Columns, column, count
 from tngd_bench.studies.store.packed import find_store
@@ -100,30 +102,15 @@ CURVE_COLUMNS = {
     "sweep_value": "float64",
     "iteration": "int64",
     **dict.fromkeys(
-        (
-            "epoch",
-            "loss",
-            "train_loss",
-            "train_accuracy",
-            "test_loss",
-            "test_accuracy",
-            "measured_s",
-            "modelled_s",
-            "train_exact_match",
-            "train_f1",
-            "test_exact_match",
-            "test_f1",
-        ),
-        "float64",
+        ("epoch", "loss", "measured_s", "modelled_s", *(each.column for each in OWN_CURVES)), "float64"
     ),
 }
 """Columns of `Records.curves`.
 
-Losses are means in nats, the other scores shares between 0 and 1. A problem has the scores among its metrics
-(`ProblemEntry.metrics`): accuracy for classes; exact match and F1, over questions and by SQuAD's normalisation, for
-extracted answers. What it lacks is missing, as all of them are between evaluations. Where hundreds of outputs make the
-device's rows too many to form at once, the digital share of `modelled_s`, and `digital_s` and `flops` of a cost row,
-are extrapolated from the first 16 of their columns (`tngd_bench.measure.host_time`).
+Losses are means in nats; `tngd_bench.problems.metrics` describes the metrics, and those of outside problems follow
+them. What a problem does not have is missing, as all metrics are between evaluations. Where hundreds of outputs make
+the device's rows too many to form at once, the digital share of `modelled_s`, and `digital_s` and `flops` of a cost
+row, are extrapolated from the first 16 of their columns (`tngd_bench.measure.host_time`).
 """
 
 
@@ -153,8 +140,8 @@ def read_records(place: Path | StoreReader) -> Records:
     """
     store = place if isinstance(place, StoreReader) else find_store(Path(place))
     study, environment = store.study() or {}, store.environment() or {}
-    keys = study.pop("trials", [])
-    tables = kept_or_made(store, _COLUMNS, lambda: _read_trials(store, keys))
+    keys, columns = study.pop("trials", []), _columns()
+    tables = kept_or_made(store, columns, lambda: _read_trials(store, keys, columns["curves"]))
     frames = {name: _in_usual_form(frame) for name, frame in tables.frames.items()}
     return Records(study, environment, **frames, ignored=dict(tables.ignored))
 
@@ -167,15 +154,18 @@ def _in_usual_form(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(optimizer=frame["optimizer"].map(forms).astype(frame["optimizer"].dtype))
 
 
-_COLUMNS = {"trials": TRIAL_COLUMNS, "costs": COST_COLUMNS, "curves": CURVE_COLUMNS}
-_POINT = tuple(name for name in CURVE_COLUMNS if name not in TRIAL_COLUMNS)
+def _columns() -> dict[str, dict[str, str]]:
+    """Return the columns of each frame with their dtypes, the metrics of outside problems included."""
+    outside = dict.fromkeys((each.column for each in registered_metrics.curve_metrics()), "float64")
+    return {"trials": TRIAL_COLUMNS, "costs": COST_COLUMNS, "curves": CURVE_COLUMNS | outside}
 
 
-def _read_trials(store: StoreReader, keys: Iterable[str]) -> Tables:
+def _read_trials(store: StoreReader, keys: Iterable[str], curve_columns: Mapping[str, str]) -> Tables:
     """Return the frames made from the trials' own files."""
     trials: list[dict[str, Any]] = []
     costs = _Rows(COST_COLUMNS, _ITERATION)
-    curves = _Rows(CURVE_COLUMNS, _POINT)
+    curves = _Rows(curve_columns, [name for name in curve_columns if name not in TRIAL_COLUMNS])
+    undescribed: dict[str, str] = {}
     inspected: dict[tuple[Any, ...], dict[str, Any]] = {}
     for file, content in store.trials(keys):
         about = {"machine": _computed_on(content["machine"]), "finished": content["finished"]}
@@ -186,7 +176,10 @@ def _read_trials(store: StoreReader, keys: Iterable[str]) -> Tables:
                 inspected[tuple(entry[name] for name in _INSPECTED)] = row
                 continue
             costs.add(row, row.pop("iterations", {}))
-            curves.add(row, row.pop("curve", {}))
+            curve = row.pop("curve", {})
+            curves.add(row, curve)
+            if unknown := ", ".join(name for name in curve if name not in curve_columns):
+                undescribed[f"curve in {file}"] = f"{unknown}: a metric of no problem that is installed here"
             trials.append(row)
     for row in trials:
         if row["kind"] == "cost":
@@ -203,7 +196,7 @@ def _read_trials(store: StoreReader, keys: Iterable[str]) -> Tables:
             for name, dtype in TRIAL_COLUMNS.items()
         }
     )
-    return Tables({"trials": every, "costs": timed, "curves": curves.frame()}, dict(store.ignored))
+    return Tables({"trials": every, "costs": timed, "curves": curves.frame()}, store.ignored | undescribed)
 
 
 def _computed_on(machine: Mapping[str, str | None]) -> str | None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tngd_bench.analysis.cost.host_columns import host_extrapolated
+from tngd_bench.analysis.cost.caveats import host_extrapolated
 from tngd_bench.curvature import GGN
 
 
@@ -22,8 +22,8 @@ def test_the_rule_is_that_of_the_curvature(monkeypatch, outputs, hidden):
             return Widths
 
     host_extrapolated.cache_clear()
-    monkeypatch.setattr("tngd_bench.analysis.cost.host_columns.problems.names", lambda: ("stand-in",))
-    monkeypatch.setattr("tngd_bench.analysis.cost.host_columns.problems.get", lambda name: Entry)
+    monkeypatch.setattr("tngd_bench.analysis.cost.caveats.problems.names", lambda: ("stand-in",))
+    monkeypatch.setattr("tngd_bench.analysis.cost.caveats.problems.get", lambda name: Entry)
     assert host_extrapolated("stand-in", parameters, outputs) is ggn.matrix_free
     host_extrapolated.cache_clear()
 

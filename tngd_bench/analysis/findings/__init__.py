@@ -1,0 +1,1 @@
+"""What was found, in sentences computed from the data: cost, convergence, noise."""
