@@ -3,7 +3,7 @@
 import math
 
 from benchmarks.case import OPTIMIZERS, SIZES, course
-from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.optimizers import registry as optimizers
 
 STEPS = 30
@@ -27,8 +27,8 @@ class Training:
         setting, data, names = course(SIZES[0])
         losses = {}
         for name in names:
-            contestant = Contestant(name, name, optimizers.get(name).defaults)
-            optimizer = setting.optimizer(contestant, setting.model())
+            config = OptimizerConfig(name, name, optimizers.get(name).defaults)
+            optimizer = setting.optimizer(config, setting.model())
             batches = setting.batches(data)
             losses[name] = [optimizer.step(*next(batches)) for _ in range(STEPS)]
         return losses

@@ -14,7 +14,7 @@ from tngd_bench.problems import registry as problems
 
 if TYPE_CHECKING:
     from tngd_bench.datasets.splits import DataSplits
-    from tngd_bench.measure.workload import Setting
+    from tngd_bench.measure.problem_instance import ProblemInstance
 
 PROBLEM, BATCH_SIZE, TRAIN_SIZE = "digits-mlp", 32, 640
 SIZES = [1_000, 20_000]
@@ -23,13 +23,15 @@ MOST_OPERATIONS = 2e10
 """A step beyond this many takes seconds; as a regression test it would tell nothing more."""
 
 
-def course(parameters: int) -> tuple[Setting, DataSplits, list[str]]:
+def course(parameters: int) -> tuple[ProblemInstance, DataSplits, list[str]]:
     """Return the setting at a size, its data, and the optimizers whose step is short enough there."""
-    from tngd_bench.measure.workload import Setting
+    from tngd_bench.measure.problem_instance import ProblemInstance
 
     problem = problems.get(PROBLEM)
     widths = problem.widths(parameters)
-    setting = Setting(PROBLEM, parameters, widths.outputs, BATCH_SIZE, "float32", ("benchmarks", parameters))
+    setting = ProblemInstance(
+        PROBLEM, parameters, widths.outputs, BATCH_SIZE, "float32", ("benchmarks", parameters)
+    )
     names = [
         name
         for name in OPTIMIZERS

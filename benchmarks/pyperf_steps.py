@@ -25,12 +25,12 @@ PARAMETERS = 1_000
 def _seconds(loops, name):
     """Return the seconds of `loops` steps of optimizer `name`; what is made before is not timed."""
     from benchmarks.case import course
-    from tngd_bench.measure.optimizer_config import Contestant
+    from tngd_bench.measure.optimizer_config import OptimizerConfig
     from tngd_bench.optimizers import registry as optimizers
 
     setting, data, _ = course(PARAMETERS)
-    contestant = Contestant(name, name, {**optimizers.get(name).defaults, "lr": 1e-7})
-    optimizer = setting.optimizer(contestant, setting.model())
+    config = OptimizerConfig(name, name, {**optimizers.get(name).defaults, "lr": 1e-7})
+    optimizer = setting.optimizer(config, setting.model())
     inputs, targets = next(setting.batches(data))
     optimizer.step(inputs, targets)
     start = time.perf_counter()

@@ -3,7 +3,7 @@
 import math
 
 from benchmarks.case import OPTIMIZERS, SIZES, course
-from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.optimizers import registry as optimizers
 
 
@@ -26,8 +26,8 @@ class Operations:
             setting, data, names = course(parameters)
             inputs, targets = next(setting.batches(data))
             for name in names:
-                contestant = Contestant(name, name, optimizers.get(name).defaults)
-                optimizer = setting.optimizer(contestant, setting.model())
+                config = OptimizerConfig(name, name, optimizers.get(name).defaults)
+                optimizer = setting.optimizer(config, setting.model())
                 count = count_operations(lambda o=optimizer, x=inputs, y=targets: o.step(x, y))
                 counts[name, parameters] = count.flops
         return counts
@@ -55,5 +55,5 @@ class Memory:
         if optimizer not in names:
             return math.nan
         entry = optimizers.get(optimizer)
-        contestant = Contestant(optimizer, optimizer, entry.defaults, entry.simulated)
-        return inspect_step(setting, data, contestant).memory.peak_bytes
+        config = OptimizerConfig(optimizer, optimizer, entry.defaults, entry.simulated)
+        return inspect_step(setting, data, config).memory.peak_bytes

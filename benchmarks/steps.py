@@ -4,7 +4,7 @@ One run of `setup_cache` measures everything; asv stores what the methods pick f
 """
 
 from benchmarks.case import OPTIMIZERS, SIZES, course
-from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.optimizers import registry as optimizers
 
 REPETITIONS = 16
@@ -29,12 +29,12 @@ class Step:
         samples = {}
         for parameters in SIZES:
             setting, data, names = course(parameters)
-            contestants = [
-                Contestant(name, name, optimizers.get(name).defaults, optimizers.get(name).simulated)
+            configs = [
+                OptimizerConfig(name, name, optimizers.get(name).defaults, optimizers.get(name).simulated)
                 for name in names
             ]
             for result in measure_cost(
-                setting, data, contestants, repetitions=REPETITIONS, seconds_limit=SECONDS_LIMIT
+                setting, data, configs, repetitions=REPETITIONS, seconds_limit=SECONDS_LIMIT
             ):
                 if result.status != "ok":
                     raise RuntimeError(f"{result.label}: {result.reason}")

@@ -8,9 +8,9 @@ import torch
 from tngd_bench.analysis.families import kinds
 from tngd_bench.analysis.findings import noise_sentence, stood
 from tngd_bench.analysis.training import final_scores, time_to_target
-from tngd_bench.measure.optimizer_config import Contestant as OptimizerConfig
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.training import train
-from tngd_bench.measure.workload import Setting as Workload
 from tngd_bench.problems import digits_mlp, registered_metrics, registry
 from tngd_bench.problems.metrics import ACCURACY, Metric
 from tngd_bench.report.document import charting, tables
@@ -42,7 +42,7 @@ def toy_records(problem, records):
 
 
 def test_a_training_has_it_in_its_curve(problem):
-    workload = Workload("toy", 989, 10, 20, "float32", ("toy",))
+    workload = ProblemInstance("toy", 989, 10, 20, "float32", ("toy",))
     data = problem.load(train_size=40, test_size=20)
     curve = train(workload, data, OptimizerConfig("sgd", "sgd", {"lr": 0.1}), epochs=1, evaluations=1).curve
     assert set(curve[0].scores) == {"train_loss", "train_left_out", "test_loss", "test_left_out"}

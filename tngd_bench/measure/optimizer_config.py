@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Contestant:
+class OptimizerConfig:
     """An optimizer in a study: `label` as written, `method` registered, complete `settings`.
 
     `simulated`: the wall time of its step contains the simulation of a device.

@@ -1,10 +1,10 @@
 import pytest
 
-from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.studies.plan.durations import STEP_OVERHEAD_S, Correction, Durations, cycle_of, steps_seconds
 
-SGD = Contestant("sgd", "sgd", {})
-KFAC = Contestant("kfac", "kfac", {"factor_interval": 10, "inverse_interval": 100})
+SGD = OptimizerConfig("sgd", "sgd", {})
+KFAC = OptimizerConfig("kfac", "kfac", {"factor_interval": 10, "inverse_interval": 100})
 LEARNED = Durations({("sgd", "cost"): Correction(3.0, 7), ("sgd", "training"): Correction(0.5, 2)})
 
 

@@ -15,7 +15,7 @@ from tngd_bench.spu.device import Device
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.devices import own_devices, refuse_unknown
 from tngd_bench.studies.file.merge import Layers
-from tngd_bench.studies.file.optimizer_label import as_setting, contestant_of, expand_label, read_label
+from tngd_bench.studies.file.optimizer_label import as_setting, config_of, expand_label, read_label
 from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
 from tngd_bench.studies.file.sweeps import levels_of, settings_of
 from tngd_bench.studies.file.validation_errors import Path, shown_path
@@ -135,7 +135,7 @@ def _labels(
     for place, written in enumerate(section.optimizers):
         with _at(layers, *here, "optimizers", place, shown=(*here, "optimizers")):
             for label in expand_label(written):
-                contestant_of(study, label, section.problem)
+                config_of(study, label, section.problem)
                 labels.append(label)
     path = (*here, "optimizers")
     _refuse_repeats(layers, path, f"{shown_path(path, layers.table)}:", labels)
@@ -160,7 +160,7 @@ def _sweeps(
                     raise StudyError(f"{sweep.parameter!r} is swept and set in {label!r} as well")
         for levels in levels_of(sweeps):
             with _at(layers, *path):
-                contestant_of(study, label, section.problem, settings_of(levels))
+                config_of(study, label, section.problem, settings_of(levels))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.optimizer_config import OptimizerConfig
 
 RUN_START_S, PROCESS_START_S = 5.0, 0.4
 """Until the first trial of a run, and of each process."""
@@ -44,24 +44,24 @@ class Durations:
         return 0 if found is None else found.trials
 
     def timed(
-        self, contestant: Contestant, seconds: float, repetitions: int, least: int, seconds_limit: float
+        self, config: OptimizerConfig, seconds: float, repetitions: int, least: int, seconds_limit: float
     ) -> float:
         """Return the seconds of one optimizer in a cost block, whose step is predicted to take `seconds`.
 
         One step more than are timed: the warm-up of dense methods takes as long.
         """
-        step = self._factor(contestant.method, "cost") * (seconds + STEP_OVERHEAD_S) * cycle_of(contestant)
+        step = self._factor(config.method, "cost") * (seconds + STEP_OVERHEAD_S) * cycle_of(config)
         return step + max(min(least, repetitions) * step, min(repetitions * step, seconds_limit))
 
-    def inspected(self, contestant: Contestant, seconds: float) -> float:
+    def inspected(self, config: OptimizerConfig, seconds: float) -> float:
         """Return the seconds of an inspection: a check of the curvature and two steps."""
-        return 3 * self._factor(contestant.method, "cost") * (seconds + STEP_OVERHEAD_S)
+        return 3 * self._factor(config.method, "cost") * (seconds + STEP_OVERHEAD_S)
 
     def trained(
-        self, contestant: Contestant, seconds: float, iterations: int, evaluations: int, evaluation_s: float
+        self, config: OptimizerConfig, seconds: float, iterations: int, evaluations: int, evaluation_s: float
     ) -> float:
         """Return the seconds of a training run, an evaluation taking `evaluation_s`."""
-        steps = self._factor(contestant.method, "training") * steps_seconds(seconds, iterations)
+        steps = self._factor(config.method, "training") * steps_seconds(seconds, iterations)
         return steps + evaluations * evaluation_s
 
     def evaluation(self, problem: str, parameters: int, seconds: float) -> float:
@@ -78,9 +78,9 @@ def steps_seconds(seconds: float, iterations: float) -> float:
     return iterations * (seconds + STEP_OVERHEAD_S)
 
 
-def cycle_of(contestant: Contestant) -> int:
+def cycle_of(config: OptimizerConfig) -> int:
     """Return the steps that are timed as one: the refreshes of K-FAC come round once in so many."""
-    intervals = [contestant.settings.get(name, 1) for name in ("factor_interval", "inverse_interval")]
+    intervals = [config.settings.get(name, 1) for name in ("factor_interval", "inverse_interval")]
     return max(interval for interval in intervals if isinstance(interval, int))
 
 

@@ -106,7 +106,7 @@ def groups_of(trials: Iterable[Trial], durations: Durations) -> tuple[Group, ...
                 trial.parameters,
                 trial.setting.batch_size,
             )
-            key = (*place, trial.setting.outputs, candidate.contestant.label)
+            key = (*place, trial.setting.outputs, candidate.config.label)
             found.setdefault(key, []).append((trial, candidate, seconds))
     return tuple(_group(members, durations) for members in found.values())
 
@@ -122,12 +122,12 @@ def _group(members: Sequence[tuple[Trial, Candidate, float]], durations: Duratio
         parameters=trial.parameters,
         batch_size=trial.setting.batch_size,
         outputs=trial.setting.outputs,
-        optimizer=candidate.contestant.label,
+        optimizer=candidate.config.label,
         trials=len(members) - skipped,
         skipped=skipped,
         seconds=sum(seconds for _, _, seconds in members),
         bytes=max(c.least_bytes for _, c, _ in members),
-        learned_from=durations.learned_from(candidate.contestant.method, trial.kind),
+        learned_from=durations.learned_from(candidate.config.method, trial.kind),
         reason="; ".join(reasons) or None,
         known=candidate.known,
     )

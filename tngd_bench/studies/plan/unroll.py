@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
-from tngd_bench.measure.optimizer_config import Contestant
-from tngd_bench.measure.workload import Setting
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.costs import PredictedCost, host_cost, predicted_cost
 from tngd_bench.optimizers.iteration import Layer
@@ -19,7 +19,7 @@ from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
-from tngd_bench.studies.file.optimizer_label import contestant_of
+from tngd_bench.studies.file.optimizer_label import config_of
 from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
 from tngd_bench.studies.file.sweeps import levels_of, settings_of
 from tngd_bench.studies.plan.durations import PROCESS_START_S, Durations
@@ -42,7 +42,7 @@ class _Common(TypedDict):
     """The fields that every kind of trial has, but for its predicted duration."""
 
     section: str
-    setting: Setting
+    setting: ProblemInstance
     parameters: int
     width: str
     data: DataRequest
@@ -76,15 +76,14 @@ class Unroller:
 
     def cost_blocks(self, section: CostSection) -> Iterator[CostBlock]:
         """Yield one block for every process and size, in that order."""
-        contestants = self._contestants(section)
+        configs = self._configs(section)
         grid = list(self._grid(section))
         data = {outputs: request_of(self.study, section, outputs) for outputs in section.outputs}
         entrants_at = {}
         for place, widths in grid:
             setting = self._setting(section, *place, ("process", 0))
             entrants_at[place] = tuple(
-                self._timed(section, self._judge(contestant, setting, widths, cost=True))
-                for contestant in contestants
+                self._timed(section, self._judge(config, setting, widths, cost=True)) for config in configs
             )
         for process in range(section.processes):
             for place, widths in grid:
@@ -104,18 +103,18 @@ class Unroller:
 
     def inspections(self, section: CostSection) -> Iterator[InspectionTrial]:
         """Yield one inspection for every size and optimizer that is timed there."""
-        contestants = self._contestants(section)
+        configs = self._configs(section)
         data = {outputs: request_of(self.study, section, outputs) for outputs in section.outputs}
         threads = self.study.execution.threads_training
         for place, widths in self._grid(section):
             setting = self._setting(section, *place, ("process", 0))
-            for contestant in contestants:
-                if self._judge(contestant, setting, widths, cost=True).verdict is not None:
+            for config in configs:
+                if self._judge(config, setting, widths, cost=True).verdict is not None:
                     continue  # the cost block says why; there is no step to inspect
-                fits = self._judge(contestant, setting, widths, cost=False)
+                fits = self._judge(config, setting, widths, cost=False)
                 if fits.verdict is None:
-                    inspected = self._inspected_seconds(contestant, setting, widths, fits)
-                    seconds = self.durations.inspected(contestant, inspected)
+                    inspected = self._inspected_seconds(config, setting, widths, fits)
+                    seconds = self.durations.inspected(config, inspected)
                     fits = dataclasses.replace(fits, predicted_s=seconds)
                 yield InspectionTrial(
                     **self._common(section, setting, widths, data[setting.outputs], threads),
@@ -142,11 +141,11 @@ class Unroller:
         runs = []
         for label in section.optimizers:
             for levels in levels_of(section.sweep):
-                contestant = contestant_of(self.study, label, section.problem, settings_of(levels))
-                candidate = self._judge_run(contestant, first, widths, iterations)
+                config = config_of(self.study, label, section.problem, settings_of(levels))
+                candidate = self._judge_run(config, first, widths, iterations)
                 if candidate.verdict is None:
                     seconds = self.durations.trained(
-                        contestant, candidate.least_seconds, iterations, evaluations, evaluation_s
+                        config, candidate.least_seconds, iterations, evaluations, evaluation_s
                     )
                     candidate = dataclasses.replace(candidate, predicted_s=seconds)
                 runs.append((candidate, levels))
@@ -166,23 +165,23 @@ class Unroller:
                 )
 
     def _inspected_seconds(
-        self, contestant: Contestant, setting: Setting, widths: Widths, fits: Candidate
+        self, config: OptimizerConfig, setting: ProblemInstance, widths: Widths, fits: Candidate
     ) -> float:
         """Return the seconds of what is inspected: a step, or of a simulated device the host's part alone."""
-        device = self._device(contestant)
+        device = self._device(config)
         if device is None:
             return fits.least_seconds
         return self._host(setting, widths, device, self.machine.rate_training)[1]
 
-    def _device(self, contestant: Contestant) -> Device | None:
-        """Return the device that a contestant simulates, None for a digital one."""
-        entry = optimizers.get(contestant.method)
-        if not contestant.simulated or entry.device is None:
+    def _device(self, config: OptimizerConfig) -> Device | None:
+        """Return the device that a config simulates, None for a digital one."""
+        entry = optimizers.get(config.method)
+        if not config.simulated or entry.device is None:
             return None
-        return entry.device({**entry.defaults, **contestant.settings})
+        return entry.device({**entry.defaults, **config.settings})
 
     def _host(
-        self, setting: Setting, widths: Widths, device: Device, rate: float
+        self, setting: ProblemInstance, widths: Widths, device: Device, rate: float
     ) -> tuple[PredictedCost, float]:
         """Return the cost and the seconds of a device's host at `rate`."""
         size = _size(setting, widths)
@@ -190,17 +189,17 @@ class Unroller:
         return host, step_seconds(HOST, host, rate, **_place(size), upload=device.upload)
 
     def _passed(
-        self, section: TrainingSection, setting: Setting, widths: Widths, loaded: LoadedSize
+        self, section: TrainingSection, setting: ProblemInstance, widths: Widths, loaded: LoadedSize
     ) -> float:
         """Return the seconds of one evaluation: forward passes, a third of what a step of SGD takes."""
         samples = (section.evaluation_size or loaded.train_size) + loaded.test_size
         at_once = problem_of(self.study, section).evaluation_batch
         whole = dataclasses.replace(setting, batch_size=at_once)
-        step = self._judge(Contestant("sgd", "sgd", {}), whole, widths, cost=False)
+        step = self._judge(OptimizerConfig("sgd", "sgd", {}), whole, widths, cost=False)
         return samples / at_once * step.least_seconds / 3.0
 
-    def _contestants(self, section: CostSection) -> list[Contestant]:
-        return [contestant_of(self.study, label, section.problem) for label in section.optimizers]
+    def _configs(self, section: CostSection) -> list[OptimizerConfig]:
+        return [config_of(self.study, label, section.problem) for label in section.optimizers]
 
     def _grid(self, section: CostSection) -> Iterator[tuple[tuple[int, int, int], Widths]]:
         """Yield (parameters, batch size, outputs) and the widths, parameters varying fastest."""
@@ -217,12 +216,12 @@ class Unroller:
         batch_size: int,
         outputs: int,
         repetition: tuple[str, int],
-    ) -> Setting:
+    ) -> ProblemInstance:
         # The section's name is no part of the seed: two sections on one problem share starts and batches.
         parts = (self.study.name, section.problem, *repetition)
         options = tuple(self.study.problem.get(section.problem, {}).items())
         execution = self.study.execution
-        return Setting(
+        return ProblemInstance(
             section.problem,
             parameters,
             outputs,
@@ -236,7 +235,7 @@ class Unroller:
     def _common(
         self,
         section: CostSection | TrainingSection,
-        setting: Setting,
+        setting: ProblemInstance,
         widths: Widths,
         data: DataRequest,
         threads: int,
@@ -257,7 +256,7 @@ class Unroller:
         if candidate.verdict is not None:
             return candidate
         seconds = self.durations.timed(
-            candidate.contestant,
+            candidate.config,
             candidate.least_seconds,
             section.repetitions,
             section.least_repetitions,
@@ -266,10 +265,10 @@ class Unroller:
         return dataclasses.replace(candidate, predicted_s=seconds)
 
     def _judge_run(
-        self, contestant: Contestant, setting: Setting, widths: Widths, iterations: int
+        self, config: OptimizerConfig, setting: ProblemInstance, widths: Widths, iterations: int
     ) -> Candidate:
         """Predict a step of a training run, and skip the run where a step or the whole of it exceeds a limit."""
-        candidate = self._judge(contestant, setting, widths, cost=False, training=True)
+        candidate = self._judge(config, setting, widths, cost=False, training=True)
         whole, limit = iterations * candidate.least_seconds, self.study.execution.trial_seconds_limit
         if candidate.verdict is not None or whole <= limit:
             return candidate
@@ -277,17 +276,23 @@ class Unroller:
         return dataclasses.replace(candidate, verdict=Verdict("skipped", reason))
 
     def _judge(
-        self, contestant: Contestant, setting: Setting, widths: Widths, *, cost: bool, training: bool = False
+        self,
+        config: OptimizerConfig,
+        setting: ProblemInstance,
+        widths: Widths,
+        *,
+        cost: bool,
+        training: bool = False,
     ) -> Candidate:
         """Predict one iteration's time and memory, and skip what exceeds the limits, naming both."""
         execution, machine = self.study.execution, self.machine
         rate = machine.rate_cost if cost else machine.rate_training
-        predicted, seconds, simulates = self._predicted(contestant, setting, widths, rate, training=training)
+        predicted, seconds, simulates = self._predicted(config, setting, widths, rate, training=training)
         if not predicted.known:
             # it makes a gradient, whatever else it does; the limits of a trial guard the rest
             least = predicted_cost("sgd", **_size(setting, widths))
             return Candidate(
-                contestant,
+                config,
                 math.nan,
                 math.nan,
                 gradient_seconds=least.flops / rate,
@@ -303,35 +308,41 @@ class Unroller:
         if predicted.bytes > budget:
             reasons.append(f"needs {predicted.bytes / GIGABYTE:.3g} GB, budget {budget / GIGABYTE:.3g} GB")
         verdict = Verdict("skipped", "; ".join(reasons)) if reasons else None
-        return Candidate(contestant, seconds, predicted.bytes, verdict)
+        return Candidate(config, seconds, predicted.bytes, verdict)
 
     def _predicted(
-        self, contestant: Contestant, setting: Setting, widths: Widths, rate: float, *, training: bool
+        self,
+        config: OptimizerConfig,
+        setting: ProblemInstance,
+        widths: Widths,
+        rate: float,
+        *,
+        training: bool,
     ) -> tuple[PredictedCost, float, str]:
         """Return the cost of an iteration, its seconds at `rate`, and what to say of a device that is simulated."""
         entry, size, device = (
-            optimizers.get(contestant.method),
+            optimizers.get(config.method),
             _size(setting, widths),
-            self._device(contestant),
+            self._device(config),
         )
-        if device is not None and not training and entry.device_billed_alone(contestant.settings) is not None:
+        if device is not None and not training and entry.device_billed_alone(config.settings) is not None:
             return *self._host(setting, widths, device, rate), ""
-        stopped = CGIterations.of(contestant.settings)
-        ensemble = contestant.settings.get("ensemble", entry.defaults.get("ensemble", 1))
+        stopped = CGIterations.of(config.settings)
+        ensemble = config.settings.get("ensemble", entry.defaults.get("ensemble", 1))
         times = ensemble if device is not None and isinstance(ensemble, int) else 1
-        memory = bool(contestant.settings.get("memory"))
+        memory = bool(config.settings.get("memory"))
         found = predicted_cost(
-            contestant.method, **size, cg=stopped, device=device, ensemble=times, memory=memory
+            config.method, **size, cg=stopped, device=device, ensemble=times, memory=memory
         )
         seconds = step_seconds(
-            contestant.method, found, rate, **_place(size), cg=stopped, device=device, ensemble=times
+            config.method, found, rate, **_place(size), cg=stopped, device=device, ensemble=times
         )
         said = device is not None and not training
         simulates = " (its bill depends on the scale of its arrays, so it is simulated)" if said else ""
         return found, seconds, simulates
 
 
-def _size(setting: Setting, widths: Widths) -> _Size:
+def _size(setting: ProblemInstance, widths: Widths) -> _Size:
     return {
         "parameters": widths.parameters,
         "rows": setting.rows,

@@ -108,7 +108,7 @@ def entry_of(
     """Return what an entry says whatever was measured; the candidate's verdict where it has one."""
     if candidate.verdict is not None:
         status, reason = candidate.verdict.status, candidate.verdict.reason
-    contestant, setting = candidate.contestant, trial.setting
+    config, setting = candidate.config, trial.setting
     return {
         "kind": trial.kind,
         "group": trial.section,
@@ -119,10 +119,10 @@ def entry_of(
         "outputs": setting.outputs,
         "rows": setting.rows,
         "width": trial.width,
-        "optimizer": contestant.label,
-        "method": contestant.method,
-        "settings": json.dumps(dict(contestant.settings), sort_keys=True),
-        "device": contestant.device,
+        "optimizer": config.label,
+        "method": config.method,
+        "settings": json.dumps(dict(config.settings), sort_keys=True),
+        "device": config.device,
         "seed": trial.seed if isinstance(trial, TrainingTrial) else None,
         "process": trial.process if isinstance(trial, CostBlock) else None,
         **swept_columns(trial.levels if isinstance(trial, TrainingTrial) else ()),
@@ -141,11 +141,11 @@ def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]
     results = measure_cost(
         trial.setting,
         data,
-        [entrant.contestant for entrant in running],
+        [entrant.config for entrant in running],
         repetitions=trial.repetitions,
         seconds_limit=trial.seconds_limit,
         least_repetitions=trial.least_repetitions,
-        on_turn=on_turn,
+        on_timing=on_turn,
     )
     measured = {}
     for entrant, result in zip(running, results, strict=True):
@@ -156,13 +156,13 @@ def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]
             **_unpriced(result.bill),
         }
     return [
-        measured.get(entrant.contestant.label) or entry_of(trial, entrant) | {"iterations": {}}
+        measured.get(entrant.config.label) or entry_of(trial, entrant) | {"iterations": {}}
         for entrant in trial.entrants
     ]
 
 
 def _run_inspection(trial: InspectionTrial, data: DataSplits) -> Entry:
-    found = inspect_step(trial.setting, data, trial.candidate.contestant)
+    found = inspect_step(trial.setting, data, trial.candidate.config)
     reasons = [reason for reason in (found.operations.reason, found.memory.reason) if reason is not None]
     return entry_of(trial, trial.candidate, "ok", "; ".join(reasons) or None) | {
         "flops": finite_or_none(found.operations.flops),
@@ -174,7 +174,7 @@ def _run_training(trial: TrainingTrial, data: DataSplits) -> Entry:
     result = train(
         trial.setting,
         data,
-        trial.candidate.contestant,
+        trial.candidate.config,
         epochs=trial.epochs,
         evaluations=trial.evaluations,
         evaluation_size=trial.evaluation_size,

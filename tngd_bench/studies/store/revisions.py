@@ -34,8 +34,8 @@ class Outdated:
 
 def code_of(trial: Trial) -> Mapping[str, str]:
     """Return the digests of the code that can change the trial's result, by part: this package's and its plug-ins'."""
-    devices = {name for each in trial.candidates for name in _devices(each.contestant.settings.get("device"))}
-    methods = {each.contestant.method for each in trial.candidates}
+    devices = {name for each in trial.candidates for name in _devices(each.config.settings.get("device"))}
+    methods = {each.config.method for each in trial.candidates}
     return _code(frozenset(methods), trial.setting.problem, frozenset(devices))
 
 
