@@ -1,4 +1,4 @@
-"""What must not change with the code's speed: the loss after k steps at a fixed seed, and the device's accuracy."""
+"""Results that faster code must not change: the loss after k steps at a fixed seed, and the device's accuracy."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What the benchmarks of optimizers run on: scikit-learn's digits, models of two sizes, batches of 32.
+"""The case that optimizers are benchmarked on: scikit-learn's digits, models of two sizes, batches of 32.
 
 asv starts a process for every cell of a benchmark. Those that only read what `setup_cache` found must not import torch
 for it, so it is imported where something is measured.

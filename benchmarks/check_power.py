@@ -1,4 +1,4 @@
-"""How often `tngd-bench check` is right: checks of copies of this tree with a known difference, or none.
+"""The power of `tngd-bench check`: checks of copies of this tree with a known difference, or none.
 
     python -m benchmarks.check_power                     all of it: 200 + 100 + 100 checks, an hour or two
     python -m benchmarks.check_power --equal 20 --slowed 10 --product 10 --output build/trial.jsonl

@@ -1,4 +1,4 @@
-"""What the harness adds to a step: time on its clock against the same steps in a bare loop; the bar is 2 %.
+"""The overhead of the harness: time of a step on its clock against the same steps in a bare loop; the bar is 2 %.
 
     python -m benchmarks.harness                 a table, about two minutes on a quiet machine
     python -m benchmarks.harness --rounds 60

@@ -1,4 +1,4 @@
-"""What one step needs besides time: exact operations, and peak memory in a process of its own."""
+"""Exact operations of one step, and its peak memory in a process of its own."""
 
 import math
 

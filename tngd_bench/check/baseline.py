@@ -1,4 +1,4 @@
-"""What a check compares with: a file of metrics, the history of their changes beside it, or a results store.
+"""Baselines: the metrics that a check compares with, in a file with the history of their changes beside it.
 
 A metric is a line of the file, sorted by name, with an empty line between two: branches that change different figures
 merge without a conflict. The history is a file of its own, an entry a line, sorted by metric, oldest first. Each entry

@@ -36,7 +36,7 @@ class NothingSelectedError(StudyError):
 
 @dataclass(frozen=True)
 class MetricFilter:
-    """Which metrics are judged: `patterns` as in file names, all where there are none.
+    """The metrics to judge: `patterns` as in file names, all where there are none.
 
     Without `times`, none that only two trees measured in turn can compare.
     """

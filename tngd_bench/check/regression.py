@@ -1,4 +1,4 @@
-"""Whether a change made something worse: exact figures at a tight tolerance, wall times as ratios, confirmed.
+"""Verdicts on a change: exact figures at a tight tolerance, wall times as ratios, a slowdown confirmed.
 
 Operations, modelled latency, forward passes and a loss at a fixed seed are the same on every run: any growth over the
 tolerance is a regression. Wall time is judged by samples of a ratio to SGD's time in the same process: the exact

@@ -1,4 +1,4 @@
-"""What the verbs that show results share: reading stores, writing files, opening a page."""
+"""Reading stores, writing files and opening a page, for the verbs that show results."""
 
 from __future__ import annotations
 

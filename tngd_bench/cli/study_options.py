@@ -1,4 +1,4 @@
-"""How a verb is told of a study: its name, a profile of it, and changes of single keys."""
+"""Options that name a study: its name, a profile of it, and changes of single keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one step of an optimizer needs, off the clock and in a process of its own: operations and peak memory."""
+"""Operations and peak memory of one step of an optimizer, off the clock and in a process of its own."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def inspect_step(instance: ProblemInstance, data: DataSplits, config: OptimizerC
 def _verified(
     instance: ProblemInstance, config: OptimizerConfig, inputs: Samples, targets: Tensor
 ) -> Verification | None:
-    """What a check of the curvature on this batch finds, with no further check; None for other optimizers."""
+    """Return the check of the curvature on this batch, with no further check; None for other optimizers."""
     optimizer = instance.optimizer(config, instance.model())
     if not isinstance(optimizer, NaturalOptimizer):
         return None

@@ -1,4 +1,4 @@
-"""What a measurement is made on: a problem at one size, its start and its batches."""
+"""A problem at one size, with its start and its batches: the ground of every measurement."""
 
 from __future__ import annotations
 

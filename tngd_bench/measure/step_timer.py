@@ -58,7 +58,7 @@ class TimedIteration:
 
     @property
     def total_s(self) -> float:
-        """What an iteration takes with a real device: measured digital and modelled device seconds, overlap once."""
+        """Seconds of an iteration with a real device: measured digital and modelled device seconds, overlap once."""
         return self.digital_s + self.write_s + self.relax_s + self.read_s - self.overlap_s
 
 

@@ -26,7 +26,7 @@ from tngd_bench.spu.host import upload_of
 if TYPE_CHECKING:
     from torch import nn
 
-    from tngd_bench.datasets.splits import DataSplits, Part
+    from tngd_bench.datasets.splits import DataSplits, Subset
     from tngd_bench.problems.entry import Score
     from tngd_bench.spu.ledger import Ledger
 
@@ -177,7 +177,7 @@ def evaluate(
 
 
 @torch.no_grad()
-def _outputs(model: nn.Module, part: Part, batch_size: int) -> torch.Tensor:
+def _outputs(model: nn.Module, part: Subset, batch_size: int) -> torch.Tensor:
     """The model's outputs (n, …) for all samples of a part."""
     pieces = [
         run_model(model, part.cut(slice(first, first + batch_size)).inputs)

@@ -1,4 +1,4 @@
-"""What the options of `tngd-bench predict` name: a device with other values, a processor, a network."""
+"""The options of `tngd-bench predict`: a device with other values, a processor, a network."""
 
 from __future__ import annotations
 

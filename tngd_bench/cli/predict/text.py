@@ -1,4 +1,4 @@
-"""What `tngd-bench predict` prints: the device's bill, the digital optimizers, and what the figures assume."""
+"""The text of `tngd-bench predict`: the device's bill, the digital optimizers, and what the figures assume."""
 
 from __future__ import annotations
 
