@@ -23,13 +23,13 @@ MOST_OPERATIONS = 2e10
 """A step beyond this many takes seconds; as a regression test it would tell nothing more."""
 
 
-def course(parameters: int) -> tuple[ProblemInstance, DataSplits, list[str]]:
-    """Return the setting at a size, its data, and the optimizers whose step is short enough there."""
+def make_case(parameters: int) -> tuple[ProblemInstance, DataSplits, list[str]]:
+    """Return the problem at a size, its data, and the optimizers whose step is short enough there."""
     from tngd_bench.measure.problem_instance import ProblemInstance
 
     problem = problems.get(PROBLEM)
     widths = problem.widths(parameters)
-    setting = ProblemInstance(
+    instance = ProblemInstance(
         PROBLEM, parameters, widths.outputs, BATCH_SIZE, "float32", ("benchmarks", parameters)
     )
     names = [
@@ -38,11 +38,11 @@ def course(parameters: int) -> tuple[ProblemInstance, DataSplits, list[str]]:
         if predicted_cost(
             name,
             parameters=widths.parameters,
-            rows=setting.rows,
+            rows=instance.rows,
             batch_size=BATCH_SIZE,
             outputs=widths.outputs,
             layers=widths.layers,
         ).flops
         <= MOST_OPERATIONS
     ]
-    return setting, problem.load(train_size=TRAIN_SIZE), names
+    return instance, problem.load(train_size=TRAIN_SIZE), names

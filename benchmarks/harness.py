@@ -21,7 +21,6 @@ from tngd_bench.measure.cost import WARM_UP_STEPS, measure_cost
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.threads import use_threads
-from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry as problems
 
 if TYPE_CHECKING:
@@ -55,26 +54,24 @@ class Overhead:
 def overhead(optimizer: str, parameters: int, rounds: int) -> Overhead:
     """Measure a digital optimizer's steps on 8×8 digits both ways, `rounds` times."""
     data = problems.get("digits-mlp").load(None, None, "float32", 10)
-    entry = optimizers.get(optimizer)
-    config = OptimizerConfig(optimizer, optimizer, entry.defaults, entry.simulated)
+    config = OptimizerConfig.of(optimizer)
     ratios = []
     for number in range(rounds):
-        setting = ProblemInstance("digits-mlp", parameters, 10, 32, "float32", ("harness", number))
-        recording = _RecordingSetting(**vars(setting))
+        instance = ProblemInstance("digits-mlp", parameters, 10, 32, "float32", ("harness", number))
+        recording = _RecordingInstance(**vars(instance))
         _harness_seconds(recording, data, config)
-        if number % 2:
-            loop_s = _loop_seconds(setting, recording.made, config)
-            harness_s = _harness_seconds(setting, data, config)
-        else:
-            harness_s = _harness_seconds(setting, data, config)
-            loop_s = _loop_seconds(setting, recording.made, config)
-        ratios.append(harness_s / loop_s)
+        timings = {
+            "harness": lambda instance=instance: _harness_seconds(instance, data, config),
+            "loop": lambda instance=instance, made=recording.made: _loop_seconds(instance, made, config),
+        }
+        seconds = {name: timings[name]() for name in sorted(timings, reverse=bool(number % 2))}
+        ratios.append(seconds["harness"] / seconds["loop"])
     return Overhead(statistics.median(ratios), *median_interval(ratios))
 
 
 @dataclass(frozen=True)
-class _RecordingSetting(ProblemInstance):
-    """A setting whose optimizer notes the batches it is given."""
+class _RecordingInstance(ProblemInstance):
+    """A instance whose optimizer notes the batches it is given."""
 
     made: list[tuple[Samples, Tensor]] = field(default_factory=list)
 
@@ -92,15 +89,15 @@ class _Noting:
         return self.stepper.step(inputs, targets)
 
 
-def _harness_seconds(setting: ProblemInstance, data: DataSplits, config: OptimizerConfig) -> float:
-    (result,) = measure_cost(setting, data, [config], repetitions=STEPS, seconds_limit=math.inf)
+def _harness_seconds(instance: ProblemInstance, data: DataSplits, config: OptimizerConfig) -> float:
+    (result,) = measure_cost(instance, data, [config], repetitions=STEPS, seconds_limit=math.inf)
     return statistics.median(iteration.step_s for iteration in result.iterations)
 
 
 def _loop_seconds(
-    setting: ProblemInstance, batches: list[tuple[Samples, Tensor]], config: OptimizerConfig
+    instance: ProblemInstance, batches: list[tuple[Samples, Tensor]], config: OptimizerConfig
 ) -> float:
-    stepper = setting.optimizer(config, setting.model())
+    stepper = instance.optimizer(config, instance.model())
     for inputs, targets in batches[:WARM_UP_STEPS]:
         stepper.step(inputs, targets)
     seconds = []

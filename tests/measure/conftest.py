@@ -2,7 +2,6 @@ import pytest
 
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
-from tngd_bench.optimizers import registry
 from tngd_bench.problems import registry as problems
 
 
@@ -19,7 +18,6 @@ def instance():
 @pytest.fixture
 def config():
     def make(name, label=None, **settings):
-        entry = registry.get(name)
-        return OptimizerConfig(label or name, name, {**entry.defaults, **settings}, entry.simulated)
+        return OptimizerConfig.of(name, label or "", **settings)
 
     return make

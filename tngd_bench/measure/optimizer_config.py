@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tngd_bench.optimizers import registry as optimizers
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:
@@ -17,6 +19,12 @@ class OptimizerConfig:
     method: str
     settings: Mapping[str, object]
     simulated: bool = False
+
+    @classmethod
+    def of(cls, method: str, label: str = "", **settings: object) -> OptimizerConfig:
+        """Return a registered optimizer with its defaults, but for `settings`; it is labelled by its name."""
+        entry = optimizers.get(method)
+        return cls(label or method, method, {**entry.defaults, **settings}, entry.simulated)
 
     @property
     def device(self) -> str | None:

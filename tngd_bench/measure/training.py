@@ -101,23 +101,17 @@ def train(
     per_epoch = iterations_per_epoch(len(data.train_targets), instance.batch_size)
     total = max(1, round(epochs * per_epoch))
     points = set(evaluation_points(total, min(evaluations, total)))
-    model = instance.model()
-    loss = instance.loss()
+    model, loss, entry, clock = instance.model(), instance.loss(), instance.entry, Clock(instance.device)
     optimizer = instance.optimizer(config, model)
-    clock = Clock(instance.device)
     data = data.to(instance.device)
     batches = instance.batches(data)
     host_s = _host_seconds(instance, data, clock, upload_of(optimizer)) if config.simulated else 0.0
-    entry = instance.entry
-    score = entry.score()
-
-    evaluating = getattr(optimizer, "evaluating", nullcontext)
+    evaluating, score = getattr(optimizer, "evaluating", nullcontext), entry.score()
 
     def evaluated_now() -> dict[str, float]:
         with evaluating():
-            return evaluate(
-                model, loss, data, evaluation_size, score=score, batch_size=entry.evaluation_batch
-            )
+            size = entry.evaluation_batch
+            return evaluate(model, loss, data, evaluation_size, score=score, batch_size=size)
 
     curve = [CurvePoint(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())]
     measured_s = 0.0
