@@ -12,9 +12,9 @@ import pytest
 from tngd_bench.analysis import setting_names
 from tngd_bench.analysis.cost.calibration import Counts, calibrate, uncounted
 from tngd_bench.analysis.families import optimizer_info
-from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.training import train
-from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.costs import predicted_cost
 from tngd_bench.optimizers.roofline import predict
@@ -112,7 +112,7 @@ def candidates(plan):
         trial.kind: candidate
         for trial in plan.trials.values()
         for candidate in trial.candidates
-        if candidate.contestant.method == "toy"
+        if candidate.config.method == "toy"
     }
 
 
@@ -167,8 +167,8 @@ def test_legends_have_its_title_and_its_style(toy):
 
 def test_its_curve_is_recorded(toy):
     data = problems.get("digits-mlp").load(train_size=64, test_size=16)
-    setting = Setting("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
-    result = train(setting, data, Contestant("toy", "toy", toy.defaults), epochs=4, evaluations=2)
+    setting = ProblemInstance("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
+    result = train(setting, data, OptimizerConfig("toy", "toy", toy.defaults), epochs=4, evaluations=2)
     assert result.status == "ok"
     assert result.curve[-1].scores["train_loss"] < result.curve[0].scores["train_loss"]
 

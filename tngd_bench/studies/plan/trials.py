@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tngd_bench.measure.optimizer_config import Contestant
-from tngd_bench.measure.workload import DType, Setting
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import DType, ProblemInstance
 from tngd_bench.studies.file.sweeps import Level
 
 Scalar = str | int | float | bool
@@ -52,7 +52,7 @@ class Candidate:
     then what a gradient alone takes, and `predicted_s` is a lower bound.
     """
 
-    contestant: Contestant
+    config: OptimizerConfig
     estimate_seconds: float
     estimate_bytes: float
     skip: SkipReason | None = None
@@ -85,7 +85,7 @@ class Trial:
 
     kind: ClassVar[Literal["cost", "inspection", "training"]]
     section: str
-    setting: Setting
+    setting: ProblemInstance
     parameters: int
     width: str
     data: DataRequest
@@ -153,7 +153,7 @@ class Trial:
             "request": vars(self.data),
             "threads": self.threads,
             "limits": self.limits,
-            "optimizers": [_named(candidate.contestant) for candidate in self.candidates],
+            "optimizers": [_named(candidate.config) for candidate in self.candidates],
             **self.particulars(),
         }
 
@@ -163,13 +163,13 @@ def _hashed(content: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 
-def _identity(setting: Setting) -> Mapping[str, object]:
+def _identity(setting: ProblemInstance) -> Mapping[str, object]:
     """Return what is hashed of a setting; the processor only where it is a GPU, so that older keys stay."""
     return {name: value for name, value in vars(setting).items() if (name, value) != ("processor", "cpu")}
 
 
-def _named(contestant: Contestant) -> Mapping[str, object]:
-    return {"label": contestant.label, "method": contestant.method, "settings": dict(contestant.settings)}
+def _named(config: OptimizerConfig) -> Mapping[str, object]:
+    return {"label": config.label, "method": config.method, "settings": dict(config.settings)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +202,7 @@ class CostBlock(Trial):
     def without(self, label: str, skip: SkipReason) -> CostBlock:
         """Return the block with one optimizer left out."""
         candidates = tuple(
-            dataclasses.replace(each, skip=skip) if each.contestant.label == label else each
+            dataclasses.replace(each, skip=skip) if each.config.label == label else each
             for each in self.candidates
         )
         return dataclasses.replace(self, candidates=candidates)
@@ -216,7 +216,7 @@ class InspectionTrial(Trial):
 
     def describe(self) -> str:
         """Return the trial in one line."""
-        return f"memory and operations {self.section}: {self.candidate.contestant.label}, {self.size}"
+        return f"memory and operations {self.section}: {self.candidate.config.label}, {self.size}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,7 +242,7 @@ class TrainingTrial(Trial):
 
     def describe(self) -> str:
         """Return the trial in one line."""
-        label = self.candidate.contestant.label
+        label = self.candidate.config.label
         swept = "".join(f", {level.parameter} = {level.label}" for level in self.levels)
         return f"training {self.section}: {label}{swept}, seed {self.seed + 1}"
 

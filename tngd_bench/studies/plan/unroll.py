@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from tngd_bench.measure.optimizer_config import Contestant
-from tngd_bench.measure.workload import Setting
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.costs import PredictedCost, cost_of, host_cost
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.problems.widths import Widths
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
-from tngd_bench.studies.file.optimizer_label import contestant_of
+from tngd_bench.studies.file.optimizer_label import config_of
 from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
 from tngd_bench.studies.file.sweeps import levels_of, settings_of
 from tngd_bench.studies.plan.data_requests import problem_of, request_of
@@ -38,7 +38,7 @@ class _Common(TypedDict):
     """The fields that every kind of trial has, but for its predicted duration."""
 
     section: str
-    setting: Setting
+    setting: ProblemInstance
     parameters: int
     width: str
     data: DataRequest
@@ -56,15 +56,14 @@ class Unroller:
 
     def cost_blocks(self, section: CostSection) -> Iterator[CostBlock]:
         """Yield one block for every process and size, in that order."""
-        contestants = self._contestants(section)
+        configs = self._configs(section)
         grid = list(self._grid(section))
         data = {outputs: request_of(self.study, section, outputs) for outputs in section.outputs}
         candidates_at = {}
         for place, widths in grid:
             setting = self._setting(section, *place, ("process", 0))
             candidates_at[place] = tuple(
-                self._timed(section, self._judge(contestant, setting, widths, cost=True))
-                for contestant in contestants
+                self._timed(section, self._judge(config, setting, widths, cost=True)) for config in configs
             )
         for process in range(section.processes):
             for place, widths in grid:
@@ -84,18 +83,18 @@ class Unroller:
 
     def inspections(self, section: CostSection) -> Iterator[InspectionTrial]:
         """Yield one inspection for every size and optimizer that is timed there."""
-        contestants = self._contestants(section)
+        configs = self._configs(section)
         data = {outputs: request_of(self.study, section, outputs) for outputs in section.outputs}
         threads = self.study.execution.threads_training
         for place, widths in self._grid(section):
             setting = self._setting(section, *place, ("process", 0))
-            for contestant in contestants:
-                if self._judge(contestant, setting, widths, cost=True).skip is not None:
+            for config in configs:
+                if self._judge(config, setting, widths, cost=True).skip is not None:
                     continue  # the cost block says why; there is no step to inspect
-                fits = self._judge(contestant, setting, widths, cost=False)
+                fits = self._judge(config, setting, widths, cost=False)
                 if fits.skip is None:
-                    inspected = self._inspected_seconds(contestant, setting, widths, fits)
-                    seconds = self.model.inspected(contestant, inspected)
+                    inspected = self._inspected_seconds(config, setting, widths, fits)
+                    seconds = self.model.inspected(config, inspected)
                     fits = dataclasses.replace(fits, predicted_s=seconds)
                 yield InspectionTrial(
                     **self._common(section, setting, widths, data[setting.outputs], threads),
@@ -122,11 +121,11 @@ class Unroller:
         runs = []
         for label in section.optimizers:
             for levels in levels_of(section.sweep):
-                contestant = contestant_of(self.study, label, section.problem, settings_of(levels))
-                candidate = self._judge_run(contestant, first, widths, iterations)
+                config = config_of(self.study, label, section.problem, settings_of(levels))
+                candidate = self._judge_run(config, first, widths, iterations)
                 if candidate.skip is None:
                     seconds = self.model.trained(
-                        contestant, candidate.least_seconds, iterations, evaluations, evaluation_s
+                        config, candidate.least_seconds, iterations, evaluations, evaluation_s
                     )
                     candidate = dataclasses.replace(candidate, predicted_s=seconds)
                 runs.append((candidate, levels))
@@ -146,34 +145,34 @@ class Unroller:
                 )
 
     def _inspected_seconds(
-        self, contestant: Contestant, setting: Setting, widths: Widths, fits: Candidate
+        self, config: OptimizerConfig, setting: ProblemInstance, widths: Widths, fits: Candidate
     ) -> float:
         """Return the seconds of what is inspected: a step, or of a simulated device the host's part alone."""
-        device = self._device(contestant)
+        device = self._device(config)
         if device is None:
             return fits.least_seconds
         host = host_cost(_iteration(setting, widths), device.upload)
         return host.seconds(self.machine.rate_training)
 
-    def _device(self, contestant: Contestant) -> Device | None:
-        """Return the device that a contestant simulates, None for a digital one."""
-        entry = optimizers.get(contestant.method)
-        if not contestant.simulated or entry.device is None:
+    def _device(self, config: OptimizerConfig) -> Device | None:
+        """Return the device that a config simulates, None for a digital one."""
+        entry = optimizers.get(config.method)
+        if not config.simulated or entry.device is None:
             return None
-        return entry.device({**entry.defaults, **contestant.settings})
+        return entry.device({**entry.defaults, **config.settings})
 
     def _passed(
-        self, section: TrainingSection, setting: Setting, widths: Widths, loaded: LoadedSize
+        self, section: TrainingSection, setting: ProblemInstance, widths: Widths, loaded: LoadedSize
     ) -> float:
         """Return the seconds of one evaluation: forward passes, a third of what a step of SGD takes."""
         samples = (section.evaluation_size or loaded.train_size) + loaded.test_size
         at_once = problem_of(self.study, section).evaluation_batch
         whole = dataclasses.replace(setting, batch_size=at_once)
-        step = self._judge(Contestant("sgd", "sgd", {}), whole, widths, cost=False)
+        step = self._judge(OptimizerConfig("sgd", "sgd", {}), whole, widths, cost=False)
         return samples / at_once * step.least_seconds / 3.0
 
-    def _contestants(self, section: CostSection) -> list[Contestant]:
-        return [contestant_of(self.study, label, section.problem) for label in section.optimizers]
+    def _configs(self, section: CostSection) -> list[OptimizerConfig]:
+        return [config_of(self.study, label, section.problem) for label in section.optimizers]
 
     def _grid(self, section: CostSection) -> Iterator[tuple[tuple[int, int, int], Widths]]:
         """Yield (parameters, batch size, outputs) and the widths, parameters varying fastest."""
@@ -190,12 +189,12 @@ class Unroller:
         batch_size: int,
         outputs: int,
         repetition: tuple[str, int],
-    ) -> Setting:
+    ) -> ProblemInstance:
         # The section's name is no part of the seed: two sections on one problem share starts and batches.
         parts = (self.study.name, section.problem, *repetition)
         options = tuple(self.study.problem.get(section.problem, {}).items())
         execution = self.study.execution
-        return Setting(
+        return ProblemInstance(
             section.problem,
             parameters,
             outputs,
@@ -209,7 +208,7 @@ class Unroller:
     def _common(
         self,
         section: CostSection | TrainingSection,
-        setting: Setting,
+        setting: ProblemInstance,
         widths: Widths,
         data: DataRequest,
         threads: int,
@@ -230,7 +229,7 @@ class Unroller:
         if candidate.skip is not None:
             return candidate
         seconds = self.model.timed(
-            candidate.contestant,
+            candidate.config,
             candidate.least_seconds,
             section.repetitions,
             section.least_repetitions,
@@ -239,10 +238,10 @@ class Unroller:
         return dataclasses.replace(candidate, predicted_s=seconds)
 
     def _judge_run(
-        self, contestant: Contestant, setting: Setting, widths: Widths, iterations: int
+        self, config: OptimizerConfig, setting: ProblemInstance, widths: Widths, iterations: int
     ) -> Candidate:
         """Predict a step of a training run, and skip the run where a step or the whole of it exceeds a limit."""
-        candidate = self._judge(contestant, setting, widths, cost=False, training=True)
+        candidate = self._judge(config, setting, widths, cost=False, training=True)
         whole, limit = iterations * candidate.least_seconds, self.study.execution.trial_seconds_limit
         if candidate.skip is not None or whole <= limit:
             return candidate
@@ -250,18 +249,24 @@ class Unroller:
         return dataclasses.replace(candidate, skip=SkipReason("skipped", reason))
 
     def _judge(
-        self, contestant: Contestant, setting: Setting, widths: Widths, *, cost: bool, training: bool = False
+        self,
+        config: OptimizerConfig,
+        setting: ProblemInstance,
+        widths: Widths,
+        *,
+        cost: bool,
+        training: bool = False,
     ) -> Candidate:
         """Predict one iteration's time and memory, and skip what exceeds the limits, naming both."""
         execution, machine = self.study.execution, self.machine
         rate = machine.rate_cost if cost else machine.rate_training
-        predicted, simulates = self._predicted(contestant, setting, widths, training=training)
+        predicted, simulates = self._predicted(config, setting, widths, training=training)
         seconds = predicted.seconds(rate)
         if not predicted.known:
             # it makes a gradient, whatever else it does; the limits of a trial guard the rest
             least = cost_of("sgd", _iteration(setting, widths), _itemsize(setting))
             return Candidate(
-                contestant,
+                config,
                 math.nan,
                 math.nan,
                 gradient_seconds=least.flops / rate,
@@ -277,31 +282,33 @@ class Unroller:
         if predicted.bytes > budget:
             reasons.append(f"needs {predicted.bytes / GIGABYTE:.3g} GB, budget {budget / GIGABYTE:.3g} GB")
         skip = SkipReason("skipped", "; ".join(reasons)) if reasons else None
-        return Candidate(contestant, seconds, predicted.bytes, skip)
+        return Candidate(config, seconds, predicted.bytes, skip)
 
     def _predicted(
-        self, contestant: Contestant, setting: Setting, widths: Widths, *, training: bool
+        self, config: OptimizerConfig, setting: ProblemInstance, widths: Widths, *, training: bool
     ) -> tuple[PredictedCost, str]:
         """Return the cost of an iteration, and what to say of a device that is simulated."""
-        entry, settings = optimizers.get(contestant.method), contestant.settings
+        entry, settings = optimizers.get(config.method), config.settings
         it, itemsize, device = (
             _iteration(setting, widths, settings),
             _itemsize(setting),
-            self._device(contestant),
+            self._device(config),
         )
         if device is not None and not training and entry.device_billed_alone(settings) is not None:
             return host_cost(it, device.upload, itemsize), ""
-        predicted = cost_of(contestant.method, it, itemsize, settings, device)
+        predicted = cost_of(config.method, it, itemsize, settings, device)
         if device is None or training:
             return predicted, ""
         return predicted, " (its bill depends on the scale of its arrays, so it is simulated)"
 
 
-def _itemsize(setting: Setting) -> int:
+def _itemsize(setting: ProblemInstance) -> int:
     return 8 if setting.dtype == "float64" else 4
 
 
-def _iteration(setting: Setting, widths: Widths, settings: Mapping[str, object] | None = None) -> Iteration:
+def _iteration(
+    setting: ProblemInstance, widths: Widths, settings: Mapping[str, object] | None = None
+) -> Iteration:
     size = widths.parameters, setting.rows, setting.batch_size, setting.outputs, widths.layers
     return Iteration(*size, CGIterations.of(settings or {}), double=_itemsize(setting) > 4)
 
