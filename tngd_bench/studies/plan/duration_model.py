@@ -19,8 +19,8 @@ from tngd_bench.optimizers import registry
 from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.records import Records, read_records
 
-RUN_START_S, PROCESS_START_S = 5.0, 0.4
-"""Until the first trial of a run, and of each process."""
+RUN_START_S = 5.0
+"""Until the first trial of a run."""
 STEP_OVERHEAD_S = 2e-4
 """Of the harness: drawing a batch, reading the clock, noting the point."""
 EVALUATION_S = 2e-3

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tngd_bench.studies.plan.duration_model import PROCESS_START_S, RUN_START_S, DurationModel
+from tngd_bench.studies.plan.duration_model import RUN_START_S, DurationModel
 from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
 from tngd_bench.studies.plan.report_time import report_seconds
-from tngd_bench.studies.plan.trials import Candidate, Trial
+from tngd_bench.studies.plan.trials import PROCESS_START_S, Candidate, Trial
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from tngd_bench.studies.file.sweeps import Level
 Scalar = str | int | float | bool
 Status = Literal["ok", "diverged", "skipped", "failed", "timed-out", "out-of-memory"]
 KEY_LENGTH = 20
+PROCESS_START_S = 0.4
+"""Until the trial of a process begins."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Candidate:
 class Trial:
     """A trial: the section of the study it belongs to, its setting, exact size, data, threads and optimizers.
 
-    `limits` are what decided about skipping; `predicted_s` is a guess at the whole trial's duration.
+    `limits` are what decided about skipping.
     """
 
     kind: ClassVar[Literal["cost", "inspection", "training"]]
@@ -92,7 +94,6 @@ class Trial:
     threads: int
     limits: tuple[float, float]
     candidates: tuple[Candidate, ...]
-    predicted_s: float
 
     def particulars(self) -> dict[str, object]:
         """Return what tells this trial from others with the same setting."""
@@ -107,6 +108,12 @@ class Trial:
         """The only optimizer, of a trial that has one."""
         (candidate,) = self.candidates
         return candidate
+
+    @property
+    def predicted_s(self) -> float:
+        """The predicted seconds of the trial, its process's start included; 0 where nothing runs."""
+        running = [candidate.predicted_s for candidate in self.candidates if candidate.skip is None]
+        return PROCESS_START_S + sum(running) if running else 0.0
 
     @property
     def size(self) -> str:
