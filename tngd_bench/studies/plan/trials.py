@@ -12,10 +12,10 @@ from typing import ClassVar, Literal
 
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import DType, ProblemInstance
+from tngd_bench.problems.entry import Option
 from tngd_bench.studies.file.sweeps import Level
 
-Scalar = str | int | float | bool
-Status = Literal["ok", "diverged", "skipped", "failed", "timed-out", "out-of-memory"]
+TrialStatus = Literal["ok", "diverged", "skipped", "failed", "timed-out", "out-of-memory"]
 KEY_LENGTH = 20
 PROCESS_START_S = 0.4
 """Until the trial of a process begins."""
@@ -35,14 +35,14 @@ class DataRequest:
     dtype: DType
     validation_share: float | None = None
     outputs: int | None = None
-    options: tuple[tuple[str, Scalar], ...] = ()
+    options: tuple[tuple[str, Option], ...] = ()
 
 
 @dataclass(frozen=True)
 class SkipReason:
     """Why an optimizer has no result: skipped in the plan, or how its trial ended."""
 
-    status: Status
+    status: TrialStatus
     reason: str
 
 

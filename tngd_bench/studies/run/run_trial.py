@@ -29,9 +29,9 @@ from tngd_bench.studies.plan.trials import (
     Candidate,
     CostBlock,
     InspectionTrial,
-    Status,
     TrainingTrial,
     Trial,
+    TrialStatus,
     finite_or_none,
 )
 from tngd_bench.studies.run.data_files import read_splits
@@ -103,7 +103,7 @@ def entries_without_result(trial: Trial) -> list[Entry]:
 
 
 def entry_of(
-    trial: Trial, candidate: Candidate, status: Status | None = None, reason: str | None = None
+    trial: Trial, candidate: Candidate, status: TrialStatus | None = None, reason: str | None = None
 ) -> Entry:
     """Return what an entry says whatever was measured; why there is no result where there is none."""
     if candidate.skip is not None:
