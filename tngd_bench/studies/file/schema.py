@@ -1,7 +1,4 @@
-"""Schema of a study file: frozen, checked dataclasses with the meaning of each key below it.
-
-The tables of keys in docs/studies.md are made from here, see `key_tables`.
-"""
+"""Schema of a study file: frozen, checked dataclasses with the meaning of each key below it (see `key_tables`)."""
 
 from __future__ import annotations
 
