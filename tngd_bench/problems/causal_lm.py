@@ -20,16 +20,10 @@ if TYPE_CHECKING:
 DEFAULT_VOCABULARY = 1000
 
 
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"{name} must be text, not {value!r}")
-    return value
-
-
 OPTIONS = {
     "text": ProblemOption(
         "scikit-learn",
-        _text,
+        arguments.text,
         "a text file, one in SQuAD format (its contexts), or scikit-learn's descriptions",
     ),
     "level": ProblemOption(
