@@ -39,11 +39,11 @@ def study_table(
     """Return a study of cost alone, with every optimizer twice at sizes evenly spaced on a log scale."""
     step = (LARGEST / SMALLEST) ** (1 / max(sizes - 1, 1))
     return {
-        "name": "aa",
+        "name": "null-test",
         "title": "The same optimizers twice",
         "cost": [
             {
-                "name": "aa",
+                "name": "null-test",
                 "problem": "digits-mlp",
                 "parameters": [round(SMALLEST * step**k) for k in range(sizes)],
                 "optimizers": [name for label in labels for name in (label, twin(label))],
