@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tngd_bench.cli.main import BAD_INPUT, FAILED, complain, explain
 from tngd_bench.cli.signals import ended_by_signals
 from tngd_bench.unwritable import cannot_be_written
 
@@ -90,7 +91,6 @@ def _checked(
 ) -> CheckSummary:
     """Return all verdicts; an error becomes the summary's `problem`, beside what was judged before it."""
     from tngd_bench.check.summary import CheckSummary
-    from tngd_bench.cli.main import BAD_INPUT, FAILED
     from tngd_bench.measure.plain_text import plain
 
     problem, code = "", FAILED
@@ -133,8 +133,6 @@ def _checked(
 
 def _told(error: Exception) -> tuple[str, int]:
     """Return what to say of an error, and its exit code."""
-    from tngd_bench.cli.main import BAD_INPUT, FAILED, explain
-
     if isinstance(error, click.ClickException):
         return error.format_message(), BAD_INPUT
     with contextlib.suppress(
@@ -149,8 +147,6 @@ def _told(error: Exception) -> tuple[str, int]:
 
 def _write(path: Path, text: str, mode: str) -> int:
     """Write a summary; return 0, or where that fails an exit code, so that the other summaries are written still."""
-    from tngd_bench.cli.main import BAD_INPUT, complain
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open(mode, encoding="utf-8") as file:
