@@ -176,12 +176,12 @@ def report(runs: Sequence[Records]) -> bool:
         f"shift of a ratio between runs: {low:.1f} / {middle:.1f} / {high:.1f} % (50 / 75 / 90 % of {len(found)})"
     )
     try:
-        told = RunSpread(spread(found), f"{len(runs)} runs on {runs[0].environment.get('cpu')}")
+        run_spread = RunSpread(spread(found), f"{len(runs)} runs on {runs[0].environment.get('cpu')}")
     except ValueError as error:
-        told = ASSUMED
-        print(f"σ_run is not told: {error}")
-    print(f"σ_run: {told.words}")
-    held = agreement(runs, told)
+        run_spread = ASSUMED
+        print(f"σ_run cannot be estimated: {error}")
+    print(f"σ_run: {run_spread.words}")
+    held = agreement(runs, run_spread)
     for one in held:
         print(one.words)
     return all(one.as_said for one in held)

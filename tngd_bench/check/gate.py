@@ -229,15 +229,15 @@ def _without(metric: CheckedMetric, verdict: Any, reason: str) -> Judgement:
 def _tolerances(started: Probe, names: Sequence[str]) -> dict[str, Callable[[CheckedMetric], CheckedMetric]]:
     """Return for each name what puts the tree's own tolerance into a metric, as tight as ours at least."""
 
-    def of(told: Mapping[str, float]) -> Callable[[CheckedMetric], CheckedMetric]:
+    def of(stated: Mapping[str, float]) -> Callable[[CheckedMetric], CheckedMetric]:
         return lambda metric: dataclasses.replace(
             metric,
-            tolerance=min(metric.tolerance, told["tolerance"]),
-            slack=min(metric.slack, told["slack"]),
-            two_sided=metric.two_sided or bool(told["two_sided"]),
+            tolerance=min(metric.tolerance, stated["tolerance"]),
+            slack=min(metric.slack, stated["slack"]),
+            two_sided=metric.two_sided or bool(stated["two_sided"]),
         )
 
-    return {name: of(told) for name, told in started.ask(do="tolerances", names=list(names)).items()}
+    return {name: of(stated) for name, stated in started.ask(do="tolerances", names=list(names)).items()}
 
 
 def excused(

@@ -105,7 +105,7 @@ def _checked(
     except KeyboardInterrupt as interruption:
         problem = str(interruption) or "interrupted"
     except Exception as error:  # the command's boundary: every end leaves a summary, and none is a pass
-        said, code = _told(error)
+        said, code = _message_of(error)
         problem = plain(said)
     verdict: VerdictName = "nothing compared" if code == BAD_INPUT else "failed"
     head = ", ".join(map(str, stores)) or "this tree"
@@ -131,13 +131,12 @@ def _checked(
     )
 
 
-def _told(error: Exception) -> tuple[str, int]:
-    """Return what to say of an error, and its exit code."""
+def _message_of(error: Exception) -> tuple[str, int]:
+    """Return the message of an error, and its exit code."""
     if isinstance(error, click.ClickException):
         return error.format_message(), BAD_INPUT
-    with contextlib.suppress(
-        Exception
-    ):  # where that module is what is broken, the error is not one of its own
+    # where that module is what is broken, the error is not one of its own
+    with contextlib.suppress(Exception):
         from tngd_bench.check.trees import ProbeError, UnmeasuredError
 
         if isinstance(error, ProbeError | UnmeasuredError):

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tngd_bench.datasets.splits import DataSplits
 
 DEFAULT_VOCABULARY = 1000
-
-
 OPTIONS = {
     "text": ProblemOption(
         "scikit-learn",
@@ -34,7 +32,7 @@ OPTIONS = {
     "context": ProblemOption(
         16,
         lambda name, value: arguments.integer(name, value, minimum=1),
-        "tokens that the next one is told from",
+        "tokens that the next one is predicted from",
     ),
 }
 
