@@ -123,9 +123,11 @@ def _from(infos: Mapping[str, FieldInfo], defaults: Mapping[str, object]) -> dic
     }
 
 
+_RUN = _from(ANALOG_FIELDS, vars(AnalogSettings()))
 ANALOG = {
-    **_from(ANALOG_FIELDS, vars(AnalogSettings())),
+    **{name: _RUN[name] for name in ("analog_time", "delay", "start")},  # in the order of a report's table
     "noise_variance": Setting(0.0, NON_NEGATIVE),
+    **_RUN,
     "damping_rule": Setting("constant", choice("constant", "levenberg-marquardt")),
     "damping_interval": Setting(5, COUNT),
     "device": Setting("paper", _device),
