@@ -1,4 +1,4 @@
-"""What an iteration is made of: operations of its passes and products, numbers that it holds, routes that it takes."""
+"""Operations of the passes and products of one iteration, the numbers that it holds, and the routes that it takes."""
 
 from __future__ import annotations
 
