@@ -14,7 +14,7 @@ from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.field_info import NON_NEGATIVE, FieldInfo
 
 _NOISE = FieldInfo(
-    "thermal noise κ₀", NON_NEGATIVE, relative_to="variance, signal²", milder="smaller", disturbs="signals"
+    "thermal noise κ₀", NON_NEGATIVE, milder="smaller", scale="variance, signal²", imperfection=True
 )
 DESCRIBED: Mapping[str, FieldInfo] = MappingProxyType(
     {"noise_variance": _NOISE, **ANALOG_FIELDS, **DEVICE_FIELDS}
@@ -69,5 +69,5 @@ def value_text(key: str, value: object) -> str:
 def axis_title(key: str) -> str:
     """Return the name of a setting with its unit, or with what it is relative to, as an axis is labelled."""
     info = DESCRIBED.get(key)
-    text = "" if info is None else info.unit or ", ".join(filter(None, (info.symbol, info.relative_to)))
+    text = "" if info is None else info.unit or ", ".join(filter(None, (info.symbol, info.scale)))
     return f"{parameter_name(key)} ({text})" if text else parameter_name(key)

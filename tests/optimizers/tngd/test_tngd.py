@@ -329,7 +329,7 @@ def test_bad_arguments_are_refused_by_name() -> None:
         TNGD(model(), LOSS, damping_rule="lm")
     with pytest.raises(ValueError, match="damping must be > 0 with damping_rule"):
         TNGD(model(), LOSS, damping=0.0, damping_rule="levenberg-marquardt")
-    with pytest.raises(ValueError, match="delay must be 0 with ensemble > 1"):
+    with pytest.raises(ValueError, match="delay must be 0 with ensemble = 2"):
         TNGD(model(), LOSS, delay=1.0, ensemble=2)
 
 

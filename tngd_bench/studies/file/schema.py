@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from tngd_bench.spu.field_info import in_words
+
 Count = Annotated[int, Field(strict=True, ge=1)]
 Threads = Annotated[int, Field(strict=True, ge=1, le=1024)]  # torch crashes when asked for tens of thousands
 Epochs = Annotated[float, Field(strict=True, gt=0, le=1e6)]
@@ -20,7 +22,7 @@ Text = Annotated[str, Field(strict=True)]
 Label = Annotated[str, Field(strict=True, min_length=1)]
 Number = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
-Scalar = Flag | Number | Text
+Scalar = Annotated[Flag | Number | Text, BeforeValidator(in_words)]
 
 _STRICT = ConfigDict(extra="forbid")
 
