@@ -11,14 +11,9 @@ from types import MappingProxyType
 from tngd_bench.analysis import quantities
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS
 from tngd_bench.spu.description import DEVICE_FIELDS
-from tngd_bench.spu.field_info import NON_NEGATIVE, FieldInfo
+from tngd_bench.spu.field_info import FieldInfo
 
-_NOISE = FieldInfo(
-    "thermal noise κ₀", NON_NEGATIVE, milder="smaller", scale="variance, signal²", imperfection=True
-)
-DESCRIBED: Mapping[str, FieldInfo] = MappingProxyType(
-    {"noise_variance": _NOISE, **ANALOG_FIELDS, **DEVICE_FIELDS}
-)
+DESCRIBED: Mapping[str, FieldInfo] = MappingProxyType({**ANALOG_FIELDS, **DEVICE_FIELDS})
 """Description of each setting of an analog device, and of how it is used."""
 NAMES: Mapping[str, str] = MappingProxyType(
     {

@@ -83,7 +83,6 @@ def _described(infos: Mapping[str, FieldInfo], defaults: Mapping[str, object]) -
 
 _ANALOG = {
     **_described(ANALOG_FIELDS, vars(AnalogSettings())),
-    "noise_variance": Setting(0.0, _NON_NEGATIVE),
     "damping_rule": Setting("constant", _choice("constant", "levenberg-marquardt")),
     "damping_interval": Setting(5, _COUNT),
     "device": Setting("paper", _device),
