@@ -11,7 +11,7 @@ import pandas as pd
 from benchmarks.known_truth import Draw, Generator, Statement
 from tngd_bench.analysis.cost import break_even
 from tngd_bench.analysis.cost.calibration import Calibrations, Counts, calibrate
-from tngd_bench.analysis.families import kind
+from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.map.cost_map import DeviceUse, cheapest, plane
 from tngd_bench.analysis.statistics.run_spread import ASSUMED
 from tngd_bench.problems import registry as problems
@@ -67,7 +67,7 @@ def _study(generator: Generator, truth: Truth, noise: float) -> Calibrations:
         kind="cost", status="ok", solver_iterations=np.nan, settings='{"device": "paper"}'
     )
     trials["device"] = np.where(trials["method"] == "tngd", "paper", None)
-    found = calibrate(summary, trials, {label: kind(label, label) for label in RATES})
+    found = calibrate(summary, trials, {label: optimizer_info(label, label) for label in RATES})
     assert found is not None
     return found
 

@@ -12,7 +12,7 @@ from tngd_bench.analysis import compare
 from tngd_bench.analysis.claims.cost_tests import exponents
 from tngd_bench.analysis.claims.verdicts import Pool
 from tngd_bench.analysis.cost.iteration_cost import paired_ratio
-from tngd_bench.analysis.families import kind
+from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.findings import leads
 from tngd_bench.analysis.statistics.run_spread import ASSUMED
 from tngd_bench.analysis.statistics.scaling import fit_scaling
@@ -68,7 +68,7 @@ def decided_by_looking_again(generator: Generator) -> tuple[int, int]:
 
 
 NAMES = ("ngd-gram", "kfac", "ngd-cg", "ngd-woodbury", "tngd")
-KINDS = {name: kind(name, name) for name in NAMES}
+KINDS = {name: optimizer_info(name, name) for name in NAMES}
 
 
 def _run(generator: Generator, true: Mapping[str, float], noise: float) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from scipy import stats
 
 from tngd_bench.analysis.cost.calibration import calibrate
 from tngd_bench.analysis.cost.iteration_cost import finished_costs, summarise
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.findings import leads
 from tngd_bench.analysis.map.cost_map import CONFIRMED, cheapest, plane, study_use
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, FIELD, RunSpread, between, left_by, spread
@@ -125,7 +125,7 @@ def _cheapest(summary: pd.DataFrame, labels: Sequence[str]) -> dict[tuple[int, i
 
 
 def _leads_kept(first: Records, second: Records, run_spread: RunSpread) -> tuple[int, int]:
-    known = kinds(first.trials)
+    known = optimizer_infos(first.trials)
     ranked = [label for label in known if known[label].second_order]
     there = _cheapest(summarise(second.costs, second.trials), ranked)
     kept = made = 0
@@ -138,7 +138,7 @@ def _leads_kept(first: Records, second: Records, run_spread: RunSpread) -> tuple
 
 
 def _cells_kept(first: Records, second: Records, run_spread: RunSpread) -> tuple[int, int]:
-    known, summary = kinds(first.trials), summarise(first.costs, first.trials)
+    known, summary = optimizer_infos(first.trials), summarise(first.costs, first.trials)
     sizes = sorted({int(size) for size in summary["parameters"]})
     between_them = sizes[HELD_AGAINST]
     timed = summary[~summary["parameters"].isin(between_them)]

@@ -1,9 +1,15 @@
-"""What holds for all tests."""
+"""Settings and fixtures of all tests."""
 
 import os
+from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import settings
+
+from tngd_bench.datasets.finder import CACHE_VARIABLE
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 # A time limit on an example fails where the machine is busy, and says nothing about the code.
 settings.register_profile("unhurried", deadline=None)
@@ -13,3 +19,19 @@ settings.load_profile("unhurried")
 # small product, which takes ten times as long.
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def real_mnist(monkeypatch):
+    """Point the cache at the MNIST files beside the repository."""
+    if not (SHARED / "mnist").is_dir():
+        pytest.skip("no MNIST files in ../shared/data/mnist beside the repository")
+    monkeypatch.setenv(CACHE_VARIABLE, str(SHARED))
+    return SHARED / "mnist"
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """Point the cache at an empty folder."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"

@@ -1,6 +1,11 @@
 import pandas as pd
 
-from tngd_bench.analysis.families import EXACT_NATURAL, first_present, kind, kinds, named_tuned, tuned_on
+from tngd_bench.analysis.families import (
+    named_tuned,
+    optimizer_info,
+    optimizer_infos,
+    tuned_on,
+)
 
 
 def frame(*rows):
@@ -8,7 +13,7 @@ def frame(*rows):
 
 
 def test_order_is_the_registry_s_with_variants_together():
-    known = kinds(
+    known = optimizer_infos(
         frame(
             ("tngd[delay=1]", "tngd", "paper"),
             ("zeta", "zeta", None),
@@ -21,22 +26,16 @@ def test_order_is_the_registry_s_with_variants_together():
 
 
 def test_only_thermodynamic_time_is_modelled():
-    assert kind("tngd", "tngd").modelled
-    assert not kind("ngd-gram", "ngd-gram").modelled
-    assert kind("kfac", "kfac").second_order
-    assert not kind("adam", "adam").second_order
+    assert optimizer_info("tngd", "tngd").modelled
+    assert not optimizer_info("ngd-gram", "ngd-gram").modelled
+    assert optimizer_info("kfac", "kfac").second_order
+    assert not optimizer_info("adam", "adam").second_order
 
 
 def test_a_stranger_keeps_its_name_and_is_thermodynamic_only_on_a_device():
-    assert kind("new", "new").family == "not registered"
-    assert not kind("new", "new").second_order
-    assert kind("new", "new", "paper").modelled
-
-
-def test_first_present_follows_the_wanted_order():
-    known = kinds(frame(("ngd", "ngd", None), ("ngd-cg", "ngd-cg", None)))
-    assert first_present(["ngd-cg", "ngd"], EXACT_NATURAL, known) == "ngd"
-    assert first_present(["ngd-cg"], ("tngd",), known) is None
+    assert optimizer_info("new", "new").family == "not registered"
+    assert not optimizer_info("new", "new").second_order
+    assert optimizer_info("new", "new", "paper").modelled
 
 
 def test_tuned_settings_are_called_by_the_problem_that_they_were_found_on():
@@ -47,6 +46,8 @@ def test_tuned_settings_are_called_by_the_problem_that_they_were_found_on():
     assert tuned_on(several, "digits-mlp") == "digits-mlp"
     assert tuned_on(several) == tuned_on(several, "mnist-cnn") == ""
     assert tuned_on(study | {"tuned_for": {}}, "digits-mlp") == "mnist-cnn"  # one search holds everywhere
-    known = {label: kind(label, "adam") for label in ("adam", "adam[tuned]", "adam[tuned, eps=1e-6]")}
+    known = {
+        label: optimizer_info(label, "adam") for label in ("adam", "adam[tuned]", "adam[tuned, eps=1e-6]")
+    }
     titles = [tuned.title for tuned in named_tuned(known, "mnist-cnn").values()]
     assert titles == ["Adam", "Adam (tuned on mnist-cnn)", "Adam (tuned on mnist-cnn, ε = 1e-6)"]

@@ -3,7 +3,7 @@ import tomllib
 
 import pytest
 
-from tngd_bench.analysis.families import kind
+from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.optimizer_names import worded
 from tngd_bench.studies.file.optimizer_label import (
     IDEAL,
@@ -31,7 +31,7 @@ from tngd_bench.studies.file.optimizer_label import (
     ],
 )
 def test_labels_have_short_titles(label, title):
-    assert kind(label, label.split("[")[0], None).title == title
+    assert optimizer_info(label, label.split("[")[0], None).title == title
 
 
 def named(content):
@@ -60,11 +60,11 @@ def test_one_parser_reads_the_labels_of_all_shipped_studies_whatever_their_blank
         assert {key: read_value(text) for key, text in written.items() if text is not True} == {
             key: None if value == IDEAL else value for key, value in settings.items()
         }
-        title = kind(label, read_label(label).name).title
+        title = optimizer_info(label, read_label(label).name).title
         for blanks in (",", ", ", " , "):
             other = blanks.join(part.strip() for part in label.split(","))  # no shipped label has a list
             assert usual_form(other) == usual_form(label)
-            assert kind(other, read_label(other).name).title == title
+            assert optimizer_info(other, read_label(other).name).title == title
         assert title.count("(") - title.count(")") == 0
         for key, text in written.items():
             assert "," not in str(text), (key, text)

@@ -12,13 +12,13 @@ from tngd_bench import source
 from tngd_bench.cli import main as command_line
 from tngd_bench.cli.progress import make_audience
 from tngd_bench.studies.file.reading import load_study
-from tngd_bench.studies.plan import forecast
-from tngd_bench.studies.plan.durations import PROCESS_START_S
-from tngd_bench.studies.plan.make_plan import MachineLimits
+from tngd_bench.studies.plan import trial_code
+from tngd_bench.studies.plan.duration_model import PROCESS_START_S
+from tngd_bench.studies.plan.inputs import MachineLimits
 from tngd_bench.studies.plan.report_time import figures_of
+from tngd_bench.studies.run import dry_run
 from tngd_bench.studies.run.machine import measure_machine
 from tngd_bench.studies.run.run_study import run_study
-from tngd_bench.studies.store import revisions
 from tngd_bench.studies.store.records import read_records
 
 STUDY = """
@@ -55,7 +55,7 @@ optimizers = ["sgd", "tngd"]
 def plan(tmp_path, monkeypatch, capsys):
     """Plan the study for a machine of known speed; the exit code, what was printed and what was complained of."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(forecast, "measure_machine", lambda execution: MachineLimits(1e11, 5e10, 4e9))
+    monkeypatch.setattr(dry_run, "measure_machine", lambda execution: MachineLimits(1e11, 5e10, 4e9))
     (tmp_path / "mine.toml").write_text(STUDY)
 
     def run(*words):
@@ -166,7 +166,7 @@ def test_an_optimizer_that_describes_no_cost_is_planned_as_unknown(plan, monkeyp
     from tngd_bench.optimizers import registry
 
     found = registry._found()
-    entries = {**found.entries, "mine": dataclasses.replace(found.entries["sgd"], name="mine")}
+    entries = {**found.entries, "mine": dataclasses.replace(found.entries["sgd"], name="mine", cost=None)}
     monkeypatch.setattr(registry, "_found", lambda: dataclasses.replace(found, entries=entries))
     text = plan("--set", 'training.digits.optimizers=["mine"]', "--set", "cost.size.enabled=false")[1]
     (row,) = [line for line in text.splitlines() if re.match(r"training digits +989 ", line)]
@@ -184,14 +184,14 @@ def test_what_runs_again_after_a_change_of_code_is_said_with_the_reason(plan, tm
     changes = ["cost.size.enabled=false", "training.digits.seeds=1", 'training.digits.optimizers=["sgd"]']
     words = [*(word for change in changes for word in ("--set", change)), "--output", tmp_path / "out"]
     machine = measure_machine(load_study("mine.toml").study.execution)
-    monkeypatch.setattr(forecast, "measure_machine", lambda execution: machine)
+    monkeypatch.setattr(dry_run, "measure_machine", lambda execution: machine)
     run_study(load_study("mine.toml", changes), tmp_path / "out", Recorder())
     assert "1 processes are finished, 0 are to run" in plan(*words)[1]
     parts = {**source.own_parts(), "tngd_bench/solvers": "changed"}
     monkeypatch.setattr(source, "own_parts", lambda: parts)
-    revisions._code.cache_clear()
+    trial_code._code.cache_clear()
     text = plan(*words)[1]
-    revisions._code.cache_clear()
+    trial_code._code.cache_clear()
     assert "0 processes are finished, 1 are to run" in text
     assert "1 of them again: tngd_bench/solvers has changed (`run --keep-old`" in text
 

@@ -10,8 +10,9 @@ from click.testing import CliRunner
 
 from tngd_bench.cli import main as command_line
 from tngd_bench.cli.predict import command
+from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.costs import predicted_cost
-from tngd_bench.optimizers.roofline import DIGITAL, square_layers
+from tngd_bench.optimizers.roofline import square_layers
 from tngd_bench.problems import registry as problems
 from tngd_bench.spu import Device
 from tngd_bench.spu.processor import NUMBER_BYTES, Processor
@@ -72,7 +73,7 @@ def test_it_works_to_a_trillion_parameters_on_every_device():
         assert not re.search(r"\b(inf|nan)\b", text)
         # 16 bytes a parameter alone are 200 times the memory of an H100
         lines = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ")}
-        for name in ("host", *DIGITAL):
+        for name in ("host", *registry.digital()):
             assert re.search(r"does not fit: [\d.e+]+ [A-Z]*B missing", lines[name])
             assert "≥" not in lines[name]
         assert lines["iteration"].endswith("not known: the host does not fit")

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from tngd_bench.cli.predict import command
+from tngd_bench.optimizers import registry
 
 SIZES = ["--parameters", "20000", "--batch", "64", "--outputs", "10"]
 
@@ -30,6 +31,9 @@ def predict(*arguments, code=0):
         ("positions=1,64", ["--positions", "64"]),
         ("cg_iterations=10,20", ["--cg-iterations", "20"]),
         ("damping=0.01,1", ["--damping", "1"]),
+        ("samples=1,3", ["--samples", "3", "--set", "spacing=1"]),
+        ("start=previous,zero", ["--set", "start=zero"]),
+        ("nodes_per_converter=1,8", ["--set", "nodes_per_converter=8"]),
     ],
 )
 def test_a_row_is_what_a_single_prediction_says(sweep, single):
@@ -76,7 +80,7 @@ def test_what_does_not_fit_has_no_time_in_a_sweep():
     arguments = ("--sweep", "parameters=1e6,1e12", "--processor", "a100")
     fits, too_large = json.loads(predict(*arguments, "--json"))
     assert fits["does_not_fit"] == "ngd"
-    assert too_large["does_not_fit"] == "host sgd adam kfac ngd-gram ngd-cg ngd-layer ngd-woodbury ngd"
+    assert too_large["does_not_fit"] == " ".join(("host", *registry.digital()))
     assert {too_large[f"{name}_s"] for name in too_large["does_not_fit"].split()} == {None}
     assert too_large["iteration_at_least_s"] is None
     line = predict(*arguments).splitlines()[4]

@@ -118,7 +118,7 @@ def test_an_interrupted_write_leaves_no_file(cache, monkeypatch):
     def fail(descriptor):
         raise OSError("disk full")
 
-    monkeypatch.setattr(finder.os, "fsync", fail)
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.warns(UserWarning, match="disk full"):
         looked_for(Source("first", CONTENT))
     assert list((cache / "toy").iterdir()) == []

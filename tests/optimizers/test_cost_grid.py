@@ -24,6 +24,7 @@ from tngd_bench.optimizers.array_costs import array_cost
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.natural import NaturalOptimizer
 from tngd_bench.optimizers.registry import Phased
+from tngd_bench.optimizers.tngd import entry as tngd_entry
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
@@ -120,8 +121,13 @@ def noted_products(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def take_products(products: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a relaxation predicted with the number of products that the data asked for, which no formula knows."""
     if products:
-        monkeypatch.setattr(costs, "LANCZOS_DIMENSION", products[-1])
-        monkeypatch.setattr(costs, "INCREMENT_PRODUCTS", products[-1])
+        monkeypatch.setattr(tngd_entry, "LANCZOS_DIMENSION", products[-1])
+        monkeypatch.setattr(tngd_entry, "INCREMENT_PRODUCTS", products[-1])
+
+
+def goes_by_model(name: str, size: dict[str, Any]) -> bool:
+    it = Iteration(**size, cg=PRODUCTS)
+    return it.cg_by_model if name == "ngd-cg" else it.matrix_free and name == "tngd"
 
 
 def images(problem: str, batch: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -144,9 +150,9 @@ def test_a_memory_adds_the_operations_that_are_predicted(
         settings = {**SETTINGS.get(name, {}), "memory": memory}
         monkeypatch.setitem(SETTINGS, name, settings)
         found[memory], _ = counted(entry, name, widths, *images(problem, batch, "cpu"))
-        predicted = costs.predicted_cost(name, **size, cg=PRODUCTS, memory=memory > 0).flops
+        predicted = costs.predicted_cost(name, **size, cg=PRODUCTS, settings={"memory": memory}).flops
         assert predicted == pytest.approx(found[memory], rel=0.015)
-    added = costs.predicted_cost(name, **size, cg=PRODUCTS, memory=True).flops
+    added = costs.predicted_cost(name, **size, cg=PRODUCTS, settings={"memory": 0.9}).flops
     added -= costs.predicted_cost(name, **size, cg=PRODUCTS).flops
     assert added == pytest.approx(found[0.9] - found[0.0], rel=0.15)
 
@@ -163,7 +169,7 @@ def test_a_digital_step_takes_the_operations_and_the_route_that_are_predicted(
         found, curvature = counted(entry, name, widths, *images(problem, batch, "meta"))
     assert costs.predicted_cost(name, **size, cg=PRODUCTS).flops == pytest.approx(found, rel=0.015)
     if curvature is not None:
-        assert Iteration(**size, cg=PRODUCTS).by_model(name) is ("blocks" not in vars(curvature))
+        assert goes_by_model(name, size) is ("blocks" not in vars(curvature))
 
 
 @pytest.mark.parametrize(("problem", "name", "parameters", "batch", "outputs"), places("tngd"))
@@ -176,7 +182,7 @@ def test_the_host_of_a_device_takes_the_operations_that_are_predicted(
         model = entry.model(widths, 0).to("meta")
         inputs, targets = images(problem, batch, "meta")
         found = host_operations(model, entry.loss(), inputs, targets, outputs, "factored").flops
-    predicted = costs.host_cost(**size_of(widths, batch, outputs), upload="factored").flops
+    predicted = costs.host_cost(Iteration(**size_of(widths, batch, outputs)), "factored").flops
     assert predicted == pytest.approx(found, rel=0.01)
 
 
@@ -208,11 +214,11 @@ def test_a_step_of_the_language_model_takes_what_is_predicted(
     size = size_of(widths, batch, outputs)
     assert 0.75 < costs.predicted_cost(name, **size, cg=PRODUCTS).flops / found < 1.33
     if curvature is not None:
-        assert Iteration(**size, cg=PRODUCTS).by_model(name) is ("blocks" not in vars(curvature))
+        assert goes_by_model(name, size) is ("blocks" not in vars(curvature))
     if name == "tngd":
         inputs, targets = data.train_inputs, data.train_targets
         host = host_operations(entry.model(widths, 0), entry.loss(), inputs, targets, outputs, "factored")
-        assert 0.7 < costs.host_cost(**size, upload="factored").flops / host.flops < 1.1
+        assert 0.7 < costs.host_cost(Iteration(**size), "factored").flops / host.flops < 1.1
 
 
 @pytest.mark.slow
@@ -274,7 +280,7 @@ def test_the_simulation_of_a_device_takes_the_operations_of_its_route(
     found, _ = counted(entry, "tngd", widths, inputs, torch.randint(0, 10, (batch,)))
     assert bool(products) is (route != "eigenvectors")
     if products:
-        assert products[-1] <= costs.LANCZOS_DIMENSION
+        assert products[-1] <= tngd_entry.LANCZOS_DIMENSION
     take_products(products, monkeypatch)
     predicted = costs.predicted_cost("tngd", **size_of(widths, batch, outputs)).flops
     assert predicted == pytest.approx(found, rel=0.05)
@@ -300,5 +306,5 @@ def test_a_device_with_programmed_arrays_is_predicted_with_what_it_programs(
     device = Device.preset("rram")
     assert costs.predicted_cost("tngd", **size, device=device).flops == pytest.approx(found, rel=0.02)
     assert array_cost(Iteration(**size, cg=PRODUCTS), device).values == widths.parameters * batch * 10
-    twice = costs.predicted_cost("tngd", **size, device=device, ensemble=2).flops
+    twice = costs.predicted_cost("tngd", **size, device=device, settings={"ensemble": 2}).flops
     assert twice == 2 * costs.predicted_cost("tngd", **size, device=device).flops

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers import costs
-from tngd_bench.optimizers.iteration import Layer
+from tngd_bench.optimizers.iteration import Iteration
 
 
 def test_growth_is_that_of_table_1() -> None:
@@ -54,6 +55,6 @@ def test_growth_is_that_of_table_1() -> None:
 def test_the_host_streams_all_values_of_the_jacobian_where_they_are_uploaded() -> None:
     """A multiplication each, which no counter of products sees."""
     size = {"parameters": 20_000, "rows": 640, "batch_size": 64, "outputs": 10, "layers": [(64, 230, 1)]}
-    factored = costs.host_cost(**size, upload="factored")  # type: ignore[arg-type]
-    full = costs.host_cost(**size, upload="full")  # type: ignore[arg-type]
+    factored = costs.host_cost(Iteration(**size), "factored")  # type: ignore[arg-type]
+    full = costs.host_cost(Iteration(**size), "full")  # type: ignore[arg-type]
     assert full.flops - factored.flops == 640 * 20_000

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tests import oracles
 from tngd_bench.optimizers import KFAC, NGD, TNGD, DivergedError
-from tngd_bench.optimizers.kfac.optimizer import AssumptionWarning
+from tngd_bench.optimizers.kfac.notices import AssumptionWarning
 
 LOSS = nn.CrossEntropyLoss()
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.cost import iteration_cost
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.training import convergence, final_scores
 from tngd_bench.report.cost import cost_charts
 from tngd_bench.report.document import charting
@@ -15,7 +15,7 @@ from tngd_bench.report.training import sensitivity, training_charts
 
 @pytest.fixture(scope="module")
 def charts(records):
-    known = kinds(records.trials)
+    known = optimizer_infos(records.trials)
     drawn = marks(known)
     summary = iteration_cost.summarise(records.costs, records.trials)
     timed = iteration_cost.finished_costs(records.costs, records.trials)
@@ -127,7 +127,7 @@ def test_a_level_where_every_seed_diverged_stays_on_the_axis():
             }
             rows.append(row)
     final = pd.DataFrame(rows)
-    known = kinds(final.assign(method="tngd", device="paper"))
+    known = optimizer_infos(final.assign(method="tngd", device="paper"))
     with charting.style():
         (chart,) = sensitivity.noise_charts(final, known, marks(known))
     axes = chart.figure.axes[0]

@@ -10,7 +10,7 @@ import pytest
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import break_even, iteration_cost, one_clock
 from tngd_bench.analysis.cost.calibration import calibrate
-from tngd_bench.analysis.families import kind, kinds
+from tngd_bench.analysis.families import optimizer_info, optimizer_infos
 from tngd_bench.analysis.map import target_map
 from tngd_bench.analysis.map.cost_map import cheapest, plane, study_use
 from tngd_bench.analysis.training.time_to_target import hit_times, study_targets, time_to_target
@@ -25,7 +25,7 @@ NO_TRIALS = pd.DataFrame({"settings": pd.Series(dtype=object)})
 
 @pytest.fixture(scope="module")
 def results(records):
-    known = kinds(records.trials)
+    known = optimizer_infos(records.trials)
     summary = iteration_cost.summarise(records.costs, records.trials)
     times = time_to_target(records.trials, records.curves, study_targets(records.study))
     with charting.style():
@@ -34,7 +34,7 @@ def results(records):
 
 @pytest.fixture(scope="module")
 def calibrations(records):
-    known = kinds(records.trials)
+    known = optimizer_infos(records.trials)
     return calibrate(iteration_cost.summarise(records.costs, records.trials), records.trials, known)
 
 
@@ -194,7 +194,7 @@ def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, chart
         there = times[(times["group"] == row.group) & (times["target"] == row.target)]
         assert row.seconds == there["modelled_median"].min()
         assert there.set_index("optimizer").loc[row.optimizer, "modelled_median"] == row.seconds
-    known = kinds(records.trials)
+    known = optimizer_infos(records.trials)
     (said,) = [point for point in results.map.points if point.startswith("Fastest optimizer")]
     assert said == break_even_charts.place_words(lowest, known)
     assert f"{known[lowest['optimizer'][0]].title} in " in said
@@ -223,15 +223,17 @@ def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_r
     (row,) = lowest.itertuples()
     assert (row.target, row.optimizer, row.seconds, row.runner_up) == ("80 %", "adam", 2.0, "sgd")
     assert row.untimed == 1
-    said = break_even_charts.place_words(lowest, {label: kind(label, label) for label in ("adam", "sgd")})
+    said = break_even_charts.place_words(
+        lowest, {label: optimizer_info(label, label) for label in ("adam", "sgd")}
+    )
     untold = "not told from SGD, 3.00 s, by these seeds"
     assert said.endswith(f"80 %: Adam in 2.00 s ({untold}; 1 more reached it, at a cost not known).")
-    told = break_even_charts.place_words(lowest.assign(told=True), {"adam": kind("adam", "adam")})
+    told = break_even_charts.place_words(lowest.assign(told=True), {"adam": optimizer_info("adam", "adam")})
     assert told.endswith("80 %: Adam in 2.00 s (1 more reached it, at a cost not known).")
 
 
 def test_at_the_trained_size_the_map_of_a_target_has_the_seconds_of_the_table(records, calibrations):
-    known = kinds(records.trials)
+    known = optimizer_infos(records.trials)
     summary = iteration_cost.summarise(records.costs, records.trials)
     curves = one_clock.on_one_clock(records.curves, records.trials, records.costs)
     targets = study_targets(records.study)
@@ -269,7 +271,7 @@ def test_the_fastest_is_told_from_its_runner_up_by_seeds_enough_for_the_pairs_th
     )
     (row,) = map_tables.lowest_times(trials, times, hits).to_dict("records")
     assert (row["optimizer"], row["runner_up"], row["told"]) == ("a", "b", told)
-    said = break_even_charts.place_words(pd.DataFrame([row]), {o: kind(o, o) for o in labels})
+    said = break_even_charts.place_words(pd.DataFrame([row]), {o: optimizer_info(o, o) for o in labels})
     assert ("not told from b, 1.20 s, by these seeds" in said) is not told
     unknown = hits[hits["optimizer"] == "a"].assign(optimizer="untimed", modelled=np.nan)
     beside = map_tables.lowest_times(trials, times, pd.concat([hits, unknown]))

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.cost import iteration_cost
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.training import convergence, final_scores, profiles, sweep_kinds
 from tngd_bench.analysis.training.time_to_target import study_targets
+from tngd_bench.optimizers import registry
 from tngd_bench.report import study_summary
 from tngd_bench.report.compare import comparison
 from tngd_bench.report.cost import prediction_chart, scaling_charts
@@ -19,7 +20,7 @@ from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
 
 @pytest.fixture(scope="module")
 def known(records):
-    return kinds(records.trials)
+    return optimizer_infos(records.trials)
 
 
 def lines(axes):
@@ -115,6 +116,17 @@ def test_a_pair_of_imperfections_is_a_heat_map_from_mild_to_harsh(pairs, known):
     assert ("1 of 1 (1 unstable)") in {row[3] for row in shown.rows}
 
 
+def test_where_larger_is_milder_a_heat_map_begins_with_the_largest(pairs, known):
+    trials, curves = (frame.copy() for frame in pairs)
+    trials["sweep_parameter"] = "rail_volts"
+    table = heatmaps.pair_table(final_scores.final_values(trials, curves), trials)
+    with charting.style():
+        (chart,) = heatmaps.pair_charts(table, known)
+    axes = chart.figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ideal", "8", "4"]
+    assert axes.get_xlabel() == "rail voltage (V)"
+
+
 def test_what_was_swept_in_pairs_is_named_on_the_first_screen(pairs):
     trials, _ = pairs
     said = study_summary.noise("Not measured.", trials.assign(kind="training"))
@@ -156,7 +168,7 @@ def test_a_predicted_sweep_is_drawn_as_its_rows():
     rows = [
         {"link_rate_bits_per_s": rate, "device_s": 1 / rate, "device_at_least_s": 1 / rate}
         | {"iteration_s": None, "iteration_at_least_s": None, "not_stated": ""}
-        | {f"{name}_s": 1e-3 if name == "sgd" else None for name in prediction_chart._DIGITAL}
+        | {f"{name}_s": 1e-3 if name == "sgd" else None for name in registry.digital()}
         for rate in (1e9, 1e10)
     ]
     with charting.style():
@@ -172,7 +184,7 @@ def test_a_predicted_sweep_says_what_has_no_memory_and_shows_the_whole_axis():
     rows = [
         {"parameters": n, "device_s": 1.0, "device_at_least_s": 1.0, "not_stated": ""}
         | {"iteration_s": time, "iteration_at_least_s": time, "does_not_fit": unfit}
-        | {f"{name}_s": time if name == "sgd" else None for name in prediction_chart._DIGITAL}
+        | {f"{name}_s": time if name == "sgd" else None for name in registry.digital()}
         for n, time, unfit in ((1e6, 1e-3, "ngd"), (1e12, None, "host sgd ngd"))
     ]
     with charting.style():
@@ -191,7 +203,7 @@ def test_a_predicted_sweep_over_words_has_a_place_for_each_and_no_line_between()
     rows = [
         {"device": name, "device_s": seconds, "device_at_least_s": at_least, "not_stated": unstated}
         | {"iteration_s": None, "iteration_at_least_s": None}
-        | {f"{each}_s": 1e-3 if each == "sgd" else None for each in prediction_chart._DIGITAL}
+        | {f"{each}_s": 1e-3 if each == "sgd" else None for each in registry.digital()}
         for name, seconds, at_least, unstated in (
             ("paper", 2e-3, 2e-3, ""),
             ("rram", None, 5e-3, "write_cells"),

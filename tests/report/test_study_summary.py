@@ -1,6 +1,6 @@
 import pandas as pd
 
-from tngd_bench.analysis.families import kind
+from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.report.study_summary import compared
 from tngd_bench.studies.store.records import TRIAL_COLUMNS
 
@@ -9,7 +9,7 @@ NOTHING = pd.DataFrame({name: pd.Series([], dtype=dtype) for name, dtype in TRIA
 
 def test_settings_of_one_optimizer_are_no_further_optimizers():
     labels = ("adam", "adam[tuned]", "tngd", "tngd[delay=1]", "tngd[analog_time=5]")
-    known = {label: kind(label, label.partition("[")[0]) for label in labels}
+    known = {label: optimizer_info(label, label.partition("[")[0]) for label in labels}
     assert compared(NOTHING, known) == "2 optimizers in 5 settings."
     assert compared(NOTHING, {"adam": known["adam"], "tngd": known["tngd"]}) == "2 optimizers."
     assert compared(NOTHING, {"adam": known["adam"]}) == "1 optimizer."
@@ -28,7 +28,7 @@ def test_each_problem_trained_on_is_named_with_its_settings_and_seeds():
         *runs("mnist-cnn", "c", 1, "adam[tuned]"),
     ]
     trials = pd.DataFrame(rows).reindex(columns=NOTHING.columns)
-    known = {label: kind(label, "adam") for label in ("adam", "adam[tuned]")}
+    known = {label: optimizer_info(label, "adam") for label in ("adam", "adam[tuned]")}
     assert compared(trials, known) == (
         "1 optimizer in 2 settings; training on digits-mlp (N = 100, 1 of 2 settings tuned, 3 to 8 seeds) and "
         "mnist-cnn (N = 100, all tuned, 1 seed)."

@@ -2,7 +2,7 @@ import json
 
 import pandas as pd
 
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.training import final_scores
 from tngd_bench.optimizers import registry
 from tngd_bench.report import study_tables
@@ -13,7 +13,9 @@ def cells(table):
 
 
 def test_skipped_trials_are_one_row_with_their_largest_estimate(records):
-    table = study_tables.unfinished_table(final_scores.unfinished(records.trials), kinds(records.trials))
+    table = study_tables.unfinished_table(
+        final_scores.unfinished(records.trials), optimizer_infos(records.trials)
+    )
     shown = cells(table)
     dense = shown[(shown["optimizer"] == "NGD (dense)") & (shown["N asked for"] == "1,000,000")].iloc[0]
     assert (dense["status"], dense["trials"], dense["estimated memory"]) == ("skipped", "3", "3.64 TiB")
@@ -28,14 +30,16 @@ def test_nested_settings_become_dotted_names():
 def test_settings_are_shown_where_they_differ_from_the_default(records):
     trials = records.trials.copy()
     trials.loc[trials["group"] == "digits", "settings"] = json.dumps({"lr": 0.1, "adc_bits": None})
-    shown = cells(study_tables.settings_table(trials, kinds(trials)))
+    shown = cells(study_tables.settings_table(trials, optimizer_infos(trials)))
     rows = shown[shown["optimizer"] == "TNGD"].set_index("sections")
     assert rows["settings other than the default"].to_dict() == {
         "cost": "none",
         "digits": "lr = 0.1",
     }
     complete = (
-        study_tables.settings_table(trials, kinds(trials)).data.set_index("optimizer").loc["tngd", "settings"]
+        study_tables.settings_table(trials, optimizer_infos(trials))
+        .data.set_index("optimizer")
+        .loc["tngd", "settings"]
     )
     assert {"lr": 0.1, "adc_bits": None} in [json.loads(text) for text in complete]
 
@@ -45,7 +49,7 @@ def test_a_value_taken_away_is_shown_and_a_device_by_its_name(records):
     own = {"device": {"name": "mine", "base": "rram", "adc_bits": 4}, "momentum": 0.9, "analog_time": 5.0}
     trials.loc[trials["optimizer"] == "tngd", "settings"] = json.dumps(own)
     trials.loc[trials["optimizer"] == "kfac", "settings"] = json.dumps({"kl_clip": None, "lr": 0.01})
-    shown = cells(study_tables.settings_table(trials, kinds(trials)))
+    shown = cells(study_tables.settings_table(trials, optimizer_infos(trials)))
     column = shown.drop_duplicates("optimizer").set_index("optimizer")["settings other than the default"]
     assert column.to_dict() == {
         "TNGD": "device = mine, momentum = 0.9, analog time = 5 τ",
@@ -54,7 +58,7 @@ def test_a_value_taken_away_is_shown_and_a_device_by_its_name(records):
 
 
 def test_the_defaults_of_what_ran_are_those_of_the_registry(records):
-    table = study_tables.defaults_table(kinds(records.trials))
+    table = study_tables.defaults_table(optimizer_infos(records.trials))
     assert len(table.rows) == records.trials["method"].nunique()
     for method, text in table.data.itertuples(index=False):
         usual = {name: value for name, value in registry.get(method).defaults.items() if value is not None}

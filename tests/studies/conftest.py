@@ -2,7 +2,8 @@ import pytest
 
 from tests.studies.recorder import Recorder
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
-from tngd_bench.studies.plan.make_plan import LoadedSize, MachineLimits, data_requests, make_plan
+from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
+from tngd_bench.studies.plan.make_plan import data_requests, make_plan
 
 
 @pytest.fixture

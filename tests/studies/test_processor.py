@@ -10,9 +10,11 @@ import torch
 from tngd_bench import __version__
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
-from tngd_bench.studies.plan.make_plan import LoadedSize, MachineLimits, data_requests, make_plan
-from tngd_bench.studies.run.machine import difference, measure_machine
+from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
+from tngd_bench.studies.plan.make_plan import data_requests, make_plan
+from tngd_bench.studies.run.machine import measure_machine
 from tngd_bench.studies.run.run_study import run_study
+from tngd_bench.studies.store.environment import difference
 
 GPU = MachineLimits(1e13, 1e13, 4e9, "a CPU", "2.11", cores=16, gpu="a GPU", gpu_memory_bytes=8e10)
 HOST = dataclasses.replace(GPU, gpu=None, gpu_memory_bytes=None)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import EXACT_NATURAL, Kind, tuned_on
+from tngd_bench.analysis.families import OptimizerInfo, tuned_on
 from tngd_bench.analysis.statistics.paired import (
     LEVEL,
     PairedDifference,
@@ -26,18 +26,15 @@ from tngd_bench.analysis.statistics.paired import (
 )
 from tngd_bench.analysis.training.final_scores import comparison
 from tngd_bench.analysis.training.time_to_target import Target, time_to_target
+from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.studies.file.optimizer_label import TUNED, label_texts
-
-_DEVICES = ("tngd", "tngd-adam")
-_ORDER = (("tngd",), ("tngd-adam",), EXACT_NATURAL, ("kfac",), ("adam",), ("sgd",))
-"""Methods of one kind are one rival; whatever else ran comes after these, each method for itself."""
 
 
 def convergence_sentence(
     trials: pd.DataFrame,
     curves: pd.DataFrame,
     final: pd.DataFrame,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     targets: Mapping[str, tuple[Target, ...]],
     study: Mapping[str, Any],
 ) -> str:
@@ -47,7 +44,7 @@ def convergence_sentence(
     tuned. Where the same section has TNGD and rivals both ways, a second sentence compares the tuned ones.
     """
     plain = comparison(final)
-    if not any(known[label].method in _DEVICES for label in set(plain["optimizer"])):
+    if not any(known[label].modelled for label in set(plain["optimizer"])):
         return "Convergence of TNGD: not measured."
     group = _main_section(plain, known)
     part = plain[plain["group"] == group]
@@ -90,7 +87,7 @@ def _settings(labels: Sequence[str], searched: str) -> str:
     return f"all settings tuned{where}" if all(tuned) else f"settings tuned{where} where the name says so"
 
 
-def _without_tuned(known: Mapping[str, Kind]) -> dict[str, Kind]:
+def _without_tuned(known: Mapping[str, OptimizerInfo]) -> dict[str, OptimizerInfo]:
     """Return `known` with titles that leave out "tuned", for a sentence that says it of all."""
     return {
         label: replace(kind, title=kind.title.replace(" (tuned)", "").replace("(tuned, ", "("))
@@ -98,34 +95,41 @@ def _without_tuned(known: Mapping[str, Kind]) -> dict[str, Kind]:
     }
 
 
-def _main_section(plain: pd.DataFrame, known: Mapping[str, Kind]) -> str:
+def _devices(known: Mapping[str, OptimizerInfo]) -> list[str]:
+    return list(dict.fromkeys(info.method for info in known.values() if info.modelled))
+
+
+def _main_section(plain: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
     """Return the section with a device that trained the most optimizers; of several, that with the most tuned."""
 
     def rank(group: str) -> tuple[int, int]:
         ran = set(plain.loc[plain["group"] == group, "optimizer"])
         return len(ran), sum(map(_is_tuned, ran))
 
-    has_device = [known[label].method in _DEVICES for label in plain["optimizer"]]
+    has_device = [known[label].modelled for label in plain["optimizer"]]
     sections = {str(group) for group in plain.loc[has_device, "group"]}
     return max(sorted(sections, key=quantities.numeric_order), key=rank)
 
 
-def _device(part: pd.DataFrame, labels: list[str], known: Mapping[str, Kind]) -> str | None:
+def _device(part: pd.DataFrame, labels: list[str], known: Mapping[str, OptimizerInfo]) -> str | None:
     """Return the setting of TNGD among `labels` that ended lowest, of TNGD-Adam where TNGD did not run."""
-    for method in _DEVICES:
+    for method in _devices(known):
         own = [label for label in labels if known[label].method == method]
         if own:
             return _lowest(part, own)
     return None
 
 
-def _rivals(part: pd.DataFrame, device: str, known: Mapping[str, Kind], *, tuned: bool | None) -> list[str]:
+def _rivals(
+    part: pd.DataFrame, device: str, known: Mapping[str, OptimizerInfo], *, tuned: bool | None
+) -> list[str]:
     """Return the rivals in `part`, the best of each kind: of those that were `tuned`, that were not, or (None) any."""
     ran = set(part["optimizer"])
     present = [label for label in known if label in ran and tuned in (None, _is_tuned(label))]
-    listed = {method for methods in _ORDER for method in methods}
-    others = dict.fromkeys(known[label].method for label in present if known[label].method not in listed)
-    kinds = [*_ORDER, *((method,) for method in others)]
+    listed = [*((method,) for method in _devices(known)), exact_natural(), ("kfac",), ("adam",), ("sgd",)]
+    # methods of one kind are one rival; whatever else ran comes after these, each method for itself
+    others = dict.fromkeys(known[label].method for label in present)
+    kinds = [*listed, *((method,) for method in others if not any(method in kind for kind in listed))]
     own = next(methods for methods in kinds if known[device].method in methods)
     of_kind = [
         [label for method in methods for label in present if known[label].method == method]
@@ -146,7 +150,7 @@ def _lowest(part: pd.DataFrame, labels: list[str]) -> str:
     return min(labels, key=median)
 
 
-def _tuned_sentence(part: pd.DataFrame, known: Mapping[str, Kind], searched: str) -> str:
+def _tuned_sentence(part: pd.DataFrame, known: Mapping[str, OptimizerInfo], searched: str) -> str:
     """Return " All tuned …": TNGD's loss and test accuracy against rivals that were tuned too; "" without them."""
     ran = set(part["optimizer"])
     tuned = [label for label in known if label in ran and _is_tuned(label)]
@@ -164,7 +168,7 @@ def _tuned_sentence(part: pd.DataFrame, known: Mapping[str, Kind], searched: str
     return f"{text}; {accuracy}." if accuracy else f"{text}."
 
 
-def _accuracy(part: pd.DataFrame, device: str, others: list[str], known: Mapping[str, Kind]) -> str:
+def _accuracy(part: pd.DataFrame, device: str, others: list[str], known: Mapping[str, OptimizerInfo]) -> str:
     """Return the device's median test accuracy against the best of `others`; "" where it was not evaluated."""
     column = "final_test_accuracy"
     finished = part[(part["status"] == "ok") & part["optimizer"].isin([device, *others])]
@@ -214,7 +218,7 @@ def _no_number(runs: pd.DataFrame) -> str:
     return " and ".join(sorted(set(runs["status"]) - {"ok"})) or "not evaluated"
 
 
-def _against(part: pd.DataFrame, device: str, others: list[str], known: Mapping[str, Kind]) -> str:
+def _against(part: pd.DataFrame, device: str, others: list[str], known: Mapping[str, OptimizerInfo]) -> str:
     """Return ", lower than Adam (0.1), higher than SGD (0.01) in each of 3 paired seeds, …", the unconfirmed last."""
     shown = {other: f"{known[other].title} ({_value(part[part['optimizer'] == other])})" for other in others}
     if not (part.loc[part["optimizer"] == device, "status"] == "ok").any():
@@ -260,7 +264,7 @@ def _compared(
     return {other: (each, p) for (other, each), p in zip(found.items(), adjusted, strict=True)}
 
 
-def _reached(times: pd.DataFrame, group: str, labels: list[str], known: Mapping[str, Kind]) -> str:
+def _reached(times: pd.DataFrame, group: str, labels: list[str], known: Mapping[str, OptimizerInfo]) -> str:
     """Return the times to the highest target of the group that at least one of `labels` reached in its median."""
     rows = times[(times["group"] == group) & times["optimizer"].isin(labels) & (times["tries"] > 0)]
     met = [target for target in dict.fromkeys(rows["target"]) if _any_reached(rows, target)]

@@ -1,10 +1,10 @@
-"""What kind of optimizer a record belongs to: its title, its family, whether part of its time is modelled."""
+"""Description of an optimizer in records: its title, its family, whether part of its time is modelled."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,15 +13,12 @@ import pandas as pd
 from tngd_bench.analysis import optimizer_names
 from tngd_bench.analysis.rows import each
 from tngd_bench.optimizers import registry
+from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.studies.file.optimizer_label import label_texts
-
-SECOND_ORDER = ("kfac", "natural-gradient", "thermodynamic")
-# The exact natural gradients give the same step; the cheapest to run stands for them in comparisons of loss.
-EXACT_NATURAL = ("ngd-gram", "ngd-woodbury", "ngd", "ngd-cg")
 
 
 @dataclass(frozen=True)
-class Kind:
+class OptimizerInfo:
     """An optimizer as written in a study: `label` with its settings, registered `method`, `family`, `title`."""
 
     label: str
@@ -32,16 +29,16 @@ class Kind:
     @property
     def second_order(self) -> bool:
         """Whether it uses curvature."""
-        return self.family in SECOND_ORDER
+        return any(name == self.family and family.second_order for name, family in FAMILIES.items())
 
     @property
     def modelled(self) -> bool:
         """Whether part of its time per iteration is modelled and not measured."""
-        return self.family == "thermodynamic"
+        return any(name == self.family and family.modelled for name, family in FAMILIES.items())
 
 
-def kind(label: str, method: str, device: object = None) -> Kind:
-    """Return the kind of `label`, an optimizer of registered name `method`.
+def optimizer_info(label: str, method: str, device: object = None) -> OptimizerInfo:
+    """Describe `label`, an optimizer of registered name `method`.
 
     A method that is not registered here (a store from a machine with another plug-in) keeps its name as its
     title; it counts as thermodynamic if it ran on a device, and has the family "not registered" otherwise.
@@ -52,16 +49,16 @@ def kind(label: str, method: str, device: object = None) -> Kind:
     else:
         on_device = isinstance(device, str) and device != ""
         family, title = ("thermodynamic" if on_device else "not registered"), method
-    return Kind(label, method, family, optimizer_names.name(title, label_texts(label)))
+    return OptimizerInfo(label, method, family, optimizer_names.name(title, label_texts(label)))
 
 
-def kinds(trials: pd.DataFrame) -> dict[str, Kind]:
-    """Return the kind of every optimizer label in `trials` (columns optimizer, method, device), in one fixed order.
+def optimizer_infos(trials: pd.DataFrame) -> dict[str, OptimizerInfo]:
+    """Describe every optimizer label in `trials` (columns optimizer, method, device), in one fixed order.
 
     The order is that of the registry, then of the names; variants of one method stand together.
     """
     found = {
-        str(row.optimizer): kind(str(row.optimizer), str(row.method), row.device)
+        str(row.optimizer): optimizer_info(str(row.optimizer), str(row.method), row.device)
         for row in each(trials[["optimizer", "method", "device"]].drop_duplicates())
     }
     order = {name: place for place, name in enumerate(registry.names())}
@@ -70,9 +67,9 @@ def kinds(trials: pd.DataFrame) -> dict[str, Kind]:
     )
 
 
-def titles(known: Mapping[str, Kind]) -> dict[str, str]:
+def titles(known: Mapping[str, OptimizerInfo]) -> dict[str, str]:
     """Return the title of every label."""
-    return {label: kind.title for label, kind in known.items()}
+    return {label: info.title for label, info in known.items()}
 
 
 def tuned_on(study: Mapping[str, Any], problem: str = "") -> str:
@@ -85,19 +82,9 @@ def tuned_on(study: Mapping[str, Any], problem: str = "") -> str:
     return str((record.get("search") or {}).get("problem") or "")
 
 
-def named_tuned(known: Mapping[str, Kind], problem: str) -> dict[str, Kind]:
+def named_tuned(known: Mapping[str, OptimizerInfo], problem: str) -> dict[str, OptimizerInfo]:
     """Return `known` with "tuned on `problem`" in the titles that say tuned."""
     return {
-        label: replace(kind, title=re.sub(r"(?<=[(, ])tuned(?=[,)])", f"tuned on {problem}", kind.title))
-        for label, kind in known.items()
+        label: replace(info, title=re.sub(r"(?<=[(, ])tuned(?=[,)])", f"tuned on {problem}", info.title))
+        for label, info in known.items()
     }
-
-
-def first_present(labels: Iterable[str], methods: Iterable[str], known: dict[str, Kind]) -> str | None:
-    """Return the first label whose method is the earliest of `methods` that occurs; None if none does."""
-    present = list(labels)
-    for method in methods:
-        for label in present:
-            if known[label].method == method:
-                return label
-    return None

@@ -22,7 +22,7 @@ from tngd_bench.analysis.convergence_finding import convergence_sentence
 from tngd_bench.analysis.cost import iteration_cost
 from tngd_bench.analysis.cost.cost_bounds import bound_clauses
 from tngd_bench.analysis.cost.one_clock import on_one_clock
-from tngd_bench.analysis.families import EXACT_NATURAL, Kind, first_present, kinds
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
 from tngd_bench.analysis.training.device_pairs import DevicePair, device_pairs, pairs_sentence
@@ -38,6 +38,7 @@ from tngd_bench.analysis.training.tolerance import (
     milder,
     tolerances,
 )
+from tngd_bench.optimizers.registry import exact_natural
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def find(
     """Return the three sentences for a study's records (frames as in `tngd_bench.studies.store.records`)."""
     curves = on_one_clock(curves, trials, costs)
     final = final_values(trials, curves)
-    known = kinds(trials)
+    known = optimizer_infos(trials)
     return Findings(
         cost_sentence(costs, trials, known, run_spread),
         convergence_sentence(trials, curves, final, known, study_targets(study), study),
@@ -121,7 +122,7 @@ def main_group(costs: pd.DataFrame) -> pd.DataFrame:
 
 
 def leads(
-    costs: pd.DataFrame, known: Mapping[str, Kind], run_spread: RunSpread = ASSUMED
+    costs: pd.DataFrame, known: Mapping[str, OptimizerInfo], run_spread: RunSpread = ASSUMED
 ) -> tuple[Lead, ...]:
     """Return who is cheapest per iteration among second-order optimizers at each size of `costs`, sizes ascending."""
     second = costs[costs["optimizer"].isin({label for label, kind in known.items() if kind.second_order})]
@@ -136,7 +137,7 @@ def leads(
 
 
 def strongest_digital(
-    part: pd.DataFrame, known: Mapping[str, Kind], methods: tuple[str, ...] | None = None
+    part: pd.DataFrame, known: Mapping[str, OptimizerInfo], methods: tuple[str, ...] | None = None
 ) -> str | None:
     """Return the digital second-order optimizer with the lowest median time in `part` (one size), None if none is.
 
@@ -150,7 +151,10 @@ def strongest_digital(
 
 
 def cost_sentence(
-    costs: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str, Kind], run_spread: RunSpread = ASSUMED
+    costs: pd.DataFrame,
+    trials: pd.DataFrame,
+    known: Mapping[str, OptimizerInfo],
+    run_spread: RunSpread = ASSUMED,
 ) -> str:
     """Return who is cheapest at which size, and TNGD's total against the strongest digital competitor."""
     main = main_group(iteration_cost.finished_costs(costs, trials))
@@ -177,10 +181,9 @@ def cost_sentence(
     return f"Cheapest per iteration among second-order optimizers ({where}): {', '.join(pieces)}; {'; '.join(clauses)}."
 
 
-def _device_clause(main: pd.DataFrame, known: Mapping[str, Kind]) -> str:
-    device = first_present(
-        [label for label in known if label in set(main["optimizer"])], ("tngd", "tngd-adam"), dict(known)
-    )
+def _device_clause(main: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
+    measured = set(main["optimizer"])
+    device = next((label for label, info in known.items() if info.modelled and label in measured), None)
     if device is None:
         return "TNGD's cost: not measured"
     parameters = int(main.loc[main["optimizer"] == device, "parameters"].max())
@@ -198,7 +201,7 @@ def _device_clause(main: pd.DataFrame, known: Mapping[str, Kind]) -> str:
         return f"{text}; no digital second-order competitor was measured there"
     time = quantities.seconds(float(part.loc[part["optimizer"] == rival, "total_s"].median()))
     text = f"{text}: {ratio.text} the {time} of the strongest digital competitor, {known[rival].title}{_doubt(ratio)}"
-    exact = strongest_digital(part, known, EXACT_NATURAL)
+    exact = strongest_digital(part, known, exact_natural())
     ratio = iteration_cost.paired_ratio(part, device, exact) if exact and exact != rival else None
     if exact is None or ratio is None:
         return text
@@ -245,7 +248,9 @@ def stood(final: pd.DataFrame) -> tuple[Stood, ...]:
     return tuple(found)
 
 
-def device_sentence(found: Sequence[Stood], pairs: Sequence[DevicePair], known: Mapping[str, Kind]) -> str:
+def device_sentence(
+    found: Sequence[Stood], pairs: Sequence[DevicePair], known: Mapping[str, OptimizerInfo]
+) -> str:
     """Return what imperfections do: those that were swept, and devices that ran beside the ideal one."""
     if not pairs:
         return noise_sentence(found, known)
@@ -253,7 +258,7 @@ def device_sentence(found: Sequence[Stood], pairs: Sequence[DevicePair], known: 
     return " ".join([*([noise_sentence(swept, known)] if swept else []), pairs_sentence(pairs, known)])
 
 
-def noise_sentence(found: Sequence[Stood], known: Mapping[str, Kind]) -> str:
+def noise_sentence(found: Sequence[Stood], known: Mapping[str, OptimizerInfo]) -> str:
     """Return how much of each swept imperfection the final loss stands, and the test accuracy where there is one."""
     imperfections = [each for each in found if is_imperfection(each.both.parameter)]
     if not imperfections:
@@ -309,7 +314,7 @@ def _where(tolerance: Tolerance) -> str:
 
 
 def _of_one_imperfection(
-    parameter: str, own: Sequence[Stood], known: Mapping[str, Kind], *, where: bool
+    parameter: str, own: Sequence[Stood], known: Mapping[str, OptimizerInfo], *, where: bool
 ) -> str:
     """Return the tolerance to one imperfection: each setting, or of many the least and the most."""
     ordered = sorted(own, key=lambda each: (_endurance(each.both), each.score.ideal if each.score else 0.0))

@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 def name(title: str, settings: Mapping[str, object]) -> str:
-    """Return an optimizer's title with its `settings`, those of its label (`selection.label_texts`), in brackets."""
+    """Return an optimizer's title with its `settings`, those of its label (`label_texts`), in brackets."""
     never_stops = read_value(str(settings.get("cg_rtol"))) == 0
     if never_stops:  # what is left to say is after how many iterations
         settings = {key: value for key, value in settings.items() if key not in ("cg_rtol", "cg_space")}

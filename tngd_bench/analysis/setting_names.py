@@ -1,50 +1,35 @@
 """Settings of optimizers and fields of devices in words, with the units of their values.
 
-A key without a description (a setting of an outside package) is its own name with spaces for underscores.
+A key without a name in words is its own, with spaces for underscores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 
 from tngd_bench.analysis import quantities
+from tngd_bench.optimizers import registry
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.field_info import FieldInfo
 
 DESCRIBED: Mapping[str, FieldInfo] = MappingProxyType({**ANALOG_FIELDS, **DEVICE_FIELDS})
 """Description of each setting of an analog device, and of how it is used."""
-NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        "lr": "lr",
-        "momentum": "momentum",
-        "memory": "memory μ",
-        "damping": "damping",
-        "damping_rule": "damping rule",
-        "damping_interval": "damping interval",
-        "beta1": "β₁",
-        "beta2": "β₂",
-        "eps": "ε",
-        "factor_interval": "iterations between factors",
-        "inverse_interval": "iterations between inverses",
-        "factor_decay": "decay of the factors",
-        "fisher": "Fisher matrix",
-        "inverse": "inverse by",
-        "sharing": "sharing",
-        "kl_clip": "KL clip",
-        "cg_iterations": "CG iterations",
-        "cg_rtol": "CG tolerance",
-        "cg_space": "CG space",
-        "device": "device",
-        **{key: info.title for key, info in DESCRIBED.items()},
-    }
-)
+
+
+@cache
+def names() -> Mapping[str, str]:
+    """Return names in words by key, where they are not the key's own."""
+    settings = (item for name in registry.names() for item in registry.get(name).settings.items())
+    titles = {key: setting.title for key, setting in settings if setting.title}
+    return MappingProxyType(titles | {key: info.title for key, info in DESCRIBED.items()})
 
 
 def parameter_name(key: str) -> str:
     """Return the name of a setting or of a device's field in words, e.g. "ADC resolution" for adc_bits."""
-    return NAMES.get(key, key.replace("_", " "))
+    return names().get(key, key.replace("_", " "))
 
 
 def value_text(key: str, value: object) -> str:

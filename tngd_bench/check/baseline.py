@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tngd_bench.atomic_write import write
 from tngd_bench.check.metrics import is_known, is_time, make_metric
 from tngd_bench.check.regression import Kind, Metric, compare
 from tngd_bench.studies.errors import StoreError
@@ -204,9 +205,8 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     history = sorted(baseline.history, key=lambda entry: str(entry["name"]))
     lines = [json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n" for entry in history]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        history_file(path).write_text("".join(lines), encoding="utf-8")
-        path.write_text(text, encoding="utf-8")
+        write(history_file(path), "".join(lines).encode())
+        write(path, text.encode())
     except OSError as error:
         raise BaselineError(cannot_be_written(f"baseline {path}", path, error)) from None
 

@@ -16,7 +16,7 @@ from tngd_bench.cli.study_options import study_options
 
 if TYPE_CHECKING:
     from tngd_bench.studies.file.reading import LoadedStudy
-    from tngd_bench.studies.plan.forecast import Group, Outlook
+    from tngd_bench.studies.plan.forecast import Forecast, Group
 
 _EPILOG = """\b
 Examples:
@@ -62,41 +62,41 @@ def command(
     if as_json and as_csv:
         raise click.UsageError("--json and --csv cannot both be given")
     from tngd_bench.studies.file.reading import load_study
-    from tngd_bench.studies.plan.forecast import look_ahead
+    from tngd_bench.studies.run.dry_run import dry_run
 
     loaded = load_study(study, overrides, profile)
     place = output if output is not None else loaded.folder
     own = _own_store(place)
-    outlook = look_ahead(loaded, [*own, *stores])
+    forecast = dry_run(loaded, [*own, *stores])
     if as_json:
-        table = {**_table(outlook), "stored": _stored(outlook, place) if own else None}
+        table = {**_table(forecast), "stored": _stored(forecast, place) if own else None}
         click.echo(json.dumps(table, indent=2, ensure_ascii=False))
     elif as_csv:
-        _write_csv(outlook)
+        _write_csv(forecast)
     else:
-        click.echo(_whole_text(outlook, place, bool(own)))
+        click.echo(_whole_text(forecast, place, bool(own)))
 
 
 def plan_text(loaded: LoadedStudy, place: Path) -> str:
     """Return the plan of a study for people, with what a run into `place` would find there."""
-    from tngd_bench.studies.plan.forecast import look_ahead
+    from tngd_bench.studies.run.dry_run import dry_run
 
     own = _own_store(place)
-    return _whole_text(look_ahead(loaded, own), place, bool(own))
+    return _whole_text(dry_run(loaded, own), place, bool(own))
 
 
-def _whole_text(outlook: Outlook, place: Path, stored: bool) -> str:
-    return "\n".join([_text(outlook), *(_stored_lines(_stored(outlook, place)) if stored else [])])
+def _whole_text(forecast: Forecast, place: Path, stored: bool) -> str:
+    return "\n".join([_text(forecast), *(_stored_lines(_stored(forecast, place)) if stored else [])])
 
 
-def _stored(outlook: Outlook, place: Path) -> dict[str, Any]:
+def _stored(forecast: Forecast, place: Path) -> dict[str, Any]:
     """Return what a run would find in its store: trials finished, and those that run again, by reason."""
     from tngd_bench.studies.plan.make_plan import predicted_seconds
-    from tngd_bench.studies.store.revisions import held
+    from tngd_bench.studies.plan.stored_results import stored_results
     from tngd_bench.studies.store.store import Store
 
-    plan = outlook.plan
-    found = held(Store.find(place), plan)
+    plan = forecast.plan
+    found = stored_results(Store.find(place), plan)
     left = [trial for key, trial in plan.trials.items() if key not in found.finished]
     return {
         "folder": str(place),
@@ -143,23 +143,23 @@ def _own_store(folder: Path) -> list[Path]:
     return [folder]
 
 
-def _table(outlook: Outlook) -> dict[str, Any]:
-    loaded, lesson = outlook.plan.loaded, outlook.lesson
+def _table(forecast: Forecast) -> dict[str, Any]:
+    loaded, model = forecast.plan.loaded, forecast.model
     return {
         "study": loaded.study.name,
         "profile": loaded.profile,
         "predicted": True,
-        "machine": dataclasses.asdict(outlook.plan.machine),
+        "machine": dataclasses.asdict(forecast.plan.machine),
         "workers": loaded.study.execution.workers,
-        **dataclasses.asdict(outlook.plan.extent),
-        "seconds": outlook.seconds,
-        "start_seconds": outlook.start_seconds,
-        "report_seconds": outlook.report_seconds,
-        "bytes": outlook.bytes,
-        "groups": [dataclasses.asdict(group) for group in outlook.groups],
+        **dataclasses.asdict(forecast.plan.extent),
+        "seconds": forecast.seconds,
+        "start_seconds": forecast.start_seconds,
+        "report_seconds": forecast.report_seconds,
+        "bytes": forecast.bytes,
+        "groups": [dataclasses.asdict(group) for group in forecast.groups],
         "learned": {
-            "from": list(lesson.used),
-            "left_out": dict(lesson.left_out),
+            "from": list(model.learned_from),
+            "left_out": dict(model.left_out),
             "factors": [
                 {
                     "method": method,
@@ -167,33 +167,33 @@ def _table(outlook: Outlook) -> dict[str, Any]:
                     "measured_over_predicted": found.factor,
                     "trials": found.trials,
                 }
-                for (method, kind), found in sorted(lesson.corrections.items())
+                for (method, kind), found in sorted(model.corrections.items())
             ],
         },
     }
 
 
-def _write_csv(outlook: Outlook) -> None:
+def _write_csv(forecast: Forecast) -> None:
     from tngd_bench.studies.plan.forecast import Group
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(field.name for field in dataclasses.fields(Group))
-    for group in outlook.groups:
+    for group in forecast.groups:
         writer.writerow("" if value is None else value for value in dataclasses.astuple(group))
 
 
-def _text(outlook: Outlook) -> str:
+def _text(forecast: Forecast) -> str:
     from tngd_bench.analysis.quantities import memory, seconds
 
-    plan = outlook.plan
+    plan = forecast.plan
     loaded = plan.loaded
     profile = "" if loaded.profile is None else f", profile {loaded.profile}"
     lines = [f"{loaded.study.name}{profile}: {loaded.study.title}"]
     # Inspections are short and many: their groups are in --json and --csv, here only in the table of sections.
-    running = [group for group in outlook.groups if group.trials and group.kind != "inspection"]
+    running = [group for group in forecast.groups if group.trials and group.kind != "inspection"]
     lines += ["", *_columns([_HEADINGS, *map(_row, running)])] if running else ["", "nothing to run"]
-    lines += ["", *_columns([_SECTION_HEADINGS, *_section_rows(outlook)])]
-    skipped = [group for group in outlook.groups if group.skipped]
+    lines += ["", *_columns([_SECTION_HEADINGS, *_section_rows(forecast)])]
+    skipped = [group for group in forecast.groups if group.skipped]
     if skipped:
         lines += ["", "skipped"]
         lines += _columns(
@@ -205,19 +205,21 @@ def _text(outlook: Outlook) -> str:
     machine, workers = plan.machine, loaded.study.execution.workers
     lines += [
         "",
-        f"total: {plan.extent.describe()}; about {seconds(outlook.seconds)} "
-        f"with {workers} at a time (cost alone), at most {memory(outlook.bytes)} at once",
+        f"total: {plan.extent.describe()}; about {seconds(forecast.seconds)} "
+        f"with {workers} at a time (cost alone), at most {memory(forecast.bytes)} at once",
         f"predicted for {machine.rate_cost:.3g} FLOP/s in cost and {machine.rate_training:.3g} in training "
         f"(measured now), {memory(machine.working_bytes)} free; memory is the formulas'",
-        *_learned(outlook),
-        *_not_described(outlook),
+        *_learned(forecast),
+        *_not_described(forecast),
     ]
     return "\n".join(lines)
 
 
-def _not_described(outlook: Outlook) -> list[str]:
+def _not_described(forecast: Forecast) -> list[str]:
     """Name the optimizers whose cost nothing describes: their times are lower bounds, their memory is unknown."""
-    names = dict.fromkeys(group.optimizer.partition("[")[0] for group in outlook.groups if not group.known)
+    from tngd_bench.studies.file.optimizer_label import read_label
+
+    names = dict.fromkeys(read_label(group.optimizer).name for group in forecast.groups if not group.known)
     if not names:
         return []
     return [
@@ -226,14 +228,14 @@ def _not_described(outlook: Outlook) -> list[str]:
     ]
 
 
-def _learned(outlook: Outlook) -> list[str]:
-    lesson = outlook.lesson
-    left_out = [f"not learned from {place}: {reason}" for place, reason in lesson.left_out.items()]
-    if not lesson.corrections:
+def _learned(forecast: Forecast) -> list[str]:
+    model = forecast.model
+    left_out = [f"not learned from {place}: {reason}" for place, reason in model.left_out.items()]
+    if not model.corrections:
         return ["times: by formula; no earlier trials to learn from", *left_out]
-    lines = [f"times learned from {', '.join(lesson.used)} (measured / formula, median over trials):"]
+    lines = [f"times learned from {', '.join(model.learned_from)} (measured / formula, median over trials):"]
     factors: dict[str, list[str]] = {}
-    for (method, kind), found in sorted(lesson.corrections.items()):
+    for (method, kind), found in sorted(model.corrections.items()):
         factors.setdefault(kind, []).append(f"{method} ×{found.factor:.3g} ({found.trials})")
     lines += [f"  {kind}: {', '.join(items)}" for kind, items in factors.items()]
     return lines + left_out
@@ -243,19 +245,19 @@ def _section(group: Group) -> str:
     return f"{_KINDS[group.kind]} {group.section}"
 
 
-def _section_rows(outlook: Outlook) -> list[tuple[str, ...]]:
+def _section_rows(forecast: Forecast) -> list[tuple[str, ...]]:
     from tngd_bench.analysis.quantities import seconds
     from tngd_bench.studies.plan.forecast import section_seconds
 
     rows: list[tuple[str, ...]] = []
-    for (kind, section), predicted in section_seconds(outlook.plan).items():
-        groups = [group for group in outlook.groups if (group.kind, group.section) == (kind, section)]
+    for (kind, section), predicted in section_seconds(forecast.plan).items():
+        groups = [group for group in forecast.groups if (group.kind, group.section) == (kind, section)]
         trials, left = sum(g.trials for g in groups), sum(g.skipped for g in groups)
         rows.append((f"{_KINDS[kind]} {section}", f"{trials:,}", f"{left:,}", seconds(predicted)))
-    if outlook.start_seconds:
-        rows.insert(0, ("start", "", "", seconds(outlook.start_seconds)))
-    if outlook.report_seconds:
-        rows.append(("report", "", "", seconds(outlook.report_seconds)))
+    if forecast.start_seconds:
+        rows.insert(0, ("start", "", "", seconds(forecast.start_seconds)))
+    if forecast.report_seconds:
+        rows.append(("report", "", "", seconds(forecast.report_seconds)))
     return rows
 
 

@@ -9,7 +9,6 @@ import hashlib
 import logging
 import os
 import tempfile
-import uuid
 import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+
+from tngd_bench.atomic_write import write
 
 CACHE_VARIABLE = "TNGD_BENCH_DATA"
 
@@ -174,19 +175,10 @@ def _set_aside(directory: Path, name: str, why: str) -> None:
 
 
 def _store(cache: Path, contents: Mapping[str, bytes]) -> None:
-    """Write the files into the cache, each under another name first, so that no reader sees half of one."""
+    """Write the files into the cache."""
     for name, content in contents.items():
-        part = cache / f".{name}.{uuid.uuid4().hex}"
         try:
-            cache.mkdir(parents=True, exist_ok=True)
-            try:
-                with part.open("xb") as stream:
-                    stream.write(content)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                part.replace(cache / name)
-            finally:
-                part.unlink(missing_ok=True)
+            write(cache / name, content, sync=True)
         except OSError as error:
             _warn(f"{name} cannot be kept in {cache} ({error}); it will be fetched again the next time")
 

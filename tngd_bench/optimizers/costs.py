@@ -6,220 +6,55 @@ over N, b and d_z (tests/optimizers/test_cost_grid.py): to 1.5 % for models of l
 third for the language model, whose layers say nothing of attention and tables, to a half for adapters, whose layers do
 not say which are frozen (NGD-Gram: an upper bound). The products of a relaxation depend on the data and are taken as
 those of a long one. They predict what cannot fit; what did run is counted and reported instead.
+Each optimizer's own formula stands in its entry.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tngd_bench import plugins
-from tngd_bench.optimizers.array_costs import array_cost, is_one_factor
-from tngd_bench.optimizers.iteration import Iteration, Layer, panelled
+from tngd_bench.curvature.route import COLUMNS_AT_ONCE
+from tngd_bench.layers import Layer
+from tngd_bench.optimizers import registry
+from tngd_bench.optimizers.cost_model import (
+    REFERENCE_RATE,
+    CostModel,
+    Counts,
+    Use,
+    first_order_waiting,
+    second_order_waiting,
+)
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
-from tngd_bench.spu.dynamics.route import SMALLEST_LANCZOS, gram_is_cheaper
 
-EIGENDECOMPOSITION_FLOPS = 9.0
-"""Operations per n³ of a full symmetric eigendecomposition (reduction, divide and conquer, back-transform)."""
-
-COLUMNS_AT_ONCE = 8
-"""Outputs whose rows the host holds at one time where they are too many, as in `tngd_bench.spu.host`."""
-LANCZOS_DIMENSION = 24
-"""Products that each Krylov space of a relaxation takes: 16 to 32 at t = 50 τ and λ = 0.01, 8 from there on down."""
-LANCZOS_SPACES = 2
-"""Krylov spaces of a relaxation in rows: the start and the right-hand side."""
-INCREMENT_PRODUCTS = 14
-"""Products of a relaxation of a few tenths of τ where no rows are made, in one space; longer ones take more."""
-KFAC_FACTOR_INTERVAL, KFAC_INVERSE_INTERVAL = 10, 100
+_STREAM_S = 1.63e-10
+"""For a number of J streamed."""
 
 
 @dataclass(frozen=True)
 class PredictedCost:
-    """Operations (`flops`) and working memory (`bytes`, parameters included) of one iteration; NaN: not known."""
+    """Operations (`flops`) and working memory (`bytes`, parameters included) of one iteration; NaN: not known.
+
+    `waiting_s` are the seconds beside the operations on the machine of `cost_model.REFERENCE_RATE`.
+    """
 
     flops: float
     bytes: float
+    waiting_s: float = 0.0
 
     @property
     def known(self) -> bool:
         """Whether there is a description to predict from."""
         return not (math.isnan(self.flops) or math.isnan(self.bytes))
 
-
-def _sgd(it: Iteration) -> tuple[float, float]:
-    return it.gradient, it.held
-
-
-def _adam(it: Iteration) -> tuple[float, float]:
-    return it.gradient, it.held + 2.0 * it.parameters
-
-
-def _kfac(it: Iteration) -> tuple[float, float]:
-    n, b = float(it.parameters), float(it.batch_size)
-    sides = (
-        [(d_in + 1.0, float(d_out), float(t)) for d_in, d_out, t in it.shapes]
-        if it.layers
-        else [(n**0.5, n**0.5, 1.0)]
-    )
-    squares = sum(a * a + g * g for a, g, _ in sides)
-    cubes = sum(a**3 + g**3 for a, g, _ in sides)
-    applied = sum(_preconditioned(b * t, a, g) for a, g, t in sides)
-    factors = sum(2.0 * b * t * (a * a + g * g) for a, g, t in sides)
-    backward = it.forward - it.first
-    refresh = (factors + backward) / KFAC_FACTOR_INTERVAL + cubes / KFAC_INVERSE_INTERVAL
-    return it.forward + backward + applied + refresh, it.held + 3.0 * squares
-
-
-def _preconditioned(rows: float, a: float, g: float) -> float:
-    """A layer's direction from its k `rows`, by rows or by the gradient (`KroneckerFactors.precondition`)."""
-    slope = rows * min(rows * (a + g), a * g)
-    return 2.0 * (rows * a * g + min(rows * (a * a + g * g) + slope, a * g * (a + g)))
-
-
-def _dense(it: Iteration) -> tuple[float, float]:
-    n, m = float(it.parameters), float(it.rows)
-    forming = 2.0 * m * n * n * panelled(it.parameters)
-    flops = it.gradient + it.row_passes + it.written + forming + n**3 / 3.0 + 2.0 * n * n
-    return flops, it.held + 3.0 * n * n + m * n
-
-
-def _woodbury(it: Iteration) -> tuple[float, float]:
-    n, m = float(it.parameters), float(it.rows)
-    flops = it.gradient + it.row_passes + it.written + 2.0 * m * m * n + m**3 / 3.0 + 4.0 * m * n
-    return flops, it.held + m * n + m * m
-
-
-def _gram(it: Iteration) -> tuple[float, float]:
-    m = float(it.rows)
-    flops = it.forward + it.row_passes + it.forming + m**3 / 3.0 + 2.0 * m * m + it.lift
-    return flops, it.held + m * it.widths + 3.0 * m * m
-
-
-def _layerwise(it: Iteration) -> tuple[float, float]:
-    """One solve a layer: of order m, or of the layer's own order where it has fewer parameters than rows."""
-    m = float(it.rows)
-    flops, largest = it.forward + it.row_passes + it.written + it.lift, 0.0
-    for d_in, d_out, t in it.shapes:
-        width = (d_in + 1.0) * d_out
-        if width <= m:
-            flops += 2.0 * m * width * width + width**3 / 3.0 + 2.0 * width * width
-            largest = max(largest, m * width)
-        else:
-            flops += it.formed((d_in, d_out, t)) + m**3 / 3.0 + 2.0 * m * m
-    if it.embedded:  # two tables, each a layer
-        flops += it.tables + 2.0 * (m**3 / 3.0 + 2.0 * m * m)
-    return flops, it.held + m * it.widths + 3.0 * m * m + largest
-
-
-def _memory_of(name: str, it: Iteration) -> float:
-    """What a memory μ adds: the product of B with the last direction, and by G where there is no push-through."""
-    n, m = float(it.parameters), float(it.rows)
-    if name == "ngd":
-        return 2.0 * n * n
-    if name == "ngd-woodbury":
-        return 4.0 * m * n
-    return it.product_by_model / 2.0 if it.by_model(name) else it.lift
-
-
-def _cg(it: Iteration) -> tuple[float, float]:
-    m, iterations = float(it.rows), it.iterations_of_cg
-    inner = (4.0 * iterations + 2.0) * m  # products of two vectors
-    if it.by_model("ngd-cg"):
-        flops, held = _by_products(it, iterations + 1)
-        return flops + inner, held
-    products = (iterations + 1) * it.gram_product + it.similarity_for_products
-    flops = it.forward + it.row_passes + it.written + products + it.lift
-    return flops + inner, it.held + m * it.kept + it.parameters
-
-
-def _thermodynamic(it: Iteration) -> tuple[float, float]:
-    """The simulation of a device without programmed arrays, by the route that `spu.ou` takes."""
-    m = float(it.rows)
-    if it.matrix_free:
-        k, n = float(INCREMENT_PRODUCTS), float(it.parameters)
-        flops, held = _by_products(it, k + 1.0)
-        return flops + 4.0 * n * k * k + 2.0 * n * k, held + n * k  # orthogonalised twice
-    passes = it.forward + it.row_passes + 2.0 * it.lift
-    if gram_is_cheaper(it.rows, it.parameters):
-        held = it.held + m * it.widths + 6.0 * m * m + 4.0 * it.parameters
-        return passes + it.forming + _functions_of_gram(it), held
-    k = float(min(LANCZOS_DIMENSION, it.rows))
-    made = it.written + LANCZOS_SPACES * k * it.gram_product + it.similarity_for_products
-    held = it.held + m * (it.kept + LANCZOS_SPACES * k) + 4.0 * it.parameters
-    return passes + made + _orthogonalised(it), held
-
-
-def _on_arrays(it: Iteration, device: Device) -> tuple[float, float]:
-    """The simulation of a device whose imperfections act on single cells: B is formed, programmed, and then used."""
-    made = it.gradient + it.row_passes + it.written
-    arrays = array_cost(it, device)
-    # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
-    functions = _by_eigenvectors(float(it.rows)) if is_one_factor(device) else 0.0
-    return made + arrays.flops + functions, it.held + float(it.rows) * it.widths + arrays.held
-
-
-def _functions_of_gram(it: Iteration) -> float:
-    """Functions of a K in memory, by its eigenvectors or by Lanczos."""
-    m = float(it.rows)
-    if it.rows < SMALLEST_LANCZOS or it.double:
-        return _by_eigenvectors(m)
-    return LANCZOS_SPACES * min(LANCZOS_DIMENSION, it.rows) * 2.0 * m * m + _orthogonalised(it)
-
-
-def _by_eigenvectors(m: float) -> float:
-    return EIGENDECOMPOSITION_FLOPS * m**3 + 6.0 * m * m
-
-
-def _orthogonalised(it: Iteration) -> float:
-    """The vectors of Krylov spaces in rows, each against those before it, and their sum."""
-    m, k = float(it.rows), float(min(LANCZOS_DIMENSION, it.rows))
-    return LANCZOS_SPACES * (2.0 * m * k * k + 2.0 * m * k)
-
-
-def _by_products(it: Iteration, products: float) -> tuple[float, float]:
-    """Products by J and Jᵀ: the graph of a backward pass, what asks for products, and a backward pass at the end."""
-    flops = it.forward + 2.0 * it.backward + products * it.product_by_model
-    return flops, it.held + 4.0 * it.activations + 20.0 * it.parameters + 4.0 * it.rows
-
-
-def host_cost(
-    *,
-    parameters: int,
-    rows: int,
-    batch_size: int,
-    outputs: int,
-    layers: Sequence[Layer] | None = None,
-    upload: str = "full",
-    itemsize: int = 4,
-) -> PredictedCost:
-    """Return what the host of a device computes in one iteration: loss, gradient, the passes that make the rows of J.
-
-    With a full upload the m·N values of J too, a multiplication each; they are streamed, and no more of them are held
-    than the layers' inputs and output gradients that they are made from.
-    """
-    it = Iteration(parameters, rows, batch_size, outputs, layers, CGIterations())
-    whole = float(rows) * parameters if upload == "full" else 0.0
-    columns = min(outputs, COLUMNS_AT_ONCE) if it.matrix_free else outputs
-    part = Iteration(parameters, batch_size * columns, batch_size, columns, layers, CGIterations())
-    written = part.written * outputs / columns
-    values = it.held + batch_size * columns * part.kept
-    return PredictedCost(it.gradient + it.row_passes + written + whole, values * itemsize)
-
-
-_COUNTS: dict[str, Callable[[Iteration], tuple[float, float]]] = {
-    "sgd": _sgd,
-    "adam": _adam,
-    "kfac": _kfac,
-    "ngd": _dense,
-    "ngd-woodbury": _woodbury,
-    "ngd-gram": _gram,
-    "ngd-cg": _cg,
-    "ngd-layer": _layerwise,
-    "tngd": _thermodynamic,
-    "tngd-adam": _thermodynamic,
-}
+    def seconds(self, rate: float) -> float:
+        """Return the seconds of the iteration on a machine that multiplies large matrices at `rate` FLOP/s."""
+        return self.flops / rate + self.waiting_s * (REFERENCE_RATE / rate)
 
 
 def predicted_cost(
@@ -232,44 +67,49 @@ def predicted_cost(
     layers: Sequence[Layer] | None = None,
     itemsize: int = 4,
     cg: CGIterations | None = None,
+    settings: Mapping[str, object] | None = None,
     device: Device | None = None,
-    ensemble: int = 1,
-    memory: bool = False,
 ) -> PredictedCost:
     """Return the predicted cost of one iteration of optimizer `name`; NaN for one without a description.
 
     `rows` is m = batch_size·outputs. `layers` (input, output, positions) sharpen the counts; without them the
-    model is taken as one with every weight used once per sample. `cg`: how conjugate gradients are stopped, and what
-    is known of their iterations; None: the optimizer's defaults. `device`: what a thermodynamic optimizer
-    simulates, programmed `ensemble` times; None: one without imperfections. `memory`: whether exact natural gradient
-    descent keeps its last direction.
+    model is taken as one with every weight used once per sample. `settings` go over the optimizer's defaults. `cg`: how
+    conjugate gradients are stopped, and what is known of their iterations; None: by the settings. `device`: what a
+    thermodynamic optimizer simulates; None: one without imperfections.
     """
-    if name not in _COUNTS:
-        flops, values = _outside(name, parameters, rows, batch_size, outputs, layers)
-        return PredictedCost(flops, values * itemsize)
-    solved = cg or CGIterations()
-    iteration = Iteration(parameters, rows, batch_size, outputs, layers, solved, double=itemsize > 4)
-    if device is not None and device.needs_arrays and _COUNTS[name] is _thermodynamic:
-        flops, values = _on_arrays(iteration, device)
-        return PredictedCost(ensemble * flops, values * itemsize)
-    flops, values = _COUNTS[name](iteration)
-    if memory:
-        flops, values = flops + _memory_of(name, iteration), values + 2.0 * parameters
-    return PredictedCost(flops, values * itemsize)
+    stopped = cg or CGIterations.of(settings or {})
+    it = Iteration(parameters, rows, batch_size, outputs, layers, stopped, double=itemsize > 4)
+    return cost_of(name, it, itemsize, settings, device)
 
 
-def _outside(
-    name: str, parameters: int, rows: int, batch_size: int, outputs: int, layers: Sequence[Layer] | None
-) -> tuple[float, float]:
-    """Return what the entry of an outside optimizer says of its cost; NaN where it says nothing."""
-    from tngd_bench.optimizers import registry
+def cost_of(
+    name: str,
+    it: Iteration,
+    itemsize: int = 4,
+    settings: Mapping[str, object] | None = None,
+    device: Device | None = None,
+) -> PredictedCost:
+    """Return the predicted cost of the iteration `it` of optimizer `name`, as `predicted_cost` does."""
+    entry = registry.get(name) if name in registry.names() else None
+    if entry is None or entry.cost is None:
+        return PredictedCost(math.nan, math.nan)
+    use = Use({**entry.defaults, **(settings or {})}, device)
+    if isinstance(entry.cost, CostModel):
+        (flops, values), waiting = entry.cost.count(it, use), entry.cost.waiting(it, use)
+    else:
+        (flops, values), waiting = _described(name, entry.cost, it), first_order_waiting(it, use)
+    return PredictedCost(flops, values * itemsize, waiting)
 
-    described = registry.get(name).cost if name in registry.names() else None
-    if described is None:
-        return math.nan, math.nan
+
+def _described(name: str, described: Callable[..., Counts], it: Iteration) -> Counts:
+    """Return the cost that the function of an outside package gives; NaN where it fails."""
     try:
         found = described(
-            parameters=parameters, rows=rows, batch_size=batch_size, outputs=outputs, layers=layers
+            parameters=it.parameters,
+            rows=it.rows,
+            batch_size=it.batch_size,
+            outputs=it.outputs,
+            layers=it.layers,
         )
         flops, values = map(float, found)
         if not (0 <= flops < math.inf and 0 <= values < math.inf):
@@ -281,3 +121,17 @@ def _outside(
         )
         return math.nan, math.nan
     return flops, values
+
+
+def host_cost(it: Iteration, upload: str = "full", itemsize: int = 4) -> PredictedCost:
+    """Return what the host of a device computes in one iteration: loss, gradient, the passes that make the rows of J.
+
+    With a full upload the m·N values of J too, a multiplication each; they are streamed, and no more of them are held
+    than the layers' inputs and output gradients that they are made from.
+    """
+    whole = float(it.rows) * it.parameters if upload == "full" else 0.0
+    columns = min(it.outputs, COLUMNS_AT_ONCE) if it.matrix_free else it.outputs
+    part = dataclasses.replace(it, rows=it.batch_size * columns, outputs=columns)
+    flops = it.gradient + it.row_passes + part.written * it.outputs / columns + whole
+    held = it.held + it.batch_size * columns * part.kept
+    return PredictedCost(flops, held * itemsize, second_order_waiting(it) + _STREAM_S * whole)

@@ -1,4 +1,8 @@
-"""What an optimizer must be for a study: an entry with its settings, and an object with `step`; imports no torch."""
+"""Description of an optimizer: one torch-free entry that planning, tuning, reports and training all read.
+
+An optimizer is a folder of two files: `entry.py`, which makes an `OptimizerEntry`, and `optimizer.py` with the class
+that the entry's `factory` names. An outside package has the same two.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from tngd_bench import arguments
+from tngd_bench.optimizers.cost_model import CostModel, Counts
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from tngd_bench.spu.billing import Layer
+    from tngd_bench.layers import Layer
     from tngd_bench.spu.device import Device
     from tngd_bench.spu.ledger import Ledger
 
 Family = Literal["first-order", "kfac", "natural-gradient", "thermodynamic", "torch"]
-"""Of search spaces and charts; "torch" for optimizers named by their class."""
+"""See `optimizers.families`; "torch" is for optimizers named by their class."""
 
 
 class Stepper(Protocol):
@@ -48,37 +53,79 @@ class Billed(Stepper, Protocol):
 
 
 @dataclass(frozen=True)
+class SearchRange:
+    """The range of a setting that `tngd-bench tune` searches; draws are uniform on `scale`.
+
+    "log": in log x. "log-complement": in log(1 − x), for momenta and decays, where 0.9 and 0.99 are a decade apart.
+    """
+
+    low: float
+    high: float
+    reason: str
+    scale: Literal["log", "log-complement", "linear"] = "log"
+
+
+@dataclass(frozen=True)
 class Setting:
-    """One setting of an optimizer: its default and the check that a value must pass."""
+    """One setting of an optimizer: its default and the check that a value must pass.
+
+    `search` is its range in a search, over that of the optimizer's family; what neither names is not tuned. `title` is
+    its name in words where the key is none; one optimizer that gives it is enough.
+    """
 
     default: object
     check: Callable[[str, object], object]
+    search: SearchRange | None = None
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How charts and tables draw an optimizer: its colour on `light` and `dark` ground, and a matplotlib marker."""
+
+    light: str
+    dark: str
+    marker: str
+    emphasised: bool = False
+
+
+def _every_step(settings: Mapping[str, object]) -> int:
+    return 1
 
 
 @dataclass(frozen=True)
 class OptimizerEntry:
-    """A registered optimizer.
-
-    `factory` is "module:attribute" of a callable `(model, loss, generator, **settings)`; it is imported when
-    the first instance is made.
-    """
+    """A registered optimizer; only the first six fields are needed."""
 
     name: str
     title: str
     summary: str
     family: Family
     factory: str
+    """"module:attribute" of a callable `(model, loss, generator, **settings)`, imported for the first instance."""
     settings: Mapping[str, Setting]
     fixed: Mapping[str, object] = field(default_factory=dict)
+    """Further arguments of the factory, which a study cannot set."""
     simulated: bool = False
+    """Whether a step simulates a device, so that its wall time is not that of the device."""
     together: Callable[[Mapping[str, object]], None] | None = None
     """Check of the complete settings: ValueError or TypeError where some do not go together."""
     device: Callable[[Mapping[str, object]], Device] | None = None
     """The device that complete settings describe; None for an optimizer without one."""
-    cost: Callable[..., tuple[float, float]] | None = None
-    """Of an outside optimizer: operations of an iteration and numbers held, for the keyword arguments `parameters`,
-    `rows`, `batch_size`, `outputs` and `layers` of `optimizers.costs.predicted_cost`; without it nothing is predicted.
+    cost: CostModel | Callable[..., Counts] | None = None
+    """Cost of one iteration; without it nothing is predicted, and maps leave the optimizer out.
+
+    A function gets `parameters`, `rows`, `batch_size`, `outputs` and `layers` by name and returns operations and
+    numbers held.
     """
+    cycle: Callable[[Mapping[str, object]], int] = _every_step
+    """Steps after which the cost of a step repeats, of complete settings."""
+    style: Style | None = None
+    """None: a spare colour and marker."""
+    exact: int = 0
+    """Place among the optimizers that solve for the exact natural gradient, the cheapest first; 0: does not."""
+    break_even: bool = True
+    """Whether a report says at which link rate the device catches up with this optimizer, where it is digital."""
 
     @property
     def defaults(self) -> Mapping[str, object]:

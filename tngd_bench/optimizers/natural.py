@@ -15,7 +15,7 @@ from tngd_bench.curvature import GGN, TrainableParameters
 from tngd_bench.curvature.losses import Loss
 from tngd_bench.curvature.model_call import Inputs, without_autocast
 from tngd_bench.curvature.verification import OPTIMIZER_INTERVAL, Verification
-from tngd_bench.optimizers.rng_state import Draws
+from tngd_bench.optimizers.rng_state import RngState
 
 RULES = ("sgd", "adam")
 
@@ -126,7 +126,7 @@ class NaturalOptimizer(torch.optim.Optimizer):
         """
         buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
         try:
-            with without_autocast(self.parameters.device), Draws.now(self.parameters.device).again():
+            with without_autocast(self.parameters.device), RngState.capture(self.parameters.device).replay():
                 self._check_curvature(inputs, targets)
         finally:
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The random draws of a forward pass (dropout), made once more."""
+"""State of torch's random generators, to repeat the random draws of a forward pass (dropout)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Draws:
+class RngState:
     """The state of torch's global generators, of the processor and of one accelerator, at one moment."""
 
     device: torch.device
@@ -19,14 +19,14 @@ class Draws:
     accelerator: Tensor | None
 
     @classmethod
-    def now(cls, device: torch.device) -> Draws:
-        """Note the state of the generators that a model on `device` draws from."""
-        held = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        return cls(device, torch.get_rng_state(), held)
+    def capture(cls, device: torch.device) -> RngState:
+        """Return the present state of the generators that a model on `device` draws from."""
+        accelerator = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        return cls(device, torch.get_rng_state(), accelerator)
 
     @contextmanager
-    def again(self) -> Iterator[None]:
-        """Draw inside the block what was drawn after `now`; afterwards the generators are as they were before it."""
+    def replay(self) -> Iterator[None]:
+        """Draw inside the block what was drawn after `capture`; afterwards the generators are as before it."""
         with torch.random.fork_rng(devices=[] if self.accelerator is None else [self.device]):
             torch.set_rng_state(self.host)
             if self.accelerator is not None:

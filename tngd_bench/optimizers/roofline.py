@@ -6,21 +6,21 @@ lower bounds at the precision that is named. `prediction_table.assumptions` says
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
 from tngd_bench import arguments
-from tngd_bench.optimizers import costs
-from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
+from tngd_bench.layers import Layer
+from tngd_bench.optimizers import costs, registry
+from tngd_bench.optimizers.costs import PredictedCost, cost_of
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import DAMPING, CGIterations
 from tngd_bench.spu.analog_settings import AnalogSettings
-from tngd_bench.spu.billing import Layer, Workload, break_even_link_rate, energy, latency, link_bits
+from tngd_bench.spu.billing import Workload, break_even_link_rate, energy, latency, link_bits
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.spu.processor import DEFAULT_PRECISION, NUMBER_BYTES, Processor
-
-DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-layer", "ngd-woodbury", "ngd")
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ def predict(
         batch_size=batch_size,
     )
     itemsize = NUMBER_BYTES[precision] if processor is None else processor.itemsize
-    host, host_seconds, missing = _host(device, work, outputs, processor, itemsize)
     it = Iteration(model.parameters, work.rows, batch_size, outputs, model.layers, cg)
+    host, host_seconds, missing = _host(it, device.upload, processor, itemsize)
     return Prediction(
         device,
         processor,
@@ -144,7 +144,10 @@ def predict(
         host,
         host_seconds,
         missing,
-        tuple(_alternative(name, device, work, it, processor, host_seconds, itemsize) for name in DIGITAL),
+        tuple(
+            _alternative(name, device, work, it, processor, host_seconds, itemsize)
+            for name in registry.digital()
+        ),
     )
 
 
@@ -158,13 +161,13 @@ def _stopping(cg_iterations: int | None, damping: float) -> CGIterations:
 
 
 def _host(
-    device: Device, work: Workload, outputs: int, processor: Processor | None, itemsize: int
+    it: Iteration, upload: str, processor: Processor | None, itemsize: int
 ) -> tuple[PredictedCost, float | None, float]:
     """Return the host's operations and bytes moved, its seconds, and the bytes that its memory lacks."""
-    moved = host_cost(work, outputs, device.upload, itemsize)
+    moved = host_cost(it, upload, itemsize)
     if processor is None:
         return moved, None, 0.0
-    missing = processor.missing_bytes(_host_counted(work, outputs, device.upload, itemsize).bytes)
+    missing = processor.missing_bytes(costs.host_cost(it, upload, itemsize).bytes)
     return moved, None if missing else processor.seconds(moved.flops, moved.bytes), missing
 
 
@@ -177,16 +180,7 @@ def _alternative(
     host_seconds: float | None,
     itemsize: int,
 ) -> Alternative:
-    cost = predicted_cost(
-        name,
-        parameters=it.parameters,
-        rows=it.rows,
-        batch_size=it.batch_size,
-        outputs=it.outputs,
-        layers=it.layers,
-        itemsize=itemsize,
-        cg=it.cg,
-    )
+    cost = cost_of(name, it, itemsize)
     if processor is None:
         return Alternative(name, cost, None, None, None)
     missing = processor.missing_bytes(cost.bytes)
@@ -234,7 +228,7 @@ def square_layers(parameters: int, depth: int, positions: float = 1.0) -> tuple[
 
 def _square(weights: float, positions: int) -> Layer:
     width = max(1, round(math.sqrt(weights)))
-    return width, width, positions
+    return Layer(width, width, positions)
 
 
 def positions_of(forward_flops: float, parameters: int) -> float:
@@ -248,26 +242,10 @@ def positions_of(forward_flops: float, parameters: int) -> float:
     return max(1.0, forward_flops / least)
 
 
-def host_cost(work: Workload, outputs: int, upload: str, itemsize: int = 4) -> PredictedCost:
+def host_cost(it: Iteration, upload: str, itemsize: int = 4) -> PredictedCost:
     """Return operations of `costs.host_cost`, and the bytes that are moved: parameters, both ends of layers, J."""
-    assert work.layers is not None
-    assert work.batch_size is not None
-    b = float(work.batch_size)
-    ends = sum(b * (d_in + outputs * d_out) * positions for d_in, d_out, positions in work.layers)
-    whole = float(work.rows) * work.parameters if upload == "full" else 0.0
-    counted = _host_counted(work, outputs, upload, itemsize)
-    return PredictedCost(counted.flops, itemsize * (2.0 * work.parameters + ends + whole))
-
-
-def _host_counted(work: Workload, outputs: int, upload: str, itemsize: int) -> PredictedCost:
-    """Return operations and memory held by the host of a device, as `costs` counts them."""
-    assert work.batch_size is not None
-    return costs.host_cost(
-        parameters=work.parameters,
-        rows=work.rows,
-        batch_size=work.batch_size,
-        outputs=outputs,
-        layers=work.layers,
-        upload=upload,
-        itemsize=itemsize,
-    )
+    b = float(it.batch_size)
+    ends = sum(b * (d_in + it.outputs * d_out) * positions for d_in, d_out, positions in it.shapes)
+    whole = float(it.rows) * it.parameters if upload == "full" else 0.0
+    counted = costs.host_cost(it, upload, itemsize)
+    return dataclasses.replace(counted, bytes=itemsize * (2.0 * it.parameters + ends + whole))

@@ -10,7 +10,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import iteration_cost
 from tngd_bench.analysis.cost.host_columns import host_extrapolated
 from tngd_bench.analysis.cost.recorded_devices import refusals
-from tngd_bench.analysis.families import Kind, kinds
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.statistics.run_spread import run_spread_of
@@ -56,7 +56,7 @@ def device_table(study: Mapping[str, object], trials: pd.DataFrame) -> Table | N
     return Table("devices", caption, columns, shown, pd.DataFrame(rows, columns=_COLUMNS))
 
 
-def not_made(trials: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[tuple[str, str], ...]:
+def not_made(trials: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
     """Return a statement on devices that cannot be made here, like those of `statements`; () without any."""
     why = refusals(trials)
     if not why:
@@ -83,7 +83,7 @@ def _installed(name: str) -> Mapping[str, object]:
 
 def extrapolated(trials: pd.DataFrame) -> tuple[tuple[str, str], ...]:
     """Return a statement on host seconds that were extrapolated, like those of `statements`; () without any."""
-    known = kinds(trials)
+    known = optimizer_infos(trials)
     modelled = (
         trials["optimizer"].map(lambda label: known[label].modelled).astype(bool)
     )  # of no trial: no type

@@ -10,10 +10,10 @@ import pandas as pd
 
 from tngd_bench import __version__
 from tngd_bench.analysis.training.final_scores import final_values
+from tngd_bench.atomic_write import write
 from tngd_bench.measure.gc_control import collected_by_hand
 from tngd_bench.report.asv_link import trend_link
 from tngd_bench.report.document import charting
-from tngd_bench.report.document.atomic_write import write
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.formats import DEFAULT_FORMATS, FORMATS
 from tngd_bench.report.document.missing_figures import MissingFigure

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from tngd_bench.analysis import findings, quantities
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.findings import Findings
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.statistics.run_spread import run_spread_of
@@ -17,7 +17,7 @@ from tngd_bench.studies.file.optimizer_label import TUNED, label_texts
 from tngd_bench.studies.store.records import Records
 
 
-def compared(trials: pd.DataFrame, known: Mapping[str, Kind]) -> str:
+def compared(trials: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
     """Return which optimizers were compared, on which sizes, problems, seeds and sweeps."""
     methods = len({kind.method for kind in known.values()})
     settings = f" in {len(known)} settings" if len(known) > methods else ""

@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.optimizers import registry
 from tngd_bench.report.document.tables import Column, Table, level_text, short_keys, words
 
 
-def unfinished_table(rows: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+def unfinished_table(rows: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
     """Return the trials that gave no number, one row per setting with equal status and reason."""
     by = ["kind", "group", "problem", "parameters_requested", "optimizer", "sweep_parameter", "sweep_value"]
     cells, data = [], []
@@ -61,7 +61,7 @@ def unfinished_table(rows: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
     return Table("not-finished", caption, columns, tuple(cells), pd.DataFrame(data, columns=names))
 
 
-def settings_table(trials: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+def settings_table(trials: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
     """Return what each optimizer outside sweeps has set otherwise than by default, one row per distinct set.
 
     The data behind it hold the complete settings. Of an optimizer that is not registered here all are shown.
@@ -85,7 +85,7 @@ def settings_table(trials: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
     return Table("optimizer-settings", caption, columns, tuple(rows), frame)
 
 
-def defaults_table(known: Mapping[str, Kind]) -> Table:
+def defaults_table(known: Mapping[str, OptimizerInfo]) -> Table:
     """Return the defaults of every optimizer that ran and is registered here, without those that have no value."""
     rows, data = [], []
     for method in dict.fromkeys(kind.method for kind in known.values()):

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tngd_bench import arguments
+from tngd_bench.layers import Layer
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
 from tngd_bench.spu.description import DeviceDescription
 from tngd_bench.spu.ledger import Ledger
-
-Layer = tuple[int, int, int]
-"""(inputs per output position incl. the kernel, outputs, positions) of one weight layer."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.cost.calibration import Counts, calibrate
-from tngd_bench.analysis.families import kind
+from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.statistics.discrepancy import LEAST_GAMMA
 from tngd_bench.problems import registry as problems
 
@@ -35,7 +35,7 @@ def made(rates=None, *, noise=0.0, sizes=SIZES, batches=(32,), problem="digits-m
         settings='{"device": "paper", "analog_time": 25.0}',
     )
     trials["device"] = np.where(trials["method"] == "tngd", "paper", None)
-    known = {label: kind(label, label) for label in (rates or RATES)}
+    known = {label: optimizer_info(label, label) for label in (rates or RATES)}
     return summary, trials, known
 
 
@@ -101,7 +101,7 @@ def test_one_setting_has_a_rate_and_no_spread_of_its_own():
 
 def test_nothing_to_calibrate_without_a_second_order_optimizer():
     summary, trials, known = made()
-    known |= {"sgd": kind("sgd", "sgd")}
+    known |= {"sgd": optimizer_info("sgd", "sgd")}
     first_order = summary.assign(optimizer="sgd", method="sgd")
     assert calibrate(first_order, trials, known) is None
     assert calibrate(summary.iloc[:0], trials, known) is None
@@ -178,7 +178,7 @@ def test_a_wide_batch_is_predicted_from_narrower_ones_within_a_half():
     trials = times.assign(kind="cost", status="ok", solver_iterations=20, device=None)
     trials["settings"] = '{"cg_rtol": 0, "cg_iterations": 20}'
     seen = times["batch_size"] <= 512
-    found = calibrate(times[seen], trials[seen], {"ngd-cg": kind("ngd-cg", "ngd-cg")})
+    found = calibrate(times[seen], trials[seen], {"ngd-cg": optimizer_info("ngd-cg", "ngd-cg")})
     cost = found.counts.of("ngd-cg", 100_329, 1024, 20, found.counts.layers(100_329, 20))
     measured = times.loc[(times["batch_size"] == 1024), "digital_median_s"].iloc[0]
     assert 1 / 1.5 < found.by_label["ngd-cg"].seconds(cost)[0] / measured < 1.5

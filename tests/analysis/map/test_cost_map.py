@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.cost.calibration import Calibration, Calibrations, Counts
-from tngd_bench.analysis.families import kind
+from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.map import cost_map
 from tngd_bench.analysis.map.cost_map import DeviceUse, cheapest, device_seconds, link_words, plane, study_use
 from tngd_bench.analysis.statistics.discrepancy import STEP
@@ -37,7 +37,7 @@ def calibrations(rates, *, sigma=0.0, second=None, settings=None, points=None):
         label: Calibration(label, label, (reading, *([second[label]] if second else [])), sigma, points)
         for label, reading in rates.items()
     }
-    kinds = {label: kind(label, label) for label in rates}
+    kinds = {label: optimizer_info(label, label) for label in rates}
     main = {"batch_size": 32, "outputs": 10, "parameters": 10_000}
     return Calibrations(COUNTS, found, kinds, main, settings or {}, "paper", NO_SPREAD)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.analysis.map.test_cost_map import NO_SPREAD, measured_at
 from tngd_bench.analysis.cost.calibration import Calibration, Calibrations, Counts
-from tngd_bench.analysis.families import kind
+from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.map import target_map
 from tngd_bench.analysis.map.cost_map import DeviceUse, plane
 from tngd_bench.problems import registry as problems
@@ -30,7 +30,7 @@ def calibrations(rates, points=None):
     """Rates without spread, timed from N = 5,000 to 20,000 and b = 16 to 64 at d_z = 10 unless `points` are given."""
     points = measured_at((5_000, 20_000), (16, 64)) if points is None else points
     found = {label: Calibration(label, label, (rate,), 0.0, points) for label, rate in rates.items()}
-    kinds = {label: kind(label, label) for label in RATES}
+    kinds = {label: optimizer_info(label, label) for label in RATES}
     main = {"batch_size": 32, "outputs": 10, "parameters": 10_000}
     return Calibrations(COUNTS, found, kinds, main, {}, "paper", NO_SPREAD)
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.training.device_pairs import INSIDE, OUTSIDE, UNDECIDED, device_pairs, pairs_sentence
 
 MINE = {"name": "mine", "base": "paper", "adc_bits": 4}
@@ -89,7 +89,7 @@ def test_a_device_on_which_training_diverges_is_worse():
     frames = study([("tngd", "paper", {}, IDEAL), ("tngd[device=mine]", MINE, {}, [None] * 7)])
     (pair,) = device_pairs(*frames)
     assert (pair.verdict, pair.diverged) == (OUTSIDE, 7)
-    assert "1.30 → diverged" in pairs_sentence([pair], kinds(frames[0]))
+    assert "1.30 → diverged" in pairs_sentence([pair], optimizer_infos(frames[0]))
 
 
 def test_without_a_base_or_seeds_enough_nothing_is_decided():
@@ -112,7 +112,7 @@ def test_several_devices_are_corrected_for_and_too_few_seeds_are_said():
     found = device_pairs(*study(runs))
     assert [pair.p_inside for pair in found] == pytest.approx([10 / 2**7] * 10)
     assert {pair.note for pair in found} == {"too few to tell: 7 seeds, 8 needed"}
-    assert "10 not decided, of 10" in pairs_sentence(found, kinds(study(runs)[0]))
+    assert "10 not decided, of 10" in pairs_sentence(found, optimizer_infos(study(runs)[0]))
 
 
 def _false_verdicts(runs):

@@ -172,9 +172,9 @@ def test_embedded_data_cannot_end_their_element():
 
 
 def test_what_was_compared_names_sizes_seeds_sweeps_and_device(records):
-    from tngd_bench.analysis.families import kinds
+    from tngd_bench.analysis.families import optimizer_infos
 
-    text = study_summary.compared(records.trials, kinds(records.trials))
+    text = study_summary.compared(records.trials, optimizer_infos(records.trials))
     assert text.startswith(
         "9 optimizers; cost per iteration at N = 1,000 to 1,000,000 (digits-mlp, b = 32, d_z = 10)"
     )

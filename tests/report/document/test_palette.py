@@ -3,14 +3,14 @@ import itertools
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.optimizers import registry
 from tngd_bench.report.document.palette import INK, MUTED, PAPER, marks, palette
 
 
 def known(*labels):
     rows = [(label, label.split("[")[0], None) for label in labels]
-    return kinds(pd.DataFrame(rows, columns=["optimizer", "method", "device"]))
+    return optimizer_infos(pd.DataFrame(rows, columns=["optimizer", "method", "device"]))
 
 
 def luminance(colour):

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.report.document.panels import MOST_LINES, in_main_figure, line_groups
 
 PLAIN = ["sgd", "adam", "kfac", "ngd-gram", "tngd"]
@@ -30,13 +30,13 @@ def trials(labels, group="training"):
 
 def test_few_optimizers_share_one_figure():
     labels = [*PLAIN, "tngd[delay=1]"]
-    (only,) = line_groups(kinds(trials(labels)), labels)
+    (only,) = line_groups(optimizer_infos(trials(labels)), labels)
     assert set(only.labels) == set(labels)
     assert only.words == ""
 
 
 def test_settings_beyond_the_studys_own_and_tuned_ones_have_figures_of_what_they_change():
-    main, times, delays = line_groups(kinds(trials(MANY)), MANY)
+    main, times, delays = line_groups(optimizer_infos(trials(MANY)), MANY)
     assert set(main.labels) == {*PLAIN, "adam[tuned]", "tngd[tuned]"}
     assert times.labels == ("tngd", "tngd[analog_time=5]", "tngd[analog_time=10]", "tngd[analog_time=20]")
     assert times.words == "TNGD with other t"
@@ -49,20 +49,20 @@ def test_settings_beyond_the_studys_own_and_tuned_ones_have_figures_of_what_they
 
 
 def test_nothing_is_left_out_and_every_figure_can_be_read():
-    groups = line_groups(kinds(trials(MANY)), MANY)
+    groups = line_groups(optimizer_infos(trials(MANY)), MANY)
     assert {label for group in groups for label in group.labels} == set(MANY)
     assert all(len(group.labels) <= MOST_LINES for group in groups)
 
 
 def test_a_method_that_is_never_at_its_own_settings_is_in_the_main_figure_once():
     labels = [f"tngd[analog_time={time}]" for time in range(1, 12)]
-    main, others = line_groups(kinds(trials(labels)), labels)
+    main, others = line_groups(optimizer_infos(trials(labels)), labels)
     assert main.labels == ("tngd[analog_time=1]",)
     assert len(others.labels) == len(labels) - 1
 
 
 def test_the_main_figure_is_chosen_section_by_section():
     frame = pd.concat([trials(MANY), trials(["tngd", "tngd[delay=1]"], "other")], ignore_index=True)
-    shown = in_main_figure(frame, kinds(frame))
+    shown = in_main_figure(frame, optimizer_infos(frame))
     assert shown[frame["group"] == "other"].all()
     assert set(frame[~shown]["optimizer"]) == {label for label in MANY if "=" in label}

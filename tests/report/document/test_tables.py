@@ -7,7 +7,7 @@ import pytest
 from tests.report.conftest import make_records
 from tngd_bench.analysis import findings, quantities
 from tngd_bench.analysis.cost import fits, iteration_cost, lower_bounds
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.training import final_scores, time_to_target
 from tngd_bench.report.cost.cost_section import cost_sections
 from tngd_bench.report.document import charting, tables
@@ -16,7 +16,7 @@ from tngd_bench.report.training.training_section import training_sections
 
 @pytest.fixture(scope="module")
 def known(records):
-    return kinds(records.trials)
+    return optimizer_infos(records.trials)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def bounded():
 
 
 def test_a_lower_bound_is_shown_as_one_and_the_optimizer_not_dropped(bounded):
-    known = kinds(bounded.trials)
+    known = optimizer_infos(bounded.trials)
     summary = iteration_cost.summarise(bounded.costs, bounded.trials)
     table = tables.cost_table(summary, iteration_cost.ratios_to_sgd(bounded.costs, bounded.trials), known)
     shown = cells(table)[table.data["optimizer"].to_numpy() == "tngd"]
@@ -189,7 +189,7 @@ def test_a_lower_bound_is_shown_as_one_and_the_optimizer_not_dropped(bounded):
 
 
 def test_a_target_met_without_a_time_on_the_device_is_met(bounded):
-    known = kinds(bounded.trials)
+    known = optimizer_infos(bounded.trials)
     targets = time_to_target.study_targets(bounded.study)
     times = time_to_target.time_to_target(bounded.trials, bounded.curves, targets)
     table = tables.targets_table(times, known)

@@ -2,7 +2,7 @@
 
 import math
 
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.training import convergence
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.palette import marks
@@ -10,7 +10,7 @@ from tngd_bench.report.training import training_charts
 
 
 def test_answers_have_a_figure_of_f1_from_the_untrained_model_on_and_none_of_accuracy(records):
-    known = kinds(records.trials)
+    known = optimizer_infos(records.trials)
     curves = convergence.finished_curves(records.curves, records.trials)
     evaluated = curves["test_accuracy"].notna()
     answers = curves.assign(test_accuracy=math.nan)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tests.analysis.training.test_tuning import ADAM, SGD, final, searched
-from tngd_bench.analysis.families import kind
+from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.training.tuning import best_of_k_curves
 from tngd_bench.report.document import charting
 from tngd_bench.report.tuning.tuning_charts import tuned_table, tuned_tables, tuning_section
@@ -79,7 +79,7 @@ def test_a_study_with_tuned_settings_says_what_they_cost_and_one_without_says_no
         },
         "adam": {"score": 0.2, "default_score": 0.4, "try": 3, "seconds": 30.0},
     }
-    known = {"adam[tuned]": kind("adam[tuned]", "adam")}
+    known = {"adam[tuned]": optimizer_info("adam[tuned]", "adam")}
     table = tuned_table({"tuned": {"adam": {"lr": 0.01}}, "tuning_record": record}, known)
     assert table.rows == (("Adam (tuned)", "lr = 0.01", "0.400", "0.200", "–", "30.0 s"),)
     for words in ("17 settings for each", "16 drawn", "2 epoch", "90.0 s in all", "tngd-bench tune x"):
@@ -92,16 +92,18 @@ def test_a_study_with_tuned_settings_says_what_they_cost_and_one_without_says_no
     )
     assert table.rows[0][4] == "0.210 (1 failed)"
     assert "then the 3 best of each, 4 run(s) of 10 epoch(s) on further seeds" in table.caption
-    bare = tuned_table({"tuned": {"other": {"lr": 0.01}}}, {"other[tuned]": kind("other[tuned]", "other")})
+    bare = tuned_table(
+        {"tuned": {"other": {"lr": 0.01}}}, {"other[tuned]": optimizer_info("other[tuned]", "other")}
+    )
     assert bare.rows == (("other (tuned)", "lr = 0.01", "–", "–", "–", "–"),)
     assert "without a record" in bare.caption
     assert tuned_table({"tuned": {}}, known) is None
     # a file of settings that the study includes and does not use
-    assert tuned_table({"tuned": {"adam": {"lr": 0.01}}}, {"adam": kind("adam", "adam")}) is None
+    assert tuned_table({"tuned": {"adam": {"lr": 0.01}}}, {"adam": optimizer_info("adam", "adam")}) is None
 
 
 def test_settings_of_several_searches_have_a_table_each_that_names_its_problem():
-    known = {"adam[tuned]": kind("adam[tuned]", "adam")}
+    known = {"adam[tuned]": optimizer_info("adam[tuned]", "adam")}
     one = {"tuned": {"adam": {"lr": 0.01}}}
     assert [table.name for table in tuned_tables(one, known)] == ["tuned-settings"]
     several = tuned_tables({"tuned": {}, "tuned_for": {"digits-mlp": one, "mnist-cnn": one}}, known)

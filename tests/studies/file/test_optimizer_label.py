@@ -1,4 +1,5 @@
 import itertools
+import math
 import tomllib
 
 import pytest
@@ -9,7 +10,7 @@ from tngd_bench.optimizers import registry
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.errors import StudyError
-from tngd_bench.studies.file.optimizer_label import expand_label, parse_selection, read_value, resolve
+from tngd_bench.studies.file.optimizer_label import expand_label, read_label, read_value, resolve
 
 
 @pytest.mark.parametrize(
@@ -25,22 +26,22 @@ from tngd_bench.studies.file.optimizer_label import expand_label, parse_selectio
         ("tngd[adc_bits=ideal,dac_bits=none]", ("tngd", {"adc_bits": None, "dac_bits": None})),
     ],
 )
-def test_selections_are_read(label, expected):
-    assert parse_selection(label) == expected
+def test_labels_are_read(label, expected):
+    assert (read_label(label).name, read_label(label).settings) == expected
 
 
 @pytest.mark.parametrize(
     "label", ["", "[a=1]", "tngd[a=1", "tngd[a]", "tngd[=1]", "tngd[a=1,a=2]", "tngd[a=[1]]", "tngd]"]
 )
-def test_malformed_selections_are_refused_with_the_text(label):
+def test_malformed_labels_are_refused_with_the_text(label):
     with pytest.raises(StudyError):
-        parse_selection(label)
+        read_label(label)
 
 
 @given(st.text(max_size=30))
 def test_any_text_is_read_or_refused_and_nothing_else(text):
     try:
-        name, _ = parse_selection(text)
+        name = read_label(text).name
     except StudyError:
         return
     assert name
@@ -137,9 +138,9 @@ def test_expansion_is_the_product_and_each_label_reads_back(choices):
     expected = [dict(zip(choices, texts, strict=True)) for texts in itertools.product(*choices.values())]
     assert len(set(labels)) == len(labels) == len(expected)
     for label, texts in zip(labels, expected, strict=True):
-        name, settings = parse_selection(label)
-        assert name == "tngd"
-        assert settings == {key: read_value(text) for key, text in texts.items()}
+        read = read_label(label)
+        assert read.name == "tngd"
+        assert read.settings == {key: read_value(text) for key, text in texts.items()}
 
 
 @given(st.from_regex(r"-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,4})?([eE][+-]?[0-9]{1,2})?", fullmatch=True))
@@ -204,6 +205,13 @@ def test_ideal_takes_an_imperfection_from_a_device_that_has_it():
 def test_devices_that_cannot_be_are_refused(label, message):
     with pytest.raises(StudyError, match=message):
         resolve(label, {}, devices=OWN)
+
+
+def test_infinity_is_stored_as_a_word():
+    for text in ("inf", "unlimited"):
+        settings = resolve(f"tngd[device=mine, dac_rate_hz={text}]", {}, devices=OWN).settings
+        assert settings["dac_rate_hz"] == "unlimited"
+        assert registry.get("tngd").device(settings).dac_rate_hz == math.inf
 
 
 def test_every_field_of_a_device_is_a_setting():

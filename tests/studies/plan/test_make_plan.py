@@ -7,13 +7,8 @@ import pytest
 
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
-from tngd_bench.studies.plan.make_plan import (
-    LoadedSize,
-    MachineLimits,
-    data_requests,
-    make_plan,
-    predicted_seconds,
-)
+from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
+from tngd_bench.studies.plan.make_plan import data_requests, make_plan, predicted_seconds
 from tngd_bench.studies.plan.trials import CostBlock, InspectionTrial, TrainingTrial
 
 

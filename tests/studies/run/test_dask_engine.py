@@ -8,7 +8,7 @@ import pytest
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.reading import make_study
 from tngd_bench.studies.file.schema import Cluster, Execution
-from tngd_bench.studies.plan.make_plan import MachineLimits
+from tngd_bench.studies.plan.inputs import MachineLimits
 from tngd_bench.studies.run.run_study import open_engine
 
 pytest.importorskip("distributed")

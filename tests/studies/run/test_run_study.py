@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from tests.studies.recorder import Recorder, run_with_killer, study_text
+from tngd_bench.optimizers.costs import PredictedCost
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.file.reading import LoadedStudy, load_study, make_study
-from tngd_bench.studies.plan import unroll
 from tngd_bench.studies.run import local_engine
 from tngd_bench.studies.run.run_study import run_study
 from tngd_bench.studies.store.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, read_records
@@ -241,7 +241,7 @@ def test_a_diverging_run_is_diverged_and_has_its_curve(table, tmp_path, recorder
 
 
 def test_a_trial_beyond_its_limit_is_killed_and_timed_out(table, tmp_path, recorder, monkeypatch):
-    monkeypatch.setattr(unroll, "step_seconds", lambda *_, **__: 0.0)  # or the plan would skip it
+    monkeypatch.setattr(PredictedCost, "seconds", lambda *_: 0.0)  # or the plan would skip it
     table["execution"]["trial_seconds_limit"] = 1.0
     section = {**table["training"][0], "seeds": 1, "optimizers": ["sgd"]}
     table["training"] = [{**section, "name": "long", "epochs": 100_000}, {**section, "name": "short"}]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tngd_bench.atomic_write import PART
 from tngd_bench.studies.errors import StoreError, StoreWriteError
 from tngd_bench.studies.store import documents
 from tngd_bench.studies.store.columnar import column
@@ -131,7 +132,7 @@ def test_a_failing_write_leaves_the_former_content_and_no_debris(store, monkeypa
 
 def test_a_write_is_whole_or_absent_when_the_process_is_killed(tmp_path):
     code = (
-        "from pathlib import Path; from tngd_bench.studies.store import Store; import sys\n"
+        "from pathlib import Path; from tngd_bench.studies.store.store import Store; import sys\n"
         f"store = Store(Path({str(tmp_path)!r}) / 'store'); store.create()\n"
         "body = {'entries': [{'status': 'ok', 'x': list(range(20000))}]}\n"
         "for k in range(10**6):\n    store.write_trial(str(k), body); print(k, flush=True)\n"
@@ -153,7 +154,7 @@ def test_a_write_is_whole_or_absent_when_the_process_is_killed(tmp_path):
 def test_tidying_moves_what_is_not_ours_and_names_it(store, text):
     store.write_trial("k1", OK)
     (store.trials_folder / "mine.json").write_text(text)
-    (store.trials_folder / f".k1-0{documents.PART}").write_text("half a wri")
+    (store.trials_folder / f".k1-0{PART}").write_text("half a wri")
     store.tidy()
     assert [path.name for path in store.trials_folder.iterdir()] == ["k1.json"]
     assert "moved to set-aside/mine.json" in store.ignored["mine.json"]
@@ -227,7 +228,7 @@ def test_a_write_that_the_system_breaks_off_leaves_no_trace(tmp_path):
     # A limit on the size of files makes write() itself fail halfway, as a full disk does.
     code = (
         "import resource, signal, sys; from pathlib import Path\n"
-        "from tngd_bench.studies.store import Store\n"
+        "from tngd_bench.studies.store.store import Store\n"
         f"store = Store(Path({str(tmp_path)!r}) / 'store'); store.create()\n"
         "store.write_trial('k1', {'entries': []})\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"

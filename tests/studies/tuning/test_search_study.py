@@ -7,7 +7,8 @@ import pytest
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.optimizer_label import contestant_of
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
-from tngd_bench.studies.plan.make_plan import LoadedSize, MachineLimits, data_requests, make_plan
+from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
+from tngd_bench.studies.plan.make_plan import data_requests, make_plan
 from tngd_bench.studies.tuning.search_study import make_search
 
 

@@ -18,8 +18,9 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations
-from tngd_bench.analysis.families import EXACT_NATURAL, Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import DRAWS, DeviceUse, residuals
+from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.spu.billing import latency, link_bits
 
 Array = npt.NDArray[np.float64]
@@ -112,7 +113,9 @@ def line(
 
 def exact_labels(calibrations: Calibrations) -> tuple[str, ...]:
     """Return the digital solvers of the very system that the device solves."""
-    return tuple(label for label in calibrations.digital if calibrations.kinds[label].method in EXACT_NATURAL)
+    return tuple(
+        label for label in calibrations.digital if calibrations.kinds[label].method in exact_natural()
+    )
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class Crossover:
     extrapolated: bool = False
     not_stated: tuple[str, ...] = ()
 
-    def text(self, known: Mapping[str, Kind], device: str) -> str:
+    def text(self, known: Mapping[str, OptimizerInfo], device: str) -> str:
         """Return the statement with its conditions."""
         if not self.not_stated:
             return self._text(known, device)
@@ -145,7 +148,7 @@ class Crossover:
         counted = f"with none counted for {quantities.items(self.not_stated)}, whose time is not stated"
         return f"{self._text(known, device)}; {'even' if lost else 'at best,'} {counted}"
 
-    def _text(self, known: Mapping[str, Kind], device: str) -> str:
+    def _text(self, known: Mapping[str, OptimizerInfo], device: str) -> str:
         rate = (
             "on an unlimited link" if self.link_rate is None else f"at {quantities.bit_rate(self.link_rate)}"
         )

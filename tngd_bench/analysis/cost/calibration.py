@@ -26,17 +26,19 @@ import pandas as pd
 from scipy.optimize import nnls
 
 from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
-from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
-from tngd_bench.optimizers.roofline import DIGITAL, host_cost, square_layers
-from tngd_bench.optimizers.step_time import HOST, REFERENCE_RATE, step_seconds
+from tngd_bench.layers import Layer
+from tngd_bench.optimizers import registry
+from tngd_bench.optimizers.cost_model import REFERENCE_RATE
+from tngd_bench.optimizers.costs import PredictedCost, cost_of
+from tngd_bench.optimizers.iteration import Iteration
+from tngd_bench.optimizers.roofline import host_cost, square_layers
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.solvers.cg_iterations import CGIterations
-from tngd_bench.spu.billing import Layer, Workload
 
 Array = npt.NDArray[np.float64]
 FALLBACK_DEPTH = 3
@@ -78,7 +80,7 @@ class Counts:
         found = getattr(widths, "layers", None)
         if not found:
             return square_layers(parameters, FALLBACK_DEPTH)
-        return tuple((int(d_in), int(d_out), int(positions)) for d_in, d_out, positions in found)
+        return tuple(Layer(*map(int, layer)) for layer in found)
 
     def of(
         self,
@@ -92,24 +94,14 @@ class Counts:
         """Return operations and bytes of one iteration; of its digital host for a thermodynamic `method`.
 
         The operations hold what waits for memory, convolutions and Python as those that a core makes meanwhile
-        (`optimizers.step_time`): a size that is not measured is predicted by what its time is made of.
+        (`optimizers.cost_model`): a size that is not measured is predicted by what its time is made of.
         """
-        rows = batch_size * outputs
-        size: Any = {
-            "parameters": parameters,
-            "rows": rows,
-            "batch_size": batch_size,
-            "outputs": outputs,
-            "layers": layers,
-        }
-        if method in DIGITAL:
-            counted = predicted_cost(method, **size, itemsize=self.itemsize, cg=self.cg)
-            seconds = step_seconds(method, counted, REFERENCE_RATE, **size, cg=self.cg)
+        it = Iteration(parameters, batch_size * outputs, batch_size, outputs, layers, self.cg)
+        if method in registry.digital():
+            counted = cost_of(method, it, self.itemsize)
         else:
-            work = Workload(parameters, rows, layers=layers, batch_size=batch_size)
-            counted = host_cost(work, outputs, upload, self.itemsize)
-            seconds = step_seconds(HOST, counted, REFERENCE_RATE, **size, upload=upload)
-        return PredictedCost(seconds * REFERENCE_RATE, counted.bytes)
+            counted = host_cost(it, upload, self.itemsize)
+        return PredictedCost(counted.seconds(REFERENCE_RATE) * REFERENCE_RATE, counted.bytes)
 
 
 @dataclass(frozen=True)
@@ -147,7 +139,7 @@ class Calibrations:
 
     counts: Counts
     by_label: Mapping[str, Calibration]
-    kinds: Mapping[str, Kind]
+    kinds: Mapping[str, OptimizerInfo]
     main: Mapping[str, int]
     settings: Mapping[str, object]
     device_name: str | None
@@ -193,7 +185,7 @@ class Calibrations:
 def calibrate(
     summary: pd.DataFrame,
     trials: pd.DataFrame,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     dtype: str = "float32",
     *,
     first_order: bool = False,
@@ -245,7 +237,7 @@ def calibrate(
     return Calibrations(counts, found, dict(known), main, settings, device_name, run_spread)
 
 
-def uncounted(summary: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[str, ...]:
+def uncounted(summary: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> tuple[str, ...]:
     """Return the titles of timed second-order optimizers whose cost no formula counts, so that no map has them."""
     timed = set(summary["optimizer"])
     return tuple(
@@ -255,11 +247,11 @@ def uncounted(summary: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[str, ..
     )
 
 
-def _countable(kind: Kind) -> bool:
-    return kind.modelled or kind.method in DIGITAL
+def _countable(kind: OptimizerInfo) -> bool:
+    return kind.modelled or kind.method in registry.digital()
 
 
-def _counted(kind: Kind, own: pd.DataFrame, counts: Counts, upload: str) -> pd.DataFrame:
+def _counted(kind: OptimizerInfo, own: pd.DataFrame, counts: Counts, upload: str) -> pd.DataFrame:
     """Return the measured settings of one optimizer with their counted operations and bytes."""
     rows = []
     for row in each(own):
@@ -287,7 +279,7 @@ def _terms(settings: int) -> tuple[list[int], ...]:
     return ([0, 1], [0, 2]) if settings < 5 else ([0, 1], [0, 2], [0, 1, 2])
 
 
-def _fitted(label: str, kind: Kind, points: pd.DataFrame, peak: float) -> Calibration:
+def _fitted(label: str, kind: OptimizerInfo, points: pd.DataFrame, peak: float) -> Calibration:
     x, measured = _arrays(points)
     settings = len(measured)
     forms = [(terms, peak if 2 in terms else np.inf) for terms in _terms(settings)]

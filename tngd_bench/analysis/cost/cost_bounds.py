@@ -8,11 +8,15 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import iteration_cost, lower_bounds
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 
 
 def bound_clauses(
-    costs: pd.DataFrame, trials: pd.DataFrame, main: pd.DataFrame, cheapest: str, known: Mapping[str, Kind]
+    costs: pd.DataFrame,
+    trials: pd.DataFrame,
+    main: pd.DataFrame,
+    cheapest: str,
+    known: Mapping[str, OptimizerInfo],
 ) -> list[str]:
     """Return a clause on each optimizer that is known from below only, against the `cheapest` at the largest N.
 

@@ -10,7 +10,7 @@ import pandas as pd
 from tngd_bench.analysis.cost import paper_costs
 from tngd_bench.analysis.cost.iteration_cost import timed_costs
 from tngd_bench.analysis.cost.paper_costs import AXES
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.statistics.scaling import fit_scaling
 
 SERIES = ["group", "problem", "batch_size", "outputs"]
@@ -61,7 +61,7 @@ def scaling_table(
     clean = timed_costs(costs, trials)
     if "parameters_requested" in series:
         clean = clean.assign(parameters_requested=clean["key"].map(requested["parameters_requested"]))
-    known = kinds(trials)
+    known = optimizer_infos(trials)
     inspected = trials[(trials["kind"] == "cost") & (trials["status"] == "ok")]
     rows = []
     for values, part in clean.groupby(series, sort=True):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 
 NOT_STATED = "not stated"
 
@@ -23,6 +23,6 @@ def unstated(trials: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def named(items: Mapping[str, str], known: Mapping[str, Kind]) -> str:
+def named(items: Mapping[str, str], known: Mapping[str, OptimizerInfo]) -> str:
     """Return e.g. "TNGD (D/A conversion), TNGD-Adam (D/A conversion)" for what `unstated` found; "" for nothing."""
     return ", ".join(f"{known[label].title} ({words})" for label, words in items.items())

@@ -20,7 +20,7 @@ import pandas as pd
 
 from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations, calibrate
 from tngd_bench.analysis.cost.recorded_devices import recorded
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import (
     DRAWS,
     CheapestMap,
@@ -129,7 +129,10 @@ def timed_alike(found: Trained) -> Trained:
 
 
 def with_first_order(
-    calibrations: Calibrations, summary: pd.DataFrame, trials: pd.DataFrame, known: Mapping[str, Kind]
+    calibrations: Calibrations,
+    summary: pd.DataFrame,
+    trials: pd.DataFrame,
+    known: Mapping[str, OptimizerInfo],
 ) -> Calibrations:
     """Return `calibrations` with the first-order optimizers timed on its problem, the others as they are."""
     own = summary[summary["problem"] == calibrations.counts.problem]

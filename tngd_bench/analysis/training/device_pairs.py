@@ -17,7 +17,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.statistics.paired import LEVEL, holm, paired_difference, seeds_needed
 from tngd_bench.analysis.training.tolerance import (
     SCORE_NAMES,
@@ -164,7 +164,7 @@ def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
     )
 
 
-def pairs_sentence(pairs: Sequence[DevicePair], known: Mapping[str, Kind]) -> str:
+def pairs_sentence(pairs: Sequence[DevicePair], known: Mapping[str, OptimizerInfo]) -> str:
     """Return what became of training on each imperfect device, in one sentence."""
     head = f"Imperfect devices beside the ideal one, same seeds, margins {margin_text(SCORES[0])}"
     if any(each.score != SCORES[0] for pair in pairs for each in pair.scores):
@@ -178,7 +178,7 @@ def pairs_sentence(pairs: Sequence[DevicePair], known: Mapping[str, Kind]) -> st
     return f"{head}: {'; '.join(_judged(pair, known) for pair in pairs)}."
 
 
-def _judged(pair: DevicePair, known: Mapping[str, Kind]) -> str:
+def _judged(pair: DevicePair, known: Mapping[str, OptimizerInfo]) -> str:
     """Return e.g. "TNGD (device = mine) not decided (digits-mlp, N = 989, 6 seeds, test accuracy 82.5 % → 81 %)"."""
     where = [f"{pair.problem}, N = {quantities.count(pair.size)}, {pair.seeds} seeds"]
     if pair.diverged:

@@ -10,22 +10,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tngd_bench import arguments
 from tngd_bench.curvature import GGN
 from tngd_bench.curvature.losses import Loss, evaluate
 from tngd_bench.curvature.model_call import Inputs, run_model
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, restore_generator
-from tngd_bench.optimizers.rng_state import Draws
+from tngd_bench.optimizers.rng_state import RngState
+from tngd_bench.optimizers.settings import check_settings
+from tngd_bench.optimizers.tngd.entry import ANALOG, described_device
 from tngd_bench.solvers.thermodynamic import Thermodynamic
 from tngd_bench.spu.analog_settings import AnalogSettings
-from tngd_bench.spu.billing import Layer, Workload, latency
+from tngd_bench.spu.billing import Workload, latency
+from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
 from tngd_bench.spu.dynamics.ou import Method
 from tngd_bench.spu.layer_shapes import recorded_layers
 from tngd_bench.spu.ledger import Ledger
 
-DAMPING_RULES = ("constant", "levenberg-marquardt")
 DAMPING_BASE = 0.95
 """λ is raised by 0.95^−T or lowered by 0.95^T each T steps (Martens and Grosse 2015 §6.5, ω₁ = (19/20)^T₁)."""
 SMALLEST_DAMPING, LARGEST_DAMPING = 1e-8, 1e8
@@ -87,10 +89,13 @@ class TNGD(NaturalOptimizer):
         super().__init__(
             model, loss, lr=lr, damping=damping, rule=rule, momentum=momentum, betas=betas, eps=eps
         )
-        self._adapts = arguments.choice("damping_rule", damping_rule, DAMPING_RULES) != "constant"
-        self._damping_interval = arguments.integer("damping_interval", damping_interval, minimum=1)
+        check_settings(ANALOG, damping_rule=damping_rule, damping_interval=damping_interval)
+        self._adapts = damping_rule != "constant"
+        self._damping_interval = damping_interval
         if self._adapts and damping == 0.0:
             raise ValueError("damping must be > 0 with damping_rule='levenberg-marquardt': it is scaled")
+        if not isinstance(device, str | Device):
+            raise TypeError(f"device must be a preset's name or a Device, not {device!r}")
         self.solver = Thermodynamic(
             analog_time=analog_time,
             delay=delay,
@@ -153,17 +158,17 @@ class TNGD(NaturalOptimizer):
         if not (self._adapts and (self.iteration + 1) % self._damping_interval == 0):
             return super().step(inputs, targets)
         before = [p.detach().clone() for p in self.parameters.tensors]
-        draws = Draws.now(self.parameters.device)
+        state = RngState.capture(self.parameters.device)
         value = super().step(inputs, targets)
         after = [p.detach().clone() for p in self.parameters.tensors]
         change = self.parameters.flatten(after) - self.parameters.flatten(before)
-        with draws.again():
+        with state.replay():
             gained = self._loss_at(inputs, targets) - value
         ggn, self._curvature_of_step = self._curvature_of_step, None
         if ggn is None:
             # products would need the graph of the parameters that the step has overwritten
             self._put(before)
-            with draws.again():
+            with state.replay():
                 ggn = GGN(self.model, self.loss, inputs, targets, verify=self.verification)
             self._adapt_damping(ggn, change, gained)
             self._put(after)
@@ -188,10 +193,8 @@ class TNGD(NaturalOptimizer):
         if relaxation.state is not relaxation.readout:
             self._check_finite("the device's state", relaxation.state)
         if self._adapts and (self.iteration + 1) % self._damping_interval == 0 and not ggn.matrix_free:
-            _ = (
-                ggn.gradient_weights,
-                ggn.blocks,
-            )  # before the update, while the graph is that of these parameters
+            # before the update, while the graph is that of these parameters
+            _ = ggn.gradient_weights, ggn.blocks
             self._curvature_of_step = ggn
         self._analog_state = relaxation.state
         self._rows, self._batch_size = ggn.rows, ggn.batch_size
@@ -243,7 +246,7 @@ class TNGD(NaturalOptimizer):
         self._rows, self._batch_size = carried["rows"], carried["batch_size"]
         layers = carried["layers"]
         self._scale = carried["scale"]
-        self._layers = None if layers is None else tuple((d_in, d_out, uses) for d_in, d_out, uses in layers)
+        self._layers = None if layers is None else tuple(Layer(*layer) for layer in layers)
         restore_generator(self.solver.generator, carried["generator"])
 
 
@@ -252,21 +255,11 @@ def make_tngd(
     loss: nn.Module,
     *,
     generator: torch.Generator | None,
-    device: str | Mapping[str, object],
     beta1: float = 0.9,
     beta2: float = 0.999,
-    overrides: tuple[str, ...] = (),
     **settings: Any,
 ) -> TNGD:
-    """Make TNGD from a study's settings; those named in `overrides` replace the preset's fields where not None."""
-    fields = {name: settings.pop(name) for name in overrides}
-    given = {name: value for name, value in fields.items() if value is not None}
-    described = Device.described(device)
-    return TNGD(
-        model,
-        loss,
-        device=described.override(**given) if given else described,
-        betas=(beta1, beta2),
-        generator=generator,
-        **settings,
-    )
+    """Make TNGD from a study's settings, fields of its device among them."""
+    device = described_device(settings)
+    arguments = {name: value for name, value in settings.items() if name not in (*DEVICE_FIELDS, "device")}
+    return TNGD(model, loss, device=device, betas=(beta1, beta2), generator=generator, **arguments)

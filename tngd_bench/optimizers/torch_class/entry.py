@@ -2,7 +2,7 @@
 
 Their settings are the arguments of the class with its defaults; a pair such as `betas` is `beta1` and `beta2`. Four
 settings are ours. `route` and `rest` say which parameters AdamW gets instead, with the rate `rest_lr`
-(`torch_optimizer.routed`). `cycle` is the number of steps after which costs repeat; None: the interval of the
+(`optimizer.routed`). `cycle` is the number of steps after which costs repeat; None: the interval of the
 preconditioner where the class has such an argument, 1 elsewhere.
 """
 
@@ -11,13 +11,14 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tngd_bench import arguments
 from tngd_bench.optimizers.entry import OptimizerEntry, Setting
+from tngd_bench.optimizers.settings import COUNT, POSITIVE, choice, optional
 
 if TYPE_CHECKING:
     import torch
@@ -48,10 +49,10 @@ def entry_of(name: str) -> OptimizerEntry:
     settings, pairs, needed = _settings(found, name)
     short = found.__name__
     ours = {
-        "route": Setting("matrices" if short in MATRICES_ALONE else "all", _choice(*ROUTES)),
-        "rest": Setting(None, _pattern),
-        "rest_lr": Setting(1e-3, partial(arguments.real, above=0.0)),
-        "cycle": Setting(None, _optional_count),
+        "route": Setting("matrices" if short in MATRICES_ALONE else "all", choice(*ROUTES)),
+        "rest": Setting(None, optional(_pattern)),
+        "rest_lr": Setting(1e-3, POSITIVE),
+        "cycle": Setting(None, optional(COUNT)),
     }
     clash = sorted(ours.keys() & settings.keys())
     if clash:
@@ -65,6 +66,7 @@ def entry_of(name: str) -> OptimizerEntry:
         {**settings, **ours},
         fixed={"name": name, "pairs": tuple(pairs.items())},
         together=partial(_together, name, needed),
+        cycle=_cycle,
     )
 
 
@@ -89,15 +91,18 @@ def make(
         settings[whole] = tuple(settings.pop(part) for part in parts)
     defaults = {p.name: p.default for p in _arguments(found)}
     given = {key: value for key, value in settings.items() if value is not None or defaults.get(key) is None}
-    if cycle is None:
-        cycle = next((int(given[key]) for key in INTERVALS if given.get(key) is not None), 1)
     taken, others = routed(model, route, rest)
     try:
         optimizer = found([p for _, p in taken], **given)
     except Exception as error:  # whatever an outside class finds wrong
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise ValueError(f"optimizer {name!r} cannot be made: {said}") from error
-    return TorchOptimizer(model, loss, optimizer, taken, others, rest_lr, cycle)
+    return TorchOptimizer(model, loss, optimizer, taken, others, rest_lr, _cycle({"cycle": cycle, **given}))
+
+
+def _cycle(settings: Mapping[str, Any]) -> int:
+    """Return the steps after which costs repeat: as set, or the preconditioner's interval."""
+    return next((int(settings[key]) for key in ("cycle", *INTERVALS) if settings.get(key) is not None), 1)
 
 
 def _class(name: str) -> Any:
@@ -167,16 +172,8 @@ def _together(name: str, needed: tuple[str, ...], settings: Mapping[str, object]
         raise ValueError(f"optimizer {name!r} needs {', '.join(missing)}: its class has no default")
 
 
-def _choice(*options: str) -> Callable[[str, object], object]:
-    return lambda name, value: arguments.choice(name, value, options)
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _optional_count(name: str, value: object) -> object:
-    return None if value is None else arguments.integer(name, value, minimum=1)
 
 
 def _number(name: str, value: object) -> object:
@@ -192,8 +189,6 @@ def _scalar(name: str, value: object) -> object:
 
 
 def _pattern(name: str, value: object) -> object:
-    if value is None:
-        return None
     try:
         re.compile(arguments.text(name, value))
     except re.error as error:

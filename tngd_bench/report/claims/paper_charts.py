@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator
 
 from tngd_bench.analysis import optimizer_names, quantities
 from tngd_bench.analysis.claims.paper_figures import Figure, figure_points
-from tngd_bench.analysis.families import Kind, kind
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
 from tngd_bench.analysis.optimizer_names import SIGNS
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.training.convergence import PAPER_WINDOW
@@ -37,7 +37,11 @@ _AXES = {
 
 @several_figures("figures of the paper from these records")
 def paper_charts(
-    figure: Figure, trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame, known: Mapping[str, Kind]
+    figure: Figure,
+    trials: pd.DataFrame,
+    costs: pd.DataFrame,
+    curves: pd.DataFrame,
+    known: Mapping[str, OptimizerInfo],
 ) -> list[Chart]:
     """Return the chart of `figure` for each problem in the records; none where they hold nothing for it."""
     points = figure_points(figure, trials, costs, curves)
@@ -50,7 +54,7 @@ def paper_charts(
     ]
 
 
-def _titles(figure: Figure, trials: pd.DataFrame, known: Mapping[str, Kind]) -> dict[str, str]:
+def _titles(figure: Figure, trials: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> dict[str, str]:
     """Return how each optimizer of `figure` is called in its legend.
 
     One whose variants change a setting is called by its own value of it, be it the default: "TNGD (t = 50 τ)".
@@ -72,14 +76,18 @@ def _titles(figure: Figure, trials: pd.DataFrame, known: Mapping[str, Kind]) -> 
         own = {name: complete.get(label, {}).get(name) for name in varied}
         set_here = label_texts(label) | {name: value for name, value in own.items() if value}
         titles[label] = optimizer_names.name(
-            kind(known[label].method, known[label].method, None).title, set_here
+            optimizer_info(known[label].method, known[label].method, None).title, set_here
         )
     return titles
 
 
 @one_figure("a figure of the paper from these records")
 def _chart(
-    figure: Figure, problem: str, points: pd.DataFrame, known: Mapping[str, Kind], titles: Mapping[str, str]
+    figure: Figure,
+    problem: str,
+    points: pd.DataFrame,
+    known: Mapping[str, OptimizerInfo],
+    titles: Mapping[str, str],
 ) -> Chart:
     labels = [label for label in figure.optimizers if label in set(points["optimizer"])]
     panels = [("", [label for label in labels if TUNED not in label])]

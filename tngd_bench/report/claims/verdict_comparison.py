@@ -8,7 +8,7 @@ from itertools import zip_longest
 import pandas as pd
 
 from tngd_bench.analysis.claims.verdicts import Verdict, judge
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.report.claims.verdicts import numbers_that_decide, rule_with_date
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Column, Table
@@ -57,7 +57,7 @@ def verdict_words(pairs: tuple[Pair, ...]) -> str:
     return text
 
 
-def verdict_comparison_section(pairs: tuple[Pair, ...], known: Mapping[str, Kind]) -> Section:
+def verdict_comparison_section(pairs: tuple[Pair, ...], known: Mapping[str, OptimizerInfo]) -> Section:
     """Return the section with both verdicts and the numbers that decide in one row."""
     rows, data = [], []
     for pair in pairs:

@@ -9,7 +9,7 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.paper_figures import load_figures
 from tngd_bench.analysis.claims.verdicts import Part, Verdict, VerdictName, judge, pool_records
-from tngd_bench.analysis.families import Kind, kinds, named_tuned, titles, tuned_on
+from tngd_bench.analysis.families import OptimizerInfo, named_tuned, optimizer_infos, titles, tuned_on
 from tngd_bench.analysis.optimizer_names import worded
 from tngd_bench.analysis.statistics.paired import false_discovery_rate
 from tngd_bench.report.claims.paper_charts import paper_charts
@@ -32,7 +32,7 @@ def verdict_section(records_by_study: Mapping[str, Records]) -> Section:
     tested = [verdict for verdict in found if verdict.verdict != "not tested"]
     shown = [verdict for verdict in found if verdict.parts or verdict.keys]
     pool = pool_records(records_by_study)
-    known = kinds(pool.trials)
+    known = optimizer_infos(pool.trials)
     charts = {
         figure.id: paper_charts(figure, pool.trials, pool.costs, pool.curves, known)
         for figure in load_figures()
@@ -117,7 +117,7 @@ def _untested(found: Sequence[Verdict]) -> tuple[str, ...]:
 def _exhibits(
     shown: Sequence[Verdict],
     charts: Mapping[str, Sequence[Chart]],
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     where: Callable[[Verdict], str],
 ) -> tuple[Exhibit, ...]:
     """Return the figures of the paper in its order, each with its charts, by its id, and the claims that it decides."""
@@ -139,7 +139,7 @@ def _exhibits(
 
 
 def _judged(
-    verdicts: Sequence[Verdict], known: Mapping[str, Kind], where: Callable[[Verdict], str]
+    verdicts: Sequence[Verdict], known: Mapping[str, OptimizerInfo], where: Callable[[Verdict], str]
 ) -> tuple[JudgedClaim, ...]:
     by_claim: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
@@ -158,7 +158,7 @@ def _judged(
     )
 
 
-def _judgement(verdict: Verdict, known: Mapping[str, Kind], measured: str) -> Judgement:
+def _judgement(verdict: Verdict, known: Mapping[str, OptimizerInfo], measured: str) -> Judgement:
     studies = dict.fromkeys(study for study, _ in verdict.keys)
     records = tuple(
         (study, short_keys(key for owner, key in verdict.keys if owner == study)) for study in studies
@@ -188,7 +188,7 @@ def _condition(verdict: Verdict) -> str:
 
 
 def verdict_table(
-    found: Sequence[Verdict], known: Mapping[str, Kind], where: Callable[[Verdict], str]
+    found: Sequence[Verdict], known: Mapping[str, OptimizerInfo], where: Callable[[Verdict], str]
 ) -> Table:
     """Return one row per verdict: the claim, the verdict, its condition with the numbers that decide, the rule.
 
@@ -244,7 +244,7 @@ def verdict_table(
     return Table("verdicts-table", caption, columns, rows, data, anchors)
 
 
-def rule_with_date(verdict: Verdict, known: Mapping[str, Kind]) -> str:
+def rule_with_date(verdict: Verdict, known: Mapping[str, OptimizerInfo]) -> str:
     """Return the rule of a verdict and the day on which it got its present form."""
     since = f" (of {verdict.fixed.isoformat()})" if verdict.fixed else ""
     return f"{worded(verdict.tolerance, titles(known)) or '–'}{since}"
@@ -267,7 +267,7 @@ def _anchor(verdict: Verdict) -> str:
     return slugs.slug("claim", verdict.claim_id)
 
 
-def numbers_that_decide(verdict: Verdict, known: Mapping[str, Kind]) -> str:
+def numbers_that_decide(verdict: Verdict, known: Mapping[str, OptimizerInfo]) -> str:
     """Return condition and numbers of a verdict on a line or two; many parts are counted, as `verdict_section` has them
     one by one."""
     condition, parts = _condition(verdict), verdict.parts

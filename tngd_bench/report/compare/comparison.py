@@ -10,8 +10,9 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.compare import TwoStores, compare
-from tngd_bench.analysis.families import Kind, kinds
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
 from tngd_bench.analysis.rows import each
+from tngd_bench.atomic_write import write
 from tngd_bench.report.build import write_data
 from tngd_bench.report.claims.verdict_comparison import (
     compared_verdicts,
@@ -19,7 +20,6 @@ from tngd_bench.report.claims.verdict_comparison import (
     verdict_words,
 )
 from tngd_bench.report.document import charting
-from tngd_bench.report.document.atomic_write import write
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import (
     MissingFigure,
@@ -47,7 +47,7 @@ def build_comparison(
     on the page. OSError if `output` cannot be written.
     """
     found = compare(a, b)
-    known = kinds(pd.concat([a.trials, b.trials], ignore_index=True))
+    known = optimizer_infos(pd.concat([a.trials, b.trials], ignore_index=True))
     verdicts = compared_verdicts(a, b)
     with charting.style():
         sections = comparison_sections(found, known, marks(known))
@@ -75,7 +75,7 @@ def build_comparison(
     return html, md, first, missing
 
 
-def headlines(found: TwoStores, known: Mapping[str, Kind]) -> tuple[tuple[str, str], ...]:
+def headlines(found: TwoStores, known: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
     """Return what differs, in cost, training and conditions: a term and a sentence each."""
     return (
         ("Cost", _cost_words(found.costs)),
@@ -139,7 +139,7 @@ def _conditions(found: TwoStores) -> str:
 
 
 def comparison_sections(
-    found: TwoStores, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+    found: TwoStores, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
 ) -> tuple[Section, ...]:
     """Return the sections of a comparison; call it inside `drawing.style()`."""
     charts = [_ratio_chart(found.costs, known, drawn)] if len(found.costs) else []
@@ -175,7 +175,7 @@ def comparison_sections(
 
 
 @one_figure("time per iteration, B relative to A")
-def _ratio_chart(costs: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> Chart:
+def _ratio_chart(costs: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]) -> Chart:
     figure, axes = charting.panel(4.2)
     related = costs["relative"].notna() & (costs["optimizer"] != costs["reference"])
     column = "relative" if related.any() else "ratio"
@@ -218,7 +218,7 @@ def _ratio_chart(costs: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[
     )
 
 
-def _cost_table(costs: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+def _cost_table(costs: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
     rows = tuple(
         (
             known[row.optimizer].title,
@@ -264,7 +264,7 @@ def _relative(value: float, low: float, high: float) -> str:
     )
 
 
-def _training_table(training: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+def _training_table(training: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
     rows = tuple(
         (
             known[row.optimizer].title,

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import DeviceUse
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
@@ -169,7 +169,7 @@ def _sensitivity_words(frame: pd.DataFrame) -> str:
 _FEWEST_PLACES = 2
 
 
-def place_words(times: pd.DataFrame, known: Mapping[str, Kind]) -> str:
+def place_words(times: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
     """Return who reached the target first in each training section of `times` (see `place_chart`); "" for none."""
     if times.empty:
         return ""
@@ -184,7 +184,7 @@ def place_words(times: pd.DataFrame, known: Mapping[str, Kind]) -> str:
     )
 
 
-def _beside(row: pd.Series, known: Mapping[str, Kind]) -> str:
+def _beside(row: pd.Series, known: Mapping[str, OptimizerInfo]) -> str:
     """Return which runner-up the seeds do not tell from the fastest optimizer, and how many have no known cost."""
     notes = []
     if row["runner_up"] and not row["told"]:
@@ -197,7 +197,7 @@ def _beside(row: pd.Series, known: Mapping[str, Kind]) -> str:
 
 @one_figure("who reaches the target first")
 def place_chart(
-    times: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark], untimed: str = ""
+    times: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark], untimed: str = ""
 ) -> Chart | None:
     """Return the plane of the lowest time to target: one mark per training section, that of the fastest optimizer.
 

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.lower_bounds import NOT_STATED
-from tngd_bench.analysis.families import EXACT_NATURAL, Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.findings import strongest_digital
 from tngd_bench.analysis.rows import each
+from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.report.cost import cost_series
 from tngd_bench.report.cost.cost_series import CostSeries
 from tngd_bench.report.document import charting, slugs
@@ -65,7 +66,7 @@ def draw_line(
 
 @several_figures("time per iteration")
 def cost_charts(
-    summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+    summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
 ) -> list[Chart]:
     """Return time against size and ratio to SGD for every series of `summary` (see `cost_series.cover`)."""
     charts = []
@@ -79,7 +80,7 @@ def cost_charts(
 
 
 @one_figure("time per iteration")
-def _time(series: CostSeries, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> Chart:
+def _time(series: CostSeries, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]) -> Chart:
     part, axis = series.part, series.axis
     figure, axes = charting.panel(4.3)
     for label in [label for label in known if label in set(part["optimizer"])]:
@@ -124,7 +125,7 @@ def _time(series: CostSeries, known: Mapping[str, Kind], drawn: Mapping[str, Mar
 def _ratio(
     series: CostSeries,
     part: pd.DataFrame,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     drawn: Mapping[str, Mark],
     bounds: Collection[str],
 ) -> Chart:
@@ -170,7 +171,9 @@ def _ratio(
 
 
 @several_figures("what an iteration of TNGD is made of")
-def split_charts(summary: pd.DataFrame, costs: pd.DataFrame, known: Mapping[str, Kind]) -> list[Chart]:
+def split_charts(
+    summary: pd.DataFrame, costs: pd.DataFrame, known: Mapping[str, OptimizerInfo]
+) -> list[Chart]:
     """Return, per series with a device, the parts of its time beside the strongest digital competitor at each size."""
     charts = []
     for series in cost_series.cover(summary):
@@ -183,13 +186,13 @@ def split_charts(summary: pd.DataFrame, costs: pd.DataFrame, known: Mapping[str,
 
 
 def _split_table(
-    series: CostSeries, timed: pd.DataFrame, device: str, known: Mapping[str, Kind]
+    series: CostSeries, timed: pd.DataFrame, device: str, known: Mapping[str, OptimizerInfo]
 ) -> pd.DataFrame:
     rows = []
     part, axis = series.part, series.axis
     for size in sorted(set(part.loc[part["optimizer"] == device, axis])):
         here = timed[timed[axis] == size]
-        rivals = (strongest_digital(here, known), strongest_digital(here, known, EXACT_NATURAL))
+        rivals = (strongest_digital(here, known), strongest_digital(here, known, exact_natural()))
         for label in dict.fromkeys(name for name in (*rivals, device) if name is not None):
             own = part[(part[axis] == size) & (part["optimizer"] == label)].iloc[0]
             row = {name: own[name] for name in cost_series.AXES}
@@ -201,7 +204,7 @@ def _split_table(
 
 
 @one_figure("what an iteration of TNGD is made of")
-def _split(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[str, Kind]) -> Chart:
+def _split(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[str, OptimizerInfo]) -> Chart:
     axis = series.axis
     parts = [f"{name}_s" for name in PARTS]
     complete = table[parts].notna().all(axis=1)
@@ -269,7 +272,9 @@ def _split_legend(figure: Figure, axes: Axes) -> None:
     charting.legend_below(figure, axes, columns=2)
 
 
-def _split_alt(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[str, Kind]) -> str:
+def _split_alt(
+    table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[str, OptimizerInfo]
+) -> str:
     axis = series.axis
     largest = table[(table[axis] == table[axis].max()) & (table["optimizer"] == device)].iloc[0]
     total = float(largest["sum_s"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from tngd_bench.analysis.cost import fits, iteration_cost, lower_bounds
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.report import assumptions
 from tngd_bench.report.cost import cost_charts, cost_series, scaling_charts
 from tngd_bench.report.document import tables
@@ -22,7 +22,7 @@ NO_TOTAL = (
 def cost_sections(records: Records) -> tuple[Section, ...]:
     """Return the sections on cost of a study; call it inside `drawing.style()`."""
     trials = records.trials
-    known = kinds(trials)
+    known = optimizer_infos(trials)
     summary = iteration_cost.summarise(records.costs, trials)
     ratios = iteration_cost.ratios_to_sgd(records.costs, trials)
     timed = iteration_cost.finished_costs(records.costs, trials)

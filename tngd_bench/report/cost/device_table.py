@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.training.device_pairs import DevicePair, change
 from tngd_bench.analysis.training.tolerance import SCORE_NAMES, SCORES, margin_text
 from tngd_bench.report.document.tables import Column, Table, short_keys, words
 
 
-def pairs_table(pairs: Sequence[DevicePair], known: Mapping[str, Kind]) -> Table:
+def pairs_table(pairs: Sequence[DevicePair], known: Mapping[str, OptimizerInfo]) -> Table:
     """Return one row per imperfect device that trained beside the ideal one."""
     rows, data = [], []
     for pair in pairs:

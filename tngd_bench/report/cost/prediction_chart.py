@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind, kind
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
+from tngd_bench.atomic_write import write
+from tngd_bench.optimizers import registry
 from tngd_bench.report.cost.cost_charts import draw_line
 from tngd_bench.report.document import charting
-from tngd_bench.report.document.atomic_write import write
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.palette import marks
 
@@ -41,7 +42,6 @@ _TITLES = {
     "upload": "arrays sent over the link",
     "write_parallel": "cells written at once",
 }
-_DIGITAL = ("sgd", "adam", "kfac", "ngd-gram", "ngd-cg", "ngd-layer", "ngd-woodbury", "ngd")
 
 
 def formats() -> tuple[str, ...]:
@@ -56,20 +56,21 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     time.
     """
     frame = pd.DataFrame(rows)
-    known = {label: kind(label, label) for label in (*_DIGITAL, "tngd")}
+    digital = registry.digital()
+    known = {label: optimizer_info(label, label) for label in (*digital, "tngd")}
     unfit = frame["does_not_fit"].astype(str) if "does_not_fit" in frame else pd.Series("", frame.index)
     with_host = frame["iteration_at_least_s"].notna() | unfit.str.contains("host")
     total = "iteration_at_least_s" if with_host.any() else "device_at_least_s"
-    if not frame[[total, *(f"{label}_s" for label in _DIGITAL)]].notna().any(axis=None):
+    if not frame[[total, *(f"{label}_s" for label in digital)]].notna().any(axis=None):
         raise ValueError("nothing to draw: the processor has too little memory at every value of the sweep")
     unstated = frame["not_stated"].astype(str)
     words = bool(frame[name].map(lambda value: isinstance(value, str)).any())
     figure, axes = charting.panel(4.2)
     _draw(axes, frame, name, total, known, words=words)
     _scale(axes, frame, name, words=words)
-    digital = [label for label in _DIGITAL if frame[f"{label}_s"].notna().any()]
+    timed = frame[[f"{label}_s" for label in digital]].notna().any(axis=None)
     axes.set_ylabel(
-        "modelled time per iteration" + (", at least\n(processors at rated speed)" if digital else "")
+        "modelled time per iteration" + (", at least\n(processors at rated speed)" if timed else "")
     )
     charting.legend_below(figure, axes)
     items = quantities.items(item for row in unstated for item in row.split())
@@ -78,7 +79,7 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
         if items
         else ""
     )
-    rated = " Times of processors are lower bounds." if digital else ""
+    rated = " Times of processors are lower bounds." if timed else ""
     return Chart(
         "prediction",
         f"Predicted iteration against {_TITLES.get(name, name)} ({'; '.join(filter(None, (device, where)))})",
@@ -90,11 +91,11 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     )
 
 
-def _fastest(row: pd.Series[Any], total: str, known: Mapping[str, Kind]) -> str:
+def _fastest(row: pd.Series[Any], total: str, known: Mapping[str, OptimizerInfo]) -> str:
     """Return optimizers with their times at one value, those of processors as the lower bounds that they are."""
     found = [
         (float(row[f"{label}_s"]), known[label].title, "≥ ")
-        for label in _DIGITAL
+        for label in registry.digital()
         if pd.notna(row[f"{label}_s"])
     ]
     if pd.notna(row[total]):
@@ -106,10 +107,10 @@ def _fastest(row: pd.Series[Any], total: str, known: Mapping[str, Kind]) -> str:
     )
 
 
-def _unfit(frame: pd.DataFrame, known: Mapping[str, Kind]) -> str:
+def _unfit(frame: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
     """Return in a sentence what has no time at some value for want of memory; "" for nothing."""
     lacking = {each for row in frame.get("does_not_fit", ()) for each in row.split()}
-    titles = [known[label].title for label in _DIGITAL if label in lacking]
+    titles = [known[label].title for label in registry.digital() if label in lacking]
     titles += [f"{known['tngd'].title} (its host)"] if "host" in lacking else []
     if not titles:
         return ""
@@ -117,7 +118,7 @@ def _unfit(frame: pd.DataFrame, known: Mapping[str, Kind]) -> str:
 
 
 def _draw(
-    axes: Axes, frame: pd.DataFrame, name: str, total: str, known: Mapping[str, Kind], *, words: bool
+    axes: Axes, frame: pd.DataFrame, name: str, total: str, known: Mapping[str, OptimizerInfo], *, words: bool
 ) -> None:
     """Draw a line per optimizer, TNGD's from the column `total`, with "≥" at its bounds where not all of it is one."""
     places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.report.cost import cost_series
 from tngd_bench.report.cost.cost_charts import draw_line
 from tngd_bench.report.cost.cost_series import CostSeries
@@ -28,7 +28,7 @@ _COLUMNS = (
 
 @several_figures("how cost grows")
 def scaling_charts(
-    summary: pd.DataFrame, axis: str, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+    summary: pd.DataFrame, axis: str, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
 ) -> list[Chart]:
     """Return, for every series of `summary` (see `cost.summarise`) with several sizes along `axis`, one chart.
 
@@ -38,7 +38,7 @@ def scaling_charts(
 
 
 @one_figure("how cost grows")
-def _chart(series: CostSeries, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> Chart:
+def _chart(series: CostSeries, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]) -> Chart:
     part, axis = series.part, series.axis
     shown = [(name, title) for name, title in _COLUMNS if _has_values(part, name)]
     figure = Figure(figsize=(charting.WIDTH_INCHES, 2.05 * len(shown) + 0.7), layout="constrained")
@@ -73,7 +73,7 @@ def _has_values(part: pd.DataFrame, name: str) -> bool:
     return bool((part[name].astype(float) > 0).any())
 
 
-def _alt(series: CostSeries, shown: list[tuple[str, str]], known: Mapping[str, Kind]) -> str:
+def _alt(series: CostSeries, shown: list[tuple[str, str]], known: Mapping[str, OptimizerInfo]) -> str:
     part, axis = series.part, series.axis
     words = []
     for name, title in shown:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from tngd_bench.analysis import findings
 from tngd_bench.analysis.cost import iteration_cost
 from tngd_bench.analysis.cost.one_clock import on_one_clock
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.training import final_scores, time_to_target
 from tngd_bench.report import assumptions, study_summary, study_tables
 from tngd_bench.report.claims.verdicts import verdict_section
@@ -81,7 +81,7 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
         *_background_sections(records),
     )
     return Contents(
-        study_summary.compared(records.trials, kinds(records.trials)),
+        study_summary.compared(records.trials, optimizer_infos(records.trials)),
         study_summary.found(records),
         maps.decides,
         names_once(tuple(map(captions_once, sections))),
@@ -153,7 +153,7 @@ def _search_contents(records: Records) -> Contents:
 
 
 def _maps(records: Records) -> MapResults:
-    known = kinds(records.trials)
+    known = optimizer_infos(records.trials)
     summary = iteration_cost.summarise(records.costs, records.trials)
     targets = time_to_target.study_targets(records.study)
     times = time_to_target.time_to_target(records.trials, records.curves, targets)
@@ -162,7 +162,7 @@ def _maps(records: Records) -> MapResults:
 
 def _background_sections(records: Records) -> tuple[Section, ...]:
     study, trials = records.study, records.trials
-    known = kinds(trials)
+    known = optimizer_infos(trials)
     unfinished = study_tables.unfinished_table(final_scores.unfinished(trials), known)
     devices = assumptions.device_table(study, trials)
     ignored = study_tables.pairs_table(

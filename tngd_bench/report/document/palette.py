@@ -11,7 +11,9 @@ import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.optimizers import registry
+from tngd_bench.report.document.slugs import slug
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,6 @@ class Mark:
     emphasised: bool
 
 
-_METHODS: dict[str, tuple[Colour, str]] = {
-    "sgd": (Colour("--c-sgd", "#6b6f76", "#a9aeb6"), "o"),
-    "adam": (Colour("--c-adam", "#a3417f", "#e58fc6"), "D"),
-    "kfac": (Colour("--c-kfac", "#00785a", "#3fc79b"), "P"),
-    "ngd": (Colour("--c-ngd", "#1d3461", "#9db8ec"), "s"),
-    "ngd-woodbury": (Colour("--c-ngd-woodbury", "#007f96", "#4bc6dc"), "^"),
-    "ngd-gram": (Colour("--c-ngd-gram", "#0f62cf", "#6ba6ff"), "v"),
-    "ngd-cg": (Colour("--c-ngd-cg", "#6247c5", "#ac9cff"), "X"),
-    "ngd-layer": (Colour("--c-ngd-layer", "#2f7f3f", "#7fd08c"), "H"),
-    "tngd": (Colour("--c-tngd", "#c43d08", "#ff8250"), "*"),
-    "tngd-adam": (Colour("--c-tngd-adam", "#9a6700", "#eab13d"), "p"),
-}
 _OTHERS = (
     (Colour("--c-other-1", "#7a5230", "#cfa277"), "<"),
     (Colour("--c-other-2", "#56702a", "#a8c76c"), ">"),
@@ -73,18 +63,30 @@ READ = Colour("--c-read", "#b08a2e", "#e3c06a")
 PARTS = {"digital": DIGITAL, "write": WRITE, "relax": RELAX, "read": READ}
 
 
-def marks(known: Mapping[str, Kind]) -> dict[str, Mark]:
-    """Return the mark of every optimizer in `known`; methods outside the suite take spare colours by name."""
-    strangers = sorted({kind.method for kind in known.values()} - set(_METHODS))
+def marks(known: Mapping[str, OptimizerInfo]) -> dict[str, Mark]:
+    """Return the mark of every optimizer in `known`; methods without a style of their own take spare ones by name."""
+    styles = _styles()
+    strangers = sorted({info.method for info in known.values()} - set(styles))
     spare = {name: _spare(place) for place, name in enumerate(strangers)}
     drawn: dict[str, Mark] = {}
-    for label, kind in known.items():
-        colour, marker = _METHODS.get(kind.method) or spare[kind.method]
-        variant = sum(known[other].method == kind.method for other in drawn)
-        turn = strangers.index(kind.method) // len(_OTHERS) if kind.method in spare else 0
+    for label, info in known.items():
+        method = info.method
+        colour, marker, emphasised = styles[method] if method in styles else (*spare[method], False)
+        variant = sum(known[other].method == method for other in drawn)
+        turn = strangers.index(method) // len(_OTHERS) if method in spare else 0
         dash = _DASHES[(turn + variant) % len(_DASHES)]
-        drawn[label] = Mark(colour, marker, dash, variant == 0, kind.method == "tngd")
+        drawn[label] = Mark(colour, marker, dash, variant == 0, emphasised)
     return drawn
+
+
+def _styles() -> dict[str, tuple[Colour, str, bool]]:
+    """Return colour, marker and emphasis of every registered optimizer that has a style, in the registry's order."""
+    styles = {name: registry.get(name).style for name in registry.names()}
+    return {
+        name: (Colour(f"--c-{slug(name)}", style.light, style.dark), style.marker, style.emphasised)
+        for name, style in styles.items()
+        if style is not None
+    }
 
 
 def _spare(place: int) -> tuple[Colour, str]:
@@ -103,7 +105,7 @@ def _hex(*channels: float) -> str:
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
 
 
-def strength(label: str, shown: Sequence[str], known: Mapping[str, Kind]) -> float:
+def strength(label: str, shown: Sequence[str], known: Mapping[str, OptimizerInfo]) -> float:
     """Return how opaque a line is among `shown`: variants of one method share its colour and grow in their order."""
     same = [other for other in shown if known[other].method == known[label].method]
     return 1.0 if len(same) == 1 else 0.4 + 0.6 * same.index(label) / (len(same) - 1)
@@ -117,6 +119,6 @@ def series(place: int) -> Mark:
 
 def palette() -> tuple[Colour, ...]:
     """Return every colour that occurs, for the style sheet and for themed figures."""
-    own = tuple(colour for colour, _ in _METHODS.values())
+    own = tuple(colour for colour, *_ in _styles().values())
     own += tuple(_spare(place)[0] for place in range(_MOST_SPARE))
     return (INK, MUTED, RULE, PAPER, DIGITAL, WRITE, RELAX, READ, *own)

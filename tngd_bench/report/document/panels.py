@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tngd_bench.analysis.families import Kind, kind
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
 from tngd_bench.analysis.optimizer_names import SIGNS
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.studies.file.optimizer_label import label_texts
@@ -31,10 +31,10 @@ class LineGroup:
         if not self.method:
             return ""
         signs = [SIGNS[name][0] if name in SIGNS else parameter_name(name) for name in self.varied]
-        return f"{kind(self.method, self.method).title} with other {' and '.join(signs)}"
+        return f"{optimizer_info(self.method, self.method).title} with other {' and '.join(signs)}"
 
 
-def line_groups(known: Mapping[str, Kind], present: Collection[str]) -> list[LineGroup]:
+def line_groups(known: Mapping[str, OptimizerInfo], present: Collection[str]) -> list[LineGroup]:
     """Return how the optimizers `present` of one section are spread over figures, in the order of `known`.
 
     All in one where they are few. Else the main figure has each method at its own settings and tuned; further settings
@@ -72,7 +72,7 @@ def line_groups(known: Mapping[str, Kind], present: Collection[str]) -> list[Lin
     return groups
 
 
-def in_main_figure(trials: pd.DataFrame, known: Mapping[str, Kind]) -> pd.Series:
+def in_main_figure(trials: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> pd.Series:
     """Return for each row of `trials` whether its optimizer is in the main figure of its section."""
     shown = pd.Series(True, index=trials.index)
     for _, part in trials[trials["kind"] == "training"].groupby("group"):

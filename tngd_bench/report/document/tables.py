@@ -12,7 +12,7 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.host_columns import host_extrapolated
 from tngd_bench.analysis.cost.lower_bounds import NOT_STATED
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.setting_names import parameter_name
 
@@ -58,7 +58,7 @@ def short_keys(keys: Iterable[str]) -> str:
     return ", ".join(" ".join([file, *entries]).strip() for file, entries in by_file.items())
 
 
-def _placed(frame: pd.DataFrame, by: Sequence[str], known: Mapping[str, Kind]) -> pd.DataFrame:
+def _placed(frame: pd.DataFrame, by: Sequence[str], known: Mapping[str, OptimizerInfo]) -> pd.DataFrame:
     """Return the rows sorted by columns: optimizers as the report orders them, sizes' axes as in its text."""
     places = {"optimizer": list(known), "axis": list(_AXES)}
 
@@ -69,7 +69,7 @@ def _placed(frame: pd.DataFrame, by: Sequence[str], known: Mapping[str, Kind]) -
     return frame.sort_values(list(by), kind="stable", key=place).reset_index(drop=True)
 
 
-def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
     """Return every cost with its spread; `summary` and `ratios` as in `analysis.cost`."""
     setting = ["group", "problem", "parameters", "batch_size", "outputs", "rows", "optimizer"]
     merged = summary.merge(ratios, on=setting, how="left")
@@ -135,7 +135,7 @@ def _modelled(row: object, device: bool) -> tuple[str, str, str]:
     return write, relax, read
 
 
-def _host_mark(row: object, kind: Kind) -> str:
+def _host_mark(row: object, kind: OptimizerInfo) -> str:
     setting = (getattr(row, name) for name in ("problem", "parameters", "outputs"))
     return "≈ " if kind.modelled and host_extrapolated(*setting) else ""
 
@@ -143,7 +143,7 @@ def _host_mark(row: object, kind: Kind) -> str:
 _AXES = {"parameters": "N", "batch_size": "b", "outputs": "d_z"}
 
 
-def fits_table(scaling: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+def fits_table(scaling: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
     """Return the exponents in N, b and d_z beside those of the paper's Table 1; `scaling` as in `analysis.fits`."""
     held = [name for name in ("batch_size", "outputs") if name in scaling]
     scaling = _placed(scaling, ["axis", "group", *held, "optimizer"], known)
@@ -199,7 +199,7 @@ _SCORES = {
 }
 
 
-def final_table(ends: pd.DataFrame, known: Mapping[str, Kind], *, sweeps: bool) -> Table:
+def final_table(ends: pd.DataFrame, known: Mapping[str, OptimizerInfo], *, sweeps: bool) -> Table:
     """Return how training ended, side by side or along sweeps; `ends` as in `analysis.outcomes.summarise_final`."""
     swept = ends["sweep_parameter"].notna()
     part = _placed(ends[swept if sweeps else ~swept], ["group", "optimizer"], known)
@@ -260,7 +260,7 @@ def _percent_spread(median: float, low: float, high: float) -> str:
     return f"{100 * median:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def targets_table(times: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+def targets_table(times: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
     """Return times to targets with hit rates; `times` as in `analysis.time_to_target`."""
     part = _placed(times, ["group", "target", "optimizer"], known)
     rows = tuple(

@@ -17,7 +17,7 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import ArrayLike
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import CheapestMap
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
@@ -49,7 +49,7 @@ def map_chart(
     found: CheapestMap,
     name: str,
     title: str,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     drawn: Mapping[str, Mark],
     *,
     note: str = NOTE,
@@ -69,7 +69,7 @@ def multiples(
     maps: Sequence[tuple[str, CheapestMap]],
     name: str,
     title: str,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     drawn: Mapping[str, Mark],
     note: str,
 ) -> Chart:
@@ -103,7 +103,7 @@ def multiples(
 
 
 def _draw(
-    axes: Axes, found: CheapestMap, drawn: Mapping[str, Mark], labels: Mapping[str, Kind] | None
+    axes: Axes, found: CheapestMap, drawn: Mapping[str, Mark], labels: Mapping[str, OptimizerInfo] | None
 ) -> None:
     plane = found.plane
     x, y = _edges(plane.sizes), _edges(plane.values)
@@ -227,7 +227,7 @@ def _points(axes: Axes, found: CheapestMap) -> None:
     )
 
 
-def _names(axes: Axes, found: CheapestMap, known: Mapping[str, Kind]) -> None:
+def _names(axes: Axes, found: CheapestMap, known: Mapping[str, OptimizerInfo]) -> None:
     """Write each optimizer's name into the middle of the largest run of cells that it wins."""
     plane = found.plane
     for place, label in enumerate(found.labels):
@@ -272,7 +272,7 @@ def _rows_axis(axes: Axes, found: CheapestMap) -> None:
 
 
 def _legend(
-    figure: Figure, maps: Sequence[CheapestMap], known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+    figure: Figure, maps: Sequence[CheapestMap], known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
 ) -> None:
     won = {
         found.labels[place]
@@ -315,7 +315,7 @@ def _legend(
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, handlelength=1.6)
 
 
-def _shares(found: CheapestMap, known: Mapping[str, Kind]) -> str:
+def _shares(found: CheapestMap, known: Mapping[str, OptimizerInfo]) -> str:
     parts = []
     for label in found.labels:
         won, sure = found.share(label, confirmed=False), found.share(label)
@@ -330,7 +330,7 @@ def _shares(found: CheapestMap, known: Mapping[str, Kind]) -> str:
     return ", ".join(parts) or "no size has a model that is vouched for"
 
 
-def alt(found: CheapestMap, known: Mapping[str, Kind], what: str) -> str:
+def alt(found: CheapestMap, known: Mapping[str, OptimizerInfo], what: str) -> str:
     """Return the finding of a map of `what` in words."""
     plane = found.plane
     sizes = f"N = {quantities.count(plane.sizes[0])} to {quantities.count(plane.sizes[-1])}"

@@ -12,10 +12,11 @@ from tngd_bench.analysis.cost import break_even
 from tngd_bench.analysis.cost import lower_bounds as unstated
 from tngd_bench.analysis.cost.calibration import Calibrations, calibrate, uncounted
 from tngd_bench.analysis.cost.recorded_devices import own_devices
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import DeviceUse, Plane, cheapest, plane, study_use
 from tngd_bench.analysis.statistics.run_spread import run_spread_of
 from tngd_bench.analysis.training.time_to_target import hit_times, study_targets
+from tngd_bench.optimizers import registry
 from tngd_bench.report.cost import break_even_charts
 from tngd_bench.report.cost.energy_table import energy_table
 from tngd_bench.report.document.charting import Chart
@@ -38,7 +39,6 @@ NOTHING_VOUCHED = (
     "No map over N and b: at no size are the two quickest vouched for within a factor of 1.5. More sizes in the cost "
     "sections of one problem would tell."
 )
-_RIVALS = ("ngd-gram", "ngd-cg", "kfac")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def map_results(
     records: Records,
     summary: pd.DataFrame,
     times: pd.DataFrame,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     drawn: Mapping[str, Mark],
 ) -> MapResults:
     """Return the map and what-if sections; `summary` as in `cost.summarise`, `times` as in `time_to_target`."""
@@ -108,7 +108,7 @@ def map_results(
     return MapResults(section, what_if, decides)
 
 
-def _left_out(summary: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[str, ...]:
+def _left_out(summary: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> tuple[str, ...]:
     names = uncounted(summary, known)
     if not names:
         return ()
@@ -155,7 +155,7 @@ def _maps(
     outputs: Plane,
     use: DeviceUse | None,
     every: Sequence[tuple[str, DeviceUse]],
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     drawn: Mapping[str, Mark],
 ) -> list[Chart]:
     kfac, title = _kfac(calibrations), device_title(use)
@@ -197,7 +197,7 @@ def lower_bounds(uses: Sequence[tuple[str, DeviceUse]]) -> str:
 
 
 def _map_points(
-    calibrations: Calibrations, batch: Plane, use: DeviceUse | None, known: Mapping[str, Kind]
+    calibrations: Calibrations, batch: Plane, use: DeviceUse | None, known: Mapping[str, OptimizerInfo]
 ) -> tuple[str, ...]:
     device, points = calibrations.device_label, [map_tables.unseen_words(calibrations, known)]
     if not cheapest(batch, use, _kfac(calibrations)).vouched.any():
@@ -223,22 +223,23 @@ def _sizes(calibrations: Calibrations) -> tuple[int, ...]:
 
 
 def _crossovers(
-    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, Kind]
+    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, OptimizerInfo]
 ) -> list[break_even.Crossover]:
     found = break_even.line(calibrations, use, size, calibrations.main["outputs"])
     if found is None:
         return []
-    return [c for c in break_even.crossovers(found, use) if known[c.rival].method in _RIVALS]
+    crossovers = break_even.crossovers(found, use)
+    return [c for c in crossovers if registry.get(known[c.rival].method).break_even]
 
 
 def _crossover_texts(
-    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, Kind], device: str
+    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, OptimizerInfo], device: str
 ) -> list[str]:
     return [crossing.text(known, device) for crossing in _crossovers(calibrations, use, size, known)]
 
 
 def _crossover_table(
-    calibrations: Calibrations, use: DeviceUse | None, known: Mapping[str, Kind]
+    calibrations: Calibrations, use: DeviceUse | None, known: Mapping[str, OptimizerInfo]
 ) -> tuple[Table, ...]:
     device = calibrations.device_label
     if use is None or device is None:
@@ -253,7 +254,7 @@ def _what_if(
     use: DeviceUse | None,
     uses: Sequence[tuple[str, DeviceUse]],
     summary: pd.DataFrame,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
 ) -> tuple[Section, str]:
     title, device = "What the device would have to do", calibrations.device_label
     exact, kfac = break_even.exact_labels(calibrations), _kfac(calibrations)
@@ -301,7 +302,7 @@ def _best_case(use: DeviceUse) -> str:
 
 
 def decides(
-    calibrations: Calibrations, use: DeviceUse, summary: pd.DataFrame, known: Mapping[str, Kind]
+    calibrations: Calibrations, use: DeviceUse, summary: pd.DataFrame, known: Mapping[str, OptimizerInfo]
 ) -> str:
     """Return what the device's iteration is made of at the largest measured size, and what would make it as fast."""
     device = calibrations.device_label

@@ -12,13 +12,13 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.break_even import Crossover
 from tngd_bench.analysis.cost.calibration import Calibrations
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
 from tngd_bench.report.document.tables import Column, Table
 
 
-def calibration_table(calibrations: Calibrations, known: Mapping[str, Kind]) -> Table:
+def calibration_table(calibrations: Calibrations, known: Mapping[str, OptimizerInfo]) -> Table:
     """Return the rates behind the maps and how well they predict each measured size from the others."""
     rows, data = [], []
     for label, found in calibrations.by_label.items():
@@ -74,7 +74,7 @@ def calibration_table(calibrations: Calibrations, known: Mapping[str, Kind]) -> 
     return Table("calibration", caption, columns, tuple(rows), pd.DataFrame(data))
 
 
-def unseen_words(calibrations: Calibrations, known: Mapping[str, Kind]) -> str:
+def unseen_words(calibrations: Calibrations, known: Mapping[str, OptimizerInfo]) -> str:
     """Return what predictions are off by at measured sizes that their calibration did not see."""
     parts = []
     for label, found in calibrations.by_label.items():
@@ -91,7 +91,7 @@ def unseen_words(calibrations: Calibrations, known: Mapping[str, Kind]) -> str:
     )
 
 
-def crossover_table(found: Sequence[Crossover], known: Mapping[str, Kind], device: str) -> Table:
+def crossover_table(found: Sequence[Crossover], known: Mapping[str, OptimizerInfo], device: str) -> Table:
     """Return from which m on the device's iteration is the shorter one, by rival and N."""
     rows, data = [], []
     for each in found:

@@ -12,7 +12,7 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import one_clock
 from tngd_bench.analysis.cost.calibration import Calibrations
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map import target_map
 from tngd_bench.analysis.map.cost_map import CheapestMap, plane
 from tngd_bench.analysis.training import time_to_target
@@ -28,7 +28,7 @@ def target_maps(
     records: Records,
     calibrations: Calibrations,
     summary: pd.DataFrame,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     drawn: Mapping[str, Mark],
 ) -> tuple[tuple[Chart, ...], str]:
     """Return the maps over (N, b) and (N, d_z), and a sentence on what they rest on or why there are none."""
@@ -63,7 +63,7 @@ def _reason(hits: pd.DataFrame, problem: str) -> str:
 def _charts(
     found: target_map.Trained,
     every: Calibrations,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     drawn: Mapping[str, Mark],
 ) -> tuple[tuple[Chart, ...], CheapestMap | None]:
     """Return the maps of one target and the last of them as data; none where nobody who was timed reached it."""
@@ -123,7 +123,10 @@ def _bounds(found: target_map.Trained) -> str:
 
 
 def _statement(
-    found: target_map.Trained, timed: target_map.Trained, lowest: CheapestMap, known: Mapping[str, Kind]
+    found: target_map.Trained,
+    timed: target_map.Trained,
+    lowest: CheapestMap,
+    known: Mapping[str, OptimizerInfo],
 ) -> str:
     """Return the iterations to the target at each size of the map, and what of `found` is left out of it and why.
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import Calibrations
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import DeviceUse, Plane, device_seconds, link_words
 from tngd_bench.analysis.statistics.discrepancy import VOUCHED_FACTOR
 
@@ -19,7 +19,11 @@ NOWHERE = 1e9
 
 
 def explorer(
-    calibrations: Calibrations, batch: Plane, use: DeviceUse, known: Mapping[str, Kind], exact: Sequence[str]
+    calibrations: Calibrations,
+    batch: Plane,
+    use: DeviceUse,
+    known: Mapping[str, OptimizerInfo],
+    exact: Sequence[str],
 ) -> dict[str, object]:
     """Return the data from which the page recomputes the map when link, τ, bits, t or upload change.
 

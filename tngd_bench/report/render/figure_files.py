@@ -11,8 +11,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from tngd_bench.atomic_write import write
 from tngd_bench.report.document import charting
-from tngd_bench.report.document.atomic_write import write
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import MissingFigure, missing_figure
 from tngd_bench.report.render.processes import in_processes

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from tngd_bench.atomic_write import write
+
 NAME = "report-files.json"
 _FOLDERS = ("", "figures", "data", "tables")
 _DOCUMENTS = ("", "tables")
@@ -42,10 +44,8 @@ def replace_manifest(output: Path, written: Iterable[Path], made_from: str = "")
         if stale.is_file() and not stale.is_symlink():
             stale.unlink()
             removed.append(stale)
-    aside = output / f".{NAME}.part"
     content = {"made_from": made_from, "files": sorted(names)}
-    aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    aside.replace(output / NAME)
+    write(output / NAME, (json.dumps(content, indent=1) + "\n").encode())
     return tuple(removed)
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from tngd_bench.analysis import findings, quantities
 from tngd_bench.analysis.cost import iteration_cost
-from tngd_bench.analysis.families import kinds
+from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.training import final_scores
 from tngd_bench.report import study_summary
@@ -36,7 +36,7 @@ def terminal_summary(records: Records) -> RenderableType:
 
 def _table(records: Records) -> Table:
     trials = records.trials
-    known = kinds(trials)
+    known = optimizer_infos(trials)
     summary = iteration_cost.summarise(records.costs, trials)
     ends = final_scores.summarise_final(
         final_scores.comparison(final_scores.final_values(trials, records.curves))

@@ -11,11 +11,11 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Patch, Rectangle
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.setting_names import axis_title, parameter_name
 from tngd_bench.analysis.training.stability import margins
-from tngd_bench.analysis.training.tolerance import is_ideal
+from tngd_bench.analysis.training.tolerance import is_ideal, larger_is_milder
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
@@ -63,7 +63,7 @@ def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 @several_figures("two imperfections at once")
-def pair_charts(table: pd.DataFrame, known: Mapping[str, Kind]) -> list[Chart]:
+def pair_charts(table: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> list[Chart]:
     """Return one heat map of the final loss per optimizer and pair of settings in `table` (see `pair_table`)."""
     pairs = table[table["sweep_parameter_2"].notna()]
     return [
@@ -73,7 +73,7 @@ def pair_charts(table: pd.DataFrame, known: Mapping[str, Kind]) -> list[Chart]:
 
 
 @one_figure("two imperfections at once")
-def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, Kind]) -> Chart:
+def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, OptimizerInfo]) -> Chart:
     group, optimizer, first, second = keys
     columns, rows = _order(part, first, ""), _order(part, second, "_2")
     figure, axes = charting.panel(1.6 + 0.36 * len(rows))
@@ -189,14 +189,14 @@ def _level(row: object, mark: str) -> str:
 def _order(part: pd.DataFrame, parameter: str, mark: str) -> list[str]:
     """Return the levels as text, the ideal one first, then from mild to harsh; words in the order of the alphabet."""
     values = part[f"sweep_value{mark}"].astype(float)
-    sign = -1.0 if parameter.endswith("bits") else 1.0
+    sign = -1.0 if larger_is_milder(parameter) else 1.0
     ideal = is_ideal(parameter, values)
     place = (sign * values).where(~ideal, -np.inf)
     ordered = part.assign(_place=place).sort_values(["_place", f"sweep_label{mark}"], kind="stable")
     return list(dict.fromkeys(_level(row, mark) for row in each(ordered)))
 
 
-def stability_section(table: pd.DataFrame, known: Mapping[str, Kind]) -> tuple[str, Table]:
+def stability_section(table: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> tuple[str, Table]:
     """Return a sentence on the stability of programmed arrays, "" without any, and `table` as shown."""
     rows = []
     for row in each(table):
@@ -253,7 +253,7 @@ def levels_text(row: object) -> str:
     )
 
 
-def levels_table(table: pd.DataFrame, known: Mapping[str, Kind]) -> Table:
+def levels_table(table: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
     """Return the rows of `pair_table` as a table of the page."""
     rows = []
     for row in each(table):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.rows import each
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
@@ -20,7 +20,7 @@ _CLOCKS = {"iterations": "iterations", "modelled": "device time included"}
 
 @one_figure("a performance profile")
 def profile_chart(
-    profile: pd.DataFrame, clock: str, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+    profile: pd.DataFrame, clock: str, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
 ) -> Chart:
     """Return the performance profile on one clock; `profile` as in `analysis.profiles.profiles`."""
     figure, axes = charting.panel(3.9)
@@ -65,7 +65,7 @@ def profile_chart(
 
 @several_figures("time to each level")
 def level_charts(
-    bands: pd.DataFrame, metric: str, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+    bands: pd.DataFrame, metric: str, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
 ) -> list[Chart]:
     """Return, per group, when each level of `metric` is reached; `bands` as in `convergence.bands_at_level`."""
     return [
@@ -77,7 +77,7 @@ def level_charts(
 
 @one_figure("time to each level")
 def _level_chart(
-    group: str, part: pd.DataFrame, metric: str, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+    group: str, part: pd.DataFrame, metric: str, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
 ) -> Chart:
     figure, axes = charting.panel(4.0)
     title = metric.replace("_", " ").replace("train", "training")

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.findings import tolerance_text
 from tngd_bench.analysis.setting_names import axis_title, parameter_name
 from tngd_bench.analysis.training.tolerance import is_ideal, margin_text, mildest_first, tolerances
@@ -26,7 +26,9 @@ _METRICS = (
 
 
 @several_figures("sensitivity to imperfections")
-def noise_charts(final: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]) -> list[Chart]:
+def noise_charts(
+    final: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
+) -> list[Chart]:
     """Return a chart of each metric for every sweep in `final` (see `analysis.outcomes.final_values`).
 
     The first says how to read them all; each states the tolerance of the metric that it shows.
@@ -94,7 +96,7 @@ def _chart(
     title: str,
     sweep: tuple[str, str, str],
     tolerance: str,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     mark: Mark,
     *,
     first: bool,

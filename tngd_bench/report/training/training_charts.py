@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.training.convergence import Metric, bands_at_iteration, bands_at_time
 from tngd_bench.report.cost.cost_charts import draw_line
@@ -27,7 +27,7 @@ _TIME = "time (measured digital + modelled device)"
 
 
 def convergence_charts(
-    curves: pd.DataFrame, known: Mapping[str, Kind], drawn: Mapping[str, Mark]
+    curves: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
 ) -> dict[str, list[Chart]]:
     """Return the charts of every group in `curves` (finished trials outside sweeps), by group name.
 
@@ -66,7 +66,7 @@ def _chart(
     against: str,
     bands: pd.DataFrame,
     lines: LineGroup,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     drawn: Mapping[str, Mark],
 ) -> Chart:
     figure, axes = charting.panel(4.1)
@@ -124,7 +124,9 @@ def _chart(
     )
 
 
-def _alt(title: str, against: str, metric: Metric, bands: pd.DataFrame, known: Mapping[str, Kind]) -> str:
+def _alt(
+    title: str, against: str, metric: Metric, bands: pd.DataFrame, known: Mapping[str, OptimizerInfo]
+) -> str:
     last = bands.sort_values("x", kind="stable").groupby("optimizer").tail(1)
     last = last.sort_values("median", ascending=metric.endswith("loss"), kind="stable")
     shown = quantities.percent if metric in _SHARES else quantities.significant

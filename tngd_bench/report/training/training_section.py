@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from tngd_bench.analysis.cost import lower_bounds, one_clock
-from tngd_bench.analysis.families import Kind, kinds
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
 from tngd_bench.analysis.training import convergence, final_scores, profiles, stability, time_to_target
 from tngd_bench.analysis.training.device_pairs import device_pairs
 from tngd_bench.analysis.training.sweep_kinds import is_pair, is_worded
@@ -37,7 +37,7 @@ FEWEST_TASKS = 3
 def training_sections(records: Records) -> tuple[Section, ...]:
     """Return the sections on training of a study; call it inside `drawing.style()`."""
     trials, curves = records.trials, records.curves
-    known = kinds(trials)
+    known = optimizer_infos(trials)
     drawn = marks(known)
     apart = is_pair(trials) | is_worded(trials)
     final = final_scores.final_values(trials[~apart], curves)
@@ -102,7 +102,7 @@ def training_sections(records: Records) -> tuple[Section, ...]:
     )
 
 
-def _named(without: Mapping[str, Sequence[str]], known: Mapping[str, Kind]) -> str:
+def _named(without: Mapping[str, Sequence[str]], known: Mapping[str, OptimizerInfo]) -> str:
     """Return e.g. "Adam, SGD (digits)" for the optimizers of each section."""
     return "; ".join(
         f"{', '.join(known[label].title for label in labels)} ({group})" for group, labels in without.items()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Kind, kind
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.training.tuning import best_of_k_curves, tuning_summary
@@ -43,7 +43,7 @@ _FINALS = (
 def tuning_section(records: Records) -> Section:
     """Return the section of a search (see `tuning_results.is_search`); call it inside `drawing.style()`."""
     summary, curves = tuning_summary(records), best_of_k_curves(records)
-    known = {label: kind(label, label) for label in summary["optimizer"]}
+    known = {label: optimizer_info(label, label) for label in summary["optimizer"]}
     metric = str(records.study["tuning"]["metric"]).replace("_", " ")
     finite = curves[np.isfinite(curves["expected"])]
     charts = (
@@ -68,7 +68,7 @@ def searched(records: Records) -> str:
     """Return what was searched, in one sentence."""
     tuning, (section, *finals) = records.study["tuning"], records.study["training"]
     methods = list(dict.fromkeys(records.trials["method"]))
-    names = ", ".join(kind(method, method).title for method in methods)
+    names = ", ".join(optimizer_info(method, method).title for method in methods)
     sizes = quantities.count(float(records.trials["parameters"].iloc[0]))
     return (
         f"Settings for {names} on {section['problem']} (N = {sizes}, b = {section['batch_size']}): "
@@ -88,7 +88,7 @@ def _chart(
     against: str,
     metric: str,
     larger: bool,
-    known: Mapping[str, Kind],
+    known: Mapping[str, OptimizerInfo],
     drawn: Mapping[str, Mark],
 ) -> Chart:
     figure, axes = charting.panel(3.9)
@@ -129,7 +129,7 @@ def _chart(
     )
 
 
-def _table(summary: pd.DataFrame, metric: str, known: Mapping[str, Kind]) -> Table:
+def _table(summary: pd.DataFrame, metric: str, known: Mapping[str, OptimizerInfo]) -> Table:
     columns = (
         Column("optimizer", numeric=False),
         Column("settings tried"),
@@ -195,14 +195,16 @@ def _finals(search: Mapping[str, Any]) -> str:
     )
 
 
-def tuned_tables(study: Mapping[str, Any], known: Mapping[str, Kind]) -> tuple[Table, ...]:
+def tuned_tables(study: Mapping[str, Any], known: Mapping[str, OptimizerInfo]) -> tuple[Table, ...]:
     """Return where the tuned settings that a study uses come from, one table for each search that found some."""
     sets = {"": study, **(study.get("tuned_for") or {})}
     tables = [tuned_table(found, known, problem) for problem, found in sets.items()]
     return tuple(table for table in tables if table is not None)
 
 
-def tuned_table(study: Mapping[str, Any], known: Mapping[str, Kind], problem: str = "") -> Table | None:
+def tuned_table(
+    study: Mapping[str, Any], known: Mapping[str, OptimizerInfo], problem: str = ""
+) -> Table | None:
     """Return where the tuned settings in use come from and what finding them cost; None where there are none.
 
     `problem` is named where the settings are those of its sections alone.

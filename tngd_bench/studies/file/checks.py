@@ -1,11 +1,9 @@
-"""What makes a study that has the right shape a right one: its names are known, its values go together."""
+"""Checks of a study that has the right shape: names are known, values go together, the size is bounded."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry as problems
@@ -13,42 +11,135 @@ from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.devices import own_devices, refuse_unknown
-from tngd_bench.studies.file.merge import Layers
 from tngd_bench.studies.file.optimizer_label import as_setting, contestant_of, expand_label, read_label
 from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
+from tngd_bench.studies.file.study_table import StudyTable, shown_path
 from tngd_bench.studies.file.sweeps import levels_of, settings_of
-from tngd_bench.studies.file.validation_errors import Path, shown_path
+from tngd_bench.studies.file.toml_lines import KeyPath
 
 MOST_TRIALS = 1_000_000
 
 
-def complete(study: Study, layers: Layers) -> Study:
+def complete(study: Study, table: StudyTable) -> Study:
     """Return the study as it will be run: labels with lists written out, sections not enabled left out.
 
     Every section is checked, those left out too. StudyError with place, key, value and what is accepted.
     """
-    if not (study.cost or study.training):
-        raise StudyError(f"{layers.name}: nothing to do: no [[cost]] and no [[training]] section")
-    _check_tables(study, layers)
-    sections: tuple[CostSection | TrainingSection, ...] = (*study.cost, *study.training)
-    _refuse_repeats(layers, ("cost" if study.cost else "training",), "section", (s.name for s in sections))
-    cost = tuple(_cost(study, section, number, layers) for number, section in enumerate(study.cost))
-    training = tuple(
-        _training(study, section, number, layers) for number, section in enumerate(study.training)
-    )
-    whole = dataclasses.replace(
-        study,
-        cost=tuple(section for section in cost if section.enabled),
-        training=tuple(section for section in training if section.enabled),
-    )
-    if not (whole.cost or whole.training):
-        raise StudyError(f"{layers.name}: nothing to do: no section is enabled")
-    number = sum(map(_trials_of_cost, whole.cost)) + sum(map(_trials_of_training, whole.training))
-    if number > MOST_TRIALS:
-        raise StudyError(
-            f"{layers.name}: the study unrolls to {number:,} trials; accepted: at most {MOST_TRIALS:,}"
+    return _Checks(study, table).complete()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Checks:
+    study: Study
+    table: StudyTable
+
+    def complete(self) -> Study:
+        study, name = self.study, self.table.name
+        if not (study.cost or study.training):
+            raise StudyError(f"{name}: nothing to do: no [[cost]] and no [[training]] section")
+        self._check_tables()
+        names = [*(section.name for section in study.cost), *(section.name for section in study.training)]
+        self.table.refuse_repeats(("cost" if study.cost else "training",), "section", names)
+        cost = [self._cost(section, number) for number, section in enumerate(study.cost)]
+        training = [self._training(section, number) for number, section in enumerate(study.training)]
+        checked = dataclasses.replace(
+            study,
+            cost=tuple(section for section in cost if section.enabled),
+            training=tuple(section for section in training if section.enabled),
         )
-    return whole
+        if not (checked.cost or checked.training):
+            raise StudyError(f"{name}: nothing to do: no section is enabled")
+        number = sum(map(_trials_of_cost, checked.cost)) + sum(map(_trials_of_training, checked.training))
+        if number > MOST_TRIALS:
+            raise StudyError(
+                f"{name}: the study unrolls to {number:,} trials; accepted: at most {MOST_TRIALS:,}"
+            )
+        return checked
+
+    def _check_tables(self) -> None:
+        study, at = self.study, self.table.at
+        settings: Iterable[tuple[KeyPath, Mapping[str, Mapping[str, object]]]] = (
+            (("optimizer",), study.optimizer),
+            (("tuned",), study.tuned),
+            *((("tuned_for", problem, "tuned"), each.tuned) for problem, each in study.tuned_for.items()),
+        )
+        for path, tables in settings:
+            for name, values in tables.items():
+                with at(*path, name):
+                    entry = optimizers.get(name)
+                for key, value in values.items():
+                    with at(*path, name, key, named=(*path, name)):
+                        if not (key == "device" and value in study.device):
+                            entry.check({key: as_setting(key, value)})
+        for name, fields in study.device.items():
+            with at("device", name):
+                if name in Device.presets():
+                    raise ValueError("a shipped device has this name; accepted: another one")
+            for key in fields:
+                with at("device", name, key, named=("device", name)):
+                    refuse_unknown(key)
+            with at("device", name):
+                own_devices(study, name)
+        for name, options in study.problem.items():
+            with at("problem", name):
+                problems.get(name, options)
+
+    def _cost(self, section: CostSection, number: int) -> CostSection:
+        here: KeyPath = ("cost", number)
+        problem = self._problem(section, here)
+        for key in ("parameters", "batch_size", "outputs"):
+            values = map(str, getattr(section, key))
+            self.table.refuse_repeats((*here, key), f"cost[{section.name}].{key}:", values)
+        for outputs in section.outputs:
+            for size in section.parameters:
+                with self.table.at(*here, "parameters"):
+                    problem.widths(size, outputs)
+        return dataclasses.replace(section, optimizers=self._labels(section, here))
+
+    def _training(self, section: TrainingSection, number: int) -> TrainingSection:
+        here: KeyPath = ("training", number)
+        problem = self._problem(section, here)
+        with self.table.at(*here, "parameters"):
+            problem.widths(section.parameters, section.outputs)
+        known = [f"{part}_{metric}" for part in ("train", "test") for metric in ("loss", *problem.metrics)]
+        for place, target in enumerate(section.targets):
+            if target.metric not in known:
+                with self.table.at(*here, "targets", place, "metric"):
+                    raise ValueError(f"must be one of: {', '.join(known)}; not {target.metric!r}")
+        labels = self._labels(section, here)
+        self._check_sweeps(section, labels, (*here, "sweep"))
+        return dataclasses.replace(section, optimizers=labels)
+
+    def _problem(self, section: CostSection | TrainingSection, here: KeyPath) -> ProblemEntry:
+        with self.table.at(*here, "problem"):
+            return problems.get(section.problem, self.study.problem.get(section.problem))
+
+    def _labels(self, section: CostSection | TrainingSection, here: KeyPath) -> tuple[str, ...]:
+        labels: list[str] = []
+        path = (*here, "optimizers")
+        for place, written in enumerate(section.optimizers):
+            with self.table.at(*path, place, named=path):
+                for label in expand_label(written):
+                    contestant_of(self.study, label, section.problem)
+                    labels.append(label)
+        self.table.refuse_repeats(path, f"{shown_path(path, self.table.table)}:", labels)
+        return tuple(labels)
+
+    def _check_sweeps(self, section: TrainingSection, labels: Iterable[str], path: KeyPath) -> None:
+        sweeps = section.sweep or ()
+        key = shown_path(path, self.table.table)
+        self.table.refuse_repeats(path, f"{key}: parameter", (sweep.parameter for sweep in sweeps))
+        for sweep in sweeps:
+            self.table.refuse_repeats(path, f"{key}.values:", map(repr, sweep.values))
+            self.table.refuse_repeats(path, f"{key}.labels:", sweep.labels)
+        for label in labels:
+            for sweep in sweeps:
+                if sweep.parameter in read_label(label).settings:
+                    with self.table.at(*path):
+                        raise StudyError(f"{sweep.parameter!r} is swept and set in {label!r} as well")
+            for levels in levels_of(sweeps) if sweeps else ():
+                with self.table.at(*path):
+                    contestant_of(self.study, label, section.problem, settings_of(levels))
 
 
 def _trials_of_cost(section: CostSection) -> int:
@@ -61,118 +152,3 @@ def _trials_of_training(section: TrainingSection) -> int:
     for sweep in section.sweep or ():
         number *= len(sweep.values)
     return number
-
-
-def _check_tables(study: Study, layers: Layers) -> None:
-    tables: Iterable[tuple[Path, Mapping[str, Mapping[str, object]]]] = (
-        (("optimizer",), study.optimizer),
-        (("tuned",), study.tuned),
-        *((("tuned_for", problem, "tuned"), found.tuned) for problem, found in study.tuned_for.items()),
-    )
-    for kind, table in tables:
-        for name, settings in table.items():
-            with _at(layers, *kind, name):
-                entry = optimizers.get(name)
-            for key, value in settings.items():
-                with _at(layers, *kind, name, key, shown=(*kind, name)):
-                    if not (key == "device" and value in study.device):
-                        entry.check({key: as_setting(key, value)})
-    for name, fields in study.device.items():
-        with _at(layers, "device", name):
-            if name in Device.presets():
-                raise ValueError("a shipped device has this name; accepted: another one")
-        for key in fields:
-            with _at(layers, "device", name, key, shown=("device", name)):
-                refuse_unknown(key)
-        with _at(layers, "device", name):
-            own_devices(study, name)
-    for name, options in study.problem.items():
-        with _at(layers, "problem", name):
-            problems.get(name, options)
-
-
-def _cost(study: Study, section: CostSection, number: int, layers: Layers) -> CostSection:
-    here: Path = ("cost", number)
-    problem = _problem(study, section, here, layers)
-    for key in ("parameters", "batch_size", "outputs"):
-        _refuse_repeats(layers, (*here, key), f"cost[{section.name}].{key}:", map(str, getattr(section, key)))
-    for outputs in section.outputs:
-        for size in section.parameters:
-            with _at(layers, *here, "parameters"):
-                problem.widths(size, outputs)
-    labels = _labels(study, section, here, layers)
-    return dataclasses.replace(section, optimizers=labels)
-
-
-def _training(study: Study, section: TrainingSection, number: int, layers: Layers) -> TrainingSection:
-    here: Path = ("training", number)
-    problem = _problem(study, section, here, layers)
-    with _at(layers, *here, "parameters"):
-        problem.widths(section.parameters, section.outputs)
-    known = [f"{part}_{metric}" for part in ("train", "test") for metric in ("loss", *problem.metrics)]
-    for place, target in enumerate(section.targets):
-        if target.metric not in known:
-            with _at(layers, *here, "targets", place, "metric"):
-                raise ValueError(f"must be one of: {', '.join(known)}; not {target.metric!r}")
-    labels = _labels(study, section, here, layers)
-    if section.sweep is not None:
-        _sweeps(study, section, labels, here, layers)
-    return dataclasses.replace(section, optimizers=labels)
-
-
-def _problem(
-    study: Study, section: CostSection | TrainingSection, here: Path, layers: Layers
-) -> ProblemEntry:
-    with _at(layers, *here, "problem"):
-        return problems.get(section.problem, study.problem.get(section.problem))
-
-
-def _labels(
-    study: Study, section: CostSection | TrainingSection, here: Path, layers: Layers
-) -> tuple[str, ...]:
-    labels: list[str] = []
-    for place, written in enumerate(section.optimizers):
-        with _at(layers, *here, "optimizers", place, shown=(*here, "optimizers")):
-            for label in expand_label(written):
-                contestant_of(study, label, section.problem)
-                labels.append(label)
-    path = (*here, "optimizers")
-    _refuse_repeats(layers, path, f"{shown_path(path, layers.table)}:", labels)
-    return tuple(labels)
-
-
-def _sweeps(
-    study: Study, section: TrainingSection, labels: Iterable[str], here: Path, layers: Layers
-) -> None:
-    sweeps = section.sweep or ()
-    path: Path = (*here, "sweep")
-    _refuse_repeats(
-        layers, path, f"{shown_path(path, layers.table)}: parameter", (s.parameter for s in sweeps)
-    )
-    for sweep in sweeps:
-        _refuse_repeats(layers, path, f"{shown_path(path, layers.table)}.values:", map(repr, sweep.values))
-        _refuse_repeats(layers, path, f"{shown_path(path, layers.table)}.labels:", sweep.labels)
-    for label in labels:
-        for sweep in sweeps:
-            if sweep.parameter in read_label(label).settings:
-                with _at(layers, *path):
-                    raise StudyError(f"{sweep.parameter!r} is swept and set in {label!r} as well")
-        for levels in levels_of(sweeps):
-            with _at(layers, *path):
-                contestant_of(study, label, section.problem, settings_of(levels))
-
-
-@contextmanager
-def _at(layers: Layers, *path: str | int, shown: Path | None = None) -> Iterator[None]:
-    """Put file, line and key before the message of a refused value; `shown` is the key named where not `path`."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        name = shown_path(path if shown is None else shown, layers.table)
-        raise layers.complaint(path, f"{name}: {error}") from None
-
-
-def _refuse_repeats(layers: Layers, path: Path, what: str, names: Iterable[str]) -> None:
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise layers.complaint(path, f"{what} {repeated[0]!r} appears more than once")

@@ -8,13 +8,13 @@ import math
 from typing import Any, TypeGuard
 
 from tngd_bench.studies.errors import StudyError
-from tngd_bench.studies.file.toml_lines import Path
+from tngd_bench.studies.file.toml_lines import KeyPath
 
 _MOST_SECTIONS = 1_000
 _MARKS = (("parameters", "N"), ("batch_size", "b"))
 
 
-def expand_training(table: dict[str, Any], origins: dict[Path, str]) -> None:
+def expand_training(table: dict[str, Any], origins: dict[KeyPath, str]) -> None:
     """Make a section of every combination where a training section has lists of `parameters` or `batch_size`.
 
     They are named after their values, as in "mnist-N1000-b32". Changes `table`, and `origins` with it. Raises
@@ -24,7 +24,7 @@ def expand_training(table: dict[str, Any], origins: dict[Path, str]) -> None:
     if not is_sections(sections):
         return
     expanded: list[dict[str, Any]] = []
-    moved: dict[Path, str] = {}
+    moved: dict[KeyPath, str] = {}
     for number, section in enumerate(sections):
         marks = {key: mark for key, mark in _MARKS if _is_grid(section.get(key))}
         combinations = math.prod(len(section[key]) for key in marks)

@@ -1,7 +1,4 @@
-"""The layers of a study file: what it includes, the file itself, a profile, and --set; the later wins.
-
-What comes out is one table, and for each of its keys where it was set: a file and a line, or the option.
-"""
+"""Merge what a study includes, the file itself, a profile and --set options into one table; the later wins."""
 
 from __future__ import annotations
 
@@ -16,107 +13,52 @@ from typing import Any
 
 from tngd_bench import arguments
 from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.file import tuned_sets
 from tngd_bench.studies.file.grids import is_sections
 from tngd_bench.studies.file.optimizer_label import read_value
-from tngd_bench.studies.file.toml_lines import Path as KeyPath
-from tngd_bench.studies.file.toml_lines import line_numbers
-from tngd_bench.studies.tuning import tuned_sets
+from tngd_bench.studies.file.study_table import StudyTable, shown_value
+from tngd_bench.studies.file.toml_lines import KeyPath, line_numbers
 
 SHIPPED = "shipped"
 INCLUDE, PROFILES = "include", "profiles"
 TUNED_FILE = "tuned.toml"
 """What a search for settings writes, and a study includes."""
 _MOST_INCLUDED = 100
-_SETTINGS = "tuned-"  # begins the names of shipped files that `tngd-bench tune` wrote, which are no studies
-
-
-@dataclasses.dataclass
-class Layers:
-    """A study's table with its layers merged.
-
-    `origins`: key path → "FILE, line N" or "FILE, --set …". `name` is the file's, for messages; `included` are the
-    files below it, as written; `profiles` the names of those there are.
-    """
-
-    name: str
-    source: str
-    table: dict[str, Any]
-    origins: dict[KeyPath, str]
-    profiles: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    included: tuple[str, ...] = ()
-
-    def where(self, path: Sequence[Any]) -> str:
-        """Return where `path`, or the nearest table around it, was set."""
-        for length in range(len(path), 0, -1):
-            if tuple(path[:length]) in self.origins:
-                return self.origins[tuple(path[:length])]
-        return self.name
-
-    def complaint(self, path: Sequence[Any], message: str) -> StudyError:
-        """Return an error that says where and what."""
-        return StudyError(f"{self.where(path)}: {message}")
-
-    def override(self, keys: Sequence[str], value: Any, origin: str, called: str) -> None:
-        """Set the value at `keys`; sections of `cost` and `training` are addressed by name. `called`: in messages."""
-        place: Any = self.table
-        path: list[Any] = []
-        for depth, key in enumerate(keys[:-1]):
-            where = ".".join(keys[: depth + 1])
-            if isinstance(place, list):
-                names = [str(section.get("name")) for section in place if isinstance(section, dict)]
-                if key not in names:
-                    hint = arguments.suggestion(key, names)
-                    raise StudyError(f"{called}: no section {where!r}{hint}; there are: {', '.join(names)}")
-                path.append(names.index(key))
-                place = place[path[-1]]
-            elif isinstance(place, dict):
-                place = place.setdefault(key, {})
-                path.append(key)
-            else:
-                raise StudyError(f"{called}: {where!r} is not inside a table")
-        if not isinstance(place, dict):
-            raise StudyError(f"{called}: name the section and its key, as in cost.NAME.repetitions=5")
-        place[keys[-1]] = value
-        self._set_origin((*path, keys[-1]), origin)
-
-    def _set_origin(self, path: KeyPath, origin: str) -> None:
-        for known in [known for known in self.origins if known[: len(path)] == path]:
-            del self.origins[known]
-        self.origins[path] = origin
-        for length in range(1, len(path)):
-            self.origins.setdefault(path[:length], origin)
+_TUNED_FILES = (
+    "tuned-"  # begins the names of shipped files that `tngd-bench tune` wrote, which are no studies
+)
 
 
 def shipped_studies() -> tuple[str, ...]:
     """Return the names of the studies that come with the package."""
-    return tuple(name for name in _shipped_files() if not name.startswith(_SETTINGS))
+    return tuple(name for name in _shipped_files() if not name.startswith(_TUNED_FILES))
 
 
 def _shipped_files() -> tuple[str, ...]:
     """Return the names of all that comes with the package: studies, and settings for studies to include."""
-    found = files("tngd_bench.studies").joinpath(SHIPPED).iterdir()
-    return tuple(sorted(item.name.removesuffix(".toml") for item in found if item.name.endswith(".toml")))
+    items = files("tngd_bench.studies").joinpath(SHIPPED).iterdir()
+    return tuple(sorted(item.name.removesuffix(".toml") for item in items if item.name.endswith(".toml")))
 
 
-def read_layers(
+def read_table(
     reference: str, profile: str | None = None, overrides: Sequence[str] = (), *, unwritten: str = ""
-) -> Layers:
-    """Return the merged layers of the shipped study or file `reference`. Raises StudyError.
+) -> StudyTable:
+    """Return the merged table of the shipped study or file `reference`. Raises StudyError.
 
     Included files called `unwritten` may be absent: they are what is going to be written.
     """
-    layers = _read(reference, None, (), unwritten)
+    study = _read(reference, None, (), unwritten)
     if profile is not None:
-        _apply_profile(layers, profile)
+        _apply_profile(study, profile)
     paths = [override.partition("=")[0].strip() for override in overrides]
     for override, path in zip(overrides, paths, strict=True):
         if paths.count(path) > 1:
             raise StudyError(f"--set {path} is given {paths.count(path)} times; accepted: once")
-        _apply_override(layers, override)
-    return layers
+        _apply_override(study, override)
+    return study
 
 
-def _read(reference: str, folder: Path | None, chain: tuple[str, ...], unwritten: str) -> Layers:
+def _read(reference: str, folder: Path | None, chain: tuple[str, ...], unwritten: str) -> StudyTable:
     """Return a file with what it includes below it; `folder` is that of the including file."""
     if chain and chain[-1].startswith(f"{SHIPPED}:"):
         reference = reference.removesuffix(".toml")  # beside it in the package, where names go without
@@ -133,23 +75,23 @@ def _read(reference: str, folder: Path | None, chain: tuple[str, ...], unwritten
     except RecursionError:
         raise StudyError(f"{name}: not valid TOML: nested too deeply") from None
     origins = {path: f"{name}, line {line}" for path, line in line_numbers(text).items()}
-    own = Layers(name, SHIPPED if home is None else reference, table, origins)
+    own = StudyTable(name, SHIPPED if home is None else reference, table, origins)
     below = _take_list(own, INCLUDE)
     own.profiles = _take_profiles(own)
-    merged: Layers | None = None
+    merged: StudyTable | None = None
     for item in below:
         if home is not None and Path(item).name == TUNED_FILE and not _exists(home / item):
             if unwritten == TUNED_FILE:
                 continue
             hint = "; `tngd-bench tune STUDY` writes such a file into its --output"
-            raise own.complaint((INCLUDE,), f"include: there is no file {item!r} beside this one{hint}")
+            raise own.error((INCLUDE,), f"include: there is no file {item!r} beside this one{hint}")
         try:
-            layer = _read(item, home, (*chain, source), unwritten)
+            included = _read(item, home, (*chain, source), unwritten)
         except StudyError as error:
-            raise own.complaint((INCLUDE,), f"include: {error}") from None
+            raise own.error((INCLUDE,), f"include: {error}") from None
         if merged is not None:
-            tuned_sets.keep_apart((merged, layer))
-        merged = layer if merged is None else _merge(merged, layer)
+            tuned_sets.keep_apart(merged, included)
+        merged = included if merged is None else _merge(merged, included)
     if merged is not None:
         own = _merge(merged, own)
     return dataclasses.replace(own, included=tuple(below))
@@ -192,28 +134,24 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _take_list(layers: Layers, key: str) -> list[str]:
-    value = layers.table.pop(key, [])
+def _take_list(study: StudyTable, key: str) -> list[str]:
+    value = study.table.pop(key, [])
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        raise layers.complaint((key,), f"{key} = {_shown(value)} is refused; accepted: a list of file names")
+        raise study.error((key,), f"{key} = {shown_value(value)} is refused; accepted: a list of file names")
     return value
 
 
-def _take_profiles(layers: Layers) -> dict[str, dict[str, Any]]:
-    value = layers.table.pop(PROFILES, {})
+def _take_profiles(study: StudyTable) -> dict[str, dict[str, Any]]:
+    value = study.table.pop(PROFILES, {})
     if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
-        raise layers.complaint((PROFILES,), f"{PROFILES} is refused; accepted: tables [profiles.NAME]")
+        raise study.error((PROFILES,), f"{PROFILES} is refused; accepted: tables [profiles.NAME]")
     return value
 
 
-def _shown(value: object) -> str:
-    return repr(value) if len(repr(value)) < 60 else f"a {type(value).__name__}"
-
-
-def _merge(below: Layers, above: Layers) -> Layers:
+def _merge(below: StudyTable, above: StudyTable) -> StudyTable:
     """Return the table of `above` over that of `below`: tables key by key, named sections one by one, else replaced."""
     origins = dict(below.origins)
-    merged = Layers(above.name, above.source, copy.deepcopy(below.table), origins, dict(below.profiles))
+    merged = StudyTable(above.name, above.source, copy.deepcopy(below.table), origins, dict(below.profiles))
     _merge_tables(merged, above, merged.table, above.table, (), ())
     for name, profile in above.profiles.items():
         merged.profiles[name] = {**merged.profiles.get(name, {}), **profile}
@@ -222,7 +160,12 @@ def _merge(below: Layers, above: Layers) -> Layers:
 
 
 def _merge_tables(
-    merged: Layers, above: Layers, into: dict[str, Any], table: dict[str, Any], to: KeyPath, at: KeyPath
+    merged: StudyTable,
+    above: StudyTable,
+    into: dict[str, Any],
+    table: dict[str, Any],
+    to: KeyPath,
+    at: KeyPath,
 ) -> None:
     for key, value in table.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):
@@ -231,42 +174,33 @@ def _merge_tables(
             _merge_sections(merged, above, into[key], value, (*to, key), (*at, key))
         else:
             into[key] = copy.deepcopy(value)
-            _move_origins(merged, above, (*to, key), (*at, key))
+            merged.move_origins(above, (*to, key), (*at, key))
 
 
 def _merge_sections(
-    merged: Layers, above: Layers, into: list[Any], sections: list[Any], to: KeyPath, at: KeyPath
+    merged: StudyTable, above: StudyTable, into: list[Any], sections: list[Any], to: KeyPath, at: KeyPath
 ) -> None:
     places = {str(section.get("name")): number for number, section in enumerate(into)}
     for number, section in enumerate(sections):
         place = places.get(str(section.get("name")))
         if place is None:
             into.append(copy.deepcopy(section))
-            _move_origins(merged, above, (*to, len(into) - 1), (*at, number))
+            merged.move_origins(above, (*to, len(into) - 1), (*at, number))
         else:
             _merge_tables(merged, above, into[place], section, (*to, place), (*at, number))
 
 
-def _move_origins(merged: Layers, above: Layers, to: KeyPath, at: KeyPath) -> None:
-    """Let `merged` say of everything at `to` what `above` says of what is at `at`."""
-    for path in [path for path in merged.origins if path[: len(to)] == to]:
-        del merged.origins[path]
-    for path, where in above.origins.items():
-        if path[: len(at)] == at:
-            merged.origins[(*to, *path[len(at) :])] = where
-
-
-def _apply_profile(layers: Layers, profile: str) -> None:
-    if profile not in layers.profiles:
-        hint = arguments.suggestion(profile, layers.profiles)
-        there = f"it has: {', '.join(layers.profiles)}" if layers.profiles else "it has none"
-        raise StudyError(f"{layers.name}: no profile {profile!r}{hint}; {there}")
-    for written, keys, value in _leaves(layers.profiles[profile], (), ()):
-        origin = layers.where((PROFILES, profile, *written))
+def _apply_profile(study: StudyTable, profile: str) -> None:
+    if profile not in study.profiles:
+        hint = arguments.suggestion(profile, study.profiles)
+        there = f"it has: {', '.join(study.profiles)}" if study.profiles else "it has none"
+        raise StudyError(f"{study.name}: no profile {profile!r}{hint}; {there}")
+    for written, keys, value in _leaves(study.profiles[profile], (), ()):
+        origin = study.where((PROFILES, profile, *written))
         called = f"{origin}: profiles.{profile}: {'.'.join(keys)}"
         if not all(keys):
             raise StudyError(f"{called} cannot be read; accepted: path.to.key = value")
-        layers.override(keys, value, origin, called)
+        study.override(keys, value, origin, called)
 
 
 def _leaves(
@@ -281,7 +215,7 @@ def _leaves(
             yield here, way, copy.deepcopy(value)
 
 
-def _apply_override(layers: Layers, override: str) -> None:
+def _apply_override(study: StudyTable, override: str) -> None:
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys) or not text.strip():
@@ -290,4 +224,4 @@ def _apply_override(layers: Layers, override: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, ValueError, RecursionError):
         value = read_value(text.strip())
-    layers.override(keys, value, f"{layers.name}, --set {path.strip()}", f"--set {override!r}")
+    study.override(keys, value, f"{study.name}, --set {path.strip()}", f"--set {override!r}")

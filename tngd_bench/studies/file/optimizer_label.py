@@ -16,8 +16,8 @@ from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.field_info import in_words
 from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.file import tuned_sets
 from tngd_bench.studies.file.schema import Study
-from tngd_bench.studies.tuning import tuned_sets
 
 IDEAL = "ideal"
 TUNED = "tuned"
@@ -29,33 +29,23 @@ _LARGEST_GRID = 10_000
 
 
 @dataclass(frozen=True)
-class Selection:
-    """A label, read: the optimizer's name, its settings, and whether those of its search are taken too."""
+class OptimizerLabel:
+    """A label without lists: the optimizer, its settings, and whether those that a search has found are taken too."""
 
     name: str
     settings: Mapping[str, object]
     tuned: bool = False
 
 
-def parse_selection(label: str) -> tuple[str, dict[str, object]]:
-    """Return the name and the settings written in brackets; StudyError when it cannot be read."""
-    selection = read_label(label)
-    return selection.name, dict(selection.settings)
-
-
-def read_label(label: str) -> Selection:
+def read_label(label: str) -> OptimizerLabel:
     """Return what a label without lists says; StudyError when it cannot be read.
 
     Values are TOML scalars; a bare word is a string; "ideal" and "none" mean None.
     """
-    name, tuned, choices = _parse(label)
-    settings: dict[str, object] = {}
-    for key, text in choices.items():
-        if not isinstance(text, str):
-            raise StudyError(f"{label!r}: {key!r} has a list; accepted here: one value")
-        value = read_value(text)
-        settings[key] = IDEAL if value is None and key in _NAMES_A_DEVICE else value
-    return Selection(name, settings, tuned)
+    name, tuned, texts = _parse_single(label)
+    settings = {key: read_value(text) for key, text in texts.items()}
+    settings |= {key: IDEAL for key in _NAMES_A_DEVICE if settings.get(key, "") is None}
+    return OptimizerLabel(name, settings, tuned)
 
 
 def label_texts(label: str) -> dict[str, str | bool]:
@@ -63,24 +53,15 @@ def label_texts(label: str) -> dict[str, str | bool]:
 
     "tngd[delay=1,adc_bits=8]" gives {"delay": "1", "adc_bits": "8"}, "adam[tuned]" gives {"tuned": True}.
     """
-    _, tuned, choices = _parse(label)
-    texts: dict[str, str | bool] = {TUNED: True} if tuned else {}
-    for key, text in choices.items():
-        if not isinstance(text, str):
-            raise StudyError(f"{label!r}: {key!r} has a list; accepted here: one value")
-        texts[key] = text
-    return texts
+    _, tuned, texts = _parse_single(label)
+    return {TUNED: True} | texts if tuned else {**texts}
 
 
 def usual_form(label: str) -> str:
     """Return the label with its blanks as usual: "tngd[delay=1, adc_bits=8]" for "tngd[delay=1,adc_bits=8]"."""
     name, tuned, choices = _parse(label)
-    inside = [TUNED] if tuned else []
-    inside += [
-        f"{key}={text if isinstance(text, str) else '[' + ', '.join(text) + ']'}"
-        for key, text in choices.items()
-    ]
-    return f"{name}[{', '.join(inside)}]" if inside else name
+    texts = {key: text if isinstance(text, str) else f"[{', '.join(text)}]" for key, text in choices.items()}
+    return _written(name, tuned, texts)
 
 
 def expand_label(label: str) -> tuple[str, ...]:
@@ -95,11 +76,13 @@ def expand_label(label: str) -> tuple[str, ...]:
     number = math.prod(map(len, lists))
     if number > _LARGEST_GRID:
         raise StudyError(f"{label!r} stands for {number} optimizers; accepted: at most {_LARGEST_GRID}")
-    first = [TUNED] if tuned else []
-    return tuple(
-        f"{name}[{', '.join([*first, *(f'{key}={text}' for key, text in zip(choices, texts, strict=True))])}]"
-        for texts in itertools.product(*lists)
-    )
+    combinations = (dict(zip(choices, texts, strict=True)) for texts in itertools.product(*lists))
+    return tuple(_written(name, tuned, texts) for texts in combinations)
+
+
+def _written(name: str, tuned: bool, texts: Mapping[str, str]) -> str:
+    inside = [*([TUNED] if tuned else []), *(f"{key}={text}" for key, text in texts.items())]
+    return f"{name}[{', '.join(inside)}]" if inside else name
 
 
 def read_value(text: str) -> object:
@@ -128,10 +111,10 @@ def contestant_of(
 
     StudyError where it means none.
     """
-    selection = read_label(label)
-    if selection.tuned:
+    read = read_label(label)
+    if read.tuned:
         try:
-            tuned_sets.refuse_elsewhere(study, selection.name, problem)
+            tuned_sets.refuse_elsewhere(study, read.name, problem)
         except ValueError as error:
             raise StudyError(f"{label!r}: {error}") from None
     tuned = tuned_sets.settings_on(study, problem)
@@ -151,14 +134,14 @@ def resolve(
     Later wins: the registry's defaults, the study's `overrides` for that optimizer, its `tuned` settings where the
     label asks for them, the brackets, `swept`. `devices` are the study's own.
     """
-    selection = read_label(label)
-    name = selection.name
+    read = read_label(label)
+    name = read.name
     try:
         entry = registry.get(name)
         given = {key: as_setting(key, value) for key, value in overrides.get(name, {}).items()}
-        if selection.tuned:
+        if read.tuned:
             given |= _tuned_settings(name, tuned or {})
-        given |= {**selection.settings, **(swept or {})}
+        given |= {**read.settings, **(swept or {})}
         given = _with_own_device(given, devices or {})
         entry.check(given)
         complete = _without_preset({**entry.defaults, **given}, given)
@@ -211,6 +194,14 @@ def _without_preset(settings: dict[str, object], given: Mapping[str, object]) ->
         return settings
     table = {"name": described, "base": described} if isinstance(described, str) else dict(described)
     return settings | {"device": {**table, **to_clear}}
+
+
+def _parse_single(label: str) -> tuple[str, bool, dict[str, str]]:
+    name, tuned, choices = _parse(label)
+    for key, text in choices.items():
+        if not isinstance(text, str):
+            raise StudyError(f"{label!r}: {key!r} has a list; accepted here: one value")
+    return name, tuned, {key: str(text) for key, text in choices.items()}
 
 
 def _parse(label: str) -> tuple[str, bool, dict[str, str | tuple[str, ...]]]:

@@ -1,4 +1,4 @@
-"""From a study's name or file to a checked `Study`; everything wrong with it is said in one line."""
+"""Read a study by name or file into a checked `Study`; whatever is wrong with it is told in one line."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 from tngd_bench.problems import registry as problems
 from tngd_bench.studies.file.checks import complete
 from tngd_bench.studies.file.grids import expand_training
-from tngd_bench.studies.file.merge import SHIPPED, Layers, read_layers, shipped_studies
+from tngd_bench.studies.file.merge import SHIPPED, read_table, shipped_studies
 from tngd_bench.studies.file.schema import Study
-from tngd_bench.studies.file.validation_errors import first_complaint, shown_path
-from tngd_bench.studies.plan.target_costs import with_target_costs
+from tngd_bench.studies.file.study_table import StudyTable, shown_path
+from tngd_bench.studies.file.target_costs import with_target_costs
+from tngd_bench.studies.file.toml_lines import KeyPath
+from tngd_bench.studies.file.validation_errors import first_error
 
 __all__ = ["SHIPPED", "LoadedStudy", "load_study", "make_study", "shipped_studies"]
 
@@ -51,15 +53,15 @@ def load_study(
     `overrides` are "path.to.key=value", the last word; sections of `cost` and `training` are addressed by name.
     Included files called `unwritten` may be absent. Raises StudyError.
     """
-    layers = read_layers(reference, profile, overrides, unwritten=unwritten)
-    study = _make(layers)
+    read = read_table(reference, profile, overrides, unwritten=unwritten)
+    study = _make(read)
     return LoadedStudy(
         study,
-        printable(layers.source),
+        printable(read.source),
         tuple(map(printable, overrides)),
         profile,
-        tuple(layers.profiles),
-        tuple(map(printable, layers.included)),
+        tuple(read.profiles),
+        tuple(map(printable, read.included)),
     )
 
 
@@ -70,18 +72,18 @@ def printable(text: str) -> str:
 
 def make_study(table: Mapping[str, Any], name: str = "study") -> Study:
     """Return the checked study of a parsed file; StudyError with `name`, key path, value and what is accepted."""
-    return _make(Layers(name, SHIPPED, dict(table), {}))
+    return _make(StudyTable(name, SHIPPED, dict(table), {}))
 
 
-def _make(layers: Layers) -> Study:
-    _refuse_large_integers(layers, layers.table, ())
-    expand_training(layers.table, layers.origins)
-    _fill_outputs(layers.table)
+def _make(read: StudyTable) -> Study:
+    _refuse_large_integers(read, read.table, ())
+    expand_training(read.table, read.origins)
+    _fill_outputs(read.table)
     try:
-        study = TypeAdapter(Study).validate_python(layers.table)
+        study = TypeAdapter(Study).validate_python(read.table)
     except ValidationError as error:
-        raise layers.complaint(*first_complaint(error, layers.table)) from None
-    return with_target_costs(complete(study, layers))
+        raise read.error(*first_error(error, read.table)) from None
+    return with_target_costs(complete(study, read))
 
 
 def _fill_outputs(table: dict[str, Any]) -> None:
@@ -103,13 +105,13 @@ def _fill_outputs(table: dict[str, Any]) -> None:
             section["outputs"] = [outputs] if kind == "cost" else outputs
 
 
-def _refuse_large_integers(layers: Layers, value: object, path: tuple[str | int, ...]) -> None:
+def _refuse_large_integers(read: StudyTable, value: object, path: KeyPath) -> None:
     """Refuse what TOML does not promise to carry: integers beyond 64 bits."""
     if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
-        raise layers.complaint(
+        raise read.error(
             path,
-            f"{shown_path(path, layers.table)}: an integer of {value.bit_length()} bits; accepted: up to 64 bits",
+            f"{shown_path(path, read.table)}: an integer of {value.bit_length()} bits; accepted: up to 64 bits",
         )
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in items:
-        _refuse_large_integers(layers, part, (*path, key))
+        _refuse_large_integers(read, part, (*path, key))

@@ -159,7 +159,7 @@ class TrainingSection:
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class Axis:
-    """The range of one setting in a search, and the scale on which draws are uniform (see `spaces.toml`)."""
+    """The range of one setting in a search, and the scale on which draws are uniform (see `optimizers.families`)."""
 
     low: Number
     high: Number
@@ -195,7 +195,7 @@ class Tuning:
     metric: Label = "validation_loss"  # at the end of each run; or validation_ and a metric of the problem
     validation_share: PartialShare = 0.2  # of the section's training samples, held out of training
     sampler_seed: Annotated[int, Field(strict=True, ge=0)] = 0
-    spaces: Mapping[str, Mapping[str, Axis]] = field(default_factory=dict)  # over the package's spaces.toml
+    spaces: Mapping[str, Mapping[str, Axis]] = field(default_factory=dict)  # over those of the optimizers
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)

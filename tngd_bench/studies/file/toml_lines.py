@@ -9,7 +9,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 _SPACE = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _BLANK = re.compile(r"[ \t]*")
@@ -24,7 +24,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SCALAR = re.compile(r"[^,\]}#\n]+")
 
 
-def line_numbers(text: str) -> dict[Path, int]:
+def line_numbers(text: str) -> dict[KeyPath, int]:
     """Return path → line (from 1) of every key, table and array entry; an index stands for an array's entry."""
     scan = _Scan(text)
     try:
@@ -39,12 +39,12 @@ def line_numbers(text: str) -> dict[Path, int]:
 class _Scan:
     text: str
     place: int = 0
-    lines: dict[Path, int] = field(default_factory=dict)
-    _entries: dict[Path, int] = field(default_factory=dict)  # tables so far in each array of tables
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    _entries: dict[KeyPath, int] = field(default_factory=dict)  # tables so far in each array of tables
     _counted: tuple[int, int] = (0, 1)  # a place and its line: counting goes on from there
 
     def document(self) -> None:
-        table: Path = ()
+        table: KeyPath = ()
         self._skip(_SPACE)
         while self.place < len(self.text):
             if self._at("[["):
@@ -55,7 +55,7 @@ class _Scan:
                 self._pair(table)
             self._skip(_SPACE)
 
-    def _header(self) -> Path:
+    def _header(self) -> KeyPath:
         line = self._line()
         self.place += 1
         path = self._through_arrays(self._key())
@@ -64,7 +64,7 @@ class _Scan:
         self._note(path, line, explicit=True)
         return path
 
-    def _array_header(self) -> Path:
+    def _array_header(self) -> KeyPath:
         line = self._line()
         self.place += 2
         *outer, last = self._key()
@@ -77,16 +77,16 @@ class _Scan:
         self._note(path, line, explicit=True)
         return path
 
-    def _through_arrays(self, keys: list[str]) -> Path:
+    def _through_arrays(self, keys: list[str]) -> KeyPath:
         """Return the path of a header: a name of an array of tables means its latest entry."""
-        path: Path = ()
+        path: KeyPath = ()
         for key in keys:
             path = (*path, key)
             if path in self._entries:
                 path = (*path, self._entries[path] - 1)
         return path
 
-    def _pair(self, table: Path) -> None:
+    def _pair(self, table: KeyPath) -> None:
         line = self._line()
         path = (*table, *self._key())
         self._note(path, line)
@@ -95,7 +95,7 @@ class _Scan:
         self._skip(_BLANK)
         self._value(path)
 
-    def _value(self, path: Path) -> None:
+    def _value(self, path: KeyPath) -> None:
         if self._at("["):
             self.place += 1
             number = 0
@@ -140,7 +140,7 @@ class _Scan:
                 return keys
             self.place += 1
 
-    def _note(self, path: Path, line: int, *, explicit: bool = False) -> None:
+    def _note(self, path: KeyPath, line: int, *, explicit: bool = False) -> None:
         for length in range(1, len(path)):
             self.lines.setdefault(path[:length], line)
         if explicit:

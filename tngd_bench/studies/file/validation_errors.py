@@ -1,4 +1,4 @@
-"""What is wrong with a study's table, from pydantic's words into ours: one line with key, value, what is accepted."""
+"""Translate pydantic's validation errors into one line each: key, value, what is accepted."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from tngd_bench import arguments
 from tngd_bench.studies.file.schema import Study
+from tngd_bench.studies.file.study_table import shown_path, shown_value
+from tngd_bench.studies.file.toml_lines import KeyPath
 
-Path = tuple[str | int, ...]
-_LONGEST_SHOWN = 60
 _MISSING = ("missing", "missing_argument")
 READ_BEFORE = ("include", "profiles")
 """Keys of a study file that are no part of a study: they are taken out when the file is read."""
@@ -34,7 +34,7 @@ _ACCEPTED = {
 }
 
 
-def first_complaint(error: ValidationError, table: Mapping[str, Any]) -> tuple[Path, str]:
+def first_error(error: ValidationError, table: Mapping[str, Any]) -> tuple[KeyPath, str]:
     """Return the place of pydantic's first error, and one line: key, value, what is accepted."""
     found = error.errors(include_url=False)
     first = next((e for e in found if e["type"] == "unexpected_keyword_argument"), found[0])
@@ -57,29 +57,7 @@ def first_complaint(error: ValidationError, table: Mapping[str, Any]) -> tuple[P
     return path, f"{name} = {shown_value(value)} is refused; accepted: {accepted}{more}"
 
 
-def shown_value(value: object) -> str:
-    """Return a value as messages quote it."""
-    text = repr(value)
-    return text if len(text) < _LONGEST_SHOWN else f"a {type(value).__name__}"
-
-
-def shown_path(path: Sequence[str | int], table: Mapping[str, Any]) -> str:
-    """Return "training[mnist].epochs" for ("training", 1, "epochs")."""
-    text, place = "", table
-    for part in path:
-        try:
-            place = place[part]  # type: ignore[index]  # what cannot be indexed is caught
-        except (KeyError, IndexError, TypeError):
-            place = {}
-        if isinstance(part, int):
-            label = place.get("name", part) if isinstance(place, Mapping) else part
-            text += f"[{label}]"
-        else:
-            text += f".{part}" if text else str(part)
-    return text
-
-
-def _place(error: Any, table: Mapping[str, Any]) -> Path:
+def _place(error: Any, table: Mapping[str, Any]) -> KeyPath:
     """Return where in the table an error is: pydantic's location without what it adds for unions and lists of one."""
     place: Any = table
     path: list[str | int] = []

@@ -1,21 +1,14 @@
-"""What a study would run: its trials in groups, their predicted time and memory, what is skipped and why."""
+"""Forecast of a plan: its trials in groups, with their predicted time and memory, what is skipped and why."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from tngd_bench.studies.errors import StudyError
-from tngd_bench.studies.file.reading import LoadedStudy
-from tngd_bench.studies.file.schema import Study
-from tngd_bench.studies.plan.corrections import Lesson, learn_from
-from tngd_bench.studies.plan.durations import PROCESS_START_S, RUN_START_S, Durations
-from tngd_bench.studies.plan.make_plan import LoadedSize, Plan, data_requests, make_plan, predicted_seconds
+from tngd_bench.studies.plan.duration_model import PROCESS_START_S, RUN_START_S, DurationModel
+from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
 from tngd_bench.studies.plan.report_time import report_seconds
-from tngd_bench.studies.plan.trials import Candidate, DataRequest, Trial
-from tngd_bench.studies.run.data_files import load_request, size_of
-from tngd_bench.studies.run.machine import measure_machine, study_environment
+from tngd_bench.studies.plan.trials import Candidate, Trial
 
 
 @dataclass(frozen=True)
@@ -43,14 +36,14 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Forecast:
     """The groups of a plan and what they come to.
 
     `seconds` on the clock, with the study's workers side by side; `bytes` at one time, at the most.
     """
 
     plan: Plan
-    lesson: Lesson
+    model: DurationModel
     groups: tuple[Group, ...]
 
     @property
@@ -79,19 +72,7 @@ class Outlook:
         return max([*alone, sum(beside[: self.plan.study.execution.workers]), 0.0])
 
 
-def look_ahead(loaded: LoadedStudy, stores: Sequence[Path]) -> Outlook:
-    """Plan a study for this machine, with what the trials in `stores` teach; the data are read, nothing is run.
-
-    Raises StudyError, StoreError, and the data's own errors where it cannot be had.
-    """
-    lesson = learn_from(stores, study_environment(loaded.study.execution))
-    sizes = _sizes(loaded.study)
-    machine = measure_machine(loaded.study.execution)
-    plan = make_plan(loaded, sizes, machine, lesson.durations)
-    return Outlook(plan, lesson, groups_of(plan.trials.values(), lesson.durations))
-
-
-def groups_of(trials: Iterable[Trial], durations: Durations) -> tuple[Group, ...]:
+def groups_of(trials: Iterable[Trial], model: DurationModel) -> tuple[Group, ...]:
     """Return the groups of `trials`, in the order in which each comes first."""
     found: dict[tuple[object, ...], list[tuple[Trial, Candidate, float]]] = {}
     for trial in trials:
@@ -108,10 +89,10 @@ def groups_of(trials: Iterable[Trial], durations: Durations) -> tuple[Group, ...
             )
             key = (*place, trial.setting.outputs, candidate.contestant.label)
             found.setdefault(key, []).append((trial, candidate, seconds))
-    return tuple(_group(members, durations) for members in found.values())
+    return tuple(_group(members, model) for members in found.values())
 
 
-def _group(members: Sequence[tuple[Trial, Candidate, float]], durations: Durations) -> Group:
+def _group(members: Sequence[tuple[Trial, Candidate, float]], model: DurationModel) -> Group:
     trial, candidate, _ = members[0]
     reasons = dict.fromkeys(c.verdict.reason for _, c, _ in members if c.verdict is not None)
     skipped = sum(c.verdict is not None for _, c, _ in members)
@@ -127,7 +108,7 @@ def _group(members: Sequence[tuple[Trial, Candidate, float]], durations: Duratio
         skipped=skipped,
         seconds=sum(seconds for _, _, seconds in members),
         bytes=max(c.least_bytes for _, c, _ in members),
-        learned_from=durations.learned_from(candidate.contestant.method, trial.kind),
+        learned_from=model.trials_behind(candidate.contestant.method, trial.kind),
         reason="; ".join(reasons) or None,
         known=candidate.known,
     )
@@ -140,13 +121,3 @@ def section_seconds(plan: Plan) -> Mapping[tuple[str, str], float]:
         sections.setdefault((trial.kind, trial.section), []).append(trial)
     workers = plan.study.execution.workers
     return {name: predicted_seconds(trials, workers) for name, trials in sections.items()}
-
-
-def _sizes(study: Study) -> dict[DataRequest, LoadedSize]:
-    sizes = {}
-    for request in data_requests(study):
-        try:
-            sizes[request] = size_of(load_request(request))
-        except ValueError as error:
-            raise StudyError(f"{study.name}: {request.problem}: {error}") from None
-    return sizes

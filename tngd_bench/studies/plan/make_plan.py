@@ -1,4 +1,4 @@
-"""From a study to its trials, with what each will need, and what is not tried because it cannot fit."""
+"""Plan a study: its trials with predicted costs, and those not tried because they cannot fit."""
 
 from __future__ import annotations
 
@@ -9,47 +9,11 @@ from dataclasses import dataclass, field
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.reading import LoadedStudy
 from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
-from tngd_bench.studies.plan.durations import Durations
+from tngd_bench.studies.plan.duration_model import DurationModel
+from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
+from tngd_bench.studies.plan.trial_code import code_of
 from tngd_bench.studies.plan.trials import CostBlock, DataRequest, Extent, Trial
 from tngd_bench.studies.plan.unroll import Unroller, request_of, requests_of
-from tngd_bench.studies.store.revisions import Outdated, code_of
-
-
-@dataclass(frozen=True)
-class MachineLimits:
-    """What the machine at hand offers: FLOP/s with each of the study's thread counts, free memory, and its class.
-
-    Where trials compute on a GPU, the rates are the GPU's, and `gpu_memory_bytes` is what is free on it.
-    """
-
-    rate_cost: float
-    rate_training: float
-    memory_bytes: float
-    cpu: str | None = None
-    torch: str | None = None
-    cores: int = 1  # logical processors for trials side by side
-    gpu: str | None = None
-    gpu_memory_bytes: float | None = None
-
-    @property
-    def working_bytes(self) -> float:
-        """The free memory that tensors live in."""
-        return self.memory_bytes if self.gpu_memory_bytes is None else self.gpu_memory_bytes
-
-    @property
-    def machine_class(self) -> dict[str, str | None]:
-        """The class of machine, part of the keys of trials."""
-        here = {"cpu": self.cpu, "torch": self.torch}
-        return here if self.gpu is None else here | {"gpu": self.gpu}
-
-
-@dataclass(frozen=True)
-class LoadedSize:
-    """What the plan needs to know of loaded data: the numbers of samples, and the checksum."""
-
-    train_size: int
-    checksum: str
-    test_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,11 +48,11 @@ class Plan:
             for key, trial in self.trials.items()
         }
 
-    def keeping(self, old: Mapping[str, Outdated]) -> Plan:
-        """Return the plan with results of other code taken for the trials in `old`, under their own keys."""
-        trials = {old[key].key if key in old else key: trial for key, trial in self.trials.items()}
+    def keeping(self, old_keys: Mapping[str, str], why: Mapping[str, str]) -> Plan:
+        """Return the plan with old results taken under their `old_keys`, in place of the trials' own; `why` by key."""
+        trials = {old_keys.get(key, key): trial for key, trial in self.trials.items()}
         return dataclasses.replace(
-            self, trials=trials, kept_old={found.key: found.why for found in old.values()}
+            self, trials=trials, kept_old={old: why[key] for key, old in old_keys.items()}
         )
 
     @property
@@ -117,20 +81,20 @@ def make_plan(
     loaded: LoadedStudy,
     sizes: Mapping[DataRequest, LoadedSize],
     machine: MachineLimits,
-    durations: Durations | None = None,
+    model: DurationModel | None = None,
 ) -> Plan:
     """Unroll a study into trials; StudyError when a batch is larger than the data.
 
     An optimizer is skipped where the predicted operations at the machine's rate exceed the study's limit per
     iteration (or, in training, the whole run its limit), or the predicted memory its share of what is free. What
-    `durations` have learned changes the predicted duration of a trial, and no decision about skipping: a study
+    `model` has learned changes the predicted duration of a trial, and no decision about skipping: a study
     interrupted and taken up again skips the same.
     """
     _refuse_too_much(loaded.study, sizes)
     loaded = with_workers(loaded, sizes, machine)
     study = loaded.study
     trials: list[Trial] = []
-    unroller = Unroller(study, machine, durations or Durations())
+    unroller = Unroller(study, machine, model or DurationModel())
     for cost in study.cost:
         trials += unroller.cost_blocks(cost)
     for cost in study.cost:

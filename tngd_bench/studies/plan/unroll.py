@@ -6,14 +6,13 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from tngd_bench.measure.optimizer_config import Contestant
 from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import registry as optimizers
-from tngd_bench.optimizers.costs import PredictedCost, host_cost, predicted_cost
-from tngd_bench.optimizers.iteration import Layer
-from tngd_bench.optimizers.step_time import HOST, step_seconds
+from tngd_bench.optimizers.costs import PredictedCost, cost_of, host_cost
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
@@ -22,7 +21,8 @@ from tngd_bench.spu.device import Device
 from tngd_bench.studies.file.optimizer_label import contestant_of
 from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
 from tngd_bench.studies.file.sweeps import levels_of, settings_of
-from tngd_bench.studies.plan.durations import PROCESS_START_S, Durations
+from tngd_bench.studies.plan.duration_model import PROCESS_START_S, DurationModel
+from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
 from tngd_bench.studies.plan.trials import (
     Candidate,
     CostBlock,
@@ -31,9 +31,6 @@ from tngd_bench.studies.plan.trials import (
     TrainingTrial,
     Verdict,
 )
-
-if TYPE_CHECKING:
-    from tngd_bench.studies.plan.make_plan import LoadedSize, MachineLimits
 
 GIGABYTE = 1e9
 
@@ -50,29 +47,13 @@ class _Common(TypedDict):
     limits: tuple[float, float]
 
 
-class _Place(TypedDict):
-    """What an iteration's seconds are predicted from."""
-
-    parameters: int
-    rows: int
-    batch_size: int
-    outputs: int
-    layers: Sequence[Layer]
-
-
-class _Size(_Place):
-    """What its operations and memory are predicted from."""
-
-    itemsize: int
-
-
 @dataclass(frozen=True)
 class Unroller:
-    """Makes the trials of a study for a machine, with predicted `durations`."""
+    """Makes the trials of a study for a machine, with durations predicted by `model`."""
 
     study: Study
     machine: MachineLimits
-    durations: Durations = field(default_factory=Durations)
+    model: DurationModel = field(default_factory=DurationModel)
 
     def cost_blocks(self, section: CostSection) -> Iterator[CostBlock]:
         """Yield one block for every process and size, in that order."""
@@ -115,7 +96,7 @@ class Unroller:
                 fits = self._judge(contestant, setting, widths, cost=False)
                 if fits.verdict is None:
                     inspected = self._inspected_seconds(contestant, setting, widths, fits)
-                    seconds = self.durations.inspected(contestant, inspected)
+                    seconds = self.model.inspected(contestant, inspected)
                     fits = dataclasses.replace(fits, predicted_s=seconds)
                 yield InspectionTrial(
                     **self._common(section, setting, widths, data[setting.outputs], threads),
@@ -136,7 +117,7 @@ class Unroller:
         purpose = "seed" if section.validation_share is None else "tuning"
         place = (section.parameters, section.batch_size, section.outputs)
         first = self._setting(section, *place, (purpose, 0))
-        evaluation_s = self.durations.evaluation(
+        evaluation_s = self.model.evaluation(
             section.problem, widths.parameters, self._passed(section, first, widths, sizes[data])
         )
         runs = []
@@ -145,7 +126,7 @@ class Unroller:
                 contestant = contestant_of(self.study, label, section.problem, settings_of(levels))
                 candidate = self._judge_run(contestant, first, widths, iterations)
                 if candidate.verdict is None:
-                    seconds = self.durations.trained(
+                    seconds = self.model.trained(
                         contestant, candidate.least_seconds, iterations, evaluations, evaluation_s
                     )
                     candidate = dataclasses.replace(candidate, predicted_s=seconds)
@@ -172,7 +153,8 @@ class Unroller:
         device = self._device(contestant)
         if device is None:
             return fits.least_seconds
-        return self._host(setting, widths, device, self.machine.rate_training)[1]
+        host = host_cost(_iteration(setting, widths), device.upload)
+        return host.seconds(self.machine.rate_training)
 
     def _device(self, contestant: Contestant) -> Device | None:
         """Return the device that a contestant simulates, None for a digital one."""
@@ -180,14 +162,6 @@ class Unroller:
         if not contestant.simulated or entry.device is None:
             return None
         return entry.device({**entry.defaults, **contestant.settings})
-
-    def _host(
-        self, setting: Setting, widths: Widths, device: Device, rate: float
-    ) -> tuple[PredictedCost, float]:
-        """Return the cost and the seconds of a device's host at `rate`."""
-        size = _size(setting, widths)
-        host = host_cost(**size, upload=device.upload)
-        return host, step_seconds(HOST, host, rate, **_place(size), upload=device.upload)
 
     def _passed(
         self, section: TrainingSection, setting: Setting, widths: Widths, loaded: LoadedSize
@@ -256,7 +230,7 @@ class Unroller:
         """Add how long the optimizer takes in a cost block."""
         if candidate.verdict is not None:
             return candidate
-        seconds = self.durations.timed(
+        seconds = self.model.timed(
             candidate.contestant,
             candidate.least_seconds,
             section.repetitions,
@@ -282,10 +256,11 @@ class Unroller:
         """Predict one iteration's time and memory, and skip what exceeds the limits, naming both."""
         execution, machine = self.study.execution, self.machine
         rate = machine.rate_cost if cost else machine.rate_training
-        predicted, seconds, simulates = self._predicted(contestant, setting, widths, rate, training=training)
+        predicted, simulates = self._predicted(contestant, setting, widths, training=training)
+        seconds = predicted.seconds(rate)
         if not predicted.known:
             # it makes a gradient, whatever else it does; the limits of a trial guard the rest
-            least = predicted_cost("sgd", **_size(setting, widths))
+            least = cost_of("sgd", _iteration(setting, widths), _itemsize(setting))
             return Candidate(
                 contestant,
                 math.nan,
@@ -306,44 +281,30 @@ class Unroller:
         return Candidate(contestant, seconds, predicted.bytes, verdict)
 
     def _predicted(
-        self, contestant: Contestant, setting: Setting, widths: Widths, rate: float, *, training: bool
-    ) -> tuple[PredictedCost, float, str]:
-        """Return the cost of an iteration, its seconds at `rate`, and what to say of a device that is simulated."""
-        entry, size, device = (
-            optimizers.get(contestant.method),
-            _size(setting, widths),
+        self, contestant: Contestant, setting: Setting, widths: Widths, *, training: bool
+    ) -> tuple[PredictedCost, str]:
+        """Return the cost of an iteration, and what to say of a device that is simulated."""
+        entry, settings = optimizers.get(contestant.method), contestant.settings
+        it, itemsize, device = (
+            _iteration(setting, widths, settings),
+            _itemsize(setting),
             self._device(contestant),
         )
-        if device is not None and not training and entry.device_billed_alone(contestant.settings) is not None:
-            return *self._host(setting, widths, device, rate), ""
-        stopped = CGIterations.of(contestant.settings)
-        ensemble = contestant.settings.get("ensemble", entry.defaults.get("ensemble", 1))
-        times = ensemble if device is not None and isinstance(ensemble, int) else 1
-        memory = bool(contestant.settings.get("memory"))
-        found = predicted_cost(
-            contestant.method, **size, cg=stopped, device=device, ensemble=times, memory=memory
-        )
-        seconds = step_seconds(
-            contestant.method, found, rate, **_place(size), cg=stopped, device=device, ensemble=times
-        )
-        said = device is not None and not training
-        simulates = " (its bill depends on the scale of its arrays, so it is simulated)" if said else ""
-        return found, seconds, simulates
+        if device is not None and not training and entry.device_billed_alone(settings) is not None:
+            return host_cost(it, device.upload, itemsize), ""
+        predicted = cost_of(contestant.method, it, itemsize, settings, device)
+        if device is None or training:
+            return predicted, ""
+        return predicted, " (its bill depends on the scale of its arrays, so it is simulated)"
 
 
-def _size(setting: Setting, widths: Widths) -> _Size:
-    return {
-        "parameters": widths.parameters,
-        "rows": setting.rows,
-        "batch_size": setting.batch_size,
-        "outputs": setting.outputs,
-        "layers": widths.layers,
-        "itemsize": 8 if setting.dtype == "float64" else 4,
-    }
+def _itemsize(setting: Setting) -> int:
+    return 8 if setting.dtype == "float64" else 4
 
 
-def _place(size: _Size) -> _Place:
-    return {name: value for name, value in size.items() if name != "itemsize"}  # type: ignore[return-value]
+def _iteration(setting: Setting, widths: Widths, settings: Mapping[str, object] | None = None) -> Iteration:
+    size = widths.parameters, setting.rows, setting.batch_size, setting.outputs, widths.layers
+    return Iteration(*size, CGIterations.of(settings or {}), double=_itemsize(setting) > 4)
 
 
 def problem_of(study: Study, section: CostSection | TrainingSection) -> ProblemEntry:

@@ -16,22 +16,19 @@ from collections.abc import Iterator
 from importlib import import_module
 from shutil import which
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tngd_bench.resources import available_cores
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.schema import Cluster
+from tngd_bench.studies.run.engine import CORE, MACHINE, Engine
 
-if TYPE_CHECKING:
-    from tngd_bench.studies.run.dask_engine import DaskEngine
-
-MACHINE, CORE = "machine", "core"
 _CONNECT_S = 10
 _FIRST_WORKER_S = 600  # a queue may let its first job wait
 
 
 @contextlib.contextmanager
-def open_cluster(cluster: Cluster, wait_s: float = _FIRST_WORKER_S) -> Iterator[DaskEngine]:
+def open_cluster(cluster: Cluster, wait_s: float = _FIRST_WORKER_S) -> Iterator[Engine]:
     """Yield an engine on the cluster, which is closed afterwards if it was made here.
 
     StudyError where Dask is not installed, the cluster cannot be made, or no worker comes within `wait_s` seconds.

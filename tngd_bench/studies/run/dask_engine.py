@@ -19,16 +19,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tngd_bench.atomic_write import replacing
 from tngd_bench.measure import cpu_affinity
 from tngd_bench.measure.environment import describe_environment, machine_class
 from tngd_bench.source import changes, own_parts
 from tngd_bench.studies.errors import EngineError, StudyError
 from tngd_bench.studies.file.schema import Execution
-from tngd_bench.studies.plan.make_plan import MachineLimits
+from tngd_bench.studies.plan.inputs import MachineLimits
 from tngd_bench.studies.plan.trials import DataRequest, Trial
-from tngd_bench.studies.run.clusters import CORE, MACHINE
 from tngd_bench.studies.run.data_files import load_request, write_splits
-from tngd_bench.studies.run.engine import Job, Outcome, PreparedData
+from tngd_bench.studies.run.engine import CORE, MACHINE, Job, Outcome, PreparedData
 from tngd_bench.studies.run.machine import measure_machine
 from tngd_bench.studies.run.run_trial import run_in_worker
 from tngd_bench.studies.run.worker_process import Limits, Worker, wait_for_any, worker_context
@@ -285,7 +285,6 @@ def _data_file(request: DataRequest, checksum: str) -> Path:
             raise ValueError(
                 f"{request.problem} has checksum {data.checksum[:12]}…, expected {checksum[:12]}…"
             )
-        aside = path.with_suffix(f".{uuid.uuid4().hex}")
-        write_splits(data, aside)
-        aside.replace(path)
+        with replacing(path) as file:
+            write_splits(data, file)
     return path

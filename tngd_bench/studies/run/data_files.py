@@ -1,15 +1,17 @@
-"""Loaded data handed to worker processes: read and verified once, then mapped from a temporary file."""
+"""Load data once, verify it, and hand it to worker processes in a file that they map."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import torch
 
 from tngd_bench.problems import registry as problems
-from tngd_bench.studies.plan.make_plan import LoadedSize
+from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.file.schema import Study
+from tngd_bench.studies.plan.inputs import LoadedSize
 from tngd_bench.studies.plan.trials import DataRequest
 
 if TYPE_CHECKING:
@@ -27,14 +29,22 @@ def load_request(request: DataRequest) -> DataSplits:
     return hold_out(data, request.validation_share)
 
 
+def load_for(study: Study, request: DataRequest) -> DataSplits:
+    """Return the data that a study asks for; StudyError where the problem refuses the request."""
+    try:
+        return load_request(request)
+    except ValueError as error:
+        raise StudyError(f"{study.name}: {request.problem}: {error}") from None
+
+
 def size_of(data: DataSplits) -> LoadedSize:
     """Return what planning needs to know of the data."""
     return LoadedSize(len(data.train_targets), data.checksum, len(data.test_targets))
 
 
-def write_splits(data: DataSplits, path: Path) -> None:
-    """Write the data to `path`."""
-    torch.save({item.name: getattr(data, item.name) for item in dataclasses.fields(data)}, path)
+def write_splits(data: DataSplits, file: Path | BinaryIO) -> None:
+    """Write the data to a path or an open file."""
+    torch.save({item.name: getattr(data, item.name) for item in dataclasses.fields(data)}, file)
 
 
 def read_splits(path: Path) -> DataSplits:

@@ -1,4 +1,4 @@
-"""What carries trials out: this machine's own processes (`local_engine`) or a Dask cluster (`dask_engine`)."""
+"""The protocol of engines, which run trials: `local_engine` on this machine, `dask_engine` on a cluster."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tngd_bench.studies.file.schema import Execution
-from tngd_bench.studies.plan.make_plan import MachineLimits
+from tngd_bench.studies.plan.inputs import MachineLimits
 from tngd_bench.studies.plan.trials import DataRequest, Trial
 from tngd_bench.studies.run.worker_process import Ending, Limits
+
+MACHINE, CORE = "machine", "core"
+"""Resources that Dask workers offer: one machine, for a timed trial alone, and its cores, for the threads of others."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from tngd_bench.measure import cpu_affinity
 from tngd_bench.measure.environment import describe_environment, machine_class
 from tngd_bench.studies.file.schema import Execution
-from tngd_bench.studies.plan.make_plan import MachineLimits
+from tngd_bench.studies.plan.inputs import MachineLimits
 from tngd_bench.studies.plan.trials import DataRequest, Trial
 from tngd_bench.studies.run.engine import Job, Outcome, PreparedData
 from tngd_bench.studies.run.machine import measure_machine

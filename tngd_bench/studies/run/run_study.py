@@ -16,15 +16,18 @@ from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.file.devices import known_devices
 from tngd_bench.studies.file.reading import LoadedStudy
 from tngd_bench.studies.file.schema import Cluster, Study
-from tngd_bench.studies.plan.make_plan import LoadedSize, Plan, data_requests, make_plan
+from tngd_bench.studies.plan.inputs import LoadedSize
+from tngd_bench.studies.plan.make_plan import Plan, data_requests, make_plan
+from tngd_bench.studies.plan.stored_results import outdated
+from tngd_bench.studies.plan.trial_code import code_of_all
 from tngd_bench.studies.plan.trials import DataRequest
-from tngd_bench.studies.run.data_files import load_request, size_of, write_splits
+from tngd_bench.studies.run.data_files import load_for, size_of, write_splits
 from tngd_bench.studies.run.engine import Engine, PreparedData
 from tngd_bench.studies.run.local_engine import LocalEngine
-from tngd_bench.studies.run.machine import difference, refuse_other_processor, study_environment
+from tngd_bench.studies.run.machine import refuse_other_processor
 from tngd_bench.studies.run.scheduler import Listener, execute
+from tngd_bench.studies.store.environment import difference, study_environment
 from tngd_bench.studies.store.numbers_changed import FIELD, numbers_changed
-from tngd_bench.studies.store.revisions import Outdated, code_of_all, outdated
 from tngd_bench.studies.store.store import STORE_FOLDER, Store
 
 
@@ -110,18 +113,17 @@ def _settled(store: Store, plan: Plan, keep_old: bool) -> tuple[Plan, set[str]]:
     """Return the plan with what is to be done about results of other code, and the keys of its finished trials."""
     store.bring_back(plan.trials)
     finished = store.finished(plan.trials)
-    found = outdated(store, plan)
-    unfinished = {key: several for key, several in found.items() if key not in finished}
-    kept: dict[str, Outdated] = {}
-    if keep_old:
-        kept = {key: several[0] for key, several in unfinished.items() if several[0].finished}
-    plan = plan.keeping(kept)
-    again = {key: several[0].why for key, several in unfinished.items() if key not in kept}
-    taken = {one.key for one in kept.values()}
-    store.put_by(one.key for several in found.values() for one in several if one.key not in taken)
+    by_other_code = outdated(store, plan)
+    latest = {key: results[0] for key, results in by_other_code.items() if key not in finished}
+    kept = {key: old.key for key, old in latest.items() if keep_old and old.finished}
+    plan = plan.keeping(kept, {key: old.why for key, old in latest.items()})
+    again = {key: old.why for key, old in latest.items() if key not in kept}
+    taken = set(kept.values())
+    old_keys = [old.key for results in by_other_code.values() for old in results]
+    store.put_by(key for key in old_keys if key not in taken)
     store.bring_back(taken)
-    for one in (one for several in found.values() for one in several):
-        store.forget_ignored(one.key)
+    for key in old_keys:
+        store.forget_ignored(key)
     return dataclasses.replace(plan, again=again), finished | taken
 
 
@@ -152,10 +154,7 @@ def _prepare_data(
         if request.problem not in announced:
             audience.preparing(f"data of {request.problem}")
             announced.add(request.problem)
-        try:
-            splits = load_request(request)
-        except ValueError as error:
-            raise StudyError(f"{loaded.study.name}: {request.problem}: {error}") from None
+        splits = load_for(loaded.study, request)
         data[request] = PreparedData(folder / f"{number}.pt", splits.checksum)
         sizes[request] = size_of(splits)
         write_splits(splits, data[request].path)

@@ -18,11 +18,11 @@ from typing import Protocol
 
 from tngd_bench import __version__
 from tngd_bench.studies.plan.make_plan import Plan
+from tngd_bench.studies.plan.trial_code import code_of
 from tngd_bench.studies.plan.trials import CostBlock, DataRequest, Status, Trial, Verdict
 from tngd_bench.studies.run.engine import Engine, Job, Outcome, PreparedData
 from tngd_bench.studies.run.run_trial import Entry, entries_without_result, entry_of
 from tngd_bench.studies.run.worker_process import Limits
-from tngd_bench.studies.store.revisions import code_of
 from tngd_bench.studies.store.store import Store
 
 _SHARE_OF_FREE_MEMORY = 0.9

@@ -19,15 +19,13 @@ from typing import Any, Literal
 
 import psutil
 
+from tngd_bench.optimizers import registry
 from tngd_bench.studies.errors import EngineError
 
 PRELOADED = (
     "tngd_bench.studies.run.run_trial",
     "tngd_bench.problems.networks",
-    "tngd_bench.optimizers.first_order.optimizer",
-    "tngd_bench.optimizers.kfac.optimizer",
-    "tngd_bench.optimizers.ngd.optimizer",
-    "tngd_bench.optimizers.tngd.optimizer",
+    *registry.own_modules(),
     "torch._dynamo",  # imported by the first torch.optim optimizer made, which takes a second
 )
 """Modules that the server imports once for all workers."""

@@ -11,20 +11,18 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import shutil
-import uuid
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tngd_bench.atomic_write import replacing
 from tngd_bench.studies.errors import StoreWriteError
 from tngd_bench.unwritable import cannot_be_written
 
 SCHEMA = 3
 OLDEST_SCHEMA = 1
-PART = ".part"
 COMPRESSED = ".gz"
 RESERVE_BYTES = 16_000_000
 """Free space below which nothing more is written: a study stops in order before others find the disk full."""
@@ -41,23 +39,12 @@ def write_document(path: Path, content: Mapping[str, Any]) -> None:
     document = f"{_head(_digest(body.encode()))}{body}{_TAIL}".encode()
     if path.suffix == COMPRESSED:
         document = gzip.compress(document, mtime=0)  # the same content gives the same bytes
-    aside = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{PART}")
     try:
         free = shutil.disk_usage(path.parent).free
         if free < RESERVE_BYTES + len(document):
             raise OSError(f"only {free / 1e6:.3g} MB are free on its disk")
-        try:
-            # Mode 0666 less the umask: results are for others too, which mkstemp would keep out.
-            handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            with os.fdopen(handle, "wb") as file:
-                file.write(document)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+        with replacing(path, sync=True) as file:
+            file.write(document)
     except OSError as error:
         raise StoreWriteError(
             f"{cannot_be_written(str(path), path, error)}; what was stored before is intact,"
@@ -87,15 +74,6 @@ def read_document(path: Path) -> tuple[dict[str, Any] | None, int, str | None]:
     if not intact or not isinstance(content, dict):
         return None, schema, "was changed after it was written"
     return content, schema, None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _head(digest: object, schema: int = SCHEMA) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tngd_bench.studies.errors import StoreError
-from tngd_bench.studies.run.machine import difference
 from tngd_bench.studies.store.code_parts import revisions
+from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.store import STORE_FOLDER, Store, is_finished
 
 _COUNTED = ("seeds", "processes")  # of a section: the larger is kept

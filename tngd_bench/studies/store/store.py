@@ -23,10 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tngd_bench.atomic_write import PART
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.store.documents import (
     COMPRESSED,
-    PART,
     RESERVE_BYTES,
     SCHEMA,
     read_document,

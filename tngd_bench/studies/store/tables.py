@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tngd_bench import __version__
+from tngd_bench.atomic_write import replacing
 from tngd_bench.studies.store.documents import COMPRESSED
 from tngd_bench.studies.store.store import TABLES_FOLDER, Store
 
@@ -76,17 +76,11 @@ def keep_tables(store: Store, state: str, tables: Tables) -> None:
         for name, frame in tables.frames.items():
             path = _path(store, name)
             path.parent.mkdir(exist_ok=True)
-            aside = path.with_name(f".{name}-{uuid.uuid4().hex}")
-            try:
-                table = pa.Table.from_pandas(frame, preserve_index=False)
-                # An open file: pyarrow takes no path that is not UTF-8.
-                with aside.open("wb") as file:
-                    pq.write_table(
-                        table.replace_schema_metadata({**table.schema.metadata, _STATE: said}), file
-                    )
-                aside.replace(path)
-            finally:
-                aside.unlink(missing_ok=True)
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+            table = table.replace_schema_metadata({**table.schema.metadata, _STATE: said})
+            # An open file: pyarrow takes no path that is not UTF-8.
+            with replacing(path) as file:
+                pq.write_table(table, file)
 
 
 def _path(store: Store, name: str) -> Path:

@@ -170,7 +170,7 @@ def _evaluation_size(section: TrainingSection, tuning: Tuning) -> int | None:
 
 
 def _written(method: str, settings: Mapping[str, object]) -> str:
-    """Return the label that `parse_selection` reads as these settings."""
+    """Return the label that `read_label` reads as these settings."""
     return (
         f"{method}[{', '.join(f'{key}={_value(value)}' for key, value in settings.items())}]"
         if settings

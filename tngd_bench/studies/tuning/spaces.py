@@ -1,15 +1,12 @@
-"""What is tuned of each optimizer: settings, ranges and scales, read from `spaces.toml`."""
+"""Search spaces: what is tuned of each optimizer, from its family, its entry and the study."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from typing import Any
 
 from tngd_bench.optimizers import registry
+from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.schema import Axis
 
@@ -29,12 +26,10 @@ def space_of(method: str, asked: Mapping[str, Axis] | None = None) -> Space:
     StudyError for a setting that the optimizer does not have, a range it refuses, and where nothing is left to tune.
     """
     entry = registry.get(method)
-    families, own = _shipped()
-    shipped = {**families.get(entry.family, {}), **own.get(method, {})}
     asked = asked or {}
-    axes = {
-        name: axis for name, axis in {**shipped, **asked}.items() if name in entry.settings or name in asked
-    }
+    ranges = {name: found for name, found in FAMILIES[entry.family].ranges.items() if name in entry.settings}
+    ranges |= {name: setting.search for name, setting in entry.settings.items() if setting.search is not None}
+    axes = {name: Axis(**vars(found)) for name, found in ranges.items()} | dict(asked)
     for name, axis in axes.items():
         for value in (axis.low, axis.high, (axis.low + axis.high) / 2):  # draws are no whole numbers
             try:
@@ -46,19 +41,4 @@ def space_of(method: str, asked: Mapping[str, Axis] | None = None) -> Space:
             f"nothing to tune of {method!r}: its family {entry.family!r} has no space; "
             f"give one under [tuning.spaces.{method}]"
         )
-    return Space(axes, tuple(name for name in asked if name not in shipped))
-
-
-@cache
-def _shipped() -> tuple[dict[str, dict[str, Axis]], dict[str, dict[str, Axis]]]:
-    """Return the axes by family and by optimizer."""
-    table = tomllib.loads(
-        files("tngd_bench.studies.tuning").joinpath("spaces.toml").read_text(encoding="utf-8")
-    )
-    return _axes(table["families"]), _axes(table["optimizers"])
-
-
-def _axes(table: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Axis]]:
-    return {
-        owner: {name: Axis(**axis) for name, axis in settings.items()} for owner, settings in table.items()
-    }
+    return Space(axes, tuple(name for name in asked if name not in ranges))

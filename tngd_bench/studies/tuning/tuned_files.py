@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -14,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from tngd_bench.atomic_write import write
 from tngd_bench.studies.errors import StoreWriteError
 from tngd_bench.studies.file.merge import TUNED_FILE
 from tngd_bench.studies.file.optimizer_label import IDEAL
@@ -188,16 +187,6 @@ def _number(value: float) -> float | None:
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        handle, aside = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".part", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(aside).chmod(0o644)
-            Path(aside).replace(path)
-        except BaseException:
-            Path(aside).unlink(missing_ok=True)
-            raise
+        write(path, content, sync=True)
     except OSError as error:
         raise StoreWriteError(cannot_be_written(str(path), path, error)) from None

@@ -9,8 +9,10 @@ from tests.studies.recorder import Recorder
 from tngd_bench import source
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
+from tngd_bench.studies.plan import trial_code
+from tngd_bench.studies.plan.stored_results import stored_results
 from tngd_bench.studies.run.run_study import run_study
-from tngd_bench.studies.store import code_parts, revisions
+from tngd_bench.studies.store import code_parts
 from tngd_bench.studies.store.documents import read_document, write_document
 from tngd_bench.studies.store.merge import merge_stores
 from tngd_bench.studies.store.records import read_records
@@ -30,11 +32,11 @@ def other_code(monkeypatch):
 
     def change(name="tngd_bench/optimizers"):
         parts = {**source.own_parts(), name: "changed"}
-        revisions._code.cache_clear()
+        trial_code._code.cache_clear()
         monkeypatch.setattr(source, "own_parts", lambda: parts)
 
     yield change
-    revisions._code.cache_clear()
+    trial_code._code.cache_clear()
 
 
 def run(loaded, output, **options):
@@ -65,7 +67,7 @@ def test_a_reverted_change_finds_its_results_again(loaded, tmp_path, other_code,
     first = run(loaded, tmp_path)
     other_code()
     run(loaded, tmp_path)
-    revisions._code.cache_clear()
+    trial_code._code.cache_clear()
     monkeypatch.setattr(source, "own_parts", lambda: original)
     again = run(loaded, tmp_path)
     assert (again.ran, again.resumed) == (0, 1)
@@ -103,7 +105,7 @@ def test_a_store_from_before_is_run_again_or_kept_and_loses_nothing(loaded, tmp_
         del content[name]
     write_document(folder / f"{old}.json", {**content, "key": old})
     (folder / f"{key}.json").unlink()
-    found = revisions.held(Store.find(tmp_path), plan)
+    found = stored_results(Store.find(tmp_path), plan)
     assert (found.finished, list(found.again.values())) == (
         frozenset(),
         ["measured before results named their code"],
@@ -143,22 +145,22 @@ def test_one_package_is_one_revision_whatever_a_trial_uses_of_it(tmp_path, monke
     monkeypatch.syspath_prepend(str(tmp_path))
     (dist,) = distributions(path=[str(tmp_path)])
     data, step = sorted(dist.entry_points, key=lambda point: point.name)
-    monkeypatch.setattr(revisions.optimizers, "origin", {"sgd": step}.get)
-    monkeypatch.setattr(revisions.problems, "origin", {"digits-mlp": data}.get)
+    monkeypatch.setattr(trial_code.optimizers, "origin", {"sgd": step}.get)
+    monkeypatch.setattr(trial_code.problems, "origin", {"digits-mlp": data}.get)
 
     def parts():
-        for cached in (revisions._code, revisions._modules, source.plugin_part):
+        for cached in (trial_code._code, trial_code._modules, source.plugin_part):
             cached.cache_clear()
         used = [(["sgd"], "mnist-cnn"), (["sgd"], "digits-mlp"), (["adam"], "digits-mlp")]
-        return [revisions._code(frozenset(methods), problem, frozenset()) for methods, problem in used]
+        return [trial_code._code(frozenset(methods), problem, frozenset()) for methods, problem in used]
 
     before = parts()
     assert len({each["twothings"] for each in before}) == 1
     assert code_parts.told(map(json.dumps, before)) == ""
     (tmp_path / "some_data.py").write_text("ENTRY = 2\n")
     assert {each["twothings"] for each in parts()}.isdisjoint({each["twothings"] for each in before})
-    assert "functools" not in revisions._modules("twothings")  # whose partial binds the search of digits-mlp
-    for cached in (revisions._code, revisions._modules, source.plugin_part):
+    assert "functools" not in trial_code._modules("twothings")  # whose partial binds the search of digits-mlp
+    for cached in (trial_code._code, trial_code._modules, source.plugin_part):
         cached.cache_clear()
 
 

@@ -3,10 +3,11 @@
 import pytest
 
 from tngd_bench.optimizers.costs import host_cost, predicted_cost
-from tngd_bench.optimizers.step_time import HOST, step_seconds
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.problems import registry as problems
 from tngd_bench.solvers.cg_iterations import CGIterations
 
+HOST = "host"
 # seconds of a step on one core of an AMD EPYC at 1.14e11 FLOP/s; (problem, N, b, d_z, optimizer)
 TIMED = {
     ("mnist-cnn", 100_000, 1024, 20, "ngd-cg"): 0.361,
@@ -33,8 +34,8 @@ def seconds(problem, parameters, batch, outputs, name, rate=TIMED_RATE):
         "outputs": outputs,
         "layers": [tuple(layer) for layer in widths.layers],
     }
-    counted = host_cost(**size) if name == HOST else predicted_cost(name, **size, cg=TWENTY)
-    return step_seconds(name, counted, rate, **size, cg=TWENTY)
+    counted = host_cost(Iteration(**size)) if name == HOST else predicted_cost(name, **size, cg=TWENTY)
+    return counted.seconds(rate)
 
 
 @pytest.mark.parametrize("place", TIMED, ids=str)

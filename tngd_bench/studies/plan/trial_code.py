@@ -1,12 +1,10 @@
-"""Which code a trial's result comes from, and stored results that other code has measured."""
+"""Digests of the code that a trial's result depends on: this package's parts and its plug-ins."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING, Any
 
 from tngd_bench import source
 from tngd_bench.optimizers import registry as optimizers
@@ -16,20 +14,6 @@ from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.spu import device
 from tngd_bench.studies.plan.trials import Trial
-from tngd_bench.studies.store.store import Store, is_finished
-
-if TYPE_CHECKING:
-    from tngd_bench.studies.plan.make_plan import Plan
-
-
-@dataclass(frozen=True)
-class Outdated:
-    """A stored result of a trial by other code: its `key` in the store, what has changed, whether it is `finished`."""
-
-    key: str
-    why: str
-    finished: bool
-    ended: str
 
 
 def code_of(trial: Trial) -> Mapping[str, str]:
@@ -97,42 +81,3 @@ def _devices(device: object) -> set[str]:
     if isinstance(device, Mapping):
         return {str(device.get("base"))}
     return set() if device is None else {str(device)}
-
-
-def outdated(store: Store, plan: Plan) -> dict[str, list[Outdated]]:
-    """Return by key of the plan's trials what other code has measured of them, the latest first."""
-    environment = store.environment() or {}
-    by_identity = {identity: key for key, identity in plan.identities.items()}
-    before: dict[str, dict[str, str]] = {}
-    found: dict[str, list[Outdated]] = {}
-    for name, content in store.trials_beside(plan.trials, environment):
-        version = str(content.get("version"))
-        if "identity" in content:
-            key = by_identity.get(str(content["identity"]))
-        else:
-            if version not in before:
-                before[version] = plan.keys_before_code(version)
-            key = before[version].get(name)
-        if key is not None:
-            found.setdefault(key, []).append(_described(name, content, plan.trials[key]))
-    return {key: sorted(several, key=lambda one: one.ended, reverse=True) for key, several in found.items()}
-
-
-def _described(name: str, content: Mapping[str, Any], trial: Trial) -> Outdated:
-    why = source.changes(content.get("code"), code_of(trial))
-    return Outdated(name, why, is_finished(content), str(content.get("finished") or ""))
-
-
-@dataclass(frozen=True)
-class Held:
-    """What a store has of a plan: the keys finished, and by key why a result of other code is not taken."""
-
-    finished: frozenset[str]
-    again: Mapping[str, str]
-
-
-def held(store: Store, plan: Plan) -> Held:
-    """Return what a run of the plan into the store would find there; nothing is moved."""
-    finished = store.finished(plan.trials) | store.earlier(plan.trials)
-    again = {key: several[0].why for key, several in outdated(store, plan).items() if key not in finished}
-    return Held(frozenset(finished), again)

@@ -1,9 +1,43 @@
 import pandas as pd
 import pytest
 
-from tngd_bench.studies.plan.corrections import corrections_of, evaluations_of, ratios_of
-from tngd_bench.studies.plan.durations import STEP_OVERHEAD_S, steps_seconds
+from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.studies.plan.duration_model import (
+    STEP_OVERHEAD_S,
+    Correction,
+    DurationModel,
+    corrections_of,
+    cycle_of,
+    evaluations_of,
+    ratios_of,
+)
 from tngd_bench.studies.store.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, Records
+
+SGD = Contestant("sgd", "sgd", {})
+KFAC = Contestant("kfac", "kfac", {"factor_interval": 10, "inverse_interval": 100})
+LEARNED = DurationModel({("sgd", "cost"): Correction(3.0, 7), ("sgd", "training"): Correction(0.5, 2)})
+
+
+def test_a_timed_optimizer_stops_at_its_repetitions_or_its_seconds_but_makes_the_least():
+    plain, step = DurationModel(), 0.1 + STEP_OVERHEAD_S
+    assert plain.timed(SGD, 0.1, 20, 2, 100.0) == pytest.approx(21 * step)
+    assert plain.timed(SGD, 0.1, 20, 2, 1.0) == pytest.approx(step + 1.0)
+    assert plain.timed(SGD, 0.1, 20, 4, 0.01) == pytest.approx(5 * step)
+    assert (cycle_of(SGD), cycle_of(KFAC)) == (1, 100)
+    assert plain.timed(KFAC, 0.1, 20, 2, 0.01) == pytest.approx(300 * step)
+
+
+def test_corrections_are_those_of_the_optimizer_and_the_kind():
+    assert LEARNED.timed(SGD, 0.1, 20, 2, 100.0) == pytest.approx(3 * 21 * (0.1 + STEP_OVERHEAD_S))
+    assert LEARNED.inspected(SGD, 0.1) == pytest.approx(3 * 3 * (0.1 + STEP_OVERHEAD_S))
+    assert LEARNED.trained(SGD, 0.1, 50, 3, 0.2) == pytest.approx(0.5 * 50 * (0.1 + STEP_OVERHEAD_S) + 0.6)
+    assert LEARNED.trained(KFAC, 0.1, 50, 3, 0.2) == pytest.approx(50 * (0.1 + STEP_OVERHEAD_S) + 0.6)
+
+
+def test_it_is_said_how_much_was_learned():
+    kinds = ("cost", "inspection", "training")
+    assert [LEARNED.trials_behind("sgd", kind) for kind in kinds] == [7, 7, 2]
+    assert [LEARNED.trials_behind("kfac", kind) for kind in kinds] == [0, 0, 0]
 
 
 def frame(rows, columns):
@@ -58,7 +92,7 @@ def test_the_median_ratio_of_finished_trials_is_learned_for_each_kind():
     assert found["tngd", "cost"].factor == pytest.approx(
         5.0
     )  # the simulated step, and the host's part timed after it
-    assert found["sgd", "training"].factor == pytest.approx(0.75 / steps_seconds(0.01, 10))
+    assert found["sgd", "training"].factor == pytest.approx(0.75 / (10 * (0.01 + STEP_OVERHEAD_S)))
     assert found["sgd", "training"].trials == 2
 
 

@@ -1,0 +1,53 @@
+"""Atomic writes: a file is on the disk whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+PART = ".part"
+"""Ends the names of files that are being written."""
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, sync: bool = False) -> Iterator[BinaryIO]:
+    """Yield a new file beside `path` that takes its place at the end of the block, and is removed if the block fails.
+
+    With `sync` the content and the name are on the disk by then, and survive a power cut.
+    """
+    part = path.with_name(f".{uuid.uuid4().hex}{PART}")
+    try:
+        # Mode 0666 less the umask: results are for others too, whom the modes of `tempfile` would keep out.
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    if sync:
+        _sync_folder(path.parent)
+
+
+def write(path: Path, content: bytes, *, sync: bool = False) -> Path:
+    """Write a whole file, see `replacing`; its folder is made where it is missing. Return `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, sync=sync) as file:
+        file.write(content)
+    return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make renames in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,56 @@
+"""Entries of SGD and Adam."""
+
+from __future__ import annotations
+
+from tngd_bench.optimizers.cost_model import CostModel, Counts, Use
+from tngd_bench.optimizers.entry import OptimizerEntry, SearchRange, Setting, Style
+from tngd_bench.optimizers.iteration import Iteration
+from tngd_bench.optimizers.settings import FRACTION, POSITIVE
+
+
+def _sgd(it: Iteration, use: Use) -> Counts:
+    return it.gradient, it.held
+
+
+def _adam(it: Iteration, use: Use) -> Counts:
+    return it.gradient, it.held + 2.0 * it.parameters
+
+
+_ADAM_LR = SearchRange(
+    1e-4,
+    3e-2,
+    "Adam's steps are about lr in every coordinate: a decade and a half on either side of the default",
+)
+_BETA1 = SearchRange(0.0, 0.99, "the same averaging lengths as SGD's momentum", "log-complement")
+# β₂ keeps its default, which short runs hardly feel
+_EPS = SearchRange(
+    1e-9, 1e-3, "large values turn Adam towards momentum SGD (Choi et al. 2019); below 1e-6 little changes"
+)
+
+ENTRIES = (
+    OptimizerEntry(
+        "sgd",
+        "SGD",
+        "stochastic gradient descent (torch.optim.SGD)",
+        "first-order",
+        "tngd_bench.optimizers.first_order.optimizer:make_sgd",
+        {"lr": Setting(0.1, POSITIVE), "momentum": Setting(0.0, FRACTION)},
+        cost=CostModel(_sgd),
+        style=Style("#6b6f76", "#a9aeb6", "o"),
+    ),
+    OptimizerEntry(
+        "adam",
+        "Adam",
+        "Adam (torch.optim.Adam, fused where torch has it)",
+        "first-order",
+        "tngd_bench.optimizers.first_order.optimizer:make_adam",
+        {
+            "lr": Setting(1e-3, POSITIVE, _ADAM_LR),
+            "beta1": Setting(0.9, FRACTION, _BETA1, "β₁"),
+            "beta2": Setting(0.999, FRACTION, title="β₂"),
+            "eps": Setting(1e-8, POSITIVE, _EPS, "ε"),
+        },
+        cost=CostModel(_adam),
+        style=Style("#a3417f", "#e58fc6", "D"),
+    ),
+)

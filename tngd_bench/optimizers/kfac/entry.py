@@ -1,0 +1,71 @@
+"""Entry of K-FAC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tngd_bench.optimizers.cost_model import CostModel, Counts, Use, first_order_waiting
+from tngd_bench.optimizers.entry import OptimizerEntry, Setting, Style
+from tngd_bench.optimizers.iteration import Iteration
+from tngd_bench.optimizers.settings import COUNT, FRACTION, POSITIVE, choice, optional
+
+SETTINGS = {
+    "lr": Setting(0.01, POSITIVE),
+    "momentum": Setting(0.9, FRACTION),
+    "damping": Setting(0.01, POSITIVE),
+    "factor_interval": Setting(10, COUNT, title="iterations between factors"),
+    "inverse_interval": Setting(100, COUNT, title="iterations between inverses"),
+    "factor_decay": Setting(0.95, FRACTION, title="decay of the factors"),
+    "fisher": Setting("mc", choice("mc", "exact", "empirical"), title="Fisher matrix"),
+    "inverse": Setting("cholesky", choice("cholesky", "eigen"), title="inverse by"),
+    "sharing": Setting("expand", choice("expand", "reduce")),
+    "kl_clip": Setting(1e-3, optional(POSITIVE), title="KL clip"),
+}
+_KRONECKER_S = 1.05e-3
+
+
+def _count(it: Iteration, use: Use) -> Counts:
+    n, b = float(it.parameters), float(it.batch_size)
+    sides = (
+        [(d_in + 1.0, float(d_out), float(t)) for d_in, d_out, t in it.shapes]
+        if it.layers
+        else [(n**0.5, n**0.5, 1.0)]
+    )
+    squares = sum(a * a + g * g for a, g, _ in sides)
+    cubes = sum(a**3 + g**3 for a, g, _ in sides)
+    applied = sum(_preconditioned(b * t, a, g) for a, g, t in sides)
+    factors = sum(2.0 * b * t * (a * a + g * g) for a, g, t in sides)
+    backward = it.forward - it.first
+    factors_every, inverses_every = use.settings["factor_interval"], use.settings["inverse_interval"]
+    refresh = (factors + backward) / factors_every + cubes / inverses_every
+    return it.forward + backward + applied + refresh, it.held + 3.0 * squares
+
+
+def _preconditioned(rows: float, a: float, g: float) -> float:
+    """A layer's direction from its k `rows`, by rows or by the gradient (`KroneckerFactors.precondition`)."""
+    slope = rows * min(rows * (a + g), a * g)
+    return 2.0 * (rows * a * g + min(rows * (a * a + g * g) + slope, a * g * (a + g)))
+
+
+def _waiting(it: Iteration, use: Use) -> float:
+    return first_order_waiting(it, use) + _KRONECKER_S
+
+
+def _cycle(settings: Mapping[str, Any]) -> int:
+    return max(int(settings["factor_interval"]), int(settings["inverse_interval"]))
+
+
+ENTRIES = (
+    OptimizerEntry(
+        "kfac",
+        "K-FAC",
+        "Kronecker-factored curvature, running averages, π-damping",
+        "kfac",
+        "tngd_bench.optimizers.kfac.optimizer:KFAC",
+        SETTINGS,
+        cost=CostModel(_count, _waiting),
+        cycle=_cycle,
+        style=Style("#00785a", "#3fc79b", "P"),
+    ),
+)

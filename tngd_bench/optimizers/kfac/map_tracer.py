@@ -1,0 +1,160 @@
+"""Linear maps of one forward pass, found and verified, with the gradients at their outputs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tngd_bench.curvature import TrainableParameters
+from tngd_bench.curvature.capture import LayerCall, recording
+from tngd_bench.curvature.graph import AutogradGraph
+from tngd_bench.curvature.kronecker.batch_statistics import recording_statistics
+from tngd_bench.curvature.kronecker.factors import joined
+from tngd_bench.curvature.kronecker.linear_maps import MAP_KINDS, LinearMap, layer_map, product_maps
+from tngd_bench.curvature.losses import Loss, evaluate
+from tngd_bench.curvature.model_call import Inputs, run_model
+from tngd_bench.curvature.reverse import reverse_gradients, reverse_pass
+from tngd_bench.curvature.rows.layer_rules import trained_parameters
+from tngd_bench.curvature.verification import Reference, Verification, signature
+
+
+@dataclass(frozen=True)
+class MapPass:
+    """What a step needs of one linear map: its input rows use by use, and the loss's gradients at its outputs.
+
+    `inputs` (k, d_in [+1 for the bias]) and `cotangents` (k, d_out) join the rows of all uses.
+    """
+
+    map: LinearMap
+    rows: tuple[Tensor, ...]
+    inputs: Tensor
+    cotangents: Tensor
+
+    @classmethod
+    def of(cls, used: LinearMap, gradients: Sequence[Tensor], dtype: torch.dtype) -> MapPass:
+        """Make it from the gradients at the outputs of all uses."""
+        rows = tuple(use.rows(dtype) for use in used.uses)
+        shaped = [use.cotangent_rows(g) for use, g in zip(used.uses, gradients, strict=True)]
+        return cls(used, rows, joined(rows), joined(shaped).to(dtype))
+
+
+@dataclass(frozen=True)
+class Forward:
+    """One forward pass: the maps with a rule, outputs, loss, and the normalisations by batch statistics in it.
+
+    `verified`: the maps were held against autograd at this pass.
+    """
+
+    maps: list[LinearMap]
+    outputs: Tensor
+    loss: Tensor
+    statistics: list[Any]
+    verified: bool
+
+
+@dataclass(frozen=True)
+class MapTracer:
+    """Runs a model and finds the linear maps that K-FAC has a rule for."""
+
+    model: nn.Module
+    loss: Loss
+    parameters: TrainableParameters
+    verification: Verification
+
+    def run(self, inputs: Inputs, targets: Tensor, check_loss: Callable[[float], None]) -> Forward:
+        """Run the model, have its loss checked, and find its linear maps, verified where due."""
+        with (
+            torch.enable_grad(),
+            recording(self.model, MAP_KINDS) as calls,
+            recording_statistics(self.model) as statistics,
+        ):
+            outputs = run_model(self.model, inputs)
+            loss = evaluate(self.loss, outputs, targets)
+        check_loss(float(loss.detach()))
+        for call in calls:
+            call.check_untouched()
+        graph = AutogradGraph(outputs)
+        maps = self._maps(calls, graph)
+        due = self.verification.due(signature(self.model, calls, graph), reorders=False)
+        if due:
+            maps = self._verified(maps, loss)
+        return Forward(maps, outputs, loss, statistics, due)
+
+    def passes(
+        self, maps: Sequence[LinearMap], loss: Tensor
+    ) -> tuple[list[MapPass], list[tuple[nn.Parameter, Tensor]]]:
+        """Inputs and output gradients of the maps that take part in the loss, and the gradients of all others."""
+        edges = [use.edge for one in maps for use in one.uses]
+        covered = {id(p) for one in maps for p in one.parameters}
+        others = [p for p in self.parameters.tensors if id(p) not in covered]
+        gradients = iter(reverse_pass(loss, [*edges, *others]))
+        passes: list[MapPass] = []
+        aside: list[nn.Parameter] = []
+        for one in maps:
+            found = [(use, next(gradients)) for use in one.uses]
+            used = [(use, gradient) for use, gradient in found if gradient is not None]
+            if used:
+                kept = dataclasses.replace(one, uses=tuple(use for use, _ in used))
+                passes.append(MapPass.of(kept, [g for _, g in used], self.parameters.curvature_dtype))
+            else:  # the output has no part in the loss; the weight may, in derivatives inside forward
+                aside += one.parameters
+        plain = [*zip(others, gradients, strict=True)]
+        if aside:
+            plain += zip(aside, reverse_pass(loss, aside), strict=True)
+        return passes, [(p, gradient) for p, gradient in plain if gradient is not None]
+
+    def _maps(self, calls: Sequence[LayerCall], graph: AutogradGraph) -> list[LinearMap]:
+        """The maps of layers by their calls, and of the other weights by the graph, but for those that have failed."""
+        trained = {id(p) for p in self.parameters.tensors}
+        grouped: dict[int, list[LayerCall]] = defaultdict(list)
+        for call in calls:
+            own = trained_parameters(call.module, trained)
+            if own is not None and len(own) == len(list(call.module.parameters(recurse=False))):
+                grouped[id(call.module)].append(call)
+        maps = [found for group in grouped.values() if (found := layer_map(group)) is not None]
+        covered = {id(p) for one in maps for p in one.parameters}
+        failed = self.verification.failed
+        others = [
+            p
+            for p, name in zip(self.parameters.tensors, self.parameters.names, strict=True)
+            if id(p) not in covered and p.dim() <= 2 and not failed([name])
+        ]
+        if any(p.dim() == 2 for p in others):
+            maps += product_maps(others, graph)
+        names = names_by_id(self.parameters)
+        named = [dataclasses.replace(one, names=tuple(names[id(p)] for p in one.parameters)) for one in maps]
+        return [one for one in named if not failed(one.names)]
+
+    def _verified(self, maps: list[LinearMap], loss: Tensor) -> list[LinearMap]:
+        """The maps whose gradient by rows is autograd's; the others are noted, and get the plain gradient."""
+        tensors = self.parameters.tensors
+        reference = Reference(
+            lambda scale: reverse_gradients(loss, tensors, torch.full_like(loss, scale)),
+            loss.dtype if loss.dtype.itemsize < 4 else self.parameters.dtype,
+        )
+        if not reference.is_finite:
+            return maps
+        position = {id(p): i for i, p in enumerate(tensors)}
+        passes, _ = self.passes(maps, loss)
+        failed: dict[str, tuple[list[str], float]] = {}
+        for one in passes:
+            pieces = one.map.pieces(one.cotangents.T @ one.inputs)
+            error = reference.error([position[id(p)] for p in one.map.parameters], pieces)
+            if error:
+                owner = one.map.names[0].rpartition(".")[0]
+                earlier, worst = failed.get(owner, ([], 0.0))
+                failed[owner] = ([*earlier, *one.map.names], max(worst, error))
+        if failed:
+            self.verification.refute_layers(failed, "K-FAC leaves them to the plain gradient")
+        return [one for one in maps if not self.verification.failed(one.names)]
+
+
+def names_by_id(parameters: TrainableParameters) -> dict[int, str]:
+    """Return the names of the trainable parameters by the identity of their tensors."""
+    return {id(p): name for p, name in zip(parameters.tensors, parameters.names, strict=True)}

@@ -1,0 +1,182 @@
+"""Entries of exact natural gradient descent, one for each solver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tngd_bench.curvature import route
+from tngd_bench.layers import panelled
+from tngd_bench.optimizers.cost_model import (
+    PAIR_S,
+    REFERENCE_RATE,
+    WRITE_S,
+    CostModel,
+    Counts,
+    Use,
+    counted_by_products,
+    second_order_waiting,
+)
+from tngd_bench.optimizers.entry import OptimizerEntry, Setting, Style
+from tngd_bench.optimizers.iteration import Iteration
+from tngd_bench.optimizers.settings import COUNT, FRACTION, NATURAL, choice
+from tngd_bench.solvers.cg_iterations import LIMIT, RTOL
+
+_PRODUCT_S, _READ_S = 1.17e-4, 4.47e-10
+"""For a product by the rows, and for a number of the rows read."""
+
+
+def _dense(it: Iteration) -> Counts:
+    n, m = float(it.parameters), float(it.rows)
+    forming = 2.0 * m * n * n * panelled(it.parameters)
+    flops = it.gradient + it.row_passes + it.written + forming + n**3 / 3.0 + 2.0 * n * n
+    return flops, it.held + 3.0 * n * n + m * n
+
+
+def _woodbury(it: Iteration) -> Counts:
+    n, m = float(it.parameters), float(it.rows)
+    flops = it.gradient + it.row_passes + it.written + 2.0 * m * m * n + m**3 / 3.0 + 4.0 * m * n
+    return flops, it.held + m * n + m * m
+
+
+def _gram(it: Iteration) -> Counts:
+    m = float(it.rows)
+    flops = it.forward + it.row_passes + it.forming + m**3 / 3.0 + 2.0 * m * m + it.lift
+    return flops, it.held + m * it.widths + 3.0 * m * m
+
+
+def _cg(it: Iteration) -> Counts:
+    m, iterations = float(it.rows), it.iterations_of_cg
+    inner = (4.0 * iterations + 2.0) * m  # products of two vectors
+    if it.cg_by_model:
+        flops, held = counted_by_products(it, iterations + 1)
+        return flops + inner, held
+    products = (iterations + 1) * it.gram_product + it.similarity_for_products
+    flops = it.forward + it.row_passes + it.written + products + it.lift
+    return flops + inner, it.held + m * it.kept + it.parameters
+
+
+def _layerwise(it: Iteration) -> Counts:
+    """One solve a layer: of order m, or of the layer's own order where it has fewer parameters than rows."""
+    m = float(it.rows)
+    flops, largest = it.forward + it.row_passes + it.written + it.lift, 0.0
+    for layer in it.shapes:
+        width = (layer.d_in + 1.0) * layer.d_out
+        if width <= m:
+            flops += 2.0 * m * width * width + width**3 / 3.0 + 2.0 * width * width
+            largest = max(largest, m * width)
+        else:
+            flops += it.formed(layer) + m**3 / 3.0 + 2.0 * m * m
+    if it.embedded:  # two tables, each a layer
+        flops += it.tables + 2.0 * (m**3 / 3.0 + 2.0 * m * m)
+    return flops, it.held + m * it.widths + 3.0 * m * m + largest
+
+
+def _writing(it: Iteration, use: Use) -> float:
+    return second_order_waiting(it) + WRITE_S * (float(it.rows) * it.parameters)
+
+
+def _pairing(it: Iteration, use: Use) -> float:
+    return second_order_waiting(it) + PAIR_S * float(it.rows) * float(it.rows)
+
+
+def _multiplying(it: Iteration, use: Use) -> float:
+    seconds, products = second_order_waiting(it, by_model=it.cg_by_model), it.iterations_of_cg + 1
+    if it.cg_by_model:
+        waiting = route.waiting_seconds(it.all_layers, it.batch_size)
+        return seconds + products * waiting * (route.RATE / REFERENCE_RATE)
+    blocks = route.BLOCK_S * it.batch_size * len(it.shapes)
+    return seconds + products * (_PRODUCT_S + blocks + 2.0 * _READ_S * float(it.rows) * it.kept)
+
+
+def _ngd(
+    solver: str,
+    title: str,
+    summary: str,
+    style: Style,
+    count: Callable[[Iteration], Counts],
+    waiting: Callable[[Iteration, Use], float],
+    remembering: Callable[[Iteration], float],
+    *,
+    exact: int = 0,
+    break_even: bool = False,
+    **extra: Setting,
+) -> OptimizerEntry:
+    """Make the entry of a solver; a memory μ adds operations, those of `remembering`, and two vectors."""
+
+    def counted(it: Iteration, use: Use) -> Counts:
+        flops, held = count(it)
+        if not use.settings["memory"]:
+            return flops, held
+        return flops + remembering(it), held + 2.0 * it.parameters
+
+    return OptimizerEntry(
+        "ngd" if solver == "dense" else f"ngd-{solver}",
+        title,
+        summary,
+        "natural-gradient",
+        "tngd_bench.optimizers.ngd.optimizer:make_ngd",
+        {**NATURAL, "memory": Setting(0.0, FRACTION, title="memory μ"), **extra},
+        fixed={"solver": solver},
+        cost=CostModel(counted, waiting),
+        style=style,
+        exact=exact,
+        break_even=break_even,
+    )
+
+
+ENTRIES = (
+    _ngd(
+        "dense",
+        "NGD (dense)",
+        "exact natural gradient, N×N Cholesky",
+        Style("#1d3461", "#9db8ec", "s"),
+        _dense,
+        _writing,
+        lambda it: 2.0 * float(it.parameters) * it.parameters,
+        exact=3,
+    ),
+    _ngd(
+        "woodbury",
+        "NGD (Woodbury)",
+        "exact natural gradient, explicit factor B, m×m solve",
+        Style("#007f96", "#4bc6dc", "^"),
+        _woodbury,
+        _writing,
+        lambda it: 4.0 * it.rows * it.parameters,
+        exact=2,
+    ),
+    _ngd(
+        "gram",
+        "NGD (Gram)",
+        "exact natural gradient from the Gram matrix, B never formed",
+        Style("#0f62cf", "#6ba6ff", "v"),
+        _gram,
+        _pairing,
+        lambda it: it.lift,
+        exact=1,
+        break_even=True,
+    ),
+    _ngd(
+        "cg",
+        "NGD (CG)",
+        "natural gradient by conjugate gradients on curvature products",
+        Style("#6247c5", "#ac9cff", "X"),
+        _cg,
+        _multiplying,
+        lambda it: it.product_by_model / 2.0 if it.cg_by_model else it.lift,
+        exact=4,
+        break_even=True,
+        cg_iterations=Setting(LIMIT, COUNT, title="CG iterations"),
+        cg_rtol=Setting(RTOL, FRACTION, title="CG tolerance"),
+        cg_space=Setting("auto", choice("auto", "rows", "parameters"), title="CG space"),
+    ),
+    _ngd(
+        "layer",
+        "NGD (by layers)",
+        "exact natural gradient of each layer alone, one m×m Cholesky a layer",
+        Style("#2f7f3f", "#7fd08c", "H"),
+        _layerwise,
+        _pairing,
+        lambda it: it.lift,
+    ),
+)

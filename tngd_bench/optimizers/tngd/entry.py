@@ -1,0 +1,194 @@
+"""Entries of TNGD and TNGD-Adam: settings of the analog device, and the cost of simulating it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tngd_bench import arguments
+from tngd_bench.optimizers.array_costs import array_cost
+from tngd_bench.optimizers.cost_model import (
+    EIGENDECOMPOSITION_FLOPS,
+    PAIR_S,
+    WRITE_S,
+    CostModel,
+    Counts,
+    Use,
+    counted_by_products,
+    second_order_waiting,
+)
+from tngd_bench.optimizers.entry import OptimizerEntry, SearchRange, Setting, Style
+from tngd_bench.optimizers.iteration import Iteration
+from tngd_bench.optimizers.settings import (
+    COUNT,
+    FRACTION,
+    NATURAL,
+    POSITIVE,
+    choice,
+    optional,
+)
+from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
+from tngd_bench.spu.description import DEVICE_FIELDS
+from tngd_bench.spu.device import Device
+from tngd_bench.spu.field_info import FieldInfo
+
+LANCZOS_DIMENSION = 24
+"""Products that each Krylov space of a relaxation takes: 16 to 32 at t = 50 τ and λ = 0.01, 8 from there on down."""
+LANCZOS_SPACES = 2
+"""Krylov spaces of a relaxation in rows: the start and the right-hand side."""
+INCREMENT_PRODUCTS = 14
+"""Products of a relaxation of a few tenths of τ where no rows are made, in one space; longer ones take more."""
+_SIMULATION_S, _PROGRAM_S = 3.8e-3, 2.1e-8
+"""For the calls of a relaxation, and a value that is drawn anew on an array."""
+
+
+def _count(it: Iteration, use: Use) -> Counts:
+    if use.device is None or not use.device.needs_arrays:
+        return _relaxation(it)
+    flops, held = _on_arrays(it, use.device)
+    return use.settings["ensemble"] * flops, held
+
+
+def _relaxation(it: Iteration) -> Counts:
+    """The simulation of a device without programmed arrays, by the route that `spu.dynamics.ou` takes."""
+    m = float(it.rows)
+    if it.matrix_free:
+        k, n = float(INCREMENT_PRODUCTS), float(it.parameters)
+        flops, held = counted_by_products(it, k + 1.0)
+        return flops + 4.0 * n * k * k + 2.0 * n * k, held + n * k  # orthogonalised twice
+    passes = it.forward + it.row_passes + 2.0 * it.lift
+    if it.forms_gram:
+        held = it.held + m * it.widths + 6.0 * m * m + 4.0 * it.parameters
+        return passes + it.forming + _functions_of_gram(it), held
+    k = float(min(LANCZOS_DIMENSION, it.rows))
+    made = it.written + LANCZOS_SPACES * k * it.gram_product + it.similarity_for_products
+    held = it.held + m * (it.kept + LANCZOS_SPACES * k) + 4.0 * it.parameters
+    return passes + made + _orthogonalised(it), held
+
+
+def _on_arrays(it: Iteration, device: Device) -> Counts:
+    """The simulation of a device whose imperfections act on single cells: B is formed, programmed, and then used."""
+    made = it.gradient + it.row_passes + it.written
+    arrays = array_cost(it, device)
+    # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
+    functions = _by_eigenvectors(float(it.rows)) if arrays.spectral else 0.0
+    return made + arrays.flops + functions, it.held + float(it.rows) * it.widths + arrays.held
+
+
+def _functions_of_gram(it: Iteration) -> float:
+    """Functions of a K in memory, by its eigenvectors or by Lanczos."""
+    m = float(it.rows)
+    if it.takes_eigenvectors:
+        return _by_eigenvectors(m)
+    return LANCZOS_SPACES * min(LANCZOS_DIMENSION, it.rows) * 2.0 * m * m + _orthogonalised(it)
+
+
+def _by_eigenvectors(m: float) -> float:
+    return EIGENDECOMPOSITION_FLOPS * m**3 + 6.0 * m * m
+
+
+def _orthogonalised(it: Iteration) -> float:
+    """The vectors of Krylov spaces in rows, each against those before it, and their sum."""
+    m, k = float(it.rows), float(min(LANCZOS_DIMENSION, it.rows))
+    return LANCZOS_SPACES * (2.0 * m * k * k + 2.0 * m * k)
+
+
+def _waiting(it: Iteration, use: Use) -> float:
+    m, ensemble = float(it.rows), int(use.settings["ensemble"])
+    seconds = second_order_waiting(it, by_model=it.matrix_free) + ensemble * _SIMULATION_S
+    if use.device is not None and use.device.needs_arrays:
+        return (
+            seconds
+            + WRITE_S * (m * it.parameters)
+            + ensemble * _PROGRAM_S * array_cost(it, use.device).values
+        )
+    return seconds if it.matrix_free else seconds + PAIR_S * m * m
+
+
+def _device(name: str, value: object) -> object:
+    return (
+        Device.described(value)
+        if isinstance(value, Mapping)
+        else arguments.choice(name, value, Device.presets())
+    )
+
+
+def _from(infos: Mapping[str, FieldInfo], defaults: Mapping[str, object]) -> dict[str, Setting]:
+    """Return settings from descriptions of fields; None, the default where there is no other, means not given."""
+    return {
+        name: Setting(
+            defaults.get(name), info.accepted.check if name in defaults else optional(info.accepted.check)
+        )
+        for name, info in infos.items()
+    }
+
+
+ANALOG = {
+    **_from(ANALOG_FIELDS, vars(AnalogSettings())),
+    "damping_rule": Setting("constant", choice("constant", "levenberg-marquardt")),
+    "damping_interval": Setting(5, COUNT),
+    "device": Setting("paper", _device),
+    **_from(DEVICE_FIELDS, {}),  # None keeps the value of the device
+}
+
+
+def _analog_together(settings: Mapping[str, object]) -> None:
+    """Refuse analog settings, and fields of a device, that contradict one another."""
+    AnalogSettings.of(settings)
+    if isinstance(settings["device"], str | Mapping):
+        described_device(settings)
+
+
+def described_device(settings: Mapping[str, object]) -> Device:
+    """Return the device of complete settings, its fields over those of the preset where they are not None."""
+    device = settings["device"]
+    assert isinstance(device, str | Mapping)
+    given = {name: settings[name] for name in DEVICE_FIELDS if settings.get(name) is not None}
+    return Device.described(device).override(**given)
+
+
+_ADAM_LR = SearchRange(1e-4, 3e-2, "that of Adam, whose rule makes the step; the default is 1e-3")
+
+
+def _tngd(
+    name: str, title: str, summary: str, rule: str, style: Style, settings: Mapping[str, Setting]
+) -> OptimizerEntry:
+    return OptimizerEntry(
+        name,
+        title,
+        summary,
+        "thermodynamic",
+        "tngd_bench.optimizers.tngd.optimizer:make_tngd",
+        {**settings, **ANALOG},
+        fixed={"rule": rule},
+        simulated=True,
+        together=_analog_together,
+        device=described_device,
+        cost=CostModel(_count, _waiting),
+        style=style,
+    )
+
+
+ENTRIES = (
+    _tngd(
+        "tngd",
+        "TNGD",
+        "thermodynamic natural gradient: simulated analog device, plain update",
+        "sgd",
+        Style("#c43d08", "#ff8250", "*", emphasised=True),
+        NATURAL,
+    ),
+    _tngd(
+        "tngd-adam",
+        "TNGD-Adam",
+        "thermodynamic natural gradient fed to Adam; (β₁, β₂) = (0, 0) as in the paper",
+        "adam",
+        Style("#9a6700", "#eab13d", "p"),
+        {
+            "lr": Setting(1e-3, POSITIVE, _ADAM_LR),
+            "damping": NATURAL["damping"],
+            "beta1": Setting(0.0, FRACTION),
+            "beta2": Setting(0.0, FRACTION),
+            "eps": Setting(1e-8, POSITIVE),
+        },
+    ),
+)
