@@ -23,7 +23,7 @@ from tngd_bench.check.trees import Probe
 from tngd_bench.optimizers import registry
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = ("accuracy", "latency", "needs", "pages", "startup", "steps")
+MODULES = ("accuracy", "latency", "report_time", "resources", "startup", "steps")
 SLOWED = """
 
 _direction = NGD._direction

@@ -116,6 +116,17 @@ def test_a_pair_of_imperfections_is_a_heat_map_from_mild_to_harsh(pairs, known):
     assert ("1 of 1 (1 unstable)") in {row[3] for row in shown.rows}
 
 
+def test_where_larger_is_milder_a_heat_map_begins_with_the_largest(pairs, known):
+    trials, curves = (frame.copy() for frame in pairs)
+    trials["sweep_parameter"] = "rail_volts"
+    table = heatmaps.pair_table(final_scores.final_values(trials, curves), trials)
+    with charting.style():
+        (chart,) = heatmaps.pair_charts(table, known)
+    axes = chart.figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ideal", "8", "4"]
+    assert axes.get_xlabel() == "rail voltage (V)"
+
+
 def test_what_was_swept_in_pairs_is_named_on_the_first_screen(pairs):
     trials, _ = pairs
     said = study_summary.noise("Not measured.", trials.assign(kind="training"))

@@ -19,8 +19,14 @@ from typing import Any, Literal
 
 from tngd_bench import arguments
 
+Milder = Literal["larger", "smaller", ""]
 UNLIMITED = "unlimited"
 """Infinity as a word, for study files and stored JSON, which have no number for it."""
+
+
+def in_words(value: Any) -> Any:
+    """Return `value` as JSON can hold it: infinity as the word for it."""
+    return UNLIMITED if isinstance(value, float) and value == math.inf else value
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,12 @@ def choice(*words: str) -> Accepted:
 
 
 def _rate(name: str, value: object) -> float:
-    return math.inf if value in (math.inf, UNLIMITED) else arguments.real(name, value, above=0.0)
+    if value in (math.inf, UNLIMITED):
+        return math.inf
+    try:
+        return arguments.real(name, value, above=0.0)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error}; {UNLIMITED!r} means no time") from None
 
 
 POSITIVE = Accepted("> 0", partial(arguments.real, above=0.0))
@@ -70,32 +81,42 @@ class FieldInfo:
     """The name in words, as reports print it."""
     accepted: Accepted
     part: str = ""
-    """The part of the device that the field belongs to."""
+    """The part of the device that it describes."""
+    milder: Milder = ""
+    """Which values make a better device."""
     symbol: str = ""
     unit: str = ""
-    relative_to: str = ""
+    scale: str = ""
     """What a value without a unit is measured in, for the axis of a chart."""
     absent: str = "ideal"
     """The meaning of None, for a field that may be None."""
-    milder: Literal["larger", "smaller", ""] = ""
-    """Which values make a better device."""
-    disturbs: Literal["signals", "cells", ""] = ""
-    """What an imperfection acts on: signals, or single cells, so that a simulation must form the arrays.
-
-    Empty for a field by which the solution does not differ from an ideal device's.
-    """
     random: str = ""
     """When its random part is drawn; empty for a field without one."""
+    imperfection: bool = False
+    """Whether, neither None nor zero, it makes the solution differ from an ideal device's."""
+
+    @property
+    def needs_arrays(self) -> bool:
+        """Whether it is an imperfection of single cells, so that a simulation must form the arrays."""
+        return self.imperfection and self.part in ("array", "amplifier")
 
 
-def described(title: str, accepted: Accepted, part: str = "", *, default: Any = None, **info: Any) -> Any:
+def described(
+    title: str, accepted: Accepted, part: str = "", milder: Milder = "", *, default: Any = None, **info: Any
+) -> Any:
     """A dataclass field with a `default` and a description; the further keywords are fields of `FieldInfo`."""
-    return dataclasses.field(default=default, metadata={"info": FieldInfo(title, accepted, part, **info)})
+    return dataclasses.field(
+        default=default, metadata={"info": FieldInfo(title, accepted, part, milder, **info)}
+    )
+
+
+imperfection = partial(described, imperfection=True)
+"""A field that makes the solution differ from an ideal device's."""
 
 
 def price(title: str, part: str, unit: str) -> Any:
     """A field for a time or an energy, None where it is not stated."""
-    return described(title, NON_NEGATIVE, part, unit=unit, absent="not stated", milder="smaller")
+    return described(title, NON_NEGATIVE, part, "smaller", unit=unit, absent="not stated")
 
 
 @cache
@@ -143,9 +164,9 @@ def markdown_table(owner: type) -> str:
         default = info.absent if defaults[name] is None else _plain(defaults[name])
         accepted = f"{info.accepted.text} {info.unit}".strip()
         meaning = f"{info.symbol}: {texts[name]}" if info.symbol else texts[name]
-        marks = (info.milder, info.random, info.disturbs)
+        marks = (info.milder, info.random, "yes" if info.imperfection else "")
         rows.append((f"`{name}`", info.part, meaning, accepted, default, *marks))
-    columns = ("field", "part", "meaning", "accepted", "default", "milder", "random", "disturbs")
+    columns = ("field", "part", "meaning", "accepted", "default", "milder", "random", "imperfection")
     used = [place for place in range(len(columns)) if any(row[place] for row in rows)]
     lines = [columns, ("---",) * len(columns), *rows]
     cells = [[line[place].replace("|", r"\|") for place in used] for line in lines]

@@ -21,7 +21,6 @@ from tngd_bench.optimizers.settings import (
     COUNT,
     FRACTION,
     NATURAL,
-    NON_NEGATIVE,
     POSITIVE,
     choice,
     optional,
@@ -123,11 +122,8 @@ def _from(infos: Mapping[str, FieldInfo], defaults: Mapping[str, object]) -> dic
     }
 
 
-_RUN = _from(ANALOG_FIELDS, vars(AnalogSettings()))
 ANALOG = {
-    **{name: _RUN[name] for name in ("analog_time", "delay", "start")},  # in the order of a report's table
-    "noise_variance": Setting(0.0, NON_NEGATIVE),
-    **_RUN,
+    **_from(ANALOG_FIELDS, vars(AnalogSettings())),
     "damping_rule": Setting("constant", choice("constant", "levenberg-marquardt")),
     "damping_interval": Setting(5, COUNT),
     "device": Setting("paper", _device),

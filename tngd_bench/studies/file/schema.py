@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from tngd_bench.optimizers.entry import check_range
+from tngd_bench.spu.field_info import in_words
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Threads = Annotated[int, Field(strict=True, ge=1, le=1024)]  # torch crashes when asked for tens of thousands
@@ -22,7 +23,7 @@ Text = Annotated[str, Field(strict=True)]
 Label = Annotated[str, Field(strict=True, min_length=1)]
 Number = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
-Scalar = Flag | Number | Text
+Scalar = Annotated[Flag | Number | Text, BeforeValidator(in_words)]
 
 _STRICT = ConfigDict(extra="forbid")
 
