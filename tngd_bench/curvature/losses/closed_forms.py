@@ -10,11 +10,11 @@ from tngd_bench.curvature.losses.differentiated import differentiated
 from tngd_bench.curvature.losses.elementwise import binary_cross_entropy, squared_error
 from tngd_bench.curvature.losses.empirical import EmpiricalFisher
 from tngd_bench.curvature.losses.evaluation import closed_form, fitting_targets
-from tngd_bench.curvature.losses.interface import Loss, OutputCurvature, slope
+from tngd_bench.curvature.losses.interface import Loss, OutputCurvature
 from tngd_bench.curvature.losses.per_sample import PerSampleLoss, per_sample
 from tngd_bench.curvature.losses.softmax import cross_entropy
 
-_RULES: dict[type[nn.Module], Callable[[nn.Module, Tensor, Tensor], OutputCurvature]] = {
+_RULES: dict[type[nn.Module], Callable[..., OutputCurvature]] = {
     nn.CrossEntropyLoss: cross_entropy,
     nn.MSELoss: squared_error,
     nn.BCEWithLogitsLoss: binary_cross_entropy,
@@ -41,4 +41,4 @@ def output_curvature(
             f"loss must be mean-reduced, not reduction={reduction!r}: curvature is scaled by 1/b"
         )
     curvature = _RULES[kind](loss, outputs, targets)
-    return EmpiricalFisher(slope(curvature)) if empirical else curvature
+    return EmpiricalFisher(curvature.slope()) if empirical else curvature

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tngd_bench.curvature.losses.interface import SMALLEST_CONDITIONED_PROBABILITY
+from tngd_bench.curvature.losses.interface import OutputCurvature, conditioned_weights
+from tngd_bench.curvature.operator import InRange
 
 
 @dataclass(frozen=True)
-class ElementwiseCurvature:
-    """Losses that sum over outputs (squared error, binary cross-entropy): H = diag(h), S = diag(√h).
+class ElementwiseCurvature(OutputCurvature):
+    """H = diag(h), S = diag(√h).
 
     `second` h and `first` ∂ℓ/∂z have the outputs' shape.
     """
@@ -26,10 +27,6 @@ class ElementwiseCurvature:
         """One per output."""
         return math.prod(self.second.shape[1:])
 
-    def matvec(self, v: Tensor) -> Tensor:
-        """H v."""
-        return self.second * v
-
     def factor_matvec(self, v: Tensor) -> Tensor:
         """Sᵀ v."""
         return (self.second.sqrt() * v).flatten(1)
@@ -38,16 +35,13 @@ class ElementwiseCurvature:
         """S u."""
         return self.second.sqrt() * u.view(self.second.shape)
 
-    def gradient_weights(self) -> tuple[Tensor, Tensor | None]:
+    def gradient_weights(self) -> InRange:
         """w = (∂ℓ/∂z)/√h; elements whose curvature vanishes beside their slope go into q."""
-        vanishing = self.second <= SMALLEST_CONDITIONED_PROBABILITY * self.first.abs()
-        w = torch.where(vanishing, 0.0, self.first / self.second.sqrt()).flatten(1)
-        if not bool((vanishing & (self.first != 0)).any()):
-            return w, None
-        return w, torch.where(vanishing, self.first, 0.0)
+        w, rest = conditioned_weights(self.second, self.first)
+        return InRange(w.flatten(1), rest)
 
 
-def squared_error(loss: nn.Module, outputs: Tensor, targets: Tensor) -> ElementwiseCurvature:
+def squared_error(loss: nn.MSELoss, outputs: Tensor, targets: Tensor) -> ElementwiseCurvature:
     """The curvature of torch's `MSELoss`."""
     scale = 2.0 / outputs.numel()
     return ElementwiseCurvature(
@@ -55,9 +49,10 @@ def squared_error(loss: nn.Module, outputs: Tensor, targets: Tensor) -> Elementw
     )
 
 
-def binary_cross_entropy(loss: nn.Module, outputs: Tensor, targets: Tensor) -> ElementwiseCurvature:
+def binary_cross_entropy(
+    loss: nn.BCEWithLogitsLoss, outputs: Tensor, targets: Tensor
+) -> ElementwiseCurvature:
     """The curvature of torch's `BCEWithLogitsLoss`."""
-    assert isinstance(loss, nn.BCEWithLogitsLoss)
     probability = torch.sigmoid(outputs)
     weight = torch.ones_like(outputs) / outputs.numel()
     if loss.weight is not None:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tngd_bench.curvature.losses.interface import OutputCurvature
+from tngd_bench.curvature.operator import InRange
+
 
 @dataclass(frozen=True)
-class EmpiricalFisher:
+class EmpiricalFisher(OutputCurvature):
     """Rows are per-sample loss gradients over √b, one per sample: H_n = b·(∂ℓ/∂z_n)(∂ℓ/∂z_n)ᵀ.
 
     `first` is ∂ℓ/∂z (b, …). The gradient is Σ_n of the rows over √b, so w = 1/√b.
@@ -23,10 +26,6 @@ class EmpiricalFisher:
         """One."""
         return 1
 
-    def matvec(self, v: Tensor) -> Tensor:
-        """H v."""
-        return self.factor_rmatvec(self.factor_matvec(v))
-
     def factor_matvec(self, v: Tensor) -> Tensor:
         """Sᵀ v."""
         return math.sqrt(len(self.first)) * (self.first * v).flatten(1).sum(1, keepdim=True)
@@ -35,6 +34,6 @@ class EmpiricalFisher:
         """S u."""
         return math.sqrt(len(self.first)) * self.first * u.view(-1, *([1] * (self.first.dim() - 1)))
 
-    def gradient_weights(self) -> tuple[Tensor, Tensor | None]:
+    def gradient_weights(self) -> InRange:
         """w = 1/√b for every sample."""
-        return torch.full_like(self.first.flatten(1)[:, :1], 1.0 / math.sqrt(len(self.first))), None
+        return InRange(torch.full_like(self.first.flatten(1)[:, :1], 1.0 / math.sqrt(len(self.first))), None)

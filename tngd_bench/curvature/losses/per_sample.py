@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tngd_bench.curvature.losses.interface import SMALLEST_CONDITIONED_PROBABILITY
+from tngd_bench.curvature.losses.interface import OutputCurvature, conditioned_weights
+from tngd_bench.curvature.operator import InRange
 
 
 class PerSampleLoss(nn.Module):
@@ -30,7 +31,7 @@ class PerSampleLoss(nn.Module):
 
 
 @dataclass(frozen=True)
-class SpectralCurvature:
+class SpectralCurvature(OutputCurvature):
     """A per-sample Hessian by its eigendecomposition: H_n = Q diag(a) Qᵀ, S_n = Q diag(√a).
 
     `values` (b, d) ≥ 0, `vectors` (b, d, d), `first` ∂ℓ/∂z (b, …) with d outputs per sample.
@@ -45,10 +46,6 @@ class SpectralCurvature:
         """One per output."""
         return self.values.shape[1]
 
-    def matvec(self, v: Tensor) -> Tensor:
-        """H v."""
-        return self.factor_rmatvec(self.factor_matvec(v))
-
     def factor_matvec(self, v: Tensor) -> Tensor:
         """Sᵀ v."""
         return self.values.sqrt() * torch.einsum("bij,bi->bj", self.vectors, v.flatten(1))
@@ -57,15 +54,13 @@ class SpectralCurvature:
         """S u."""
         return torch.einsum("bij,bj->bi", self.vectors, self.values.sqrt() * u).view(self.first.shape)
 
-    def gradient_weights(self) -> tuple[Tensor, Tensor | None]:
-        """w = a^{−1/2} Qᵀ ∂ℓ/∂z on the eigenvalues that stand beside the slope; the rest goes into q."""
+    def gradient_weights(self) -> InRange:
+        """w = a^{−1/2} Qᵀ ∂ℓ/∂z on the eigenvalues that do not vanish beside the slope; the rest goes into q."""
         modal = torch.einsum("bij,bi->bj", self.vectors, self.first.flatten(1))
-        vanishing = self.values <= SMALLEST_CONDITIONED_PROBABILITY * modal.abs()
-        w = torch.where(vanishing, 0.0, modal / self.values.sqrt())
-        kept = torch.where(vanishing, modal, 0.0)
-        if not bool(kept.any()):
-            return w, None
-        return w, torch.einsum("bij,bj->bi", self.vectors, kept).view(self.first.shape)
+        w, rest = conditioned_weights(self.values, modal)
+        if rest is None:
+            return InRange(w, None)
+        return InRange(w, torch.einsum("bij,bj->bi", self.vectors, rest).view(self.first.shape))
 
 
 def spectral_curvature(hessians: Tensor, slope: Tensor) -> SpectralCurvature:
@@ -94,9 +89,8 @@ def spectral_curvature(hessians: Tensor, slope: Tensor) -> SpectralCurvature:
     return SpectralCurvature(values.clamp_min(0.0).to(dtype), vectors.to(dtype), slope)
 
 
-def per_sample(loss: nn.Module, outputs: Tensor, targets: Tensor) -> SpectralCurvature:
+def per_sample(loss: PerSampleLoss, outputs: Tensor, targets: Tensor) -> SpectralCurvature:
     """The curvature of a `PerSampleLoss`, by torch.func."""
-    assert isinstance(loss, PerSampleLoss)
     b = len(outputs)
 
     def of_flat(z: Tensor, y: Tensor) -> Tensor:

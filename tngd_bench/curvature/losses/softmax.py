@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tngd_bench.curvature.losses.evaluation import class_dim
-from tngd_bench.curvature.losses.interface import SMALLEST_CONDITIONED_PROBABILITY
+from tngd_bench.curvature.losses.interface import SMALLEST_CONDITIONED_PROBABILITY, OutputCurvature
+from tngd_bench.curvature.operator import InRange
 
 
 @dataclass(frozen=True)
-class SoftmaxCurvature:
+class SoftmaxCurvature(OutputCurvature):
     """Softmax cross-entropy: H = c (diag p − p pᵀ) per sample and position, S = √c (diag √p − p √pᵀ).
 
     `probabilities` (b, …) with classes along `class_dim`; `targets` are distributions of the same shape; `scale` c
@@ -31,11 +32,6 @@ class SoftmaxCurvature:
         """One per output."""
         return math.prod(self.probabilities.shape[1:])
 
-    def matvec(self, v: Tensor) -> Tensor:
-        """H v."""
-        p = self.probabilities
-        return self.scale * p * (v - (p * v).sum(self.class_dim, keepdim=True))
-
     def factor_matvec(self, v: Tensor) -> Tensor:
         """Sᵀ v."""
         p = self.probabilities
@@ -46,21 +42,20 @@ class SoftmaxCurvature:
         p, root, shaped = self.probabilities, self.probabilities.sqrt(), u.view(self.probabilities.shape)
         return self.scale.sqrt() * (root * shaped - p * (root * shaped).sum(self.class_dim, keepdim=True))
 
-    def gradient_weights(self) -> tuple[Tensor, Tensor | None]:
+    def gradient_weights(self) -> InRange:
         """w with w_i = √c (√p_i − y_i/√p_i); samples with a target of vanishing probability go into q."""
         p, y = self.probabilities, self.targets
         vanishing = ((p < SMALLEST_CONDITIONED_PROBABILITY) & (y > 0)).any(self.class_dim, keepdim=True)
         safe = p.clamp_min(torch.finfo(p.dtype).tiny)
         w = self.scale.sqrt() * (safe.sqrt() - torch.where(y > 0, y / safe.sqrt(), 0.0))
         if not bool(vanishing.any()):
-            return w.flatten(1), None
+            return InRange(w.flatten(1), None)
         rest = torch.where(vanishing, self.scale * (p - y), 0.0)
-        return torch.where(vanishing, 0.0, w).flatten(1), rest
+        return InRange(torch.where(vanishing, 0.0, w).flatten(1), rest)
 
 
-def cross_entropy(loss: nn.Module, outputs: Tensor, targets: Tensor) -> SoftmaxCurvature:
+def cross_entropy(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor) -> SoftmaxCurvature:
     """The curvature of torch's `CrossEntropyLoss`, its weights, smoothing and ignored targets included."""
-    assert isinstance(loss, nn.CrossEntropyLoss)
     if outputs.dim() < 2:
         raise ValueError(f"CrossEntropyLoss needs outputs (b, C) or (b, C, …), not {tuple(outputs.shape)}")
     dim = class_dim(loss, outputs, targets)
