@@ -1,4 +1,4 @@
-"""Routes of curvature computations, chosen from sizes alone and without torch, so that planning asks the same rules.
+"""Routes of curvature computations, chosen from sizes alone and without torch, for curvature and for planning.
 
 Products with G or K go by rows of B or through the model. Rows take a batched backward pass a column and are then read
 twice a product; a product by J and Jᵀ is some four passes through the model whatever the number of columns. The

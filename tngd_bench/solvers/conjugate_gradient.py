@@ -84,7 +84,7 @@ class CG(Solver):
             length = float(direction @ direction)
             stiffest = max(stiffest, curvature / length)
             if curvature <= torch.finfo(rhs.dtype).eps * stiffest * length:
-                break  # what is left of rhs lies outside the range of G + λI: no step along it solves anything
+                break  # the rest of rhs lies outside the range of G + λI: no step along it solves anything
             alpha = energy / curvature
             solution.add_(direction, alpha=alpha)
             residual.sub_(image, alpha=alpha)
