@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,7 +56,8 @@ class Propagator:
     def plus(self, other: Propagator, weight: float) -> Propagator:
         """The sum with `weight` times another."""
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Propagator(*(None if mine is None else mine + weight * theirs for mine, theirs in pairs))
+        parts: list[Any] = [None if mine is None else mine + weight * theirs for mine, theirs in pairs]
+        return Propagator(*parts)
 
     def doubled(self, K: Tensor | None) -> Propagator:
         """The stretch 2h."""
@@ -164,10 +166,10 @@ class LinearNetwork:
 
     def _first_stretch(self, h: float) -> Propagator:
         """Taylor series over a time h."""
-        F, K = self._drift, self._row_noise
+        F = self._drift
         one, none = torch.eye(len(F), dtype=torch.float64, device=F.device), 0.0 * self._input
-        noise = (none, 0.0 * F) if K is not None else (None, None)
-        term = total = Propagator(one, none, none, *noise, 1.0, 0.0, 0.0)
+        X, C = (none, 0.0 * F) if self._row_noise is not None else (None, None)
+        term = total = Propagator(one, none, none, X, C, 1.0, 0.0, 0.0)
         weight = 1.0
         for order in range(1, TAYLOR_ORDER + 1):
             weight *= h / order
