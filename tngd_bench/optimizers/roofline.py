@@ -1,7 +1,7 @@
 """One iteration at any size, by formula: the device's bill, the digital optimizers, and the link rate between them.
 
 Nothing is run and nothing is measured. Times of a processor are those of its rated speed, for matrix products alone:
-lower bounds at the precision that is named. `prediction_table.assumptions` says in words what a prediction assumes.
+lower bounds at the precision that is named. `roofline_table.assumptions` says in words what a prediction assumes.
 """
 
 from __future__ import annotations
