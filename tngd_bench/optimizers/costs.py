@@ -15,15 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tngd_bench import plugins
-from tngd_bench.curvature.route import COLUMNS_AT_ONCE
-from tngd_bench.layers import Layer, panelled
+from tngd_bench.curvature.route import COLUMNS_AT_ONCE, EIGENDECOMPOSITION_FLOPS
+from tngd_bench.layers import Layer, panelled, preconditioning
 from tngd_bench.optimizers.array_costs import array_cost
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
-
-EIGENDECOMPOSITION_FLOPS = 9.0
-"""Operations per n³ of a full symmetric eigendecomposition (reduction, divide and conquer, back-transform)."""
 
 LANCZOS_DIMENSION = 24
 """Products that each Krylov space of a relaxation takes: 16 to 32 at t = 50 τ and λ = 0.01, 8 from there on down."""
@@ -73,8 +70,7 @@ def _kfac(it: Iteration) -> tuple[float, float]:
 
 def _preconditioned(rows: float, a: float, g: float) -> float:
     """A layer's direction from its k `rows`, by rows or by the gradient (`KroneckerFactors.precondition`)."""
-    slope = rows * min(rows * (a + g), a * g)
-    return 2.0 * (rows * a * g + min(rows * (a * a + g * g) + slope, a * g * (a + g)))
+    return 2.0 * (rows * a * g + min(preconditioning(rows, a, g)))
 
 
 def _dense(it: Iteration) -> tuple[float, float]:
