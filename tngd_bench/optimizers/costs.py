@@ -146,10 +146,10 @@ def _thermodynamic(it: Iteration) -> tuple[float, float]:
     return passes + made + _orthogonalised(it), held
 
 
-def _on_arrays(it: Iteration, device: Device) -> tuple[float, float]:
+def _on_arrays(it: Iteration, device: Device, ensemble: int) -> tuple[float, float]:
     """The simulation of a device whose imperfections act on single cells: B is formed, programmed, and then used."""
     made = it.gradient + it.row_passes + it.written
-    arrays = array_cost(it, device)
+    arrays = array_cost(it, device, ensemble)
     # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
     functions = _by_eigenvectors(float(it.rows)) if arrays.spectral else 0.0
     return made + arrays.flops + functions, it.held + float(it.rows) * it.widths + arrays.held
@@ -245,7 +245,7 @@ def predicted_cost(
     solved = cg or CGIterations()
     iteration = Iteration(parameters, rows, batch_size, outputs, layers, solved, double=itemsize > 4)
     if device is not None and device.needs_arrays and _COUNTS[name] is _thermodynamic:
-        flops, values = _on_arrays(iteration, device)
+        flops, values = _on_arrays(iteration, device, ensemble)
         return PredictedCost(ensemble * flops, values * itemsize)
     flops, values = _COUNTS[name](iteration)
     if memory:
