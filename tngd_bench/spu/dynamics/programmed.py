@@ -3,7 +3,8 @@
 Values of `method`: "gram", "dense", "krylov", "euler-maruyama" (`OUProcess`; errors of one shared array
 included) · "arrays" (`LinearNetwork`: separate arrays, amplifiers, noise by node) · "dense (mismatch)" and "krylov
 (mismatch)" (`MismatchedNodes`, symmetric drift) · "stepped (rails)" and "stepped (mismatch)" (mismatch with a drift
-that is not symmetric), where only stepping is general enough; the state then carries the error that `HeunStepper` states.
+that is not symmetric), simulated in time, with the error that `HeunStepper`
+states.
 """
 
 from __future__ import annotations
