@@ -1,10 +1,9 @@
 """A device with one pair (G, g) loaded, simulated with all its imperfections.
 
-Values of `method`: "gram", "dense", "krylov", "euler-maruyama" (`OUProcess`; errors of one shared array
-included) · "arrays" (`LinearNetwork`: separate arrays, amplifiers, noise by node) · "dense (mismatch)" and "krylov
-(mismatch)" (`MismatchedNodes`, symmetric drift) · "stepped (rails)" and "stepped (mismatch)" (mismatch with a drift
-that is not symmetric), simulated in time, with the error that `HeunStepper`
-states.
+Values of `method`: "gram", "dense", "krylov", "euler-maruyama" (`OUProcess`; errors of one shared array included) ·
+"arrays" (`LinearNetwork`: separate arrays, amplifiers, noise by node) · "dense (mismatch)" and "krylov (mismatch)"
+(`MismatchedNodes`, symmetric drift) · "stepped (rails)" and "stepped (mismatch)" (a drift that is not symmetric),
+simulated in time with the error that `HeunStepper` states.
 """
 
 from __future__ import annotations
