@@ -1,8 +1,8 @@
 import json
 
 import pytest
-
 from tests.problems.conftest import SHARED
+
 from tests.tiny_encoder import write_questions
 from tngd_bench.datasets import squad_text
 from tngd_bench.datasets.finder import DataNotFoundError, FetchError

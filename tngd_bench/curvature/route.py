@@ -36,10 +36,12 @@ COLUMN_S, COLUMN_KERNEL_S, MAKING_S = 1.0e-11, 9.6e-10, 3.0e-9
 READING_S, BETWEEN_S, BLOCK_S, START_S = 3.9e-10, 4.3e-12, 2.1e-7, 1.4e-4
 """Of a product by rows: for a number kept, read twice; for an operation between the readings; for a layer's block of a
 sample; and whatever the size."""
-EIGENDECOMPOSITION, READING = 9.0 / 0.7, 1.0 / 0.05
+EIGENDECOMPOSITION_FLOPS = 9.0
+"""Operations per n³ of a full symmetric eigendecomposition (reduction, divide and conquer, back-transform)."""
+EIGENDECOMPOSITION, READING = EIGENDECOMPOSITION_FLOPS / 0.7, 1.0 / 0.05
 """Cost of an m×m eigendecomposition in m³, and of an operation on rows that are read for one vector, in operations of
 a matrix product. Orders of magnitude on a CPU: such products wait for memory, a twentieth of the speed."""
-SPACES = 2
+LANCZOS_SPACES = 2
 """Krylov spaces that a relaxation takes: the start (or the noise) and the right-hand side."""
 TOLERANCE = 1e-6
 """Relative error of a Krylov space where nothing else is asked for: that of a single-precision eigendecomposition."""
@@ -138,7 +140,9 @@ def relaxation_operations(
     gram = 2.0 * m * m * kept + 2.0 * b * b * kept + EIGENDECOMPOSITION * m**3
     dimension = min(m, 12.0 * math.log(1.0 / min(tolerance, 0.1)))
     between = min(2.0 * b * b * kept, 4.0 * b * parameters)
-    krylov = SPACES * (dimension * (4.0 * m * kept * READING + between) + 4.0 * m * dimension**2 * READING)
+    krylov = LANCZOS_SPACES * (
+        dimension * (4.0 * m * kept * READING + between) + 4.0 * m * dimension**2 * READING
+    )
     return gram, krylov
 
 
