@@ -169,4 +169,6 @@ def test_public_names_are_exported_and_documented():
 def test_floors_are_in_the_order_of_the_architecture_page():
     page = (ROOT.parent / "docs" / "architecture.md").read_text("utf-8")
     places = [page.index(f"{room}/") for room in FLOORS]
-    assert all(lower > upper for lower, upper in itertools.pairwise(places)), "the page lists them from the top down"
+    assert all(lower > upper for lower, upper in itertools.pairwise(places)), (
+        "the page lists them from the top down"
+    )

@@ -190,7 +190,7 @@ def test_a_new_field_is_its_description_and_its_effect(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith("3\n4\nswept 5\nswept 6\ntime to settle (s)\n")
     assert (
-        "| `settling_time_s` | amplifier | Time that the amplifiers take before a readout. | ≥ 0 s |"
+        "| `settling_time_s` | amplifier | Time that the amplifiers take before a readout. | s | ≥ 0 |"
         in done.stdout
     )
     assert "sending the solution back        2.000 s" in done.stdout

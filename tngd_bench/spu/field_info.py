@@ -162,11 +162,10 @@ def markdown_table(owner: type) -> str:
     defaults = {field.name: field.default for field in dataclasses.fields(owner)}
     for name, info in field_infos(owner).items():
         default = info.absent if defaults[name] is None else _plain(defaults[name])
-        accepted = f"{info.accepted.text} {info.unit}".strip()
         meaning = f"{info.symbol}: {texts[name]}" if info.symbol else texts[name]
         marks = (info.milder, info.random, "yes" if info.imperfection else "")
-        rows.append((f"`{name}`", info.part, meaning, accepted, default, *marks))
-    columns = ("field", "part", "meaning", "accepted", "default", "milder", "random", "imperfection")
+        rows.append((f"`{name}`", info.part, meaning, info.unit, info.accepted.text, default, *marks))
+    columns = ("field", "part", "meaning", "unit", "accepted", "default", "milder", "random", "imperfection")
     used = [place for place in range(len(columns)) if any(row[place] for row in rows)]
     lines = [columns, ("---",) * len(columns), *rows]
     cells = [[line[place].replace("|", r"\|") for place in used] for line in lines]
