@@ -128,7 +128,7 @@ BAD_INPUT = {
     "output below a file": (["run", "smoke", "--output", "file/deep"], "cannot be written"),
     "no results": (["report", "empty"], "has no results store"),
     "results absent": (["report", "absent"], "does not exist"),
-    "results a file": (["report", "file"], "file is no folder"),
+    "results a file": (["report", "file"], "file is no packed store"),
     "unknown kind": (["list", "optimisers"], "optimisers"),
 }
 

@@ -128,7 +128,7 @@ def test_its_cost_is_its_own_in_predictions_and_in_plans(toy, table, plan_of):
     planned = candidates(plan_of(only_toy(table), rate=1e11))
     for kind in ("cost", "training"):
         assert planned[kind].known
-        assert planned[kind].verdict is None
+        assert planned[kind].skip is None
     assert planned["cost"].estimate_seconds > 1e3 * 160**2 / 1e11
 
 

@@ -215,7 +215,7 @@ class _Check:
             return gate.check_stores(found, [_store(path) for path in self.stores], selection)
         if found is None:
             return self._judge_by_revision(what, selection)
-        if Path(what).is_dir():
+        if _is_store(Path(what)):
             raise StoreError(
                 f"baseline {what} is a store: run its study again and name that folder too,"
                 f" tngd-bench check FOLDER --baseline {what}"
@@ -301,10 +301,14 @@ def _stored(what: str) -> Baseline | None:
     from tngd_bench.check.baseline import read_baseline
 
     path = Path(what)
-    if path.is_dir():
+    if _is_store(path):
         return _store(path)
     # "main" may be a revision; what ends like a file and is none is a missing baseline
     return read_baseline(path) if path.is_file() or path.suffix == ".json" else None
+
+
+def _is_store(path: Path) -> bool:
+    return path.is_dir() or path.suffix == ".parquet"
 
 
 def _store(path: Path) -> Baseline:

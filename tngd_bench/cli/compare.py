@@ -29,9 +29,9 @@ Nothing here is judged: `tngd-bench check` says whether a difference is a regres
 @click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
 def command(a: Path, b: Path, output: Path, show: bool) -> int:
     """Compare the results B with the results A: paired ratios, and what differs in study and environment."""
-    from tngd_bench.studies.store.store import Store
+    from tngd_bench.studies.store.packed import find_store
 
-    stores = [Store.find(place) for place in (a, b)]
+    stores = [find_store(place) for place in (a, b)]
 
     from tngd_bench.report.compare.comparison import build_comparison
 

@@ -11,6 +11,9 @@ Example:
   tngd-bench merge reports/part-1 reports/part-2 --output reports/whole
   tngd-bench merge reports/whole --compress --output reports/small
 
+A store packed with --compress is one file, a fifth of the size. Everything reads it like a folder;
+merging it without --compress unpacks it.
+
 Then `tngd-bench report` on the output, or `tngd-bench run` with it to add what is missing.
 """
 
@@ -22,16 +25,21 @@ Then `tngd-bench report` on the output, or `tngd-bench run` with it to add what 
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder for the joined store.")
 @click.option("--mixed", is_flag=True, help="Join times measured on machines of different classes too.")
 @click.option("--keep-old", is_flag=True, help="Join results of different revisions of the code too.")
-@click.option("--compress", "compressed", is_flag=True, help="Pack each trial by gzip: a third of the room.")
-def command(places: tuple[Path, ...], output: Path, mixed: bool, keep_old: bool, compressed: bool) -> int:
+@click.option(
+    "--compress",
+    "packed",
+    is_flag=True,
+    help="Pack the store into one file, store.parquet, to be kept or sent.",
+)
+def command(places: tuple[Path, ...], output: Path, mixed: bool, keep_old: bool, packed: bool) -> int:
     """Join the results in each FOLDER, of one study run in parts or on several machines."""
     from tngd_bench.cli.main import OK
     from tngd_bench.cli.warnings import tell_ignored
     from tngd_bench.studies.store.merge import merge_stores
 
-    merged = merge_stores(places, output, mixed=mixed, keep_old=keep_old, compressed=compressed)
+    merged = merge_stores(places, output, mixed=mixed, keep_old=keep_old, packed=packed)
     tell_ignored(merged.ignored)
     for (out, taken), number in merged.dropped.items():
         click.echo(f"{number} trials left out of {out}: taken from {taken}")
-    click.echo(f"{merged.trials} trials: {merged.store.path}")
+    click.echo(f"{merged.trials} trials: {merged.path}")
     return OK

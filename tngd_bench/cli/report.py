@@ -38,23 +38,23 @@ Examples:
 )
 @click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
 def command(results: Path, output: Path | None, formats: str, others: tuple[Path, ...], show: bool) -> int:
-    """Write the report of RESULTS, a study's output folder or the store in it.
+    """Write the report of RESULTS, a study's output folder, the store in it or a packed store.
 
     A format written earlier and not asked for now stays if it was made from the same records by the same version, and
     is removed, with a note, if not.
     """
     from tngd_bench.studies.errors import StoreError
-    from tngd_bench.studies.store.store import Store
+    from tngd_bench.studies.store.packed import find_store
 
     wanted = _formats(formats)
     if show and "html" not in wanted:
         raise click.UsageError(f"--open shows the page, and --format {formats} writes none; add html")
-    store = Store.find(results)
+    store = find_store(results)
     place = output if output is not None else store.path.parent
 
     from tngd_bench.report import build_report
 
-    stores = [store, *(Store.find(other) for other in others)]
+    stores = [store, *(find_store(other) for other in others)]
     read = read_results(stores, "report")
     names = [records.study.get("name") for records in read]
     if len(set(names)) < len(names):

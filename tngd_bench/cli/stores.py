@@ -15,16 +15,16 @@ from tngd_bench.unwritable import cannot_be_written
 
 if TYPE_CHECKING:
     from tngd_bench.report.document.missing_figures import MissingFigure
+    from tngd_bench.studies.store.reader import StoreReader
     from tngd_bench.studies.store.records import Records
-    from tngd_bench.studies.store.store import Store
 
 
-def read_results(stores: Sequence[Store], purpose: str) -> list[Records]:
+def read_results(stores: Sequence[StoreReader], purpose: str) -> list[Records]:
     """Return the records of each store, and tell what was left out; StoreError where one has nothing to `purpose`."""
     from tngd_bench.studies.errors import StoreError
     from tngd_bench.studies.store.records import read_records
 
-    read = [read_records(store.path) for store in stores]
+    read = [read_records(store) for store in stores]
     for store, records in zip(stores, read, strict=True):
         tell_ignored(records.ignored)
         if records.trials.empty:

@@ -25,8 +25,8 @@ from tngd_bench.report.render.manifest import digest, removed_documents, replace
 from tngd_bench.report.render.markdown import markdown
 from tngd_bench.report.render.page import Address, render
 from tngd_bench.report.render.pdf import pdf
+from tngd_bench.studies.store.packed import store_at
 from tngd_bench.studies.store.records import Records
-from tngd_bench.studies.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _addresses(store: Path | None, folder: Path, way: str = ".") -> Address | No
     """
     if store is None or not store.resolve().is_relative_to(folder):
         return None
-    files = Store(store).files_by_key()
+    files = store_at(store).files_by_key()
 
     def address(key: str) -> str | None:
         return (Path(way) / files[key].resolve().relative_to(folder)).as_posix() if key in files else None

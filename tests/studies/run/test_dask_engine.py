@@ -68,7 +68,7 @@ def test_machines_of_unlike_classes_are_refused_unless_the_study_takes_them():
         DaskEngine(client, mixed=False).machine(Execution())
     engine = DaskEngine(client, mixed=True)
     assert engine.machine(Execution()).cpu == "fast"
-    assert engine._like == ["a"], "timed trials go to machines of the first one's class only"
+    assert engine._timing_hosts == ["a"], "timed trials go to machines of the first one's class only"
 
 
 def test_a_machine_shared_by_workers_has_the_cores_of_all_and_one_place_for_timing():

@@ -29,7 +29,7 @@ def temporary(tmp_path, monkeypatch):
 @pytest.mark.parametrize("length", [200, 400])
 def test_sockets_have_short_paths_and_other_files_stay_in_a_long_tmpdir(temporary, length):
     given = temporary(length)
-    worker_process._keep_sockets_short()
+    worker_process._use_short_socket_paths()
     assert len(os.fsencode(util.get_temp_dir())) + len("/listener-xxxxxxxx") <= 107
     assert tempfile.gettempdir() == given
 
@@ -38,4 +38,4 @@ def test_without_a_short_folder_one_is_asked_for(temporary, monkeypatch):
     temporary(200)
     monkeypatch.setattr(worker_process, "_SHORT_FOLDERS", ("/absent",))
     with pytest.raises(EngineError, match="TMPDIR is too long for sockets"):
-        worker_process._keep_sockets_short()
+        worker_process._use_short_socket_paths()

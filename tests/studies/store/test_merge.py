@@ -1,5 +1,6 @@
 """Stores joined: nothing lost, nothing doubled, and times of unlike machines kept apart."""
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from tests.studies.store.test_store import STORE_V1
 from tngd_bench.cli.main import run as command_line
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.store.merge import merge_stores
+from tngd_bench.studies.store.packed import find_store
 from tngd_bench.studies.store.records import read_records
 from tngd_bench.studies.store.store import Store
 
@@ -37,9 +39,8 @@ def make(tmp_path):
 
 
 def held(merged):
-    return {
-        key: content["entries"][0] for key, content in merged.store.trials(merged.store.study()["trials"])
-    }
+    store = find_store(merged.path)
+    return {key: content["entries"][0] for key, content in store.trials(store.study()["trials"])}
 
 
 def test_every_trial_is_there_once_and_a_finished_one_goes_before_a_failed_one(make, tmp_path):
@@ -55,7 +56,7 @@ def test_every_trial_is_there_once_and_a_finished_one_goes_before_a_failed_one(m
         "k4": {"status": "diverged", "from": "b"},
     }
     assert (merged.trials, merged.shared, merged.ignored) == (4, 3, {})
-    (section,) = merged.store.study()["training"]
+    (section,) = find_store(merged.path).study()["training"]
     assert (section["seeds"], section["optimizers"]) == (3, ["sgd", "adam"])
 
 
@@ -63,7 +64,9 @@ def test_a_store_merged_with_itself_is_itself(make, tmp_path):
     part = make("a", {"k1": "ok", "k2": "ok"})
     merged = merge_stores([part, part], tmp_path / "whole")
     for file in (part / "store").rglob("*.json"):
-        assert (merged.store.path / file.relative_to(part / "store")).read_bytes() == file.read_bytes()
+        assert (
+            find_store(merged.path).path / file.relative_to(part / "store")
+        ).read_bytes() == file.read_bytes()
 
 
 @pytest.mark.parametrize("field", ["cpu", "torch", "threads_cost", "dtype"])
@@ -74,7 +77,7 @@ def test_times_of_unlike_machines_are_refused_unless_asked_for(make, tmp_path, f
     assert not (tmp_path / "whole").exists()
     merged = merge_stores(parts, tmp_path / "whole", mixed=True)
     assert merged.trials == 2
-    assert merged.store.environment().get("mixed") == (["a", "other"] if field == "cpu" else None)
+    assert find_store(merged.path).environment().get("mixed") == (["a", "other"] if field == "cpu" else None)
 
 
 def test_other_studies_and_other_sections_are_refused(make, tmp_path):
@@ -117,15 +120,15 @@ def test_the_command_line_says_what_is_wrong_in_one_line(make, tmp_path, capsys)
     assert "does not exist" in capsys.readouterr().err
 
 
-def test_a_packed_store_reads_the_same_and_goes_on_with_plain_files(tmp_path, capsys):
-    shutil.copytree(STORE_V1, tmp_path / "plain")
-    assert (
-        command_line(["merge", str(tmp_path / "plain"), "--compress", "--output", str(tmp_path / "packed")])
-        == 0
-    )
-    store = Store.find(tmp_path / "packed")
-    assert all(path.name.endswith(".json.gz") for path in store.trial_files())
-    before, after = read_records(tmp_path / "plain"), read_records(tmp_path / "packed")
+def test_a_store_of_compressed_trials_reads_the_same_and_goes_on_with_plain_files(tmp_path):
+    """Earlier versions compressed each trial with `merge --compress`."""
+    shutil.copytree(STORE_V1, tmp_path / "plain" / "store")
+    shutil.copytree(STORE_V1, tmp_path / "compressed" / "store")
+    store = Store(tmp_path / "compressed" / "store")
+    for path in store.trial_files():
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    before, after = read_records(tmp_path / "plain"), read_records(tmp_path / "compressed")
     for name in ("trials", "costs", "curves"):
         assert getattr(after, name).equals(getattr(before, name))
     assert not after.ignored

@@ -19,8 +19,9 @@ from tngd_bench.report.document.outline import contents
 from tngd_bench.studies.file.optimizer_label import contestant_of
 from tngd_bench.studies.file.reading import LoadedStudy, load_study, make_study
 from tngd_bench.studies.store.records import read_records
+from tngd_bench.studies.tuning.optuna_database import DATABASE
 from tngd_bench.studies.tuning.results import is_search, tuning_trials
-from tngd_bench.studies.tuning.run_search import DATABASE, run_search
+from tngd_bench.studies.tuning.run_search import run_search
 from tngd_bench.studies.tuning.search_study import make_search
 
 DETERMINISTIC = [

@@ -1,14 +1,17 @@
 """From a study to its search: equal budgets, held-out data, seeds of its own, and what cannot be tuned is named."""
 
 import copy
+import sys
 
 import pytest
 
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.optimizer_label import contestant_of
-from tngd_bench.studies.file.reading import LoadedStudy, make_study
+from tngd_bench.studies.file.reading import LoadedStudy, load_study, make_study
+from tngd_bench.studies.plan.data_requests import data_requests
 from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
-from tngd_bench.studies.plan.make_plan import data_requests, make_plan
+from tngd_bench.studies.plan.make_plan import make_plan
+from tngd_bench.studies.tuning.optuna_database import can_record
 from tngd_bench.studies.tuning.search_study import make_search
 
 
@@ -159,3 +162,9 @@ def test_what_cannot_be_tuned_is_refused_in_one_line(table, change, tuning, word
 def test_a_table_that_cannot_be_read_is_refused(table, tuning, words):
     with pytest.raises(StudyError, match=words):
         make_study({**table, "tuning": tuning})
+
+
+def test_a_search_needs_no_optuna_which_only_its_database_is_written_with(monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert make_search(load_study("digits-tuning")).contenders
+    assert not can_record()

@@ -1,4 +1,7 @@
-"""A study as frozen, checked dataclasses; what each key means is written beside it."""
+"""Schema of a study file: frozen, checked dataclasses with the meaning of each key below it.
+
+The tables of keys in docs/studies.md are made from here, see `key_tables`.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ Label = Annotated[str, Field(strict=True, min_length=1)]
 Number = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
 Scalar = Annotated[Flag | Number | Text, BeforeValidator(in_words)]
+Settings = Mapping[str, Mapping[str, Scalar]]  # by the name of an optimizer or a problem
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -37,37 +41,52 @@ Counts = Annotated[tuple[Count, ...], Field(min_length=1), BeforeValidator(_as_l
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class Execution:
-    """How trials are run; none of it changes what is computed, except `dtype` and `processor`."""
+    """Execution of trials; nothing here changes what is computed, except `dtype` and `processor`."""
 
-    threads_cost: Threads = 1  # threads of a timed process; cost trials run alone
-    threads_training: Threads = 1  # threads of each training process
-    # training processes side by side; 0: as many as the cores have threads for, and memory has room for
+    threads_cost: Threads = 1
+    """Threads of a timed process. Cost trials run alone."""
+    threads_training: Threads = 1
+    """Threads of each training process."""
     workers: Annotated[int, Field(strict=True, ge=0)] = 0
-    seconds_per_iteration_limit: PositiveNumber = 4.0  # predicted longer iterations are skipped
-    memory_limit_fraction: Share = 0.5  # of the memory available at the start
-    trial_seconds_limit: PositiveNumber = 600.0  # a trial that runs longer is stopped
-    trial_memory_limit_gb: PositiveNumber | None = (
-        None  # so is one that holds more; 0.9 of its share where left out
-    )
-    pinned: Flag = True  # bind processes to processors of their own, where there are enough
-    engine: Literal["local", "dask"] = "local"  # this machine, or the [cluster]
-    # what trials compute on, as torch names devices: "cpu", "cuda", "cuda:1"; on a GPU `workers` 0 is 1
+    """Training processes side by side. 0: as many as the cores have threads for and memory has room for, on a GPU 1."""
+    seconds_per_iteration_limit: PositiveNumber = 4.0
+    """Optimizers whose iteration is predicted to take longer are skipped. In seconds."""
+    memory_limit_fraction: Share = 0.5
+    """Share of the memory free at the start; optimizers that are predicted to need more are skipped."""
+    trial_seconds_limit: PositiveNumber = 600.0
+    """A trial that runs longer is stopped. In seconds."""
+    trial_memory_limit_gb: PositiveNumber | None = None
+    """A trial that holds more is stopped. In GB; left out: 0.9 of its share of the free memory."""
+    pinned: Flag = True
+    """Bind processes to processors of their own, where there are enough."""
+    engine: Literal["local", "dask"] = "local"
+    """"local": this machine; "dask": the machines of `[cluster]`."""
     processor: Annotated[str, Field(strict=True, pattern=r"^(cpu|cuda(:[0-9]+)?)$")] = "cpu"
+    """Processor that trials compute on, as torch names it: "cpu", "cuda", "cuda:1"."""
     dtype: Literal["float32", "float64"] = "float32"
+    """Number format of models, data and solvers."""
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class Cluster:
-    """Where the engine "dask" finds its machines; `options` go to the class of that kind as they are."""
+    """Machines of the engine "dask"."""
 
     kind: Literal["scheduler", "local", "ssh", "slurm", "kubernetes"]
-    scheduler: Text | None = None  # kind "scheduler": its address, tcp://…
-    hosts: tuple[Label, ...] = ()  # kind "ssh": the scheduler's machine, then the workers'
-    machines: Count = 2  # Dask workers: processes for kind "local", else machines
-    cores: Count | None = None  # of each; kind "local" shares out this machine's where left out
-    memory: Text | None = None  # of each, for kind "slurm", as in "32GB"
+    """Kind of cluster: a scheduler that runs already, processes of this machine, or machines to be started."""
+    scheduler: Text | None = None
+    """Address of the scheduler, tcp://HOST:PORT. For "scheduler"."""
+    hosts: tuple[Label, ...] = ()
+    """The scheduler's machine, then the workers'; one may be both. For "ssh"."""
+    machines: Count = 2
+    """Number of Dask workers: processes for "local", else machines."""
+    cores: Count | None = None
+    """Cores of each worker. "local" shares out this machine's where left out."""
+    memory: Text | None = None
+    """Memory of each machine, as in "32GB". For "slurm"."""
     options: Mapping[str, Scalar | tuple[Scalar, ...] | Mapping[str, Scalar]] = field(default_factory=dict)
-    mixed: Flag = False  # accept machines of different classes for training; never for cost sections
+    """Arguments that go to Dask's class of that kind as they are."""
+    mixed: Flag = False
+    """Accept machines of different classes for training; never for cost sections."""
 
     def __post_init__(self) -> None:
         """Refuse a kind without what it needs."""
@@ -89,28 +108,39 @@ class CostSection:
     """Time per iteration of `optimizers` at every combination of `parameters`, `batch_size` and `outputs`."""
 
     name: Name
+    """Name of the section, which no other section of the study has."""
     problem: Label
+    """Problem, as `tngd-bench list problems` names it."""
     parameters: Counts
+    """Numbers of parameters N, which the widths of the model are chosen to match within 2 %."""
     optimizers: Annotated[tuple[Label, ...], Field(min_length=1)]
+    """Optimizers with their settings: "tngd", "tngd[analog_time=5]", "adam[tuned]"; lists of values are run through."""
     batch_size: Counts = (32,)
+    """Batch sizes b."""
     outputs: Counts = (10,)
-    processes: Count = 5  # worker processes that repeat the whole measurement
-    repetitions: Annotated[int, Field(strict=True, ge=3)] = 20  # timed iterations per process, at most
-    seconds_limit: PositiveNumber = 2.0  # per optimizer and process, before the repetitions are cut short
-    least_repetitions: Count = 2  # whatever the seconds; with five processes ten, enough for a comparison
-    enabled: Flag = True  # false: left out, as a profile may want
+    """Numbers of outputs d_z; the problem's own where left out."""
+    processes: Count = 5
+    """Worker processes that repeat the whole measurement."""
+    repetitions: Annotated[int, Field(strict=True, ge=3)] = 20
+    """Timed iterations per process, at most."""
+    seconds_limit: PositiveNumber = 2.0
+    """Seconds per optimizer and process, before the repetitions are cut short."""
+    least_repetitions: Count = 2
+    """Timed iterations per process, at least, whatever the seconds."""
+    enabled: Flag = True
+    """false: the section is left out, as a profile may want."""
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class Sweep:
-    """One setting of the optimizers, or one field of their device, run through `values`.
-
-    "ideal" means no such imperfection; `labels` are what the values are called in reports.
-    """
+    """One setting of the optimizers, or one field of their device, run through `values`."""
 
     parameter: Label
+    """The setting or field."""
     values: Annotated[tuple[Scalar, ...], Field(min_length=1)]
-    labels: tuple[Label, ...] = ()  # as written where left out
+    """Its values; "ideal" means that an imperfection is absent."""
+    labels: tuple[Label, ...] = ()
+    """Names of the values in reports; the values as written where left out."""
 
     def __post_init__(self) -> None:
         """Refuse labels that do not match the values one to one."""
@@ -120,11 +150,14 @@ class Sweep:
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class TargetLevel:
-    """A level fixed beforehand, whose reaching is timed, and where it comes from."""
+    """A level fixed beforehand; how long each optimizer takes to reach it is reported."""
 
     metric: Label
+    """train_ or test_ and "loss" or a metric of the problem."""
     value: Number
+    """The level, to be reached from above for a loss, from below for the others."""
     provenance: Text = "stated in the study file"
+    """Where the level comes from."""
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
@@ -135,36 +168,55 @@ class TrainingSection:
     """
 
     name: Name
+    """Name of the section, which no other section of the study has."""
     problem: Label
+    """Problem, as `tngd-bench list problems` names it."""
     parameters: Count
+    """Number of parameters N, which the widths of the model are chosen to match within 2 %."""
     optimizers: Annotated[tuple[Label, ...], Field(min_length=1)]
+    """Optimizers with their settings, as in a cost section."""
     epochs: Epochs
+    """Passes through the training samples; may be a fraction."""
     batch_size: Count = 32
+    """Batch size b."""
     outputs: Count = 10
-    train_size: Count | None = None  # the first samples; everything where it is left out
+    """Number of outputs d_z; the problem's own where left out."""
+    train_size: Count | None = None
+    """Training samples, the first; all where left out."""
     test_size: Count | None = None
-    evaluations: Count = 10  # evenly spaced after the one at the start
-    evaluation_size: Count | None = None  # training samples evaluated on, the first; all where it is left out
+    """Test samples, the first; all where left out."""
+    evaluations: Count = 10
+    """Evaluations, evenly spaced, after the one at the start."""
+    evaluation_size: Count | None = None
+    """Training samples that are evaluated on, the first; all where left out."""
     seeds: Count = 3
-    first_seed: Annotated[int, Field(strict=True, ge=0)] = 0  # the seeds are this one and those after it
+    """Runs of each optimizer, which differ in start and batches."""
+    first_seed: Annotated[int, Field(strict=True, ge=0)] = 0
+    """The seeds are this one and those after it."""
     sweep: (
         Annotated[tuple[Sweep, ...], Field(min_length=1, max_length=2), BeforeValidator(_as_list)] | None
-    ) = None  # two sweeps: every pair of their values
-    validation_share: PartialShare | None = (
-        None  # held out of the training samples, in place of the test data
-    )
+    ) = None
+    """One setting run through values, or two: every pair of their values."""
+    validation_share: PartialShare | None = None
+    """Share of the training samples held out of training and evaluated on in place of the test data."""
     targets: tuple[TargetLevel, ...] = ()
-    enabled: Flag = True  # false: left out, as a profile may want
+    """Levels whose reaching is timed; without any 80, 90 and 95 % of accuracy."""
+    enabled: Flag = True
+    """false: the section is left out, as a profile may want."""
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class Axis:
-    """The range of one setting in a search, and the scale on which draws are uniform (see `optimizers.families`)."""
+    """Range of one setting in a search."""
 
     low: Number
+    """Least value."""
     high: Number
+    """Greatest value."""
     scale: Literal["log", "log-complement", "linear"] = "log"
+    """Scale on which draws are uniform; "log-complement": the logarithm of the distance from 1."""
     reason: Text = ""
+    """Why this range."""
 
     def __post_init__(self) -> None:
         """Refuse an empty range, and one that its scale does not have."""
@@ -178,64 +230,73 @@ class Axis:
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class Tuning:
-    """How `tngd-bench tune` chooses the settings that a label such as adam[tuned] takes.
+    """The search by `tngd-bench tune` for the settings that a label such as adam[tuned] takes."""
 
-    Every optimizer gets `trials` settings drawn from its space, and its own defaults besides. The `finalists` best of
-    each then run the section's own epochs on seeds that the search has not had, and the best of these is taken: what
-    wins by luck on few seeds, or lasts for part of the training alone, does not win twice.
-    """
-
-    section: Name | None = None  # the training section tuned for; the only one without a sweep where left out
-    optimizers: tuple[Label, ...] = ()  # those of the section where left out
-    trials: Annotated[int, Field(strict=True, ge=1, le=4096)] = 16  # a power of 2 is balanced best
-    seeds: Count = 1  # runs per setting, which is judged by their median
-    epochs: Epochs | None = None  # of a run in the search; the section's where left out
-    finalists: Count = 3  # 1: the best of the search is taken as it is, without finals
-    final_seeds: Count = 3  # runs per finalist
-    metric: Label = "validation_loss"  # at the end of each run; or validation_ and a metric of the problem
-    validation_share: PartialShare = 0.2  # of the section's training samples, held out of training
+    section: Name | None = None
+    """Training section to tune for; the only one without a sweep where left out."""
+    optimizers: tuple[Label, ...] = ()
+    """Optimizers to tune; those of the section where left out."""
+    trials: Annotated[int, Field(strict=True, ge=1, le=4096)] = 16
+    """Settings drawn per optimizer, besides its own; a power of 2 is balanced best."""
+    seeds: Count = 1
+    """Runs per setting, which is judged by their median."""
+    epochs: Epochs | None = None
+    """Epochs of a run in the search; the section's where left out."""
+    finalists: Count = 3
+    """The best settings of each optimizer, run again on new seeds for the section's epochs. 1: no finals."""
+    final_seeds: Count = 3
+    """Runs per finalist; the best mean is taken."""
+    metric: Label = "validation_loss"
+    """What is judged at the end of a run: validation_ and "loss" or a metric of the problem."""
+    validation_share: PartialShare = 0.2
+    """Share of the section's training samples held out of training, on which the metric is taken."""
     sampler_seed: Annotated[int, Field(strict=True, ge=0)] = 0
-    spaces: Mapping[str, Mapping[str, Axis]] = field(default_factory=dict)  # over those of the optimizers
+    """Seed of the draws."""
+    spaces: Mapping[str, Mapping[str, Axis]] = field(default_factory=dict)
+    """Ranges by optimizer and setting, in place of the optimizer's own."""
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class TunedSet:
-    """What one search found on one problem: `tuned` and `tuning_record` as in `Study`."""
+    """Result of a search on one problem."""
 
-    tuned: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
-    tuning_record: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    tuned: Settings = field(default_factory=dict)
+    """As `tuned` of the study."""
+    tuning_record: Settings = field(default_factory=dict)
+    """As `tuning_record` of the study."""
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class Study:
-    """A question: what is measured, on which problems, with which optimizers."""
+    """A study: what is measured, on which problems, with which optimizers."""
 
     name: Name
+    """Name of the study."""
     title: Label
+    """Title of the report."""
     description: Text = ""
-    choices: Mapping[Label, tuple[Label, ...]] = field(
-        default_factory=dict
-    )  # by topic, sentences on what the source leaves open and what is done here; an included topic adds to the others
+    """The question, for people."""
+    choices: Mapping[Label, tuple[Label, ...]] = field(default_factory=dict)
+    """By topic, what a source leaves open and what is done here; topics of included files are kept."""
     execution: Execution = field(default_factory=Execution)
+    """Threads, limits and workers of trials."""
     cluster: Cluster | None = None
+    """Machines to run on, with `execution.engine = "dask"`."""
     cost: tuple[CostSection, ...] = ()
+    """Sections that time iterations."""
     training: tuple[TrainingSection, ...] = ()
-    optimizer: Mapping[str, Mapping[str, Scalar]] = field(
-        default_factory=dict
-    )  # settings for the whole study
-    problem: Mapping[str, Mapping[str, Scalar]] = field(
-        default_factory=dict
-    )  # options of a problem, by its name
+    """Sections that train."""
+    optimizer: Settings = field(default_factory=dict)
+    """Settings of optimizers for the whole study, `[optimizer.NAME]`."""
+    problem: Settings = field(default_factory=dict)
+    """Options of problems, `[problem.NAME]`."""
     tuning: Tuning | None = None
-    tuned: Mapping[str, Mapping[str, Scalar]] = field(
-        default_factory=dict
-    )  # settings that a label such as adam[tuned] takes
-    tuning_record: Mapping[str, Mapping[str, Scalar]] = field(
-        default_factory=dict
-    )  # where `tuned` comes from: "search", and what it cost and found for each optimizer
-    tuned_for: Mapping[Label, TunedSet] = field(
-        default_factory=dict
-    )  # by problem, where included files were tuned on several; see `tuned_sets`
-    device: Mapping[Name, Mapping[str, Scalar]] = field(
-        default_factory=dict
-    )  # devices of this study: a base, and the fields that differ from it
+    """Choices of `tngd-bench tune`."""
+    tuned: Settings = field(default_factory=dict)
+    """Settings that a label such as adam[tuned] takes, `[tuned.NAME]`."""
+    tuning_record: Settings = field(default_factory=dict)
+    """Origin of `tuned`: the search, and what it cost and found for each optimizer. Written by `tune`."""
+    tuned_for: Mapping[Label, TunedSet] = field(default_factory=dict)
+    """`tuned` by problem, where included files were tuned on several."""
+    device: Mapping[Name, Mapping[str, Scalar]] = field(default_factory=dict)
+    """Devices of this study, `[device.NAME]`: a `base`, and the fields that differ from it."""

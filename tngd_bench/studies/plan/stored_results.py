@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from tngd_bench import source
 from tngd_bench.studies.plan.make_plan import Plan
 from tngd_bench.studies.plan.trial_code import code_of
-from tngd_bench.studies.store.store import Store, is_finished
+from tngd_bench.studies.store.reader import is_finished
+from tngd_bench.studies.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a worker process does with a trial; the results as plain values, ready for the store."""
+"""Run one trial in a worker process; results are plain values, ready for the store."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tngd_bench.spu.ledger import Ledger
 
 Entry = dict[str, Any]
-_ORPHANED = 1
+_ORPHANED_EXIT_CODE = 1
 
 
 def run_in_worker(
@@ -52,14 +52,14 @@ def run_in_worker(
 
     The process is bound to `processors`, unless that is None.
     """
-    _settle_in()
+    _install_signal_handlers()
     if processors is not None:
         bind_to(processors)
     with contextlib.suppress(BrokenPipeError):  # the parent has stopped listening: it was interrupted
-        _run_and_tell(trial, data, connection)
+        _run_and_send(trial, data, connection)
 
 
-def _run_and_tell(trial: Trial, data: Path, connection: Connection) -> None:
+def _run_and_send(trial: Trial, data: Path, connection: Connection) -> None:
     try:
         use_threads(trial.threads)
         # On by default for convolutions, where it cuts float32 to ten bits and a study's dtype would not be true.
@@ -77,7 +77,7 @@ def _run_and_tell(trial: Trial, data: Path, connection: Connection) -> None:
 
 def measure_rate_in_worker(threads: int, processor: str, connection: Connection) -> None:
     """Send ("done", FLOP/s of a matrix product on `processor` with `threads` threads)."""
-    _settle_in()
+    _install_signal_handlers()
     use_threads(threads)
     connection.send(("done", multiplication_rate(processor)))
 
@@ -98,16 +98,16 @@ def run_trial(trial: Trial, data: DataSplits, on_turn: Callable[[str], None]) ->
 
 
 def entries_without_result(trial: Trial) -> list[Entry]:
-    """Return the entries of those optimizers of a trial that are not run, with their verdicts."""
-    return [entry_of(trial, candidate) for candidate in trial.candidates if candidate.verdict is not None]
+    """Return the entries of those optimizers of a trial that are not run, with the reasons."""
+    return [entry_of(trial, candidate) for candidate in trial.candidates if candidate.skip is not None]
 
 
 def entry_of(
     trial: Trial, candidate: Candidate, status: Status | None = None, reason: str | None = None
 ) -> Entry:
-    """Return what an entry says whatever was measured; the candidate's verdict where it has one."""
-    if candidate.verdict is not None:
-        status, reason = candidate.verdict.status, candidate.verdict.reason
+    """Return what an entry says whatever was measured; why there is no result where there is none."""
+    if candidate.skip is not None:
+        status, reason = candidate.skip.status, candidate.skip.reason
     contestant, setting = candidate.contestant, trial.setting
     return {
         "kind": trial.kind,
@@ -137,36 +137,36 @@ def entry_of(
 
 
 def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]) -> list[Entry]:
-    running = [entrant for entrant in trial.entrants if entrant.verdict is None]
+    running = [candidate for candidate in trial.candidates if candidate.skip is None]
     results = measure_cost(
         trial.setting,
         data,
-        [entrant.contestant for entrant in running],
+        [candidate.contestant for candidate in running],
         repetitions=trial.repetitions,
         seconds_limit=trial.seconds_limit,
         least_repetitions=trial.least_repetitions,
         on_turn=on_turn,
     )
     measured = {}
-    for entrant, result in zip(running, results, strict=True):
+    for candidate, result in zip(running, results, strict=True):
         iterations = [_plain(dataclasses.asdict(iteration)) for iteration in result.iterations]
-        measured[result.label] = entry_of(trial, entrant, result.status, result.reason) | {
+        measured[result.label] = entry_of(trial, candidate, result.status, result.reason) | {
             "solver_iterations": result.solver_iterations,
             "iterations": by_column(iterations),
-            **_unpriced(result.bill),
+            **_lower_bound(result.bill),
         }
     return [
-        measured.get(entrant.contestant.label) or entry_of(trial, entrant) | {"iterations": {}}
-        for entrant in trial.entrants
+        measured.get(candidate.contestant.label) or entry_of(trial, candidate) | {"iterations": {}}
+        for candidate in trial.candidates
     ]
 
 
 def _run_inspection(trial: InspectionTrial, data: DataSplits) -> Entry:
-    found = inspect_step(trial.setting, data, trial.candidate.contestant)
-    reasons = [reason for reason in (found.operations.reason, found.memory.reason) if reason is not None]
+    inspection = inspect_step(trial.setting, data, trial.candidate.contestant)
+    reasons = filter(None, (inspection.operations.reason, inspection.memory.reason))
     return entry_of(trial, trial.candidate, "ok", "; ".join(reasons) or None) | {
-        "flops": finite_or_none(found.operations.flops),
-        "peak_bytes": finite_or_none(found.memory.peak_bytes),
+        "flops": finite_or_none(inspection.operations.flops),
+        "peak_bytes": finite_or_none(inspection.memory.peak_bytes),
     }
 
 
@@ -181,13 +181,13 @@ def _run_training(trial: TrainingTrial, data: DataSplits) -> Entry:
     )
     return entry_of(trial, trial.candidate, result.status, result.reason) | {
         "solver_iterations": result.solver_iterations,
-        **_unpriced(result.bill),
+        **_lower_bound(result.bill),
         **({} if result.stability_margin is None else {"stability_margin": result.stability_margin}),
         "curve": by_column([_plain(dataclasses.asdict(point)) for point in result.curve]),
     }
 
 
-def _unpriced(bill: Ledger | None) -> dict[str, Any]:
+def _lower_bound(bill: Ledger | None) -> dict[str, Any]:
     """Return what an entry says of a bill with items that have no stated time; nothing of a complete one."""
     if bill is None or not bill.not_stated:
         return {}
@@ -201,14 +201,14 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _settle_in() -> None:
-    """End with the parent, and at its SIGTERM; Ctrl-C is ignored since the server's start (see `workers`)."""
+def _install_signal_handlers() -> None:
+    """End with the parent, and at its SIGTERM; Ctrl-C is ignored since the server's start (see `worker_process`)."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
 
 
-def _end_with(parent: Any) -> None:
+def _exit_with_parent(parent: Any) -> None:
     parent.join()
-    os._exit(_ORPHANED)
+    os._exit(_ORPHANED_EXIT_CODE)

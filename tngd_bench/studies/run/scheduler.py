@@ -1,7 +1,7 @@
-"""Execution of a plan: cost blocks alone, in rounds, and everything else side by side; results to the store.
+"""Run the trials of a plan: cost blocks alone, in rounds, everything else side by side; write the results.
 
-A trial is written the moment it ends. What ends badly (killed, out of time or memory) is a result too, with its reason;
-in a cost block only the optimizer whose turn it was is out, and the block is run again without it.
+A trial is written the moment it ends. One that is killed or runs out of time or memory is written too, with the reason;
+of a cost block only the optimizer at work is left out, and the block is run again without it.
 
 Every round times each size once, in a process of its own; every second round goes through the sizes backwards. A
 machine that slowly becomes faster or slower then does so for all sizes alike, and not for the last ones only.
@@ -13,14 +13,16 @@ import contextlib
 import itertools
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Protocol
 
 from tngd_bench import __version__
 from tngd_bench.studies.plan.make_plan import Plan
 from tngd_bench.studies.plan.trial_code import code_of
-from tngd_bench.studies.plan.trials import CostBlock, DataRequest, Status, Trial, Verdict
-from tngd_bench.studies.run.engine import Engine, Job, Outcome, PreparedData
+from tngd_bench.studies.plan.trials import CostBlock, DataRequest, SkipReason, Status, Trial
+from tngd_bench.studies.run.engine import Engine, Job, Outcome, PreparedData, Work
 from tngd_bench.studies.run.run_trial import Entry, entries_without_result, entry_of
 from tngd_bench.studies.run.worker_process import Limits
 from tngd_bench.studies.store.store import Store
@@ -31,7 +33,7 @@ _STATUS: Mapping[str, Status] = {"timed-out": "timed-out", "out-of-memory": "out
 
 
 class Listener(Protocol):
-    """Hears of the progress of a study."""
+    """A listener to the progress of a study."""
 
     def started(self, trial: Trial) -> None:
         """A trial has been started."""
@@ -49,11 +51,11 @@ def execute(
     listener: Listener,
 ) -> None:
     """Run the trials with the keys `pending`; on any exception (Ctrl-C too) what runs is stopped first."""
-    keeper = _Keeper(plan, store, data, listener)
+    writer = _ResultWriter(plan, store, data, listener)
     jobs = [Job(key, plan.trials[key]) for key in pending]
     for job in jobs:
         if not job.trial.runnable:
-            keeper.keep(job, entries_without_result(job.trial), plan.machine.machine_class)
+            writer.write(job, entries_without_result(job.trial), plan.machine.machine_class)
     jobs = [job for job in jobs if job.trial.runnable]
     blocks = rounds([job for job in jobs if isinstance(job.trial, CostBlock)])
     others = [job for job in jobs if not isinstance(job.trial, CostBlock)]
@@ -62,10 +64,10 @@ def execute(
         if not queue:
             continue
         limits = trial_limits(plan, engine.side_by_side(execution, exclusive=exclusive))
-        ended = engine.run(queue, data, limits, execution, listener.started, exclusive=exclusive)
+        ended = engine.run(Work(queue, data, limits, execution, listener.started, exclusive))
         with contextlib.closing(ended):  # type: ignore[type-var]  # engines are generators
             for job, outcome in ended:
-                again = keeper.settle(job, outcome)
+                again = writer.write_outcome(job, outcome)
                 if again is not None:
                     queue.appendleft(again)
 
@@ -96,45 +98,49 @@ def trial_limits(plan: Plan, side_by_side: int) -> Limits:
     return Limits(execution.trial_seconds_limit, memory)
 
 
-class _Keeper:
-    """Turns outcomes into what the store keeps."""
+@dataclass(frozen=True)
+class _ResultWriter:
+    """Writes how trials ended into the store, and tells the listener."""
 
-    def __init__(
-        self, plan: Plan, store: Store, data: Mapping[DataRequest, PreparedData], listener: Listener
-    ) -> None:
-        self._plan, self._store, self._data, self._listener = plan, store, data, listener
-        self._identities = plan.identities
+    plan: Plan
+    store: Store
+    data: Mapping[DataRequest, PreparedData]
+    listener: Listener
 
-    def settle(self, job: Job, outcome: Outcome) -> Job | None:
-        """Store what a job brought; return the job to run again when one optimizer of several took it down."""
+    @cached_property
+    def _identities(self) -> Mapping[str, str]:
+        return self.plan.identities
+
+    def write_outcome(self, job: Job, outcome: Outcome) -> Job | None:
+        """Write what a job brought; return the job to run again when one optimizer of several took it down."""
         trial = job.trial
         if outcome.ending == "done":
-            self.keep(job, outcome.value, outcome.machine)
+            self.write(job, outcome.value, outcome.machine)
             return None
-        verdict = Verdict(_STATUS.get(outcome.ending, "failed"), str(outcome.value))
+        skip = SkipReason(_STATUS.get(outcome.ending, "failed"), str(outcome.value))
         if isinstance(trial, CostBlock) and outcome.turn is not None:
-            rest = Job(job.key, trial.without(outcome.turn, verdict))
+            rest = Job(job.key, trial.without(outcome.turn, skip))
             if rest.trial.runnable:
                 return rest
-            self.keep(rest, entries_without_result(rest.trial), outcome.machine)
+            self.write(rest, entries_without_result(rest.trial), outcome.machine)
             return None
         entries = [
-            entry_of(trial, candidate, verdict.status, verdict.reason) | {"iterations": {}, "curve": {}}
+            entry_of(trial, candidate, skip.status, skip.reason) | {"iterations": {}, "curve": {}}
             for candidate in trial.candidates
         ]
-        self.keep(job, entries, outcome.machine)
+        self.write(job, entries, outcome.machine)
         return None
 
-    def keep(self, job: Job, entries: Sequence[Entry], machine: Mapping[str, str | None]) -> None:
-        """Write a finished trial, then tell."""
+    def write(self, job: Job, entries: Sequence[Entry], machine: Mapping[str, str | None]) -> None:
+        """Write the entries of a finished trial, then tell."""
         content = {
             "entries": list(entries),
             "machine": dict(machine),
             "version": __version__,
             "code": dict(code_of(job.trial)),
             "identity": self._identities[job.key],
-            "data": self._data[job.trial.data].checksum,
+            "data": self.data[job.trial.data].checksum,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        self._store.write_trial(job.key, content)
-        self._listener.finished(job.trial, entries)
+        self.store.write_trial(job.key, content)
+        self.listener.finished(job.trial, entries)

@@ -1,4 +1,4 @@
-"""Worker processes: started from a server that has torch loaded, watched, stopped at their limits."""
+"""Worker processes: forked from a server that has torch loaded, watched, and stopped at their limits."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ PRELOADED = (
 _LONGEST_FOLDER = 70  # bytes; multiprocessing adds /pymp-xxxxxxxx/listener-xxxxxxxx
 _SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # a folder of our own is made in one
 _CALL_LIMIT_S = 120.0
-_FAREWELL_S = 5.0  # for a process that has sent its result to end by itself
+_EXIT_GRACE_S = 5.0  # for a process that has sent its result to end by itself
 _WATCH_S = 0.1  # between looks at the memory of a process
-_FAMILY_EVERY = 10  # looks, between searches for processes that a worker has started itself
+_DESCENDANTS_EVERY = 10  # looks at the memory, between searches for the processes of a process
 Ending = Literal["done", "failed", "timed-out", "out-of-memory", "died"]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a worker may use before it is stopped: seconds, and resident bytes of it and the processes it started."""
+    """Limits at which a worker is stopped: seconds, and resident bytes of it and the processes it started."""
 
     seconds: float
     memory_bytes: float = math.inf
@@ -50,25 +50,25 @@ def worker_context() -> ForkServerContext:
     """Return the context whose server process imports torch once, before any thread exists, and then only forks."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
-    _keep_sockets_short()
-    with _deaf_to_interrupts():
+    _use_short_socket_paths()
+    with _ignoring_sigint():
         # Ctrl-C reaches every process of a terminal; the server and all it forks inherit that they ignore it.
         forkserver.ensure_running()
     return context
 
 
-def _keep_sockets_short() -> None:
+def _use_short_socket_paths() -> None:
     """Let multiprocessing make its sockets in a folder with a short path; EngineError where there is none.
 
     A socket's path holds 107 bytes, and TMPDIR may be longer (batch systems, macOS). Other files stay in TMPDIR.
     """
-    given = tempfile.gettempdir()
-    if len(os.fsencode(given)) <= _LONGEST_FOLDER:
+    folder = tempfile.gettempdir()
+    if len(os.fsencode(folder)) <= _LONGEST_FOLDER:
         return
     short = next((place for place in _SHORT_FOLDERS if os.access(place, os.W_OK | os.X_OK)), None)
     if short is None:
         raise EngineError(
-            f"TMPDIR is too long for sockets: {given}; set it to a folder of at most {_LONGEST_FOLDER} bytes"
+            f"TMPDIR is too long for sockets: {folder}; set it to a folder of at most {_LONGEST_FOLDER} bytes"
         )
     before, tempfile.tempdir = tempfile.tempdir, short
     try:
@@ -78,7 +78,7 @@ def _keep_sockets_short() -> None:
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def _ignoring_sigint() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may change it, and only the main thread is interrupted
         return
@@ -90,7 +90,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def interrupts_later() -> Iterator[None]:
+def interrupts_held() -> Iterator[None]:
     """Hold SIGINT and SIGTERM back while a worker is started and written down.
 
     A start broken off halfway leaves the server with half a message to read, and a worker that nobody knows of goes on.
@@ -99,9 +99,9 @@ def interrupts_later() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread is interrupted
         return
-    heard: list[int] = []
+    received: list[int] = []
     previous = {
-        number: signal.signal(number, lambda number, frame: heard.append(number))
+        number: signal.signal(number, lambda number, frame: received.append(number))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
@@ -109,12 +109,12 @@ def interrupts_later() -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        if heard:
-            signal.raise_signal(heard[0])
+        if received:
+            signal.raise_signal(received[0])
 
 
 class Worker:
-    """One process at work; `turn` is the last thing it said it was doing.
+    """A worker process; `turn` is the optimizer that it said last it was working on.
 
     Once `poll` has returned True, `ending` tells how it ended and `value` holds the result or the reason.
     """
@@ -140,7 +140,7 @@ class Worker:
 
     @property
     def handles(self) -> tuple[Connection, int]:
-        """What to wait on: a message, or the end of the process."""
+        """Handles to wait on: a message, or the end of the process."""
         return self._connection, self._process.sentinel
 
     @property
@@ -165,7 +165,7 @@ class Worker:
             gone = True
         if self.ending is None and gone:
             self._process.join()
-            self.ending, self.value = "died", _cause_of_death(self._process.exitcode)
+            self.ending, self.value = "died", _exit_reason(self._process.exitcode)
         if self.ending is None and time.monotonic() > self.deadline:
             self.stop()
             limit = self._limits.seconds
@@ -182,13 +182,13 @@ class Worker:
     def stop(self) -> None:
         """End the process, whatever it is doing, and those it has started."""
         if self.ending in ("done", "failed"):
-            self._process.join(_FAREWELL_S)
+            self._process.join(_EXIT_GRACE_S)
         # Of a process that is gone, those seen while it lived; psutil kills none that got the number of one of them.
-        family = self._memory.children
+        descendants = self._memory.children
         if self._process.is_alive():
-            family = self._memory.family()
+            descendants = self._memory.descendants()
             self._process.kill()
-        for child in family:
+        for child in descendants:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
         self._process.join()
@@ -212,8 +212,8 @@ class _MemoryWatch:
         """Return resident bytes, at most `_WATCH_S` old; 0 when the process has ended."""
         if time.monotonic() < self._next_s:
             return self._bytes
-        if self._looks % _FAMILY_EVERY == 0:
-            self.children = self.family()
+        if self._looks % _DESCENDANTS_EVERY == 0:
+            self.children = self.descendants()
         self._looks += 1
         self._bytes = 0
         with contextlib.suppress(psutil.Error):
@@ -224,7 +224,7 @@ class _MemoryWatch:
         self._next_s = time.monotonic() + _WATCH_S
         return self._bytes
 
-    def family(self) -> list[psutil.Process]:
+    def descendants(self) -> list[psutil.Process]:
         """Return the processes that the process has started, and theirs."""
         try:
             return psutil.Process(self._pid).children(recursive=True)
@@ -233,7 +233,7 @@ class _MemoryWatch:
 
 
 def wait_for_any(workers: Sequence[Worker]) -> None:
-    """Return when a worker has something to say, has ended or reached its deadline, or when it is time for a look."""
+    """Return when a worker has sent a message, ended or reached its deadline, or after a tenth of a second."""
     remaining = min(worker.deadline for worker in workers) - time.monotonic()
     timeout = min(max(remaining, 0.0) + 0.01, _WATCH_S)
     wait([handle for worker in workers for handle in worker.handles], timeout=timeout)
@@ -241,7 +241,7 @@ def wait_for_any(workers: Sequence[Worker]) -> None:
 
 def call_in_worker(context: ForkServerContext, target: Callable[..., None], args: Sequence[object]) -> Any:
     """Run `target` in a process of its own and return what it sends; EngineError when it ends otherwise."""
-    with interrupts_later():
+    with interrupts_held():
         worker = Worker(context, target, args, Limits(_CALL_LIMIT_S))
     try:
         while not worker.poll():
@@ -253,7 +253,7 @@ def call_in_worker(context: ForkServerContext, target: Callable[..., None], args
     return worker.value
 
 
-def _cause_of_death(exit_code: int | None) -> str:
+def _exit_reason(exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
         name = signal.Signals(-exit_code).name
         hint = ", often for lack of memory" if name == "SIGKILL" else ""

@@ -1,4 +1,4 @@
-"""Stores of one study, run in parts or on several machines, joined into one."""
+"""Merge the stores of one study, run in parts or on several machines, into one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.store.code_parts import revisions
 from tngd_bench.studies.store.environment import difference
-from tngd_bench.studies.store.store import STORE_FOLDER, Store, is_finished
+from tngd_bench.studies.store.packed import PACKED, find_store, pack
+from tngd_bench.studies.store.reader import ENVIRONMENT, STUDY, TRIALS, StoreReader, is_finished
+from tngd_bench.studies.store.store import STORE_FOLDER, Store
 
 _COUNTED = ("seeds", "processes")  # of a section: the larger is kept
 _LISTED = ("parameters", "optimizers", "batch_size", "outputs")  # of a section: joined
@@ -33,19 +35,19 @@ _QUESTION = (
 
 @dataclass(frozen=True)
 class Merged:
-    """The joined store, its number of trials, how many each store gave up to another, and files left out with reasons.
+    """The joined store's path, its number of trials, those dropped, and the files left out with the reason.
 
     `dropped`: by the store whose trials are left out and the store whose are taken in their place.
     """
 
-    store: Store
+    path: Path
     trials: int
     dropped: Mapping[tuple[str, str], int]
     ignored: Mapping[str, str]
 
     @property
     def shared(self) -> int:
-        """How many trials were left out because another store has them too."""
+        """Number of trials left out because another store has them too."""
         return sum(self.dropped.values())
 
 
@@ -55,19 +57,18 @@ def merge_stores(
     *,
     mixed: bool = False,
     keep_old: bool = False,
-    compressed: bool = False,
+    packed: bool = False,
 ) -> Merged:
     """Join the stores in `places` into a new one below `output`; those are left as they are.
 
     Of a trial that several have, the first finished one is kept. StoreError where they are of different studies, where
     a section is not the same in all, where `output` has a store already, and, unless `mixed`, where they were measured
     on machines of different classes: their times would not be comparable; and, unless `keep_old`, where they were
-    measured by different code. `compressed`: trials by gzip, a third of the
-    room.
+    measured by different code. `packed`: into one file.
     """
-    stores = [Store.find(place) for place in places]
+    stores = [find_store(place) for place in places]
     target = Store(output / STORE_FOLDER)
-    if target.study() is not None:
+    if target.study() is not None or (output / PACKED).exists():
         raise StoreError(f"{output} has a results store already; choose another --output")
     studies = [_required(store) for store in stores]
     environment = _joined_environment(stores, mixed)
@@ -81,26 +82,32 @@ def merge_stores(
         )
     study["trials"] = [key for key in study["trials"] if key in chosen or key not in seen]
     target.check_space(len(chosen))
-    target.create()
-    with target.locked():
-        for key, content in chosen.items():
-            target.write_trial(key, content, compressed=compressed)
-        target.write_environment(environment)
-        target.write_study(study)  # the last: without it there is no store
-    ignored = {
-        str(store.trials_folder / name): why for store in stores for name, why in store.ignored.items()
-    }
-    return Merged(target, len(chosen), dropped, ignored)
+    if packed:
+        target.check_writable()
+        pack(
+            output / PACKED,
+            {STUDY: study, ENVIRONMENT: environment}
+            | {f"{TRIALS}/{key}.json": {"key": key, **content} for key, content in chosen.items()},
+        )
+    else:
+        target.create()
+        with target.locked():
+            for key, content in chosen.items():
+                target.write_trial(key, content)
+            target.write_environment(environment)
+            target.write_study(study)  # the last: without it there is no store
+    ignored = {str(store.path / name): why for store in stores for name, why in store.ignored.items()}
+    return Merged(output / PACKED if packed else target.path, len(chosen), dropped, ignored)
 
 
 def _chosen(
-    stores: Sequence[Store], studies: Sequence[Mapping[str, Any]]
+    stores: Sequence[StoreReader], studies: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, dict[str, Any]], dict[tuple[str, str], int], dict[str, str | None]]:
     """Return the trials by key, how many were left out (by their store and the one taken), and the code of all by key.
 
     Trials that ask the same are one, whatever code answered.
     """
-    chosen: dict[str, tuple[Store, dict[str, Any]]] = {}
+    chosen: dict[str, tuple[StoreReader, dict[str, Any]]] = {}
     by_question: dict[str, str] = {}
     dropped: Counter[tuple[str, str]] = Counter()
     codes: dict[str, str | None] = {}
@@ -108,14 +115,14 @@ def _chosen(
         for key, content in store.trials(part["trials"]):
             codes[key] = json.dumps(content["code"]) if "code" in content else None
             question = _question(key, content)
-            held = key if key in chosen else by_question.get(question)
-            if held is not None:
-                there, first = chosen[held]
+            chosen_key = key if key in chosen else by_question.get(question)
+            if chosen_key is not None:
+                there, first = chosen[chosen_key]
                 if is_finished(first) or not is_finished(content):
                     dropped[str(store.path), str(there.path)] += 1
                     continue
                 dropped[str(there.path), str(store.path)] += 1
-                del chosen[held]
+                del chosen[chosen_key]
             chosen[key], by_question[question] = (store, content), key
     return {key: content for key, (_, content) in chosen.items()}, dict(dropped), codes
 
@@ -129,13 +136,13 @@ def _question(key: str, content: Mapping[str, Any]) -> str:
     return json.dumps([asked, content.get("machine")], sort_keys=True)
 
 
-def _required(store: Store) -> dict[str, Any]:
+def _required(store: StoreReader) -> dict[str, Any]:
     study = store.study()
-    assert study is not None  # what Store.find found has one
+    assert study is not None  # a store that was found has one
     return study
 
 
-def _joined_environment(stores: Sequence[Store], mixed: bool) -> dict[str, Any]:
+def _joined_environment(stores: Sequence[StoreReader], mixed: bool) -> dict[str, Any]:
     environments = [store.environment() or {} for store in stores]
     first = environments[0]
     processors = [first.get("cpu")]
@@ -152,7 +159,7 @@ def _joined_environment(stores: Sequence[Store], mixed: bool) -> dict[str, Any]:
     return first | ({"mixed": processors} if len(processors) > 1 else {})
 
 
-def _joined_study(stores: Sequence[Store], studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _joined_study(stores: Sequence[StoreReader], studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     joined = dict(studies[0])
     for store, study in zip(stores[1:], studies[1:], strict=True):
         if study.get("name") != joined.get("name"):
@@ -167,20 +174,23 @@ def _joined_study(stores: Sequence[Store], studies: Sequence[Mapping[str, Any]])
 
 
 def _joined_sections(
-    ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], kind: str, store: Store
+    ours: Sequence[Mapping[str, Any]],
+    theirs: Sequence[Mapping[str, Any]],
+    kind: str,
+    store: StoreReader,
 ) -> list[Mapping[str, Any]]:
     joined = {section["name"]: section for section in ours}
     for section in theirs:
-        held = joined.setdefault(section["name"], section)
-        for key in sorted({*held, *section} - {*_COUNTED, *_LISTED}):
-            if held.get(key) != section.get(key):
+        section_so_far = joined.setdefault(section["name"], section)
+        for key in sorted({*section_so_far, *section} - {*_COUNTED, *_LISTED}):
+            if section_so_far.get(key) != section.get(key):
                 raise StoreError(
                     f"{store.path}: {kind}[{section['name']}].{key} is {section.get(key)!r}, and in the first store"
-                    f" {held.get(key)!r}; only stores of the same section can be merged"
+                    f" {section_so_far.get(key)!r}; only stores of the same section can be merged"
                 )
         counted = {key for key in (*_COUNTED, *_LISTED) if key in section}
-        values = {key: _joined_value(held[key], section[key]) for key in counted}
-        joined[section["name"]] = {**held, **values}
+        values = {key: _joined_value(section_so_far[key], section[key]) for key in counted}
+        joined[section["name"]] = {**section_so_far, **values}
     return list(joined.values())
 
 

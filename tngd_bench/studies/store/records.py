@@ -12,8 +12,9 @@ import pandas as pd
 
 from tngd_bench.studies.file.optimizer_label import usual_form
 from tngd_bench.studies.store.columnar import Columns, column, count
-from tngd_bench.studies.store.store import Store
-from tngd_bench.studies.store.tables import Tables, fingerprint, keep_tables, kept_tables
+from tngd_bench.studies.store.packed import find_store
+from tngd_bench.studies.store.reader import StoreReader
+from tngd_bench.studies.store.tables import Tables, kept_or_made
 
 _SETTING = {
     "key": "str",
@@ -144,24 +145,18 @@ class Records:
     ignored: dict[str, str] = field(default_factory=dict)
 
 
-def read_records(place: Path) -> Records:
-    """Return the records of the store in `place`; StoreError when there is none or it is damaged.
+def read_records(place: Path | StoreReader) -> Records:
+    """Return the records of a store, or of the one in `place`; StoreError when there is none or it is damaged.
 
     Files that belong to no trial of the study, and torn or edited ones, are left out and named in `ignored`. The frames
-    are kept in the store as Parquet, and taken from there as long as no file has changed.
+    are kept in a store's folder as Parquet, and taken from there as long as no file has changed.
     """
-    store = Store.find(Path(place))
+    store = place if isinstance(place, StoreReader) else find_store(Path(place))
     study, environment = store.study() or {}, store.environment() or {}
-    state = fingerprint(store, _COLUMNS)
-    tables = kept_tables(store, state, _COLUMNS)
-    if tables is None:
-        tables = _read_trials(store, study.get("trials", []))
-        keep_tables(store, state, tables)
-    study.pop("trials", None)
+    keys = study.pop("trials", [])
+    tables = kept_or_made(store, _COLUMNS, lambda: _read_trials(store, keys))
     frames = {name: _in_usual_form(frame) for name, frame in tables.frames.items()}
-    return Records(
-        study, environment, frames["trials"], frames["costs"], frames["curves"], dict(tables.ignored)
-    )
+    return Records(study, environment, **frames, ignored=dict(tables.ignored))
 
 
 def _in_usual_form(frame: pd.DataFrame) -> pd.DataFrame:
@@ -176,7 +171,7 @@ _COLUMNS = {"trials": TRIAL_COLUMNS, "costs": COST_COLUMNS, "curves": CURVE_COLU
 _POINT = tuple(name for name in CURVE_COLUMNS if name not in TRIAL_COLUMNS)
 
 
-def _read_trials(store: Store, keys: Iterable[str]) -> Tables:
+def _read_trials(store: StoreReader, keys: Iterable[str]) -> Tables:
     """Return the frames made from the trials' own files."""
     trials: list[dict[str, Any]] = []
     costs = _Rows(COST_COLUMNS, _ITERATION)

@@ -1,8 +1,8 @@
-"""The results of a study on disk, a folder for programs and people.
+"""Store of a study's results in a folder, as `tngd-bench run` writes it.
 
     store/study.json          the study with every default, and the keys of its trials
     store/environment.json    the machine and software it was measured with
-    store/trials/KEY.json     one finished trial (see `documents` for what a file is), KEY.json.gz in a compressed store
+    store/trials/KEY.json     one finished trial (see `documents` for what a file is)
     store/tables/             everything as Parquet, made from the above and made anew when stale (see `tables`)
     store/earlier/            results of the study's trials by other code, which `run` has measured again
     store/set-aside/          files found in trials/ that are torn, edited or not ours
@@ -19,7 +19,6 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,47 +28,54 @@ from tngd_bench.studies.store.documents import (
     COMPRESSED,
     RESERVE_BYTES,
     SCHEMA,
+    Document,
     read_document,
     write_document,
 )
-from tngd_bench.studies.store.migration import upgraded
+from tngd_bench.studies.store.reader import ENVIRONMENT, STUDY, TRIALS, StoreReader, key_of
 from tngd_bench.unwritable import cannot_be_written
 
 STORE_FOLDER = "store"
 TABLES_FOLDER = "tables"
 EARLIER_FOLDER = "earlier"
-_STUDY, _ENVIRONMENT, _TRIALS, _LOCK, _ASIDE = (
-    "study.json",
-    "environment.json",
-    "trials",
-    ".lock",
-    "set-aside",
-)
+_LOCK, _SET_ASIDE = ".lock", "set-aside"
 _TRIAL_ENDS = (f".json{COMPRESSED}", ".json")
-_RETRIED = "failed"
 _BYTES_PER_TRIAL = 20_000
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # NFS, Lustre, FUSE
-_OTHER_STUDY = "belongs to no trial of this study"
 
 
-@dataclass
-class Store:
+class Store(StoreReader):
     """A results store in the folder `path`; nothing is made before `create`."""
 
-    path: Path
-    ignored: dict[str, str] = field(default_factory=dict)  # file name → why it was left out
+    @staticmethod
+    def is_in(place: Path) -> bool:
+        """Return whether `place` or its subfolder "store" is a store."""
+        return any((path / STUDY).is_file() for path in (place, place / STORE_FOLDER))
 
     @staticmethod
     def find(place: Path) -> Store:
         """Return the store in `place` or in its subfolder "store"; StoreError when neither is one."""
-        for path in (place, place / STORE_FOLDER):
-            if (path / _STUDY).is_file():
-                return Store(path)
+        if Store.is_in(place):
+            return Store(place if (place / STUDY).is_file() else place / STORE_FOLDER)
         missing = "is no folder" if place.exists() else "does not exist"
         what = "has no results store in it" if place.is_dir() else missing
         raise StoreError(
             f"{place} {what}; run a study first, or name the folder that `tngd-bench run` reported"
         )
+
+    def document(self, name: str) -> Document | None:
+        """Return the document called `name`; None where there is none."""
+        path = self.path / name
+        return read_document(path) if path.exists() else None
+
+    def trial_names(self) -> Mapping[str, str]:
+        """Return by key the names of the trials' files: of two the plain one, which a run has written since."""
+        files = sorted(self.trial_files(), key=lambda path: path.suffix == ".json")
+        return {key_of(path.name): f"{TRIALS}/{path.name}" for path in files}
+
+    def file_of(self, name: str) -> Path:
+        """Return the file called `name`."""
+        return self.path / name
 
     def create(self) -> None:
         """Make the folders; StoreError where that cannot be written, with nothing left behind."""
@@ -134,79 +140,43 @@ class Store:
         """
         for part in self.trials_folder.glob(f".*{PART}"):
             part.unlink(missing_ok=True)
-        for path in (self.path / _ENVIRONMENT, self.path / _STUDY):
-            content, schema, complaint = read_document(path) if path.exists() else (None, SCHEMA, None)
-            if complaint is not None and schema <= SCHEMA:
-                self._set_aside(path, complaint)
-            elif content is not None and schema < SCHEMA:
-                write_document(path, content)
+        for name in (ENVIRONMENT, STUDY):
+            document = self.document(name)
+            if document is not None and not (document.complaint and document.schema > SCHEMA):
+                self._settle(self.path / name, document)
         environment = self.environment() or {}
         for path in self.trial_files():
-            content, schema, complaint = _read_trial(path, environment)
-            if complaint is not None:
-                self._set_aside(path, complaint)
-            elif content is not None and schema < SCHEMA:
-                write_document(path, content)
+            self._settle(path, self.trial(f"{TRIALS}/{path.name}", environment))
 
     def clear(self) -> None:
         """Remove the results written here, and no other file."""
         shutil.rmtree(self.path / TABLES_FOLDER, ignore_errors=True)
         for path in self._files_in(self.path / EARLIER_FOLDER):
             path.unlink(missing_ok=True)
-        for path in (*self.trial_files(), self.path / _STUDY, self.path / _ENVIRONMENT):
+        for path in (*self.trial_files(), self.path / STUDY, self.path / ENVIRONMENT):
             path.unlink(missing_ok=True)
 
     def write_study(self, content: Mapping[str, Any]) -> None:
         """Write the study."""
-        write_document(self.path / _STUDY, content)
+        write_document(self.path / STUDY, content)
 
     def write_environment(self, content: Mapping[str, Any]) -> None:
         """Write the environment."""
-        write_document(self.path / _ENVIRONMENT, content)
+        write_document(self.path / ENVIRONMENT, content)
 
-    def write_trial(self, key: str, content: Mapping[str, Any], *, compressed: bool = False) -> None:
+    def write_trial(self, key: str, content: Mapping[str, Any]) -> None:
         """Write one trial; when this returns it is on the disk."""
-        name = f"{key}{_TRIAL_ENDS[0 if compressed else 1]}"
-        write_document(self.trials_folder / name, {"key": key, **content})
-
-    def study(self, *, damaged_is_none: bool = False) -> dict[str, Any] | None:
-        """Return the study, None when there is none; StoreError when the file is damaged, unless that is none too."""
-        return self._read_required(self.path / _STUDY, damaged_is_none)
-
-    def environment(self, *, damaged_is_none: bool = False) -> dict[str, Any] | None:
-        """Return the environment; None and errors as of `study`."""
-        return self._read_required(self.path / _ENVIRONMENT, damaged_is_none)
-
-    def trials(self, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the stored trials among `keys`, in that order; what cannot be used goes into `ignored`."""
-        wanted = dict.fromkeys(keys)
-        present = self.files_by_key()
-        for key, path in present.items():
-            if key not in wanted:
-                self.ignored[path.name] = _OTHER_STUDY
-        environment = self.environment() or {}
-        for key in wanted:
-            if key not in present:
-                continue
-            content, _, complaint = _read_trial(present[key], environment)
-            if complaint is not None:
-                self.ignored[present[key].name] = complaint
-            elif content is not None:
-                yield key, content
-
-    def finished(self, keys: Iterable[str]) -> set[str]:
-        """Return the keys that need not be run again: stored, intact, and not failed for an unforeseen reason."""
-        return {key for key, content in self.trials(keys) if is_finished(content)}
+        write_document(self.trials_folder / f"{key}.json", {"key": key, **content})
 
     def trials_beside(
         self, keys: Collection[str], environment: Mapping[str, Any]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the key and content of stored trials that are not among `keys`, those in earlier/ too."""
         for path in (*self.trial_files(), *self._files_in(self.path / EARLIER_FOLDER)):
-            if _key(path) not in keys:
-                content, _, _ = _read_trial(path, environment)
+            if key_of(path.name) not in keys:
+                content = self.trial(f"{path.parent.name}/{path.name}", environment).content
                 if content is not None:
-                    yield _key(path), content
+                    yield key_of(path.name), content
 
     def put_by(self, keys: Iterable[str]) -> None:
         """Move the trials `keys` from trials/ to earlier/, from where `bring_back` takes them."""
@@ -223,25 +193,15 @@ class Store:
 
     def earlier(self, keys: Collection[str]) -> set[str]:
         """Return those of `keys` whose trials are in earlier/, from where a run brings them back."""
-        return {_key(path) for path in self._files_in(self.path / EARLIER_FOLDER)} & set(keys)
-
-    def _move(self, keys: Iterable[str], source: Path, target: Path) -> None:
-        wanted = set(keys)
-        for path in self._files_in(source):
-            if _key(path) in wanted and not (target / path.name).exists():
-                try:
-                    target.mkdir(exist_ok=True)
-                    path.rename(target / path.name)
-                except OSError as error:
-                    raise StoreError(f"{path} cannot be moved: {error.strerror or error}") from None
+        return {key_of(path.name) for path in self._files_in(self.path / EARLIER_FOLDER)} & set(keys)
 
     @property
     def trials_folder(self) -> Path:
         """The folder of the trials' files."""
-        return self.path / _TRIALS
+        return self.path / TRIALS
 
     def trial_files(self) -> list[Path]:
-        """Return the files in the trials' folder, whatever wrote them, by name."""
+        """Return all trial files by name, including foreign ones."""
         return self._files_in(self.trials_folder)
 
     @staticmethod
@@ -250,14 +210,26 @@ class Store:
             return []
         return sorted(path for path in folder.iterdir() if path.name.endswith(_TRIAL_ENDS))
 
-    def files_by_key(self) -> dict[str, Path]:
-        """Return the file of each trial; of two, the plain one, which a run has written since the other was packed."""
-        return {
-            _key(path): path for path in sorted(self.trial_files(), key=lambda path: path.suffix == ".json")
-        }
+    def _move(self, keys: Iterable[str], source: Path, target: Path) -> None:
+        wanted = set(keys)
+        for path in self._files_in(source):
+            if key_of(path.name) in wanted and not (target / path.name).exists():
+                try:
+                    target.mkdir(exist_ok=True)
+                    path.rename(target / path.name)
+                except OSError as error:
+                    raise StoreError(f"{path} cannot be moved: {error.strerror or error}") from None
+
+    def _settle(self, path: Path, document: Document) -> None:
+        """Set a file aside that cannot be used, and rewrite one of an older layout."""
+        content, schema, complaint = document
+        if complaint is not None:
+            self._set_aside(path, complaint)
+        elif content is not None and schema < SCHEMA:
+            write_document(path, content)
 
     def _set_aside(self, path: Path, complaint: str) -> None:
-        folder = self.path / _ASIDE
+        folder = self.path / _SET_ASIDE
         target = folder / path.name
         number = 1
         while target.exists():
@@ -268,46 +240,12 @@ class Store:
             path.rename(target)
         except OSError as error:
             raise StoreError(f"{path} {complaint}, and cannot be moved: {error.strerror or error}") from None
-        self.ignored[path.name] = f"{complaint}; moved to {_ASIDE}/{target.name}"
+        self.ignored[path.name] = f"{complaint}; moved to {_SET_ASIDE}/{target.name}"
 
     def _missing_folders(self) -> list[Path]:
         """Return the folders that `create` would make, innermost first."""
         folders = (self.trials_folder, *self.trials_folder.parents)
         return [path for path in folders if not path.exists()]
-
-    def _read_required(self, path: Path, damaged_is_none: bool) -> dict[str, Any] | None:
-        if not path.exists():
-            return None
-        content, schema, complaint = read_document(path)
-        if complaint is None or (damaged_is_none and schema <= SCHEMA):
-            return content
-        way_out = (
-            "`tngd-bench run` of the same study into this folder puts it right and keeps the trials"
-            if schema <= SCHEMA
-            else "use that version, or measure everything again with --fresh"
-        )
-        raise StoreError(f"{path} cannot be used: it {complaint}; {way_out}")
-
-
-def is_finished(content: Mapping[str, Any]) -> bool:
-    """Return whether a stored trial need not be run again: none of its entries failed for an unforeseen reason."""
-    return all(entry["status"] != _RETRIED for entry in content["entries"])
-
-
-def _read_trial(path: Path, environment: Mapping[str, Any]) -> tuple[dict[str, Any] | None, int, str | None]:
-    """Return a trial in today's layout, its schema on disk, and what is wrong with it."""
-    content, schema, complaint = read_document(path)
-    if content is None:
-        return None, schema, complaint
-    if content.get("key") != _key(path):
-        return None, schema, f"holds the trial {content.get('key')!r}"
-    if not isinstance(content.get("entries"), list):
-        return None, schema, "was not written by tngd-bench"
-    return upgraded(content, schema, environment), schema, None
-
-
-def _key(path: Path) -> str:
-    return path.name.removesuffix(COMPRESSED).removesuffix(".json")
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

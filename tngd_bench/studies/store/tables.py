@@ -1,7 +1,7 @@
-"""A store's frames kept as Parquet in its folder tables/: read in an instant, by us and by other programs.
+"""Cache of a store's data frames as Parquet in its folder tables/, for quick reading, by other programs too.
 
-They say nothing that the trials' files do not; each carries a fingerprint of those files, and is made anew when it no
-longer fits. A store that cannot be written is read all the same, from the trials each time.
+They hold nothing that the trials' files do not; each carries a fingerprint of those files, and is made anew when it no
+longer fits. A store that cannot be written is read from the trials each time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from tngd_bench import __version__
 from tngd_bench.atomic_write import replacing
 from tngd_bench.studies.store.documents import COMPRESSED
+from tngd_bench.studies.store.reader import StoreReader
 from tngd_bench.studies.store.store import TABLES_FOLDER, Store
 
 Columns = Mapping[str, Mapping[str, str]]
@@ -36,22 +37,34 @@ class Tables:
     ignored: Mapping[str, str]
 
 
-def fingerprint(store: Store, columns: Columns) -> str:
+def kept_or_made(store: StoreReader, columns: Columns, make: Callable[[], Tables]) -> Tables:
+    """Return the frames kept in a store if they are up to date, else those that `make` makes, which are then kept.
+
+    A packed store keeps none.
+    """
+    if not isinstance(store, Store):
+        return make()
+    state = _fingerprint(store, columns)
+    tables = _kept(store, state, columns)
+    if tables is None:
+        tables = make()
+        _keep(store, state, tables)
+    return tables
+
+
+def _fingerprint(store: Store, columns: Columns) -> str:
     """Return a hash of names, sizes and times of change of the store's files, and of what the frames would hold."""
     digest = hashlib.sha256(f"{__version__} {json.dumps(columns)}".encode())
     for folder in (store.path, store.trials_folder):
-        with os.scandir(folder) as found:
-            files = sorted(
-                (item for item in found if item.name.endswith((".json", f".json{COMPRESSED}"))),
-                key=lambda item: item.name,
-            )
-        for item in files:
+        with os.scandir(folder) as items:
+            files = [item for item in items if item.name.endswith((".json", f".json{COMPRESSED}"))]
+        for item in sorted(files, key=lambda item: item.name):
             status = item.stat()
             digest.update(f"{item.name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
-def kept_tables(store: Store, state: str, columns: Columns) -> Tables | None:
+def _kept(store: Store, state: str, columns: Columns) -> Tables | None:
     """Return the kept frames if they are those of the fingerprint `state`, with the dtypes of `columns`; else None."""
     frames = {}
     ignored: dict[str, str] = {}
@@ -61,25 +74,24 @@ def kept_tables(store: Store, state: str, columns: Columns) -> Tables | None:
                 table = pq.read_table(file)
         except (OSError, pa.ArrowException):  # none there, or a damaged one: made anew
             return None
-        said = json.loads((table.schema.metadata or {}).get(_STATE, b"{}"))
-        if said.get("state") != state:
+        stated = json.loads((table.schema.metadata or {}).get(_STATE, b"{}"))
+        if stated.get("state") != state:
             return None
         frames[name] = _as_made(table.to_pandas(), dtypes)
-        ignored = said["ignored"]
+        ignored = stated["ignored"]
     return Tables(frames, ignored)
 
 
-def keep_tables(store: Store, state: str, tables: Tables) -> None:
-    """Keep frames for `kept_tables`; where the store cannot be written, nothing is kept."""
-    said = json.dumps({"state": state, "ignored": dict(tables.ignored)}).encode()
+def _keep(store: Store, state: str, tables: Tables) -> None:
+    """Keep frames; where the store cannot be written, nothing is kept."""
+    stated = json.dumps({"state": state, "ignored": dict(tables.ignored)}).encode()
     with contextlib.suppress(OSError):
+        (store.path / TABLES_FOLDER).mkdir(exist_ok=True)
         for name, frame in tables.frames.items():
-            path = _path(store, name)
-            path.parent.mkdir(exist_ok=True)
             table = pa.Table.from_pandas(frame, preserve_index=False)
-            table = table.replace_schema_metadata({**table.schema.metadata, _STATE: said})
+            table = table.replace_schema_metadata({**table.schema.metadata, _STATE: stated})
             # An open file: pyarrow takes no path that is not UTF-8.
-            with replacing(path) as file:
+            with replacing(_path(store, name)) as file:
                 pq.write_table(table, file)
 
 

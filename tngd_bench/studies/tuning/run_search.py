@@ -1,4 +1,4 @@
-"""A whole search: its runs, then what they found; what `tngd-bench tune` and scripts call."""
+"""Run a search for settings: its runs, its finals, and the files that it leaves."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ import pandas as pd
 from tngd_bench.studies.run.run_study import Audience, run_study
 from tngd_bench.studies.store.records import Records, read_records
 from tngd_bench.studies.tuning.finals import make_finals
+from tngd_bench.studies.tuning.optuna_database import DATABASE, TryResult, can_record, record
 from tngd_bench.studies.tuning.results import best_tries, larger_is_better, settings_of, tuning_trials
-from tngd_bench.studies.tuning.search import Outcome, record
 from tngd_bench.studies.tuning.search_study import Contender, Search
 from tngd_bench.studies.tuning.tuned_files import write_files
-
-DATABASE = "optuna.db"
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,12 @@ def run_search(
         run = run_study(finals, output, audience, keep_old=keep_old, command=command)
         records = read_records(output)
         tries = tuning_trials(records)
-    direction: Literal["minimize", "maximize"] = "maximize" if larger_is_better(records.study) else "minimize"
-    for contender in search.contenders:
+    larger = larger_is_better(records.study)
+    direction: Literal["minimize", "maximize"] = "maximize" if larger else "minimize"
+    for contender in search.contenders if can_record() else ():
         name = f"{search.section.name}/{contender.method}"
-        record(output / DATABASE, name, contender.space, _outcomes(contender, tries), direction)
-    best = best_tries(tries, larger_is_better(records.study))
+        record(output / DATABASE, name, contender.space, _results(contender, tries), direction)
+    best = best_tries(tries, larger)
     tuned = None
     if len(best) and not _any_failed(records):
         tuned = write_files(output, search, records, tries, command=command, now=datetime.now(UTC))
@@ -77,17 +76,17 @@ def _any_failed(records: Records) -> bool:
     return bool((records.trials["status"] == "failed").any())
 
 
-def _outcomes(contender: Contender, tries: pd.DataFrame) -> list[Outcome]:
+def _results(contender: Contender, tries: pd.DataFrame) -> list[TryResult]:
     """Return the tries of one optimizer that have ended for good; a failed one runs again."""
-    own: list[dict[Hashable, Any]] = tries[tries["optimizer"] == contender.method].to_dict("records")
+    rows: list[dict[Hashable, Any]] = tries[tries["optimizer"] == contender.method].to_dict("records")
     return [
-        Outcome(
+        TryResult(
             row["number"],
             settings_of(row["settings"], contender.space.axes),
             None if math.isnan(row["score"]) else row["score"],
             row["seconds"],
             row["status"],
         )
-        for row in own
+        for row in rows
         if row["status"] != "failed"
     ]

@@ -1,0 +1,101 @@
+"""Read the results of a study from a folder (`store`) or from one file (`packed`)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tngd_bench.studies.errors import StoreError
+from tngd_bench.studies.store.documents import COMPRESSED, SCHEMA, Document
+from tngd_bench.studies.store.migration import upgraded
+
+STUDY, ENVIRONMENT, TRIALS = "study.json", "environment.json", "trials"
+_FAILED = "failed"
+_OTHER_STUDY = "belongs to no trial of this study"
+
+
+class StoreReader(ABC):
+    """The results in the folder or file `path`; `ignored`: files left out, by name, with the reason."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ignored: dict[str, str] = {}
+
+    @abstractmethod
+    def document(self, name: str) -> Document | None:
+        """Return the document called `name`, as in "trials/KEY.json"; None where there is none."""
+
+    @abstractmethod
+    def trial_names(self) -> Mapping[str, str]:
+        """Return by key the names of the trials' documents."""
+
+    @abstractmethod
+    def file_of(self, name: str) -> Path:
+        """Return the file that holds the document called `name`."""
+
+    def study(self, *, damaged_is_none: bool = False) -> dict[str, Any] | None:
+        """Return the study, None when there is none; StoreError when it is damaged, unless that is none too."""
+        return self._required(STUDY, damaged_is_none)
+
+    def environment(self, *, damaged_is_none: bool = False) -> dict[str, Any] | None:
+        """Return the environment; None and errors as of `study`."""
+        return self._required(ENVIRONMENT, damaged_is_none)
+
+    def trials(self, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the stored trials among `keys`, in that order; what cannot be used goes into `ignored`."""
+        wanted, names = dict.fromkeys(keys), self.trial_names()
+        for key, name in names.items():
+            if key not in wanted:
+                self.ignored[PurePosixPath(name).name] = _OTHER_STUDY
+        environment = self.environment() or {}
+        for key in wanted:
+            if key not in names:
+                continue
+            content, _, complaint = self.trial(names[key], environment)
+            if complaint is not None:
+                self.ignored[PurePosixPath(names[key]).name] = complaint
+            elif content is not None:
+                yield key, content
+
+    def trial(self, name: str, environment: Mapping[str, Any]) -> Document:
+        """Return a trial in today's layout, with its schema on disk; `environment` is that of the store."""
+        document = self.document(name) or Document(None, 0, "is missing")
+        content, schema, _ = document
+        if content is None:
+            return document
+        if content.get("key") != key_of(name):
+            return Document(None, schema, f"holds the trial {content.get('key')!r}")
+        if not isinstance(content.get("entries"), list):
+            return Document(None, schema, "was not written by tngd-bench")
+        return Document(upgraded(content, schema, environment), schema, None)
+
+    def finished(self, keys: Iterable[str]) -> set[str]:
+        """Return the keys that need not be run again: stored, intact, and not failed for an unforeseen reason."""
+        return {key for key, content in self.trials(keys) if is_finished(content)}
+
+    def files_by_key(self) -> dict[str, Path]:
+        """Return the file that holds each trial."""
+        return {key: self.file_of(name) for key, name in self.trial_names().items()}
+
+    def _required(self, name: str, damaged_is_none: bool) -> dict[str, Any] | None:
+        content, schema, complaint = self.document(name) or Document(None, 0, None)
+        if complaint is None or (damaged_is_none and schema <= SCHEMA):
+            return content
+        way_out = (
+            "`tngd-bench run` of the same study into this folder puts it right and keeps the trials"
+            if schema <= SCHEMA
+            else "use that version, or measure everything again with --fresh"
+        )
+        raise StoreError(f"{self.file_of(name)} cannot be used: it {complaint}; {way_out}")
+
+
+def key_of(name: str) -> str:
+    """Return the key of the trial in a document called `name`."""
+    return PurePosixPath(name).name.removesuffix(COMPRESSED).removesuffix(".json")
+
+
+def is_finished(content: Mapping[str, Any]) -> bool:
+    """Return whether a stored trial need not be run again: none of its entries failed for an unforeseen reason."""
+    return all(entry["status"] != _FAILED for entry in content["entries"])
