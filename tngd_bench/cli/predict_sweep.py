@@ -163,9 +163,13 @@ def rows(name: str, values: Sequence[float | str], predictions: Sequence[Predict
 def as_text(rows: Sequence[Mapping[str, Any]], name: str, predictions: Sequence[Prediction]) -> str:
     """Return the rows as a table of text; digital optimizers only where a processor gives their times."""
     from tngd_bench.cli.predict_text import wrapped
-    from tngd_bench.optimizers import registry
 
-    columns = ["device_s", "host_s", "iteration_s", *(f"{each}_s" for each in registry.digital())]
+    columns = [
+        "device_s",
+        "host_s",
+        "iteration_s",
+        *(f"{each.name}_s" for each in predictions[0].alternatives),
+    ]
     if predictions[0].processor is None:
         columns = columns[:1]
     lines = [

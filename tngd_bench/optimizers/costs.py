@@ -82,6 +82,12 @@ def predicted_cost(
     return cost_of(name, it, itemsize, settings, device)
 
 
+def predictable() -> tuple[str, ...]:
+    """Return the names of the optimizers without a device whose cost is described, by a function that works."""
+    small = Iteration(parameters=100, rows=8, batch_size=8, outputs=1)
+    return tuple(name for name in registry.digital() if cost_of(name, small).known)
+
+
 def cost_of(
     name: str,
     it: Iteration,

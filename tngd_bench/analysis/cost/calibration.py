@@ -33,7 +33,7 @@ from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
 from tngd_bench.layers import Layer
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.cost_model import REFERENCE_RATE
-from tngd_bench.optimizers.costs import PredictedCost, cost_of
+from tngd_bench.optimizers.costs import PredictedCost, cost_of, predictable
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.roofline import host_cost, square_layers
 from tngd_bench.problems import registry as problems
@@ -248,7 +248,7 @@ def uncounted(summary: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> tupl
 
 
 def _countable(kind: OptimizerInfo) -> bool:
-    return kind.modelled or kind.method in registry.digital()
+    return kind.modelled or kind.method in predictable()
 
 
 def _counted(kind: OptimizerInfo, own: pd.DataFrame, counts: Counts, upload: str) -> pd.DataFrame:
@@ -259,7 +259,8 @@ def _counted(kind: OptimizerInfo, own: pd.DataFrame, counts: Counts, upload: str
         layers = counts.layers(n, d_z)
         if layers is not None:
             cost = counts.of(kind.method, n, b, d_z, layers, upload)
-            rows.append((n, b, d_z, float(row.digital_median_s), cost.flops, cost.bytes))
+            if cost.known:
+                rows.append((n, b, d_z, float(row.digital_median_s), cost.flops, cost.bytes))
     columns = ["parameters", "batch_size", "outputs", "measured_s", "flops", "bytes"]
     return pd.DataFrame(rows, columns=columns)
 

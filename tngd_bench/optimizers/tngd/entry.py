@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tngd_bench import arguments
-from tngd_bench.optimizers.array_costs import array_cost
 from tngd_bench.optimizers.cost_model import (
     EIGENDECOMPOSITION_FLOPS,
     PAIR_S,
@@ -26,6 +25,7 @@ from tngd_bench.optimizers.settings import (
     choice,
     optional,
 )
+from tngd_bench.optimizers.tngd.array_costs import array_cost
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
