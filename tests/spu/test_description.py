@@ -14,12 +14,12 @@ import torch
 
 import tngd_bench
 from tngd_bench.curvature import GGN
+from tngd_bench.field_docstrings import field_docstrings
 from tngd_bench.solvers import Thermodynamic
 from tngd_bench.spu import Device
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
 from tngd_bench.spu.description import DEVICE_FIELDS, DeviceDescription
 from tngd_bench.spu.dynamics.programmed import ProgrammedDevice
-from tngd_bench.spu.field_info import docstrings
 
 IDEAL = Device.ideal()
 MILD_AND_HARSH: dict[str, tuple[object, object]] = {
@@ -58,8 +58,8 @@ def test_every_field_is_described(owner: type) -> None:
     infos = DEVICE_FIELDS if owner is DeviceDescription else ANALOG_FIELDS
     fields = {field.name for field in dataclasses.fields(owner)}
     assert fields - set(infos) == ({"name", "summary", "sources"} if owner is DeviceDescription else set())
-    assert set(docstrings(owner)) == fields
-    assert all(docstrings(owner).values())
+    assert set(field_docstrings(owner)) == fields
+    assert all(field_docstrings(owner).values())
     titles = [info.title for info in (*DEVICE_FIELDS.values(), *ANALOG_FIELDS.values())]
     assert len(set(titles)) == len(titles)
     assert all(info.milder for info in infos.values() if info.imperfection)
@@ -190,7 +190,7 @@ def test_a_new_field_is_its_description_and_its_effect(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith("3\n4\nswept 5\nswept 6\ntime to settle (s)\n")
     assert (
-        "| `settling_time_s` | amplifier | Time that the amplifiers take before a readout. | ≥ 0 s |"
+        "| `settling_time_s` | amplifier | Time that the amplifiers take before a readout. | s | ≥ 0 |"
         in done.stdout
     )
     assert "sending the solution back        2.000 s" in done.stdout

@@ -10,9 +10,9 @@ import click
 from click.core import ParameterSource
 
 from tngd_bench.cli import predict_sweep
+from tngd_bench.field_docstrings import field_docstrings
 from tngd_bench.layers import Layer
 from tngd_bench.spu.analog_settings import BILLED_FIELDS, AnalogSettings
-from tngd_bench.spu.field_info import docstrings
 
 if TYPE_CHECKING:
     from tngd_bench.spu.device import Device
@@ -52,7 +52,7 @@ def real(value: str) -> float:
 
 def analog_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for each analog setting that is billed."""
-    defaults, texts = AnalogSettings(), docstrings(AnalogSettings)
+    defaults, texts = AnalogSettings(), field_docstrings(AnalogSettings)
     for name, info in reversed(list(BILLED_FIELDS.items())):
         words = info.accepted.words
         kind: Any = click.Choice(words) if words else count if info.accepted.whole else float

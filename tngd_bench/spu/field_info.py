@@ -6,11 +6,8 @@ in reports, the direction of a tolerance, and the tables of docs/device.md deriv
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
 import math
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -18,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from tngd_bench import arguments
+from tngd_bench.field_docstrings import field_docstrings
 
 Milder = Literal["larger", "smaller", ""]
 UNLIMITED = "unlimited"
@@ -75,7 +73,7 @@ FLAG = Accepted("true, false", arguments.flag, ("true", "false"))
 
 @dataclass(frozen=True)
 class FieldInfo:
-    """Description of one field; what it means in a sentence or two is its docstring (`docstrings`)."""
+    """Description of one field; what it means in a sentence or two is the docstring below it."""
 
     title: str
     """The name in words, as reports print it."""
@@ -138,46 +136,18 @@ def check_fields(owner: Any) -> None:
             object.__setattr__(owner, field.name, checked)
 
 
-@cache
-def docstrings(owner: type) -> Mapping[str, str]:
-    """Return the text under each field of a class, on one line; empty where the source is not installed."""
-    try:
-        source = textwrap.dedent(inspect.getsource(owner))
-    except OSError:
-        return {}
-    (definition,) = ast.parse(source).body
-    assert isinstance(definition, ast.ClassDef)
-    texts = {}
-    for statement, following in zip(definition.body, definition.body[1:], strict=False):
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            match following:
-                case ast.Expr(value=ast.Constant(value=str(text))):
-                    texts[statement.target.id] = " ".join(text.split())
-    return texts
-
-
 def markdown_table(owner: type) -> str:
     """Return the described fields of a class as a table in Markdown, a row each, in the order of the class."""
-    texts, rows = docstrings(owner), []
+    texts, rows = field_docstrings(owner), []
     defaults = {field.name: field.default for field in dataclasses.fields(owner)}
     for name, info in field_infos(owner).items():
-        default = info.absent if defaults[name] is None else _plain(defaults[name])
-        accepted = f"{info.accepted.text} {info.unit}".strip()
+        value = info.absent if defaults[name] is None else defaults[name]
+        default = f"{value:g}" if isinstance(value, float) else str(value).lower()
         meaning = f"{info.symbol}: {texts[name]}" if info.symbol else texts[name]
         marks = (info.milder, info.random, "yes" if info.imperfection else "")
-        rows.append((f"`{name}`", info.part, meaning, accepted, default, *marks))
-    columns = ("field", "part", "meaning", "accepted", "default", "milder", "random", "imperfection")
+        rows.append((f"`{name}`", info.part, meaning, info.unit, info.accepted.text, default, *marks))
+    columns = ("field", "part", "meaning", "unit", "accepted", "default", "milder", "random", "imperfection")
     used = [place for place in range(len(columns)) if any(row[place] for row in rows)]
     lines = [columns, ("---",) * len(columns), *rows]
     cells = [[line[place].replace("|", r"\|") for place in used] for line in lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
-
-
-def _plain(value: object) -> str:
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
