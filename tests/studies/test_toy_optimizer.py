@@ -193,6 +193,16 @@ def test_legends_have_its_title_and_its_style(toy):
     assert drawn["toy"].colour in palette()
 
 
+def test_a_colour_that_a_page_uses_already_is_not_taken_twice(toy, monkeypatch):
+    found = registry._found()
+    same = dataclasses.replace(toy, style=registry.get("ngd-gram").style)
+    monkeypatch.setattr(
+        registry, "_found", lambda: dataclasses.replace(found, entries={**found.entries, "toy": same})
+    )
+    assert marks({"toy": optimizer_info("toy", "toy")})["toy"].colour.name == "--c-other-1"
+    assert len({colour.light for colour in palette()}) == len(palette())
+
+
 def test_its_curve_is_recorded(toy):
     data = problems.get("digits-mlp").load(train_size=64, test_size=16)
     setting = Setting("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))

@@ -86,7 +86,7 @@ def _styles() -> dict[str, tuple[Colour, str, bool]]:
     Figures are themed by replacing colours: a style whose colour has another use already is left out.
     """
     found: dict[str, tuple[Colour, str, bool]] = {}
-    used = {colour.light for colour in (*_ROLES, *(colour for colour, _ in _OTHERS))}
+    used = {colour.light for colour in (*_ROLES, *_spare_colours())}
     for name in registry.names():
         style = registry.get(name).style
         if style is not None and style.light not in used:
@@ -108,6 +108,10 @@ def _spare(place: int) -> tuple[Colour, str]:
     return Colour(f"--c-other-{place + 1}", light, dark), _SPARE_MARKERS[place % len(_SPARE_MARKERS)]
 
 
+def _spare_colours() -> tuple[Colour, ...]:
+    return tuple(_spare(place)[0] for place in range(_MOST_SPARE))
+
+
 def _hex(*channels: float) -> str:
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
 
@@ -126,6 +130,4 @@ def series(place: int) -> Mark:
 
 def palette() -> tuple[Colour, ...]:
     """Return every colour that occurs, for the style sheet and for themed figures."""
-    own = tuple(colour for colour, *_ in _styles().values())
-    own += tuple(_spare(place)[0] for place in range(_MOST_SPARE))
-    return (*_ROLES, *own)
+    return (*_ROLES, *(colour for colour, *_ in _styles().values()), *_spare_colours())
