@@ -155,7 +155,6 @@ class OUProcess:
         return relaxation_route(
             operator.rows,
             self.size,
-            getattr(operator, "batch_size", None),
             width=getattr(operator, "row_width", None),
             tolerance=self._tolerance,
             many_rows=self._many_rows,
