@@ -9,24 +9,26 @@ from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.training import convergence, final_scores
 from tngd_bench.report.cost import cost_charts
 from tngd_bench.report.document import charting
+from tngd_bench.report.document.palette import marks
 from tngd_bench.report.training import sensitivity, training_charts
 
 
 @pytest.fixture(scope="module")
 def charts(records):
     known = optimizer_infos(records.trials)
+    drawn = marks(known)
     summary = iteration_cost.summarise(records.costs, records.trials)
     timed = iteration_cost.finished_costs(records.costs, records.trials)
     final = final_scores.final_values(records.trials, records.curves)
     with charting.style():
         made = cost_charts.cost_charts(
-            summary, iteration_cost.ratios_to_sgd(records.costs, records.trials), known
+            summary, iteration_cost.ratios_to_sgd(records.costs, records.trials), known, drawn
         )
         made += cost_charts.split_charts(summary, timed, known)
         curves = convergence.finished_curves(records.curves, records.trials)
-        for group in training_charts.convergence_charts(curves, known).values():
+        for group in training_charts.convergence_charts(curves, known, drawn).values():
             made += group
-        made += sensitivity.noise_charts(final, known)
+        made += sensitivity.noise_charts(final, known, drawn)
     return {chart.name: chart for chart in made}
 
 
@@ -127,7 +129,7 @@ def test_a_level_where_every_seed_diverged_stays_on_the_axis():
     final = pd.DataFrame(rows)
     known = optimizer_infos(final.assign(method="tngd", device="paper"))
     with charting.style():
-        (chart,) = sensitivity.noise_charts(final, known)
+        (chart,) = sensitivity.noise_charts(final, known, marks(known))
     axes = chart.figure.axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ideal", "0.01", "0.1"]
     assert line(chart, "diverged").get_xdata().tolist() == [1, 2]

@@ -76,7 +76,7 @@ def test_the_coloured_area_of_each_optimizer_is_the_area_it_wins(calibrations):
     area = plane(calibrations, "batch_size", 10)
     found = cheapest(area, study_use(calibrations), ("kfac",))
     with charting.style():
-        chart = map_charts.map_chart(found, "m", "t", known)
+        chart = map_charts.map_chart(found, "m", "t", known, marks(known))
     axes = chart.figure.axes[0]
     table = chart.data
     step_x, step_y = np.log(area.sizes[1] / area.sizes[0]), np.log(area.values[1] / area.values[0])
@@ -162,7 +162,7 @@ def test_what_is_the_cheapest_at_best_is_dotted_and_named_so(calibrations):
     )
     known = calibrations.kinds
     with charting.style():
-        chart = map_charts.map_chart(found, "m", "t", known)
+        chart = map_charts.map_chart(found, "m", "t", known, marks(known))
     dotted = [c for c in chart.figure.axes[0].collections if c.get_hatch() == map_charts._DOTS]
     assert sum(len(c.get_paths()) for c in dotted) > 0
     assert found.open.any()
@@ -199,7 +199,7 @@ def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, chart
     assert "lowest-time-to-target" not in charts  # a plane with one place on it shows nothing
     two = pd.concat([lowest, lowest.assign(parameters=10 * lowest["parameters"])], ignore_index=True)
     with charting.style():
-        chart = break_even_charts.place_chart(two, known)
+        chart = break_even_charts.place_chart(two, known, marks(known))
     assert chart.data.equals(two)
 
 

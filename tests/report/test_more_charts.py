@@ -14,6 +14,7 @@ from tngd_bench.optimizers import registry
 from tngd_bench.report.compare import comparison
 from tngd_bench.report.cost import prediction_chart, scaling_charts
 from tngd_bench.report.document import charting
+from tngd_bench.report.document.palette import marks
 from tngd_bench.report.training import heatmaps, profile_charts
 from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
 from tngd_bench.studies.store.records import COST_COLUMNS
@@ -31,7 +32,7 @@ def lines(axes):
 def test_kinds_of_cost_have_panels_of_their_own(records, known):
     summary = iteration_cost.summarise(records.costs, records.trials)
     with charting.style():
-        (chart,) = scaling_charts.scaling_charts(summary, "parameters", known)
+        (chart,) = scaling_charts.scaling_charts(summary, "parameters", known, marks(known))
     labels = [axes.get_ylabel() for axes in chart.figure.axes]
     assert labels == [title for _, title in scaling_charts._COLUMNS]
     measured, modelled, counted, _ = chart.figure.axes
@@ -40,7 +41,7 @@ def test_kinds_of_cost_have_panels_of_their_own(records, known):
     np.testing.assert_array_equal(lines(modelled)["TNGD"].get_ydata(), own["modelled_s"])
     np.testing.assert_array_equal(lines(counted)["TNGD"].get_ydata(), own["flops"])
     assert set(lines(modelled)) == {"TNGD", "TNGD-Adam"}
-    assert scaling_charts.scaling_charts(summary, "batch_size", known) == []
+    assert scaling_charts.scaling_charts(summary, "batch_size", known, marks(known)) == []
 
 
 def test_a_profile_is_drawn_as_its_steps(records, known):
@@ -49,7 +50,7 @@ def test_a_profile_is_drawn_as_its_steps(records, known):
     )
     profile = profiles.profiles(tasks, "iterations")
     with charting.style():
-        chart = profile_charts.profile_chart(profile, "iterations", known)
+        chart = profile_charts.profile_chart(profile, "iterations", known, marks(known))
     own = profile[profile["optimizer"] == "tngd"].sort_values("tau")
     drawn = lines(chart.figure.axes[0])["TNGD"]
     np.testing.assert_array_equal(drawn.get_xdata(), own["tau"])
@@ -61,7 +62,7 @@ def test_a_profile_is_drawn_as_its_steps(records, known):
 def test_times_to_levels_have_bands_on_the_other_axis(records, known):
     bands = convergence.bands_at_level(records.curves, records.trials, "train_loss")
     with charting.style():
-        (chart,) = profile_charts.level_charts(bands, "train_loss", known)
+        (chart,) = profile_charts.level_charts(bands, "train_loss", known, marks(known))
     axes = chart.figure.axes[0]
     assert axes.get_xlabel().startswith("time to reach the level")
     own = bands[(bands["optimizer"] == "adam") & np.isfinite(bands["median"]) & (bands["median"] > 0)]

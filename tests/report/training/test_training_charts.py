@@ -5,6 +5,7 @@ import math
 from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.training import convergence
 from tngd_bench.report.document import charting
+from tngd_bench.report.document.palette import marks
 from tngd_bench.report.training import training_charts
 
 
@@ -17,7 +18,9 @@ def test_answers_have_a_figure_of_f1_from_the_untrained_model_on_and_none_of_acc
     answers.loc[evaluated & (answers["iteration"] == 0), "test_f1"] = 0.125
     with charting.style():
         made = [
-            chart for group in training_charts.convergence_charts(answers, known).values() for chart in group
+            chart
+            for group in training_charts.convergence_charts(answers, known, marks(known)).values()
+            for chart in group
         ]
     (over_iterations,) = [chart for chart in made if "f1-iterations" in chart.name.replace("_", "-")]
     assert over_iterations.heading.startswith("Test F1 against iterations")

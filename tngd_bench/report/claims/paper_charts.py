@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator
 
 from tngd_bench.analysis import optimizer_names, quantities
 from tngd_bench.analysis.claims.paper_figures import Figure, figure_points
-from tngd_bench.analysis.families import Infos, optimizer_info
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
 from tngd_bench.analysis.optimizer_names import SIGNS
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.convergence import PAPER_WINDOW
@@ -49,7 +49,7 @@ def paper_charts(figure: Figure, results: Results) -> list[Chart]:
     ]
 
 
-def _titles(figure: Figure, trials: pd.DataFrame, infos: Infos) -> dict[str, str]:
+def _titles(figure: Figure, trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> dict[str, str]:
     """Return how each optimizer of `figure` is called in its legend.
 
     One whose variants change a setting is called by its own value of it, be it the default: "TNGD (t = 50 τ)".
@@ -81,7 +81,7 @@ def _chart(
     figure: Figure,
     problem: str,
     points: pd.DataFrame,
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
     titles: Mapping[str, str],
 ) -> Chart:
     labels = [label for label in figure.optimizers if label in set(points["optimizer"])]

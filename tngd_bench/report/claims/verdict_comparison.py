@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 
 import pandas as pd
 
 from tngd_bench.analysis.claims.types import Verdict
 from tngd_bench.analysis.claims.verdicts import judge
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.results import Results, pooled
 from tngd_bench.report.claims.verdicts import numbers_that_decide, rule_with_date
 from tngd_bench.report.document.section import Section
@@ -58,7 +58,7 @@ def verdict_words(pairs: tuple[Pair, ...]) -> str:
     return text
 
 
-def verdict_comparison_section(pairs: tuple[Pair, ...], infos: Infos) -> Section:
+def verdict_comparison_section(pairs: tuple[Pair, ...], infos: Mapping[str, OptimizerInfo]) -> Section:
     """Return the section with both verdicts and the numbers that decide in one row."""
     rows, data = [], []
     for pair in pairs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.compare import TwoStores, compare
-from tngd_bench.analysis.families import Infos, optimizer_infos
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.atomic_write import write
 from tngd_bench.problems import registered_metrics
@@ -29,7 +29,7 @@ from tngd_bench.report.document.missing_figures import (
     one_figure,
     without_missing,
 )
-from tngd_bench.report.document.palette import INK, marks
+from tngd_bench.report.document.palette import INK, Mark, marks
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import (
     COUNTED,
@@ -63,7 +63,7 @@ def build_comparison(
     infos = optimizer_infos(pd.concat([a.trials, b.trials], ignore_index=True))
     verdicts = compared_verdicts(*both)
     with charting.style():
-        sections = comparison_sections(found, infos)
+        sections = comparison_sections(found, infos, marks(infos))
     first = (("Compared", f"A is {names[0]}, B is {names[1]}."), *headlines(found, infos))
     if verdicts:
         sections = (verdict_comparison_section(verdicts, infos), *sections)
@@ -88,7 +88,7 @@ def build_comparison(
     return html, md, first, missing
 
 
-def headlines(found: TwoStores, infos: Infos) -> tuple[tuple[str, str], ...]:
+def headlines(found: TwoStores, infos: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
     """Return what differs, in cost, training and conditions: a term and a sentence each."""
     return (
         ("Cost", _cost_words(found.costs)),
@@ -151,9 +151,11 @@ def _conditions(found: TwoStores) -> str:
     )
 
 
-def comparison_sections(found: TwoStores, infos: Infos) -> tuple[Section, ...]:
+def comparison_sections(
+    found: TwoStores, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
+) -> tuple[Section, ...]:
     """Return the sections of a comparison; call it inside `drawing.style()`."""
-    charts = [_ratio_chart(found.costs, infos)] if len(found.costs) else []
+    charts = [_ratio_chart(found.costs, infos, styles)] if len(found.costs) else []
     nothing = "" if len(found.costs) else "No cost was measured at a setting that both stores hold."
     return (
         Section(
@@ -186,8 +188,9 @@ def comparison_sections(found: TwoStores, infos: Infos) -> tuple[Section, ...]:
 
 
 @one_figure("time per iteration, B relative to A")
-def _ratio_chart(costs: pd.DataFrame, infos: Infos) -> Chart:
-    styles = marks(infos)
+def _ratio_chart(
+    costs: pd.DataFrame, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
+) -> Chart:
     figure, axes = charting.panel(4.2)
     related = costs["relative"].notna() & (costs["optimizer"] != costs["reference"])
     column = "relative" if related.any() else "ratio"
@@ -230,7 +233,7 @@ def _ratio_chart(costs: pd.DataFrame, infos: Infos) -> Chart:
     )
 
 
-def _cost_table(costs: pd.DataFrame, infos: Infos) -> Table:
+def _cost_table(costs: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
     columns = (
         tables.optimizer_column(infos),
         SECTION,
@@ -259,7 +262,7 @@ def _relative(row: Any) -> Cell:
     return Cell(row.relative, quantities.ratio(row.relative, row.relative_low, row.relative_high))
 
 
-def _training_table(training: pd.DataFrame, infos: Infos) -> Table:
+def _training_table(training: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
     scores = {name: registered_metrics.of_column(name) for name in dict.fromkeys(training["score"])}
     several = len(scores) != 1
     scored = "test score" if several else next(iter(scores.values())).title

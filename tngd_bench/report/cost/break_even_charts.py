@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import DeviceUse
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure
-from tngd_bench.report.document.palette import INK, marks, series
+from tngd_bench.report.document.palette import INK, Mark, series
 
 _PANELS = {
     "link_rate_bits_per_s": "link rate",
@@ -169,7 +169,7 @@ def _sensitivity_words(frame: pd.DataFrame) -> str:
 _FEWEST_PLACES = 2
 
 
-def place_words(times: pd.DataFrame, infos: Infos) -> str:
+def place_words(times: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
     """Return who reached the target first in each training section of `times` (see `place_chart`); "" for none."""
     if times.empty:
         return ""
@@ -184,7 +184,7 @@ def place_words(times: pd.DataFrame, infos: Infos) -> str:
     )
 
 
-def _beside(row: pd.Series, infos: Infos) -> str:
+def _beside(row: pd.Series, infos: Mapping[str, OptimizerInfo]) -> str:
     """Return which runner-up the seeds do not tell from the fastest optimizer, and how many have no known cost."""
     notes = []
     if row["runner_up"] and not row["told"]:
@@ -196,14 +196,15 @@ def _beside(row: pd.Series, infos: Infos) -> str:
 
 
 @one_figure("who reaches the target first")
-def place_chart(times: pd.DataFrame, infos: Infos, untimed: str = "") -> Chart | None:
+def place_chart(
+    times: pd.DataFrame, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark], untimed: str = ""
+) -> Chart | None:
     """Return the plane of the lowest time to target: one mark per training section, that of the fastest optimizer.
 
     `times` has a row per section with parameters, batch_size, target, optimizer, seconds, runner_up, ratio; `untimed`
     names those without a time on their device. None where there is no plane to see: at fewer than two places, see
     `place_words`.
     """
-    styles = marks(infos)
     if len(times.drop_duplicates(["parameters", "batch_size"])) < _FEWEST_PLACES:
         return None
     figure, axes = charting.panel(3.6)

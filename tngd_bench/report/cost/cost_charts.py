@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.caveats import NOT_STATED
 from tngd_bench.analysis.cost.leads import strongest_digital
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.report.cost import cost_series
 from tngd_bench.report.cost.cost_series import CostSeries
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
-from tngd_bench.report.document.palette import INK, PAPER, PARTS, Mark, marks
+from tngd_bench.report.document.palette import INK, PAPER, PARTS, Mark
 from tngd_bench.studies.store.columns import each
 
 _SPLIT_TITLES = {
@@ -68,22 +68,22 @@ def draw_line(
 def cost_charts(
     summary: pd.DataFrame,
     ratios: pd.DataFrame,
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> list[Chart]:
     """Return time against size and ratio to SGD for every series of `summary` (see `cost_series.cover`)."""
     charts = []
     for series in cost_series.cover(summary):
-        charts.append(_time(series, infos))
+        charts.append(_time(series, infos, styles))
         against = series.select(ratios)
         if len(against):
             bounds = set(series.part.loc[series.part["total_median_s"].isna(), "optimizer"])
-            charts.append(_ratio(series, against, infos, bounds))
+            charts.append(_ratio(series, against, infos, styles, bounds))
     return charts
 
 
 @one_figure("time per iteration")
-def _time(series: CostSeries, infos: Infos) -> Chart:
-    styles = marks(infos)
+def _time(series: CostSeries, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]) -> Chart:
     part, axis = series.part, series.axis
     figure, axes = charting.panel(4.3)
     for label in [label for label in infos if label in set(part["optimizer"])]:
@@ -128,10 +128,10 @@ def _time(series: CostSeries, infos: Infos) -> Chart:
 def _ratio(
     series: CostSeries,
     part: pd.DataFrame,
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
     bounds: Collection[str],
 ) -> Chart:
-    styles = marks(infos)
     axis = series.axis
     figure, axes = charting.panel(4.3)
     others = part[part["optimizer"] != part["reference"]]
@@ -174,7 +174,9 @@ def _ratio(
 
 
 @several_figures("what an iteration of TNGD is made of")
-def split_charts(summary: pd.DataFrame, costs: pd.DataFrame, infos: Infos) -> list[Chart]:
+def split_charts(
+    summary: pd.DataFrame, costs: pd.DataFrame, infos: Mapping[str, OptimizerInfo]
+) -> list[Chart]:
     """Return, per series with a device, the parts of its time beside the strongest digital competitor at each size."""
     charts = []
     for series in cost_series.cover(summary):
@@ -186,7 +188,9 @@ def split_charts(summary: pd.DataFrame, costs: pd.DataFrame, infos: Infos) -> li
     return charts
 
 
-def _split_table(series: CostSeries, timed: pd.DataFrame, device: str, infos: Infos) -> pd.DataFrame:
+def _split_table(
+    series: CostSeries, timed: pd.DataFrame, device: str, infos: Mapping[str, OptimizerInfo]
+) -> pd.DataFrame:
     rows = []
     part, axis = series.part, series.axis
     for size in sorted(set(part.loc[part["optimizer"] == device, axis])):
@@ -203,7 +207,7 @@ def _split_table(series: CostSeries, timed: pd.DataFrame, device: str, infos: In
 
 
 @one_figure("what an iteration of TNGD is made of")
-def _split(table: pd.DataFrame, series: CostSeries, device: str, infos: Infos) -> Chart:
+def _split(table: pd.DataFrame, series: CostSeries, device: str, infos: Mapping[str, OptimizerInfo]) -> Chart:
     axis = series.axis
     parts = [f"{name}_s" for name in PARTS]
     complete = table[parts].notna().all(axis=1)
@@ -271,7 +275,9 @@ def _split_legend(figure: Figure, axes: Axes) -> None:
     charting.legend_below(figure, axes, columns=2)
 
 
-def _split_alt(table: pd.DataFrame, series: CostSeries, device: str, infos: Infos) -> str:
+def _split_alt(
+    table: pd.DataFrame, series: CostSeries, device: str, infos: Mapping[str, OptimizerInfo]
+) -> str:
     axis = series.axis
     largest = table[(table[axis] == table[axis].max()) & (table["optimizer"] == device)].iloc[0]
     total = float(largest["sum_s"])

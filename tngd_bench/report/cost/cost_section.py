@@ -6,6 +6,7 @@ from tngd_bench.analysis.cost import caveats
 from tngd_bench.analysis.results import Results
 from tngd_bench.report import assumptions
 from tngd_bench.report.cost import cost_charts, cost_series, cost_tables, scaling_charts
+from tngd_bench.report.document.palette import marks
 from tngd_bench.report.document.section import Section
 
 NO_TOTAL = (
@@ -23,8 +24,11 @@ def cost_sections(results: Results) -> tuple[Section, ...]:
         results.scaling,
     )
     bounds = caveats.named(results.unstated("cost"), infos)
+    styles = marks(infos)
     growth = [
-        chart for axis in cost_series.AXES for chart in scaling_charts.scaling_charts(summary, axis, infos)
+        chart
+        for axis in cost_series.AXES
+        for chart in scaling_charts.scaling_charts(summary, axis, infos, styles)
     ]
     splits = cost_charts.split_charts(summary, results.finished_costs, infos)
     missing = "" if len(summary) else "No cost per iteration was measured in this study."
@@ -39,7 +43,7 @@ def cost_sections(results: Results) -> tuple[Section, ...]:
                 ),
                 *([f"{NO_TOTAL} {bounds}."] if bounds else []),
             ),
-            charts=tuple(cost_charts.cost_charts(summary, ratios, infos)),
+            charts=tuple(cost_charts.cost_charts(summary, ratios, infos, styles)),
             absent=missing,
         ),
         Section(

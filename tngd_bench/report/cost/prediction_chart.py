@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Infos, optimizer_info
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
 from tngd_bench.atomic_write import write
 from tngd_bench.optimizers import registry
 from tngd_bench.report.cost.cost_charts import draw_line
@@ -91,7 +91,7 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     )
 
 
-def _fastest(row: pd.Series[Any], total: str, infos: Infos) -> str:
+def _fastest(row: pd.Series[Any], total: str, infos: Mapping[str, OptimizerInfo]) -> str:
     """Return optimizers with their times at one value, those of processors as the lower bounds that they are."""
     found = [
         (float(row[f"{label}_s"]), infos[label].title, "≥ ")
@@ -107,7 +107,7 @@ def _fastest(row: pd.Series[Any], total: str, infos: Infos) -> str:
     )
 
 
-def _unfit(frame: pd.DataFrame, infos: Infos) -> str:
+def _unfit(frame: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
     """Return in a sentence what has no time at some value for want of memory; "" for nothing."""
     lacking = {each for row in frame.get("does_not_fit", ()) for each in row.split()}
     titles = [infos[label].title for label in registry.digital() if label in lacking]
@@ -117,7 +117,9 @@ def _unfit(frame: pd.DataFrame, infos: Infos) -> str:
     return f" Without a time where the processor has too little memory: {quantities.listed(titles)}."
 
 
-def _draw(axes: Axes, frame: pd.DataFrame, name: str, total: str, infos: Infos, *, words: bool) -> None:
+def _draw(
+    axes: Axes, frame: pd.DataFrame, name: str, total: str, infos: Mapping[str, OptimizerInfo], *, words: bool
+) -> None:
     """Draw a line per optimizer, TNGD's from the column `total`, with "≥" at its bounds where not all of it is one."""
     places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)
     bounds = frame["not_stated"].astype(str) != ""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.report.cost import cost_series
 from tngd_bench.report.cost.cost_charts import draw_line
 from tngd_bench.report.cost.cost_series import CostSeries
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
-from tngd_bench.report.document.palette import marks
+from tngd_bench.report.document.palette import Mark
 
 _COLUMNS = (
     ("digital_median_s", "measured seconds (digital)"),
@@ -25,17 +27,18 @@ _COLUMNS = (
 
 
 @several_figures("how cost grows")
-def scaling_charts(summary: pd.DataFrame, axis: str, infos: Infos) -> list[Chart]:
+def scaling_charts(
+    summary: pd.DataFrame, axis: str, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
+) -> list[Chart]:
     """Return, for every series of `summary` (see `cost.summarise`) with several sizes along `axis`, one chart.
 
     Its panels are never mixed: measured digital seconds, modelled device seconds, counted operations, peak memory.
     """
-    return [_chart(series, infos) for series in cost_series.along(summary, axis)]
+    return [_chart(series, infos, styles) for series in cost_series.along(summary, axis)]
 
 
 @one_figure("how cost grows")
-def _chart(series: CostSeries, infos: Infos) -> Chart:
-    styles = marks(infos)
+def _chart(series: CostSeries, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]) -> Chart:
     part, axis = series.part, series.axis
     shown = [(name, title) for name, title in _COLUMNS if _has_values(part, name)]
     figure = Figure(figsize=(charting.WIDTH_INCHES, 2.05 * len(shown) + 0.7), layout="constrained")
@@ -70,7 +73,7 @@ def _has_values(part: pd.DataFrame, name: str) -> bool:
     return bool((part[name].astype(float) > 0).any())
 
 
-def _alt(series: CostSeries, shown: list[tuple[str, str]], infos: Infos) -> str:
+def _alt(series: CostSeries, shown: list[tuple[str, str]], infos: Mapping[str, OptimizerInfo]) -> str:
     part, axis = series.part, series.axis
     words = []
     for name, title in shown:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tngd_bench.analysis.families import Infos, optimizer_info
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
 from tngd_bench.analysis.optimizer_names import SIGNS
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.studies.file.optimizer_label import label_texts
@@ -34,7 +34,7 @@ class LineGroup:
         return f"{optimizer_info(self.method, self.method).title} with other {' and '.join(signs)}"
 
 
-def line_groups(infos: Infos, present: Collection[str]) -> list[LineGroup]:
+def line_groups(infos: Mapping[str, OptimizerInfo], present: Collection[str]) -> list[LineGroup]:
     """Return how the optimizers `present` of one section are spread over figures, in the order of `infos`.
 
     All in one where they are few. Else the main figure has each method at its own settings and tuned; further settings
@@ -72,7 +72,7 @@ def line_groups(infos: Infos, present: Collection[str]) -> list[LineGroup]:
     return groups
 
 
-def in_main_figure(trials: pd.DataFrame, infos: Infos) -> pd.Series:
+def in_main_figure(trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> pd.Series:
     """Return for each row of `trials` whether its optimizer is in the main figure of its section."""
     shown = pd.Series(True, index=trials.index)
     for _, part in trials[trials["kind"] == "training"].groupby("group"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Literal
 
@@ -17,12 +17,12 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import ArrayLike
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import CheapestMap
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure
-from tngd_bench.report.document.palette import INK, MUTED, PAPER, marks
+from tngd_bench.report.document.palette import INK, MUTED, PAPER, Mark
 
 _AXIS_TITLES = {"batch_size": "batch size b", "outputs": "outputs d_z"}
 _UNDECIDED = 0.4
@@ -49,18 +49,18 @@ def map_chart(
     found: CheapestMap,
     name: str,
     title: str,
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
     *,
     note: str = NOTE,
     what: str = "cheapest iteration",
 ) -> Chart:
     """Return the map of one device; `note` says how to read it, `what` it is a map of."""
     figure, axes = charting.panel(3.9)
-    _draw(axes, found, infos)
-    _names(axes, found, infos)
+    _draw(axes, found, styles, labels=infos)
     _show(axes, [found])
     _rows_axis(axes, found)
-    _legend(figure, [found], infos)
+    _legend(figure, [found], infos, styles)
     return Chart(slugs.slug(name), title, alt(found, infos, what), note, figure, found.table())
 
 
@@ -69,7 +69,8 @@ def multiples(
     maps: Sequence[tuple[str, CheapestMap]],
     name: str,
     title: str,
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
     note: str,
 ) -> Chart:
     """Return small multiples of maps over one plane, each with its own heading."""
@@ -78,7 +79,7 @@ def multiples(
     figure = Figure(figsize=(charting.WIDTH_INCHES, 1.75 * lines + 0.9), layout="constrained")
     grid = np.atleast_1d(figure.subplots(lines, columns, sharex=True, sharey=True)).ravel()
     for axes, (heading, found) in zip(grid, maps, strict=False):
-        _draw(axes, found, infos)
+        _draw(axes, found, styles, labels=None)
         _show(axes, [each for _, each in maps])
         axes.set_title(heading, fontsize=8.5, loc="left")
     for axes in grid[len(maps) :]:
@@ -88,7 +89,7 @@ def multiples(
             axes.set_xlabel("")
         if place % columns:
             axes.set_ylabel("")
-    _legend(figure, [found for _, found in maps], infos)
+    _legend(figure, [found for _, found in maps], infos, styles)
     words = " ".join(f"{heading}: {_shares(found, infos)}." for heading, found in maps)
     frame = pd.concat([found.table().assign(panel=heading) for heading, found in maps], ignore_index=True)
     return Chart(
@@ -101,8 +102,10 @@ def multiples(
     )
 
 
-def _draw(axes: Axes, found: CheapestMap, infos: Infos) -> None:
-    plane, styles = found.plane, marks(infos)
+def _draw(
+    axes: Axes, found: CheapestMap, styles: Mapping[str, Mark], labels: Mapping[str, OptimizerInfo] | None
+) -> None:
+    plane = found.plane
     x, y = _edges(plane.sizes), _edges(plane.values)
     for (place, standing), boxes in _boxes(found).items():
         corners = [
@@ -123,6 +126,8 @@ def _draw(axes: Axes, found: CheapestMap, infos: Infos) -> None:
         )
     _hatch_unmeasured(axes, found, x, y)
     _points(axes, found)
+    if labels is not None:
+        _names(axes, found, labels)
     charting.log_counts(axes, "x")
     charting.log_counts(axes, "y")
     axes.grid(visible=False)
@@ -222,7 +227,7 @@ def _points(axes: Axes, found: CheapestMap) -> None:
     )
 
 
-def _names(axes: Axes, found: CheapestMap, infos: Infos) -> None:
+def _names(axes: Axes, found: CheapestMap, infos: Mapping[str, OptimizerInfo]) -> None:
     """Write each optimizer's name into the middle of the largest run of cells that it wins."""
     plane = found.plane
     for place, label in enumerate(found.labels):
@@ -269,9 +274,9 @@ def _rows_axis(axes: Axes, found: CheapestMap) -> None:
 def _legend(
     figure: Figure,
     maps: Sequence[CheapestMap],
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> None:
-    styles = marks(infos)
     won = {
         found.labels[place]
         for found in maps
@@ -313,7 +318,7 @@ def _legend(
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, handlelength=1.6)
 
 
-def _shares(found: CheapestMap, infos: Infos) -> str:
+def _shares(found: CheapestMap, infos: Mapping[str, OptimizerInfo]) -> str:
     parts = []
     for label in found.labels:
         won, sure = found.share(label, confirmed=False), found.share(label)
@@ -328,7 +333,7 @@ def _shares(found: CheapestMap, infos: Infos) -> str:
     return ", ".join(parts) or "no size has a model that is vouched for"
 
 
-def alt(found: CheapestMap, infos: Infos, what: str) -> str:
+def alt(found: CheapestMap, infos: Mapping[str, OptimizerInfo], what: str) -> str:
     """Return the finding of a map of `what` in words."""
     plane = found.plane
     sizes = f"N = {quantities.count(plane.sizes[0])} to {quantities.count(plane.sizes[-1])}"

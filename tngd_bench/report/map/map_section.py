@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -11,7 +11,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import break_even, caveats
 from tngd_bench.analysis.cost.calibration import Calibrations, uncounted
 from tngd_bench.analysis.cost.recorded_devices import own_devices
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import DeviceUse, Plane, cheapest, plane, study_use
 from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers import registry
@@ -19,6 +19,7 @@ from tngd_bench.report.cost import break_even_charts
 from tngd_bench.report.cost.energy_table import energy_table
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import several_figures
+from tngd_bench.report.document.palette import Mark, marks
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Table
 from tngd_bench.report.map import map_charts, map_tables
@@ -56,15 +57,16 @@ def map_results(results: Results) -> MapResults:
             Section("what-if", "What the device would have to do", absent=absent),
             "Not measured: no second-order optimizer was timed.",
         )
+    styles = marks(infos)
     use = study_use(calibrations)
     batch = plane(calibrations, "batch_size", calibrations.main["outputs"])
     outputs = plane(calibrations, "outputs", calibrations.main["batch_size"])
     uses = [] if use is None else device_uses(use, results.trials)
-    maps = _maps(calibrations, batch, outputs, use, uses, infos)
+    maps = _maps(calibrations, batch, outputs, use, uses, infos, styles)
     reached = map_tables.lowest_times(results.trials, results.times_to_target, results.hits)
     untimed = caveats.named(results.unstated("training"), infos)
-    by_target = break_even_charts.place_chart(reached, infos, untimed)
-    over_target, rests_on = target_maps(results, calibrations)
+    by_target = break_even_charts.place_chart(reached, infos, styles, untimed)
+    over_target, rests_on = target_maps(results, calibrations, styles)
     charts = (*maps, *over_target, *((by_target,) if by_target is not None else ()))
     prose = (
         f"Over sizes nobody ran: which second-order optimizer has the shortest iteration, at b = "
@@ -91,7 +93,7 @@ def map_results(results: Results) -> MapResults:
     return MapResults(section, what_if, decides)
 
 
-def _left_out(summary: pd.DataFrame, infos: Infos) -> tuple[str, ...]:
+def _left_out(summary: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[str, ...]:
     names = uncounted(summary, infos)
     if not names:
         return ()
@@ -138,7 +140,8 @@ def _maps(
     outputs: Plane,
     use: DeviceUse | None,
     every: Sequence[tuple[str, DeviceUse]],
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> list[Chart]:
     kfac, title = _kfac(calibrations), device_title(use)
     bounds = "" if use is None else lower_bounds([(title, use)])
@@ -155,7 +158,9 @@ def _maps(
                 continue
             note = map_charts.AS_ABOVE if charts else f"{map_charts.NOTE}{bounds}"
             heading = f"{heading} over {words} ({title})"
-            charts.append(map_charts.map_chart(found, f"map-{kind}-{name}", heading, infos, note=note))
+            charts.append(
+                map_charts.map_chart(found, f"map-{kind}-{name}", heading, infos, styles, note=note)
+            )
     if use is not None:
         for name, title, uses in (
             ("map-presets", "Cheapest exact solver, by device", every),
@@ -165,7 +170,7 @@ def _maps(
             if not any(found.vouched.any() for _, found in panels):
                 continue
             note = f"{map_charts.AS_ABOVE}{lower_bounds(uses)}"
-            charts.append(map_charts.multiples(panels, name, title, infos, note))
+            charts.append(map_charts.multiples(panels, name, title, infos, styles, note))
     return charts
 
 
@@ -179,7 +184,7 @@ def lower_bounds(uses: Sequence[tuple[str, DeviceUse]]) -> str:
 
 
 def _map_points(
-    calibrations: Calibrations, batch: Plane, use: DeviceUse | None, infos: Infos
+    calibrations: Calibrations, batch: Plane, use: DeviceUse | None, infos: Mapping[str, OptimizerInfo]
 ) -> tuple[str, ...]:
     device, points = calibrations.device_label, [map_tables.unseen_words(calibrations, infos)]
     if not cheapest(batch, use, _kfac(calibrations)).vouched.any():
@@ -205,7 +210,7 @@ def _sizes(calibrations: Calibrations) -> tuple[int, ...]:
 
 
 def _crossovers(
-    calibrations: Calibrations, use: DeviceUse, size: int, infos: Infos
+    calibrations: Calibrations, use: DeviceUse, size: int, infos: Mapping[str, OptimizerInfo]
 ) -> list[break_even.Crossover]:
     found = break_even.line(calibrations, use, size, calibrations.main["outputs"])
     if found is None:
@@ -215,12 +220,14 @@ def _crossovers(
 
 
 def _crossover_texts(
-    calibrations: Calibrations, use: DeviceUse, size: int, infos: Infos, device: str
+    calibrations: Calibrations, use: DeviceUse, size: int, infos: Mapping[str, OptimizerInfo], device: str
 ) -> list[str]:
     return [crossing.text(infos, device) for crossing in _crossovers(calibrations, use, size, infos)]
 
 
-def _crossover_table(calibrations: Calibrations, use: DeviceUse | None, infos: Infos) -> tuple[Table, ...]:
+def _crossover_table(
+    calibrations: Calibrations, use: DeviceUse | None, infos: Mapping[str, OptimizerInfo]
+) -> tuple[Table, ...]:
     device = calibrations.device_label
     if use is None or device is None:
         return ()
@@ -234,7 +241,7 @@ def _what_if(
     use: DeviceUse | None,
     uses: Sequence[tuple[str, DeviceUse]],
     summary: pd.DataFrame,
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
 ) -> tuple[Section, str]:
     title, device = "What the device would have to do", calibrations.device_label
     exact, kfac = break_even.exact_labels(calibrations), _kfac(calibrations)
@@ -281,7 +288,9 @@ def _best_case(use: DeviceUse) -> str:
     )
 
 
-def decides(calibrations: Calibrations, use: DeviceUse, summary: pd.DataFrame, infos: Infos) -> str:
+def decides(
+    calibrations: Calibrations, use: DeviceUse, summary: pd.DataFrame, infos: Mapping[str, OptimizerInfo]
+) -> str:
     """Return what the device's iteration is made of at the largest measured size, and what would make it as fast."""
     device = calibrations.device_label
     assert device is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -11,17 +12,20 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.one_clock import seconds_per_iteration
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map import target_map
 from tngd_bench.analysis.map.cost_map import CheapestMap, plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.palette import Mark
 from tngd_bench.report.map import map_charts
 
 NOT_MEASURED = "Time to a target over the plane: not measured; "
 
 
-def target_maps(results: Results, calibrations: Calibrations) -> tuple[tuple[Chart, ...], str]:
+def target_maps(
+    results: Results, calibrations: Calibrations, styles: Mapping[str, Mark]
+) -> tuple[tuple[Chart, ...], str]:
     """Return the maps over (N, b) and (N, d_z), and a sentence on what they rest on or why there are none."""
     problem, infos = calibrations.counts.problem, results.infos
     seconds = seconds_per_iteration(results.trials, results.costs, "digital_s")
@@ -33,7 +37,7 @@ def target_maps(results: Results, calibrations: Calibrations) -> tuple[tuple[Cha
         timed = target_map.timed_alike(found)
         if not timed.iterations:
             continue
-        charts, lowest = _charts(timed, every, infos)
+        charts, lowest = _charts(timed, every, infos, styles)
         if lowest is not None:
             return charts, _statement(found, timed, lowest, infos)
     return (), NOT_MEASURED + "no optimizer that reached a target was timed at its settings, size and batch."
@@ -52,7 +56,8 @@ def _reason(hits: pd.DataFrame, problem: str) -> str:
 def _charts(
     found: target_map.Trained,
     every: Calibrations,
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> tuple[tuple[Chart, ...], CheapestMap | None]:
     """Return the maps of one target and the last of them as data; none where nobody who was timed reached it."""
     here = _size_in_the_middle(found)
@@ -73,6 +78,7 @@ def _charts(
             f"map-target-{name}",
             f"{what[:1].upper()}{what[1:]} over {words}",
             infos,
+            styles,
             note=_note(found) + _bounds(found)
             if not charts
             else "Predicted; hatched, faint and circles as in the map before.",
@@ -113,7 +119,7 @@ def _statement(
     found: target_map.Trained,
     timed: target_map.Trained,
     lowest: CheapestMap,
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
 ) -> str:
     """Return the iterations to the target at each size of the map, and what of `found` is left out of it and why.
 

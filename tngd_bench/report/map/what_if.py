@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import Calibrations
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.map.cost_map import DeviceUse, Plane, device_seconds, link_words
 from tngd_bench.analysis.statistics.discrepancy import VOUCHED_FACTOR
 
@@ -22,7 +22,7 @@ def explorer(
     calibrations: Calibrations,
     batch: Plane,
     use: DeviceUse,
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
     exact: Sequence[str],
 ) -> dict[str, object]:
     """Return the data from which the page recomputes the map when link, τ, bits, t or upload change.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Patch, Rectangle
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.setting_names import axis_title, parameter_name
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.stability import margins
@@ -64,7 +65,7 @@ def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 @several_figures("two imperfections at once")
-def pair_charts(table: pd.DataFrame, infos: Infos) -> list[Chart]:
+def pair_charts(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> list[Chart]:
     """Return one heat map of the final loss per optimizer and pair of settings in `table` (see `pair_table`)."""
     pairs = table[table["sweep_parameter_2"].notna()]
     return [
@@ -74,7 +75,7 @@ def pair_charts(table: pd.DataFrame, infos: Infos) -> list[Chart]:
 
 
 @one_figure("two imperfections at once")
-def _chart(part: pd.DataFrame, keys: tuple[str, ...], infos: Infos) -> Chart:
+def _chart(part: pd.DataFrame, keys: tuple[str, ...], infos: Mapping[str, OptimizerInfo]) -> Chart:
     group, optimizer, first, second = keys
     columns, rows = _order(part, first, ""), _order(part, second, "_2")
     figure, axes = charting.panel(1.6 + 0.36 * len(rows))
@@ -197,7 +198,7 @@ def _order(part: pd.DataFrame, parameter: str, mark: str) -> list[str]:
     return list(dict.fromkeys(_level(row, mark) for row in each(ordered)))
 
 
-def stability_section(table: pd.DataFrame, infos: Infos) -> tuple[str, Table]:
+def stability_section(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[str, Table]:
     """Return a sentence on the stability of programmed arrays, "" without any, and `table` as shown."""
     columns = (
         tables.optimizer_column(infos),
@@ -250,7 +251,7 @@ def levels_text(row: object) -> str:
     )
 
 
-def levels_table(table: pd.DataFrame, infos: Infos) -> Table:
+def levels_table(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
     """Return the rows of `pair_table` as a table of the page."""
     score = leading(table)
     columns = (

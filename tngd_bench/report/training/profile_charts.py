@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.problems import registered_metrics
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
-from tngd_bench.report.document.palette import marks
+from tngd_bench.report.document.palette import Mark
 from tngd_bench.studies.store.columns import each
 
 _CLOCKS = {"iterations": "iterations", "modelled": "device time included"}
 
 
 @one_figure("a performance profile")
-def profile_chart(profile: pd.DataFrame, clock: str, infos: Infos) -> Chart:
+def profile_chart(
+    profile: pd.DataFrame, clock: str, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
+) -> Chart:
     """Return the performance profile on one clock; `profile` as in `analysis.profiles.profiles`."""
-    styles = marks(infos)
     figure, axes = charting.panel(3.9)
     for label in [label for label in infos if label in set(profile["optimizer"])]:
         own = profile[profile["optimizer"] == label].sort_values("tau")
@@ -62,10 +65,12 @@ def profile_chart(profile: pd.DataFrame, clock: str, infos: Infos) -> Chart:
 
 
 @several_figures("time to each level")
-def level_charts(bands: pd.DataFrame, metric: str, infos: Infos) -> list[Chart]:
+def level_charts(
+    bands: pd.DataFrame, metric: str, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
+) -> list[Chart]:
     """Return, per group, when each level of `metric` is reached; `bands` as in `convergence.bands_at_level`."""
     return [
-        _level_chart(str(group), part.reset_index(drop=True), metric, infos)
+        _level_chart(str(group), part.reset_index(drop=True), metric, infos, styles)
         for group, part in bands.groupby("group", sort=True)
         if np.isfinite(part["median"].astype(float)).any()
     ]
@@ -76,9 +81,9 @@ def _level_chart(
     group: str,
     part: pd.DataFrame,
     metric: str,
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> Chart:
-    styles = marks(infos)
     figure, axes = charting.panel(4.0)
     curve = registered_metrics.of_column(metric)
     title = curve.title

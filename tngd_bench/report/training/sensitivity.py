@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.findings.noise import tolerance_text
 from tngd_bench.analysis.setting_names import axis_title, parameter_name
 from tngd_bench.analysis.training.tolerance import is_ideal, margin_text, mildest_first, tolerances
@@ -16,16 +18,17 @@ from tngd_bench.problems.metrics import CurveMetric
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure, several_figures
-from tngd_bench.report.document.palette import INK, Mark, marks
+from tngd_bench.report.document.palette import INK, Mark
 
 
 @several_figures("sensitivity to imperfections")
-def noise_charts(final: pd.DataFrame, infos: Infos) -> list[Chart]:
+def noise_charts(
+    final: pd.DataFrame, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
+) -> list[Chart]:
     """Return a chart of each metric for every sweep in `final` (see `analysis.outcomes.final_values`).
 
     The first says how to read them all; each states the tolerance of the metric that it shows.
     """
-    styles = marks(infos)
     scores = [score for score in registered_metrics.judged() if score.final in final]
     stated = {
         (found.group, found.optimizer, found.parameter, score): tolerance_text(found)
@@ -96,7 +99,7 @@ def _chart(
     score: CurveMetric,
     sweep: tuple[str, str, str],
     tolerance: str,
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
     mark: Mark,
     *,
     first: bool,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.training.convergence import bands_at_iteration, bands_at_time
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
@@ -13,14 +15,16 @@ from tngd_bench.report.cost.cost_charts import draw_line
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure
-from tngd_bench.report.document.palette import marks, strength
+from tngd_bench.report.document.palette import Mark, marks, strength
 from tngd_bench.report.document.panels import LineGroup, line_groups
 from tngd_bench.studies.store.columns import each
 
 _TIME = "time (measured digital + modelled device)"
 
 
-def convergence_charts(curves: pd.DataFrame, infos: Infos) -> dict[str, list[Chart]]:
+def convergence_charts(
+    curves: pd.DataFrame, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
+) -> dict[str, list[Chart]]:
     """Return the charts of every group in `curves` (finished trials outside sweeps), by group name.
 
     Where a group has more optimizers than a figure can show, further settings of a method have figures of their own of
@@ -43,7 +47,7 @@ def convergence_charts(curves: pd.DataFrame, infos: Infos) -> dict[str, list[Cha
                 ("time", bands_at_time(own, score.column)),
             ):
                 if len(bands):
-                    made.append(_chart(str(group), where, score, against, bands, lines, infos))
+                    made.append(_chart(str(group), where, score, against, bands, lines, infos, styles))
         if made:
             charts[str(group)] = made
     return charts
@@ -57,9 +61,9 @@ def _chart(
     against: str,
     bands: pd.DataFrame,
     lines: LineGroup,
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> Chart:
-    styles = marks(infos)
     figure, axes = charting.panel(4.1)
     title = score.title
     present = [label for label in lines.labels if label in set(bands["optimizer"])]
@@ -113,7 +117,7 @@ def _chart(
     )
 
 
-def _alt(score: CurveMetric, against: str, bands: pd.DataFrame, infos: Infos) -> str:
+def _alt(score: CurveMetric, against: str, bands: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
     title = score.title
     last = bands.sort_values("x", kind="stable").groupby("optimizer").tail(1)
     last = last.sort_values("median", ascending=not score.metric.larger_is_better, kind="stable")

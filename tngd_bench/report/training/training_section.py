@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from tngd_bench.analysis.cost import caveats, one_clock
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import convergence, final_scores, profiles, stability
 from tngd_bench.analysis.training.device_pairs import device_pairs
@@ -15,6 +15,7 @@ from tngd_bench.analysis.training.sweep_kinds import without_scale
 from tngd_bench.problems import registered_metrics
 from tngd_bench.report.cost.device_table import pairs_table
 from tngd_bench.report.document import panels
+from tngd_bench.report.document.palette import marks
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.training import heatmaps, profile_charts, sensitivity, training_charts, training_tables
 
@@ -37,11 +38,12 @@ FEWEST_TASKS = 3
 def training_sections(results: Results) -> tuple[Section, ...]:
     """Return the sections on training of a study; call it inside `drawing.style()`."""
     trials, curves, infos, targets = results.trials, results.curves, results.infos, results.targets
+    styles = marks(infos)
     apart = without_scale(results.final)
     final = results.final[~apart]
     ends = final_scores.summarise_final(final)
     bounds = results.unstated("training")
-    by_group = training_charts.convergence_charts(convergence.finished_curves(curves, trials), infos)
+    by_group = training_charts.convergence_charts(convergence.finished_curves(curves, trials), infos, styles)
     charts = [chart for group in by_group.values() for chart in group]
     shown = trials[panels.in_main_figure(trials, infos)]
     without = one_clock.untimed(trials, results.costs)
@@ -55,18 +57,20 @@ def training_sections(results: Results) -> tuple[Section, ...]:
     )
     for score in (score for score in registered_metrics.judged() if score.column in curves):
         bands = convergence.bands_at_level(curves, shown[clocked], score.column)
-        charts += profile_charts.level_charts(bands, score.column, infos)
+        charts += profile_charts.level_charts(bands, score.column, infos, styles)
     plain = shown["sweep_parameter"].isna()
     tasks = profiles.task_times(shown[plain], curves, targets)
     if tasks["task"].nunique() >= FEWEST_TASKS and tasks["optimizer"].nunique() > 1:
         over_time = profiles.task_times(shown[plain & clocked], curves, targets)
         for clock, ran in (("iterations", tasks), ("modelled", over_time)):
             if ran["optimizer"].nunique() > 1:
-                charts.append(profile_charts.profile_chart(profiles.profiles(ran, clock), clock, infos))
+                charts.append(
+                    profile_charts.profile_chart(profiles.profiles(ran, clock), clock, infos, styles)
+                )
     compared = training_tables.final_table(ends, infos, sweeps=False)
     swept = training_tables.final_table(ends, infos, sweeps=True)
     levels = heatmaps.pair_table(results.final[apart], trials)
-    noise = sensitivity.noise_charts(final, infos)
+    noise = sensitivity.noise_charts(final, infos, styles)
     noise += heatmaps.pair_charts(levels, infos)
     beside = device_pairs(trials, final)
     stable, margins = heatmaps.stability_section(stability.stability_table(trials), infos)
@@ -96,7 +100,7 @@ def training_sections(results: Results) -> tuple[Section, ...]:
     )
 
 
-def _named(without: Mapping[str, Sequence[str]], infos: Infos) -> str:
+def _named(without: Mapping[str, Sequence[str]], infos: Mapping[str, OptimizerInfo]) -> str:
     """Return e.g. "Adam, SGD (digits)" for the optimizers of each section."""
     return "; ".join(
         f"{', '.join(infos[label].title for label in labels)} ({group})" for group, labels in without.items()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import Infos, optimizer_info
+from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.training.tuning import best_of_k_curves, tuning_summary
 from tngd_bench.problems.metrics import CurveMetric
@@ -18,7 +18,7 @@ from tngd_bench.report.cost.cost_charts import draw_line
 from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure
-from tngd_bench.report.document.palette import marks
+from tngd_bench.report.document.palette import Mark, marks
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import MEASURED, Cell, Column, Table, number, words
 from tngd_bench.studies.store.records import Records
@@ -48,7 +48,7 @@ def tuning_section(records: Records) -> Section:
     searched = searched_metric(records.study["tuning"]["metric"])
     finite = curves[np.isfinite(curves["expected"])]
     charts = (
-        tuple(_chart(curves, against, metric, searched, infos) for against in ("k", "budget_s"))
+        tuple(_chart(curves, against, metric, searched, infos, marks(infos)) for against in ("k", "budget_s"))
         if len(finite)
         else ()
     )
@@ -86,9 +86,9 @@ def _chart(
     against: str,
     metric: str,
     searched: CurveMetric,
-    infos: Infos,
+    infos: Mapping[str, OptimizerInfo],
+    styles: Mapping[str, Mark],
 ) -> Chart:
-    styles = marks(infos)
     figure, axes = charting.panel(3.9)
     ends = {}
     for label, own in curves.groupby("optimizer", sort=False):
@@ -126,7 +126,7 @@ def _chart(
     )
 
 
-def _table(summary: pd.DataFrame, metric: str, infos: Infos) -> Table:
+def _table(summary: pd.DataFrame, metric: str, infos: Mapping[str, OptimizerInfo]) -> Table:
     columns = (
         tables.optimizer_column(infos),
         Column("settings tried", lambda row: number(row.tries, str)),
@@ -181,14 +181,16 @@ def _finals(search: Mapping[str, Any]) -> str:
     )
 
 
-def tuned_tables(study: Mapping[str, Any], infos: Infos) -> tuple[Table, ...]:
+def tuned_tables(study: Mapping[str, Any], infos: Mapping[str, OptimizerInfo]) -> tuple[Table, ...]:
     """Return where the tuned settings that a study uses come from, one table for each search that found some."""
     sets = {"": study, **(study.get("tuned_for") or {})}
     tables = [tuned_table(found, infos, problem) for problem, found in sets.items()]
     return tuple(table for table in tables if table is not None)
 
 
-def tuned_table(study: Mapping[str, Any], infos: Infos, problem: str = "") -> Table | None:
+def tuned_table(
+    study: Mapping[str, Any], infos: Mapping[str, OptimizerInfo], problem: str = ""
+) -> Table | None:
     """Return where the tuned settings in use come from and what finding them cost; None where there are none.
 
     `problem` is named where the settings are those of its sections alone.
