@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from tngd_bench.analysis.cost import caveats, fits, iteration_cost, one_clock
-from tngd_bench.analysis.cost.calibration import Calibrations, calibrate
+from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.paper_costs import AXES
+from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.statistics.run_spread import RunSpread, run_spread_of
 from tngd_bench.analysis.training.final_scores import final_values

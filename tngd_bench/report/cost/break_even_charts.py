@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.map.cost_map import DeviceUse
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.missing_figures import one_figure

@@ -9,10 +9,13 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import break_even, caveats
-from tngd_bench.analysis.cost.calibration import Calibrations, uncounted
+from tngd_bench.analysis.cost.calibration import Calibrations
+from tngd_bench.analysis.cost.device_use import DeviceUse
+from tngd_bench.analysis.cost.rates import uncounted
 from tngd_bench.analysis.cost.recorded_devices import own_devices
 from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.map.cost_map import DeviceUse, Plane, cheapest, plane, study_use
+from tngd_bench.analysis.map.cost_map import cheapest
+from tngd_bench.analysis.map.plane import Plane, plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers import registry
 from tngd_bench.report.cost import break_even_charts
@@ -58,7 +61,7 @@ def map_results(results: Results) -> MapResults:
             "Not measured: no second-order optimizer was timed.",
         )
     styles = marks(infos)
-    use = study_use(calibrations)
+    use = calibrations.use
     batch = plane(calibrations, "batch_size", calibrations.main["outputs"])
     outputs = plane(calibrations, "outputs", calibrations.main["batch_size"])
     uses = [] if use is None else device_uses(use, results.trials)
@@ -101,7 +104,7 @@ def _left_out(summary: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tupl
 
 
 def _kfac(calibrations: Calibrations) -> tuple[str, ...]:
-    return tuple(label for label in calibrations.digital if calibrations.kinds[label].method == "kfac")
+    return tuple(label for label in calibrations.digital if calibrations.infos[label].method == "kfac")
 
 
 def device_title(use: DeviceUse | None) -> str:
@@ -211,7 +214,7 @@ def _sizes(calibrations: Calibrations) -> tuple[int, ...]:
 
 def _crossovers(
     calibrations: Calibrations, use: DeviceUse, size: int, infos: Mapping[str, OptimizerInfo]
-) -> list[break_even.Crossover]:
+) -> list[break_even.BreakEven]:
     found = break_even.line(calibrations, use, size, calibrations.main["outputs"])
     if found is None:
         return []
