@@ -110,7 +110,7 @@ class Results:
 
     @cached_property
     def run_spread(self) -> RunSpread:
-        """What another run of the study may shift an optimizer's time by."""
+        """The shift of an optimizer's time that another run of the study may bring."""
         return run_spread_of(self.environment)
 
     @cached_property
@@ -133,7 +133,7 @@ class Results:
 
     @cached_property
     def hits(self) -> pd.DataFrame:
-        """When every training trial first met each of its targets; see `time_to_target.hit_times`."""
+        """The first time that every training trial met each of its targets; see `time_to_target.hit_times`."""
         return hit_times(self.trials, self.curves, self.targets)
 
     @cached_property

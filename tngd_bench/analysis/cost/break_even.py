@@ -1,4 +1,4 @@
-"""What the device must be able to do: from which m on it is ahead, and at which link rate, τ and word length.
+"""Requirements of the device: the m from which on it is ahead, the link rate, τ and word length at which it is.
 
 All on predicted times (`calibration`, `cost_map`), with intervals from the calibration's draws: the middle 95 %.
 A device that states no time for an item of its bill is known from below only, and so is what it needs: the crossover is

@@ -19,7 +19,7 @@ FALLBACK_DEPTH = 3
 
 @dataclass(frozen=True)
 class Counts:
-    """What operations are counted for: the problem's own family of models, the item size, and what CG needs.
+    """The inputs of a count: the problem's own family of models, the item size, and what CG needs.
 
     `entry` is None where the problem is not installed here: equal square layers then stand for its models.
     `cg` holds the stopping rule of CG and the iterations counted in the study.

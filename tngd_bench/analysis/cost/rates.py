@@ -44,7 +44,7 @@ def calibrate(
     first_order: bool = False,
     run_spread: RunSpread = ASSUMED,
 ) -> Calibrations | None:
-    """Calibrate the second-order optimizers of `summary` (see `cost.summarise`), or all; None where none was timed.
+    """Calibrate the second-order optimizers of `summary`, or all; None where none was timed.
 
     All on the problem with the most settings. Of several variants of one method the one with the plainest label stands
     for it: the counts know methods, not settings.
