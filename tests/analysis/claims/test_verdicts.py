@@ -11,7 +11,7 @@ from tngd_bench.analysis.results import Results, pooled
 from tngd_bench.optimizers import registry
 from tngd_bench.studies.file.optimizer_label import read_label
 from tngd_bench.studies.file.reading import load_study
-from tngd_bench.studies.store.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 
 CLAIMS = load_claims()
 FIRST_VERSION = date(2026, 11, 24)

@@ -16,7 +16,8 @@ from tngd_bench.report.build import trial_ends
 from tngd_bench.report.claims.verdicts import summary, verdict_section, verdict_table
 from tngd_bench.report.compare.comparison import build_comparison
 from tngd_bench.report.document import charting
-from tngd_bench.studies.store.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, Records
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
+from tngd_bench.studies.store.records import Records
 
 RATES = {"adam": 1.0, "tngd": 1.5, "tngd[analog_time=5]": 0.8, "ngd-gram": 1.5}
 ITERATIONS = np.arange(0, 81)
