@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from scipy.optimize import minimize
 
-from tngd_bench.analysis.statistics.discrepancy import AXES, LEAST_GAMMA, STEP, distance, unseen
+from tngd_bench.analysis.statistics.discrepancy import LEAST_GAMMA, STEP, distance, unseen
+from tngd_bench.studies.store.columns import SIZE
 
 
 def points(*logs):
-    return pd.DataFrame(np.exp(np.array(logs, dtype=float)), columns=AXES)
+    return pd.DataFrame(np.exp(np.array(logs, dtype=float)), columns=SIZE)
 
 
 def away(known, *size):
@@ -49,7 +50,7 @@ def test_the_discrepancy_is_what_the_left_out_blocks_were_wrong_by():
     def wrong_by(slope):
         # predictions that bend away from the kept settings, by `slope` for each factor of e
         def predict(kept):
-            return np.exp(slope * distance(known[kept], *(known[name].to_numpy() for name in AXES)))
+            return np.exp(slope * distance(known[kept], *(known[name].to_numpy() for name in SIZE)))
 
         return unseen(known, predict, 2).gamma(0.0)
 

@@ -42,6 +42,12 @@ EPOCH, LOSS, MEASURED_S, MODELLED_S = "epoch", "loss", "measured_s", "modelled_s
 SIZE = [PARAMETERS, BATCH_SIZE, OUTPUTS]
 """The size of a model and of its batch: N, b and d_z."""
 
+COST_SETTING = [GROUP, PROBLEM, *SIZE, OPTIMIZER]
+TRAINING_SETTING = [GROUP, PROBLEM, PARAMETERS, BATCH_SIZE, OPTIMIZER]
+"""What was timed, and what was trained, a sweep apart."""
+SWEEP = [SWEEP_PARAMETER, SWEEP_VALUE, SWEEP_LABEL, SWEEP_PARAMETER_2, SWEEP_VALUE_2, SWEEP_LABEL_2]
+"""The levels of a sweep."""
+
 _SETTING = {
     KEY: "str",
     GROUP: "str",
@@ -140,6 +146,11 @@ def only(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
     for column, value in values.items():
         chosen &= frame[column] == value
     return frame[chosen]
+
+
+def outside_sweeps(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `frame` that belong to no sweep: optimizers side by side at their study settings."""
+    return frame[frame[SWEEP_PARAMETER].isna()]
 
 
 def each(frame: pd.DataFrame) -> Iterator[Any]:
