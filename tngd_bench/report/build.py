@@ -15,7 +15,7 @@ from tngd_bench.measure.gc_control import collected_by_hand
 from tngd_bench.report.asv_link import trend_link
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.charting import Chart, MissingFigure
-from tngd_bench.report.document.formats import DEFAULT_FORMATS, FORMATS
+from tngd_bench.report.document.formats import DEFAULT_FORMATS, check_formats
 from tngd_bench.report.document.outline import Contents, contents
 from tngd_bench.report.document.tables import Table
 from tngd_bench.report.render.figure_files import write_figures
@@ -23,7 +23,7 @@ from tngd_bench.report.render.latex import latex
 from tngd_bench.report.render.manifest import digest, removed_documents, replace_manifest
 from tngd_bench.report.render.markdown import markdown
 from tngd_bench.report.render.page import Address, render
-from tngd_bench.report.render.pdf import check_pdf, pdf
+from tngd_bench.report.render.pdf import pdf
 from tngd_bench.studies.store.packed import store_at
 from tngd_bench.studies.store.records import Records
 
@@ -60,11 +60,7 @@ def build_report(
     write are removed, but for documents in formats not asked for that were made from the same records by the same
     version. The same records give the same bytes. A figure that cannot be drawn is left out, and the page says so.
     """
-    unknown = sorted(set(formats) - set(FORMATS))
-    if unknown:
-        raise ValueError(f"format must be among {', '.join(FORMATS)}, not {unknown[0]!r}")
-    if "pdf" in formats:
-        check_pdf()
+    check_formats(formats)
     others = _by_name(records, beside)
     trend = trend_link(output)
     with charting.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
