@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis import setting_names
-from tngd_bench.analysis.cost.calibration import Counts, calibrate, uncounted
+from tngd_bench.analysis.cost.counts import Counts
+from tngd_bench.analysis.cost.rates import calibrate, uncounted
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.measure.optimizer_config import Contestant
 from tngd_bench.measure.training import train

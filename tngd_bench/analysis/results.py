@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from tngd_bench.analysis.cost import caveats, fits, iteration_cost, one_clock
-from tngd_bench.analysis.cost.calibration import Calibrations, calibrate
+from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.paper_costs import AXES
+from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.statistics.run_spread import RunSpread, run_spread_of
 from tngd_bench.analysis.training.final_scores import final_values
@@ -109,7 +110,7 @@ class Results:
 
     @cached_property
     def run_spread(self) -> RunSpread:
-        """What another run of the study may shift an optimizer's time by."""
+        """The shift of an optimizer's time that another run of the study may bring."""
         return run_spread_of(self.environment)
 
     @cached_property
@@ -132,7 +133,7 @@ class Results:
 
     @cached_property
     def hits(self) -> pd.DataFrame:
-        """When every training trial first met each of its targets; see `time_to_target.hit_times`."""
+        """The first time that every training trial met each of its targets; see `time_to_target.hit_times`."""
         return hit_times(self.trials, self.curves, self.targets)
 
     @cached_property

@@ -181,7 +181,7 @@ def sweet_spot(results: Results, parameters: Mapping[str, Any]) -> Finding:
     At each size the rival is that with the lowest median total. One part: it holds if the best ratio lies at an
     interior size, its interval lies below those of both ends and, with `faster`, below 1; it is decided against if the
     best ratio is at an end whose interval lies below all others or, with `faster`, if its interval lies above 1. That
-    one of them is faster at every size is said. Parameters: first, rivals, axis, faster (false where left out).
+    one of them is faster at every size is told. Parameters: first, rivals, axis, faster (false where left out).
     """
     first, axis, faster = str(parameters["first"]), str(parameters["axis"]), bool(parameters.get("faster"))
     clean = results.finished_costs

@@ -1,6 +1,6 @@
 """Tests of claims about training: who is lower or better, how close two losses are.
 
-All compare on the same seed, start and batches; `run_values` says what the loss of a run is.
+All compare on the same seed, start and batches; `run_metrics` says what the loss of a run is.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def better(results: Results, parameters: Mapping[str, Any]) -> Finding:
 
     A part holds where the exact one-sided signed-rank test over paired seeds has p ≤ 5 %, and is decided against where
     that of the contrary has: with five seeds all five must agree, fewer are not tested. Parameters: first,
-    rivals, and value, clock, share as in `run_values`.
+    rivals, and value, clock, share as in `run_metrics`.
     """
     first = str(parameters["first"])
     pairs = [(first, str(rival), f"against {rival}") for rival in parameters["rivals"]]

@@ -1,4 +1,4 @@
-"""Claims as data, and their verdicts: what is said, the test of our records that decides, its tolerance.
+"""Verdicts on claims: each is judged by its test, on the records of the sections that it names.
 
 A verdict is "confirmed" where the test holds in all its parts, "conditional" where it holds in some (the condition
 names them), "not confirmed" where it holds in none (the condition says whether the data show the contrary or do not

@@ -1,4 +1,4 @@
-"""What a device's time may lack: items of its bill without a stated time, host seconds that were not timed in full."""
+"""Gaps in a device's time: items of its bill without a stated time, host seconds that were not timed in full."""
 
 from __future__ import annotations
 

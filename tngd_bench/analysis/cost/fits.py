@@ -21,8 +21,6 @@ MEASURED, MODELLED, TOTAL, COUNTED, MEMORY = (
     "operations",
     "peak memory",
 )
-# The largest power of N in Table 1 of arXiv 2405.13817. It has no row for K-FAC and the Gram form.
-PAPER_EXPONENTS = {name: paper_costs.largest_power(name, "parameters") for name in paper_costs.RUNTIME}
 _NUMBERS = [
     *["log_log", "log_log_low", "log_log_high"],
     *["exponent", "exponent_low", "exponent_high", "exponent_determined", "overhead"],

@@ -1,4 +1,4 @@
-"""How TNGD's training ended against its rivals, in a sentence: at the study's settings, then with all of them tuned.
+"""The finding on convergence: TNGD's training against its rivals, at the study's settings, then with all of them tuned.
 
 One optimizer ends lower than another if the exact two-sided signed-rank test over paired seeds says so, p ≤ 5 % after
 Holm's correction for the rivals of the sentence; a run that did not finish counts as worst. With fewer seeds than can

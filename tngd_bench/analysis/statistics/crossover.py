@@ -1,4 +1,4 @@
-"""At which size one optimizer becomes cheaper per iteration than another, with what the data leave open.
+"""The size at which one optimizer becomes cheaper per iteration than another, with its uncertainty.
 
 At sizes x_s let y_s be the logarithm of the median paired time ratio first/second. In the direction of its trend y is
 fitted by isotonic regression in log x (Barlow et al., Statistical Inference under Order Restrictions, 1972), and the

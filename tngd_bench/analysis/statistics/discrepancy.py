@@ -1,4 +1,4 @@
-"""What a calibrated time may be wrong by: noise of the fit, a formula that fails outside of the data, another run.
+"""Error of a calibrated time: noise of the fit, a formula that fails outside of the data, another run.
 
 With d the distance of a size from the measured ones, log(true/predicted) is taken to have the variance
 
@@ -7,12 +7,12 @@ With d the distance of a size from the measured ones, log(true/predicted) is tak
 
 - σ is the root mean square of the settings' own residuals, each predicted from the others, on ν = S − k degrees of
   freedom (S settings, k terms fitted), so that it is drawn as σ·t_ν;
-- s = `STEP` is what a formula may be wrong by as soon as nobody has measured: a cache that no longer holds the data, a
+- s = `STEP` is a formula's error as soon as nobody has measured: a cache that no longer holds the data, a
   routine that takes another path. One in twenty is more than a factor of two to one side;
 - γ, per factor of e, is the discrepancy of the formula (Kennedy & O'Hagan, JRSS B 63, 2001). It is measured by leaving
   out the block of the largest value of each axis and predicting it from the rest (Roberts et al., Ecography 40, 2017),
   what exceeds σ² + s² being γ²d², and is `LEAST_GAMMA` at least: a block of the study says little of sizes far beyond;
-- σ_run is what one run of a study shifts an optimizer by against another run on the same machine (`run_spread`).
+- σ_run is the shift of an optimizer between two runs of a study on the same machine (`run_spread`).
 
 d is the distance to the convex hull of the measured settings in (log N, log b, log d_z): 0 between measured sizes.
 Statements are confirmed there only: elsewhere they are modelled.
@@ -104,10 +104,3 @@ def unseen(points: pd.DataFrame, predict: Callable[[npt.NDArray[np.bool_]], Arra
         )
         logs.append(np.log(measured / predict(~block))[block])
     return Unseen(np.concatenate(distances), np.concatenate(logs))
-
-
-def gamma(
-    points: pd.DataFrame, sigma: float, predict: Callable[[npt.NDArray[np.bool_]], Array], least: int
-) -> float:
-    """Return γ from the blocks of `points`."""
-    return unseen(points, predict, least).gamma(sigma)

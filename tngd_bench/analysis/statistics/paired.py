@@ -109,7 +109,7 @@ def differences_by_seed(
 ) -> Array:
     """Return `column` of optimizer `first` minus that of `second` for each seed that both tried, in order of seed.
 
-    `final` is as from `outcomes.final_values`, of one group. A diverged or timed-out run counts as worst: ∞, or −∞
+    `final` is as from `final_scores.final_values`, of one group. A diverged or timed-out run counts as worst: ∞, or −∞
     where larger is better; two such tie.
     """
     worst = -np.inf if larger_is_better else np.inf

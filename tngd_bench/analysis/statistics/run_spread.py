@@ -1,4 +1,4 @@
-"""What a run of a study shifts an optimizer's time by, against another run on the same machine: σ_run.
+"""Spread of an optimizer's time between runs of one study on the same machine: σ_run.
 
 Null runs, runs of one study with no change between them, show it. In run r at one setting each of P processes gives
 log(optimizer/SGD); x_r is their mean and v_r their variance over P. Then

@@ -70,7 +70,7 @@ class DevicePair:
 
 
 def device_pairs(trials: pd.DataFrame, final: pd.DataFrame) -> tuple[DevicePair, ...]:
-    """Return every imperfect device of `trials` that ran beside the ideal one; `final` as in `outcomes.final_values`.
+    """Return every imperfect device of `trials` that ran beside the ideal one; `final` as from `final_values`.
 
     Trials of sweeps are left out: `tolerance` judges those.
     """

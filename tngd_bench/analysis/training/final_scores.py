@@ -1,4 +1,4 @@
-"""How trials ended: final values of the finished ones, and the list of those that gave no number."""
+"""Ends of trials: final values of the finished ones, and the list of those that gave no number."""
 
 from __future__ import annotations
 

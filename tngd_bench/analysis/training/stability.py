@@ -1,4 +1,4 @@
-"""How near to instability a device with separately programmed arrays came: its stability margin, from the records.
+"""Stability margin of devices with separately programmed arrays, from the records.
 
 Arrays that hold J₁ and J₂ apart make the drift Ĥ J₂ J₁ᵀ + λI non-symmetric; it is stable as long as the margin, the
 least real part of its eigenvalues in 1/τ, is above zero. The simulation tests that in every iteration before

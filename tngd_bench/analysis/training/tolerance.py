@@ -1,4 +1,4 @@
-"""How much of one imperfection training stands: the level at which a final score is worse by more than a fixed margin.
+"""Tolerance of training to one imperfection: the level from which a final score is worse by more than a fixed margin.
 
 Paired: the trials of one seed share start and batches, and one imperfection is swept. With ℓ(level, seed) the final
 training loss (or minus the test accuracy or F1; ∞ if the trial diverged), the excess of a seed is
@@ -71,7 +71,7 @@ class Tolerance:
 
 
 def tolerances(final: pd.DataFrame, score: CurveMetric = TRAINING_LOSS) -> tuple[Tolerance, ...]:
-    """Return the tolerance of every sweep in `final` (see `outcomes.final_values`), in sorted order.
+    """Return the tolerance of every sweep in `final` (see `final_scores.final_values`), in sorted order.
 
     `score` is the metric that is judged. Of a sweep of two imperfections the ideal device is ideal in both.
     """

@@ -1,4 +1,4 @@
-"""What a search for settings cost and found: budget, spending and best of each optimizer, best-of-k curves."""
+"""Cost and result of a search for settings: budget, spending and best of each optimizer, best-of-k curves."""
 
 from __future__ import annotations
 

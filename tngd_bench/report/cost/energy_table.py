@@ -9,7 +9,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import Calibrations
-from tngd_bench.analysis.map.cost_map import DeviceUse
+from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import Cell, Column, Table, number, words
 from tngd_bench.spu.billing import energy

@@ -10,8 +10,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.families import Infos
-from tngd_bench.analysis.map.cost_map import CheapestMap, DeviceUse, cheapest
+from tngd_bench.analysis.map.cost_map import CheapestMap, cheapest
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost.break_even import Crossover
+from tngd_bench.analysis.cost.break_even import BreakEven
 from tngd_bench.analysis.cost.calibration import Calibration, Calibrations
 from tngd_bench.analysis.families import Infos, OptimizerInfo
 from tngd_bench.analysis.statistics import discrepancy
@@ -94,7 +94,7 @@ def unseen_words(calibrations: Calibrations, infos: Infos) -> str:
     )
 
 
-def crossover_table(found: Sequence[Crossover], infos: Infos, device: str) -> Table:
+def crossover_table(found: Sequence[BreakEven], infos: Infos, device: str) -> Table:
     """Return from which m on the device's iteration is the shorter one, by rival and N."""
     columns = (
         words("rival", lambda each: infos[each.rival].title),
@@ -125,7 +125,7 @@ def crossover_table(found: Sequence[Crossover], infos: Infos, device: str) -> Ta
     return tables.table_of("crossovers", caption, columns, found, data)
 
 
-def _above(each: Crossover) -> Cell:
+def _above(each: BreakEven) -> Cell:
     if np.isinf(each.rows_m):
         bound = "" if np.isinf(each.low) else f" [from {_rounded(each.low)}]"
         return Cell(None, f"no crossover in range{bound}")
@@ -133,11 +133,11 @@ def _above(each: Crossover) -> Cell:
     return Cell(each.rows_m, f"{'≥ ' if each.not_stated else ''}{_rounded(each.rows_m)} [{low}, {high}]")
 
 
-def _below(each: Crossover) -> Cell:
+def _below(each: BreakEven) -> Cell:
     return number(each.below, before="≤ ") if each.below else Cell(None, "–")
 
 
-def _link(each: Crossover) -> Cell:
+def _link(each: BreakEven) -> Cell:
     rate = each.link_rate
     return Cell(math.inf, "unlimited") if rate is None else number(rate, quantities.bit_rate)
 
