@@ -63,12 +63,7 @@ def plane_map(view: MapView, case: Map) -> Chart:
     return map_chart(case, view.infos, view.styles)
 
 
-def map_chart(
-    case: Map,
-    infos: Infos,
-    styles: Mapping[str, Mark],
-    what: str = "cheapest iteration",
-) -> Chart:
+def map_chart(case: Map, infos: Infos, styles: Mapping[str, Mark], what: str = "cheapest iteration") -> Chart:
     """Return the chart of a map of `what`."""
     found = case.found
     figure, axes = charting.panel(3.9)

@@ -220,10 +220,7 @@ def add_rows_axis(axes: Axes, found: CheapestMap) -> None:
 
 
 def draw_legend(
-    figure: Figure,
-    maps: Sequence[CheapestMap],
-    infos: Infos,
-    styles: Mapping[str, Mark],
+    figure: Figure, maps: Sequence[CheapestMap], infos: Infos, styles: Mapping[str, Mark]
 ) -> None:
     """Put the legend of maps below the figure: who wins somewhere, and what the shading means."""
     won = {

@@ -103,8 +103,7 @@ def crossover_table(found: Sequence[BreakEven], infos: Infos, device: str) -> Ta
         Column("ahead at small m too", _below, "predicted"),
         Column("link", _link),
         words(
-            "digital seconds",
-            lambda each: "extrapolated" if each.extrapolated else "between measured sizes",
+            "digital seconds", lambda each: "extrapolated" if each.extrapolated else "between measured sizes"
         ),
     )
     first = found[0]

@@ -113,10 +113,7 @@ def _bounds(found: target_map.Trained) -> str:
 
 
 def _statement(
-    found: target_map.Trained,
-    timed: target_map.Trained,
-    lowest: CheapestMap,
-    infos: Infos,
+    found: target_map.Trained, timed: target_map.Trained, lowest: CheapestMap, infos: Infos
 ) -> str:
     """Return the iterations to the target at each size of the map, and what of `found` is left out of it and why.
 

@@ -20,11 +20,7 @@ NOWHERE = 1e9
 
 
 def explorer(
-    calibrations: Calibrations,
-    batch: Plane,
-    use: DeviceUse,
-    infos: Infos,
-    exact: Sequence[str],
+    calibrations: Calibrations, batch: Plane, use: DeviceUse, infos: Infos, exact: Sequence[str]
 ) -> dict[str, object]:
     """Return the data from which the page recomputes the map when link, τ, bits, t or upload change.
 
