@@ -16,7 +16,6 @@ from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.atomic_write import write
 from tngd_bench.problems import registered_metrics
-from tngd_bench.report.build import write_data
 from tngd_bench.report.claims.verdict_comparison import (
     compared_verdicts,
     verdict_comparison_section,
@@ -26,7 +25,7 @@ from tngd_bench.report.document import charting, scales, tables
 from tngd_bench.report.document.charting import Chart, MissingFigure
 from tngd_bench.report.document.figures import charts_of, figure_of
 from tngd_bench.report.document.palette import INK, Mark, marks
-from tngd_bench.report.document.section import Section, missing_words, without_missing
+from tngd_bench.report.document.section import Section, missing_words
 from tngd_bench.report.document.tables import (
     COUNTED,
     MEASURED,
@@ -39,8 +38,8 @@ from tngd_bench.report.document.tables import (
     words,
 )
 from tngd_bench.report.render import markdown, page
-from tngd_bench.report.render.figure_files import write_figures
 from tngd_bench.report.render.manifest import replace_manifest
+from tngd_bench.report.render.section_files import write_sections
 from tngd_bench.studies.store.records import Records
 
 TITLE = "Two stores side by side"
@@ -64,24 +63,19 @@ def build_comparison(
     if verdicts:
         sections = (verdict_comparison_section(verdicts, infos), *sections)
         first = (first[0], ("Claims", verdict_words(verdicts)), *first[1:])
-    charts = [chart for section in sections for chart in section.charts]
-    written, drawings, undrawn = write_figures(charts, output / "figures")
-    sections, missing = without_missing(sections, undrawn)
-    if missing:
-        first = (*first, ("Missing", missing_words(missing)))
-    for chart in (chart for chart in charts if chart.missing is None):
-        written += write_data(chart.name, chart.data, output / "data")
-    for table in (table for section in sections for table in section.tables if table.rows):
-        written += write_data(table.name, table.data, output / "data")
+    parts = write_sections(sections, output)
+    if parts.missing:
+        first = (*first, ("Missing", missing_words(parts.missing)))
     version = str(b.study.get("version", "not stated"))
     text = page.render_page(
-        title=TITLE, name="compare", version=version, findings=first, sections=sections, drawings=drawings
+        first, parts.sections, parts.drawings, title=TITLE, name="compare", version=version
     )
     html = write(output / "compare.html", text.encode())
     command = f"tngd-bench compare {names[0]} {names[1]}"
-    md = write(output / "compare.md", markdown.document(TITLE, first, sections, command, version).encode())
-    replace_manifest(output, [*written, html, md])
-    return html, md, first, missing
+    told = markdown.markdown(TITLE, first, parts.sections, command, version)
+    md = write(output / "compare.md", told.encode())
+    replace_manifest(output, [*parts.figures, *parts.data, html, md])
+    return html, md, first, parts.missing
 
 
 def headlines(found: TwoStores, infos: Infos) -> tuple[tuple[str, str], ...]:
@@ -148,7 +142,7 @@ def _differ(names: pd.Series) -> str:
 
 
 def comparison_sections(found: TwoStores, infos: Infos, styles: Mapping[str, Mark]) -> tuple[Section, ...]:
-    """Return the sections of a comparison; call it inside `drawing.style()`."""
+    """Return the sections of a comparison; call it inside `charting.style()`."""
     nothing = "" if len(found.costs) else "No cost was measured at a setting that both stores hold."
     return (
         Section(

@@ -27,7 +27,7 @@ class Colour:
 
 @dataclass(frozen=True)
 class Mark:
-    """How one optimizer is drawn; `dash` is a matplotlib line style, `filled` says whether its marker is."""
+    """The drawing style of one optimizer; `dash` is a matplotlib line style, `filled` says whether its marker is."""
 
     colour: Colour
     marker: str

@@ -1,4 +1,4 @@
-"""What the maps and the what-if of a study are made from, each part made once."""
+"""The data behind the maps and the what-if of a study, each part made once."""
 
 from __future__ import annotations
 
