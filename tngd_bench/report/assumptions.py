@@ -1,4 +1,4 @@
-"""What the numbers rest on: the clocks, the device with the source of each of its numbers, the limits of the method."""
+"""Statements on what the numbers rest on: clocks, devices with the source of each number, limits of the method."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import iteration_cost
 from tngd_bench.analysis.cost.caveats import host_extrapolated
 from tngd_bench.analysis.cost.recorded_devices import refusals
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.statistics.run_spread import run_spread_of
 from tngd_bench.report.document.tables import Cell, Column, Table, table_of, words
@@ -67,7 +67,7 @@ def _value(parameter: str, value: object) -> Cell:
     return Cell(number, value_text(parameter, value))
 
 
-def not_made(trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
+def not_made(trials: pd.DataFrame, infos: Infos) -> tuple[tuple[str, str], ...]:
     """Return a statement on devices that cannot be made here, like those of `statements`; () without any."""
     why = refusals(trials)
     if not why:
@@ -92,7 +92,7 @@ def _installed(name: str) -> Mapping[str, object]:
     return sourced_parameters(Device.preset(name))
 
 
-def extrapolated(trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
+def extrapolated(trials: pd.DataFrame, infos: Infos) -> tuple[tuple[str, str], ...]:
     """Return a statement on host seconds that were extrapolated, like those of `statements`; () without any."""
     modelled = (
         trials["optimizer"].map(lambda label: infos[label].modelled).astype(bool)

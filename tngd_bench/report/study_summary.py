@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.sweep_kinds import swept_names
 
@@ -41,7 +39,7 @@ def compared(results: Results) -> str:
     return "; ".join(parts) + "."
 
 
-def _tuned(training: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
+def _tuned(training: pd.DataFrame, infos: Infos) -> str:
     """Return whether the optimizers of these trainings ran at settings that a search had found for them."""
     labels = sorted(set(training["optimizer"]))
     number = sum(infos[label].tuned for label in labels)

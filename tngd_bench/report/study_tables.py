@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.optimizers import registry
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import RECORDS, Column, Table, level_text, number, words
 
 
-def unfinished_table(rows: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
+def unfinished_table(rows: pd.DataFrame, infos: Infos) -> Table:
     """Return the trials that gave no number, one row per setting with equal status and reason."""
     by = ["kind", "group", "problem", "parameters_requested", "optimizer", "sweep_parameter", "sweep_value"]
     by += ["status", "reason"]
@@ -52,7 +52,7 @@ def _section(row: Any) -> str:
     return f"{row.kind}: {row.group}{level}"
 
 
-def settings_table(trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
+def settings_table(trials: pd.DataFrame, infos: Infos) -> Table:
     """Return what each optimizer outside sweeps has set otherwise than by default, one row per distinct set.
 
     The data behind it hold the complete settings. Of an optimizer that is not registered here all are shown.
@@ -78,7 +78,7 @@ def settings_table(trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> 
     return tables.text_table("optimizer-settings", caption, titles, rows, pd.DataFrame(data, columns=names))
 
 
-def defaults_table(infos: Mapping[str, OptimizerInfo]) -> Table:
+def defaults_table(infos: Infos) -> Table:
     """Return the defaults of every optimizer that ran and is registered here, without those that have no value."""
     rows, data = [], []
     for method in dict.fromkeys(kind.method for kind in infos.values()):

@@ -15,6 +15,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Infos, tuned_on
+from tngd_bench.analysis.optimizer_names import without_tuned
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.paired import (
     LEVEL,
@@ -110,11 +111,8 @@ class _Section:
 
     def without_tuned(self) -> _Section:
         """Return the section with titles that leave out "tuned", for a sentence that says it of all."""
-        titles = {
-            label: replace(info, title=info.title.replace(" (tuned)", "").replace("(tuned, ", "("))
-            for label, info in self.infos.items()
-        }
-        return replace(self, infos=titles)
+        infos = {label: replace(info, title=without_tuned(info.title)) for label, info in self.infos.items()}
+        return replace(self, infos=infos)
 
     def runs(self, label: str) -> pd.DataFrame:
         """Return the final values of one optimizer."""
@@ -284,7 +282,7 @@ def _time(row: pd.Series) -> str:
     missed = f" ({row['hits']}/{row['tries']} seeds)" if row["hits"] < row["tries"] else ""
     median, iterations = float(row["modelled_median"]), float(row["iterations_median"])
     if not np.isfinite(iterations):
-        return f"{'∞' if row['hits'] else 'never'}{missed}"
+        return f"not reached{missed}"
     if np.isnan(median):
         return f"{quantities.count(iterations)} iterations, seconds not known{missed}"
     low, high = float(row["modelled_low"]), float(row["modelled_high"])

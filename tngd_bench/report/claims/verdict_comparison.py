@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import zip_longest
 
 import pandas as pd
 
 from tngd_bench.analysis.claims.types import Verdict
 from tngd_bench.analysis.claims.verdicts import judge
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results, pooled
 from tngd_bench.report.claims.verdicts import numbers_that_decide, rule_with_date
 from tngd_bench.report.document.section import Section
@@ -58,7 +58,7 @@ def verdict_words(pairs: tuple[Pair, ...]) -> str:
     return text
 
 
-def verdict_comparison_section(pairs: tuple[Pair, ...], infos: Mapping[str, OptimizerInfo]) -> Section:
+def verdict_comparison_section(pairs: tuple[Pair, ...], infos: Infos) -> Section:
     """Return the section with both verdicts and the numbers that decide in one row."""
     rows, data = [], []
     for pair in pairs:
@@ -73,14 +73,7 @@ def verdict_comparison_section(pairs: tuple[Pair, ...], infos: Mapping[str, Opti
         rows.append((*cells, rule_with_date(one, infos)))
         fixed, note = one.claim.fixed.isoformat(), one.claim.note
         data.append(row | {"tolerance": one.finding.rule, "fixed": fixed, "note": note})
-    titles = (
-        "claim",
-        "A, verdict",
-        "A, numbers that decide",
-        "B, verdict",
-        "B, numbers that decide",
-        "test",
-    )
+    titles = ("claim", "A, verdict", "A, numbers that decide", "B, verdict", "B, numbers that decide", "test")
     caption = "The same tests on both stores, each judged alone."
     table = text_table("compare-verdicts", caption, titles, rows, pd.DataFrame(data))
     nothing = "" if rows else "No claim's test has its sections in these stores."

@@ -10,14 +10,15 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.paper_figures import load_figures
 from tngd_bench.analysis.claims.types import Part, Verdict, VerdictName
 from tngd_bench.analysis.claims.verdicts import judge
-from tngd_bench.analysis.families import OptimizerInfo, named_tuned, titles, tuned_on
+from tngd_bench.analysis.families import Infos, named_tuned, titles, tuned_on
 from tngd_bench.analysis.optimizer_names import worded
 from tngd_bench.analysis.results import Results, pooled
 from tngd_bench.analysis.statistics.paired import false_discovery_rate
-from tngd_bench.report.claims.paper_charts import paper_charts
+from tngd_bench.report.claims.paper_charts import PaperFigure
 from tngd_bench.report.claims.provenance import measured_on, study_with_profile, training_runs
 from tngd_bench.report.document import slugs
 from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Exhibit, JudgedClaim, Judgement, Section
 from tngd_bench.report.document.tables import Table, short_keys, text_table
 
@@ -34,7 +35,7 @@ def verdict_section(results_by_study: Mapping[str, Results]) -> Section:
     tested = [verdict for verdict in found if verdict.name != "not tested"]
     shown = [verdict for verdict in found if verdict.finding.parts or verdict.keys]
     infos = pool.infos
-    charts = {figure.id: paper_charts(figure, pool) for figure in load_figures()}
+    charts = {figure.id: charts_of("verdicts", PaperFigure(figure, pool)) for figure in load_figures()}
     runs = training_runs(results_by_study)
 
     def where(verdict: Verdict) -> str:
@@ -115,7 +116,7 @@ def _untested(found: Sequence[Verdict]) -> tuple[str, ...]:
 def _exhibits(
     shown: Sequence[Verdict],
     charts: Mapping[str, Sequence[Chart]],
-    infos: Mapping[str, OptimizerInfo],
+    infos: Infos,
     where: Callable[[Verdict], str],
 ) -> tuple[Exhibit, ...]:
     """Return the figures of the paper in its order, each with its charts, by its id, and the claims that it decides."""
@@ -139,7 +140,7 @@ def _exhibits(
 
 
 def _judged(
-    verdicts: Sequence[Verdict], infos: Mapping[str, OptimizerInfo], where: Callable[[Verdict], str]
+    verdicts: Sequence[Verdict], infos: Infos, where: Callable[[Verdict], str]
 ) -> tuple[JudgedClaim, ...]:
     by_claim: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
@@ -158,7 +159,7 @@ def _judged(
     )
 
 
-def _judgement(verdict: Verdict, infos: Mapping[str, OptimizerInfo], measured: str) -> Judgement:
+def _judgement(verdict: Verdict, infos: Infos, measured: str) -> Judgement:
     studies = dict.fromkeys(study for study, _ in verdict.keys)
     records = tuple(
         (study, short_keys(key for owner, key in verdict.keys if owner == study)) for study in studies
@@ -187,9 +188,7 @@ def _condition(verdict: Verdict) -> str:
     return f"holds in {holding} of {number}" if number > _FEW and 0 < holding < number else verdict.condition
 
 
-def verdict_table(
-    found: Sequence[Verdict], infos: Mapping[str, OptimizerInfo], where: Callable[[Verdict], str]
-) -> Table:
+def verdict_table(found: Sequence[Verdict], infos: Infos, where: Callable[[Verdict], str]) -> Table:
     """Return one row per verdict: the claim, the verdict, its condition with the numbers that decide, the rule.
 
     `where` tells what a verdict was measured on, beside its problem.
@@ -235,7 +234,7 @@ def verdict_table(
     return text_table("verdicts-table", caption, titles, rows, data, anchors)
 
 
-def rule_with_date(verdict: Verdict, infos: Mapping[str, OptimizerInfo]) -> str:
+def rule_with_date(verdict: Verdict, infos: Infos) -> str:
     """Return the rule of a verdict and the day on which it got its present form."""
     return f"{worded(verdict.finding.rule, titles(infos)) or '–'} (of {verdict.claim.fixed.isoformat()})"
 
@@ -257,7 +256,7 @@ def _anchor(verdict: Verdict) -> str:
     return slugs.slug("claim", verdict.claim.id)
 
 
-def numbers_that_decide(verdict: Verdict, infos: Mapping[str, OptimizerInfo]) -> str:
+def numbers_that_decide(verdict: Verdict, infos: Infos) -> str:
     """Return condition and numbers of a verdict on a line or two; many parts are counted, as `verdict_section` has them
     one by one."""
     condition, parts = _condition(verdict), verdict.finding.parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +12,20 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.compare import TwoStores, compare
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
+from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.atomic_write import write
 from tngd_bench.problems import registered_metrics
-from tngd_bench.report.build import write_data
 from tngd_bench.report.claims.verdict_comparison import (
     compared_verdicts,
     verdict_comparison_section,
     verdict_words,
 )
-from tngd_bench.report.document import charting, tables
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import (
-    MissingFigure,
-    missing_words,
-    one_figure,
-    without_missing,
-)
+from tngd_bench.report.document import charting, scales, tables
+from tngd_bench.report.document.charting import Chart, MissingFigure
+from tngd_bench.report.document.figures import charts_of, figure_of
 from tngd_bench.report.document.palette import INK, Mark, marks
-from tngd_bench.report.document.section import Section
+from tngd_bench.report.document.section import Section, missing_words
 from tngd_bench.report.document.tables import (
     COUNTED,
     MEASURED,
@@ -43,8 +38,8 @@ from tngd_bench.report.document.tables import (
     words,
 )
 from tngd_bench.report.render import markdown, page
-from tngd_bench.report.render.figure_files import write_figures
 from tngd_bench.report.render.manifest import replace_manifest
+from tngd_bench.report.render.section_files import write_sections
 from tngd_bench.studies.store.records import Records
 
 TITLE = "Two stores side by side"
@@ -68,27 +63,22 @@ def build_comparison(
     if verdicts:
         sections = (verdict_comparison_section(verdicts, infos), *sections)
         first = (first[0], ("Claims", verdict_words(verdicts)), *first[1:])
-    charts = [chart for section in sections for chart in section.charts]
-    written, drawings, undrawn = write_figures(charts, output / "figures")
-    sections, missing = without_missing(sections, undrawn)
-    if missing:
-        first = (*first, ("Missing", missing_words(missing)))
-    for chart in (chart for chart in charts if chart.missing is None):
-        written += write_data(chart.name, chart.data, output / "data")
-    for table in (table for section in sections for table in section.tables if table.rows):
-        written += write_data(table.name, table.data, output / "data")
+    parts = write_sections(sections, output)
+    if parts.missing:
+        first = (*first, ("Missing", missing_words(parts.missing)))
     version = str(b.study.get("version", "not stated"))
     text = page.render_page(
-        title=TITLE, name="compare", version=version, findings=first, sections=sections, drawings=drawings
+        first, parts.sections, parts.drawings, title=TITLE, name="compare", version=version
     )
     html = write(output / "compare.html", text.encode())
     command = f"tngd-bench compare {names[0]} {names[1]}"
-    md = write(output / "compare.md", markdown.document(TITLE, first, sections, command, version).encode())
-    replace_manifest(output, [*written, html, md])
-    return html, md, first, missing
+    told = markdown.markdown(TITLE, first, parts.sections, command, version)
+    md = write(output / "compare.md", told.encode())
+    replace_manifest(output, [*parts.figures, *parts.data, html, md])
+    return html, md, first, parts.missing
 
 
-def headlines(found: TwoStores, infos: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
+def headlines(found: TwoStores, infos: Infos) -> tuple[tuple[str, str], ...]:
     """Return what differs, in cost, training and conditions: a term and a sentence each."""
     return (
         ("Cost", _cost_words(found.costs)),
@@ -137,31 +127,28 @@ def _conditions(found: TwoStores) -> str:
     environment = found.differences[found.differences["where"] == "environment"]["name"]
     study = found.differences[found.differences["where"] == "study"]["name"]
     listed = ", ".join(environment[:8]) + (" …" if len(environment) > 8 else "")
-    text = (
-        f"Environment: {len(environment)} entries differ ({listed})."
-        if len(environment)
-        else "Same environment."
-    )
-    same = f"{len(study)} entries differ" if len(study) else "the same"
+    text = f"Environment: {_differ(environment)} ({listed})." if len(environment) else "Same environment."
+    same = _differ(study) if len(study) else "the same"
     first, second = found.run_spreads
     spread = first.words if first == second else f"{first.words} in A, {second.words} in B"
     return (
-        f"{text} Study: {same}; {len(found.only)} settings are in one store only. Spread from run to run in "
-        f"intervals of cost: {spread}."
+        f"{text} Study: {same}; {len(found.only)} setting{'s are' if len(found.only) != 1 else ' is'} in one store "
+        f"only. Spread from run to run in intervals of cost: {spread}."
     )
 
 
-def comparison_sections(
-    found: TwoStores, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
-) -> tuple[Section, ...]:
-    """Return the sections of a comparison; call it inside `drawing.style()`."""
-    charts = [_ratio_chart(found.costs, infos, styles)] if len(found.costs) else []
+def _differ(names: pd.Series) -> str:
+    return "1 entry differs" if len(names) == 1 else f"{len(names)} entries differ"
+
+
+def comparison_sections(found: TwoStores, infos: Infos, styles: Mapping[str, Mark]) -> tuple[Section, ...]:
+    """Return the sections of a comparison; call it inside `charting.style()`."""
     nothing = "" if len(found.costs) else "No cost was measured at a setting that both stores hold."
     return (
         Section(
             "cost",
             "Cost, B relative to A",
-            charts=tuple(charts),
+            charts=charts_of("compare", Compared(found.costs, infos, styles)),
             tables=(_cost_table(found.costs, infos),),
             absent=nothing,
         ),
@@ -187,10 +174,21 @@ def comparison_sections(
     )
 
 
-@one_figure("time per iteration, B relative to A")
-def _ratio_chart(
-    costs: pd.DataFrame, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
-) -> Chart:
+@dataclass(frozen=True)
+class Compared:
+    """The costs of two stores at the settings that both hold, with the optimizers and their marks."""
+
+    costs: pd.DataFrame
+    infos: Infos
+    styles: Mapping[str, Mark]
+
+
+@figure_of("compare", "time per iteration, B relative to A")
+def compared_chart(both: Compared) -> Chart | None:
+    """Draw the ratio of times per iteration, relative to SGD of the same store where it was timed."""
+    costs, infos, styles = both.costs, both.infos, both.styles
+    if costs.empty:
+        return None
     figure, axes = charting.panel(4.2)
     related = costs["relative"].notna() & (costs["optimizer"] != costs["reference"])
     column = "relative" if related.any() else "ratio"
@@ -216,8 +214,8 @@ def _ratio_chart(
             label=infos[label].title,
         )
     axes.axhline(1.0, color=INK.light, linewidth=0.9)
-    charting.log_counts(axes, "x")
-    charting.log_ratios(axes, "y")
+    scales.log_counts(axes, "x")
+    scales.log_ratios(axes, "y")
     axes.set_xlabel("parameters N")
     axes.set_ylabel("relative to SGD, B / A" if column == "relative" else "time per iteration, B / A")
     charting.legend_below(figure, axes)
@@ -233,7 +231,7 @@ def _ratio_chart(
     )
 
 
-def _cost_table(costs: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
+def _cost_table(costs: pd.DataFrame, infos: Infos) -> Table:
     columns = (
         tables.optimizer_column(infos),
         SECTION,
@@ -262,7 +260,7 @@ def _relative(row: Any) -> Cell:
     return Cell(row.relative, quantities.ratio(row.relative, row.relative_low, row.relative_high))
 
 
-def _training_table(training: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
+def _training_table(training: pd.DataFrame, infos: Infos) -> Table:
     scores = {name: registered_metrics.of_column(name) for name in dict.fromkeys(training["score"])}
     several = len(scores) != 1
     scored = "test score" if several else next(iter(scores.values())).title

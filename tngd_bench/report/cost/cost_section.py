@@ -5,8 +5,8 @@ from __future__ import annotations
 from tngd_bench.analysis.cost import caveats
 from tngd_bench.analysis.results import Results
 from tngd_bench.report import assumptions
-from tngd_bench.report.cost import cost_charts, cost_series, cost_tables, scaling_charts
-from tngd_bench.report.document.palette import marks
+from tngd_bench.report.cost import cost_tables
+from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
 
 NO_TOTAL = (
@@ -16,53 +16,40 @@ NO_TOTAL = (
 
 
 def cost_sections(results: Results) -> tuple[Section, ...]:
-    """Return the sections on cost of a study; call it inside `drawing.style()`."""
-    infos, summary, ratios, scaling = (
-        results.infos,
-        results.cost_summary,
-        results.ratios_to_sgd,
-        results.scaling,
-    )
+    """Return the sections on cost of a study; call it inside `charting.style()`."""
+    infos, scaling = results.infos, results.scaling
     bounds = caveats.named(results.unstated("cost"), infos)
-    styles = marks(infos)
-    growth = [
-        chart
-        for axis in cost_series.AXES
-        for chart in scaling_charts.scaling_charts(summary, axis, infos, styles)
-    ]
-    splits = cost_charts.split_charts(summary, results.finished_costs, infos)
-    missing = "" if len(summary) else "No cost per iteration was measured in this study."
+    extrapolated = assumptions.extrapolated(results.of_kind("cost"), infos)
+    splits = charts_of("split", results)
+    missing = "" if len(results.cost_summary) else "No cost per iteration was measured in this study."
     return (
         Section(
             "cost",
             "Cost per iteration",
             points=(
-                *(
-                    f"{term}: {sentence}"
-                    for term, sentence in assumptions.extrapolated(results.of_kind("cost"), infos)
-                ),
+                *(f"{term}: {sentence}" for term, sentence in extrapolated),
                 *([f"{NO_TOTAL} {bounds}."] if bounds else []),
             ),
-            charts=tuple(cost_charts.cost_charts(summary, ratios, infos, styles)),
+            charts=charts_of("cost", results),
             absent=missing,
         ),
         Section(
             "scaling",
             "How cost grows",
-            charts=tuple(growth),
+            charts=charts_of("scaling", results),
             tables=(cost_tables.fits_table(scaling, infos),),
             absent="" if len(scaling) else "No optimizer was timed at more than one size.",
         ),
         Section(
             "split",
             "What an iteration of TNGD is made of",
-            charts=tuple(splits),
+            charts=splits,
             absent="" if splits else "No iteration with a device was timed in this study.",
         ),
         Section(
             "numbers",
             "Every cost with its spread",
-            tables=(cost_tables.cost_table(summary, ratios, infos),),
+            tables=(cost_tables.cost_table(results.cost_summary, results.ratios_to_sgd, infos),),
             absent=missing,
         ),
     )

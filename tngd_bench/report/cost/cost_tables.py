@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +10,14 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.caveats import host_extrapolated
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import RECORDS, SECTION, TOTAL, Cell, Column, Table, number, words
 
 EXTRAPOLATED = "≈: host seconds extrapolated to all columns of the Jacobian from the 16 that were timed."
 
 
-def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
+def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, infos: Infos) -> Table:
     """Return every cost with its spread; `summary` and `ratios` as in `analysis.cost`."""
     setting = ["group", "problem", "parameters", "batch_size", "outputs", "rows", "optimizer"]
     merged = summary.merge(ratios, on=setting, how="left")
@@ -68,7 +68,7 @@ def _ratio(value: float, low: float, high: float, before: str = "") -> Cell:
     return Cell(value, before + quantities.ratio(value, low, high))
 
 
-def _modelled(part: str, infos: Mapping[str, OptimizerInfo]) -> Callable[[Any], Cell]:
+def _modelled(part: str, infos: Infos) -> Callable[[Any], Cell]:
     def cell(row: Any) -> Cell:
         if not infos[row.optimizer].modelled:
             return Cell(None, quantities.NOT_MEASURED)
@@ -89,7 +89,7 @@ def _total_ratio(row: Any) -> Cell:
     return _ratio(row.total_ratio, row.total_low, row.total_high, "≥ " if bound else "")
 
 
-def fits_table(scaling: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
+def fits_table(scaling: pd.DataFrame, infos: Infos) -> Table:
     """Return the exponents in N, b and d_z beside those of the paper's Table 1; `scaling` as in `analysis.fits`."""
     held = [name for name in ("batch_size", "outputs") if name in scaling]
     columns = (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.training.device_pairs import DevicePair, change, further_scores
 from tngd_bench.analysis.training.tolerance import margin_text
 from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS
@@ -15,7 +15,7 @@ from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, number, words
 
 
-def pairs_table(pairs: Sequence[DevicePair], infos: Mapping[str, OptimizerInfo]) -> Table:
+def pairs_table(pairs: Sequence[DevicePair], infos: Infos) -> Table:
     """Return one row per imperfect device that trained beside the ideal one."""
     columns = (
         words("device", lambda pair: infos[pair.optimizer].title),

@@ -1,4 +1,4 @@
-"""What an iteration of the device costs in energy, where a price is sourced; a missing price is said, never zero."""
+"""The energy of an iteration of the device, from sourced prices; a missing price is said, never zero."""
 
 from __future__ import annotations
 

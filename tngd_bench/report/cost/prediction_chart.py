@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
+from tngd_bench.analysis.families import Infos, optimizer_info
 from tngd_bench.atomic_write import write
 from tngd_bench.optimizers import registry
-from tngd_bench.report.cost.cost_charts import draw_line
-from tngd_bench.report.document import charting
-from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document import charting, scales
+from tngd_bench.report.document.charting import Chart, draw_line
 from tngd_bench.report.document.palette import marks
+from tngd_bench.report.render import drawings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WRITERS = {
-    ".svg": lambda chart: charting.white(charting.svg(chart)).encode(),
-    ".png": charting.png,
-    ".pdf": charting.pdf,
+    ".svg": lambda chart: drawings.white(drawings.svg(chart)).encode(),
+    ".png": drawings.png,
+    ".pdf": drawings.pdf,
 }
 _TITLES = {
     "parameters": "parameters N",
@@ -91,7 +91,7 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     )
 
 
-def _fastest(row: pd.Series[Any], total: str, infos: Mapping[str, OptimizerInfo]) -> str:
+def _fastest(row: pd.Series[Any], total: str, infos: Infos) -> str:
     """Return optimizers with their times at one value, those of processors as the lower bounds that they are."""
     found = [
         (float(row[f"{label}_s"]), infos[label].title, "≥ ")
@@ -107,7 +107,7 @@ def _fastest(row: pd.Series[Any], total: str, infos: Mapping[str, OptimizerInfo]
     )
 
 
-def _unfit(frame: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
+def _unfit(frame: pd.DataFrame, infos: Infos) -> str:
     """Return in a sentence what has no time at some value for want of memory; "" for nothing."""
     lacking = {each for row in frame.get("does_not_fit", ()) for each in row.split()}
     titles = [infos[label].title for label in registry.digital() if label in lacking]
@@ -117,9 +117,7 @@ def _unfit(frame: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> str:
     return f" Without a time where the processor has too little memory: {quantities.listed(titles)}."
 
 
-def _draw(
-    axes: Axes, frame: pd.DataFrame, name: str, total: str, infos: Mapping[str, OptimizerInfo], *, words: bool
-) -> None:
+def _draw(axes: Axes, frame: pd.DataFrame, name: str, total: str, infos: Infos, *, words: bool) -> None:
     """Draw a line per optimizer, TNGD's from the column `total`, with "≥" at its bounds where not all of it is one."""
     places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)
     bounds = frame["not_stated"].astype(str) != ""
@@ -134,7 +132,7 @@ def _draw(
                 values,
                 dataclasses.replace(mark, dash="") if words else mark,
                 infos[label].title + (bound if own else ""),
-                markers=words or len(frame) < 30,
+                **({} if words or len(frame) < 30 else {"marker": ""}),
             )
     if bounds.any() and not bounds.all():
         for place, value in zip(places[bounds], frame[total][bounds], strict=True):
@@ -147,12 +145,12 @@ def _scale(axes: Axes, frame: pd.DataFrame, name: str, *, words: bool) -> None:
         axes.set_xlim(-0.5, len(frame) - 0.5)
     elif (frame[name] > 0).all():
         if name == "link_rate_bits_per_s":
-            charting.log_bit_rates(axes, "x")
+            scales.log_bit_rates(axes, "x")
         elif name in ("tau", "time_constant_s"):
-            charting.log_seconds(axes, "x")
+            scales.log_seconds(axes, "x")
         elif name != "word_bits":
-            charting.log_counts(axes, "x")
-    charting.log_seconds(axes, "y")
+            scales.log_counts(axes, "x")
+    scales.log_seconds(axes, "y")
     if not words:  # values at which nothing fits have no point, and are shown all the same
         low, high = axes.get_xlim()
         axes.set_xlim(min(low, float(frame[name].min())), max(high, float(frame[name].max())))

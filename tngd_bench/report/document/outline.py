@@ -1,9 +1,10 @@
-"""What the page holds and in which order: sections with their charts, tables and words."""
+"""The contents of the page: sections in reading order, with their charts, tables and words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from tngd_bench.analysis.findings.find import Findings, find
 from tngd_bench.analysis.results import Results
@@ -11,9 +12,8 @@ from tngd_bench.analysis.training import final_scores
 from tngd_bench.report import assumptions, study_summary, study_tables
 from tngd_bench.report.claims.verdicts import verdict_section
 from tngd_bench.report.cost.cost_section import cost_sections
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import MissingFigure, missing_words, without_missing
-from tngd_bench.report.document.section import Section
+from tngd_bench.report.document.charting import Chart, MissingFigure
+from tngd_bench.report.document.section import Section, missing_words
 from tngd_bench.report.document.tables import Table
 from tngd_bench.report.map.map_section import map_results
 from tngd_bench.report.training.training_section import training_sections
@@ -22,11 +22,16 @@ from tngd_bench.studies.store import code_parts
 from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import is_search
 
+Item = TypeVar("Item", Chart, Table)
+
 
 @dataclass(frozen=True)
 class Contents:
-    """What was compared, the findings, what decides, the sections in reading order, how many claims hold, and the
-    figures that could not be drawn (see `drawn_without`)."""
+    """The page: what was compared, found and decides, in sentences, and the sections in reading order.
+
+    `judged` says how many claims hold, `revisions` that several revisions of the code ran; `missing` are the figures
+    that could not be drawn.
+    """
 
     compared: str
     findings: Findings
@@ -44,11 +49,6 @@ class Contents:
         further = (("Claims", self.judged), ("Missing", missing_words(self.missing)))
         return (*warned, *said, *((term, words) for term, words in further if words))
 
-    def drawn_without(self, undrawn: Mapping[str, MissingFigure]) -> Contents:
-        """Return the contents without the charts that failed while they were made, or are `undrawn`, by name."""
-        sections, missing = without_missing(self.sections, undrawn)
-        return replace(self, sections=sections, missing=missing)
-
     def charts(self) -> tuple[Chart, ...]:
         """Return all charts in reading order."""
         return tuple(chart for section in self.sections for chart in section.charts)
@@ -59,7 +59,7 @@ class Contents:
 
 
 def contents(records: Records, beside: Mapping[str, Records] | None = None) -> Contents:
-    """Return everything the page shows, computed from `records`; call it inside `drawing.style()`.
+    """Return everything the page shows, computed from `records`; call it inside `charting.style()`.
 
     Claims are judged on the studies `beside` too, by their names, each verdict next to that of `records`. Where claims
     were tested they come first.
@@ -112,19 +112,15 @@ def names_once(sections: Sequence[Section]) -> tuple[Section, ...]:
 
 
 def _renamed(section: Section, taken: set[str]) -> Section:
-    def own(name: str) -> str:
-        tries = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
-        found = next(one for one in tries if one not in taken)
-        taken.add(found)
-        return found
+    def own(item: Item) -> Item:
+        tries = (item.name, *(f"{item.name}-{number}" for number in range(2, len(taken) + 3)))
+        name = next(one for one in tries if one not in taken)
+        taken.add(name)
+        return item if name == item.name else replace(item, name=name)
 
-    charts = tuple(replace(chart, name=own(chart.name)) for chart in section.charts)
+    charts = tuple(map(own, section.charts))
     return replace(
-        section,
-        charts=charts,
-        tables=tuple(
-            replace(table, name=own(table.name)) if table.rows else table for table in section.tables
-        ),
+        section, charts=charts, tables=tuple(own(table) if table.rows else table for table in section.tables)
     )
 
 

@@ -1,14 +1,17 @@
-"""Which optimizers share a figure, where a section trained more of them than a figure can show."""
+"""Groups of optimizers that share a figure, where a section trained more than one figure can show."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
+from tngd_bench.analysis.cost import one_clock
+from tngd_bench.analysis.families import Infos, optimizer_info
 from tngd_bench.analysis.optimizer_names import SIGNS
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.studies.file.optimizer_label import label_texts
 
@@ -34,7 +37,7 @@ class LineGroup:
         return f"{optimizer_info(self.method, self.method).title} with other {' and '.join(signs)}"
 
 
-def line_groups(infos: Mapping[str, OptimizerInfo], present: Collection[str]) -> list[LineGroup]:
+def line_groups(infos: Infos, present: Collection[str]) -> list[LineGroup]:
     """Return how the optimizers `present` of one section are spread over figures, in the order of `infos`.
 
     All in one where they are few. Else the main figure has each method at its own settings and tuned; further settings
@@ -72,13 +75,23 @@ def line_groups(infos: Mapping[str, OptimizerInfo], present: Collection[str]) ->
     return groups
 
 
-def in_main_figure(trials: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> pd.Series:
-    """Return for each row of `trials` whether its optimizer is in the main figure of its section."""
-    shown = pd.Series(True, index=trials.index)
-    for _, part in trials[trials["kind"] == "training"].groupby("group"):
-        main = line_groups(infos, set(part["optimizer"]))[0].labels
+def main_trials(results: Results) -> pd.DataFrame:
+    """Return the trials of the optimizers that are in the main figure of their section."""
+    shown = pd.Series(True, index=results.trials.index)
+    for _, part in results.of_kind("training").groupby("group"):
+        main = line_groups(results.infos, set(part["optimizer"]))[0].labels
         shown.loc[part.index] = part["optimizer"].isin(main)
-    return shown
+    return results.trials[shown]
+
+
+def with_clock(trials: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Return the rows of `trials` whose optimizer has a cost per iteration in its section, and a time on its device."""
+    unstated, untimed = results.unstated("training"), one_clock.untimed(results.trials, results.costs)
+    known = [
+        label not in unstated and label not in untimed.get(group, ())
+        for group, label in zip(trials["group"], trials["optimizer"], strict=True)
+    ]
+    return trials[np.array(known, dtype=bool)]
 
 
 def _changed(label: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.caveats import NOT_STATED
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.studies.store.columns import each
 
 MEASURED, MODELLED, COUNTED = "measured", "modelled", "counted"
@@ -51,7 +51,7 @@ def words(title: str, cell: Callable[[Any], object] = str) -> Column:
     return Column(title, lambda item: str(cell(item)), numeric=False)
 
 
-def optimizer_column(infos: Mapping[str, OptimizerInfo]) -> Column:
+def optimizer_column(infos: Infos) -> Column:
     """Return the column with the titles of optimizers."""
     return words("optimizer", lambda row: infos[str(row.optimizer)].title)
 
@@ -123,7 +123,7 @@ def short_keys(keys: Iterable[str]) -> str:
     return ", ".join(" ".join([file, *entries]).strip() for file, entries in by_file.items())
 
 
-def sorted_rows(frame: pd.DataFrame, by: Sequence[str], infos: Mapping[str, OptimizerInfo]) -> pd.DataFrame:
+def sorted_rows(frame: pd.DataFrame, by: Sequence[str], infos: Infos) -> pd.DataFrame:
     """Return the rows sorted by columns: optimizers as the report orders them, sizes' axes as in its text."""
     places = {"optimizer": list(infos), "axis": list(AXES)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,14 +12,14 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.break_even import BreakEven
 from tngd_bench.analysis.cost.calibration import Calibration, Calibrations
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos, OptimizerInfo
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import Cell, Column, Table, number, words
 
 
-def calibration_table(calibrations: Calibrations, infos: Mapping[str, OptimizerInfo]) -> Table:
+def calibration_table(calibrations: Calibrations, infos: Infos) -> Table:
     """Return the rates behind the maps and how well they predict each measured size from the others."""
     data = pd.DataFrame([_rates(label, found) for label, found in calibrations.by_label.items()])
     columns = (
@@ -77,7 +77,7 @@ def _factor(sigma: float) -> Cell:
     return Cell(factor, "not measured" if np.isnan(sigma) else f"×/÷ {quantities.significant(factor)}")
 
 
-def unseen_words(calibrations: Calibrations, infos: Mapping[str, OptimizerInfo]) -> str:
+def unseen_words(calibrations: Calibrations, infos: Infos) -> str:
     """Return what predictions are off by at measured sizes that their calibration did not see."""
     parts = []
     for label, found in calibrations.by_label.items():
@@ -94,7 +94,7 @@ def unseen_words(calibrations: Calibrations, infos: Mapping[str, OptimizerInfo])
     )
 
 
-def crossover_table(found: Sequence[BreakEven], infos: Mapping[str, OptimizerInfo], device: str) -> Table:
+def crossover_table(found: Sequence[BreakEven], infos: Infos, device: str) -> Table:
     """Return from which m on the device's iteration is the shorter one, by rival and N."""
     columns = (
         words("rival", lambda each: infos[each.rival].title),
@@ -103,8 +103,7 @@ def crossover_table(found: Sequence[BreakEven], infos: Mapping[str, OptimizerInf
         Column("ahead at small m too", _below, "predicted"),
         Column("link", _link),
         words(
-            "digital seconds",
-            lambda each: "extrapolated" if each.extrapolated else "between measured sizes",
+            "digital seconds", lambda each: "extrapolated" if each.extrapolated else "between measured sizes"
         ),
     )
     first = found[0]

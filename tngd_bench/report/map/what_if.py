@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.plane import Plane
 from tngd_bench.analysis.statistics.discrepancy import VOUCHED_FACTOR
 
@@ -20,11 +20,7 @@ NOWHERE = 1e9
 
 
 def explorer(
-    calibrations: Calibrations,
-    batch: Plane,
-    use: DeviceUse,
-    infos: Mapping[str, OptimizerInfo],
-    exact: Sequence[str],
+    calibrations: Calibrations, batch: Plane, use: DeviceUse, infos: Infos, exact: Sequence[str]
 ) -> dict[str, object]:
     """Return the data from which the page recomputes the map when link, τ, bits, t or upload change.
 

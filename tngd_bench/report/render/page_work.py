@@ -1,4 +1,4 @@
-"""How much work a page is: calls of Python functions while one is made from records that were never measured.
+"""The work of making a page: calls of Python functions while one is made from records that were never measured.
 
     python -m tngd_bench.report.render.page_work        prints the number
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,15 +11,17 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Patch, Rectangle
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import axis_title, parameter_name
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.stability import margins
+from tngd_bench.analysis.training.sweep_kinds import without_scale
 from tngd_bench.analysis.training.tolerance import is_ideal
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import one_figure, several_figures
+from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, MUTED
 from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, number, words
 from tngd_bench.studies.store.columns import each
@@ -31,13 +33,14 @@ _KEYS = ["group", "optimizer", "sweep_parameter", "sweep_parameter_2"]
 _NO_SEED: dict[str, Any] = {"facecolor": "none", "edgecolor": MUTED.light, "hatch": "xxx"}
 
 
-def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+def pair_table(results: Results) -> pd.DataFrame:
     """Return the median final loss and how often training diverged, per pair of levels or worded level.
 
-    `final` as in `analysis.outcomes.final_values`. Columns: group, optimizer, the two parameters with value and label,
-    `seeds`, `diverged`, `unstable` (of these), `margin` (the least stability margin that ended a seed, 1/τ),
-    the final training loss and the leading test score (medians of finished seeds), keys.
+    Columns: group, optimizer, the two parameters with value and label, `seeds`, `diverged`, `unstable` (of these),
+    `margin` (the least stability margin that ended a seed, 1/τ), the final training loss and the leading test score
+    (medians of finished seeds), keys.
     """
+    final, trials = results.final[without_scale(results.final)], results.trials
     wanted = [*_KEYS, "sweep_value", "sweep_value_2", "sweep_label", "sweep_label_2", "reason"]
     present = trials.reindex(columns=["key", *wanted]).drop_duplicates("key")
     scores = [TRAINING_LOSS.final, leading(final).final]
@@ -52,31 +55,21 @@ def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         row |= {"unstable": len(ended), "margin": float(ended.min()) if len(ended) else np.nan}
         row |= {name: ok[name].astype(float).median() for name in scores}
         rows.append(row | {"keys": tuple(sorted(part["key"]))})
-    columns = [
-        *levels,
-        "seeds",
-        "diverged",
-        "unstable",
-        "margin",
-        *scores,
-        "keys",
-    ]
+    columns = [*levels, "seeds", "diverged", "unstable", "margin", *scores, "keys"]
     return pd.DataFrame(rows, columns=columns)
 
 
-@several_figures("two imperfections at once")
-def pair_charts(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> list[Chart]:
-    """Return one heat map of the final loss per optimizer and pair of settings in `table` (see `pair_table`)."""
-    pairs = table[table["sweep_parameter_2"].notna()]
-    return [
-        _chart(part.reset_index(drop=True), tuple(map(str, values)), infos)
-        for values, part in pairs.groupby(_KEYS, sort=True)
-    ]
+def _pairs(results: Results) -> Iterator[pd.DataFrame]:
+    """Yield the rows of every optimizer and pair of settings swept at once."""
+    table = pair_table(results)
+    for _, part in table[table["sweep_parameter_2"].notna()].groupby(_KEYS, sort=True):
+        yield part.reset_index(drop=True)
 
 
-@one_figure("two imperfections at once")
-def _chart(part: pd.DataFrame, keys: tuple[str, ...], infos: Mapping[str, OptimizerInfo]) -> Chart:
-    group, optimizer, first, second = keys
+@figure_of("noise", "two imperfections at once", cases=_pairs, place=10)
+def pair_chart(results: Results, part: pd.DataFrame) -> Chart:
+    """Draw the final loss over two settings as a heat map."""
+    group, optimizer, first, second = map(str, part[_KEYS].iloc[0])
     columns, rows = _order(part, first, ""), _order(part, second, "_2")
     figure, axes = charting.panel(1.6 + 0.36 * len(rows))
     losses = part["final_loss"].astype(float)
@@ -106,7 +99,7 @@ def _chart(part: pd.DataFrame, keys: tuple[str, ...], infos: Mapping[str, Optimi
     names = " and ".join(map(parameter_name, (first, second)))
     return Chart(
         slugs.slug("pair", group, optimizer, first, second),
-        f"Final training loss over {names}, {infos[optimizer].title} ({group})",
+        f"Final training loss over {names}, {results.infos[optimizer].title} ({group})",
         f"Median final training loss over {names}: lowest {quantities.significant(lowest)} at "
         f"{best['sweep_label']} and {best['sweep_label_2']}, highest {quantities.significant(highest)}; {lost} of "
         f"{len(part)} pairs had seeds that diverged, {unstable} seeds on an unstable device.",
@@ -198,7 +191,7 @@ def _order(part: pd.DataFrame, parameter: str, mark: str) -> list[str]:
     return list(dict.fromkeys(_level(row, mark) for row in each(ordered)))
 
 
-def stability_section(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> tuple[str, Table]:
+def stability_section(table: pd.DataFrame, infos: Infos) -> tuple[str, Table]:
     """Return a sentence on the stability of programmed arrays, "" without any, and `table` as shown."""
     columns = (
         tables.optimizer_column(infos),
@@ -251,7 +244,7 @@ def levels_text(row: object) -> str:
     )
 
 
-def levels_table(table: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
+def levels_table(table: pd.DataFrame, infos: Infos) -> Table:
     """Return the rows of `pair_table` as a table of the page."""
     score = leading(table)
     columns = (

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
 from tngd_bench.analysis.findings.noise import tolerance_text
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import axis_title, parameter_name
+from tngd_bench.analysis.training.sweep_kinds import without_scale
 from tngd_bench.analysis.training.tolerance import is_ideal, margin_text, mildest_first, tolerances
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import CurveMetric
-from tngd_bench.report.document import charting, slugs
+from tngd_bench.report.document import charting, scales, slugs
 from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import one_figure, several_figures
-from tngd_bench.report.document.palette import INK, Mark
+from tngd_bench.report.document.figures import figure_of
+from tngd_bench.report.document.palette import INK, marks
 
 
-@several_figures("sensitivity to imperfections")
-def noise_charts(
-    final: pd.DataFrame, infos: Mapping[str, OptimizerInfo], styles: Mapping[str, Mark]
-) -> list[Chart]:
-    """Return a chart of each metric for every sweep in `final` (see `analysis.outcomes.final_values`).
+@dataclass(frozen=True)
+class Sweep:
+    """The trials `part` of one sweep, with the `value` of the metric shown and the tolerance stated in words.
 
-    The first says how to read them all; each states the tolerance of the metric that it shows.
+    The `first` figure says how to read them all.
     """
+
+    part: pd.DataFrame
+    score: CurveMetric
+    group: str
+    optimizer: str
+    parameter: str
+    tolerance: str
+    first: bool
+
+
+def _sweeps(results: Results) -> Iterator[Sweep]:
+    """Yield every sweep along a scale, with each metric."""
+    final = results.final[~without_scale(results.final)]
     scores = [score for score in registered_metrics.judged() if score.final in final]
     stated = {
         (found.group, found.optimizer, found.parameter, score): tolerance_text(found)
@@ -36,28 +49,16 @@ def noise_charts(
         for found in tolerances(final, score)
     }
     swept = final[final["sweep_parameter"].notna() & final["status"].isin(["ok", "diverged"])]
-    charts: list[Chart] = []
-    for (group, optimizer, parameter), part in swept.groupby(
-        ["group", "optimizer", "sweep_parameter"], sort=True
-    ):
+    first = True
+    for names, part in swept.groupby(["group", "optimizer", "sweep_parameter"], sort=True):
+        group, optimizer, parameter = map(str, names)
         for score in scores:
             values = part[score.final].astype(float).where(part["status"] == "ok")
-            known_values = part[np.isfinite(values) | (part["status"] == "diverged")].assign(value=values)
-            if known_values["value"].notna().any():
-                text = stated[(str(group), str(optimizer), str(parameter), score)]
-                mark = styles[str(optimizer)]
-                charts.append(
-                    _chart(
-                        known_values,
-                        score,
-                        (str(group), str(optimizer), str(parameter)),
-                        text,
-                        infos,
-                        mark,
-                        first=not charts,
-                    )
-                )
-    return charts
+            ended = part[np.isfinite(values) | (part["status"] == "diverged")].assign(value=values)
+            if ended["value"].notna().any():
+                text = stated[group, optimizer, parameter, score]
+                yield Sweep(ended, score, group, optimizer, parameter, text, first)
+                first = False
 
 
 _READING = (
@@ -93,18 +94,11 @@ def _mark_diverged(axes: Axes, counts: pd.DataFrame) -> None:
         axes.text(position, 0.91, f"{number}/{of}", transform=top, ha="center", va="top", fontsize=8)
 
 
-@one_figure("sensitivity to an imperfection")
-def _chart(
-    part: pd.DataFrame,
-    score: CurveMetric,
-    sweep: tuple[str, str, str],
-    tolerance: str,
-    infos: Mapping[str, OptimizerInfo],
-    mark: Mark,
-    *,
-    first: bool,
-) -> Chart:
-    group, optimizer, parameter = sweep
+@figure_of("noise", "sensitivity to an imperfection", cases=_sweeps)
+def sensitivity_chart(results: Results, sweep: Sweep) -> Chart:
+    """Draw a final metric against the level of one imperfection, seeds paired."""
+    part, score, parameter, tolerance = sweep.part, sweep.score, sweep.parameter, sweep.tolerance
+    mark, info = marks(results.infos)[sweep.optimizer], results.infos[sweep.optimizer]
     column, title = score.final, f"final {score.title}"
     ideal = is_ideal(parameter, part["sweep_value"])
     reference = part.loc[ideal, "value"].dropna()
@@ -138,7 +132,7 @@ def _chart(
     axes.set_xticks(([0] if ideal.any() else []) + list(place.values()), names)
     axes.set_xlabel(axis_title(parameter))
     axes.set_ylabel(title)
-    charting.metric_axis(axes, score.metric, positive=table["value"].min() > 0)
+    scales.metric_axis(axes, score.metric, positive=table["value"].min() > 0)
     if diverged.any():
         _mark_diverged(axes, diverged.groupby(table["position"]).agg(["sum", "size"]))
     charting.legend_below(figure, axes)
@@ -146,12 +140,13 @@ def _chart(
     data = table[columns]
     name = parameter_name(parameter)
     parameters = quantities.count(float(part["parameters"].max()))
-    said = f"{title[:1].upper()}{title[1:]}: {tolerance}."
+    capital = title[:1].upper() + title[1:]
+    said = f"{capital}: {tolerance}."
     return Chart(
-        slugs.slug("sensitivity", group, optimizer, parameter, column),
-        f"{title[:1].upper()}{title[1:]} against {name}, {infos[optimizer].title} ({group}, N = {parameters})",
-        f"{title[:1].upper()}{title[1:]} of {infos[optimizer].title} against {name}: {tolerance}.",
-        f"{_READING.format(margins=_margins())} {said}" if first else said,
+        slugs.slug("sensitivity", sweep.group, sweep.optimizer, parameter, column),
+        f"{capital} against {name}, {info.title} ({sweep.group}, N = {parameters})",
+        f"{capital} of {info.title} against {name}: {tolerance}.",
+        f"{_READING.format(margins=_margins())} {said}" if sweep.first else said,
         figure,
         data.rename(columns={"value": column}).reset_index(drop=True),
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import TEST_ACCURACY, Metric
@@ -17,7 +17,7 @@ from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import RECORDS, SECTION, TOTAL, Cell, Column, Table, number, words
 
 
-def final_table(ends: pd.DataFrame, infos: Mapping[str, OptimizerInfo], *, sweeps: bool) -> Table:
+def final_table(ends: pd.DataFrame, infos: Infos, *, sweeps: bool) -> Table:
     """Return how training ended, side by side or along sweeps; `ends` as in `final_scores.summarise_final`."""
     swept = ends["sweep_parameter"].notna()
     part = tables.sorted_rows(ends[swept if sweeps else ~swept], ["group", "optimizer"], infos)
@@ -90,7 +90,7 @@ def _percent_spread(median: float, low: float, high: float) -> str:
     return f"{100 * median:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def targets_table(times: pd.DataFrame, infos: Mapping[str, OptimizerInfo]) -> Table:
+def targets_table(times: pd.DataFrame, infos: Infos) -> Table:
     """Return times to targets with hit rates; `times` as in `analysis.time_to_target`."""
     part = tables.sorted_rows(times, ["group", "target", "optimizer"], infos)
     columns = (

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
+from tngd_bench.analysis.families import Infos, OptimizerInfo, optimizer_info
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.training.tuning import best_of_k_curves, tuning_summary
 from tngd_bench.problems.metrics import CurveMetric
-from tngd_bench.report.cost.cost_charts import draw_line
-from tngd_bench.report.document import charting, slugs, tables
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import one_figure
-from tngd_bench.report.document.palette import Mark, marks
+from tngd_bench.report.document import charting, scales, slugs, tables
+from tngd_bench.report.document.charting import Chart, draw_band, draw_line
+from tngd_bench.report.document.figures import charts_of, figure_of
+from tngd_bench.report.document.palette import marks
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import MEASURED, Cell, Column, Table, number, words
 from tngd_bench.studies.store.records import Records
@@ -40,24 +40,33 @@ _FINALS = (
 )
 
 
+@dataclass(frozen=True)
+class Search:
+    """A search for settings: its metric as written and as registered, one row per optimizer, and best-of-k curves."""
+
+    metric: str
+    searched: CurveMetric
+    summary: pd.DataFrame
+    curves: pd.DataFrame
+
+    @property
+    def infos(self) -> dict[str, OptimizerInfo]:
+        """Every optimizer that was searched for."""
+        return {label: optimizer_info(label, label) for label in self.summary["optimizer"]}
+
+
 def tuning_section(records: Records) -> Section:
-    """Return the section of a search (see `tuning_results.is_search`); call it inside `drawing.style()`."""
-    summary, curves = tuning_summary(records), best_of_k_curves(records)
-    infos = {label: optimizer_info(label, label) for label in summary["optimizer"]}
-    metric = str(records.study["tuning"]["metric"]).replace("_", " ")
-    searched = searched_metric(records.study["tuning"]["metric"])
-    finite = curves[np.isfinite(curves["expected"])]
-    charts = (
-        tuple(_chart(curves, against, metric, searched, infos, marks(infos)) for against in ("k", "budget_s"))
-        if len(finite)
-        else ()
-    )
+    """Return the section of a search (see `tuning_results.is_search`); call it inside `charting.style()`."""
+    metric = str(records.study["tuning"]["metric"])
+    summary = tuning_summary(records)
+    search = Search(metric.replace("_", " "), searched_metric(metric), summary, best_of_k_curves(records))
+    charts = charts_of("tuning", search)
     return Section(
         "tuning",
         "Search for settings",
         prose=_PROSE + (_FINALS if summary["final_score"].notna().any() else ""),
         charts=charts,
-        tables=(_table(summary, metric, infos),),
+        tables=(_table(summary, search.metric, search.infos),),
         absent="" if charts else "No drawn setting gave a result.",
     )
 
@@ -80,15 +89,15 @@ def searched(records: Records) -> str:
     )
 
 
-@one_figure("the best of k settings")
-def _chart(
-    curves: pd.DataFrame,
-    against: str,
-    metric: str,
-    searched: CurveMetric,
-    infos: Mapping[str, OptimizerInfo],
-    styles: Mapping[str, Mark],
-) -> Chart:
+def _budgets(search: Search) -> tuple[str, ...]:
+    return ("k", "budget_s") if np.isfinite(search.curves["expected"]).any() else ()
+
+
+@figure_of("tuning", "the best of k settings", cases=_budgets)
+def best_of_k_chart(search: Search, against: str) -> Chart:
+    """Draw what a search would have found with fewer tries or less time."""
+    curves, metric, infos = search.curves, search.metric, search.infos
+    searched, styles = search.searched, marks(infos)
     figure, axes = charting.panel(3.9)
     ends = {}
     for label, own in curves.groupby("optimizer", sort=False):
@@ -98,16 +107,15 @@ def _chart(
         mark = styles[str(label)]
         draw_line(axes, shown[against], shown["expected"], mark, infos[str(label)].title)
         band = shown[np.isfinite(shown["low"]) & np.isfinite(shown["high"])]
-        x, low, high = (band[name].to_numpy(float) for name in (against, "low", "high"))
-        axes.fill_between(x, low, high, color=mark.colour.light, alpha=0.1, linewidth=0)
+        draw_band(axes, band, (against, "low", "high"), mark.colour, 0.1)
         ends[infos[str(label)].title] = float(shown["expected"].iloc[-1])
     if against == "k":
         axes.set_xlabel("drawn settings tried, k")
     else:
-        charting.log_seconds(axes, "x")
+        scales.log_seconds(axes, "x")
         axes.set_xlabel("elapsed time of k tries")
     axes.set_ylabel(f"expected best {metric}")
-    charting.metric_axis(
+    scales.metric_axis(
         axes, searched.metric, positive=(curves.loc[np.isfinite(curves["low"]), "low"] > 0).all()
     )
     charting.legend_below(figure, axes)
@@ -126,7 +134,7 @@ def _chart(
     )
 
 
-def _table(summary: pd.DataFrame, metric: str, infos: Mapping[str, OptimizerInfo]) -> Table:
+def _table(summary: pd.DataFrame, metric: str, infos: Infos) -> Table:
     columns = (
         tables.optimizer_column(infos),
         Column("settings tried", lambda row: number(row.tries, str)),
@@ -181,16 +189,14 @@ def _finals(search: Mapping[str, Any]) -> str:
     )
 
 
-def tuned_tables(study: Mapping[str, Any], infos: Mapping[str, OptimizerInfo]) -> tuple[Table, ...]:
+def tuned_tables(study: Mapping[str, Any], infos: Infos) -> tuple[Table, ...]:
     """Return where the tuned settings that a study uses come from, one table for each search that found some."""
     sets = {"": study, **(study.get("tuned_for") or {})}
     tables = [tuned_table(found, infos, problem) for problem, found in sets.items()]
     return tuple(table for table in tables if table is not None)
 
 
-def tuned_table(
-    study: Mapping[str, Any], infos: Mapping[str, OptimizerInfo], problem: str = ""
-) -> Table | None:
+def tuned_table(study: Mapping[str, Any], infos: Infos, problem: str = "") -> Table | None:
     """Return where the tuned settings in use come from and what finding them cost; None where there are none.
 
     `problem` is named where the settings are those of its sections alone.
