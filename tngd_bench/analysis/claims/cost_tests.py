@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.claims.types import Finding, Part, Test
+from tngd_bench.analysis.claims.types import ClaimPart, Finding, Test
 from tngd_bench.analysis.cost import fits
 from tngd_bench.analysis.cost.iteration_cost import NEEDED, Ratio, paired_ratio
 from tngd_bench.analysis.results import Results
@@ -58,7 +58,7 @@ def exponents(results: Results, parameters: Mapping[str, Any]) -> Finding:
         # counted operations have no spread; measured ones start with a fixed overhead that the formula lacks
         over = bool(row.exponent_determined) and quantity != fits.COUNTED
         if not over and quantity not in _COUNTED:
-            parts.append(Part(what, False, _undetermined(row, axis), decided=False))
+            parts.append(ClaimPart(what, False, _undetermined(row, axis), decided=False))
             keys += row.keys
             continue
         value, low, high = (
@@ -71,7 +71,7 @@ def exponents(results: Results, parameters: Mapping[str, Any]) -> Finding:
         )
         span = f"{_SIGNS[axis]} = {quantities.count(row.smallest)} to {quantities.count(row.largest)}"
         text = f"exponent {quantities.exponent(value, low, high)}, formula {row.paper_here:.2f}, over {span}"
-        parts.append(Part(what, holds, text, decided))
+        parts.append(ClaimPart(what, holds, text, decided))
         numbers |= {f"{what} measured": float(value), f"{what} Table 1": float(row.paper_here)}
         keys += row.keys
     missing = f"fewer than five sizes: {', '.join(few)}" if few else "" if parts else "no exponent was fitted"
@@ -137,7 +137,7 @@ def exponent_range(results: Results, parameters: Mapping[str, Any]) -> Finding:
             judged = _judged(sought, row.log_log, row.log_log_low, row.log_log_high)
             holds, decided = _lies_within(judged, low, high)
             text = f"slope {quantities.exponent(row.log_log, row.log_log_low, row.log_log_high)}"
-            parts.append(Part(str(optimizer), holds, text, decided))
+            parts.append(ClaimPart(str(optimizer), holds, text, decided))
             numbers[f"{optimizer} slope"] = float(row.log_log)
             keys += row.keys
     missing = f"no slope from five sizes: {', '.join(absent)}" if absent else ""
@@ -167,7 +167,7 @@ def cost_ratio(results: Results, parameters: Mapping[str, Any]) -> Finding:
             continue
         holds, decided = _lies_within((ratio.low, ratio.high), low, high)
         text = f"{ratio.text} at N = {quantities.count(sizes[-1])}"
-        parts.append(Part(str(rival), holds, text, decided))
+        parts.append(ClaimPart(str(rival), holds, text, decided))
         numbers[f"{rival} / {first}"] = ratio.value
     bounds = f"at least {low:g}" if np.isinf(high) else f"between {low:g} and {high:g}"
     rule = f"whole 95 % interval of the paired time ratio to {first}, at the largest N at which both run, {bounds}"
@@ -224,7 +224,7 @@ def sweet_spot(results: Results, parameters: Mapping[str, Any]) -> Finding:
     elif all(ratio.high < 1 for ratio in ratios):
         text += f"; faster than all of them at every {_SIGNS.get(axis, axis)} measured"
     numbers = {f"ratio at {size:g}": ratio.value for size, (_, ratio) in found.items()} | {"best": best}
-    part = Part(f"least at {_at(axis, best)}", holds, text, holds or against)
+    part = ClaimPart(f"least at {_at(axis, best)}", holds, text, holds or against)
     return Finding((part,), rule, numbers, results.keys_of(first, *parameters["rivals"]))
 
 
@@ -248,10 +248,10 @@ def crossing(results: Results, parameters: Mapping[str, Any]) -> Finding:
             f"{quantities.significant(found.ratios[end])} at {_at(axis, found.sizes[end])}" for end in (0, -1)
         ]
         text = f"{found.note}, ratio {ends[0]} to {ends[1]}{_held_fixed(results, first, second)}"
-        return Finding((Part(first, False, text),), rule, numbers, results.keys_of(first, second))
+        return Finding((ClaimPart(first, False, text),), rule, numbers, results.keys_of(first, second))
     about = f"{quantities.significant(found.size)} {quantities.interval(found.low, found.high)}"
     text = f"cheaper {found.side} {sign} ≈ {about}{_held_fixed(results, first, second)}"
-    part = Part(first, found.side == "above" and bounded, text, bounded)
+    part = ClaimPart(first, found.side == "above" and bounded, text, bounded)
     return Finding((part,), rule, numbers, results.keys_of(first, second))
 
 

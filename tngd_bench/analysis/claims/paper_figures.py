@@ -25,7 +25,7 @@ _AXES = {
 
 
 @dataclass(frozen=True)
-class Figure:
+class FigureEntry:
     """A figure as read from `paper_figures.toml`; its keys are explained there."""
 
     id: str
@@ -52,17 +52,17 @@ def _numbered(number: str, letter: str) -> str:
     return f"Figure {number}" + (f"({letter})" if letter else "")
 
 
-def load_figures() -> tuple[Figure, ...]:
+def load_figures() -> tuple[FigureEntry, ...]:
     """Return the paper's figures, in the order of their file."""
     text = files("tngd_bench.analysis.claims").joinpath("paper_figures.toml").read_text(encoding="utf-8")
     entries: list[dict[str, Any]] = tomllib.loads(text)["figure"]
     return tuple(
-        Figure(**{**entry, "groups": tuple(entry["groups"]), "optimizers": tuple(entry["optimizers"])})
+        FigureEntry(**{**entry, "groups": tuple(entry["groups"]), "optimizers": tuple(entry["optimizers"])})
         for entry in entries
     )
 
 
-def figure_points(figure: Figure, results: Results) -> pd.DataFrame:
+def figure_points(figure: FigureEntry, results: Results) -> pd.DataFrame:
     """Return what to draw: one row per problem, optimizer and point, optimizers in the figure's order.
 
     Columns: problem, optimizer, `x` and its summary over seeds (over timed iterations for a cost): `mean`, `std`,
@@ -86,7 +86,7 @@ def figure_points(figure: Figure, results: Results) -> pd.DataFrame:
     return keyed.drop(columns="place").reset_index(drop=True)
 
 
-def _costs(figure: Figure, trials: pd.DataFrame, results: Results) -> pd.DataFrame:
+def _costs(figure: FigureEntry, trials: pd.DataFrame, results: Results) -> pd.DataFrame:
     clean = results.finished_costs
     clean = clean[clean[col.KEY].isin(trials[col.KEY])]
     rows = []
@@ -97,7 +97,7 @@ def _costs(figure: Figure, trials: pd.DataFrame, results: Results) -> pd.DataFra
     return pd.DataFrame(rows, columns=POINT_COLUMNS[1:])
 
 
-def _curves(figure: Figure, trials: pd.DataFrame, results: Results) -> pd.DataFrame:
+def _curves(figure: FigureEntry, trials: pd.DataFrame, results: Results) -> pd.DataFrame:
     own = finished_curves(results.curves, trials)
     if figure.y == "test_error":
         own = own.assign(test_error=1.0 - own["test_accuracy"].astype(float))

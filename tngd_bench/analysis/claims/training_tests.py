@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.claims.types import Finding, Part, Test
+from tngd_bench.analysis.claims.types import ClaimPart, Finding, Test
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.paired import PairedDifference, differences_by_seed, paired_difference
 from tngd_bench.analysis.training.run_metrics import distances, metric_of, values_of_runs
@@ -59,7 +59,7 @@ def _pairs_compared(
     numbers: dict[str, float] = {}
     for first, second, what in pairs:
         part = compared(results, first, second, parameters, what, numbers)
-        if isinstance(part, Part):
+        if isinstance(part, ClaimPart):
             parts.append(part)
         else:
             missing.append(f"{what}: {part}")
@@ -92,7 +92,7 @@ def close(results: Results, parameters: Mapping[str, Any]) -> Finding:
         f"deviation {quantities.percent(typical)}, at most {quantities.percent(worst)} ({len(found)} seeds), "
         f"{_p(beyond)}"
     )
-    part = Part(f"{first} beside {second}", within, text, within or beyond.p_higher <= LEVEL, beyond.p)
+    part = ClaimPart(f"{first} beside {second}", within, text, within or beyond.p_higher <= LEVEL, beyond.p)
     return Finding((part,), rule, {"median": typical, "largest": worst}, results.keys_of(first, second))
 
 
@@ -120,7 +120,7 @@ def closer(results: Results, parameters: Mapping[str, Any]) -> Finding:
             f"of {found.seeds} seeds, {_p(found)}"
         )
         holds = found.p_lower <= LEVEL
-        parts.append(Part(what, holds, text, holds or found.p_higher <= LEVEL, found.p))
+        parts.append(ClaimPart(what, holds, text, holds or found.p_higher <= LEVEL, found.p))
     rule = (
         f"relative deviation of the smoothed loss from {second} falls at each step, one-sided exact p ≤ 5 %"
     )
@@ -134,7 +134,7 @@ def compared(
     parameters: Mapping[str, Any],
     what: str,
     numbers: dict[str, float],
-) -> Part | str:
+) -> ClaimPart | str:
     """Judge whether `first` is better than `second` as in `better`, and add their medians to `numbers`.
 
     Returns a part named `what`, or why there is none: not run, or too few paired seeds for any verdict.
@@ -169,7 +169,7 @@ def compared(
         f"{quantities.count(iterations)} iterations{_unfinished(table, first, second)}"
     )
     holds = found.p_lower <= LEVEL
-    return Part(what, holds, text, holds or found.p_higher <= LEVEL, found.p)
+    return ClaimPart(what, holds, text, holds or found.p_higher <= LEVEL, found.p)
 
 
 def _percentage(share: float) -> str:
