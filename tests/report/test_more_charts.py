@@ -18,7 +18,7 @@ from tngd_bench.report.document import charting
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.training import heatmaps, profile_charts
 from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
-from tngd_bench.studies.store.records import COST_COLUMNS
+from tngd_bench.studies.store.columns import COST_COLUMNS
 
 
 @pytest.fixture(scope="module")

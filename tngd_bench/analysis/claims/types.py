@@ -29,7 +29,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Part:
+class ClaimPart:
     """One part of a test, named `what`: whether it `holds`, and if not whether the contrary is `decided`.
 
     `p` is the two-sided p-value where a test over seeds decides.
@@ -49,7 +49,7 @@ class Finding:
     `numbers` are those that decide, by name, `keys` the records behind them, `missing` says what could not be tested.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[ClaimPart, ...]
     rule: str
     numbers: Mapping[str, float] = field(default_factory=dict)
     keys: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.families import Infos
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.spu.billing import latency, link_bits
+from tngd_bench.studies.store import columns as col
 
 Array = npt.NDArray[np.float64]
 BATCH_SIZES = tuple(sorted({round(2 ** (power / 2)) for power in range(33)}))
@@ -245,10 +246,14 @@ def break_even_rates(found: Line, rivals: Mapping[str, Sequence[str]]) -> pd.Dat
         rates = np.where(left > 0, found.bits / np.where(left > 0, left, 1.0), np.inf)
         low, high = np.percentile(rates[1:], [2.5, 97.5], axis=0, method="nearest")
         for place, m in enumerate(found.rows_m):
-            row: dict[str, object] = {"rival": name, "parameters": found.parameters, "outputs": found.outputs}
-            row |= {"rows": m, "rate_bits_per_s": rates[0, place], "low": low[place], "high": high[place]}
+            row: dict[str, object] = {
+                "rival": name,
+                col.PARAMETERS: found.parameters,
+                col.OUTPUTS: found.outputs,
+            }
+            row |= {col.ROWS: m, "rate_bits_per_s": rates[0, place], "low": low[place], "high": high[place]}
             row |= {"reachable": float(np.isfinite(rates[1:, place]).mean())}
-            row |= {"not_stated": " ".join(found.not_stated)} if found.not_stated else {}
+            row |= {col.NOT_STATED: " ".join(found.not_stated)} if found.not_stated else {}
             rows.append(row | {"near": bool(found.near[place])})
     return pd.DataFrame(rows)
 
@@ -295,10 +300,10 @@ def sensitivities(
                     {
                         "parameter": parameter,
                         "value": value,
-                        "parameters": parameters,
-                        "batch_size": b,
-                        "outputs": outputs,
-                        "rows": b * outputs,
+                        col.PARAMETERS: parameters,
+                        col.BATCH_SIZE: b,
+                        col.OUTPUTS: outputs,
+                        col.ROWS: b * outputs,
                         "near": bool(found.near[place]),
                         "ratio": ratio[0, place],
                         "low": low[place],

@@ -22,6 +22,7 @@ from tngd_bench.analysis.cost.calibration import DRAWS, Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.map.plane import Array, Plane
 from tngd_bench.analysis.statistics import discrepancy
+from tngd_bench.studies.store import columns as col
 
 CONFIRMED = 0.95
 
@@ -81,7 +82,12 @@ class CheapestMap:
             for j, n in enumerate(self.plane.sizes):
                 vouched = bool(self.vouched[i, j])
                 place = int(self.winner[i, j]) if vouched else -1
-                row: dict[str, object] = {"parameters": n, "batch_size": b, "outputs": d_z, "rows": b * d_z}
+                row: dict[str, object] = {
+                    col.PARAMETERS: n,
+                    col.BATCH_SIZE: b,
+                    col.OUTPUTS: d_z,
+                    col.ROWS: b * d_z,
+                }
                 least = "" if place < 0 else self.labels[place]
                 is_open = least in self.bounds
                 row |= {"cheapest": "" if is_open else least}

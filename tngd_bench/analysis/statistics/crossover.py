@@ -26,6 +26,7 @@ from scipy import optimize
 from tngd_bench.analysis.cost.fits import series_of
 from tngd_bench.analysis.cost.iteration_cost import SETTING, finished_costs
 from tngd_bench.analysis.statistics.resampling import resampled_medians
+from tngd_bench.studies.store import columns as col
 
 Array = npt.NDArray[np.float64]
 DRAWS = 400
@@ -57,8 +58,8 @@ def crossover(
     trials: pd.DataFrame,
     first: str,
     second: str,
-    axis: str = "rows",
-    column: str = "total_s",
+    axis: str = col.ROWS,
+    column: str = col.TOTAL_S,
     *,
     seed: int = 0,
 ) -> Crossover:
@@ -102,15 +103,15 @@ def crossover(
 
 def _paired_quotients(part: pd.DataFrame, first: str, second: str, column: str) -> list[Array]:
     """Return log(first/second) of the pairs, one array per process."""
-    index = ["process", "repetition"]
+    index = [col.PROCESS, col.REPETITION]
     columns = []
     for optimizer in (first, second):
-        own = part[part["optimizer"] == optimizer].drop_duplicates(index).set_index(index)[column]
+        own = col.only(part, optimizer=optimizer).drop_duplicates(index).set_index(index)[column]
         columns.append(own.astype(float))
     both = pd.concat(columns, axis=1, join="inner")
     both = both[(both > 0).all(axis=1)].sort_index()
     quotient = np.log(both.iloc[:, 0]) - np.log(both.iloc[:, 1])
-    return [group.to_numpy(float) for _, group in quotient.groupby(level="process")]
+    return [group.to_numpy(float) for _, group in quotient.groupby(level=col.PROCESS)]
 
 
 def _crossing(x: Array, y: Array, falling: bool) -> float:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.paper_figures import load_figures
-from tngd_bench.analysis.claims.types import Part, Verdict, VerdictName
+from tngd_bench.analysis.claims.types import ClaimPart, Verdict, VerdictName
 from tngd_bench.analysis.claims.verdicts import judge
 from tngd_bench.analysis.families import Infos, named_tuned, titles, tuned_on
 from tngd_bench.analysis.optimizer_names import worded
@@ -178,7 +178,7 @@ def _judgement(verdict: Verdict, infos: Infos, measured: str) -> Judgement:
     )
 
 
-def _outcome(part: Part) -> str:
+def _outcome(part: ClaimPart) -> str:
     return "holds" if part.holds else "does not hold" if part.decided else "not decided"
 
 

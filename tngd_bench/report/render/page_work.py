@@ -19,7 +19,8 @@ import pandas as pd
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.figures import registered
 from tngd_bench.report.document.outline import contents
-from tngd_bench.studies.store.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, Records
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
+from tngd_bench.studies.store.records import Records
 
 OPTIMIZERS = ("sgd", "tngd")
 PARAMETERS, BATCH_SIZE, OUTPUTS = 1_000, 16, 10
