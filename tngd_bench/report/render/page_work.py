@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.report.document import charting
+from tngd_bench.report.document.figures import registered
 from tngd_bench.report.document.outline import contents
 from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 from tngd_bench.studies.store.records import Records
@@ -43,6 +44,7 @@ def count_calls(records: Records) -> int:
         nonlocal calls
         calls += event == "call"
 
+    registered()  # imports the modules with figures, which is no work of a page
     with charting.style():
         sys.setprofile(count)
         try:
