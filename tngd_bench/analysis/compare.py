@@ -99,12 +99,8 @@ def _costs(a: Results, b: Results) -> pd.DataFrame:
         medians = [float(part[setting][col.TOTAL_S].astype(float).median()) for part in parts]
         reference = chosen.get(setting[:-1])
         row: dict[str, object] = dict(zip(col.COST_SETTING, setting, strict=True))
-        row |= {
-            "a_s": medians[0],
-            "b_s": medians[1],
-            "ratio": medians[1] / medians[0],
-            "reference": reference,
-        }
+        row |= {"a_s": medians[0], "b_s": medians[1], "ratio": medians[1] / medians[0]}
+        row |= {"reference": reference}
         first, second = (_against(part, setting, reference) for part in parts)
         row |= relative_change(first, second, spread if setting[-1] != reference else 0.0)
         row |= {

@@ -206,9 +206,4 @@ def _p(found: PairedDifference) -> str:
     return f"p = {min(found.p_lower, found.p_higher):.3f}"
 
 
-TESTS: Mapping[str, Test] = {
-    "better": better,
-    "each-better": each_better,
-    "close": close,
-    "closer": closer,
-}
+TESTS: Mapping[str, Test] = {"better": better, "each-better": each_better, "close": close, "closer": closer}

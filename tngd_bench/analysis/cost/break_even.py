@@ -29,11 +29,7 @@ BATCH_SIZES = tuple(sorted({round(2 ** (power / 2)) for power in range(33)}))
 LINK_RATES = tuple(10 ** (9 + step / 4) for step in range(21))
 TIME_CONSTANTS = tuple(10 ** (-9 + step / 4) for step in range(25))
 WORD_BITS = (2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32)
-SWEPT = {
-    "link_rate_bits_per_s": LINK_RATES,
-    "time_constant_s": TIME_CONSTANTS,
-    "word_bits": WORD_BITS,
-}
+SWEPT = {"link_rate_bits_per_s": LINK_RATES, "time_constant_s": TIME_CONSTANTS, "word_bits": WORD_BITS}
 
 
 @dataclass(frozen=True)

@@ -165,9 +165,7 @@ def paired_quotients(
 
     `costs` holds one setting. Pairing cancels what a process shares: heap layout, frequency, neighbours.
     """
-    numbered = costs.assign(
-        process=pd.factorize(costs[col.PROCESS], sort=True)[0]
-    )  # names, where runs are pooled
+    numbered = costs.assign(process=pd.factorize(costs[col.PROCESS], sort=True)[0])  # names in pooled runs
     (top_at, top), (bottom_at, bottom) = (
         _by_pair(numbered, name, column) for name in (numerator, denominator)
     )

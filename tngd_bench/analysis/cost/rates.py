@@ -165,9 +165,7 @@ def _rates(x: Array, measured: Array, terms: Sequence[int], peak: float = np.inf
     """Return (a, 1/f, 1/w) for counts x (S, 3), only `terms` of them fitted, f at most `peak`."""
     weights = np.array([0.0, 1.0 / peak, 0.0])
     relative = x[:, terms] / measured[:, None]
-    scale = np.sqrt(
-        (relative**2).sum(axis=0)
-    )  # columns of unit length: seconds and operations differ by 10¹⁰
+    scale = np.sqrt((relative**2).sum(axis=0))  # to unit length: seconds and operations differ by 10¹⁰
     solved, _ = nnls(relative / scale, np.maximum(1.0 - x @ weights / measured, 0.0))
     weights[terms] += solved / scale
     return weights

@@ -50,9 +50,8 @@ def distance(points: pd.DataFrame, parameters: Array, batch_size: Array, outputs
     flat = np.stack([each.ravel() for each in asked], axis=1)
     weights = np.vstack([known.T, np.full(len(known), _CLOSURE)])
     low, high = known.min(axis=0), known.max(axis=0)
-    found = np.linalg.norm(
-        np.maximum(low - flat, 0.0) + np.maximum(flat - high, 0.0), axis=1
-    )  # from the box around
+    # from the box around
+    found = np.linalg.norm(np.maximum(low - flat, 0.0) + np.maximum(flat - high, 0.0), axis=1)
     if (high > low).sum() > 1:  # else the hull is that box
         for place, size in enumerate(flat):
             solved, _ = nnls(weights, np.append(size, _CLOSURE))

@@ -26,10 +26,8 @@ BAND_COLUMNS = [col.GROUP, col.OPTIMIZER, "x", "low", "median", "high", "seeds"]
 
 def finished_curves(curves: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """Return the curves of training trials with status "ok" outside sweeps."""
-    plain = (
-        trials[col.SWEEP_PARAMETER].isna() & (trials[col.STATUS] == "ok") & (trials[col.KIND] == "training")
-    )
-    return curves[curves[col.KEY].isin(trials.loc[plain, col.KEY])]
+    plain = col.outside_sweeps(col.only(trials, kind="training", status="ok"))
+    return curves[curves[col.KEY].isin(plain[col.KEY])]
 
 
 def bands_at_iteration(curves: pd.DataFrame, metric: str) -> pd.DataFrame:

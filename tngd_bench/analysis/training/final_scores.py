@@ -121,14 +121,5 @@ def summarise_final(final: pd.DataFrame) -> pd.DataFrame:
         row["keys"] = tuple(sorted(part[col.KEY]))
         rows.append(row)
     quantiles = [f"{n}_{q}" for n in summarised for q in ("q1", "median", "q3")]
-    columns = [
-        *_SETTING,
-        col.SWEEP_VALUE,
-        "finished",
-        "trials",
-        "diverged",
-        *quantiles,
-        *_CLOCKS,
-        "keys",
-    ]
+    columns = [*_SETTING, col.SWEEP_VALUE, "finished", "trials", "diverged", *quantiles, *_CLOCKS, "keys"]
     return pd.DataFrame(rows, columns=columns)

@@ -32,8 +32,8 @@ def values_of_runs(
     results: Results, optimizers: Sequence[str], parameters: Mapping[str, Any]
 ) -> pd.DataFrame:
     """Return optimizer, seed, status and `value` of the runs of `optimizers` outside sweeps (NaN: none)."""
-    final = results.final
-    runs = final[final[col.OPTIMIZER].isin(optimizers) & final[col.SWEEP_PARAMETER].isna()]
+    final = col.outside_sweeps(results.final)
+    runs = final[final[col.OPTIMIZER].isin(optimizers)]
     kind = str(parameters["value"])
     if kind.startswith("final_"):
         return runs.assign(value=runs[kind].astype(float))
@@ -66,13 +66,9 @@ def distances(results: Results, first: str, second: str) -> pd.Series:
 
 
 def _smoothed_by_seed(results: Results, optimizer: str) -> dict[object, pd.Series]:
-    final = results.final
-    runs = final[
-        (final[col.OPTIMIZER] == optimizer) & final[col.SWEEP_PARAMETER].isna() & (final[col.STATUS] == "ok")
-    ]
-    curves = dict(
-        list(results.curves[results.curves[col.KEY].isin(runs[col.KEY])].groupby(col.KEY, sort=False))
-    )
+    runs = col.only(col.outside_sweeps(results.final), optimizer=optimizer, status="ok")
+    own = results.curves[results.curves[col.KEY].isin(runs[col.KEY])]
+    curves = dict(list(own.groupby(col.KEY, sort=False)))
     return {row.seed: _smooth(curves[row.key]) for row in col.each(runs) if row.key in curves}
 
 
