@@ -10,10 +10,10 @@ import pandas as pd
 from benchmarks.known_truth import Draw, Generator, Statement
 from tngd_bench.analysis import compare
 from tngd_bench.analysis.claims.cost_tests import exponents
-from tngd_bench.analysis.claims.verdicts import Pool
 from tngd_bench.analysis.cost.iteration_cost import paired_ratio
+from tngd_bench.analysis.cost.leads import leads
 from tngd_bench.analysis.families import optimizer_info
-from tngd_bench.analysis.findings import leads
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.run_spread import ASSUMED
 from tngd_bench.analysis.statistics.scaling import fit_scaling
 from tngd_bench.check.regression import Metric, Sides, confirm
@@ -139,7 +139,7 @@ DECADE = tuple(10 ** (4 + place / 5) for place in range(6))
 DECADES = tuple(10 ** (3 + place / 2) for place in range(8))
 
 
-def _pool(generator: Generator, sizes: Sequence[float], overhead: float, effects: float) -> Pool:
+def _pool(generator: Generator, sizes: Sequence[float], overhead: float, effects: float) -> Results:
     """Return timings of SGD, overhead + N in units of the smallest, with effects of the sizes, in three processes."""
     rows = []
     for size in sizes:
@@ -153,7 +153,7 @@ def _pool(generator: Generator, sizes: Sequence[float], overhead: float, effects
     trials = costs.drop_duplicates("key").assign(
         kind="cost", status="ok", flops=np.nan, peak_bytes=np.nan, device=None, reason=None
     )
-    return Pool(trials.assign(parameters_requested=trials["parameters"]), costs, pd.DataFrame())
+    return Results.of(trials.assign(parameters_requested=trials["parameters"]), costs, pd.DataFrame())
 
 
 EXPONENT = {"axis": "parameters", "quantity": "measured", "tolerance": 0.15}

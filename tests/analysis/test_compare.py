@@ -7,10 +7,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tngd_bench.analysis.compare import compare, relative_change
+from tngd_bench.analysis import compare as stores
+from tngd_bench.analysis.compare import relative_change
+from tngd_bench.analysis.results import Results
 from tngd_bench.studies.store.records import Records
 
 OPTIMIZERS = ("sgd", "ngd-gram")
+
+
+def compare(a, b):
+    return stores.compare(Results(a), Results(b))
 
 
 @pytest.fixture(scope="module")

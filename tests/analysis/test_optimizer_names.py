@@ -4,7 +4,7 @@ import tomllib
 import pytest
 
 from tngd_bench.analysis.families import optimizer_info
-from tngd_bench.analysis.optimizer_names import worded
+from tngd_bench.analysis.optimizer_names import without_tuned, worded
 from tngd_bench.studies.file.optimizer_label import (
     IDEAL,
     expand_label,
@@ -21,17 +21,31 @@ from tngd_bench.studies.file.optimizer_label import (
         ("adam[tuned]", "Adam (tuned)"),
         ("tngd[analog_time=5, delay=0.2]", "TNGD (t = 5 τ, t_d = 0.2 τ)"),
         ("tngd[damping=1e-3, start=gradient]", "TNGD (λ = 0.001, start = gradient)"),
-        ("ngd-cg[cg_iterations=200, cg_rtol=0, cg_space=parameters]", "NGD (CG) (200 iterations)"),
-        ("ngd-cg[cg_rtol=0.1]", "NGD (CG) (CG tolerance = 0.1)"),
+        ("ngd-cg[cg_iterations=200, cg_rtol=0, cg_space=parameters]", "NGD (CG, 200 iterations)"),
+        ("ngd-cg[cg_rtol=0.1]", "NGD (CG, CG tolerance = 0.1)"),
         ("tngd[damping=odd]", "TNGD (λ = odd)"),
         ("kfac", "K-FAC"),
         ("tngd[analog_time=1,start=previous]", "TNGD (t = 1 τ, start = previous)"),
-        ("ngd-cg[ cg_iterations=200,cg_rtol=0.0 ,cg_space=parameters]", "NGD (CG) (200 iterations)"),
+        ("ngd-cg[ cg_iterations=200,cg_rtol=0.0 ,cg_space=parameters]", "NGD (CG, 200 iterations)"),
         ("adam[tuned,eps=1e-6]", "Adam (tuned, ε = 1e-6)"),
     ],
 )
 def test_labels_have_short_titles(label, title):
     assert optimizer_info(label, label.split("[")[0], None).title == title
+
+
+@pytest.mark.parametrize(
+    ("title", "bare"),
+    [
+        ("Adam (tuned)", "Adam"),
+        ("Adam (tuned, ε = 1e-6)", "Adam (ε = 1e-6)"),
+        ("NGD (Gram, tuned)", "NGD (Gram)"),
+        ("NGD (Gram, tuned, λ = 0.1)", "NGD (Gram, λ = 0.1)"),
+        ("untuned (detuned)", "untuned (detuned)"),
+    ],
+)
+def test_tuned_is_left_out_where_it_is_said_of_all(title, bare):
+    assert without_tuned(title) == bare
 
 
 def named(content):

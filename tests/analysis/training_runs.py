@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tngd_bench.analysis.claims.verdicts import Pool
+from tngd_bench.analysis.results import Results
 
 ITERATIONS = np.arange(0, 401)
 
@@ -28,7 +28,7 @@ def runs(optimizers, seeds=5, *, noise=0.02, seconds=1e-3):
             frame["test_accuracy"] = accuracy(seed)
             frame["modelled_s"] = pace * frame["iteration"]
             curves.append(frame.assign(measured_s=frame["modelled_s"]))
-    return Pool(pd.DataFrame(trials), pd.DataFrame(), pd.concat(curves, ignore_index=True))
+    return Results.of(pd.DataFrame(trials), pd.DataFrame(), pd.concat(curves, ignore_index=True))
 
 
 def decay(rate, start=2.0):

@@ -1,34 +1,25 @@
 """The charts draw what their frames hold, with labelled axes and units."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.cost import iteration_cost
 from tngd_bench.analysis.families import optimizer_infos
-from tngd_bench.analysis.training import convergence, final_scores
-from tngd_bench.report.cost import cost_charts
+from tngd_bench.analysis.results import Results
 from tngd_bench.report.document import charting
-from tngd_bench.report.document.palette import marks
-from tngd_bench.report.training import sensitivity, training_charts
+from tngd_bench.report.document.figures import charts_of
+from tngd_bench.report.render import drawings
+from tngd_bench.report.training.training_charts import convergence_chart
 
 
 @pytest.fixture(scope="module")
 def charts(records):
-    known = optimizer_infos(records.trials)
-    drawn = marks(known)
-    summary = iteration_cost.summarise(records.costs, records.trials)
-    timed = iteration_cost.finished_costs(records.costs, records.trials)
-    final = final_scores.final_values(records.trials, records.curves)
+    results = Results(records)
     with charting.style():
-        made = cost_charts.cost_charts(
-            summary, iteration_cost.ratios_to_sgd(records.costs, records.trials), known, drawn
-        )
-        made += cost_charts.split_charts(summary, timed, known)
-        curves = convergence.finished_curves(records.curves, records.trials)
-        for group in training_charts.convergence_charts(curves, known, drawn).values():
-            made += group
-        made += sensitivity.noise_charts(final, known, drawn)
+        made = [chart for name in ("cost", "split", "noise") for chart in charts_of(name, results)]
+        made += [convergence_chart(results, case) for case in convergence_chart.cases(results)]
     return {chart.name: chart for chart in made}
 
 
@@ -67,7 +58,7 @@ def test_time_against_n_draws_the_medians(charts):
 def test_tick_labels_carry_units(charts):
     with charting.style():
         chart = charts["time-per-iteration-cost-32-10"]
-        charting.svg(chart)
+        drawings.svg(chart)
         texts = [tick.get_text() for tick in chart.figure.axes[0].get_yticklabels()]
         powers = [tick.get_text() for tick in chart.figure.axes[0].get_xticklabels()]
     assert {"1 ms", "10 ms"} <= set(texts)
@@ -127,9 +118,11 @@ def test_a_level_where_every_seed_diverged_stays_on_the_axis():
             }
             rows.append(row)
     final = pd.DataFrame(rows)
-    known = optimizer_infos(final.assign(method="tngd", device="paper"))
+    infos = optimizer_infos(final.assign(method="tngd", device="paper"))
     with charting.style():
-        (chart,) = sensitivity.noise_charts(final, known, marks(known))
+        (chart,) = charts_of(
+            "noise", SimpleNamespace(final=final, trials=final.assign(reason=None), infos=infos)
+        )
     axes = chart.figure.axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ideal", "0.01", "0.1"]
     assert line(chart, "diverged").get_xdata().tolist() == [1, 2]

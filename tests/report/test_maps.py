@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,27 +10,33 @@ import pytest
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import break_even, iteration_cost, one_clock
-from tngd_bench.analysis.cost.calibration import calibrate
+from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.families import optimizer_info, optimizer_infos
 from tngd_bench.analysis.map import target_map
-from tngd_bench.analysis.map.cost_map import cheapest, plane, study_use
+from tngd_bench.analysis.map.cost_map import cheapest
+from tngd_bench.analysis.map.plane import plane
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.time_to_target import hit_times, study_targets, time_to_target
-from tngd_bench.report.cost import break_even_charts
 from tngd_bench.report.cost.energy_table import energy_table
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.palette import marks
-from tngd_bench.report.map import map_charts, map_section, map_tables, what_if
+from tngd_bench.report.map import (
+    break_even_charts,
+    map_charts,
+    map_drawing,
+    map_section,
+    map_tables,
+    map_view,
+    what_if,
+)
 
 NO_TRIALS = pd.DataFrame({"settings": pd.Series(dtype=object)})
 
 
 @pytest.fixture(scope="module")
 def results(records):
-    known = optimizer_infos(records.trials)
-    summary = iteration_cost.summarise(records.costs, records.trials)
-    times = time_to_target(records.trials, records.curves, study_targets(records.study))
     with charting.style():
-        return map_section.map_results(records, summary, times, known, marks(known))
+        return map_section.map_results(Results(records, clocked=True))
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +52,10 @@ def charts(results):
 
 def test_there_is_a_map_over_both_planes_and_one_per_preset_and_link(charts, calibrations):
     assert {"map-exact-batch", "map-all-batch", "map-exact-outputs", "map-all-outputs"} <= set(charts)
-    use = study_use(calibrations)
+    use = calibrations.use
     panels = charts["map-presets"].figure.axes
     titles = [axes.get_title(loc="left") for axes in panels]
-    assert titles == [title for title, _ in map_section.device_uses(use, NO_TRIALS)]
+    assert titles == [title for title, _ in map_view.device_uses(use, NO_TRIALS)]
     assert charts["map-presets"].caption.endswith(
         "Not stated: board (writing the cells); pcm (writing the cells, D/A conversion, slower relaxation); "
         "rram (D/A conversion, slower relaxation); "
@@ -60,7 +67,7 @@ def test_there_is_a_map_over_both_planes_and_one_per_preset_and_link(charts, cal
     assert not (own.loc[bounded, "cheapest"] == "tngd").any()
     assert (own.loc[bounded, "at_best"] == "tngd").any()
     assert own.loc[~bounded, "at_best"].isna().all()
-    assert len(charts["map-links"].figure.axes) == len(map_section.LINKS) + 2
+    assert len(charts["map-links"].figure.axes) == len(map_view.LINKS) + 2
 
 
 def test_axes_are_labelled_and_the_margin_is_m(charts):
@@ -74,11 +81,11 @@ def test_axes_are_labelled_and_the_margin_is_m(charts):
 
 
 def test_the_coloured_area_of_each_optimizer_is_the_area_it_wins(calibrations):
-    known = calibrations.kinds
+    known = calibrations.infos
     area = plane(calibrations, "batch_size", 10)
-    found = cheapest(area, study_use(calibrations), ("kfac",))
+    found = cheapest(area, calibrations.use, ("kfac",))
     with charting.style():
-        chart = map_charts.map_chart(found, "m", "t", known, marks(known))
+        chart = map_charts.map_chart(map_drawing.Map(found, "m", "t", ""), known, marks(known))
     axes = chart.figure.axes[0]
     table = chart.data
     step_x, step_y = np.log(area.sizes[1] / area.sizes[0]), np.log(area.values[1] / area.values[0])
@@ -98,7 +105,7 @@ def test_the_coloured_area_of_each_optimizer_is_the_area_it_wins(calibrations):
         )
         for alpha, wanted in (
             (1.0, own["confirmed"].sum()),
-            (map_charts._UNDECIDED, (~own["confirmed"]).sum()),
+            (map_drawing._UNDECIDED, (~own["confirmed"]).sum()),
         ):
             assert drawn.get((colour, alpha), 0.0) == pytest.approx(wanted, abs=0.35)
 
@@ -122,6 +129,15 @@ def test_alternative_text_states_the_finding(charts, results):
     assert any("NGD (Gram)" in point and " at 50 Gb/s" in point for point in results.map.points)
     assert any("did not see the size" in point and "NGD (Gram) " in point for point in results.map.points)
     assert any("b was never varied on digits-mlp" in point for point in results.map.points)
+
+
+def test_the_alternative_text_of_a_map_names_what_is_shown_and_no_share_of_nothing(charts):
+    chart = charts["map-exact-batch"]
+    shown = chart.data[chart.data["cheapest"] != ""]
+    low, high = (quantities.count(size) for size in (shown["parameters"].min(), shown["parameters"].max()))
+    assert f"over N = {low} to {high} and batch size b 32 to 32." in chart.alt
+    assert shown["parameters"].max() < chart.data["parameters"].max()
+    assert "0 % modelled only" not in " ".join(each.alt for each in charts.values())
 
 
 def test_crossovers_at_larger_sizes_stand_in_a_table_with_what_they_rest_on(results, calibrations):
@@ -157,15 +173,15 @@ def test_break_even_charts_have_units_and_a_line_per_size(charts):
 
 
 def test_what_is_the_cheapest_at_best_is_dotted_and_named_so(calibrations):
-    use = study_use(calibrations)
+    use = calibrations.use
     device = use.device.override(link_rate_bits_per_s=None, cell_write_time_s=None)
     found = cheapest(
         plane(calibrations, "batch_size", 10), dataclasses.replace(use, device=device), ("kfac",)
     )
-    known = calibrations.kinds
+    known = calibrations.infos
     with charting.style():
-        chart = map_charts.map_chart(found, "m", "t", known, marks(known))
-    dotted = [c for c in chart.figure.axes[0].collections if c.get_hatch() == map_charts._DOTS]
+        chart = map_charts.map_chart(map_drawing.Map(found, "m", "t", ""), known, marks(known))
+    dotted = [c for c in chart.figure.axes[0].collections if c.get_hatch() == map_drawing._DOTS]
     assert sum(len(c.get_paths()) for c in dotted) > 0
     assert found.open.any()
     assert "TNGD at best" in {text.get_text() for text in chart.figure.axes[0].texts}
@@ -174,10 +190,11 @@ def test_what_is_the_cheapest_at_best_is_dotted_and_named_so(calibrations):
     line = break_even.line(calibrations, dataclasses.replace(use, device=device), 10_000, 10)
     rates = break_even.break_even_rates(line, {"rival": ["ngd-gram"]})
     assert set(rates["not_stated"]) == {"write_cells"}
+    view = SimpleNamespace(device_name="TNGD", main={"outputs": 10})
     with charting.style():
         assert (
             "A lower bound: no time is stated for writing the cells"
-            in break_even_charts.rate_chart(rates, "r", "TNGD", 10).caption
+            in break_even_charts.rate_chart(view, ("r", rates)).caption
         )
     crossed = break_even.crossovers(line, dataclasses.replace(use, device=device))
     table = map_tables.crossover_table(crossed, known, "tngd")
@@ -201,7 +218,11 @@ def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, chart
     assert "lowest-time-to-target" not in charts  # a plane with one place on it shows nothing
     two = pd.concat([lowest, lowest.assign(parameters=10 * lowest["parameters"])], ignore_index=True)
     with charting.style():
-        chart = break_even_charts.place_chart(two, known, marks(known))
+        unstated = Results(records).unstated
+        view = SimpleNamespace(
+            reached=two, infos=known, styles=marks(known), results=SimpleNamespace(unstated=unstated)
+        )
+        chart = break_even_charts.place_chart(view)
     assert chart.data.equals(two)
 
 
@@ -233,20 +254,16 @@ def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_r
 
 
 def test_at_the_trained_size_the_map_of_a_target_has_the_seconds_of_the_table(records, calibrations):
-    known = optimizer_infos(records.trials)
-    summary = iteration_cost.summarise(records.costs, records.trials)
-    curves = one_clock.on_one_clock(records.curves, records.trials, records.costs)
-    targets = study_targets(records.study)
-    hits = hit_times(records.trials, curves, targets)
+    results = Results(records)
     seconds = one_clock.seconds_per_iteration(records.trials, records.costs, "digital_s")
-    found = target_map.timed_alike(target_map.trained(records.trials, hits, "digits-mlp", seconds)[0])
-    every = target_map.with_first_order(calibrations, summary, records.trials, known)
+    found = target_map.timed_alike(target_map.trained(results.trials, results.hits, "digits-mlp", seconds)[0])
+    every = target_map.with_first_order(calibrations, results)
     (size,) = found.sizes.to_dict("records")
     area = plane(every, "batch_size", size["outputs"], (size["parameters"],), (size["batch_size"],))
     drawn = target_map.lowest(area, found)
-    times = time_to_target(records.trials, curves, targets)
+    times = results.times_to_target
     table = times[times["target"] == found.target].set_index("optimizer")["modelled_median"]
-    digital = [label for label in drawn.labels if not known[label].modelled]
+    digital = [label for label in drawn.labels if not results.infos[label].modelled]
     assert {"kfac", "adam"} <= set(digital)
     for label in digital:
         assert drawn.seconds[drawn.labels.index(label), 0, 0] == pytest.approx(table[label], rel=1e-9), label
@@ -286,7 +303,7 @@ def test_who_missed_a_target_is_named_apart_from_who_reached_it(results):
 
 
 def test_the_what_if_data_give_the_drawn_times_back(calibrations):
-    known, use = calibrations.kinds, study_use(calibrations)
+    known, use = calibrations.infos, calibrations.use
     area = plane(calibrations, "batch_size", 10)
     exact = [label for label in calibrations.digital if label != "kfac"]
     data = json.loads(json.dumps(what_if.explorer(calibrations, area, use, known, exact)))
@@ -310,9 +327,9 @@ def test_the_what_if_data_give_the_drawn_times_back(calibrations):
 def test_an_own_device_stands_beside_the_presets_with_the_energy_of_its_own_bill(calibrations):
     described = {"name": "mine", "base": "rram", "link_rate_bits_per_s": 1e11, "adc_energy_j": 1e-9}
     trials = pd.DataFrame({"settings": [json.dumps({"device": described, "analog_time": 50.0}), None]})
-    uses = map_section.device_uses(study_use(calibrations), trials)
+    uses = map_view.device_uses(calibrations.use, trials)
     assert uses[0][0] == "mine, 100 Gb/s"
-    assert len(uses) == 1 + len(map_section.device_uses(study_use(calibrations), NO_TRIALS))
+    assert len(uses) == 1 + len(map_view.device_uses(calibrations.use, NO_TRIALS))
     data = energy_table(calibrations, uses).data
     own, base = (
         data[data["device"] == name].reset_index(drop=True) for name in ("mine, 100 Gb/s", "rram, 512 Gb/s")
@@ -324,7 +341,7 @@ def test_an_own_device_stands_beside_the_presets_with_the_energy_of_its_own_bill
 
 
 def test_energy_without_a_sourced_price_is_not_stated_and_never_zero(calibrations):
-    table = energy_table(calibrations, map_section.device_uses(study_use(calibrations), NO_TRIALS))
+    table = energy_table(calibrations, map_view.device_uses(calibrations.use, NO_TRIALS))
     paper = [row for row in table.rows if row[0].startswith("paper")]
     assert paper
     assert {row[6] for row in paper} == {"not stated"}

@@ -1,21 +1,24 @@
 """Kinds of cost side by side, profiles, times to levels, pairs of imperfections, verdicts, compare, predict."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.cost import iteration_cost
+from tngd_bench.analysis.compare import TwoStores
 from tngd_bench.analysis.families import optimizer_infos
-from tngd_bench.analysis.training import convergence, final_scores, profiles, sweep_kinds
-from tngd_bench.analysis.training.time_to_target import study_targets
+from tngd_bench.analysis.findings.find import find
+from tngd_bench.analysis.results import Results
+from tngd_bench.analysis.training import convergence, final_scores, sweep_kinds
 from tngd_bench.optimizers import registry
-from tngd_bench.report import study_summary
 from tngd_bench.report.compare import comparison
 from tngd_bench.report.cost import prediction_chart, scaling_charts
 from tngd_bench.report.document import charting
-from tngd_bench.report.document.palette import marks
+from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.training import heatmaps, profile_charts
 from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
+from tngd_bench.studies.store.columns import COST_COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +30,9 @@ def lines(axes):
     return {line.get_label(): line for line in axes.get_lines()}
 
 
-def test_kinds_of_cost_have_panels_of_their_own(records, known):
-    summary = iteration_cost.summarise(records.costs, records.trials)
+def test_kinds_of_cost_have_panels_of_their_own(records):
     with charting.style():
-        (chart,) = scaling_charts.scaling_charts(summary, "parameters", known, marks(known))
+        (chart,) = charts_of("scaling", Results(records))  # along N alone
     labels = [axes.get_ylabel() for axes in chart.figure.axes]
     assert labels == [title for _, title in scaling_charts._COLUMNS]
     measured, modelled, counted, _ = chart.figure.axes
@@ -39,16 +41,15 @@ def test_kinds_of_cost_have_panels_of_their_own(records, known):
     np.testing.assert_array_equal(lines(modelled)["TNGD"].get_ydata(), own["modelled_s"])
     np.testing.assert_array_equal(lines(counted)["TNGD"].get_ydata(), own["flops"])
     assert set(lines(modelled)) == {"TNGD", "TNGD-Adam"}
-    assert scaling_charts.scaling_charts(summary, "batch_size", known, marks(known)) == []
 
 
-def test_a_profile_is_drawn_as_its_steps(records, known):
-    tasks = profiles.task_times(
-        records.trials[records.trials["sweep_parameter"].isna()], records.curves, study_targets(records.study)
-    )
-    profile = profiles.profiles(tasks, "iterations")
+def test_a_profile_is_drawn_as_its_steps(records):
+    results = Results(records)
     with charting.style():
-        chart = profile_charts.profile_chart(profile, "iterations", known, marks(known))
+        (case, _) = profile_charts.profile_chart.cases(results)
+        chart = profile_charts.profile_chart(results, case)
+    clock, profile = case
+    assert clock == "iterations"
     own = profile[profile["optimizer"] == "tngd"].sort_values("tau")
     drawn = lines(chart.figure.axes[0])["TNGD"]
     np.testing.assert_array_equal(drawn.get_xdata(), own["tau"])
@@ -57,10 +58,12 @@ def test_a_profile_is_drawn_as_its_steps(records, known):
     assert "tasks (section, target and seed) won" in chart.alt
 
 
-def test_times_to_levels_have_bands_on_the_other_axis(records, known):
-    bands = convergence.bands_at_level(records.curves, records.trials, "train_loss")
+def test_times_to_levels_have_bands_on_the_other_axis(records):
+    results = Results(records)
+    bands = convergence.bands_at_level(results.curves, results.trials, "train_loss")
     with charting.style():
-        (chart,) = profile_charts.level_charts(bands, "train_loss", known, marks(known))
+        (loss, _) = profile_charts.level_chart.cases(results)
+        chart = profile_charts.level_chart(results, loss)
     axes = chart.figure.axes[0]
     assert axes.get_xlabel().startswith("time to reach the level")
     own = bands[(bands["optimizer"] == "adam") & np.isfinite(bands["median"]) & (bands["median"] > 0)]
@@ -95,9 +98,10 @@ def pairs(records):
 def test_a_pair_of_imperfections_is_a_heat_map_from_mild_to_harsh(pairs, known):
     trials, curves = pairs
     assert sweep_kinds.is_pair(trials).all()
-    table = heatmaps.pair_table(final_scores.final_values(trials, curves), trials)
+    ran = SimpleNamespace(trials=trials, final=final_scores.final_values(trials, curves), infos=known)
+    table = heatmaps.pair_table(ran)
     with charting.style():
-        (chart,) = heatmaps.pair_charts(table, known)
+        (chart,) = charts_of("noise", ran)
     axes = chart.figure.axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ideal", "8", "4"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["0", "0.1"]
@@ -128,12 +132,13 @@ def test_where_larger_is_milder_a_heat_map_begins_with_the_largest(pairs, known)
 
 
 def test_what_was_swept_in_pairs_is_named_on_the_first_screen(pairs):
-    trials, _ = pairs
-    said = study_summary.noise("Not measured.", trials.assign(kind="training"))
-    assert said == (
-        "Not measured. Not judged here: ADC resolution × thermal noise κ₀; see the tables of sensitivity."
+    trials, curves = pairs
+    costs = pd.DataFrame(columns=list(COST_COLUMNS))
+    told = find(Results.of(trials.assign(kind="training"), costs, curves)).noise
+    assert told == (
+        "Sensitivity to imperfections of the device: not measured. "
+        "Not judged here: ADC resolution × thermal noise κ₀; see the tables of sensitivity."
     )
-    assert study_summary.noise("Inside.", trials.iloc[:0]) == "Inside."
 
 
 def test_levels_that_are_words_are_no_ideal_device(pairs):
@@ -162,6 +167,24 @@ def test_compare_writes_a_page_that_names_the_stores_and_draws_the_ratios(record
     data = pd.read_csv(tmp_path / "data" / "compare-cost.csv")
     assert (data["ratio"] == 1.0).all()
     assert len(data) == 6
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"), [(1, "1 entry differs (cpu)"), (2, "2 entries differ (cpu, ram)")]
+)
+def test_what_differs_is_counted_in_words(entries, words):
+    names = ["cpu", "ram"][:entries]
+    found = TwoStores(
+        costs=pd.DataFrame(),
+        training=pd.DataFrame(),
+        differences=pd.DataFrame({"where": "environment", "name": names}),
+        only=pd.DataFrame({"a": ["x"]}),
+        run_spreads=(SimpleNamespace(words="1 %"),) * 2,
+    )
+    assert comparison._conditions(found) == (
+        f"Environment: {words}. Study: the same; 1 setting is in one store only. "
+        "Spread from run to run in intervals of cost: 1 %."
+    )
 
 
 def test_a_predicted_sweep_is_drawn_as_its_rows():

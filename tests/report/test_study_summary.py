@@ -1,10 +1,16 @@
+from types import SimpleNamespace
+
 import pandas as pd
 
 from tngd_bench.analysis.families import optimizer_info
-from tngd_bench.report.study_summary import compared
-from tngd_bench.studies.store.records import TRIAL_COLUMNS
+from tngd_bench.report import study_summary
+from tngd_bench.studies.store.columns import TRIAL_COLUMNS
 
 NOTHING = pd.DataFrame({name: pd.Series([], dtype=dtype) for name, dtype in TRIAL_COLUMNS.items()})
+
+
+def compared(trials, infos):
+    return study_summary.compared(SimpleNamespace(trials=trials, infos=infos))
 
 
 def test_settings_of_one_optimizer_are_no_further_optimizers():

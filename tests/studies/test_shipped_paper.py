@@ -2,6 +2,7 @@ import pytest
 
 from tests.studies.recorder import Recorder
 from tngd_bench.analysis.claims.verdicts import judge, load_claims
+from tngd_bench.analysis.results import Results, pooled
 from tngd_bench.studies.file.reading import load_study, shipped_studies
 from tngd_bench.studies.run.run_study import run_study
 from tngd_bench.studies.store.records import read_records
@@ -103,10 +104,10 @@ def test_the_whole_smoke_study_runs_to_a_verdict_on_every_claim(tmp_path):
     assert result.ran > 0
     assert set(records.trials["status"]) <= {"ok", "skipped"}
     assert set(enabled(load_study("paper", (), "smoke").study)) == set(records.trials["group"])
-    verdicts = judge({"paper": records})
-    assert {verdict.claim_id for verdict in verdicts} == {claim.id for claim in load_claims()}
+    verdicts = judge(pooled({"paper": Results(records)}))
+    assert {verdict.claim.id for verdict in verdicts} == {claim.id for claim in load_claims()}
     # two seeds and two sizes decide nothing
-    assert {verdict.verdict for verdict in verdicts} <= {"not tested", "not confirmed"}
+    assert {verdict.name for verdict in verdicts} <= {"not tested", "not confirmed"}
 
 
 def test_one_training_figure_runs_to_its_verdicts_in_seconds(tmp_path):
@@ -114,7 +115,7 @@ def test_one_training_figure_runs_to_its_verdicts_in_seconds(tmp_path):
     records = read_records(tmp_path)
     assert records.study["choices"]["Figures 3, 4 and 7"][0].startswith("The network: kernel 3×3")
     assert set(records.trials["status"]) == {"ok"}
-    verdicts = {verdict.claim_id: verdict for verdict in judge({"paper-fig4a": records})}
-    assert verdicts["fig4a-fifty"].verdict == "not tested"
+    verdicts = {verdict.claim.id: verdict for verdict in judge(pooled({"paper-fig4a": Results(records)}))}
+    assert verdicts["fig4a-fifty"].name == "not tested"
     assert "2 paired seeds, 5 needed" in verdicts["fig4a-fifty"].evidence
-    assert verdicts["table1-n"].verdict == "not tested"
+    assert verdicts["table1-n"].name == "not tested"

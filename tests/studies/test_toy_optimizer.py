@@ -13,7 +13,8 @@ import pytest
 
 from tngd_bench import plugins
 from tngd_bench.analysis import setting_names
-from tngd_bench.analysis.cost.calibration import Counts, calibrate, uncounted
+from tngd_bench.analysis.cost.counts import Counts
+from tngd_bench.analysis.cost.rates import calibrate, uncounted
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.cli.predict_text import as_text
 from tngd_bench.measure.optimizer_config import Contestant
@@ -208,7 +209,7 @@ def test_its_curve_is_recorded(toy):
     setting = Setting("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
     result = train(setting, data, Contestant("toy", "toy", toy.defaults), epochs=4, evaluations=2)
     assert result.status == "ok"
-    assert result.curve[-1].train_loss < result.curve[0].train_loss
+    assert result.curve[-1].scores["train_loss"] < result.curve[0].scores["train_loss"]
 
 
 def timed(methods):

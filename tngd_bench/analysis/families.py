@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.analysis import optimizer_names
-from tngd_bench.analysis.rows import each
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.families import FAMILIES
-from tngd_bench.studies.file.optimizer_label import label_texts
+from tngd_bench.studies.file.optimizer_label import TUNED, label_texts
+from tngd_bench.studies.store import columns as col
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,18 @@ class OptimizerInfo:
         return any(name == self.family and family.second_order for name, family in FAMILIES.items())
 
     @property
+    def tuned(self) -> bool:
+        """Whether it ran at settings that a search had found for it."""
+        return TUNED in label_texts(self.label)
+
+    @property
     def modelled(self) -> bool:
         """Whether part of its time per iteration is modelled and not measured."""
         return any(name == self.family and family.modelled for name, family in FAMILIES.items())
+
+
+Infos = Mapping[str, OptimizerInfo]
+"""Every optimizer of a study by its label."""
 
 
 def optimizer_info(label: str, method: str, device: object = None) -> OptimizerInfo:
@@ -59,7 +68,7 @@ def optimizer_infos(trials: pd.DataFrame) -> dict[str, OptimizerInfo]:
     """
     found = {
         str(row.optimizer): optimizer_info(str(row.optimizer), str(row.method), row.device)
-        for row in each(trials[["optimizer", "method", "device"]].drop_duplicates())
+        for row in col.each(trials[[col.OPTIMIZER, col.METHOD, col.DEVICE]].drop_duplicates())
     }
     order = {name: place for place, name in enumerate(registry.names())}
     return dict(
@@ -67,9 +76,9 @@ def optimizer_infos(trials: pd.DataFrame) -> dict[str, OptimizerInfo]:
     )
 
 
-def titles(known: Mapping[str, OptimizerInfo]) -> dict[str, str]:
+def titles(infos: Infos) -> dict[str, str]:
     """Return the title of every label."""
-    return {label: info.title for label, info in known.items()}
+    return {label: info.title for label, info in infos.items()}
 
 
 def tuned_on(study: Mapping[str, Any], problem: str = "") -> str:
@@ -82,9 +91,9 @@ def tuned_on(study: Mapping[str, Any], problem: str = "") -> str:
     return str((record.get("search") or {}).get("problem") or "")
 
 
-def named_tuned(known: Mapping[str, OptimizerInfo], problem: str) -> dict[str, OptimizerInfo]:
-    """Return `known` with "tuned on `problem`" in the titles that say tuned."""
+def named_tuned(infos: Infos, problem: str) -> dict[str, OptimizerInfo]:
+    """Return `infos` with "tuned on `problem`" in the titles that say tuned."""
     return {
         label: replace(info, title=re.sub(r"(?<=[(, ])tuned(?=[,)])", f"tuned on {problem}", info.title))
-        for label, info in known.items()
+        for label, info in infos.items()
     }

@@ -26,7 +26,15 @@ def name(title: str, settings: Mapping[str, object]) -> str:
     if never_stops:  # what is left to say is after how many iterations
         settings = {key: value for key, value in settings.items() if key not in ("cg_rtol", "cg_space")}
     words = [_words(key, value) for key, value in settings.items()]
-    return f"{title} ({', '.join(words)})" if words else title
+    if not words:
+        return title
+    opening = f"{title[:-1]}, " if title.endswith(")") else f"{title} ("
+    return f"{opening}{', '.join(words)})"
+
+
+def without_tuned(title: str) -> str:
+    """Return a title without "tuned", for where it is said of all: "Adam (ε = 1e-6)" of "Adam (tuned, ε = 1e-6)"."""
+    return re.sub(r" \(tuned\)|(?<=\()tuned, |, tuned(?=[,)])", "", title)
 
 
 def _words(key: str, value: object) -> str:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
+from tngd_bench.problems.metrics import Metric
 from tngd_bench.spu.ledger import ITEM_NAMES
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -101,6 +102,11 @@ def percent(fraction: float) -> str:
         return "<0.1 %"
     text = f"{100 * fraction:.1f}"
     return f"{text.removesuffix('.0')} %".replace("-", "−")
+
+
+def metric(value: float, described: Metric) -> str:
+    """Return a value of a metric: a share in percent, another with three significant digits."""
+    return percent(value) if described.share else significant(value)
 
 
 def at_least(value: float, bound: float) -> str:

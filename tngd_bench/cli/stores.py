@@ -14,7 +14,7 @@ from tngd_bench.cli.warnings import tell_ignored
 from tngd_bench.unwritable import cannot_be_written
 
 if TYPE_CHECKING:
-    from tngd_bench.report.document.missing_figures import MissingFigure
+    from tngd_bench.report.document.charting import MissingFigure
     from tngd_bench.studies.store.reader import StoreReader
     from tngd_bench.studies.store.records import Records
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -18,6 +19,7 @@ from tngd_bench.measure.optimizer_config import Contestant
 from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.problems.entry import EVALUATION_BATCH
+from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.problems.scores import classification
 from tngd_bench.spu.host import upload_of
 
@@ -36,9 +38,9 @@ LONG_PASS_S = 2.0
 class CurvePoint:
     """State after `iteration` updates.
 
-    `loss` is the mini-batch loss before the last of them; the evaluated values are NaN where none was made, and where
-    the problem has no such metric (`ProblemEntry.metrics`): shares between 0 and 1, losses in nats.
-    `measured_s` is wall time inside step(), `modelled_s` measured digital plus modelled device time.
+    `loss` is the mini-batch loss before the last of them. `scores` are the evaluated metrics by column ("test_loss"),
+    empty where none was made. `measured_s` is wall time inside step(), `modelled_s` measured digital plus modelled
+    device time.
     """
 
     iteration: int
@@ -46,14 +48,12 @@ class CurvePoint:
     loss: float
     measured_s: float
     modelled_s: float
-    train_loss: float = math.nan
-    train_accuracy: float = math.nan
-    test_loss: float = math.nan
-    test_accuracy: float = math.nan
-    train_exact_match: float = math.nan
-    train_f1: float = math.nan
-    test_exact_match: float = math.nan
-    test_f1: float = math.nan
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    def columns(self) -> dict[str, float]:
+        """Return all values by column."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "scores"}
+        return values | dict(self.scores)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def train(
                 model, loss, data, evaluation_size, score=score, batch_size=entry.evaluation_batch
             )
 
-    curve = [_point(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())]
+    curve = [CurvePoint(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())]
     measured_s = 0.0
     bill: Ledger | None = None
     margins: list[float] = []
@@ -141,9 +141,9 @@ def train(
             modelled_s = iteration * (math.nan if together_s is None else together_s)
         margin = getattr(optimizer, "stability_margin", None)
         margins += [] if margin is None else [margin]
-        evaluated = evaluated_now() if iteration in points else None
-        curve.append(_point(iteration, iteration / per_epoch, value, measured_s, modelled_s, evaluated))
-        if evaluated is not None and not math.isfinite(evaluated["train_loss"]):
+        scores = evaluated_now() if iteration in points else {}
+        curve.append(CurvePoint(iteration, iteration / per_epoch, value, measured_s, modelled_s, scores))
+        if not math.isfinite(scores.get(TRAINING_LOSS.column, 0.0)):
             status, reason = "diverged", f"the training loss is not finite after iteration {iteration}"
             break
     solved = getattr(optimizer, "iterations", None)
@@ -203,14 +203,3 @@ def _host_seconds(setting: Setting, data: DataSplits, clock: Clock, upload: str)
             if number > 0 and seconds > LONG_PASS_S:
                 break
     return statistics.median(times[1:])
-
-
-def _point(
-    iteration: int,
-    epoch: float,
-    loss: float,
-    measured_s: float,
-    modelled_s: float,
-    evaluated: dict[str, float] | None,
-) -> CurvePoint:
-    return CurvePoint(iteration, epoch, loss, measured_s, modelled_s, **(evaluated or {}))

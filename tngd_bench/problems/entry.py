@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, get_args
 
 from tngd_bench import arguments
 from tngd_bench.datasets import DType
+from tngd_bench.problems.metrics import ACCURACY, OWN, Metric
 from tngd_bench.problems.widths import Widths
 
 if TYPE_CHECKING:
@@ -62,6 +63,15 @@ def accuracy() -> Score:
     return classification
 
 
+def _check_metric(metric: object) -> None:
+    if not isinstance(metric, Metric):
+        raise TypeError(f"metrics must be of tngd_bench.problems.metrics.Metric, not {metric!r}")
+    if any(metric.name == own.name and metric != own for own in OWN):
+        raise ValueError(
+            f"the metric {metric.name!r} is described in tngd_bench.problems.metrics; take that one"
+        )
+
+
 @dataclass(frozen=True)
 class ProblemEntry:
     """A registered problem.
@@ -71,10 +81,9 @@ class ProblemEntry:
     parameters)`, `read` the data, `build` the model for `widths`, initialised from torch's global generator; the
     model trains those of its parameters that require a gradient.
 
-    `metrics` are what `make_score` gives besides the loss, columns of `tngd_bench.studies.store.records.CURVE_COLUMNS`
-    without their part. `default_outputs`: outputs where a study names none, `classes` where it is None.
-    `data_by_outputs`: the data are prepared for a number of outputs. A problem with `options` has `configure`, which
-    returns the entry with them in force.
+    `metrics` are what `make_score` gives besides the loss. `default_outputs`: outputs where a study names none,
+    `classes` where it is None. `data_by_outputs`: the data are prepared for a number of outputs. A problem with
+    `options` has `configure`, which returns the entry with them in force.
     """
 
     name: str
@@ -85,7 +94,7 @@ class ProblemEntry:
     search: Callable[[int, int], Widths]
     read: Loader
     build: Callable[[Widths], nn.Module]
-    metrics: tuple[str, ...] = ("accuracy",)
+    metrics: tuple[Metric, ...] = (ACCURACY,)
     make_loss: Callable[[], nn.Module] = cross_entropy
     make_score: Callable[[], Score] = accuracy
     evaluation_batch: int = EVALUATION_BATCH
@@ -105,6 +114,8 @@ class ProblemEntry:
             arguments.text(name, getattr(self, name))
         for name in ("search", "read", "build", "make_loss", "make_score"):
             arguments.function(name, getattr(self, name))
+        for metric in self.metrics:
+            _check_metric(metric)
         arguments.integer("classes", self.classes, minimum=1)
         if self.default_outputs is not None:
             arguments.integer("default_outputs", self.default_outputs, minimum=self.classes)

@@ -38,6 +38,11 @@ def names() -> tuple[str, ...]:
     return tuple(_found().entries)
 
 
+def entries() -> Mapping[str, ProblemEntry]:
+    """Return the entries of all registered problems by name, ours first."""
+    return _found().entries
+
+
 def origin(name: str) -> EntryPoint | None:
     """Return the entry point that adds the problem `name`; None for one of ours."""
     return _found().points.get(name)

@@ -11,6 +11,7 @@ from tngd_bench import arguments
 from tngd_bench.datasets import DType, encoders, squad_text
 from tngd_bench.problems.entry import Option, ProblemEntry, ProblemOption, Score
 from tngd_bench.problems.lora_widths import AdapterWidths, adapter_widths
+from tngd_bench.problems.metrics import EXACT_MATCH, F1
 from tngd_bench.problems.widths import Widths
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _entry(options: Mapping[str, Option]) -> ProblemEntry:
         search=partial(_search, encoder),
         read=partial(_read, options),
         build=partial(_build, options),
-        metrics=("exact_match", "f1"),
+        metrics=(EXACT_MATCH, F1),
         make_score=_score,
         evaluation_batch=16,
         default_outputs=2 * DEFAULT_LENGTH,

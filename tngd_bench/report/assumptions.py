@@ -1,20 +1,21 @@
-"""What the numbers rest on: the clocks, the device with the source of each of its numbers, the limits of the method."""
+"""Statements on what the numbers rest on: clocks, devices with the source of each number, limits of the method."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 
 import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import iteration_cost
-from tngd_bench.analysis.cost.host_columns import host_extrapolated
+from tngd_bench.analysis.cost.caveats import host_extrapolated
 from tngd_bench.analysis.cost.recorded_devices import refusals
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.statistics.run_spread import run_spread_of
-from tngd_bench.report.document.tables import Column, Table
+from tngd_bench.report.document.tables import Cell, Column, Table, table_of, words
+from tngd_bench.studies.store.columns import each
 from tngd_bench.studies.store.numbers_changed import changes_in_words
 
 _GRADES = {
@@ -23,7 +24,6 @@ _GRADES = {
     "C": "C, computed",
     "U": "U, judgement",
 }
-_COLUMNS = ["device", "parameter", "value", "grade", "source"]
 
 
 def device_table(study: Mapping[str, object], trials: pd.DataFrame) -> Table | None:
@@ -47,22 +47,33 @@ def device_table(study: Mapping[str, object], trials: pd.DataFrame) -> Table | N
                 grade = str(entry.get("grade", "not stated"))
                 source = str(entry.get("source", "not stated"))
                 value, graded = entry.get("value"), _GRADES.get(grade, grade)
-                rows.append((name, parameter, value_text(parameter, value), graded, source + origin))
+                rows.append((name, parameter, _value(parameter, value), graded, source + origin))
             else:
-                rows.append((name, parameter, value_text(parameter, entry), "", origin.strip()))
-    columns = tuple(Column(title, numeric=title == "value", clock="") for title in _COLUMNS)
+                rows.append((name, parameter, _value(parameter, entry), "", origin.strip()))
+    columns = (
+        words("device", itemgetter(0)),
+        words("parameter", lambda row: parameter_name(row[1])),
+        Column("value", itemgetter(2)),
+        words("grade", itemgetter(3)),
+        words("source", itemgetter(4)),
+    )
     caption = "The modelled devices. What is not listed is ideal, or has no price."
-    shown = tuple((name, parameter_name(parameter), *rest) for name, parameter, *rest in rows)
-    return Table("devices", caption, columns, shown, pd.DataFrame(rows, columns=_COLUMNS))
+    data = pd.DataFrame(rows, columns=[column.title for column in columns])
+    return table_of("devices", caption, columns, rows, data)
 
 
-def not_made(trials: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
+def _value(parameter: str, value: object) -> Cell:
+    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return Cell(number, value_text(parameter, value))
+
+
+def not_made(trials: pd.DataFrame, infos: Infos) -> tuple[tuple[str, str], ...]:
     """Return a statement on devices that cannot be made here, like those of `statements`; () without any."""
     why = refusals(trials)
     if not why:
         return ()
     named = "; ".join(
-        f"{quantities.listed([known[label].title for label in labels])}: {reason}"
+        f"{quantities.listed([infos[label].title for label in labels])}: {reason}"
         for reason, labels in sorted(why.items())
     )
     sentence = (
@@ -81,11 +92,10 @@ def _installed(name: str) -> Mapping[str, object]:
     return sourced_parameters(Device.preset(name))
 
 
-def extrapolated(trials: pd.DataFrame) -> tuple[tuple[str, str], ...]:
+def extrapolated(trials: pd.DataFrame, infos: Infos) -> tuple[tuple[str, str], ...]:
     """Return a statement on host seconds that were extrapolated, like those of `statements`; () without any."""
-    known = optimizer_infos(trials)
     modelled = (
-        trials["optimizer"].map(lambda label: known[label].modelled).astype(bool)
+        trials["optimizer"].map(lambda label: infos[label].modelled).astype(bool)
     )  # of no trial: no type
     ran = trials[modelled & (trials["status"] == "ok")]
     sizes = [

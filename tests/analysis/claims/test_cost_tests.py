@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.claims import cost_tests
-from tngd_bench.analysis.claims.verdicts import Pool
+from tngd_bench.analysis.results import Results
 
 SIZES = [10_000, 20_000, 40_000, 80_000, 160_000, 320_000]
 
@@ -42,7 +42,7 @@ def costs(optimizers, *, axis="parameters", sizes=SIZES, noise=0.01, group="g", 
                         "total_s": total,
                     }
                     timed.append({**common, **times, "process": f"s/{process}", "repetition": repetition})
-    return Pool(pd.DataFrame(trials), pd.DataFrame(timed), pd.DataFrame())
+    return Results.of(pd.DataFrame(trials), pd.DataFrame(timed), pd.DataFrame())
 
 
 def outcome(finding):
@@ -107,7 +107,7 @@ def test_of_counts_the_estimate_decides_however_badly_a_power_fits(quantity, pow
     pool = costs({"adam": line(1e-9)}, flops={"adam": lambda size: size**power * wave[size]})
     trials = pool.trials.assign(peak_bytes=pool.trials["flops"])
     parameters = {"axis": "parameters", "quantity": quantity, "tolerance": 0.15}
-    finding = cost_tests.exponents(Pool(trials, pool.costs, pool.curves), parameters)
+    finding = cost_tests.exponents(Results.of(trials, pool.costs, pool.curves), parameters)
     assert outcome(finding) == {"adam (g)": expected}
     assert "of the counts" in finding.rule
 
@@ -191,7 +191,7 @@ def test_a_ratio_is_judged_at_the_largest_size_at_which_both_run_and_says_so():
     pool = costs({"tngd": line(1e-9), "ngd": line(2e-9)})
     kept = pool.costs[(pool.costs["optimizer"] != "ngd") | (pool.costs["parameters"] <= 40_000)]
     finding = cost_tests.cost_ratio(
-        Pool(pool.trials, kept, pool.curves), {"first": "tngd", "rivals": ["ngd"], "low": 1.5}
+        Results.of(pool.trials, kept, pool.curves), {"first": "tngd", "rivals": ["ngd"], "low": 1.5}
     )
     assert outcome(finding) == {"ngd": (True, True)}
     assert "at N = 40,000" in finding.parts[0].text
@@ -202,7 +202,7 @@ def test_four_pairs_test_no_ratio():
     pool = costs({"tngd": line(1e-9), "ngd": line(2e-9)}, sizes=[10_000])
     few = pool.costs[(pool.costs["process"] == "s/0") & (pool.costs["repetition"] < 4)]
     finding = cost_tests.cost_ratio(
-        Pool(pool.trials, few, pool.curves), {"first": "tngd", "rivals": ["ngd"], "low": 1.5}
+        Results.of(pool.trials, few, pool.curves), {"first": "tngd", "rivals": ["ngd"], "low": 1.5}
     )
     assert finding.parts == ()
     assert "ngd (4 paired iterations from 1 process; 5 from 3 processes needed)" in finding.missing
@@ -214,7 +214,7 @@ def test_a_skipped_rival_is_named_with_its_estimate():
     skipped = trials["optimizer"] == "ngd"
     trials.loc[skipped, ["status", "reason"]] = ["skipped", "needs 119 GB, budget 15 GB"]
     finding = cost_tests.cost_ratio(
-        Pool(trials, pool.costs, pool.curves), {"first": "tngd", "rivals": ["ngd"], "low": 33.3}
+        Results.of(trials, pool.costs, pool.curves), {"first": "tngd", "rivals": ["ngd"], "low": 33.3}
     )
     assert finding.parts == ()
     assert "ngd (skipped: needs 119 GB, budget 15 GB)" in finding.missing

@@ -4,7 +4,7 @@ import pytest
 
 from tests.analysis.training_runs import decay, outcome, runs
 from tngd_bench.analysis.claims import device_tests
-from tngd_bench.analysis.claims.verdicts import Pool
+from tngd_bench.analysis.results import Results
 
 
 def memory_pool(advantages, controls):
@@ -70,7 +70,7 @@ def test_an_advantage_from_the_gradient_has_the_tolerance_of_that_at_the_largest
     for seed, factor in enumerate(factors):
         of = {name: (curves["optimizer"] == name) & (curves["seed"] == seed) for name in ("c1", "n1")}
         curves.loc[of["c1"], "loss"] = factor * curves.loc[of["n1"], "loss"].to_numpy()
-    finding = device_tests.memory(Pool(pool.trials, pool.costs, curves), MEMORY)
+    finding = device_tests.memory(Results.of(pool.trials, pool.costs, curves), MEMORY)
     assert [part.what for part in finding.parts][2] == "no advantage from the gradient"
     assert outcome(finding)[2] == expected
 
@@ -113,7 +113,7 @@ def test_fading_needs_two_dampings_and_five_seeds():
     pool = fading_pool(0.9, 1.0)
     lost = pool.trials["key"].isin(["d1#0"])
     trials = pool.trials.assign(status=pool.trials["status"].where(~lost, "diverged"))
-    partly = device_tests.fading(Pool(trials, pool.costs, pool.curves), FADING)
+    partly = device_tests.fading(Results.of(trials, pool.costs, pool.curves), FADING)
     assert outcome(partly) == [(True, True)]
     assert partly.missing == "less of it at the largest λ: 4 paired seeds, 5 needed"
 
@@ -140,7 +140,7 @@ def swept(losses, status="ok", *, optimizer="tngd", size=10, group="noise"):
             for iteration, loss, accuracy in ((0, 5.0, 0.1), (1, own + excess, 1.0)):
                 evaluated = {"loss": loss, "train_loss": loss, "test_accuracy": accuracy}
                 curves.append({**common, "iteration": iteration, **evaluated, **scores})
-    return Pool(pd.DataFrame(trials), pd.DataFrame(), pd.DataFrame(curves))
+    return Results.of(pd.DataFrame(trials), pd.DataFrame(), pd.DataFrame(curves))
 
 
 TOLERATED = {"parameter": "noise_variance", "level": 0.001}
@@ -167,7 +167,9 @@ HARMLESS = {0.0: 0.0, 1e-4: 0.0, 1e-3: 0.0}
 
 
 def together(*pools):
-    return Pool(pd.concat([p.trials for p in pools]), pd.DataFrame(), pd.concat([p.curves for p in pools]))
+    return Results.of(
+        pd.concat([p.trials for p in pools]), pd.DataFrame(), pd.concat([p.curves for p in pools])
+    )
 
 
 def test_any_size_needs_several_sizes_any_damping_several_dampings():

@@ -2,7 +2,7 @@ import pytest
 
 from tests.analysis.training_runs import decay, outcome, runs
 from tngd_bench.analysis.claims import training_tests
-from tngd_bench.analysis.claims.verdicts import Pool
+from tngd_bench.analysis.results import Results
 
 EARLY = {"first": "a", "rivals": ["b"], "value": "early-loss", "clock": "iteration", "share": 0.2}
 
@@ -50,7 +50,8 @@ def test_a_diverged_run_loses():
     trials = pool.trials.copy()
     trials.loc[trials["optimizer"] == "b", "status"] = "diverged"
     finding = training_tests.better(
-        Pool(trials, pool.costs, pool.curves), {"first": "a", "rivals": ["b"], "value": "final_test_accuracy"}
+        Results.of(trials, pool.costs, pool.curves),
+        {"first": "a", "rivals": ["b"], "value": "final_test_accuracy"},
     )
     assert outcome(finding) == [(True, True)]
 
@@ -117,7 +118,7 @@ def test_runs_that_did_not_finish_are_named_beside_the_number():
     pool = runs({"a": decay(3.0), "b": decay(1.5)})
     trials = pool.trials.copy()
     trials.loc[trials["key"] == "b#2", "status"] = "diverged"
-    (part,) = training_tests.better(Pool(trials, pool.costs, pool.curves), EARLY).parts
+    (part,) = training_tests.better(Results.of(trials, pool.costs, pool.curves), EARLY).parts
     assert part.holds
     assert "better in 5 of 5 seeds" in part.text
     assert part.text.endswith("1 of 5 runs of b did not finish")

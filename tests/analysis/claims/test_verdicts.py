@@ -4,12 +4,14 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.claims.verdicts import Claim, Finding, Part, judge, load_claims, pool_records
-from tngd_bench.analysis.claims.verdicts import tests as known_tests
+from tngd_bench.analysis.claims import verdicts
+from tngd_bench.analysis.claims.types import Claim, ClaimPart, Finding
+from tngd_bench.analysis.claims.verdicts import load_claims
+from tngd_bench.analysis.results import Results, pooled
 from tngd_bench.optimizers import registry
 from tngd_bench.studies.file.optimizer_label import read_label
 from tngd_bench.studies.file.reading import load_study
-from tngd_bench.studies.store.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 
 CLAIMS = load_claims()
 FIRST_VERSION = date(2026, 11, 24)
@@ -17,11 +19,12 @@ FIRST_VERSION = date(2026, 11, 24)
 
 def records(trials=()):
     frame = pd.DataFrame(list(trials)).reindex(columns=list(TRIAL_COLUMNS))
-    return SimpleNamespace(
-        trials=frame,
-        costs=pd.DataFrame(columns=list(COST_COLUMNS)),
-        curves=pd.DataFrame(columns=list(CURVE_COLUMNS)),
-    )
+    empty = (pd.DataFrame(columns=list(columns)) for columns in (COST_COLUMNS, CURVE_COLUMNS))
+    return Results.of(frame, *empty)
+
+
+def judge(by_study, claims=None):
+    return verdicts.judge(pooled(by_study), claims)
 
 
 def trial(key="t#0", group="g", problem="p", seed=0):
@@ -43,14 +46,14 @@ def probe(monkeypatch):
         probe.seen.append(sorted(set(pool.trials["problem"])))
         return probe.finding
 
-    monkeypatch.setattr("tngd_bench.analysis.claims.tests", lambda: {"probe": run})
+    monkeypatch.setattr(verdicts, "TESTS", {"probe": run})
     return probe
 
 
 def test_every_claim_is_complete_and_names_a_test_that_there_is():
     assert len({claim.id for claim in CLAIMS}) == len(CLAIMS) >= 20
     for claim in CLAIMS:
-        assert claim.test in known_tests()
+        assert claim.test in verdicts.TESTS
         assert claim.statement
         assert claim.where
         assert claim.groups
@@ -65,7 +68,7 @@ def test_a_claim_whose_rule_is_not_the_first_says_what_changed():
 
 def test_a_verdict_carries_when_its_rule_was_fixed(probe):
     (found,) = judge({"paper": records([trial()])}, [claim(note="made stricter")])
-    assert (found.fixed, found.note) == (date(2026, 11, 24), "made stricter")
+    assert (found.claim.fixed, found.claim.note) == (date(2026, 11, 24), "made stricter")
 
 
 def test_what_the_claims_name_is_what_the_study_runs():
@@ -107,34 +110,34 @@ def test_what_the_claims_name_is_what_the_study_runs():
     ],
 )
 def test_parts_make_a_verdict(probe, parts, verdict, condition):
-    probe.finding = Finding(tuple(Part(what, holds, "1.0") for what, holds in parts), "rule", {"x": 1.0})
+    probe.finding = Finding(tuple(ClaimPart(what, holds, "1.0") for what, holds in parts), "rule", {"x": 1.0})
     (found,) = judge({"paper": records([trial()])}, [claim()])
-    assert (found.verdict, found.condition) == (verdict, condition)
-    assert (found.claim_id, found.figure, found.tolerance, found.numbers) == ("c", "f", "rule", {"x": 1.0})
+    assert (found.name, found.condition) == (verdict, condition)
+    assert (found.claim.id, found.finding.rule, found.finding.numbers) == ("c", "rule", {"x": 1.0})
 
 
 def test_a_condition_tells_the_contrary_from_the_undecided(probe):
     probe.finding = Finding(
-        (Part("against a", True, ""), Part("against b", False, "", decided=False)), "rule"
+        (ClaimPart("against a", True, ""), ClaimPart("against b", False, "", decided=False)), "rule"
     )
     (found,) = judge({"paper": records([trial()])}, [claim()])
-    assert (found.verdict, found.condition) == ("conditional", "holds against a; not decided against b")
-    probe.finding = Finding((Part("a", False, ""), Part("b", False, "", decided=False)), "rule")
+    assert (found.name, found.condition) == ("conditional", "holds against a; not decided against b")
+    probe.finding = Finding((ClaimPart("a", False, ""), ClaimPart("b", False, "", decided=False)), "rule")
     (found,) = judge({"paper": records([trial()])}, [claim()])
-    assert (found.verdict, found.condition) == ("not confirmed", "not for a; not decided for b")
+    assert (found.name, found.condition) == ("not confirmed", "not for a; not decided for b")
 
 
 def test_a_part_that_the_data_do_not_decide_says_so(probe):
-    probe.finding = Finding((Part("a", False, "1.0", decided=False),), "rule")
+    probe.finding = Finding((ClaimPart("a", False, "1.0", decided=False),), "rule")
     (found,) = judge({"paper": records([trial()])}, [claim()])
-    assert (found.verdict, found.condition) == ("not confirmed", "the data do not decide")
+    assert (found.name, found.condition) == ("not confirmed", "the data do not decide")
     assert found.evidence == "a: 1.0 (not decided by these data)"
 
 
 def test_no_study_and_no_section_are_not_tested_with_the_reason(probe):
     for records_by_study in ({}, {"paper": records([trial(group="other")])}):
         (found,) = judge(records_by_study, [claim()])
-        assert found.verdict == "not tested"
+        assert found.name == "not tested"
         assert found.evidence
     assert probe.seen == []
 
@@ -153,14 +156,14 @@ def test_two_problems_have_their_verdicts_side_by_side_or_one_together(probe):
 
 
 def test_seeds_and_keys_of_two_studies_are_never_taken_for_one_another(probe):
-    pool = pool_records({"a": records([trial(seed=0)]), "b": records([trial(seed=0)])})
+    pool = pooled({"a": records([trial(seed=0)]), "b": records([trial(seed=0)])})
     assert pool.trials["seed"].tolist() == ["a/0", "b/0"]
     assert pool.trials["key"].nunique() == 2
-    probe.finding = Finding((Part("x", True, ""),), "rule", keys=pool.keys_of())
+    probe.finding = Finding((ClaimPart("x", True, ""),), "rule", keys=pool.keys_of())
     (found,) = judge({"a": records([trial()]), "b": records([trial()])}, [claim()])
     assert found.keys == (("a", "t#0"), ("b", "t#0"))
 
 
 def test_an_empty_pool_has_a_verdict_for_every_claim():
-    assert {verdict.verdict for verdict in judge({})} == {"not tested"}
-    assert [verdict.claim_id for verdict in judge({})] == [claim.id for claim in CLAIMS]
+    assert {verdict.name for verdict in judge({})} == {"not tested"}
+    assert [verdict.claim.id for verdict in judge({})] == [claim.id for claim in CLAIMS]

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tngd_bench.analysis.cost.device_use import device_use
 from tngd_bench.analysis.cost.recorded_devices import own_devices, recorded_device, refusals, trial_device
-from tngd_bench.analysis.map.cost_map import device_use
 from tngd_bench.analysis.training.stability import stability_table
 from tngd_bench.spu.device import Device
 

@@ -84,7 +84,9 @@ def test_differences_are_taken_on_the_same_seed():
 def test_an_accuracy_that_was_not_reached_is_the_lowest():
     rows = [("a", 0, "ok", 0.9), ("b", 0, "diverged", math.nan)]
     final = pd.DataFrame(rows, columns=["optimizer", "seed", "status", "final_test_accuracy"])
-    assert differences_by_seed(final, "a", "b", "final_test_accuracy").tolist() == [math.inf]
+    assert differences_by_seed(final, "a", "b", "final_test_accuracy", larger_is_better=True).tolist() == [
+        math.inf
+    ]
 
 
 def test_holm_rejects_what_the_closed_test_of_bonferroni_rejects():

@@ -102,7 +102,7 @@ def test_a_problem_without_an_accuracy_has_no_usual_targets_and_keeps_stated_one
 
 
 def test_an_unknown_metric_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"metric must be one of .*not 'speed'"):
+    with pytest.raises(ValueError, match=r"metric must be one of: train_loss, .*not 'speed'"):
         Target("speed", 1.0, "")
 
 

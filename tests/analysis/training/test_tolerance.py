@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from tngd_bench.analysis.training.tolerance import decided, is_ideal, milder, mildest_first, tolerances
+from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS
 
 
 def final(levels, parameter="noise_variance"):
@@ -154,7 +155,7 @@ def test_data_that_do_not_decide_give_a_note_and_no_number(levels, note):
 def test_a_base_must_have_come_halfway_to_a_perfect_accuracy():
     frame = final({0.0: IDEAL, 0.1: IDEAL}).assign(untrained_test_accuracy=0.1)
     for accuracy, learned in ((0.13, False), (0.54, False), (0.56, True)):
-        for score in ("final_loss", "final_test_accuracy"):
+        for score in (TRAINING_LOSS, TEST_ACCURACY):
             (found,) = tolerances(frame.assign(final_test_accuracy=accuracy), score)
             assert (found.note == "") is learned
     assert "(test accuracy 54 %)" in tolerances(frame.assign(final_test_accuracy=0.54))[0].note
@@ -223,7 +224,7 @@ def test_a_score_that_is_better_where_higher_is_lost_and_not_exceeded():
     ideal = np.array([0.90, 0.91, 0.92, 0.93, 0.94])
     frame["final_test_accuracy"] = [*ideal, *(ideal - 0.009), *(ideal - 0.4)]
     frame.loc[frame.index[-1], "status"] = "diverged"
-    (found,) = tolerances(frame, "final_test_accuracy")
+    (found,) = tolerances(frame, TEST_ACCURACY)
     assert found.ideal == pytest.approx(0.92)
     assert found.levels["excess"].tolist() == pytest.approx([0.009, 0.40])
     assert (found.worst_inside, found.first_outside) == (0.01, 0.1)
@@ -233,7 +234,7 @@ def test_a_score_that_is_better_where_higher_is_lost_and_not_exceeded():
 def test_five_points_of_accuracy_are_not_inside():
     frame = final({0.0: IDEAL, 0.03: IDEAL}).assign(untrained_test_accuracy=0.1)
     frame["final_test_accuracy"] = [0.78, 0.79, 0.80, 0.81, 0.87, 0.73, 0.74, 0.75, 0.76, 0.82]
-    (found,) = tolerances(frame, "final_test_accuracy")
+    (found,) = tolerances(frame, TEST_ACCURACY)
     assert (found.levels["verdict"].tolist(), found.first_outside) == (["outside"], 0.03)
 
 
@@ -241,18 +242,13 @@ def test_both_scores_must_be_inside_and_one_outside_is_enough():
     frame = final({0.0: IDEAL, 0.01: IDEAL, 0.1: IDEAL}).assign(untrained_test_accuracy=0.1)
     good = [0.90, 0.91, 0.92, 0.93, 0.94]
     frame["final_test_accuracy"] = [*good, *good, *(value - 0.3 for value in good)]
-    (loss,), (accuracy,) = tolerances(frame), tolerances(frame, "final_test_accuracy")
+    (loss,), (accuracy,) = tolerances(frame), tolerances(frame, TEST_ACCURACY)
     assert loss.worst_inside == 0.1
     for both in (milder(loss, accuracy), milder(accuracy, loss)):
         assert (both.worst_inside, both.first_outside) == (0.01, 0.1)
         assert both.levels["verdict"].tolist() == ["inside", "outside"]
-    nothing = tolerances(frame[frame["seed"] == 0], "final_test_accuracy")[0]
+    nothing = tolerances(frame[frame["seed"] == 0], TEST_ACCURACY)[0]
     assert milder(loss, nothing) is loss
-
-
-def test_a_score_that_nobody_judges_is_refused():
-    with pytest.raises(ValueError, match="score must be one of final_loss, final_test_accuracy"):
-        tolerances(final({0.0: IDEAL}), "accuracy")
 
 
 @pytest.mark.parametrize(("excess", "side"), [(0.05, "worst_inside"), (0.05, "first_outside")])

@@ -2,19 +2,22 @@
 
 import json
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.claims.verdicts import Part, Verdict
+from tngd_bench.analysis.claims.types import Claim, ClaimPart, Finding, Verdict
+from tngd_bench.analysis.results import Results
 from tngd_bench.report import build_report
 from tngd_bench.report.build import trial_ends
 from tngd_bench.report.claims.verdicts import summary, verdict_section, verdict_table
 from tngd_bench.report.compare.comparison import build_comparison
 from tngd_bench.report.document import charting
-from tngd_bench.studies.store.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, Records
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
+from tngd_bench.studies.store.records import Records
 
 RATES = {"adam": 1.0, "tngd": 1.5, "tngd[analog_time=5]": 0.8, "ngd-gram": 1.5}
 ITERATIONS = np.arange(0, 81)
@@ -62,6 +65,11 @@ def trained(name, problem, rates=RATES, seeds=5):
     return Records(study, {}, frame, costs, joined)
 
 
+def clocked(*studies):
+    """Results by name, their curves on the clock that they were made with."""
+    return {records.study["name"]: Results(records, clocked=True) for records in studies}
+
+
 @pytest.fixture(scope="module")
 def paper():
     return trained("paper", "mnist-cnn")
@@ -76,7 +84,7 @@ def fashion():
 @pytest.fixture(scope="module")
 def section(paper, fashion):
     with charting.style():
-        return verdict_section({"paper": paper, "paper-fashion": fashion})
+        return verdict_section(clocked(paper, fashion))
 
 
 def exhibit(section, title):
@@ -155,7 +163,7 @@ def test_a_test_has_its_day_and_none_is_said_to_be_fixed_before_the_run_that_was
 def test_a_changed_claim_has_its_note_beside_it_and_once_in_a_table():
     with charting.style():
         delayed = trained("paper", "mnist-cnn", RATES | {"tngd[analog_time=5, delay=1]": 0.8})
-        section = verdict_section({"paper": delayed})
+        section = verdict_section(clocked(delayed))
     changes = section.tables[1]
     changed = changes.data.set_index("claim")
     assert changed.index.is_unique
@@ -172,7 +180,7 @@ def test_a_changed_claim_has_its_note_beside_it_and_once_in_a_table():
 def test_too_few_seeds_give_no_verdict_and_say_so(paper):
     few = trained("paper", "mnist-cnn", seeds=2)
     with charting.style():
-        section = verdict_section({"paper": few})
+        section = verdict_section(clocked(few))
     assert section.absent
     assert not section.tables[0].rows
     judgements = [found for claim in exhibit(section, "Figure 3").claims for found in claim.judgements]
@@ -182,7 +190,7 @@ def test_too_few_seeds_give_no_verdict_and_say_so(paper):
 
 def test_a_study_without_claims_says_that_nothing_was_tested(records):
     with charting.style():
-        section = verdict_section({"synthetic": records})
+        section = verdict_section(clocked(records))
     assert section.absent == "No claim's test has its sections in this study."
     assert not section.tables[0].rows
     assert not section.charts
@@ -234,32 +242,22 @@ def test_two_stores_have_their_verdicts_in_one_row(paper, fashion, tmp_path):
     assert '<span class="verdict not-confirmed">' in html.read_text()
 
 
-def verdict(parts, name="conditional", condition="holds for b; not for a"):
-    return Verdict(
-        "c",
-        "TNGD is fast",
-        "sec. 4",
-        name,
-        condition,
-        "fig3",
-        "evidence",
-        {"b": 2.0},
-        "p",
-        "rule",
-        (("s", "k#0"),),
-        parts,
-    )
+CLAIM = Claim("c", "TNGD is fast", "sec. 4", "fig3", "better", ("training",), {}, date(2026, 11, 24))
+
+
+def verdict(parts):
+    return Verdict(CLAIM, Finding(parts, "rule", {"part 1": 2.0}, ("s\nk#0",)), "p")
 
 
 def test_many_parts_are_counted_in_the_table_and_kept_in_its_data():
-    many = tuple(Part(f"part {place}", place > 0, "1.0") for place in range(5))
+    many = tuple(ClaimPart(f"part {place}", place > 0, "1.0") for place in range(5))
     table = verdict_table([verdict(many)], {}, lambda _: "")
-    assert table.rows[0] == ("TNGD is fast", "p", "conditional", "Holds in 4 of 5.", "rule")
+    assert table.rows[0] == ("TNGD is fast", "p", "conditional", "Holds in 4 of 5.", "rule (of 2026-11-24)")
     few = verdict_table([verdict(many[:2])], {}, lambda _: "s, profile full")
-    assert few.rows[0][3] == "Holds for b; not for a. evidence"
+    assert few.rows[0][3] == "Holds for part 1; not for part 0. part 0: 1.0; part 1: 1.0"
     assert few.rows[0][1] == "p: s, profile full"
-    assert table.data.loc[0, "number: b"] == 2.0
-    assert table.data.loc[0, "evidence"] == "evidence"
+    assert table.data.loc[0, "number: part 1"] == 2.0
+    assert table.data.loc[0, "evidence"].startswith("part 0: 1.0; part 1: 1.0; ")
 
 
 def test_what_was_measured_on_another_profile_says_so_beside_every_verdict(paper, fashion):
@@ -269,7 +267,7 @@ def test_what_was_measured_on_another_profile_says_so_beside_every_verdict(paper
     full = replace(tuned, study=tuned.study | {"profile": "full", "training": [section]} | search)
     quick = replace(fashion, study=fashion.study | {"profile": "quick"} | search)
     with charting.style():
-        both = verdict_section({"paper": full, "paper-fashion": quick})
+        both = verdict_section(clocked(full, quick))
     where = {row[1] for row in both.tables[0].rows}
     assert "mnist-cnn: paper, profile full, 80 iterations on 10,000 examples" in where
     assert "fashion-cnn: paper-fashion, profile quick, 80 iterations" in where
@@ -288,14 +286,14 @@ def test_what_was_measured_on_another_profile_says_so_beside_every_verdict(paper
 
 def test_the_counts_of_verdicts_have_a_false_discovery_rate_beside_them():
     def verdict(*parts):
-        return Verdict("c", "s", "w", "confirmed", "", "f", "", {}, "p", parts=parts)
+        return Verdict(CLAIM, Finding(parts, "rule"), "p")
 
     seeds = [
-        Part("a", True, "", True, 0.02),
-        Part("b", False, "", True, 0.01),
-        Part("c", False, "", False, 0.3),
+        ClaimPart("a", True, "", True, 0.02),
+        ClaimPart("b", False, "", True, 0.01),
+        ClaimPart("c", False, "", False, 0.3),
     ]
-    exact = Part("d", True, "")
+    exact = ClaimPart("d", True, "")
     text = summary([verdict(*seeds, exact)], {})
     # of three tests at 5 % to either side 3 · 0.1 are decided by chance, whatever the p of the two that are
     assert "Tests over seeds decide 2 of 3 parts, each at p ≤ 5 % to one side" in text

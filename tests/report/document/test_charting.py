@@ -7,9 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tngd_bench.report.document import charting
+from tngd_bench.report.document import charting, scales
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.palette import INK
+from tngd_bench.report.render import drawings
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def chart():
 
 
 def test_the_inline_drawing_follows_the_theme_and_has_ids_of_its_own(chart):
-    body = charting.inline(chart, charting.svg(chart))
+    body = drawings.inline(chart, drawings.svg(chart))
     assert body.startswith('<svg role="img" aria-label="says &#34;&lt;b&gt;&#34;" viewBox="0 0 ')
     assert f"var(--ink, {INK.light})" in body
     assert "<metadata" not in body
@@ -33,15 +34,15 @@ def test_the_inline_drawing_follows_the_theme_and_has_ids_of_its_own(chart):
 
 
 def test_user_text_is_neither_markup_nor_mathematics(chart):
-    document = charting.svg(chart)
+    document = drawings.svg(chart)
     assert "$x_1$ &lt;b&gt;" in document
 
 
 def test_stand_alone_files_are_reproducible_and_on_white(chart):
-    assert charting.svg(chart) == charting.svg(chart)
-    assert charting.png(chart) == charting.png(chart)
-    assert '<rect width="100%" height="100%" fill="#ffffff"/>' in charting.white(charting.svg(chart))
-    assert "<dc:date>" not in charting.svg(chart)
+    assert drawings.svg(chart) == drawings.svg(chart)
+    assert drawings.png(chart) == drawings.png(chart)
+    assert '<rect width="100%" height="100%" fill="#ffffff"/>' in drawings.white(drawings.svg(chart))
+    assert "<dc:date>" not in drawings.svg(chart)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_every_tick_of_a_size_axis_names_its_own_value(limits, wanted):
     with charting.style():
         _, axes = charting.panel()
         axes.plot(limits, [1, 2])
-        charting.log_counts(axes, "x")
+        scales.log_counts(axes, "x")
         axes.set_xlim(*limits)
         low, high = axes.get_xlim()
         ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
@@ -75,7 +76,7 @@ def test_every_tick_of_a_size_axis_names_its_own_value(limits, wanted):
 def test_an_axis_of_losses_has_at_least_three_numbers(limits, wanted):
     with charting.style():
         _, axes = charting.panel()
-        charting.log_plain(axes, "y")
+        scales.log_plain(axes, "y")
         axes.plot([1, 2], limits)
         axes.set_ylim(*limits)
         ticks = [tick for tick in axes.get_yticks() if limits[0] <= tick <= limits[1]]
@@ -87,7 +88,7 @@ def test_ticks_take_their_style_from_their_path_and_data_markers_keep_theirs():
     figure, axes = charting.panel(2.0)
     axes.plot([1, 2, 3], [1, 4, 9], marker="o", color="#c43d08")
     axes.set_ylabel("height")
-    document = charting.svg(Chart("small", "Small", "Small.", "", figure, pd.DataFrame()))
+    document = drawings.svg(Chart("small", "Small", "Small.", "", figure, pd.DataFrame()))
     paths = dict(re.findall(r'<path id="([^"]+)"[^>]* style="([^"]*)"/>', document))
     uses = re.findall(r'<use xlink:href="#([^"]+)" x="[^"]*" y="[^"]*"([^>]*)/>', document)
     plain = {name for name, rest in uses if not rest}
@@ -106,7 +107,7 @@ def test_a_user_s_matplotlibrc_has_no_say_in_a_figure():
             figure, axes = charting.panel()
             axes.plot([1, 2], [3, 4], label="a", marker="o", color=INK.light)
             charting.legend_below(figure, axes)
-            return charting.svg(Chart("n", "h", "a", "c", figure, pd.DataFrame({"x": [1]})))
+            return drawings.svg(Chart("n", "h", "a", "c", figure, pd.DataFrame({"x": [1]})))
 
     mine = {
         "text.usetex": True,
@@ -127,18 +128,18 @@ def test_a_user_s_matplotlibrc_has_no_say_in_a_figure():
 
 
 _AXES = (
-    charting.log_counts,
-    charting.log_seconds,
-    charting.log_bit_rates,
-    charting.log_ratios,
-    charting.log_plain,
+    scales.log_counts,
+    scales.log_seconds,
+    scales.log_bit_rates,
+    scales.log_ratios,
+    scales.log_plain,
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.floats(1e-9, 1e12), st.floats(1.0, 1e3), st.sampled_from(_AXES))
-@example(1.0, 1.0000000000000002, charting.log_counts)
-@example(3.0, 1.0000001, charting.log_plain)
+@example(1.0, 1.0000000000000002, scales.log_counts)
+@example(3.0, 1.0000001, scales.log_plain)
 def test_a_logarithmic_axis_of_any_two_values_has_ticks_above_zero_with_labels(low, ratio, scale):
     _, axes = charting.panel()
     axes.plot([low, low * ratio], [1, 2])
@@ -158,7 +159,7 @@ def test_labels_side_by_side_do_not_overlap(scale, start, decades):
     with charting.style():
         figure, axes = charting.panel(4.2)
         axes.plot([start, start * 10.0**decades], [1.0, 2.0])
-        getattr(charting, scale)(axes, "x")
+        getattr(scales, scale)(axes, "x")
         figure.canvas.draw()
         low, high = axes.get_xlim()
         drawn = [

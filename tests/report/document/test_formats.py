@@ -1,17 +1,20 @@
 """The other formats, and what a report leaves behind: Markdown, LaTeX, PDF, sort keys, the manifest."""
 
 import json
+import math
 
 import pandas as pd
 import pytest
 
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.results import Results
 from tngd_bench.report import build_report, study_summary
+from tngd_bench.report.document import formats
 from tngd_bench.report.document.formats import FORMATS
-from tngd_bench.report.document.sort_keys import sort_key
-from tngd_bench.report.document.tables import Column, Table
-from tngd_bench.report.render import latex, markdown, pdf
+from tngd_bench.report.document.tables import Cell, Column, Table, number, table_of, words
+from tngd_bench.report.render import latex, markdown
 from tngd_bench.report.render.manifest import NAME, replace_manifest
-from tngd_bench.report.render.page import data_block, record_links
+from tngd_bench.report.render.page import data_block, record_links, sorting
 
 TABLE = Table(
     "t",
@@ -22,74 +25,44 @@ TABLE = Table(
 )
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("1.23 ms [1.20, 1.31]", 1.23e-3),
-        ("500 µs", 5e-4),
-        ("2.00 min", 120.0),
-        ("1,000,567", 1_000_567),
-        ("0.460 [0.454, 0.473]", 0.46),
-        ("−1.50", -1.5),
-        ("3.2·10⁻⁵", 3.2e-5),
-        ("10⁻⁴", 1e-4),
-        ("2.07·10¹¹", 2.07e11),
-        ("12.4 MiB", 12.4 * 2**20),
-        ("35.1× [24.6, 38.6]", 35.1),
-        ("93.6 % [93.3, 93.8]", 93.6),
-        ("3 of 3, 1 diverged", 3),
-        ("<0.1 %", 0.1),
-        ("50 Gb/s", 5e10),
-        ("∞ [12, ∞]", float("inf")),
-        ("32 · 10 · 320", 32),
-    ],
-)
-def test_cells_sort_by_the_number_that_stands_first(text, number):
-    assert sort_key(text) == pytest.approx(number)
+def test_a_column_is_sorted_by_the_numbers_behind_its_cells_and_not_by_what_is_printed():
+    values = (999.9e-6, 1.0e-3, 61.0, 7200.0, math.inf, math.nan)
+    column = Column("time", lambda value: number(value, quantities.seconds))
+    keys = [sorting(column.cell(value), column) for value in values]
+    assert [float(key.split('"')[1]) for key in keys[:-1]] == pytest.approx(values[:-1], rel=1e-5)
+    assert keys[-1] == " data-none"
+    assert sorting(Cell(None, "no exponent"), column) == " data-none"
+    assert sorting("12", words("settings")) == ""
 
 
-@pytest.mark.parametrize("text", ["–", "no exponent", "not determined", "not stated", ""])
-def test_cells_without_a_number_have_no_key(text):
-    assert sort_key(text) is None
+def test_a_cell_reads_as_its_text():
+    cell = Cell(3, "3 of 3, 1 diverged")
+    assert cell == "3 of 3, 1 diverged"
+    assert (cell.value, len(cell)) == (3.0, 18)
+
+
+def test_the_rows_of_a_frame_are_its_table_and_its_data():
+    frame = pd.DataFrame({"parameters": [1_000, 20], "group": ["a", "b"]}, index=[5, 3])
+    table = table_of(
+        "t",
+        "",
+        (words("section", lambda row: row.group), Column("N", lambda row: number(row.parameters))),
+        frame,
+    )
+    assert table.rows == (("a", "1,000"), ("b", "20"))
+    assert [row[1].value for row in table.rows] == [1_000.0, 20.0]
+    assert table.data.index.tolist() == [0, 1]
 
 
 def test_latex_escapes_every_command_and_leaves_records_out():
+    pytest.importorskip("pylatexenc", reason="pylatexenc is not installed")
     text = latex.latex(TABLE)
     assert r"\begin{tabular}{lr}" in text
-    assert r"a\_b \& \textless{}c\textgreater{} & 1.5$\cdot$10$^{-3}$ s \\" in text
+    assert r"a\_b \& \textless{}c\textgreater{} & 1.5\textperiodcentered{}10$^{-3}$ s \\" in text
     assert r"95 \%" in text
     assert "x #0" not in text
     assert text.count("rule") == 3
     assert latex.escaped("\\input{x}") == r"\textbackslash{}input\{x\}"
-
-
-def test_every_block_of_a_wide_table_says_what_its_rows_are():
-    columns = [Column("optimizer", numeric=False), Column("section", numeric=False)]
-    columns += [Column(f"column number {n} of many") for n in range(12)] + [Column("records", numeric=False)]
-    rows = tuple((f"o{r}", f"s{r}", *(f"{r}.{n}" for n in range(12)), "x #0") for r in range(3))
-    found = list(pdf.blocks(Table("t", "", tuple(columns), rows, pd.DataFrame())))
-    assert len(found) > 1
-    assert " ".join(heads for heads, _ in found).count("column number") == 12
-    for heads, lines in found:
-        assert heads.split()[:2] == ["optimizer", "section"]
-        assert max(map(len, [heads, *lines])) <= 124
-        assert [line.split()[:2] for line in lines] == [[f"o{r}", f"s{r}"] for r in range(3)]
-    assert "x #0" not in str(found)
-
-
-def test_a_block_repeats_the_sizes_of_its_rows_and_cuts_long_cells_within_a_word():
-    heads = ["optimizer", "section", "N", "m", *(f"column number {n} of many" for n in range(8))]
-    columns = (
-        *(Column(head, numeric=n > 1) for n, head in enumerate(heads)),
-        Column("source", numeric=False),
-    )
-    row = ("o", "a" * 60, "1,000", "80", *("1.0" for _ in range(8)), "word " * 40)
-    found = list(pdf.blocks(Table("t", "", columns, (row,), pd.DataFrame())))
-    assert len(found) > 1
-    for _, (line,) in found:
-        assert line.split()[:4] == ["o", "a" * 33 + "…", "1,000", "80"]
-        assert len(line) <= 124
-    assert "word word" in found[-1][1][0]
 
 
 def test_markdown_shows_names_as_text():
@@ -99,6 +72,7 @@ def test_markdown_shows_names_as_text():
 
 def test_all_formats_are_written_and_named(make, tmp_path):
     records = make(optimizers=("sgd", "ngd-gram"), sizes=(1_000,), training=False)
+    pytest.importorskip("typst", reason="typst is not installed")
     built = build_report(records, tmp_path, formats=FORMATS)
     kinds = {path.suffix for path in built.documents}
     assert kinds == {".md", ".pdf", ".tex"}
@@ -109,6 +83,16 @@ def test_all_formats_are_written_and_named(make, tmp_path):
         assert (tmp_path / figure.rpartition("](")[2].rstrip(")")).is_file()
     with pytest.raises(ValueError, match="format must be among html, md, pdf, tex, not 'docx'"):
         build_report(records, tmp_path, formats=("docx",))
+
+
+@pytest.mark.parametrize(("name", "package"), [("pdf", "typst"), ("tex", "pylatexenc")])
+def test_a_format_whose_package_is_missing_is_refused_with_what_to_install(name, package, monkeypatch):
+    monkeypatch.setattr(formats, "find_spec", lambda _: None)
+    formats.check_formats(("html", "md"))
+    with pytest.raises(
+        ValueError, match=rf"the format {name} needs {package}: pip install 'tngd-bench\[{name}\]'"
+    ):
+        formats.check_formats(("html", name))
 
 
 def test_a_rebuilt_report_removes_what_it_no_longer_writes_and_nothing_else(make, tmp_path):
@@ -172,9 +156,8 @@ def test_embedded_data_cannot_end_their_element():
 
 
 def test_what_was_compared_names_sizes_seeds_sweeps_and_device(records):
-    from tngd_bench.analysis.families import optimizer_infos
 
-    text = study_summary.compared(records.trials, optimizer_infos(records.trials))
+    text = study_summary.compared(Results(records))
     assert text.startswith(
         "9 optimizers; cost per iteration at N = 1,000 to 1,000,000 (digits-mlp, b = 32, d_z = 10)"
     )

@@ -1,10 +1,14 @@
 """What a page repeats, it says once."""
 
+from collections import Counter
+
 import pandas as pd
 from matplotlib.figure import Figure
 
+from tngd_bench.analysis import results
+from tngd_bench.report.document import charting
 from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.outline import captions_once, names_once
+from tngd_bench.report.document.outline import captions_once, contents, names_once
 from tngd_bench.report.document.section import Exhibit, Section
 
 LONG = "Medians with quartile bands, both axes logarithmic, and much more to say about how to read them."
@@ -37,3 +41,27 @@ def test_figures_and_tables_whose_names_fall_together_have_files_of_their_own():
     assert len(set(names)) == len(names) == 8
     assert names[0] == "a"
     assert names_once((Section("s", "S", charts=charts[2:]),))[0].charts == charts[2:]
+
+
+def test_a_page_makes_each_view_of_its_study_once(make, monkeypatch):
+    made = Counter()
+
+    def counted(place, name):
+        function = getattr(place, name)
+
+        def call(*given, **named):
+            made[name] += 1
+            return function(*given, **named)
+
+        monkeypatch.setattr(place, name, call)
+
+    for name in ("optimizer_infos", "calibrate", "hit_times", "time_to_target"):
+        counted(results, name)
+    for name in ("summarise", "ratios_to_sgd", "finished_costs"):
+        counted(results.iteration_cost, name)
+    with charting.style():
+        contents(make(sizes=(1_000, 10_000), optimizers=("sgd", "kfac", "tngd"), sweeps=False))
+    assert made.pop("optimizer_infos") == 2, (
+        "the study's own and those of the studies that claims are judged on"
+    )
+    assert set(made.values()) == {1}

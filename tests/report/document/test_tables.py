@@ -5,13 +5,18 @@ import pandas as pd
 import pytest
 
 from tests.report.conftest import make_records
-from tngd_bench.analysis import findings, quantities
-from tngd_bench.analysis.cost import fits, iteration_cost, lower_bounds
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost import caveats, fits, iteration_cost
 from tngd_bench.analysis.families import optimizer_infos
+from tngd_bench.analysis.findings.find import find
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores, time_to_target
+from tngd_bench.report.cost import cost_tables
 from tngd_bench.report.cost.cost_section import cost_sections
 from tngd_bench.report.document import charting, tables
+from tngd_bench.report.training import training_tables
 from tngd_bench.report.training.training_section import training_sections
+from tngd_bench.studies.store.columns import outside_sweeps
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +27,7 @@ def known(records):
 @pytest.fixture(scope="module")
 def costs(records, known):
     summary = iteration_cost.summarise(records.costs, records.trials)
-    return tables.cost_table(summary, iteration_cost.ratios_to_sgd(records.costs, records.trials), known)
+    return cost_tables.cost_table(summary, iteration_cost.ratios_to_sgd(records.costs, records.trials), known)
 
 
 def cells(table):
@@ -69,7 +74,7 @@ def test_short_keys_name_a_file_once():
 
 
 def test_fits_stand_beside_the_paper_in_the_order_of_the_registry(records, known):
-    table = tables.fits_table(fits.scaling_table(records.costs, records.trials), known)
+    table = cost_tables.fits_table(fits.scaling_table(records.costs, records.trials), known)
     shown = cells(table)
     assert list(dict.fromkeys(shown["optimizer"])) == [kind.title for kind in known.values()]
     dense = shown[(shown["optimizer"] == "NGD (dense)") & (shown["quantity"] == "measured")].iloc[0]
@@ -82,10 +87,10 @@ def test_fits_stand_beside_the_paper_in_the_order_of_the_registry(records, known
 
 def test_training_shows_finished_seeds_and_no_number_without_one(records, known):
     ends = final_scores.summarise_final(final_scores.final_values(records.trials, records.curves))
-    shown = cells(tables.final_table(ends, known, sweeps=False))
+    shown = cells(training_tables.final_table(ends, known, sweeps=False))
     assert shown.set_index("optimizer").loc["K-FAC", "seeds finished"] == "2 of 3, 1 diverged"
     nothing = ends.assign(final_loss_median=math.nan, finished=0)
-    shown = cells(tables.final_table(nothing, known, sweeps=False))
+    shown = cells(training_tables.final_table(nothing, known, sweeps=False))
     assert (shown["final training loss, median [quartiles]"] == "–").all()
 
 
@@ -93,15 +98,15 @@ def test_answers_show_exact_match_and_f1_instead_of_an_accuracy_they_lack(record
     curves = records.curves.assign(test_accuracy=math.nan, test_exact_match=0.25, test_f1=0.5)
     curves.loc[curves["iteration"] == 0, "test_f1"] = 0.125
     ends = final_scores.summarise_final(final_scores.final_values(records.trials, curves))
-    shown = cells(tables.final_table(ends, known, sweeps=False))
+    shown = cells(training_tables.final_table(ends, known, sweeps=False))
     assert not [title for title in shown.columns if "accuracy" in title]
     ran = shown[~shown["seeds finished"].str.startswith("0")]
-    assert set(ran["final exact match on test questions, median [quartiles]"]) == {"25.0 % [25.0, 25.0]"}
-    assert set(ran["final F1 on test questions, median [quartiles]"]) == {"50.0 % [50.0, 50.0]"}
-    untrained = "F1 on test questions before training, median [quartiles]"
+    assert set(ran["final test exact match, median [quartiles]"]) == {"25.0 % [25.0, 25.0]"}
+    assert set(ran["final test F1, median [quartiles]"]) == {"50.0 % [50.0, 50.0]"}
+    untrained = "test F1 before training, median [quartiles]"
     assert set(ran[untrained]) == {"12.5 % [12.5, 12.5]"}
     plain = final_scores.summarise_final(final_scores.final_values(records.trials, records.curves))
-    titles = [column.title for column in tables.final_table(plain, known, sweeps=False).columns]
+    titles = [column.title for column in training_tables.final_table(plain, known, sweeps=False).columns]
     assert "final test accuracy, median [quartiles]" in titles
     assert not [title for title in titles if "F1" in title or "exact match" in title]
 
@@ -111,20 +116,20 @@ def test_extrapolated_host_seconds_are_marked(records, known):
 
     def shown(outputs):
         timed, trials = (frame.assign(outputs=outputs) for frame in (smallest, records.trials))
-        return tables.cost_table(
+        return cost_tables.cost_table(
             iteration_cost.summarise(timed, trials), iteration_cost.ratios_to_sgd(timed, trials), known
         )
 
     few, many = shown(10), shown(300)
     assert "≈" not in few.caption
-    assert tables.EXTRAPOLATED in many.caption
+    assert cost_tables.EXTRAPOLATED in many.caption
     marked = {row[0] for row in many.rows if row[4].startswith("≈ ")}
     assert marked == {known[label].title for label in known if known[label].modelled}
 
 
 def test_sweep_levels_are_named(records, known):
     ends = final_scores.summarise_final(final_scores.final_values(records.trials, records.curves))
-    levels = cells(tables.final_table(ends, known, sweeps=True))["level"].tolist()
+    levels = cells(training_tables.final_table(ends, known, sweeps=True))["level"].tolist()
     assert "thermal noise κ₀ = 10⁻⁴" in levels
     assert "ADC resolution = ideal" in levels
     assert "ADC resolution = 8" in levels
@@ -132,7 +137,7 @@ def test_sweep_levels_are_named(records, known):
 
 def test_misses_read_as_infinity(records, known):
     times = time_to_target.time_to_target(records.trials, records.curves, {})
-    shown = cells(tables.targets_table(times, known))
+    shown = cells(training_tables.targets_table(times, known))
     row = shown[(shown["optimizer"] == "SGD") & (shown["target"] == "test accuracy ≥ 95 %")].iloc[0]
     assert row["seeds that hit"] == "0 of 3"
     assert row["iterations, median (after, by] [its interval]"] == "∞ [∞, ∞]"
@@ -160,7 +165,9 @@ def bounded():
 def test_a_lower_bound_is_shown_as_one_and_the_optimizer_not_dropped(bounded):
     known = optimizer_infos(bounded.trials)
     summary = iteration_cost.summarise(bounded.costs, bounded.trials)
-    table = tables.cost_table(summary, iteration_cost.ratios_to_sgd(bounded.costs, bounded.trials), known)
+    table = cost_tables.cost_table(
+        summary, iteration_cost.ratios_to_sgd(bounded.costs, bounded.trials), known
+    )
     shown = cells(table)[table.data["optimizer"].to_numpy() == "tngd"]
     assert len(shown) == 5
     for (_, text), (_, row) in zip(
@@ -171,12 +178,13 @@ def test_a_lower_bound_is_shown_as_one_and_the_optimizer_not_dropped(bounded):
         assert text["total relative to SGD [95 %]"].startswith("≥ ")
     assert "≥: a lower bound" in table.caption
     assert (
-        lower_bounds.named(lower_bounds.unstated(bounded.trials), known)
+        caveats.named(caveats.unstated(bounded.trials), known)
         == "TNGD (writing the cells), TNGD-Adam (writing the cells)"
     )
     with charting.style():
         sections = {
-            section.anchor: section for section in (*cost_sections(bounded), *training_sections(bounded))
+            section.anchor: section
+            for section in (*cost_sections(Results(bounded)), *training_sections(Results(bounded)))
         }
     assert "TNGD (writing the cells)" in sections["cost"].points[-1]
     drawn = {chart.name: chart for chart in sections["cost"].charts}
@@ -192,18 +200,18 @@ def test_a_target_met_without_a_time_on_the_device_is_met(bounded):
     known = optimizer_infos(bounded.trials)
     targets = time_to_target.study_targets(bounded.study)
     times = time_to_target.time_to_target(bounded.trials, bounded.curves, targets)
-    table = tables.targets_table(times, known)
+    table = training_tables.targets_table(times, known)
     shown = cells(table)[(table.data["optimizer"] == "tngd").to_numpy()]
     met = shown[shown["seeds that hit"] == "3 of 3"]
     assert len(met)
     assert set(met["iterations × cost per iteration, median"]) == {"–"}
     ends = final_scores.summarise_final(
-        final_scores.comparison(final_scores.final_values(bounded.trials, bounded.curves))
+        outside_sweeps(final_scores.final_values(bounded.trials, bounded.curves))
     )
-    final = tables.final_table(ends, known, sweeps=False)
+    final = training_tables.final_table(ends, known, sweeps=False)
     own = cells(final)[(final.data["optimizer"] == "tngd").to_numpy()]
     assert set(own["iterations × cost per iteration"]) == {"–"}
-    found = findings.find(bounded.study, bounded.trials, bounded.costs, bounded.curves)
+    found = find(Results(bounded))
     assert "iterations, seconds not known" in found.convergence
     # two seconds of the bill are stated: more than the digital optimizers take, whatever the cells do
     for name in ("TNGD", "TNGD-Adam"):

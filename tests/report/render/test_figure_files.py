@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.report.document import charting
+from tngd_bench.report.document import charting, scales
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.palette import INK
+from tngd_bench.report.render import drawings
 from tngd_bench.report.render.figure_files import write_figures
 
 
@@ -18,7 +19,7 @@ def charts(number=4):
             axes.plot([1, 2, 30], [3, 4, 5 + place], label="<b>", marker="o", color=INK.light)
             axes.fill_between([1, 30], [3, 3], [4, 4], hatch="//")
             axes.set_xlabel("x")
-            charting.log_ratios(axes, "y")  # a formatter that cannot be pickled
+            scales.log_ratios(axes, "y")  # a formatter that cannot be pickled
             charting.legend_below(figure, axes)
         made.append(Chart(f"chart-{place}", "heading", "alt", "caption", figure, pd.DataFrame()))
     return made
@@ -46,8 +47,8 @@ def test_a_folder_that_cannot_be_made_is_an_os_error(tmp_path):
 
 def test_every_format_has_the_layout_of_the_first_and_leaves_the_figure_drawable():
     [first], [second] = charts(1), charts(1)
-    svg, png, pdf = charting.svg(first), charting.png(first), charting.pdf(first)
-    assert (charting.pdf(second), charting.png(second), charting.svg(second)) == (pdf, png, svg)
+    svg, png, pdf = drawings.svg(first), drawings.png(first), drawings.pdf(first)
+    assert (drawings.pdf(second), drawings.png(second), drawings.svg(second)) == (pdf, png, svg)
     axes = first.figure.axes[0]
     with charting.style():
         low = axes.get_tightbbox().y0 / first.figure.dpi  # room for the legend below was made

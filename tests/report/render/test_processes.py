@@ -1,8 +1,11 @@
+import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from tngd_bench.report.render import processes
@@ -29,47 +32,59 @@ def test_the_work_is_shared_and_each_item_done_once(tmp_path):
     assert sorted(int(path.name.split("-")[0]) for path in tmp_path.glob("*-*")) == list(range(20))
 
 
-def test_an_error_elsewhere_is_raised_here_with_its_place():
-    here = os.getpid()
+def _fail(item):
+    if item == 3:
+        raise OSError("disk full")
+    time.sleep(0.01)
+
+
+def test_an_error_in_a_process_is_raised_here_with_its_place_and_leaves_no_process_behind():
     with pytest.raises(OSError, match="disk full") as caught:
-        in_processes(lambda item: _fail() if os.getpid() != here else _until_other(), range(4), 2)
-    assert "_fail" in "".join(caught.value.__notes__)
-
-
-def _fail():
-    raise OSError("disk full")
-
-
-def _until_other():
-    time.sleep(0.3)
+        in_processes(_fail, range(50), 2)
+    assert "_fail" in str(caught.value.__cause__)
+    assert multiprocessing.active_children() == []
 
 
 def test_a_process_that_is_killed_is_one_error_and_not_a_wait():
-    here = os.getpid()
-
     def work(item):
-        if os.getpid() != here:
+        if item == 1:
             os.kill(os.getpid(), signal.SIGKILL)
-        _until_other()
+        time.sleep(0.3)
 
-    with pytest.raises(ChildProcessError, match="ended by signal 9"):
+    with pytest.raises(ChildProcessError, match="ended early"):
         in_processes(work, range(6), 2)
 
 
-def test_an_error_here_leaves_no_process_behind():
-    here = os.getpid()
-    started = []
+KILLED = """
+import os, pathlib, sys, time
+from tngd_bench.report.render.processes import in_processes
 
-    def work(item):
-        if os.getpid() == here:
-            started.extend(processes.multiprocessing.active_children())
-            raise ValueError("no")
-        _until_other()
+def work(item):
+    (pathlib.Path(sys.argv[1]) / str(os.getpid())).touch()
+    time.sleep(60)
 
-    with pytest.raises(ValueError, match="no"):
-        in_processes(work, range(50), 2)
-    assert len(started) == 1
-    assert started[0].exitcode is not None
+in_processes(work, range(2), 2)
+"""
+
+
+def runs(process):
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.timeout(60)
+def test_processes_end_with_the_one_that_forked_them(tmp_path):
+    parent = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)])
+    while len(list(tmp_path.iterdir())) < 2:
+        assert parent.poll() is None
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    forked = [int(path.name) for path in tmp_path.iterdir()]
+    while any(map(runs, forked)):
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

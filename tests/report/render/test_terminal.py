@@ -4,7 +4,9 @@ import io
 import pandas as pd
 from rich.console import Console
 
-from tngd_bench.report import study_summary, terminal_summary
+from tngd_bench.analysis.findings.find import find
+from tngd_bench.analysis.results import Results
+from tngd_bench.report import terminal_summary
 
 
 def printed(records, width=160):
@@ -54,7 +56,7 @@ def test_the_terminal_tells_the_findings_of_the_page(make):
     trials = records.trials.assign(sweep_parameter_2=None, sweep_label=None)
     trials.loc[pair, "sweep_parameter_2"] = "damping"
     swept = dataclasses.replace(records, trials=trials)
-    told = study_summary.found(swept)
+    told = find(Results(swept))
     assert "Not judged here: thermal noise κ₀ × damping" in told.noise
     text = " ".join(printed(swept).split())
     for sentence in told.sentences():

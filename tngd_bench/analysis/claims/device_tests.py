@@ -10,15 +10,18 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.training_tests import LEVEL, MINIMUM_SEEDS, SIGNED_RANK_SEEDS, compared
-from tngd_bench.analysis.claims.verdicts import Finding, Part, Pool, Test
+from tngd_bench.analysis.claims.types import ClaimPart, Finding, Test
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.statistics.paired import paired_difference
 from tngd_bench.analysis.training.run_metrics import log_ratios
 from tngd_bench.analysis.training.tolerance import margin_text, tolerances
+from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.studies.file.optimizer_label import label_texts
+from tngd_bench.studies.store import columns as col
 
 
-def memory(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def memory(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test the explanation by memory: an advantage at the smallest λ, none at the largest, none from the gradient.
 
     `series`, `references` (exact NGD) and `controls` (start at the gradient) are in order of λ. Three parts: at the
@@ -34,20 +37,20 @@ def memory(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         f"the gradient, lower by no more than {quantities.percent(tolerance)} in every seed"
     )
     numbers: dict[str, float] = {}
-    found = _advantage(pool, names["series"], names["references"], parameters, numbers)
+    found = _advantage(results, names["series"], names["references"], parameters, numbers)
     if isinstance(found, str):
         return Finding((), rule, missing=found)
     advantage, _, last = found
     parts = [advantage]
-    ratios = log_ratios(pool, names["series"][last], names["references"][last], parameters)
+    ratios = log_ratios(results, names["series"][last], names["references"][last], parameters)
     if len(ratios) >= MINIMUM_SEEDS:
         numbers["ratio at the largest λ"] = float(np.exp(ratios.median()))
         text = f"loss ratio {np.exp(ratios.median()):.3f} [{np.exp(ratios.min()):.3f}, {np.exp(ratios.max()):.3f}]"
         none, there = _no_advantage(ratios, tolerance)
-        parts.append(Part("no advantage at the largest λ", none, text, none or there))
+        parts.append(ClaimPart("no advantage at the largest λ", none, text, none or there))
     controlled = {}
     for control, reference in zip(names["controls"], names["references"], strict=True):
-        ratios = log_ratios(pool, control, reference, parameters)
+        ratios = log_ratios(results, control, reference, parameters)
         if len(ratios) >= MINIMUM_SEEDS:
             controlled[control] = ratios
             numbers[f"{control} ratio"] = float(np.exp(ratios.median()))
@@ -57,12 +60,12 @@ def memory(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         smallest = ", ".join(f"{np.exp(ratios.min()):.3f}" for ratios in controlled.values())
         text = f"smallest loss ratio of a seed {smallest}, in order of λ"
         decided = holds or any(there for _, there in judged)
-        parts.append(Part("no advantage from the gradient", holds, text, decided))
+        parts.append(ClaimPart("no advantage from the gradient", holds, text, decided))
     everything = [name for row in names.values() for name in row]
-    return Finding(tuple(parts), rule, numbers, pool.keys_of(*everything))
+    return Finding(tuple(parts), rule, numbers, results.keys_of(*everything))
 
 
-def fading(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def fading(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test whether `series` has an advantage over `references` at the smallest λ, and less of one at the largest.
 
     Both are in order of λ. Two parts: at the first λ the series is lower than its reference (as in `better`); on paired
@@ -75,13 +78,13 @@ def fading(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         "signed-rank test, p ≤ 5 %"
     )
     numbers: dict[str, float] = {}
-    found = _advantage(pool, names["series"], names["references"], parameters, numbers)
+    found = _advantage(results, names["series"], names["references"], parameters, numbers)
     if isinstance(found, str):
         return Finding((), rule, missing=found)
     advantage, first, last = found
     parts, missing = [advantage], ""
     ratios = pd.concat(
-        [log_ratios(pool, names["series"][i], names["references"][i], parameters) for i in (first, last)],
+        [log_ratios(results, names["series"][i], names["references"][i], parameters) for i in (first, last)],
         axis=1,
         join="inner",
     )
@@ -98,32 +101,32 @@ def fading(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         )
         holds = change.p_lower <= LEVEL
         decided = holds or change.p_higher <= LEVEL
-        parts.append(Part("less of it at the largest λ", holds, text, decided, change.p))
+        parts.append(ClaimPart("less of it at the largest λ", holds, text, decided, change.p))
     else:
         missing = f"less of it at the largest λ: {len(ratios)} paired seeds, {SIGNED_RANK_SEEDS} needed"
     everything = [name for row in names.values() for name in row]
-    return Finding(tuple(parts), rule, numbers, pool.keys_of(*everything), missing)
+    return Finding(tuple(parts), rule, numbers, results.keys_of(*everything), missing)
 
 
 def _advantage(
-    pool: Pool,
+    results: Results,
     series: Sequence[str],
     references: Sequence[str],
     parameters: Mapping[str, Any],
     numbers: dict[str, float],
-) -> tuple[Part, int, int] | str:
+) -> tuple[ClaimPart, int, int] | str:
     """Return whether `series` is lower than its reference at the smallest λ, and the places of that and the largest.
 
     Says why there is nothing to test where fewer than two λ finished with their reference, or seeds are too few.
     """
-    present = set(pool.final.loc[pool.final["status"] == "ok", "optimizer"])
+    present = set(results.final.loc[results.final[col.STATUS] == "ok", col.OPTIMIZER])
     places = [i for i, name in enumerate(series) if {name, references[i]} <= present]
     if len(places) < 2:
         return "fewer than two values of λ were run with their reference"
     first, last = places[0], places[-1]
     what = "advantage at the smallest λ"
-    part = compared(pool, series[first], references[first], parameters, what, numbers)
-    return (part, first, last) if isinstance(part, Part) else f"{what}: {part}"
+    part = compared(results, series[first], references[first], parameters, what, numbers)
+    return (part, first, last) if isinstance(part, ClaimPart) else f"{what}: {part}"
 
 
 def _no_advantage(ratios: pd.Series, tolerance: float) -> tuple[bool, bool]:
@@ -132,7 +135,7 @@ def _no_advantage(ratios: pd.Series, tolerance: float) -> tuple[bool, bool]:
     return bool(not lower.any()), bool(lower.all())
 
 
-def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def tolerated(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test in every setting that was swept whether `level` of `parameter` leaves the final loss as on the ideal device.
 
     A setting is a section with an optimizer; see `tolerance`. A part holds if `level` and every milder one is inside,
@@ -143,7 +146,7 @@ def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
     parameter, level = str(parameters["parameter"]), float(parameters["level"])
     parts, numbers, notes = [], {}, []
     values: dict[str, set[str]] = {name: set() for name in parameters.get("over", ())}
-    for found in tolerances(pool.final):
+    for found in tolerances(results.final):
         if found.parameter != parameter:
             continue
         size = quantities.count(float(found.size))
@@ -152,13 +155,13 @@ def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         if found.note or level not in set(found.levels["level"]):
             notes.append(f"{what}: {found.note or 'this level was not swept'}")
             continue
-        row = found.levels[found.levels["level"] == level].iloc[0]
+        row = col.only(found.levels, level=level).iloc[0]
         verdict, p = str(row["verdict"]), min(1.0, 2.0 * float(min(row["p_inside"], row["p_outside"])))
         worst = "no level" if np.isnan(found.worst_inside) else quantities.level(found.worst_inside)
         text = f"loss within the margin of the ideal device's up to {worst} ({found.seeds} seeds)"
-        parts.append(Part(what, verdict == "inside", text, verdict != "undecided", p))
+        parts.append(ClaimPart(what, verdict == "inside", text, verdict != "undecided", p))
         numbers[f"{what} worst inside"] = found.worst_inside
-        own = label_texts(found.optimizer) | {"parameters": size}
+        own = label_texts(found.optimizer) | {col.PARAMETERS: size}
         for name, seen in values.items():
             seen.add(str(own.get(name, "default")))
     if parts:
@@ -166,17 +169,17 @@ def tolerated(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
             if len(seen) == 1:
                 sign = _OVER.get(name, name)
                 text = f"nothing is said of it: all settings have {sign} = {', '.join(seen)}"
-                parts.append(Part(f"another {sign}", False, text, decided=False))
+                parts.append(ClaimPart(f"another {sign}", False, text, decided=False))
     missing = "; ".join(notes) if notes else "" if parts else f"{parameter} was not swept"
     rule = (
         f"at {parameter_name(parameter)} = {quantities.level(level)} and below, the final loss exceeds that of the "
-        f"ideal device on the same seed by less than {margin_text('final_loss')}: on paired seeds, exact one-sided "
+        f"ideal device on the same seed by less than {margin_text(TRAINING_LOSS)}: on paired seeds, exact one-sided "
         "signed-rank test, p ≤ 5 %"
     )
-    return Finding(tuple(parts), rule, numbers, pool.keys_of(), missing)
+    return Finding(tuple(parts), rule, numbers, results.keys_of(), missing)
 
 
-_OVER = {"parameters": "N", "damping": "λ"}
+_OVER = {col.PARAMETERS: "N", "damping": "λ"}
 
 
 TESTS: Mapping[str, Test] = {"memory": memory, "fading": fading, "tolerated": tolerated}

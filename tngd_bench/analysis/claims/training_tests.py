@@ -1,6 +1,6 @@
 """Tests of claims about training: who is lower or better, how close two losses are.
 
-All compare on the same seed, start and batches; `run_values` says what the loss of a run is.
+All compare on the same seed, start and batches; `run_metrics` says what the loss of a run is.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.claims.verdicts import Finding, Part, Pool, Test
+from tngd_bench.analysis.claims.types import ClaimPart, Finding, Test
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.paired import PairedDifference, differences_by_seed, paired_difference
-from tngd_bench.analysis.training.run_metrics import distances, is_accuracy, values_of_runs
+from tngd_bench.analysis.training.run_metrics import distances, metric_of, values_of_runs
+from tngd_bench.problems import registered_metrics
+from tngd_bench.studies.store import columns as col
 
 LEVEL = 0.05
 MINIMUM_SEEDS = 3
@@ -23,19 +26,19 @@ SIGNED_RANK_SEEDS = 5
 """Fewer paired seeds cannot reach p ≤ 5 %, whatever they show: 2⁻⁴ is 6 %."""
 
 
-def better(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def better(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test whether `first` is better than each of `rivals`; a part each.
 
     A part holds where the exact one-sided signed-rank test over paired seeds has p ≤ 5 %, and is decided against where
     that of the contrary has: with five seeds all five must agree, fewer are not tested. Parameters: first,
-    rivals, and value, clock, share as in `run_values`.
+    rivals, and value, clock, share as in `run_metrics`.
     """
     first = str(parameters["first"])
     pairs = [(first, str(rival), f"against {rival}") for rival in parameters["rivals"]]
-    return _pairs_compared(pool, pairs, parameters)
+    return _pairs_compared(results, pairs, parameters)
 
 
-def each_better(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def each_better(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test whether each of `firsts` is better than each of `seconds`; a part each pair, judged as in `better`.
 
     What a variant gains over another optimizer is its own doing only if it gains that over itself without the variation
@@ -46,25 +49,25 @@ def each_better(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         for second in parameters["seconds"]
         for first in parameters["firsts"]
     ]
-    return _pairs_compared(pool, pairs, parameters)
+    return _pairs_compared(results, pairs, parameters)
 
 
 def _pairs_compared(
-    pool: Pool, pairs: Sequence[tuple[str, str, str]], parameters: Mapping[str, Any]
+    results: Results, pairs: Sequence[tuple[str, str, str]], parameters: Mapping[str, Any]
 ) -> Finding:
     parts, missing = [], []
     numbers: dict[str, float] = {}
     for first, second, what in pairs:
-        part = compared(pool, first, second, parameters, what, numbers)
-        if isinstance(part, Part):
+        part = compared(results, first, second, parameters, what, numbers)
+        if isinstance(part, ClaimPart):
             parts.append(part)
         else:
             missing.append(f"{what}: {part}")
-    keys = pool.keys_of(*{name for first, second, _ in pairs for name in (first, second)})
+    keys = results.keys_of(*{name for first, second, _ in pairs for name in (first, second)})
     return Finding(tuple(parts), _rule(parameters), numbers, keys, "; ".join(missing))
 
 
-def close(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def close(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test whether the losses of `first` and `second` agree to `tolerance`, relatively, on the mean over the run.
 
     Per seed, the mean over iterations of |log(loss/loss)|. The part holds where the exact one-sided signed-rank test
@@ -77,7 +80,7 @@ def close(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         "mean over the run of the relative deviation of the smoothed losses at most "
         f"{quantities.percent(tolerance)}: exact one-sided signed-rank test over paired seeds, p ≤ 5 %"
     )
-    found = distances(pool, first, second).to_numpy(float)
+    found = distances(results, first, second).to_numpy(float)
     if len(found) < SIGNED_RANK_SEEDS:
         return Finding(
             (), rule, missing=f"{first} and {second}: {len(found)} paired seeds, {SIGNED_RANK_SEEDS} needed"
@@ -89,17 +92,17 @@ def close(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
         f"deviation {quantities.percent(typical)}, at most {quantities.percent(worst)} ({len(found)} seeds), "
         f"{_p(beyond)}"
     )
-    part = Part(f"{first} beside {second}", within, text, within or beyond.p_higher <= LEVEL, beyond.p)
-    return Finding((part,), rule, {"median": typical, "largest": worst}, pool.keys_of(first, second))
+    part = ClaimPart(f"{first} beside {second}", within, text, within or beyond.p_higher <= LEVEL, beyond.p)
+    return Finding((part,), rule, {"median": typical, "largest": worst}, results.keys_of(first, second))
 
 
-def closer(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
+def closer(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test whether each of `series` is closer to `second` (as in `close`) than the one before it; a part each step.
 
     Judged by the one-sided signed-rank test over paired seeds, p ≤ 5 %. Parameters: series, second.
     """
     second, series = str(parameters["second"]), [str(name) for name in parameters["series"]]
-    apart = {name: distances(pool, name, second) for name in series}
+    apart = {name: distances(results, name, second) for name in series}
     parts, missing = [], []
     numbers: dict[str, float] = {}
     for before, after in itertools.pairwise(series):
@@ -117,51 +120,56 @@ def closer(pool: Pool, parameters: Mapping[str, Any]) -> Finding:
             f"of {found.seeds} seeds, {_p(found)}"
         )
         holds = found.p_lower <= LEVEL
-        parts.append(Part(what, holds, text, holds or found.p_higher <= LEVEL, found.p))
+        parts.append(ClaimPart(what, holds, text, holds or found.p_higher <= LEVEL, found.p))
     rule = (
         f"relative deviation of the smoothed loss from {second} falls at each step, one-sided exact p ≤ 5 %"
     )
-    return Finding(tuple(parts), rule, numbers, pool.keys_of(second, *series), "; ".join(missing))
+    return Finding(tuple(parts), rule, numbers, results.keys_of(second, *series), "; ".join(missing))
 
 
 def compared(
-    pool: Pool, first: str, second: str, parameters: Mapping[str, Any], what: str, numbers: dict[str, float]
-) -> Part | str:
+    results: Results,
+    first: str,
+    second: str,
+    parameters: Mapping[str, Any],
+    what: str,
+    numbers: dict[str, float],
+) -> ClaimPart | str:
     """Judge whether `first` is better than `second` as in `better`, and add their medians to `numbers`.
 
     Returns a part named `what`, or why there is none: not run, or too few paired seeds for any verdict.
     """
-    upwards = is_accuracy(parameters)
-    table = values_of_runs(pool, (first, second), parameters)
-    run = set(table["optimizer"])
+    metric = metric_of(parameters)
+    upwards = metric.larger_is_better
+    table = values_of_runs(results, (first, second), parameters)
+    run = set(table[col.OPTIMIZER])
     for name in (first, second):
         if name not in run:
             return f"{name} was not run"
-    differences = differences_by_seed(
-        table.assign(accuracy=table["value"]), first, second, "accuracy" if upwards else "value"
-    )
+    differences = differences_by_seed(table, first, second, "value", larger_is_better=upwards)
     if len(differences) < SIGNED_RANK_SEEDS:
         return f"{len(differences)} paired seeds, {SIGNED_RANK_SEEDS} needed"
     found = paired_difference(-differences if upwards else differences)
-    finished = table[table["status"] == "ok"]
+    finished = col.only(table, status="ok")
     medians = {
-        name: float(finished.loc[finished["optimizer"] == name, "value"].median()) for name in (first, second)
+        name: float(finished.loc[finished[col.OPTIMIZER] == name, "value"].median())
+        for name in (first, second)
     }
     iterations = float(finished["iterations"].astype(float).max())
     numbers |= {f"{what}, {name}": median for name, median in medians.items()} | {"iterations": iterations}
     sign = -1 if upwards else 1
     low, high = sorted((sign * found.low, sign * found.high))
-    shown = _percentage if upwards else quantities.significant
-    scale = 100.0 if upwards else 1.0
+    shown = _percentage if metric.share else quantities.significant
+    scale = 100.0 if metric.share else 1.0
     text = (
         f"{shown(medians[first])} against {shown(medians[second])}, "
         f"difference {quantities.significant(scale * sign * found.value)}"
-        f"{' points' if upwards else ''} {quantities.interval(scale * low, scale * high)}, "
+        f"{' points' if metric.share else ''} {quantities.interval(scale * low, scale * high)}, "
         f"better in {found.lower} of {found.seeds} seeds, {_p(found)}, "
         f"{quantities.count(iterations)} iterations{_unfinished(table, first, second)}"
     )
     holds = found.p_lower <= LEVEL
-    return Part(what, holds, text, holds or found.p_higher <= LEVEL, found.p)
+    return ClaimPart(what, holds, text, holds or found.p_higher <= LEVEL, found.p)
 
 
 def _percentage(share: float) -> str:
@@ -172,8 +180,8 @@ def _unfinished(table: pd.DataFrame, *optimizers: str) -> str:
     """Return how many runs of each did not finish; they count as worst."""
     said = ""
     for name in optimizers:
-        own = table[table["optimizer"] == name]
-        lost = int((own["status"] != "ok").sum())
+        own = col.only(table, optimizer=name)
+        lost = int((own[col.STATUS] != "ok").sum())
         said += f", {lost} of {len(own)} runs of {name} did not finish" if lost else ""
     return said
 
@@ -183,13 +191,12 @@ def _rule(parameters: Mapping[str, Any]) -> str:
     kinds = {
         "early-loss": f"the smoothed loss after {share} of the shorter run",
         "mean-loss": "the mean of the smoothed loss over the run",
-        "final_test_accuracy": "the last test accuracy",
-        "final_loss": "the last training loss",
     }
-    value = kinds[str(parameters["value"])]
+    name = str(parameters["value"])
+    value = kinds.get(name) or f"the last {registered_metrics.of_final(name).title}"
     clock = {
-        "modelled_s": " in seconds (iterations × cost per iteration, timed in turn)",
-        "iteration": " in iterations",
+        col.MODELLED_S: " in seconds (iterations × cost per iteration, timed in turn)",
+        col.ITERATION: " in iterations",
     }.get(str(parameters.get("clock", "")), "")
     return f"{value}{clock} is better on paired seeds: exact one-sided signed-rank test, p ≤ 5 %"
 
@@ -199,9 +206,4 @@ def _p(found: PairedDifference) -> str:
     return f"p = {min(found.p_lower, found.p_higher):.3f}"
 
 
-TESTS: Mapping[str, Test] = {
-    "better": better,
-    "each-better": each_better,
-    "close": close,
-    "closer": closer,
-}
+TESTS: Mapping[str, Test] = {"better": better, "each-better": each_better, "close": close, "closer": closer}

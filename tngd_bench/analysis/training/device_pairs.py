@@ -17,22 +17,18 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.statistics.paired import LEVEL, holm, paired_difference, seeds_needed
-from tngd_bench.analysis.training.tolerance import (
-    SCORE_NAMES,
-    SCORES,
-    margin_text,
-    margins,
-    tried,
-    without_base,
-)
+from tngd_bench.analysis.training.final_scores import leading
+from tngd_bench.analysis.training.tolerance import margin_text, margins, sign, tried, without_base
+from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
 from tngd_bench.spu.description import DEVICE_FIELDS
+from tngd_bench.studies.store import columns as col
 
 INSIDE, OUTSIDE, UNDECIDED = "no worse", "worse", "not decided"
 MOST_NAMED = 3
 """Devices named one by one in a sentence; of more, how many have which verdict."""
-_PLACE = ["group", "problem", "parameters"]
+_PLACE = [col.GROUP, col.PROBLEM, col.PARAMETERS]
 _DEVICE = {"device", "noise_variance", *DEVICE_FIELDS}
 
 
@@ -40,7 +36,7 @@ _DEVICE = {"device", "noise_variance", *DEVICE_FIELDS}
 class ScorePair:
     """One final score: its median on the ideal device and on the other; NaN where most seeds diverged."""
 
-    score: str
+    score: CurveMetric
     ideal: float
     own: float
 
@@ -75,12 +71,12 @@ class DevicePair:
 
 
 def device_pairs(trials: pd.DataFrame, final: pd.DataFrame) -> tuple[DevicePair, ...]:
-    """Return every imperfect device of `trials` that ran beside the ideal one; `final` as in `outcomes.final_values`.
+    """Return every imperfect device of `trials` that ran beside the ideal one; `final` as from `final_values`.
 
     Trials of sweeps are left out: `tolerance` judges those.
     """
-    devices = trials.set_index("key")[["device", "settings"]]
-    plain = final[final["sweep_parameter"].isna()].join(devices, on="key")
+    devices = trials.set_index(col.KEY)[[col.DEVICE, col.SETTINGS]]
+    plain = col.outside_sweeps(final).join(devices, on=col.KEY)
     found = [
         _compared(part, own, ideal)
         for _, part in plain.groupby(_PLACE, sort=True)
@@ -102,10 +98,10 @@ def _beside_ideal(part: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield the labels on imperfect devices of one section, each with the label alike on the ideal device."""
     ideal: dict[object, str] = {}
     imperfect = []
-    rows = part.drop_duplicates("optimizer").sort_values("optimizer", kind="stable")
-    for label, method, device, settings in rows[["optimizer", "method", "device", "settings"]].itertuples(
-        index=False
-    ):
+    rows = part.drop_duplicates(col.OPTIMIZER).sort_values(col.OPTIMIZER, kind="stable")
+    for label, method, device, settings in rows[
+        [col.OPTIMIZER, col.METHOD, col.DEVICE, col.SETTINGS]
+    ].itertuples(index=False):
         name, known = recorded(device, settings)
         made = None if name is None else recorded_device(name, known)
         if made is None:
@@ -126,17 +122,18 @@ def _without_device(settings: Mapping[str, object]) -> dict[str, object]:
 
 def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
     """Return the comparison of two labels of one section, before the correction."""
-    first, second = part[part["optimizer"] == own], part[part["optimizer"] == ideal]
+    first, second = col.only(part, optimizer=own), col.only(part, optimizer=ideal)
     row = part.iloc[0]
-    place = (str(row["group"]), str(row["problem"]), int(row["parameters"]))
-    scored = [name for name in SCORES if name == SCORES[0] or (name in part and second[name].notna().any())][
-        :2
-    ]
+    place = (str(row[col.GROUP]), str(row[col.PROBLEM]), int(row[col.PARAMETERS]))
+    other_score = leading(second)
+    scored = [TRAINING_LOSS]
+    if other_score.final in part and second[other_score.final].notna().any():
+        scored.append(other_score)
     scores, inside, outside = [], [], []
     seeds = diverged = 0
     note = without_base(second)
     for score in scored:
-        base, other = (tried(each, score).set_index("seed")["loss"] for each in (second, first))
+        base, other = (tried(each, score).set_index(col.SEED)[col.LOSS] for each in (second, first))
         both = base.index.intersection(other.index).sort_values()
         baseline, losses = base[both].to_numpy(float), other[both].to_numpy(float)
         seeds, diverged = len(both), int(np.isinf(losses).sum())
@@ -146,10 +143,9 @@ def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
         beyond = paired_difference(losses - baseline - margins(score, baseline))
         inside.append(beyond.p_lower)
         outside.append(beyond.p_higher)
-        sign = 1.0 if score == SCORES[0] else -1.0
         middle = float(np.median(losses))
-        shown = sign * middle if np.isfinite(middle) else float("nan")
-        scores.append(ScorePair(score, sign * float(np.median(baseline)), shown))
+        shown = sign(score) * middle if np.isfinite(middle) else float("nan")
+        scores.append(ScorePair(score, sign(score) * float(np.median(baseline)), shown))
     return DevicePair(
         *place,
         own,
@@ -159,39 +155,44 @@ def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
         tuple(scores),
         max(inside, default=1.0),
         min(1.0, len(outside) * min(outside, default=1.0)),
-        tuple(sorted({*first["key"], *second["key"]})),
+        tuple(sorted({*first[col.KEY], *second[col.KEY]})),
         note,
     )
 
 
-def pairs_sentence(pairs: Sequence[DevicePair], known: Mapping[str, OptimizerInfo]) -> str:
+def pairs_sentence(pairs: Sequence[DevicePair], infos: Infos) -> str:
     """Return what became of training on each imperfect device, in one sentence."""
-    head = f"Imperfect devices beside the ideal one, same seeds, margins {margin_text(SCORES[0])}"
-    if any(each.score != SCORES[0] for pair in pairs for each in pair.scores):
-        head += f" and {margin_text(SCORES[1])}"
+    head = f"Imperfect devices beside the ideal one, same seeds, margins {margin_text(TRAINING_LOSS)}"
+    head += "".join(f" and {margin_text(score)}" for score in further_scores(pairs))
     if len(pairs) > MOST_NAMED:
         verdicts = [pair.verdict for pair in pairs]
         counts = [
             f"{verdicts.count(each)} {each}" for each in (INSIDE, OUTSIDE, UNDECIDED) if each in verdicts
         ]
         return f"{head}: {', '.join(counts)}, of {len(pairs)}."
-    return f"{head}: {'; '.join(_judged(pair, known) for pair in pairs)}."
+    return f"{head}: {'; '.join(_judged(pair, infos) for pair in pairs)}."
 
 
-def _judged(pair: DevicePair, known: Mapping[str, OptimizerInfo]) -> str:
+def _judged(pair: DevicePair, infos: Infos) -> str:
     """Return e.g. "TNGD (device = mine) not decided (digits-mlp, N = 989, 6 seeds, test accuracy 82.5 % → 81 %)"."""
     where = [f"{pair.problem}, N = {quantities.count(pair.size)}, {pair.seeds} seeds"]
     if pair.diverged:
         where.append(f"{pair.diverged} diverged")
     if pair.scores:
         last = pair.scores[-1]
-        where.append(f"{SCORE_NAMES[last.score]} {change(last)}")
+        where.append(f"{last.score.title} {change(last)}")
     if pair.note:
         where.append(pair.note)
-    return f"{known[pair.optimizer].title} {pair.verdict} ({', '.join(where)})"
+    return f"{infos[pair.optimizer].title} {pair.verdict} ({', '.join(where)})"
 
 
 def change(score: ScorePair) -> str:
     """Return e.g. "82.5 % → 81 %" or "1.65 → 1.64"; the second is "diverged" where most seeds did."""
-    text = quantities.significant if score.score == SCORES[0] else quantities.percent
-    return f"{text(score.ideal)} → {'diverged' if np.isnan(score.own) else text(score.own)}"
+    ideal, own = (quantities.metric(value, score.score.metric) for value in (score.ideal, score.own))
+    return f"{ideal} → {'diverged' if np.isnan(score.own) else own}"
+
+
+def further_scores(pairs: Sequence[DevicePair]) -> tuple[CurveMetric, ...]:
+    """Return the metrics that were judged beside the training loss."""
+    scores = dict.fromkeys(each.score for pair in pairs for each in pair.scores)
+    return tuple(score for score in scores if score != TRAINING_LOSS)

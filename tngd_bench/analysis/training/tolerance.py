@@ -1,4 +1,4 @@
-"""How much of one imperfection training stands: the level at which a final score is worse by more than a fixed margin.
+"""Tolerance of training to one imperfection: the level from which a final score is worse by more than a fixed margin.
 
 Paired: the trials of one seed share start and batches, and one imperfection is swept. With ℓ(level, seed) the final
 training loss (or minus the test accuracy or F1; ∞ if the trial diverged), the excess of a seed is
@@ -31,12 +31,11 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.setting_names import DESCRIBED
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
+from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS, CurveMetric
+from tngd_bench.studies.store import columns as col
 
 MINIMUM_SEEDS = 5
 SCORE_MARGIN, LOSS_SHARE, LOSS_FLOOR = 0.01, 0.05, 0.01
-SCORES = ("final_loss", "final_test_accuracy", "final_test_f1")
-"""Final scores that can be judged; the first is better where it is lower, the others where they are higher."""
-SCORE_NAMES = dict(zip(SCORES, ("training loss", "test accuracy", "test F1"), strict=True))
 Array = npt.NDArray[np.float64]
 
 
@@ -62,7 +61,7 @@ class Tolerance:
     note: str
     beside: str = ""
     size: int = 0
-    score: str = SCORES[0]
+    score: CurveMetric = TRAINING_LOSS
     ideal: float = float("nan")
     problem: str = ""
 
@@ -72,37 +71,34 @@ class Tolerance:
         return tuple(self.levels.loc[self.levels["verdict"] == "undecided", "level"])
 
 
-def tolerances(final: pd.DataFrame, score: str = SCORES[0]) -> tuple[Tolerance, ...]:
-    """Return the tolerance of every sweep in `final` (see `outcomes.final_values`), in sorted order.
+def tolerances(final: pd.DataFrame, score: CurveMetric = TRAINING_LOSS) -> tuple[Tolerance, ...]:
+    """Return the tolerance of every sweep in `final` (see `final_scores.final_values`), in sorted order.
 
-    `score` is the one of `SCORES` that is judged; ValueError for another. Of a sweep of two imperfections the ideal
-    device is ideal in both.
+    `score` is the metric that is judged. Of a sweep of two imperfections the ideal device is ideal in both.
     """
-    if score not in SCORES:
-        raise ValueError(f"score must be one of {', '.join(SCORES)}, not {score!r}")
-    swept = final[final["sweep_parameter"].notna()]
-    keys = ["group", "optimizer", "sweep_parameter"]
-    second = [name for name in ("sweep_parameter_2", "sweep_label_2") if name in swept]
+    swept = final[final[col.SWEEP_PARAMETER].notna()]
+    keys = [col.GROUP, col.OPTIMIZER, col.SWEEP_PARAMETER]
+    second = [name for name in (col.SWEEP_PARAMETER_2, col.SWEEP_LABEL_2) if name in swept]
     found = []
     for values, part in swept.groupby([*keys, *second], sort=True, dropna=False):
         group, optimizer, parameter, *beside = map(str, values)
-        if not part["sweep_value"].notna().any():
+        if not part[col.SWEEP_VALUE].notna().any():
             continue  # words and flags have no order from mild to harsh
-        named = len(beside) == 2 and part["sweep_parameter_2"].notna().all()
+        named = len(beside) == 2 and part[col.SWEEP_PARAMETER_2].notna().all()
         runs = swept
         if named:
-            runs = swept[swept["sweep_parameter_2"] == beside[0]]
+            runs = col.only(swept, sweep_parameter_2=beside[0])
             if is_imperfection(beside[0]):
-                runs = runs[is_ideal(beside[0], runs["sweep_value_2"])]
+                runs = runs[is_ideal(beside[0], runs[col.SWEEP_VALUE_2])]
             else:
-                runs = runs[runs["sweep_label_2"] == beside[1]]
+                runs = col.only(runs, sweep_label_2=beside[1])
         elif len(second) == 2:
-            runs = swept[swept["sweep_parameter_2"].isna()]
+            runs = swept[swept[col.SWEEP_PARAMETER_2].isna()]
         runs = runs[(runs[keys] == [group, optimizer, parameter]).all(axis=1)]
-        ideal = runs[is_ideal(parameter, runs["sweep_value"])]
+        ideal = runs[is_ideal(parameter, runs[col.SWEEP_VALUE])]
         tolerance = _tolerance(group, optimizer, parameter, ideal, part, score)
         held = f"{beside[0]} = {beside[1]}" if named else ""
-        size, problem = int(part["parameters"].max()), str(part["problem"].iloc[0])
+        size, problem = int(part[col.PARAMETERS].max()), str(part[col.PROBLEM].iloc[0])
         found.append(dataclasses.replace(tolerance, beside=held, size=size, score=score, problem=problem))
     return tuple(found)
 
@@ -160,27 +156,31 @@ def larger_is_milder(parameter: str) -> bool:
     return parameter in DESCRIBED and DESCRIBED[parameter].milder == "larger"
 
 
-def margins(score: str, ideal: Array) -> Array:
-    """Return the margin of each seed, whose `score` on the ideal device is given (a loss)."""
-    if score != SCORES[0]:
+def margins(score: CurveMetric, ideal: Array) -> Array:
+    """Return the margin of each seed, whose `score` on the ideal device is given (as a loss)."""
+    if score.metric.share:
         return np.full_like(ideal, SCORE_MARGIN)
     return np.maximum(LOSS_SHARE * np.abs(ideal), LOSS_FLOOR)
 
 
-def margin_text(score: str) -> str:
-    """Return the margin in words, e.g. "1 point"."""
-    if score != SCORES[0]:
-        return f"{100 * SCORE_MARGIN:g} point of {'F1' if score.endswith('f1') else 'accuracy'}"
-    return f"{100 * LOSS_SHARE:g} % of the loss (or {LOSS_FLOOR:g})"
+def margin_text(score: CurveMetric) -> str:
+    """Return the margin in words, e.g. "1 point of accuracy"."""
+    if score.metric.share:
+        return f"{100 * SCORE_MARGIN:g} point of {score.metric.title}"
+    return f"{100 * LOSS_SHARE:g} % of the {score.metric.title} (or {LOSS_FLOOR:g})"
+
+
+def sign(score: CurveMetric) -> float:
+    """Return what makes a loss of the score, better where it is lower: 1 or −1."""
+    return -1.0 if score.metric.larger_is_better else 1.0
 
 
 def _tolerance(
-    group: str, optimizer: str, parameter: str, ideal: pd.DataFrame, part: pd.DataFrame, score: str
+    group: str, optimizer: str, parameter: str, ideal: pd.DataFrame, part: pd.DataFrame, score: CurveMetric
 ) -> Tolerance:
-    sign = 1.0 if score == SCORES[0] else -1.0
-    ideal = tried(ideal, score).drop_duplicates("seed").set_index("seed").sort_index()
-    swept = tried(part[~is_ideal(parameter, part["sweep_value"])], score)
-    table = swept.pivot_table(index="seed", columns="sweep_value", values="loss", aggfunc="first")
+    ideal = tried(ideal, score).drop_duplicates(col.SEED).set_index(col.SEED).sort_index()
+    swept = tried(part[~is_ideal(parameter, part[col.SWEEP_VALUE])], score)
+    table = swept.pivot_table(index=col.SEED, columns=col.SWEEP_VALUE, values=col.LOSS, aggfunc="first")
     paired = table.reindex(ideal.index).dropna(axis=1)
     levels = mildest_first(parameter, paired.columns.to_numpy(float))
     note = without_base(ideal)
@@ -192,7 +192,7 @@ def _tolerance(
         return Tolerance(
             group, optimizer, parameter, nan, nan, len(ideal), pd.DataFrame(columns=columns), note
         )
-    losses, baseline = paired[levels].to_numpy(float), ideal["loss"].to_numpy(float)
+    losses, baseline = paired[levels].to_numpy(float), ideal[col.LOSS].to_numpy(float)
     excess = losses - baseline[:, None]
     beyond = [paired_difference(column) for column in (excess - margins(score, baseline)[:, None]).T]
     inside, outside = decided([each.p_lower for each in beyond], [each.p_higher for each in beyond])
@@ -205,7 +205,7 @@ def _tolerance(
             "verdict": _verdicts(len(levels), inside, outside),
             "p_inside": [each.p_lower for each in beyond],
             "p_outside": [each.p_higher for each in beyond],
-            "median": np.where(np.isfinite(middle), sign * middle, np.nan),
+            "median": np.where(np.isfinite(middle), sign(score) * middle, np.nan),
             "seeds": len(baseline),
             "diverged": np.isinf(losses).sum(axis=0),
         }
@@ -219,7 +219,7 @@ def _tolerance(
         seeds=len(baseline),
         levels=found,
         note="",
-        ideal=sign * float(np.median(baseline)),
+        ideal=sign(score) * float(np.median(baseline)),
     )
 
 
@@ -236,11 +236,10 @@ def decided(p_inside: Sequence[float], p_outside: Sequence[float]) -> tuple[int,
     return inside, outside
 
 
-def tried(part: pd.DataFrame, score: str) -> pd.DataFrame:
+def tried(part: pd.DataFrame, score: CurveMetric) -> pd.DataFrame:
     """Return the runs that ended or diverged, with their `loss`: the score as one that is better where lower."""
-    part = part[part["status"].isin(["ok", "diverged"])]
-    sign = 1.0 if score == SCORES[0] else -1.0
-    loss = (sign * part[score].astype(float)).where(part["status"] == "ok", np.inf)
+    part = part[part[col.STATUS].isin(["ok", "diverged"])]
+    loss = (sign(score) * part[score.final].astype(float)).where(part[col.STATUS] == "ok", np.inf)
     return part.assign(loss=loss)[loss.notna()]
 
 
@@ -249,16 +248,13 @@ def without_base(ideal: pd.DataFrame) -> str:
     if len(ideal) < MINIMUM_SEEDS:
         number = f"{len(ideal)} seed{'' if len(ideal) == 1 else 's'}"
         return f"not confirmed: too few to tell, {number} of the ideal device, {MINIMUM_SEEDS} needed"
-    scored = "final_test_accuracy" in ideal and bool(ideal["final_test_accuracy"].notna().any())
+    scored = TEST_ACCURACY.final in ideal and bool(ideal[TEST_ACCURACY.final].notna().any())
+    judged_by = TEST_ACCURACY if scored else TRAINING_LOSS
     final, start = (
         ideal[name].astype(float) if name in ideal else pd.Series(np.nan, ideal.index)
-        for name in (
-            ("final_test_accuracy", "untrained_test_accuracy")
-            if scored
-            else ("final_loss", "untrained_train_loss")
-        )
+        for name in (judged_by.final, judged_by.untrained)
     )
-    ended = ideal["status"] == "ok"
+    ended = ideal[col.STATUS] == "ok"
     if start[ended].isna().any():
         return "not confirmed: nothing was evaluated before training, so that whether it learned is unknown"
     if scored:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -12,16 +14,17 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator
 
 from tngd_bench.analysis import optimizer_names, quantities
-from tngd_bench.analysis.claims.paper_figures import Figure, figure_points
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
+from tngd_bench.analysis.claims.paper_figures import FigureEntry, figure_points
+from tngd_bench.analysis.families import Infos, optimizer_info
 from tngd_bench.analysis.optimizer_names import SIGNS
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.convergence import PAPER_WINDOW
-from tngd_bench.report.document import charting, slugs
+from tngd_bench.report.document import charting, scales, slugs
 from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import one_figure, several_figures
+from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import Mark, marks, strength
 from tngd_bench.studies.file.optimizer_label import label_texts
+from tngd_bench.studies.store.columns import each
 
 TUNED = "[tuned]"
 _AXES = {
@@ -35,31 +38,30 @@ _AXES = {
 }
 
 
-@several_figures("figures of the paper from these records")
-def paper_charts(
-    figure: Figure,
-    trials: pd.DataFrame,
-    costs: pd.DataFrame,
-    curves: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
-) -> list[Chart]:
-    """Return the chart of `figure` for each problem in the records; none where they hold nothing for it."""
-    points = figure_points(figure, trials, costs, curves)
-    titles = _titles(figure, trials, known)
-    present = set(points["problem"])
-    return [
-        _chart(figure, str(problem), points[points["problem"] == problem], known, titles)
-        for problem in dict.fromkeys(trials["problem"])
-        if problem in present
-    ]
+@dataclass(frozen=True)
+class PaperFigure:
+    """A figure of the paper with its points from our records, and the titles of its optimizers."""
+
+    figure: FigureEntry
+    results: Results
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """The points of all problems; see `figure_points`."""
+        return figure_points(self.figure, self.results)
+
+    def problems(self) -> list[str]:
+        """Return the problems in the records that have points."""
+        present = set(self.points["problem"])
+        return [name for name in dict.fromkeys(self.results.trials["problem"]) if name in present]
 
 
-def _titles(figure: Figure, trials: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> dict[str, str]:
+def _titles(figure: FigureEntry, trials: pd.DataFrame, infos: Infos) -> dict[str, str]:
     """Return how each optimizer of `figure` is called in its legend.
 
     One whose variants change a setting is called by its own value of it, be it the default: "TNGD (t = 50 τ)".
     """
-    labels = [label for label in figure.optimizers if label in known]
+    labels = [label for label in figure.optimizers if label in infos]
     here = trials[trials["group"].isin(figure.groups)].drop_duplicates("optimizer")
     complete = {
         str(row.optimizer): json.loads(str(row.settings)) for row in each(here[["optimizer", "settings"]])
@@ -69,26 +71,24 @@ def _titles(figure: Figure, trials: pd.DataFrame, known: Mapping[str, OptimizerI
         varied = dict.fromkeys(
             name
             for other in labels
-            if known[other].method == known[label].method
+            if infos[other].method == infos[label].method
             for name in label_texts(other)
             if name in SIGNS and name not in label_texts(label)
         )
         own = {name: complete.get(label, {}).get(name) for name in varied}
         set_here = label_texts(label) | {name: value for name, value in own.items() if value}
         titles[label] = optimizer_names.name(
-            optimizer_info(known[label].method, known[label].method, None).title, set_here
+            optimizer_info(infos[label].method, infos[label].method, None).title, set_here
         )
     return titles
 
 
-@one_figure("a figure of the paper from these records")
-def _chart(
-    figure: Figure,
-    problem: str,
-    points: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
-    titles: Mapping[str, str],
-) -> Chart:
+@figure_of("verdicts", "a figure of the paper from these records", cases=PaperFigure.problems)
+def paper_chart(of: PaperFigure, problem: str) -> Chart:
+    """Draw a figure of the paper on one problem: mean with standard deviation and quartiles."""
+    figure, infos = of.figure, of.results.infos
+    points = of.points[of.points["problem"] == problem]
+    titles = _titles(figure, of.results.trials, infos)
     labels = [label for label in figure.optimizers if label in set(points["optimizer"])]
     panels = [("", [label for label in labels if TUNED not in label])]
     tuned = [label for label in labels if TUNED in label]
@@ -100,15 +100,15 @@ def _chart(
     axes_of = np.atleast_1d(drawn_on.subplots(len(panels), 1, sharex=True, sharey=True))
     for axes, (title, shown) in zip(axes_of, panels, strict=True):
         axes.spines[["top", "right"]].set_visible(False)
-        drawn = marks({label: known[label] for label in shown})
+        styles = marks({label: infos[label] for label in shown})
         for label in shown:
-            name = titles[label].replace(" (tuned)", "")
+            name = optimizer_names.without_tuned(titles[label])
             _draw(
                 axes,
                 points[points["optimizer"] == label],
-                drawn[label],
+                styles[label],
                 name,
-                strength(label, shown, known),
+                strength(label, shown, infos),
                 curve=figure.y != "total_s",
             )
         if title:
@@ -154,33 +154,33 @@ def _draw(axes: Axes, own: pd.DataFrame, mark: Mark, title: str, opacity: float,
     axes.fill_between(x, low, high, color=colour, alpha=0.16 * opacity, linewidth=0)
 
 
-def _scales(figure: Figure, panels: Sequence[Axes], points: pd.DataFrame) -> None:
+def _scales(figure: FigureEntry, panels: Sequence[Axes], points: pd.DataFrame) -> None:
     for axes in panels:
         if figure.x in ("parameters", "outputs"):
-            charting.log_counts(axes, "x")
+            scales.log_counts(axes, "x")
         elif figure.x == "modelled_s" and (points["x"] > 0).any():
             axes.set_xlim(left=float(points.loc[points["x"] > 0, "x"].min()))
-            charting.log_seconds(axes, "x")
+            scales.log_seconds(axes, "x")
         if figure.y == "total_s":
-            charting.log_seconds(axes, "y")
+            scales.log_seconds(axes, "y")
         elif figure.y == "test_error":
-            charting.percentages(axes)
+            scales.percentages(axes)
         if figure.y != "total_s" and (points["mean"] > 0).all():
             if figure.y == "loss":
-                charting.log_plain(axes, "y")
+                scales.log_plain(axes, "y")
             else:
                 _log_percent(axes)
 
 
 def _log_percent(axes: Axes) -> None:
-    charting.log_plain(axes, "y")
+    scales.log_plain(axes, "y")
     axes.yaxis.set_major_locator(
         LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12)
     )  # errors span two decades at most
-    charting.percentages(axes)
+    scales.percentages(axes)
 
 
-def _caption(figure: Figure, points: pd.DataFrame) -> str:
+def _caption(figure: FigureEntry, points: pd.DataFrame) -> str:
     counts = sorted({int(value) for value in points["seeds"]})
     number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     of = "timed iterations" if figure.y == "total_s" else "seed" if counts == [1] else "seeds"
@@ -195,7 +195,7 @@ def _caption(figure: Figure, points: pd.DataFrame) -> str:
     return text
 
 
-def _alt(figure: Figure, points: pd.DataFrame, titles: Mapping[str, str]) -> str:
+def _alt(figure: FigureEntry, points: pd.DataFrame, titles: Mapping[str, str]) -> str:
     last = (
         points.sort_values("x", kind="stable").groupby("optimizer").tail(1).sort_values("mean", kind="stable")
     )

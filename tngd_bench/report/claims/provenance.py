@@ -1,4 +1,4 @@
-"""What a verdict was measured on, in words: the study with its profile, and how long its trainings ran."""
+"""The records behind a verdict, in words: the study with its profile, and how long its trainings ran."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.claims.verdicts import Verdict
-from tngd_bench.studies.store.records import Records
+from tngd_bench.analysis.claims.types import Verdict
+from tngd_bench.analysis.results import Results
 
 
-def training_runs(records_by_study: Mapping[str, Records]) -> pd.DataFrame:
+def training_runs(results_by_study: Mapping[str, Results]) -> pd.DataFrame:
     """Return one row per training trial, by (study, key): `iterations` it ran and `examples` it was trained on.
 
     Both are NaN where the records do not tell.
     """
     frames = []
-    for name, records in records_by_study.items():
+    for name, results in results_by_study.items():
         sizes = {
             str(section.get("name")): section.get("train_size")
-            for section in records.study.get("training") or ()
+            for section in results.study.get("training") or ()
         }
-        own = records.trials[records.trials["kind"] == "training"]
-        last = records.curves.groupby("key")["iteration"].max()
+        own = results.of_kind("training")
+        last = results.curves.groupby("key")["iteration"].max()
         frames.append(
             pd.DataFrame(
                 {
@@ -37,7 +37,7 @@ def training_runs(records_by_study: Mapping[str, Records]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).set_index(["study", "key"])
 
 
-def measured_on(verdict: Verdict, runs: pd.DataFrame, records_by_study: Mapping[str, Records]) -> str:
+def measured_on(verdict: Verdict, runs: pd.DataFrame, results_by_study: Mapping[str, Results]) -> str:
     """Return e.g. "paper-fashion, profile quick, 156 iterations on 10,000 examples"; "" where no record was used.
 
     `runs` as from `training_runs`.
@@ -45,7 +45,7 @@ def measured_on(verdict: Verdict, runs: pd.DataFrame, records_by_study: Mapping[
     said = []
     for study in dict.fromkeys(study for study, _ in verdict.keys):
         own = runs.reindex([pair for pair in verdict.keys if pair[0] == study])
-        words = [study_with_profile(study, records_by_study)]
+        words = [study_with_profile(study, results_by_study)]
         if own["iterations"].notna().any():
             examples = f" on {_span(own['examples'])} examples" if own["examples"].notna().any() else ""
             words.append(f"{_span(own['iterations'])} iterations{examples}")
@@ -53,10 +53,10 @@ def measured_on(verdict: Verdict, runs: pd.DataFrame, records_by_study: Mapping[
     return "; ".join(said)
 
 
-def study_with_profile(study: str, records_by_study: Mapping[str, Records]) -> str:
+def study_with_profile(study: str, results_by_study: Mapping[str, Results]) -> str:
     """Return e.g. "paper-fashion, profile quick": the name alone where the records name no profile."""
-    records = records_by_study.get(study)
-    profile = str(records.study.get("profile") or "") if records is not None else ""
+    results = results_by_study.get(study)
+    profile = str(results.study.get("profile") or "") if results is not None else ""
     return f"{study}, profile {profile}" if profile else study
 
 

@@ -8,51 +8,50 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.paper_figures import load_figures
-from tngd_bench.analysis.claims.verdicts import Part, Verdict, VerdictName, judge, pool_records
-from tngd_bench.analysis.families import OptimizerInfo, named_tuned, optimizer_infos, titles, tuned_on
+from tngd_bench.analysis.claims.types import ClaimPart, Verdict, VerdictName
+from tngd_bench.analysis.claims.verdicts import judge
+from tngd_bench.analysis.families import Infos, named_tuned, titles, tuned_on
 from tngd_bench.analysis.optimizer_names import worded
+from tngd_bench.analysis.results import Results, pooled
 from tngd_bench.analysis.statistics.paired import false_discovery_rate
-from tngd_bench.report.claims.paper_charts import paper_charts
+from tngd_bench.report.claims.paper_charts import PaperFigure
 from tngd_bench.report.claims.provenance import measured_on, study_with_profile, training_runs
 from tngd_bench.report.document import slugs
 from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Exhibit, JudgedClaim, Judgement, Section
-from tngd_bench.report.document.tables import Column, Table, short_keys
-from tngd_bench.studies.store.records import Records
+from tngd_bench.report.document.tables import Table, short_keys, text_table
 
 VERDICTS: tuple[VerdictName, ...] = ("confirmed", "conditional", "not confirmed")
 
 
-def verdict_section(records_by_study: Mapping[str, Records]) -> Section:
-    """Return the section on the claims that the records of these studies can decide, side by side.
+def verdict_section(results_by_study: Mapping[str, Results]) -> Section:
+    """Return the section on the claims that these studies can decide, side by side.
 
     Call it inside `drawing.style()`. Studies are told apart by their names on the page.
     """
-    found = judge(records_by_study)
-    tested = [verdict for verdict in found if verdict.verdict != "not tested"]
-    shown = [verdict for verdict in found if verdict.parts or verdict.keys]
-    pool = pool_records(records_by_study)
-    known = optimizer_infos(pool.trials)
-    charts = {
-        figure.id: paper_charts(figure, pool.trials, pool.costs, pool.curves, known)
-        for figure in load_figures()
-    }
-    runs = training_runs(records_by_study)
+    pool = pooled(results_by_study)
+    found = judge(pool)
+    tested = [verdict for verdict in found if verdict.name != "not tested"]
+    shown = [verdict for verdict in found if verdict.finding.parts or verdict.keys]
+    infos = pool.infos
+    charts = {figure.id: charts_of("verdicts", PaperFigure(figure, pool)) for figure in load_figures()}
+    runs = training_runs(results_by_study)
 
     def where(verdict: Verdict) -> str:
-        return measured_on(verdict, runs, records_by_study)
+        return measured_on(verdict, runs, results_by_study)
 
-    origins = {tuned_on(records.study) for records in records_by_study.values()}
+    origins = {tuned_on(results.study) for results in results_by_study.values()}
     if len(origins) == 1 and "" not in origins:
-        known = named_tuned(known, origins.pop())
-    exhibits = _exhibits(shown, charts, known, where)
+        infos = named_tuned(infos, origins.pop())
+    exhibits = _exhibits(shown, charts, infos, where)
     return Section(
         "verdicts",
         "Claims and verdicts",
         prose=_PROSE,
-        points=(summary(found, records_by_study), *_untested(found)),
+        points=(summary(found, results_by_study), *_untested(found)),
         charts=tuple(chart for exhibit in exhibits for chart in exhibit.charts),
-        tables=(verdict_table(tested, known, where), changes_table(tested)),
+        tables=(verdict_table(tested, infos, where), changes_table(tested)),
         exhibits=exhibits,
         absent="" if tested else "No claim's test has its sections in this study.",
     )
@@ -66,19 +65,19 @@ _PROSE = (
 )
 
 
-def summary(found: Sequence[Verdict], records_by_study: Mapping[str, Records]) -> str:
+def summary(found: Sequence[Verdict], results_by_study: Mapping[str, Results]) -> str:
     """Return how many verdicts there are of each kind on each problem, and how many claims were not tested.
 
     Of several studies each problem names its own, with the profile that was run.
     """
-    tested = [verdict for verdict in found if verdict.verdict != "not tested"]
-    untested = len({v.claim_id for v in found} - {v.claim_id for v in tested})
+    tested = [verdict for verdict in found if verdict.name != "not tested"]
+    untested = len({v.claim.id for v in found} - {v.claim.id for v in tested})
     said = []
     for problem in dict.fromkeys(verdict.problem for verdict in tested):
-        own = [verdict.verdict for verdict in tested if verdict.problem == problem]
+        own = [verdict.name for verdict in tested if verdict.problem == problem]
         studies = dict.fromkeys(s for v in tested if v.problem == problem for s, _ in v.keys)
-        named = "; ".join(study_with_profile(study, records_by_study) for study in studies)
-        place = f" ({named})" if named and len(records_by_study) > 1 else ""
+        named = "; ".join(study_with_profile(study, results_by_study) for study in studies)
+        place = f" ({named})" if named and len(results_by_study) > 1 else ""
         counts = ", ".join(f"{own.count(name)} {name}" for name in VERDICTS)
         said.append(f"{problem or 'Cost'}{place}: {counts}")
     return f"{'; '.join(said) or 'None tested'}; {untested} not tested here.{_false_discoveries(tested)}"
@@ -89,7 +88,7 @@ def _false_discoveries(tested: Sequence[Verdict]) -> str:
 
     A part decided twice, under two claims, counts twice.
     """
-    parts = [part for verdict in tested for part in verdict.parts if part.p is not None]
+    parts = [part for verdict in tested for part in verdict.finding.parts if part.p is not None]
     decided = sum(part.holds or part.decided for part in parts)
     if not decided:
         return ""
@@ -102,12 +101,12 @@ def _false_discoveries(tested: Sequence[Verdict]) -> str:
 
 def _untested(found: Sequence[Verdict]) -> tuple[str, ...]:
     """Return which claims were not tested, by the reason; () where none was tested or none was left."""
-    if all(verdict.verdict == "not tested" for verdict in found):
+    if all(verdict.name == "not tested" for verdict in found):
         return ()
     by_reason: dict[str, list[str]] = {}
     for verdict in found:
-        if not verdict.parts and not verdict.keys:
-            by_reason.setdefault(verdict.missing, []).append(verdict.where)
+        if not verdict.finding.parts and not verdict.keys:
+            by_reason.setdefault(verdict.finding.missing, []).append(verdict.claim.where)
     return tuple(
         f"Not tested here ({reason}): {'; '.join(dict.fromkeys(places))}."
         for reason, places in by_reason.items()
@@ -117,7 +116,7 @@ def _untested(found: Sequence[Verdict]) -> tuple[str, ...]:
 def _exhibits(
     shown: Sequence[Verdict],
     charts: Mapping[str, Sequence[Chart]],
-    known: Mapping[str, OptimizerInfo],
+    infos: Infos,
     where: Callable[[Verdict], str],
 ) -> tuple[Exhibit, ...]:
     """Return the figures of the paper in its order, each with its charts, by its id, and the claims that it decides."""
@@ -132,149 +131,139 @@ def _exhibits(
     made = []
     for start, (title, anchor) in headings.items():
         drawn = tuple(chart for name, own in charts.items() if name.startswith(start) for chart in own)
-        claims = _judged([verdict for verdict in shown if verdict.figure.startswith(start)], known, where)
+        claims = _judged(
+            [verdict for verdict in shown if verdict.claim.figure.startswith(start)], infos, where
+        )
         if drawn or claims:
             made.append(Exhibit(title, drawn, claims, anchor))
     return tuple(made)
 
 
 def _judged(
-    verdicts: Sequence[Verdict], known: Mapping[str, OptimizerInfo], where: Callable[[Verdict], str]
+    verdicts: Sequence[Verdict], infos: Infos, where: Callable[[Verdict], str]
 ) -> tuple[JudgedClaim, ...]:
     by_claim: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
-        by_claim.setdefault(verdict.claim_id, []).append(verdict)
+        by_claim.setdefault(verdict.claim.id, []).append(verdict)
     return tuple(
         JudgedClaim(
             _anchor(own[0]),
-            own[0].statement,
-            own[0].where,
-            worded(own[0].tolerance, titles(known)),
-            tuple(_judgement(verdict, known, where(verdict)) for verdict in own),
-            own[0].fixed.isoformat() if own[0].fixed else "",
-            own[0].note,
+            own[0].claim.statement,
+            own[0].claim.where,
+            worded(own[0].finding.rule, titles(infos)),
+            tuple(_judgement(verdict, infos, where(verdict)) for verdict in own),
+            own[0].claim.fixed.isoformat(),
+            own[0].claim.note,
         )
         for own in by_claim.values()
     )
 
 
-def _judgement(verdict: Verdict, known: Mapping[str, OptimizerInfo], measured: str) -> Judgement:
+def _judgement(verdict: Verdict, infos: Infos, measured: str) -> Judgement:
     studies = dict.fromkeys(study for study, _ in verdict.keys)
     records = tuple(
         (study, short_keys(key for owner, key in verdict.keys if owner == study)) for study in studies
     )
     return Judgement(
-        verdict.verdict,
+        verdict.name,
         verdict.problem,
-        worded(_condition(verdict), titles(known)),
+        worded(_condition(verdict), titles(infos)),
         tuple(
-            (_outcome(part), worded(part.what, titles(known)), worded(part.text, titles(known)))
-            for part in verdict.parts
+            (_outcome(part), worded(part.what, titles(infos)), worded(part.text, titles(infos)))
+            for part in verdict.finding.parts
         ),
-        worded(verdict.missing, titles(known)),
+        worded(verdict.finding.missing, titles(infos)),
         records,
         measured,
     )
 
 
-def _outcome(part: Part) -> str:
+def _outcome(part: ClaimPart) -> str:
     return "holds" if part.holds else "does not hold" if part.decided else "not decided"
 
 
 def _condition(verdict: Verdict) -> str:
     """Return the condition, counted where it would name many parts: they stand one by one below it."""
-    holding, number = sum(part.holds for part in verdict.parts), len(verdict.parts)
+    holding, number = sum(part.holds for part in verdict.finding.parts), len(verdict.finding.parts)
     return f"holds in {holding} of {number}" if number > _FEW and 0 < holding < number else verdict.condition
 
 
-def verdict_table(
-    found: Sequence[Verdict], known: Mapping[str, OptimizerInfo], where: Callable[[Verdict], str]
-) -> Table:
+def verdict_table(found: Sequence[Verdict], infos: Infos, where: Callable[[Verdict], str]) -> Table:
     """Return one row per verdict: the claim, the verdict, its condition with the numbers that decide, the rule.
 
     `where` tells what a verdict was measured on, beside its problem.
 
     The data behind it have all of them by name, with the labels of the study files.
     """
-    rows = tuple(
+    rows = (
         (
-            verdict.statement,
+            verdict.claim.statement,
             ": ".join(filter(None, (verdict.problem or "costs", where(verdict)))),
-            verdict.verdict,
-            numbers_that_decide(verdict, known),
-            rule_with_date(verdict, known),
+            verdict.name,
+            numbers_that_decide(verdict, infos),
+            rule_with_date(verdict, infos),
         )
         for verdict in found
     )
     data = pd.DataFrame(
         [
             {
-                "claim": verdict.claim_id,
-                "statement": verdict.statement,
-                "where": verdict.where,
+                "claim": verdict.claim.id,
+                "statement": verdict.claim.statement,
+                "where": verdict.claim.where,
                 "problem": verdict.problem,
                 "measured on": where(verdict),
-                "verdict": verdict.verdict,
+                "verdict": verdict.name,
                 "condition": verdict.condition,
                 "evidence": verdict.evidence,
-                "tolerance": verdict.tolerance,
-                "fixed": verdict.fixed.isoformat() if verdict.fixed else "",
-                "note": verdict.note,
-                **{f"number: {name}": value for name, value in verdict.numbers.items()},
+                "tolerance": verdict.finding.rule,
+                "fixed": verdict.claim.fixed.isoformat(),
+                "note": verdict.claim.note,
+                **{f"number: {name}": value for name, value in verdict.finding.numbers.items()},
                 "keys": tuple(f"{study}: {key}" for study, key in verdict.keys),
             }
             for verdict in found
         ]
     )
-    columns = tuple(
-        Column(title, numeric=False)
-        for title in (
-            "claim",
-            "measured on: study, profile, length",
-            "verdict",
-            "numbers that decide",
-            "test",
-        )
-    )
+    titles = ("claim", "measured on: study, profile, length", "verdict", "numbers that decide", "test")
     caption = (
         "A verdict holds for this machine and these settings; “conditional” names what it holds for. Each claim leads "
         "to its figure, its numbers one by one and its records."
     )
     anchors = tuple(_anchor(verdict) for verdict in found)
-    return Table("verdicts-table", caption, columns, rows, data, anchors)
+    return text_table("verdicts-table", caption, titles, rows, data, anchors)
 
 
-def rule_with_date(verdict: Verdict, known: Mapping[str, OptimizerInfo]) -> str:
+def rule_with_date(verdict: Verdict, infos: Infos) -> str:
     """Return the rule of a verdict and the day on which it got its present form."""
-    since = f" (of {verdict.fixed.isoformat()})" if verdict.fixed else ""
-    return f"{worded(verdict.tolerance, titles(known)) or '–'}{since}"
+    return f"{worded(verdict.finding.rule, titles(infos)) or '–'} (of {verdict.claim.fixed.isoformat()})"
 
 
 def changes_table(found: Sequence[Verdict]) -> Table:
     """Return one row for each claim judged whose test or words are not the first written: what changed, and when."""
-    own = list({verdict.claim_id: verdict for verdict in found if verdict.note}.values())
-    rows = tuple((verdict.statement, str(verdict.fixed or "–"), verdict.note) for verdict in own)
+    own = list({verdict.claim.id: verdict for verdict in found if verdict.claim.note}.values())
+    rows = tuple((verdict.claim.statement, str(verdict.claim.fixed), verdict.claim.note) for verdict in own)
     data = pd.DataFrame(
-        [(verdict.claim_id, *row) for verdict, row in zip(own, rows, strict=True)],
+        [(verdict.claim.id, *row) for verdict, row in zip(own, rows, strict=True)],
         columns=["claim", "statement", "test of", "note"],
     )
     caption = "Claims added, and tests, tolerances and words changed, after the first version; what was known by then."
-    columns = tuple(Column(title, numeric=False) for title in ("claim", "test of", "what changed, and when"))
-    return Table("verdicts-changes", caption, columns, rows, data, tuple(map(_anchor, own)))
+    titles = ("claim", "test of", "what changed, and when")
+    return text_table("verdicts-changes", caption, titles, rows, data, tuple(map(_anchor, own)))
 
 
 def _anchor(verdict: Verdict) -> str:
-    return slugs.slug("claim", verdict.claim_id)
+    return slugs.slug("claim", verdict.claim.id)
 
 
-def numbers_that_decide(verdict: Verdict, known: Mapping[str, OptimizerInfo]) -> str:
+def numbers_that_decide(verdict: Verdict, infos: Infos) -> str:
     """Return condition and numbers of a verdict on a line or two; many parts are counted, as `verdict_section` has them
     one by one."""
-    condition, parts = _condition(verdict), verdict.parts
+    condition, parts = _condition(verdict), verdict.finding.parts
     said = f"{condition[0].upper()}{condition[1:]}. " if condition else ""
     if len(parts) > _FEW:
-        return worded(said or f"Holds in all {len(parts)}.", titles(known)).strip()
-    return worded(said + verdict.evidence, titles(known))
+        return worded(said or f"Holds in all {len(parts)}.", titles(infos)).strip()
+    return worded(said + verdict.evidence, titles(infos))
 
 
 _FEW = 3

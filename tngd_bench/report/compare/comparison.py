@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,32 +11,28 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.compare import TwoStores, compare
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_infos
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.families import Infos, optimizer_infos
+from tngd_bench.analysis.results import Results
 from tngd_bench.atomic_write import write
-from tngd_bench.report.build import write_data
 from tngd_bench.report.claims.verdict_comparison import (
     compared_verdicts,
     verdict_comparison_section,
     verdict_words,
 )
-from tngd_bench.report.document import charting
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import (
-    MissingFigure,
-    missing_words,
-    one_figure,
-    without_missing,
-)
+from tngd_bench.report.compare.compared_tables import cost_table, entries_table, training_table
+from tngd_bench.report.document import charting, scales
+from tngd_bench.report.document.charting import Chart, MissingFigure
+from tngd_bench.report.document.figures import charts_of, figure_of
 from tngd_bench.report.document.palette import INK, Mark, marks
-from tngd_bench.report.document.section import Section
-from tngd_bench.report.document.tables import COUNTED, MEASURED, Column, Table, level_text, words
+from tngd_bench.report.document.section import Section, missing_words
 from tngd_bench.report.render import markdown, page
-from tngd_bench.report.render.figure_files import write_figures
 from tngd_bench.report.render.manifest import replace_manifest
+from tngd_bench.report.render.section_files import write_sections
 from tngd_bench.studies.store.records import Records
 
 TITLE = "Two stores side by side"
+_NO_COST = "No cost was measured at a setting that both stores hold."
+_DIFFERENCES = "Entries of study and environment that differ; times of day are left out."
 
 
 def build_comparison(
@@ -46,36 +43,32 @@ def build_comparison(
     Returns the two paths, the headlines and the figures that could not be drawn. `names` are what the stores are called
     on the page. OSError if `output` cannot be written.
     """
-    found = compare(a, b)
-    known = optimizer_infos(pd.concat([a.trials, b.trials], ignore_index=True))
-    verdicts = compared_verdicts(a, b)
+    both = Results(a), Results(b)
+    found = compare(*both)
+    infos = optimizer_infos(pd.concat([a.trials, b.trials], ignore_index=True))
+    verdicts = compared_verdicts(*both)
     with charting.style():
-        sections = comparison_sections(found, known, marks(known))
-    first = (("Compared", f"A is {names[0]}, B is {names[1]}."), *headlines(found, known))
+        sections = comparison_sections(found, infos, marks(infos))
+    first = (("Compared", f"A is {names[0]}, B is {names[1]}."), *headlines(found))
     if verdicts:
-        sections = (verdict_comparison_section(verdicts, known), *sections)
+        sections = (verdict_comparison_section(verdicts, infos), *sections)
         first = (first[0], ("Claims", verdict_words(verdicts)), *first[1:])
-    charts = [chart for section in sections for chart in section.charts]
-    written, drawings, undrawn = write_figures(charts, output / "figures")
-    sections, missing = without_missing(sections, undrawn)
-    if missing:
-        first = (*first, ("Missing", missing_words(missing)))
-    for chart in (chart for chart in charts if chart.missing is None):
-        written += write_data(chart.name, chart.data, output / "data")
-    for table in (table for section in sections for table in section.tables if table.rows):
-        written += write_data(table.name, table.data, output / "data")
+    parts = write_sections(sections, output)
+    if parts.missing:
+        first = (*first, ("Missing", missing_words(parts.missing)))
     version = str(b.study.get("version", "not stated"))
     text = page.render_page(
-        title=TITLE, name="compare", version=version, findings=first, sections=sections, drawings=drawings
+        first, parts.sections, parts.drawings, title=TITLE, name="compare", version=version
     )
     html = write(output / "compare.html", text.encode())
     command = f"tngd-bench compare {names[0]} {names[1]}"
-    md = write(output / "compare.md", markdown.document(TITLE, first, sections, command, version).encode())
-    replace_manifest(output, [*written, html, md])
-    return html, md, first, missing
+    told = markdown.markdown(TITLE, first, parts.sections, command, version)
+    md = write(output / "compare.md", told.encode())
+    replace_manifest(output, [*parts.figures, *parts.data, html, md])
+    return html, md, first, parts.missing
 
 
-def headlines(found: TwoStores, known: Mapping[str, OptimizerInfo]) -> tuple[tuple[str, str], ...]:
+def headlines(found: TwoStores) -> tuple[tuple[str, str], ...]:
     """Return what differs, in cost, training and conditions: a term and a sentence each."""
     return (
         ("Cost", _cost_words(found.costs)),
@@ -86,7 +79,7 @@ def headlines(found: TwoStores, known: Mapping[str, OptimizerInfo]) -> tuple[tup
 
 def _cost_words(costs: pd.DataFrame) -> str:
     if costs.empty:
-        return "No cost was measured at a setting that both stores hold."
+        return _NO_COST
     middle = float(costs["ratio"].median())
     text = (
         f"Of {len(costs)} shared settings the median ratio B/A in seconds is {quantities.significant(middle)}×, in "
@@ -124,66 +117,71 @@ def _conditions(found: TwoStores) -> str:
     environment = found.differences[found.differences["where"] == "environment"]["name"]
     study = found.differences[found.differences["where"] == "study"]["name"]
     listed = ", ".join(environment[:8]) + (" …" if len(environment) > 8 else "")
-    text = (
-        f"Environment: {len(environment)} entries differ ({listed})."
-        if len(environment)
-        else "Same environment."
-    )
-    same = f"{len(study)} entries differ" if len(study) else "the same"
+    text = f"Environment: {_differ(environment)} ({listed})." if len(environment) else "Same environment."
+    same = _differ(study) if len(study) else "the same"
     first, second = found.run_spreads
     spread = first.words if first == second else f"{first.words} in A, {second.words} in B"
     return (
-        f"{text} Study: {same}; {len(found.only)} settings are in one store only. Spread from run to run in "
-        f"intervals of cost: {spread}."
+        f"{text} Study: {same}; {len(found.only)} setting{'s are' if len(found.only) != 1 else ' is'} in one store "
+        f"only. Spread from run to run in intervals of cost: {spread}."
     )
 
 
-def comparison_sections(
-    found: TwoStores, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
-) -> tuple[Section, ...]:
-    """Return the sections of a comparison; call it inside `drawing.style()`."""
-    charts = [_ratio_chart(found.costs, known, drawn)] if len(found.costs) else []
-    nothing = "" if len(found.costs) else "No cost was measured at a setting that both stores hold."
+def _differ(names: pd.Series) -> str:
+    return "1 entry differs" if len(names) == 1 else f"{len(names)} entries differ"
+
+
+def comparison_sections(found: TwoStores, infos: Infos, styles: Mapping[str, Mark]) -> tuple[Section, ...]:
+    """Return the sections of a comparison; call it inside `charting.style()`."""
     return (
         Section(
             "cost",
             "Cost, B relative to A",
-            charts=tuple(charts),
-            tables=(_cost_table(found.costs, known),),
-            absent=nothing,
+            charts=charts_of("compare", Compared(found.costs, infos, styles)),
+            tables=(cost_table(found.costs, infos),),
+            absent="" if len(found.costs) else _NO_COST,
         ),
         Section(
             "training",
             "Training, paired by seed",
-            tables=(_training_table(found.training, known),),
+            tables=(training_table(found.training, infos),),
             absent="" if len(found.training) else "No training run is shared.",
         ),
         Section(
             "differences",
             "What differs",
             tables=(
-                _plain(
-                    found.differences,
-                    "differences",
-                    "Entries of study and environment that differ; times of day are left out.",
-                ),
-                _plain(found.only, "only-in-one", "Measured in one store only."),
+                entries_table(found.differences, "differences", _DIFFERENCES),
+                entries_table(found.only, "only-in-one", "Measured in one store only."),
             ),
             absent="" if len(found.differences) or len(found.only) else "Nothing differs.",
         ),
     )
 
 
-@one_figure("time per iteration, B relative to A")
-def _ratio_chart(costs: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]) -> Chart:
+@dataclass(frozen=True)
+class Compared:
+    """The costs of two stores at the settings that both hold, with the optimizers and their marks."""
+
+    costs: pd.DataFrame
+    infos: Infos
+    styles: Mapping[str, Mark]
+
+
+@figure_of("compare", "time per iteration, B relative to A")
+def compared_chart(both: Compared) -> Chart | None:
+    """Draw the ratio of times per iteration, relative to SGD of the same store where it was timed."""
+    costs, infos, styles = both.costs, both.infos, both.styles
+    if costs.empty:
+        return None
     figure, axes = charting.panel(4.2)
     related = costs["relative"].notna() & (costs["optimizer"] != costs["reference"])
     column = "relative" if related.any() else "ratio"
     shown = costs[related] if related.any() else costs
-    present = [label for label in known if label in set(shown["optimizer"])]
+    present = [label for label in infos if label in set(shown["optimizer"])]
     for place, label in enumerate(present):
         own = shown[shown["optimizer"] == label]
-        mark = drawn[label]
+        mark = styles[label]
         x = own["parameters"].to_numpy(float) * 1.06 ** (place - (len(present) - 1) / 2)
         y = own[column].to_numpy(float)
         low, high = (own[f"relative_{end}"].to_numpy(float) for end in ("low", "high"))
@@ -198,11 +196,11 @@ def _ratio_chart(costs: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn:
             color=mark.colour.light,
             markerfacecolor=mark.colour.light if mark.filled else "none",
             elinewidth=1.0,
-            label=known[label].title,
+            label=infos[label].title,
         )
     axes.axhline(1.0, color=INK.light, linewidth=0.9)
-    charting.log_counts(axes, "x")
-    charting.log_ratios(axes, "y")
+    scales.log_counts(axes, "x")
+    scales.log_ratios(axes, "y")
     axes.set_xlabel("parameters N")
     axes.set_ylabel("relative to SGD, B / A" if column == "relative" else "time per iteration, B / A")
     charting.legend_below(figure, axes)
@@ -216,92 +214,3 @@ def _ratio_chart(costs: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn:
         figure,
         costs.reset_index(drop=True),
     )
-
-
-def _cost_table(costs: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
-    rows = tuple(
-        (
-            known[row.optimizer].title,
-            row.group,
-            quantities.count(row.parameters),
-            f"{row.batch_size} · {row.outputs}",
-            quantities.seconds(row.a_s),
-            quantities.seconds(row.b_s),
-            f"{quantities.significant(row.ratio)}×",
-            _relative(row.relative, row.relative_low, row.relative_high),
-            quantities.significant(row.a_flops),
-            quantities.significant(row.b_flops),
-        )
-        for row in each(costs)
-    )
-    total = "measured digital + modelled device"
-    columns = (
-        *words("optimizer", "section"),
-        Column("N"),
-        Column("b · d_z"),
-        Column("A, median", clock=total),
-        Column("B, median", clock=total),
-        Column("B/A"),
-        Column("B/A relative to SGD [95 %]"),
-        Column("A, FLOPs", clock=COUNTED),
-        Column("B, FLOPs", clock=COUNTED),
-    )
-    caption = (
-        "Time per iteration in both stores. The ratio of seconds has no interval, as it holds what the hour of either "
-        "run did to the machine. Relative to SGD of the same store (tuned where it ran no other way) that cancels; "
-        "95 % intervals with the spread from run to run."
-    )
-    return Table("compare-cost-table", caption, columns, rows, costs)
-
-
-def _relative(value: float, low: float, high: float) -> str:
-    if np.isnan(value):
-        return "–"
-    return (
-        f"{quantities.significant(value)}× (untested)"
-        if np.isnan(low)
-        else quantities.ratio(value, low, high)
-    )
-
-
-def _training_table(training: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
-    rows = tuple(
-        (
-            known[row.optimizer].title,
-            row.group,
-            f"{row.problem}, N = {quantities.count(row.parameters)}",
-            "–" if pd.isna(row.sweep_parameter) else f"{row.sweep_parameter} = {level_text(row.sweep_value)}",
-            str(row.pairs),
-            quantities.significant(row.a_loss),
-            quantities.significant(row.b_loss),
-            quantities.significant(row.difference),
-            f"{row.b_lower} of {row.pairs}",
-            f"{row.equal} of {row.pairs}",
-            f"{row.a_diverged} · {row.b_diverged}",
-            quantities.percent(row.a_accuracy),
-            quantities.percent(row.b_accuracy),
-        )
-        for row in each(training)
-    )
-    columns = (
-        *words("optimizer", "section", "problem", "level"),
-        Column("paired seeds"),
-        Column("A, final loss", clock=MEASURED),
-        Column("B, final loss", clock=MEASURED),
-        Column("B − A, median of pairs"),
-        Column("B lower"),
-        Column("equal to the bit"),
-        Column("diverged, A · B"),
-        Column("A, test accuracy"),
-        Column("B, test accuracy"),
-    )
-    caption = "How training ended in both stores, the same seed against itself; medians over seeds finished in both."
-    return Table("compare-training-table", caption, columns, rows, training)
-
-
-def _plain(frame: pd.DataFrame, name: str, caption: str) -> Table:
-    columns = tuple(
-        Column({"a": "A", "b": "B"}.get(str(title), str(title)), numeric=False) for title in frame.columns
-    )
-    rows = tuple(tuple(str(value) for value in row) for row in frame.itertuples(index=False))
-    return Table(name, caption, columns, rows, frame)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,103 +11,51 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost.lower_bounds import NOT_STATED
-from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.findings import strongest_digital
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.cost.caveats import NOT_STATED
+from tngd_bench.analysis.cost.leads import strongest_digital
+from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.report.cost import cost_series
 from tngd_bench.report.cost.cost_series import CostSeries
-from tngd_bench.report.document import charting, slugs
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import one_figure, several_figures
-from tngd_bench.report.document.palette import INK, PAPER, PARTS, Mark
+from tngd_bench.report.document import charting, scales, slugs
+from tngd_bench.report.document.charting import Chart, draw_band, draw_line
+from tngd_bench.report.document.figures import figure_of
+from tngd_bench.report.document.palette import INK, PAPER, PARTS, marks
+from tngd_bench.studies.store.columns import each
 
-_SPLIT_TITLES = {
-    "digital": "digital (measured)",
-    "write": "write (modelled)",
-    "relax": "relax (modelled)",
-    "read": "read (modelled)",
-}
-_HATCHES = {
-    "digital": "",
-    "write": "////",
-    "relax": "xxxx",
-    "read": "----",
-}  # dots are thousands of curves in an SVG
+_SPLIT_TITLES = {name: f"{name} ({'measured' if name == 'digital' else 'modelled'})" for name in PARTS}
+_HATCHES = {"digital": "", "write": "////", "relax": "xxxx", "read": "----"}
+"""No dots: they are thousands of curves in an SVG."""
 
 
-def draw_line(
-    axes: Axes,
-    x: pd.Series,
-    y: pd.Series,
-    mark: Mark,
-    label: str,
-    *,
-    markers: bool = True,
-    opacity: float = 1.0,
-) -> None:
-    """Draw one optimizer's line with its mark."""
-    axes.plot(
-        x.to_numpy(float),
-        y.to_numpy(float),
-        color=mark.colour.light,
-        linestyle=mark.dash,
-        linewidth=2.2 if mark.emphasised else 1.3,
-        alpha=opacity,
-        marker=mark.marker if markers else "",
-        markersize=8 if mark.marker == "*" else 5,
-        markerfacecolor=mark.colour.light if mark.filled else "none",
-        markeredgecolor=mark.colour.light,
-        markeredgewidth=0.8,
-        zorder=3 if mark.emphasised else 2,
-        label=label,
-    )
+def _series(results: Results) -> list[CostSeries]:
+    return cost_series.cover(results.cost_summary)
 
 
-@several_figures("time per iteration")
-def cost_charts(
-    summary: pd.DataFrame, ratios: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
-) -> list[Chart]:
-    """Return time against size and ratio to SGD for every series of `summary` (see `cost_series.cover`)."""
-    charts = []
-    for series in cost_series.cover(summary):
-        charts.append(_time(series, known, drawn))
-        against = series.select(ratios)
-        if len(against):
-            bounds = set(series.part.loc[series.part["total_median_s"].isna(), "optimizer"])
-            charts.append(_ratio(series, against, known, drawn, bounds))
-    return charts
-
-
-@one_figure("time per iteration")
-def _time(series: CostSeries, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]) -> Chart:
+@figure_of("cost", "time per iteration", cases=_series)
+def time_chart(results: Results, series: CostSeries) -> Chart:
+    """Draw time per iteration against size."""
+    infos, styles = results.infos, marks(results.infos)
     part, axis = series.part, series.axis
     figure, axes = charting.panel(4.3)
-    for label in [label for label in known if label in set(part["optimizer"])]:
-        own = part[part["optimizer"] == label].sort_values(axis)
+    for label, rows in charting.by_optimizer(part, infos):
+        own = rows.sort_values(axis)
         bound = " (at least)" if own["total_median_s"].isna().any() else ""
-        draw_line(axes, own[axis], own["at_least_s"], drawn[label], f"{known[label].title}{bound}")
-        axes.fill_between(
-            own[axis].to_numpy(float),
-            own["total_q1_s"].to_numpy(float),
-            own["total_q3_s"].to_numpy(float),
-            color=drawn[label].colour.light,
-            alpha=0.15,
-            linewidth=0,
-        )
-        if known[label].method == "tngd":
+        draw_line(axes, own[axis], own["at_least_s"], styles[label], f"{infos[label].title}{bound}")
+        draw_band(axes, own, (axis, "total_q1_s", "total_q3_s"), styles[label].colour, 0.15)
+        if infos[label].method == "tngd":
             x, y = own[axis].to_numpy(float), own["digital_median_s"].to_numpy(float)
-            title = f"{known[label].title}, measured part"
-            axes.plot(x, y, color=drawn[label].colour.light, linestyle=":", linewidth=1.6, label=title)
-    charting.log_counts(axes, "x")
-    charting.log_seconds(axes, "y")
+            title = f"{infos[label].title}, measured part"
+            axes.plot(x, y, color=styles[label].colour.light, linestyle=":", linewidth=1.6, label=title)
+    scales.log_counts(axes, "x")
+    scales.log_seconds(axes, "y")
     axes.set_xlabel(series.title)
     axes.set_ylabel("time per iteration")
     charting.legend_below(figure, axes)
     largest = part[part[axis] == part[axis].max()].sort_values("at_least_s", kind="stable")
     fastest = ", ".join(
-        f"{known[row.optimizer].title} {quantities.at_least(row.total_median_s, row.at_least_s)}"
+        f"{infos[row.optimizer].title} {quantities.at_least(row.total_median_s, row.at_least_s)}"
         for row in each(largest)
     )
     size = quantities.count(float(part[axis].max()))
@@ -121,41 +70,40 @@ def _time(series: CostSeries, known: Mapping[str, OptimizerInfo], drawn: Mapping
     )
 
 
-@one_figure("time per iteration relative to SGD")
-def _ratio(
-    series: CostSeries,
-    part: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
-    bounds: Collection[str],
-) -> Chart:
-    axis = series.axis
+@figure_of("cost", "time per iteration relative to SGD", cases=_series)
+def ratio_chart(results: Results, series: CostSeries) -> Chart | None:
+    """Draw the ratio of every optimizer's time to SGD's against size."""
+    infos, styles = results.infos, marks(results.infos)
+    part, axis = series.select(results.ratios_to_sgd), series.axis
+    if part.empty:
+        return None
+    bounds = set(series.part.loc[series.part["total_median_s"].isna(), "optimizer"])
     figure, axes = charting.panel(4.3)
     others = part[part["optimizer"] != part["reference"]]
-    against = quantities.listed([known[label].title for label in known if label in set(part["reference"])])
-    for label in [label for label in known if label in set(others["optimizer"])]:
-        own = others[others["optimizer"] == label].sort_values(axis)
+    against = quantities.listed([infos[label].title for label in infos if label in set(part["reference"])])
+    for label, rows in charting.by_optimizer(others, infos):
+        own = rows.sort_values(axis)
         bound = " (at least)" if label in bounds else ""
-        draw_line(axes, own[axis], own["total_ratio"], drawn[label], f"{known[label].title}{bound}")
+        draw_line(axes, own[axis], own["total_ratio"], styles[label], f"{infos[label].title}{bound}")
         spread = [(own["total_ratio"] - own["total_low"]), (own["total_high"] - own["total_ratio"])]
         axes.errorbar(
             own[axis].to_numpy(float),
             own["total_ratio"].to_numpy(float),
             yerr=np.maximum(np.stack([side.to_numpy(float) for side in spread]), 0.0),
             fmt="none",
-            ecolor=drawn[label].colour.light,
+            ecolor=styles[label].colour.light,
             elinewidth=1.0,
         )
     axes.axhline(1.0, color=INK.light, linewidth=0.9)
-    charting.log_counts(axes, "x")
-    charting.log_ratios(axes, "y")
+    scales.log_counts(axes, "x")
+    scales.log_ratios(axes, "y")
     axes.set_xlabel(series.title)
     axes.set_ylabel(f"time relative to {against}")
     charting.legend_below(figure, axes)
     size = part[axis].max()
     largest = others[others[axis] == size].sort_values("total_ratio", kind="stable")
     listed = ", ".join(
-        f"{known[row.optimizer].title} {'≥ ' if row.optimizer in bounds else ''}"
+        f"{infos[row.optimizer].title} {'≥ ' if row.optimizer in bounds else ''}"
         f"{quantities.significant(row.total_ratio)} times"
         for row in each(largest)
     )
@@ -170,29 +118,23 @@ def _ratio(
     )
 
 
-@several_figures("what an iteration of TNGD is made of")
-def split_charts(
-    summary: pd.DataFrame, costs: pd.DataFrame, known: Mapping[str, OptimizerInfo]
-) -> list[Chart]:
-    """Return, per series with a device, the parts of its time beside the strongest digital competitor at each size."""
-    charts = []
-    for series in cost_series.cover(summary):
+def _splits(results: Results) -> Iterator[tuple[CostSeries, str]]:
+    """Yield the series with a device, and that device."""
+    for series in _series(results):
         present = set(series.part["optimizer"])
-        device = next((label for label in known if known[label].modelled and label in present), None)
+        device = next(
+            (label for label, info in results.infos.items() if info.modelled and label in present), None
+        )
         if device is not None:
-            table = _split_table(series, series.select(costs), device, known)
-            charts.append(_split(table, series, device, known))
-    return charts
+            yield series, device
 
 
-def _split_table(
-    series: CostSeries, timed: pd.DataFrame, device: str, known: Mapping[str, OptimizerInfo]
-) -> pd.DataFrame:
+def _split_table(series: CostSeries, timed: pd.DataFrame, device: str, infos: Infos) -> pd.DataFrame:
     rows = []
     part, axis = series.part, series.axis
     for size in sorted(set(part.loc[part["optimizer"] == device, axis])):
         here = timed[timed[axis] == size]
-        rivals = (strongest_digital(here, known), strongest_digital(here, known, exact_natural()))
+        rivals = (strongest_digital(here, infos), strongest_digital(here, infos, exact_natural()))
         for label in dict.fromkeys(name for name in (*rivals, device) if name is not None):
             own = part[(part[axis] == size) & (part["optimizer"] == label)].iloc[0]
             row = {name: own[name] for name in cost_series.AXES}
@@ -203,8 +145,11 @@ def _split_table(
     return pd.DataFrame(rows)
 
 
-@one_figure("what an iteration of TNGD is made of")
-def _split(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[str, OptimizerInfo]) -> Chart:
+@figure_of("split", "what an iteration of TNGD is made of", cases=_splits)
+def split_chart(results: Results, case: tuple[CostSeries, str]) -> Chart:
+    """Draw the parts of a device's time beside the strongest digital competitor at each size."""
+    (series, device), infos = case, results.infos
+    table = _split_table(series, series.select(results.finished_costs), device, infos)
     axis = series.axis
     parts = [f"{name}_s" for name in PARTS]
     complete = table[parts].notna().all(axis=1)
@@ -218,7 +163,7 @@ def _split(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[
         for offset, (_, row) in zip(offsets, pair.iterrows(), strict=True):
             _bar(axes, place + offset, row, longest)
             bound = "" if row[parts].notna().all() else "≥ "
-            text = f"{known[str(row['optimizer'])].title}  {bound}{quantities.seconds(float(row['sum_s']))}"
+            text = f"{infos[str(row['optimizer'])].title}  {bound}{quantities.seconds(float(row['sum_s']))}"
             axes.text(102, place + offset, text, va="center", fontsize=8)
     axes.set_yticks(range(len(sizes)), [quantities.count(float(tick)) for tick in sizes])
     axes.invert_yaxis()
@@ -229,9 +174,9 @@ def _split(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[
     _split_legend(figure, axes)
     return Chart(
         slugs.slug("cost-split", *series.slug_parts),
-        f"{known[device].title} beside its strongest digital competitors ({series.where})",
-        _split_alt(table, series, device, known),
-        f"{known[device].title} beside the fastest digital second-order optimizer of each size and, where that is not "
+        f"{infos[device].title} beside its strongest digital competitors ({series.where})",
+        _split_alt(table, series, device, infos),
+        f"{infos[device].title} beside the fastest digital second-order optimizer of each size and, where that is not "
         "one, the fastest exact natural gradient. Bars of one size are scaled to the longest, the text gives the time. "
         "Hatched parts are modelled, plain parts measured."
         + ("" if complete.all() else " Gaps: a part has an item without a stated time (≥: a lower bound)."),
@@ -240,41 +185,28 @@ def _split(table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[
     )
 
 
+def _look(name: str) -> dict[str, Any]:
+    """Return how the bar of a part of an iteration is drawn."""
+    return {"color": PARTS[name].light, "hatch": _HATCHES[name], "edgecolor": PAPER.light}
+
+
 def _bar(axes: Axes, y: float, row: pd.Series, longest: float) -> None:
     left = 0.0
-    for name, colour in PARTS.items():
+    for name in PARTS:
         if pd.isna(row[f"{name}_s"]):
             continue
         width = 100.0 * float(row[f"{name}_s"]) / longest
-        axes.barh(
-            y,
-            width,
-            0.22,
-            left,
-            color=colour.light,
-            hatch=_HATCHES[name],
-            edgecolor=PAPER.light,
-            linewidth=0.0,
-        )
+        axes.barh(y, width, 0.22, left, **_look(name), linewidth=0.0)
         left += width
 
 
 def _split_legend(figure: Figure, axes: Axes) -> None:
-    for name, colour in PARTS.items():
-        axes.barh(
-            [0],
-            [0],
-            color=colour.light,
-            hatch=_HATCHES[name],
-            edgecolor=PAPER.light,
-            label=_SPLIT_TITLES[name],
-        )
+    for name in PARTS:
+        axes.barh([0], [0], **_look(name), label=_SPLIT_TITLES[name])
     charting.legend_below(figure, axes, columns=2)
 
 
-def _split_alt(
-    table: pd.DataFrame, series: CostSeries, device: str, known: Mapping[str, OptimizerInfo]
-) -> str:
+def _split_alt(table: pd.DataFrame, series: CostSeries, device: str, infos: Infos) -> str:
     axis = series.axis
     largest = table[(table[axis] == table[axis].max()) & (table["optimizer"] == device)].iloc[0]
     total = float(largest["sum_s"])
@@ -286,4 +218,4 @@ def _split_alt(
     )
     size = quantities.count(float(largest[axis]))
     taken = f"{'≥ ' if bound else ''}{quantities.seconds(total)}"
-    return f"Parts of an iteration of {known[device].title}. At {series.sign} = {size}, {taken}: {shares}."
+    return f"Parts of an iteration of {infos[device].title}. At {series.sign} = {size}, {taken}: {shares}."

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
+from tngd_bench.analysis.families import Infos, optimizer_info
 from tngd_bench.atomic_write import write
 from tngd_bench.optimizers import registry
-from tngd_bench.report.cost.cost_charts import draw_line
-from tngd_bench.report.document import charting
-from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document import charting, scales
+from tngd_bench.report.document.charting import Chart, draw_line
 from tngd_bench.report.document.palette import marks
+from tngd_bench.report.render import drawings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WRITERS = {
-    ".svg": lambda chart: charting.white(charting.svg(chart)).encode(),
-    ".png": charting.png,
-    ".pdf": charting.pdf,
+    ".svg": lambda chart: drawings.white(drawings.svg(chart)).encode(),
+    ".png": drawings.png,
+    ".pdf": drawings.pdf,
 }
 _TITLES = {
     "parameters": "parameters N",
@@ -57,7 +57,7 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     """
     frame = pd.DataFrame(rows)
     digital = [name for name in registry.digital() if f"{name}_s" in frame]
-    known = {label: optimizer_info(label, label) for label in (*digital, "tngd")}
+    infos = {label: optimizer_info(label, label) for label in (*digital, "tngd")}
     unfit = frame["does_not_fit"].astype(str) if "does_not_fit" in frame else pd.Series("", frame.index)
     with_host = frame["iteration_at_least_s"].notna() | unfit.str.contains("host")
     total = "iteration_at_least_s" if with_host.any() else "device_at_least_s"
@@ -66,7 +66,7 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     unstated = frame["not_stated"].astype(str)
     words = bool(frame[name].map(lambda value: isinstance(value, str)).any())
     figure, axes = charting.panel(4.2)
-    _draw(axes, frame, name, total, known, words=words)
+    _draw(axes, frame, name, total, infos, words=words)
     _scale(axes, frame, name, words=words)
     timed = frame[[f"{label}_s" for label in digital]].notna().any(axis=None)
     axes.set_ylabel(
@@ -75,7 +75,7 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     charting.legend_below(figure, axes)
     items = quantities.items(item for row in unstated for item in row.split())
     bound = (
-        f" {known['tngd'].title}'s time is a lower bound where no time is stated for: {items}."
+        f" {infos['tngd'].title}'s time is a lower bound where no time is stated for: {items}."
         if items
         else ""
     )
@@ -84,47 +84,45 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
         "prediction",
         f"Predicted iteration against {_TITLES.get(name, name)} ({'; '.join(filter(None, (device, where)))})",
         f"Modelled time per iteration. At {'the last value' if not words else frame[name].iloc[-1]}, fastest first: "
-        f"{_fastest(frame.iloc[-1], total, known)}.",
-        f"Modelled: nothing was run.{rated}{_unfit(frame, known)}{bound}",
+        f"{_fastest(frame.iloc[-1], total, infos)}.",
+        f"Modelled: nothing was run.{rated}{_unfit(frame, infos)}{bound}",
         figure,
         frame,
     )
 
 
-def _fastest(row: pd.Series[Any], total: str, known: Mapping[str, OptimizerInfo]) -> str:
+def _fastest(row: pd.Series[Any], total: str, infos: Infos) -> str:
     """Return optimizers with their times at one value, those of processors as the lower bounds that they are."""
     found = [
         (float(row[f"{label}_s"]), info.title, "≥ ")
-        for label, info in known.items()
+        for label, info in infos.items()
         if not info.modelled and pd.notna(row[f"{label}_s"])
     ]
     if pd.notna(row[total]):
         exact = total == "device_at_least_s" and not row["not_stated"]
-        found.append((float(row[total]), known["tngd"].title, "" if exact else "≥ "))
+        found.append((float(row[total]), infos["tngd"].title, "" if exact else "≥ "))
     return (
         ", ".join(f"{title} {bound}{quantities.seconds(value)}" for value, title, bound in sorted(found))
         or "none"
     )
 
 
-def _unfit(frame: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
+def _unfit(frame: pd.DataFrame, infos: Infos) -> str:
     """Return in a sentence what has no time at some value for want of memory; "" for nothing."""
     lacking = {each for row in frame.get("does_not_fit", ()) for each in row.split()}
-    titles = [info.title for label, info in known.items() if label in lacking]
-    titles += [f"{known['tngd'].title} (its host)"] if "host" in lacking else []
+    titles = [info.title for label, info in infos.items() if label in lacking]
+    titles += [f"{infos['tngd'].title} (its host)"] if "host" in lacking else []
     if not titles:
         return ""
     return f" Without a time where the processor has too little memory: {quantities.listed(titles)}."
 
 
-def _draw(
-    axes: Axes, frame: pd.DataFrame, name: str, total: str, known: Mapping[str, OptimizerInfo], *, words: bool
-) -> None:
+def _draw(axes: Axes, frame: pd.DataFrame, name: str, total: str, infos: Infos, *, words: bool) -> None:
     """Draw a line per optimizer, TNGD's from the column `total`, with "≥" at its bounds where not all of it is one."""
     places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)
     bounds = frame["not_stated"].astype(str) != ""
     bound = " (at least)" if bounds.all() else " (≥: at least)" if bounds.any() else ""
-    for label, mark in marks(known).items():
+    for label, mark in marks(infos).items():
         own = label == "tngd"
         values = frame[total if own else f"{label}_s"].astype(float)
         if values.notna().any():
@@ -133,8 +131,8 @@ def _draw(
                 places,
                 values,
                 dataclasses.replace(mark, dash="") if words else mark,
-                known[label].title + (bound if own else ""),
-                markers=words or len(frame) < 30,
+                infos[label].title + (bound if own else ""),
+                **({} if words or len(frame) < 30 else {"marker": ""}),
             )
     if bounds.any() and not bounds.all():
         for place, value in zip(places[bounds], frame[total][bounds], strict=True):
@@ -147,12 +145,12 @@ def _scale(axes: Axes, frame: pd.DataFrame, name: str, *, words: bool) -> None:
         axes.set_xlim(-0.5, len(frame) - 0.5)
     elif (frame[name] > 0).all():
         if name == "link_rate_bits_per_s":
-            charting.log_bit_rates(axes, "x")
+            scales.log_bit_rates(axes, "x")
         elif name in ("tau", "time_constant_s"):
-            charting.log_seconds(axes, "x")
+            scales.log_seconds(axes, "x")
         elif name != "word_bits":
-            charting.log_counts(axes, "x")
-    charting.log_seconds(axes, "y")
+            scales.log_counts(axes, "x")
+    scales.log_seconds(axes, "y")
     if not words:  # values at which nothing fits have no point, and are shown all the same
         low, high = axes.get_xlim()
         axes.set_xlim(min(low, float(frame[name].min())), max(high, float(frame[name].max())))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.results import Results
 from tngd_bench.report.cost import cost_series
-from tngd_bench.report.cost.cost_charts import draw_line
 from tngd_bench.report.cost.cost_series import CostSeries
-from tngd_bench.report.document import charting, slugs
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import one_figure, several_figures
-from tngd_bench.report.document.palette import Mark
+from tngd_bench.report.document import charting, scales, slugs
+from tngd_bench.report.document.charting import Chart, draw_line
+from tngd_bench.report.document.figures import figure_of
+from tngd_bench.report.document.palette import marks
 
 _COLUMNS = (
     ("digital_median_s", "measured seconds (digital)"),
@@ -26,34 +24,27 @@ _COLUMNS = (
 )
 
 
-@several_figures("how cost grows")
-def scaling_charts(
-    summary: pd.DataFrame, axis: str, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
-) -> list[Chart]:
-    """Return, for every series of `summary` (see `cost.summarise`) with several sizes along `axis`, one chart.
-
-    Its panels are never mixed: measured digital seconds, modelled device seconds, counted operations, peak memory.
-    """
-    return [_chart(series, known, drawn) for series in cost_series.along(summary, axis)]
+def _series(results: Results) -> list[CostSeries]:
+    return [series for axis in cost_series.AXES for series in cost_series.along(results.cost_summary, axis)]
 
 
-@one_figure("how cost grows")
-def _chart(series: CostSeries, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]) -> Chart:
+@figure_of("scaling", "how cost grows", cases=_series)
+def scaling_chart(results: Results, series: CostSeries) -> Chart:
+    """Draw measured digital seconds, modelled device seconds, counted operations and memory, in panels of their own."""
+    infos, styles = results.infos, marks(results.infos)
     part, axis = series.part, series.axis
     shown = [(name, title) for name, title in _COLUMNS if _has_values(part, name)]
     figure = Figure(figsize=(charting.WIDTH_INCHES, 2.05 * len(shown) + 0.7), layout="constrained")
     panels = np.atleast_1d(figure.subplots(len(shown), 1, sharex=True))
     for axes, (name, title) in zip(panels, shown, strict=True):
-        for label in [label for label in known if label in set(part["optimizer"])]:
-            own = part[(part["optimizer"] == label) & (part[name].astype(float) > 0)].sort_values(axis)
-            if len(own):
-                y = own[name] / 2**20 if name == "peak_bytes" else own[name]
-                draw_line(axes, own[axis], y, drawn[label], known[label].title)
-        charting.log_counts(axes, "x")
+        for label, own in charting.by_optimizer(part[part[name].astype(float) > 0].sort_values(axis), infos):
+            y = own[name] / 2**20 if name == "peak_bytes" else own[name]
+            draw_line(axes, own[axis], y, styles[label], infos[label].title)
+        scales.log_counts(axes, "x")
         if name.endswith("_s"):
-            charting.log_seconds(axes, "y")
+            scales.log_seconds(axes, "y")
         else:
-            charting.log_counts(axes, "y")
+            scales.log_counts(axes, "y")
         axes.set_ylabel(title)
     panels[-1].set_xlabel(series.title)
     charting.legend_below(figure, panels[0])
@@ -61,7 +52,7 @@ def _chart(series: CostSeries, known: Mapping[str, OptimizerInfo], drawn: Mappin
     return Chart(
         slugs.slug("scaling", *series.slug_parts),
         f"Cost against {series.sign}, by kind of cost ({series.where})",
-        _alt(series, shown, known),
+        _alt(series, shown, infos),
         "Medians; peak memory is what an iteration adds to the process. The modelled column has the device "
         "alone; no ratio mixes the columns.",
         figure,
@@ -73,7 +64,7 @@ def _has_values(part: pd.DataFrame, name: str) -> bool:
     return bool((part[name].astype(float) > 0).any())
 
 
-def _alt(series: CostSeries, shown: list[tuple[str, str]], known: Mapping[str, OptimizerInfo]) -> str:
+def _alt(series: CostSeries, shown: list[tuple[str, str]], infos: Infos) -> str:
     part, axis = series.part, series.axis
     words = []
     for name, title in shown:
@@ -81,7 +72,7 @@ def _alt(series: CostSeries, shown: list[tuple[str, str]], known: Mapping[str, O
         for label, own in part.groupby("optimizer", sort=True):
             own = own[own[name].astype(float) > 0].sort_values(axis)
             if len(own) > 1:
-                growth[known[str(label)].title] = float(own[name].iloc[-1]) / float(own[name].iloc[0])
+                growth[infos[str(label)].title] = float(own[name].iloc[-1]) / float(own[name].iloc[0])
         listed = sorted(growth.items(), key=lambda item: item[1])
         name_of = f"{title[:1].upper()}{title[1:]}"
         if len(listed) == 1:

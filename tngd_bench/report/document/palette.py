@@ -8,10 +8,10 @@ blue, the thermodynamic ones orange. Variants of one method share its colour and
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.families import Infos
 from tngd_bench.optimizers import registry
 from tngd_bench.report.document.slugs import slug
 
@@ -27,7 +27,7 @@ class Colour:
 
 @dataclass(frozen=True)
 class Mark:
-    """How one optimizer is drawn; `dash` is a matplotlib line style, `filled` says whether its marker is."""
+    """The drawing style of one optimizer; `dash` is a matplotlib line style, `filled` says whether its marker is."""
 
     colour: Colour
     marker: str
@@ -64,16 +64,16 @@ _ROLES = (INK, MUTED, RULE, PAPER, DIGITAL, WRITE, RELAX, READ)
 PARTS = {"digital": DIGITAL, "write": WRITE, "relax": RELAX, "read": READ}
 
 
-def marks(known: Mapping[str, OptimizerInfo]) -> dict[str, Mark]:
-    """Return the mark of every optimizer in `known`; methods without a style of their own take spare ones by name."""
+def marks(infos: Infos) -> dict[str, Mark]:
+    """Return the mark of every optimizer in `infos`; methods without a style of their own take spare ones by name."""
     styles = _styles()
-    strangers = sorted({info.method for info in known.values()} - set(styles))
+    strangers = sorted({info.method for info in infos.values()} - set(styles))
     spare = {name: _spare(place) for place, name in enumerate(strangers)}
     drawn: dict[str, Mark] = {}
-    for label, info in known.items():
+    for label, info in infos.items():
         method = info.method
         colour, marker, emphasised = styles[method] if method in styles else (*spare[method], False)
-        variant = sum(known[other].method == method for other in drawn)
+        variant = sum(infos[other].method == method for other in drawn)
         turn = strangers.index(method) // len(_OTHERS) if method in spare else 0
         dash = _DASHES[(turn + variant) % len(_DASHES)]
         drawn[label] = Mark(colour, marker, dash, variant == 0, emphasised)
@@ -116,9 +116,9 @@ def _hex(*channels: float) -> str:
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
 
 
-def strength(label: str, shown: Sequence[str], known: Mapping[str, OptimizerInfo]) -> float:
+def strength(label: str, shown: Sequence[str], infos: Infos) -> float:
     """Return how opaque a line is among `shown`: variants of one method share its colour and grow in their order."""
-    same = [other for other in shown if known[other].method == known[label].method]
+    same = [other for other in shown if infos[other].method == infos[label].method]
     return 1.0 if len(same) == 1 else 0.4 + 0.6 * same.index(label) / (len(same) - 1)
 
 

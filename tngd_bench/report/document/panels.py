@@ -1,14 +1,17 @@
-"""Which optimizers share a figure, where a section trained more of them than a figure can show."""
+"""Groups of optimizers that share a figure, where a section trained more than one figure can show."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
+from tngd_bench.analysis.cost import one_clock
+from tngd_bench.analysis.families import Infos, optimizer_info
 from tngd_bench.analysis.optimizer_names import SIGNS
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.studies.file.optimizer_label import label_texts
 
@@ -34,30 +37,30 @@ class LineGroup:
         return f"{optimizer_info(self.method, self.method).title} with other {' and '.join(signs)}"
 
 
-def line_groups(known: Mapping[str, OptimizerInfo], present: Collection[str]) -> list[LineGroup]:
-    """Return how the optimizers `present` of one section are spread over figures, in the order of `known`.
+def line_groups(infos: Infos, present: Collection[str]) -> list[LineGroup]:
+    """Return how the optimizers `present` of one section are spread over figures, in the order of `infos`.
 
     All in one where they are few. Else the main figure has each method at its own settings and tuned; further settings
     of a method have a figure for every set of names they change, with what they start from.
     """
-    labels = [label for label in known if label in present]
+    labels = [label for label in infos if label in present]
     changes = {label: _changed(label) for label in labels}
     if len(labels) <= MOST_LINES or not any(changes.values()):
         return [LineGroup(tuple(labels))]
     main = [label for label in labels if not changes[label]]
-    without = dict.fromkeys(known[label].method for label in labels)
+    without = dict.fromkeys(infos[label].method for label in labels)
     for method in without:
-        if not any(known[label].method == method for label in main):
-            mine = [label for label in labels if known[label].method == method]
+        if not any(infos[label].method == method for label in main):
+            mine = [label for label in labels if infos[label].method == method]
             main.append(min(mine, key=lambda label: _place(changes[label])))
     others: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for label in labels:
         if label not in main:
-            others.setdefault((known[label].method, tuple(changes[label])), []).append(label)
+            others.setdefault((infos[label].method, tuple(changes[label])), []).append(label)
     groups = [LineGroup(tuple(label for label in labels if label in main))]
     for (method, varied), members in others.items():
         mine = [
-            label for label in labels if known[label].method == method and "tuned" not in label_texts(label)
+            label for label in labels if infos[label].method == method and "tuned" not in label_texts(label)
         ]
         starts = [
             label
@@ -72,13 +75,23 @@ def line_groups(known: Mapping[str, OptimizerInfo], present: Collection[str]) ->
     return groups
 
 
-def in_main_figure(trials: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> pd.Series:
-    """Return for each row of `trials` whether its optimizer is in the main figure of its section."""
-    shown = pd.Series(True, index=trials.index)
-    for _, part in trials[trials["kind"] == "training"].groupby("group"):
-        main = line_groups(known, set(part["optimizer"]))[0].labels
+def main_trials(results: Results) -> pd.DataFrame:
+    """Return the trials of the optimizers that are in the main figure of their section."""
+    shown = pd.Series(True, index=results.trials.index)
+    for _, part in results.of_kind("training").groupby("group"):
+        main = line_groups(results.infos, set(part["optimizer"]))[0].labels
         shown.loc[part.index] = part["optimizer"].isin(main)
-    return shown
+    return results.trials[shown]
+
+
+def with_clock(trials: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Return the rows of `trials` whose optimizer has a cost per iteration in its section, and a time on its device."""
+    unstated, untimed = results.unstated("training"), one_clock.untimed(results.trials, results.costs)
+    known = [
+        label not in unstated and label not in untimed.get(group, ())
+        for group, label in zip(trials["group"], trials["optimizer"], strict=True)
+    ]
+    return trials[np.array(known, dtype=bool)]
 
 
 def _changed(label: str) -> dict[str, str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.charting import Chart, MissingFigure
 from tngd_bench.report.document.tables import Table
 
 
@@ -73,3 +73,35 @@ class Section:
     absent: str = ""
     explorer: Mapping[str, object] | None = None
     exhibits: tuple[Exhibit, ...] = ()
+
+    def without(self, undrawn: Mapping[str, MissingFigure]) -> tuple[Section, tuple[MissingFigure, ...]]:
+        """Return the section without the charts that failed, each of which leaves a note, and why those failed.
+
+        `undrawn`: the charts that were made and could not be drawn, by name.
+        """
+        lost = {chart: why for chart in self.charts if (why := chart.missing or undrawn.get(chart.name))}
+
+        def kept(charts: Sequence[Chart]) -> tuple[Chart, ...]:
+            return tuple(chart for chart in charts if chart not in lost)
+
+        exhibits = tuple(replace(exhibit, charts=kept(exhibit.charts)) for exhibit in self.exhibits)
+        notes = dict.fromkeys(why.note for why in lost.values())
+        section = replace(self, points=(*self.points, *notes), charts=kept(self.charts), exhibits=exhibits)
+        return section, tuple(lost.values())
+
+
+def without_missing(
+    sections: Sequence[Section], undrawn: Mapping[str, MissingFigure]
+) -> tuple[tuple[Section, ...], tuple[MissingFigure, ...]]:
+    """Return the sections without the charts that failed, and why those failed; see `Section.without`."""
+    kept = [section.without(undrawn) for section in sections]
+    return tuple(section for section, _ in kept), tuple(why for _, lost in kept for why in lost)
+
+
+def missing_words(missing: Sequence[MissingFigure]) -> str:
+    """Return what the first screen says of figures that are missing; "" where none is."""
+    if not missing:
+        return ""
+    named = "; ".join(dict.fromkeys(f"“{each.heading}” ({each.error})" for each in missing))
+    number = f"{len(missing)} figure{'' if len(missing) == 1 else 's'}"
+    return f"{number} could not be drawn and {'is' if len(missing) == 1 else 'are'} left out: {named}."

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
-from numpy.typing import ArrayLike
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.map.cost_map import CheapestMap
+from tngd_bench.analysis.cost.device_use import DeviceUse
+from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.map.cost_map import CheapestMap, cheapest
 from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import one_figure
-from tngd_bench.report.document.palette import INK, MUTED, PAPER, Mark
+from tngd_bench.report.document.figures import figure_of
+from tngd_bench.report.document.palette import Mark
+from tngd_bench.report.map.map_drawing import (
+    AT_BEST,
+    AXIS_TITLES,
+    Map,
+    add_rows_axis,
+    draw_cells,
+    draw_legend,
+    limit_axes,
+    shown_cells,
+)
+from tngd_bench.report.map.map_view import MapView, device_title, link_uses
 
-_AXIS_TITLES = {"batch_size": "batch size b", "outputs": "outputs d_z"}
-_UNDECIDED = 0.4
-_DOTS = "..."
-Standing = Literal["sure", "faint", "open"]
-"""Of a cell's winner: its lead is confirmed, or is not, or is by a lower bound of its time."""
 NOTE = (
     "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Full colour: "
     "confirmed, the lead holds in 95 % of the draws (spread of the calibration, from run to run, and away from "
@@ -37,50 +37,78 @@ NOTE = (
     "factor of 1.5 (90 % of the draws), or where the family has no such model. No memory limit is applied."
 )
 
-AT_BEST = (
-    "Where dotted, the device is the cheapest at best: its time is known from below only, and nobody is the cheapest "
-    "for certain."
-)
 AS_ABOVE = "Predicted; faint, blank and circles as in the first map."
 
 
-@one_figure("a map of who is cheapest")
-def map_chart(
-    found: CheapestMap,
-    name: str,
-    title: str,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
-    *,
-    note: str = NOTE,
-    what: str = "cheapest iteration",
-) -> Chart:
-    """Return the map of one device; `note` says how to read it, `what` it is a map of."""
+def _planes(view: MapView) -> Iterator[Map]:
+    """Yield the maps of the study's device over both planes, without K-FAC and with it."""
+    title, first = device_title(view.use), True
+    for area, over, name in ((view.batch, "N and b", "batch"), (view.outputs, "N and d_z", "outputs")):
+        for without, kind, heading in (
+            (view.kfac, "exact", "Cheapest exact solver"),
+            ((), "all", "The same with K-FAC,"),
+        ):
+            if kind == "all" and not view.kfac:
+                continue
+            found = cheapest(area, view.use, without)
+            if found.vouched.any():
+                note = f"{NOTE}{lower_bounds([view.use])}" if first else AS_ABOVE
+                yield Map(found, f"map-{kind}-{name}", f"{heading} over {over} ({title})", note)
+                first = False
+
+
+@figure_of("map", "a map of who is cheapest", cases=_planes)
+def plane_map(view: MapView, case: Map) -> Chart:
+    """Draw the map of the study's device over one plane."""
+    return map_chart(case, view.infos, view.styles)
+
+
+def map_chart(case: Map, infos: Infos, styles: Mapping[str, Mark], what: str = "cheapest iteration") -> Chart:
+    """Return the chart of a map of `what`."""
+    found = case.found
     figure, axes = charting.panel(3.9)
-    _draw(axes, found, drawn, labels=known)
-    _show(axes, [found])
-    _rows_axis(axes, found)
-    _legend(figure, [found], known, drawn)
-    return Chart(slugs.slug(name), title, alt(found, known, what), note, figure, found.table())
+    draw_cells(axes, found, styles, labels=infos)
+    limit_axes(axes, [found])
+    add_rows_axis(axes, found)
+    draw_legend(figure, [found], infos, styles)
+    words = alt(found, infos, what)
+    return Chart(slugs.slug(case.name), case.heading, words, case.note, figure, found.table())
 
 
-@one_figure("maps of who is cheapest, side by side")
-def multiples(
-    maps: Sequence[tuple[str, CheapestMap]],
-    name: str,
-    title: str,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
-    note: str,
-) -> Chart:
-    """Return small multiples of maps over one plane, each with its own heading."""
+@dataclass(frozen=True)
+class Panels:
+    """Maps over one plane side by side, each with its heading."""
+
+    name: str
+    title: str
+    maps: Sequence[tuple[str, CheapestMap]]
+    note: str
+
+
+def _panels(view: MapView) -> Iterator[Panels]:
+    """Yield the maps by device, and by link and upload, without K-FAC."""
+    if view.use is None:
+        return
+    for name, title, uses in (
+        ("map-presets", "Cheapest exact solver, by device", view.devices),
+        ("map-links", "Cheapest exact solver, by link and upload", link_uses(view.use)),
+    ):
+        maps = [(heading, cheapest(view.batch, use, view.kfac)) for heading, use in uses]
+        if any(found.vouched.any() for _, found in maps):
+            yield Panels(name, title, maps, f"{AS_ABOVE}{lower_bounds([use for _, use in uses])}")
+
+
+@figure_of("map", "maps of who is cheapest, side by side", cases=_panels, place=10)
+def panels_map(view: MapView, case: Panels) -> Chart:
+    """Draw maps of several devices side by side."""
+    infos, styles, maps = view.infos, view.styles, case.maps
     columns = 2
     lines = -(-len(maps) // columns)
     figure = Figure(figsize=(charting.WIDTH_INCHES, 1.75 * lines + 0.9), layout="constrained")
     grid = np.atleast_1d(figure.subplots(lines, columns, sharex=True, sharey=True)).ravel()
     for axes, (heading, found) in zip(grid, maps, strict=False):
-        _draw(axes, found, drawn, labels=None)
-        _show(axes, [each for _, each in maps])
+        draw_cells(axes, found, styles, labels=None)
+        limit_axes(axes, [each for _, each in maps])
         axes.set_title(heading, fontsize=8.5, loc="left")
     for axes in grid[len(maps) :]:
         axes.set_axis_off()
@@ -89,251 +117,60 @@ def multiples(
             axes.set_xlabel("")
         if place % columns:
             axes.set_ylabel("")
-    _legend(figure, [found for _, found in maps], known, drawn)
-    words = " ".join(f"{heading}: {_shares(found, known)}." for heading, found in maps)
+    draw_legend(figure, [found for _, found in maps], infos, styles)
+    words = " ".join(f"{heading}: {_shares(found, infos)}." for heading, found in maps)
     frame = pd.concat([found.table().assign(panel=heading) for heading, found in maps], ignore_index=True)
     return Chart(
-        slugs.slug(name),
-        title,
-        f"{title}. Share of the sizes won, of those vouched for. {words}",
-        note,
+        slugs.slug(case.name),
+        case.title,
+        f"{case.title}. Share of the sizes won, of those vouched for. {words}",
+        case.note,
         figure,
         frame,
     )
 
 
-def _draw(
-    axes: Axes, found: CheapestMap, drawn: Mapping[str, Mark], labels: Mapping[str, OptimizerInfo] | None
-) -> None:
-    plane = found.plane
-    x, y = _edges(plane.sizes), _edges(plane.values)
-    for (place, standing), boxes in _boxes(found).items():
-        corners = [
-            [(x[left], y[row]), (x[right], y[row]), (x[right], y[row + 1]), (x[left], y[row + 1])]
-            for row, left, right in boxes
-        ]
-        colour = drawn[found.labels[place]].colour.light
-        axes.add_collection(
-            PolyCollection(
-                corners,
-                facecolors=colour,
-                edgecolors=PAPER.light,
-                hatch=_DOTS if standing == "open" else None,
-                linewidths=0.0,
-                alpha=1.0 if standing == "sure" else _UNDECIDED,
-                antialiased=False,
-            )
-        )
-    _hatch_unmeasured(axes, found, x, y)
-    _points(axes, found)
-    if labels is not None:
-        _names(axes, found, labels)
-    charting.log_counts(axes, "x")
-    charting.log_counts(axes, "y")
-    axes.grid(visible=False)
-    axes.set_xlabel("parameters N")
-    axes.set_ylabel(_AXIS_TITLES[plane.axis])
+@figure_of("map", "a map of who reaches a target first", cases=lambda view: view.targets.maps, place=20)
+def target_chart(view: MapView, case: Map) -> Chart:
+    """Draw the lowest time to a target over one plane."""
+    target = view.targets.target
+    chart = map_chart(case, view.infos, view.styles, f"lowest time to {target}")
+    return replace(chart, data=chart.data.assign(target=target))
 
 
-def _show(axes: Axes, maps: Sequence[CheapestMap]) -> None:
-    """Limit the axes to what is vouched for on some map, and a blank cell around it."""
-    plane = maps[0].plane
-    shown = np.any([found.vouched & (found.winner >= 0) for found in maps], axis=0)
-    for edges, by_cell, limit in (
-        (_edges(plane.sizes), shown.any(axis=0), axes.set_xlim),
-        (_edges(plane.values), shown.any(axis=1), axes.set_ylim),
-    ):
-        cells = np.flatnonzero(by_cell) if by_cell.any() else np.arange(len(by_cell))
-        limit(edges[max(cells[0] - 1, 0)], edges[min(cells[-1] + 2, len(edges) - 1)])
-
-
-def _boxes(found: CheapestMap) -> dict[tuple[int, Standing], list[tuple[int, int, int]]]:
-    """Return runs of equal cells, (row, first column, one past the last), by winner and its standing."""
-    boxes: dict[tuple[int, Standing], list[tuple[int, int, int]]] = {}
-    open_to = found.open
-    for row in range(len(found.plane.values)):
-        cells: list[tuple[int, Standing]] = [
-            (int(winner) if vouched else -1, "open" if is_open else "sure" if confirmed else "faint")
-            for winner, confirmed, is_open, vouched in zip(
-                found.winner[row], found.confirmed[row], open_to[row], found.vouched[row], strict=True
-            )
-        ]
-        column = 0
-        for cell, run in groupby(cells):
-            length = len(list(run))
-            if cell[0] >= 0:
-                boxes.setdefault(cell, []).append((row, column, column + length))
-            column += length
-    return boxes
-
-
-def _edges(values: Sequence[int]) -> list[float]:
-    logs = np.log(np.array(values, dtype=float))
-    middle = (logs[1:] + logs[:-1]) / 2
-    first, last = 2 * logs[0] - middle[0], 2 * logs[-1] - middle[-1]
-    return [float(value) for value in np.exp([first, *middle, last])]
-
-
-def _hatch_unmeasured(axes: Axes, found: CheapestMap, x: list[float], y: list[float]) -> None:
-    """Hatch what is shown beyond the measured sizes, and frame what is not."""
-    near = found.plane.measured
-    plain = near | ~found.vouched | (found.winner < 0)
-    row = 0
-    for cells, rows in groupby(plain.tolist()):  # rows alike are one box, so that a hatch has no seams
-        over = row + len(list(rows))
-        column = 0
-        for close, run in groupby(cells):
-            end = column + len(list(run))
-            if not close:
-                box = Rectangle((x[column], y[row]), x[end] - x[column], y[over] - y[row])
-                box.set(facecolor="none", edgecolor=PAPER.light, hatch="///", linewidth=0.0)
-                axes.add_patch(box)
-            column = end
-        row = over
-    across, along = _frame(near & found.vouched, x, y)
-    if across:
-        axes.plot(across, along, color=INK.light, linewidth=0.9, solid_capstyle="projecting")
-
-
-def _frame(near: npt.NDArray[np.bool_], x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
-    """Return the edges between cells that are near and those that are not, as one broken line."""
-    padded = np.pad(near, 1)
-    across: list[float] = []
-    along: list[float] = []
-    for row, column in np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1]):
-        across += [x[column], x[column + 1], np.nan]
-        along += [y[row], y[row], np.nan]
-    for row, column in np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1]):
-        across += [x[column], x[column], np.nan]
-        along += [y[row], y[row + 1], np.nan]
-    return across, along
-
-
-def _points(axes: Axes, found: CheapestMap) -> None:
-    plane = found.plane
-    points = plane.points
-    fixed = "outputs" if plane.axis == "batch_size" else "batch_size"
-    shown = points[points[fixed] == plane.fixed].drop_duplicates(["parameters", plane.axis])
-    axes.plot(
-        shown["parameters"].to_numpy(float),
-        shown[plane.axis].to_numpy(float),
-        linestyle="",
-        marker="o",
-        markersize=4,
-        markerfacecolor=PAPER.light,
-        markeredgecolor=INK.light,
-        markeredgewidth=0.9,
-        label="measured sizes",
-    )
-
-
-def _names(axes: Axes, found: CheapestMap, known: Mapping[str, OptimizerInfo]) -> None:
-    """Write each optimizer's name into the middle of the largest run of cells that it wins."""
-    plane = found.plane
-    for place, label in enumerate(found.labels):
-        runs = [
-            (right - left, row, left, right)
-            for (winner, _), boxes in _boxes(found).items()
-            if winner == place
-            for row, left, right in boxes
-        ]
-        if not runs or ((found.winner == place) & found.vouched).sum() < 8:
-            continue
-        longest = max(run[0] for run in runs)
-        if longest < 5:
-            continue
-        wide = sorted(run for run in runs if run[0] >= longest - 1)
-        _, row, left, right = wide[len(wide) // 2]
-        x = float(np.sqrt(plane.sizes[left] * plane.sizes[right - 1]))
-        axes.text(
-            x,
-            plane.values[row],
-            known[label].title + (" at best" if label in found.bounds else ""),
-            ha="center",
-            va="center",
-            fontsize=8,
-            bbox={"facecolor": PAPER.light, "edgecolor": "none", "pad": 1.5, "boxstyle": "round,pad=0.2"},
-        )
-
-
-def _rows_axis(axes: Axes, found: CheapestMap) -> None:
-    def scaled(factor: float) -> Callable[[ArrayLike], ArrayLike]:
-        return lambda value: np.asarray(value, dtype=float) * factor
-
-    fixed = float(found.plane.fixed)
-    margin = axes.secondary_yaxis("right", functions=(scaled(fixed), scaled(1.0 / fixed)))
-    margin.set_yscale("log")
-    low, high = axes.get_ylim()
-    margin.set_ylim(low * fixed, high * fixed)
-    margin.yaxis.set_major_formatter(axes.yaxis.get_major_formatter())
-    margin.set_ylabel(
-        f"m = b·d_z ({'d_z' if found.plane.axis == 'batch_size' else 'b'} = {found.plane.fixed})"
-    )
-
-
-def _legend(
-    figure: Figure, maps: Sequence[CheapestMap], known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
-) -> None:
-    won = {
-        found.labels[place]
-        for found in maps
-        for place in set(found.winner[found.vouched].tolist())
-        if place >= 0
+def lower_bounds(uses: Sequence[DeviceUse | None]) -> str:
+    """Return a sentence on the devices whose bill has items without a stated time, "" where none has."""
+    unstated = {
+        use.device.name: quantities.items(use.not_stated)
+        for use in uses
+        if use is not None and use.not_stated
     }
-    handles: list[Patch | Line2D] = [
-        Patch(facecolor=drawn[label].colour.light, label=known[label].title)
-        for label in known
-        if label in won
-    ]
-    handles.append(Patch(facecolor=MUTED.light, alpha=_UNDECIDED, label="lead not confirmed"))
-    if any(found.open.any() for found in maps):
-        handles.append(
-            Patch(
-                facecolor=MUTED.light,
-                alpha=_UNDECIDED,
-                hatch=_DOTS,
-                edgecolor=PAPER.light,
-                label="at best: times not stated",
-            )
-        )
-    if any((~found.plane.measured & found.vouched & (found.winner >= 0)).any() for found in maps):
-        handles.append(
-            Patch(facecolor=MUTED.light, hatch="///", edgecolor=PAPER.light, label="modelled only")
-        )
-    handles.append(
-        Line2D(
-            [],
-            [],
-            linestyle="",
-            marker="o",
-            markersize=4,
-            markerfacecolor=PAPER.light,
-            markeredgecolor=INK.light,
-            label="measured sizes",
-        )
-    )
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, handlelength=1.6)
+    if not unstated:
+        return ""
+    named = "; ".join(f"{name} ({items})" for name, items in sorted(unstated.items()))
+    return f" {AT_BEST} Not stated: {named}."
 
 
-def _shares(found: CheapestMap, known: Mapping[str, OptimizerInfo]) -> str:
+def _shares(found: CheapestMap, infos: Infos) -> str:
     parts = []
     for label in found.labels:
-        won, sure = found.share(label, confirmed=False), found.share(label)
+        won = found.share(label, confirmed=False)
         if won > 0:
-            modelled = quantities.percent(found.share_modelled(label))
-            parts.append(
-                f"{known[label].title} {quantities.percent(won)} ({quantities.percent(sure)} confirmed, {modelled} "
-                "modelled only)"
-            )
+            modelled = found.share_modelled(label)
+            beyond = f", {quantities.percent(modelled)} modelled only" if modelled > 0 else ""
+            sure = quantities.percent(found.share(label))
+            parts.append(f"{infos[label].title} {quantities.percent(won)} ({sure} confirmed{beyond})")
         if (at_best := found.share_at_best(label)) > 0:
-            parts.append(f"{known[label].title} {quantities.percent(at_best)} at best")
+            parts.append(f"{infos[label].title} {quantities.percent(at_best)} at best")
     return ", ".join(parts) or "no size has a model that is vouched for"
 
 
-def alt(found: CheapestMap, known: Mapping[str, OptimizerInfo], what: str) -> str:
+def alt(found: CheapestMap, infos: Infos, what: str) -> str:
     """Return the finding of a map of `what` in words."""
     plane = found.plane
-    sizes = f"N = {quantities.count(plane.sizes[0])} to {quantities.count(plane.sizes[-1])}"
-    span = f"{_AXIS_TITLES[plane.axis]} {plane.values[0]} to {quantities.count(plane.values[-1])}"
-    shares = f"Share of the sizes won, of those vouched for: {_shares(found, known)}."
+    rows, columns = shown_cells([found])
+    first, last = plane.sizes[columns[0]], plane.sizes[columns[-1]]
+    sizes = f"N = {quantities.count(first)} to {quantities.count(last)}"
+    span = f"{AXIS_TITLES[plane.axis]} {plane.values[rows[0]]} to {quantities.count(plane.values[rows[-1]])}"
+    shares = f"Share of the sizes won, of those vouched for: {_shares(found, infos)}."
     return f"Map of the {what} over {sizes} and {span}. {shares}"

@@ -1,40 +1,25 @@
-"""The map and the what-if of a report, and the sentence that says what decides."""
+"""The section on who is cheapest where."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost import break_even
-from tngd_bench.analysis.cost import lower_bounds as unstated
-from tngd_bench.analysis.cost.calibration import Calibrations, calibrate, uncounted
-from tngd_bench.analysis.cost.recorded_devices import own_devices
-from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.map.cost_map import DeviceUse, Plane, cheapest, plane, study_use
-from tngd_bench.analysis.statistics.run_spread import run_spread_of
-from tngd_bench.analysis.training.time_to_target import hit_times, study_targets
-from tngd_bench.optimizers import registry
-from tngd_bench.report.cost import break_even_charts
-from tngd_bench.report.cost.energy_table import energy_table
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import several_figures
-from tngd_bench.report.document.palette import Mark
+from tngd_bench.analysis.cost.rates import uncounted
+from tngd_bench.analysis.map.cost_map import cheapest
+from tngd_bench.analysis.results import Results
+from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
-from tngd_bench.report.document.tables import Table
-from tngd_bench.report.map import map_charts, map_tables
-from tngd_bench.report.map import what_if as explorer
-from tngd_bench.report.map.target_maps import target_maps
-from tngd_bench.spu.device import Device
-from tngd_bench.studies.store.records import Records
+from tngd_bench.report.map import map_tables
+from tngd_bench.report.map.break_even_charts import place_words, shows_a_plane
+from tngd_bench.report.map.map_view import DECADES, MapView
+from tngd_bench.report.map.what_if_section import TITLE as WHAT_IF
+from tngd_bench.report.map.what_if_section import what_if_section
 
-LINKS = (5e9, 5e10, 5.12e11, 3.6e12, 2.68e13, None)
-"""A tenth of the paper's, the paper's, PCIe 5.0 x16, NVLink 4, HBM3, unlimited (hardware parameters of the suite)."""
-DECADES = (10_000, 1_000_000, 100_000_000)
-_EXACT = "the fastest exact natural gradient"
-_KFAC = "K-FAC"
+TITLE = "Who is cheapest where"
 NOTHING_VOUCHED = (
     "No map over N and b: at no size are the two quickest vouched for within a factor of 1.5. More sizes in the cost "
     "sections of one problem would tell."
@@ -50,308 +35,56 @@ class MapResults:
     decides: str
 
 
-def map_results(
-    records: Records,
-    summary: pd.DataFrame,
-    times: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
-) -> MapResults:
-    """Return the map and what-if sections; `summary` as in `cost.summarise`, `times` as in `time_to_target`."""
-    calibrations = calibrate(
-        summary,
-        records.trials,
-        known,
-        str(records.environment.get("dtype", "float32")),
-        run_spread=run_spread_of(records.environment),
-    )
-    if calibrations is None:
+def map_results(results: Results) -> MapResults:
+    """Return the map and what-if sections; call it inside `charting.style()`."""
+    if results.calibrations is None:
         absent = "No second-order optimizer was timed in this study, so nothing can be predicted."
+        decides = "Not measured: no second-order optimizer was timed."
         return MapResults(
-            Section("map", "Who is cheapest where", absent=absent),
-            Section("what-if", "What the device would have to do", absent=absent),
-            "Not measured: no second-order optimizer was timed.",
+            Section("map", TITLE, absent=absent), Section("what-if", WHAT_IF, absent=absent), decides
         )
-    use = study_use(calibrations)
-    batch = plane(calibrations, "batch_size", calibrations.main["outputs"])
-    outputs = plane(calibrations, "outputs", calibrations.main["batch_size"])
-    uses = [] if use is None else device_uses(use, records.trials)
-    maps = _maps(calibrations, batch, outputs, use, uses, known, drawn)
-    hits = hit_times(records.trials, records.curves, study_targets(records.study))
-    reached = map_tables.lowest_times(records.trials, times, hits)
-    untimed = unstated.named(unstated.unstated(records.trials[records.trials["kind"] == "training"]), known)
-    by_target = break_even_charts.place_chart(reached, known, drawn, untimed)
-    over_target, rests_on = target_maps(records, calibrations, summary, known, drawn)
-    charts = (*maps, *over_target, *((by_target,) if by_target is not None else ()))
-    prose = (
-        f"Over sizes nobody ran: which second-order optimizer has the shortest iteration, at b = "
-        f"{calibrations.main['batch_size']} or d_z = {calibrations.main['outputs']} held fixed. “Exact” maps leave out "
-        f"K-FAC, which solves an approximate system. Models: the family of {calibrations.counts.problem}."
-    )
-    section = Section(
+    view = MapView(results, results.calibrations)
+    return MapResults(map_section(view), *what_if_section(view))
+
+
+def map_section(view: MapView) -> Section:
+    """Return the section with the maps, the statements beside them and the tables behind them."""
+    main, problem = view.calibrations.main, view.calibrations.counts.problem
+    largest = main["parameters"]
+    sizes = (largest, *(size for size in DECADES if size > 2 * largest))
+    crossovers = [crossing for size in sizes for crossing in view.crossovers(size)]
+    device = str(view.calibrations.device_label)
+    return Section(
         "map",
-        "Who is cheapest where",
-        prose=prose,
-        points=(
-            *_map_points(calibrations, batch, use, known),
-            rests_on,
-            *_left_out(summary, known),
-            *([break_even_charts.place_words(reached, known)] if by_target is None and len(reached) else []),
-        ),
-        charts=charts,
+        TITLE,
+        prose=f"Over sizes nobody ran: which second-order optimizer has the shortest iteration, at b = "
+        f"{main['batch_size']} or d_z = {main['outputs']} held fixed. “Exact” maps leave out "
+        f"K-FAC, which solves an approximate system. Models: the family of {problem}.",
+        points=tuple(_points(view)),
+        charts=charts_of("map", view),
         tables=(
-            *_crossover_table(calibrations, use, known),
-            map_tables.calibration_table(calibrations, known),
+            *([map_tables.crossover_table(crossovers, view.infos, device)] if crossovers else []),
+            map_tables.calibration_table(view.calibrations, view.infos),
         ),
     )
-    what_if, decides = _what_if(calibrations, batch, use, uses, summary, known)
-    return MapResults(section, what_if, decides)
 
 
-def _left_out(summary: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> tuple[str, ...]:
-    names = uncounted(summary, known)
-    if not names:
-        return ()
-    return (f"Timed, and on no map, since no formula counts its operations: {quantities.listed(names)}.",)
-
-
-def _kfac(calibrations: Calibrations) -> tuple[str, ...]:
-    return tuple(label for label in calibrations.digital if calibrations.kinds[label].method == "kfac")
-
-
-def device_title(use: DeviceUse | None) -> str:
-    """Return e.g. "paper, 50 Gb/s"."""
-    if use is None:
-        return "no device"
-    rate = use.device.link_rate_bits_per_s
-    return f"{use.device.name}, {'unlimited link' if rate is None else quantities.bit_rate(rate)}"
-
-
-def device_uses(use: DeviceUse, trials: pd.DataFrame) -> list[tuple[str, DeviceUse]]:
-    """Return the study's own devices and every installed preset, used as the study uses its device.
-
-    The preset "ideal" is the unlimited link again.
-    """
-    presets = [Device.preset(name) for name in Device.presets() if name != "ideal"]
-    used = [replace(use, device=device) for device in (*own_devices(trials), *presets)]
-    return [(device_title(each), each) for each in used]
-
-
-def link_uses(use: DeviceUse) -> list[tuple[str, DeviceUse]]:
-    """Return the study's device on other links, the arrays sent whole and in factors."""
-    uses = []
-    for upload in ("full", "factored"):
-        for rate in LINKS if upload == "full" else (5e10, 5.12e11):
-            device = use.device.override(link_rate_bits_per_s=rate, upload=upload)
-            text = "unlimited" if rate is None else quantities.bit_rate(rate)
-            uses.append((f"{text}, {upload}", replace(use, device=device)))
-    return uses
-
-
-@several_figures("maps of who is cheapest")
-def _maps(
-    calibrations: Calibrations,
-    batch: Plane,
-    outputs: Plane,
-    use: DeviceUse | None,
-    every: Sequence[tuple[str, DeviceUse]],
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
-) -> list[Chart]:
-    kfac, title = _kfac(calibrations), device_title(use)
-    bounds = "" if use is None else lower_bounds([(title, use)])
-    charts: list[Chart] = []
-    for area, words, name in ((batch, "N and b", "batch"), (outputs, "N and d_z", "outputs")):
-        for without, kind, heading in (
-            (kfac, "exact", "Cheapest exact solver"),
-            ((), "all", "The same with K-FAC,"),
-        ):
-            if kind == "all" and not kfac:
-                continue
-            found = cheapest(area, use, without)
-            if not found.vouched.any():
-                continue
-            note = map_charts.AS_ABOVE if charts else f"{map_charts.NOTE}{bounds}"
-            heading = f"{heading} over {words} ({title})"
-            charts.append(map_charts.map_chart(found, f"map-{kind}-{name}", heading, known, drawn, note=note))
-    if use is not None:
-        for name, title, uses in (
-            ("map-presets", "Cheapest exact solver, by device", every),
-            ("map-links", "Cheapest exact solver, by link and upload", link_uses(use)),
-        ):
-            panels = [(heading, cheapest(batch, each, kfac)) for heading, each in uses]
-            if not any(found.vouched.any() for _, found in panels):
-                continue
-            note = f"{map_charts.AS_ABOVE}{lower_bounds(uses)}"
-            charts.append(map_charts.multiples(panels, name, title, known, drawn, note))
-    return charts
-
-
-def lower_bounds(uses: Sequence[tuple[str, DeviceUse]]) -> str:
-    """Return a sentence on the devices whose bill has items without a stated time, "" where none has."""
-    unstated = {use.device.name: quantities.items(use.not_stated) for _, use in uses if use.not_stated}
-    if not unstated:
-        return ""
-    named = "; ".join(f"{name} ({items})" for name, items in sorted(unstated.items()))
-    return f" {map_charts.AT_BEST} Not stated: {named}."
-
-
-def _map_points(
-    calibrations: Calibrations, batch: Plane, use: DeviceUse | None, known: Mapping[str, OptimizerInfo]
-) -> tuple[str, ...]:
-    device, points = calibrations.device_label, [map_tables.unseen_words(calibrations, known)]
-    if not cheapest(batch, use, _kfac(calibrations)).vouched.any():
-        points.append(NOTHING_VOUCHED)
-    if use is not None and device is not None:
-        size = calibrations.main["parameters"]
-        points += [f"{text}." for text in _crossover_texts(calibrations, use, size, known, device)]
-    varied = pd.concat([c.points for c in calibrations.by_label.values()])
+def _points(view: MapView) -> Iterator[str]:
+    yield map_tables.unseen_words(view.calibrations, view.infos)
+    if not cheapest(view.batch, view.use, view.kfac).vouched.any():
+        yield NOTHING_VOUCHED
+    yield from (f"{text}." for text in view.crossover_texts)
+    varied = pd.concat([c.points for c in view.calibrations.by_label.values()])
     for name, title in (("batch_size", "b"), ("outputs", "d_z")):
         if varied[name].nunique() == 1:
-            points.append(
-                f"{title} was never varied on {calibrations.counts.problem} ({title} = {int(varied[name].iloc[0])}): "
-                "how cost grows with it rests on the counts alone, and boundaries across it are wide. A cost section "
-                "with several values on that problem would settle it."
+            yield (
+                f"{title} was never varied on {view.calibrations.counts.problem} ({title} = "
+                f"{int(varied[name].iloc[0])}): how cost grows with it rests on the counts alone, and boundaries "
+                "across it are wide. A cost section with several values on that problem would settle it."
             )
-    return tuple(points)
-
-
-def _sizes(calibrations: Calibrations) -> tuple[int, ...]:
-    """Return the largest measured N and the decades beyond it that the statements speak of."""
-    largest = calibrations.main["parameters"]
-    return (largest, *(size for size in DECADES if size > 2 * largest))
-
-
-def _crossovers(
-    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, OptimizerInfo]
-) -> list[break_even.Crossover]:
-    found = break_even.line(calibrations, use, size, calibrations.main["outputs"])
-    if found is None:
-        return []
-    crossovers = break_even.crossovers(found, use)
-    return [c for c in crossovers if registry.get(known[c.rival].method).break_even]
-
-
-def _crossover_texts(
-    calibrations: Calibrations, use: DeviceUse, size: int, known: Mapping[str, OptimizerInfo], device: str
-) -> list[str]:
-    return [crossing.text(known, device) for crossing in _crossovers(calibrations, use, size, known)]
-
-
-def _crossover_table(
-    calibrations: Calibrations, use: DeviceUse | None, known: Mapping[str, OptimizerInfo]
-) -> tuple[Table, ...]:
-    device = calibrations.device_label
-    if use is None or device is None:
-        return ()
-    found = [c for size in _sizes(calibrations) for c in _crossovers(calibrations, use, size, known)]
-    return (map_tables.crossover_table(found, known, device),) if found else ()
-
-
-def _what_if(
-    calibrations: Calibrations,
-    batch: Plane,
-    use: DeviceUse | None,
-    uses: Sequence[tuple[str, DeviceUse]],
-    summary: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
-) -> tuple[Section, str]:
-    title, device = "What the device would have to do", calibrations.device_label
-    exact, kfac = break_even.exact_labels(calibrations), _kfac(calibrations)
-    if use is None or device is None or not calibrations.digital:
-        absent = (
-            "No device was timed beside a digital second-order optimizer in this study, or it cannot be made here "
-            "(see “What the numbers rest on”)."
-        )
-        return Section("what-if", title, absent=absent), f"Not modelled. {absent}"
-    name, d_z = known[device].title, calibrations.main["outputs"]
-    rivals = {rival: labels for rival, labels in ((_EXACT, exact), (_KFAC, kfac)) if labels}
-    lines = [break_even.line(calibrations, use, size, d_z) for size in DECADES]
-    frames = [break_even.break_even_rates(line, rivals) for line in lines if line is not None]
-    rates = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["rival"])
-    charts = [
-        break_even_charts.rate_chart(rates[rates["rival"] == rival], rival, name, d_z)
-        for rival in rivals
-        if (rates["rival"] == rival).any()
-    ]
-    size = calibrations.main["parameters"]
-    for rival, labels in rivals.items():
-        frame = break_even.sensitivities(calibrations, use, size, d_z, (32, 512, 8192), labels)
-        if len(frame):
-            charts.append(break_even_charts.sensitivity_chart(frame, rival, name, use))
-    section = Section(
-        "what-if",
-        title,
-        prose=f"The study's device is {device_title(use)}, τ = {quantities.seconds(use.device.time_constant_s)}, "
-        f"{use.device.word_bits} bits a word, t = {use.analog.analog_time:g} τ. Everything here is modelled."
-        + _best_case(use),
-        charts=tuple(charts),
-        tables=tuple(table for table in (energy_table(calibrations, uses),) if table is not None),
-        explorer=explorer.explorer(calibrations, batch, use, known, exact),
-    )
-    return section, decides(calibrations, use, summary, known)
-
-
-def _best_case(use: DeviceUse) -> str:
-    if not use.not_stated:
-        return ""
-    return (
-        f" The device states no time for {quantities.items(use.not_stated)} and none is counted: its times and the "
-        "link rates that it needs are lower bounds."
-    )
-
-
-def decides(
-    calibrations: Calibrations, use: DeviceUse, summary: pd.DataFrame, known: Mapping[str, OptimizerInfo]
-) -> str:
-    """Return what the device's iteration is made of at the largest measured size, and what would make it as fast."""
-    device = calibrations.device_label
-    assert device is not None
-    main = calibrations.main
-    here = summary[
-        (summary["batch_size"] == main["batch_size"])
-        & (summary["outputs"] == main["outputs"])
-        & (summary["optimizer"] == device)
-    ]
-    own = here.sort_values("parameters", kind="stable").iloc[-1]
-    beside = summary[(summary[["group", "parameters"]] == own[["group", "parameters"]]).all(axis=1)]
-    exact = beside[beside["optimizer"].isin(break_even.exact_labels(calibrations))]
-    name = known[device].title
-    if pd.isna(own["total_median_s"]):
-        return (
-            f"At N = {quantities.count(own['parameters'])}, m = {quantities.count(own['rows'])} {name} takes at least "
-            f"{quantities.seconds(float(own['at_least_s']))}; its device states no time for "
-            f"{quantities.items(use.not_stated)}, so that what decides is not known."
-        )
-    parts = {
-        "its host (measured)": float(own["digital_median_s"]),
-        "its link and writing (modelled)": float(own["write_s"] + own["read_s"]),
-        "its relaxation (modelled)": float(own["relax_s"]),
-    }
-    longest = max(parts, key=lambda part: parts[part])
-    head = (
-        f"At N = {quantities.count(own['parameters'])}, m = {quantities.count(own['rows'])} {longest} takes "
-        f"{quantities.seconds(parts[longest])} of {name}'s {quantities.seconds(float(own['total_median_s']))}"
-    )
-    if exact.empty:
-        return f"{head}; no exact natural gradient was timed there."
-    rival = exact.sort_values("total_median_s", kind="stable").iloc[0]
-    rival_name, rival_s = known[str(rival["optimizer"])].title, float(rival["total_median_s"])
-    left = rival_s - parts["its host (measured)"] - parts["its relaxation (modelled)"]
-    if left <= 0:
-        level = (
-            f"no link rate is enough there: host and relaxation alone exceed the {quantities.seconds(rival_s)} of "
-            f"{rival_name}"
-        )
-    else:
-        found = break_even.line(
-            calibrations, use, int(own["parameters"]), main["outputs"], (main["batch_size"],), draws=1
-        )
-        bits = float("nan") if found is None else float(found.bits[0])
-        level = f"it is as fast as {rival_name} at {quantities.bit_rate(bits / left)}"
-    texts = [
-        text
-        for text in _crossover_texts(calibrations, use, main["parameters"], known, device)
-        if known[str(rival["optimizer"])].title in text
-    ]
-    return f"{head}; {level}." + (f" Modelled: {texts[0]}." if texts else "")
+    yield view.targets.words
+    names = uncounted(view.results.cost_summary, view.infos)
+    if names:
+        yield f"Timed, and on no map, since no formula counts its operations: {quantities.listed(names)}."
+    if len(view.reached) and not shows_a_plane(view.reached):
+        yield place_words(view.reached, view.infos)

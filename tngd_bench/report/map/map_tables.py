@@ -4,64 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost.break_even import Crossover
-from tngd_bench.analysis.cost.calibration import Calibrations
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.cost.break_even import BreakEven
+from tngd_bench.analysis.cost.calibration import Calibration, Calibrations
+from tngd_bench.analysis.families import Infos, OptimizerInfo
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
-from tngd_bench.report.document.tables import Column, Table
+from tngd_bench.report.document import tables
+from tngd_bench.report.document.tables import Cell, Column, Table, number, words
 
 
-def calibration_table(calibrations: Calibrations, known: Mapping[str, OptimizerInfo]) -> Table:
+def calibration_table(calibrations: Calibrations, infos: Infos) -> Table:
     """Return the rates behind the maps and how well they predict each measured size from the others."""
-    rows, data = [], []
-    for label, found in calibrations.by_label.items():
-        overhead, flop, byte = found.readings[0]
-        ratios = found.points["ratio"]
-        values = {
-            "optimizer": label,
-            "settings": len(found.points),
-            "overhead_s": overhead,
-            "flops_per_s": 1.0 / flop if flop else np.nan,
-            "bytes_per_s": 1.0 / byte if byte else np.nan,
-            "readings": len(found.readings),
-            "sigma": found.sigma,
-            "gamma": found.gamma,
-            "worst_low": float(ratios.min()),
-            "worst_high": float(ratios.max()),
-        }
-        data.append(values)
-        rows.append(
-            (
-                known[label].title + (", host" if known[label].modelled else ""),
-                str(len(found.points)),
-                quantities.seconds(overhead),
-                "–" if not flop else f"{quantities.significant(1e-9 / flop)} Gop/s",
-                "–" if not byte else f"{quantities.significant(1e-9 / byte)} GB/s",
-                str(len(found.readings)),
-                "not measured"
-                if np.isnan(found.sigma)
-                else f"×/÷ {quantities.significant(np.exp(found.sigma))}",
-                f"×/÷ {quantities.significant(np.exp(found.gamma))}",
-                quantities.interval(float(ratios.min()), float(ratios.max())),
-            )
-        )
+    data = pd.DataFrame([_rates(label, found) for label, found in calibrations.by_label.items()])
     columns = (
-        Column("optimizer", numeric=False),
-        Column("measured sizes"),
-        Column("overhead", clock="fitted"),
-        Column("rate of operations", clock="fitted"),
-        Column("rate of bytes", clock="fitted"),
-        Column("credible readings"),
-        Column("spread of measured/predicted (1 σ)"),
-        Column("the same, added per factor of e from measured sizes"),
-        Column("measured/predicted, range"),
+        words("optimizer", lambda row: _host_title(infos[row.optimizer])),
+        Column("measured sizes", lambda row: number(row.settings, str)),
+        Column("overhead", lambda row: number(row.overhead_s, quantities.seconds), "fitted"),
+        Column("rate of operations", lambda row: _rate(row.flops_per_s, "Gop/s"), "fitted"),
+        Column("rate of bytes", lambda row: _rate(row.bytes_per_s, "GB/s"), "fitted"),
+        Column("credible readings", lambda row: number(row.readings, str)),
+        Column("spread of measured/predicted (1 σ)", lambda row: _factor(row.sigma)),
+        Column("the same, added per factor of e from measured sizes", lambda row: _factor(row.gamma)),
+        Column(
+            "measured/predicted, range",
+            lambda row: Cell(row.worst_low, quantities.interval(row.worst_low, row.worst_high)),
+        ),
     )
     caption = (
         "The rates behind the maps: measured digital time against closed-form operations and bytes. The spread says "
@@ -71,10 +44,40 @@ def calibration_table(calibrations: Calibrations, known: Mapping[str, OptimizerI
         f"×/÷ {quantities.significant(np.exp(discrepancy.LEAST_GAMMA))} at least. The draws vary all of it, and what "
         f"one run differs by from another: {calibrations.run_spread.words}."
     )
-    return Table("calibration", caption, columns, tuple(rows), pd.DataFrame(data))
+    return tables.table_of("calibration", caption, columns, data)
 
 
-def unseen_words(calibrations: Calibrations, known: Mapping[str, OptimizerInfo]) -> str:
+def _rates(label: str, found: Calibration) -> dict[str, object]:
+    overhead, flop, byte = found.readings[0]
+    ratios = found.points["ratio"]
+    return {
+        "optimizer": label,
+        "settings": len(found.points),
+        "overhead_s": overhead,
+        "flops_per_s": 1.0 / flop if flop else np.nan,
+        "bytes_per_s": 1.0 / byte if byte else np.nan,
+        "readings": len(found.readings),
+        "sigma": found.sigma,
+        "gamma": found.gamma,
+        "worst_low": float(ratios.min()),
+        "worst_high": float(ratios.max()),
+    }
+
+
+def _host_title(info: OptimizerInfo) -> str:
+    return f"{info.title}, host" if info.modelled else info.title
+
+
+def _rate(value: float, unit: str) -> Cell:
+    return Cell(value, "–" if np.isnan(value) else f"{quantities.significant(1e-9 * value)} {unit}")
+
+
+def _factor(sigma: float) -> Cell:
+    factor = np.exp(sigma)
+    return Cell(factor, "not measured" if np.isnan(sigma) else f"×/÷ {quantities.significant(factor)}")
+
+
+def unseen_words(calibrations: Calibrations, infos: Infos) -> str:
     """Return what predictions are off by at measured sizes that their calibration did not see."""
     parts = []
     for label, found in calibrations.by_label.items():
@@ -82,7 +85,7 @@ def unseen_words(calibrations: Calibrations, known: Mapping[str, OptimizerInfo])
             ratios = np.exp(found.unseen.ratio_logs)
             span = quantities.interval(float(ratios.min()), float(ratios.max()))
             sizes = f"{len(ratios)} size{'s' * (len(ratios) != 1)}"
-            parts.append(f"{known[label].title}{', host' if known[label].modelled else ''} {span} ({sizes})")
+            parts.append(f"{_host_title(infos[label])} {span} ({sizes})")
     if not parts:
         return "What predictions are off by at a size that their calibration did not see: not measured, too few sizes."
     return (
@@ -91,49 +94,51 @@ def unseen_words(calibrations: Calibrations, known: Mapping[str, OptimizerInfo])
     )
 
 
-def crossover_table(found: Sequence[Crossover], known: Mapping[str, OptimizerInfo], device: str) -> Table:
+def crossover_table(found: Sequence[BreakEven], infos: Infos, device: str) -> Table:
     """Return from which m on the device's iteration is the shorter one, by rival and N."""
-    rows, data = [], []
-    for each in found:
-        row = dataclasses.asdict(each)
-        del row["not_stated"]
-        data.append(row | ({"not_stated": " ".join(each.not_stated)} if each.not_stated else {}))
-        rows.append(
-            (
-                known[each.rival].title,
-                quantities.count(each.parameters),
-                _above(each),
-                f"≤ {quantities.count(each.below)}" if each.below else "–",
-                "unlimited" if each.link_rate is None else quantities.bit_rate(each.link_rate),
-                "extrapolated" if each.extrapolated else "between measured sizes",
-            )
-        )
     columns = (
-        Column("rival", numeric=False),
-        Column("N"),
-        Column("ahead above m [95 % of draws]", clock="predicted"),
-        Column("ahead at small m too", clock="predicted"),
-        Column("link"),
-        Column("digital seconds", numeric=False),
+        words("rival", lambda each: infos[each.rival].title),
+        Column("N", lambda each: number(each.parameters)),
+        Column("ahead above m [95 % of draws]", _above, "predicted"),
+        Column("ahead at small m too", _below, "predicted"),
+        Column("link", _link),
+        words(
+            "digital seconds", lambda each: "extrapolated" if each.extrapolated else "between measured sizes"
+        ),
     )
     first = found[0]
     span = f"m = {quantities.count(first.smallest)} to {quantities.count(first.largest)}"
     caption = (
-        f"From which m = b·d_z on {known[device].title} has the shorter iteration (d_z = {first.outputs}, {span}). "
+        f"From which m = b·d_z on {infos[device].title} has the shorter iteration (d_z = {first.outputs}, {span}). "
         "Extrapolated: host and rival are predicted beyond the sizes that were measured."
     )
     if first.not_stated:
         caption += (
             f" At best (≥): no time is stated for {quantities.items(first.not_stated)}, and none is counted."
         )
-    return Table("crossovers", caption, columns, tuple(rows), pd.DataFrame(data))
+    data = pd.DataFrame(
+        [dataclasses.asdict(each) | {"not_stated": " ".join(each.not_stated)} for each in found]
+    )
+    if not data["not_stated"].any():
+        data = data.drop(columns="not_stated")
+    return tables.table_of("crossovers", caption, columns, found, data)
 
 
-def _above(each: Crossover) -> str:
+def _above(each: BreakEven) -> Cell:
     if np.isinf(each.rows_m):
-        return "no crossover in range" + ("" if np.isinf(each.low) else f" [from {_rounded(each.low)}]")
+        bound = "" if np.isinf(each.low) else f" [from {_rounded(each.low)}]"
+        return Cell(None, f"no crossover in range{bound}")
     low, high = ("beyond" if np.isinf(bound) else _rounded(bound) for bound in (each.low, each.high))
-    return f"{'≥ ' if each.not_stated else ''}{_rounded(each.rows_m)} [{low}, {high}]"
+    return Cell(each.rows_m, f"{'≥ ' if each.not_stated else ''}{_rounded(each.rows_m)} [{low}, {high}]")
+
+
+def _below(each: BreakEven) -> Cell:
+    return number(each.below, before="≤ ") if each.below else Cell(None, "–")
+
+
+def _link(each: BreakEven) -> Cell:
+    rate = each.link_rate
+    return Cell(math.inf, "unlimited") if rate is None else number(rate, quantities.bit_rate)
 
 
 def _rounded(value: float) -> str:

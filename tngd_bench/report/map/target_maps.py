@@ -4,50 +4,50 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost import one_clock
 from tngd_bench.analysis.cost.calibration import Calibrations
-from tngd_bench.analysis.families import OptimizerInfo
+from tngd_bench.analysis.cost.one_clock import seconds_per_iteration
+from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map import target_map
-from tngd_bench.analysis.map.cost_map import CheapestMap, plane
-from tngd_bench.analysis.training import time_to_target
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.palette import Mark
-from tngd_bench.report.map import map_charts
-from tngd_bench.studies.store.records import Records
+from tngd_bench.analysis.map.cost_map import CheapestMap
+from tngd_bench.analysis.map.plane import plane
+from tngd_bench.analysis.results import Results
+from tngd_bench.report.map.map_drawing import AT_BEST, Map
 
 NOT_MEASURED = "Time to a target over the plane: not measured; "
 
 
-def target_maps(
-    records: Records,
-    calibrations: Calibrations,
-    summary: pd.DataFrame,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
-) -> tuple[tuple[Chart, ...], str]:
-    """Return the maps over (N, b) and (N, d_z), and a sentence on what they rest on or why there are none."""
-    targets = time_to_target.study_targets(records.study)
-    hits = time_to_target.hit_times(records.trials, records.curves, targets)
+@dataclass(frozen=True)
+class TargetMaps:
+    """The maps of one target with their headings, and a sentence on what they rest on or why there are none."""
+
+    words: str
+    maps: tuple[Map, ...] = ()
+    target: str = ""
+
+
+def target_maps(results: Results, calibrations: Calibrations) -> TargetMaps:
+    """Return the maps over (N, b) and (N, d_z) of the target that says most and whose optimizers were timed."""
     problem = calibrations.counts.problem
-    seconds = one_clock.seconds_per_iteration(records.trials, records.costs, "digital_s")
-    candidates = target_map.trained(records.trials, hits, problem, seconds)
+    seconds = seconds_per_iteration(results.trials, results.costs, "digital_s")
+    candidates = target_map.trained(results.trials, results.hits, problem, seconds)
     if not candidates:
-        return (), NOT_MEASURED + _reason(hits, problem)
-    every = target_map.with_first_order(calibrations, summary, records.trials, known)
+        return TargetMaps(NOT_MEASURED + _reason(results.hits, problem))
+    every = target_map.with_first_order(calibrations, results)
     for found in candidates:
         timed = target_map.timed_alike(found)
-        if not timed.iterations:
-            continue
-        charts, lowest = _charts(timed, every, known, drawn)
-        if lowest is not None:
-            return charts, _statement(found, timed, lowest, known)
-    return (), NOT_MEASURED + "no optimizer that reached a target was timed at its settings, size and batch."
+        lowest = _lowest(timed, every) if timed.iterations else ()
+        if lowest:
+            words = _statement(found, timed, lowest[-1], results.infos)
+            return TargetMaps(words, tuple(_maps(timed, lowest)), timed.target)
+    return TargetMaps(
+        NOT_MEASURED + "no optimizer that reached a target was timed at its settings, size and batch."
+    )
 
 
 def _reason(hits: pd.DataFrame, problem: str) -> str:
@@ -60,39 +60,29 @@ def _reason(hits: pd.DataFrame, problem: str) -> str:
     return f"no target was reached by a median seed on {problem}."
 
 
-def _charts(
-    found: target_map.Trained,
-    every: Calibrations,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
-) -> tuple[tuple[Chart, ...], CheapestMap | None]:
-    """Return the maps of one target and the last of them as data; none where nobody who was timed reached it."""
+_PLANES = {"batch_size": ("outputs", "N and b", "batch"), "outputs": ("batch_size", "N and d_z", "outputs")}
+"""The planes by their axis: what is fixed on them, how they are called, and in file names."""
+
+
+def _lowest(found: target_map.Trained, every: Calibrations) -> tuple[CheapestMap, ...]:
+    """Return the lowest times over both planes; none where nobody who was timed reached the target."""
     here = _size_in_the_middle(found)
-    charts: list[Chart] = []
-    lowest: CheapestMap | None = None
-    for axis, fixed, words, name in (
-        ("batch_size", here["outputs"], "N and b", "batch"),
-        ("outputs", here["batch_size"], "N and d_z", "outputs"),
-    ):
-        lowest = target_map.lowest(plane(every, axis, fixed), found)  # type: ignore[arg-type]  # the two names
-        if lowest is None:
-            return (), None
-        if not lowest.vouched.any():
-            continue
-        what = f"lowest time to {found.target}"
-        chart = map_charts.map_chart(
-            lowest,
-            f"map-target-{name}",
-            f"{what[:1].upper()}{what[1:]} over {words}",
-            known,
-            drawn,
-            note=_note(found) + _bounds(found)
-            if not charts
-            else "Predicted; hatched, faint and circles as in the map before.",
-            what=what,
-        )
-        charts.append(replace(chart, data=chart.data.assign(target=found.target)))
-    return tuple(charts), lowest
+    planes = (
+        plane(every, axis, here[fixed])  # type: ignore[arg-type]  # the two names
+        for axis, (fixed, _, _) in _PLANES.items()
+    )
+    lowest = [target_map.lowest(area, found) for area in planes]
+    return () if None in lowest else tuple(lowest)  # type: ignore[arg-type]  # of which none is None
+
+
+def _maps(found: target_map.Trained, lowest: Sequence[CheapestMap]) -> Iterator[Map]:
+    """Yield the maps that have a size vouched for; the first says how to read them."""
+    note = _note(found) + _bounds(found)
+    for area in lowest:
+        if area.vouched.any():
+            _, over, name = _PLANES[area.plane.axis]
+            yield Map(area, f"map-target-{name}", f"Lowest time to {found.target} over {over}", note)
+            note = "Predicted; hatched, faint and circles as in the map before."
 
 
 def _size_in_the_middle(found: target_map.Trained) -> dict[str, int]:
@@ -119,14 +109,11 @@ def _bounds(found: target_map.Trained) -> str:
     if not unstated:
         return ""
     items = quantities.items(item for names in unstated.values() for item in names)
-    return f" {map_charts.AT_BEST} Not stated: {items}."
+    return f" {AT_BEST} Not stated: {items}."
 
 
 def _statement(
-    found: target_map.Trained,
-    timed: target_map.Trained,
-    lowest: CheapestMap,
-    known: Mapping[str, OptimizerInfo],
+    found: target_map.Trained, timed: target_map.Trained, lowest: CheapestMap, infos: Infos
 ) -> str:
     """Return the iterations to the target at each size of the map, and what of `found` is left out of it and why.
 
@@ -135,10 +122,10 @@ def _statement(
     missing = [label for label in found.iterations if label not in lowest.labels]
     by_reason = {
         "Not timed at its settings, size and batch, so left out": [
-            known[label].title for label in missing if label not in timed.iterations
+            infos[label].title for label in missing if label not in timed.iterations
         ],
         "Timed at its own size and not predicted at others, so left out": [
-            known[label].title for label in missing if label in timed.iterations
+            infos[label].title for label in missing if label in timed.iterations
         ],
     }
     left = "".join(f" {reason}: {quantities.listed(names)}." for reason, names in by_reason.items() if names)
@@ -150,10 +137,10 @@ def _statement(
         rows = part.sort_values("iterations", kind="stable").to_dict("records")
         reached = [row for row in rows if math.isfinite(row["iterations"])]
         counted = [
-            f"{', '.join(known[row['optimizer']].title for row in same)} {quantities.count(iterations)}"
+            f"{', '.join(infos[row['optimizer']].title for row in same)} {quantities.count(iterations)}"
             for iterations, same in itertools.groupby(reached, key=lambda row: row["iterations"])
         ]
-        missed = [known[row["optimizer"]].title for row in rows if row not in reached]
+        missed = [infos[row["optimizer"]].title for row in rows if row not in reached]
         counted += [f"not reached in the median by {', '.join(missed)}"] if missed else []
         pieces.append(f"at N = {quantities.count(float(str(n)))}, b = {b}: {'; '.join(counted)}")
     return f"Iterations to {found.target} (median seed) {'. '.join(pieces)}.{left}{other}"

@@ -12,9 +12,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from tngd_bench.atomic_write import write
-from tngd_bench.report.document import charting
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import MissingFigure, missing_figure
+from tngd_bench.report.document.charting import Chart, MissingFigure
+from tngd_bench.report.render import drawings
 from tngd_bench.report.render.processes import in_processes
 
 
@@ -30,7 +29,7 @@ def write_figures(
     made = [chart for chart in charts if chart.missing is None]
     written = in_processes(partial(_write_chart, folder=folder, inline=inline), made, processes)
     paths: list[Path] = []
-    drawings, undrawn = {}, {}
+    shown, undrawn = {}, {}
     for chart, result in zip(made, written, strict=True):
         if isinstance(result, MissingFigure):
             undrawn[chart.name] = result
@@ -38,22 +37,22 @@ def write_figures(
         files, drawn = result
         paths += files
         if drawn is not None:
-            drawings[chart.name] = drawn
-    return paths, drawings, undrawn
+            shown[chart.name] = drawn
+    return paths, shown, undrawn
 
 
 def _write_chart(
     chart: Chart, *, folder: Path, inline: bool
 ) -> tuple[list[Path], Markup | None] | MissingFigure:
     try:
-        document = charting.svg(chart)
+        document = drawings.svg(chart)
         contents = {
-            "svg": charting.white(document).encode(),
-            "png": charting.png(chart),
-            "pdf": charting.pdf(chart),
+            "svg": drawings.white(document).encode(),
+            "png": drawings.png(chart),
+            "pdf": drawings.pdf(chart),
         }
         # Safe by construction: matplotlib escapes text in SVG, `inline` escapes the alternative text.
-        shown = Markup(charting.inline(chart, document)) if inline else None  # noqa: S704
+        shown = Markup(drawings.inline(chart, document)) if inline else None  # noqa: S704
     except Exception as error:
-        return missing_figure(chart.heading, error)
+        return MissingFigure.because(chart.heading, error)
     return [write(folder / f"{chart.name}.{kind}", content) for kind, content in contents.items()], shown

@@ -1,26 +1,22 @@
-"""One function over many items, worked off by this process and others forked from it.
+"""One function over many items, worked off by several processes.
 
-A forked process has the items and every module in memory already, so that only results travel; a figure that was made
-with functions of a report could not be sent. Forking is safe where no other Python thread may hold a lock, and is done
-on Linux alone; elsewhere this process works by itself. Results do not depend on how many processes there are.
+Processes are forked: they have the items and every module in memory, so that only places and results travel. A figure
+that was made with functions of a report could not be sent. Forking is safe where no other Python thread may hold a
+lock, and is done on Linux alone; elsewhere this process works by itself.
 """
 
 from __future__ import annotations
 
 import gc
-import itertools
-import math
 import multiprocessing
 import os
 import signal
-import struct
 import sys
 import threading
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkProcess
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
 
 from tngd_bench.resources import available_cores
 
@@ -29,8 +25,8 @@ Result = TypeVar("Result")
 
 FEWEST_ITEMS = 4
 """A process with fewer items takes longer to start than it saves."""
-_TICKET = struct.Struct("H")
-_TICKETS = 4096 // _TICKET.size  # what every pipe holds without a reader
+_BATCHES = 16
+"""Batches of items per process: enough to share the work evenly, few enough to cost nothing."""
 
 
 def usable_processes(items: int) -> int:
@@ -49,81 +45,41 @@ def in_processes(
     Raises what `work` raises, and ChildProcessError where a process ended without its results, as when memory is short.
     """
     number = usable_processes(len(items)) if processes is None else processes
+    if number <= 1:
+        return [work(item) for item in items]
     # What there is by now is neither searched for garbage nor, by that search, copied for each process.
     gc.freeze()
     try:
-        return _shared(work, items, number) if number > 1 else [work(item) for item in items]
+        with ProcessPoolExecutor(
+            number, multiprocessing.get_context("fork"), initializer=_share, initargs=(work, items)
+        ) as pool:
+            batch = max(1, len(items) // (number * _BATCHES))
+            return list(pool.map(_work_on, range(len(items)), chunksize=batch))
+    except BrokenProcessPool as error:
+        raise ChildProcessError(
+            "a process that worked on a part of it ended early (memory may be short)"
+        ) from error
     finally:
         gc.unfreeze()
 
 
-def _shared(work: Callable[[Item], Result], items: Sequence[Item], number: int) -> list[Result]:
-    tickets = _tickets(len(items))
-    context = multiprocessing.get_context("fork")
-    started: list[tuple[ForkProcess, Connection]] = []
-    done: dict[int, Result] = {}
-    try:
-        for _ in range(number - 1):
-            receiving, sending = context.Pipe(duplex=False)
-            process = context.Process(target=_help, args=(sending, work, items, tickets), daemon=True)
-            process.start()
-            sending.close()
-            started.append((process, receiving))
-        done.update(_take(work, items, tickets))
-        for process, receiving in started:
-            done.update(_received(process, receiving))
-    finally:
-        os.close(tickets)
-        for process, receiving in started:
-            receiving.close()
-            process.kill()  # one that has sent its results is ending; another's are no longer wanted
-            process.join()
-    return [done[place] for place in range(len(items))]
+_shared: dict[str, Any] = {}
+"""In a forked process: the function and the items, which were there before it was forked."""
 
 
-def _tickets(items: int) -> int:
-    """Return the reading end of a pipe with the numbers of all parts of the work, each to be read by one process.
-
-    Whoever reads a number has taken it, so that no lock can be left behind by a process that was killed.
-    """
-    reading, writing = os.pipe()
-    with os.fdopen(writing, "wb", buffering=0) as pipe:
-        pipe.write(b"".join(_TICKET.pack(part) for part in range(min(items, _TICKETS))))
-    return reading
-
-
-def _take(work: Callable[[Item], Result], items: Sequence[Item], tickets: int) -> dict[int, Result]:
-    """Return results by place, of parts taken one after another until none is left."""
-    done = {}
-    size = math.ceil(len(items) / _TICKETS)
-    while ticket := os.read(tickets, _TICKET.size):
-        first = _TICKET.unpack(ticket)[0] * size
-        for place, item in enumerate(itertools.islice(items, first, first + size), first):
-            done[place] = work(item)
-    return done
-
-
-def _help(sending: Connection, work: Callable[[Item], Result], items: Sequence[Item], tickets: int) -> None:
-    """Take part in the work, in a process of its own, and send the results or the error."""
+def _share(work: Callable[[Item], Any], items: Sequence[Item]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process; one of them says so
-    try:
-        outcome: Mapping[int, Result] | Exception = _take(work, items, tickets)
-    except Exception as error:
-        error.add_note(traceback.format_exc())
-        outcome = error
-    sending.send(outcome)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    _shared.update(work=work, items=items)
 
 
-def _received(process: ForkProcess, receiving: Connection) -> Mapping[int, Result]:
-    try:
-        outcome: Mapping[int, Result] | Exception = receiving.recv()
-    except EOFError:
-        process.join()
-        code = process.exitcode or 0
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
-        raise ChildProcessError(
-            f"a process that worked on a part of it {how} (memory may be short)"
-        ) from None
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
+def _exit_with_parent() -> None:
+    """End this process once the one that forked it has ended: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _work_on(place: int) -> Any:
+    return _shared["work"](_shared["items"][place])

@@ -7,21 +7,21 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tngd_bench.analysis import findings, quantities
-from tngd_bench.analysis.cost import iteration_cost
-from tngd_bench.analysis.families import optimizer_infos
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.leads import main_group
+from tngd_bench.analysis.findings.find import find
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores
-from tngd_bench.report import study_summary
 from tngd_bench.studies.store import code_parts
+from tngd_bench.studies.store.columns import each, outside_sweeps
 from tngd_bench.studies.store.records import Records
 
 
 def terminal_summary(records: Records) -> RenderableType:
     """Return the three findings and one table; text from study files is never read as markup."""
-    found = study_summary.found(records)
-    parts: list[RenderableType] = [_table(records), Text()]
-    parts += [Text(f"• {sentence}") for sentence in found.sentences()]
+    results = Results(records)
+    parts: list[RenderableType] = [_table(results), Text()]
+    parts += [Text(f"• {sentence}") for sentence in find(results).sentences()]
     counts = records.trials["status"].value_counts().sort_index()
     parts += [
         Text(),
@@ -34,31 +34,30 @@ def terminal_summary(records: Records) -> RenderableType:
     return Group(*parts, *([Text(several)] if several else []))
 
 
-def _table(records: Records) -> Table:
-    trials = records.trials
-    known = optimizer_infos(trials)
-    summary = iteration_cost.summarise(records.costs, trials)
-    ends = final_scores.summarise_final(
-        final_scores.comparison(final_scores.final_values(trials, records.curves))
-    )
-    table = Table(title=Text(str(records.study.get("title", ""))), title_justify="left", expand=False)
+def _table(results: Results) -> Table:
+    infos, summary = results.infos, results.cost_summary
+    final = outside_sweeps(results.final)
+    ends = final_scores.summarise_final(final)
+    table = Table(title=Text(str(results.study.get("title", ""))), title_justify="left", expand=False)
     table.add_column("optimizer", justify="left")
     setting, sizes = _shown_sizes(summary)
     for size in sizes:
         table.add_column(f"time per iteration at N = {quantities.count(size)}, {setting}", justify="right")
     groups = sorted(set(ends["group"]), key=quantities.numeric_order)
-    for group in groups:
-        table.add_column(Text(f"{group}: final loss · test accuracy · seeds"), justify="right")
-    for label, kind in known.items():
+    scores = {group: final_scores.leading(final[final["group"] == group]) for group in groups}
+    for group, score in scores.items():
+        table.add_column(Text(f"{group}: final loss · {score.title} · seeds"), justify="right")
+    for label, kind in infos.items():
         cells = [Text(kind.title)]
         for here in sizes.values():
             cells.append(Text(_time(here[here["optimizer"] == label], modelled=kind.modelled)))
-        for group in groups:
+        for group, score in scores.items():
             end = ends[(ends["group"] == group) & (ends["optimizer"] == label)]
             text = quantities.NOT_MEASURED
             for row in each(end):
-                loss, accuracy = row.final_loss_median, row.final_test_accuracy_median
-                text = f"{quantities.significant(loss)} · {quantities.percent(accuracy)} · {row.finished}/{row.trials}"
+                loss = quantities.significant(row.final_loss_median)
+                reached = quantities.metric(getattr(row, f"{score.final}_median"), score.metric)
+                text = f"{loss} · {reached} · {row.finished}/{row.trials}"
             cells.append(Text(text))
         table.add_row(*cells)
     return table
@@ -71,7 +70,7 @@ def _shown_sizes(summary: pd.DataFrame) -> tuple[str, dict[int, pd.DataFrame]]:
     """
     if summary.empty:
         return "", {}
-    main = findings.main_group(summary)
+    main = main_group(summary)
     by_size = {int(str(size)): here for size, here in main.groupby("parameters", sort=True)}
     most = max(here["optimizer"].nunique() for here in by_size.values())
     complete = max(size for size, here in by_size.items() if here["optimizer"].nunique() == most)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,16 +11,20 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Patch, Rectangle
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import axis_title, parameter_name
+from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.stability import margins
+from tngd_bench.analysis.training.sweep_kinds import without_scale
 from tngd_bench.analysis.training.tolerance import is_ideal, larger_is_milder
-from tngd_bench.report.document import charting, slugs
+from tngd_bench.problems.metrics import TRAINING_LOSS
+from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import one_figure, several_figures
+from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, MUTED
-from tngd_bench.report.document.tables import Column, Table, short_keys, words
+from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, number, words
+from tngd_bench.studies.store.columns import each
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,16 +33,18 @@ _KEYS = ["group", "optimizer", "sweep_parameter", "sweep_parameter_2"]
 _NO_SEED: dict[str, Any] = {"facecolor": "none", "edgecolor": MUTED.light, "hatch": "xxx"}
 
 
-def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+def pair_table(results: Results) -> pd.DataFrame:
     """Return the median final loss and how often training diverged, per pair of levels or worded level.
 
-    `final` as in `analysis.outcomes.final_values`. Columns: group, optimizer, the two parameters with value and label,
-    `seeds`, `diverged`, `unstable` (of these), `margin` (the least stability margin that ended a seed, 1/τ),
-    `final_loss`, `final_test_accuracy` (medians of finished seeds), keys.
+    Columns: group, optimizer, the two parameters with value and label, `seeds`, `diverged`, `unstable` (of these),
+    `margin` (the least stability margin that ended a seed, 1/τ), the final training loss and the leading test score
+    (medians of finished seeds), keys.
     """
+    final, trials = results.final[without_scale(results.final)], results.trials
     wanted = [*_KEYS, "sweep_value", "sweep_value_2", "sweep_label", "sweep_label_2", "reason"]
     present = trials.reindex(columns=["key", *wanted]).drop_duplicates("key")
-    merged = final[["key", "status", "final_loss", "final_test_accuracy"]].merge(present, on="key")
+    scores = [TRAINING_LOSS.final, leading(final).final]
+    merged = final[["key", "status", *scores]].merge(present, on="key")
     levels = [*_KEYS, "sweep_value", "sweep_value_2", "sweep_label", "sweep_label_2"]
     rows = []
     for values, part in merged.groupby(levels, dropna=False, sort=True):
@@ -47,34 +53,23 @@ def pair_table(final: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, object] = dict(zip(levels, values, strict=True))
         row |= {"seeds": len(part), "diverged": int((part["status"] == "diverged").sum())}
         row |= {"unstable": len(ended), "margin": float(ended.min()) if len(ended) else np.nan}
-        row |= {name: ok[name].astype(float).median() for name in ("final_loss", "final_test_accuracy")}
+        row |= {name: ok[name].astype(float).median() for name in scores}
         rows.append(row | {"keys": tuple(sorted(part["key"]))})
-    columns = [
-        *levels,
-        "seeds",
-        "diverged",
-        "unstable",
-        "margin",
-        "final_loss",
-        "final_test_accuracy",
-        "keys",
-    ]
+    columns = [*levels, "seeds", "diverged", "unstable", "margin", *scores, "keys"]
     return pd.DataFrame(rows, columns=columns)
 
 
-@several_figures("two imperfections at once")
-def pair_charts(table: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> list[Chart]:
-    """Return one heat map of the final loss per optimizer and pair of settings in `table` (see `pair_table`)."""
-    pairs = table[table["sweep_parameter_2"].notna()]
-    return [
-        _chart(part.reset_index(drop=True), tuple(map(str, values)), known)
-        for values, part in pairs.groupby(_KEYS, sort=True)
-    ]
+def _pairs(results: Results) -> Iterator[pd.DataFrame]:
+    """Yield the rows of every optimizer and pair of settings swept at once."""
+    table = pair_table(results)
+    for _, part in table[table["sweep_parameter_2"].notna()].groupby(_KEYS, sort=True):
+        yield part.reset_index(drop=True)
 
 
-@one_figure("two imperfections at once")
-def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, OptimizerInfo]) -> Chart:
-    group, optimizer, first, second = keys
+@figure_of("noise", "two imperfections at once", cases=_pairs, place=10)
+def pair_chart(results: Results, part: pd.DataFrame) -> Chart:
+    """Draw the final loss over two settings as a heat map."""
+    group, optimizer, first, second = map(str, part[_KEYS].iloc[0])
     columns, rows = _order(part, first, ""), _order(part, second, "_2")
     figure, axes = charting.panel(1.6 + 0.36 * len(rows))
     losses = part["final_loss"].astype(float)
@@ -104,7 +99,7 @@ def _chart(part: pd.DataFrame, keys: tuple[str, ...], known: Mapping[str, Optimi
     names = " and ".join(map(parameter_name, (first, second)))
     return Chart(
         slugs.slug("pair", group, optimizer, first, second),
-        f"Final training loss over {names}, {known[optimizer].title} ({group})",
+        f"Final training loss over {names}, {results.infos[optimizer].title} ({group})",
         f"Median final training loss over {names}: lowest {quantities.significant(lowest)} at "
         f"{best['sweep_label']} and {best['sweep_label_2']}, highest {quantities.significant(highest)}; {lost} of "
         f"{len(part)} pairs had seeds that diverged, {unstable} seeds on an unstable device.",
@@ -196,33 +191,25 @@ def _order(part: pd.DataFrame, parameter: str, mark: str) -> list[str]:
     return list(dict.fromkeys(_level(row, mark) for row in each(ordered)))
 
 
-def stability_section(table: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> tuple[str, Table]:
+def stability_section(table: pd.DataFrame, infos: Infos) -> tuple[str, Table]:
     """Return a sentence on the stability of programmed arrays, "" without any, and `table` as shown."""
-    rows = []
-    for row in each(table):
-        levels = levels_text(row)
-        rows.append(
-            (
-                known[str(row.optimizer)].title,
-                str(row.group),
-                levels or "as set",
-                f"{row.unstable} of {row.trials}",
-                "> 0" if pd.isna(row.margin) else quantities.significant(float(row.margin)),
-                short_keys(row.keys),
-            )
-        )
     columns = (
-        *words("optimizer", "section", "levels"),
-        Column("trainings on an unstable device"),
-        Column("stability margin, least (1/τ)"),
-        Column("records", numeric=False),
+        tables.optimizer_column(infos),
+        SECTION,
+        words("levels", lambda row: levels_text(row) or "as set"),
+        Column(
+            "trainings on an unstable device",
+            lambda row: Cell(row.unstable, f"{row.unstable} of {row.trials}"),
+        ),
+        Column("stability margin, least (1/τ)", _least_margin),
+        RECORDS,
     )
     caption = (
         "Stability of arrays as programmed: the margin min Re eig(Ĥ J₂ J₁ᵀ) + λ of a device with separate arrays must "
         "stay above 0. It is tested in every iteration; “> 0”: by how much it stayed above is not in these records, or "
         "the arrays are such that it cannot fall below."
     )
-    shown = Table("stability", caption, columns, tuple(rows), table)
+    shown = tables.table_of("stability", caption, columns, table)
     if table.empty:
         return "", shown
     lost, ran = int(table["unstable"].sum()), int(table["trials"].sum())
@@ -240,6 +227,10 @@ def stability_section(table: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -
     return sentence, shown
 
 
+def _least_margin(row: Any) -> Cell:
+    return Cell(row.margin, "> 0" if pd.isna(row.margin) else quantities.significant(row.margin))
+
+
 def _least(table: pd.DataFrame) -> str:
     margins = table["margin"].astype(float).dropna()
     return f", the least recorded {_margin(float(margins.min()))}" if len(margins) else ""
@@ -253,30 +244,29 @@ def levels_text(row: object) -> str:
     )
 
 
-def levels_table(table: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> Table:
+def levels_table(table: pd.DataFrame, infos: Infos) -> Table:
     """Return the rows of `pair_table` as a table of the page."""
-    rows = []
-    for row in each(table):
-        text = levels_text(row)
-        diverged = f"{row.diverged} of {row.seeds}" + (f" ({row.unstable} unstable)" if row.unstable else "")
-        rows.append(
-            (
-                known[str(row.optimizer)].title,
-                str(row.group),
-                text,
-                diverged,
-                quantities.significant(float(row.final_loss)),
-                quantities.percent(float(row.final_test_accuracy)),
-            )
-        )
+    score = leading(table)
     columns = (
-        *words("optimizer", "section", "levels"),
-        Column("seeds diverged"),
-        Column("final training loss, median"),
-        Column("final test accuracy, median"),
+        tables.optimizer_column(infos),
+        SECTION,
+        words("levels", levels_text),
+        Column("seeds diverged", _diverged),
+        Column("final training loss, median", lambda row: number(row.final_loss, quantities.significant)),
+        Column(
+            f"final {score.title}, median",
+            lambda row: number(
+                getattr(row, score.final), lambda value: quantities.metric(value, score.metric)
+            ),
+        ),
     )
     caption = (
         "Sweeps of two settings at once and of settings that are words. Unstable: the arrays as programmed have a "
         "growing mode (stability margin below zero), so no step was taken."
     )
-    return Table("sweep-levels", caption, columns, tuple(rows), table)
+    return tables.table_of("sweep-levels", caption, columns, table)
+
+
+def _diverged(row: Any) -> Cell:
+    unstable = f" ({row.unstable} unstable)" if row.unstable else ""
+    return Cell(row.diverged, f"{row.diverged} of {row.seeds}{unstable}")

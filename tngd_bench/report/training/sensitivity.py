@@ -2,74 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.findings import tolerance_text
+from tngd_bench.analysis.findings.noise import tolerance_text
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import axis_title, parameter_name
+from tngd_bench.analysis.training.sweep_kinds import without_scale
 from tngd_bench.analysis.training.tolerance import is_ideal, margin_text, mildest_first, tolerances
-from tngd_bench.report.document import charting, slugs
+from tngd_bench.problems import registered_metrics
+from tngd_bench.problems.metrics import CurveMetric
+from tngd_bench.report.document import charting, scales, slugs
 from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import one_figure, several_figures
-from tngd_bench.report.document.palette import INK, Mark
-
-_METRICS = (
-    ("final_loss", "final training loss"),
-    ("final_test_accuracy", "final test accuracy"),
-    ("final_test_f1", "final test F1"),
-)
+from tngd_bench.report.document.figures import figure_of
+from tngd_bench.report.document.palette import INK, marks
 
 
-@several_figures("sensitivity to imperfections")
-def noise_charts(
-    final: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
-) -> list[Chart]:
-    """Return a chart of each metric for every sweep in `final` (see `analysis.outcomes.final_values`).
+@dataclass(frozen=True)
+class Sweep:
+    """The trials `part` of one sweep, with the `value` of the metric shown and the tolerance stated in words.
 
-    The first says how to read them all; each states the tolerance of the metric that it shows.
+    The `first` figure says how to read them all.
     """
+
+    part: pd.DataFrame
+    score: CurveMetric
+    group: str
+    optimizer: str
+    parameter: str
+    tolerance: str
+    first: bool
+
+
+def _sweeps(results: Results) -> Iterator[Sweep]:
+    """Yield every sweep along a scale, with each metric."""
+    final = results.final[~without_scale(results.final)]
+    scores = [score for score in registered_metrics.judged() if score.final in final]
     stated = {
-        (found.group, found.optimizer, found.parameter, column): tolerance_text(found)
-        for column, _ in _METRICS
-        for found in tolerances(final, column)
+        (found.group, found.optimizer, found.parameter, score): tolerance_text(found)
+        for score in scores
+        for found in tolerances(final, score)
     }
     swept = final[final["sweep_parameter"].notna() & final["status"].isin(["ok", "diverged"])]
-    charts: list[Chart] = []
-    for (group, optimizer, parameter), part in swept.groupby(
-        ["group", "optimizer", "sweep_parameter"], sort=True
-    ):
-        for column, title in _METRICS:
-            values = part[column].astype(float).where(part["status"] == "ok")
-            known_values = part[np.isfinite(values) | (part["status"] == "diverged")].assign(value=values)
-            if known_values["value"].notna().any():
-                text = stated[(str(group), str(optimizer), str(parameter), column)]
-                mark = drawn[str(optimizer)]
-                charts.append(
-                    _chart(
-                        known_values,
-                        column,
-                        title,
-                        (str(group), str(optimizer), str(parameter)),
-                        text,
-                        known,
-                        mark,
-                        first=not charts,
-                    )
-                )
-    return charts
+    first = True
+    for names, part in swept.groupby(["group", "optimizer", "sweep_parameter"], sort=True):
+        group, optimizer, parameter = map(str, names)
+        for score in scores:
+            values = part[score.final].astype(float).where(part["status"] == "ok")
+            ended = part[np.isfinite(values) | (part["status"] == "diverged")].assign(value=values)
+            if ended["value"].notna().any():
+                text = stated[group, optimizer, parameter, score]
+                yield Sweep(ended, score, group, optimizer, parameter, text, first)
+                first = False
 
 
 _READING = (
     "Levels from mild to harsh, evenly spaced. Grey: the ideal device over seeds. A level is inside if it and every "
     "milder one are worse than the same seed's ideal run by less than a margin fixed beforehand, "
-    f"{margin_text('final_loss')} and {margin_text('final_test_accuracy')} or F1 (exact one-sided signed-rank test, "
+    "{margins} (exact one-sided signed-rank test, "
     "p ≤ 5 %); outside if it and every harsher one are worse by more. Crosses: how many of the seeds run diverged."
 )
+
+
+def _margins() -> str:
+    """Return the margins of all judged metrics, those of shares in one: they are equal."""
+    scores = registered_metrics.judged()
+    shares = [score for score in scores if score.metric.share]
+    others = [margin_text(score) for score in scores if not score.metric.share]
+    return f"{', '.join(others)} and {' or '.join([margin_text(shares[0]), *(s.metric.title for s in shares[1:])])}"
 
 
 def _mark_diverged(axes: Axes, counts: pd.DataFrame) -> None:
@@ -89,19 +94,12 @@ def _mark_diverged(axes: Axes, counts: pd.DataFrame) -> None:
         axes.text(position, 0.91, f"{number}/{of}", transform=top, ha="center", va="top", fontsize=8)
 
 
-@one_figure("sensitivity to an imperfection")
-def _chart(
-    part: pd.DataFrame,
-    column: str,
-    title: str,
-    sweep: tuple[str, str, str],
-    tolerance: str,
-    known: Mapping[str, OptimizerInfo],
-    mark: Mark,
-    *,
-    first: bool,
-) -> Chart:
-    group, optimizer, parameter = sweep
+@figure_of("noise", "sensitivity to an imperfection", cases=_sweeps)
+def sensitivity_chart(results: Results, sweep: Sweep) -> Chart:
+    """Draw a final metric against the level of one imperfection, seeds paired."""
+    part, score, parameter, tolerance = sweep.part, sweep.score, sweep.parameter, sweep.tolerance
+    mark, info = marks(results.infos)[sweep.optimizer], results.infos[sweep.optimizer]
+    column, title = score.final, f"final {score.title}"
     ideal = is_ideal(parameter, part["sweep_value"])
     reference = part.loc[ideal, "value"].dropna()
     levels = mildest_first(parameter, part.loc[~ideal, "sweep_value"].astype(float).unique())
@@ -117,7 +115,7 @@ def _chart(
         line = axes.plot(run["position"], run["value"], color=mark.colour.light, alpha=0.45, linewidth=1.0)[0]
         line.set_label("one seed" if number == 0 else "")
     diverged = table["status"] == "diverged"
-    worst = np.inf if column == "final_loss" else -np.inf
+    worst = -np.inf if score.metric.larger_is_better else np.inf
     middle = table["value"].where(~diverged, worst).groupby(table["position"]).median()
     middle = middle[np.isfinite(middle)]  # where most seeds diverged there is no middle to draw
     size = 9 if mark.marker == "*" else 5
@@ -134,10 +132,7 @@ def _chart(
     axes.set_xticks(([0] if ideal.any() else []) + list(place.values()), names)
     axes.set_xlabel(axis_title(parameter))
     axes.set_ylabel(title)
-    if column == "final_loss" and table["value"].min() > 0:
-        charting.log_plain(axes, "y")
-    if column != "final_loss":
-        charting.percentages(axes)
+    scales.metric_axis(axes, score.metric, positive=table["value"].min() > 0)
     if diverged.any():
         _mark_diverged(axes, diverged.groupby(table["position"]).agg(["sum", "size"]))
     charting.legend_below(figure, axes)
@@ -145,12 +140,13 @@ def _chart(
     data = table[columns]
     name = parameter_name(parameter)
     parameters = quantities.count(float(part["parameters"].max()))
-    said = f"{title[:1].upper()}{title[1:]}: {tolerance}."
+    capital = title[:1].upper() + title[1:]
+    said = f"{capital}: {tolerance}."
     return Chart(
-        slugs.slug("sensitivity", group, optimizer, parameter, column),
-        f"{title[:1].upper()}{title[1:]} against {name}, {known[optimizer].title} ({group}, N = {parameters})",
-        f"{title[:1].upper()}{title[1:]} of {known[optimizer].title} against {name}: {tolerance}.",
-        f"{_READING} {said}" if first else said,
+        slugs.slug("sensitivity", sweep.group, sweep.optimizer, parameter, column),
+        f"{capital} against {name}, {info.title} ({sweep.group}, N = {parameters})",
+        f"{capital} of {info.title} against {name}: {tolerance}.",
+        f"{_READING.format(margins=_margins())} {said}" if sweep.first else said,
         figure,
         data.rename(columns={"value": column}).reset_index(drop=True),
     )

@@ -2,121 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.rows import each
-from tngd_bench.analysis.training.convergence import Metric, bands_at_iteration, bands_at_time
-from tngd_bench.report.cost.cost_charts import draw_line
-from tngd_bench.report.document import charting, slugs
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import one_figure
-from tngd_bench.report.document.palette import Mark, marks, strength
+from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.results import Results
+from tngd_bench.analysis.training.convergence import bands_at_iteration, bands_at_time, finished_curves
+from tngd_bench.problems import registered_metrics
+from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
+from tngd_bench.report.document import charting, scales, slugs
+from tngd_bench.report.document.charting import Chart, draw_band, draw_line, line_style
+from tngd_bench.report.document.figures import figure_of
+from tngd_bench.report.document.palette import marks, strength
 from tngd_bench.report.document.panels import LineGroup, line_groups
+from tngd_bench.studies.store.columns import each
 
-_METRICS: tuple[tuple[Metric, str], ...] = (
-    ("train_loss", "training loss"),
-    ("test_accuracy", "test accuracy"),
-    ("test_f1", "F1 on test questions"),
-)
-_SHARES = ("test_accuracy", "test_f1")
 _TIME = "time (measured digital + modelled device)"
 
 
-def convergence_charts(
-    curves: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark]
-) -> dict[str, list[Chart]]:
-    """Return the charts of every group in `curves` (finished trials outside sweeps), by group name.
+@dataclass(frozen=True)
+class Convergence:
+    """One metric of the optimizers `lines` of a section, and its `bands` over seeds `against` iterations or time."""
 
-    Where a group has more optimizers than a figure can show, further settings of a method have figures of their own of
-    the training loss; see `line_groups`.
+    group: str
+    where: str
+    score: CurveMetric
+    against: str
+    bands: pd.DataFrame
+    lines: LineGroup
+
+
+def _convergence(results: Results) -> Iterator[Convergence]:
+    """Yield every section's metrics against iterations and time.
+
+    Where a section has more optimizers than a figure can show, further settings of a method have figures of their own
+    of the training loss; see `line_groups`.
     """
-    charts: dict[str, list[Chart]] = {}
-    for group, part in curves.groupby("group", sort=True):
-        made = []
+    for group, part in finished_curves(results.curves, results.trials).groupby("group", sort=True):
         setting = part.iloc[0]
         size = quantities.count(float(setting["parameters"]))
         where = f"{setting['problem']}, N = {size}, b = {setting['batch_size']}"
-        main, *others = line_groups(known, set(part["optimizer"]))
+        main, *others = line_groups(results.infos, set(part["optimizer"]))
         # further settings are drawn after the comparison itself, and by their loss alone: figures would be too many
-        wanted = [(main, metric, title) for metric, title in _METRICS if metric in part]
-        wanted += [(lines, *_METRICS[0]) for lines in others]
-        for lines, metric, title in wanted:
+        wanted = [(main, score) for score in registered_metrics.judged() if score.column in part]
+        wanted += [(lines, TRAINING_LOSS) for lines in others]
+        for lines, score in wanted:
             own = part[part["optimizer"].isin(lines.labels)]
-            for against, bands in (
-                ("iterations", bands_at_iteration(own, metric)),
-                ("time", bands_at_time(own, metric)),
-            ):
+            for against, bands_of in (("iterations", bands_at_iteration), ("time", bands_at_time)):
+                bands = bands_of(own, score.column)
                 if len(bands):
-                    made.append(_chart(str(group), where, metric, title, against, bands, lines, known, drawn))
-        if made:
-            charts[str(group)] = made
-    return charts
+                    yield Convergence(str(group), where, score, against, bands, lines)
 
 
-@one_figure("convergence")
-def _chart(
-    group: str,
-    where: str,
-    metric: Metric,
-    title: str,
-    against: str,
-    bands: pd.DataFrame,
-    lines: LineGroup,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
-) -> Chart:
+@figure_of("convergence", "convergence", cases=_convergence)
+def convergence_chart(results: Results, case: Convergence) -> Chart:
+    """Draw a metric of one section against iterations or time, medians with bands over seeds."""
+    score, against, bands, lines = case.score, case.against, case.bands, case.lines
+    infos, styles = results.infos, marks(results.infos)
     figure, axes = charting.panel(4.1)
+    title = score.title
     present = [label for label in lines.labels if label in set(bands["optimizer"])]
     if lines.method:
-        drawn = marks({label: known[label] for label in present})
+        styles = marks({label: infos[label] for label in present})
     for label in present:
-        opacity = strength(label, present, known) if lines.method else 1.0
+        opacity = strength(label, present, infos) if lines.method else 1.0
         own = bands[bands["optimizer"] == label]
-        colour = drawn[label].colour.light
         spaced = own.iloc[:: max(1, len(own) // 6)] if against == "time" else own
-        draw_line(axes, own["x"], own["median"], drawn[label], "", markers=False, opacity=opacity)
-        marked = drawn[label]
-        axes.plot(
-            [],
-            [],
-            color=colour,
-            alpha=opacity,
-            linestyle=marked.dash,
-            marker=marked.marker,
-            label=known[label].title,
-            markersize=5,
-            markerfacecolor=colour if marked.filled else "none",
-        )
-        axes.plot(
-            spaced["x"].to_numpy(float),
-            spaced["median"].to_numpy(float),
-            linestyle="",
-            color=colour,
-            alpha=opacity,
-            marker=marked.marker,
-            markersize=4,
-            markerfacecolor=colour if marked.filled else "none",
-        )
-        x, low, high = (own[name].to_numpy(float) for name in ("x", "low", "high"))
-        axes.fill_between(x, low, high, color=colour, alpha=0.14, linewidth=0)
-    if metric == "train_loss" and (bands["low"] > 0).all():
-        charting.log_plain(axes, "y")
-    if metric in _SHARES:
-        charting.percentages(axes)
+        mark = styles[label]
+        draw_line(axes, own["x"], own["median"], mark, "", marker="", alpha=opacity)
+        marked = line_style(mark, alpha=opacity)
+        del marked["linewidth"]
+        axes.plot([], [], **marked | {"markersize": 5}, label=infos[label].title)
+        points = spaced["x"].to_numpy(float), spaced["median"].to_numpy(float)
+        axes.plot(*points, **marked | {"markersize": 4, "linestyle": ""})
+        draw_band(axes, own, ("x", "low", "high"), mark.colour, 0.14)
+    scales.metric_axis(axes, score.metric, positive=bool((bands["low"] > 0).all()))
     if against == "time":
-        charting.log_seconds(axes, "x")
+        scales.log_seconds(axes, "x")
     axes.set_xlabel("iterations" if against == "iterations" else _TIME)
     axes.set_ylabel(title)
     charting.legend_below(figure, axes)
     of = f", {lines.words}" if lines.words else ""
     return Chart(
-        slugs.slug(group, metric, against, *([lines.method, *lines.varied] if lines.method else [])),
-        f"{title[0].upper()}{title[1:]} against {against}{of} ({where})",
-        _alt(title, against, metric, bands, known),
+        slugs.slug(
+            case.group, score.column, against, *([lines.method, *lines.varied] if lines.method else [])
+        ),
+        f"{title[0].upper()}{title[1:]} against {against}{of} ({case.where})",
+        _alt(score, against, bands, infos),
         "Median and quartile band over the finished seeds; evaluation is off the clock."
         + (" A point is a seed's last evaluation up to that time." if against == "time" else ""),
         figure,
@@ -124,11 +99,11 @@ def _chart(
     )
 
 
-def _alt(
-    title: str, against: str, metric: Metric, bands: pd.DataFrame, known: Mapping[str, OptimizerInfo]
-) -> str:
+def _alt(score: CurveMetric, against: str, bands: pd.DataFrame, infos: Infos) -> str:
+    title = score.title
     last = bands.sort_values("x", kind="stable").groupby("optimizer").tail(1)
-    last = last.sort_values("median", ascending=metric.endswith("loss"), kind="stable")
-    shown = quantities.percent if metric in _SHARES else quantities.significant
-    ends = ", ".join(f"{known[row.optimizer].title} {shown(row.median)}" for row in each(last))
+    last = last.sort_values("median", ascending=not score.metric.larger_is_better, kind="stable")
+    ends = ", ".join(
+        f"{infos[row.optimizer].title} {quantities.metric(row.median, score.metric)}" for row in each(last)
+    )
     return f"{title[0].upper()}{title[1:]} against {against}, median over seeds. At its last point, best first: {ends}."

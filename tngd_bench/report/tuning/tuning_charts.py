@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo, optimizer_info
-from tngd_bench.analysis.rows import each
+from tngd_bench.analysis.families import Infos, OptimizerInfo, optimizer_info
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.training.tuning import best_of_k_curves, tuning_summary
-from tngd_bench.report.cost.cost_charts import draw_line
-from tngd_bench.report.document import charting, slugs
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import one_figure
-from tngd_bench.report.document.palette import Mark, marks
+from tngd_bench.problems.metrics import CurveMetric
+from tngd_bench.report.document import charting, scales, slugs, tables
+from tngd_bench.report.document.charting import Chart, draw_band, draw_line
+from tngd_bench.report.document.figures import charts_of, figure_of
+from tngd_bench.report.document.palette import marks
 from tngd_bench.report.document.section import Section
-from tngd_bench.report.document.tables import MEASURED, Column, Table, words
+from tngd_bench.report.document.tables import MEASURED, Cell, Column, Table, number, words
 from tngd_bench.studies.store.records import Records
-from tngd_bench.studies.tuning.results import larger_is_better
+from tngd_bench.studies.tuning.results import searched_metric
 
 _TUNED = "[tuned"  # begins the brackets of such a label: adam[tuned], adam[tuned, eps=1e-6]
 _PROSE = (
@@ -40,26 +40,33 @@ _FINALS = (
 )
 
 
+@dataclass(frozen=True)
+class Search:
+    """A search for settings: its metric as written and as registered, one row per optimizer, and best-of-k curves."""
+
+    metric: str
+    searched: CurveMetric
+    summary: pd.DataFrame
+    curves: pd.DataFrame
+
+    @property
+    def infos(self) -> dict[str, OptimizerInfo]:
+        """Every optimizer that was searched for."""
+        return {label: optimizer_info(label, label) for label in self.summary["optimizer"]}
+
+
 def tuning_section(records: Records) -> Section:
-    """Return the section of a search (see `tuning_results.is_search`); call it inside `drawing.style()`."""
-    summary, curves = tuning_summary(records), best_of_k_curves(records)
-    known = {label: optimizer_info(label, label) for label in summary["optimizer"]}
-    metric = str(records.study["tuning"]["metric"]).replace("_", " ")
-    finite = curves[np.isfinite(curves["expected"])]
-    charts = (
-        tuple(
-            _chart(curves, against, metric, larger_is_better(records.study), known, marks(known))
-            for against in ("k", "budget_s")
-        )
-        if len(finite)
-        else ()
-    )
+    """Return the section of a search (see `tuning_results.is_search`); call it inside `charting.style()`."""
+    metric = str(records.study["tuning"]["metric"])
+    summary = tuning_summary(records)
+    search = Search(metric.replace("_", " "), searched_metric(metric), summary, best_of_k_curves(records))
+    charts = charts_of("tuning", search)
     return Section(
         "tuning",
         "Search for settings",
         prose=_PROSE + (_FINALS if summary["final_score"].notna().any() else ""),
         charts=charts,
-        tables=(_table(summary, metric, known),),
+        tables=(_table(summary, search.metric, search.infos),),
         absent="" if charts else "No drawn setting gave a result.",
     )
 
@@ -82,39 +89,37 @@ def searched(records: Records) -> str:
     )
 
 
-@one_figure("the best of k settings")
-def _chart(
-    curves: pd.DataFrame,
-    against: str,
-    metric: str,
-    larger: bool,
-    known: Mapping[str, OptimizerInfo],
-    drawn: Mapping[str, Mark],
-) -> Chart:
+def _budgets(search: Search) -> tuple[str, ...]:
+    return ("k", "budget_s") if np.isfinite(search.curves["expected"]).any() else ()
+
+
+@figure_of("tuning", "the best of k settings", cases=_budgets)
+def best_of_k_chart(search: Search, against: str) -> Chart:
+    """Draw what a search would have found with fewer tries or less time."""
+    curves, metric, infos = search.curves, search.metric, search.infos
+    searched, styles = search.searched, marks(infos)
     figure, axes = charting.panel(3.9)
     ends = {}
     for label, own in curves.groupby("optimizer", sort=False):
         shown = own[np.isfinite(own["expected"])]
         if shown.empty:
             continue
-        mark = drawn[str(label)]
-        draw_line(axes, shown[against], shown["expected"], mark, known[str(label)].title)
+        mark = styles[str(label)]
+        draw_line(axes, shown[against], shown["expected"], mark, infos[str(label)].title)
         band = shown[np.isfinite(shown["low"]) & np.isfinite(shown["high"])]
-        x, low, high = (band[name].to_numpy(float) for name in (against, "low", "high"))
-        axes.fill_between(x, low, high, color=mark.colour.light, alpha=0.1, linewidth=0)
-        ends[known[str(label)].title] = float(shown["expected"].iloc[-1])
+        draw_band(axes, band, (against, "low", "high"), mark.colour, 0.1)
+        ends[infos[str(label)].title] = float(shown["expected"].iloc[-1])
     if against == "k":
         axes.set_xlabel("drawn settings tried, k")
     else:
-        charting.log_seconds(axes, "x")
+        scales.log_seconds(axes, "x")
         axes.set_xlabel("elapsed time of k tries")
     axes.set_ylabel(f"expected best {metric}")
-    if not larger and (curves.loc[np.isfinite(curves["low"]), "low"] > 0).all():
-        charting.log_plain(axes, "y")
-    if metric.endswith("accuracy"):
-        charting.percentages(axes)
+    scales.metric_axis(
+        axes, searched.metric, positive=(curves.loc[np.isfinite(curves["low"]), "low"] > 0).all()
+    )
     charting.legend_below(figure, axes)
-    order = sorted(ends, key=ends.__getitem__, reverse=larger)
+    order = sorted(ends, key=ends.__getitem__, reverse=searched.metric.larger_is_better)
     best = ", ".join(f"{title} {quantities.significant(ends[title])}" for title in order)
     name = "the number of tries" if against == "k" else "the time they took"
     return Chart(
@@ -129,36 +134,22 @@ def _chart(
     )
 
 
-def _table(summary: pd.DataFrame, metric: str, known: Mapping[str, OptimizerInfo]) -> Table:
+def _table(summary: pd.DataFrame, metric: str, infos: Infos) -> Table:
     columns = (
-        Column("optimizer", numeric=False),
-        Column("settings tried"),
-        Column("diverged"),
-        Column("no result"),
-        Column("not tried"),
-        Column(f"{metric}, study's settings", clock=MEASURED),
-        Column(f"{metric}, taken", clock=MEASURED),
-        Column("in the finals (selected on these)", clock=MEASURED),
-        *words("settings found", "at an end of the range"),
-        Column("wall time", clock=MEASURED),
-        Column("share"),
-    )
-    rows = tuple(
-        (
-            known[row.optimizer].title,
-            str(row.tries),
-            str(row.diverged),
-            str(row.no_result),
-            str(row.not_tried),
-            quantities.significant(row.own_score),
-            quantities.significant(row.best_score),
-            _final(row.final_score, row.final_failed),
-            _settings(row.settings),
-            ", ".join(row.at_edge) if row.at_edge else quantities.NOT_MEASURED,
-            quantities.seconds(row.seconds),
-            quantities.percent(row.share_of_seconds),
-        )
-        for row in each(summary)
+        tables.optimizer_column(infos),
+        Column("settings tried", lambda row: number(row.tries, str)),
+        Column("diverged", lambda row: number(row.diverged, str)),
+        Column("no result", lambda row: number(row.no_result, str)),
+        Column("not tried", lambda row: number(row.not_tried, str)),
+        Column(
+            f"{metric}, study's settings", lambda row: number(row.own_score, quantities.significant), MEASURED
+        ),
+        Column(f"{metric}, taken", lambda row: number(row.best_score, quantities.significant), MEASURED),
+        Column(_FINALS_TITLE, lambda row: _final(row.final_score, row.final_failed), MEASURED),
+        words("settings found", lambda row: _settings(row.settings)),
+        words("at an end of the range", lambda row: ", ".join(row.at_edge or ()) or quantities.NOT_MEASURED),
+        Column("wall time", lambda row: number(row.seconds, quantities.seconds), MEASURED),
+        Column("share", lambda row: number(row.share_of_seconds, quantities.percent)),
     )
     caption = (
         "What the search tried, found and cost: in the search, and in the finals as the mean over their seeds. The "
@@ -166,11 +157,14 @@ def _table(summary: pd.DataFrame, metric: str, known: Mapping[str, OptimizerInfo
         "time is that of all its runs with start and evaluation, on a machine that may have run several at once. A "
         "setting at an end of its range says that the range may be too narrow."
     )
-    return Table("tuning", caption, columns, rows, summary.reset_index(drop=True))
+    return tables.table_of("tuning", caption, columns, summary)
 
 
-def _final(score: float, failed: int) -> str:
-    return quantities.significant(score) + (f" ({failed} failed)" if failed else "")
+_FINALS_TITLE = "in the finals (selected on these)"
+
+
+def _final(score: float, failed: int) -> Cell:
+    return Cell(score, quantities.significant(score) + (f" ({failed} failed)" if failed else ""))
 
 
 def _settings(settings: Mapping[str, float] | None) -> str:
@@ -195,63 +189,41 @@ def _finals(search: Mapping[str, Any]) -> str:
     )
 
 
-def tuned_tables(study: Mapping[str, Any], known: Mapping[str, OptimizerInfo]) -> tuple[Table, ...]:
+def tuned_tables(study: Mapping[str, Any], infos: Infos) -> tuple[Table, ...]:
     """Return where the tuned settings that a study uses come from, one table for each search that found some."""
     sets = {"": study, **(study.get("tuned_for") or {})}
-    tables = [tuned_table(found, known, problem) for problem, found in sets.items()]
+    tables = [tuned_table(found, infos, problem) for problem, found in sets.items()]
     return tuple(table for table in tables if table is not None)
 
 
-def tuned_table(
-    study: Mapping[str, Any], known: Mapping[str, OptimizerInfo], problem: str = ""
-) -> Table | None:
+def tuned_table(study: Mapping[str, Any], infos: Infos, problem: str = "") -> Table | None:
     """Return where the tuned settings in use come from and what finding them cost; None where there are none.
 
     `problem` is named where the settings are those of its sections alone.
     """
-    used = {kind.method for label, kind in known.items() if _TUNED in label}
+    used = {kind.method for label, kind in infos.items() if _TUNED in label}
     tuned = {name: settings for name, settings in (study.get("tuned") or {}).items() if name in used}
     record = study.get("tuning_record") or {}
     if not tuned:
         return None
     search = record.get("search", {})
-    titles = {kind.method: kind.title.partition(" [")[0] for kind in known.values()}
+    titles = {kind.method: kind.title.partition(" [")[0] for kind in infos.values()}
+    columns = ("score", "default_score", "final_score", "final_runs", "final_finished", "try", "seconds")
     data = pd.DataFrame(
-        [
-            {"optimizer": name, "settings": settings, **record.get(name, {})}
-            for name, settings in tuned.items()
-        ]
-    ).reindex(
-        columns=[
-            "optimizer",
-            "settings",
-            "score",
-            "default_score",
-            "final_score",
-            "final_runs",
-            "final_finished",
-            "try",
-            "seconds",
-        ]
-    )
-    rows = tuple(
-        (
-            titles.get(row.optimizer, row.optimizer),
-            _settings(row.settings),
-            quantities.significant(row.default_score),
-            quantities.significant(row.score),
-            _final(row.final_score, _failed(row.final_runs, row.final_finished)),
-            quantities.seconds(row.seconds),
-        )
-        for row in each(data)
-    )
+        [{"optimizer": name, "settings": found, **record.get(name, {})} for name, found in tuned.items()]
+    ).reindex(columns=["optimizer", "settings", *columns])
     metric = str(search.get("metric", "metric")).replace("_", " ")
-    columns = (
-        *words("optimizer", "tuned settings"),
-        Column(f"{metric}, before", clock=MEASURED),
-        Column(f"{metric}, after", clock=MEASURED),
-        Column("in the finals (selected on these)", clock=MEASURED),
-        Column("wall time of its search", clock=MEASURED),
+    shown = (
+        words("optimizer", lambda row: titles.get(row.optimizer, row.optimizer)),
+        words("tuned settings", lambda row: _settings(row.settings)),
+        Column(f"{metric}, before", lambda row: number(row.default_score, quantities.significant), MEASURED),
+        Column(f"{metric}, after", lambda row: number(row.score, quantities.significant), MEASURED),
+        Column(
+            _FINALS_TITLE,
+            lambda row: _final(row.final_score, _failed(row.final_runs, row.final_finished)),
+            MEASURED,
+        ),
+        Column("wall time of its search", lambda row: number(row.seconds, quantities.seconds), MEASURED),
     )
     if search:
         budget = (
@@ -266,4 +238,4 @@ def tuned_table(
     where = f" in sections on {problem}" if problem else ""
     caption = f"Settings of optimizers called tuned{where}, found on held-out training data and other seeds: {budget}"
     name = slugs.slug("tuned-settings", problem) if problem else "tuned-settings"
-    return Table(name, caption, columns, rows, data)
+    return tables.table_of(name, caption, shown, data)

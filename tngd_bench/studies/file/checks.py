@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
+from tngd_bench.problems.metrics import LOSS, both_parts
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.devices import own_devices, refuse_unknown
@@ -101,7 +102,7 @@ class _Checks:
         problem = self._problem(section, here)
         with self.table.at(*here, "parameters"):
             problem.widths(section.parameters, section.outputs)
-        known = [f"{part}_{metric}" for part in ("train", "test") for metric in ("loss", *problem.metrics)]
+        known = [each.column for each in both_parts((LOSS, *problem.metrics))]
         for place, target in enumerate(section.targets):
             if target.metric not in known:
                 with self.table.at(*here, "targets", place, "metric"):

@@ -183,7 +183,7 @@ def _run_training(trial: TrainingTrial, data: DataSplits) -> Entry:
         "solver_iterations": result.solver_iterations,
         **_lower_bound(result.bill),
         **({} if result.stability_margin is None else {"stability_margin": result.stability_margin}),
-        "curve": by_column([_plain(dataclasses.asdict(point)) for point in result.curve]),
+        "curve": by_column([_plain(point.columns()) for point in result.curve]),
     }
 
 

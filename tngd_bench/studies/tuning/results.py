@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tngd_bench.problems import registered_metrics
+from tngd_bench.problems.metrics import CurveMetric
 from tngd_bench.studies.file.optimizer_label import read_label
 from tngd_bench.studies.store.records import Records
 
@@ -43,9 +45,14 @@ def is_search(study: Mapping[str, Any]) -> bool:
     return bool(study.get("tuning")) and all(section.get("validation_share") for section in sections)
 
 
+def searched_metric(name: str) -> CurveMetric:
+    """Return the metric that a search calls `name`, such as "validation_loss"."""
+    return registered_metrics.of_column(_HELD_OUT + name.removeprefix(_VALIDATION))
+
+
 def larger_is_better(study: Mapping[str, Any]) -> bool:
-    """Return whether the metric of a search is one to maximise: all but the loss are."""
-    return not str(study["tuning"]["metric"]).endswith("loss")
+    """Return whether the metric of a search is one to maximise."""
+    return searched_metric(study["tuning"]["metric"]).metric.larger_is_better
 
 
 def tuning_trials(records: Records) -> pd.DataFrame:
@@ -62,7 +69,7 @@ def tuning_trials(records: Records) -> pd.DataFrame:
     """
     section, *finals = records.study["training"]
     order = {label: number for number, label in enumerate(section["optimizers"])}
-    column = _HELD_OUT + str(records.study["tuning"]["metric"]).removeprefix(_VALIDATION)
+    column = searched_metric(records.study["tuning"]["metric"]).column
     ends = records.curves.sort_values("iteration", kind="stable").groupby("key")[column].last()
     worst = -np.inf if larger_is_better(records.study) else np.inf
     group = records.trials["group"]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from tngd_bench import arguments
 from tngd_bench.measure.seeds import derive_seed
 from tngd_bench.problems import registry as problems
+from tngd_bench.problems.metrics import LOSS
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.optimizer_label import IDEAL, contestant_of, read_label
 from tngd_bench.studies.file.reading import LoadedStudy
@@ -117,7 +118,7 @@ def _section(study: Study, tuning: Tuning) -> TrainingSection:
 
 def _refuse_foreign_metric(study: Study, tuning: Tuning, section: TrainingSection) -> None:
     problem = problems.get(section.problem, study.problem.get(section.problem))
-    accepted = [f"validation_{metric}" for metric in ("loss", *problem.metrics)]
+    accepted = [f"validation_{metric.name}" for metric in (LOSS, *problem.metrics)]
     if tuning.metric not in accepted:
         hint = arguments.suggestion(tuning.metric, accepted)
         raise StudyError(

@@ -17,7 +17,7 @@ from tngd_bench.studies.errors import StoreWriteError
 from tngd_bench.studies.file.merge import TUNED_FILE
 from tngd_bench.studies.file.optimizer_label import IDEAL
 from tngd_bench.studies.store.records import Records
-from tngd_bench.studies.tuning.results import best_tries, larger_is_better
+from tngd_bench.studies.tuning.results import best_tries, larger_is_better, searched_metric
 from tngd_bench.studies.tuning.search_study import Contender, Search
 from tngd_bench.unwritable import cannot_be_written
 
@@ -145,7 +145,7 @@ def _finals(record: Mapping[str, Any]) -> list[str]:
     """Return the line on the finals, where there were any."""
     if not record["runs_per_finalist"]:
         return []
-    which = "least" if record["metric"].endswith("loss") else "greatest"
+    which = "greatest" if searched_metric(record["metric"]).metric.larger_is_better else "least"
     return [
         f"finals: the {record['finalists_per_optimizer']} best of each, {record['runs_per_finalist']} run(s) of "
         f"{record['final_epochs']:g} epoch(s) on further seeds; the {which} mean decides"

@@ -5,8 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.findings import find, tolerance_text
+from tngd_bench.analysis.findings.find import find
+from tngd_bench.analysis.findings.noise import tolerance_text
+from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.tolerance import Tolerance
+from tngd_bench.studies.store.records import Records
 
 TRIALS = [
     *[
@@ -95,7 +98,8 @@ class Study:
     def find(self, **study):
         costs = pd.DataFrame(self.costs) if self.costs else pd.DataFrame(columns=COSTS)
         curves = pd.DataFrame(self.curves) if self.curves else pd.DataFrame(columns=CURVES)
-        return find(study, pd.DataFrame(self.trials, columns=TRIALS), costs, curves)
+        trials = pd.DataFrame(self.trials, columns=TRIALS)
+        return find(Results(Records(study, {}, trials, costs, curves)))
 
 
 COSTS = [

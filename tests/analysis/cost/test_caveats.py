@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from tngd_bench.analysis.cost.host_columns import host_extrapolated
+from tngd_bench.analysis.cost.caveats import host_extrapolated
 from tngd_bench.curvature import GGN
+from tngd_bench.layers import Layer
 
 
 @pytest.mark.parametrize(("outputs", "hidden"), [(10, 8), (32, 8), (33, 8), (33, 64), (200, 1), (257, 64)])
@@ -14,7 +15,7 @@ def test_the_rule_is_that_of_the_curvature(monkeypatch, outputs, hidden):
     ggn = GGN(model, torch.nn.CrossEntropyLoss(), torch.zeros(2, 4), torch.zeros(2, dtype=torch.long))
 
     class Widths:
-        layers = ((4, hidden, 1), (hidden, outputs, 1))
+        layers = (Layer(4, hidden), Layer(hidden, outputs))
 
     class Entry:
         @staticmethod
@@ -22,8 +23,8 @@ def test_the_rule_is_that_of_the_curvature(monkeypatch, outputs, hidden):
             return Widths
 
     host_extrapolated.cache_clear()
-    monkeypatch.setattr("tngd_bench.analysis.cost.host_columns.problems.names", lambda: ("stand-in",))
-    monkeypatch.setattr("tngd_bench.analysis.cost.host_columns.problems.get", lambda name: Entry)
+    monkeypatch.setattr("tngd_bench.analysis.cost.caveats.problems.names", lambda: ("stand-in",))
+    monkeypatch.setattr("tngd_bench.analysis.cost.caveats.problems.get", lambda name: Entry)
     assert host_extrapolated("stand-in", parameters, outputs) is ggn.matrix_free
     host_extrapolated.cache_clear()
 

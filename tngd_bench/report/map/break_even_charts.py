@@ -1,8 +1,8 @@
-"""What the device would have to do: break-even link rates, and its time as link, τ or word length change."""
+"""Charts of what the device would have to do: break-even link rates, and its time as link, τ or word length change."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.families import OptimizerInfo
-from tngd_bench.analysis.map.cost_map import DeviceUse
-from tngd_bench.report.document import charting, slugs
-from tngd_bench.report.document.charting import Chart
-from tngd_bench.report.document.missing_figures import one_figure
-from tngd_bench.report.document.palette import INK, Mark, series
+from tngd_bench.analysis.cost import break_even, caveats
+from tngd_bench.analysis.families import Infos
+from tngd_bench.report.document import charting, scales, slugs
+from tngd_bench.report.document.charting import Chart, draw_band
+from tngd_bench.report.document.figures import figure_of
+from tngd_bench.report.document.palette import INK, series
+from tngd_bench.report.map.map_view import DECADES, MapView
 
 _PANELS = {
     "link_rate_bits_per_s": "link rate",
@@ -25,9 +26,21 @@ _PANELS = {
 _NAMED_RATES = {50e9: "50 Gb/s (paper)", 5.12e11: "PCIe 5.0 x16", 2.68e13: "HBM3"}
 
 
-@one_figure("the link rate at which the device breaks even")
-def rate_chart(frame: pd.DataFrame, rival: str, device: str, outputs: int) -> Chart:
-    """Return the break-even link rate against m, one line per N; `frame` as in `break_even.break_even_rates`."""
+def _rates(view: MapView) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield every rival with the link rates at which the device breaks even."""
+    if view.use is None:
+        return
+    lines = [break_even.line(view.calibrations, view.use, size, view.main["outputs"]) for size in DECADES]
+    rates = [break_even.break_even_rates(line, view.rivals) for line in lines if line is not None]
+    if rates:
+        for rival, frame in pd.concat(rates, ignore_index=True).groupby("rival", sort=False):
+            yield str(rival), frame
+
+
+@figure_of("what-if", "the link rate at which the device breaks even", cases=_rates)
+def rate_chart(view: MapView, case: tuple[str, pd.DataFrame]) -> Chart:
+    """Draw the break-even link rate against m, one line per N."""
+    (rival, frame), device, outputs = case, view.device_name, view.main["outputs"]
     figure, axes = charting.panel(3.8)
     sizes = sorted(set(frame["parameters"]))
     for place, size in enumerate(sizes):
@@ -46,21 +59,14 @@ def rate_chart(frame: pd.DataFrame, rival: str, device: str, outputs: int) -> Ch
             label=f"N = {quantities.count(size)}",
         )
         bounded = own[np.isfinite(own["high"])]
-        axes.fill_between(
-            bounded["rows"].to_numpy(float),
-            bounded["low"].to_numpy(float),
-            bounded["high"].to_numpy(float),
-            color=mark.colour.light,
-            alpha=0.14,
-            linewidth=0,
-        )
+        draw_band(axes, bounded, ("rows", "low", "high"), mark.colour, 0.14)
     axes.set_xlim(frame["rows"].min(), frame["rows"].max())
     axes.set_ylim(1e8, 1e15)
     for rate, name in _NAMED_RATES.items():
         axes.axhline(rate, color=INK.light, linewidth=0.7, linestyle=":")
         axes.text(frame["rows"].max() / 1.1, rate * 1.15, name, fontsize=7.5, va="bottom", ha="right")
-    charting.log_counts(axes, "x")
-    charting.log_bit_rates(axes, "y")
+    scales.log_counts(axes, "x")
+    scales.log_bit_rates(axes, "y")
     axes.set_xlabel(f"rows m = b·d_z (d_z = {outputs})")
     axes.set_ylabel("break-even link rate")
     charting.legend_below(figure, axes, columns=3 if len(sizes) != 4 else 2)
@@ -94,9 +100,22 @@ def _least(own: pd.DataFrame, size: float) -> str:
     return f"{where}: least {least}, at m = {quantities.count(float(best['rows']))}."
 
 
-@one_figure("what the break-even size depends on")
-def sensitivity_chart(frame: pd.DataFrame, rival: str, device: str, use: DeviceUse) -> Chart:
-    """Return three panels: the device's time relative to the rival's as its link, τ or word length change."""
+def _sensitivities(view: MapView) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield every rival with the ratio of times as one figure of the device changes."""
+    if view.use is None:
+        return
+    for rival, labels in view.rivals.items():
+        setting = view.main["parameters"], view.main["outputs"], (32, 512, 8192)
+        frame = break_even.sensitivities(view.calibrations, view.use, *setting, labels)
+        if len(frame):
+            yield rival, frame
+
+
+@figure_of("what-if", "what the break-even size depends on", cases=_sensitivities, place=10)
+def sensitivity_chart(view: MapView, case: tuple[str, pd.DataFrame]) -> Chart:
+    """Draw the device's time relative to the rival's as its link, τ or word length change."""
+    (rival, frame), device, use = case, view.device_name, view.use
+    assert use is not None
     figure = Figure(figsize=(charting.WIDTH_INCHES, 6.6), layout="constrained")
     panels = figure.subplots(len(_PANELS), 1, sharey=True)
     now = {
@@ -109,10 +128,10 @@ def sensitivity_chart(frame: pd.DataFrame, rival: str, device: str, use: DeviceU
         axes.set_xlabel(title)
         axes.set_ylabel("time relative to rival")
         if parameter == "link_rate_bits_per_s":
-            charting.log_bit_rates(axes, "x")
+            scales.log_bit_rates(axes, "x")
         elif parameter == "time_constant_s":
-            charting.log_seconds(axes, "x")
-        charting.log_ratios(axes, "y")
+            scales.log_seconds(axes, "x")
+        scales.log_ratios(axes, "y")
     charting.legend_below(figure, panels[0])
     head = frame.iloc[0]
     where = f"N = {quantities.count(head['parameters'])}, d_z = {head['outputs']}"
@@ -140,14 +159,7 @@ def _sensitivity_panel(axes: Axes, part: pd.DataFrame, now: float | None) -> Non
             linestyle=mark.dash,
             label=f"b = {quantities.count(float(str(batch_size)))}{'' if own['near'].all() else ', extrapolated'}",
         )
-        axes.fill_between(
-            x,
-            own["low"].to_numpy(float),
-            own["high"].to_numpy(float),
-            color=mark.colour.light,
-            alpha=0.14,
-            linewidth=0,
-        )
+        draw_band(axes, own, ("value", "low", "high"), mark.colour, 0.14)
     axes.axhline(1.0, color=INK.light, linewidth=0.9)
     if now is not None:
         axes.axvline(now, color=INK.light, linewidth=0.8, linestyle=":")
@@ -166,16 +178,18 @@ def _sensitivity_words(frame: pd.DataFrame) -> str:
     return " ".join(words)
 
 
-_FEWEST_PLACES = 2
+def shows_a_plane(times: pd.DataFrame) -> bool:
+    """Return whether `times` has two places of (N, b) at least: fewer are said in words, see `place_words`."""
+    return len(times.drop_duplicates(["parameters", "batch_size"])) > 1
 
 
-def place_words(times: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
+def place_words(times: pd.DataFrame, infos: Infos) -> str:
     """Return who reached the target first in each training section of `times` (see `place_chart`); "" for none."""
     if times.empty:
         return ""
     words = " ".join(
         f"{row['group']} (N = {quantities.count(row['parameters'])}, b = {row['batch_size']}), {row['target']}: "
-        f"{known[str(row['optimizer'])].title} in {quantities.seconds(float(row['seconds']))}{_beside(row, known)}."
+        f"{infos[str(row['optimizer'])].title} in {quantities.seconds(float(row['seconds']))}{_beside(row, infos)}."
         for _, row in times.iterrows()
     )
     return (
@@ -184,33 +198,27 @@ def place_words(times: pd.DataFrame, known: Mapping[str, OptimizerInfo]) -> str:
     )
 
 
-def _beside(row: pd.Series, known: Mapping[str, OptimizerInfo]) -> str:
+def _beside(row: pd.Series, infos: Infos) -> str:
     """Return which runner-up the seeds do not tell from the fastest optimizer, and how many have no known cost."""
     notes = []
     if row["runner_up"] and not row["told"]:
         seconds = quantities.seconds(float(row["seconds"]) * float(row["ratio"]))
-        notes.append(f"not told from {known[str(row['runner_up'])].title}, {seconds}, by these seeds")
+        notes.append(f"not told from {infos[str(row['runner_up'])].title}, {seconds}, by these seeds")
     if row["untimed"]:
         notes.append(f"{row['untimed']} more reached it, at a cost not known")
     return f" ({'; '.join(notes)})" if notes else ""
 
 
-@one_figure("who reaches the target first")
-def place_chart(
-    times: pd.DataFrame, known: Mapping[str, OptimizerInfo], drawn: Mapping[str, Mark], untimed: str = ""
-) -> Chart | None:
-    """Return the plane of the lowest time to target: one mark per training section, that of the fastest optimizer.
-
-    `times` has a row per section with parameters, batch_size, target, optimizer, seconds, runner_up, ratio; `untimed`
-    names those without a time on their device. None where there is no plane to see: at fewer than two places, see
-    `place_words`.
-    """
-    if len(times.drop_duplicates(["parameters", "batch_size"])) < _FEWEST_PLACES:
+@figure_of("map", "who reaches the target first", place=30)
+def place_chart(view: MapView) -> Chart | None:
+    """Draw the plane of the lowest time to target: one mark per training section, that of the fastest optimizer."""
+    times, infos = view.reached, view.infos
+    untimed = caveats.named(view.results.unstated("training"), infos)
+    if not shows_a_plane(times):
         return None
     figure, axes = charting.panel(3.6)
-    for label in [label for label in known if label in set(times["optimizer"])]:
-        own = times[times["optimizer"] == label]
-        mark = drawn[label]
+    for label, own in charting.by_optimizer(times, infos):
+        mark = view.styles[label]
         axes.plot(
             own["parameters"].to_numpy(float),
             own["batch_size"].to_numpy(float),
@@ -218,7 +226,7 @@ def place_chart(
             marker=mark.marker,
             markersize=12,
             color=mark.colour.light,
-            label=known[label].title,
+            label=infos[label].title,
         )
         for _, row in own.drop_duplicates(["parameters", "batch_size"]).iterrows():
             axes.annotate(
@@ -234,15 +242,15 @@ def place_chart(
     axes.set_yscale("log")
     axes.set_xlim(times["parameters"].min() / 6, times["parameters"].max() * 6)
     axes.set_ylim(times["batch_size"].min() / 3, times["batch_size"].max() * 3)
-    charting.log_counts(axes, "x")
-    charting.log_counts(axes, "y")
+    scales.log_counts(axes, "x")
+    scales.log_counts(axes, "y")
     axes.set_xlabel("parameters N")
     axes.set_ylabel("batch size b")
     charting.legend_below(figure, axes)
     return Chart(
         "lowest-time-to-target",
         "Who reaches the target first, where convergence was measured",
-        place_words(times, known),
+        place_words(times, infos),
         "Median over seeds of measured digital + modelled device time; a miss counts as ∞. Only measured points: "
         "convergence is not predicted. Told from the runner-up: exact signed-rank test over paired seeds, p ≤ 5 %, "
         "corrected for the pairs of optimizers."

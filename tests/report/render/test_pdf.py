@@ -1,0 +1,50 @@
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tngd_bench.analysis.findings.find import Findings
+from tngd_bench.report.document import charting
+from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.outline import Contents
+from tngd_bench.report.document.section import Section
+from tngd_bench.report.document.tables import RECORDS, Column, Table, words
+from tngd_bench.report.render import pdf
+from tngd_bench.report.render.figure_files import write_figures
+
+HOSTILE = "#panic() *a* $x$ \\ <b> @c // d “e” κ₀ 10⁻³"
+
+
+@pytest.fixture
+def content(tmp_path):
+    with charting.style():
+        figure, axes = charting.panel(12.0)
+        axes.plot(np.arange(5.0), np.arange(5.0), label="a")
+    chart = Chart("tall", HOSTILE, "Alternative.", "Caption.", figure, pd.DataFrame({"x": [1]}))
+    write_figures([chart], tmp_path / "figures", processes=1)
+    columns = (words(HOSTILE), *(Column(f"c{n}") for n in range(12)), RECORDS)
+    table = Table("t", "A table.", columns, ((HOSTILE, *"abcdefghijkl", "x #0"),) * 90, pd.DataFrame())
+    section = Section("s", HOSTILE, prose=HOSTILE, points=("one",), charts=(chart,), tables=(table,))
+    return Contents(HOSTILE, Findings("", "", ""), "", (section,))
+
+
+def test_text_is_text_figures_are_vectors_and_the_same_content_gives_the_same_bytes(content, tmp_path):
+    pytest.importorskip("typst", reason="typst is not installed")
+    document = pdf.pdf(content, HOSTILE, tmp_path)
+    assert document.startswith(b"%PDF")
+    assert not re.search(rb"/Subtype\s*/Image", document)
+    assert pdf.pdf(content, HOSTILE, tmp_path) == document
+
+
+def test_a_figure_fits_on_a_page_and_a_wide_table_has_a_page_across_without_its_records(content):
+    (section,) = json.loads(json.dumps([pdf._section(each) for each in content.sections]))
+    (chart,), (table,) = section["charts"], section["tables"]
+    assert chart["width"] == pytest.approx(charting.WIDTH_INCHES * pdf._TALLEST_INCHES / 12.0)
+    assert table["wide"]
+    assert len(table["titles"]) == len(table["rows"][0]) == len(table["numeric"]) == 13
+    assert "x #0" not in str(table)
+    narrow = dataclasses.replace(content.sections[0].tables[0], columns=(words("a"),), rows=(("b",),))
+    assert not pdf._table(narrow)["wide"]

@@ -1,0 +1,83 @@
+"""The cheapest second-order optimizer at each size, and whether its lead over the runner-up is confirmed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from tngd_bench.analysis.cost import iteration_cost
+from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
+from tngd_bench.studies.store import columns as col
+
+_NORMAL_95 = 1.96
+WITHIN_SPREAD = "within run-to-run spread"
+
+
+@dataclass(frozen=True)
+class Lead:
+    """At one size: the cheapest second-order optimizer by median total, and its runner-up's time relative to it."""
+
+    parameters: int
+    optimizer: str
+    runner_up: str | None
+    ratio: iteration_cost.Ratio | None
+    run_spread: RunSpread = ASSUMED
+
+    @property
+    def decided(self) -> bool:
+        """Whether the lead is confirmed."""
+        return self.ratio is not None and self.ratio.decided
+
+    @property
+    def doubt(self) -> str:
+        """Return why the lead is not confirmed, in a few words; "" where it is."""
+        if self.runner_up is None:
+            return "no other measured"
+        if self.ratio is None or not self.ratio.tested:
+            return "untested"
+        if not self.decided:
+            return "lead over the runner-up not confirmed"
+        return WITHIN_SPREAD if self.ratio.value < self.least(self.ratio) else ""
+
+    def least(self, ratio: iteration_cost.Ratio) -> float:
+        """Return the ratio below which another run of the study may well tell otherwise.
+
+        Its logarithm is twice the standard error of this run's `ratio` and of √2·σ_run together.
+        """
+        error = math.log(ratio.high / ratio.low) / (2.0 * _NORMAL_95)
+        return math.exp(2.0 * math.hypot(error, math.sqrt(2.0) * self.run_spread.value))
+
+
+def main_group(costs: pd.DataFrame) -> pd.DataFrame:
+    """Return the part of `costs` with the most sizes at one (group, batch size, outputs); the first on a tie."""
+    keys = [col.GROUP, col.BATCH_SIZE, col.OUTPUTS]
+    parts = [part for _, part in costs.groupby(keys, sort=True)]
+    return max(parts, key=lambda part: part[col.PARAMETERS].nunique()) if parts else costs
+
+
+def leads(costs: pd.DataFrame, infos: Infos, run_spread: RunSpread = ASSUMED) -> tuple[Lead, ...]:
+    """Return who is cheapest per iteration among second-order optimizers at each size of `costs`, sizes ascending."""
+    second = costs[costs[col.OPTIMIZER].isin({label for label, kind in infos.items() if kind.second_order})]
+    found = []
+    for parameters, part in second.groupby(col.PARAMETERS, sort=True):
+        ranked = part.groupby(col.OPTIMIZER)[col.TOTAL_S].median().sort_values(kind="stable")
+        names = [str(name) for name in ranked.index]
+        ratio = iteration_cost.paired_ratio(part, names[1], names[0]) if len(names) > 1 else None
+        second_name = names[1] if len(names) > 1 else None
+        found.append(Lead(int(str(parameters)), names[0], second_name, ratio, run_spread))
+    return tuple(found)
+
+
+def strongest_digital(part: pd.DataFrame, infos: Infos, methods: tuple[str, ...] | None = None) -> str | None:
+    """Return the digital second-order optimizer with the lowest median time in `part` (one size), None if none is.
+
+    `methods` narrows the choice, e.g. to the exact natural gradients.
+    """
+    digital = {label for label, kind in infos.items() if kind.second_order and not kind.modelled}
+    if methods is not None:
+        digital = {label for label in digital if infos[label].method in methods}
+    ranked = part[part[col.OPTIMIZER].isin(digital)].groupby(col.OPTIMIZER)[col.TOTAL_S].median()
+    return str(ranked.sort_values(kind="stable").index[0]) if len(ranked) else None

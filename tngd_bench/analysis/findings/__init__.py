@@ -1,0 +1,1 @@
+"""Findings in sentences computed from the data: cost, convergence, noise."""

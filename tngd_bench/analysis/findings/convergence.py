@@ -1,0 +1,291 @@
+"""The finding on convergence: TNGD's training against its rivals, at the study's settings, then with all of them tuned.
+
+One optimizer ends lower than another if the exact two-sided signed-rank test over paired seeds says so, p ≤ 5 % after
+Holm's correction for the rivals of the sentence; a run that did not finish counts as worst. With fewer seeds than can
+decide anything the counts are given, as "too few to tell".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import Infos, tuned_on
+from tngd_bench.analysis.optimizer_names import without_tuned
+from tngd_bench.analysis.results import Results
+from tngd_bench.analysis.statistics.paired import (
+    LEVEL,
+    PairedDifference,
+    differences_by_seed,
+    holm,
+    paired_difference,
+    seeds_needed,
+)
+from tngd_bench.analysis.training.final_scores import leading
+from tngd_bench.optimizers.registry import exact_natural
+from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
+from tngd_bench.studies.store import columns as col
+
+_TEST = "signed-rank test, p ≤ 5 % after Holm's correction"
+
+
+def convergence_sentence(results: Results) -> str:
+    """Return how TNGD ended against every other method that ran, and when they reached the target.
+
+    Of several settings of a method the one that ended lowest is compared. The sentence says whether the settings were
+    tuned. Where the same section has TNGD and rivals both ways, a second sentence compares the tuned ones.
+    """
+    plain, infos = col.outside_sweeps(results.final), results.infos
+    if not any(infos[label].modelled for label in set(plain[col.OPTIMIZER])):
+        return "Convergence of TNGD: not measured."
+    group = _main_section(plain, infos)
+    section = _Section(col.only(plain, group=group), infos)
+    # where TNGD was tuned too, a second sentence says how that ended
+    device = section.device(tuned=False) or section.device()
+    assert device is not None  # the section was chosen among those that have one
+    head = section.part.iloc[0]
+    searched = tuned_on(results.study, str(head[col.PROBLEM]))
+    tuned = "" if infos[device].tuned else _tuned_sentence(section, searched)
+    # like beside like only where both kinds are compared: else a rival's best setting would go unmentioned
+    like = infos[device].tuned if tuned or infos[device].tuned else None
+    others = section.rivals(device, tuned=like) or section.rivals(device)
+    iterations = section.part["iterations"].max()
+    after = f", {quantities.count(iterations)} iterations" if np.isfinite(iterations) else ""
+    compared = [device, *others]
+    settings = _settings(
+        [infos[label].tuned for label in compared], "" if searched == head[col.PROBLEM] else searched
+    )
+    if all(infos[label].tuned for label in compared):
+        section = section.without_tuned()
+    clauses = [
+        f"On {head[col.PROBLEM]} (N = {quantities.count(int(head[col.PARAMETERS]))}, "
+        f"b = {quantities.count(int(head[col.BATCH_SIZE]))}{after}, {settings}) {section.ended(device, others)}",
+        _reached(results.times_to_target, str(group), compared, section.infos),
+    ]
+    return "; ".join(clause for clause in clauses if clause) + "." + tuned
+
+
+def _settings(tuned: Sequence[bool], searched: str) -> str:
+    """Return which optimizers ran at settings that a search had found for them, and the problem that it `searched`."""
+    if not any(tuned):
+        return "settings not tuned"
+    where = f" on {searched}" if searched else ""
+    return f"all settings tuned{where}" if all(tuned) else f"settings tuned{where} where the name says so"
+
+
+def _main_section(plain: pd.DataFrame, infos: Infos) -> str:
+    """Return the section with a device that trained the most optimizers; of several, that with the most tuned."""
+
+    def rank(group: str) -> tuple[int, int]:
+        ran = set(plain.loc[plain[col.GROUP] == group, col.OPTIMIZER])
+        return len(ran), sum(infos[label].tuned for label in ran)
+
+    has_device = [infos[label].modelled for label in plain[col.OPTIMIZER]]
+    sections = {str(group) for group in plain.loc[has_device, col.GROUP]}
+    return max(sorted(sections, key=quantities.numeric_order), key=rank)
+
+
+def _tuned_sentence(section: _Section, searched: str) -> str:
+    """Return " All tuned …": TNGD's loss and test score against rivals that were tuned too; "" without them."""
+    device = section.device(tuned=True)
+    others = [] if device is None else section.rivals(device, tuned=True)
+    if device is None or not others:
+        return ""
+    section = section.without_tuned()
+    where = f" on {searched}" if searched else ""
+    score = section.score(device, others)
+    text = f" All tuned{where}: {section.ended(device, others, 'at')}"
+    return f"{text}; {score}." if score else f"{text}."
+
+
+@dataclass(frozen=True)
+class _Section:
+    """The final values `part` of one section, and which of its optimizers ended how."""
+
+    part: pd.DataFrame
+    infos: Infos
+
+    def without_tuned(self) -> _Section:
+        """Return the section with titles that leave out "tuned", for a sentence that says it of all."""
+        infos = {label: replace(info, title=without_tuned(info.title)) for label, info in self.infos.items()}
+        return replace(self, infos=infos)
+
+    def runs(self, label: str) -> pd.DataFrame:
+        """Return the final values of one optimizer."""
+        return col.only(self.part, optimizer=label)
+
+    def labels(self, tuned: bool | None = None) -> list[str]:
+        """Return the optimizers that ran, in order: those that were `tuned`, that were not, or (None) all."""
+        ran = set(self.part[col.OPTIMIZER])
+        return [label for label, info in self.infos.items() if label in ran and tuned in (None, info.tuned)]
+
+    def devices(self) -> list[str]:
+        """Return the methods that run on a device, in order."""
+        return list(dict.fromkeys(info.method for info in self.infos.values() if info.modelled))
+
+    def device(self, tuned: bool | None = None) -> str | None:
+        """Return the setting of TNGD that ended lowest, of TNGD-Adam where TNGD did not run; `tuned` as in `labels`."""
+        for method in self.devices():
+            own = [label for label in self.labels(tuned) if self.infos[label].method == method]
+            if own:
+                return self.lowest(own)
+        return None
+
+    def rivals(self, device: str, tuned: bool | None = None) -> list[str]:
+        """Return the rivals of `device`, the best of each kind; `tuned` as in `labels`."""
+        labels, infos = self.labels(tuned), self.infos
+        listed = [*((method,) for method in self.devices()), exact_natural(), ("kfac",), ("adam",), ("sgd",)]
+        # methods of one kind are one rival; whatever else ran comes after these, each method for itself
+        others = dict.fromkeys(infos[label].method for label in labels)
+        kinds = [*listed, *((method,) for method in others if not any(method in kind for kind in listed))]
+        own = next(methods for methods in kinds if infos[device].method in methods)
+        of_kind = [
+            [label for method in methods for label in labels if infos[label].method == method]
+            for methods in kinds
+            if methods != own
+        ]
+        return [self.lowest(candidates) for candidates in of_kind if candidates]
+
+    def lowest(self, labels: Sequence[str]) -> str:
+        """Return which of `labels` has the lowest median final loss; unfinished runs come last, equals in order."""
+
+        def median(label: str) -> float:
+            runs = self.runs(label)
+            losses = runs["final_loss"].astype(float).where(runs[col.STATUS] == "ok", np.inf).fillna(np.inf)
+            return float(np.quantile(losses, 0.5, method="higher"))
+
+        return min(labels, key=median)
+
+    def ended(self, device: str, others: Sequence[str], where: str = "at a median training loss of") -> str:
+        """Return how `device` ended, and against each of `others`."""
+        runs, against = self.runs(device), self._against(device, others)
+        value = _median_loss(runs)
+        how = f"ended {where} {value}" if value else f"gave no final loss ({_no_number(runs)}); the others:"
+        return f"{self.infos[device].title} {how}{against}"
+
+    def _against(self, device: str, others: Sequence[str]) -> str:
+        """Return ", lower than Adam (0.1), higher than SGD (0.01) in each of 3 paired seeds, …", unconfirmed last."""
+        shown = {}
+        for other in others:
+            runs = self.runs(other)
+            shown[other] = f"{self.infos[other].title} ({_median_loss(runs) or _no_number(runs)})"
+        if not (self.runs(device)[col.STATUS] == "ok").any():
+            return f" {quantities.listed(list(shown.values()))}" if shown else ""
+        compared = self._compared(device, others, TRAINING_LOSS)
+        needed = seeds_needed(len(compared))
+        decided: dict[str, list[str]] = {}
+        unconfirmed, few = [], []
+        for other, text in shown.items():
+            found, p = compared.get(other, (None, 1.0))
+            if found is None:
+                unconfirmed.append(text)
+            elif found.seeds < needed:
+                few.append(f"lower than {text} in {found.lower} of {found.seeds} paired seeds")
+            elif p <= 1.0 - LEVEL:
+                decided.setdefault("lower" if found.value < 0 else "higher", []).append(text)
+            else:
+                unconfirmed.append(text)
+        clauses = [f"{word} than {quantities.listed(names)}" for word, names in decided.items()]
+        if clauses:
+            seeds = max(found.seeds for found, _ in compared.values())
+            clauses[-1] += f" ({_TEST}, {seeds} paired seeds)"
+        if few:
+            clauses.append(f"{', '.join(few)} (too few to tell: {needed} seeds needed)")
+        if unconfirmed:
+            clauses.append(f"with no difference confirmed to {quantities.listed(unconfirmed)}")
+        return "".join(f", {clause}" for clause in clauses)
+
+    def score(self, device: str, others: Sequence[str]) -> str:
+        """Return the device's median test score against the best of `others`; "" where none was evaluated."""
+        score = leading(self.part)
+        larger = score.metric.larger_is_better
+        finished = self.part[
+            (self.part[col.STATUS] == "ok") & self.part[col.OPTIMIZER].isin([device, *others])
+        ]
+        medians = (
+            finished.groupby(col.OPTIMIZER)[score.final].median().dropna().sort_values(ascending=not larger)
+        )
+        rivals = medians.drop(device, errors="ignore")
+        if device not in medians or rivals.empty:
+            return ""
+        best = str(rivals.index[0])
+        own, other = (quantities.metric(medians[label], score.metric) for label in (device, best))
+        if medians[device] != rivals[best] and medians.index[0] == device:
+            rank = f"the {'highest' if larger else 'lowest'}, before"
+        else:
+            rank = f"not {'above' if larger else 'below'} that of"
+        doubt = _doubt(self._compared(device, others, score), best, "higher" if larger else "lower")
+        return f"its {score.title}, {own}, is {rank} {self.infos[best].title} ({other}; {doubt})"
+
+    def _compared(
+        self, device: str, others: Sequence[str], score: CurveMetric
+    ) -> dict[str, tuple[PairedDifference, float]]:
+        """Return the paired difference of `device` to each of `others`, with its p-value after Holm's correction.
+
+        Those without a shared seed are left out.
+        """
+        found: dict[str, PairedDifference] = {}
+        for other in others:
+            differences = differences_by_seed(
+                self.part, device, other, score.final, larger_is_better=score.metric.larger_is_better
+            )
+            if len(differences):
+                found[other] = paired_difference(differences)
+        adjusted = holm([each.p for each in found.values()])
+        return {other: (each, p) for (other, each), p in zip(found.items(), adjusted, strict=True)}
+
+
+def _median_loss(runs: pd.DataFrame) -> str:
+    """Return the median final loss of the seeds that finished, and how many did not; "" where none has one."""
+    finished = col.only(runs, status="ok")["final_loss"].astype(float)
+    if not finished.notna().any():
+        return ""
+    shown = f", {len(finished)} of {len(runs)} seeds finished" if len(finished) < len(runs) else ""
+    return f"{quantities.significant(float(finished.median()))}{shown}"
+
+
+def _no_number(runs: pd.DataFrame) -> str:
+    return " and ".join(sorted(set(runs[col.STATUS]) - {"ok"})) or "not evaluated"
+
+
+def _doubt(compared: Mapping[str, tuple[PairedDifference, float]], best: str, better: str) -> str:
+    """Return what the paired seeds say of the scores of the device and of `best`; "higher" or "lower" is `better`."""
+    if best not in compared:
+        return "no difference confirmed"
+    found, p = compared[best]
+    if found.seeds < seeds_needed(len(compared)):
+        return f"{better} in {getattr(found, better)} of {found.seeds} paired seeds, too few to tell"
+    return f"{_TEST}, {found.seeds} paired seeds" if p <= 1.0 - LEVEL else "no difference confirmed"
+
+
+def _reached(times: pd.DataFrame, group: str, labels: Sequence[str], infos: Infos) -> str:
+    """Return the times to the highest target of the group that at least one of `labels` reached in its median."""
+    rows = times[(times[col.GROUP] == group) & times[col.OPTIMIZER].isin(labels) & (times["tries"] > 0)]
+    reached = rows[np.isfinite(rows["iterations_median"].astype(float))]
+    met = [target for target in dict.fromkeys(rows["target"]) if target in set(reached["target"])]
+    if not met:
+        return "no optimizer reached a target in its median seed" if len(rows) else ""
+    ends = {str(row[col.OPTIMIZER]): row for _, row in col.only(rows, target=met[-1]).iterrows()}
+    pieces = [f"{infos[label].title} {_time(ends[label])}" for label in labels if label in ends]
+    return (
+        f"{met[-1]} took, as median (after, by] [its interval over seeds], iterations × cost per iteration, the device "
+        f"modelled: {', '.join(pieces)}"
+    )
+
+
+def _time(row: pd.Series) -> str:
+    """Return the time to a target with its interval, and in how many seeds it was reached where not in all."""
+    missed = f" ({row['hits']}/{row['tries']} seeds)" if row["hits"] < row["tries"] else ""
+    median, iterations = float(row["modelled_median"]), float(row["iterations_median"])
+    if not np.isfinite(iterations):
+        return f"not reached{missed}"
+    if np.isnan(median):
+        return f"{quantities.count(iterations)} iterations, seconds not known{missed}"
+    low, high = float(row["modelled_low"]), float(row["modelled_high"])
+    same = low == high or np.isnan(low)
+    interval = "" if same else f" [{quantities.seconds(low)}, {quantities.seconds(high)}]"
+    return f"{quantities.between_seconds(float(row['after_modelled_median']), median)}{interval}{missed}"

@@ -1,0 +1,105 @@
+"""The finding on cost: who is cheapest at which size, and TNGD's total against the strongest digital rivals."""
+
+from __future__ import annotations
+
+import itertools
+
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost import caveats, iteration_cost
+from tngd_bench.analysis.cost.leads import WITHIN_SPREAD, leads, main_group, strongest_digital
+from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.results import Results
+from tngd_bench.optimizers.registry import exact_natural
+from tngd_bench.studies.store import columns as col
+
+
+def cost_sentence(results: Results) -> str:
+    """Return who is cheapest at which size, and TNGD's total against the strongest digital competitor."""
+    infos, main = results.infos, main_group(results.finished_costs)
+    ranking = leads(main, infos, results.run_spread)
+    if not ranking:
+        return "Cost per iteration of second-order optimizers: not measured."
+    pieces = []
+    for (name, doubt), run in itertools.groupby(ranking, key=lambda lead: (lead.optimizer, lead.doubt)):
+        sizes = [quantities.count(lead.parameters) for lead in run]
+        span = sizes[0] if len(sizes) == 1 else f"{sizes[0]}–{sizes[-1]}"
+        pieces.append(f"{infos[name].title} at N = {span}{f' ({doubt})' if doubt else ''}")
+    doubts = {lead.doubt for lead in ranking}
+    if "untested" in doubts:
+        pieces[-1] += (
+            f"; a test takes {iteration_cost.MINIMUM_PAIRS} paired iterations"
+            f" from {iteration_cost.MINIMUM_PROCESSES} processes"
+        )
+    if doubts & {"", WITHIN_SPREAD}:
+        pieces[-1] += f"; run-to-run spread: {results.run_spread.words}"
+    settings = main.iloc[0]
+    where = f"{settings[col.PROBLEM]}, b = {settings[col.BATCH_SIZE]}, d_z = {settings[col.OUTPUTS]}"
+    clauses = _bound_clauses(results, main, ranking[-1].optimizer)
+    if not clauses or any(infos[label].modelled for label in set(main[col.OPTIMIZER])):
+        clauses.insert(0, _device_clause(main, infos))
+    return f"Cheapest per iteration among second-order optimizers ({where}): {', '.join(pieces)}; {'; '.join(clauses)}."
+
+
+def _bound_clauses(results: Results, main: pd.DataFrame, cheapest: str) -> list[str]:
+    """Return a clause on each optimizer that is known from below only, against the `cheapest` at the largest N.
+
+    `main` holds the finished timings that are compared, of one section, batch size and number of outputs. Slower than
+    the cheapest by its lower bound, an optimizer is not the cheapest; else nothing is known of its rank.
+    """
+    last = col.only(main, parameters=main[col.PARAMETERS].max()).iloc[0]
+    timed, setting = results.timed_costs, iteration_cost.SETTING
+    there = timed[(timed[setting] == last[setting]).all(axis=1)]
+    clauses, unranked = [], {}
+    for label, words in results.unstated("cost").items():
+        bound = float(there.loc[there[col.OPTIMIZER] == label, "at_least_s"].median())
+        ratio = iteration_cost.paired_ratio(there, label, cheapest, "at_least_s")
+        if ratio is None or not ratio.decided or ratio.value < 1:
+            unranked[label] = words
+            continue
+        clauses.append(
+            f"{results.infos[label].title} takes at least {quantities.seconds(bound)} there, {ratio.text} the time of "
+            f"{results.infos[cheapest].title}, with none counted for {words}"
+        )
+    if unranked:
+        named = caveats.named(unranked, results.infos)
+        clauses.append(f"not ranked, as no time is stated for items of the bill: {named}")
+    return clauses
+
+
+def _device_clause(main: pd.DataFrame, infos: Infos) -> str:
+    measured = set(main[col.OPTIMIZER])
+    device = next((label for label, info in infos.items() if info.modelled and label in measured), None)
+    if device is None:
+        return "TNGD's cost: not measured"
+    parameters = int(main.loc[main[col.OPTIMIZER] == device, col.PARAMETERS].max())
+    part = col.only(main, parameters=parameters)
+    own = col.only(part, optimizer=device)
+    total = float(own[col.TOTAL_S].median())
+    link = float(((own[col.WRITE_S] + own[col.READ_S]) / own[col.TOTAL_S]).median())
+    text = (
+        f"at N = {quantities.count(parameters)} {infos[device].title} needs {quantities.seconds(total)} "
+        f"(measured digital + modelled device), of which the modelled link takes {quantities.percent(link)}"
+    )
+    rival = strongest_digital(part, infos)
+    ratio = iteration_cost.paired_ratio(part, device, rival) if rival else None
+    if rival is None or ratio is None:
+        return f"{text}; no digital second-order competitor was measured there"
+    time = quantities.seconds(float(part.loc[part[col.OPTIMIZER] == rival, col.TOTAL_S].median()))
+    text = f"{text}: {ratio.text} the {time} of the strongest digital competitor, {infos[rival].title}{_doubt(ratio)}"
+    exact = strongest_digital(part, infos, exact_natural())
+    ratio = iteration_cost.paired_ratio(part, device, exact) if exact and exact != rival else None
+    if exact is None or ratio is None:
+        return text
+    return (
+        f"{text}, and {ratio.text} that of the fastest exact natural gradient, {infos[exact].title}"
+        f"{_doubt(ratio)}"
+    )
+
+
+def _doubt(ratio: iteration_cost.Ratio) -> str:
+    """Return what keeps a ratio from being a difference, "" where nothing does."""
+    if not ratio.tested:
+        return f" (untested: {ratio.amount}, a test takes {iteration_cost.NEEDED})"
+    return "" if ratio.decided else " (no difference confirmed: the interval holds 1)"

@@ -1,0 +1,216 @@
+"""The finding on noise: how much of each imperfection training stands, by loss and test score together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.results import Results
+from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.analysis.training.device_pairs import device_pairs, pairs_sentence
+from tngd_bench.analysis.training.final_scores import leading
+from tngd_bench.analysis.training.sweep_kinds import without_scale
+from tngd_bench.analysis.training.tolerance import (
+    Tolerance,
+    is_imperfection,
+    larger_is_milder,
+    margin_text,
+    milder,
+    tolerances,
+)
+from tngd_bench.problems.metrics import TRAINING_LOSS
+from tngd_bench.studies.store import columns as col
+
+MOST_SETTINGS = 3
+"""Settings of one imperfection named one by one; of more, the two ends."""
+
+
+@dataclass(frozen=True)
+class ScoredTolerance:
+    """The tolerance of one optimizer setting to one imperfection: of its loss and its test score together.
+
+    `score` is the tolerance of the score alone, None where the trainings have none; `both` is the milder of the two.
+    """
+
+    both: Tolerance
+    score: Tolerance | None
+
+
+def scored_tolerances(final: pd.DataFrame) -> tuple[ScoredTolerance, ...]:
+    """Return the tolerance in every sweep in `final` (see `final_scores.final_values`), in sorted order."""
+    losses, scored = tolerances(final), leading(final)
+    has_scores = scored.final in final and bool(final[scored.final].notna().any())
+    scores = tolerances(final, scored) if has_scores else (None,) * len(losses)
+    found = []
+    for loss, score in zip(losses, scores, strict=True):
+        decided = score if score is not None and not score.note else None
+        found.append(ScoredTolerance(loss if decided is None else milder(loss, decided), decided))
+    return tuple(found)
+
+
+def device_sentence(results: Results) -> str:
+    """Return what imperfections do: those that were swept, and devices that ran beside the ideal one."""
+    final = results.final[~without_scale(results.final)]
+    swept = [each for each in scored_tolerances(final) if is_imperfection(each.both.parameter)]
+    pairs = device_pairs(results.trials, final)
+    if not swept and not pairs:
+        return "Sensitivity to imperfections of the device: not measured."
+    sentences = _swept_sentences(swept, results.infos)
+    return " ".join([*sentences, *([pairs_sentence(pairs, results.infos)] if pairs else [])])
+
+
+def _swept_sentences(swept: Sequence[ScoredTolerance], infos: Infos) -> list[str]:
+    """Return how much of each swept imperfection the final loss tolerates, and the test score where there is one."""
+    decided = [each for each in swept if not each.both.note]
+    by_parameter: dict[str, list[ScoredTolerance]] = {}
+    for each in sorted(decided, key=lambda each: each.both.parameter != "noise_variance"):
+        by_parameter.setdefault(each.both.parameter, []).append(each)
+    by_place: dict[str, list[str]] = {}  # "" where one imperfection was measured in several places
+    for parameter, settings in by_parameter.items():
+        places = {_where(each.both) for each in settings}
+        place = places.pop() if len(places) == 1 else ""
+        by_place.setdefault(place, []).append(
+            _of_one_imperfection(parameter, settings, infos, where=not place)
+        )
+    texts = [
+        f"On {place}: {'; '.join(own)}" if place else "; ".join(text[:1].upper() + text[1:] for text in own)
+        for place, own in by_place.items()
+    ]
+    return [
+        *([f"{_head(decided)} {'. '.join(texts)}."] if texts else []),
+        *_undecided_sentences(swept, infos),
+    ]
+
+
+def _undecided_sentences(swept: Sequence[ScoredTolerance], infos: Infos) -> list[str]:
+    """Return why tolerances are not decided, each reason once for all imperfections that it holds for."""
+    by_note: dict[str, list[str]] = {}
+    for each in swept:
+        if each.both.note:
+            by_note.setdefault(each.both.note, []).append(parameter_name(each.both.parameter))
+    titles = dict.fromkeys(infos[each.both.optimizer].title for each in swept)
+    decided = any(not each.both.note for each in swept)
+    who = "" if decided or not titles else f"{quantities.listed(list(titles))} to "
+    sentences = []
+    for note, names in by_note.items():
+        verdict, _, reason = note.partition(": ")
+        imperfections = quantities.listed(list(dict.fromkeys(names)))
+        sentences.append(f"Tolerance of {who}{imperfections} {verdict}{f': {reason}' if reason else ''}.")
+    return sentences
+
+
+def _head(decided: Sequence[ScoredTolerance]) -> str:
+    score = next((each.score.score for each in decided if each.score is not None), None)
+    scores = (TRAINING_LOSS,) if score is None else (TRAINING_LOSS, score)
+    judged = f"{' and '.join(each.title for each in scores)} {'is' if score is None else 'are'}"
+    margins = " and ".join(margin_text(each) for each in scores)
+    shown = "" if score is None else f" ({score.title} from → to)"
+    return (
+        f"Levels at which final {judged} no worse than the ideal device's on the same seed by more than {margins}, "
+        f"paired signed-rank test at 5 %{shown}:"
+    )
+
+
+def _where(tolerance: Tolerance) -> str:
+    return f"{tolerance.problem}, N = {quantities.count(tolerance.size)}, {tolerance.seeds} seeds"
+
+
+def _of_one_imperfection(parameter: str, own: Sequence[ScoredTolerance], infos: Infos, *, where: bool) -> str:
+    """Return the tolerance to one imperfection: each setting, or of many the least and the most."""
+    ordered = sorted(own, key=lambda each: (_harshness(each.both), each.score.ideal if each.score else 0.0))
+    levels = list(dict.fromkeys(_level(each.both) for each in ordered))
+    name = parameter_name(parameter)
+    if len(ordered) > 1 and len(levels) == 1:
+        return f"{name}, {len(ordered)} settings{_ideal_scores(ordered)}: {levels[0]}"
+    texts = []
+    for each in ordered:
+        place = f" ({_where(each.both)})" if where else ""
+        held = f" ({each.both.beside})" if each.both.beside else ""
+        texts.append(f"{infos[each.both.optimizer].title}{held}{place} {_level(each.both)}{_change(each)}")
+    if len(texts) > MOST_SETTINGS:
+        return f"{name}, {len(own)} settings: least {texts[0]}, most {texts[-1]}"
+    return f"{name}: {', '.join(texts)}"
+
+
+def _ideal_scores(own: Sequence[ScoredTolerance]) -> str:
+    """Return ", ideal device 93 to 97 %" for the scores of several settings; "" where there are none."""
+    scores = [100 * each.score.ideal for each in own if each.score is not None]
+    return f", ideal device {min(scores):.0f} to {max(scores):.0f} %" if scores else ""
+
+
+def _harshness(tolerance: Tolerance) -> float:
+    """Return a sort key of the harshest level inside: none first, harsher levels later."""
+    if np.isnan(tolerance.worst_inside):
+        return -np.inf
+    return -tolerance.worst_inside if larger_is_milder(tolerance.parameter) else tolerance.worst_inside
+
+
+def _level(tolerance: Tolerance) -> str:
+    """Return the levels inside and outside, e.g. "up to 0.001, not 0.1 (0.01 undecided)"."""
+    unit = " bits" if tolerance.parameter.endswith("bits") else ""
+    inside, outside = map(quantities.level, (tolerance.worst_inside, tolerance.first_outside))
+    after = f"{_diverged(tolerance)}{_undecided(tolerance)}"
+    none_outside = np.isnan(tolerance.first_outside)
+    if np.isnan(tolerance.worst_inside):
+        if tolerance.undecided:
+            return f"at no level for certain{'' if none_outside else f', not {outside}{unit}'}{after}"
+        return f"at no level, not even {outside}{unit}{after}"
+    if none_outside and not tolerance.undecided:
+        return f"at every level, to {inside}{unit}"
+    return f"{_direction(tolerance)} {inside}{unit}{'' if none_outside else f', not {outside}'}{after}"
+
+
+def _undecided(tolerance: Tolerance) -> str:
+    levels = [quantities.level(level) for level in tolerance.undecided]
+    return f" ({quantities.listed(levels)} undecided)" if levels else ""
+
+
+def _direction(tolerance: Tolerance) -> str:
+    return "down to" if larger_is_milder(tolerance.parameter) else "up to"
+
+
+def _diverged(tolerance: Tolerance) -> str:
+    """Return how many seeds diverged at the first level outside, e.g. " (5 of 5 seeds diverge)"; "" where none did."""
+    rows = col.only(tolerance.levels, level=tolerance.first_outside)
+    lost = int(rows["diverged"].sum())
+    return f" ({lost} of {tolerance.seeds} seeds diverge)" if lost else ""
+
+
+def _change(each: ScoredTolerance) -> str:
+    """Return ", 94 → 93 %": the score's median on the ideal device and at the worst level inside, else the mildest."""
+    if each.score is None:
+        return ""
+    levels = each.score.levels
+    level = each.both.worst_inside if not np.isnan(each.both.worst_inside) else levels["level"].iloc[0]
+    there = levels.loc[levels["level"] == level, "median"]
+    ideal = f"{100 * each.score.ideal:.0f}"
+    if there.empty or np.isnan(float(there.iloc[0])):
+        return f", {ideal} % → diverged"
+    return f", {ideal} → {100 * float(there.iloc[0]):.0f} %"
+
+
+def tolerance_text(tolerance: Tolerance) -> str:
+    """Return one tolerance as a predicate, e.g. "inside up to thermal noise κ₀ = 0.01, outside from 0.1 (5 seeds)"."""
+    name = parameter_name(tolerance.parameter)
+    if tolerance.note:
+        return f"{tolerance.note} ({name})"
+    unit = " bits" if tolerance.parameter.endswith("bits") else ""
+    inside, outside = (
+        f"{name} = {quantities.level(v)}{unit}" for v in (tolerance.worst_inside, tolerance.first_outside)
+    )
+    ideal = quantities.metric(tolerance.ideal, tolerance.score.metric)
+    behind = f"({tolerance.seeds} seeds; ideal device {ideal}){_undecided(tolerance)}"
+    none_outside = np.isnan(tolerance.first_outside)
+    if np.isnan(tolerance.worst_inside):
+        if not tolerance.undecided:
+            return f"outside already at the mildest level measured, {outside} {behind}"
+        return f"inside at no level for certain{'' if none_outside else f', outside from {outside}'} {behind}"
+    if none_outside and not tolerance.undecided:
+        return f"inside at every level measured, to {inside} {behind}"
+    beyond = "" if none_outside else f", outside from {quantities.level(tolerance.first_outside)}{unit}"
+    return f"inside {_direction(tolerance)} {inside}{beyond} {behind}"

@@ -1,0 +1,173 @@
+"""A study's records with the views that statements, tables and figures are made from, each made once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from tngd_bench.analysis.cost import caveats, fits, iteration_cost, one_clock
+from tngd_bench.analysis.cost.calibration import Calibrations
+from tngd_bench.analysis.cost.rates import calibrate
+from tngd_bench.analysis.families import Infos, optimizer_infos
+from tngd_bench.analysis.statistics.run_spread import RunSpread, run_spread_of
+from tngd_bench.analysis.training.final_scores import final_values
+from tngd_bench.analysis.training.time_to_target import Target, hit_times, study_targets, time_to_target
+from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store.records import Records, read_records
+
+_SEPARATOR = "\n"  # in no file name and no study's name
+
+
+class Results:
+    """The records of a study, read from the store `source` where that is a path, and what follows from them.
+
+    `study`, `environment`, `trials` and `costs` are those of `Records`; `curves` too, with `modelled_s` on the clock of
+    the cost sections (`one_clock`). The frames are shared: change none of them.
+    """
+
+    def __init__(self, source: Records | Path | str, *, clocked: bool = False) -> None:
+        """Take the records; `clocked` says that the seconds of their curves are those of cost sections already."""
+        records = source if isinstance(source, Records) else read_records(Path(source))
+        self.records = (
+            records
+            if clocked
+            else replace(
+                records, curves=one_clock.on_one_clock(records.curves, records.trials, records.costs)
+            )
+        )
+        self.study, self.environment = records.study, records.environment
+        self.trials, self.costs, self.curves = self.records.trials, records.costs, self.records.curves
+
+    @classmethod
+    def of(cls, trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame) -> Results:
+        """Return the results of frames that belong to no one study, their curves on one clock already."""
+        return cls(Records({}, {}, trials, costs, curves), clocked=True)
+
+    # -- parts ---------------------------------------------------------------------------------------------------------
+
+    def within(self, groups: Collection[str], problem: str | None = None) -> Results:
+        """Return the results of the sections `groups`, and of `problem` where it is given."""
+
+        def part(frame: pd.DataFrame) -> pd.DataFrame:
+            here = frame[col.GROUP].isin(groups)
+            return frame[here if problem is None else here & (frame[col.PROBLEM] == problem)]
+
+        trials, costs, curves = map(part, (self.trials, self.costs, self.curves))
+        return Results(replace(self.records, trials=trials, costs=costs, curves=curves), clocked=True)
+
+    def of_kind(self, kind: str) -> pd.DataFrame:
+        """Return the trials of a kind: "cost" or "training"."""
+        return col.only(self.trials, kind=kind)
+
+    def keys_of(self, *optimizers: str) -> tuple[str, ...]:
+        """Return the keys of the trials of `optimizers`, of all where none is named."""
+        own = self.trials[self.trials[col.OPTIMIZER].isin(optimizers)] if optimizers else self.trials
+        return tuple(sorted(set(own[col.KEY])))
+
+    # -- optimizers ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def infos(self) -> Infos:
+        """Every optimizer by its label, in the order of the registry."""
+        return optimizer_infos(self.trials)
+
+    def unstated(self, kind: str) -> Mapping[str, str]:
+        """Return the items without a stated time of each optimizer that has any in trials of a kind, in words."""
+        return caveats.unstated(self.of_kind(kind))
+
+    # -- cost ----------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def finished_costs(self) -> pd.DataFrame:
+        """The timed iterations of finished cost trials with a known total; see `iteration_cost.finished_costs`."""
+        return iteration_cost.finished_costs(self.costs, self.trials)
+
+    @cached_property
+    def timed_costs(self) -> pd.DataFrame:
+        """The same with the iterations whose total is known from below only; see `iteration_cost.timed_costs`."""
+        return iteration_cost.timed_costs(self.costs, self.trials)
+
+    @cached_property
+    def cost_summary(self) -> pd.DataFrame:
+        """One row per setting and optimizer that was timed; see `iteration_cost.summarise`."""
+        return iteration_cost.summarise(self.costs, self.trials)
+
+    @cached_property
+    def ratios_to_sgd(self) -> pd.DataFrame:
+        """The paired ratio of every timed optimizer to SGD; see `iteration_cost.ratios_to_sgd`."""
+        return iteration_cost.ratios_to_sgd(self.costs, self.trials)
+
+    @cached_property
+    def scaling(self) -> pd.DataFrame:
+        """The fits of every cost along N, b and d_z; see `fits.scaling_table`."""
+        return pd.concat(
+            [fits.scaling_table(self.costs, self.trials, axis) for axis in col.SIZE], ignore_index=True
+        )
+
+    @cached_property
+    def run_spread(self) -> RunSpread:
+        """The shift of an optimizer's time that another run of the study may bring."""
+        return run_spread_of(self.environment)
+
+    @cached_property
+    def calibrations(self) -> Calibrations | None:
+        """The rates of this machine for second-order optimizers; None where none was timed."""
+        dtype = str(self.environment.get("dtype", "float32"))
+        return calibrate(self.cost_summary, self.trials, self.infos, dtype, run_spread=self.run_spread)
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def final(self) -> pd.DataFrame:
+        """One row per training trial with its last values; see `final_scores.final_values`."""
+        return final_values(self.trials, self.curves)
+
+    @cached_property
+    def targets(self) -> Mapping[str, tuple[Target, ...]]:
+        """The targets of every training section."""
+        return study_targets(self.study)
+
+    @cached_property
+    def hits(self) -> pd.DataFrame:
+        """The first time that every training trial met each of its targets; see `time_to_target.hit_times`."""
+        return hit_times(self.trials, self.curves, self.targets)
+
+    @cached_property
+    def times_to_target(self) -> pd.DataFrame:
+        """One row per section, optimizer and target; see `time_to_target.time_to_target`."""
+        return time_to_target(self.trials, self.curves, self.targets)
+
+
+def pooled(results_by_study: Mapping[str, Results]) -> Results:
+    """Return several studies as one: keys and seeds carry the study's name, so that no two are paired."""
+
+    def joined(frames: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+        named = [_named(frame, study) for study, frame in frames]
+        filled = [frame for frame in named if len(frame)] or named[:1]
+        return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+
+    trials, costs, curves = (
+        joined((study, getattr(results, name)) for study, results in results_by_study.items())
+        for name in ("trials", "costs", "curves")
+    )
+    return Results.of(trials, costs, curves)
+
+
+def _named(frame: pd.DataFrame, study: str) -> pd.DataFrame:
+    """Return a frame with the study's name in its keys, seeds and processes."""
+    frame = frame.assign(key=[f"{study}{_SEPARATOR}{key}" for key in frame[col.KEY]])
+    for column in {col.SEED, col.PROCESS} & set(frame):
+        missing = frame[column].isna()
+        named = f"{study}/" + frame[column].astype(str)
+        frame[column] = frame[column].astype(object).where(missing, named)
+    return frame
+
+
+def study_and_key(pooled_key: str) -> tuple[str, str]:
+    """Return the study and the key that a key of `pooled` results is made of."""
+    study, key = pooled_key.split(_SEPARATOR, 1)
+    return study, key

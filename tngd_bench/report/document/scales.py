@@ -1,0 +1,99 @@
+"""Scales of axes: logarithmic ones with readable ticks, shares in percent, metrics as their problems say."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from tngd_bench.analysis import quantities
+from tngd_bench.problems.metrics import Metric
+
+_FEWEST_TICKS = 3  # on a logarithmic axis
+_ONE_VALUE = 1.0 + 1e-6
+_TICKS, _WIDE_TICKS = 12, 6
+"""Ticks of a logarithmic axis at most, and side by side where each is as long as "100 Gb/s"."""
+
+
+def log_counts(axes: Axes, which: str) -> None:
+    """Make an axis logarithmic with ticks 10³, 10⁴, … and 2·10³, 5·10³ when the range is short."""
+    _log(axes, which, _decade)
+
+
+def log_seconds(axes: Axes, which: str) -> None:
+    """Make an axis logarithmic with ticks 10 µs, 1 ms, …"""
+    _log(axes, which, _round_seconds)
+
+
+def log_bit_rates(axes: Axes, which: str) -> None:
+    """Make an axis logarithmic with ticks 1 Gb/s, 10 Gb/s, …"""
+    _log(axes, which, quantities.bit_rate)
+
+
+def log_ratios(axes: Axes, which: str) -> None:
+    """Make an axis logarithmic with ticks 0.1×, 1×, 10×, …"""
+    _log(axes, which, lambda value: f"{quantities.level(value)}×")
+
+
+def percentages(axes: Axes) -> None:
+    """Label the y axis, a fraction, in percent."""
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantities.percent(value)))
+
+
+def log_plain(axes: Axes, which: str) -> None:
+    """Make an axis logarithmic with plain numbers at decades, and at 2 and 5 when the range is short."""
+    _log(axes, which, quantities.level)
+
+
+def metric_axis(axes: Axes, metric: Metric, *, positive: bool) -> None:
+    """Make the y axis that of a metric: shares in percent, what is to fall logarithmic where all of it is positive."""
+    if metric.share:
+        percentages(axes)
+    elif positive and not metric.larger_is_better:
+        log_plain(axes, "y")
+
+
+def _log(axes: Axes, which: str, text: Any) -> None:
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    wide = which == "x" and text in (_round_seconds, quantities.bit_rate)
+    axis.set_major_locator(_ReadableLogLocator(10, numticks=_WIDE_TICKS if wide else _TICKS))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axis.set_minor_formatter(NullFormatter())
+    axes.autoscale_view(scalex=which == "x", scaley=which == "y")  # by the new locator
+
+
+class _ReadableLogLocator(LogLocator):
+    """Ticks at decades; at 1, 2 and 5 where these are fewer than three; evenly spaced where those are, too."""
+
+    def nonsingular(self, vmin: float, vmax: float) -> Any:
+        """Return limits for data from `vmin` to `vmax`: values that no tick could tell apart are one value."""
+        low, high = sorted((vmin, vmax))
+        return super().nonsingular(low, low if low > 0 and high <= low * _ONE_VALUE else high)
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """Return the ticks, some perhaps outside the limits."""
+        low, high = sorted((vmin, vmax))
+        decades = np.asarray(super().tick_values(low, high))
+        if low <= 0:
+            return decades
+        exponents = np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for ticks in (decades, np.outer(10.0**exponents, (1.0, 2.0, 5.0)).ravel()):
+            if np.count_nonzero((ticks >= low) & (ticks <= high)) >= _FEWEST_TICKS:
+                return ticks
+        even = np.asarray(MaxNLocator(_FEWEST_TICKS + 2, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+        return even[even > 0]  # the first may lie at or below 0, which a logarithmic axis has no place for
+
+
+def _decade(value: float) -> str:
+    exponent = math.floor(math.log10(value) + 1e-9)
+    leading = float(f"{value / 10.0**exponent:.3g}")
+    return quantities.power(exponent) if leading == 1 else f"{leading:g}·{quantities.power(exponent)}"
+
+
+def _round_seconds(value: float) -> str:
+    return re.sub(r"\.0+(?= )", "", quantities.seconds(value))

@@ -1,0 +1,264 @@
+"""Drawing of maps: cells by winner and how sure it is, hatches, frames, names and the legend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import NullFormatter
+from numpy.typing import ArrayLike
+
+from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.map.cost_map import CheapestMap
+from tngd_bench.report.document import scales
+from tngd_bench.report.document.palette import INK, MUTED, PAPER, Mark
+
+AXIS_TITLES = {"batch_size": "batch size b", "outputs": "outputs d_z"}
+_UNDECIDED = 0.4
+_DOTS = "..."
+Standing = Literal["sure", "faint", "open"]
+"""Of a cell's winner: its lead is confirmed, or is not, or is by a lower bound of its time."""
+
+AT_BEST = (
+    "Where dotted, the device is the cheapest at best: its time is known from below only, and nobody is the cheapest "
+    "for certain."
+)
+
+
+@dataclass(frozen=True)
+class Map:
+    """A map with its file name, heading and note on how to read it."""
+
+    found: CheapestMap
+    name: str
+    heading: str
+    note: str
+
+
+def draw_cells(axes: Axes, found: CheapestMap, styles: Mapping[str, Mark], labels: Infos | None) -> None:
+    """Colour every cell vouched for by who is the cheapest there, with the names of optimizers where given."""
+    plane = found.plane
+    x, y = _edges(plane.sizes), _edges(plane.values)
+    for (place, standing), boxes in _boxes(found).items():
+        corners = [
+            [(x[left], y[row]), (x[right], y[row]), (x[right], y[row + 1]), (x[left], y[row + 1])]
+            for row, left, right in boxes
+        ]
+        colour = styles[found.labels[place]].colour.light
+        axes.add_collection(
+            PolyCollection(
+                corners,
+                facecolors=colour,
+                edgecolors=PAPER.light,
+                hatch=_DOTS if standing == "open" else None,
+                linewidths=0.0,
+                alpha=1.0 if standing == "sure" else _UNDECIDED,
+                antialiased=False,
+            )
+        )
+    _hatch_unmeasured(axes, found, x, y)
+    _points(axes, found)
+    if labels is not None:
+        _names(axes, found, labels)
+    scales.log_counts(axes, "x")
+    scales.log_counts(axes, "y")
+    axes.grid(visible=False)
+    axes.set_xlabel("parameters N")
+    axes.set_ylabel(AXIS_TITLES[plane.axis])
+
+
+def shown_cells(maps: Sequence[CheapestMap]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the rows and columns of a plane in which some map vouches for a winner; all where none does."""
+    shown = np.any([found.vouched & (found.winner >= 0) for found in maps], axis=0)
+    rows, columns = (np.flatnonzero(shown.any(axis=axis) | ~shown.any()) for axis in (1, 0))
+    return rows, columns
+
+
+def limit_axes(axes: Axes, maps: Sequence[CheapestMap]) -> None:
+    """Limit the axes to what is vouched for on some map, and a blank cell around it."""
+    plane = maps[0].plane
+    rows, columns = shown_cells(maps)
+    for values, cells, limit in ((plane.sizes, columns, axes.set_xlim), (plane.values, rows, axes.set_ylim)):
+        edges = _edges(values)
+        limit(edges[max(cells[0] - 1, 0)], edges[min(cells[-1] + 2, len(edges) - 1)])
+
+
+def _boxes(found: CheapestMap) -> dict[tuple[int, Standing], list[tuple[int, int, int]]]:
+    """Return runs of equal cells, (row, first column, one past the last), by winner and its standing."""
+    boxes: dict[tuple[int, Standing], list[tuple[int, int, int]]] = {}
+    open_to = found.open
+    for row in range(len(found.plane.values)):
+        cells: list[tuple[int, Standing]] = [
+            (int(winner) if vouched else -1, "open" if is_open else "sure" if confirmed else "faint")
+            for winner, confirmed, is_open, vouched in zip(
+                found.winner[row], found.confirmed[row], open_to[row], found.vouched[row], strict=True
+            )
+        ]
+        column = 0
+        for cell, run in groupby(cells):
+            length = len(list(run))
+            if cell[0] >= 0:
+                boxes.setdefault(cell, []).append((row, column, column + length))
+            column += length
+    return boxes
+
+
+def _edges(values: Sequence[int]) -> list[float]:
+    logs = np.log(np.array(values, dtype=float))
+    middle = (logs[1:] + logs[:-1]) / 2
+    first, last = 2 * logs[0] - middle[0], 2 * logs[-1] - middle[-1]
+    return [float(value) for value in np.exp([first, *middle, last])]
+
+
+def _hatch_unmeasured(axes: Axes, found: CheapestMap, x: list[float], y: list[float]) -> None:
+    """Hatch what is shown beyond the measured sizes, and frame what is not."""
+    near = found.plane.measured
+    plain = near | ~found.vouched | (found.winner < 0)
+    row = 0
+    for cells, rows in groupby(plain.tolist()):  # rows alike are one box, so that a hatch has no seams
+        over = row + len(list(rows))
+        column = 0
+        for close, run in groupby(cells):
+            end = column + len(list(run))
+            if not close:
+                box = Rectangle((x[column], y[row]), x[end] - x[column], y[over] - y[row])
+                box.set(facecolor="none", edgecolor=PAPER.light, hatch="///", linewidth=0.0)
+                axes.add_patch(box)
+            column = end
+        row = over
+    across, along = _frame(near & found.vouched, x, y)
+    if across:
+        axes.plot(across, along, color=INK.light, linewidth=0.9, solid_capstyle="projecting")
+
+
+def _frame(near: npt.NDArray[np.bool_], x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
+    """Return the edges between cells that are near and those that are not, as one broken line."""
+    padded = np.pad(near, 1)
+    across: list[float] = []
+    along: list[float] = []
+    for row, column in np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1]):
+        across += [x[column], x[column + 1], np.nan]
+        along += [y[row], y[row], np.nan]
+    for row, column in np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1]):
+        across += [x[column], x[column], np.nan]
+        along += [y[row], y[row + 1], np.nan]
+    return across, along
+
+
+def _points(axes: Axes, found: CheapestMap) -> None:
+    plane = found.plane
+    points = plane.points
+    fixed = "outputs" if plane.axis == "batch_size" else "batch_size"
+    shown = points[points[fixed] == plane.fixed].drop_duplicates(["parameters", plane.axis])
+    axes.plot(
+        shown["parameters"].to_numpy(float),
+        shown[plane.axis].to_numpy(float),
+        linestyle="",
+        marker="o",
+        markersize=4,
+        markerfacecolor=PAPER.light,
+        markeredgecolor=INK.light,
+        markeredgewidth=0.9,
+        label="measured sizes",
+    )
+
+
+def _names(axes: Axes, found: CheapestMap, infos: Infos) -> None:
+    """Write each optimizer's name into the middle of the largest run of cells that it wins."""
+    plane = found.plane
+    for place, label in enumerate(found.labels):
+        runs = [
+            (right - left, row, left, right)
+            for (winner, _), boxes in _boxes(found).items()
+            if winner == place
+            for row, left, right in boxes
+        ]
+        if not runs or ((found.winner == place) & found.vouched).sum() < 8:
+            continue
+        longest = max(run[0] for run in runs)
+        if longest < 5:
+            continue
+        wide = sorted(run for run in runs if run[0] >= longest - 1)
+        _, row, left, right = wide[len(wide) // 2]
+        x = float(np.sqrt(plane.sizes[left] * plane.sizes[right - 1]))
+        axes.text(
+            x,
+            plane.values[row],
+            infos[label].title + (" at best" if label in found.bounds else ""),
+            ha="center",
+            va="center",
+            fontsize=8,
+            bbox={"facecolor": PAPER.light, "edgecolor": "none", "pad": 1.5, "boxstyle": "round,pad=0.2"},
+        )
+
+
+def add_rows_axis(axes: Axes, found: CheapestMap) -> None:
+    """Put m = b·d_z on the right."""
+
+    def scaled(factor: float) -> Callable[[ArrayLike], ArrayLike]:
+        return lambda value: np.asarray(value, dtype=float) * factor
+
+    fixed = float(found.plane.fixed)
+    margin = axes.secondary_yaxis("right", functions=(scaled(fixed), scaled(1.0 / fixed)))
+    margin.set_yscale("log")
+    low, high = axes.get_ylim()
+    margin.set_ylim(low * fixed, high * fixed)
+    margin.yaxis.set_major_formatter(axes.yaxis.get_major_formatter())
+    margin.yaxis.set_minor_formatter(NullFormatter())
+    margin.set_ylabel(
+        f"m = b·d_z ({'d_z' if found.plane.axis == 'batch_size' else 'b'} = {found.plane.fixed})"
+    )
+
+
+def draw_legend(
+    figure: Figure, maps: Sequence[CheapestMap], infos: Infos, styles: Mapping[str, Mark]
+) -> None:
+    """Put the legend of maps below the figure: who wins somewhere, and what the shading means."""
+    won = {
+        found.labels[place]
+        for found in maps
+        for place in set(found.winner[found.vouched].tolist())
+        if place >= 0
+    }
+    handles: list[Patch | Line2D] = [
+        Patch(facecolor=styles[label].colour.light, label=infos[label].title)
+        for label in infos
+        if label in won
+    ]
+    handles.append(Patch(facecolor=MUTED.light, alpha=_UNDECIDED, label="lead not confirmed"))
+    if any(found.open.any() for found in maps):
+        handles.append(
+            Patch(
+                facecolor=MUTED.light,
+                alpha=_UNDECIDED,
+                hatch=_DOTS,
+                edgecolor=PAPER.light,
+                label="at best: times not stated",
+            )
+        )
+    if any((~found.plane.measured & found.vouched & (found.winner >= 0)).any() for found in maps):
+        handles.append(
+            Patch(facecolor=MUTED.light, hatch="///", edgecolor=PAPER.light, label="modelled only")
+        )
+    handles.append(
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker="o",
+            markersize=4,
+            markerfacecolor=PAPER.light,
+            markeredgecolor=INK.light,
+            label="measured sizes",
+        )
+    )
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, handlelength=1.6)

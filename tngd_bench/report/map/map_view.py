@@ -1,0 +1,144 @@
+"""The data behind the maps and the what-if of a study, each part made once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import pandas as pd
+
+from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost import break_even
+from tngd_bench.analysis.cost.break_even import BreakEven, exact_labels
+from tngd_bench.analysis.cost.calibration import Calibrations
+from tngd_bench.analysis.cost.device_use import DeviceUse
+from tngd_bench.analysis.cost.recorded_devices import own_devices
+from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.map.plane import Plane, plane
+from tngd_bench.analysis.results import Results
+from tngd_bench.optimizers import registry
+from tngd_bench.report.document.palette import Mark, marks
+from tngd_bench.report.map.map_tables import lowest_times
+from tngd_bench.report.map.target_maps import TargetMaps, target_maps
+from tngd_bench.spu.device import Device
+
+DECADES = (10_000, 1_000_000, 100_000_000)
+"""The N at which the device's break-even is predicted."""
+LINKS = (5e9, 5e10, 5.12e11, 3.6e12, 2.68e13, None)
+"""A tenth of the paper's, the paper's, PCIe 5.0 x16, NVLink 4, HBM3, unlimited (hardware parameters of the suite)."""
+
+
+class MapView:
+    """The results of a study with its rates, its planes over (N, b) and (N, d_z), its devices and their rivals."""
+
+    def __init__(self, results: Results, calibrations: Calibrations) -> None:
+        """Take the results and the rates calibrated on them."""
+        self.results, self.calibrations = results, calibrations
+
+    @property
+    def infos(self) -> Infos:
+        """Every optimizer by its label."""
+        return self.results.infos
+
+    @cached_property
+    def styles(self) -> Mapping[str, Mark]:
+        """The mark of every optimizer."""
+        return marks(self.infos)
+
+    @cached_property
+    def batch(self) -> Plane:
+        """The plane over N and b, at the main d_z."""
+        return plane(self.calibrations, "batch_size", self.main["outputs"])
+
+    @cached_property
+    def outputs(self) -> Plane:
+        """The plane over N and d_z, at the main b."""
+        return plane(self.calibrations, "outputs", self.main["batch_size"])
+
+    @cached_property
+    def use(self) -> DeviceUse | None:
+        """The study's device as the study uses it; None without one."""
+        return self.calibrations.use
+
+    @property
+    def main(self) -> Mapping[str, int]:
+        """The setting with the most measured sizes: its largest N, b and d_z."""
+        return self.calibrations.main
+
+    @cached_property
+    def targets(self) -> TargetMaps:
+        """The maps of the lowest time to a target."""
+        return target_maps(self.results, self.calibrations)
+
+    @property
+    def device_name(self) -> str:
+        """The title of the optimizer with a device, "" without one."""
+        label = self.calibrations.device_label
+        return "" if label is None else self.infos[label].title
+
+    @cached_property
+    def devices(self) -> list[tuple[str, DeviceUse]]:
+        """The study's own devices and every installed preset, used as the study uses its device."""
+        return [] if self.use is None else device_uses(self.use, self.results.trials)
+
+    @property
+    def kfac(self) -> tuple[str, ...]:
+        """The labels of K-FAC, which solves an approximate system."""
+        digital = self.calibrations.digital
+        return tuple(label for label in digital if self.calibrations.infos[label].method == "kfac")
+
+    @property
+    def rivals(self) -> dict[str, Sequence[str]]:
+        """The labels of the device's digital rivals, by what they are called together."""
+        both = {"the fastest exact natural gradient": exact_labels(self.calibrations), "K-FAC": self.kfac}
+        return {rival: labels for rival, labels in both.items() if labels}
+
+    def crossovers(self, size: int) -> list[BreakEven]:
+        """Return where the device's iteration becomes the shorter one at N = `size`, for the rivals that count."""
+        if self.use is None or not self.device_name:
+            return []
+        line = break_even.line(self.calibrations, self.use, size, self.main["outputs"])
+        found = [] if line is None else break_even.crossovers(line, self.use)
+        return [c for c in found if registry.get(self.infos[c.rival].method).break_even]
+
+    @cached_property
+    def crossover_texts(self) -> list[str]:
+        """The crossovers at the largest measured N in words, with their conditions."""
+        device = str(self.calibrations.device_label)
+        size = self.main["parameters"]
+        return [crossing.text(self.infos, device) for crossing in self.crossovers(size)]
+
+    @cached_property
+    def reached(self) -> pd.DataFrame:
+        """The fastest optimizer to a target in each training section; see `map_tables.lowest_times`."""
+        return lowest_times(self.results.trials, self.results.times_to_target, self.results.hits)
+
+
+def device_title(use: DeviceUse | None) -> str:
+    """Return e.g. "paper, 50 Gb/s"."""
+    if use is None:
+        return "no device"
+    rate = use.device.link_rate_bits_per_s
+    return f"{use.device.name}, {'unlimited link' if rate is None else quantities.bit_rate(rate)}"
+
+
+def device_uses(use: DeviceUse, trials: pd.DataFrame) -> list[tuple[str, DeviceUse]]:
+    """Return the devices described in `trials` and every installed preset, used as `use` is.
+
+    The preset "ideal" is the unlimited link again.
+    """
+    presets = [Device.preset(name) for name in Device.presets() if name != "ideal"]
+    used = [replace(use, device=device) for device in (*own_devices(trials), *presets)]
+    return [(device_title(each), each) for each in used]
+
+
+def link_uses(use: DeviceUse) -> list[tuple[str, DeviceUse]]:
+    """Return the study's device on other links, the arrays sent whole and in factors."""
+    uses = []
+    for upload in ("full", "factored"):
+        for rate in LINKS if upload == "full" else (5e10, 5.12e11):
+            device = use.device.override(link_rate_bits_per_s=rate, upload=upload)
+            text = "unlimited" if rate is None else quantities.bit_rate(rate)
+            uses.append((f"{text}, {upload}", replace(use, device=device)))
+    return uses
