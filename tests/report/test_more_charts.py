@@ -123,9 +123,9 @@ def test_a_pair_of_imperfections_is_a_heat_map_from_mild_to_harsh(pairs, known):
 def test_where_larger_is_milder_a_heat_map_begins_with_the_largest(pairs, known):
     trials, curves = (frame.copy() for frame in pairs)
     trials["sweep_parameter"] = "rail_volts"
-    table = heatmaps.pair_table(final_scores.final_values(trials, curves), trials)
+    ran = SimpleNamespace(trials=trials, final=final_scores.final_values(trials, curves), infos=known)
     with charting.style():
-        (chart,) = heatmaps.pair_charts(table, known)
+        (chart,) = charts_of("noise", ran)
     axes = chart.figure.axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ideal", "8", "4"]
     assert axes.get_xlabel() == "rail voltage (V)"
