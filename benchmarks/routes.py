@@ -3,7 +3,7 @@
     python -m benchmarks.routes [--quick] [--fit]
 
 Both routes solve one system in turn, one thread, over a grid of N, b and d_z; a line says how much longer rows take and
-which route `curvature.route_rules` names. `--fit` tries other constants for that rule on the times just taken. Seconds
+which route `curvature.route` names. `--fit` tries other constants for that rule on the times just taken. Seconds
 are those of the processor: a route shares the machine with whatever else runs there.
 """
 
@@ -19,9 +19,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tngd_bench.curvature import GGN, route_rules
-from tngd_bench.curvature.route_rules import LayerShape
-from tngd_bench.curvature.routes import layer_shape
+from tngd_bench.curvature import GGN, route
 from tngd_bench.problems import registry as problems
 from tngd_bench.solvers import CG
 
@@ -44,14 +42,14 @@ class Place:
     batch: int
     outputs: int
     products: int
-    shapes: tuple[LayerShape, ...]
+    layers: tuple[Layer, ...]
     by_rows: float
     by_model: float
 
     def chosen(self) -> float:
         """Return the seconds of the route that the rule names."""
-        named = route_rules.model_is_cheaper(self.shapes, self.outputs, self.batch, self.products)
-        return self.by_model if named else self.by_rows
+        named = route.product_route(self.layers, self.outputs, self.batch, self.parameters, self.products)
+        return self.by_model if named.name == "model" else self.by_rows
 
     @property
     def regret(self) -> float:
@@ -105,19 +103,17 @@ def _timed(problem: str, parameters: int, batch: int, outputs: int, products: in
     targets = torch.randint(0, 10, (batch,), generator=generator)
     # a product is made for the start and one lifts the solution
     solver = CG(max_iterations=products - 2, rtol=0.0)
-    times: dict[bool, list[float]] = {False: [], True: []}
-    shapes: tuple[LayerShape, ...] = ()
-    for through_model in (False, True) * (ROUNDS + 1):
+    times: dict[str, list[float]] = {"rows": [], "model": []}
+    for name in tuple(times) * (ROUNDS + 1):
         started = time.process_time()
         ggn = GGN(model, loss, inputs, targets, verify=False)
-        shapes = tuple(layer_shape(call) for call in ggn._calls)
-        ggn.expect_products = lambda count, ggn=ggn, wanted=through_model: setattr(
-            ggn, "_few_products", wanted
-        )  # type: ignore[method-assign]
+        ggn.route = route.Route(name, "timed")
+        ggn.expect_products = lambda count: None  # type: ignore[method-assign]
         solver.solve(ggn, damping=1e-4)
-        times[through_model].append(time.process_time() - started)
-    rows, through = (statistics.median(times[route][1:]) for route in (False, True))
-    return Place(problem, parameters, batch, outputs, products, shapes, rows, through)
+        times[name].append(time.process_time() - started)
+    rows, through = (statistics.median(seconds[1:]) for seconds in times.values())
+    layers = entry.widths(parameters, outputs).layers
+    return Place(problem, parameters, batch, outputs, products, layers, rows, through)
 
 
 def summary(places: Sequence[Place]) -> str:
@@ -131,21 +127,21 @@ def summary(places: Sequence[Place]) -> str:
 
 def fit(places: Sequence[Place]) -> None:
     """Print constants of the rule with a lower mean regret, one at a time, until none lowers it."""
-    names = [name for name in vars(route_rules) if name.endswith("_S")]
+    names = [name for name in vars(route) if name.endswith("_S")]
     least = _mean_regret(places)
     improved = True
     while improved:
         improved = False
         for name, factor in itertools.product(names, (0.7, 0.85, 1.2, 1.4)):
-            before = getattr(route_rules, name)
-            setattr(route_rules, name, before * factor)
+            before = getattr(route, name)
+            setattr(route, name, before * factor)
             found = _mean_regret(places)
             if found < least - 1e-6:
                 least, improved = found, True
             else:
-                setattr(route_rules, name, before)
+                setattr(route, name, before)
     for name in names:
-        print(f"{name} = {getattr(route_rules, name):.2g}")
+        print(f"{name} = {getattr(route, name):.2g}")
     print(summary(places))
 
 

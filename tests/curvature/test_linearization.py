@@ -22,7 +22,7 @@ def test_products_by_linearization_equal_the_structured_ones(
     structured = GGN(model, loss, inputs, targets)
     v = torch.rand(structured.size, 2, dtype=torch.float64)
     u = torch.rand(structured.rows, 2, dtype=torch.float64)
-    monkeypatch.setattr("tngd_bench.curvature.route_rules.LARGEST_STRUCTURED", 1)
+    monkeypatch.setattr("tngd_bench.curvature.route.LARGEST_STRUCTURED", 1)
     linearized = GGN(model, loss, inputs, targets)
     for name, vector in (("matvec", v), ("factor_matvec", v), ("factor_rmatvec", u), ("gram_matvec", u)):
         for argument in (vector, vector[:, 0]):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers import costs
-from tngd_bench.optimizers.iteration import Layer
 
 
 def test_growth_is_that_of_table_1() -> None:

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tngd_bench.layers import Layer
 from tngd_bench.measure.host_time import host_operations
 from tngd_bench.optimizers.roofline import (
     Alternative,
@@ -20,7 +21,6 @@ from tngd_bench.optimizers.roofline import (
     square_layers,
 )
 from tngd_bench.optimizers.roofline_table import as_table, assumptions
-from tngd_bench.spu.billing import Layer
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.processor import Processor
 

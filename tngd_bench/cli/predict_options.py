@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from tngd_bench.cli import predict_sweep
+from tngd_bench.layers import Layer
 
 if TYPE_CHECKING:
     from tngd_bench.spu.device import Device
@@ -175,6 +176,6 @@ def _problem(name: str, parameters: int, outputs: int | None) -> dict[str, Any]:
         raise ValueError(
             f"the problem {name!r} does not say what layers its models have; accepted: --positions"
         )
-    layers = tuple((int(d_in), int(d_out), int(places)) for d_in, d_out, places in widths.layers)
+    layers = tuple(Layer(*map(int, layer)) for layer in widths.layers)
     model = Model(widths.parameters, layers, f"{entry.name}, {widths.describe()}")
     return {"model": model, "outputs": entry.outputs if outputs is None else outputs}

@@ -1,8 +1,9 @@
-"""What the layers of a model saw in one forward pass."""
+"""Record of one forward pass: the calls of a model's layers, their inputs and sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from tngd_bench.layers import Layer, PointwiseLayer
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,11 @@ class LayerCall:
     edge: GradientEdge
     output_shape: torch.Size
 
+    @property
+    def layer(self) -> Layer | PointwiseLayer:
+        """Its sizes, for the rules of costs and routes."""
+        return layer_of(self.module, self.output_shape)
+
     def check_untouched(self) -> None:
         """Raise RuntimeError when the layer's input was changed in place after the call."""
         if self.input._version != self.version:
@@ -33,6 +41,18 @@ class LayerCall:
                 f"the input of {type(self.module).__name__} was changed in place after the layer used it; "
                 "curvature needs it as it was: use the out-of-place operation"
             )
+
+
+def layer_of(module: nn.Module, output_shape: Sequence[int]) -> Layer | PointwiseLayer:
+    """Return the sizes of a layer that returns (b, …): matrix, convolution, table or normalisation."""
+    values = math.prod(output_shape[1:])
+    if isinstance(module, nn.Embedding):
+        return PointwiseLayer(values, values)
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    if not isinstance(module, nn.Linear) and weight.dim() < 3:
+        return PointwiseLayer(values, 2 * weight.numel())
+    return Layer(weight.numel() // len(weight), len(weight), values // len(weight))
 
 
 @contextmanager

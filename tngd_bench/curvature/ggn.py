@@ -6,7 +6,6 @@ One forward pass records what each layer saw; r batched backward passes to the l
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -24,20 +23,16 @@ from tngd_bench.curvature.model_call import (
     run_model,
     twice_differentiable,
 )
+from tngd_bench.curvature.operator import InRange
 from tngd_bench.curvature.parameters import TrainableParameters
 from tngd_bench.curvature.reverse import reverse_pass
-from tngd_bench.curvature.route_rules import (
-    PANELS,
-    SMALLEST_PANELLED,
-    model_is_cheaper,
-    rows_are_too_many,
-)
-from tngd_bench.curvature.routes import layer_shape
+from tngd_bench.curvature.route import Route, product_route
 from tngd_bench.curvature.rows.blocks import Block, total_width
 from tngd_bench.curvature.rows.factor import FactorSource
 from tngd_bench.curvature.rows.factor_part import FactorPart
 from tngd_bench.curvature.rows.layer_rules import LAYER_KINDS
 from tngd_bench.curvature.verification import Fallback, Verification
+from tngd_bench.layers import panel_width
 
 STREAMED_VALUES = 2**18
 """Values in one piece of a streamed factor: 1 MB in float32."""
@@ -93,7 +88,6 @@ class GGN:
             self._loss = losses.evaluate(loss, self._outputs, targets)
         self._calls = calls
         self._verification = Verification() if verify is True else (verify or None)
-        self._few_products = False
         self.loss: Tensor = self._loss.detach()
         self._curvature = losses.output_curvature(
             loss, self._outputs.detach().to(self.parameters.curvature_dtype), targets, empirical=empirical
@@ -107,6 +101,7 @@ class GGN:
             self._verification,
             memory_budget_bytes,
         )
+        self.route = self._product_route(None)
 
     @property
     def size(self) -> int:
@@ -133,13 +128,15 @@ class GGN:
     @cached_property
     def matrix_free(self) -> bool:
         """Whether a row per output would cost more than products by J and Jᵀ do: many outputs, or wide layers."""
-        held = sum(call.output_shape[1:].numel() for call in self._calls)
-        return rows_are_too_many(self.rows_per_sample, held, self.size)
+        return self._product_route(None).name == "model"
 
     def expect_products(self, count: int) -> None:
-        """Say that `count` products are asked for at most: where rows would cost more, products go by J and Jᵀ."""
-        shapes = [layer_shape(call) for call in self._calls]
-        self._few_products = model_is_cheaper(shapes, self.rows_per_sample, self.batch_size, count)
+        """Choose the `route` of `count` products at most: for few, products by J and Jᵀ may be cheaper than rows."""
+        self.route = self._product_route(count)
+
+    def _product_route(self, count: int | None) -> Route:
+        layers = [call.layer for call in self._calls]
+        return product_route(layers, self.rows_per_sample, self.batch_size, self.size, count)
 
     @cached_property
     def gradient(self) -> Tensor:
@@ -147,16 +144,16 @@ class GGN:
         return self.parameters.flatten(reverse_pass(self._loss, self.parameters.tensors))
 
     @cached_property
-    def gradient_weights(self) -> tuple[Tensor, Tensor | None]:
-        """(w, q): ∇ℓ = Bᵀ w + q, w (m,), q (N,) or None when the factor's range holds the whole gradient.
+    def gradient_weights(self) -> InRange:
+        """∇ℓ = Bᵀ w + q, w (m,), q (N,) or None where the range of Bᵀ holds the whole gradient.
 
         q is there when a sample's target has a vanishing probability: its curvature is nil, its slope is not.
         """
         w, rest = self._curvature.gradient_weights()
         if rest is None:
-            return w.reshape(-1), None
+            return InRange(w.reshape(-1), None)
         pieces = reverse_pass(self._outputs, self.parameters.tensors, rest.to(self._outputs.dtype))
-        return w.reshape(-1), self.parameters.flatten(pieces)
+        return InRange(w.reshape(-1), self.parameters.flatten(pieces))
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -229,7 +226,7 @@ class GGN:
         """G, (N, N)."""
         factor = self.factor()
         dense = factor.new_empty(self.size, self.size)
-        width = self.size if self.size < SMALLEST_PANELLED else math.ceil(self.size / PANELS)
+        width = panel_width(self.size, self.size)
         for first in range(0, self.size, width):
             last = min(first + width, self.size)
             panel = factor[:, first:].T @ factor[:, first:last]
@@ -248,11 +245,8 @@ class GGN:
 
     @property
     def _by_linearization(self) -> bool:
-        """Products go through J and Jᵀ where a row per output would cost more than they do.
-
-        Once the blocks are there (K or the factor were asked for) they serve the products as well.
-        """
-        return (self.matrix_free or self._few_products) and "blocks" not in self.__dict__
+        """Whether products go by J and Jᵀ; blocks that are there, for K or the factor, serve products as well."""
+        return self.route.name == "model" and "blocks" not in self.__dict__
 
     @cached_property
     def _linearization(self) -> Linearization:

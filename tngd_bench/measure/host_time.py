@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from tngd_bench.curvature import GGN, Verification
 from tngd_bench.curvature.model_call import Inputs
+from tngd_bench.curvature.route import COLUMNS_AT_ONCE
+from tngd_bench.layers import Layer
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.operations import OperationCount, count_operations
-from tngd_bench.spu.billing import Layer
-from tngd_bench.spu.host import COLUMNS_AT_ONCE, host_pass
+from tngd_bench.spu.host import host_pass
 from tngd_bench.spu.layer_shapes import recorded_layers
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tngd_bench.curvature.route import COLUMNS_AT_ONCE
 from tngd_bench.measure.host_time import host_operations
 from tngd_bench.measure.memory import PeakMemory, measure_gpu_peak, measure_peak
 from tngd_bench.measure.operations import OperationCount, count_operations
 from tngd_bench.measure.optimizer_config import Contestant
 from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers.natural import NaturalOptimizer
-from tngd_bench.spu.host import COLUMNS_AT_ONCE, host_pass, upload_of
+from tngd_bench.spu.host import host_pass, upload_of
 
 if TYPE_CHECKING:
     from torch import Tensor

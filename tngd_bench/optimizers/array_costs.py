@@ -2,7 +2,7 @@
 
 The arrays hold m·N values each, drawn anew at every step. One array for J and Jᵀ, with nothing between them that errs,
 is a factor like any other, as a matrix; else the law of the m rows is made by a Taylor series and doublings in double
-precision (`spu.linear_network`). Rails and capacitor mismatch, which are stepped in time, are taken as the same.
+precision (`spu.dynamics.network`). Rails and capacitor mismatch, which are stepped in time, are taken as the same.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.spu.device import Device
+from tngd_bench.spu.dynamics.route import is_one_factor
 
 DOUBLE = 2.0
 """Operations in single precision in the time of one in double."""
@@ -25,28 +26,23 @@ DOUBLED, DOUBLED_NOISY = (6.0, 32.0), (20.0, 96.0)
 
 @dataclass(frozen=True)
 class ArrayCost:
-    """Of one step: `flops` and numbers `held` beside the host's pass, and the array `values` that are programmed."""
+    """Of one step: `flops` and numbers `held` beside the host's pass, and the array `values` that are programmed.
+
+    `spectral`: the functions of K that a relaxation takes are not among the operations.
+    """
 
     flops: float
     held: float
     values: float
-
-
-def is_one_factor(device: Device) -> bool:
-    """Return whether the drift of a device is JᵀJ + λI of the J on its array, positive semi-definite and symmetric."""
-    errs = bool(device.programming_error or device.stuck_off or device.stuck_on)
-    between = device.amplifier_gain is not None or device.amplifier_bandwidth_hz is not None
-    return (device.shared_array or not errs) and not (
-        between or device.row_sum_noise or (device.hessian_array and errs)
-    )
+    spectral: bool = False
 
 
 def array_cost(it: Iteration, device: Device) -> ArrayCost:
-    """Return what a step takes on the arrays of `device`, without the functions of K where they are one factor."""
+    """Return what a step takes on the arrays of `device`."""
     m, cells = float(it.rows), float(it.rows) * it.parameters
-    number = 1.0 if device.shared_array or is_one_factor(device) else 2.0
-    if is_one_factor(device):
-        return ArrayCost(2.0 * m * cells + 8.0 * cells, 6.0 * cells, cells)
+    if is_one_factor(device) and not device.row_sum_noise:
+        return ArrayCost(2.0 * m * cells + 8.0 * cells, 6.0 * cells, cells, spectral=True)
+    number = 1.0 if device.shared_array else 2.0
     noisy = device.thermal_variance > 0 or device.row_sum_noise
     lagging = int(device.amplifier_bandwidth_hz is not None)
     series = (SERIES_NOISY if noisy else SERIES)[lagging] * TAYLOR_ORDER

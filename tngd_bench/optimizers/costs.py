@@ -15,17 +15,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tngd_bench import plugins
-from tngd_bench.optimizers.array_costs import array_cost, is_one_factor
-from tngd_bench.optimizers.iteration import Iteration, Layer, panelled
+from tngd_bench.curvature.route import COLUMNS_AT_ONCE
+from tngd_bench.layers import Layer, panelled
+from tngd_bench.optimizers.array_costs import array_cost
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
-from tngd_bench.spu.dynamics.route import SMALLEST_LANCZOS, gram_is_cheaper
 
 EIGENDECOMPOSITION_FLOPS = 9.0
 """Operations per n³ of a full symmetric eigendecomposition (reduction, divide and conquer, back-transform)."""
 
-COLUMNS_AT_ONCE = 8
-"""Outputs whose rows the host holds at one time where they are too many, as in `tngd_bench.spu.host`."""
 LANCZOS_DIMENSION = 24
 """Products that each Krylov space of a relaxation takes: 16 to 32 at t = 50 τ and λ = 0.01, 8 from there on down."""
 LANCZOS_SPACES = 2
@@ -101,13 +100,13 @@ def _layerwise(it: Iteration) -> tuple[float, float]:
     """One solve a layer: of order m, or of the layer's own order where it has fewer parameters than rows."""
     m = float(it.rows)
     flops, largest = it.forward + it.row_passes + it.written + it.lift, 0.0
-    for d_in, d_out, t in it.shapes:
-        width = (d_in + 1.0) * d_out
+    for layer in it.shapes:
+        width = (layer.d_in + 1.0) * layer.d_out
         if width <= m:
             flops += 2.0 * m * width * width + width**3 / 3.0 + 2.0 * width * width
             largest = max(largest, m * width)
         else:
-            flops += it.formed((d_in, d_out, t)) + m**3 / 3.0 + 2.0 * m * m
+            flops += it.formed(layer) + m**3 / 3.0 + 2.0 * m * m
     if it.embedded:  # two tables, each a layer
         flops += it.tables + 2.0 * (m**3 / 3.0 + 2.0 * m * m)
     return flops, it.held + m * it.widths + 3.0 * m * m + largest
@@ -142,7 +141,7 @@ def _thermodynamic(it: Iteration) -> tuple[float, float]:
         flops, held = _by_products(it, k + 1.0)
         return flops + 4.0 * n * k * k + 2.0 * n * k, held + n * k  # orthogonalised twice
     passes = it.forward + it.row_passes + 2.0 * it.lift
-    if gram_is_cheaper(it.rows, it.parameters):
+    if it.forms_gram:
         held = it.held + m * it.widths + 6.0 * m * m + 4.0 * it.parameters
         return passes + it.forming + _functions_of_gram(it), held
     k = float(min(LANCZOS_DIMENSION, it.rows))
@@ -156,14 +155,14 @@ def _on_arrays(it: Iteration, device: Device) -> tuple[float, float]:
     made = it.gradient + it.row_passes + it.written
     arrays = array_cost(it, device)
     # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
-    functions = _by_eigenvectors(float(it.rows)) if is_one_factor(device) else 0.0
+    functions = _by_eigenvectors(float(it.rows)) if arrays.spectral else 0.0
     return made + arrays.flops + functions, it.held + float(it.rows) * it.widths + arrays.held
 
 
 def _functions_of_gram(it: Iteration) -> float:
     """Functions of a K in memory, by its eigenvectors or by Lanczos."""
     m = float(it.rows)
-    if it.rows < SMALLEST_LANCZOS or it.double:
+    if it.takes_eigenvectors:
         return _by_eigenvectors(m)
     return LANCZOS_SPACES * min(LANCZOS_DIMENSION, it.rows) * 2.0 * m * m + _orthogonalised(it)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from tngd_bench.spu.billing import Layer
+    from tngd_bench.layers import Layer
     from tngd_bench.spu.device import Device
     from tngd_bench.spu.ledger import Ledger
 

@@ -10,11 +10,12 @@ import math
 from dataclasses import dataclass
 
 from tngd_bench import arguments
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers import costs
 from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import DAMPING, CGIterations
-from tngd_bench.spu.billing import Layer, Workload, break_even_link_rate, energy, latency, link_bits
+from tngd_bench.spu.billing import Workload, break_even_link_rate, energy, latency, link_bits
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.spu.processor import DEFAULT_PRECISION, NUMBER_BYTES, Processor
@@ -242,7 +243,7 @@ def square_layers(parameters: int, depth: int, positions: float = 1.0) -> tuple[
 
 def _square(weights: float, positions: int) -> Layer:
     width = max(1, round(math.sqrt(weights)))
-    return width, width, positions
+    return Layer(width, width, positions)
 
 
 def positions_of(forward_flops: float, parameters: int) -> float:

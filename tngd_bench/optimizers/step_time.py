@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tngd_bench.curvature import route_rules
+from tngd_bench.curvature import route
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers.array_costs import array_cost
 from tngd_bench.optimizers.costs import PredictedCost
-from tngd_bench.optimizers.iteration import Iteration, Layer
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
 
@@ -69,10 +70,10 @@ def step_seconds(
     elif name == "ngd-cg":
         products = it.iterations_of_cg + 1
         if it.by_model(name):
-            waiting = route_rules.waiting_seconds(it.layer_shapes, batch_size)
-            seconds += products * waiting * (route_rules.RATE / REFERENCE_RATE)
+            waiting = route.waiting_seconds(it.all_layers, batch_size)
+            seconds += products * waiting * (route.RATE / REFERENCE_RATE)
         else:
-            blocks = route_rules.BLOCK_S * batch_size * len(it.shapes)
+            blocks = route.BLOCK_S * batch_size * len(it.shapes)
             seconds += products * (_PRODUCT_S + blocks + 2.0 * _READ_S * m * it.kept)
     elif name in ("ngd-gram", "ngd-layer", "tngd", "tngd-adam") and not it.by_model(name):
         seconds += _PAIR_S * m * m

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tngd_bench.problems.widths import TOLERANCE_PERCENT, Layer, Widths
+from tngd_bench.layers import Layer
+from tngd_bench.problems.widths import TOLERANCE_PERCENT, Widths
 
 PREFERRED_RATIO = 2.0
 """Hidden width over width, f/h, that the search comes as near to as it can."""

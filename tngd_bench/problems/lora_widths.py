@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tngd_bench.datasets.encoders import EncoderShape
-from tngd_bench.problems.widths import TOLERANCE_PERCENT, Layer, Widths
+from tngd_bench.layers import Layer
+from tngd_bench.problems.widths import TOLERANCE_PERCENT, Widths
 
 PROJECTIONS = 4
 SPAN_ENDS = 2

@@ -7,18 +7,11 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+
+from tngd_bench.layers import Layer
 
 TOLERANCE_PERCENT = 2
 PREFERRED_CHANNELS = 8
-
-
-class Layer(NamedTuple):
-    """One affine layer with bias: `d_in` inputs (kernel included), `d_out` outputs, at `positions` places."""
-
-    d_in: int
-    d_out: int
-    positions: int
 
 
 @dataclass(frozen=True)

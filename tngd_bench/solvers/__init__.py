@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from tngd_bench.solvers.dense import Dense
     from tngd_bench.solvers.gram import Gram
     from tngd_bench.solvers.layerwise import Layerwise
-    from tngd_bench.solvers.result import Solver, SolveResult
+    from tngd_bench.solvers.system import Solver, SolveResult
     from tngd_bench.solvers.thermodynamic import Thermodynamic
     from tngd_bench.solvers.woodbury import Woodbury
 
@@ -16,8 +16,8 @@ _HOMES = {
     "Dense": "dense",
     "Gram": "gram",
     "Layerwise": "layerwise",
-    "SolveResult": "result",
-    "Solver": "result",
+    "SolveResult": "system",
+    "Solver": "system",
     "Thermodynamic": "thermodynamic",
     "Woodbury": "woodbury",
 }

@@ -10,14 +10,15 @@ from torch import Tensor
 
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN
+from tngd_bench.curvature.operator import Shifted
 from tngd_bench.solvers.cg_iterations import CGIterations
-from tngd_bench.solvers.result import SolveResult, checked, is_gradient
+from tngd_bench.solvers.system import LinearSystem, Solver, SolveResult
 
 SPACES = ("auto", "rows", "parameters")
 
 
 @dataclass(frozen=True)
-class CG:
+class CG(Solver):
     """Conjugate gradients from x = 0 until ‖r‖ ≤ rtol·‖rhs‖ or `max_iterations` products (Hestenes, Stiefel 1952).
 
     For the batch gradient g = Bᵀw every iterate is x = Bᵀy, so the same recurrence runs on vectors of m rows with one
@@ -26,7 +27,9 @@ class CG:
     it lies in the range of Bᵀ, and there is no preconditioner.
 
     `preconditioner` maps a residual (N,) to an approximation of (G + λI)⁻¹ r; it must be symmetric positive definite.
-    λ = 0 converges to the minimum-norm solution for a rhs in the range of G, and raises ValueError otherwise.
+    λ = 0 converges to the minimum-norm solution for a rhs in the range of G, and raises ValueError otherwise. With a
+    prior p the iterations start there. `.history` of a result holds the residual after each product, relative to the
+    one of p, rhs − G p.
     """
 
     max_iterations: int = 200
@@ -41,50 +44,28 @@ class CG:
         if self.space == "rows" and self.preconditioner is not None:
             raise ValueError("preconditioner must be None with space='rows': it acts on vectors of length N")
 
-    def solve(
-        self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01, prior: Tensor | None = None
-    ) -> SolveResult:
-        """Solve (G + λI) x = rhs + λ·prior; `.history` holds the relative residual after each product.
-
-        With a prior p the iterations start there: their residuals are relative to the one of p, rhs − G p.
-        """
-        damping = checked(ggn, rhs, damping, prior)
+    def _solve(self, system: LinearSystem) -> SolveResult:
+        ggn, damping = system.ggn, system.damping
         likely = CGIterations(damping, self.rtol, self.max_iterations).beforehand(ggn.rows_per_sample)
         # the start's, the one that lifts the solution, and the prior's
-        ggn.expect_products(round(likely) + 2 + (prior is not None))
-        if self.space != "parameters" and self.preconditioner is None and is_gradient(ggn, rhs):
-            weights, outside = ggn.gradient_weights
-            if outside is None:
-                if prior is not None:
-                    weights = weights - ggn.factor_matvec(prior)
-                rows, history = self._in_row_space(ggn, weights, damping)
-                return self._result(ggn.factor_rmatvec(rows), ggn, rhs, damping, prior, history)
+        ggn.expect_products(round(likely) + 2 + (system.prior is not None))
+        found = system.rhs.in_range if self.space != "parameters" and self.preconditioner is None else None
+        if found is not None and found.rest is None:
+            moved = system.moved_weights()
+            assert moved is not None
+            rows, history = self._in_row_space(system.operator, moved.weights)
+            return system.solved(ggn.factor_rmatvec(rows), tuple(history))
         if self.space == "rows":
             raise ValueError("space='rows' needs rhs to be the batch gradient, in the range of the factor")
-        right = ggn.gradient if rhs is None else rhs
-        if prior is not None:
-            right = right - ggn.matvec(prior)
-        solution, history = self._in_parameter_space(ggn, right, damping)
+        solution, history = self._in_parameter_space(system.operator, system.moved_rhs())
         if damping == 0.0 and history and history[-1] > 1.0:
             raise ValueError(
                 "damping must be > 0 for this rhs: with damping 0 it has a part outside the range of G, and conjugate "
                 f"gradients left it after {len(history)} products (relative residual {history[-1]:.1e})"
             )
-        return self._result(solution, ggn, rhs, damping, prior, history)
+        return system.solved(solution, tuple(history))
 
-    @staticmethod
-    def _result(
-        found: Tensor,
-        ggn: GGN,
-        rhs: Tensor | None,
-        damping: float,
-        prior: Tensor | None,
-        history: list[float],
-    ) -> SolveResult:
-        solution = found if prior is None else found + prior
-        return SolveResult(solution, ggn, rhs, damping, len(history), tuple(history), prior)
-
-    def _in_parameter_space(self, ggn: GGN, rhs: Tensor, damping: float) -> tuple[Tensor, list[float]]:
+    def _in_parameter_space(self, operator: Shifted[GGN], rhs: Tensor) -> tuple[Tensor, list[float]]:
         precondition = self.preconditioner or (lambda residual: residual)
         norm = float(torch.linalg.vector_norm(rhs))
         solution = torch.zeros_like(rhs)
@@ -97,7 +78,7 @@ class CG:
         energy = float(residual @ preconditioned)
         stiffest = 0.0  # largest Rayleigh quotient met: the scale of rounding in the products
         for _ in range(self.max_iterations):
-            image = ggn.matvec(direction).add_(direction, alpha=damping)
+            image = operator.matvec(direction)
             curvature = float(direction @ image)
             length = float(direction @ direction)
             stiffest = max(stiffest, curvature / length)
@@ -115,8 +96,9 @@ class CG:
             energy = following
         return solution, history
 
-    def _in_row_space(self, ggn: GGN, weights: Tensor, damping: float) -> tuple[Tensor, list[float]]:
+    def _in_row_space(self, operator: Shifted[GGN], weights: Tensor) -> tuple[Tensor, list[float]]:
         """The recurrence for x = Bᵀy, r = Bᵀρ, p = Bᵀπ: ‖r‖² = ρᵀKρ and pᵀ(G + λI)p = (Kπ)ᵀ(Kπ + λπ)."""
+        ggn, damping = operator.operator, operator.damping
         solution = torch.zeros_like(weights)
         residual = weights.clone()
         image = ggn.gram_matvec(residual)  # Kρ

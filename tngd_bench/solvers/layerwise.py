@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from tngd_bench.curvature import GGN
+from tngd_bench.curvature.operator import Shifted
 from tngd_bench.curvature.rows.factor_part import FactorPart
-from tngd_bench.solvers.result import SolveResult, checked, is_gradient, solve_shifted
+from tngd_bench.solvers.system import LinearSystem, Solver, SolveResult, solve_shifted
 
 
 @dataclass(frozen=True)
-class Layerwise:
+class LayerBlocks:
+    """The GGN without its blocks between layers."""
+
+    ggn: GGN
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """B_lᵀ B_l v_l for every layer, (N,)."""
+        out = self.ggn.parameters.zeros()
+        for layer in self.ggn.layers:
+            layer.rmatvec(layer.matvec(v), out)
+        return out
+
+
+@dataclass(frozen=True)
+class Layerwise(Solver):
     """x_l = B_lᵀ (B_l B_lᵀ + λI)⁻¹ w for each layer l: the GGN without its blocks between layers.
 
     A layer is the parameters of one module. One Cholesky a layer: of order m from the Gram blocks whose sum is K, or of
@@ -20,82 +35,62 @@ class Layerwise:
     and λ = 0 are solved as by `Gram` and `Dense`, layer by layer.
     """
 
-    def solve(
-        self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01, prior: Tensor | None = None
-    ) -> SolveResult:
-        """Solve (G_l + λI) x_l = rhs_l + λ·prior_l for every layer."""
-        damping = checked(ggn, rhs, damping, prior)
-        weights, outside = ggn.gradient_weights if is_gradient(ggn, rhs) else (None, rhs)
+    def _solve(self, system: LinearSystem) -> SolveResult:
+        ggn, damping = system.ggn, system.damping
+        system = replace(system, operator=Shifted(LayerBlocks(ggn), damping))
+        weights, rest = system.rhs.in_range or (None, system.rhs.vector)
         solution = ggn.parameters.zeros()
-        if outside is not None and damping > 0.0:
-            solution.add_(outside, alpha=1.0 / damping)  # where no layer writes: parameters without a use
+        if rest is not None and damping > 0.0:
+            solution.add_(rest, alpha=1.0 / damping)  # where no layer writes: parameters without a use
         for layer in ggn.layers:
-            _solve_layer(layer, weights, outside, damping, prior, solution)
-        if prior is not None:
-            solution = solution + prior
-        return SolveResult(
-            solution, ggn, rhs, damping, prior=prior, product=lambda v: layerwise_product(ggn, v)
-        )
+            _LayerSystem(layer, weights, rest, damping, system.prior).solve(solution)
+        return system.solved(solution)
 
 
-def layerwise_product(ggn: GGN, v: Tensor) -> Tensor:
-    """B_lᵀ B_l v_l for every layer, (N,): the product with the block-diagonal GGN."""
-    out = ggn.parameters.zeros()
-    for layer in ggn.layers:
-        layer.rmatvec(layer.matvec(v), out)
-    return out
+@dataclass(frozen=True)
+class _LayerSystem:
+    """(G_l + λI) y_l = B_lᵀ w + q_l − G_l p_l of one layer; `weights` w and `rest` q are not both None."""
 
+    layer: FactorPart
+    weights: Tensor | None
+    rest: Tensor | None
+    damping: float
+    prior: Tensor | None
 
-def _solve_layer(
-    layer: FactorPart,
-    weights: Tensor | None,
-    outside: Tensor | None,
-    damping: float,
-    prior: Tensor | None,
-    out: Tensor,
-) -> None:
-    """Write y_l of (G_l + λI) y_l = B_lᵀ(w − B_l prior) + rest into `out` (N,)."""
-    if layer.width <= layer.batch_size * layer.rows_per_sample:
-        _solve_small(layer, weights, outside, damping, prior, out)
-        return
-    gram = layer.gram()
-    inside = weights
-    if prior is not None:
-        moved = layer.matvec(prior)
-        inside = -moved if inside is None else inside - moved
-    if outside is None:
-        assert inside is not None
-        layer.rmatvec(solve_shifted(gram, inside, damping, in_range=True), out)
-        return
-    image = layer.matvec(outside)
-    if damping > 0.0:
-        # (rest − Bᵀ (K + λI)⁻¹ B rest)/λ
-        rows = -solve_shifted(gram, image, damping, in_range=False) / damping
-    else:
-        rows = solve_shifted(gram, image, 0.0, in_range=True, power=2)
-    if inside is not None:
-        rows = rows + solve_shifted(gram, inside, damping, in_range=True)
-    layer.rmatvec(rows, out)
-    if damping > 0.0:
-        layer.put(layer.take(out) + layer.take(outside) / damping, out)
+    def solve(self, out: Tensor) -> None:
+        """Write y_l into its places of `out` (N,)."""
+        layer, damping = self.layer, self.damping
+        if layer.width <= layer.batch_size * layer.rows_per_sample:
+            layer.put(self._by_parameters(), out)
+            return
+        gram, inside = Shifted(layer.gram(), damping), self.weights
+        if self.prior is not None:
+            moved = layer.matvec(self.prior)
+            inside = -moved if inside is None else inside - moved
+        if self.rest is None:
+            assert inside is not None
+            layer.rmatvec(solve_shifted(gram, inside, in_range=True), out)
+            return
+        image = layer.matvec(self.rest)
+        if damping > 0.0:
+            # (rest − Bᵀ (K + λI)⁻¹ B rest)/λ
+            rows = -solve_shifted(gram, image, in_range=False) / damping
+        else:
+            rows = solve_shifted(gram, image, in_range=True, power=2)
+        if inside is not None:
+            rows = rows + solve_shifted(gram, inside, in_range=True)
+        layer.rmatvec(rows, out)
+        if damping > 0.0:
+            layer.put(layer.take(out) + layer.take(self.rest) / damping, out)
 
-
-def _solve_small(
-    layer: FactorPart,
-    weights: Tensor | None,
-    outside: Tensor | None,
-    damping: float,
-    prior: Tensor | None,
-    out: Tensor,
-) -> None:
-    """The same by G_l itself, for a layer with fewer parameters than the batch has rows."""
-    rows = layer.rows()
-    matrix = rows.T @ rows
-    right = rows.new_zeros(layer.width)
-    if weights is not None:
-        right = right + rows.T @ layer.column_first(weights)
-    if outside is not None:
-        right = right + layer.take(outside)
-    if prior is not None:
-        right = right - matrix @ layer.take(prior)
-    layer.put(solve_shifted(matrix, right, damping, in_range=outside is None), out)
+    def _by_parameters(self) -> Tensor:
+        """y_l by G_l itself, for a layer with fewer parameters than the batch has rows."""
+        layer, rows = self.layer, self.layer.rows()
+        matrix, right = rows.T @ rows, rows.new_zeros(layer.width)
+        if self.weights is not None:
+            right = right + rows.T @ layer.column_first(self.weights)
+        if self.rest is not None:
+            right = right + layer.take(self.rest)
+        if self.prior is not None:
+            right = right - matrix @ layer.take(self.prior)
+        return solve_shifted(Shifted(matrix, self.damping), right, in_range=self.rest is None)

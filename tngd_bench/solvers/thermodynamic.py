@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN
-from tngd_bench.solvers.result import SolveResult, checked
+from tngd_bench.solvers.system import LinearSystem, Solver, SolveResult
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics.converters import quantize
 from tngd_bench.spu.dynamics.ou import METHODS, Method
@@ -36,7 +36,7 @@ class Relaxation:
 
 
 @dataclass(frozen=True)
-class Thermodynamic:
+class Thermodynamic(Solver):
     """Relaxation of the device for `analog_time` t (units of τ) under dx = −(A x − g) dt + √(2κ₀) dW.
 
     `start` is x(0): the "gradient" (t = 0 is exactly SGD, t → ∞ exactly NGD), "zero", or the "previous" state with the
@@ -80,20 +80,29 @@ class Thermodynamic:
                 "delay must be 0 with ensemble > 1: each programming replaces the pair under relaxation"
             )
 
-    def solve(
-        self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01, prior: Tensor | None = None
-    ) -> SolveResult:
+    def _solve(self, system: LinearSystem) -> SolveResult:
         """One readout from a device that has no previous state; it has no place for a prior."""
-        if prior is not None:
+        if system.prior is not None:
             raise ValueError(
                 "prior must be None on the device, whose memory is the state that it starts from"
             )
-        damping = checked(ggn, rhs, damping)
-        return SolveResult(self.relax(ggn, rhs, damping, None).readout, ggn, rhs, damping)
+        return system.solved(self.relax(system.ggn, system.rhs.given, system.damping, None).readout)
 
     def relax(self, ggn: GGN, rhs: Tensor | None, damping: float, state: Tensor | None) -> Relaxation:
         """Run the device from `state` (None: nothing on it yet) and read x."""
-        runs = [self._run(ggn, rhs, damping, state, (k, self.ensemble)) for k in range(self.ensemble)]
+        runs = []
+        for k in range(self.ensemble):
+            programmed = ProgrammedDevice(
+                self.device,
+                ggn,
+                rhs,
+                damping,
+                self.noise_variance,
+                method=self.method,
+                generator=self.generator,
+                member=(k, self.ensemble),
+            )
+            runs.append(self._run(programmed, state))
         if len(runs) == 1:
             return runs[0]
         readout = torch.stack([run.readout for run in runs]).mean(0)
@@ -101,46 +110,24 @@ class Thermodynamic:
         margin = min((run.margin for run in runs if run.margin is not None), default=None)
         return Relaxation(readout, readout, runs[0].method, runs[0].scale, products, margin)
 
-    def _run(
-        self, ggn: GGN, rhs: Tensor | None, damping: float, state: Tensor | None, member: tuple[int, int]
-    ) -> Relaxation:
-        programmed = ProgrammedDevice(
-            self.device,
-            ggn,
-            rhs,
-            damping,
-            self.noise_variance,
-            method=self.method,
-            generator=self.generator,
-            member=member,
-        )
-        carried = state is not None and self.start == "previous"
-        x0 = state if carried and state is not None else self._fresh(programmed)
-        if carried and self.ensemble > 1:
-            x0 = quantize(x0, self.device.dac_bits)
-        reached = programmed.advance(
-            programmed.settled(x0),
-            self.analog_time - self.delay if carried else self.analog_time,
-            self.generator,
-        )
-        readout = programmed.read(reached.nodes, self.generator)
+    def _run(self, device: ProgrammedDevice, state: Tensor | None) -> Relaxation:
+        if state is None or self.start != "previous":
+            x0, t = self._fresh(device), self.analog_time
+        else:
+            x0 = state if self.ensemble == 1 else quantize(state, self.device.dac_bits)
+            t = self.analog_time - self.delay
+        reached = device.advance(device.settled(x0), t, self.generator)
+        readout = device.read(reached.nodes, self.generator)
         for _ in range(self.samples - 1):
             # the process is Markov: the next sample given the last state has exactly the joint law
-            reached = programmed.advance(reached, self.spacing, self.generator)
-            readout = readout + programmed.read(reached.nodes, self.generator)
+            reached = device.advance(reached, self.spacing, self.generator)
+            readout = readout + device.read(reached.nodes, self.generator)
         if self.samples > 1:
             readout = readout / self.samples
         if self.delay > 0.0:
             # the pair (G, g) stays on the device until the next one is written
-            reached = programmed.advance(reached, self.delay, self.generator)
-        return Relaxation(
-            readout,
-            reached.nodes,
-            programmed.method,
-            programmed.scale,
-            programmed.products,
-            programmed.margin,
-        )
+            reached = device.advance(reached, self.delay, self.generator)
+        return Relaxation(readout, reached.nodes, device.method, device.scale, device.products, device.margin)
 
     def _fresh(self, programmed: ProgrammedDevice) -> Tensor:
         return torch.zeros_like(programmed.rhs) if self.start == "zero" else programmed.rhs

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from tngd_bench.curvature import GGN
-from tngd_bench.solvers.result import SolveResult, checked, is_gradient, is_negligible, solve_shifted
+from tngd_bench.curvature.operator import Shifted
+from tngd_bench.solvers.system import LinearSystem, Solver, SolveResult, is_negligible, solve_shifted
 
 
 @dataclass(frozen=True)
-class Woodbury:
+class Woodbury(Solver):
     """x = (g − Bᵀ (K + λI)⁻¹ B g)/λ with explicit B: m²N + m³ multiply-adds, mN + m² memory.
 
     λ = 0, or λ lost in the rounding of K, gives the minimum-norm solution Bᵀ K⁺² B g.
     """
 
-    def solve(
-        self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01, prior: Tensor | None = None
-    ) -> SolveResult:
-        """Solve (G + λI) x = rhs + λ·prior."""
-        damping = checked(ggn, rhs, damping, prior)
-        right = ggn.gradient if rhs is None else rhs
-        factor = ggn.factor()
-        if prior is not None:
-            right = right - factor.T @ (factor @ prior)
-        gram = factor @ factor.T
-        image = factor @ right
-        if damping > 0.0 and not (is_gradient(ggn, rhs) and is_negligible(gram, damping)):
-            solution = (right - factor.T @ solve_shifted(gram, image, damping, in_range=False)) / damping
-        else:
-            solution = factor.T @ solve_shifted(gram, image, 0.0, in_range=True, power=2)
-        if prior is not None:
-            solution = solution + prior
-        return SolveResult(solution, ggn, rhs, damping, prior=prior)
+    def _solve(self, system: LinearSystem) -> SolveResult:
+        factor, damping = system.ggn.factor(), system.damping
+        right = system.moved_rhs(lambda v: factor.T @ (factor @ v))
+        gram, image = Shifted(factor @ factor.T, damping), factor @ right
+        if damping > 0.0 and not (system.rhs.is_gradient and is_negligible(gram)):
+            return system.solved((right - factor.T @ solve_shifted(gram, image, in_range=False)) / damping)
+        least = solve_shifted(Shifted(gram.operator, 0.0), image, in_range=True, power=2)
+        return system.solved(factor.T @ least)

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from tngd_bench import arguments
+from tngd_bench.layers import Layer
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
-
-Layer = tuple[int, int, int]
-"""(inputs per output position incl. the kernel, outputs, positions) of one weight layer."""
 
 
 class WorkloadOptions(TypedDict, total=False):

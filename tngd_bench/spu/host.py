@@ -8,11 +8,10 @@ from tngd_bench import arguments
 from tngd_bench.curvature import GGN
 from tngd_bench.curvature.ggn import STREAMED_VALUES
 from tngd_bench.curvature.model_call import Inputs
+from tngd_bench.curvature.route import COLUMNS_AT_ONCE
 from tngd_bench.curvature.verification import Verification
 
 UPLOADS = ("full", "factored")
-COLUMNS_AT_ONCE = 8
-"""Columns of S per batched backward pass where rows are made a part at a time."""
 
 
 def host_pass(

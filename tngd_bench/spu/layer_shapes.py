@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
-from tngd_bench.spu.billing import Layer
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+from tngd_bench.curvature.capture import layer_of
+from tngd_bench.curvature.rows.layer_rules import CONVOLUTIONS
+from tngd_bench.layers import Layer
 
 
 @contextmanager
@@ -23,12 +22,9 @@ def recorded_layers(model: nn.Module) -> Iterator[list[Layer]]:
     layers: list[Layer] = []
 
     def note(module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        if isinstance(module, nn.Linear):
-            positions = output.numel() // (len(output) * module.out_features)
-            layers.append((module.in_features, module.out_features, positions))
-        elif isinstance(module, CONVOLUTIONS):
-            patch = module.in_channels // module.groups * math.prod(module.kernel_size)
-            layers.append((patch, module.out_channels, math.prod(output.shape[2:])))
+        layer = layer_of(module, output.shape)
+        assert isinstance(layer, Layer)
+        layers.append(layer)
 
     trained = [m for m in model.modules() if any(p.requires_grad for p in m.parameters(recurse=False))]
     for module in trained:

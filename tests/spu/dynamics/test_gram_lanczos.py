@@ -7,9 +7,11 @@ import scipy.stats
 import torch
 from torch import Tensor
 
+from tngd_bench.curvature.operator import Shifted
+from tngd_bench.curvature.route import TOLERANCE
 from tngd_bench.spu.dynamics import gram_lanczos
 from tngd_bench.spu.dynamics.factor_operator import ExplicitFactor
-from tngd_bench.spu.dynamics.gram_lanczos import TOLERANCE, GramLanczosTransition
+from tngd_bench.spu.dynamics.gram_lanczos import GramLanczosTransition
 from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
 from tngd_bench.spu.dynamics.transitions import DenseTransition, GramTransition
 
@@ -50,7 +52,7 @@ def test_single_precision_is_as_close_as_its_eigenvectors(
     t: float, damping: float, decompositions: list[int]
 ) -> None:
     x0, noise, w = vectors()
-    exact = DenseTransition(operator(torch.float64).dense(), damping).apply(
+    exact = DenseTransition(Shifted(operator(torch.float64), damping)).apply(
         [(Decay(t), x0), (Spread(t, 0.1), noise), (Response(t), operator(torch.float64).factor_rmatvec(w))]
     )
     terms = [(Decay(t), x0.float()), (Spread(t, 0.1), noise.float())], [(Response(t), w.float())]
@@ -58,15 +60,15 @@ def test_single_precision_is_as_close_as_its_eigenvectors(
     def error(transition: GramTransition | GramLanczosTransition) -> float:
         return float((transition.apply(*terms).double() - exact).norm() / exact.norm())
 
-    by_lanczos = error(GramLanczosTransition(operator(), damping))
+    by_lanczos = error(GramLanczosTransition(Shifted(operator(), damping)))
     assert not decompositions
-    assert by_lanczos < 1.2 * error(GramTransition(operator(), damping)) + 2 * TOLERANCE
+    assert by_lanczos < 1.2 * error(GramTransition(Shifted(operator(), damping))) + 2 * TOLERANCE
     assert by_lanczos < 5e-5
 
 
 def test_the_third_application_takes_eigenvectors(decompositions: list[int]) -> None:
     x0 = vectors()[0].float()
-    transition = GramLanczosTransition(operator(), 0.1)
+    transition = GramLanczosTransition(Shifted(operator(), 0.1))
     results = [transition.apply([(Decay(2.0), x0)]) for _ in range(4)]
     assert len(decompositions) == 2
     for result in results[1:]:
@@ -77,14 +79,18 @@ def test_it_steps_aside_where_lanczos_is_not_the_better_way(
     decompositions: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x0 = vectors()[0]
-    GramLanczosTransition(operator(torch.float64), 0.1).apply([(Decay(2.0), x0)])  # double precision
-    GramLanczosTransition(operator(), 1e-4).apply([(Decay(2.0), x0.float())])  # λ near the rounding of K
-    GramLanczosTransition(operator(), 0.1).apply([(Response(2.0), x0.float())])  # a plain right-hand side
+    GramLanczosTransition(Shifted(operator(torch.float64), 0.1)).apply([(Decay(2.0), x0)])  # double precision
+    GramLanczosTransition(Shifted(operator(), 1e-4)).apply(
+        [(Decay(2.0), x0.float())]
+    )  # λ near the rounding of K
+    GramLanczosTransition(Shifted(operator(), 0.1)).apply(
+        [(Response(2.0), x0.float())]
+    )  # a plain right-hand side
     assert len(decompositions) == 3
     monkeypatch.setattr(gram_lanczos, "TOLERANCE", 1e-30)  # out of reach
-    reached = GramLanczosTransition(operator(), 0.1).apply([(Decay(2.0), x0.float())])
+    reached = GramLanczosTransition(Shifted(operator(), 0.1)).apply([(Decay(2.0), x0.float())])
     assert len(decompositions) == 4
-    exact = DenseTransition(operator(torch.float64).dense(), 0.1).apply([(Decay(2.0), x0)])
+    exact = DenseTransition(Shifted(operator(torch.float64), 0.1)).apply([(Decay(2.0), x0)])
     assert float((reached.double() - exact).norm() / exact.norm()) < 2e-5
 
 
@@ -100,7 +106,7 @@ def test_long_times_in_single_precision_are_the_exact_solution(rows: int, dampin
     wide = factor.double()
     shifted = ExplicitFactor(factor).gram().double() + damping * torch.eye(rows, dtype=torch.float64)
     exact = wide.T @ torch.linalg.solve(shifted, w[:rows])
-    found = GramLanczosTransition(ExplicitFactor(factor), damping).apply(
+    found = GramLanczosTransition(Shifted(ExplicitFactor(factor), damping)).apply(
         [(Decay(1e6), x0.float())], [(Response(1e6), w[:rows].float())]
     )
     assert float((found.double() - exact).norm() / exact.norm()) < 1e-5
@@ -120,7 +126,7 @@ def test_noise_of_the_lanczos_route_follows_its_exact_law(
     gram = single.gram()
     white = []
     for _ in range(draws):
-        transition = GramLanczosTransition(single, damping)
+        transition = GramLanczosTransition(Shifted(single, damping))
         transition._formed.__dict__["matrix"] = gram  # formed once for all draws
         noise = transition.apply([(Spread(t, kappa), torch.randn(SIZE, generator=generator))])
         white.append((modes.T @ noise.double()) / deviation)

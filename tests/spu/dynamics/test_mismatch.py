@@ -11,6 +11,7 @@ from torch import Tensor
 from tests import oracles
 from tests.spu import circuit
 from tngd_bench.curvature import GGN
+from tngd_bench.curvature.operator import Shifted
 from tngd_bench.spu.dynamics.mismatch import MismatchedNodes, node_rates
 
 LAMBDA = 0.05
@@ -38,7 +39,7 @@ def test_noisy_mismatch_has_the_covariance_of_its_lyapunov_equation(
         else torch.full((74,), 0.3, dtype=torch.float64)
     )
     rates = node_rates(0.3, 0, ggn.gradient)
-    nodes = MismatchedNodes(ggn, LAMBDA, rates, ggn.gradient, kappa if row_sum else 0.3)
+    nodes = MismatchedNodes(Shifted(ggn, LAMBDA), rates, ggn.gradient, kappa if row_sum else 0.3)
     drift = torch.diag(rates) @ (ggn.dense() + LAMBDA * torch.eye(74, dtype=torch.float64))
     root = nodes._covariance_root(t)
     expected = mismatch_covariance(drift, 2.0 * kappa * rates**2, t)
@@ -53,7 +54,7 @@ def test_large_noisy_mismatch_is_near_its_covariance_in_proportion_to_the_mismat
     monkeypatch.setattr("tngd_bench.spu.dynamics.mismatch.LARGEST_DENSE", 10)
     for sigma, bound in ((0.1, 0.1), (0.05, 0.05), (0.0125, 0.0125)):
         rates = node_rates(sigma, 0, ggn.gradient)
-        nodes = MismatchedNodes(ggn, LAMBDA, rates, torch.zeros(74).double(), 0.3)
+        nodes = MismatchedNodes(Shifted(ggn, LAMBDA), rates, torch.zeros(74).double(), 0.3)
         assert nodes.method == "krylov (mismatch; noise to O(σ_C))"
         units = torch.eye(74, dtype=torch.float64)
         zero = torch.zeros(74, dtype=torch.float64)
@@ -82,7 +83,7 @@ def test_noise_beyond_the_dense_limit_is_right_in_the_range_and_in_the_null_spac
     for sigma in (0.05, 0.0125):
         speed = node_rates(sigma, 0, torch.ones(40, dtype=torch.float64))
         nodes = MismatchedNodes(
-            circuit.Factor(factor, np.zeros(40)), 0.01, speed, torch.zeros(40).double(), 0.3
+            Shifted(circuit.Factor(factor, np.zeros(40)), 0.01), speed, torch.zeros(40).double(), 0.3
         )
         assert nodes.method == "krylov (mismatch; noise to O(σ_C))"
         columns = []

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tests import oracles
 from tests.spu import circuit
+from tngd_bench.curvature.operator import Shifted
 from tngd_bench.spu import Device
 from tngd_bench.spu.dynamics.arrays import Arrays, UnstableDeviceError
 from tngd_bench.spu.dynamics.network import LinearNetwork
@@ -69,7 +70,7 @@ def vectors() -> tuple[Tensor, Tensor]:
 def test_mean_equals_the_matrix_exponential(t: float, lag: float | None) -> None:
     held = arrays(lag=lag)
     x0, rhs = vectors()
-    actual = LinearNetwork(held, LAMBDA).sample(x0, rhs, t, None)
+    actual = LinearNetwork(Shifted(held, LAMBDA)).sample(x0, rhs, t, None)
     assert oracles.relative_error(actual, mean(held, x0, rhs, t)) < 1e-10
 
 
@@ -84,7 +85,7 @@ def test_the_law_of_a_sample_is_that_of_the_lyapunov_equation(
     variance = torch.full((N,), 0.3, dtype=torch.float64)
     if not uniform:
         variance = variance * torch.linspace(0.5, 2.0, N, dtype=torch.float64)
-    network = LinearNetwork(held, LAMBDA, 0.3 if uniform else variance)
+    network = LinearNetwork(Shifted(held, LAMBDA), 0.3 if uniform else variance)
     step = network._propagator(t)
     assert step.X is not None
     assert step.C is not None
@@ -98,7 +99,7 @@ def test_draws_have_the_exact_mean_and_covariance() -> None:
     held = arrays()
     x0, rhs = vectors()
     variance = torch.linspace(0.1, 0.4, N, dtype=torch.float64)
-    network = LinearNetwork(held, LAMBDA, variance)
+    network = LinearNetwork(Shifted(held, LAMBDA), variance)
     generator = torch.Generator().manual_seed(2)
     count = 20_000
     draws = torch.stack([network.sample(x0, rhs, 2.0, generator) for _ in range(count)]).numpy()
@@ -113,10 +114,10 @@ def test_the_stability_test_is_that_of_the_whole_drift() -> None:
         held = arrays(error=0.9, seed=seed)
         slowest = float(torch.linalg.eigvals(whole(held)).real.min())
         if slowest > 0:
-            assert LinearNetwork(held, LAMBDA).margin == pytest.approx(slowest, abs=1e-10)
+            assert LinearNetwork(Shifted(held, LAMBDA)).margin == pytest.approx(slowest, abs=1e-10)
         else:
             with pytest.raises(UnstableDeviceError, match="raise damping") as caught:
-                LinearNetwork(held, LAMBDA)
+                LinearNetwork(Shifted(held, LAMBDA))
             assert caught.value.margin == pytest.approx(slowest, abs=1e-10)
 
 
@@ -124,17 +125,19 @@ def test_more_damping_stabilises_by_exactly_the_margin() -> None:
     held = arrays(error=0.0, middle=False)
     held = Arrays(held.first, -held.last, None, None, 1.0, held.node_conductance)
     with pytest.raises(UnstableDeviceError) as caught:
-        LinearNetwork(held, 1.0)
-    assert LinearNetwork(held, 1.0 - caught.value.margin + 1e-9).margin == pytest.approx(1e-9, rel=1e-3)
+        LinearNetwork(Shifted(held, 1.0))
+    assert LinearNetwork(Shifted(held, 1.0 - caught.value.margin + 1e-9)).margin == pytest.approx(
+        1e-9, rel=1e-3
+    )
     with pytest.raises(UnstableDeviceError):
-        LinearNetwork(held, 1.0 - caught.value.margin - 1e-9)
+        LinearNetwork(Shifted(held, 1.0 - caught.value.margin - 1e-9))
 
 
 def test_a_vanishing_lag_is_no_lag_at_first_order() -> None:
     x0, rhs = vectors()
-    instant = LinearNetwork(arrays(), LAMBDA).sample(x0, rhs, 3.0, None)
+    instant = LinearNetwork(Shifted(arrays(), LAMBDA)).sample(x0, rhs, 3.0, None)
     errors = [
-        float((LinearNetwork(arrays(lag=lag), LAMBDA).sample(x0, rhs, 3.0, None) - instant).norm())
+        float((LinearNetwork(Shifted(arrays(lag=lag), LAMBDA)).sample(x0, rhs, 3.0, None) - instant).norm())
         for lag in (4e-4, 2e-4, 1e-4)
     ]
     assert errors[0] / errors[1] == pytest.approx(2.0, abs=0.05)

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from tests import oracles
 from tngd_bench.curvature import GGN
+from tngd_bench.curvature.route import relaxation_operations
 from tngd_bench.spu import OUProcess
 from tngd_bench.spu.dynamics.factor_operator import ExplicitFactor
-from tngd_bench.spu.dynamics.ou import predicted_flops
 
 TIMES = [1e-3, 1.0, 50.0, 500.0, 1e6]
 EXACT = ["gram", "dense", "krylov"]
@@ -234,9 +234,10 @@ def test_auto_takes_the_cheaper_of_gram_and_krylov_and_says_why() -> None:
     assert large.method == "krylov"
     assert re.match(r"m = 20000: gram about 1\.\de\+14 flops, krylov \d\.\de\+12", large.reason)
     for tolerance in (1e-3, 1e-9):
-        gram, krylov = predicted_flops(2000, 10**6, tolerance)
+        gram, krylov = relaxation_operations(2000, 10**6, None, None, tolerance)
         assert OUProcess(Rows(2000), tolerance=tolerance).method == ("gram" if gram <= krylov else "krylov")
-    assert predicted_flops(500, 10**6, 1e-9)[1] > predicted_flops(500, 10**6, 1e-3)[1]
+    least = [relaxation_operations(500, 10**6, None, None, tolerance)[1] for tolerance in (1e-9, 1e-3)]
+    assert least[0] > least[1]
 
 
 def test_krylov_answers_the_batch_gradient_in_row_space() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.spu import circuit
+from tngd_bench.curvature.operator import Shifted
 from tngd_bench.spu import Device
 from tngd_bench.spu.dynamics import mismatch, stability
 from tngd_bench.spu.dynamics.arrays import Arrays, UnstableDeviceError
@@ -43,11 +44,11 @@ def test_the_margin_is_the_least_rate_of_the_whole_device(rows: int, size: int, 
         lags = np.linspace(0.1, 0.4, rows) if lagging else None
         expected = np.linalg.eigvals(circuit.drift(first, last, LAMBDA, lags)).real.min()
         if expected > 0.0:
-            network = LinearNetwork(held(first, last, lags, scale=0.25), LAMBDA)
+            network = LinearNetwork(Shifted(held(first, last, lags, scale=0.25), LAMBDA))
             assert network.margin == pytest.approx(0.25 * expected, rel=1e-9)
         else:
             with pytest.raises(UnstableDeviceError) as caught:
-                LinearNetwork(held(first, last, lags, scale=0.25), LAMBDA)
+                LinearNetwork(Shifted(held(first, last, lags, scale=0.25), LAMBDA))
             assert caught.value.margin == pytest.approx(0.25 * expected, rel=1e-9)
 
 
@@ -61,7 +62,7 @@ def test_capacitors_decide_the_stability_of_separate_arrays() -> None:
     expected = np.linalg.eigvals(circuit.drift(first, last, LAMBDA, capacitance=capacitance)).real.min()
     assert equal > 0.0 > expected
     arrays = held(first, last)
-    modes = stability.modes(arrays, LAMBDA, torch.as_tensor(1.0 / capacitance))
+    modes = stability.modes(Shifted(arrays, LAMBDA), torch.as_tensor(1.0 / capacitance))
     with pytest.raises(UnstableDeviceError) as caught:
         stability.least_rate(arrays, modes)
     assert caught.value.margin == pytest.approx(expected, rel=1e-9)
@@ -92,7 +93,7 @@ def test_beyond_the_dense_limit_the_slowest_mode_is_still_exact(monkeypatch: pyt
         capacitance = np.clip(1.0 + 0.2 * np.random.default_rng(seed).normal(size=12), 0.05, None)
         exact = np.linalg.eigvals(circuit.drift(first, last, LAMBDA, capacitance=capacitance)).real
         arrays, rates = held(first, last), torch.as_tensor(1.0 / capacitance)
-        found = stability.modes(arrays, LAMBDA, rates).real.min()
+        found = stability.modes(Shifted(arrays, LAMBDA), rates).real.min()
         if exact.min() < 0.0:
             unstable += 1
             assert float(found) == pytest.approx(exact.min(), rel=1e-8)
@@ -130,4 +131,4 @@ def test_errors_as_large_as_the_damping_are_judged_by_the_arrays_and_not_by_thei
         expected = np.linalg.eigvals(circuit.drift(first.astype(float), last.astype(float), 1e-8)).real.min()
         arrays = held(first, last)
         assert arrays.first.dtype == torch.float32
-        assert float(stability.modes(arrays, 1e-8).real.min()) == pytest.approx(expected, abs=1e-12)
+        assert float(stability.modes(Shifted(arrays, 1e-8)).real.min()) == pytest.approx(expected, abs=1e-12)

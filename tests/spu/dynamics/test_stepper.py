@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import scipy.integrate
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.spu import circuit
+from tngd_bench.curvature.operator import Shifted
 from tngd_bench.spu import Device
 from tngd_bench.spu.dynamics import stability
 from tngd_bench.spu.dynamics.arrays import Arrays
@@ -25,10 +28,17 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+class Products:
+    """An operator of which only its products are known."""
+
+    def __init__(self, matvec: Callable[[Tensor], Tensor]) -> None:
+        self.matvec = matvec
+
+
 def nodes(force: float, rail: float, t: float, x0: float = 0.0) -> Tensor:
     """COPIES independent nodes of rate 1 and κ = 1, whose own standard deviation is 1."""
     rhs = torch.full((COPIES,), force, dtype=torch.float64)
-    stepper = Stepper(torch.zeros_like, rhs, 1.0, 1.0, limit=rail)
+    stepper = Stepper(Shifted(Products(torch.zeros_like), 1.0), rhs, 1.0, limit=rail)
     return stepper.run(torch.full_like(rhs, x0), t, seeded())
 
 
@@ -91,7 +101,11 @@ def test_two_nodes_settle_on_the_normal_law_cut_off_at_the_box() -> None:
     coupling = torch.as_tensor(matrix)
     rhs = torch.as_tensor(force).repeat(COPIES, 1)
     stepper = Stepper(
-        lambda v: v @ coupling, rhs, 0.0, kappa, limit=rail, modes=torch.linalg.eigvals(coupling)
+        Shifted(Products(lambda v: v @ coupling), 0.0),
+        rhs,
+        kappa,
+        limit=rail,
+        modes=torch.linalg.eigvals(coupling),
     )
     actual = stepper.run(torch.zeros_like(rhs), 6.0, seeded()).numpy()
     assert np.abs(actual.mean(0) - mean).max() < 0.01 * rail + 4.5 * rail / np.sqrt(COPIES)
@@ -135,7 +149,11 @@ def test_a_mode_that_turns_faster_than_it_decays_is_followed(turn: float, t: flo
     drift = torch.as_tensor(matrix + 1e-3 * np.eye(2))
     rhs, x0 = torch.tensor([1.0, 0.3], dtype=torch.float64), torch.tensor([-2.0, 1.0], dtype=torch.float64)
     free = Stepper(
-        lambda v: torch.as_tensor(matrix) @ v, rhs, 1e-3, 0.0, limit=1e3, modes=torch.linalg.eigvals(drift)
+        Shifted(Products(lambda v: torch.as_tensor(matrix) @ v), 1e-3),
+        rhs,
+        0.0,
+        limit=1e3,
+        modes=torch.linalg.eigvals(drift),
     )
     exact = circuit.flow(drift.numpy(), x0.numpy(), rhs.numpy(), t)
     assert np.abs(free.run(x0, t, None).numpy() - exact).max() < 4e-3 * np.linalg.norm(x0.numpy())
@@ -160,12 +178,11 @@ def test_mismatch_of_separate_arrays_follows_its_circuit() -> None:
     rates = node_rates(0.2, 0, torch.ones(8, dtype=torch.float64))
     arrays = Arrays(torch.as_tensor(first), torch.as_tensor(last), None, None, 1.0, torch.ones(8))
     matrix = circuit.drift(first, last, 0.2, capacitance=1.0 / rates.numpy())
-    modes = stability.modes(arrays, 0.2, rates)
+    modes = stability.modes(Shifted(arrays, 0.2), rates)
     j2, j1, copies = arrays.first, arrays.last, 10_000
     stepper = Stepper(
-        lambda v: v @ j2.T @ j1,
+        Shifted(Products(lambda v: v @ j2.T @ j1), 0.2),
         torch.as_tensor(force).repeat(copies, 1),
-        0.2,
         kappa,
         rates=rates,
         modes=modes,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tests import oracles
 from tngd_bench.curvature import GGN
+from tngd_bench.curvature.operator import Shifted
 from tngd_bench.spu import OUProcess
 from tngd_bench.spu.dynamics.factor_operator import ExplicitFactor
 from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
@@ -43,7 +44,7 @@ def in_many_digits(damping: float, t: float) -> tuple[Tensor, Tensor]:
 def test_mean_and_covariance_hold_ten_digits_from_short_to_long(damping: float, t: float) -> None:
     mean, covariance = in_many_digits(damping, t)
     factor, x0, weights = problem()
-    transition = GramTransition(ExplicitFactor(factor), damping)
+    transition = GramTransition(Shifted(ExplicitFactor(factor), damping))
     actual = transition.apply([(Decay(t), x0)], [(Response(t), weights)])
     assert oracles.relative_error(actual, mean) < 1e-10
     units = torch.eye(SIZE, dtype=torch.float64)

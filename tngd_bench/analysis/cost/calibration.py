@@ -30,13 +30,14 @@ from tngd_bench.analysis.families import Kind
 from tngd_bench.analysis.rows import each
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers.costs import PredictedCost, predicted_cost
 from tngd_bench.optimizers.roofline import DIGITAL, host_cost, square_layers
 from tngd_bench.optimizers.step_time import HOST, REFERENCE_RATE, step_seconds
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.solvers.cg_iterations import CGIterations
-from tngd_bench.spu.billing import Layer, Workload
+from tngd_bench.spu.billing import Workload
 
 Array = npt.NDArray[np.float64]
 FALLBACK_DEPTH = 3
@@ -78,7 +79,7 @@ class Counts:
         found = getattr(widths, "layers", None)
         if not found:
             return square_layers(parameters, FALLBACK_DEPTH)
-        return tuple((int(d_in), int(d_out), int(positions)) for d_in, d_out, positions in found)
+        return tuple(Layer(*map(int, layer)) for layer in found)
 
     def of(
         self,

@@ -1,14 +1,14 @@
 """Whether the host seconds of a thermodynamic iteration were timed in full or extrapolated from its first columns.
 
 `measure.host_time` times the first 8 and 16 columns of the Jacobian where rows are not formed at once, and takes the
-rest as equal. Records do not say so; it follows from the sizes, by the rule of `curvature.GGN.matrix_free`.
+rest as equal. Records do not say so; it follows from the sizes, by the rule of `curvature.route.product_route`.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
-from tngd_bench.curvature.route_rules import LARGEST_STRUCTURED, LARGEST_UNROLLED
+from tngd_bench.curvature.route import product_route
 from tngd_bench.problems import registry as problems
 
 
@@ -16,15 +16,12 @@ from tngd_bench.problems import registry as problems
 def host_extrapolated(problem: str, parameters: int, outputs: int) -> bool:
     """Return whether host seconds at d_z `outputs` of `problem` with N `parameters` are extrapolated.
 
-    Between the two bounds it depends on the model: its layers' outputs per sample against N. Where its layers
-    are not known (the problem is not installed here, or lists none) the answer is that they are.
+    Where the model's layers are not known (the problem is not installed here, or lists none) and the answer depends on
+    them, they are.
     """
-    if outputs <= LARGEST_UNROLLED:
-        return False
-    if outputs > LARGEST_STRUCTURED or problem not in problems.names():
-        return True
     try:
-        layers = getattr(problems.get(problem).widths(parameters, outputs), "layers", None)
+        known = problem in problems.names()
+        layers = getattr(problems.get(problem).widths(parameters, outputs), "layers", None) if known else None
     except ValueError:
-        return True
-    return not layers or sum(d_out * positions for _, d_out, positions in layers) > parameters
+        layers = None
+    return product_route(layers or None, outputs, 1, parameters).name == "model"

@@ -22,6 +22,7 @@ import pandas as pd
 from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations
 from tngd_bench.analysis.cost.recorded_devices import recorded_device
 from tngd_bench.analysis.statistics import discrepancy
+from tngd_bench.layers import Layer
 from tngd_bench.spu.billing import Workload, latency, words_on_link
 from tngd_bench.spu.device import Device
 
@@ -46,9 +47,7 @@ class DeviceUse:
     delay: float = 0.0
     carried: bool = True
 
-    def work(
-        self, parameters: int, batch_size: int, outputs: int, layers: tuple[tuple[int, int, int], ...]
-    ) -> Workload:
+    def work(self, parameters: int, batch_size: int, outputs: int, layers: tuple[Layer, ...]) -> Workload:
         """Return the workload of one iteration."""
         return Workload(
             parameters,
@@ -66,7 +65,7 @@ class DeviceUse:
     @property
     def not_stated(self) -> tuple[str, ...]:
         """The items of the bill for which the device states no time, whatever the size; its times are lower bounds."""
-        return latency(self.device, self.work(1, 1, 1, ((1, 1, 1),))).not_stated
+        return latency(self.device, self.work(1, 1, 1, (Layer(1, 1),))).not_stated
 
 
 def study_use(calibrations: Calibrations) -> DeviceUse | None:
@@ -112,7 +111,7 @@ class Plane:
     calibrations: Calibrations
     digital: dict[str, Array]
     host: dict[str, Array]
-    layers: tuple[tuple[tuple[tuple[int, int, int], ...] | None, ...], ...]
+    layers: tuple[tuple[tuple[Layer, ...] | None, ...], ...]
     measured: npt.NDArray[np.bool_]
     points: pd.DataFrame
     distances: Mapping[str, Array]
@@ -143,7 +142,7 @@ def plane(
     counts, device = calibrations.counts, calibrations.device_label
     digital = {label: np.full(shape, np.nan) for label in calibrations.digital}
     host = {upload: np.full(shape, np.nan) for upload in ("full", "factored") if device is not None}
-    models: dict[tuple[int, int], tuple[tuple[int, int, int], ...] | None] = {}
+    models: dict[tuple[int, int], tuple[Layer, ...] | None] = {}
     rows = []
     for i, value in enumerate(values):
         b, d_z = (value, fixed) if axis == "batch_size" else (fixed, value)

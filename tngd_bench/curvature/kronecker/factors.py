@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tngd_bench.curvature.kronecker.linear_maps import LinearMap
 from tngd_bench.curvature.losses import OutputCurvature, factor_columns
+from tngd_bench.layers import rows_are_preconditioned
 
 Fisher = Literal["mc", "exact", "empirical"]
 Inverse = Literal["cholesky", "eigen"]
@@ -69,7 +70,7 @@ class KroneckerFactors:
             return self.left @ scaled @ self.right.T, (scaled * rotated).sum()
         k, d_in = inputs.shape
         d_out = cotangents.shape[1]
-        if rows_are_cheaper(k, d_in, d_out):
+        if rows_are_preconditioned(k, d_in, d_out):
             g, a = cotangents @ self.left, inputs @ self.right
             x = g.T @ a
             if pairs_are_cheaper(k, d_in, d_out):
@@ -87,12 +88,6 @@ class KroneckerFactors:
     def from_state(cls, state: Mapping[str, Tensor | None]) -> KroneckerFactors:
         """Factors from `state()`."""
         return cls(**{name: None if value is None else value.clone() for name, value in state.items()})  # type: ignore[arg-type]
-
-
-def rows_are_cheaper(rows: int, d_in: int, d_out: int) -> bool:
-    """Whether both inverses take fewer operations on k `rows` than on the gradient (d_out, d_in)."""
-    slope = rows * min(rows * (d_in + d_out), d_in * d_out)
-    return rows * (d_in * d_in + d_out * d_out) + slope <= d_in * d_out * (d_in + d_out)
 
 
 def pairs_are_cheaper(rows: int, d_in: int, d_out: int) -> bool:

@@ -20,6 +20,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tngd_bench.layers import similarity_is_cheaper
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -232,14 +234,6 @@ class OuterProductBlock:
                     yield torch.mul(g, a, out=buffer[: taken.stop - taken.start])
         if self.bias is not None:
             yield self.cotangents
-
-
-def similarity_is_cheaper(batch: int, inputs: int) -> bool:
-    """Whether a product with K takes fewer operations by the b×b similarity of a layer's inputs than by its weight.
-
-    2b²·d_out against 4b·d_in·d_out, for each vector.
-    """
-    return batch <= 2 * inputs
 
 
 def copy_rows(block: Block, out: Tensor) -> None:

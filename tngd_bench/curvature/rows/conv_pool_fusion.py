@@ -16,6 +16,7 @@ from torch.autograd.graph import GradientEdge
 
 from tngd_bench.curvature.capture import LayerCall
 from tngd_bench.curvature.graph import AutogradGraph
+from tngd_bench.layers import Layer, pooling_is_fused
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ def pooled_tail(call: LayerCall, graph: AutogradGraph) -> PooledTail | None:
 
 def worth_pooling(tail: PooledTail, patches: Tensor, columns: int) -> bool:
     """Whether selecting patches per channel moves less data than `columns` full-size cotangents would."""
-    channels, outputs = tail.index.shape[1:]
-    return channels * outputs * patches.shape[1] <= columns * channels * patches.shape[2]
+    channels, passed = tail.index.shape[1:]
+    return pooling_is_fused(Layer(patches.shape[1], channels, patches.shape[2]), passed, columns)
 
 
 def selected_patches(tail: PooledTail, patches: Tensor) -> Tensor:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tngd_bench.curvature.route_rules import PANELS, SMALLEST_PANELLED
 from tngd_bench.curvature.rows.blocks import Block, total_width
+from tngd_bench.layers import panel_width
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class FactorPart:
         r, b = self.rows_per_sample, self.batch_size
         gram = torch.zeros(r, b, r, b, dtype=self.dtype, device=self.device)
         # symmetric: only panels on and below the diagonal are multiplied out, the rest is mirrored
-        width = r if b * r < SMALLEST_PANELLED else math.ceil(r / PANELS)
+        width = panel_width(r, b * r)
         for first in range(0, r, width):
             last = min(first + width, r)
             panel = gram[first:, :, first:last]

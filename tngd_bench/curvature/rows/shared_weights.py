@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tngd_bench.curvature.route_rules import pairs_are_cheaper, rows_are_small, rows_are_written
 from tngd_bench.curvature.rows.blocks import ExplicitBlock, Slot, copy_rows
+from tngd_bench.layers import Layer
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class PositionalBlock:
     def add_gram(self, panel: Tensor, first: int, last: int) -> None:
         """Add B Bᵀ by pairs or by explicit slices."""
         r, b, _, d_out, positions = self.cotangents.shape
-        if pairs_are_cheaper(r * b, b, self.inputs.shape[2], d_out, positions):
+        if Layer(self.inputs.shape[2], d_out, positions).pairs_are_cheaper(r * b, b):
             self._add_pairs(panel, first, last)
             return
         for rows in self._row_slices():
@@ -143,9 +143,9 @@ def positional_block(
 ) -> ExplicitBlock | PositionalBlock:
     """Explicit rows where they are no larger than a and g themselves, or cheaper and within memory; else a and g."""
     r, b, groups, d_out, positions = cotangents.shape
-    d_in = inputs.shape[2]
-    shape = (r * b, b, d_in, d_out, positions)
-    fits = r * b * groups * d_out * (d_in + 1) * cotangents.element_size() <= memory_bytes
-    if rows_are_written(*shape) and (fits or rows_are_small(*shape)):
+    layer = Layer(inputs.shape[2], d_out, positions)
+    fits = r * b * groups * d_out * (layer.d_in + 1) * cotangents.element_size() <= memory_bytes
+    small = layer.rows_are_small(r * b, b)
+    if small or (fits and not layer.pairs_are_cheaper(r * b, b)):
         return explicit_rows(inputs, cotangents, weight=weight, bias=bias)
     return PositionalBlock(weight, bias, inputs, cotangents, memory_bytes)

@@ -14,10 +14,10 @@ from tngd_bench import arguments
 from tngd_bench.curvature import GGN
 from tngd_bench.curvature.losses import Loss, evaluate
 from tngd_bench.curvature.model_call import Inputs, run_model
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, restore_generator
 from tngd_bench.optimizers.rng_state import Draws
 from tngd_bench.solvers.thermodynamic import Thermodynamic
-from tngd_bench.spu.billing import Layer
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
 from tngd_bench.spu.dynamics.ou import Method
@@ -257,7 +257,7 @@ class TNGD(NaturalOptimizer):
         self._rows, self._batch_size = carried["rows"], carried["batch_size"]
         layers = carried["layers"]
         self._scale = carried["scale"]
-        self._layers = None if layers is None else tuple((d_in, d_out, uses) for d_in, d_out, uses in layers)
+        self._layers = None if layers is None else tuple(Layer(*layer) for layer in layers)
         restore_generator(self.solver.generator, carried["generator"])
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics import chip
 from tngd_bench.spu.dynamics.converters import quantize
+from tngd_bench.spu.dynamics.route import arrays_are_alike, cells_err
 
 LARGEST_ARRAY_BYTES = 4 * 2**30
 """Memory of one array (m, N) up to which single cells are simulated."""
@@ -47,6 +48,11 @@ class Arrays:
     lag: Tensor | None
     scale: float
     node_conductance: Tensor
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """J₁ᵀ Ĥ J₂ v, the amplifiers settled."""
+        rows = self.first @ v
+        return self.last.T @ (rows if self.middle is None else self.middle @ rows)
 
     @property
     def symmetric(self) -> bool:
@@ -88,12 +94,10 @@ def program(
     once per cell and shifted by k/K, so that the K arrays average to the wanted values within 1/K of a level.
     """
     first = _programmed(factor, device, generator, 0, member)
-    # rounding alone leaves two arrays the same, and an identity exact
-    distinct = bool(device.programming_error or device.stuck_off or device.stuck_on)
-    alike = device.shared_array or not (distinct or (member[1] > 1 and device.array_bits is not None))
+    alike = arrays_are_alike(device, ensemble=member[1])
     last = first if alike else _programmed(factor, device, generator, 1, member)
     middle: Tensor | None = None
-    if device.hessian_array and distinct:
+    if device.hessian_array and cells_err(device):
         identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
         middle = _programmed(identity, device, generator, 2, member)
     outer, inner = _unit(device, factor), _unit(device, torch.ones(()))

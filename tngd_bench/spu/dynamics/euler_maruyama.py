@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from tngd_bench import arguments
+from tngd_bench.curvature.operator import Products, Shifted
 
 POWER_ITERATIONS = 20
 
@@ -23,15 +23,13 @@ class EulerMaruyama:
 
     def __init__(
         self,
-        matvec: Callable[[Tensor], Tensor],
+        shifted: Shifted[Products],
         rhs: Tensor,
-        damping: float,
         noise_variance: float,
         step: float,
     ) -> None:
-        self._matvec = matvec
+        self._shifted = shifted
         self._rhs = rhs
-        self._damping = damping
         self._noise_variance = noise_variance
         self._requested = arguments.real("step", step, above=0.0)
         self._bound: float | None = None
@@ -51,7 +49,7 @@ class EulerMaruyama:
         count = max(1, math.ceil(t / self._checked_step()))
         step = t / count
         for _ in range(count):
-            x.add_(self._matvec(x).add_(x, alpha=self._damping).sub_(self._rhs), alpha=-step)
+            x.add_(self._shifted.matvec(x).sub_(self._rhs), alpha=-step)
             if variance > 0.0:
                 normal = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
                 x.add_(normal, alpha=math.sqrt(2.0 * step * variance))
@@ -59,7 +57,7 @@ class EulerMaruyama:
 
     def _checked_step(self) -> float:
         if self._bound is None:
-            rate = largest_rate(self._matvec, self._rhs) + self._damping
+            rate = largest_rate(self._shifted.operator, self._rhs) + self._shifted.damping
             self._bound = 2.0 / rate if rate > 0 else math.inf
         if self._requested >= self._bound:
             raise ValueError(
@@ -69,14 +67,14 @@ class EulerMaruyama:
         return self._requested
 
 
-def largest_rate(matvec: Callable[[Tensor], Tensor], like: Tensor) -> float:
-    """The largest eigenvalue of a positive semi-definite operator, by power iteration; vectors are shaped as `like`."""
+def largest_rate(operator: Products, like: Tensor) -> float:
+    """The largest eigenvalue of an operator, by power iteration; vectors are shaped as `like`."""
     start = torch.Generator(device=like.device).manual_seed(0)
     vector = torch.randn(like.shape, generator=start, dtype=like.dtype, device=like.device)
     largest = 0.0
     for _ in range(POWER_ITERATIONS):
         vector = vector / torch.linalg.vector_norm(vector)
-        vector = matvec(vector)
+        vector = operator.matvec(vector)
         largest = float(torch.linalg.vector_norm(vector))
         if largest == 0.0:
             break

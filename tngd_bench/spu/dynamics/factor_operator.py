@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from tngd_bench.curvature.operator import LinearOperator, Shifted
+
 
 @dataclass(frozen=True)
 class ExplicitFactor:
@@ -57,8 +59,7 @@ class ExplicitFactor:
 class Balanced:
     """√D (G + λI) √D for node rates D = diag(rates): what D (G + λI) is in the coordinates x/√D, symmetric again."""
 
-    operator: object
-    damping: float
+    shifted: Shifted[LinearOperator]
     root_rates: Tensor
 
     @property
@@ -68,12 +69,8 @@ class Balanced:
 
     def matvec(self, v: Tensor) -> Tensor:
         """√D (G + λI) √D v."""
-        inner = self.root_rates * v
-        product: Tensor = self.operator.matvec(inner)  # type: ignore[attr-defined]  # GGN or ExplicitFactor
-        return self.root_rates * product.add(inner, alpha=self.damping)
+        return self.root_rates * self.shifted.matvec(self.root_rates * v)
 
     def dense(self) -> Tensor:
         """The same, (N, N)."""
-        matrix: Tensor = self.operator.dense().clone()  # type: ignore[attr-defined]
-        matrix.diagonal().add_(self.damping)
-        return self.root_rates.unsqueeze(1) * matrix * self.root_rates
+        return self.root_rates.unsqueeze(1) * self.shifted.dense() * self.root_rates

@@ -8,17 +8,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from tngd_bench.curvature.operator import FactoredOperator, Shifted
+from tngd_bench.curvature.route import TOLERANCE, Route, gram_function_route
 from tngd_bench.spu.dynamics.krylov import KrylovTransition, LanczosError
-from tngd_bench.spu.dynamics.route import SMALLEST_LANCZOS
 from tngd_bench.spu.dynamics.spectral import Response
-from tngd_bench.spu.dynamics.transitions import FactoredOperator, GramTransition, Term, needs_double
+from tngd_bench.spu.dynamics.transitions import GramTransition, Term, needs_double
 
-APPLICATIONS = 2
-"""Applications after which eigenvectors, found once, are cheaper than another Krylov space."""
 FIRST_CHECK = 8
 """Products between two looks at the error: one look takes as long as some four of them."""
-TOLERANCE = 1e-6
-"""Relative error of the Krylov route: that of a single-precision eigendecomposition."""
 
 
 class FormedGram:
@@ -64,37 +61,35 @@ class GramLanczosTransition:
     need products in N-space), when Lanczos needs more than m/4 products, and from the third application on.
     """
 
-    def __init__(self, operator: FactoredOperator, damping: float) -> None:
-        self._formed = FormedGram(operator)
-        self._damping = damping
-        self._exact = GramTransition(self._formed, damping)
+    def __init__(self, shifted: Shifted[FactoredOperator]) -> None:
+        self._formed = FormedGram(shifted.operator)
+        self._shifted = Shifted(self._formed, shifted.damping)
+        self._exact = GramTransition(self._shifted)
         self._applied = 0
+        self._failed = False
 
     def apply(self, terms: Sequence[Term], in_range: Sequence[Term] = ()) -> Tensor:
         """Σ f(A) v + Σ f(A) Bᵀ w."""
         self._applied += 1
-        plain = any(isinstance(function, Response) for function, _ in terms)
-        if (
-            plain
-            or self._applied > APPLICATIONS
-            or self._formed.rows < SMALLEST_LANCZOS
-            or not self._single()
-        ):
+        if self._failed or self._route(terms).name == "eigenvectors":
             return self._exact.apply(terms, in_range)
         krylov = KrylovTransition(
-            self._formed.matvec,
-            self._damping,
-            operator=self._formed,
+            self._shifted,
             tolerance=TOLERANCE,
             max_dimension=self._formed.rows // 4,
             first_check=FIRST_CHECK,
-            row_dtype=torch.float64 if needs_double(terms, in_range, self._damping) else None,
+            row_dtype=torch.float64 if needs_double(terms, in_range, self._shifted.damping) else None,
         )
         try:
             return krylov.apply(terms, in_range)
         except LanczosError:
-            self._applied = APPLICATIONS
+            self._failed = True
             return self._exact.apply(terms, in_range)
 
-    def _single(self) -> bool:
-        return self._formed.matrix.dtype == torch.float32 and not self._exact.needs_double
+    def _route(self, terms: Sequence[Term]) -> Route:
+        return gram_function_route(
+            self._formed.rows,
+            single=self._formed.matrix.dtype == torch.float32 and not self._exact.needs_double,
+            plain=any(isinstance(function, Response) for function, _ in terms),
+            application=self._applied,
+        )

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tngd_bench.curvature.operator import Shifted
+from tngd_bench.curvature.route import TOLERANCE
 from tngd_bench.spu.dynamics.spectral import Response, SpectralFunction, Spread, at
 from tngd_bench.spu.dynamics.transitions import Term
 
@@ -51,18 +53,16 @@ class KrylovTransition:
 
     def __init__(
         self,
-        matvec: Callable[[Tensor], Tensor],
-        damping: float,
+        shifted: Shifted[Any],
         *,
-        operator: Any = None,
-        tolerance: float = 1e-6,
+        tolerance: float = TOLERANCE,
         max_dimension: int = 300,
         first_check: int = FIRST_CHECK,
         row_dtype: torch.dtype | None = None,
     ) -> None:
-        self._matvec = matvec
-        self._damping = damping
-        self._rows = operator if hasattr(operator, "gram_matvec") else None
+        self._shifted = shifted
+        self._damping = shifted.damping
+        self._rows = shifted.operator if hasattr(shifted.operator, "gram_matvec") else None
         self._tolerance = tolerance
         self._max_dimension = max_dimension
         self._first_check = first_check
@@ -85,7 +85,9 @@ class KrylovTransition:
         largest = 0.0
         # answers to an input come first: what is left of the start is small beside them, and need not be known as well
         for function, vector in sorted(whole, key=lambda term: not isinstance(term[0], Response)):
-            piece, largest = self._expand([_Start(function, vector, True, None)], self._shifted, largest)
+            piece, largest = self._expand(
+                [_Start(function, vector, True, None)], self._shifted.matvec, largest
+            )
             total = piece if total is None else total.add_(piece)
         if self._rows is None:
             assert total is not None
@@ -110,9 +112,6 @@ class KrylovTransition:
         for base, vector in bases:
             total.add_(vector, alpha=base)
         return total
-
-    def _shifted(self, v: Tensor) -> Tensor:
-        return self._matvec(v).add_(v, alpha=self._damping)
 
     def _expand(
         self, starts: Sequence[_Start], product: Callable[[Tensor], Tensor], largest: float

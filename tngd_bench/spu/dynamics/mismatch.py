@@ -10,11 +10,11 @@ is right to O(σ_C). Correlations between them are off by O(σ_C). Where κᵢ d
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from tngd_bench.curvature.operator import LinearOperator, Shifted
 from tngd_bench.spu.dynamics.factor_operator import Balanced
 from tngd_bench.spu.dynamics.krylov import KrylovTransition
 from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
@@ -34,13 +34,13 @@ def node_rates(mismatch: float, instance: int, like: Tensor) -> Tensor:
 
 
 class MismatchedNodes:
-    """The process for a symmetric A = G + λI (`operator` G), node `rates` D and noise `variance` κ, one or (N,)."""
+    """The process for a symmetric A (`shifted`), node `rates` D and noise `variance` κ, one or (N,)."""
 
     def __init__(
-        self, operator: Any, damping: float, rates: Tensor, rhs: Tensor, variance: float | Tensor
+        self, shifted: Shifted[LinearOperator], rates: Tensor, rhs: Tensor, variance: float | Tensor
     ) -> None:
         self._root = rates.sqrt()
-        self._balanced = Balanced(operator, damping, self._root)
+        self._balanced = Shifted(Balanced(shifted, self._root), 0.0)
         self._rhs = rhs
         self._deviation = self._root * torch.as_tensor(variance, dtype=rates.dtype).sqrt()
         self._noisy = bool((self._deviation > 0).any())
@@ -57,7 +57,7 @@ class MismatchedNodes:
     def sample(self, x0: Tensor, t: float, generator: torch.Generator | None) -> Tensor:
         """One draw of x(t), (N,); `generator` None: torch's default one."""
         root = self._root
-        transition = self._dense if self.small else KrylovTransition(self._balanced.matvec, 0.0)
+        transition = self._dense if self.small else KrylovTransition(self._balanced)
         mean = root * transition.apply([(Decay(t), x0 / root), (Response(t), root * self._rhs)])
         if not self._noisy:
             return mean
@@ -68,7 +68,7 @@ class MismatchedNodes:
 
     @cached_property
     def _dense(self) -> DenseTransition:
-        return DenseTransition(self._balanced.dense(), 0.0)
+        return DenseTransition(self._balanced)
 
     def _covariance_root(self, t: float) -> Tensor:
         """A square root of the covariance of x after t, (N, N): modes i, j share 2(1 − e^{−(aᵢ+aⱼ)t})/(aᵢ+aⱼ)."""

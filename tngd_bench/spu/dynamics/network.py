@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tngd_bench.curvature.operator import Shifted
 from tngd_bench.spu.dynamics import double_precision, stability
 from tngd_bench.spu.dynamics.arrays import Arrays
 
@@ -80,13 +81,13 @@ class LinearNetwork:
     when it is negative beyond rounding. All of it is computed in float64, whatever the arrays' precision.
     """
 
-    def __init__(self, arrays: Arrays, damping: float, node_variance: float | Tensor = 0.0) -> None:
-        self._arrays = arrays
-        self._damping = damping
+    def __init__(self, held: Shifted[Arrays], node_variance: float | Tensor = 0.0) -> None:
+        arrays = self._arrays = held.operator
+        self._damping = held.damping
         self._variance = torch.as_tensor(node_variance, dtype=torch.float64, device=arrays.first.device)
         self._noisy = bool((self._variance > 0).any())
-        self._drift = stability.row_drift(arrays, damping)
-        self.margin = stability.least_rate(arrays, stability.modes(arrays, damping, in_rows=self._drift))
+        self._drift = stability.row_drift(held)
+        self.margin = stability.least_rate(arrays, stability.modes(held, in_rows=self._drift))
         m = len(arrays.first)
         one = torch.eye(m, dtype=torch.float64, device=self._drift.device)
         if arrays.lag is None:

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from tngd_bench import arguments
+from tngd_bench.curvature.operator import Matrix, RightHandSide, Shifted
+from tngd_bench.curvature.route import TOLERANCE, Route, relaxation_route
 from tngd_bench.spu.dynamics.euler_maruyama import EulerMaruyama
 from tngd_bench.spu.dynamics.gaussian import standard_normal
 from tngd_bench.spu.dynamics.gram_lanczos import GramLanczosTransition
 from tngd_bench.spu.dynamics.krylov import FIRST_CHECK, KrylovTransition
-from tngd_bench.spu.dynamics.route import TOLERANCE, gram_is_cheaper, predicted_flops
 from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
 from tngd_bench.spu.dynamics.transitions import DenseTransition, Term, Transition
 
@@ -36,7 +37,7 @@ class OUProcess:
     rhs : g, (N,); None stands for the operator's own `gradient`, for which the factor form is used.
     damping : λ ≥ 0.
     noise_variance : κ₀ ≥ 0.
-    method : transition; "auto" takes dense for a matrix, else what `predicted_flops` makes cheaper, gram or krylov.
+    method : transition; "auto" takes dense for a matrix, else the cheaper of gram and krylov (`relaxation_route`).
         `.method` tells which, `.reason` why.
     step : δt of euler-maruyama.
     tolerance : relative tolerance of krylov.
@@ -55,25 +56,33 @@ class OUProcess:
         step: float = 0.1,
         tolerance: float = TOLERANCE,
     ) -> None:
-        self._matrix = operator if isinstance(operator, Tensor) else None
-        if self._matrix is not None and (
-            self._matrix.dim() != 2 or self._matrix.shape[0] != self._matrix.shape[1]
-        ):
-            raise ValueError(f"operator must be a square matrix (N, N), not {tuple(self._matrix.shape)}")
-        if self._matrix is not None and rhs is None:
-            raise ValueError("rhs must be given with a dense matrix: a matrix has no gradient of its own")
-        self._operator = operator
-        self.size = int(self._matrix.shape[0] if self._matrix is not None else operator.size)
+        if isinstance(operator, Tensor):
+            if operator.dim() != 2 or operator.shape[0] != operator.shape[1]:
+                raise ValueError(f"operator must be a square matrix (N, N), not {tuple(operator.shape)}")
+            if rhs is None:
+                raise ValueError("rhs must be given with a dense matrix: a matrix has no gradient of its own")
+            operator = Matrix(operator)
+        self.size = int(operator.size)
         if rhs is not None and rhs.shape != (self.size,):
             raise ValueError(f"rhs must be a vector ({self.size},), not {tuple(rhs.shape)}")
-        self._given_rhs = rhs
+        self._rhs = RightHandSide(operator, rhs)
         self.damping = arguments.real("damping", damping, minimum=0.0)
+        self._shifted = Shifted(operator, self.damping)
         self.noise_variance = arguments.real("noise_variance", noise_variance, minimum=0.0)
         self._step = arguments.real("step", step, above=0.0)
         self._tolerance = arguments.real("tolerance", tolerance, above=0.0)
         self._extra_products = 0
-        self.reason = "asked for"
-        self.method = self._chosen(arguments.choice("method", method, METHODS))
+        self.route = self._chosen(arguments.choice("method", method, METHODS))
+
+    @property
+    def method(self) -> str:
+        """The transition that is used."""
+        return self.route.name
+
+    @property
+    def reason(self) -> str:
+        """Why it is used."""
+        return self.route.reason
 
     def mean(self, x0: Tensor, t: float) -> Tensor:
         """E x(t) from x(0) = x0, (N,)."""
@@ -126,52 +135,7 @@ class OUProcess:
     @property
     def rhs(self) -> Tensor:
         """g, (N,)."""
-        if self._given_rhs is not None:
-            return self._given_rhs
-        gradient: Tensor = self._operator.gradient
-        return gradient
-
-    @property
-    def _by_increment(self) -> bool:
-        """Whether a product is so expensive that x(0) should not have a Krylov space of its own."""
-        return self.method == "krylov" and bool(getattr(self._operator, "matrix_free", False))
-
-    def _increment(self, x0: Tensor, t: float) -> Term:
-        """x̄(t) − x(0) = (I − e^{−At}) A⁻¹ (g − A x(0)): one more product, and one space in place of two."""
-        if not bool(x0.any()):
-            return (Response(t), self.rhs)
-        self._extra_products += 1
-        return (Response(t), self.rhs - self._product(x0) - self.damping * x0)
-
-    def _mean_terms(self, x0: Tensor, t: float) -> tuple[list[Term], list[Term]]:
-        # a start is zero as a whole or hardly ever at its head: the look at N values is rarely needed
-        at_zero = not bool(x0[:HEAD].any()) and not bool(x0.any())
-        terms: list[Term] = [] if at_zero else [(Decay(t), x0)]
-        krylov = isinstance(self._transition, KrylovTransition) and self._transition.in_rows
-        if self._given_rhs is not None or not (self.method == "gram" or krylov):
-            return [*terms, (Response(t), self.rhs)], []
-        weights, outside = self._operator.gradient_weights
-        if outside is not None:
-            terms.append((Response(t), outside))
-        return terms, [(Response(t), weights)]
-
-    def _chosen(self, method: str) -> str:
-        if method != "auto":
-            if self._matrix is not None and method in ("gram",):
-                raise ValueError("method='gram' needs a factored operator (GGN), not a dense matrix")
-            return method
-        if self._matrix is not None:
-            self.reason = "a matrix was given"
-            return "dense"
-        if getattr(self._operator, "matrix_free", False):
-            self.reason = f"m = {self._operator.rows}: no Gram matrix where a row per output is too expensive"
-            return "krylov"
-        width = getattr(self._operator, "row_width", None)
-        gram, krylov = predicted_flops(self._operator.rows, self.size, self._tolerance, width)
-        cheaper = gram_is_cheaper(self._operator.rows, self.size, self._tolerance, width)
-        chosen = "gram" if cheaper else "krylov"
-        self.reason = f"m = {self._operator.rows}: gram about {gram:.1e} flops, krylov {krylov:.1e}"
-        return chosen
+        return self._rhs.vector
 
     @property
     def products(self) -> int:
@@ -179,35 +143,71 @@ class OUProcess:
         made = self._transition.products if isinstance(self._transition, KrylovTransition) else 0
         return made + self._extra_products
 
-    def _product(self, v: Tensor) -> Tensor:
-        return self._matrix @ v if self._matrix is not None else self._operator.matvec(v)
+    def _chosen(self, method: str) -> Route:
+        operator = self._shifted.operator
+        is_matrix = isinstance(operator, Matrix)
+        if method != "auto":
+            if is_matrix and method == "gram":
+                raise ValueError("method='gram' needs a factored operator (GGN), not a dense matrix")
+            return Route(method, "asked for")
+        if is_matrix:
+            return Route("dense", "a matrix was given")
+        return relaxation_route(
+            operator.rows,
+            self.size,
+            getattr(operator, "batch_size", None),
+            width=getattr(operator, "row_width", None),
+            tolerance=self._tolerance,
+            many_rows=self._many_rows,
+        )
+
+    @property
+    def _many_rows(self) -> bool:
+        return bool(getattr(self._shifted.operator, "matrix_free", False))
+
+    @property
+    def _by_increment(self) -> bool:
+        """Whether products are expensive enough to share one Krylov space between x(0) and g."""
+        return self.method == "krylov" and self._many_rows
+
+    def _increment(self, x0: Tensor, t: float) -> Term:
+        """x̄(t) − x(0) = (I − e^{−At}) A⁻¹ (g − A x(0)): one more product, and one space in place of two."""
+        if not bool(x0.any()):
+            return (Response(t), self.rhs)
+        self._extra_products += 1
+        product = self._shifted.operator.matvec(x0)
+        return (Response(t), self.rhs - product - self.damping * x0)
+
+    def _mean_terms(self, x0: Tensor, t: float) -> tuple[list[Term], list[Term]]:
+        # a start is zero as a whole or hardly ever at its head: the look at N values is rarely needed
+        at_zero = not bool(x0[:HEAD].any()) and not bool(x0.any())
+        terms: list[Term] = [] if at_zero else [(Decay(t), x0)]
+        krylov = isinstance(self._transition, KrylovTransition) and self._transition.in_rows
+        found = self._rhs.in_range if self.method == "gram" or krylov else None
+        if found is None:
+            return [*terms, (Response(t), self.rhs)], []
+        if found.rest is not None:
+            terms.append((Response(t), found.rest))
+        return terms, [(Response(t), found.weights)]
 
     def _dense_transition(self) -> DenseTransition:
         if self.size > LARGEST_DENSE:
             raise ValueError(f"a dense {self.size}×{self.size} matrix is refused above N = {LARGEST_DENSE}")
-        return DenseTransition(
-            self._matrix if self._matrix is not None else self._operator.dense(), self.damping
-        )
+        return DenseTransition(self._shifted)
 
     @cached_property
     def _transition(self) -> Transition:
         if self.method == "dense":
             return self._dense_transition()
         if self.method == "gram":
-            return GramLanczosTransition(self._operator, self.damping)
+            return GramLanczosTransition(self._shifted)
         # a look at the error costs nothing beside a product through the whole model
         first_check = 1 if self._by_increment else FIRST_CHECK
-        return KrylovTransition(
-            self._product,
-            self.damping,
-            operator=self._operator,
-            tolerance=self._tolerance,
-            first_check=first_check,
-        )
+        return KrylovTransition(self._shifted, tolerance=self._tolerance, first_check=first_check)
 
     @cached_property
     def _stepper(self) -> EulerMaruyama:
-        return EulerMaruyama(self._product, self.rhs, self.damping, self.noise_variance, self._step)
+        return EulerMaruyama(self._shifted, self.rhs, self.noise_variance, self._step)
 
     def _checked(self, x0: Tensor, t: float) -> float:
         if x0.shape != (self.size,):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tngd_bench import arguments
+from tngd_bench.curvature.operator import RightHandSide, Shifted
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics import arrays as programming
 from tngd_bench.spu.dynamics import stability
@@ -23,6 +24,7 @@ from tngd_bench.spu.dynamics.factor_operator import ExplicitFactor
 from tngd_bench.spu.dynamics.mismatch import MismatchedNodes, node_rates
 from tngd_bench.spu.dynamics.network import LinearNetwork, NodeState
 from tngd_bench.spu.dynamics.ou import Method, OUProcess
+from tngd_bench.spu.dynamics.route import device_route
 from tngd_bench.spu.dynamics.stepper import Stepper
 
 Advance = Callable[[NodeState, float, torch.Generator | None], NodeState]
@@ -61,32 +63,42 @@ class ProgrammedDevice:
         member: tuple[int, int] = (0, 1),
     ) -> None:
         self.device = device
-        self._damping = arguments.real("damping", damping, minimum=0.0)
         arguments.real("noise_variance", noise_variance, minimum=0.0)
-        self._given_rhs = rhs
         if device.dac_bits is not None:
-            self._given_rhs = quantize(operator.gradient if rhs is None else rhs, device.dac_bits)
-        self._operator = operator
-        held = self._programmed(generator, member) if device.needs_arrays else None
-        self.scale = 1.0 if held is None else held.scale
+            rhs = quantize(operator.gradient if rhs is None else rhs, device.dac_bits)
+        self._rhs = RightHandSide(operator, rhs)
+        damping = arguments.real("damping", damping, minimum=0.0)
+        arrays: programming.Arrays | None = None
+        if device.needs_arrays:
+            programming.refuse_too_large(operator.rows, operator.size, self.rhs.element_size())
+            arrays = programming.program(operator.factor(), device, generator, member)
+        self.scale = 1.0 if arrays is None else arrays.scale
         uniform = (noise_variance + (0.0 if device.row_sum_noise else device.thermal_variance)) / self.scale
-        variance: float | Tensor = uniform
+        self._variance: float | Tensor = uniform
         if device.row_sum_noise:
-            assert held is not None
-            conductance = held.node_conductance + self.scale * damping
-            variance = uniform + (device.thermal_variance / self.scale) * conductance
-        self._process: OUProcess | None = None
-        self.noisy = bool((torch.as_tensor(variance) > 0).any())
+            assert arrays is not None
+            conductance = arrays.node_conductance + self.scale * damping
+            self._variance = uniform + (device.thermal_variance / self.scale) * conductance
+        self.noisy = bool((torch.as_tensor(self._variance) > 0).any())
         self.margin: float | None = None
+        self._process: OUProcess | None = None
         self._network: LinearNetwork | None = None
-        self.method, self._advance = self._route(held, variance, method)
+        self.route = device_route(device, ensemble=member[1])
+        self._advance: Advance
+        if self.route.name == "arrays":
+            assert arrays is not None
+            self.method, self._advance = self._by_network(Shifted(arrays, damping))
+        elif self.route.name.startswith("stepped"):
+            drift = Shifted(operator if arrays is None else arrays, damping)
+            self.method, self._advance = self.route.name, self._by_stepper(drift, arrays)
+        else:
+            symmetric = Shifted(operator if arrays is None else ExplicitFactor(arrays.first), damping)
+            self.method, self._advance = self._by_functions(symmetric, method)
 
     @property
     def rhs(self) -> Tensor:
         """ĝ, (N,), as the DAC gives it."""
-        given = self._given_rhs
-        gradient: Tensor = self._operator.gradient if given is None else given
-        return gradient
+        return self._rhs.vector
 
     @property
     def products(self) -> int:
@@ -117,70 +129,44 @@ class ProgrammedDevice:
             state = state + deviation * normal
         return quantize(state, self.device.adc_bits)
 
-    def _programmed(self, generator: torch.Generator | None, member: tuple[int, int]) -> programming.Arrays:
-        operator = self._operator
-        programming.refuse_too_large(operator.rows, operator.size, self.rhs.element_size())
-        return programming.program(operator.factor(), self.device, generator, member)
-
-    def _route(
-        self, held: programming.Arrays | None, variance: float | Tensor, method: Method
-    ) -> tuple[str, Advance]:
-        device = self.device
-        by_node = isinstance(variance, Tensor)
-        symmetric = held is None or held.symmetric
-        if device.rail_volts is not None or (device.capacitor_mismatch and not symmetric):
-            kind = "rails" if device.rail_volts is not None else "mismatch"
-            return f"stepped ({kind})", _nodes_only(self._stepper(held, variance).run)
-        if device.capacitor_mismatch:
+    def _by_functions(self, symmetric: Shifted[Any], method: Method) -> tuple[str, Advance]:
+        if self.route.name == "mismatch":
             rates = self._rates()
             assert rates is not None
-            operator = self._operator if held is None else ExplicitFactor(held.first)
-            nodes = MismatchedNodes(operator, self._damping, rates, self.rhs, variance)
+            nodes = MismatchedNodes(symmetric, rates, self.rhs, self._variance)
             return nodes.method, _nodes_only(nodes.sample)
-        if held is not None and (by_node or not symmetric):
-            network = self._network = LinearNetwork(held, self._damping, variance)
-            self.margin = network.margin
-            return "arrays", lambda state, t, generator: network.advance(state, self.rhs, t, generator)
-        assert isinstance(variance, float)
-        operator = self._operator if held is None else ExplicitFactor(held.first)
-        rhs = self._given_rhs if held is None else self.rhs
-        process = self._process = OUProcess(operator, rhs, self._damping, variance, method=method)
+        assert isinstance(self._variance, float)
+        # the weights of the gradient in rows belong to the operator itself, not to what the arrays hold of it
+        rhs = self._rhs.given if symmetric.operator is self._rhs.operator else self.rhs
+        process = self._process = OUProcess(
+            symmetric.operator, rhs, symmetric.damping, self._variance, method=method
+        )
         return process.method, _nodes_only(process.sample)
+
+    def _by_network(self, held: Shifted[programming.Arrays]) -> tuple[str, Advance]:
+        network = self._network = LinearNetwork(held, self._variance)
+        self.margin = network.margin
+        return "arrays", lambda state, t, generator: network.advance(state, self.rhs, t, generator)
+
+    def _by_stepper(self, drift: Shifted[Any], arrays: programming.Arrays | None) -> Advance:
+        if arrays is not None and arrays.lag is not None:
+            raise ValueError(
+                "amplifier_bandwidth_hz cannot be simulated together with rail_volts or capacitor_mismatch"
+            )
+        rates = self._rates()
+        modes: Tensor | None = None
+        if arrays is not None and not arrays.symmetric:
+            # the stability of what was programmed is known before anything runs on it
+            modes = stability.modes(drift, rates)
+            self.margin = stability.least_rate(arrays, modes)
+        stepper = Stepper(drift, self.rhs, self._variance, rates=rates, limit=self.device.rail, modes=modes)
+        return _nodes_only(stepper.run)
 
     def _rates(self) -> Tensor | None:
         """Nominal over actual capacitance of each node, (N,)."""
         mismatch = self.device.capacitor_mismatch
         return node_rates(mismatch, self.device.instance, self.rhs) if mismatch else None
 
-    def _stepper(self, held: programming.Arrays | None, variance: float | Tensor) -> Stepper:
-        if held is not None and held.lag is not None:
-            raise ValueError(
-                "amplifier_bandwidth_hz cannot be simulated together with rail_volts or capacitor_mismatch"
-            )
-        rates = self._rates()
-        modes: Tensor | None = None
-        if held is not None and not held.symmetric:
-            # the stability of what was programmed is known before anything runs on it
-            modes = stability.modes(held, self._damping, rates)
-            self.margin = stability.least_rate(held, modes)
-        return Stepper(
-            self._operator.matvec if held is None else _through(held),
-            self.rhs,
-            self._damping,
-            variance,
-            rates=rates,
-            limit=self.device.rail,
-            modes=modes,
-        )
-
 
 def _nodes_only(draw: Callable[[Tensor, float, torch.Generator | None], Tensor]) -> Advance:
     return lambda state, t, generator: NodeState(draw(state.nodes, t, generator))
-
-
-def _through(held: programming.Arrays) -> Callable[[Tensor], Tensor]:
-    def product(v: Tensor) -> Tensor:
-        rows = held.first @ v
-        return held.last.T @ (rows if held.middle is None else held.middle @ rows)
-
-    return product

@@ -1,39 +1,44 @@
-"""By which route a relaxation is simulated, decided from sizes alone; without torch, so that planning reads it too."""
+"""Route to the law of a programmed device, chosen from its description; without torch, so that planning asks it too."""
 
 from __future__ import annotations
 
-import math
-
-EIGENDECOMPOSITION, PRODUCT = 9.0 / 0.7, 1.0 / 0.05
-"""Cost of an m×m eigendecomposition in m³, and of a flop in a matrix-vector product, both in flops of a matrix product.
-
-Orders of magnitude on a CPU: products by single vectors wait for memory, a twentieth of the speed.
-"""
-VECTORS = 2
-"""Krylov spaces that a transition takes: the start (or the noise) and the right-hand side."""
-TOLERANCE = 1e-6
-"""Relative error of a Krylov route, where nothing else is asked for."""
-SMALLEST_LANCZOS = 320
-"""Rows below which the eigendecomposition of K takes less time than a Lanczos loop on it."""
+from tngd_bench.curvature.route import Route
+from tngd_bench.spu.device import Device
 
 
-def predicted_flops(
-    rows: int, size: int, tolerance: float, width: float | None = None
-) -> tuple[float, float]:
-    """Cost of the gram and krylov transitions for m rows and N parameters, in flops of a matrix product.
+def cells_err(device: Device) -> bool:
+    """Whether cells written alike come to hold different values; rounding alone does not."""
+    return bool(device.programming_error or device.stuck_off or device.stuck_on)
 
-    gram: 2m²W to form K and its eigendecomposition; krylov: 12 ln(1/tolerance) products of 4mW in each of two spaces
-    and their orthogonalisation. W is the `width` of a row as it is kept: the outputs of all layers together, taken as
-    3√N (a few layers of even width), or N where rows are a matrix.
+
+def arrays_are_alike(device: Device, ensemble: int = 1) -> bool:
+    """Whether J and Jᵀ hold the same values; each programming of an ensemble rounds each array in its own way."""
+    rounded_apart = ensemble > 1 and device.array_bits is not None
+    return device.shared_array or not (cells_err(device) or rounded_apart)
+
+
+def is_one_factor(device: Device, ensemble: int = 1) -> bool:
+    """Whether the drift is JᵀJ + λI of one J, positive semi-definite whatever the errors, with nothing between."""
+    amplified = device.amplifier_gain is not None or device.amplifier_bandwidth_hz is not None
+    middle = device.hessian_array and cells_err(device)
+    return arrays_are_alike(device, ensemble) and not amplified and not middle
+
+
+def device_route(device: Device, ensemble: int = 1) -> Route:
+    """Return how a relaxation is simulated: by "spectral" functions of A where its imperfections leave it symmetric.
+
+    "mismatch": the same in the coordinates of unequal capacitors · "arrays": the law of a linear network · "stepped
+    (rails)" and "stepped (mismatch)": in time, where no law is at hand.
     """
-    m, kept = float(rows), 3.0 * math.sqrt(size) if width is None else width
-    gram = 2.0 * m * m * kept + EIGENDECOMPOSITION * m**3
-    dimension = min(m, 12.0 * math.log(1.0 / min(tolerance, 0.1)))
-    krylov = VECTORS * (dimension * 4.0 * m * kept + 4.0 * m * dimension**2) * PRODUCT
-    return gram, krylov
-
-
-def gram_is_cheaper(rows: int, size: int, tolerance: float = TOLERANCE, width: float | None = None) -> bool:
-    """Whether K is formed, rather than multiplied with through the rows."""
-    gram, krylov = predicted_flops(rows, size, tolerance, width)
-    return gram <= krylov
+    symmetric = is_one_factor(device, ensemble)
+    if device.rail_volts is not None:
+        return Route("stepped (rails)", "a node at a rail follows no linear law")
+    if device.capacitor_mismatch and not symmetric:
+        return Route("stepped (mismatch)", "capacitors differ, and the drift is not symmetric")
+    if device.capacitor_mismatch:
+        return Route("mismatch", "capacitors differ, and the drift is symmetric in x/√D")
+    if device.row_sum_noise or not symmetric:
+        return Route(
+            "arrays", "noise differs by node" if symmetric else "the drift is not that of one factor"
+        )
+    return Route("spectral", "the drift is symmetric and the noise even")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tngd_bench.curvature.operator import Shifted
 from tngd_bench.spu.dynamics import double_precision, mismatch
 from tngd_bench.spu.dynamics.arrays import Arrays, UnstableDeviceError
 
@@ -20,24 +21,23 @@ LINEAR_PROBLEMS = 12
 """Linear problems that one search may take."""
 
 
-def modes(
-    arrays: Arrays, damping: float, node_rates: Tensor | None = None, in_rows: Tensor | None = None
-) -> Tensor:
+def modes(held: Shifted[Arrays], node_rates: Tensor | None = None, in_rows: Tensor | None = None) -> Tensor:
     """Rates of the modes in units of s/τ, complex; those that are equal to λ are listed once.
 
     `in_rows` is what `row_drift` gives, where it is at hand.
     Exact, but for node rates beyond `mismatch.LARGEST_DENSE`: there the null space is listed by its slowest and
     fastest node, and of the other modes the slowest are refined and the rest within λ times the spread of D.
     """
+    arrays, damping = held.operator, held.damping
     m, n = arrays.first.shape
     found: Tensor
     if n <= m or (node_rates is not None and n <= mismatch.LARGEST_DENSE):
-        found = torch.linalg.eigvals(_whole_drift(arrays, damping, node_rates))
+        found = torch.linalg.eigvals(_whole_drift(held, node_rates))
     elif node_rates is None:
-        found = torch.linalg.eigvals(row_drift(arrays, damping) if in_rows is None else in_rows)
+        found = torch.linalg.eigvals(row_drift(held) if in_rows is None else in_rows)
         found = torch.cat([found, found.new_full((1,), damping)])
     else:
-        found = _large_mismatch(arrays, damping, node_rates)
+        found = _large_mismatch(held, node_rates)
     if arrays.certainly_stable:
         # the energy x²/2 + ε y²/2 falls at least at these rates: what is below them is rounding
         slowest = damping * (1.0 if node_rates is None else float(node_rates.min()))
@@ -55,8 +55,9 @@ def least_rate(arrays: Arrays, found: Tensor) -> float:
     return slowest * arrays.scale
 
 
-def row_drift(arrays: Arrays, damping: float) -> Tensor:
+def row_drift(held: Shifted[Arrays]) -> Tensor:
     """Drift of the m (with lagging amplifiers 2m) states in row space, float64."""
+    arrays, damping = held.operator, held.damping
     inner = double_precision.gram(arrays.first, arrays.last)
     one = torch.eye(len(inner), dtype=torch.float64, device=inner.device)
     middle = _middle(arrays)
@@ -72,8 +73,9 @@ def _middle(arrays: Arrays) -> Tensor:
     return torch.eye(len(arrays.first), dtype=torch.float64, device=arrays.first.device)
 
 
-def _whole_drift(arrays: Arrays, damping: float, node_rates: Tensor | None) -> Tensor:
+def _whole_drift(held: Shifted[Arrays], node_rates: Tensor | None) -> Tensor:
     """Drift of (x, y) itself, y the lagging amplifiers where there are any."""
+    arrays, damping = held.operator, held.damping
     first, last = arrays.first.to(torch.float64), arrays.last.to(torch.float64)
     one = torch.eye(first.shape[1], dtype=torch.float64, device=first.device)
     pull = last.T @ _middle(arrays)
@@ -87,23 +89,25 @@ def _whole_drift(arrays: Arrays, damping: float, node_rates: Tensor | None) -> T
     return torch.cat([upper if speed is None else speed * upper, torch.cat([-rate * first, own], 1)])
 
 
-def _large_mismatch(arrays: Arrays, damping: float, node_rates: Tensor) -> Tensor:
+def _large_mismatch(held: Shifted[Arrays], node_rates: Tensor) -> Tensor:
+    arrays, damping = held.operator, held.damping
     rates = node_rates.to(torch.float64)
     pulled = torch.linalg.eigvals(_middle(arrays) @ double_precision.gram(arrays.first, arrays.last, rates))
     found = pulled[pulled.real.argsort()] + damping
     if not arrays.certainly_stable:
         near = damping * torch.tensor(SEARCHED, dtype=found.dtype, device=found.device)
-        refined = [_refined(arrays, damping, rates, start) for start in torch.cat([found[:REFINED], near])]
+        refined = [_refined(held, rates, start) for start in torch.cat([found[:REFINED], near])]
         found = torch.stack([*found[REFINED:], *(mode for mode in refined if mode is not None)])
     band = torch.stack([rates.min(), rates.max()]) * damping
     return torch.cat([found, band.to(found.dtype)])
 
 
-def _refined(arrays: Arrays, damping: float, rates: Tensor, start: Tensor) -> Tensor | None:
+def _refined(held: Shifted[Arrays], rates: Tensor, start: Tensor) -> Tensor | None:
     """The mode near `start`, by successive linear problems: I + Ĥ J₂ D(λD − μ)⁻¹ J₁ᵀ is singular at a mode μ.
 
     None where none is found: what starts in the null space may stay there.
     """
+    arrays, damping = held.operator, held.damping
     middle = _middle(arrays).to(torch.complex128)
     one = torch.eye(len(middle), dtype=torch.complex128, device=middle.device)
     mode: Tensor = start

@@ -10,11 +10,11 @@ a rest point is exactly the minimum in the box.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from tngd_bench.curvature.operator import Products, Shifted
 from tngd_bench.spu.dynamics.euler_maruyama import largest_rate
 
 SHARE = 1.0 / 8.0
@@ -28,7 +28,7 @@ LARGEST_STEPS = 10**7
 class Stepper:
     """Heun's method for dx = −D (Â x − ĝ) dt + D √(2κᵢ) dW with every |x| held at `limit`.
 
-    `matvec` is Â without λ · `rates` D (N,), None: one · `noise_variance` κ, one number or (N,) · `modes` the rates of
+    `shifted` is Â, λ apart · `rates` D (N,), None: one · `noise_variance` κ, one number or (N,) · `modes` the rates of
     the drift DÂ, complex; None: Â is symmetric and its largest rate is found by power iteration.
 
     The step h obeys h|a| ≤ ⅛ √(Re a/|a|) for every mode a. Far from the rails a mode is then off by at most 10⁻³ of
@@ -40,18 +40,16 @@ class Stepper:
 
     def __init__(
         self,
-        matvec: Callable[[Tensor], Tensor],
+        shifted: Shifted[Products],
         rhs: Tensor,
-        damping: float,
         noise_variance: float | Tensor,
         *,
         rates: Tensor | None = None,
         limit: float = math.inf,
         modes: Tensor | None = None,
     ) -> None:
-        self._matvec = matvec
+        self._shifted = shifted
         self._rhs = rhs
-        self._damping = damping
         self._rates = rates
         self._limit = limit
         self._modes = modes
@@ -102,14 +100,14 @@ class Stepper:
         return pushed.clamp(-self._limit, self._limit)
 
     def _drift(self, x: Tensor) -> Tensor:
-        force = self._rhs - self._matvec(x).add_(x, alpha=self._damping)
+        force = self._rhs - self._shifted.matvec(x)
         return force if self._rates is None else force.mul_(self._rates)
 
     def _bound(self) -> float:
         bound = math.inf
         if self._modes is None:
             fastest = 1.0 if self._rates is None else float(self._rates.max())
-            rate = (largest_rate(self._matvec, self._rhs) + self._damping) * fastest
+            rate = (largest_rate(self._shifted.operator, self._rhs) + self._shifted.damping) * fastest
             bound = SHARE / rate if rate > 0.0 else math.inf
         else:
             moving = self._modes[self._modes.abs() > 0.0]

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tngd_bench.curvature.operator import FactoredOperator, LinearOperator, Shifted
 from tngd_bench.spu.dynamics.spectral import Response, SpectralFunction, at
 
 Term = tuple[SpectralFunction, Tensor]
@@ -18,33 +19,6 @@ STEADY_DOUBLE_GAIN = 4.0
 """The same where the slowest modes have settled."""
 STEADY = 16.0
 """λt from which e^{−λt} is below single precision."""
-
-
-class FactoredOperator(Protocol):
-    """A positive semi-definite G = BᵀB known by its products; `tngd_bench.curvature.GGN` is one."""
-
-    @property
-    def size(self) -> int:
-        """N."""
-
-    @property
-    def rows(self) -> int:
-        """M, rows of B."""
-
-    def matvec(self, v: Tensor) -> Tensor:
-        """G v."""
-
-    def factor_matvec(self, v: Tensor) -> Tensor:
-        """B v."""
-
-    def factor_rmatvec(self, u: Tensor) -> Tensor:
-        """Bᵀ u."""
-
-    def gram(self) -> Tensor:
-        """K = B Bᵀ."""
-
-    def dense(self) -> Tensor:
-        """G."""
 
 
 class Transition(Protocol):
@@ -57,9 +31,10 @@ class Transition(Protocol):
 class DenseTransition:
     """Eigendecomposition of A itself: the oracle, for small N and for dense matrices."""
 
-    def __init__(self, matrix: Tensor, damping: float) -> None:
+    def __init__(self, shifted: Shifted[LinearOperator]) -> None:
+        matrix = shifted.operator.dense()
         values, self.vectors = torch.linalg.eigh(matrix.to(torch.float64))
-        self.eigenvalues = values.clamp_min(0.0) + damping
+        self.eigenvalues = values.clamp_min(0.0) + shifted.damping
         self._dtype = matrix.dtype
 
     def apply(self, terms: Sequence[Term], in_range: Sequence[Term] = ()) -> Tensor:
@@ -79,9 +54,9 @@ class GramTransition:
     f(A) v = f(λ) v + Bᵀ Q diag((f(s+λ) − f(λ))/s) Qᵀ B v, and f(A) Bᵀ w = Bᵀ Q f(s+λ) Qᵀ w, without cancellation.
     """
 
-    def __init__(self, operator: FactoredOperator, damping: float) -> None:
-        self._operator = operator
-        self._damping = damping
+    def __init__(self, shifted: Shifted[FactoredOperator]) -> None:
+        self._operator = shifted.operator
+        self._damping = shifted.damping
         self._spectra: dict[bool, tuple[Tensor, Tensor]] = {}
 
     @cached_property

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
+from tngd_bench.layers import Layer
 from tngd_bench.measure.optimizer_config import Contestant
 from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.costs import PredictedCost, host_cost, predicted_cost
-from tngd_bench.optimizers.iteration import Layer
 from tngd_bench.optimizers.step_time import HOST, step_seconds
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry

@@ -36,7 +36,7 @@ def language_model(outputs: int) -> nn.Module:
 def few(model: nn.Module, inputs: torch.Tensor, outputs: int, products: int) -> bool:
     ggn = GGN(model, nn.CrossEntropyLoss(), inputs, torch.randint(0, outputs, (len(inputs),)))
     ggn.expect_products(products)
-    return ggn._few_products
+    return ggn.route.name == "model"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_what_is_predicted_for_planning_goes_the_same_way(outputs: int, products
         layers = [(784, width, 1), (width, width, 1), (width, outputs, 1)]
         iteration = Iteration(10**6, 32 * outputs, 32, outputs, layers, CGIterations())
         here = few(perceptron(width, outputs), torch.randn(32, 784), outputs, products)
-        assert iteration.model_is_cheaper(products) is here
+        assert (iteration.product_route(products).name == "model") is here
 
 
 @pytest.mark.parametrize("frozen", ["nothing", "weight", "bias"])

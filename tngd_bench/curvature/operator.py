@@ -1,0 +1,130 @@
+"""Operators and right-hand sides of (G + λI) x = g: all that a solver and the device's simulation know of a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from torch import Tensor
+
+
+class Products(Protocol):
+    """An operator of which nothing but its products is known."""
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """G v, a new tensor."""
+
+
+class LinearOperator(Products, Protocol):
+    """A positive semi-definite G (N, N)."""
+
+    @property
+    def size(self) -> int:
+        """N."""
+
+    def dense(self) -> Tensor:
+        """G, (N, N)."""
+
+
+class FactoredOperator(LinearOperator, Protocol):
+    """G = BᵀB with products of its factor B (m, N); `tngd_bench.curvature.GGN` is one.
+
+    `gram_matvec` may be missing: Lanczos then works on vectors of length N.
+    """
+
+    @property
+    def rows(self) -> int:
+        """m, rows of B."""
+
+    def factor_matvec(self, v: Tensor) -> Tensor:
+        """B v."""
+
+    def factor_rmatvec(self, u: Tensor) -> Tensor:
+        """Bᵀ u."""
+
+    def gram_matvec(self, u: Tensor) -> Tensor:
+        """K u = B Bᵀ u."""
+
+    def gram(self) -> Tensor:
+        """K = B Bᵀ, (m, m)."""
+
+
+Operator = TypeVar("Operator", covariant=True)
+
+
+@dataclass(frozen=True)
+class Shifted(Generic[Operator]):
+    """A = G + λI, `damping` λ ≥ 0; `operator` is G, of any kind."""
+
+    operator: Operator
+    damping: float
+
+    def matvec(self: Shifted[Products], v: Tensor) -> Tensor:
+        """A v."""
+        return self.operator.matvec(v).add_(v, alpha=self.damping)
+
+    def dense(self: Shifted[LinearOperator]) -> Tensor:
+        """A, (N, N)."""
+        matrix = self.operator.dense().clone()
+        matrix.diagonal().add_(self.damping)
+        return matrix
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """G as a dense symmetric matrix (N, N)."""
+
+    values: Tensor
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return len(self.values)
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """G v."""
+        return self.values @ v
+
+    def dense(self) -> Tensor:
+        """G itself."""
+        return self.values
+
+
+class InRange(NamedTuple):
+    """g = Bᵀ w + q: `weights` w (m,), and `rest` q (N,), None where the range of Bᵀ holds the whole of g."""
+
+    weights: Tensor
+    rest: Tensor | None
+
+
+@dataclass(frozen=True)
+class RightHandSide:
+    """g of A x = g: a `given` vector, or, for None, the gradient of the batch of `operator`.
+
+    The gradient's forms are computed when first asked for: most methods need one of them.
+    """
+
+    operator: Any
+    given: Tensor | None = None
+
+    @classmethod
+    def of(cls, operator: Any, given: Tensor | None) -> RightHandSide:
+        """Return the right-hand side; the operator's own gradient is known when it is given as a vector too."""
+        own = given is None or given is getattr(operator, "__dict__", {}).get("gradient")
+        return cls(operator, None if own else given)
+
+    @property
+    def is_gradient(self) -> bool:
+        """Whether its form in the range of Bᵀ is known."""
+        return self.given is None
+
+    @property
+    def vector(self) -> Tensor:
+        """g, (N,)."""
+        gradient: Tensor = self.operator.gradient if self.given is None else self.given
+        return gradient
+
+    @property
+    def in_range(self) -> InRange | None:
+        """g by the factor; None for a given vector."""
+        return InRange(*self.operator.gradient_weights) if self.given is None else None

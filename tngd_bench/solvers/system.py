@@ -1,0 +1,130 @@
+"""The damped system of one batch, what a solver returns for it, and the interface of all solvers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tngd_bench import arguments
+from tngd_bench.curvature import GGN
+from tngd_bench.curvature.operator import InRange, RightHandSide, Shifted
+
+
+@dataclass(frozen=True)
+class LinearSystem:
+    """(G + λI) x = g + λp: damped least squares around the `prior` p (N,); None: around zero."""
+
+    operator: Shifted[Any]
+    rhs: RightHandSide
+    prior: Tensor | None = None
+
+    @classmethod
+    def of(cls, ggn: GGN, rhs: Tensor | None, damping: float, prior: Tensor | None) -> LinearSystem:
+        """Return the system of these arguments, which are checked; `rhs` None: the batch gradient."""
+        for name, vector in (("rhs", rhs), ("prior", prior)):
+            if vector is not None and vector.shape != (ggn.size,):
+                raise ValueError(f"{name} must be a vector ({ggn.size},), not {tuple(vector.shape)}")
+        damping = arguments.real("damping", damping, minimum=0.0)
+        return cls(Shifted(ggn, damping), RightHandSide.of(ggn, rhs), prior)
+
+    @property
+    def ggn(self) -> GGN:
+        """G."""
+        ggn: GGN = self.operator.operator
+        return ggn
+
+    @property
+    def damping(self) -> float:
+        """λ."""
+        return self.operator.damping
+
+    def moved_rhs(self, product: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """g − G p, what G + λI maps x − p to; `product` multiplies by G where a form of it is at hand."""
+        right = self.rhs.vector
+        return right if self.prior is None else right - (product or self.ggn.matvec)(self.prior)
+
+    def moved_weights(self) -> InRange | None:
+        """g − G p = Bᵀ(w − B p) + q by the factor; None where g is a given vector."""
+        found = self.rhs.in_range
+        if found is None or self.prior is None:
+            return found
+        return InRange(found.weights - self.ggn.factor_matvec(self.prior), found.rest)
+
+    def solved(self, moved: Tensor, history: tuple[float, ...] = ()) -> SolveResult:
+        """The result of a solver that has found x − p = `moved`."""
+        return SolveResult(moved if self.prior is None else moved + self.prior, self, history)
+
+
+@dataclass(frozen=True)
+class SolveResult:
+    """Solution of a `system`; `history`: relative residual norms of an iterative method, one for each GGN product."""
+
+    solution: Tensor
+    system: LinearSystem
+    history: tuple[float, ...] = ()
+
+    @property
+    def iterations(self) -> int:
+        """GGN products of an iterative method; 0 for a direct one."""
+        return len(self.history)
+
+    @cached_property
+    def residual_norm(self) -> float:
+        """‖(G + λI) x − g − λp‖₂ by one GGN product, made when first asked for."""
+        system = self.system
+        moved = self.solution if system.prior is None else self.solution - system.prior
+        product = system.operator.operator.matvec(self.solution)
+        return float(torch.linalg.vector_norm(product + system.damping * moved - system.rhs.vector))
+
+
+class Solver(ABC):
+    """A method for (G + λI) x = g + λp."""
+
+    def solve(
+        self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01, prior: Tensor | None = None
+    ) -> SolveResult:
+        """Solve (G + λI) x = rhs + λ·prior; `rhs` None stands for the batch gradient, which some methods exploit."""
+        return self._solve(LinearSystem.of(ggn, rhs, damping, prior))
+
+    @abstractmethod
+    def _solve(self, system: LinearSystem) -> SolveResult:
+        """Solve a checked system."""
+
+
+def is_negligible(shifted: Shifted[Tensor]) -> bool:
+    """Whether λ drowns in the rounding of the positive semi-definite matrix (n, n) that it is added to."""
+    matrix = shifted.operator
+    return shifted.damping <= 8.0 * torch.finfo(matrix.dtype).eps * float(matrix.diagonal().max())
+
+
+def solve_shifted(shifted: Shifted[Tensor], rhs: Tensor, *, in_range: bool, power: int = 1) -> Tensor:
+    """(M + λI)⁻ᵖ rhs for a positive semi-definite M (n, n).
+
+    Cholesky where λ stands clear of rounding. Otherwise an eigendecomposition in float64: with `in_range` (the
+    right-hand side has no null-space part, so what is there is rounding) or λ = 0, eigenvalues below rounding are
+    dropped, which gives the minimum-norm solution; without it they count as λ.
+    """
+    matrix, damping = shifted.operator, shifted.damping
+    if not is_negligible(shifted):
+        lifted = matrix.clone()
+        lifted.diagonal().add_(damping)
+        factor, info = torch.linalg.cholesky_ex(lifted)
+        if int(info) == 0:
+            result = rhs.unsqueeze(-1)
+            for _ in range(power):
+                result = torch.cholesky_solve(result, factor)
+            return result.squeeze(-1)
+    values, vectors = torch.linalg.eigh(matrix.to(torch.float64))
+    cutoff = matrix.shape[0] * torch.finfo(matrix.dtype).eps * values[-1].clamp_min(0.0)
+    kept = values > cutoff
+    shift = torch.where(kept, values, 0.0) + damping
+    drop = in_range or damping == 0.0
+    inverse = torch.where(kept, shift**-power, 0.0) if drop else shift**-power
+    solution: Tensor = vectors @ (inverse * (vectors.T @ rhs.to(torch.float64)))
+    return solution.to(rhs.dtype)
