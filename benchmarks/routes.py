@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 
 from tngd_bench.curvature import GGN, route
+from tngd_bench.layers import Layer
 from tngd_bench.problems import registry as problems
 from tngd_bench.solvers import CG
 
@@ -35,7 +36,7 @@ IMAGES = {"digits-mlp": (64,), "mnist-cnn": (1, 28, 28)}
 
 @dataclass(frozen=True)
 class Place:
-    """Sizes, the shapes of the model's layers, and the median seconds of `products` products by either route."""
+    """Sizes, the model's layers, and the median seconds of `products` products by either route."""
 
     problem: str
     parameters: int

@@ -111,11 +111,7 @@ def fisher_cotangents(
     if fisher == "mc":
         signs = torch.randint(0, 2, (b, rows), generator=generator, device=outputs.device)
         return curvature.factor_rmatvec((2 * signs - 1).to(outputs.dtype)).unsqueeze(0)
-    weights, rest = curvature.gradient_weights()
-    gradient = curvature.factor_rmatvec(weights)
-    if rest is not None:
-        gradient = gradient + rest
-    return gradient.unsqueeze(0) * math.sqrt(b)
+    return curvature.slope().unsqueeze(0) * math.sqrt(b)
 
 
 def factor_estimates(

@@ -64,7 +64,7 @@ class FactorSource:
         blocks |= self._product_blocks(_uncovered(used, blocks), first, last, check)
         rest = _uncovered(used, blocks)
         for p, rows in zip(rest, self._reverse_rows(rest, first, last), strict=True):
-            blocks[id(p)] = ExplicitBlock((self._slots[id(p)],), rows)
+            blocks[id(p)] = ExplicitBlock.joined({self._slots[id(p)]: rows})
             if check is not None and check.error(blocks[id(p)]):
                 raise ValueError(
                     f"two reverse passes disagree for parameter {self._names[id(p)]!r}: the model's backward pass must "
@@ -116,7 +116,7 @@ class FactorSource:
         for p, uses in by_product:
             rows = sum(use.rows(next(cotangents)) for use in uses)
             assert isinstance(rows, Tensor)
-            block = ExplicitBlock((self._slots[id(p)],), rows)
+            block = ExplicitBlock.joined({self._slots[id(p)]: rows})
             if check is not None and check.error(block):
                 self._verification.refute_products([self._names[id(p)]])
             else:
