@@ -90,7 +90,7 @@ class OUProcess:
         if t == 0.0:
             return x0.clone()
         if self.method == "euler-maruyama":
-            return self._stepper.mean(x0, t)
+            return self._stepper.run(x0, t, noisy=False)
         if self._by_increment:
             return self._transition.apply([self._increment(x0, t)]).add_(x0)
         return self._transition.apply(*self._mean_terms(x0, t))
