@@ -1,4 +1,4 @@
-"""What a layer is and what its part of the factor B costs, without torch: for curvature and for every prediction.
+"""Sizes of a layer and the cost of its part of the factor B, without torch: for curvature and all predictions.
 
 Costs are operations, a multiply-add as two, of one batch of b samples with m rows of B.
 """

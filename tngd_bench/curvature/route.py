@@ -1,4 +1,4 @@
-"""Routes of curvature computations, chosen from sizes alone and without torch, so that planning asks the same rules.
+"""Routes of curvature computations, chosen from sizes alone and without torch, for curvature and for planning.
 
 Products with G or K go by rows of B or through the model. Rows take a batched backward pass a column and are then read
 twice a product; a product by J and Jᵀ is some four passes through the model whatever the number of columns. The
@@ -161,17 +161,16 @@ def gram_function_route(rows: int, *, single: bool, plain: bool = False, applica
     return Route("lanczos", f"m = {rows} in single precision, application {application}")
 
 
-def cg_route(space: str, *, in_range: bool, preconditioned: bool) -> Route:
-    """Return the space that conjugate gradients run in: "rows" (m) where it applies, else "parameters" (N).
+def cg_route(space: str, *, in_range: bool) -> Route:
+    """Return the space of conjugate gradients: "rows" (m) where it applies, unless `space` is "parameters" (N).
 
-    `in_range`: the right-hand side is the gradient and lies in the range of Bᵀ. ValueError for `space` "rows" without.
+    `in_range`: the right-hand side is the gradient, it lies in the range of Bᵀ, and there is no preconditioner.
+    ValueError for `space` "rows" otherwise.
     """
-    if space == "parameters":
-        return Route(space, "asked for")
-    if in_range and not preconditioned:
+    if in_range and space != "parameters":
         return Route("rows", "the gradient lies in the range of the factor")
     if space == "rows":
         raise ValueError("space='rows' needs rhs to be the batch gradient, in the range of the factor")
     return Route(
-        "parameters", "a preconditioner acts on them" if preconditioned else "rhs is not in the range"
+        "parameters", "asked for" if space == "parameters" else "rhs is not known to lie in the range"
     )

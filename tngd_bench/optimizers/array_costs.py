@@ -1,4 +1,4 @@
-"""What the simulation of a device with programmed arrays takes, beside what its host computes.
+"""Cost of simulating a device with programmed arrays, beside the work of its host.
 
 The arrays hold m·N values each, drawn anew at every step. One array for J and Jᵀ, with nothing between them that errs,
 is a factor like any other, as a matrix; else the law of the m rows is made by a Taylor series and doublings in double

@@ -47,7 +47,7 @@ def fitting_targets(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
     if not isinstance(targets, Tensor):
         if closed_form(loss) is not None:
             raise TypeError(f"targets must be a tensor, not {type(targets).__name__}")
-        return targets  # what a loss of the user's own takes is its own affair
+        return targets  # a loss of the user's own may take anything
     if targets.dim() and targets.shape[0] != outputs.shape[0]:
         raise ValueError(
             f"targets must have one entry a sample, b = {outputs.shape[0]}, not {tuple(targets.shape)}"

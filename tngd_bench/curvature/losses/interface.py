@@ -1,4 +1,4 @@
-"""Interface of the curvature of a loss in output space, and what every one of them gives."""
+"""Interface of the curvature of a loss in output space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blocks of the factor B from one recorded forward pass, each held against autograd.
+"""Blocks of the factor B from one recorded forward pass, each compared with autograd.
 
 A parameter's rows come from the fastest source that passes the check: its layer's rule, the matrix products that use
 it, batched reverse mode, which assumes nothing.
@@ -32,7 +32,7 @@ CHECKED_COLUMNS = 64
 
 
 class FactorSource:
-    """Makes blocks of B from what the layers of `model` saw and from the graph under its `outputs`."""
+    """Makes blocks of B from the recorded calls of the layers and from the graph under the `outputs`."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class FactorSource:
         )  # a layer's stands under two keys
 
     def _layer_blocks(self, first: int, last: int, check: BlockCheck | None) -> dict[int, Block]:
-        """Blocks by the layers' own rules, each under the ids of its parameters; what the check refutes is left out."""
+        """Blocks by the layers' own rules, each under the ids of its parameters, without those that fail the check."""
         dtype = self._parameters.curvature_dtype
         layers = [
             group

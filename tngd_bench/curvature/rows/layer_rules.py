@@ -1,8 +1,8 @@
-"""Rules that turn what a layer saw into its block of the factor B.
+"""Rules that make a layer's block of the factor B from its inputs and output gradients.
 
 Linear and convolutions (at one position or many), embeddings, layer and group normalisation. The rules assume how a
 layer was used, and `verification.py` checks that. Everything else goes by the matrix products in the graph
-(`products.py`) or by batched reverse mode (`reverse.py`).
+(`matrix_products.py`) or by batched reverse mode (`curvature.reverse`).
 """
 
 from __future__ import annotations

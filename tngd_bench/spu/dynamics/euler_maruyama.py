@@ -1,4 +1,4 @@
-"""Euler-Maruyama stepping of the OU process: how the paper simulated its device."""
+"""Euler-Maruyama stepping of the OU process, as the paper simulated its device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of A through a Gram matrix in memory: by Lanczos where single precision will do, else by eigenvectors."""
+"""Functions of A through a Gram matrix in memory: by Lanczos where single precision is enough, else by eigenvectors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tngd_bench.spu.dynamics.spectral import Response
 from tngd_bench.spu.dynamics.transitions import GramTransition, Term, needs_double
 
 FIRST_CHECK = 8
-"""Products between two looks at the error: one look takes as long as some four of them."""
+"""Products between two estimates of the error: an estimate takes as long as some four of them."""
 
 
 class FormedGram:

@@ -1,4 +1,4 @@
-"""Functions of A by Lanczos: matrix-free where m is too large for a Gram matrix, and on one in place of its eigh."""
+"""Functions of A by Lanczos: by products with the operator, or on a Gram matrix in place of its eigendecomposition."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tngd_bench.spu.dynamics.spectral import Response, at
 from tngd_bench.spu.dynamics.transitions import Term
 
 FIRST_CHECK, CHECK_SHARE = 4, 6
-"""The error is looked at after 4 products, and then whenever their number has grown by 4 or by a sixth.
+"""The error is estimated after 4 products, and then whenever their number has grown by 4 or by a sixth.
 
-A look costs as much as several products with a matrix of a few hundred rows: `first_check` sets another number.
+An estimate costs as much as several products with a matrix of a few hundred rows: `first_check` sets another number.
 """
 
 
@@ -77,7 +77,7 @@ class KrylovTransition:
         whole = [term for term in terms if self._rows is None or isinstance(term[0], Response)]
         total: Tensor | None = None
         largest = 0.0
-        # answers to an input come first: what is left of the start is small beside them, and need not be known as well
+        # answers to an input come first: the decayed start is small beside them and need not be known as well
         for function, vector in sorted(whole, key=lambda term: not isinstance(term[0], Response)):
             piece, largest = self._expand(
                 [Start(function, vector, True, None)], self._shifted.matvec, largest

@@ -16,7 +16,7 @@ class LanczosBases:
     """Fully reorthogonalised Lanczos bases of `vectors` (count, n), up to `largest` products each.
 
     `passes` over the basis take out of each image what rounding has left in it. `norms` are those of the vectors;
-    after each product `beta` is what stands beside the diagonal, 0 where a space is exhausted.
+    after each product `beta` is the new off-diagonal value, 0 where a space is exhausted.
     """
 
     def __init__(self, vectors: Tensor, largest: int, passes: int) -> None:
@@ -25,7 +25,7 @@ class LanczosBases:
         self._basis = vectors.new_empty(len(vectors), FIRST_DIMENSION, vectors.shape[1])
         scaled = torch.where(self.norms > 0, self.norms, 1.0).unsqueeze(1)
         torch.div(vectors, scaled, out=self._basis[:, 0])
-        # column k of the band: the diagonal of T, and what stands beside it
+        # column k of the band: the diagonal of T, and the off-diagonal
         self._diagonal = self.norms.new_zeros(len(vectors), largest)
         self._off_diagonal = torch.zeros_like(self._diagonal)
         self._scale = self.norms.new_full((len(vectors),), 1e-30)
@@ -66,7 +66,7 @@ class LanczosBases:
         torch.div(self._image, divisor, out=self._basis[:, k])
 
     def bands(self) -> tuple[Tensor, Tensor]:
-        """Diagonals (count, k) of the tridiagonal matrices, and what stands beside them (count, k − 1)."""
+        """Diagonals (count, k) of the tridiagonal matrices, and off-diagonals (count, k − 1)."""
         return self._diagonal[:, : self._size], self._off_diagonal[:, : self._size - 1]
 
     def combined(self, weights: Tensor) -> Tensor:

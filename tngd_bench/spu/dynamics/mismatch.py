@@ -49,7 +49,7 @@ class MismatchedNodes:
 
     @property
     def method(self) -> str:
-        """What is exact, in words."""
+        """The route, and what is approximate."""
         if self.small:
             return "dense (mismatch)"
         return "krylov (mismatch; noise to O(σ_C))" if self._noisy else "krylov (mismatch)"

@@ -132,7 +132,7 @@ class LinearNetwork:
             assert step.X is not None
             root = self._conditional_root(t, step)
             own = torch.randn(len(root), generator=generator, dtype=torch.float64, device=x0.device)
-            # given z, w is Gaussian about X p / v with what is left of its covariance
+            # given z, w is Gaussian about X p / v with the rest of its covariance
             w += step.X @ (double_precision.matvec(arrays.first, noise) / step.spread) + root @ own
         x = (z - double_precision.rmatvec(arrays.last, w[:m])).to(x0.dtype)
         return NodeState(x, None if state.amplifiers is None else w[m:])

@@ -23,7 +23,7 @@ from tngd_bench.spu.dynamics.transitions import DenseTransition, Term, Transitio
 Method = Literal["auto", "gram", "dense", "krylov", "euler-maruyama"]
 METHODS = ("auto", "gram", "dense", "krylov", "euler-maruyama")
 HEAD = 64
-"""Values of a start that are looked at before all of them."""
+"""Values of a start that are compared with zero before all of them."""
 LARGEST_DENSE = 8192
 """Parameters up to which an N×N matrix is formed."""
 
@@ -34,11 +34,11 @@ class OUProcess:
     Parameters
     ----------
     operator : `GGN`, any object with its products, or a dense symmetric positive semi-definite matrix (N, N).
-    rhs : g, (N,); None stands for the operator's own `gradient`, for which the factor form is used.
+    rhs : g, (N,); None: the operator's own `gradient`, for which the factor form is used.
     damping : λ ≥ 0.
     noise_variance : κ₀ ≥ 0.
     method : transition; "auto" takes dense for a matrix, else the cheaper of gram and krylov (`relaxation_route`).
-        `.method` tells which, `.reason` why.
+        `.method` names it, `.reason` says why.
     step : δt of euler-maruyama.
     tolerance : relative tolerance of krylov.
 
@@ -179,7 +179,7 @@ class OUProcess:
         return (Response(t), self.rhs - product - self.damping * x0)
 
     def _mean_terms(self, x0: Tensor, t: float) -> tuple[list[Term], list[Term]]:
-        # a start is zero as a whole or hardly ever at its head: the look at N values is rarely needed
+        # a start that is not zero is hardly ever zero at its head: comparing all N values is rarely needed
         at_zero = not bool(x0[:HEAD].any()) and not bool(x0.any())
         terms: list[Term] = [] if at_zero else [(Decay(t), x0)]
         krylov = isinstance(self._transition, KrylovTransition) and self._transition.in_rows
@@ -201,7 +201,7 @@ class OUProcess:
             return self._dense_transition()
         if self.method == "gram":
             return GramLanczosTransition(self._shifted)
-        # a look at the error costs nothing beside a product through the whole model
+        # estimating the error costs nothing beside a product through the whole model
         first_check = 1 if self._by_increment else FIRST_CHECK
         return KrylovTransition(self._shifted, tolerance=self._tolerance, first_check=first_check)
 

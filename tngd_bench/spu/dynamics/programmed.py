@@ -1,6 +1,6 @@
-"""A device with one pair (G, g) loaded: its imperfections together, and the exact route to its law if there is one.
+"""A device with one pair (G, g) loaded, simulated with all its imperfections.
 
-Routes, as `method` tells them: "gram", "dense", "krylov", "euler-maruyama" (`OUProcess`; errors of one shared array
+Values of `method`: "gram", "dense", "krylov", "euler-maruyama" (`OUProcess`; errors of one shared array
 included) · "arrays" (`LinearNetwork`: separate arrays, amplifiers, noise by node) · "dense (mismatch)" and "krylov
 (mismatch)" (`MismatchedNodes`, symmetric drift) · "stepped (rails)" and "stepped (mismatch)" (mismatch with a drift
 that is not symmetric), where only stepping is general enough; the state then carries the error that `Stepper` states.

@@ -61,7 +61,7 @@ class Ritz:
         return (values * self.vectors[0]) @ self.vectors.T
 
     def length(self, coefficients: Tensor, whole: bool) -> float:
-        """N-space norm of what coefficients stand for; in row space ‖Bᵀ V c‖ = √(cᵀ T c)."""
+        """N-space norm of the vector with these coefficients; in row space ‖Bᵀ V c‖ = √(cᵀ T c)."""
         if whole:
             return float(torch.linalg.vector_norm(coefficients))
         inner = self.vectors.T @ coefficients
@@ -82,7 +82,7 @@ class Result:
 
     @staticmethod
     def of(start: Start, ritz: Ritz, norm: float, beta: float, before: Tensor | None) -> Result:
-        """The result of one space; `before`: its coefficients when it was last looked at."""
+        """The result of one space; `before`: its coefficients at the last estimate."""
         coefficients = ritz.apply(start.function, start)
         inside = ritz.length(coefficients, start.whole) * norm
         size = inside
