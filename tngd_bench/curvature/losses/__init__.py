@@ -8,8 +8,7 @@ the GGN.
 """
 
 from tngd_bench.curvature.losses.closed_forms import output_curvature
-from tngd_bench.curvature.losses.evaluation import evaluate
+from tngd_bench.curvature.losses.evaluation import PerSampleLoss, evaluate
 from tngd_bench.curvature.losses.interface import Loss, OutputCurvature, factor_columns
-from tngd_bench.curvature.losses.per_sample import PerSampleLoss
 
 __all__ = ["Loss", "OutputCurvature", "PerSampleLoss", "evaluate", "factor_columns", "output_curvature"]

@@ -6,12 +6,10 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from tngd_bench.curvature.losses.differentiated import differentiated
 from tngd_bench.curvature.losses.elementwise import binary_cross_entropy, squared_error
-from tngd_bench.curvature.losses.empirical import EmpiricalFisher
-from tngd_bench.curvature.losses.evaluation import closed_form, fitting_targets
+from tngd_bench.curvature.losses.evaluation import PerSampleLoss, closed_form, fitting_targets
 from tngd_bench.curvature.losses.interface import Loss, OutputCurvature
-from tngd_bench.curvature.losses.per_sample import PerSampleLoss, per_sample
+from tngd_bench.curvature.losses.per_sample import EmpiricalFisher, differentiated, per_sample
 from tngd_bench.curvature.losses.softmax import cross_entropy
 
 _RULES: dict[type[nn.Module], Callable[..., OutputCurvature]] = {

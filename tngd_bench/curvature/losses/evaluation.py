@@ -1,11 +1,32 @@
-"""Value of a loss on one batch, its targets checked."""
+"""Losses and their value on one batch, the targets checked."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 
 from tngd_bench.curvature.losses.interface import Loss
-from tngd_bench.curvature.losses.per_sample import PerSampleLoss
+
+
+class PerSampleLoss(nn.Module):
+    """The mean over the batch of any per-sample loss that is convex in the outputs.
+
+    `function(z_n, y_n)` takes one sample's outputs and target and returns a scalar tensor, in operations that
+    `torch.func` can differentiate twice. Its Hessian is checked when curvature is asked for.
+    """
+
+    reduction = "mean"
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss."""
+        return torch.vmap(self.function)(outputs, targets).mean()
+
 
 CLOSED_FORMS = (nn.CrossEntropyLoss, nn.MSELoss, nn.BCEWithLogitsLoss, PerSampleLoss)
 
