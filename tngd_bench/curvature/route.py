@@ -36,7 +36,9 @@ COLUMN_S, COLUMN_KERNEL_S, MAKING_S = 1.0e-11, 9.6e-10, 3.0e-9
 READING_S, BETWEEN_S, BLOCK_S, START_S = 3.9e-10, 4.3e-12, 2.1e-7, 1.4e-4
 """Of a product by rows: for a number kept, read twice; for an operation between the readings; for a layer's block of a
 sample; and whatever the size."""
-EIGENDECOMPOSITION, READING = 9.0 / 0.7, 1.0 / 0.05
+EIGENDECOMPOSITION_FLOPS = 9.0
+"""Operations per n³ of a full symmetric eigendecomposition (reduction, divide and conquer, back-transform)."""
+EIGENDECOMPOSITION, READING = EIGENDECOMPOSITION_FLOPS / 0.7, 1.0 / 0.05
 """Cost of an m×m eigendecomposition in m³, and of an operation on rows that are read for one vector, in operations of
 a matrix product. Orders of magnitude on a CPU: such products wait for memory, a twentieth of the speed."""
 SPACES = 2

@@ -15,15 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tngd_bench import plugins
-from tngd_bench.curvature.route import COLUMNS_AT_ONCE
-from tngd_bench.layers import Layer, panelled
+from tngd_bench.curvature.route import COLUMNS_AT_ONCE, EIGENDECOMPOSITION_FLOPS
+from tngd_bench.layers import Layer, panelled, preconditioning
 from tngd_bench.optimizers.array_costs import array_cost
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
-
-EIGENDECOMPOSITION_FLOPS = 9.0
-"""Operations per n³ of a full symmetric eigendecomposition (reduction, divide and conquer, back-transform)."""
 
 LANCZOS_DIMENSION = 24
 """Products that each Krylov space of a relaxation takes: 16 to 32 at t = 50 τ and λ = 0.01, 8 from there on down."""
@@ -73,8 +70,7 @@ def _kfac(it: Iteration) -> tuple[float, float]:
 
 def _preconditioned(rows: float, a: float, g: float) -> float:
     """A layer's direction from its k `rows`, by rows or by the gradient (`KroneckerFactors.precondition`)."""
-    slope = rows * min(rows * (a + g), a * g)
-    return 2.0 * (rows * a * g + min(rows * (a * a + g * g) + slope, a * g * (a + g)))
+    return 2.0 * (rows * a * g + min(preconditioning(rows, a, g)))
 
 
 def _dense(it: Iteration) -> tuple[float, float]:
@@ -150,10 +146,10 @@ def _thermodynamic(it: Iteration) -> tuple[float, float]:
     return passes + made + _orthogonalised(it), held
 
 
-def _on_arrays(it: Iteration, device: Device) -> tuple[float, float]:
+def _on_arrays(it: Iteration, device: Device, ensemble: int) -> tuple[float, float]:
     """The simulation of a device whose imperfections act on single cells: B is formed, programmed, and then used."""
     made = it.gradient + it.row_passes + it.written
-    arrays = array_cost(it, device)
+    arrays = array_cost(it, device, ensemble)
     # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
     functions = _by_eigenvectors(float(it.rows)) if arrays.spectral else 0.0
     return made + arrays.flops + functions, it.held + float(it.rows) * it.widths + arrays.held
@@ -249,7 +245,7 @@ def predicted_cost(
     solved = cg or CGIterations()
     iteration = Iteration(parameters, rows, batch_size, outputs, layers, solved, double=itemsize > 4)
     if device is not None and device.needs_arrays and _COUNTS[name] is _thermodynamic:
-        flops, values = _on_arrays(iteration, device)
+        flops, values = _on_arrays(iteration, device, ensemble)
         return PredictedCost(ensemble * flops, values * itemsize)
     flops, values = _COUNTS[name](iteration)
     if memory:

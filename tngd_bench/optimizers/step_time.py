@@ -66,7 +66,7 @@ def step_seconds(
         seconds += ensemble * _SIMULATION_S
     if on_arrays:
         assert device is not None
-        seconds += _WRITE_S * values + ensemble * _PROGRAM_S * array_cost(it, device).values
+        seconds += _WRITE_S * values + ensemble * _PROGRAM_S * array_cost(it, device, ensemble).values
     elif name == "ngd-cg":
         products = it.iterations_of_cg + 1
         if it.by_model(name):
