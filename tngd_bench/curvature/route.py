@@ -41,7 +41,7 @@ EIGENDECOMPOSITION_FLOPS = 9.0
 EIGENDECOMPOSITION, READING = EIGENDECOMPOSITION_FLOPS / 0.7, 1.0 / 0.05
 """Cost of an m×m eigendecomposition in m³, and of an operation on rows that are read for one vector, in operations of
 a matrix product. Orders of magnitude on a CPU: such products wait for memory, a twentieth of the speed."""
-SPACES = 2
+LANCZOS_SPACES = 2
 """Krylov spaces that a relaxation takes: the start (or the noise) and the right-hand side."""
 TOLERANCE = 1e-6
 """Relative error of a Krylov space where nothing else is asked for: that of a single-precision eigendecomposition."""
@@ -140,7 +140,9 @@ def relaxation_operations(
     gram = 2.0 * m * m * kept + 2.0 * b * b * kept + EIGENDECOMPOSITION * m**3
     dimension = min(m, 12.0 * math.log(1.0 / min(tolerance, 0.1)))
     between = min(2.0 * b * b * kept, 4.0 * b * parameters)
-    krylov = SPACES * (dimension * (4.0 * m * kept * READING + between) + 4.0 * m * dimension**2 * READING)
+    krylov = LANCZOS_SPACES * (
+        dimension * (4.0 * m * kept * READING + between) + 4.0 * m * dimension**2 * READING
+    )
     return gram, krylov
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tngd_bench import plugins
-from tngd_bench.curvature.route import COLUMNS_AT_ONCE, EIGENDECOMPOSITION_FLOPS
+from tngd_bench.curvature.route import COLUMNS_AT_ONCE, EIGENDECOMPOSITION_FLOPS, LANCZOS_SPACES
 from tngd_bench.layers import Layer, panelled, preconditioning
 from tngd_bench.optimizers.array_costs import array_cost
 from tngd_bench.optimizers.iteration import Iteration
@@ -24,8 +24,6 @@ from tngd_bench.spu.device import Device
 
 LANCZOS_DIMENSION = 24
 """Products that each Krylov space of a relaxation takes: 16 to 32 at t = 50 τ and λ = 0.01, 8 from there on down."""
-LANCZOS_SPACES = 2
-"""Krylov spaces of a relaxation in rows: the start and the right-hand side."""
 INCREMENT_PRODUCTS = 14
 """Products of a relaxation of a few tenths of τ where no rows are made, in one space; longer ones take more."""
 KFAC_FACTOR_INTERVAL, KFAC_INVERSE_INTERVAL = 10, 100

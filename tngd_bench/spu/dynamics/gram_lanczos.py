@@ -14,7 +14,7 @@ from tngd_bench.spu.dynamics.krylov import KrylovTransition, LanczosError
 from tngd_bench.spu.dynamics.spectral import Response
 from tngd_bench.spu.dynamics.transitions import GramTransition, Term, needs_double
 
-FIRST_CHECK = 8
+CHECK_INTERVAL = 8
 """Products between two estimates of the error: an estimate takes as long as some four of them."""
 
 
@@ -77,7 +77,7 @@ class GramLanczosTransition:
             self._shifted,
             tolerance=TOLERANCE,
             max_dimension=self._formed.rows // 4,
-            first_check=FIRST_CHECK,
+            first_check=CHECK_INTERVAL,
             row_dtype=torch.float64 if needs_double(terms, in_range, self._shifted.damping) else None,
         )
         try:

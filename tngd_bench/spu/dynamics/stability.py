@@ -25,13 +25,13 @@ def modes(held: Shifted[Arrays], node_rates: Tensor | None = None, in_rows: Tens
     """Rates of the modes in units of s/τ, complex; those that are equal to λ are listed once.
 
     `in_rows`: the result of `row_drift`, if already computed.
-    Exact, but for node rates beyond `mismatch.LARGEST_DENSE`: there the null space is listed by its slowest and
+    Exact, but for node rates beyond `mismatch.LARGEST_DIAGONALISED`: there the null space is listed by its slowest and
     fastest node, and of the other modes the slowest are refined and the rest within λ times the spread of D.
     """
     arrays, damping = held.operator, held.damping
     m, n = arrays.first.shape
     found: Tensor
-    if n <= m or (node_rates is not None and n <= mismatch.LARGEST_DENSE):
+    if n <= m or (node_rates is not None and n <= mismatch.LARGEST_DIAGONALISED):
         found = torch.linalg.eigvals(_whole_drift(held, node_rates))
     elif node_rates is None:
         found = torch.linalg.eigvals(row_drift(held) if in_rows is None else in_rows)

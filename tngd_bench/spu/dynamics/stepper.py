@@ -18,14 +18,14 @@ from tngd_bench.curvature.operator import Products, Shifted
 from tngd_bench.spu.dynamics.euler_maruyama import largest_rate
 
 SHARE = 1.0 / 8.0
-"""Step times |a| of a real mode a; see `Stepper` for the error that is left."""
+"""Step times |a| of a real mode a; see `HeunStepper` for the error that is left."""
 SHARE_OF_RAILS = 1.0 / 3.0
 """Largest noise of one step, as a share of the rail: a path then meets one rail a step, not both."""
 LARGEST_STEPS = 10**7
 """Steps of one run beyond which it is refused."""
 
 
-class Stepper:
+class HeunStepper:
     """Heun's method for dx = −D (Â x − ĝ) dt + D √(2κᵢ) dW with every |x| held at `limit`.
 
     `shifted` is Â, λ apart · `rates` D (N,), None: one · `noise_variance` κ, one number or (N,) · `modes` the rates of
