@@ -146,21 +146,8 @@ def test_a_relaxation_is_planned_by_the_route_that_it_takes(
     class Sizes:
         size, rows, matrix_free = parameters, batch_size * outputs, False
 
-    operator = Sizes()
-    operator.batch_size = batch_size  # type: ignore[attr-defined]  # as a GGN has it
-    planned = Iteration(parameters, operator.rows, batch_size, outputs, None, CGIterations())
-    assert (OUProcess(operator).method == "gram") is planned.forms_gram
-
-
-def test_wide_batches_make_products_by_rows_more_expensive_than_as_many_rows_of_narrow_ones() -> None:
-    """Between the readings of the rows lies a product of b×b: at m = 2,560 from b = 256 on it is what decides."""
-    costs = [route.relaxation_operations(2560, 10**6, b, None, 1e-6) for b in (16, 256, 2560)]
-    krylov = [by_products for _, by_products in costs]
-    assert krylov == sorted(krylov)
-    assert route.relaxation_route(2560, 10**6, 16).name == "krylov"
-    assert route.relaxation_route(2560, 10**6, 256).name == "gram"
-    without = [route.relaxation_operations(2560, 10**6, b, 10.0**6, 1e-6)[0] for b in (0, None)]
-    assert without[0] == without[1]  # rows that are a matrix have no layers behind them
+    planned = Iteration(parameters, Sizes.rows, batch_size, outputs, None, CGIterations())
+    assert (OUProcess(Sizes()).method == "gram") is planned.forms_gram
 
 
 @pytest.mark.parametrize(("columns", "wanted"), [(32, "rows"), (33, "model"), (256, "model"), (257, "model")])

@@ -181,7 +181,7 @@ class Iteration:
     @property
     def forms_gram(self) -> bool:
         """Whether a relaxation forms K, rather than multiply with it through the rows."""
-        return relaxation_route(self.rows, self.parameters, self.batch_size).name == "gram"
+        return relaxation_route(self.rows, self.parameters).name == "gram"
 
     @property
     def takes_eigenvectors(self) -> bool:

@@ -6,9 +6,11 @@ rest as equal. Records do not say so; it follows from the sizes, by the rule of 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 
 from tngd_bench.curvature.route import product_route
+from tngd_bench.layers import Layer
 from tngd_bench.problems import registry as problems
 
 
@@ -19,9 +21,9 @@ def host_extrapolated(problem: str, parameters: int, outputs: int) -> bool:
     Where the model's layers are not known (the problem is not installed here, or lists none) and the answer depends on
     them, they are.
     """
-    try:
-        known = problem in problems.names()
-        layers = getattr(problems.get(problem).widths(parameters, outputs), "layers", None) if known else None
-    except ValueError:
-        layers = None
+    layers: list[Layer] = []
+    if problem in problems.names():
+        with suppress(ValueError):  # no model of this size
+            found = getattr(problems.get(problem).widths(parameters, outputs), "layers", ())
+            layers = [Layer(*layer) for layer in found]
     return product_route(layers or None, outputs, 1, parameters).name == "model"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
 from tngd_bench.spu.dynamics.transitions import DenseTransition, Term, Transition
 
 Method = Literal["auto", "gram", "dense", "krylov", "euler-maruyama"]
-METHODS = ("auto", "gram", "dense", "krylov", "euler-maruyama")
+METHODS = get_args(Method)
 HEAD = 64
 """Values of a start that are compared with zero before all of them."""
 LARGEST_DENSE = 8192
@@ -155,7 +155,6 @@ class OUProcess:
         return relaxation_route(
             operator.rows,
             self.size,
-            getattr(operator, "batch_size", None),
             width=getattr(operator, "row_width", None),
             tolerance=self._tolerance,
             many_rows=self._many_rows,
