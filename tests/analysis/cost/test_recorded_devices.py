@@ -35,6 +35,8 @@ def test_a_preset_is_made_from_its_name():
         ("mine", {"device": {**MINE, "array_bits": 1}}, "array_bits"),
         ("mine", {"device": {**MINE, "no_such_field": 1}}, "no_such_field"),
         ("mine", {"device": {**MINE, "base": "gone"}}, "gone"),
+        ("paper", {"delay": 5.0, "ensemble": 2}, "delay must be 0"),
+        ("paper", {"samples": "many"}, "samples must be an integer"),
         ("elsewhere", {}, "not installed"),
     ],
 )
