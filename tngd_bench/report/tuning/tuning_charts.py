@@ -20,7 +20,7 @@ from tngd_bench.report.document.charting import Chart, draw_band, draw_line
 from tngd_bench.report.document.figures import charts_of, figure_of
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.document.section import Section
-from tngd_bench.report.document.tables import MEASURED, Cell, Column, Table, number, words
+from tngd_bench.report.document.tables import MEASURED, Cell, Column, Table, amount, words
 from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import searched_metric
 
@@ -137,19 +137,17 @@ def best_of_k_chart(search: Search, against: str) -> Chart:
 def _table(summary: pd.DataFrame, metric: str, infos: Infos) -> Table:
     columns = (
         tables.optimizer_column(infos),
-        Column("settings tried", lambda row: number(row.tries, str)),
-        Column("diverged", lambda row: number(row.diverged, str)),
-        Column("no result", lambda row: number(row.no_result, str)),
-        Column("not tried", lambda row: number(row.not_tried, str)),
-        Column(
-            f"{metric}, study's settings", lambda row: number(row.own_score, quantities.significant), MEASURED
-        ),
-        Column(f"{metric}, taken", lambda row: number(row.best_score, quantities.significant), MEASURED),
+        amount("settings tried", "tries", str),
+        amount("diverged", "diverged", str),
+        amount("no result", "no_result", str),
+        amount("not tried", "not_tried", str),
+        amount(f"{metric}, study's settings", "own_score", quantities.significant, MEASURED),
+        amount(f"{metric}, taken", "best_score", quantities.significant, MEASURED),
         Column(_FINALS_TITLE, lambda row: _final(row.final_score, row.final_failed), MEASURED),
         words("settings found", lambda row: _settings(row.settings)),
         words("at an end of the range", lambda row: ", ".join(row.at_edge or ()) or quantities.NOT_MEASURED),
-        Column("wall time", lambda row: number(row.seconds, quantities.seconds), MEASURED),
-        Column("share", lambda row: number(row.share_of_seconds, quantities.percent)),
+        amount("wall time", "seconds", quantities.seconds, MEASURED),
+        amount("share", "share_of_seconds", quantities.percent),
     )
     caption = (
         "What the search tried, found and cost: in the search, and in the finals as the mean over their seeds. The "
@@ -216,14 +214,14 @@ def tuned_table(study: Mapping[str, Any], infos: Infos, problem: str = "") -> Ta
     shown = (
         words("optimizer", lambda row: titles.get(row.optimizer, row.optimizer)),
         words("tuned settings", lambda row: _settings(row.settings)),
-        Column(f"{metric}, before", lambda row: number(row.default_score, quantities.significant), MEASURED),
-        Column(f"{metric}, after", lambda row: number(row.score, quantities.significant), MEASURED),
+        amount(f"{metric}, before", "default_score", quantities.significant, MEASURED),
+        amount(f"{metric}, after", "score", quantities.significant, MEASURED),
         Column(
             _FINALS_TITLE,
             lambda row: _final(row.final_score, _failed(row.final_runs, row.final_finished)),
             MEASURED,
         ),
-        Column("wall time of its search", lambda row: number(row.seconds, quantities.seconds), MEASURED),
+        amount("wall time of its search", "seconds", quantities.seconds, MEASURED),
     )
     if search:
         budget = (
