@@ -41,7 +41,7 @@ _FINALS = (
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchView:
     """A search for settings: its metric as written and as registered, one row per optimizer, and best-of-k curves."""
 
     metric: str
@@ -59,7 +59,7 @@ def tuning_section(records: Records) -> Section:
     """Return the section of a search (see `tuning_results.is_search`); call it inside `charting.style()`."""
     metric = str(records.study["tuning"]["metric"])
     summary = tuning_summary(records)
-    search = Search(metric.replace("_", " "), searched_metric(metric), summary, best_of_k_curves(records))
+    search = SearchView(metric.replace("_", " "), searched_metric(metric), summary, best_of_k_curves(records))
     charts = charts_of("tuning", search)
     return Section(
         "tuning",
@@ -89,12 +89,12 @@ def searched(records: Records) -> str:
     )
 
 
-def _budgets(search: Search) -> tuple[str, ...]:
+def _budgets(search: SearchView) -> tuple[str, ...]:
     return ("k", "budget_s") if np.isfinite(search.curves["expected"]).any() else ()
 
 
 @figure_of("tuning", "the best of k settings", cases=_budgets)
-def best_of_k_chart(search: Search, against: str) -> Chart:
+def best_of_k_chart(search: SearchView, against: str) -> Chart:
     """Draw what a search would have found with fewer tries or less time."""
     curves, metric, infos = search.curves, search.metric, search.infos
     searched, styles = search.searched, marks(infos)
