@@ -1,4 +1,4 @@
-"""How often `tngd-bench check` is right: checks of copies of this tree with a known difference, or none.
+"""The power of `tngd-bench check`: checks of copies of this tree with a known difference, or none.
 
     python -m benchmarks.check_power                     all of it: 200 + 100 + 100 checks, an hour or two
     python -m benchmarks.check_power --equal 20 --slowed 10 --product 10 --output build/trial.jsonl
@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tngd_bench.check.gate import Selection, check_revision
+from tngd_bench.check.gate import MetricFilter, check_revision
 from tngd_bench.check.metrics import TIME
 from tngd_bench.check.trees import present_tree
 from tngd_bench.optimizers import registry
@@ -117,7 +117,7 @@ def one_check(kind: str, number: int, base: Path, place: Path) -> dict[str, obje
     name = names[number % len(names)]
     start = time.time()
     head = copied(place, injected(kind, name))
-    judged = check_revision(base, head, Selection(times=kind != "product"), lambda text: None)
+    judged = check_revision(base, head, MetricFilter(times=kind != "product"), lambda text: None)
     flagged = [one.name for one in judged if one.verdict == "regression"]
     wanted = {"equal": None, "slowed": f"{TIME}/{name}", "product": f"operations/{name}"}[kind]
     return {

@@ -1,4 +1,4 @@
-"""What one run of a study differs by from another with no change between them, and whether confirmed regions repeat.
+"""Runs of one study with no change between them: what they differ by, and whether confirmed regions repeat.
 
     python -m benchmarks.null_runs                      three runs of one cost study (some minutes, quiet machine)
     python -m benchmarks.null_runs --keep FOLDER        the same, their stores kept and gone on with

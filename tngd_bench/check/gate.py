@@ -13,7 +13,7 @@ from typing import Any
 
 from tngd_bench.check.baseline import Baseline, incomparable, last_entries
 from tngd_bench.check.metrics import between_trees, is_known, is_time, make_metric
-from tngd_bench.check.regression import Judgement, Metric, Sides, compare, confirm
+from tngd_bench.check.regression import CheckedMetric, Judgement, Sides, compare, confirm
 from tngd_bench.check.trees import (
     SAMPLES,
     Probe,
@@ -35,8 +35,8 @@ class NothingSelectedError(StudyError):
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Which metrics are judged: `patterns` as in file names, all where there are none.
+class MetricFilter:
+    """The metrics to judge: `patterns` as in file names, all where there are none.
 
     Without `times`, none that only two trees measured in turn can compare.
     """
@@ -72,7 +72,7 @@ def present_environment(torch: str) -> dict[str, Any]:
     }
 
 
-def measure_exact(tree: Path, selection: Selection) -> tuple[Baseline, dict[str, str]]:
+def measure_exact(tree: Path, selection: MetricFilter) -> tuple[Baseline, dict[str, str]]:
     """Return the exact metrics of a tree, and for those that raised an error the reason."""
     with probes(tree) as (started,):
         names = selection.of([name for name in started.ask(do="names") if not between_trees(name)])
@@ -83,7 +83,7 @@ def measure_exact(tree: Path, selection: Selection) -> tuple[Baseline, dict[str,
         ), figures.failures
 
 
-def check_tree(tree: Path, baseline: Baseline, selection: Selection, say: Say) -> tuple[Judgement, ...]:
+def check_tree(tree: Path, baseline: Baseline, selection: MetricFilter, say: Say) -> tuple[Judgement, ...]:
     """Judge the exact metrics of `tree` by a baseline; every selected one of the baseline has to be compared.
 
     A baseline's times are compared with nothing: only times taken in turn are.
@@ -128,7 +128,7 @@ def _with_processor(judgement: Judgement, baseline: Baseline, here: str | None) 
 def check_revision(
     base: Path,
     head: Path,
-    selection: Selection,
+    selection: MetricFilter,
     say: Say,
     *,
     already: Sequence[str] = (),
@@ -175,7 +175,7 @@ def check_revision(
 
 
 def check_stores(
-    baseline: Baseline, heads: Sequence[Baseline], selection: Selection
+    baseline: Baseline, heads: Sequence[Baseline], selection: MetricFilter
 ) -> tuple[Judgement, ...]:
     """Judge the first of `heads`, metrics of stores, by a baseline; the others are its re-runs, which confirm times.
 
@@ -204,8 +204,8 @@ def check_stores(
 
 def _judge(
     name: str,
-    base: Metric | None,
-    head: Metric | None,
+    base: CheckedMetric | None,
+    head: CheckedMetric | None,
     failure: str | None,
     blocked: str | None,
     *,
@@ -226,14 +226,14 @@ def _judge(
     return compare(base, head) if base or head else _without(known, "nothing compared", "measured on no side")
 
 
-def _without(metric: Metric, verdict: Any, reason: str) -> Judgement:
+def _without(metric: CheckedMetric, verdict: Any, reason: str) -> Judgement:
     return Judgement(metric.name, metric.unit, metric.kind, verdict, reason)
 
 
-def _tolerances(started: Probe, names: Sequence[str]) -> dict[str, Callable[[Metric], Metric]]:
+def _tolerances(started: Probe, names: Sequence[str]) -> dict[str, Callable[[CheckedMetric], CheckedMetric]]:
     """Return for each name what puts the tree's own tolerance into a metric, as tight as ours at least."""
 
-    def of(told: Mapping[str, float]) -> Callable[[Metric], Metric]:
+    def of(told: Mapping[str, float]) -> Callable[[CheckedMetric], CheckedMetric]:
         return lambda metric: dataclasses.replace(
             metric,
             tolerance=min(metric.tolerance, told["tolerance"]),
@@ -284,9 +284,9 @@ def _names(started: Probe) -> list[str]:
     return names
 
 
-def _exact(figures: TreeFigures) -> dict[str, Metric]:
+def _exact(figures: TreeFigures) -> dict[str, CheckedMetric]:
     return {name: make_metric(name, [value]) for name, value in figures.values.items()}
 
 
-def _timed(figures: TreeFigures) -> Mapping[str, Metric]:
+def _timed(figures: TreeFigures) -> Mapping[str, CheckedMetric]:
     return {name: make_metric(name, values) for name, values in figures.values.items()}

@@ -40,7 +40,7 @@ class UnmeasuredError(RuntimeError):
 
 
 def _given_path() -> list[str]:
-    """Where the user has Python look for packages besides: after the tree, which comes first."""
+    """Return the folders of the user's own PYTHONPATH, which come after the tree."""
     return [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
 
 
@@ -128,7 +128,7 @@ def probes(*trees: Path) -> Iterator[tuple[Probe, ...]]:
 
 @dataclass(frozen=True)
 class TreeFigures:
-    """What one tree answered: `values` by name, and for a name without them the reason in `failures`."""
+    """The answers of one tree: `values` by name, and for a name without them the reason in `failures`."""
 
     values: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)

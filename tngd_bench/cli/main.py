@@ -28,7 +28,7 @@ _VERBS = {
     "merge": "tngd_bench.cli.merge",
     "report": "tngd_bench.cli.report",
     "compare": "tngd_bench.cli.compare",
-    "predict": "tngd_bench.cli.predict",
+    "predict": "tngd_bench.cli.predict.command",
     "check": "tngd_bench.cli.check",
     "baseline": "tngd_bench.cli.baseline",
     "export": "tngd_bench.cli.export",

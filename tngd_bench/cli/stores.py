@@ -1,4 +1,4 @@
-"""What the verbs that show results share: reading stores, writing files, opening a page."""
+"""Reading stores, writing files and opening a page, for the verbs that show results."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from tngd_bench.cli.warnings import tell_ignored
 from tngd_bench.unwritable import cannot_be_written
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tngd_bench.report.document.charting import MissingFigure
     from tngd_bench.studies.store.reader import StoreReader
     from tngd_bench.studies.store.records import Records
@@ -47,6 +49,17 @@ def show_page(page: Path) -> None:
     """Open a page in the browser, or say that there is none."""
     if not webbrowser.open(page.resolve().as_uri()):
         click.echo("tngd-bench: note: no browser was found to open the page", err=True)
+
+
+def tell_failed(trials: pd.DataFrame, what: str) -> int:
+    """Say how many of `trials`, called `what`, failed and why the first did; return the exit code."""
+    from tngd_bench.cli.main import FAILED, OK, complain
+
+    failed = trials[trials["status"] == "failed"]
+    if failed.empty:
+        return OK
+    first = "{optimizer} in {group}: {reason}".format(**failed.iloc[0])
+    return complain(f"{len(failed)} {what} failed, the first: {first}", FAILED)
 
 
 def tell_missing(missing: Sequence[MissingFigure]) -> int:

@@ -19,7 +19,7 @@ from tngd_bench.spu.layer_shapes import recorded_layers
 
 @dataclass(frozen=True)
 class HostWork:
-    """What a bill needs of a batch: m `rows`, `batch_size`, and `layers` where both ends of layers are sent."""
+    """Sizes of a batch that a bill depends on: m `rows`, `batch_size`, and `layers` where layers' ends are sent."""
 
     rows: int
     batch_size: int
