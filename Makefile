@@ -90,7 +90,7 @@ lock: $(if $(VERSION),,python)
 	'$(PYTHON)' -m venv build/lock
 	build/lock/bin/python $(PIP) install --quiet --upgrade pip
 	build/lock/bin/python $(PIP) install --quiet --dry-run --ignore-installed --report build/lock/report.json \
-	  torch==2.13.0 hatchling editables '.[bench,tune,cluster,qa,rivals,pdf,dev]'
+	  torch==2.13.0 hatchling editables '.[bench,tune,cluster,qa,rivals,pdf,tex,dev]'
 	build/lock/bin/python -c "$$PINS" build/lock/report.json >build/lock/pins
 	mv build/lock/pins $(LOCK)
 	rm -rf build/lock

@@ -10,9 +10,13 @@ import pandas as pd
 
 from benchmarks.known_truth import Draw, Generator, Statement
 from tngd_bench.analysis.cost import break_even
-from tngd_bench.analysis.cost.calibration import Calibrations, Counts, calibrate
+from tngd_bench.analysis.cost.calibration import Calibrations
+from tngd_bench.analysis.cost.counts import Counts
+from tngd_bench.analysis.cost.device_use import DeviceUse
+from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.families import optimizer_info
-from tngd_bench.analysis.map.cost_map import DeviceUse, cheapest, plane
+from tngd_bench.analysis.map.cost_map import cheapest
+from tngd_bench.analysis.map.plane import plane
 from tngd_bench.analysis.statistics.run_spread import ASSUMED
 from tngd_bench.problems import registry as problems
 from tngd_bench.spu.device import Device
@@ -139,7 +143,7 @@ def confirmed_cells(truth: Truth) -> Draw:
 STATEMENTS = (
     Statement(
         4,
-        "Crossover's interval leaves it out, shift of the run 4 %",
+        "BreakEven's interval leaves it out, shift of the run 4 %",
         0.05,
         crossover_left_out(INSIDE, RIGHT, 0.05),
         0.3,

@@ -26,11 +26,12 @@ import pandas as pd
 from scipy import stats
 
 from benchmarks.runs import recorded
-from tngd_bench.analysis.cost.calibration import calibrate
 from tngd_bench.analysis.cost.iteration_cost import finished_costs, summarise
 from tngd_bench.analysis.cost.leads import leads
+from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.families import optimizer_infos
-from tngd_bench.analysis.map.cost_map import CONFIRMED, cheapest, plane, study_use
+from tngd_bench.analysis.map.cost_map import CONFIRMED, cheapest
+from tngd_bench.analysis.map.plane import plane
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, FIELD, RunSpread, between, left_by, spread
 from tngd_bench.measure.environment import MACHINE_FIELDS
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
@@ -141,7 +142,7 @@ def _cells_kept(first: Records, second: Records, run_spread: RunSpread) -> tuple
         return 0, 0
     batches = sorted({int(batch) for batch in summary["batch_size"]})
     area = plane(calibrations, "batch_size", int(summary["outputs"].iloc[0]), between_them, batches)
-    drawn = cheapest(area, study_use(calibrations))
+    drawn = cheapest(area, calibrations.use)
     there = _cheapest(summarise(second.costs, second.trials), drawn.labels)
     kept = made = 0
     for row, batch in enumerate(batches):

@@ -4,7 +4,8 @@ import pytest
 from tngd_bench import analysis
 from tngd_bench.analysis import results as module
 from tngd_bench.analysis.results import Results, pooled, study_and_key
-from tngd_bench.studies.store.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, Records
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
+from tngd_bench.studies.store.records import Records
 
 
 def frame(rows, columns):

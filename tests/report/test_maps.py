@@ -10,10 +10,11 @@ import pytest
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import break_even, iteration_cost, one_clock
-from tngd_bench.analysis.cost.calibration import calibrate
+from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.families import optimizer_info, optimizer_infos
 from tngd_bench.analysis.map import target_map
-from tngd_bench.analysis.map.cost_map import cheapest, plane, study_use
+from tngd_bench.analysis.map.cost_map import cheapest
+from tngd_bench.analysis.map.plane import plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.time_to_target import hit_times, study_targets, time_to_target
 from tngd_bench.report.cost.energy_table import energy_table
@@ -51,7 +52,7 @@ def charts(results):
 
 def test_there_is_a_map_over_both_planes_and_one_per_preset_and_link(charts, calibrations):
     assert {"map-exact-batch", "map-all-batch", "map-exact-outputs", "map-all-outputs"} <= set(charts)
-    use = study_use(calibrations)
+    use = calibrations.use
     panels = charts["map-presets"].figure.axes
     titles = [axes.get_title(loc="left") for axes in panels]
     assert titles == [title for title, _ in map_view.device_uses(use, NO_TRIALS)]
@@ -80,9 +81,9 @@ def test_axes_are_labelled_and_the_margin_is_m(charts):
 
 
 def test_the_coloured_area_of_each_optimizer_is_the_area_it_wins(calibrations):
-    known = calibrations.kinds
+    known = calibrations.infos
     area = plane(calibrations, "batch_size", 10)
-    found = cheapest(area, study_use(calibrations), ("kfac",))
+    found = cheapest(area, calibrations.use, ("kfac",))
     with charting.style():
         chart = map_charts.map_chart(map_drawing.Map(found, "m", "t", ""), known, marks(known))
     axes = chart.figure.axes[0]
@@ -134,7 +135,7 @@ def test_the_alternative_text_of_a_map_names_what_is_shown_and_no_share_of_nothi
     chart = charts["map-exact-batch"]
     shown = chart.data[chart.data["cheapest"] != ""]
     low, high = (quantities.count(size) for size in (shown["parameters"].min(), shown["parameters"].max()))
-    assert f"over N = {low} to {high} and batch size b 32 to 32." in chart.alt
+    assert f"over N = {low} to {high} and batch size b 32." in chart.alt
     assert shown["parameters"].max() < chart.data["parameters"].max()
     assert "0 % modelled only" not in " ".join(each.alt for each in charts.values())
 
@@ -172,12 +173,12 @@ def test_break_even_charts_have_units_and_a_line_per_size(charts):
 
 
 def test_what_is_the_cheapest_at_best_is_dotted_and_named_so(calibrations):
-    use = study_use(calibrations)
+    use = calibrations.use
     device = use.device.override(link_rate_bits_per_s=None, cell_write_time_s=None)
     found = cheapest(
         plane(calibrations, "batch_size", 10), dataclasses.replace(use, device=device), ("kfac",)
     )
-    known = calibrations.kinds
+    known = calibrations.infos
     with charting.style():
         chart = map_charts.map_chart(map_drawing.Map(found, "m", "t", ""), known, marks(known))
     dotted = [c for c in chart.figure.axes[0].collections if c.get_hatch() == map_drawing._DOTS]
@@ -302,7 +303,7 @@ def test_who_missed_a_target_is_named_apart_from_who_reached_it(results):
 
 
 def test_the_what_if_data_give_the_drawn_times_back(calibrations):
-    known, use = calibrations.kinds, study_use(calibrations)
+    known, use = calibrations.infos, calibrations.use
     area = plane(calibrations, "batch_size", 10)
     exact = [label for label in calibrations.digital if label != "kfac"]
     data = json.loads(json.dumps(what_if.explorer(calibrations, area, use, known, exact)))
@@ -326,9 +327,9 @@ def test_the_what_if_data_give_the_drawn_times_back(calibrations):
 def test_an_own_device_stands_beside_the_presets_with_the_energy_of_its_own_bill(calibrations):
     described = {"name": "mine", "base": "rram", "link_rate_bits_per_s": 1e11, "adc_energy_j": 1e-9}
     trials = pd.DataFrame({"settings": [json.dumps({"device": described, "analog_time": 50.0}), None]})
-    uses = map_view.device_uses(study_use(calibrations), trials)
+    uses = map_view.device_uses(calibrations.use, trials)
     assert uses[0][0] == "mine, 100 Gb/s"
-    assert len(uses) == 1 + len(map_view.device_uses(study_use(calibrations), NO_TRIALS))
+    assert len(uses) == 1 + len(map_view.device_uses(calibrations.use, NO_TRIALS))
     data = energy_table(calibrations, uses).data
     own, base = (
         data[data["device"] == name].reset_index(drop=True) for name in ("mine, 100 Gb/s", "rram, 512 Gb/s")
@@ -340,7 +341,7 @@ def test_an_own_device_stands_beside_the_presets_with_the_energy_of_its_own_bill
 
 
 def test_energy_without_a_sourced_price_is_not_stated_and_never_zero(calibrations):
-    table = energy_table(calibrations, map_view.device_uses(study_use(calibrations), NO_TRIALS))
+    table = energy_table(calibrations, map_view.device_uses(calibrations.use, NO_TRIALS))
     paper = [row for row in table.rows if row[0].startswith("paper")]
     assert paper
     assert {row[6] for row in paper} == {"not stated"}

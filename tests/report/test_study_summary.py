@@ -4,7 +4,7 @@ import pandas as pd
 
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.report import study_summary
-from tngd_bench.studies.store.records import TRIAL_COLUMNS
+from tngd_bench.studies.store.columns import TRIAL_COLUMNS
 
 NOTHING = pd.DataFrame({name: pd.Series([], dtype=dtype) for name, dtype in TRIAL_COLUMNS.items()})
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from tngd_bench.analysis.cost import caveats, fits, iteration_cost, one_clock
-from tngd_bench.analysis.cost.calibration import Calibrations, calibrate
-from tngd_bench.analysis.cost.paper_costs import AXES
+from tngd_bench.analysis.cost.calibration import Calibrations
+from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.statistics.run_spread import RunSpread, run_spread_of
 from tngd_bench.analysis.training.final_scores import final_values
 from tngd_bench.analysis.training.time_to_target import Target, hit_times, study_targets, time_to_target
+from tngd_bench.studies.store import columns as col
 from tngd_bench.studies.store.records import Records, read_records
 
 _SEPARATOR = "\n"  # in no file name and no study's name
@@ -52,20 +53,20 @@ class Results:
         """Return the results of the sections `groups`, and of `problem` where it is given."""
 
         def part(frame: pd.DataFrame) -> pd.DataFrame:
-            here = frame["group"].isin(groups)
-            return frame[here if problem is None else here & (frame["problem"] == problem)]
+            here = frame[col.GROUP].isin(groups)
+            return frame[here if problem is None else here & (frame[col.PROBLEM] == problem)]
 
         trials, costs, curves = map(part, (self.trials, self.costs, self.curves))
         return Results(replace(self.records, trials=trials, costs=costs, curves=curves), clocked=True)
 
     def of_kind(self, kind: str) -> pd.DataFrame:
         """Return the trials of a kind: "cost" or "training"."""
-        return self.trials[self.trials["kind"] == kind]
+        return col.only(self.trials, kind=kind)
 
     def keys_of(self, *optimizers: str) -> tuple[str, ...]:
         """Return the keys of the trials of `optimizers`, of all where none is named."""
-        own = self.trials[self.trials["optimizer"].isin(optimizers)] if optimizers else self.trials
-        return tuple(sorted(set(own["key"])))
+        own = self.trials[self.trials[col.OPTIMIZER].isin(optimizers)] if optimizers else self.trials
+        return tuple(sorted(set(own[col.KEY])))
 
     # -- optimizers ----------------------------------------------------------------------------------------------------
 
@@ -104,12 +105,12 @@ class Results:
     def scaling(self) -> pd.DataFrame:
         """The fits of every cost along N, b and d_z; see `fits.scaling_table`."""
         return pd.concat(
-            [fits.scaling_table(self.costs, self.trials, axis) for axis in AXES], ignore_index=True
+            [fits.scaling_table(self.costs, self.trials, axis) for axis in col.SIZE], ignore_index=True
         )
 
     @cached_property
     def run_spread(self) -> RunSpread:
-        """What another run of the study may shift an optimizer's time by."""
+        """The shift of an optimizer's time that another run of the study may bring."""
         return run_spread_of(self.environment)
 
     @cached_property
@@ -132,7 +133,7 @@ class Results:
 
     @cached_property
     def hits(self) -> pd.DataFrame:
-        """When every training trial first met each of its targets; see `time_to_target.hit_times`."""
+        """The first time that every training trial met each of its targets; see `time_to_target.hit_times`."""
         return hit_times(self.trials, self.curves, self.targets)
 
     @cached_property
@@ -158,8 +159,8 @@ def pooled(results_by_study: Mapping[str, Results]) -> Results:
 
 def _named(frame: pd.DataFrame, study: str) -> pd.DataFrame:
     """Return a frame with the study's name in its keys, seeds and processes."""
-    frame = frame.assign(key=[f"{study}{_SEPARATOR}{key}" for key in frame["key"]])
-    for column in {"seed", "process"} & set(frame):
+    frame = frame.assign(key=[f"{study}{_SEPARATOR}{key}" for key in frame[col.KEY]])
+    for column in {col.SEED, col.PROCESS} & set(frame):
         missing = frame[column].isna()
         named = f"{study}/" + frame[column].astype(str)
         frame[column] = frame[column].astype(object).where(missing, named)

@@ -82,7 +82,7 @@ def command(results: Path, output: Path | None, formats: str, others: tuple[Path
 
 
 def _formats(text: str) -> tuple[str, ...]:
-    from tngd_bench.report.document.formats import FORMATS
+    from tngd_bench.report.document.formats import FORMATS, check_formats
 
     wanted = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     unknown = [name for name in wanted if name not in FORMATS]
@@ -91,4 +91,8 @@ def _formats(text: str) -> tuple[str, ...]:
         raise click.UsageError(
             f"--format takes any of {', '.join(FORMATS)}, separated by commas, not {named}"
         )
+    try:
+        check_formats(wanted)
+    except ValueError as error:
+        raise click.UsageError(f"--format: {error}") from None
     return wanted

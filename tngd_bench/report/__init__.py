@@ -1,4 +1,4 @@
-"""What people read: the report of a study as a page and in other formats, and the summary on the terminal.
+"""The report of a study as a page and in other formats, and the summary on the terminal.
 
 Imported when first used, since the summary of a check needs none of it.
 """

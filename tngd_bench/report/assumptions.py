@@ -1,4 +1,4 @@
-"""What the numbers rest on: the clocks, the device with the source of each of its numbers, the limits of the method."""
+"""Statements on what the numbers rest on: clocks, devices with the source of each number, limits of the method."""
 
 from __future__ import annotations
 

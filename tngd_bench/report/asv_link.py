@@ -1,4 +1,4 @@
-"""Where the trend of the code's own speed over its commits is published: asv's page, linked from the report."""
+"""The link from the report to asv's page, which has the code's own speed over its commits."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,25 +14,26 @@ from tngd_bench.atomic_write import write
 from tngd_bench.measure.gc_control import collected_by_hand
 from tngd_bench.report.asv_link import trend_link
 from tngd_bench.report.document import charting
-from tngd_bench.report.document.charting import Chart, MissingFigure
-from tngd_bench.report.document.formats import DEFAULT_FORMATS, FORMATS
+from tngd_bench.report.document.charting import MissingFigure
+from tngd_bench.report.document.formats import DEFAULT_FORMATS, check_formats
 from tngd_bench.report.document.outline import Contents, contents
-from tngd_bench.report.document.tables import Table
-from tngd_bench.report.render.figure_files import write_figures
 from tngd_bench.report.render.latex import latex
 from tngd_bench.report.render.manifest import digest, removed_documents, replace_manifest
 from tngd_bench.report.render.markdown import markdown
 from tngd_bench.report.render.page import Address, render
-from tngd_bench.report.render.pdf import check_pdf, pdf
+from tngd_bench.report.render.pdf import pdf
+from tngd_bench.report.render.section_files import write_data, write_sections
 from tngd_bench.studies.store.packed import store_at
 from tngd_bench.studies.store.records import Records
 
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """What was written: `html` (where the page is, or would be), the figures (SVG, PNG, PDF), the data (CSV, Parquet),
-    `documents` in other formats, and the three findings; `removed`: documents of an earlier report that were out of
-    date; `missing`: figures that could not be drawn, which the page names."""
+    """The files of a report: the page (or where it would be), figures, data, documents in other formats; the findings.
+
+    `removed`: documents of an earlier report that were out of date. `missing`: figures that could not be drawn, which
+    the page names.
+    """
 
     html: Path
     figures: tuple[Path, ...]
@@ -60,24 +61,17 @@ def build_report(
     write are removed, but for documents in formats not asked for that were made from the same records by the same
     version. The same records give the same bytes. A figure that cannot be drawn is left out, and the page says so.
     """
-    unknown = sorted(set(formats) - set(FORMATS))
-    if unknown:
-        raise ValueError(f"format must be among {', '.join(FORMATS)}, not {unknown[0]!r}")
-    if "pdf" in formats:
-        check_pdf()
+    check_formats(formats)
     others = _by_name(records, beside)
     trend = trend_link(output)
     with charting.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
         content = contents(records, {name: other for name, (other, _) in others.items()})
-    charts = content.charts()
-    figures, drawings, undrawn = write_figures(charts, output / "figures", inline="html" in formats)
-    content = content.drawn_without(undrawn)
-    # a figure that could not be drawn still has numbers
-    shown: list[Chart | Table] = [*(chart for chart in charts if chart.missing is None), *content.tables()]
-    data = [path for item in shown for path in write_data(item.name, item.data, output / "data")]
-    data += write_data("trials", trial_ends(records), output / "data")
+    parts = write_sections(content.sections, output, inline="html" in formats)
+    content = replace(content, sections=parts.sections, missing=parts.missing)
+    data = (*parts.data, *write_data("trials", trial_ends(records), output / "data"))
     html = output / "index.html"
-    written = [*figures, *data]
+    documents = _documents(content, records, output, formats)
+    written = [*parts.figures, *data, *documents]
     if "html" in formats:
         near = _addresses(store, output.resolve())
         # a second study's folder is expected beside this one's
@@ -85,14 +79,13 @@ def build_report(
             name: _addresses(place, output.resolve().parent, "..") for name, (_, place) in others.items()
         }
         further = {name: address for name, address in beside_page.items() if address is not None}
-        write(html, render(content, records, drawings, near, further, trend).encode())
+        write(html, render(content, records, parts.drawings, near, further, trend).encode())
         written.append(html)
-    documents = _documents(content, records, output, formats)
     source = (trial_ends(records), *(other.trials[["key", "status"]] for other, _ in others.values()))
     made_from = digest(__version__.encode(), *(frame.to_csv(index=False).encode() for frame in source))
-    removed = removed_documents(output, replace_manifest(output, [*written, *documents], made_from))
+    removed = removed_documents(output, replace_manifest(output, written, made_from))
     said = content.findings.sentences()
-    return ReportFiles(html, tuple(figures), tuple(data), tuple(documents), said, removed, content.missing)
+    return ReportFiles(html, parts.figures, data, tuple(documents), said, removed, content.missing)
 
 
 def _by_name(records: Records, beside: Sequence[tuple[Records, Path]]) -> dict[str, tuple[Records, Path]]:
@@ -140,7 +133,7 @@ def _documents(content: Contents, records: Records, output: Path, formats: Colle
     command, version = str(study.get("command", "not recorded")), str(study.get("version", "not stated"))
     documents = []
     if "md" in formats:
-        text = markdown(content, title, command, version)
+        text = markdown(title, content.first_screen(), content.sections, command, version)
         documents.append(write(output / "report.md", text.encode()))
     if "tex" in formats:
         for table in content.tables():
@@ -148,16 +141,3 @@ def _documents(content: Contents, records: Records, output: Path, formats: Colle
     if "pdf" in formats:
         documents.append(write(output / "report.pdf", pdf(content, title, output.resolve())))
     return documents
-
-
-def write_data(name: str, data: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
-    """Write a frame as CSV and Parquet."""
-    frame = data.reset_index(drop=True)
-    for column in frame.columns:
-        if frame[column].map(lambda value: isinstance(value, tuple)).any():
-            frame[column] = frame[column].map(lambda value: " ".join(map(str, value)))
-    csv = write(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n").encode())
-    # Columns without a value have no type of their own; as text they read the same everywhere.
-    untyped = [name for name in frame.columns if frame[name].isna().all() and frame[name].dtype == object]
-    content = frame.astype(dict.fromkeys(untyped, "string")).to_parquet(index=False)
-    return csv, write(folder / f"{name}.parquet", content)

@@ -1,4 +1,4 @@
-"""What was compared in a study, in one sentence."""
+"""One sentence on what a study compared."""
 
 from __future__ import annotations
 

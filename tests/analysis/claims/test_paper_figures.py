@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.claims.paper_figures import Figure, figure_points, load_figures
+from tngd_bench.analysis.claims.paper_figures import FigureEntry, figure_points, load_figures
 from tngd_bench.analysis.results import Results
 from tngd_bench.studies.file.reading import load_study
 
@@ -36,7 +36,7 @@ def training(seeds=3, iterations=10):
 
 
 def test_a_curve_is_the_mean_over_seeds_in_the_order_of_the_figure():
-    figure = Figure("f", "", ("training",), "iteration", "loss", ("ngd-gram", "tngd", "adam"))
+    figure = FigureEntry("f", "", ("training",), "iteration", "loss", ("ngd-gram", "tngd", "adam"))
     points = figure_points(figure, training())
     assert points["optimizer"].unique().tolist() == ["ngd-gram", "tngd"]
     first = points[points["optimizer"] == "tngd"].iloc[0]
@@ -45,7 +45,7 @@ def test_a_curve_is_the_mean_over_seeds_in_the_order_of_the_figure():
 
 
 def test_a_long_curve_is_thinned_after_smoothing():
-    figure = Figure("f", "", ("training",), "iteration", "loss", ("tngd",), window=3)
+    figure = FigureEntry("f", "", ("training",), "iteration", "loss", ("tngd",), window=3)
     points = figure_points(figure, training(seeds=1, iterations=500))
     assert points["x"].tolist() == list(range(1, 501, 4))  # 500 points, at most 160 of them
     assert points["mean"].iloc[1] == pytest.approx((1 / 3 + 1 / 4 + 1 / 5) / 3)
@@ -57,7 +57,7 @@ def test_figures_are_numbered_as_in_the_paper():
 
 
 def test_test_error_is_drawn_at_evaluations_against_the_mean_runtime():
-    figure = Figure("f", "", ("training",), "modelled_s", "test_error", ("tngd",))
+    figure = FigureEntry("f", "", ("training",), "modelled_s", "test_error", ("tngd",))
     points = figure_points(figure, training())
     assert points["x"].tolist() == [0.0, 10.0, 20.0]  # iterations 0, 5, 10 at 1, 2 and 3 s each: mean 2 s
     assert points["median"].tolist() == pytest.approx([0.4, 0.4, 0.4])
@@ -72,7 +72,7 @@ def test_a_cost_is_summarised_over_its_timed_iterations():
     trials = pd.DataFrame(
         [{"key": "k", "kind": "cost", "status": "ok", "optimizer": "tngd", "group": "fig2b"}]
     )
-    figure = Figure("f", "", ("fig2b",), "outputs", "total_s", ("tngd",))
+    figure = FigureEntry("f", "", ("fig2b",), "outputs", "total_s", ("tngd",))
     points = figure_points(figure, Results.of(trials.assign(problem="p"), pd.DataFrame(rows), pd.DataFrame()))
     assert points[["x", "mean", "low", "median", "high", "seeds"]].to_numpy().tolist() == [
         [10, 2, 1.5, 2, 2.5, 3],
@@ -83,4 +83,4 @@ def test_a_cost_is_summarised_over_its_timed_iterations():
 def test_records_without_the_figure_give_no_points_and_an_unknown_axis_is_refused():
     assert figure_points(FIGURES[0], training()).empty
     with pytest.raises(ValueError, match=r"x must be one of .*, not 'epoch'"):
-        Figure("f", "", (), "epoch", "loss", ())
+        FigureEntry("f", "", (), "epoch", "loss", ())

@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.claims import verdicts
-from tngd_bench.analysis.claims.types import Claim, Finding, Part
+from tngd_bench.analysis.claims.types import Claim, ClaimPart, Finding
 from tngd_bench.analysis.claims.verdicts import load_claims
 from tngd_bench.analysis.results import Results, pooled
 from tngd_bench.optimizers import registry
 from tngd_bench.studies.file.optimizer_label import read_label
 from tngd_bench.studies.file.reading import load_study
-from tngd_bench.studies.store.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 
 CLAIMS = load_claims()
 FIRST_VERSION = date(2026, 11, 24)
@@ -110,7 +110,7 @@ def test_what_the_claims_name_is_what_the_study_runs():
     ],
 )
 def test_parts_make_a_verdict(probe, parts, verdict, condition):
-    probe.finding = Finding(tuple(Part(what, holds, "1.0") for what, holds in parts), "rule", {"x": 1.0})
+    probe.finding = Finding(tuple(ClaimPart(what, holds, "1.0") for what, holds in parts), "rule", {"x": 1.0})
     (found,) = judge({"paper": records([trial()])}, [claim()])
     assert (found.name, found.condition) == (verdict, condition)
     assert (found.claim.id, found.finding.rule, found.finding.numbers) == ("c", "rule", {"x": 1.0})
@@ -118,17 +118,17 @@ def test_parts_make_a_verdict(probe, parts, verdict, condition):
 
 def test_a_condition_tells_the_contrary_from_the_undecided(probe):
     probe.finding = Finding(
-        (Part("against a", True, ""), Part("against b", False, "", decided=False)), "rule"
+        (ClaimPart("against a", True, ""), ClaimPart("against b", False, "", decided=False)), "rule"
     )
     (found,) = judge({"paper": records([trial()])}, [claim()])
     assert (found.name, found.condition) == ("conditional", "holds against a; not decided against b")
-    probe.finding = Finding((Part("a", False, ""), Part("b", False, "", decided=False)), "rule")
+    probe.finding = Finding((ClaimPart("a", False, ""), ClaimPart("b", False, "", decided=False)), "rule")
     (found,) = judge({"paper": records([trial()])}, [claim()])
     assert (found.name, found.condition) == ("not confirmed", "not for a; not decided for b")
 
 
 def test_a_part_that_the_data_do_not_decide_says_so(probe):
-    probe.finding = Finding((Part("a", False, "1.0", decided=False),), "rule")
+    probe.finding = Finding((ClaimPart("a", False, "1.0", decided=False),), "rule")
     (found,) = judge({"paper": records([trial()])}, [claim()])
     assert (found.name, found.condition) == ("not confirmed", "the data do not decide")
     assert found.evidence == "a: 1.0 (not decided by these data)"
@@ -159,7 +159,7 @@ def test_seeds_and_keys_of_two_studies_are_never_taken_for_one_another(probe):
     pool = pooled({"a": records([trial(seed=0)]), "b": records([trial(seed=0)])})
     assert pool.trials["seed"].tolist() == ["a/0", "b/0"]
     assert pool.trials["key"].nunique() == 2
-    probe.finding = Finding((Part("x", True, ""),), "rule", keys=pool.keys_of())
+    probe.finding = Finding((ClaimPart("x", True, ""),), "rule", keys=pool.keys_of())
     (found,) = judge({"a": records([trial()]), "b": records([trial()])}, [claim()])
     assert found.keys == (("a", "t#0"), ("b", "t#0"))
 

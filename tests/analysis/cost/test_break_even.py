@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.analysis.map.test_cost_map import calibrations, measured_at
 from tngd_bench.analysis.cost import break_even
-from tngd_bench.analysis.cost.break_even import Crossover, break_even_rates, crossovers, exact_labels, line
-from tngd_bench.analysis.map.cost_map import DeviceUse
+from tngd_bench.analysis.cost.break_even import BreakEven, break_even_rates, crossovers, exact_labels, line
+from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.device import Device
 
@@ -57,7 +57,7 @@ def test_a_rival_that_is_never_overtaken_has_no_crossover_and_says_so():
     (_, kfac) = crossovers(found_line(), USE)
     assert kfac.rival == "kfac"
     assert np.isinf([kfac.rows_m, kfac.low, kfac.high]).all()
-    text = kfac.text(calibrations(RATES).kinds, "tngd")
+    text = kfac.text(calibrations(RATES).infos, "tngd")
     assert text.startswith(
         "TNGD against K-FAC: no crossover in range (m = 10 to 655,360) at 5 Tb/s, N = 100,000"
     )
@@ -71,16 +71,16 @@ def test_the_interval_holds_the_crossover_and_widens_with_the_spread():
 
 
 def test_statements_name_their_condition():
-    known = calibrations(RATES).kinds
-    crossing = Crossover("ngd-gram", N, 10, 5e10, 2560.0, 1200.0, float("inf"), 0.0, 10.0, 1e5)
+    known = calibrations(RATES).infos
+    crossing = BreakEven("ngd-gram", N, 10, 5e10, 2560.0, 1200.0, float("inf"), 0.0, 10.0, 1e5)
     assert crossing.text(known, "tngd") == (
         "TNGD overtakes NGD (Gram) above m ≈ 2,600 [1,200, beyond the range] at 50 Gb/s, "
         "N = 100,000 and d_z = 10 held fixed, b varied"
     )
-    always = Crossover("ngd-gram", N, 10, None, 10.0, 10.0, 40.0, 0.0, 10.0, 1e5)
+    always = BreakEven("ngd-gram", N, 10, None, 10.0, 10.0, 40.0, 0.0, 10.0, 1e5)
     assert "ahead of NGD (Gram) at every m in range" in always.text(known, "tngd")
     assert "on an unlimited link" in always.text(known, "tngd")
-    early = Crossover("ngd-gram", N, 10, 5e10, float("inf"), 5000.0, float("inf"), 80.0, 10.0, 1e5)
+    early = BreakEven("ngd-gram", N, 10, 5e10, float("inf"), 5000.0, float("inf"), 80.0, 10.0, 1e5)
     assert "ahead below m ≈ 80 only; some draws cross, from m ≈ 5,000 on" in early.text(known, "tngd")
 
 
@@ -92,7 +92,7 @@ def test_a_bill_with_a_time_not_stated_gives_the_best_case():
     np.testing.assert_array_equal(bound.device(5e12), free.device(5e12))
     gram, kfac = crossovers(bound, unstated)
     assert (gram.rows_m, gram.not_stated) == (crossovers(free, USE)[0].rows_m, ("write_cells",))
-    known = calibrations(RATES).kinds
+    known = calibrations(RATES).infos
     assert gram.text(known, "tngd").endswith(
         "; at best, with none counted for writing the cells, whose time is not stated"
     )
@@ -110,7 +110,7 @@ def test_what_lies_beyond_measured_sizes_is_marked():
     """Timed at N = 10⁴ alone there is nothing between measured sizes at 10⁵; b = 16 to 64 at 10⁴ is, if both were."""
     alone = found_line(points=measured_at())
     assert not alone.near.any()
-    known = calibrations(RATES).kinds
+    known = calibrations(RATES).infos
     assert ", digital seconds extrapolated" in crossovers(alone, USE)[0].text(known, "tngd")
     assert ", digital seconds extrapolated" not in crossovers(found_line(), USE)[0].text(known, "tngd")
     points = measured_at(batch_sizes=(16, 64))

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.cost.calibration import Counts, calibrate
+from tngd_bench.analysis.cost.counts import Counts
+from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.statistics.discrepancy import LEAST_GAMMA
 from tngd_bench.problems import registry as problems

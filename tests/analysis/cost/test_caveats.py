@@ -5,6 +5,7 @@ import torch
 
 from tngd_bench.analysis.cost.caveats import host_extrapolated
 from tngd_bench.curvature import GGN
+from tngd_bench.layers import Layer
 
 
 @pytest.mark.parametrize(("outputs", "hidden"), [(10, 8), (32, 8), (33, 8), (33, 64), (200, 1), (257, 64)])
@@ -14,7 +15,7 @@ def test_the_rule_is_that_of_the_curvature(monkeypatch, outputs, hidden):
     ggn = GGN(model, torch.nn.CrossEntropyLoss(), torch.zeros(2, 4), torch.zeros(2, dtype=torch.long))
 
     class Widths:
-        layers = ((4, hidden, 1), (hidden, outputs, 1))
+        layers = (Layer(4, hidden), Layer(hidden, outputs))
 
     class Entry:
         @staticmethod

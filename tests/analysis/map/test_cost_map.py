@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.cost.calibration import Calibration, Calibrations, Counts
+from tngd_bench.analysis.cost.calibration import Calibration, Calibrations
+from tngd_bench.analysis.cost.counts import Counts
+from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.families import optimizer_info
-from tngd_bench.analysis.map import cost_map
-from tngd_bench.analysis.map.cost_map import DeviceUse, cheapest, device_seconds, link_words, plane, study_use
+from tngd_bench.analysis.map.cost_map import cheapest
+from tngd_bench.analysis.map.plane import plane
 from tngd_bench.analysis.statistics.discrepancy import STEP
 from tngd_bench.analysis.statistics.run_spread import RunSpread
 from tngd_bench.problems import registry as problems
@@ -185,7 +187,7 @@ def test_the_logarithm_of_a_draw_has_the_variance_that_is_stated():
     }
     found = dataclasses.replace(found, by_label=changed)
     distances = np.array([[0.0, 2.0]])
-    logs = np.log([factors[0] for factors, _ in cost_map.residuals(found, ["ngd-cg"], distances, 20_000)])
+    logs = np.log([factors[0] for factors, _ in found.variations(["ngd-cg"], distances, 20_000)])
     between = 0.1**2 * 9 / 7 + 0.05**2
     np.testing.assert_allclose(logs.var(axis=0), [between, between + STEP**2 + (0.3 * 2) ** 2], rtol=0.05)
 
@@ -197,7 +199,7 @@ def test_ninety_percent_of_the_draws_lie_within_the_factor_that_is_vouched_for(s
     found = dataclasses.replace(found, by_label={"ngd-gram": own}, run_spread=RunSpread(0.04, "for a test"))
     away = np.array([[distance]])
     width = found.half_width("ngd-gram", away)[0, 0]
-    logs = [np.log(f[0, 0, 0]) for f, _ in cost_map.residuals(found, ["ngd-gram"], away[None], 4000)]
+    logs = [np.log(f[0, 0, 0]) for f, _ in found.variations(["ngd-gram"], away[None], 4000)]
     assert np.mean(np.abs(logs) <= width) == pytest.approx(0.9, abs=0.02)
 
 
@@ -214,13 +216,13 @@ def test_a_faster_link_never_costs_the_device_cells():
 def test_words_on_the_link_are_those_of_the_bill():
     area = plane(calibrations(RATES), "batch_size", 10, (10_000,), (32,))
     use = DeviceUse(Device.preset("paper"), AnalogSettings(ensemble=3))
-    assert link_words(area, use)[0, 0] == 3 * (320 * (320 + 2 * 10_000) + 3 * 10_000)  # g, x(0), x
+    assert area.link_words(use)[0, 0] == 3 * (320 * (320 + 2 * 10_000) + 3 * 10_000)  # g, x(0), x
     fresh = dataclasses.replace(use, analog=AnalogSettings(ensemble=3, start="zero"))
-    assert link_words(area, fresh)[0, 0] == 3 * (320 * (320 + 2 * 10_000) + 2 * 10_000)
+    assert area.link_words(fresh)[0, 0] == 3 * (320 * (320 + 2 * 10_000) + 2 * 10_000)
     slow = dataclasses.replace(use, device=use.device.override(link_rate_bits_per_s=16.0))
     free = dataclasses.replace(use, device=use.device.override(link_rate_bits_per_s=None))
-    difference = device_seconds(area, slow) - device_seconds(area, free)
-    np.testing.assert_allclose(difference, link_words(area, use))
+    difference = area.device_seconds(slow) - area.device_seconds(free)
+    np.testing.assert_allclose(difference, area.link_words(use))
 
 
 def test_the_study_device_carries_its_settings():
@@ -232,15 +234,15 @@ def test_the_study_device_carries_its_settings():
         "upload": "factored",
         "lr": 0.1,
     }
-    use = study_use(calibrations(RATES, settings=settings))
+    use = calibrations(RATES, settings=settings).use
     assert use.analog == AnalogSettings(20.0, samples=4)
     assert (use.device.adc_bits, use.device.upload) == (6, "factored")
-    assert study_use(calibrations(RATES, settings={**settings, "start": "zero"})).analog.start == "zero"
-    assert study_use(dataclasses.replace(calibrations(RATES), device_name="not installed")) is None
+    assert calibrations(RATES, settings={**settings, "start": "zero"}).use.analog.start == "zero"
+    assert dataclasses.replace(calibrations(RATES), device_name="not installed").use is None
 
 
 def test_what_an_optimizer_draws_does_not_depend_on_its_rivals():
     found = calibrations(RATES, sigma=0.3)
-    alone = [factors[0] for factors, _ in cost_map.residuals(found, ["ngd-cg"], np.zeros(1), 50)]
-    beside = [factors[1] for factors, _ in cost_map.residuals(found, ["ngd-gram", "ngd-cg"], np.zeros(2), 50)]
+    alone = [factors[0] for factors, _ in found.variations(["ngd-cg"], np.zeros(1), 50)]
+    beside = [factors[1] for factors, _ in found.variations(["ngd-gram", "ngd-cg"], np.zeros(2), 50)]
     assert alone == beside

@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from tests.analysis.map.test_cost_map import NO_SPREAD, measured_at
-from tngd_bench.analysis.cost.calibration import Calibration, Calibrations, Counts
+from tngd_bench.analysis.cost.calibration import Calibration, Calibrations
+from tngd_bench.analysis.cost.counts import Counts
+from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.map import target_map
-from tngd_bench.analysis.map.cost_map import DeviceUse, plane
+from tngd_bench.analysis.map.plane import plane
 from tngd_bench.problems import registry as problems
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import Workload, latency

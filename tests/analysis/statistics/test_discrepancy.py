@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from scipy.optimize import minimize
 
-from tngd_bench.analysis.statistics.discrepancy import AXES, LEAST_GAMMA, STEP, distance, gamma
+from tngd_bench.analysis.statistics.discrepancy import LEAST_GAMMA, STEP, distance, unseen
+from tngd_bench.studies.store.columns import SIZE
 
 
 def points(*logs):
-    return pd.DataFrame(np.exp(np.array(logs, dtype=float)), columns=AXES)
+    return pd.DataFrame(np.exp(np.array(logs, dtype=float)), columns=SIZE)
 
 
 def away(known, *size):
@@ -49,11 +50,11 @@ def test_the_discrepancy_is_what_the_left_out_blocks_were_wrong_by():
     def wrong_by(slope):
         # predictions that bend away from the kept settings, by `slope` for each factor of e
         def predict(kept):
-            return np.exp(slope * distance(known[kept], *(known[name].to_numpy() for name in AXES)))
+            return np.exp(slope * distance(known[kept], *(known[name].to_numpy() for name in SIZE)))
 
-        return gamma(known, 0.0, predict, 2)
+        return unseen(known, predict, 2).gamma(0.0)
 
     # left out are the largest n and the larger b, all a factor of e away
     assert wrong_by(0.8) == pytest.approx(np.sqrt(0.8**2 - STEP**2))
     assert wrong_by(0.1) == LEAST_GAMMA
-    assert gamma(known.iloc[:1], 0.0, lambda kept: np.ones(1), 2) == LEAST_GAMMA
+    assert unseen(known.iloc[:1], lambda kept: np.ones(1), 2).gamma(0.0) == LEAST_GAMMA

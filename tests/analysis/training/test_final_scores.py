@@ -2,7 +2,8 @@ import math
 
 import pandas as pd
 
-from tngd_bench.analysis.training.final_scores import comparison, final_values, summarise_final, unfinished
+from tngd_bench.analysis.training.final_scores import final_values, summarise_final, unfinished
+from tngd_bench.studies.store.columns import outside_sweeps
 
 
 def trial(key, status="ok", **values):
@@ -75,5 +76,5 @@ def test_sweeps_and_unfinished_are_told_apart():
         [trial("a"), trial("b", sweep_parameter="noise_variance", sweep_value=0.1), trial("c", "failed")]
     )
     final = final_values(trials, pd.concat([curve("a", [1.0]), curve("b", [1.0])]))
-    assert comparison(final)["key"].tolist() == ["a", "c"]
+    assert outside_sweeps(final)["key"].tolist() == ["a", "c"]
     assert unfinished(trials)["key"].tolist() == ["c"]

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.training.tuning import best_of_k_curves, tuning_summary
-from tngd_bench.studies.store.records import CURVE_COLUMNS, TRIAL_COLUMNS, Records
+from tngd_bench.studies.store.columns import CURVE_COLUMNS, TRIAL_COLUMNS
+from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import best_tries, finalists, is_search, tuning_trials
 
 NO_END = None

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.claims.types import Claim, Finding, Part, Verdict
+from tngd_bench.analysis.claims.types import Claim, ClaimPart, Finding, Verdict
 from tngd_bench.analysis.results import Results
 from tngd_bench.report import build_report
 from tngd_bench.report.build import trial_ends
 from tngd_bench.report.claims.verdicts import summary, verdict_section, verdict_table
 from tngd_bench.report.compare.comparison import build_comparison
 from tngd_bench.report.document import charting
-from tngd_bench.studies.store.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, Records
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
+from tngd_bench.studies.store.records import Records
 
 RATES = {"adam": 1.0, "tngd": 1.5, "tngd[analog_time=5]": 0.8, "ngd-gram": 1.5}
 ITERATIONS = np.arange(0, 81)
@@ -249,7 +250,7 @@ def verdict(parts):
 
 
 def test_many_parts_are_counted_in_the_table_and_kept_in_its_data():
-    many = tuple(Part(f"part {place}", place > 0, "1.0") for place in range(5))
+    many = tuple(ClaimPart(f"part {place}", place > 0, "1.0") for place in range(5))
     table = verdict_table([verdict(many)], {}, lambda _: "")
     assert table.rows[0] == ("TNGD is fast", "p", "conditional", "Holds in 4 of 5.", "rule (of 2026-11-24)")
     few = verdict_table([verdict(many[:2])], {}, lambda _: "s, profile full")
@@ -288,11 +289,11 @@ def test_the_counts_of_verdicts_have_a_false_discovery_rate_beside_them():
         return Verdict(CLAIM, Finding(parts, "rule"), "p")
 
     seeds = [
-        Part("a", True, "", True, 0.02),
-        Part("b", False, "", True, 0.01),
-        Part("c", False, "", False, 0.3),
+        ClaimPart("a", True, "", True, 0.02),
+        ClaimPart("b", False, "", True, 0.01),
+        ClaimPart("c", False, "", False, 0.3),
     ]
-    exact = Part("d", True, "")
+    exact = ClaimPart("d", True, "")
     text = summary([verdict(*seeds, exact)], {})
     # of three tests at 5 % to either side 3 · 0.1 are decided by chance, whatever the p of the two that are
     assert "Tests over seeds decide 2 of 3 parts, each at p ≤ 5 % to one side" in text

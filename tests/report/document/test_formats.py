@@ -9,6 +9,7 @@ import pytest
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.results import Results
 from tngd_bench.report import build_report, study_summary
+from tngd_bench.report.document import formats
 from tngd_bench.report.document.formats import FORMATS
 from tngd_bench.report.document.tables import Cell, Column, Table, number, table_of, words
 from tngd_bench.report.render import latex, markdown
@@ -54,9 +55,10 @@ def test_the_rows_of_a_frame_are_its_table_and_its_data():
 
 
 def test_latex_escapes_every_command_and_leaves_records_out():
+    pytest.importorskip("pylatexenc", reason="pylatexenc is not installed")
     text = latex.latex(TABLE)
     assert r"\begin{tabular}{lr}" in text
-    assert r"a\_b \& \textless{}c\textgreater{} & 1.5$\cdot$10$^{-3}$ s \\" in text
+    assert r"a\_b \& \textless{}c\textgreater{} & 1.5\textperiodcentered{}10$^{-3}$ s \\" in text
     assert r"95 \%" in text
     assert "x #0" not in text
     assert text.count("rule") == 3
@@ -81,6 +83,16 @@ def test_all_formats_are_written_and_named(make, tmp_path):
         assert (tmp_path / figure.rpartition("](")[2].rstrip(")")).is_file()
     with pytest.raises(ValueError, match="format must be among html, md, pdf, tex, not 'docx'"):
         build_report(records, tmp_path, formats=("docx",))
+
+
+@pytest.mark.parametrize(("name", "package"), [("pdf", "typst"), ("tex", "pylatexenc")])
+def test_a_format_whose_package_is_missing_is_refused_with_what_to_install(name, package, monkeypatch):
+    monkeypatch.setattr(formats, "find_spec", lambda _: None)
+    formats.check_formats(("html", "md"))
+    with pytest.raises(
+        ValueError, match=rf"the format {name} needs {package}: pip install 'tngd-bench\[{name}\]'"
+    ):
+        formats.check_formats(("html", name))
 
 
 def test_a_rebuilt_report_removes_what_it_no_longer_writes_and_nothing_else(make, tmp_path):

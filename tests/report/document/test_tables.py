@@ -16,6 +16,7 @@ from tngd_bench.report.cost.cost_section import cost_sections
 from tngd_bench.report.document import charting, tables
 from tngd_bench.report.training import training_tables
 from tngd_bench.report.training.training_section import training_sections
+from tngd_bench.studies.store.columns import outside_sweeps
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +206,7 @@ def test_a_target_met_without_a_time_on_the_device_is_met(bounded):
     assert len(met)
     assert set(met["iterations × cost per iteration, median"]) == {"–"}
     ends = final_scores.summarise_final(
-        final_scores.comparison(final_scores.final_values(bounded.trials, bounded.curves))
+        outside_sweeps(final_scores.final_values(bounded.trials, bounded.curves))
     )
     final = training_tables.final_table(ends, known, sweeps=False)
     own = cells(final)[(final.data["optimizer"] == "tngd").to_numpy()]

@@ -48,9 +48,3 @@ def test_a_figure_fits_on_a_page_and_a_wide_table_has_a_page_across_without_its_
     assert "x #0" not in str(table)
     narrow = dataclasses.replace(content.sections[0].tables[0], columns=(words("a"),), rows=(("b",),))
     assert not pdf._table(narrow)["wide"]
-
-
-def test_without_typst_the_format_is_refused_with_what_to_install(monkeypatch):
-    monkeypatch.setattr(pdf, "find_spec", lambda _: None)
-    with pytest.raises(ValueError, match=r"the format pdf needs typst: pip install 'tngd-bench\[pdf\]'"):
-        pdf.check_pdf()

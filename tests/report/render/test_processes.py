@@ -1,9 +1,11 @@
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from tngd_bench.report.render import processes
@@ -51,6 +53,38 @@ def test_a_process_that_is_killed_is_one_error_and_not_a_wait():
 
     with pytest.raises(ChildProcessError, match="ended early"):
         in_processes(work, range(6), 2)
+
+
+KILLED = """
+import os, pathlib, sys, time
+from tngd_bench.report.render.processes import in_processes
+
+def work(item):
+    (pathlib.Path(sys.argv[1]) / str(os.getpid())).touch()
+    time.sleep(60)
+
+in_processes(work, range(2), 2)
+"""
+
+
+def runs(process):
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.timeout(60)
+def test_processes_end_with_the_one_that_forked_them(tmp_path):
+    parent = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)])
+    while len(list(tmp_path.iterdir())) < 2:
+        assert parent.poll() is None
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    forked = [int(path.name) for path in tmp_path.iterdir()]
+    while any(map(runs, forked)):
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from tngd_bench.studies.plan.duration_model import (
     evaluations_of,
     ratios_of,
 )
-from tngd_bench.studies.store.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, Records
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
+from tngd_bench.studies.store.records import Records
 
 SGD = OptimizerConfig("sgd", "sgd", {})
 KFAC = OptimizerConfig("kfac", "kfac", {"factor_interval": 10, "inverse_interval": 100})

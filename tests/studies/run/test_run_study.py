@@ -17,7 +17,8 @@ from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.file.reading import LoadedStudy, load_study, make_study
 from tngd_bench.studies.run import local_engine
 from tngd_bench.studies.run.run_study import run_study
-from tngd_bench.studies.store.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, read_records
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
+from tngd_bench.studies.store.records import read_records
 
 DETERMINISTIC = [
     "group",

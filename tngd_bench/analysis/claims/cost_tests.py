@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.claims.types import Finding, Part, Test
+from tngd_bench.analysis.claims.types import ClaimPart, Finding, Test
 from tngd_bench.analysis.cost import fits
 from tngd_bench.analysis.cost.iteration_cost import NEEDED, Ratio, paired_ratio
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.crossover import crossover
-from tngd_bench.studies.store.columns import each
+from tngd_bench.studies.store import columns as col
 
-_SIGNS = {"parameters": "N", "batch_size": "b", "outputs": "d_z", "rows": "m = b·d_z"}
+_SIGNS = {col.PARAMETERS: "N", col.BATCH_SIZE: "b", col.OUTPUTS: "d_z", col.ROWS: "m = b·d_z"}
 _QUANTITIES = {
     "operations": fits.COUNTED,
     "measured": fits.MEASURED,
@@ -50,7 +50,7 @@ def exponents(results: Results, parameters: Mapping[str, Any]) -> Finding:
     table = table[table["paper_here"].notna()]
     parts, keys, few = [], [], []
     numbers: dict[str, float] = {}
-    for row in each(table):
+    for row in col.each(table):
         what = f"{row.optimizer} ({row.group})"
         if np.isnan(row.log_log):
             few.append(what)
@@ -58,7 +58,7 @@ def exponents(results: Results, parameters: Mapping[str, Any]) -> Finding:
         # counted operations have no spread; measured ones start with a fixed overhead that the formula lacks
         over = bool(row.exponent_determined) and quantity != fits.COUNTED
         if not over and quantity not in _COUNTED:
-            parts.append(Part(what, False, _undetermined(row, axis), decided=False))
+            parts.append(ClaimPart(what, False, _undetermined(row, axis), decided=False))
             keys += row.keys
             continue
         value, low, high = (
@@ -71,7 +71,7 @@ def exponents(results: Results, parameters: Mapping[str, Any]) -> Finding:
         )
         span = f"{_SIGNS[axis]} = {quantities.count(row.smallest)} to {quantities.count(row.largest)}"
         text = f"exponent {quantities.exponent(value, low, high)}, formula {row.paper_here:.2f}, over {span}"
-        parts.append(Part(what, holds, text, decided))
+        parts.append(ClaimPart(what, holds, text, decided))
         numbers |= {f"{what} measured": float(value), f"{what} Table 1": float(row.paper_here)}
         keys += row.keys
     missing = f"fewer than five sizes: {', '.join(few)}" if few else "" if parts else "no exponent was fitted"
@@ -127,17 +127,17 @@ def exponent_range(results: Results, parameters: Mapping[str, Any]) -> Finding:
     )
     parts, numbers, keys, absent = [], {}, [], []
     for optimizer in parameters["optimizers"]:
-        own = table[(table["optimizer"] == optimizer) & table["log_log"].notna()]
+        own = table[(table[col.OPTIMIZER] == optimizer) & table["log_log"].notna()]
         total = fits.TOTAL in set(own["quantity"])
-        own = own[own["quantity"] == (fits.MEASURED if sought == fits.TOTAL and not total else sought)]
+        own = col.only(own, quantity=fits.MEASURED if sought == fits.TOTAL and not total else sought)
         if own.empty:
             absent.append(str(optimizer))
             continue
-        for row in each(own):
+        for row in col.each(own):
             judged = _judged(sought, row.log_log, row.log_log_low, row.log_log_high)
             holds, decided = _lies_within(judged, low, high)
             text = f"slope {quantities.exponent(row.log_log, row.log_log_low, row.log_log_high)}"
-            parts.append(Part(str(optimizer), holds, text, decided))
+            parts.append(ClaimPart(str(optimizer), holds, text, decided))
             numbers[f"{optimizer} slope"] = float(row.log_log)
             keys += row.keys
     missing = f"no slope from five sizes: {', '.join(absent)}" if absent else ""
@@ -156,18 +156,18 @@ def cost_ratio(results: Results, parameters: Mapping[str, Any]) -> Finding:
     clean = results.finished_costs
     parts, numbers, absent = [], {}, []
     for rival in parameters["rivals"]:
-        sizes = _common_sizes(clean, first, rival, "parameters")
+        sizes = _common_sizes(clean, first, rival, col.PARAMETERS)
         if not sizes:
             absent.append(f"{rival} ({_why(results.trials, rival)})")
             continue
-        here = clean[clean["parameters"] == sizes[-1]]
+        here = col.only(clean, parameters=sizes[-1])
         ratio = paired_ratio(here, rival, first)
         if ratio is None or not ratio.tested:
             absent.append(f"{rival} ({ratio.amount if ratio else 'no paired iterations'}; {NEEDED} needed)")
             continue
         holds, decided = _lies_within((ratio.low, ratio.high), low, high)
         text = f"{ratio.text} at N = {quantities.count(sizes[-1])}"
-        parts.append(Part(str(rival), holds, text, decided))
+        parts.append(ClaimPart(str(rival), holds, text, decided))
         numbers[f"{rival} / {first}"] = ratio.value
     bounds = f"at least {low:g}" if np.isinf(high) else f"between {low:g} and {high:g}"
     rule = f"whole 95 % interval of the paired time ratio to {first}, at the largest N at which both run, {bounds}"
@@ -181,14 +181,16 @@ def sweet_spot(results: Results, parameters: Mapping[str, Any]) -> Finding:
     At each size the rival is that with the lowest median total. One part: it holds if the best ratio lies at an
     interior size, its interval lies below those of both ends and, with `faster`, below 1; it is decided against if the
     best ratio is at an end whose interval lies below all others or, with `faster`, if its interval lies above 1. That
-    one of them is faster at every size is said. Parameters: first, rivals, axis, faster (false where left out).
+    one of them is faster at every size is told. Parameters: first, rivals, axis, faster (false where left out).
     """
     first, axis, faster = str(parameters["first"]), str(parameters["axis"]), bool(parameters.get("faster"))
     clean = results.finished_costs
     found: dict[float, tuple[str, Ratio]] = {}
     for size, here in clean.groupby(axis, sort=True):
-        medians = here[here["optimizer"].isin(parameters["rivals"])].groupby("optimizer")["total_s"].median()
-        if medians.empty or first not in set(here["optimizer"]):
+        medians = (
+            here[here[col.OPTIMIZER].isin(parameters["rivals"])].groupby(col.OPTIMIZER)[col.TOTAL_S].median()
+        )
+        if medians.empty or first not in set(here[col.OPTIMIZER]):
             continue
         rival = str(medians.sort_values(kind="stable").index[0])
         ratio = paired_ratio(here, first, rival)
@@ -222,7 +224,7 @@ def sweet_spot(results: Results, parameters: Mapping[str, Any]) -> Finding:
     elif all(ratio.high < 1 for ratio in ratios):
         text += f"; faster than all of them at every {_SIGNS.get(axis, axis)} measured"
     numbers = {f"ratio at {size:g}": ratio.value for size, (_, ratio) in found.items()} | {"best": best}
-    part = Part(f"least at {_at(axis, best)}", holds, text, holds or against)
+    part = ClaimPart(f"least at {_at(axis, best)}", holds, text, holds or against)
     return Finding((part,), rule, numbers, results.keys_of(first, *parameters["rivals"]))
 
 
@@ -246,19 +248,19 @@ def crossing(results: Results, parameters: Mapping[str, Any]) -> Finding:
             f"{quantities.significant(found.ratios[end])} at {_at(axis, found.sizes[end])}" for end in (0, -1)
         ]
         text = f"{found.note}, ratio {ends[0]} to {ends[1]}{_held_fixed(results, first, second)}"
-        return Finding((Part(first, False, text),), rule, numbers, results.keys_of(first, second))
+        return Finding((ClaimPart(first, False, text),), rule, numbers, results.keys_of(first, second))
     about = f"{quantities.significant(found.size)} {quantities.interval(found.low, found.high)}"
     text = f"cheaper {found.side} {sign} ≈ {about}{_held_fixed(results, first, second)}"
-    part = Part(first, found.side == "above" and bounded, text, bounded)
+    part = ClaimPart(first, found.side == "above" and bounded, text, bounded)
     return Finding((part,), rule, numbers, results.keys_of(first, second))
 
 
 def _held_fixed(results: Results, *optimizers: str) -> str:
     """Return which of N, b and d_z the timings of `optimizers` varied at which others: "; d_z = 10 to 80 at b = 32"."""
     clean = results.finished_costs
-    clean = clean[clean["optimizer"].isin(optimizers)]
+    clean = clean[clean[col.OPTIMIZER].isin(optimizers)]
     fixed, varied = [], []
-    for column, sign in (("parameters", "N"), ("batch_size", "b"), ("outputs", "d_z")):
+    for column, sign in ((col.PARAMETERS, "N"), (col.BATCH_SIZE, "b"), (col.OUTPUTS, "d_z")):
         values = clean[column].astype(float)
         low, high = float(values.min()), float(values.max())
         if high <= _ONE_SIZE * low:
@@ -278,16 +280,20 @@ def _at(axis: str, size: float) -> str:
 
 
 def _common_sizes(costs: pd.DataFrame, first: str, second: str, axis: str) -> list[float]:
-    sizes = [set(costs.loc[costs["optimizer"] == name, axis]) for name in (first, second)]
+    sizes = [set(costs.loc[costs[col.OPTIMIZER] == name, axis]) for name in (first, second)]
     return sorted(sizes[0] & sizes[1])
 
 
 def _why(trials: pd.DataFrame, optimizer: str) -> str:
-    own = trials[trials["optimizer"] == optimizer]
+    own = col.only(trials, optimizer=optimizer)
     if own.empty:
         return "not in the study"
-    last = own.sort_values("parameters").iloc[-1]
-    return f"{last['status']}: {last['reason']}" if isinstance(last["reason"], str) else str(last["status"])
+    last = own.sort_values(col.PARAMETERS).iloc[-1]
+    return (
+        f"{last[col.STATUS]}: {last[col.REASON]}"
+        if isinstance(last[col.REASON], str)
+        else str(last[col.STATUS])
+    )
 
 
 TESTS: Mapping[str, Test] = {

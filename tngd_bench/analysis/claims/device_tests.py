@@ -10,7 +10,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.training_tests import LEVEL, MINIMUM_SEEDS, SIGNED_RANK_SEEDS, compared
-from tngd_bench.analysis.claims.types import Finding, Part, Test
+from tngd_bench.analysis.claims.types import ClaimPart, Finding, Test
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.statistics.paired import paired_difference
@@ -18,6 +18,7 @@ from tngd_bench.analysis.training.run_metrics import log_ratios
 from tngd_bench.analysis.training.tolerance import margin_text, tolerances
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.studies.file.optimizer_label import label_texts
+from tngd_bench.studies.store import columns as col
 
 
 def memory(results: Results, parameters: Mapping[str, Any]) -> Finding:
@@ -46,7 +47,7 @@ def memory(results: Results, parameters: Mapping[str, Any]) -> Finding:
         numbers["ratio at the largest λ"] = float(np.exp(ratios.median()))
         text = f"loss ratio {np.exp(ratios.median()):.3f} [{np.exp(ratios.min()):.3f}, {np.exp(ratios.max()):.3f}]"
         none, there = _no_advantage(ratios, tolerance)
-        parts.append(Part("no advantage at the largest λ", none, text, none or there))
+        parts.append(ClaimPart("no advantage at the largest λ", none, text, none or there))
     controlled = {}
     for control, reference in zip(names["controls"], names["references"], strict=True):
         ratios = log_ratios(results, control, reference, parameters)
@@ -59,7 +60,7 @@ def memory(results: Results, parameters: Mapping[str, Any]) -> Finding:
         smallest = ", ".join(f"{np.exp(ratios.min()):.3f}" for ratios in controlled.values())
         text = f"smallest loss ratio of a seed {smallest}, in order of λ"
         decided = holds or any(there for _, there in judged)
-        parts.append(Part("no advantage from the gradient", holds, text, decided))
+        parts.append(ClaimPart("no advantage from the gradient", holds, text, decided))
     everything = [name for row in names.values() for name in row]
     return Finding(tuple(parts), rule, numbers, results.keys_of(*everything))
 
@@ -100,7 +101,7 @@ def fading(results: Results, parameters: Mapping[str, Any]) -> Finding:
         )
         holds = change.p_lower <= LEVEL
         decided = holds or change.p_higher <= LEVEL
-        parts.append(Part("less of it at the largest λ", holds, text, decided, change.p))
+        parts.append(ClaimPart("less of it at the largest λ", holds, text, decided, change.p))
     else:
         missing = f"less of it at the largest λ: {len(ratios)} paired seeds, {SIGNED_RANK_SEEDS} needed"
     everything = [name for row in names.values() for name in row]
@@ -113,19 +114,19 @@ def _advantage(
     references: Sequence[str],
     parameters: Mapping[str, Any],
     numbers: dict[str, float],
-) -> tuple[Part, int, int] | str:
+) -> tuple[ClaimPart, int, int] | str:
     """Return whether `series` is lower than its reference at the smallest λ, and the places of that and the largest.
 
     Says why there is nothing to test where fewer than two λ finished with their reference, or seeds are too few.
     """
-    present = set(results.final.loc[results.final["status"] == "ok", "optimizer"])
+    present = set(results.final.loc[results.final[col.STATUS] == "ok", col.OPTIMIZER])
     places = [i for i, name in enumerate(series) if {name, references[i]} <= present]
     if len(places) < 2:
         return "fewer than two values of λ were run with their reference"
     first, last = places[0], places[-1]
     what = "advantage at the smallest λ"
     part = compared(results, series[first], references[first], parameters, what, numbers)
-    return (part, first, last) if isinstance(part, Part) else f"{what}: {part}"
+    return (part, first, last) if isinstance(part, ClaimPart) else f"{what}: {part}"
 
 
 def _no_advantage(ratios: pd.Series, tolerance: float) -> tuple[bool, bool]:
@@ -154,13 +155,13 @@ def tolerated(results: Results, parameters: Mapping[str, Any]) -> Finding:
         if found.note or level not in set(found.levels["level"]):
             notes.append(f"{what}: {found.note or 'this level was not swept'}")
             continue
-        row = found.levels[found.levels["level"] == level].iloc[0]
+        row = col.only(found.levels, level=level).iloc[0]
         verdict, p = str(row["verdict"]), min(1.0, 2.0 * float(min(row["p_inside"], row["p_outside"])))
         worst = "no level" if np.isnan(found.worst_inside) else quantities.level(found.worst_inside)
         text = f"loss within the margin of the ideal device's up to {worst} ({found.seeds} seeds)"
-        parts.append(Part(what, verdict == "inside", text, verdict != "undecided", p))
+        parts.append(ClaimPart(what, verdict == "inside", text, verdict != "undecided", p))
         numbers[f"{what} worst inside"] = found.worst_inside
-        own = label_texts(found.optimizer) | {"parameters": size}
+        own = label_texts(found.optimizer) | {col.PARAMETERS: size}
         for name, seen in values.items():
             seen.add(str(own.get(name, "default")))
     if parts:
@@ -168,7 +169,7 @@ def tolerated(results: Results, parameters: Mapping[str, Any]) -> Finding:
             if len(seen) == 1:
                 sign = _OVER.get(name, name)
                 text = f"nothing is said of it: all settings have {sign} = {', '.join(seen)}"
-                parts.append(Part(f"another {sign}", False, text, decided=False))
+                parts.append(ClaimPart(f"another {sign}", False, text, decided=False))
     missing = "; ".join(notes) if notes else "" if parts else f"{parameter} was not swept"
     rule = (
         f"at {parameter_name(parameter)} = {quantities.level(level)} and below, the final loss exceeds that of the "
@@ -178,7 +179,7 @@ def tolerated(results: Results, parameters: Mapping[str, Any]) -> Finding:
     return Finding(tuple(parts), rule, numbers, results.keys_of(), missing)
 
 
-_OVER = {"parameters": "N", "damping": "λ"}
+_OVER = {col.PARAMETERS: "N", "damping": "λ"}
 
 
 TESTS: Mapping[str, Test] = {"memory": memory, "fading": fading, "tolerated": tolerated}

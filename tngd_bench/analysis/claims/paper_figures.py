@@ -13,15 +13,19 @@ import pandas as pd
 
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.convergence import finished_curves, smoothed_bands
+from tngd_bench.studies.store import columns as col
 
-POINT_COLUMNS = ["problem", "optimizer", "x", "mean", "std", "low", "median", "high", "seeds"]
+POINT_COLUMNS = [col.PROBLEM, col.OPTIMIZER, "x", "mean", "std", "low", "median", "high", "seeds"]
 POINTS = 160
 """About so many points of a curve are kept: a curve smoothed over 200 iterations needs no more."""
-_AXES = {"x": ("parameters", "outputs", "iteration", "modelled_s"), "y": ("total_s", "loss", "test_error")}
+_AXES = {
+    "x": (col.PARAMETERS, col.OUTPUTS, col.ITERATION, col.MODELLED_S),
+    "y": (col.TOTAL_S, col.LOSS, "test_error"),
+}
 
 
 @dataclass(frozen=True)
-class Figure:
+class FigureEntry:
     """A figure as read from `paper_figures.toml`; its keys are explained there."""
 
     id: str
@@ -48,17 +52,17 @@ def _numbered(number: str, letter: str) -> str:
     return f"Figure {number}" + (f"({letter})" if letter else "")
 
 
-def load_figures() -> tuple[Figure, ...]:
+def load_figures() -> tuple[FigureEntry, ...]:
     """Return the paper's figures, in the order of their file."""
     text = files("tngd_bench.analysis.claims").joinpath("paper_figures.toml").read_text(encoding="utf-8")
     entries: list[dict[str, Any]] = tomllib.loads(text)["figure"]
     return tuple(
-        Figure(**{**entry, "groups": tuple(entry["groups"]), "optimizers": tuple(entry["optimizers"])})
+        FigureEntry(**{**entry, "groups": tuple(entry["groups"]), "optimizers": tuple(entry["optimizers"])})
         for entry in entries
     )
 
 
-def figure_points(figure: Figure, results: Results) -> pd.DataFrame:
+def figure_points(figure: FigureEntry, results: Results) -> pd.DataFrame:
     """Return what to draw: one row per problem, optimizer and point, optimizers in the figure's order.
 
     Columns: problem, optimizer, `x` and its summary over seeds (over timed iterations for a cost): `mean`, `std`,
@@ -67,37 +71,37 @@ def figure_points(figure: Figure, results: Results) -> pd.DataFrame:
     """
     rows = []
     trials = results.trials
-    here = trials[trials["group"].isin(figure.groups) & trials["optimizer"].isin(figure.optimizers)]
-    for problem, part in here.groupby("problem", sort=True):
-        frame = _costs(figure, part, results) if figure.y == "total_s" else _curves(figure, part, results)
+    here = trials[trials[col.GROUP].isin(figure.groups) & trials[col.OPTIMIZER].isin(figure.optimizers)]
+    for problem, part in here.groupby(col.PROBLEM, sort=True):
+        frame = _costs(figure, part, results) if figure.y == col.TOTAL_S else _curves(figure, part, results)
         rows.append(frame.assign(problem=problem))
     filled = [frame for frame in rows if len(frame)]
     if not filled:
         return pd.DataFrame(columns=POINT_COLUMNS)
     joined = pd.concat(filled, ignore_index=True)[POINT_COLUMNS]
     order = {name: place for place, name in enumerate(figure.optimizers)}
-    keyed = joined.assign(place=joined["optimizer"].map(order)).sort_values(
-        ["problem", "place", "x"], kind="stable"
+    keyed = joined.assign(place=joined[col.OPTIMIZER].map(order)).sort_values(
+        [col.PROBLEM, "place", "x"], kind="stable"
     )
     return keyed.drop(columns="place").reset_index(drop=True)
 
 
-def _costs(figure: Figure, trials: pd.DataFrame, results: Results) -> pd.DataFrame:
+def _costs(figure: FigureEntry, trials: pd.DataFrame, results: Results) -> pd.DataFrame:
     clean = results.finished_costs
-    clean = clean[clean["key"].isin(trials["key"])]
+    clean = clean[clean[col.KEY].isin(trials[col.KEY])]
     rows = []
-    for (optimizer, x), part in clean.groupby(["optimizer", figure.x], sort=True):
-        times = part["total_s"].astype(float)
+    for (optimizer, x), part in clean.groupby([col.OPTIMIZER, figure.x], sort=True):
+        times = part[col.TOTAL_S].astype(float)
         low, median, high = times.quantile([0.25, 0.5, 0.75])
         rows.append((str(optimizer), float(str(x)), times.mean(), times.std(), low, median, high, len(times)))
     return pd.DataFrame(rows, columns=POINT_COLUMNS[1:])
 
 
-def _curves(figure: Figure, trials: pd.DataFrame, results: Results) -> pd.DataFrame:
+def _curves(figure: FigureEntry, trials: pd.DataFrame, results: Results) -> pd.DataFrame:
     own = finished_curves(results.curves, trials)
     if figure.y == "test_error":
         own = own.assign(test_error=1.0 - own["test_accuracy"].astype(float))
     known = own[own[figure.y].notna()]
-    longest = int(known.groupby("key").size().max()) if len(known) else 0
+    longest = int(known.groupby(col.KEY).size().max()) if len(known) else 0
     bands = smoothed_bands(own, figure.y, figure.window, every=max(1, math.ceil(longest / POINTS)))
     return bands.assign(x=bands[figure.x])[bands[figure.x].notna()]  # no x: see `one_clock`

@@ -1,6 +1,6 @@
 """Tests of claims about training: who is lower or better, how close two losses are.
 
-All compare on the same seed, start and batches; `run_values` says what the loss of a run is.
+All compare on the same seed, start and batches; `run_metrics` says what the loss of a run is.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.claims.types import Finding, Part, Test
+from tngd_bench.analysis.claims.types import ClaimPart, Finding, Test
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.paired import PairedDifference, differences_by_seed, paired_difference
 from tngd_bench.analysis.training.run_metrics import distances, metric_of, values_of_runs
 from tngd_bench.problems import registered_metrics
+from tngd_bench.studies.store import columns as col
 
 LEVEL = 0.05
 MINIMUM_SEEDS = 3
@@ -30,7 +31,7 @@ def better(results: Results, parameters: Mapping[str, Any]) -> Finding:
 
     A part holds where the exact one-sided signed-rank test over paired seeds has p ≤ 5 %, and is decided against where
     that of the contrary has: with five seeds all five must agree, fewer are not tested. Parameters: first,
-    rivals, and value, clock, share as in `run_values`.
+    rivals, and value, clock, share as in `run_metrics`.
     """
     first = str(parameters["first"])
     pairs = [(first, str(rival), f"against {rival}") for rival in parameters["rivals"]]
@@ -58,7 +59,7 @@ def _pairs_compared(
     numbers: dict[str, float] = {}
     for first, second, what in pairs:
         part = compared(results, first, second, parameters, what, numbers)
-        if isinstance(part, Part):
+        if isinstance(part, ClaimPart):
             parts.append(part)
         else:
             missing.append(f"{what}: {part}")
@@ -91,7 +92,7 @@ def close(results: Results, parameters: Mapping[str, Any]) -> Finding:
         f"deviation {quantities.percent(typical)}, at most {quantities.percent(worst)} ({len(found)} seeds), "
         f"{_p(beyond)}"
     )
-    part = Part(f"{first} beside {second}", within, text, within or beyond.p_higher <= LEVEL, beyond.p)
+    part = ClaimPart(f"{first} beside {second}", within, text, within or beyond.p_higher <= LEVEL, beyond.p)
     return Finding((part,), rule, {"median": typical, "largest": worst}, results.keys_of(first, second))
 
 
@@ -119,7 +120,7 @@ def closer(results: Results, parameters: Mapping[str, Any]) -> Finding:
             f"of {found.seeds} seeds, {_p(found)}"
         )
         holds = found.p_lower <= LEVEL
-        parts.append(Part(what, holds, text, holds or found.p_higher <= LEVEL, found.p))
+        parts.append(ClaimPart(what, holds, text, holds or found.p_higher <= LEVEL, found.p))
     rule = (
         f"relative deviation of the smoothed loss from {second} falls at each step, one-sided exact p ≤ 5 %"
     )
@@ -133,7 +134,7 @@ def compared(
     parameters: Mapping[str, Any],
     what: str,
     numbers: dict[str, float],
-) -> Part | str:
+) -> ClaimPart | str:
     """Judge whether `first` is better than `second` as in `better`, and add their medians to `numbers`.
 
     Returns a part named `what`, or why there is none: not run, or too few paired seeds for any verdict.
@@ -141,7 +142,7 @@ def compared(
     metric = metric_of(parameters)
     upwards = metric.larger_is_better
     table = values_of_runs(results, (first, second), parameters)
-    run = set(table["optimizer"])
+    run = set(table[col.OPTIMIZER])
     for name in (first, second):
         if name not in run:
             return f"{name} was not run"
@@ -149,9 +150,10 @@ def compared(
     if len(differences) < SIGNED_RANK_SEEDS:
         return f"{len(differences)} paired seeds, {SIGNED_RANK_SEEDS} needed"
     found = paired_difference(-differences if upwards else differences)
-    finished = table[table["status"] == "ok"]
+    finished = col.only(table, status="ok")
     medians = {
-        name: float(finished.loc[finished["optimizer"] == name, "value"].median()) for name in (first, second)
+        name: float(finished.loc[finished[col.OPTIMIZER] == name, "value"].median())
+        for name in (first, second)
     }
     iterations = float(finished["iterations"].astype(float).max())
     numbers |= {f"{what}, {name}": median for name, median in medians.items()} | {"iterations": iterations}
@@ -167,7 +169,7 @@ def compared(
         f"{quantities.count(iterations)} iterations{_unfinished(table, first, second)}"
     )
     holds = found.p_lower <= LEVEL
-    return Part(what, holds, text, holds or found.p_higher <= LEVEL, found.p)
+    return ClaimPart(what, holds, text, holds or found.p_higher <= LEVEL, found.p)
 
 
 def _percentage(share: float) -> str:
@@ -178,8 +180,8 @@ def _unfinished(table: pd.DataFrame, *optimizers: str) -> str:
     """Return how many runs of each did not finish; they count as worst."""
     said = ""
     for name in optimizers:
-        own = table[table["optimizer"] == name]
-        lost = int((own["status"] != "ok").sum())
+        own = col.only(table, optimizer=name)
+        lost = int((own[col.STATUS] != "ok").sum())
         said += f", {lost} of {len(own)} runs of {name} did not finish" if lost else ""
     return said
 
@@ -193,8 +195,8 @@ def _rule(parameters: Mapping[str, Any]) -> str:
     name = str(parameters["value"])
     value = kinds.get(name) or f"the last {registered_metrics.of_final(name).title}"
     clock = {
-        "modelled_s": " in seconds (iterations × cost per iteration, timed in turn)",
-        "iteration": " in iterations",
+        col.MODELLED_S: " in seconds (iterations × cost per iteration, timed in turn)",
+        col.ITERATION: " in iterations",
     }.get(str(parameters.get("clock", "")), "")
     return f"{value}{clock} is better on paired seeds: exact one-sided signed-rank test, p ≤ 5 %"
 
@@ -204,9 +206,4 @@ def _p(found: PairedDifference) -> str:
     return f"p = {min(found.p_lower, found.p_higher):.3f}"
 
 
-TESTS: Mapping[str, Test] = {
-    "better": better,
-    "each-better": each_better,
-    "close": close,
-    "closer": closer,
-}
+TESTS: Mapping[str, Test] = {"better": better, "each-better": each_better, "close": close, "closer": closer}

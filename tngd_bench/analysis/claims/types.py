@@ -1,4 +1,4 @@
-"""What a claim, a part of its test and a verdict hold, and the test that judges a claim on the records it names."""
+"""Claims, findings and verdicts, and the form of the tests that judge claims."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Part:
+class ClaimPart:
     """One part of a test, named `what`: whether it `holds`, and if not whether the contrary is `decided`.
 
     `p` is the two-sided p-value where a test over seeds decides.
@@ -44,12 +44,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a test found: its `parts` (none: there was nothing to test), and the `rule` with its fixed numbers.
+    """The result of a test: its `parts` (none: there was nothing to test), and the `rule` with its fixed numbers.
 
     `numbers` are those that decide, by name, `keys` the records behind them, `missing` says what could not be tested.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[ClaimPart, ...]
     rule: str
     numbers: Mapping[str, float] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the records say of a `claim` on `problem` (empty: on all that were measured), as its test found."""
+    """The verdict on a `claim`, on `problem` (empty: on all that were measured), from what its test found."""
 
     claim: Claim
     finding: Finding
@@ -74,7 +74,7 @@ class Verdict:
 
     @property
     def condition(self) -> str:
-        """What a verdict that is not "confirmed" depends on."""
+        """The parts that hold, do not, or are open, where the verdict is not "confirmed"."""
         holding = [part.what for part in self.finding.parts if part.holds]
         against = [part.what for part in self.finding.parts if not part.holds and part.decided]
         open_ = [part.what for part in self.finding.parts if not part.holds and not part.decided]

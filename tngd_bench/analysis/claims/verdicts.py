@@ -1,4 +1,4 @@
-"""Claims as data, and their verdicts: what is said, the test of our records that decides, its tolerance.
+"""Verdicts on claims: each is judged by its test, on the records of the sections that it names.
 
 A verdict is "confirmed" where the test holds in all its parts, "conditional" where it holds in some (the condition
 names them), "not confirmed" where it holds in none (the condition says whether the data show the contrary or do not
@@ -16,6 +16,7 @@ from importlib.resources import files
 from tngd_bench.analysis.claims import cost_tests, device_tests, training_tests
 from tngd_bench.analysis.claims.types import Claim, Finding, Test, Verdict
 from tngd_bench.analysis.results import Results
+from tngd_bench.studies.store import columns as col
 
 TESTS: Mapping[str, Test] = {**cost_tests.TESTS, **training_tests.TESTS, **device_tests.TESTS}
 """The tests by the name that `claims.toml` uses."""
@@ -46,7 +47,7 @@ def _verdicts(claim: Claim, results: Results) -> list[Verdict]:
     if here.trials.empty:
         sections = ", ".join(claim.groups)
         return [Verdict(claim, Finding((), "", missing=f"no study with the section {sections} was run"))]
-    problems = [None] if claim.together else list(dict.fromkeys(here.trials["problem"]))
+    problems = [None] if claim.together else list(dict.fromkeys(here.trials[col.PROBLEM]))
     return [
         Verdict(claim, TESTS[claim.test](here.within(claim.groups, problem), claim.parameters), problem or "")
         for problem in problems

@@ -1,4 +1,4 @@
-"""What the device must be able to do: from which m on it is ahead, and at which link rate, τ and word length.
+"""Requirements of the device: the m from which on it is ahead, the link rate, τ and word length at which it is.
 
 All on predicted times (`calibration`, `cost_map`), with intervals from the calibration's draws: the middle 95 %.
 A device that states no time for an item of its bill is known from below only, and so is what it needs: the crossover is
@@ -17,22 +17,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations
+from tngd_bench.analysis.cost.calibration import DRAWS, SLOTS, Calibrations
+from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.families import Infos
-from tngd_bench.analysis.map.cost_map import DRAWS, DeviceUse, residuals
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.spu.billing import latency, link_bits
+from tngd_bench.studies.store import columns as col
 
 Array = npt.NDArray[np.float64]
 BATCH_SIZES = tuple(sorted({round(2 ** (power / 2)) for power in range(33)}))
 LINK_RATES = tuple(10 ** (9 + step / 4) for step in range(21))
 TIME_CONSTANTS = tuple(10 ** (-9 + step / 4) for step in range(25))
 WORD_BITS = (2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32)
-SWEPT = {
-    "link_rate_bits_per_s": LINK_RATES,
-    "time_constant_s": TIME_CONSTANTS,
-    "word_bits": WORD_BITS,
-}
+SWEPT = {"link_rate_bits_per_s": LINK_RATES, "time_constant_s": TIME_CONSTANTS, "word_bits": WORD_BITS}
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ def line(
     times[:, 0] = base[:, 0]
     size = np.array(float(parameters)), np.array(batch_sizes, float), np.array(float(outputs))
     away = np.stack([calibrations.distances(label, *size) for label in labels])
-    for draw, (factors, readings) in enumerate(residuals(calibrations, labels, away, draws), start=1):
+    for draw, (factors, readings) in enumerate(calibrations.variations(labels, away, draws), start=1):
         times[:, draw] = base[np.arange(len(labels)), readings] * factors
     return Line(
         rows_m=np.array(batch_sizes, float) * outputs,
@@ -114,12 +111,12 @@ def line(
 def exact_labels(calibrations: Calibrations) -> tuple[str, ...]:
     """Return the digital solvers of the very system that the device solves."""
     return tuple(
-        label for label in calibrations.digital if calibrations.kinds[label].method in exact_natural()
+        label for label in calibrations.digital if calibrations.infos[label].method in exact_natural()
     )
 
 
 @dataclass(frozen=True)
-class Crossover:
+class BreakEven:
     """The m above which the device stays ahead of `rival`; ∞: behind at `largest`, the end of the range.
 
     `below`: it is ahead up to this m as well, counted from `smallest`; 0 if it is not. Bounds are the middle 95 % of
@@ -179,20 +176,20 @@ def _rounded(value: float) -> str:
     return quantities.count(float(f"{value:.1e}"))
 
 
-def crossovers(found: Line, use: DeviceUse) -> tuple[Crossover, ...]:
+def crossovers(found: Line, use: DeviceUse) -> tuple[BreakEven, ...]:
     """Return the crossover against every rival along `found`."""
     device = found.device(use.device.link_rate_bits_per_s)
     return tuple(_crossover(label, times, device, found, use) for label, times in found.rivals.items())
 
 
-def _crossover(label: str, rival: Array, device: Array, found: Line, use: DeviceUse) -> Crossover:
+def _crossover(label: str, rival: Array, device: Array, found: Line, use: DeviceUse) -> BreakEven:
     gap = np.log(device) - np.log(rival)
     m = np.log(found.rows_m)
     lasting = np.array([_lasting(row, m) for row in gap])
     low, high = np.percentile(lasting[1:], [2.5, 97.5], method="nearest")
     behind = np.flatnonzero(gap[0] >= 0)
     ahead_first = len(behind) > 0 and behind[0] > 0
-    return Crossover(
+    return BreakEven(
         label,
         found.parameters,
         found.outputs,
@@ -245,10 +242,14 @@ def break_even_rates(found: Line, rivals: Mapping[str, Sequence[str]]) -> pd.Dat
         rates = np.where(left > 0, found.bits / np.where(left > 0, left, 1.0), np.inf)
         low, high = np.percentile(rates[1:], [2.5, 97.5], axis=0, method="nearest")
         for place, m in enumerate(found.rows_m):
-            row: dict[str, object] = {"rival": name, "parameters": found.parameters, "outputs": found.outputs}
-            row |= {"rows": m, "rate_bits_per_s": rates[0, place], "low": low[place], "high": high[place]}
+            row: dict[str, object] = {
+                "rival": name,
+                col.PARAMETERS: found.parameters,
+                col.OUTPUTS: found.outputs,
+            }
+            row |= {col.ROWS: m, "rate_bits_per_s": rates[0, place], "low": low[place], "high": high[place]}
             row |= {"reachable": float(np.isfinite(rates[1:, place]).mean())}
-            row |= {"not_stated": " ".join(found.not_stated)} if found.not_stated else {}
+            row |= {col.NOT_STATED: " ".join(found.not_stated)} if found.not_stated else {}
             rows.append(row | {"near": bool(found.near[place])})
     return pd.DataFrame(rows)
 
@@ -295,10 +296,10 @@ def sensitivities(
                     {
                         "parameter": parameter,
                         "value": value,
-                        "parameters": parameters,
-                        "batch_size": b,
-                        "outputs": outputs,
-                        "rows": b * outputs,
+                        col.PARAMETERS: parameters,
+                        col.BATCH_SIZE: b,
+                        col.OUTPUTS: outputs,
+                        col.ROWS: b * outputs,
                         "near": bool(found.near[place]),
                         "ratio": ratio[0, place],
                         "low": low[place],

@@ -1,4 +1,4 @@
-"""What a device's time may lack: items of its bill without a stated time, host seconds that were not timed in full."""
+"""Gaps in a device's time: items of its bill without a stated time, host seconds that were not timed in full."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Infos
 from tngd_bench.curvature.route import product_route
 from tngd_bench.problems import registry as problems
+from tngd_bench.studies.store import columns as col
 
 NOT_STATED = "not stated"
 
 
 def unstated(trials: pd.DataFrame) -> dict[str, str]:
     """Return the items without a stated time of each optimizer that has any, in words: its totals are lower bounds."""
-    if "not_stated" not in trials:  # frames of an older reader
+    if col.NOT_STATED not in trials:  # frames of an older reader
         return {}
-    own = trials[trials["not_stated"].notna()]
+    own = trials[trials[col.NOT_STATED].notna()]
     return {
         str(label): quantities.items(item for names in part for item in str(names).split())
-        for label, part in own.groupby("optimizer", sort=True)["not_stated"]
+        for label, part in own.groupby(col.OPTIMIZER, sort=True)[col.NOT_STATED]
     }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-AXES = ("parameters", "batch_size", "outputs")
+from tngd_bench.studies.store import columns as col
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Power:
     outputs: float = 0.0
 
     def at(self, sizes: Mapping[str, float]) -> float:
-        """Return the term's value at `sizes` (keys as in `AXES`)."""
-        return float(np.prod([float(sizes[axis]) ** getattr(self, axis) for axis in AXES]))
+        """Return the term's value at `sizes` (keys as in `SIZE`)."""
+        return float(np.prod([float(sizes[axis]) ** getattr(self, axis) for axis in col.SIZE]))
 
 
 _LINEAR = (Power(1, 1, 0),)

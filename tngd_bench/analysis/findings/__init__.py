@@ -1,1 +1,1 @@
-"""What was found, in sentences computed from the data: cost, convergence, noise."""
+"""Findings in sentences computed from the data: cost, convergence, noise."""

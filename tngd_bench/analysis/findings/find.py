@@ -1,4 +1,4 @@
-"""What was found, in three sentences computed from the data: cost, convergence, noise.
+"""The findings of a study, three sentences computed from the data: cost, convergence, noise.
 
 A sentence claims no more than its rule allows, and says "not measured" or "not confirmed" otherwise. The rules: an
 optimizer is cheapest at a size if the 95 % interval of its paired time ratio to the runner-up leaves out 1, and the

@@ -18,24 +18,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations, calibrate
+from tngd_bench.analysis.cost.calibration import DRAWS, SLOTS, Calibrations
+from tngd_bench.analysis.cost.device_use import DeviceUse, device_use
+from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.cost.recorded_devices import recorded
-from tngd_bench.analysis.map.cost_map import (
-    DRAWS,
-    CheapestMap,
-    DeviceUse,
-    Plane,
-    device_seconds,
-    device_use,
-    residuals,
-    vouched_factor,
-    winner_timed,
-)
+from tngd_bench.analysis.map.cost_map import CheapestMap, least_seconds
+from tngd_bench.analysis.map.plane import Array, Plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.discrepancy import distance
-
-Array = npt.NDArray[np.float64]
-_SIZE = ["parameters", "batch_size", "outputs"]
+from tngd_bench.studies.store import columns as col
 
 
 @dataclass(frozen=True)
@@ -76,34 +67,36 @@ def trained(
     reached at the most sizes (by the median seed of some optimizer); then the place in the study, which lists its
     hardest target last.
     """
-    rows = hits[hits["problem"] == problem] if len(hits) else hits
+    rows = col.only(hits, problem=problem) if len(hits) else hits
     if rows.empty:
         return []
-    rows = rows.merge(trials[["key", "outputs", "settings", "device"]].drop_duplicates("key"), on="key")
-    rows["digital_s"] = rows["key"].map(seconds).astype(float)
+    rows = rows.merge(
+        trials[[col.KEY, col.OUTPUTS, col.SETTINGS, col.DEVICE]].drop_duplicates(col.KEY), on=col.KEY
+    )
+    rows[col.DIGITAL_S] = rows[col.KEY].map(seconds).astype(float)
     ranked: list[tuple[tuple[int, int, int], str]] = []
     for target, part in rows.groupby("target", sort=False):
-        medians = part.groupby([*_SIZE, "optimizer"])["iterations"].quantile(0.5, interpolation="higher")
+        medians = part.groupby([*col.SIZE, col.OPTIMIZER])["iterations"].quantile(0.5, interpolation="higher")
         met = medians[np.isfinite(medians.astype(float))].reset_index()
         order = list(dict.fromkeys(rows["target"])).index(target)
-        reached_at = len(met[_SIZE].drop_duplicates())
+        reached_at = len(met[col.SIZE].drop_duplicates())
         if len(met):
-            ranked.append(((part["method"].nunique(), reached_at, order), str(target)))
+            ranked.append(((part[col.METHOD].nunique(), reached_at, order), str(target)))
     ranked.sort(key=lambda found: found[0], reverse=True)
-    return [_trained(problem, target, rows[rows["target"] == target]) for _, target in ranked]
+    return [_trained(problem, target, col.only(rows, target=target)) for _, target in ranked]
 
 
 def _trained(problem: str, target: str, own: pd.DataFrame) -> Trained:
-    sizes = own[_SIZE].drop_duplicates().sort_values(_SIZE, kind="stable").reset_index(drop=True)
-    seeds = sorted(set(own["seed"]))
+    sizes = own[col.SIZE].drop_duplicates().sort_values(col.SIZE, kind="stable").reset_index(drop=True)
+    seeds = sorted(set(own[col.SEED]))
     iterations, digital, uses = {}, {}, {}
-    for label, part in own.groupby("optimizer", sort=True):
+    for label, part in own.groupby(col.OPTIMIZER, sort=True):
         # two sections may train the same size alike: the first stands for both
-        table = part.pivot_table(index=_SIZE, columns="seed", values="iterations", aggfunc="first")
+        table = part.pivot_table(index=col.SIZE, columns=col.SEED, values="iterations", aggfunc="first")
         index = pd.MultiIndex.from_frame(sizes)
         iterations[str(label)] = table.reindex(index=index, columns=seeds).to_numpy(float)
-        digital[str(label)] = part.groupby(_SIZE)["digital_s"].first().reindex(index).to_numpy(float)
-        use = device_use(*recorded(part["device"].iloc[0], part["settings"].iloc[0]))
+        digital[str(label)] = part.groupby(col.SIZE)[col.DIGITAL_S].first().reindex(index).to_numpy(float)
+        use = device_use(*recorded(part[col.DEVICE].iloc[0], part[col.SETTINGS].iloc[0]))
         if use is not None:
             uses[str(label)] = use
     return Trained(problem, target, sizes, iterations, digital, uses)
@@ -130,7 +123,7 @@ def timed_alike(found: Trained) -> Trained:
 
 def with_first_order(calibrations: Calibrations, results: Results) -> Calibrations:
     """Return `calibrations` with the first-order optimizers timed on its problem, the others as they are."""
-    own = results.cost_summary[results.cost_summary["problem"] == calibrations.counts.problem]
+    own = col.only(results.cost_summary, problem=calibrations.counts.problem)
     dtype = {4: "float32", 8: "float64"}[calibrations.counts.itemsize]
     every = calibrate(own, results.trials, results.infos, dtype, first_order=True)
     assert every is not None  # the second-order ones alone were enough for `calibrations`
@@ -142,12 +135,12 @@ def timed_as(label: str, calibrations: Calibrations) -> str | None:
     """Return the timed optimizer whose seconds stand for `label`: itself, else one of its method; None without one."""
     if label in calibrations.by_label:
         return label
-    if label not in calibrations.kinds:
+    if label not in calibrations.infos:
         return None
-    kind = calibrations.kinds[label]
-    if kind.modelled:
+    info = calibrations.infos[label]
+    if info.modelled:
         return calibrations.device_label
-    return next((name for name, found in calibrations.by_label.items() if found.method == kind.method), None)
+    return next((name for name, found in calibrations.by_label.items() if found.method == info.method), None)
 
 
 def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) -> CheapestMap | None:
@@ -162,7 +155,7 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
     labels = [
         label
         for label, timed in stands.items()
-        if timed is not None and (label in found.uses or not calibrations.kinds[label].modelled)
+        if timed is not None and (label in found.uses or not calibrations.infos[label].modelled)
     ]
     if not labels:
         return None
@@ -170,41 +163,26 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
     nearest, inside = _nearest(area, found)
     digital, modelled = [], []
     for label, name in zip(labels, timed, strict=True):
-        use = found.uses.get(label) if calibrations.kinds[label].modelled else None
+        use = found.uses.get(label) if calibrations.infos[label].modelled else None
         predicted = area.digital[name] if use is None else area.host[use.device.upload]
         measured = found.digital[label] / _predicted(calibrations, name, found.sizes, use)
         digital.append(predicted * measured[:, nearest])
-        modelled.append(np.zeros(inside.shape) if use is None else device_seconds(area, use))
-    own, added = np.stack(digital), np.stack(modelled)
+        modelled.append(np.zeros(inside.shape) if use is None else area.device_seconds(use))
     chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
     steps = chosen.median()
-    seconds = (own[:, 0] + added) * steps[:, nearest]
-    possible = np.isfinite(seconds).any(axis=0)
-    if not possible.any():
-        return None
-    winner = np.where(possible, np.where(np.isfinite(seconds), seconds, np.inf).argmin(axis=0), -1)
     seeds = next(iter(found.iterations.values())).shape[1]
-    varied_steps = chosen.median(np.random.default_rng(seed).integers(seeds, size=(draws, seeds)))
-    wins = np.zeros(inside.shape)
-    away = np.stack([area.distances[name] for name in timed])
-    for draw, (factors, readings) in enumerate(residuals(calibrations, timed, away, draws, seed)):
-        per_step = own[np.arange(len(labels)), readings] * factors + added
-        varied = per_step * varied_steps[..., draw][:, nearest]
-        wins += np.where(np.isfinite(varied), varied, np.inf).argmin(axis=0) == winner
-    with np.errstate(invalid="ignore"):  # nobody's iterations beside no time at all
-        by_target = (own[:, 0] * steps[:, nearest], added * steps[:, nearest])
-    error = np.where(area.measured, vouched_factor(calibrations, timed, *by_target, away), np.inf)
-    return CheapestMap(
-        replace(area, measured=inside & area.measured, points=found.sizes),
-        None,
-        tuple(labels),
-        seconds,
-        winner.astype(np.int64),
-        np.where(possible, wins / draws, np.nan),
-        winner_timed(winner.astype(np.int64), away),
-        bounds=frozenset(label for label in labels if label in found.uses and found.uses[label].not_stated),
-        error=error,
+    varied = chosen.median(np.random.default_rng(seed).integers(seeds, size=(draws, seeds)))
+
+    def repeats(draw: int) -> Array:
+        return steps[:, nearest] if draw == 0 else varied[..., draw - 1][:, nearest]
+
+    bounds = [label for label in labels if label in found.uses and found.uses[label].not_stated]
+    made = least_seconds(
+        area, labels, timed, np.stack(digital), np.stack(modelled), bounds, repeats, draws=draws, seed=seed
     )
+    if not np.isfinite(made.seconds).any():
+        return None
+    return replace(made, plane=replace(area, measured=inside & area.measured, points=found.sizes))
 
 
 def _predicted(calibrations: Calibrations, timed: str, sizes: pd.DataFrame, use: DeviceUse | None) -> Array:
@@ -212,7 +190,7 @@ def _predicted(calibrations: Calibrations, timed: str, sizes: pd.DataFrame, use:
     counts, calibration = calibrations.counts, calibrations.by_label[timed]
     upload = "full" if use is None else use.device.upload
     found = np.full((SLOTS, len(sizes)), np.nan)
-    for place, (n, b, d_z) in enumerate(sizes[_SIZE].itertuples(index=False)):
+    for place, (n, b, d_z) in enumerate(sizes[col.SIZE].itertuples(index=False)):
         layers = counts.layers(n, d_z)
         if layers is not None:
             found[:, place] = calibration.seconds(counts.of(calibration.method, n, b, d_z, layers, upload))
@@ -221,11 +199,9 @@ def _predicted(calibrations: Calibrations, timed: str, sizes: pd.DataFrame, use:
 
 def _nearest(area: Plane, found: Trained) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return the nearest trained size of each cell, and whether the cell lies between trained sizes."""
-    n, other = np.meshgrid(np.array(area.sizes, float), np.array(area.values, float))
-    fixed = np.full(n.shape, float(area.fixed))
-    b, d_z = (other, fixed) if area.axis == "batch_size" else (fixed, other)
+    n, b, d_z = area.coordinates
     cells = np.log(np.stack([n, b, d_z], axis=-1))[..., None, :]
-    gaps = np.abs(cells - np.log(found.sizes[_SIZE].to_numpy(float)))
+    gaps = np.abs(cells - np.log(found.sizes[col.SIZE].to_numpy(float)))
     nearest = gaps.sum(axis=-1).argmin(axis=-1)
     return nearest, distance(found.sizes, n, b, d_z) == 0.0
 
@@ -235,8 +211,8 @@ def held(found: Trained, labels: Sequence[str]) -> pd.DataFrame:
     chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
     medians = chosen.median()
     rows = [
-        {**{str(k): v for k, v in size.items()}, "optimizer": label, "iterations": medians[place, row]}
+        {**{str(k): v for k, v in size.items()}, col.OPTIMIZER: label, "iterations": medians[place, row]}
         for row, size in enumerate(found.sizes.to_dict("records"))
         for place, label in enumerate(labels)
     ]
-    return pd.DataFrame(rows, columns=[*_SIZE, "optimizer", "iterations"])
+    return pd.DataFrame(rows, columns=[*col.SIZE, col.OPTIMIZER, "iterations"])

@@ -21,6 +21,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from tngd_bench.studies.store import columns as col
+
 Array = npt.NDArray[np.float64]
 LEVEL = 0.95
 _ENUMERATED = 14
@@ -109,14 +111,14 @@ def differences_by_seed(
 ) -> Array:
     """Return `column` of optimizer `first` minus that of `second` for each seed that both tried, in order of seed.
 
-    `final` is as from `outcomes.final_values`, of one group. A diverged or timed-out run counts as worst: ∞, or −∞
+    `final` is as from `final_scores.final_values`, of one group. A diverged or timed-out run counts as worst: ∞, or −∞
     where larger is better; two such tie.
     """
     worst = -np.inf if larger_is_better else np.inf
-    tried = final[~final["status"].isin(["skipped", "failed"])]
-    values = tried[column].astype(float).where(tried["status"] == "ok", worst)
+    tried = final[~final[col.STATUS].isin(["skipped", "failed"])]
+    values = tried[column].astype(float).where(tried[col.STATUS] == "ok", worst)
     table = tried.assign(value=values).pivot_table(
-        index="seed", columns="optimizer", values="value", aggfunc="first", dropna=False
+        index=col.SEED, columns=col.OPTIMIZER, values="value", aggfunc="first", dropna=False
     )
     if not {first, second} <= set(table.columns):
         return np.array([])

@@ -1,4 +1,4 @@
-"""What a run of a study shifts an optimizer's time by, against another run on the same machine: σ_run.
+"""Spread of an optimizer's time between runs of one study on the same machine: σ_run.
 
 Null runs, runs of one study with no change between them, show it. In run r at one setting each of P processes gives
 log(optimizer/SGD); x_r is their mean and v_r their variance over P. Then
@@ -23,6 +23,7 @@ import pandas as pd
 
 from tngd_bench.analysis.cost.iteration_cost import SETTING, finished_costs, paired_quotients
 from tngd_bench.analysis.cost.reference import reference_label
+from tngd_bench.studies.store import columns as col
 from tngd_bench.studies.store.records import Records
 
 LEAST = 0.01
@@ -85,7 +86,7 @@ def between(runs: Sequence[Records]) -> pd.DataFrame:
         found = [means[(*setting, optimizer, reference)] for means in by_run]
         means, variances = (np.array(column) for column in zip(*found, strict=True))
         row: dict[str, object] = dict(zip(SETTING, setting, strict=True))
-        row |= {"optimizer": optimizer, "reference": reference}
+        row |= {col.OPTIMIZER: optimizer, "reference": reference}
         row |= {"low": float(np.exp(means.min())), "high": float(np.exp(means.max()))}
         row |= {"within": float(variances.mean()), "among": float(means.var(ddof=1))}
         rows.append(row | {"runs": len(runs)})
@@ -97,7 +98,7 @@ def _means(run: Records) -> dict[tuple[Any, ...], tuple[float, float]]:
     found = {}
     for setting, part in finished_costs(run.costs, run.trials).groupby(SETTING, sort=True):
         reference = reference_label(part)
-        for optimizer in sorted(set(part["optimizer"]) - {reference}) if reference is not None else ():
+        for optimizer in sorted(set(part[col.OPTIMIZER]) - {reference}) if reference is not None else ():
             blocks = paired_quotients(part, optimizer, str(reference))
             if len(blocks) > 1:
                 logs = np.log([np.median(block) for block in blocks])

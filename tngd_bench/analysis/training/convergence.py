@@ -13,20 +13,21 @@ import pandas as pd
 
 from tngd_bench.analysis.training.time_to_target import TRIED
 from tngd_bench.problems import registered_metrics
+from tngd_bench.studies.store import columns as col
 
 LOW, HIGH = 0.25, 0.75
 _TIME_POINTS = 60
 PAPER_WINDOW = 200  # points in the paper's moving average
-LEVEL_COLUMNS = ["group", "optimizer", "level", "low", "median", "high", "hits", "seeds"]
-SMOOTHED_COLUMNS = ["group", "optimizer", "iteration", "measured_s", "modelled_s", "mean", "std"]
+LEVEL_COLUMNS = [col.GROUP, col.OPTIMIZER, "level", "low", "median", "high", "hits", "seeds"]
+SMOOTHED_COLUMNS = [col.GROUP, col.OPTIMIZER, col.ITERATION, col.MEASURED_S, col.MODELLED_S, "mean", "std"]
 SMOOTHED_COLUMNS += ["low", "median", "high", "seeds"]
-BAND_COLUMNS = ["group", "optimizer", "x", "low", "median", "high", "seeds"]
+BAND_COLUMNS = [col.GROUP, col.OPTIMIZER, "x", "low", "median", "high", "seeds"]
 
 
 def finished_curves(curves: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """Return the curves of training trials with status "ok" outside sweeps."""
-    plain = trials["sweep_parameter"].isna() & (trials["status"] == "ok") & (trials["kind"] == "training")
-    return curves[curves["key"].isin(trials.loc[plain, "key"])]
+    plain = col.outside_sweeps(col.only(trials, kind="training", status="ok"))
+    return curves[curves[col.KEY].isin(plain[col.KEY])]
 
 
 def bands_at_iteration(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -36,8 +37,8 @@ def bands_at_iteration(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
     """
     known = curves[np.isfinite(curves[metric].astype(float))]
     rows = []
-    for (group, optimizer), part in known.groupby(["group", "optimizer"], sort=True):
-        table = part.pivot_table(index="iteration", columns="key", values=metric, aggfunc="last").dropna()
+    for (group, optimizer), part in known.groupby([col.GROUP, col.OPTIMIZER], sort=True):
+        table = part.pivot_table(index=col.ITERATION, columns=col.KEY, values=metric, aggfunc="last").dropna()
         rows.append(
             _quartiles(str(group), str(optimizer), table.index.to_numpy(float), table.to_numpy(float))
         )
@@ -52,12 +53,12 @@ def bands_at_time(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
     that first moment, as in runs evaluated once, it is the only one.
     """
     known = curves[
-        np.isfinite(curves[metric].astype(float)) & np.isfinite(curves["modelled_s"].astype(float))
+        np.isfinite(curves[metric].astype(float)) & np.isfinite(curves[col.MODELLED_S].astype(float))
     ]
     rows = []
-    for (group, optimizer), part in known.groupby(["group", "optimizer"], sort=True):
-        runs = [run.sort_values("iteration") for _, run in part.groupby("key", sort=True)]
-        times = [run["modelled_s"].to_numpy(float) for run in runs]
+    for (group, optimizer), part in known.groupby([col.GROUP, col.OPTIMIZER], sort=True):
+        runs = [run.sort_values(col.ITERATION) for _, run in part.groupby(col.KEY, sort=True)]
+        times = [run[col.MODELLED_S].to_numpy(float) for run in runs]
         values = [run[metric].to_numpy(float) for run in runs]
         later = [clocked[clocked > 0] for clocked in times]
         if any(len(clocked) == 0 for clocked in later):
@@ -75,7 +76,7 @@ def bands_at_time(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def bands_at_level(
-    curves: pd.DataFrame, trials: pd.DataFrame, metric: str, clock: str = "modelled_s", levels: int = 40
+    curves: pd.DataFrame, trials: pd.DataFrame, metric: str, clock: str = col.MODELLED_S, levels: int = 40
 ) -> pd.DataFrame:
     """Return the quartiles of the time at which `metric` first reaches each level, per group and optimizer.
 
@@ -84,17 +85,17 @@ def bands_at_level(
     sweeps that were tried, the higher of two neighbours; a trial that never reaches a level counts as ∞. Columns:
     group, optimizer, `level`, `low`, `median`, `high` in the unit of `clock`, a column, `hits`, `seeds`.
     """
-    tried = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
-    tried = tried[tried["status"].isin(TRIED)]
-    known = curves[curves["key"].isin(tried["key"]) & np.isfinite(curves[metric].astype(float))]
+    tried = col.outside_sweeps(col.only(trials, kind="training"))
+    tried = tried[tried[col.STATUS].isin(TRIED)]
+    known = curves[curves[col.KEY].isin(tried[col.KEY]) & np.isfinite(curves[metric].astype(float))]
     upwards = registered_metrics.of_column(metric).metric.larger_is_better
     rows: list[dict[str, object]] = []
-    for group, part in known.groupby("group", sort=True):
+    for group, part in known.groupby(col.GROUP, sort=True):
         grid = _levels(part, metric, upwards, levels)
-        evaluated = dict(list(part.sort_values("iteration", kind="stable").groupby("key", sort=False)))
-        for optimizer, runs in tried[tried["group"] == group].groupby("optimizer", sort=True):
+        evaluated = dict(list(part.sort_values(col.ITERATION, kind="stable").groupby(col.KEY, sort=False)))
+        for optimizer, runs in col.only(tried, group=group).groupby(col.OPTIMIZER, sort=True):
             times = []
-            for key in sorted(runs["key"]):
+            for key in sorted(runs[col.KEY]):
                 run = evaluated.get(key, part.iloc[:0])
                 times.append(
                     _first_times(run[metric].to_numpy(float), run[clock].to_numpy(float), grid, upwards)
@@ -102,7 +103,7 @@ def bands_at_level(
             table = np.stack(times, axis=1)
             low, median, high = np.quantile(table, [LOW, 0.5, HIGH], axis=1, method="higher")
             for place, level in enumerate(grid):
-                row = {"group": str(group), "optimizer": str(optimizer), "level": float(level)}
+                row = {col.GROUP: str(group), col.OPTIMIZER: str(optimizer), "level": float(level)}
                 row |= {"low": float(low[place]), "median": float(median[place]), "high": float(high[place])}
                 rows.append(row | {"hits": int(np.isfinite(table[place]).sum()), "seeds": table.shape[1]})
     return pd.DataFrame(rows, columns=LEVEL_COLUMNS)
@@ -111,7 +112,7 @@ def bands_at_level(
 def _levels(part: pd.DataFrame, metric: str, upwards: bool, number: int) -> npt.NDArray[np.float64]:
     """Return `number` levels from the worst value at the first evaluation to the best of all, easy ones first."""
     values = part[metric].astype(float)
-    first = values[part["iteration"] == part["iteration"].min()]
+    first = values[part[col.ITERATION] == part[col.ITERATION].min()]
     if upwards:
         return np.linspace(float(first.min()), float(values.max()), number)
     worst, best = float(first.max()), float(values.min())
@@ -145,7 +146,7 @@ def moving_average(values: npt.NDArray[np.float64], window: int) -> npt.NDArray[
 
 
 def smoothed_bands(
-    curves: pd.DataFrame, metric: str = "loss", window: int = PAPER_WINDOW, every: int = 1
+    curves: pd.DataFrame, metric: str = col.LOSS, window: int = PAPER_WINDOW, every: int = 1
 ) -> pd.DataFrame:
     """Return mean ± standard deviation and quartiles over seeds of the moving average of `metric` at each iteration.
 
@@ -155,20 +156,22 @@ def smoothed_bands(
     """
     known = curves[np.isfinite(curves[metric].astype(float))]
     rows = []
-    for (group, optimizer), part in known.groupby(["group", "optimizer"], sort=True):
-        runs = [run.sort_values("iteration") for _, run in part.groupby("key", sort=True)]
+    for (group, optimizer), part in known.groupby([col.GROUP, col.OPTIMIZER], sort=True):
+        runs = [run.sort_values(col.ITERATION) for _, run in part.groupby(col.KEY, sort=True)]
         smooth = {
             place: pd.Series(
-                moving_average(run[metric].to_numpy(float), window), index=run["iteration"].to_numpy()
+                moving_average(run[metric].to_numpy(float), window), index=run[col.ITERATION].to_numpy()
             )
             for place, run in enumerate(runs)
         }
         table = pd.concat(smooth, axis=1).dropna()[::every]
         values = table.to_numpy(float)
         low, median, high = np.quantile(values, [LOW, 0.5, HIGH], axis=1) if len(values) else np.empty((3, 0))
-        clocks = part.groupby("iteration")[["measured_s", "modelled_s"]].mean().reindex(table.index)
-        frame = pd.DataFrame({"group": str(group), "optimizer": str(optimizer), "iteration": table.index})
-        frame["measured_s"], frame["modelled_s"] = (clocks[name].to_numpy(float) for name in clocks)
+        clocks = part.groupby(col.ITERATION)[[col.MEASURED_S, col.MODELLED_S]].mean().reindex(table.index)
+        frame = pd.DataFrame(
+            {col.GROUP: str(group), col.OPTIMIZER: str(optimizer), col.ITERATION: table.index}
+        )
+        frame[col.MEASURED_S], frame[col.MODELLED_S] = (clocks[name].to_numpy(float) for name in clocks)
         frame["mean"] = values.mean(axis=1)
         frame["std"] = values.std(axis=1, ddof=1) if values.shape[1] > 1 else np.nan
         rows.append(frame.assign(low=low, median=median, high=high, seeds=values.shape[1]))
@@ -183,7 +186,7 @@ def _quartiles(
         return pd.DataFrame(columns=BAND_COLUMNS)
     low, median, high = np.quantile(values, [LOW, 0.5, HIGH], axis=1)
     columns = {"x": x, "low": low, "median": median, "high": high}
-    return pd.DataFrame({"group": group, "optimizer": optimizer, **columns, "seeds": values.shape[1]})
+    return pd.DataFrame({col.GROUP: group, col.OPTIMIZER: optimizer, **columns, "seeds": values.shape[1]})
 
 
 def _joined(rows: list[pd.DataFrame]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""How trials ended: final values of the finished ones, and the list of those that gave no number."""
+"""Ends of trials: final values of the finished ones, and the list of those that gave no number."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import pandas as pd
 
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS, CurveMetric
-from tngd_bench.studies.store.columns import each
+from tngd_bench.studies.store import columns as col
 
-TRAINING_SETTING = ["group", "problem", "parameters", "batch_size", "optimizer", "method", "sweep_parameter"]
-_SWEEP_LABELS = ("sweep_label", "sweep_parameter_2", "sweep_value_2", "sweep_label_2")
+_SETTING = [*col.TRAINING_SETTING, col.METHOD, col.SWEEP_PARAMETER]
 _LAST_SHARE = 0.1
 
 
 def unfinished(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the trials with a status other than "ok", sorted by group, size and optimizer."""
-    rows = trials[trials["status"] != "ok"]
-    return rows.sort_values(["kind", "group", "parameters_requested", "optimizer", "key"], kind="stable")
+    rows = trials[trials[col.STATUS] != "ok"]
+    return rows.sort_values(
+        [col.KIND, col.GROUP, col.PARAMETERS_REQUESTED, col.OPTIMIZER, col.KEY], kind="stable"
+    )
 
 
 def final_values(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
@@ -29,19 +30,19 @@ def final_values(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     did not finish and for metrics that its problem does not have; and, where `trials` has them, the sweep's labels and
     second setting.
     """
-    training = trials[trials["kind"] == "training"]
-    labels = [name for name in _SWEEP_LABELS if name in trials]
-    finished = curves["key"].isin(training.loc[training["status"] == "ok", "key"])
-    last = _last_values(curves[finished].sort_values("iteration", kind="stable"))
+    training = col.only(trials, kind="training")
+    labels = [name for name in col.SWEEP[2:] if name in trials]
+    finished = curves[col.KEY].isin(training.loc[training[col.STATUS] == "ok", col.KEY])
+    last = _last_values(curves[finished].sort_values(col.ITERATION, kind="stable"))
     no_values = dict.fromkeys([*_ends(), *_starts(), *_CLOCKS], float("nan"))
     rows = []
-    for trial in each(training):
+    for trial in col.each(training):
         row = {
             name: getattr(trial, name)
-            for name in [*TRAINING_SETTING, "sweep_value", "seed", "status", "key", *labels]
+            for name in [*_SETTING, col.SWEEP_VALUE, col.SEED, col.STATUS, col.KEY, *labels]
         }
         rows.append(row | last.get(trial.key, no_values))
-    columns = [*TRAINING_SETTING, "sweep_value", "seed", "status", "key", *no_values, *labels]
+    columns = [*_SETTING, col.SWEEP_VALUE, col.SEED, col.STATUS, col.KEY, *no_values, *labels]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -62,30 +63,30 @@ def _starts() -> dict[str, str]:
     return {one.untrained: one.column for one in registered_metrics.judged()}
 
 
-_CLOCKS = {"iterations": "iteration", "measured_s": "measured_s", "modelled_s": "modelled_s"}
+_CLOCKS = {"iterations": col.ITERATION, col.MEASURED_S: col.MEASURED_S, col.MODELLED_S: col.MODELLED_S}
 
 
 def _last_values(ordered: pd.DataFrame) -> dict[object, dict[str, float]]:
     """Return the last known value of every column by key, the clocks at the end; `ordered` runs by iteration."""
     names, starting = _ends() | _CLOCKS, _starts()
     by_key = (
-        ordered.reindex(columns=["key", *names.values()])
+        ordered.reindex(columns=[col.KEY, *names.values()])
         .astype(dict.fromkeys(names.values(), float))
-        .groupby("key", sort=False)
+        .groupby(col.KEY, sort=False)
     )
     known = by_key.last()
     # a clock that is not known at the end (no time stated for an item of the bill) is not where it was last known
-    ends = ordered.drop_duplicates("key", keep="last").set_index("key")
+    ends = ordered.drop_duplicates(col.KEY, keep="last").set_index(col.KEY)
     for column in _CLOCKS.values():
         known[column] = ends[column].astype(float)
     table = known.rename(columns={column: name for name, column in names.items()})
-    starts = ordered[ordered["iteration"] == 0].drop_duplicates("key")
-    starts = starts.reindex(columns=["key", *starting.values()]).set_index("key")
+    starts = col.only(ordered, iteration=0).drop_duplicates(col.KEY)
+    starts = starts.reindex(columns=[col.KEY, *starting.values()]).set_index(col.KEY)
     for name, column in starting.items():
         table[name] = starts[column].astype(float)
     missing = table.index[table["final_loss"].isna()]
-    for key, own in ordered[ordered["key"].isin(missing)].groupby("key", sort=False):
-        losses = own["loss"].astype(float).dropna()
+    for key, own in ordered[ordered[col.KEY].isin(missing)].groupby(col.KEY, sort=False):
+        losses = own[col.LOSS].astype(float).dropna()
         table.loc[key, "final_loss"] = losses.tail(max(1, round(_LAST_SHARE * len(losses)))).mean()
     return {key: dict(zip(table.columns, map(float, row), strict=True)) for key, *row in table.itertuples()}
 
@@ -104,35 +105,21 @@ def summarise_final(final: pd.DataFrame) -> pd.DataFrame:
     iterations, measured_s, modelled_s; `keys`.
     """
     rows, summarised = [], _summarised()
-    for values, part in final.groupby([*TRAINING_SETTING, "sweep_value"], dropna=False, sort=True):
-        row: dict[str, object] = dict(zip([*TRAINING_SETTING, "sweep_value"], values, strict=True))
-        ok = part[part["status"] == "ok"]
+    for values, part in final.groupby([*_SETTING, col.SWEEP_VALUE], dropna=False, sort=True):
+        row: dict[str, object] = dict(zip([*_SETTING, col.SWEEP_VALUE], values, strict=True))
+        ok = col.only(part, status="ok")
         row |= {
-            "finished": len(ok),
+            col.FINISHED: len(ok),
             "trials": len(part),
-            "diverged": int((part["status"] == "diverged").sum()),
+            "diverged": int((part[col.STATUS] == "diverged").sum()),
         }
         for name in summarised:
             known = ok[name].astype(float).dropna()
             quartiles = np.percentile(known, [25, 50, 75]) if len(known) else np.full(3, np.nan)
             row |= {f"{name}_{part_}": q for part_, q in zip(("q1", "median", "q3"), quartiles, strict=True)}
         row |= {name: float(ok[name].astype(float).median()) for name in _CLOCKS}
-        row["keys"] = tuple(sorted(part["key"]))
+        row["keys"] = tuple(sorted(part[col.KEY]))
         rows.append(row)
     quantiles = [f"{n}_{q}" for n in summarised for q in ("q1", "median", "q3")]
-    columns = [
-        *TRAINING_SETTING,
-        "sweep_value",
-        "finished",
-        "trials",
-        "diverged",
-        *quantiles,
-        *_CLOCKS,
-        "keys",
-    ]
+    columns = [*_SETTING, col.SWEEP_VALUE, "finished", "trials", "diverged", *quantiles, *_CLOCKS, "keys"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def comparison(final: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `final` that belong to no sweep: optimizers side by side at their study settings."""
-    return final[final["sweep_parameter"].isna()]

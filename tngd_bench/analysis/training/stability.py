@@ -1,4 +1,4 @@
-"""How near to instability a device with separately programmed arrays came: its stability margin, from the records.
+"""Stability margin of devices with separately programmed arrays, from the records.
 
 Arrays that hold J₁ and J₂ apart make the drift Ĥ J₂ J₁ᵀ + λI non-symmetric; it is stable as long as the margin, the
 least real part of its eigenvalues in 1/τ, is above zero. The simulation tests that in every iteration before
@@ -12,17 +12,10 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis.cost.recorded_devices import trial_device
+from tngd_bench.studies.store import columns as col
 
 _MARGIN = r"device is unstable: its slowest mode has the rate (-?[0-9.]+(?:e[+-]?[0-9]+)?)/τ"
-_LEVELS = [
-    "sweep_parameter",
-    "sweep_value",
-    "sweep_label",
-    "sweep_parameter_2",
-    "sweep_value_2",
-    "sweep_label_2",
-]
-_KEYS = ["group", "optimizer", *_LEVELS]
+_KEYS = [col.GROUP, col.OPTIMIZER, *col.SWEEP]
 
 
 def margins(reasons: pd.Series) -> pd.Series:
@@ -37,18 +30,18 @@ def stability_table(trials: pd.DataFrame) -> pd.DataFrame:
     Columns: group, optimizer, the levels of its sweep, `trials` (that ran), `unstable`, `margin` (the least recorded,
     in 1/τ; NaN where none was and all were stable, which says above zero), `keys`.
     """
-    ran = trials[(trials["kind"] == "training") & trials["status"].isin(["ok", "diverged", "timed-out"])]
-    ran = ran.reindex(columns=["key", "device", "settings", "reason", "stability_margin", *_KEYS])
+    ran = trials[(trials[col.KIND] == "training") & trials[col.STATUS].isin(["ok", "diverged", "timed-out"])]
+    ran = ran.reindex(columns=[col.KEY, col.DEVICE, col.SETTINGS, col.REASON, col.STABILITY_MARGIN, *_KEYS])
     cells = [_has_cells(row.device, row.settings) for row in ran.itertuples()]
     ran = ran[pd.Series(cells, index=ran.index, dtype=bool)]
-    ended = margins(ran["reason"])
-    ran = ran.assign(ended=ended, margin=ended.fillna(ran["stability_margin"].astype(float)))
+    ended = margins(ran[col.REASON])
+    ran = ran.assign(ended=ended, margin=ended.fillna(ran[col.STABILITY_MARGIN].astype(float)))
     rows = []
     for values, part in ran.groupby(_KEYS, dropna=False, sort=True):
         row: dict[str, object] = dict(zip(_KEYS, values, strict=True))
         row |= {"trials": len(part), "unstable": int(part["ended"].notna().sum())}
         row |= {"margin": float(part["margin"].min()) if part["margin"].notna().any() else np.nan}
-        rows.append(row | {"keys": tuple(sorted(part["key"]))})
+        rows.append(row | {"keys": tuple(sorted(part[col.KEY]))})
     return pd.DataFrame(rows, columns=[*_KEYS, "trials", "unstable", "margin", "keys"])
 
 

@@ -21,11 +21,12 @@ from scipy import stats
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.metrics import ACCURACY, Metric
+from tngd_bench.studies.store import columns as col
 
 TRIED = ("ok", "diverged", "timed-out", "out-of-memory")
-_CLOCKS = {"iterations": "iteration", "modelled": "modelled_s"}
+_CLOCKS = {"iterations": col.ITERATION, "modelled": col.MODELLED_S}
 _RATE = ("hit_rate", "hit_rate_low", "hit_rate_high")
-_HIT_SETTING = ("group", "problem", "parameters", "batch_size", "optimizer", "method", "seed", "key")
+_HIT_SETTING = [*col.TRAINING_SETTING, col.METHOD, col.SEED, col.KEY]
 AFTER = {"iterations": "after", "modelled": "after_modelled"}
 """For each clock of `hit_times` the column of that clock at the evaluation before."""
 MISSED_AT_MOST = 0.2
@@ -102,21 +103,21 @@ def hit_times(
     `modelled` (seconds, on the clock of `one_clock`) at the first evaluation that meets the target, ∞ where none does;
     those of `AFTER`, the clocks at the evaluation before (−1 where the first one meets it), the last one for a miss.
     """
-    training = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
-    ordered = curves[curves["key"].isin(training["key"])].sort_values("iteration", kind="stable")
+    training = col.outside_sweeps(col.only(trials, kind="training"))
+    ordered = curves[curves[col.KEY].isin(training[col.KEY])].sort_values(col.ITERATION, kind="stable")
     first: dict[Target, dict[object, dict[str, float]]] = {}
     before: dict[Target, dict[object, dict[str, float]]] = {}
     setting = [name for name in _HIT_SETTING if name in training]
     rows = []
-    for trial in training[training["status"].isin(TRIED)].sort_values("key").to_dict("records"):
-        for target in targets.get(str(trial["group"]), DEFAULT_TARGETS):
+    for trial in training[training[col.STATUS].isin(TRIED)].sort_values(col.KEY).to_dict("records"):
+        for target in targets.get(str(trial[col.GROUP]), DEFAULT_TARGETS):
             row: dict[str, object] = {str(name): trial[name] for name in setting}
             row |= {"target": target.describe(), "provenance": target.provenance, "value": target.value}
             if target not in first:
                 first[target] = _first_hits(ordered, target)
                 before[target] = _last_before(ordered, target)
-            row |= first[target].get(trial["key"], dict.fromkeys(_CLOCKS, float("inf")))
-            rows.append(row | before[target].get(trial["key"], dict.fromkeys(AFTER.values(), -1.0)))
+            row |= first[target].get(trial[col.KEY], dict.fromkeys(_CLOCKS, float("inf")))
+            rows.append(row | before[target].get(trial[col.KEY], dict.fromkeys(AFTER.values(), -1.0)))
     return pd.DataFrame(rows, columns=[*setting, "target", "provenance", "value", *_CLOCKS, *AFTER.values()])
 
 
@@ -132,14 +133,14 @@ def time_to_target(
     `hit_rate_low`, `hit_rate_high`. Quantiles are order statistics (the higher of two neighbours), so a finite value is
     always one that some trial took.
     """
-    training = trials[(trials["kind"] == "training") & trials["sweep_parameter"].isna()]
+    training = col.outside_sweeps(col.only(trials, kind="training"))
     times = hit_times(trials, curves, targets)
     rows = []
-    for (group, optimizer), part in training.groupby(["group", "optimizer"], sort=True):
-        tried = times[(times["group"] == group) & (times["optimizer"] == optimizer)]
+    for (group, optimizer), part in training.groupby([col.GROUP, col.OPTIMIZER], sort=True):
+        tried = col.only(times, group=group, optimizer=optimizer)
         for target in targets.get(str(group), DEFAULT_TARGETS):
-            own = tried[tried["target"] == target.describe()]
-            row: dict[str, object] = {"group": group, "optimizer": optimizer, "target": target.describe()}
+            own = col.only(tried, target=target.describe())
+            row: dict[str, object] = {col.GROUP: group, col.OPTIMIZER: optimizer, "target": target.describe()}
             row |= {"provenance": target.provenance, "tries": len(own), "not_tried": len(part) - len(own)}
             row["hits"] = int(np.isfinite(own["iterations"].astype(float)).sum())
             row |= dict(zip(_RATE, hit_rate(int(str(row["hits"])), len(own)), strict=True))
@@ -155,7 +156,7 @@ def time_to_target(
                 row[f"{column}_median"] = float(ranked.iloc[len(own) // 2]) if len(own) else np.nan
             rows.append(row)
     marks = [f"{name}_{mark}" for name in _CLOCKS for mark in ("q1", "median", "q3", "low", "high")]
-    columns = ["group", "optimizer", "target", "provenance", "hits", "tries", "not_tried", *marks]
+    columns = [col.GROUP, col.OPTIMIZER, "target", "provenance", "hits", "tries", "not_tried", *marks]
     after = [f"{column}_median" for column in AFTER.values()]
     return pd.DataFrame(rows, columns=[*columns, *after, "confidence", *_RATE])
 
@@ -188,16 +189,16 @@ def target_from_reference(final: pd.DataFrame, group: str, optimizer: str, metri
     """Return the target that a baseline sets: a last value of `metric` that four in five of its reruns reach.
 
     That is the k-th worst of n reruns, k = ⌊(n + 1)/5⌋: a further one is worse with probability k/(n + 1) ≤ 20 %. The
-    median would make the baseline's own hit a coin. `final` is as from `outcomes.final_values`; a seed that did not
+    median would make the baseline's own hit a coin. `final` is as from `final_scores.final_values`; a seed that did not
     finish counts as a worst value. The baseline's runs must be others than those the target is then applied to.
     ValueError where the baseline has fewer than four seeds or did not finish in too many.
     """
     described = registered_metrics.of_column(metric)
     column, upwards = described.final, described.metric.larger_is_better
-    runs = final[(final["group"] == group) & (final["optimizer"] == optimizer)]
-    runs = runs[runs["sweep_parameter"].isna() & runs["status"].isin(TRIED)]
+    runs = col.only(final, group=group, optimizer=optimizer)
+    runs = runs[runs[col.SWEEP_PARAMETER].isna() & runs[col.STATUS].isin(TRIED)]
     worst = -np.inf if upwards else np.inf
-    values = runs[column].astype(float).where(runs["status"] == "ok", worst).dropna().to_numpy(float)
+    values = runs[column].astype(float).where(runs[col.STATUS] == "ok", worst).dropna().to_numpy(float)
     if len(values) < MINIMUM_REFERENCE_SEEDS:
         raise ValueError(
             f"{optimizer!r} in {group!r} has {len(values)} seeds; a target needs {MINIMUM_REFERENCE_SEEDS}"
@@ -215,11 +216,11 @@ def target_from_reference(final: pd.DataFrame, group: str, optimizer: str, metri
 
 def _first_hits(ordered: pd.DataFrame, target: Target) -> dict[object, dict[str, float]]:
     """Return the clocks at the first evaluation that meets `target`, by key; `ordered` runs by iteration."""
-    met = ordered[target.reached(ordered[target.metric].astype(float))].drop_duplicates("key")
+    met = ordered[target.reached(ordered[target.metric].astype(float))].drop_duplicates(col.KEY)
     clocks = {name: met[column].to_numpy(float) for name, column in _CLOCKS.items()}
     return {
         key: {name: float(values[place]) for name, values in clocks.items()}
-        for place, key in enumerate(met["key"])
+        for place, key in enumerate(met[col.KEY])
     }
 
 
@@ -227,10 +228,10 @@ def _last_before(ordered: pd.DataFrame, target: Target) -> dict[object, dict[str
     """Return the clocks at the last evaluation before `target` was first met, by key."""
     values = ordered[target.metric].astype(float)
     evaluated = ordered[values.notna()]
-    met = target.reached(values[values.notna()]).astype(int).groupby(evaluated["key"]).cummax()
-    last = evaluated[met == 0].drop_duplicates("key", keep="last")
+    met = target.reached(values[values.notna()]).astype(int).groupby(evaluated[col.KEY]).cummax()
+    last = evaluated[met == 0].drop_duplicates(col.KEY, keep="last")
     clocks = {AFTER[name]: last[column].to_numpy(float) for name, column in _CLOCKS.items()}
     return {
         key: {name: float(values[place]) for name, values in clocks.items()}
-        for place, key in enumerate(last["key"])
+        for place, key in enumerate(last[col.KEY])
     }

@@ -1,4 +1,4 @@
-"""How much of one imperfection training stands: the level at which a final score is worse by more than a fixed margin.
+"""Tolerance of training to one imperfection: the level from which a final score is worse by more than a fixed margin.
 
 Paired: the trials of one seed share start and batches, and one imperfection is swept. With ℓ(level, seed) the final
 training loss (or minus the test accuracy or F1; ∞ if the trial diverged), the excess of a seed is
@@ -32,6 +32,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.setting_names import DESCRIBED
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
 from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS, CurveMetric
+from tngd_bench.studies.store import columns as col
 
 MINIMUM_SEEDS = 5
 SCORE_MARGIN, LOSS_SHARE, LOSS_FLOOR = 0.01, 0.05, 0.01
@@ -71,33 +72,33 @@ class Tolerance:
 
 
 def tolerances(final: pd.DataFrame, score: CurveMetric = TRAINING_LOSS) -> tuple[Tolerance, ...]:
-    """Return the tolerance of every sweep in `final` (see `outcomes.final_values`), in sorted order.
+    """Return the tolerance of every sweep in `final` (see `final_scores.final_values`), in sorted order.
 
     `score` is the metric that is judged. Of a sweep of two imperfections the ideal device is ideal in both.
     """
-    swept = final[final["sweep_parameter"].notna()]
-    keys = ["group", "optimizer", "sweep_parameter"]
-    second = [name for name in ("sweep_parameter_2", "sweep_label_2") if name in swept]
+    swept = final[final[col.SWEEP_PARAMETER].notna()]
+    keys = [col.GROUP, col.OPTIMIZER, col.SWEEP_PARAMETER]
+    second = [name for name in (col.SWEEP_PARAMETER_2, col.SWEEP_LABEL_2) if name in swept]
     found = []
     for values, part in swept.groupby([*keys, *second], sort=True, dropna=False):
         group, optimizer, parameter, *beside = map(str, values)
-        if not part["sweep_value"].notna().any():
+        if not part[col.SWEEP_VALUE].notna().any():
             continue  # words and flags have no order from mild to harsh
-        named = len(beside) == 2 and part["sweep_parameter_2"].notna().all()
+        named = len(beside) == 2 and part[col.SWEEP_PARAMETER_2].notna().all()
         runs = swept
         if named:
-            runs = swept[swept["sweep_parameter_2"] == beside[0]]
+            runs = col.only(swept, sweep_parameter_2=beside[0])
             if is_imperfection(beside[0]):
-                runs = runs[is_ideal(beside[0], runs["sweep_value_2"])]
+                runs = runs[is_ideal(beside[0], runs[col.SWEEP_VALUE_2])]
             else:
-                runs = runs[runs["sweep_label_2"] == beside[1]]
+                runs = col.only(runs, sweep_label_2=beside[1])
         elif len(second) == 2:
-            runs = swept[swept["sweep_parameter_2"].isna()]
+            runs = swept[swept[col.SWEEP_PARAMETER_2].isna()]
         runs = runs[(runs[keys] == [group, optimizer, parameter]).all(axis=1)]
-        ideal = runs[is_ideal(parameter, runs["sweep_value"])]
+        ideal = runs[is_ideal(parameter, runs[col.SWEEP_VALUE])]
         tolerance = _tolerance(group, optimizer, parameter, ideal, part, score)
         held = f"{beside[0]} = {beside[1]}" if named else ""
-        size, problem = int(part["parameters"].max()), str(part["problem"].iloc[0])
+        size, problem = int(part[col.PARAMETERS].max()), str(part[col.PROBLEM].iloc[0])
         found.append(dataclasses.replace(tolerance, beside=held, size=size, score=score, problem=problem))
     return tuple(found)
 
@@ -136,7 +137,7 @@ def _verdicts(number: int, inside: int, outside: int) -> list[str]:
 
 def is_imperfection(parameter: str) -> bool:
     """Whether a swept setting makes the device's solution worse than that of an ideal one."""
-    return parameter in DESCRIBED and bool(DESCRIBED[parameter].disturbs)
+    return parameter in DESCRIBED and DESCRIBED[parameter].imperfection
 
 
 def mildest_first(parameter: str, levels: Array) -> Array:
@@ -177,9 +178,9 @@ def sign(score: CurveMetric) -> float:
 def _tolerance(
     group: str, optimizer: str, parameter: str, ideal: pd.DataFrame, part: pd.DataFrame, score: CurveMetric
 ) -> Tolerance:
-    ideal = tried(ideal, score).drop_duplicates("seed").set_index("seed").sort_index()
-    swept = tried(part[~is_ideal(parameter, part["sweep_value"])], score)
-    table = swept.pivot_table(index="seed", columns="sweep_value", values="loss", aggfunc="first")
+    ideal = tried(ideal, score).drop_duplicates(col.SEED).set_index(col.SEED).sort_index()
+    swept = tried(part[~is_ideal(parameter, part[col.SWEEP_VALUE])], score)
+    table = swept.pivot_table(index=col.SEED, columns=col.SWEEP_VALUE, values=col.LOSS, aggfunc="first")
     paired = table.reindex(ideal.index).dropna(axis=1)
     levels = mildest_first(parameter, paired.columns.to_numpy(float))
     note = without_base(ideal)
@@ -191,7 +192,7 @@ def _tolerance(
         return Tolerance(
             group, optimizer, parameter, nan, nan, len(ideal), pd.DataFrame(columns=columns), note
         )
-    losses, baseline = paired[levels].to_numpy(float), ideal["loss"].to_numpy(float)
+    losses, baseline = paired[levels].to_numpy(float), ideal[col.LOSS].to_numpy(float)
     excess = losses - baseline[:, None]
     beyond = [paired_difference(column) for column in (excess - margins(score, baseline)[:, None]).T]
     inside, outside = decided([each.p_lower for each in beyond], [each.p_higher for each in beyond])
@@ -237,8 +238,8 @@ def decided(p_inside: Sequence[float], p_outside: Sequence[float]) -> tuple[int,
 
 def tried(part: pd.DataFrame, score: CurveMetric) -> pd.DataFrame:
     """Return the runs that ended or diverged, with their `loss`: the score as one that is better where lower."""
-    part = part[part["status"].isin(["ok", "diverged"])]
-    loss = (sign(score) * part[score.final].astype(float)).where(part["status"] == "ok", np.inf)
+    part = part[part[col.STATUS].isin(["ok", "diverged"])]
+    loss = (sign(score) * part[score.final].astype(float)).where(part[col.STATUS] == "ok", np.inf)
     return part.assign(loss=loss)[loss.notna()]
 
 
@@ -253,7 +254,7 @@ def without_base(ideal: pd.DataFrame) -> str:
         ideal[name].astype(float) if name in ideal else pd.Series(np.nan, ideal.index)
         for name in (judged_by.final, judged_by.untrained)
     )
-    ended = ideal["status"] == "ok"
+    ended = ideal[col.STATUS] == "ok"
     if start[ended].isna().any():
         return "not confirmed: nothing was evaluated before training, so that whether it learned is unknown"
     if scored:

@@ -1,4 +1,4 @@
-"""What a search for settings cost and found: budget, spending and best of each optimizer, best-of-k curves."""
+"""Cost and result of a search for settings: budget, spending and best of each optimizer, best-of-k curves."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import pandas as pd
 
 from tngd_bench.analysis.training.best_of_k import COLUMNS, best_of_k
 from tngd_bench.studies.file.schema import Axis
+from tngd_bench.studies.store import columns as col
 from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import TRIED, best_tries, larger_is_better, tuning_trials
 from tngd_bench.studies.tuning.spaces import space_of
 
 _EDGE = 0.02
 _SUMMARY = (
-    "optimizer",
+    col.OPTIMIZER,
     "tries",
     "ok",
     "diverged",
@@ -49,21 +50,21 @@ def tuning_summary(records: Records) -> pd.DataFrame:
     """
     tries = tuning_trials(records)
     larger = larger_is_better(records.study)
-    best = best_tries(tries, larger).set_index("optimizer")
+    best = best_tries(tries, larger).set_index(col.OPTIMIZER)
     spent = tries["seconds"] + tries["final_seconds"]
     total = float(spent.sum())
     spaces = records.study["tuning"].get("spaces") or {}
     rows: list[dict[str, Any]] = []
-    for name, own in tries.groupby("optimizer", sort=False):
+    for name, own in tries.groupby(col.OPTIMIZER, sort=False):
         method = str(name)
-        tried = own["status"].isin(TRIED)
+        tried = own[col.STATUS].isin(TRIED)
         default = own.loc[own["default"], "score"]
         row: dict[str, Any] = dict.fromkeys(_SUMMARY, None) | {
-            "optimizer": method,
+            col.OPTIMIZER: method,
             "tries": int(tried.sum()),
-            "ok": int((own["status"] == "ok").sum()),
-            "diverged": int((own["status"] == "diverged").sum()),
-            "no_result": int((tried & ~own["status"].isin(("ok", "diverged"))).sum()),
+            "ok": int((own[col.STATUS] == "ok").sum()),
+            "diverged": int((own[col.STATUS] == "diverged").sum()),
+            "no_result": int((tried & ~own[col.STATUS].isin(("ok", "diverged"))).sum()),
             "not_tried": int((~tried).sum()),
             "own_score": float(default.iloc[0]) if len(default) else np.nan,
             "best_score": np.nan,
@@ -74,14 +75,14 @@ def tuning_summary(records: Records) -> pd.DataFrame:
         }
         if method in best.index:
             found = best.loc[method]
-            complete = json.loads(str(found["settings"]))
+            complete = json.loads(str(found[col.SETTINGS]))
             axes = space_of(method, _asked(spaces.get(method) or {})).axes
             row |= {
                 "best_score": found["score"],
                 "final_score": found["final_score"],
                 "final_failed": found["final_runs"] - found["final_finished"],
                 "best_number": found["number"],
-                "settings": {key: complete[key] for key in axes},
+                col.SETTINGS: {key: complete[key] for key in axes},
                 "at_edge": tuple(key for key, axis in axes.items() if _at_edge(axis, complete[key])),
             }
         rows.append(row)
@@ -98,16 +99,16 @@ def best_of_k_curves(records: Records, *, level: float = 0.95) -> pd.DataFrame:
     """
     tries = tuning_trials(records)
     larger = larger_is_better(records.study)
-    drawn = tries[~tries["default"] & tries["status"].isin(TRIED)]
+    drawn = tries[~tries["default"] & tries[col.STATUS].isin(TRIED)]
     curves = []
-    for name, own in drawn.groupby("optimizer", sort=False):
+    for name, own in drawn.groupby(col.OPTIMIZER, sort=False):
         values = own["score"].fillna(-np.inf if larger else np.inf)
         curve = best_of_k(values.tolist(), larger_is_better=larger, level=level)
-        curve.insert(0, "optimizer", str(name))
+        curve.insert(0, col.OPTIMIZER, str(name))
         curve["budget_s"] = curve["k"] * float(own["seconds"].mean())
         curves.append(curve)
     if not curves:
-        return pd.DataFrame(columns=["optimizer", *COLUMNS, "budget_s"])
+        return pd.DataFrame(columns=[col.OPTIMIZER, *COLUMNS, "budget_s"])
     return pd.concat(curves, ignore_index=True)
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator
 
 from tngd_bench.analysis import optimizer_names, quantities
-from tngd_bench.analysis.claims.paper_figures import Figure, figure_points
+from tngd_bench.analysis.claims.paper_figures import FigureEntry, figure_points
 from tngd_bench.analysis.families import Infos, optimizer_info
 from tngd_bench.analysis.optimizer_names import SIGNS
 from tngd_bench.analysis.results import Results
@@ -42,7 +42,7 @@ _AXES = {
 class PaperFigure:
     """A figure of the paper with its points from our records, and the titles of its optimizers."""
 
-    figure: Figure
+    figure: FigureEntry
     results: Results
 
     @cached_property
@@ -56,7 +56,7 @@ class PaperFigure:
         return [name for name in dict.fromkeys(self.results.trials["problem"]) if name in present]
 
 
-def _titles(figure: Figure, trials: pd.DataFrame, infos: Infos) -> dict[str, str]:
+def _titles(figure: FigureEntry, trials: pd.DataFrame, infos: Infos) -> dict[str, str]:
     """Return how each optimizer of `figure` is called in its legend.
 
     One whose variants change a setting is called by its own value of it, be it the default: "TNGD (t = 50 τ)".
@@ -154,7 +154,7 @@ def _draw(axes: Axes, own: pd.DataFrame, mark: Mark, title: str, opacity: float,
     axes.fill_between(x, low, high, color=colour, alpha=0.16 * opacity, linewidth=0)
 
 
-def _scales(figure: Figure, panels: Sequence[Axes], points: pd.DataFrame) -> None:
+def _scales(figure: FigureEntry, panels: Sequence[Axes], points: pd.DataFrame) -> None:
     for axes in panels:
         if figure.x in ("parameters", "outputs"):
             scales.log_counts(axes, "x")
@@ -180,7 +180,7 @@ def _log_percent(axes: Axes) -> None:
     scales.percentages(axes)
 
 
-def _caption(figure: Figure, points: pd.DataFrame) -> str:
+def _caption(figure: FigureEntry, points: pd.DataFrame) -> str:
     counts = sorted({int(value) for value in points["seeds"]})
     number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     of = "timed iterations" if figure.y == "total_s" else "seed" if counts == [1] else "seeds"
@@ -195,7 +195,7 @@ def _caption(figure: Figure, points: pd.DataFrame) -> str:
     return text
 
 
-def _alt(figure: Figure, points: pd.DataFrame, titles: Mapping[str, str]) -> str:
+def _alt(figure: FigureEntry, points: pd.DataFrame, titles: Mapping[str, str]) -> str:
     last = (
         points.sort_values("x", kind="stable").groupby("optimizer").tail(1).sort_values("mean", kind="stable")
     )

@@ -1,4 +1,4 @@
-"""What a verdict was measured on, in words: the study with its profile, and how long its trainings ran."""
+"""The records behind a verdict, in words: the study with its profile, and how long its trainings ran."""
 
 from __future__ import annotations
 

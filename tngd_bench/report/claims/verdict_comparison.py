@@ -73,14 +73,7 @@ def verdict_comparison_section(pairs: tuple[Pair, ...], infos: Infos) -> Section
         rows.append((*cells, rule_with_date(one, infos)))
         fixed, note = one.claim.fixed.isoformat(), one.claim.note
         data.append(row | {"tolerance": one.finding.rule, "fixed": fixed, "note": note})
-    titles = (
-        "claim",
-        "A, verdict",
-        "A, numbers that decide",
-        "B, verdict",
-        "B, numbers that decide",
-        "test",
-    )
+    titles = ("claim", "A, verdict", "A, numbers that decide", "B, verdict", "B, numbers that decide", "test")
     caption = "The same tests on both stores, each judged alone."
     table = text_table("compare-verdicts", caption, titles, rows, pd.DataFrame(data))
     nothing = "" if rows else "No claim's test has its sections in these stores."

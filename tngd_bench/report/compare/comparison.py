@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,35 +14,25 @@ from tngd_bench.analysis.compare import TwoStores, compare
 from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.atomic_write import write
-from tngd_bench.problems import registered_metrics
-from tngd_bench.report.build import write_data
 from tngd_bench.report.claims.verdict_comparison import (
     compared_verdicts,
     verdict_comparison_section,
     verdict_words,
 )
-from tngd_bench.report.document import charting, scales, tables
+from tngd_bench.report.compare.compared_tables import cost_table, entries_table, training_table
+from tngd_bench.report.document import charting, scales
 from tngd_bench.report.document.charting import Chart, MissingFigure
 from tngd_bench.report.document.figures import charts_of, figure_of
 from tngd_bench.report.document.palette import INK, Mark, marks
-from tngd_bench.report.document.section import Section, missing_words, without_missing
-from tngd_bench.report.document.tables import (
-    COUNTED,
-    MEASURED,
-    SECTION,
-    TOTAL,
-    Cell,
-    Column,
-    Table,
-    number,
-    words,
-)
+from tngd_bench.report.document.section import Section, missing_words
 from tngd_bench.report.render import markdown, page
-from tngd_bench.report.render.figure_files import write_figures
 from tngd_bench.report.render.manifest import replace_manifest
+from tngd_bench.report.render.section_files import write_sections
 from tngd_bench.studies.store.records import Records
 
 TITLE = "Two stores side by side"
+_NO_COST = "No cost was measured at a setting that both stores hold."
+_DIFFERENCES = "Entries of study and environment that differ; times of day are left out."
 
 
 def build_comparison(
@@ -60,31 +49,26 @@ def build_comparison(
     verdicts = compared_verdicts(*both)
     with charting.style():
         sections = comparison_sections(found, infos, marks(infos))
-    first = (("Compared", f"A is {names[0]}, B is {names[1]}."), *headlines(found, infos))
+    first = (("Compared", f"A is {names[0]}, B is {names[1]}."), *headlines(found))
     if verdicts:
         sections = (verdict_comparison_section(verdicts, infos), *sections)
         first = (first[0], ("Claims", verdict_words(verdicts)), *first[1:])
-    charts = [chart for section in sections for chart in section.charts]
-    written, drawings, undrawn = write_figures(charts, output / "figures")
-    sections, missing = without_missing(sections, undrawn)
-    if missing:
-        first = (*first, ("Missing", missing_words(missing)))
-    for chart in (chart for chart in charts if chart.missing is None):
-        written += write_data(chart.name, chart.data, output / "data")
-    for table in (table for section in sections for table in section.tables if table.rows):
-        written += write_data(table.name, table.data, output / "data")
+    parts = write_sections(sections, output)
+    if parts.missing:
+        first = (*first, ("Missing", missing_words(parts.missing)))
     version = str(b.study.get("version", "not stated"))
     text = page.render_page(
-        title=TITLE, name="compare", version=version, findings=first, sections=sections, drawings=drawings
+        first, parts.sections, parts.drawings, title=TITLE, name="compare", version=version
     )
     html = write(output / "compare.html", text.encode())
     command = f"tngd-bench compare {names[0]} {names[1]}"
-    md = write(output / "compare.md", markdown.document(TITLE, first, sections, command, version).encode())
-    replace_manifest(output, [*written, html, md])
-    return html, md, first, missing
+    told = markdown.markdown(TITLE, first, parts.sections, command, version)
+    md = write(output / "compare.md", told.encode())
+    replace_manifest(output, [*parts.figures, *parts.data, html, md])
+    return html, md, first, parts.missing
 
 
-def headlines(found: TwoStores, infos: Infos) -> tuple[tuple[str, str], ...]:
+def headlines(found: TwoStores) -> tuple[tuple[str, str], ...]:
     """Return what differs, in cost, training and conditions: a term and a sentence each."""
     return (
         ("Cost", _cost_words(found.costs)),
@@ -95,7 +79,7 @@ def headlines(found: TwoStores, infos: Infos) -> tuple[tuple[str, str], ...]:
 
 def _cost_words(costs: pd.DataFrame) -> str:
     if costs.empty:
-        return "No cost was measured at a setting that both stores hold."
+        return _NO_COST
     middle = float(costs["ratio"].median())
     text = (
         f"Of {len(costs)} shared settings the median ratio B/A in seconds is {quantities.significant(middle)}×, in "
@@ -148,32 +132,27 @@ def _differ(names: pd.Series) -> str:
 
 
 def comparison_sections(found: TwoStores, infos: Infos, styles: Mapping[str, Mark]) -> tuple[Section, ...]:
-    """Return the sections of a comparison; call it inside `drawing.style()`."""
-    nothing = "" if len(found.costs) else "No cost was measured at a setting that both stores hold."
+    """Return the sections of a comparison; call it inside `charting.style()`."""
     return (
         Section(
             "cost",
             "Cost, B relative to A",
             charts=charts_of("compare", Compared(found.costs, infos, styles)),
-            tables=(_cost_table(found.costs, infos),),
-            absent=nothing,
+            tables=(cost_table(found.costs, infos),),
+            absent="" if len(found.costs) else _NO_COST,
         ),
         Section(
             "training",
             "Training, paired by seed",
-            tables=(_training_table(found.training, infos),),
+            tables=(training_table(found.training, infos),),
             absent="" if len(found.training) else "No training run is shared.",
         ),
         Section(
             "differences",
             "What differs",
             tables=(
-                _plain(
-                    found.differences,
-                    "differences",
-                    "Entries of study and environment that differ; times of day are left out.",
-                ),
-                _plain(found.only, "only-in-one", "Measured in one store only."),
+                entries_table(found.differences, "differences", _DIFFERENCES),
+                entries_table(found.only, "only-in-one", "Measured in one store only."),
             ),
             absent="" if len(found.differences) or len(found.only) else "Nothing differs.",
         ),
@@ -235,74 +214,3 @@ def compared_chart(both: Compared) -> Chart | None:
         figure,
         costs.reset_index(drop=True),
     )
-
-
-def _cost_table(costs: pd.DataFrame, infos: Infos) -> Table:
-    columns = (
-        tables.optimizer_column(infos),
-        SECTION,
-        Column("N", lambda row: number(row.parameters)),
-        Column("b · d_z", lambda row: Cell(row.batch_size, f"{row.batch_size} · {row.outputs}")),
-        Column("A, median", lambda row: number(row.a_s, quantities.seconds), TOTAL),
-        Column("B, median", lambda row: number(row.b_s, quantities.seconds), TOTAL),
-        Column("B/A", lambda row: Cell(row.ratio, f"{quantities.significant(row.ratio)}×")),
-        Column("B/A relative to SGD [95 %]", _relative),
-        Column("A, FLOPs", lambda row: number(row.a_flops, quantities.significant), COUNTED),
-        Column("B, FLOPs", lambda row: number(row.b_flops, quantities.significant), COUNTED),
-    )
-    caption = (
-        "Time per iteration in both stores. The ratio of seconds has no interval, as it holds what the hour of either "
-        "run did to the machine. Relative to SGD of the same store (tuned where it ran no other way) that cancels; "
-        "95 % intervals with the spread from run to run."
-    )
-    return tables.table_of("compare-cost-table", caption, columns, costs)
-
-
-def _relative(row: Any) -> Cell:
-    if np.isnan(row.relative):
-        return Cell(None, "–")
-    if np.isnan(row.relative_low):
-        return Cell(row.relative, f"{quantities.significant(row.relative)}× (untested)")
-    return Cell(row.relative, quantities.ratio(row.relative, row.relative_low, row.relative_high))
-
-
-def _training_table(training: pd.DataFrame, infos: Infos) -> Table:
-    scores = {name: registered_metrics.of_column(name) for name in dict.fromkeys(training["score"])}
-    several = len(scores) != 1
-    scored = "test score" if several else next(iter(scores.values())).title
-
-    def score(store: str) -> Callable[[Any], Cell]:
-        def cell(row: Any) -> Cell:
-            value, told = getattr(row, f"{store}_score"), scores[row.score]
-            text = quantities.metric(value, told.metric)
-            return Cell(value, f"{text} ({told.title})" if several else text)
-
-        return cell
-
-    columns = (
-        tables.optimizer_column(infos),
-        SECTION,
-        words("problem", tables.size_text),
-        words("level", _level),
-        Column("paired seeds", lambda row: number(row.pairs, str)),
-        Column("A, final loss", lambda row: number(row.a_loss, quantities.significant), MEASURED),
-        Column("B, final loss", lambda row: number(row.b_loss, quantities.significant), MEASURED),
-        Column("B − A, median of pairs", lambda row: number(row.difference, quantities.significant)),
-        Column("B lower", lambda row: Cell(row.b_lower, f"{row.b_lower} of {row.pairs}")),
-        Column("equal to the bit", lambda row: Cell(row.equal, f"{row.equal} of {row.pairs}")),
-        Column("diverged, A · B", lambda row: Cell(row.a_diverged, f"{row.a_diverged} · {row.b_diverged}")),
-        *(Column(f"{store}, {scored}", score(store.lower())) for store in "AB"),
-    )
-    caption = "How training ended in both stores, the same seed against itself; medians over seeds finished in both."
-    return tables.table_of("compare-training-table", caption, columns, training)
-
-
-def _level(row: Any) -> str:
-    swept = not pd.isna(row.sweep_parameter)
-    return f"{row.sweep_parameter} = {tables.level_text(row.sweep_value)}" if swept else "–"
-
-
-def _plain(frame: pd.DataFrame, name: str, caption: str) -> Table:
-    titles = [{"a": "A", "b": "B"}.get(str(title), str(title)) for title in frame.columns]
-    rows = (tuple(map(str, row)) for row in frame.itertuples(index=False))
-    return tables.text_table(name, caption, titles, rows, frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,18 +24,9 @@ from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, PAPER, PARTS, marks
 from tngd_bench.studies.store.columns import each
 
-_SPLIT_TITLES = {
-    "digital": "digital (measured)",
-    "write": "write (modelled)",
-    "relax": "relax (modelled)",
-    "read": "read (modelled)",
-}
-_HATCHES = {
-    "digital": "",
-    "write": "////",
-    "relax": "xxxx",
-    "read": "----",
-}  # dots are thousands of curves in an SVG
+_SPLIT_TITLES = {name: f"{name} ({'measured' if name == 'digital' else 'modelled'})" for name in PARTS}
+_HATCHES = {"digital": "", "write": "////", "relax": "xxxx", "read": "----"}
+"""No dots: they are thousands of curves in an SVG."""
 
 
 def _series(results: Results) -> list[CostSeries]:
@@ -47,8 +39,8 @@ def time_chart(results: Results, series: CostSeries) -> Chart:
     infos, styles = results.infos, marks(results.infos)
     part, axis = series.part, series.axis
     figure, axes = charting.panel(4.3)
-    for label in [label for label in infos if label in set(part["optimizer"])]:
-        own = part[part["optimizer"] == label].sort_values(axis)
+    for label, rows in charting.by_optimizer(part, infos):
+        own = rows.sort_values(axis)
         bound = " (at least)" if own["total_median_s"].isna().any() else ""
         draw_line(axes, own[axis], own["at_least_s"], styles[label], f"{infos[label].title}{bound}")
         draw_band(axes, own, (axis, "total_q1_s", "total_q3_s"), styles[label].colour, 0.15)
@@ -89,8 +81,8 @@ def ratio_chart(results: Results, series: CostSeries) -> Chart | None:
     figure, axes = charting.panel(4.3)
     others = part[part["optimizer"] != part["reference"]]
     against = quantities.listed([infos[label].title for label in infos if label in set(part["reference"])])
-    for label in [label for label in infos if label in set(others["optimizer"])]:
-        own = others[others["optimizer"] == label].sort_values(axis)
+    for label, rows in charting.by_optimizer(others, infos):
+        own = rows.sort_values(axis)
         bound = " (at least)" if label in bounds else ""
         draw_line(axes, own[axis], own["total_ratio"], styles[label], f"{infos[label].title}{bound}")
         spread = [(own["total_ratio"] - own["total_low"]), (own["total_high"] - own["total_ratio"])]
@@ -193,35 +185,24 @@ def split_chart(results: Results, case: tuple[CostSeries, str]) -> Chart:
     )
 
 
+def _look(name: str) -> dict[str, Any]:
+    """Return how the bar of a part of an iteration is drawn."""
+    return {"color": PARTS[name].light, "hatch": _HATCHES[name], "edgecolor": PAPER.light}
+
+
 def _bar(axes: Axes, y: float, row: pd.Series, longest: float) -> None:
     left = 0.0
-    for name, colour in PARTS.items():
+    for name in PARTS:
         if pd.isna(row[f"{name}_s"]):
             continue
         width = 100.0 * float(row[f"{name}_s"]) / longest
-        axes.barh(
-            y,
-            width,
-            0.22,
-            left,
-            color=colour.light,
-            hatch=_HATCHES[name],
-            edgecolor=PAPER.light,
-            linewidth=0.0,
-        )
+        axes.barh(y, width, 0.22, left, **_look(name), linewidth=0.0)
         left += width
 
 
 def _split_legend(figure: Figure, axes: Axes) -> None:
-    for name, colour in PARTS.items():
-        axes.barh(
-            [0],
-            [0],
-            color=colour.light,
-            hatch=_HATCHES[name],
-            edgecolor=PAPER.light,
-            label=_SPLIT_TITLES[name],
-        )
+    for name in PARTS:
+        axes.barh([0], [0], **_look(name), label=_SPLIT_TITLES[name])
     charting.legend_below(figure, axes, columns=2)
 
 

@@ -16,7 +16,7 @@ NO_TOTAL = (
 
 
 def cost_sections(results: Results) -> tuple[Section, ...]:
-    """Return the sections on cost of a study; call it inside `drawing.style()`."""
+    """Return the sections on cost of a study; call it inside `charting.style()`."""
     infos, scaling = results.infos, results.scaling
     bounds = caveats.named(results.unstated("cost"), infos)
     extrapolated = assumptions.extrapolated(results.of_kind("cost"), infos)

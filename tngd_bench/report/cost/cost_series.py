@@ -18,7 +18,7 @@ _SAME_WIDTH = 1.06
 
 @dataclass(frozen=True)
 class CostSeries:
-    """Rows `part` of a summary (see `cost.summarise`) along `axis`, of one section on one problem.
+    """Rows `part` of a summary (see `iteration_cost.summarise`) along `axis`, of one section on one problem.
 
     `held` has the values of the other two of N, b and d_z; N is the smallest of those that differ by their width.
     """

@@ -1,4 +1,4 @@
-"""What an iteration of the device costs in energy, where a price is sourced; a missing price is said, never zero."""
+"""The energy of an iteration of the device, from sourced prices; a missing price is said, never zero."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import Calibrations
-from tngd_bench.analysis.map.cost_map import DeviceUse
+from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.report.document import tables
-from tngd_bench.report.document.tables import Cell, Column, Table, number, words
+from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 from tngd_bench.spu.billing import energy
 from tngd_bench.spu.ledger import Ledger
 
@@ -42,7 +42,7 @@ def energy_table(calibrations: Calibrations | None, uses: Sequence[tuple[str, De
     ]
     columns = (
         words("device", lambda row: row.device),
-        Column("N", lambda row: number(row.parameters)),
+        amount("N", "parameters"),
         Column("m", lambda row: number(row.batch_size * row.outputs)),
         *(Column(kind, _part(kind), tables.MODELLED) for kind in _KINDS),
         Column("total", lambda row: _joules(row.bill.total, row.bill.at_least), tables.MODELLED),

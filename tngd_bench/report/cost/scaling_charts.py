@@ -37,11 +37,9 @@ def scaling_chart(results: Results, series: CostSeries) -> Chart:
     figure = Figure(figsize=(charting.WIDTH_INCHES, 2.05 * len(shown) + 0.7), layout="constrained")
     panels = np.atleast_1d(figure.subplots(len(shown), 1, sharex=True))
     for axes, (name, title) in zip(panels, shown, strict=True):
-        for label in [label for label in infos if label in set(part["optimizer"])]:
-            own = part[(part["optimizer"] == label) & (part[name].astype(float) > 0)].sort_values(axis)
-            if len(own):
-                y = own[name] / 2**20 if name == "peak_bytes" else own[name]
-                draw_line(axes, own[axis], y, styles[label], infos[label].title)
+        for label, own in charting.by_optimizer(part[part[name].astype(float) > 0].sort_values(axis), infos):
+            y = own[name] / 2**20 if name == "peak_bytes" else own[name]
+            draw_line(axes, own[axis], y, styles[label], infos[label].title)
         scales.log_counts(axes, "x")
         if name.endswith("_s"):
             scales.log_seconds(axes, "y")

@@ -18,6 +18,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tngd_bench.analysis.families import Infos
 from tngd_bench.report.document.palette import INK, MUTED, RULE, Colour, Mark
 
 WIDTH_INCHES = 4.7
@@ -128,6 +129,12 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
         )
 
 
+def by_optimizer(frame: pd.DataFrame, infos: Infos) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield every optimizer in `frame` with its rows, in the report's order."""
+    present = set(frame["optimizer"])
+    yield from ((label, frame[frame["optimizer"] == label]) for label in infos if label in present)
+
+
 def line_style(mark: Mark, **changes: Any) -> dict[str, Any]:
     """Return how matplotlib draws the line of an optimizer, with `changes`."""
     return {
@@ -156,5 +163,5 @@ def draw_band(
     axes: Axes, frame: pd.DataFrame, columns: tuple[str, str, str], colour: Colour, opacity: float
 ) -> None:
     """Fill between the second and third of `columns` of a frame over the first."""
-    values = (frame[name].to_numpy(float) for name in columns)
-    axes.fill_between(*values, color=colour.light, alpha=opacity, linewidth=0)
+    x, low, high = (frame[name].to_numpy(float) for name in columns)
+    axes.fill_between(x, low, high, color=colour.light, alpha=opacity, linewidth=0)

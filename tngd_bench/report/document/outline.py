@@ -1,4 +1,4 @@
-"""What the page holds and in which order: sections with their charts, tables and words."""
+"""The contents of the page: sections in reading order, with their charts, tables and words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tngd_bench.report import assumptions, study_summary, study_tables
 from tngd_bench.report.claims.verdicts import verdict_section
 from tngd_bench.report.cost.cost_section import cost_sections
 from tngd_bench.report.document.charting import Chart, MissingFigure
-from tngd_bench.report.document.section import Section, missing_words, without_missing
+from tngd_bench.report.document.section import Section, missing_words
 from tngd_bench.report.document.tables import Table
 from tngd_bench.report.map.map_section import map_results
 from tngd_bench.report.training.training_section import training_sections
@@ -27,8 +27,11 @@ Item = TypeVar("Item", Chart, Table)
 
 @dataclass(frozen=True)
 class Contents:
-    """What was compared, the findings, what decides, the sections in reading order, how many claims hold, and the
-    figures that could not be drawn (see `drawn_without`)."""
+    """The page: what was compared, found and decides, in sentences, and the sections in reading order.
+
+    `judged` says how many claims hold, `revisions` that several revisions of the code ran; `missing` are the figures
+    that could not be drawn.
+    """
 
     compared: str
     findings: Findings
@@ -46,11 +49,6 @@ class Contents:
         further = (("Claims", self.judged), ("Missing", missing_words(self.missing)))
         return (*warned, *said, *((term, words) for term, words in further if words))
 
-    def drawn_without(self, undrawn: Mapping[str, MissingFigure]) -> Contents:
-        """Return the contents without the charts that failed while they were made, or are `undrawn`, by name."""
-        sections, missing = without_missing(self.sections, undrawn)
-        return replace(self, sections=sections, missing=missing)
-
     def charts(self) -> tuple[Chart, ...]:
         """Return all charts in reading order."""
         return tuple(chart for section in self.sections for chart in section.charts)
@@ -61,7 +59,7 @@ class Contents:
 
 
 def contents(records: Records, beside: Mapping[str, Records] | None = None) -> Contents:
-    """Return everything the page shows, computed from `records`; call it inside `drawing.style()`.
+    """Return everything the page shows, computed from `records`; call it inside `charting.style()`.
 
     Claims are judged on the studies `beside` too, by their names, each verdict next to that of `records`. Where claims
     were tested they come first.

@@ -1,4 +1,4 @@
-"""Which optimizers share a figure, where a section trained more of them than a figure can show."""
+"""Groups of optimizers that share a figure, where a section trained more than one figure can show."""
 
 from __future__ import annotations
 

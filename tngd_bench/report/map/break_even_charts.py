@@ -1,4 +1,4 @@
-"""What the device would have to do: break-even link rates, and its time as link, τ or word length change."""
+"""Charts of what the device would have to do: break-even link rates, and its time as link, τ or word length change."""
 
 from __future__ import annotations
 
@@ -217,8 +217,7 @@ def place_chart(view: MapView) -> Chart | None:
     if not shows_a_plane(times):
         return None
     figure, axes = charting.panel(3.6)
-    for label in [label for label in infos if label in set(times["optimizer"])]:
-        own = times[times["optimizer"] == label]
+    for label, own in charting.by_optimizer(times, infos):
         mark = view.styles[label]
         axes.plot(
             own["parameters"].to_numpy(float),

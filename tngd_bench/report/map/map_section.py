@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost.calibration import uncounted
+from tngd_bench.analysis.cost.rates import uncounted
 from tngd_bench.analysis.map.cost_map import cheapest
 from tngd_bench.analysis.results import Results
 from tngd_bench.report.document.figures import charts_of

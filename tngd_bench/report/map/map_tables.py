@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost.break_even import Crossover
+from tngd_bench.analysis.cost.break_even import BreakEven
 from tngd_bench.analysis.cost.calibration import Calibration, Calibrations
 from tngd_bench.analysis.families import Infos, OptimizerInfo
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
 from tngd_bench.report.document import tables
-from tngd_bench.report.document.tables import Cell, Column, Table, number, words
+from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 
 
 def calibration_table(calibrations: Calibrations, infos: Infos) -> Table:
@@ -24,11 +24,11 @@ def calibration_table(calibrations: Calibrations, infos: Infos) -> Table:
     data = pd.DataFrame([_rates(label, found) for label, found in calibrations.by_label.items()])
     columns = (
         words("optimizer", lambda row: _host_title(infos[row.optimizer])),
-        Column("measured sizes", lambda row: number(row.settings, str)),
-        Column("overhead", lambda row: number(row.overhead_s, quantities.seconds), "fitted"),
+        amount("measured sizes", "settings", str),
+        amount("overhead", "overhead_s", quantities.seconds, "fitted"),
         Column("rate of operations", lambda row: _rate(row.flops_per_s, "Gop/s"), "fitted"),
         Column("rate of bytes", lambda row: _rate(row.bytes_per_s, "GB/s"), "fitted"),
-        Column("credible readings", lambda row: number(row.readings, str)),
+        amount("credible readings", "readings", str),
         Column("spread of measured/predicted (1 σ)", lambda row: _factor(row.sigma)),
         Column("the same, added per factor of e from measured sizes", lambda row: _factor(row.gamma)),
         Column(
@@ -94,7 +94,7 @@ def unseen_words(calibrations: Calibrations, infos: Infos) -> str:
     )
 
 
-def crossover_table(found: Sequence[Crossover], infos: Infos, device: str) -> Table:
+def crossover_table(found: Sequence[BreakEven], infos: Infos, device: str) -> Table:
     """Return from which m on the device's iteration is the shorter one, by rival and N."""
     columns = (
         words("rival", lambda each: infos[each.rival].title),
@@ -103,8 +103,7 @@ def crossover_table(found: Sequence[Crossover], infos: Infos, device: str) -> Ta
         Column("ahead at small m too", _below, "predicted"),
         Column("link", _link),
         words(
-            "digital seconds",
-            lambda each: "extrapolated" if each.extrapolated else "between measured sizes",
+            "digital seconds", lambda each: "extrapolated" if each.extrapolated else "between measured sizes"
         ),
     )
     first = found[0]
@@ -125,7 +124,7 @@ def crossover_table(found: Sequence[Crossover], infos: Infos, device: str) -> Ta
     return tables.table_of("crossovers", caption, columns, found, data)
 
 
-def _above(each: Crossover) -> Cell:
+def _above(each: BreakEven) -> Cell:
     if np.isinf(each.rows_m):
         bound = "" if np.isinf(each.low) else f" [from {_rounded(each.low)}]"
         return Cell(None, f"no crossover in range{bound}")
@@ -133,11 +132,11 @@ def _above(each: Crossover) -> Cell:
     return Cell(each.rows_m, f"{'≥ ' if each.not_stated else ''}{_rounded(each.rows_m)} [{low}, {high}]")
 
 
-def _below(each: Crossover) -> Cell:
+def _below(each: BreakEven) -> Cell:
     return number(each.below, before="≤ ") if each.below else Cell(None, "–")
 
 
-def _link(each: Crossover) -> Cell:
+def _link(each: BreakEven) -> Cell:
     rate = each.link_rate
     return Cell(math.inf, "unlimited") if rate is None else number(rate, quantities.bit_rate)
 

@@ -1,4 +1,4 @@
-"""What the maps and the what-if of a study are made from, each part made once."""
+"""The data behind the maps and the what-if of a study, each part made once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import break_even
-from tngd_bench.analysis.cost.break_even import Crossover, exact_labels
+from tngd_bench.analysis.cost.break_even import BreakEven, exact_labels
 from tngd_bench.analysis.cost.calibration import Calibrations
+from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.cost.recorded_devices import own_devices
 from tngd_bench.analysis.families import Infos
-from tngd_bench.analysis.map.cost_map import DeviceUse, Plane, plane, study_use
+from tngd_bench.analysis.map.plane import Plane, plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers import registry
 from tngd_bench.report.document.palette import Mark, marks
@@ -58,7 +59,7 @@ class MapView:
     @cached_property
     def use(self) -> DeviceUse | None:
         """The study's device as the study uses it; None without one."""
-        return study_use(self.calibrations)
+        return self.calibrations.use
 
     @property
     def main(self) -> Mapping[str, int]:
@@ -85,7 +86,7 @@ class MapView:
     def kfac(self) -> tuple[str, ...]:
         """The labels of K-FAC, which solves an approximate system."""
         digital = self.calibrations.digital
-        return tuple(label for label in digital if self.calibrations.kinds[label].method == "kfac")
+        return tuple(label for label in digital if self.calibrations.infos[label].method == "kfac")
 
     @property
     def rivals(self) -> dict[str, Sequence[str]]:
@@ -93,7 +94,7 @@ class MapView:
         both = {"the fastest exact natural gradient": exact_labels(self.calibrations), "K-FAC": self.kfac}
         return {rival: labels for rival, labels in both.items() if labels}
 
-    def crossovers(self, size: int) -> list[Crossover]:
+    def crossovers(self, size: int) -> list[BreakEven]:
         """Return where the device's iteration becomes the shorter one at N = `size`, for the rivals that count."""
         if self.use is None or not self.device_name:
             return []

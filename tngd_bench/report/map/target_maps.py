@@ -14,7 +14,8 @@ from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.one_clock import seconds_per_iteration
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map import target_map
-from tngd_bench.analysis.map.cost_map import CheapestMap, plane
+from tngd_bench.analysis.map.cost_map import CheapestMap
+from tngd_bench.analysis.map.plane import plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.report.map.map_drawing import AT_BEST, Map
 
@@ -112,10 +113,7 @@ def _bounds(found: target_map.Trained) -> str:
 
 
 def _statement(
-    found: target_map.Trained,
-    timed: target_map.Trained,
-    lowest: CheapestMap,
-    infos: Infos,
+    found: target_map.Trained, timed: target_map.Trained, lowest: CheapestMap, infos: Infos
 ) -> str:
     """Return the iterations to the target at each size of the map, and what of `found` is left out of it and why.
 

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import Calibrations
+from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.families import Infos
-from tngd_bench.analysis.map.cost_map import DeviceUse, Plane, device_seconds, link_words
+from tngd_bench.analysis.map.plane import Plane
 from tngd_bench.analysis.statistics.discrepancy import VOUCHED_FACTOR
 
 NOWHERE = 1e9
@@ -19,11 +20,7 @@ NOWHERE = 1e9
 
 
 def explorer(
-    calibrations: Calibrations,
-    batch: Plane,
-    use: DeviceUse,
-    infos: Infos,
-    exact: Sequence[str],
+    calibrations: Calibrations, batch: Plane, use: DeviceUse, infos: Infos, exact: Sequence[str]
 ) -> dict[str, object]:
     """Return the data from which the page recomputes the map when link, τ, bits, t or upload change.
 
@@ -36,9 +33,9 @@ def explorer(
     words, fixed = {}, {}
     for upload in ("full", "factored"):
         changed = replace(use, device=use.device.override(upload=upload, link_rate_bits_per_s=None))
-        words[upload] = _flat(link_words(batch, changed))
+        words[upload] = _flat(batch.link_words(changed))
         still = replace(changed, analog=replace(use.analog, analog_time=0.0, samples=1, delay=0.0))
-        fixed[upload] = _flat(device_seconds(batch, still))
+        fixed[upload] = _flat(batch.device_seconds(still))
     rate = use.device.link_rate_bits_per_s
     return {
         "sizes": list(batch.sizes),

@@ -6,7 +6,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import break_even
-from tngd_bench.analysis.map.cost_map import DeviceUse
+from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.report.cost.energy_table import energy_table
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section

@@ -1,4 +1,4 @@
-"""Which files of a folder a report wrote and from which records, so that the next one removes what is out of date."""
+"""The manifest of a report: its files and what they were made from, so that the next one removes outdated ones."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tngd_bench.report.document.outline import Contents
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Table
 
@@ -13,21 +12,15 @@ ROWS_SHOWN = 40
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
-def markdown(content: Contents, title: str, command: str, version: str) -> str:
-    """Return the report; every text is escaped, so that a name from a study file cannot become markup."""
-    return document(title, content.first_screen(), content.sections, command, version)
-
-
-def document(
-    title: str,
-    first_screen: Sequence[tuple[str, str]],
-    sections: Sequence[Section],
-    command: str,
-    version: str,
+def markdown(
+    title: str, findings: Sequence[tuple[str, str]], sections: Sequence[Section], command: str, version: str
 ) -> str:
-    """Return a document of `sections` under a title and what comes first."""
+    """Return a document of `sections` under a title and findings.
+
+    Every text is escaped, so that a name from a study file cannot become markup.
+    """
     lines = [f"# {escaped(title)}", ""]
-    lines += [f"- **{term}**: {escaped(sentence)}" for term, sentence in first_screen]
+    lines += [f"- **{term}**: {escaped(sentence)}" for term, sentence in findings]
     for section in sections:
         lines += ["", *_section(section)]
     lines += ["", f"Made by tngd-bench {escaped(version)}: {escaped(command)}", ""]

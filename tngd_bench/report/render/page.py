@@ -36,52 +36,39 @@ def render(
 
     `store`: where the records that the page names lie, relative to it, to be linked; None: no links.
     `beside`: the same of the other studies that verdicts rest on, by the study's name on the page. `trend`: address of
-    the speed of the code over its commits (see `trend.trend_link`), "" for none.
+    the speed of the code over its commits (see `asv_link.trend_link`), "" for none.
     """
-    study = records.study
+    study, name = records.study, str(records.study.get("name", ""))
     return render_page(
+        content.first_screen(),
+        content.sections,
+        drawings,
+        environment(store, {**({name: store} if store is not None else {}), **(beside or {})}),
         title=str(study.get("title") or study.get("name") or "Study"),
-        name=str(study.get("name", "")),
+        name=name,
         version=str(study.get("version", "not stated")),
         description=str(study.get("description", "")),
         started=str(records.environment.get("started") or "").replace("T", " ").replace("+00:00", " UTC"),
-        findings=content.first_screen(),
-        sections=content.sections,
-        drawings=drawings,
-        store=store,
-        beside=beside,
         trend=trend,
     )
 
 
 def render_page(
-    *,
-    title: str,
-    name: str,
-    version: str,
     findings: Sequence[tuple[str, str]],
     sections: Sequence[Section],
     drawings: Mapping[str, Markup],
-    description: str = "",
-    started: str = "",
-    store: Address | None = None,
-    beside: Mapping[str, Address] | None = None,
-    trend: str = "",
+    templates: Environment | None = None,
+    **header: str,
 ) -> str:
-    """Return a page of `sections` under a title and `findings`; see `render`."""
+    """Return a page of `sections` under `findings`; `header`: title, name, version, description, started, trend."""
     script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
-        environment(store, {**({name: store} if store is not None else {}), **(beside or {})})
+        (templates or environment())
         .get_template("page.html.j2")
         .render(
-            title=title,
-            name=name,
-            version=version,
-            description=description,
-            started=started,
+            **dict.fromkeys(("description", "started", "trend"), "") | header,
             findings=findings,
-            trend=trend,
             sections=sections,
             drawings=drawings,
             palette=palette(),

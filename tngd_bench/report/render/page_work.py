@@ -1,4 +1,4 @@
-"""How much work a page is: calls of Python functions while one is made from records that were never measured.
+"""The work of making a page: calls of Python functions while one is made from records that were never measured.
 
     python -m tngd_bench.report.render.page_work        prints the number
 
@@ -17,8 +17,10 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.report.document import charting
+from tngd_bench.report.document.figures import registered
 from tngd_bench.report.document.outline import contents
-from tngd_bench.studies.store.records import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, Records
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
+from tngd_bench.studies.store.records import Records
 
 OPTIMIZERS = ("sgd", "tngd")
 PARAMETERS, BATCH_SIZE, OUTPUTS = 1_000, 16, 10
@@ -42,6 +44,7 @@ def count_calls(records: Records) -> int:
         nonlocal calls
         calls += event == "call"
 
+    registered()  # imports the modules with figures, which is no work of a page
     with charting.style():
         sys.setprofile(count)
         try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,6 @@ _TALLEST_INCHES = 7.8
 """A figure with its heading and its words has to fit on a page."""
 _MOST_COLUMNS = 8
 """A table with more columns has a page across."""
-
-
-def check_pdf() -> None:
-    """Raise ValueError unless PDFs can be made here."""
-    if find_spec("typst") is None:
-        raise ValueError("the format pdf needs typst: pip install 'tngd-bench[pdf]'")
 
 
 def pdf(content: Contents, title: str, output: Path) -> bytes:

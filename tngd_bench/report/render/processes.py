@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -68,7 +69,16 @@ _shared: dict[str, Any] = {}
 
 def _share(work: Callable[[Item], Any], items: Sequence[Item]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process; one of them says so
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     _shared.update(work=work, items=items)
+
+
+def _exit_with_parent() -> None:
+    """End this process once the one that forked it has ended: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work_on(place: int) -> Any:

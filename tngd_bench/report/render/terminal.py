@@ -13,7 +13,7 @@ from tngd_bench.analysis.findings.find import find
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores
 from tngd_bench.studies.store import code_parts
-from tngd_bench.studies.store.columns import each
+from tngd_bench.studies.store.columns import each, outside_sweeps
 from tngd_bench.studies.store.records import Records
 
 
@@ -36,7 +36,7 @@ def terminal_summary(records: Records) -> RenderableType:
 
 def _table(results: Results) -> Table:
     infos, summary = results.infos, results.cost_summary
-    final = final_scores.comparison(results.final)
+    final = outside_sweeps(results.final)
     ends = final_scores.summarise_final(final)
     table = Table(title=Text(str(results.study.get("title", ""))), title_justify="left", expand=False)
     table.add_column("optimizer", justify="left")

@@ -17,13 +17,13 @@ from tngd_bench.analysis.setting_names import axis_title, parameter_name
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.stability import margins
 from tngd_bench.analysis.training.sweep_kinds import without_scale
-from tngd_bench.analysis.training.tolerance import is_ideal
+from tngd_bench.analysis.training.tolerance import is_ideal, larger_is_milder
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, MUTED
-from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, number, words
+from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, amount, number, words
 from tngd_bench.studies.store.columns import each
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _level(row: object, mark: str) -> str:
 def _order(part: pd.DataFrame, parameter: str, mark: str) -> list[str]:
     """Return the levels as text, the ideal one first, then from mild to harsh; words in the order of the alphabet."""
     values = part[f"sweep_value{mark}"].astype(float)
-    sign = -1.0 if parameter.endswith("bits") else 1.0
+    sign = -1.0 if larger_is_milder(parameter) else 1.0
     ideal = is_ideal(parameter, values)
     place = (sign * values).where(~ideal, -np.inf)
     ordered = part.assign(_place=place).sort_values(["_place", f"sweep_label{mark}"], kind="stable")
@@ -252,7 +252,7 @@ def levels_table(table: pd.DataFrame, infos: Infos) -> Table:
         SECTION,
         words("levels", levels_text),
         Column("seeds diverged", _diverged),
-        Column("final training loss, median", lambda row: number(row.final_loss, quantities.significant)),
+        amount("final training loss, median", "final_loss", quantities.significant),
         Column(
             f"final {score.title}, median",
             lambda row: number(

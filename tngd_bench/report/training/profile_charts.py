@@ -41,8 +41,8 @@ def profile_chart(results: Results, case: tuple[str, pd.DataFrame]) -> Chart:
     """Draw the performance profile on one clock."""
     (clock, profile), infos, styles = case, results.infos, marks(results.infos)
     figure, axes = charting.panel(3.9)
-    for label in [label for label in infos if label in set(profile["optimizer"])]:
-        own = profile[profile["optimizer"] == label].sort_values("tau")
+    for label, rows in charting.by_optimizer(profile, infos):
+        own = rows.sort_values("tau")
         axes.step(
             own["tau"].to_numpy(float),
             own["share"].to_numpy(float),
@@ -92,8 +92,7 @@ def level_chart(results: Results, case: tuple[CurveMetric, str, pd.DataFrame]) -
     title = curve.title
     figure, axes = charting.panel(4.0)
     reached: dict[str, tuple[float, float]] = {}
-    for label in [label for label in infos if label in set(part["optimizer"])]:
-        own = part[part["optimizer"] == label]
+    for label, own in charting.by_optimizer(part, infos):
         shown = own[np.isfinite(own["median"].astype(float)) & (own["median"] > 0)]
         if shown.empty:
             continue

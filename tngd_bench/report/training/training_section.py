@@ -31,7 +31,7 @@ OTHER_SETTINGS = (
 
 
 def training_sections(results: Results) -> tuple[Section, ...]:
-    """Return the sections on training of a study; call it inside `drawing.style()`."""
+    """Return the sections on training of a study; call it inside `charting.style()`."""
     trials, infos = results.trials, results.infos
     final = results.final[~without_scale(results.final)]
     ends = final_scores.summarise_final(final)

@@ -1,9 +1,143 @@
-"""Rows of a study's frames: those with given values, and all of them one by one."""
+"""Columns of a study's frames: their names, their dtypes, and the rows that have given values in them.
+
+The names of metrics' columns are in `problems.metrics`; those of a frame that analysis makes are with the function that
+makes it.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
+
+from tngd_bench.problems.metrics import OWN_CURVES
+
+KEY, KIND, GROUP, PROBLEM = "key", "kind", "group", "problem"
+PARAMETERS_REQUESTED, PARAMETERS, BATCH_SIZE, OUTPUTS, ROWS, WIDTH = (
+    "parameters_requested",
+    "parameters",
+    "batch_size",
+    "outputs",
+    "rows",
+    "width",
+)
+OPTIMIZER, METHOD, SETTINGS, DEVICE = "optimizer", "method", "settings", "device"
+SEED, PROCESS, REPETITION, ITERATION = "seed", "process", "repetition", "iteration"
+SWEEP_PARAMETER, SWEEP_VALUE, SWEEP_LABEL = "sweep_parameter", "sweep_value", "sweep_label"
+SWEEP_PARAMETER_2, SWEEP_VALUE_2, SWEEP_LABEL_2 = "sweep_parameter_2", "sweep_value_2", "sweep_label_2"
+STATUS, REASON, MACHINE, FINISHED, CODE = "status", "reason", "machine", "finished", "code"
+THREADS, VALIDATION_SHARE, INSPECTION_KEY = "threads", "validation_share", "inspection_key"
+ESTIMATE_SECONDS, ESTIMATE_BYTES, ELAPSED_S = "estimate_seconds", "estimate_bytes", "elapsed_s"
+FLOPS, PEAK_BYTES, SOLVER_ITERATIONS, STABILITY_MARGIN = (
+    "flops",
+    "peak_bytes",
+    "solver_iterations",
+    "stability_margin",
+)
+STEP_S, DIGITAL_S, WRITE_S, RELAX_S, READ_S = "step_s", "digital_s", "write_s", "relax_s", "read_s"
+TOTAL_S, OVERLAP_S, NOT_STATED, STATED_S = "total_s", "overlap_s", "not_stated", "stated_s"
+EPOCH, LOSS, MEASURED_S, MODELLED_S = "epoch", "loss", "measured_s", "modelled_s"
+
+SIZE = [PARAMETERS, BATCH_SIZE, OUTPUTS]
+"""The size of a model and of its batch: N, b and d_z."""
+
+COST_SETTING = [GROUP, PROBLEM, *SIZE, OPTIMIZER]
+TRAINING_SETTING = [GROUP, PROBLEM, PARAMETERS, BATCH_SIZE, OPTIMIZER]
+"""What was timed, and what was trained, a sweep apart."""
+SWEEP = [SWEEP_PARAMETER, SWEEP_VALUE, SWEEP_LABEL, SWEEP_PARAMETER_2, SWEEP_VALUE_2, SWEEP_LABEL_2]
+"""The levels of a sweep."""
+
+_SETTING = {
+    KEY: "str",
+    GROUP: "str",
+    PROBLEM: "str",
+    PARAMETERS: "int64",
+    BATCH_SIZE: "int64",
+    OPTIMIZER: "str",
+    METHOD: "str",
+}
+_SWEEP = {
+    SWEEP_LABEL: "object",
+    SWEEP_PARAMETER_2: "object",
+    SWEEP_VALUE_2: "float64",
+    SWEEP_LABEL_2: "object",
+}
+TRIAL_COLUMNS = {
+    KEY: "str",
+    KIND: "str",
+    GROUP: "str",
+    PROBLEM: "str",
+    PARAMETERS_REQUESTED: "int64",
+    PARAMETERS: "int64",
+    BATCH_SIZE: "int64",
+    OUTPUTS: "int64",
+    ROWS: "int64",
+    WIDTH: "str",
+    OPTIMIZER: "str",
+    METHOD: "str",
+    SETTINGS: "str",
+    DEVICE: "object",
+    SEED: "Int64",
+    PROCESS: "Int64",
+    SWEEP_PARAMETER: "object",
+    SWEEP_VALUE: "float64",
+    THREADS: "int64",
+    STATUS: "str",
+    REASON: "object",
+    ESTIMATE_SECONDS: "float64",
+    ESTIMATE_BYTES: "float64",
+    FLOPS: "float64",
+    PEAK_BYTES: "float64",
+    SOLVER_ITERATIONS: "Int64",
+    ELAPSED_S: "float64",
+    VALIDATION_SHARE: "float64",
+    **_SWEEP,
+    INSPECTION_KEY: "object",
+    MACHINE: "object",
+    FINISHED: "object",
+    CODE: "object",
+    NOT_STATED: "object",
+    STATED_S: "float64",
+    STABILITY_MARGIN: "float64",
+}
+"""Columns of `Records.trials` with their dtypes; `seed`, `process` and `solver_iterations` may be missing.
+
+`sweep_value` is missing for an ideal device and for values that are no numbers; `sweep_label` says which. The columns
+ending in `_2` are those of a second swept setting. With a `validation_share`, what curves call test data is that
+share of the training samples, held out of training. `inspection_key` is where `flops` and `peak_bytes` of a cost row
+come from, as "FILE#ENTRY"; `machine` is the processor that the trial ran on, `finished` when it ended (UTC, ISO 8601).
+`code` are the digests of the code that measured it, by part, as JSON; missing in stores older than that.
+`not_stated` names the items of the device's bill without a stated time, where there are any; the others take `stated_s`
+per iteration. `stability_margin`, in 1/τ, is the least over a training's iterations, where the simulation computes one.
+"""
+
+TIMES = (STEP_S, DIGITAL_S, WRITE_S, RELAX_S, READ_S)
+COST_COLUMNS = {
+    **_SETTING,
+    OUTPUTS: "int64",
+    ROWS: "int64",
+    DEVICE: "object",
+    PROCESS: "int64",
+    REPETITION: "int64",
+    **dict.fromkeys((*TIMES, TOTAL_S, OVERLAP_S), "float64"),
+}
+"""Columns of `Records.costs`: total_s = digital_s + write_s + relax_s + read_s − overlap_s, what runs at once."""
+CURVE_COLUMNS = {
+    **_SETTING,
+    SEED: "int64",
+    SWEEP_PARAMETER: "object",
+    SWEEP_VALUE: "float64",
+    ITERATION: "int64",
+    **dict.fromkeys((EPOCH, LOSS, MEASURED_S, MODELLED_S, *(each.column for each in OWN_CURVES)), "float64"),
+}
+"""Columns of `Records.curves`.
+
+Losses are means in nats; `tngd_bench.problems.metrics` describes the metrics, and those of outside problems follow
+them. What a problem does not have is missing, as all metrics are between evaluations. Where hundreds of outputs make
+the device's rows too many to form at once, the digital share of `modelled_s`, and `digital_s` and `flops` of a cost
+row, are extrapolated from the first 16 of their columns (`tngd_bench.measure.host_time`).
+"""
 
 
 def only(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
@@ -12,6 +146,11 @@ def only(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
     for column, value in values.items():
         chosen &= frame[column] == value
     return frame[chosen]
+
+
+def outside_sweeps(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `frame` that belong to no sweep: optimizers side by side at their study settings."""
+    return frame[frame[SWEEP_PARAMETER].isna()]
 
 
 def each(frame: pd.DataFrame) -> Iterator[Any]:

@@ -11,107 +11,16 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.problems import registered_metrics
-from tngd_bench.problems.metrics import OWN_CURVES
 from tngd_bench.studies.file.optimizer_label import usual_form
+from tngd_bench.studies.store import columns as col
 from tngd_bench.studies.store.columnar import Columns, column, count
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 from tngd_bench.studies.store.packed import find_store
 from tngd_bench.studies.store.reader import StoreReader
 from tngd_bench.studies.store.tables import Tables, kept_or_made
 
-_SETTING = {
-    "key": "str",
-    "group": "str",
-    "problem": "str",
-    "parameters": "int64",
-    "batch_size": "int64",
-    "optimizer": "str",
-    "method": "str",
-}
-_SWEEP = {
-    "sweep_label": "object",
-    "sweep_parameter_2": "object",
-    "sweep_value_2": "float64",
-    "sweep_label_2": "object",
-}
-TRIAL_COLUMNS = {
-    "key": "str",
-    "kind": "str",
-    "group": "str",
-    "problem": "str",
-    "parameters_requested": "int64",
-    "parameters": "int64",
-    "batch_size": "int64",
-    "outputs": "int64",
-    "rows": "int64",
-    "width": "str",
-    "optimizer": "str",
-    "method": "str",
-    "settings": "str",
-    "device": "object",
-    "seed": "Int64",
-    "process": "Int64",
-    "sweep_parameter": "object",
-    "sweep_value": "float64",
-    "threads": "int64",
-    "status": "str",
-    "reason": "object",
-    "estimate_seconds": "float64",
-    "estimate_bytes": "float64",
-    "flops": "float64",
-    "peak_bytes": "float64",
-    "solver_iterations": "Int64",
-    "elapsed_s": "float64",
-    "validation_share": "float64",
-    **_SWEEP,
-    "inspection_key": "object",
-    "machine": "object",
-    "finished": "object",
-    "code": "object",
-    "not_stated": "object",
-    "stated_s": "float64",
-    "stability_margin": "float64",
-}
-"""Columns of `Records.trials` with their dtypes; `seed`, `process` and `solver_iterations` may be missing.
-
-`sweep_value` is missing for an ideal device and for values that are no numbers; `sweep_label` says which. The columns
-ending in `_2` are those of a second swept setting. With a `validation_share`, what curves call test data is that
-share of the training samples, held out of training. `inspection_key` is where `flops` and `peak_bytes` of a cost row
-come from, as "FILE#ENTRY"; `machine` is the processor that the trial ran on, `finished` when it ended (UTC, ISO 8601).
-`code` are the digests of the code that measured it, by part, as JSON; missing in stores older than that.
-`not_stated` names the items of the device's bill without a stated time, where there are any; the others take `stated_s`
-per iteration. `stability_margin`, in 1/τ, is the least over a training's iterations, where the simulation computes one.
-"""
-
-_INSPECTED = ("group", "parameters_requested", "batch_size", "outputs", "optimizer")
-_TIMES = ("step_s", "digital_s", "write_s", "relax_s", "read_s")
-_ITERATION = ("repetition", *_TIMES, "overlap_s")
-COST_COLUMNS = {
-    **_SETTING,
-    "outputs": "int64",
-    "rows": "int64",
-    "device": "object",
-    "process": "int64",
-    "repetition": "int64",
-    **dict.fromkeys((*_TIMES, "total_s", "overlap_s"), "float64"),
-}
-"""Columns of `Records.costs`: total_s = digital_s + write_s + relax_s + read_s − overlap_s, what runs at once."""
-CURVE_COLUMNS = {
-    **_SETTING,
-    "seed": "int64",
-    "sweep_parameter": "object",
-    "sweep_value": "float64",
-    "iteration": "int64",
-    **dict.fromkeys(
-        ("epoch", "loss", "measured_s", "modelled_s", *(each.column for each in OWN_CURVES)), "float64"
-    ),
-}
-"""Columns of `Records.curves`.
-
-Losses are means in nats; `tngd_bench.problems.metrics` describes the metrics, and those of outside problems follow
-them. What a problem does not have is missing, as all metrics are between evaluations. Where hundreds of outputs make
-the device's rows too many to form at once, the digital share of `modelled_s`, and `digital_s` and `flops` of a cost
-row, are extrapolated from the first 16 of their columns (`tngd_bench.measure.host_time`).
-"""
+_INSPECTED = (col.GROUP, col.PARAMETERS_REQUESTED, col.BATCH_SIZE, col.OUTPUTS, col.OPTIMIZER)
+_ITERATION = (col.REPETITION, *col.TIMES, col.OVERLAP_S)
 
 
 @dataclass(frozen=True)

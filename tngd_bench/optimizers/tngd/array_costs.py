@@ -1,4 +1,4 @@
-"""What the simulation of a device with programmed arrays takes, beside what its host computes.
+"""Cost of simulating a device with programmed arrays, beside the work of its host.
 
 The arrays hold m·N values each, drawn anew at every step. One array for J and Jᵀ, with nothing between them that errs,
 is a factor like any other, as a matrix; else the law of the m rows is made by a Taylor series and doublings in double
@@ -37,10 +37,10 @@ class ArrayCost:
     spectral: bool = False
 
 
-def array_cost(it: Iteration, device: Device) -> ArrayCost:
-    """Return what a step takes on the arrays of `device`."""
+def array_cost(it: Iteration, device: Device, ensemble: int = 1) -> ArrayCost:
+    """Return what a step takes on the arrays of `device`, for one of `ensemble` programmings."""
     m, cells = float(it.rows), float(it.rows) * it.parameters
-    if is_one_factor(device) and not device.row_sum_noise:
+    if is_one_factor(device, ensemble) and not device.row_sum_noise:
         return ArrayCost(2.0 * m * cells + 8.0 * cells, 6.0 * cells, cells, spectral=True)
     number = 1.0 if device.shared_array else 2.0
     noisy = device.thermal_variance > 0 or device.row_sum_noise

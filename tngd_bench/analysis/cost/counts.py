@@ -1,0 +1,72 @@
+"""Counts of operations and bytes for a problem's own family of models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tngd_bench.layers import Layer
+from tngd_bench.optimizers import registry
+from tngd_bench.optimizers.cost_model import REFERENCE_RATE
+from tngd_bench.optimizers.costs import PredictedCost, cost_of
+from tngd_bench.optimizers.iteration import Iteration
+from tngd_bench.optimizers.roofline import host_cost, square_layers
+from tngd_bench.problems.entry import ProblemEntry
+from tngd_bench.solvers.cg_iterations import CGIterations
+
+FALLBACK_DEPTH = 3
+"""Layers of the stand-in for a problem that is not installed here."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The inputs of a count: the problem's own family of models, the item size, and what CG needs.
+
+    `entry` is None where the problem is not installed here: equal square layers then stand for its models.
+    `cg` holds the stopping rule of CG and the iterations counted in the study.
+    """
+
+    problem: str
+    itemsize: int = 4
+    cg: CGIterations = field(default_factory=CGIterations)
+    entry: ProblemEntry | None = None
+
+    @property
+    def fewest_outputs(self) -> int:
+        """The smallest d_z that the problem has models for."""
+        return 1 if self.entry is None else int(getattr(self.entry, "classes", 1))
+
+    def layers(self, parameters: int, outputs: int) -> tuple[Layer, ...] | None:
+        """Return the layers of the model nearest N `parameters`; None where the family has no such model."""
+        if self.entry is None:
+            return square_layers(parameters, FALLBACK_DEPTH)
+        if outputs < self.fewest_outputs or parameters < 2 * outputs:  # an output has a weight and a bias
+            return None
+        try:
+            widths = self.entry.widths(parameters, outputs)
+        except ValueError:
+            return None
+        found = getattr(widths, "layers", None)
+        if not found:
+            return square_layers(parameters, FALLBACK_DEPTH)
+        return tuple(Layer(*map(int, layer)) for layer in found)
+
+    def of(
+        self,
+        method: str,
+        parameters: int,
+        batch_size: int,
+        outputs: int,
+        layers: tuple[Layer, ...],
+        upload: str = "full",
+    ) -> PredictedCost:
+        """Return operations and bytes of one iteration; of its digital host for a thermodynamic `method`.
+
+        The operations hold what waits for memory, convolutions and Python as those that a core makes meanwhile
+        (`optimizers.cost_model`): a size that is not measured is predicted by what its time is made of.
+        """
+        it = Iteration(parameters, batch_size * outputs, batch_size, outputs, layers, self.cg)
+        if method in registry.digital():
+            counted = cost_of(method, it, self.itemsize)
+        else:
+            counted = host_cost(it, upload, self.itemsize)
+        return PredictedCost(counted.seconds(REFERENCE_RATE) * REFERENCE_RATE, counted.bytes)
