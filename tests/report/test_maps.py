@@ -135,7 +135,7 @@ def test_the_alternative_text_of_a_map_names_what_is_shown_and_no_share_of_nothi
     chart = charts["map-exact-batch"]
     shown = chart.data[chart.data["cheapest"] != ""]
     low, high = (quantities.count(size) for size in (shown["parameters"].min(), shown["parameters"].max()))
-    assert f"over N = {low} to {high} and batch size b 32 to 32." in chart.alt
+    assert f"over N = {low} to {high} and batch size b 32." in chart.alt
     assert shown["parameters"].max() < chart.data["parameters"].max()
     assert "0 % modelled only" not in " ".join(each.alt for each in charts.values())
 

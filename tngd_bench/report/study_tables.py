@@ -13,7 +13,7 @@ from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.optimizers import registry
 from tngd_bench.report.document import tables
-from tngd_bench.report.document.tables import RECORDS, Column, Table, level_text, number, words
+from tngd_bench.report.document.tables import RECORDS, Table, amount, level_text, words
 
 
 def unfinished_table(rows: pd.DataFrame, infos: Infos) -> Table:
@@ -30,16 +30,12 @@ def unfinished_table(rows: pd.DataFrame, infos: Infos) -> Table:
     columns = (
         tables.optimizer_column(infos),
         words("section", _section),
-        Column("N asked for", lambda row: number(row.parameters_requested)),
+        amount("N asked for", "parameters_requested"),
         words("status", lambda row: row.status),
         words("reason", lambda row: "" if pd.isna(row.reason) else row.reason),
-        Column(
-            "estimated time per iteration",
-            lambda row: number(row.estimate_seconds, quantities.seconds),
-            "estimated",
-        ),
-        Column("estimated memory", lambda row: number(row.estimate_bytes, quantities.memory), "estimated"),
-        Column("trials", lambda row: number(row.trials, str)),
+        amount("estimated time per iteration", "estimate_seconds", quantities.seconds, "estimated"),
+        amount("estimated memory", "estimate_bytes", quantities.memory, "estimated"),
+        amount("trials", "trials", str),
         RECORDS,
     )
     caption = "Trials that gave no number. Skipped ones were left out beforehand, by the estimate shown."

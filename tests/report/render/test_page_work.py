@@ -3,9 +3,9 @@ import sys
 
 import pytest
 
+from tngd_bench.analysis.cost import iteration_cost
 from tngd_bench.check.metrics import PAGE, between_trees, make_metric
 from tngd_bench.check.regression import compare
-from tngd_bench.report.document import outline
 from tngd_bench.report.render import page_work
 from tngd_bench.report.render.page_work import count_calls, page_records
 
@@ -39,12 +39,12 @@ def test_the_work_of_a_page_is_a_number_that_hardly_differs_and_sees_a_loop_over
     )
     assert again == pytest.approx(first, rel=0.02)  # the first fills caches
     assert int(elsewhere.stdout) == pytest.approx(first, rel=0.02)
-    real = outline.cost.summarise
+    real = iteration_cost.summarise
 
     def twice(costs, trials):
         for _ in range(40):
             real(costs, trials)
         return real(costs, trials)
 
-    monkeypatch.setattr(outline.cost, "summarise", twice)
+    monkeypatch.setattr(iteration_cost, "summarise", twice)
     assert count_calls(records) > 1.05 * first

@@ -19,7 +19,7 @@ from tngd_bench.report.claims.provenance import measured_on, study_with_profile,
 from tngd_bench.report.document import slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import charts_of
-from tngd_bench.report.document.section import Exhibit, JudgedClaim, Judgement, Section
+from tngd_bench.report.document.section import Exhibit, JudgedClaim, Section, ShownVerdict
 from tngd_bench.report.document.tables import Table, short_keys, text_table
 
 VERDICTS: tuple[VerdictName, ...] = ("confirmed", "conditional", "not confirmed")
@@ -28,7 +28,7 @@ VERDICTS: tuple[VerdictName, ...] = ("confirmed", "conditional", "not confirmed"
 def verdict_section(results_by_study: Mapping[str, Results]) -> Section:
     """Return the section on the claims that these studies can decide, side by side.
 
-    Call it inside `drawing.style()`. Studies are told apart by their names on the page.
+    Call it inside `charting.style()`. Studies are told apart by their names on the page.
     """
     pool = pooled(results_by_study)
     found = judge(pool)
@@ -159,12 +159,12 @@ def _judged(
     )
 
 
-def _judgement(verdict: Verdict, infos: Infos, measured: str) -> Judgement:
+def _judgement(verdict: Verdict, infos: Infos, measured: str) -> ShownVerdict:
     studies = dict.fromkeys(study for study, _ in verdict.keys)
     records = tuple(
         (study, short_keys(key for owner, key in verdict.keys if owner == study)) for study in studies
     )
-    return Judgement(
+    return ShownVerdict(
         verdict.name,
         verdict.problem,
         worded(_condition(verdict), titles(infos)),

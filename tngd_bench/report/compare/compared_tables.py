@@ -12,7 +12,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Infos
 from tngd_bench.problems import registered_metrics
 from tngd_bench.report.document import tables
-from tngd_bench.report.document.tables import SECTION, TOTAL, Cell, Column, Table, number, words
+from tngd_bench.report.document.tables import SECTION, TOTAL, Cell, Column, Table, amount, words
 
 
 def cost_table(costs: pd.DataFrame, infos: Infos) -> Table:
@@ -20,14 +20,14 @@ def cost_table(costs: pd.DataFrame, infos: Infos) -> Table:
     columns = (
         tables.optimizer_column(infos),
         SECTION,
-        Column("N", lambda row: number(row.parameters)),
+        amount("N", "parameters"),
         Column("b · d_z", lambda row: Cell(row.batch_size, f"{row.batch_size} · {row.outputs}")),
-        Column("A, median", lambda row: number(row.a_s, quantities.seconds), TOTAL),
-        Column("B, median", lambda row: number(row.b_s, quantities.seconds), TOTAL),
+        amount("A, median", "a_s", quantities.seconds, TOTAL),
+        amount("B, median", "b_s", quantities.seconds, TOTAL),
         Column("B/A", lambda row: Cell(row.ratio, f"{quantities.significant(row.ratio)}×")),
         Column("B/A relative to SGD [95 %]", _relative),
-        Column("A, FLOPs", lambda row: number(row.a_flops, quantities.significant), tables.COUNTED),
-        Column("B, FLOPs", lambda row: number(row.b_flops, quantities.significant), tables.COUNTED),
+        amount("A, FLOPs", "a_flops", quantities.significant, tables.COUNTED),
+        amount("B, FLOPs", "b_flops", quantities.significant, tables.COUNTED),
     )
     caption = (
         "Time per iteration in both stores. The ratio of seconds has no interval, as it holds what the hour of either "
@@ -64,10 +64,10 @@ def training_table(training: pd.DataFrame, infos: Infos) -> Table:
         SECTION,
         words("problem", tables.size_text),
         words("level", _level),
-        Column("paired seeds", lambda row: number(row.pairs, str)),
-        Column("A, final loss", lambda row: number(row.a_loss, quantities.significant), tables.MEASURED),
-        Column("B, final loss", lambda row: number(row.b_loss, quantities.significant), tables.MEASURED),
-        Column("B − A, median of pairs", lambda row: number(row.difference, quantities.significant)),
+        amount("paired seeds", "pairs", str),
+        amount("A, final loss", "a_loss", quantities.significant, tables.MEASURED),
+        amount("B, final loss", "b_loss", quantities.significant, tables.MEASURED),
+        amount("B − A, median of pairs", "difference", quantities.significant),
         Column("B lower", lambda row: Cell(row.b_lower, f"{row.b_lower} of {row.pairs}")),
         Column("equal to the bit", lambda row: Cell(row.equal, f"{row.equal} of {row.pairs}")),
         Column("diverged, A · B", lambda row: Cell(row.a_diverged, f"{row.a_diverged} · {row.b_diverged}")),

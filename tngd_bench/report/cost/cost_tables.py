@@ -12,7 +12,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.caveats import host_extrapolated
 from tngd_bench.analysis.families import Infos
 from tngd_bench.report.document import tables
-from tngd_bench.report.document.tables import RECORDS, SECTION, TOTAL, Cell, Column, Table, number, words
+from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 
 EXTRAPOLATED = "≈: host seconds extrapolated to all columns of the Jacobian from the 16 that were timed."
 
@@ -32,8 +32,8 @@ def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, infos: Infos) -> Tab
 
     columns = (
         tables.optimizer_column(infos),
-        SECTION,
-        Column("N", lambda row: number(row.parameters)),
+        tables.SECTION,
+        amount("N", "parameters"),
         Column(
             "b · d_z · m", lambda row: Cell(row.batch_size, f"{row.batch_size} · {row.outputs} · {row.rows}")
         ),
@@ -44,13 +44,13 @@ def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, infos: Infos) -> Tab
             tables.MEASURED,
         ),
         *(Column(part, _modelled(part, infos), tables.MODELLED) for part in ("write", "relax", "read")),
-        Column("total, median [quartiles]", _total, TOTAL),
-        Column("total, mean", lambda row: tables.stated_seconds(row.total_mean_s), TOTAL),
-        Column("total relative to SGD [95 %]", _total_ratio, TOTAL),
-        Column("FLOPs", lambda row: number(row.flops, quantities.significant), tables.COUNTED),
-        Column("peak memory", lambda row: number(row.peak_bytes, quantities.memory), tables.MEASURED),
+        Column("total, median [quartiles]", _total, tables.TOTAL),
+        Column("total, mean", lambda row: tables.stated_seconds(row.total_mean_s), tables.TOTAL),
+        Column("total relative to SGD [95 %]", _total_ratio, tables.TOTAL),
+        amount("FLOPs", "flops", quantities.significant, tables.COUNTED),
+        amount("peak memory", "peak_bytes", quantities.memory, tables.MEASURED),
         Column("iterations in processes", lambda row: Cell(row.n, f"{row.n} in {row.processes}")),
-        RECORDS,
+        tables.RECORDS,
     )
     caption = (
         "Cost per iteration: medians over timed iterations with quartiles. The mean counts work that an optimizer "
@@ -102,8 +102,8 @@ def fits_table(scaling: pd.DataFrame, infos: Infos) -> Table:
         Column("Table 1, slope over this range", lambda row: _paper(row.paper_here, ".2f")),
         Column("local slopes, small to large", _local_slopes),
         Column("sizes and fit range", _fit_range),
-        SECTION,
-        RECORDS,
+        tables.SECTION,
+        tables.RECORDS,
     )
     caption = (
         "How cost grows with N, b and d_z. A fixed overhead flattens the log-log slope; p is the exponent of a + b·xᵖ, "

@@ -11,7 +11,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.report.document import tables
-from tngd_bench.report.document.tables import Cell, Column, Table, number, words
+from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 from tngd_bench.spu.billing import energy
 from tngd_bench.spu.ledger import Ledger
 
@@ -42,7 +42,7 @@ def energy_table(calibrations: Calibrations | None, uses: Sequence[tuple[str, De
     ]
     columns = (
         words("device", lambda row: row.device),
-        Column("N", lambda row: number(row.parameters)),
+        amount("N", "parameters"),
         Column("m", lambda row: number(row.batch_size * row.outputs)),
         *(Column(kind, _part(kind), tables.MODELLED) for kind in _KINDS),
         Column("total", lambda row: _joules(row.bill.total, row.bill.at_least), tables.MODELLED),

@@ -10,7 +10,7 @@ from tngd_bench.report.document.tables import Table
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ShownVerdict:
     """A verdict as the page shows it: on `problem` ("" for all) as `measured` (see `measured_on`), in words, by parts.
 
     `parts`: (outcome, what was tested, the numbers) each; `missing` what was not tested and why; `records` the
@@ -35,7 +35,7 @@ class JudgedClaim:
     statement: str
     where: str
     rule: str
-    judgements: tuple[Judgement, ...]
+    judgements: tuple[ShownVerdict, ...]
     fixed: str = ""
     note: str = ""
 

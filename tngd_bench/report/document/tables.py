@@ -46,6 +46,13 @@ class Column:
     numeric: bool = True
 
 
+def amount(
+    title: str, name: str, write: Callable[[float], str] = quantities.count, clock: str = ""
+) -> Column:
+    """Return a column of numbers, those of the attribute `name` of each item."""
+    return Column(title, lambda item: number(getattr(item, name), write), clock)
+
+
 def words(title: str, cell: Callable[[Any], object] = str) -> Column:
     """Return a column of text."""
     return Column(title, lambda item: str(cell(item)), numeric=False)

@@ -169,8 +169,12 @@ def alt(found: CheapestMap, infos: Infos, what: str) -> str:
     """Return the finding of a map of `what` in words."""
     plane = found.plane
     rows, columns = shown_cells([found])
-    first, last = plane.sizes[columns[0]], plane.sizes[columns[-1]]
-    sizes = f"N = {quantities.count(first)} to {quantities.count(last)}"
-    span = f"{AXIS_TITLES[plane.axis]} {plane.values[rows[0]]} to {quantities.count(plane.values[rows[-1]])}"
+    sizes, values = _span(plane.sizes, columns), _span(plane.values, rows)
     shares = f"Share of the sizes won, of those vouched for: {_shares(found, infos)}."
-    return f"Map of the {what} over {sizes} and {span}. {shares}"
+    return f"Map of the {what} over N = {sizes} and {AXIS_TITLES[plane.axis]} {values}. {shares}"
+
+
+def _span(values: Sequence[int], cells: Sequence[int]) -> str:
+    """Return the first and last of `values` at `cells`, one where they are the same."""
+    ends = dict.fromkeys(quantities.count(values[cell]) for cell in (cells[0], cells[-1]))
+    return " to ".join(ends)

@@ -76,10 +76,10 @@ def draw_cells(axes: Axes, found: CheapestMap, styles: Mapping[str, Mark], label
     axes.set_ylabel(AXIS_TITLES[plane.axis])
 
 
-def shown_cells(maps: Sequence[CheapestMap]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def shown_cells(maps: Sequence[CheapestMap]) -> tuple[list[int], list[int]]:
     """Return the rows and columns of a plane in which some map vouches for a winner; all where none does."""
     shown = np.any([found.vouched & (found.winner >= 0) for found in maps], axis=0)
-    rows, columns = (np.flatnonzero(shown.any(axis=axis) | ~shown.any()) for axis in (1, 0))
+    rows, columns = (np.flatnonzero(shown.any(axis=axis) | ~shown.any()).tolist() for axis in (1, 0))
     return rows, columns
 
 

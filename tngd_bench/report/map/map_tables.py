@@ -16,7 +16,7 @@ from tngd_bench.analysis.families import Infos, OptimizerInfo
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
 from tngd_bench.report.document import tables
-from tngd_bench.report.document.tables import Cell, Column, Table, number, words
+from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 
 
 def calibration_table(calibrations: Calibrations, infos: Infos) -> Table:
@@ -24,11 +24,11 @@ def calibration_table(calibrations: Calibrations, infos: Infos) -> Table:
     data = pd.DataFrame([_rates(label, found) for label, found in calibrations.by_label.items()])
     columns = (
         words("optimizer", lambda row: _host_title(infos[row.optimizer])),
-        Column("measured sizes", lambda row: number(row.settings, str)),
-        Column("overhead", lambda row: number(row.overhead_s, quantities.seconds), "fitted"),
+        amount("measured sizes", "settings", str),
+        amount("overhead", "overhead_s", quantities.seconds, "fitted"),
         Column("rate of operations", lambda row: _rate(row.flops_per_s, "Gop/s"), "fitted"),
         Column("rate of bytes", lambda row: _rate(row.bytes_per_s, "GB/s"), "fitted"),
-        Column("credible readings", lambda row: number(row.readings, str)),
+        amount("credible readings", "readings", str),
         Column("spread of measured/predicted (1 σ)", lambda row: _factor(row.sigma)),
         Column("the same, added per factor of e from measured sizes", lambda row: _factor(row.gamma)),
         Column(

@@ -23,7 +23,7 @@ from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, MUTED
-from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, number, words
+from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, amount, number, words
 from tngd_bench.studies.store.columns import each
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def levels_table(table: pd.DataFrame, infos: Infos) -> Table:
         SECTION,
         words("levels", levels_text),
         Column("seeds diverged", _diverged),
-        Column("final training loss, median", lambda row: number(row.final_loss, quantities.significant)),
+        amount("final training loss, median", "final_loss", quantities.significant),
         Column(
             f"final {score.title}, median",
             lambda row: number(

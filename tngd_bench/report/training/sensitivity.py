@@ -24,7 +24,7 @@ from tngd_bench.report.document.palette import INK, marks
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepView:
     """The trials `part` of one sweep, with the `value` of the metric shown and the tolerance stated in words.
 
     The `first` figure says how to read them all.
@@ -39,7 +39,7 @@ class Sweep:
     first: bool
 
 
-def _sweeps(results: Results) -> Iterator[Sweep]:
+def _sweeps(results: Results) -> Iterator[SweepView]:
     """Yield every sweep along a scale, with each metric."""
     final = results.final[~without_scale(results.final)]
     scores = [score for score in registered_metrics.judged() if score.final in final]
@@ -57,7 +57,7 @@ def _sweeps(results: Results) -> Iterator[Sweep]:
             ended = part[np.isfinite(values) | (part["status"] == "diverged")].assign(value=values)
             if ended["value"].notna().any():
                 text = stated[group, optimizer, parameter, score]
-                yield Sweep(ended, score, group, optimizer, parameter, text, first)
+                yield SweepView(ended, score, group, optimizer, parameter, text, first)
                 first = False
 
 
@@ -95,7 +95,7 @@ def _mark_diverged(axes: Axes, counts: pd.DataFrame) -> None:
 
 
 @figure_of("noise", "sensitivity to an imperfection", cases=_sweeps)
-def sensitivity_chart(results: Results, sweep: Sweep) -> Chart:
+def sensitivity_chart(results: Results, sweep: SweepView) -> Chart:
     """Draw a final metric against the level of one imperfection, seeds paired."""
     part, score, parameter, tolerance = sweep.part, sweep.score, sweep.parameter, sweep.tolerance
     mark, info = marks(results.infos)[sweep.optimizer], results.infos[sweep.optimizer]

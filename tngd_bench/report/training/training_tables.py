@@ -14,7 +14,7 @@ from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import TEST_ACCURACY, Metric
 from tngd_bench.report.document import tables
-from tngd_bench.report.document.tables import RECORDS, SECTION, TOTAL, Cell, Column, Table, number, words
+from tngd_bench.report.document.tables import RECORDS, SECTION, TOTAL, Cell, Column, Table, amount, words
 
 
 def final_table(ends: pd.DataFrame, infos: Infos, *, sweeps: bool) -> Table:
@@ -39,15 +39,14 @@ def final_table(ends: pd.DataFrame, infos: Infos, *, sweeps: bool) -> Table:
             )
             for name, (title, metric) in scores.items()
         ),
-        Column("iterations", lambda row: number(row.iterations)),
-        Column(
+        amount("iterations", "iterations"),
+        amount(
             "elapsed time of the trial in step(), simulation included",
-            lambda row: number(row.measured_s, quantities.seconds),
+            "measured_s",
+            quantities.seconds,
             tables.MEASURED,
         ),
-        Column(
-            "iterations × cost per iteration", lambda row: number(row.modelled_s, quantities.seconds), TOTAL
-        ),
+        amount("iterations × cost per iteration", "modelled_s", quantities.seconds, TOTAL),
         RECORDS,
     )
     caption = (
@@ -99,11 +98,7 @@ def targets_table(times: pd.DataFrame, infos: Infos) -> Table:
         words("target", lambda row: row.target),
         Column("seeds that hit", _hits),
         Column("iterations, median (after, by] [its interval]", _censored),
-        Column(
-            "iterations × cost per iteration, median",
-            lambda row: number(row.modelled_median, quantities.seconds),
-            TOTAL,
-        ),
+        amount("iterations × cost per iteration, median", "modelled_median", quantities.seconds, TOTAL),
     )
     caption = (
         "Time to targets fixed beforehand. A target is first seen met at an evaluation: (78, 156] was met after "

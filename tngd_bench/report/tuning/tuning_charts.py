@@ -20,7 +20,7 @@ from tngd_bench.report.document.charting import Chart, draw_band, draw_line
 from tngd_bench.report.document.figures import charts_of, figure_of
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.document.section import Section
-from tngd_bench.report.document.tables import MEASURED, Cell, Column, Table, number, words
+from tngd_bench.report.document.tables import MEASURED, Cell, Column, Table, amount, words
 from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import searched_metric
 
@@ -41,7 +41,7 @@ _FINALS = (
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchView:
     """A search for settings: its metric as written and as registered, one row per optimizer, and best-of-k curves."""
 
     metric: str
@@ -59,7 +59,7 @@ def tuning_section(records: Records) -> Section:
     """Return the section of a search (see `tuning_results.is_search`); call it inside `charting.style()`."""
     metric = str(records.study["tuning"]["metric"])
     summary = tuning_summary(records)
-    search = Search(metric.replace("_", " "), searched_metric(metric), summary, best_of_k_curves(records))
+    search = SearchView(metric.replace("_", " "), searched_metric(metric), summary, best_of_k_curves(records))
     charts = charts_of("tuning", search)
     return Section(
         "tuning",
@@ -89,12 +89,12 @@ def searched(records: Records) -> str:
     )
 
 
-def _budgets(search: Search) -> tuple[str, ...]:
+def _budgets(search: SearchView) -> tuple[str, ...]:
     return ("k", "budget_s") if np.isfinite(search.curves["expected"]).any() else ()
 
 
 @figure_of("tuning", "the best of k settings", cases=_budgets)
-def best_of_k_chart(search: Search, against: str) -> Chart:
+def best_of_k_chart(search: SearchView, against: str) -> Chart:
     """Draw what a search would have found with fewer tries or less time."""
     curves, metric, infos = search.curves, search.metric, search.infos
     searched, styles = search.searched, marks(infos)
@@ -137,19 +137,17 @@ def best_of_k_chart(search: Search, against: str) -> Chart:
 def _table(summary: pd.DataFrame, metric: str, infos: Infos) -> Table:
     columns = (
         tables.optimizer_column(infos),
-        Column("settings tried", lambda row: number(row.tries, str)),
-        Column("diverged", lambda row: number(row.diverged, str)),
-        Column("no result", lambda row: number(row.no_result, str)),
-        Column("not tried", lambda row: number(row.not_tried, str)),
-        Column(
-            f"{metric}, study's settings", lambda row: number(row.own_score, quantities.significant), MEASURED
-        ),
-        Column(f"{metric}, taken", lambda row: number(row.best_score, quantities.significant), MEASURED),
+        amount("settings tried", "tries", str),
+        amount("diverged", "diverged", str),
+        amount("no result", "no_result", str),
+        amount("not tried", "not_tried", str),
+        amount(f"{metric}, study's settings", "own_score", quantities.significant, MEASURED),
+        amount(f"{metric}, taken", "best_score", quantities.significant, MEASURED),
         Column(_FINALS_TITLE, lambda row: _final(row.final_score, row.final_failed), MEASURED),
         words("settings found", lambda row: _settings(row.settings)),
         words("at an end of the range", lambda row: ", ".join(row.at_edge or ()) or quantities.NOT_MEASURED),
-        Column("wall time", lambda row: number(row.seconds, quantities.seconds), MEASURED),
-        Column("share", lambda row: number(row.share_of_seconds, quantities.percent)),
+        amount("wall time", "seconds", quantities.seconds, MEASURED),
+        amount("share", "share_of_seconds", quantities.percent),
     )
     caption = (
         "What the search tried, found and cost: in the search, and in the finals as the mean over their seeds. The "
@@ -216,14 +214,14 @@ def tuned_table(study: Mapping[str, Any], infos: Infos, problem: str = "") -> Ta
     shown = (
         words("optimizer", lambda row: titles.get(row.optimizer, row.optimizer)),
         words("tuned settings", lambda row: _settings(row.settings)),
-        Column(f"{metric}, before", lambda row: number(row.default_score, quantities.significant), MEASURED),
-        Column(f"{metric}, after", lambda row: number(row.score, quantities.significant), MEASURED),
+        amount(f"{metric}, before", "default_score", quantities.significant, MEASURED),
+        amount(f"{metric}, after", "score", quantities.significant, MEASURED),
         Column(
             _FINALS_TITLE,
             lambda row: _final(row.final_score, _failed(row.final_runs, row.final_finished)),
             MEASURED,
         ),
-        Column("wall time of its search", lambda row: number(row.seconds, quantities.seconds), MEASURED),
+        amount("wall time of its search", "seconds", quantities.seconds, MEASURED),
     )
     if search:
         budget = (
