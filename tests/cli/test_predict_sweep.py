@@ -31,6 +31,9 @@ def predict(*arguments, code=0):
         ("positions=1,64", ["--positions", "64"]),
         ("cg_iterations=10,20", ["--cg-iterations", "20"]),
         ("damping=0.01,1", ["--damping", "1"]),
+        ("samples=1,3", ["--samples", "3", "--set", "spacing=1"]),
+        ("start=previous,zero", ["--set", "start=zero"]),
+        ("nodes_per_converter=1,8", ["--set", "nodes_per_converter=8"]),
     ],
 )
 def test_a_row_is_what_a_single_prediction_says(sweep, single):

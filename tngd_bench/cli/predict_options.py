@@ -10,9 +10,9 @@ import click
 from click.core import ParameterSource
 
 from tngd_bench.cli import predict_sweep
+from tngd_bench.field_docstrings import field_docstrings
 from tngd_bench.layers import Layer
-from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
-from tngd_bench.spu.field_info import docstrings
+from tngd_bench.spu.analog_settings import BILLED_FIELDS, AnalogSettings
 
 if TYPE_CHECKING:
     from tngd_bench.spu.device import Device
@@ -51,9 +51,9 @@ def real(value: str) -> float:
 
 
 def analog_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for each field of `AnalogSettings`."""
-    defaults, texts = AnalogSettings(), docstrings(AnalogSettings)
-    for name, info in reversed(list(ANALOG_FIELDS.items())):
+    """Add an option for each analog setting that is billed."""
+    defaults, texts = AnalogSettings(), field_docstrings(AnalogSettings)
+    for name, info in reversed(list(BILLED_FIELDS.items())):
         words = info.accepted.words
         kind: Any = click.Choice(words) if words else count if info.accepted.whole else float
         unit = f" [{info.unit}]" if info.unit else ""
@@ -78,7 +78,7 @@ def apart(overrides: tuple[str, ...], device: str) -> tuple[tuple[str, ...], dic
         if known == predict_sweep.DEVICE:
             device = value.strip()
         elif known in predict_sweep.SIZES:
-            words = known in ANALOG_FIELDS and ANALOG_FIELDS[known].accepted.words
+            words = known in BILLED_FIELDS and BILLED_FIELDS[known].accepted.words
             read: Callable[[str], object] = str if words else count if known in predict_sweep.COUNTS else real
             try:
                 sizes[predict_sweep.SIZES[known]] = read(value.strip())
@@ -168,7 +168,7 @@ def sizes(asked: Mapping[str, Any], problem: str | None, forward_flops: float | 
     """
     from tngd_bench.optimizers.roofline import positions_of
 
-    given = {name: value for name, value in asked.items() if value is not None and name not in ANALOG_FIELDS}
+    given = {name: value for name, value in asked.items() if value is not None and name not in BILLED_FIELDS}
     given["analog"] = AnalogSettings.of(asked)
     named = {"--problem": problem, "--forward-flops": forward_flops, "--positions": given.get("positions")}
     chosen = [option for option, value in named.items() if value is not None]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tngd_bench.analysis import quantities
-from tngd_bench.spu.analog_settings import ANALOG_FIELDS
+from tngd_bench.spu.analog_settings import BILLED_FIELDS
 from tngd_bench.spu.description import DEVICE_FIELDS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ SIZES = {
     "parameters": "parameters",
     "batch": "batch_size",
     "outputs": "outputs",
-    **{name: name for name in ANALOG_FIELDS},
+    **{name: name for name in BILLED_FIELDS},
     "positions": "positions",
     "cg_iterations": "cg_iterations",
     "damping": "damping",
@@ -29,7 +29,7 @@ ALIASES = {"link_rate": "link_rate_bits_per_s", "bits": "word_bits"}
 TIME_CONSTANT = ("tau", "time_constant_s")
 DEVICE = "device"
 FLAGS = {"true": True, "false": False}
-_ACCEPTED = {name: info.accepted for name, info in {**ANALOG_FIELDS, **DEVICE_FIELDS}.items()}
+_ACCEPTED = {name: info.accepted for name, info in {**BILLED_FIELDS, **DEVICE_FIELDS}.items()}
 COUNTS = (
     "parameters",
     "batch",
@@ -163,9 +163,13 @@ def rows(name: str, values: Sequence[float | str], predictions: Sequence[Predict
 def as_text(rows: Sequence[Mapping[str, Any]], name: str, predictions: Sequence[Prediction]) -> str:
     """Return the rows as a table of text; digital optimizers only where a processor gives their times."""
     from tngd_bench.cli.predict_text import wrapped
-    from tngd_bench.optimizers import registry
 
-    columns = ["device_s", "host_s", "iteration_s", *(f"{each}_s" for each in registry.digital())]
+    columns = [
+        "device_s",
+        "host_s",
+        "iteration_s",
+        *(f"{each.name}_s" for each in predictions[0].alternatives),
+    ]
     if predictions[0].processor is None:
         columns = columns[:1]
     lines = [

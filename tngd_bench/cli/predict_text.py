@@ -80,6 +80,8 @@ def _host_lines(p: Prediction) -> list[str]:
 
 
 def _digital_line(p: Prediction, a: Alternative) -> str:
+    if not a.cost.known:
+        return f"  {a.name:<14}  not known: the description of its cost fails at this size"
     counted = f"  {a.name:<14}{a.cost.flops:>12.2e}{quantity(a.cost.bytes, 'B'):>12}"
     if a.missing_bytes:
         return f"{counted}  {DOES_NOT_FIT}: {quantity(a.missing_bytes, 'B')} missing"

@@ -1,4 +1,5 @@
 import itertools
+import math
 import tomllib
 
 import pytest
@@ -204,6 +205,13 @@ def test_ideal_takes_an_imperfection_from_a_device_that_has_it():
 def test_devices_that_cannot_be_are_refused(label, message):
     with pytest.raises(StudyError, match=message):
         resolve(label, {}, devices=OWN)
+
+
+def test_infinity_is_stored_as_a_word():
+    for text in ("inf", "unlimited"):
+        settings = resolve(f"tngd[device=mine, dac_rate_hz={text}]", {}, devices=OWN).settings
+        assert settings["dac_rate_hz"] == "unlimited"
+        assert registry.get("tngd").device(settings).dac_rate_hz == math.inf
 
 
 def test_every_field_of_a_device_is_a_setting():

@@ -8,8 +8,9 @@ import pytest
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.optimizer_label import contestant_of
 from tngd_bench.studies.file.reading import LoadedStudy, load_study, make_study
+from tngd_bench.studies.plan.data_requests import data_requests
 from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
-from tngd_bench.studies.plan.make_plan import data_requests, make_plan
+from tngd_bench.studies.plan.make_plan import make_plan
 from tngd_bench.studies.tuning.optuna_database import can_record
 from tngd_bench.studies.tuning.search_study import make_search
 

@@ -26,7 +26,7 @@ from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.families import Infos, OptimizerInfo
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
-from tngd_bench.optimizers import registry
+from tngd_bench.optimizers.costs import predictable
 from tngd_bench.problems import registry as problems
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.studies.store import columns as c
@@ -100,7 +100,7 @@ def uncounted(summary: pd.DataFrame, infos: Infos) -> tuple[str, ...]:
 
 
 def _countable(info: OptimizerInfo) -> bool:
-    return info.modelled or info.method in registry.digital()
+    return info.modelled or info.method in predictable()
 
 
 def _counted(info: OptimizerInfo, own: pd.DataFrame, counts: Counts, upload: str) -> pd.DataFrame:
@@ -111,7 +111,8 @@ def _counted(info: OptimizerInfo, own: pd.DataFrame, counts: Counts, upload: str
         layers = counts.layers(n, d_z)
         if layers is not None:
             cost = counts.of(info.method, n, b, d_z, layers, upload)
-            rows.append((n, b, d_z, float(row.digital_median_s), cost.flops, cost.bytes))
+            if cost.known:
+                rows.append((n, b, d_z, float(row.digital_median_s), cost.flops, cost.bytes))
     columns = [c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS, c.MEASURED_S, c.FLOPS, "bytes"]
     return pd.DataFrame(rows, columns=columns)
 

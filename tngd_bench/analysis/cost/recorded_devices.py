@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.store import columns as c
@@ -72,6 +73,7 @@ def _made(name: object, settings: Mapping[str, object]) -> Device | str:
         return "no device is recorded"
     changed = {key: value for key, value in settings.items() if key in DEVICE_FIELDS and value is not None}
     try:
+        AnalogSettings.of(settings)
         return Device.described(described).override(**changed)
     except (ValueError, TypeError) as error:
         return f"this version refuses its device: {error}"

@@ -137,7 +137,7 @@ def _verdicts(number: int, inside: int, outside: int) -> list[str]:
 
 def is_imperfection(parameter: str) -> bool:
     """Whether a swept setting makes the device's solution worse than that of an ideal one."""
-    return parameter in DESCRIBED and bool(DESCRIBED[parameter].disturbs)
+    return parameter in DESCRIBED and DESCRIBED[parameter].imperfection
 
 
 def mildest_first(parameter: str, levels: Array) -> Array:

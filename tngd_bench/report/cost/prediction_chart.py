@@ -57,7 +57,7 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     time.
     """
     frame = pd.DataFrame(rows)
-    digital = registry.digital()
+    digital = [name for name in registry.digital() if f"{name}_s" in frame]
     infos = {label: optimizer_info(label, label) for label in (*digital, "tngd")}
     unfit = frame["does_not_fit"].astype(str) if "does_not_fit" in frame else pd.Series("", frame.index)
     with_host = frame["iteration_at_least_s"].notna() | unfit.str.contains("host")
@@ -95,9 +95,9 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
 def _fastest(row: pd.Series[Any], total: str, infos: Infos) -> str:
     """Return optimizers with their times at one value, those of processors as the lower bounds that they are."""
     found = [
-        (float(row[f"{label}_s"]), infos[label].title, "≥ ")
-        for label in registry.digital()
-        if pd.notna(row[f"{label}_s"])
+        (float(row[f"{label}_s"]), info.title, "≥ ")
+        for label, info in infos.items()
+        if not info.modelled and pd.notna(row[f"{label}_s"])
     ]
     if pd.notna(row[total]):
         exact = total == "device_at_least_s" and not row[c.NOT_STATED]
@@ -111,7 +111,7 @@ def _fastest(row: pd.Series[Any], total: str, infos: Infos) -> str:
 def _unfit(frame: pd.DataFrame, infos: Infos) -> str:
     """Return in a sentence what has no time at some value for want of memory; "" for nothing."""
     lacking = {each for row in frame.get("does_not_fit", ()) for each in row.split()}
-    titles = [infos[label].title for label in registry.digital() if label in lacking]
+    titles = [info.title for label, info in infos.items() if label in lacking]
     titles += [f"{infos['tngd'].title} (its host)"] if "host" in lacking else []
     if not titles:
         return ""

@@ -17,7 +17,7 @@ from tngd_bench.analysis.setting_names import axis_title, parameter_name
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.stability import margins
 from tngd_bench.analysis.training.sweep_kinds import without_scale
-from tngd_bench.analysis.training.tolerance import is_ideal
+from tngd_bench.analysis.training.tolerance import is_ideal, larger_is_milder
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
@@ -184,7 +184,7 @@ def _level(row: object, mark: str) -> str:
 def _order(part: pd.DataFrame, parameter: str, mark: str) -> list[str]:
     """Return the levels as text, the ideal one first, then from mild to harsh; words in the order of the alphabet."""
     values = part[f"{c.SWEEP_VALUE}{mark}"].astype(float)
-    sign = -1.0 if parameter.endswith("bits") else 1.0
+    sign = -1.0 if larger_is_milder(parameter) else 1.0
     ideal = is_ideal(parameter, values)
     place = (sign * values).where(~ideal, -np.inf)
     ordered = part.assign(_place=place).sort_values(["_place", f"{c.SWEEP_LABEL}{mark}"], kind="stable")

@@ -14,6 +14,7 @@ from tngd_bench.measure.optimizer_config import Contestant
 from tngd_bench.optimizers import registry
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
+from tngd_bench.spu.field_info import in_words
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file import tuned_sets
 from tngd_bench.studies.file.schema import Study
@@ -91,7 +92,7 @@ def read_value(text: str) -> object:
     if _DECIMAL.fullmatch(text):  # as TOML reads it, without its parser: a grid has thousands of numbers
         return float(text) if set(text) & set(".eE") else int(text)
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return in_words(tomllib.loads(f"value = {text}")["value"])
     except (tomllib.TOMLDecodeError, ValueError, RecursionError):
         if any(character in text for character in "\"'[]{}=\n"):
             raise StudyError(f"{text!r} cannot be read as a value") from None

@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from tngd_bench.optimizers.entry import check_range
+from tngd_bench.spu.field_info import in_words
+
 Count = Annotated[int, Field(strict=True, ge=1)]
 Threads = Annotated[int, Field(strict=True, ge=1, le=1024)]  # torch crashes when asked for tens of thousands
 Epochs = Annotated[float, Field(strict=True, gt=0, le=1e6)]
@@ -23,9 +26,8 @@ Text = Annotated[str, Field(strict=True)]
 Label = Annotated[str, Field(strict=True, min_length=1)]
 Number = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
-Scalar = Flag | Number | Text
-Settings = Mapping[str, Mapping[str, Scalar]]
-"""Values by setting, by owner: an optimizer, a problem, a device."""
+Scalar = Annotated[Flag | Number | Text, BeforeValidator(in_words)]
+Settings = Mapping[str, Mapping[str, Scalar]]  # by the name of an optimizer or a problem
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -219,12 +221,7 @@ class Axis:
 
     def __post_init__(self) -> None:
         """Refuse an empty range, and one that its scale does not have."""
-        if not self.low < self.high:
-            raise ValueError(f"low must be < high, not {self.low:g} and {self.high:g}")
-        if self.scale == "log" and self.low <= 0:
-            raise ValueError(f"low must be > 0 on a log scale, not {self.low:g}")
-        if self.scale == "log-complement" and self.high >= 1:
-            raise ValueError(f"high must be < 1 on a log-complement scale, not {self.high:g}")
+        check_range(self.low, self.high, self.scale)
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)

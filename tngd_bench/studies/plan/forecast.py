@@ -74,12 +74,12 @@ class Forecast:
 
 def groups_of(trials: Iterable[Trial], model: DurationModel) -> tuple[Group, ...]:
     """Return the groups of `trials`, in the order in which each comes first."""
-    found: dict[tuple[object, ...], list[tuple[Trial, Candidate, float]]] = {}
+    members: dict[tuple[object, ...], list[tuple[Trial, Candidate, float]]] = {}
     for trial in trials:
-        running = sum(candidate.verdict is None for candidate in trial.candidates)
+        running = sum(candidate.skip is None for candidate in trial.candidates)
         for candidate in trial.candidates:
             # The start of a process is shared by the optimizers that are timed in it.
-            seconds = 0.0 if candidate.verdict else candidate.predicted_s + PROCESS_START_S / running
+            seconds = 0.0 if candidate.skip else candidate.predicted_s + PROCESS_START_S / running
             place = (
                 trial.kind,
                 trial.section,
@@ -88,14 +88,14 @@ def groups_of(trials: Iterable[Trial], model: DurationModel) -> tuple[Group, ...
                 trial.setting.batch_size,
             )
             key = (*place, trial.setting.outputs, candidate.contestant.label)
-            found.setdefault(key, []).append((trial, candidate, seconds))
-    return tuple(_group(members, model) for members in found.values())
+            members.setdefault(key, []).append((trial, candidate, seconds))
+    return tuple(_group(group, model) for group in members.values())
 
 
 def _group(members: Sequence[tuple[Trial, Candidate, float]], model: DurationModel) -> Group:
     trial, candidate, _ = members[0]
-    reasons = dict.fromkeys(c.verdict.reason for _, c, _ in members if c.verdict is not None)
-    skipped = sum(c.verdict is not None for _, c, _ in members)
+    reasons = dict.fromkeys(c.skip.reason for _, c, _ in members if c.skip is not None)
+    skipped = sum(c.skip is not None for _, c, _ in members)
     return Group(
         kind=trial.kind,
         section=trial.section,

@@ -1,4 +1,4 @@
-"""A study's sections, unrolled to trials: every combination once, with what each optimizer will need."""
+"""Unroll the sections of a study to trials: every combination once, with what each optimizer will need."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.costs import PredictedCost, cost_of, host_cost
 from tngd_bench.optimizers.iteration import Iteration
-from tngd_bench.problems import registry as problems
-from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.file.optimizer_label import contestant_of
 from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
 from tngd_bench.studies.file.sweeps import levels_of, settings_of
+from tngd_bench.studies.plan.data_requests import problem_of, request_of
 from tngd_bench.studies.plan.duration_model import PROCESS_START_S, DurationModel
 from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
 from tngd_bench.studies.plan.trials import (
@@ -28,8 +27,8 @@ from tngd_bench.studies.plan.trials import (
     CostBlock,
     DataRequest,
     InspectionTrial,
+    SkipReason,
     TrainingTrial,
-    Verdict,
 )
 
 GIGABYTE = 1e9
@@ -60,23 +59,23 @@ class Unroller:
         contestants = self._contestants(section)
         grid = list(self._grid(section))
         data = {outputs: request_of(self.study, section, outputs) for outputs in section.outputs}
-        entrants_at = {}
+        candidates_at = {}
         for place, widths in grid:
             setting = self._setting(section, *place, ("process", 0))
-            entrants_at[place] = tuple(
+            candidates_at[place] = tuple(
                 self._timed(section, self._judge(contestant, setting, widths, cost=True))
                 for contestant in contestants
             )
         for process in range(section.processes):
             for place, widths in grid:
-                entrants = entrants_at[place]
+                candidates = candidates_at[place]
                 setting = self._setting(section, *place, ("process", process))
                 yield CostBlock(
                     **self._common(
                         section, setting, widths, data[setting.outputs], self.study.execution.threads_cost
                     ),
-                    predicted_s=_whole(entrants),
-                    entrants=entrants,
+                    predicted_s=_whole(candidates),
+                    candidates=candidates,
                     process=process,
                     repetitions=section.repetitions,
                     least_repetitions=section.least_repetitions,
@@ -91,17 +90,17 @@ class Unroller:
         for place, widths in self._grid(section):
             setting = self._setting(section, *place, ("process", 0))
             for contestant in contestants:
-                if self._judge(contestant, setting, widths, cost=True).verdict is not None:
+                if self._judge(contestant, setting, widths, cost=True).skip is not None:
                     continue  # the cost block says why; there is no step to inspect
                 fits = self._judge(contestant, setting, widths, cost=False)
-                if fits.verdict is None:
+                if fits.skip is None:
                     inspected = self._inspected_seconds(contestant, setting, widths, fits)
                     seconds = self.model.inspected(contestant, inspected)
                     fits = dataclasses.replace(fits, predicted_s=seconds)
                 yield InspectionTrial(
                     **self._common(section, setting, widths, data[setting.outputs], threads),
                     predicted_s=_whole((fits,)),
-                    candidate=fits,
+                    candidates=(fits,),
                 )
 
     def training_trials(
@@ -125,7 +124,7 @@ class Unroller:
             for levels in levels_of(section.sweep):
                 contestant = contestant_of(self.study, label, section.problem, settings_of(levels))
                 candidate = self._judge_run(contestant, first, widths, iterations)
-                if candidate.verdict is None:
+                if candidate.skip is None:
                     seconds = self.model.trained(
                         contestant, candidate.least_seconds, iterations, evaluations, evaluation_s
                     )
@@ -138,7 +137,7 @@ class Unroller:
                 yield TrainingTrial(
                     **common,
                     predicted_s=_whole((candidate,)),
-                    candidate=candidate,
+                    candidates=(candidate,),
                     seed=seed,
                     epochs=section.epochs,
                     evaluations=section.evaluations,
@@ -228,7 +227,7 @@ class Unroller:
 
     def _timed(self, section: CostSection, candidate: Candidate) -> Candidate:
         """Add how long the optimizer takes in a cost block."""
-        if candidate.verdict is not None:
+        if candidate.skip is not None:
             return candidate
         seconds = self.model.timed(
             candidate.contestant,
@@ -245,10 +244,10 @@ class Unroller:
         """Predict a step of a training run, and skip the run where a step or the whole of it exceeds a limit."""
         candidate = self._judge(contestant, setting, widths, cost=False, training=True)
         whole, limit = iterations * candidate.least_seconds, self.study.execution.trial_seconds_limit
-        if candidate.verdict is not None or whole <= limit:
+        if candidate.skip is not None or whole <= limit:
             return candidate
         reason = f"needs ≈ {whole:.3g} s for {iterations} iterations, limit {limit:g} s"
-        return dataclasses.replace(candidate, verdict=Verdict("skipped", reason))
+        return dataclasses.replace(candidate, skip=SkipReason("skipped", reason))
 
     def _judge(
         self, contestant: Contestant, setting: Setting, widths: Widths, *, cost: bool, training: bool = False
@@ -277,8 +276,8 @@ class Unroller:
             )
         if predicted.bytes > budget:
             reasons.append(f"needs {predicted.bytes / GIGABYTE:.3g} GB, budget {budget / GIGABYTE:.3g} GB")
-        verdict = Verdict("skipped", "; ".join(reasons)) if reasons else None
-        return Candidate(contestant, seconds, predicted.bytes, verdict)
+        skip = SkipReason("skipped", "; ".join(reasons)) if reasons else None
+        return Candidate(contestant, seconds, predicted.bytes, skip)
 
     def _predicted(
         self, contestant: Contestant, setting: Setting, widths: Widths, *, training: bool
@@ -307,33 +306,7 @@ def _iteration(setting: Setting, widths: Widths, settings: Mapping[str, object] 
     return Iteration(*size, CGIterations.of(settings or {}), double=_itemsize(setting) > 4)
 
 
-def problem_of(study: Study, section: CostSection | TrainingSection) -> ProblemEntry:
-    """Return the problem of a section, with the study's options in force."""
-    return problems.get(section.problem, study.problem.get(section.problem))
-
-
-def request_of(
-    study: Study, section: CostSection | TrainingSection, outputs: int | None = None
-) -> DataRequest:
-    """Return the data of a section, for a number of `outputs` where they depend on it and a section has several."""
-    problem, dtype = problem_of(study, section), study.execution.dtype
-    options = tuple(study.problem.get(section.problem, {}).items())
-    if isinstance(section, CostSection):
-        prepared = outputs if problem.data_by_outputs else None
-        return DataRequest(section.problem, None, None, dtype, None, prepared, options)
-    prepared = section.outputs if problem.data_by_outputs else None
-    sizes, share = (section.train_size, section.test_size), section.validation_share
-    return DataRequest(section.problem, *sizes, dtype, share, prepared, options)
-
-
-def requests_of(study: Study, section: CostSection | TrainingSection) -> tuple[DataRequest, ...]:
-    """Return the distinct data that a section needs."""
-    if isinstance(section, CostSection):
-        return tuple(dict.fromkeys(request_of(study, section, outputs) for outputs in section.outputs))
-    return (request_of(study, section),)
-
-
 def _whole(candidates: Sequence[Candidate]) -> float:
     """Return the predicted seconds of a trial, its process's start included; 0 where nothing runs."""
-    running = [candidate.predicted_s for candidate in candidates if candidate.verdict is None]
+    running = [candidate.predicted_s for candidate in candidates if candidate.skip is None]
     return PROCESS_START_S + sum(running) if running else 0.0

@@ -1,7 +1,7 @@
-"""A store's frames kept as Parquet in its folder tables/: read in an instant, by us and by other programs.
+"""Cache of a store's data frames as Parquet in its folder tables/, for quick reading, by other programs too.
 
-They say nothing that the trials' files do not; each carries a fingerprint of those files, and is made anew when it no
-longer fits. A store that cannot be written is read all the same, from the trials each time.
+They hold nothing that the trials' files do not; each carries a fingerprint of those files, and is made anew when it no
+longer fits. A store that cannot be written is read from the trials each time.
 """
 
 from __future__ import annotations
