@@ -1,4 +1,4 @@
-"""Which route of a few curvature products is the quicker one: by rows of B, or through the model.
+"""The quicker route of a few curvature products: by rows of B, or through the model.
 
     python -m benchmarks.routes [--quick] [--fit]
 

@@ -51,9 +51,9 @@ def test_keys_without_a_gpu_are_those_of_before_there_was_one(table):
         "limits": (0.5, 0.5),
         "optimizers": [
             {
-                "label": c.contestant.label,
-                "method": c.contestant.method,
-                "settings": dict(c.contestant.settings),
+                "label": c.config.label,
+                "method": c.config.method,
+                "settings": dict(c.config.settings),
             }
             for c in trial.candidates
         ],

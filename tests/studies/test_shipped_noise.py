@@ -24,7 +24,7 @@ def planned(profile):
 def runs(profile):
     """Every trial as (section, exact N, settings, seed)."""
     return [
-        (trial.section, trial.parameters, trial.candidate.contestant.settings, trial.seed)
+        (trial.section, trial.parameters, trial.candidate.config.settings, trial.seed)
         for trial in planned(profile).trials.values()
     ]
 

@@ -16,10 +16,10 @@ from tngd_bench.analysis import setting_names
 from tngd_bench.analysis.cost.counts import Counts
 from tngd_bench.analysis.cost.rates import calibrate, uncounted
 from tngd_bench.analysis.families import optimizer_info
-from tngd_bench.cli.predict_text import as_text
-from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.cli.predict.text import as_text
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.training import train
-from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.costs import predicted_cost
 from tngd_bench.optimizers.roofline import predict
@@ -119,7 +119,7 @@ def candidates(plan):
         trial.kind: candidate
         for trial in plan.trials.values()
         for candidate in trial.candidates
-        if candidate.contestant.method == "toy"
+        if candidate.config.method == "toy"
     }
 
 
@@ -206,8 +206,8 @@ def test_a_colour_that_a_page_uses_already_is_not_taken_twice(toy, monkeypatch):
 
 def test_its_curve_is_recorded(toy):
     data = problems.get("digits-mlp").load(train_size=64, test_size=16)
-    setting = Setting("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
-    result = train(setting, data, Contestant("toy", "toy", toy.defaults), epochs=4, evaluations=2)
+    setting = ProblemInstance("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
+    result = train(setting, data, OptimizerConfig("toy", "toy", toy.defaults), epochs=4, evaluations=2)
     assert result.status == "ok"
     assert result.curve[-1].scores["train_loss"] < result.curve[0].scores["train_loss"]
 

@@ -48,10 +48,10 @@ def test_any_text_is_read_or_refused_and_nothing_else(text):
 
 
 def test_later_settings_win():
-    contestant = resolve("tngd[damping=0.5]", {"tngd": {"damping": 0.1, "lr": 0.2}}, {"lr": 0.3})
-    assert (contestant.settings["damping"], contestant.settings["lr"]) == (0.5, 0.3)
-    assert contestant.settings["analog_time"] == 50.0
-    assert (contestant.label, contestant.method) == ("tngd[damping=0.5]", "tngd")
+    config = resolve("tngd[damping=0.5]", {"tngd": {"damping": 0.1, "lr": 0.2}}, {"lr": 0.3})
+    assert (config.settings["damping"], config.settings["lr"]) == (0.5, 0.3)
+    assert config.settings["analog_time"] == 50.0
+    assert (config.label, config.method) == ("tngd[damping=0.5]", "tngd")
 
 
 @pytest.mark.parametrize(
@@ -170,9 +170,9 @@ OWN = {"mine": {"base": "paper", "link_rate_bits_per_s": 1e9, "adc_bits": 6, "so
 
 
 def test_a_device_of_the_study_takes_the_place_of_its_name():
-    contestant = resolve("tngd[device=mine]", {}, devices=OWN)
-    assert contestant.device == "mine"
-    device = Device.described(contestant.settings["device"])
+    config = resolve("tngd[device=mine]", {}, devices=OWN)
+    assert config.device == "mine"
+    device = Device.described(config.settings["device"])
     assert (device.name, device.link_rate_bits_per_s, device.adc_bits) == ("mine", 1e9, 6)
     assert device.resistance_ohm == Device.preset("paper").resistance_ohm
     assert resolve("tngd", {}, {"device": "mine"}, devices=OWN).device == "mine"

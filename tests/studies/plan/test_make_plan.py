@@ -14,7 +14,7 @@ from tngd_bench.studies.plan.trials import CostBlock, InspectionTrial, TrainingT
 
 
 def ngd_estimate(block):
-    (ngd,) = (entrant for entrant in block.candidates if entrant.contestant.label == "ngd")
+    (ngd,) = (entrant for entrant in block.candidates if entrant.config.label == "ngd")
     return ngd.estimate_seconds
 
 
@@ -28,8 +28,8 @@ def test_a_study_unrolls_to_every_combination_once(table, plan_of):
     assert {(b.setting.parameters, b.process) for b in blocks} == {
         (n, p) for n in (1000, 100_000) for p in (0, 1)
     }
-    assert all([e.contestant.label for e in b.candidates] == ["sgd", "ngd", "tngd"] for b in blocks)
-    plain = {(t.candidate.contestant.label, t.seed) for t in training if t.section == "digits"}
+    assert all([e.config.label for e in b.candidates] == ["sgd", "ngd", "tngd"] for b in blocks)
+    plain = {(t.candidate.config.label, t.seed) for t in training if t.section == "digits"}
     assert plain == {(label, seed) for label in ("sgd", "tngd[analog_time=50]") for seed in (0, 1)}
     assert [[(v.value, v.label) for v in t.levels] for t in training if t.section == "noise"] == [
         [(None, "ideal")],
@@ -40,14 +40,14 @@ def test_a_study_unrolls_to_every_combination_once(table, plan_of):
 
 def test_settings_reach_the_trials(table, plan_of):
     plan = plan_of(table)
-    swept = [t.candidate.contestant.settings for t in of_kind(plan, TrainingTrial) if t.section == "noise"]
+    swept = [t.candidate.config.settings for t in of_kind(plan, TrainingTrial) if t.section == "noise"]
     assert [(s["adc_bits"], s["analog_time"]) for s in swept] == [(None, 5.0), (4, 5.0)]
 
 
 def test_what_cannot_fit_is_skipped_with_need_and_limit(table, plan_of):
     plan = plan_of(table, rate=1e11, memory=4e9)
     for block in of_kind(plan, CostBlock):
-        verdicts = {e.contestant.label: e.skip for e in block.candidates}
+        verdicts = {e.config.label: e.skip for e in block.candidates}
         assert verdicts["sgd"] is None
         if block.setting.parameters == 1000:
             assert verdicts["ngd"] is None
@@ -66,7 +66,7 @@ def test_what_cannot_fit_is_skipped_with_need_and_limit(table, plan_of):
 
 def test_the_skipped_are_not_inspected(table, plan_of):
     inspected = {
-        (t.candidate.contestant.label, t.setting.parameters) for t in of_kind(plan_of(table), InspectionTrial)
+        (t.candidate.config.label, t.setting.parameters) for t in of_kind(plan_of(table), InspectionTrial)
     }
     assert ("ngd", 1000) in inspected
     assert ("ngd", 100_000) not in inspected

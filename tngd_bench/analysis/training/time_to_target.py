@@ -74,15 +74,18 @@ def study_targets(study: Mapping[str, object]) -> dict[str, tuple[Target, ...]]:
     """Return the targets of each training section of `study`, by group name.
 
     A section states them as `targets = [{metric, value, provenance}, …]`; one without has the usual ones of its
-    problem's metrics, those of the accuracy where the problem is not installed here.
+    problem's metrics, those of the accuracy where the problem is not installed here. A
+    metric that no problem here has is in no curve either, and its targets are left out.
     """
     sections = study.get("training")
     found: dict[str, tuple[Target, ...]] = {}
+    described = {curve.column for curve in registered_metrics.curve_metrics()}
     for section in sections if isinstance(sections, Sequence) else ():
         stated = section.get("targets") or ()
         targets = tuple(
             Target(str(t["metric"]), float(t["value"]), str(t.get("provenance", "stated in the study file")))
             for t in stated
+            if str(t["metric"]) in described
         )
         problem = problems.entries().get(str(section.get("problem")))
         found[str(section["name"])] = targets or (

@@ -1,7 +1,4 @@
-"""Schema of a study file: frozen, checked dataclasses with the meaning of each key below it.
-
-The tables of keys in docs/studies.md are made from here, see `key_tables`.
-"""
+"""Schema of a study file: frozen, checked dataclasses with the meaning of each key below it (see `key_tables`)."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ def _as_list(value: Any) -> Any:
     return value if value is None or isinstance(value, list | tuple) else (value,)
 
 
-Counts = Annotated[tuple[Count, ...], Field(min_length=1), BeforeValidator(_as_list)]
+Sizes = Annotated[tuple[Count, ...], Field(min_length=1), BeforeValidator(_as_list)]
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
@@ -112,13 +109,13 @@ class CostSection:
     """Name of the section, which no other section of the study has."""
     problem: Label
     """Problem, as `tngd-bench list problems` names it."""
-    parameters: Counts
+    parameters: Sizes
     """Numbers of parameters N, which the widths of the model are chosen to match within 2 %."""
     optimizers: Annotated[tuple[Label, ...], Field(min_length=1)]
     """Optimizers with their settings: "tngd", "tngd[analog_time=5]", "adam[tuned]"; lists of values are run through."""
-    batch_size: Counts = (32,)
+    batch_size: Sizes = (32,)
     """Batch sizes b."""
-    outputs: Counts = (10,)
+    outputs: Sizes = (10,)
     """Numbers of outputs d_z; the problem's own where left out."""
     processes: Count = 5
     """Worker processes that repeat the whole measurement."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tngd_bench.studies.plan.duration_model import PROCESS_START_S, RUN_START_S, DurationModel
+from tngd_bench.studies.plan.duration_model import RUN_START_S, DurationModel
 from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
 from tngd_bench.studies.plan.report_time import report_seconds
-from tngd_bench.studies.plan.trials import Candidate, Trial
+from tngd_bench.studies.plan.trials import PROCESS_START_S, Candidate, Trial
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def groups_of(trials: Iterable[Trial], model: DurationModel) -> tuple[Group, ...
                 trial.parameters,
                 trial.setting.batch_size,
             )
-            key = (*place, trial.setting.outputs, candidate.contestant.label)
+            key = (*place, trial.setting.outputs, candidate.config.label)
             members.setdefault(key, []).append((trial, candidate, seconds))
     return tuple(_group(group, model) for group in members.values())
 
@@ -103,12 +103,12 @@ def _group(members: Sequence[tuple[Trial, Candidate, float]], model: DurationMod
         parameters=trial.parameters,
         batch_size=trial.setting.batch_size,
         outputs=trial.setting.outputs,
-        optimizer=candidate.contestant.label,
+        optimizer=candidate.config.label,
         trials=len(members) - skipped,
         skipped=skipped,
         seconds=sum(seconds for _, _, seconds in members),
         bytes=max(c.least_bytes for _, c, _ in members),
-        learned_from=model.trials_behind(candidate.contestant.method, trial.kind),
+        learned_from=model.trials_behind(candidate.config.method, trial.kind),
         reason="; ".join(reasons) or None,
         known=candidate.known,
     )

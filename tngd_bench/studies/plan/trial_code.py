@@ -18,8 +18,8 @@ from tngd_bench.studies.plan.trials import Trial
 
 def code_of(trial: Trial) -> Mapping[str, str]:
     """Return the digests of the code that can change the trial's result, by part: this package's and its plug-ins'."""
-    devices = {name for each in trial.candidates for name in _devices(each.contestant.settings.get("device"))}
-    methods = {each.contestant.method for each in trial.candidates}
+    devices = {name for each in trial.candidates for name in _devices(each.config.settings.get("device"))}
+    methods = {each.config.method for each in trial.candidates}
     return _code(frozenset(methods), trial.setting.problem, frozenset(devices))
 
 

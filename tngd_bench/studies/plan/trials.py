@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tngd_bench.measure.optimizer_config import Contestant
-from tngd_bench.measure.workload import DType, Setting
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import DType, ProblemInstance
+from tngd_bench.problems.entry import Option
 from tngd_bench.studies.file.sweeps import Level
 
-Scalar = str | int | float | bool
-Status = Literal["ok", "diverged", "skipped", "failed", "timed-out", "out-of-memory"]
+TrialStatus = Literal["ok", "diverged", "skipped", "failed", "timed-out", "out-of-memory"]
 KEY_LENGTH = 20
+PROCESS_START_S = 0.4
+"""Until the trial of a process begins."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,14 @@ class DataRequest:
     dtype: DType
     validation_share: float | None = None
     outputs: int | None = None
-    options: tuple[tuple[str, Scalar], ...] = ()
+    options: tuple[tuple[str, Option], ...] = ()
 
 
 @dataclass(frozen=True)
 class SkipReason:
     """Why an optimizer has no result: skipped in the plan, or how its trial ended."""
 
-    status: Status
+    status: TrialStatus
     reason: str
 
 
@@ -52,7 +54,7 @@ class Candidate:
     then what a gradient alone takes, and `predicted_s` is a lower bound.
     """
 
-    contestant: Contestant
+    config: OptimizerConfig
     estimate_seconds: float
     estimate_bytes: float
     skip: SkipReason | None = None
@@ -80,19 +82,18 @@ class Candidate:
 class Trial:
     """A trial: the section of the study it belongs to, its setting, exact size, data, threads and optimizers.
 
-    `limits` are what decided about skipping; `predicted_s` is a guess at the whole trial's duration.
+    `limits` are what decided about skipping.
     """
 
     kind: ClassVar[Literal["cost", "inspection", "training"]]
     section: str
-    setting: Setting
+    setting: ProblemInstance
     parameters: int
     width: str
     data: DataRequest
     threads: int
     limits: tuple[float, float]
     candidates: tuple[Candidate, ...]
-    predicted_s: float
 
     def particulars(self) -> dict[str, object]:
         """Return what tells this trial from others with the same setting."""
@@ -107,6 +108,12 @@ class Trial:
         """The only optimizer, of a trial that has one."""
         (candidate,) = self.candidates
         return candidate
+
+    @property
+    def predicted_s(self) -> float:
+        """The predicted seconds of the trial, its process's start included; 0 where nothing runs."""
+        running = [candidate.predicted_s for candidate in self.candidates if candidate.skip is None]
+        return PROCESS_START_S + sum(running) if running else 0.0
 
     @property
     def size(self) -> str:
@@ -153,7 +160,7 @@ class Trial:
             "request": vars(self.data),
             "threads": self.threads,
             "limits": self.limits,
-            "optimizers": [_named(candidate.contestant) for candidate in self.candidates],
+            "optimizers": [_named(candidate.config) for candidate in self.candidates],
             **self.particulars(),
         }
 
@@ -163,13 +170,13 @@ def _hashed(content: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 
-def _identity(setting: Setting) -> Mapping[str, object]:
+def _identity(setting: ProblemInstance) -> Mapping[str, object]:
     """Return what is hashed of a setting; the processor only where it is a GPU, so that older keys stay."""
     return {name: value for name, value in vars(setting).items() if (name, value) != ("processor", "cpu")}
 
 
-def _named(contestant: Contestant) -> Mapping[str, object]:
-    return {"label": contestant.label, "method": contestant.method, "settings": dict(contestant.settings)}
+def _named(config: OptimizerConfig) -> Mapping[str, object]:
+    return {"label": config.label, "method": config.method, "settings": dict(config.settings)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +209,7 @@ class CostBlock(Trial):
     def without(self, label: str, skip: SkipReason) -> CostBlock:
         """Return the block with one optimizer left out."""
         candidates = tuple(
-            dataclasses.replace(each, skip=skip) if each.contestant.label == label else each
+            dataclasses.replace(each, skip=skip) if each.config.label == label else each
             for each in self.candidates
         )
         return dataclasses.replace(self, candidates=candidates)
@@ -216,7 +223,7 @@ class InspectionTrial(Trial):
 
     def describe(self) -> str:
         """Return the trial in one line."""
-        return f"memory and operations {self.section}: {self.candidate.contestant.label}, {self.size}"
+        return f"memory and operations {self.section}: {self.candidate.config.label}, {self.size}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,7 +249,7 @@ class TrainingTrial(Trial):
 
     def describe(self) -> str:
         """Return the trial in one line."""
-        label = self.candidate.contestant.label
+        label = self.candidate.config.label
         swept = "".join(f", {level.parameter} = {level.label}" for level in self.levels)
         return f"training {self.section}: {label}{swept}, seed {self.seed + 1}"
 

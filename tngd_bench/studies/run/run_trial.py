@@ -29,9 +29,9 @@ from tngd_bench.studies.plan.trials import (
     Candidate,
     CostBlock,
     InspectionTrial,
-    Status,
     TrainingTrial,
     Trial,
+    TrialStatus,
     finite_or_none,
 )
 from tngd_bench.studies.run.data_files import read_splits
@@ -103,12 +103,12 @@ def entries_without_result(trial: Trial) -> list[Entry]:
 
 
 def entry_of(
-    trial: Trial, candidate: Candidate, status: Status | None = None, reason: str | None = None
+    trial: Trial, candidate: Candidate, status: TrialStatus | None = None, reason: str | None = None
 ) -> Entry:
     """Return what an entry says whatever was measured; why there is no result where there is none."""
     if candidate.skip is not None:
         status, reason = candidate.skip.status, candidate.skip.reason
-    contestant, setting = candidate.contestant, trial.setting
+    config, setting = candidate.config, trial.setting
     return {
         "kind": trial.kind,
         "group": trial.section,
@@ -119,10 +119,10 @@ def entry_of(
         "outputs": setting.outputs,
         "rows": setting.rows,
         "width": trial.width,
-        "optimizer": contestant.label,
-        "method": contestant.method,
-        "settings": json.dumps(dict(contestant.settings), sort_keys=True),
-        "device": contestant.device,
+        "optimizer": config.label,
+        "method": config.method,
+        "settings": json.dumps(dict(config.settings), sort_keys=True),
+        "device": config.device,
         "seed": trial.seed if isinstance(trial, TrainingTrial) else None,
         "process": trial.process if isinstance(trial, CostBlock) else None,
         **swept_columns(trial.levels if isinstance(trial, TrainingTrial) else ()),
@@ -141,11 +141,11 @@ def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]
     results = measure_cost(
         trial.setting,
         data,
-        [candidate.contestant for candidate in running],
+        [candidate.config for candidate in running],
         repetitions=trial.repetitions,
         seconds_limit=trial.seconds_limit,
         least_repetitions=trial.least_repetitions,
-        on_turn=on_turn,
+        on_timing=on_turn,
     )
     measured = {}
     for candidate, result in zip(running, results, strict=True):
@@ -156,13 +156,13 @@ def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]
             **_lower_bound(result.bill),
         }
     return [
-        measured.get(candidate.contestant.label) or entry_of(trial, candidate) | {"iterations": {}}
+        measured.get(candidate.config.label) or entry_of(trial, candidate) | {"iterations": {}}
         for candidate in trial.candidates
     ]
 
 
 def _run_inspection(trial: InspectionTrial, data: DataSplits) -> Entry:
-    inspection = inspect_step(trial.setting, data, trial.candidate.contestant)
+    inspection = inspect_step(trial.setting, data, trial.candidate.config)
     reasons = filter(None, (inspection.operations.reason, inspection.memory.reason))
     return entry_of(trial, trial.candidate, "ok", "; ".join(reasons) or None) | {
         "flops": finite_or_none(inspection.operations.flops),
@@ -174,7 +174,7 @@ def _run_training(trial: TrainingTrial, data: DataSplits) -> Entry:
     result = train(
         trial.setting,
         data,
-        trial.candidate.contestant,
+        trial.candidate.config,
         epochs=trial.epochs,
         evaluations=trial.evaluations,
         evaluation_size=trial.evaluation_size,

@@ -21,7 +21,7 @@ from typing import Protocol
 from tngd_bench import __version__
 from tngd_bench.studies.plan.make_plan import Plan
 from tngd_bench.studies.plan.trial_code import code_of
-from tngd_bench.studies.plan.trials import CostBlock, DataRequest, SkipReason, Status, Trial
+from tngd_bench.studies.plan.trials import CostBlock, DataRequest, SkipReason, Trial, TrialStatus
 from tngd_bench.studies.run.engine import Engine, Job, Outcome, PreparedData, Work
 from tngd_bench.studies.run.run_trial import Entry, entries_without_result, entry_of
 from tngd_bench.studies.run.worker_process import Limits
@@ -29,7 +29,7 @@ from tngd_bench.studies.store.store import Store
 
 _SHARE_OF_FREE_MEMORY = 0.9
 _GIGABYTE = 1e9
-_STATUS: Mapping[str, Status] = {"timed-out": "timed-out", "out-of-memory": "out-of-memory"}
+_STATUS: Mapping[str, TrialStatus] = {"timed-out": "timed-out", "out-of-memory": "out-of-memory"}
 
 
 class Listener(Protocol):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tngd_bench.studies.errors import StoreError
+from tngd_bench.studies.file.sweeps import swept_columns
 from tngd_bench.studies.store.code_parts import revisions
 from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.packed import PACKED, find_store, pack
@@ -21,15 +22,7 @@ _LISTED = ("parameters", "optimizers", "batch_size", "outputs")  # of a section:
 _SECTIONS = ("cost", "training")
 _QUESTION = (
     *("kind", "group", "problem", "parameters_requested", "batch_size", "outputs", "optimizer", "settings"),
-    *(
-        "seed",
-        "process",
-        "sweep_parameter",
-        "sweep_label",
-        "sweep_value",
-        "sweep_parameter_2",
-        "sweep_label_2",
-    ),
+    *("seed", "process", *swept_columns(())),
 )
 
 

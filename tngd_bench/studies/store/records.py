@@ -88,7 +88,7 @@ def _read_trials(store: StoreReader, keys: Iterable[str], curve_columns: Mapping
             curve = row.pop("curve", {})
             curves.add(row, curve)
             if unknown := ", ".join(name for name in curve if name not in curve_columns):
-                undescribed[f"curve in {file}"] = f"{unknown}: a metric of no problem that is installed here"
+                undescribed[f"{unknown} in {file}"] = "(no problem installed here has such a metric)"
             trials.append(row)
     for row in trials:
         if row["kind"] == "cost":

@@ -16,7 +16,7 @@ from tngd_bench.measure.seeds import derive_seed
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.metrics import LOSS
 from tngd_bench.studies.errors import StudyError
-from tngd_bench.studies.file.optimizer_label import IDEAL, contestant_of, read_label
+from tngd_bench.studies.file.optimizer_label import IDEAL, config_of, read_label
 from tngd_bench.studies.file.reading import LoadedStudy
 from tngd_bench.studies.file.schema import Study, TrainingSection, Tuning
 from tngd_bench.studies.tuning.draws import draws
@@ -131,7 +131,7 @@ def _selections(study: Study, tuning: Tuning, section: TrainingSection) -> dict[
     """Return the optimizers to tune with the settings in their labels; adam and adam[tuned] are one."""
     settings_by_method: dict[str, Mapping[str, object]] = {}
     for label in tuning.optimizers or section.optimizers:
-        contestant_of(study, label, section.problem)
+        config_of(study, label, section.problem)
         selection = read_label(label)
         if settings_by_method.setdefault(selection.name, selection.settings) != selection.settings:
             raise StudyError(

@@ -1,4 +1,4 @@
-"""What a measurement is made on: a problem at one size, its start and its batches."""
+"""A problem at one size, with its start and its batches: the ground of every measurement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tngd_bench.datasets.splits import DataSplits, Samples
-    from tngd_bench.measure.optimizer_config import Contestant
+    from tngd_bench.measure.optimizer_config import OptimizerConfig
     from tngd_bench.optimizers.registry import Stepper
     from tngd_bench.problems.entry import Option, ProblemEntry
 
@@ -23,7 +23,7 @@ DType = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True)
-class Setting:
+class ProblemInstance:
     """A problem at one size and batch size; `options` are the problem's, as (name, value).
 
     `processor` is what computes, as torch names devices: "cpu", "cuda", "cuda:1". Starts and batches are the same on
@@ -76,13 +76,13 @@ class Setting:
         """Return the problem's loss."""
         return self.entry.loss().to(self.device)
 
-    def optimizer(self, contestant: Contestant, model: nn.Module) -> Stepper:
-        """Return the optimizer for `model`, its noise drawn from this setting's own generator."""
+    def optimizer(self, config: OptimizerConfig, model: nn.Module) -> Stepper:
+        """Return the optimizer for `model`, its noise drawn from this instance's own generator."""
         import torch
 
         generator = torch.Generator(self.device).manual_seed(self.seed("noise"))
-        entry = optimizers.get(contestant.method)
-        return entry.create(model, self.loss(), contestant.settings, generator)
+        entry = optimizers.get(config.method)
+        return entry.create(model, self.loss(), config.settings, generator)
 
     def batches(self, data: DataSplits) -> Iterator[tuple[Samples, Tensor]]:
         """Yield batches without end: each epoch a new order, the incomplete last batch of an epoch left out.

@@ -6,7 +6,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from tngd_bench.cli.predict import command
+from tngd_bench.cli.predict.command import command
 from tngd_bench.optimizers import registry
 
 SIZES = ["--parameters", "20000", "--batch", "64", "--outputs", "10"]

@@ -1,32 +1,21 @@
-"""What `tngd-bench predict` prints: the device's bill, the digital optimizers, and what the figures assume."""
+"""The text of `tngd-bench predict`: the device's bill, the digital optimizers, and what the figures assume."""
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from tngd_bench.analysis import quantities
 from tngd_bench.spu.ledger import ITEM_NAMES
 
 if TYPE_CHECKING:
+    from tngd_bench.analysis import quantities
     from tngd_bench.optimizers.roofline import Alternative, Prediction
-    from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.ledger import Ledger
 
 _WIDTH = 110
-_PREFIXES = {
-    -12: "p",
-    -9: "n",
-    -6: "µ",
-    -3: "m",
-    0: "",
-    3: "k",
-    6: "M",
-    9: "G",
-    12: "T",
-    15: "P",
-    18: "E",
-}
+_DIGITS = 4
 NOT_STATED, DOES_NOT_FIT = "not stated", "does not fit"
 
 
@@ -114,16 +103,7 @@ def bounded(value: float | None, at_least: float | None, unit: str) -> str:
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """Return a figure with an SI prefix; "not stated" for None."""
+    """Return a figure with its unit; "not stated" for None."""
     if value is None:
         return NOT_STATED
-    if value == 0.0:
-        return f"0 {unit}"
-    if unit == "s":
-        from tngd_bench.analysis.quantities import seconds
-
-        return seconds(value, digits=4)
-    exponent = 3 * math.floor(math.log10(abs(float(f"{value:.3e}"))) / 3)
-    if exponent not in _PREFIXES:
-        return f"{value:.3e} {unit}"
-    return f"{value / 10.0**exponent:.4g} {_PREFIXES[exponent]}{unit}"
+    return quantities.seconds(value, _DIGITS) if unit == "s" else quantities.si(value, unit, _DIGITS)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tngd_bench.cli.predict_text import bounded, quantity
+from tngd_bench.cli.predict.text import bounded, quantity
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tngd_bench.cli import predict_options, predict_sweep
+from tngd_bench.cli.predict import options, sweep
 from tngd_bench.unwritable import cannot_be_written
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ the figures. What a processor has too little memory for is marked and gets no ti
 @click.command(epilog=_EPILOG)
 @click.option(
     "--parameters",
-    type=predict_options.count,
+    type=options.count,
     metavar="COUNT",
     required=True,
     help="Trainable parameters N; 1e12 is understood.",
@@ -41,14 +41,14 @@ the figures. What a processor has too little memory for is marked and gets no ti
 @click.option(
     "--batch",
     "batch_size",
-    type=predict_options.count,
+    type=options.count,
     metavar="COUNT",
     required=True,
     help="Batch size b: images, or sequences of tokens.",
 )
 @click.option(
     "--outputs",
-    type=predict_options.count,
+    type=options.count,
     metavar="COUNT",
     help="Outputs per sample d_z, of all its positions; m = b·d_z rows. Needed without --problem.",
 )
@@ -78,13 +78,13 @@ the figures. What a processor has too little memory for is marked and gets no ti
 )
 @click.option(
     "--depth",
-    type=predict_options.depth,
+    type=options.depth,
     metavar="COUNT",
     help="Equal square layers that N stands in. [default: 4]",
 )
 @click.option(
     "--cg-iterations",
-    type=predict_options.count,
+    type=options.count,
     metavar="COUNT",
     help="Iterations of NGD-CG. [default: as a fit expects them]",
 )
@@ -95,7 +95,7 @@ the figures. What a processor has too little memory for is marked and gets no ti
     show_default=True,
     help="λ, on which the iterations of NGD-CG depend.",
 )
-@predict_options.analog_options
+@options.analog_options
 @click.option(
     "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Another value of what --sweep can name."
 )
@@ -129,7 +129,7 @@ def command(
     **asked: Any,  # the other options have the names of arguments of `predict`
 ) -> None:
     """Predict one iteration: the device's ledger, the digital optimizers, the break-even link rate."""
-    from tngd_bench.cli import predict_text
+    from tngd_bench.cli.predict import text
     from tngd_bench.optimizers.roofline import predict
     from tngd_bench.optimizers.roofline_table import as_table
     from tngd_bench.spu.processor import Processor
@@ -139,25 +139,25 @@ def command(
     if flops is not None and processor is None:
         raise click.UsageError("--flops replaces the rate of a processor; add --processor")
 
-    name, values = (None, ()) if swept is None else predict_sweep.parse(swept)
-    predict_options.refuse_twice(overrides, name)
-    overrides, set_sizes, device = predict_options.apart(overrides, device)
+    name, values = (None, ()) if swept is None else sweep.parse(swept)
+    options.refuse_twice(overrides, name)
+    overrides, set_sizes, device = options.apart(overrides, device)
 
     precision = precision.lower()
 
     def predicted(sizes: Mapping[str, Any], fields: Mapping[str, Any]) -> Prediction:
-        described = predict_options.device(str(fields.get("device", device)), overrides)
+        described = options.device(str(fields.get("device", device)), overrides)
         changed = {name: value for name, value in fields.items() if name != "device"}
         return predict(
             described.override(**changed) if changed else described,
             processor=None if processor is None else Processor.named(processor, precision, flops),
             precision=precision,
-            **predict_options.sizes(asked | set_sizes | dict(sizes), problem, forward_flops),
+            **options.sizes(asked | set_sizes | dict(sizes), problem, forward_flops),
         )
 
     try:
         if name is not None:
-            farads = predict_options.device(device, overrides).capacitance_farad
+            farads = options.device(device, overrides).capacitance_farad
             click.echo(_swept(name, values, predicted, farads, figure, as_json))
             return
         prediction = predicted({}, {})
@@ -166,7 +166,7 @@ def command(
     if as_json:
         click.echo(json.dumps(as_table(prediction), indent=2, ensure_ascii=False))
     else:
-        click.echo(predict_text.as_text(prediction))
+        click.echo(text.as_text(prediction))
 
 
 def _swept(
@@ -179,8 +179,8 @@ def _swept(
 ) -> str:
     from tngd_bench.optimizers.roofline_table import assumptions
 
-    predictions = predict_sweep.sweep(name, values, predicted, farads)
-    rows = predict_sweep.rows(name, values, predictions)
+    predictions = sweep.predictions(name, values, predicted, farads)
+    rows = sweep.rows(name, values, predictions)
     if figure is not None:
         _draw(rows, name, predictions[0], figure)
     if as_json:
@@ -188,7 +188,7 @@ def _swept(
             row | {"assumptions": list(assumptions(p))} for row, p in zip(rows, predictions, strict=True)
         ]
         return json.dumps(stated, indent=2, ensure_ascii=False)
-    return predict_sweep.as_text(rows, name, predictions)
+    return sweep.as_text(rows, name, predictions)
 
 
 def _draw(rows: list[dict[str, Any]], name: str, p: Prediction, figure: Path) -> None:

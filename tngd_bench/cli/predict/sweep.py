@@ -109,7 +109,7 @@ def _number(value: str, text: str) -> float:
     return number
 
 
-def sweep(
+def predictions(
     name: str,
     values: Sequence[float | str],
     predict: Callable[[Mapping[str, Any], Mapping[str, Any]], Prediction],
@@ -162,7 +162,7 @@ def rows(name: str, values: Sequence[float | str], predictions: Sequence[Predict
 
 def as_text(rows: Sequence[Mapping[str, Any]], name: str, predictions: Sequence[Prediction]) -> str:
     """Return the rows as a table of text; digital optimizers only where a processor gives their times."""
-    from tngd_bench.cli.predict_text import wrapped
+    from tngd_bench.cli.predict.text import wrapped
 
     columns = [
         "device_s",
@@ -191,7 +191,7 @@ def _shown(value: float | str) -> str:
 
 def _cell(row: Mapping[str, Any], column: str) -> str:
     """Return one time of the table: a figure, its lower bound with "≥", or why there is none."""
-    from tngd_bench.cli.predict_text import DOES_NOT_FIT, bounded
+    from tngd_bench.cli.predict.text import DOES_NOT_FIT, bounded
 
     owner = column.removesuffix("_s")
     unfit = row[UNFIT].split()

