@@ -26,7 +26,7 @@ from scipy import optimize
 from tngd_bench.analysis.cost.fits import series_of
 from tngd_bench.analysis.cost.iteration_cost import SETTING, finished_costs, paired_quotients
 from tngd_bench.analysis.statistics.resampling import resampled_medians
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
 DRAWS = 400
@@ -58,8 +58,8 @@ def crossover(
     trials: pd.DataFrame,
     first: str,
     second: str,
-    axis: str = col.ROWS,
-    column: str = col.TOTAL_S,
+    axis: str = c.ROWS,
+    column: str = c.TOTAL_S,
     *,
     seed: int = 0,
 ) -> Crossover:
