@@ -1,4 +1,4 @@
-"""What outside packages add by entry points: one that cannot be loaded is named and left out, and stops no other."""
+"""Entry points of outside packages: one that cannot be loaded is named and left out, and stops no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why something could not be written, in one sentence."""
+"""Reason why something could not be written, in one sentence."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ RUNS = 3
 class CheckedMetric:
     """A figure of merit, lower is better: one value when `kind` is "exact", samples of a ratio when "time".
 
-    `tolerance` is relative, `slack` is an absolute amount allowed besides, in `unit`. A `two_sided` figure is a result
+    `tolerance` is relative, `slack` an absolute amount allowed in addition, in `unit`. A `two_sided` figure is a result
     at a fixed seed: a change in either direction beyond the tolerance needs a reason.
     """
 

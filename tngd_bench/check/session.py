@@ -1,4 +1,4 @@
-"""A check of the command line: the baselines it names, what each of them found, and what has to be said besides."""
+"""A check of the command line: the baselines that it names, the judgements by each of them, and notes."""
 
 from __future__ import annotations
 

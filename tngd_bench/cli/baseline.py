@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tngd_bench.cli.check import DEFAULT_BASELINE
+from tngd_bench.cli.main import FAILED, OK, complain
 
 
 @click.group("baseline")
@@ -43,7 +44,6 @@ def update(file: Path, reason: str, store: Path | None, meant: tuple[str, ...]) 
     from tngd_bench.check.gate import MetricFilter, measure_exact
     from tngd_bench.check.study_metrics import study_baseline
     from tngd_bench.check.trees import ProbeError, UnmeasuredError, present_tree
-    from tngd_bench.cli.main import FAILED, OK, complain
     from tngd_bench.measure.environment import git_revision, processor_name
     from tngd_bench.studies.errors import StudyError
     from tngd_bench.studies.store.records import read_records

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tngd_bench.cli.main import BAD_INPUT, FAILED, complain, explain
 from tngd_bench.cli.signals import ended_by_signals
 from tngd_bench.unwritable import cannot_be_written
 
@@ -90,7 +91,6 @@ def _checked(
 ) -> CheckSummary:
     """Return all verdicts; an error becomes the summary's `problem`, beside what was judged before it."""
     from tngd_bench.check.summary import CheckSummary
-    from tngd_bench.cli.main import BAD_INPUT, FAILED
     from tngd_bench.measure.plain_text import plain
 
     problem, code = "", FAILED
@@ -105,7 +105,7 @@ def _checked(
     except KeyboardInterrupt as interruption:
         problem = str(interruption) or "interrupted"
     except Exception as error:  # the command's boundary: every end leaves a summary, and none is a pass
-        said, code = _told(error)
+        said, code = _message_of(error)
         problem = plain(said)
     verdict: VerdictName = "nothing compared" if code == BAD_INPUT else "failed"
     head = ", ".join(map(str, stores)) or "this tree"
@@ -131,15 +131,12 @@ def _checked(
     )
 
 
-def _told(error: Exception) -> tuple[str, int]:
-    """Return what to say of an error, and its exit code."""
-    from tngd_bench.cli.main import BAD_INPUT, FAILED, explain
-
+def _message_of(error: Exception) -> tuple[str, int]:
+    """Return the message of an error, and its exit code."""
     if isinstance(error, click.ClickException):
         return error.format_message(), BAD_INPUT
-    with contextlib.suppress(
-        Exception
-    ):  # where that module is what is broken, the error is not one of its own
+    # where that module is what is broken, the error is not one of its own
+    with contextlib.suppress(Exception):
         from tngd_bench.check.trees import ProbeError, UnmeasuredError
 
         if isinstance(error, ProbeError | UnmeasuredError):
@@ -149,8 +146,6 @@ def _told(error: Exception) -> tuple[str, int]:
 
 def _write(path: Path, text: str, mode: str) -> int:
     """Write a summary; return 0, or where that fails an exit code, so that the other summaries are written still."""
-    from tngd_bench.cli.main import BAD_INPUT, complain
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open(mode, encoding="utf-8") as file:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tngd_bench.cli.main import BAD_INPUT, OK, complain
 from tngd_bench.cli.warnings import tell_ignored
 
 _EPILOG = """\b
@@ -33,7 +34,6 @@ def command(
 
     Where one of two formats cannot be written the other is; the exit code is that of what went wrong.
     """
-    from tngd_bench.cli.main import BAD_INPUT, OK, complain
     from tngd_bench.studies.errors import StoreError, StudyError
     from tngd_bench.studies.store.export_asv import export_asv
     from tngd_bench.studies.store.export_pyperf import export_pyperf

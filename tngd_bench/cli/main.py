@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; errors, and outside packages left out, are told on stderr."""
+    """Run the command line and return its exit code; errors, and outside packages left out, are reported on stderr."""
     code = _run(arguments)
     for complaint in plugins.complaints():
         click.echo(f"tngd-bench: note: {complaint}", err=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tngd_bench.cli.main import FAILED, OK, complain, traceback_file
 from tngd_bench.cli.warnings import tell_ignored
 from tngd_bench.unwritable import cannot_be_written
 
@@ -53,7 +54,6 @@ def show_page(page: Path) -> None:
 
 def tell_failed(trials: pd.DataFrame, what: str) -> int:
     """Say how many of `trials`, called `what`, failed and why the first did; return the exit code."""
-    from tngd_bench.cli.main import FAILED, OK, complain
 
     failed = trials[trials["status"] == "failed"]
     if failed.empty:
@@ -64,8 +64,6 @@ def tell_failed(trials: pd.DataFrame, what: str) -> int:
 
 def tell_missing(missing: Sequence[MissingFigure]) -> int:
     """Say which figures a page was written without, with the traceback in a file; return the exit code."""
-    from tngd_bench.cli.main import FAILED, OK, complain, traceback_file
-
     if not missing:
         return OK
     first = missing[0]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tngd_bench.analysis import quantities
+from tngd_bench.cli.main import FAILED, OK, complain
 from tngd_bench.cli.stores import tell_failed
 from tngd_bench.cli.study_options import command_line, rerun_options, study_options, study_words
 from tngd_bench.cli.warnings import tell_ignored
@@ -129,8 +131,6 @@ def _load(study: str, profile: str | None, overrides: tuple[str, ...]) -> Loaded
 
 
 def _tell(search: Search, result: SearchResult, place: Path) -> int:
-    from tngd_bench.analysis.quantities import seconds as duration
-    from tngd_bench.cli.main import FAILED, OK, complain
     from tngd_bench.studies.tuning.results import settings_of
 
     tries, metric = result.tries, search.tuning.metric
@@ -138,7 +138,7 @@ def _tell(search: Search, result: SearchResult, place: Path) -> int:
     for contender in search.contenders:
         own = tries[tries["optimizer"] == contender.method]
         ends = ", ".join(f"{count} {status}" for status, count in own["status"].value_counts().items())
-        spent = f"{len(own)} settings ({ends}), {duration((own['seconds'] + own['final_seconds']).sum())}"
+        spent = f"{len(own)} settings ({ends}), {quantities.seconds((own['seconds'] + own['final_seconds']).sum())}"
         best = scores.get(contender.method)
         if best is None:
             reasons = own["reason"].dropna()

@@ -1,4 +1,4 @@
-"""Places besides the cache that data can be had from: web folders, wheels of a package index, Debian packages."""
+"""Places outside the cache where data can be found: web folders, wheels of a package index, Debian packages."""
 
 from __future__ import annotations
 

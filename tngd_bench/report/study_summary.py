@@ -1,4 +1,4 @@
-"""What was compared in a study, in one sentence."""
+"""Sentence on what was compared in a study."""
 
 from __future__ import annotations
 
