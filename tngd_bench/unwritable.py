@@ -1,4 +1,4 @@
-"""Reasons why files could not be written, in one sentence each."""
+"""Reason why something could not be written, in one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One sentence on what a study compared."""
+"""Sentence on what was compared in a study."""
 
 from __future__ import annotations
 
