@@ -20,7 +20,7 @@ VERSION := $(call version_of,$(PYTHON))
 LOCK := requirements-$(VERSION).lock
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: setup python report test test-all lint bench-core asv lock clean
+.PHONY: setup python report sample test test-all lint bench-core asv lock clean
 
 setup: $(if $(VERSION),$(STAMP),python)
 
@@ -44,6 +44,12 @@ $(STAMP): $(LOCK) pyproject.toml
 
 report: setup
 	$(BIN)/tngd-bench run
+
+# The page of the kept sample, made anew from its records; what git does not keep of it is removed.
+sample: setup
+	rm -rf reports/paper/figures reports/paper/data
+	$(BIN)/tngd-bench report reports/paper --beside reports/paper-fashion --format html,md
+	rm -f reports/paper/report-files.json reports/paper/figures/*.png reports/paper/figures/*.pdf reports/paper/data/*.parquet
 
 # Files of tests side by side, up to four; what a file's fixtures made is shared by its tests.
 test: setup

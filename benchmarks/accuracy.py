@@ -1,10 +1,9 @@
-"""What must not change with the code's speed: the loss after k steps at a fixed seed, and the device's accuracy."""
+"""Results that faster code must not change: the loss after k steps at a fixed seed, and the device's accuracy."""
 
 import math
 
-from benchmarks.case import OPTIMIZERS, SIZES, course
-from tngd_bench.measure.optimizer_config import Contestant
-from tngd_bench.optimizers import registry as optimizers
+from benchmarks.case import OPTIMIZERS, SIZES, make_case
+from tngd_bench.measure.optimizer_config import OptimizerConfig
 
 STEPS = 30
 DAMPING = 0.01
@@ -24,12 +23,11 @@ class Training:
         from tngd_bench.measure.threads import use_threads
 
         use_threads(1)
-        setting, data, names = course(SIZES[0])
+        instance, data, names = make_case(SIZES[0])
         losses = {}
         for name in names:
-            contestant = Contestant(name, name, optimizers.get(name).defaults)
-            optimizer = setting.optimizer(contestant, setting.model())
-            batches = setting.batches(data)
+            optimizer = instance.optimizer(OptimizerConfig.of(name), instance.model())
+            batches = instance.batches(data)
             losses[name] = [optimizer.step(*next(batches)) for _ in range(STEPS)]
         return losses
 
@@ -53,10 +51,10 @@ class Device:
         from tngd_bench.spu import OUProcess
 
         use_threads(1)
-        setting, data, _ = course(SIZES[0])
-        model = setting.model().double()
-        inputs, targets = next(setting.batches(data))
-        ggn = GGN(model, setting.loss(), inputs.double(), targets)
+        instance, data, _ = make_case(SIZES[0])
+        model = instance.model().double()
+        inputs, targets = next(instance.batches(data))
+        ggn = GGN(model, instance.loss(), inputs.double(), targets)
         solution = Dense().solve(ggn, damping=DAMPING).solution
         still = torch.zeros_like(solution)
         quiet = OUProcess(ggn, ggn.gradient, DAMPING)

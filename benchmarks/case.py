@@ -1,4 +1,4 @@
-"""What the benchmarks of optimizers run on: scikit-learn's digits, models of two sizes, batches of 32.
+"""The case that optimizers are benchmarked on: scikit-learn's digits, models of two sizes, batches of 32.
 
 asv starts a process for every cell of a benchmark. Those that only read what `setup_cache` found must not import torch
 for it, so it is imported where something is measured.
@@ -14,7 +14,7 @@ from tngd_bench.problems import registry as problems
 
 if TYPE_CHECKING:
     from tngd_bench.datasets.splits import DataSplits
-    from tngd_bench.measure.workload import Setting
+    from tngd_bench.measure.problem_instance import ProblemInstance
 
 PROBLEM, BATCH_SIZE, TRAIN_SIZE = "digits-mlp", 32, 640
 SIZES = [1_000, 20_000]
@@ -23,24 +23,26 @@ MOST_OPERATIONS = 2e10
 """A step beyond this many takes seconds; as a regression test it would tell nothing more."""
 
 
-def course(parameters: int) -> tuple[Setting, DataSplits, list[str]]:
-    """Return the setting at a size, its data, and the optimizers whose step is short enough there."""
-    from tngd_bench.measure.workload import Setting
+def make_case(parameters: int) -> tuple[ProblemInstance, DataSplits, list[str]]:
+    """Return the problem at a size, its data, and the optimizers whose step is short enough there."""
+    from tngd_bench.measure.problem_instance import ProblemInstance
 
     problem = problems.get(PROBLEM)
     widths = problem.widths(parameters)
-    setting = Setting(PROBLEM, parameters, widths.outputs, BATCH_SIZE, "float32", ("benchmarks", parameters))
+    instance = ProblemInstance(
+        PROBLEM, parameters, widths.outputs, BATCH_SIZE, "float32", ("benchmarks", parameters)
+    )
     names = [
         name
         for name in OPTIMIZERS
         if predicted_cost(
             name,
             parameters=widths.parameters,
-            rows=setting.rows,
+            rows=instance.rows,
             batch_size=BATCH_SIZE,
             outputs=widths.outputs,
             layers=widths.layers,
         ).flops
         <= MOST_OPERATIONS
     ]
-    return setting, problem.load(train_size=TRAIN_SIZE), names
+    return instance, problem.load(train_size=TRAIN_SIZE), names

@@ -1,7 +1,7 @@
-"""How often `tngd-bench check` is right: checks of copies of this tree with a known difference, or none.
+"""The power of `tngd-bench check`: checks of copies of this tree with a known difference, or none.
 
     python -m benchmarks.check_power                     all of it: 200 + 100 + 100 checks, an hour or two
-    python -m benchmarks.check_power --equal 20 --slowed 10 --product 10 --output build/trial.jsonl
+    python -m benchmarks.check_power --equal 20 --slowed 10 --product 10 --output build/power.jsonl
 
     equal     two equal copies: anything flagged is a false alarm                            bar: ≤ 1 % flagged
     slowed    one optimizer's step takes 15 % longer, by waiting 15 % of its own time        bar: ≥ 95 % flagged
@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tngd_bench.check.gate import Selection, check_revision
+from tngd_bench.check.gate import MetricFilter, check_revision
 from tngd_bench.check.metrics import TIME
 from tngd_bench.check.trees import present_tree
 from tngd_bench.optimizers import registry
@@ -117,7 +117,7 @@ def one_check(kind: str, number: int, base: Path, place: Path) -> dict[str, obje
     name = names[number % len(names)]
     start = time.time()
     head = copied(place, injected(kind, name))
-    judged = check_revision(base, head, Selection(times=kind != "product"), lambda text: None)
+    judged = check_revision(base, head, MetricFilter(times=kind != "product"), lambda text: None)
     flagged = [one.name for one in judged if one.verdict == "regression"]
     wanted = {"equal": None, "slowed": f"{TIME}/{name}", "product": f"operations/{name}"}[kind]
     return {
@@ -164,12 +164,12 @@ def main() -> None:
     )
     for kind, count in zip(KINDS, (200, 100, 100), strict=True):
         parser.add_argument(f"--{kind}", type=int, default=count, help=f"checks (default {count})")
-    parser.add_argument("--output", type=Path, default=Path("build/gate_trial.jsonl"))
+    parser.add_argument("--output", type=Path, default=Path("build/check_power.jsonl"))
     options = parser.parse_args()
     options.output.parent.mkdir(parents=True, exist_ok=True)
     lines = options.output.read_text().splitlines() if options.output.exists() else []
     results = [json.loads(line) for line in lines]
-    with tempfile.TemporaryDirectory(prefix="tngd-bench-trial-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tngd-bench-power-") as folder:
         base = copied(Path(folder) / "base")
         while True:
             done = Counter(str(result["kind"]) for result in results)
@@ -177,7 +177,7 @@ def main() -> None:
             left = [kind for kind in KINDS if done[kind] < wanted[kind]]
             if not left:
                 break
-            # the kind least far from its end, so that a broken-off trial says something of each
+            # the kind least far from its end, so that a run broken off says something of each
             kind = min(left, key=lambda kind: done[kind] / wanted[kind])
             place = Path(folder) / "head"
             results.append(one_check(kind, done[kind], base, place))

@@ -110,58 +110,55 @@ def structured(parameters: int, rounds: int) -> list[Row]:
         "tngd, noise": lambda: noisy.step(inputs, targets),
         "product": lambda: ggn.matvec(vector),
     }
-    kfac = KFAC(
-        model, loss, lr=1e-9
-    )  # its factors exist from its first step on: at 10⁷ and beyond they are not made
+    kfac = KFAC(model, loss, lr=1e-9)  # beyond 10⁶ it makes no step, and so no factors
+    peer = FunctionalProducts(still, loss, inputs, targets)
+    timed = medians(calls, rounds)
+    where, large = f"N = {ggn.size:,}", parameters >= 10**6
+    check = (timed["gram, checked"] - timed["gram"]) / OPTIMIZER_INTERVAL
+    bar = 1.8 if large else 3.5
+    rows = [
+        ("exact NGD step (Gram) with its checks / SGD", where, (timed["gram"] + check) / timed["sgd"], 6.5),
+        ("the same, checked at every step / SGD", where, timed["gram, checked"] / timed["sgd"], 8.0),
+        ("GGN product / SGD", where, timed["product"] / timed["sgd"], 1.0),
+        ("TNGD iteration / NGD (Gram) step", where, timed["tngd"] / timed["gram"], bar),
+        ("TNGD iteration with noise / NGD (Gram)", where, timed["tngd, noise"] / timed["gram"], bar),
+    ]
+    if parameters > 10**6:
+        return rows
+    return rows + _slow_rows(calls, lambda: kfac.step(inputs, targets), kfac.cycle, ggn, peer, large=large)
+
+
+def _slow_rows(
+    calls: dict[str, Callable[[], object]],
+    kfac_step: Callable[[], object],
+    cycle: int,
+    ggn: GGN,
+    peer: FunctionalProducts,
+    *,
+    large: bool,
+) -> list[Row]:
+    euler = OUProcess(peer, ggn.gradient, DAMPING, method="euler-maruyama", step=0.1)
 
     def kfac_cycle() -> None:
-        for _ in range(kfac.cycle):
-            kfac.step(inputs, targets)
+        for _ in range(cycle):
+            kfac_step()
 
-    peer = FunctionalProducts(still, loss, inputs, targets)
-    euler = OUProcess(peer, ggn.gradient, DAMPING, method="euler-maruyama", step=0.1)
-    slow: dict[str, Callable[[], object]] = {}
-    if parameters <= 10**6:
-        slow = {
-            **calls,
-            "kfac": kfac_cycle,
-            "cg": lambda: CG(CG_PRODUCTS, rtol=0.0, space="parameters").solve(ggn, damping=DAMPING),
-            "cg, rows": lambda: CG(CG_PRODUCTS, rtol=0.0).solve(ggn, damping=DAMPING),
-            "euler": lambda: euler.mean(ggn.gradient, 0.1 * EULER_STEPS / EULER_SHARE),
-        }
-    quick = medians(calls, rounds)
-    where = f"N = {ggn.size:,}"
-    large = parameters >= 10**6
-    check = (quick["gram, checked"] - quick["gram"]) / OPTIMIZER_INTERVAL
-    rows = [
-        ("exact NGD step (Gram) with its checks / SGD", where, (quick["gram"] + check) / quick["sgd"], 6.5),
-        ("the same, checked at every step / SGD", where, quick["gram, checked"] / quick["sgd"], 8.0),
-        ("GGN product / SGD", where, quick["product"] / quick["sgd"], 1.0),
-        ("TNGD iteration / NGD (Gram) step", where, quick["tngd"] / quick["gram"], 1.8 if large else 3.5),
-        (
-            "TNGD iteration with noise / NGD (Gram)",
-            where,
-            quick["tngd, noise"] / quick["gram"],
-            1.8 if large else 3.5,
-        ),
+    kfac_cycle()  # past the early refreshes
+    slow: dict[str, Callable[[], object]] = {
+        "kfac": kfac_cycle,
+        "cg": lambda: CG(CG_PRODUCTS, rtol=0.0, space="parameters").solve(ggn, damping=DAMPING),
+        "cg, rows": lambda: CG(CG_PRODUCTS, rtol=0.0).solve(ggn, damping=DAMPING),
+        "euler": lambda: euler.mean(ggn.gradient, 0.1 * EULER_STEPS / EULER_SHARE),
+    }
+    timed = medians(calls | slow, 3)
+    where, products = f"N = {ggn.size:,}", CG_PRODUCTS * timed["product"]
+    kfac_s, euler_s = timed["kfac"] / cycle, EULER_SHARE * timed["euler"]
+    return [
+        ("K-FAC step, amortised / SGD", where, kfac_s / timed["sgd"], 3.0 if large else 2.5),
+        ("CG in N, 200 products / 200 GGN products", where, timed["cg"] / products, 1.1),
+        ("CG on rows, 200 products / 200 GGN products", where, timed["cg, rows"] / products, 1.1),
+        ("TNGD iteration / 500 Euler-Maruyama steps on torch.func", where, timed["tngd"] / euler_s, 1 / 150),
     ]
-    if slow:
-        kfac_cycle()  # past the early refreshes
-        timed = medians(slow, 3)
-        products = CG_PRODUCTS * timed["product"]
-        per_step = timed["kfac"] / kfac.cycle
-        rows += [
-            ("K-FAC step, amortised / SGD", where, per_step / timed["sgd"], 3.0 if large else 2.5),
-            ("CG in N, 200 products / 200 GGN products", where, timed["cg"] / products, 1.1),
-            ("CG on rows, 200 products / 200 GGN products", where, timed["cg, rows"] / products, 1.1),
-            (
-                "TNGD iteration / 500 Euler-Maruyama steps on torch.func",
-                where,
-                timed["tngd"] / (EULER_SHARE * timed["euler"]),
-                1 / 150,
-            ),
-        ]
-    return rows
 
 
 def dense(parameters: int = 4_000) -> list[Row]:

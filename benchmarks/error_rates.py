@@ -1,4 +1,4 @@
-"""How often the statements of a report are wrong where the truth is known: the rate each says, and the one found.
+"""Error rates of a report's statements where the truth is known: the rate each says, and the one found.
 
     python -m benchmarks.error_rates                 all of them (a few minutes on one core)
     python -m benchmarks.error_rates --runs 50       fewer draws: wider error bars

@@ -14,12 +14,10 @@ import contextlib
 import tempfile
 from pathlib import Path
 
+from benchmarks.runs import recorded
 from tngd_bench.analysis.training.final_scores import final_values
 from tngd_bench.analysis.training.time_to_target import target_from_reference
-from tngd_bench.cli.progress import make_audience, make_console
 from tngd_bench.studies.file.reading import load_study
-from tngd_bench.studies.run.run_study import run_study
-from tngd_bench.studies.store.records import read_records
 
 STUDY, SECTION, SEEDS = "paper-fig3", "training", 9
 TARGETS = (("adam", "test_accuracy"), ("adam[tuned]", "test_accuracy"), ("adam", "train_loss"))
@@ -40,9 +38,7 @@ def main() -> None:
     ]
     with contextlib.ExitStack() as stack:
         folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        with make_audience(make_console()) as audience:
-            run_study(load_study(STUDY, overrides=overrides), folder, audience)
-        records = read_records(folder)
+        records = recorded(load_study(STUDY, overrides=overrides), folder)
     final = final_values(records.trials, records.curves)
     for optimizer, metric in TARGETS:
         target = target_from_reference(final, SECTION, optimizer, metric)

@@ -1,4 +1,4 @@
-"""What the harness adds to a step: time on its clock against the same steps in a bare loop; the bar is 2 %.
+"""The overhead of the harness: time of a step on its clock against the same steps in a bare loop; the bar is 2 %.
 
     python -m benchmarks.harness                 a table, about two minutes on a quiet machine
     python -m benchmarks.harness --rounds 60
@@ -18,10 +18,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tngd_bench.measure.cost import WARM_UP_STEPS, measure_cost
-from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.threads import use_threads
-from tngd_bench.measure.workload import Setting
-from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry as problems
 
 if TYPE_CHECKING:
@@ -55,31 +54,29 @@ class Overhead:
 def overhead(optimizer: str, parameters: int, rounds: int) -> Overhead:
     """Measure a digital optimizer's steps on 8×8 digits both ways, `rounds` times."""
     data = problems.get("digits-mlp").load(None, None, "float32", 10)
-    entry = optimizers.get(optimizer)
-    contestant = Contestant(optimizer, optimizer, entry.defaults, entry.simulated)
+    config = OptimizerConfig.of(optimizer)
     ratios = []
     for number in range(rounds):
-        setting = Setting("digits-mlp", parameters, 10, 32, "float32", ("harness", number))
-        recording = _RecordingSetting(**vars(setting))
-        _harness_seconds(recording, data, contestant)
-        if number % 2:
-            loop_s = _loop_seconds(setting, recording.made, contestant)
-            harness_s = _harness_seconds(setting, data, contestant)
-        else:
-            harness_s = _harness_seconds(setting, data, contestant)
-            loop_s = _loop_seconds(setting, recording.made, contestant)
-        ratios.append(harness_s / loop_s)
+        instance = ProblemInstance("digits-mlp", parameters, 10, 32, "float32", ("harness", number))
+        recording = _RecordingInstance(**vars(instance))
+        _harness_seconds(recording, data, config)
+        timings = {
+            "harness": lambda instance=instance: _harness_seconds(instance, data, config),
+            "loop": lambda instance=instance, made=recording.made: _loop_seconds(instance, made, config),
+        }
+        seconds = {name: timings[name]() for name in sorted(timings, reverse=bool(number % 2))}
+        ratios.append(seconds["harness"] / seconds["loop"])
     return Overhead(statistics.median(ratios), *median_interval(ratios))
 
 
 @dataclass(frozen=True)
-class _RecordingSetting(Setting):
-    """A setting whose optimizer notes the batches it is given."""
+class _RecordingInstance(ProblemInstance):
+    """A instance whose optimizer notes the batches it is given."""
 
     made: list[tuple[Samples, Tensor]] = field(default_factory=list)
 
-    def optimizer(self, contestant: Contestant, model: nn.Module) -> Stepper:
-        return _Noting(super().optimizer(contestant, model), self.made)
+    def optimizer(self, config: OptimizerConfig, model: nn.Module) -> Stepper:
+        return _Noting(super().optimizer(config, model), self.made)
 
 
 @dataclass
@@ -92,13 +89,15 @@ class _Noting:
         return self.stepper.step(inputs, targets)
 
 
-def _harness_seconds(setting: Setting, data: DataSplits, contestant: Contestant) -> float:
-    (result,) = measure_cost(setting, data, [contestant], repetitions=STEPS, seconds_limit=math.inf)
+def _harness_seconds(instance: ProblemInstance, data: DataSplits, config: OptimizerConfig) -> float:
+    (result,) = measure_cost(instance, data, [config], repetitions=STEPS, seconds_limit=math.inf)
     return statistics.median(iteration.step_s for iteration in result.iterations)
 
 
-def _loop_seconds(setting: Setting, batches: list[tuple[Samples, Tensor]], contestant: Contestant) -> float:
-    stepper = setting.optimizer(contestant, setting.model())
+def _loop_seconds(
+    instance: ProblemInstance, batches: list[tuple[Samples, Tensor]], config: OptimizerConfig
+) -> float:
+    stepper = instance.optimizer(config, instance.model())
     for inputs, targets in batches[:WARM_UP_STEPS]:
         stepper.step(inputs, targets)
     seconds = []

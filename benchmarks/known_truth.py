@@ -42,7 +42,7 @@ class Rate:
 
     @property
     def kept(self) -> bool:
-        """Whether the rate is at most what is said, to three Monte-Carlo errors, or nothing was promised."""
+        """Whether the rate is at most the stated one, to three Monte-Carlo errors, or nothing was promised."""
         return not self.statement.promised or self.rate <= self.statement.says + 3.0 * self.error
 
     @property
@@ -62,7 +62,7 @@ def measure(statement: Statement, runs: int, seed: int = 0) -> Rate:
         if made:
             shares.append(wrong / made)
     rate = float(np.mean(shares)) if shares else 0.0
-    # the error is at least that of the rate that is said, as few draws may have none
+    # the error is at least that of the stated rate, as few draws may have none
     seen = float(np.std(shares, ddof=1)) if len(shares) > 1 else 0.0
     spread = max(seen, math.sqrt(statement.says * (1 - statement.says)))
     return Rate(statement, rate, spread / math.sqrt(max(len(shares), 1)), len(shares))

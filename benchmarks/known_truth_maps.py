@@ -37,7 +37,7 @@ JUMPS = (181, 182)
 
 @dataclass(frozen=True)
 class Truth:
-    """How the exact solver's time leaves its formula: by a factor of `bend`, smoothly or at once (see BENDS, JUMPS)."""
+    """Departure of the exact solver's time from its formula: a factor `bend`, smooth or sudden (see BENDS, JUMPS)."""
 
     bend: float = 1.0
     over: tuple[int, int] = BENDS

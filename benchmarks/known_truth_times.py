@@ -16,7 +16,7 @@ from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.run_spread import ASSUMED
 from tngd_bench.analysis.statistics.scaling import fit_scaling
-from tngd_bench.check.regression import Metric, Sides, confirm
+from tngd_bench.check.regression import CheckedMetric, Sides, confirm
 from tngd_bench.check.trees import PROCESSES, SAMPLES
 
 NOISE = 0.15
@@ -117,12 +117,12 @@ def gate(between: float) -> Draw:
     def draw(generator: Generator) -> tuple[int, int]:
         first = [True]
 
-        def side() -> dict[str, Metric]:
+        def side() -> dict[str, CheckedMetric]:
             processes = 1 if first[0] else PROCESSES
             samples = between * generator.standard_normal((processes, 1))
             logs = samples + 0.03 * generator.standard_normal((processes, SAMPLES))
             values = logs[0] if first[0] else np.median(logs, axis=1)
-            return {"step": Metric("step", "", "time", tuple(np.exp(values)), tolerance=0.07)}
+            return {"step": CheckedMetric("step", "", "time", tuple(np.exp(values)), tolerance=0.07)}
 
         def measured(names: Sequence[str]) -> Sides:
             sides = side(), side()

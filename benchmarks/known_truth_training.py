@@ -164,8 +164,8 @@ def slower_or_tied(generator: Generator) -> tuple[int, int]:
     return int((true[:, 0] == true[:, 1]).sum()), 20
 
 
-def fastest_told(slower: float, seeds: int) -> Draw:
-    """Return whether, of three optimizers, one that is not the fastest is told to be so; `slower` is c against a, b."""
+def fastest_named(slower: float, seeds: int) -> Draw:
+    """Return whether, of three optimizers, one that is not the fastest is called so; `slower` is c against a, b."""
 
     def draw(generator: Generator) -> tuple[int, int]:
         factors = {"a": 1.0, "b": 1.0, "c": slower}
@@ -180,7 +180,7 @@ def fastest_told(slower: float, seeds: int) -> Draw:
 
 
 def decided_by_chance(generator: Generator) -> tuple[float, float]:
-    """Return the share of the parts decided that are so by chance, and the share that is said: 10 effects in 30."""
+    """Return the share of the parts decided that are so by chance, and the share stated: 10 effects in 30."""
     shifts = np.repeat([0.0, 3.0], [20, 10])
     found = [paired_difference(generator.standard_normal(8) + shift) for shift in shifts]
     decided = [place for place, each in enumerate(found) if min(each.p_lower, each.p_higher) <= 1 - LEVEL]
@@ -213,7 +213,7 @@ STATEMENTS = (
     Statement(12, "10 % slower on every seed, and not behind at τ = 1", 0.0, slower_or_tied, promised=False),
     Statement(13, "True median outside of the evaluations printed", 0.0, median_outside_of_evaluations),
     Statement(14, "Interval of a median of 5 leaves it out (93.75 %)", 0.0625, median_left_out),
-    Statement(14, "Fastest to a target told, 3 alike, 10 seeds", 0.05, fastest_told(1.0, 10)),
+    Statement(14, "Fastest to a target told, 3 alike, 10 seeds", 0.05, fastest_named(1.0, 10)),
     Statement(15, "A baseline misses its own target, 5 reruns", 0.2, reached_by_its_baseline(5)),
     Statement(15, "A baseline misses its own target, 9 reruns", 0.2, reached_by_its_baseline(9)),
     Statement(16, "Decided by chance, of what is said of it", 1.0, decided_by_chance),

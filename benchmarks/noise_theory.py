@@ -1,4 +1,4 @@
-"""What thermal noise does to TNGD: closed forms beside simulated figures, and what is left of the test accuracy.
+"""Thermal noise in TNGD: closed forms beside simulated figures, and what is left of the test accuracy.
 
     python -m benchmarks.noise_theory                 variances by range of J and null space (a minute)
     python -m benchmarks.noise_theory --training      test accuracy on MNIST after one epoch, by κ₀, start, λ and N

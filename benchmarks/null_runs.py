@@ -1,4 +1,4 @@
-"""What one run of a study differs by from another with no change between them, and whether confirmed regions repeat.
+"""Runs of one study with no change between them: what they differ by, and whether confirmed regions repeat.
 
     python -m benchmarks.null_runs                      three runs of one cost study (some minutes, quiet machine)
     python -m benchmarks.null_runs --keep FOLDER        the same, their stores kept and gone on with
@@ -25,6 +25,7 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
+from benchmarks.runs import recorded
 from tngd_bench.analysis.cost.iteration_cost import finished_costs, summarise
 from tngd_bench.analysis.cost.leads import leads
 from tngd_bench.analysis.cost.rates import calibrate
@@ -32,10 +33,8 @@ from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.map.cost_map import CONFIRMED, cheapest
 from tngd_bench.analysis.map.plane import plane
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, FIELD, RunSpread, between, left_by, spread
-from tngd_bench.cli.progress import make_audience, make_console
 from tngd_bench.measure.environment import MACHINE_FIELDS
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
-from tngd_bench.studies.run.run_study import run_study
 from tngd_bench.studies.store.records import Records, read_records
 from tngd_bench.studies.store.store import Store
 
@@ -70,12 +69,7 @@ def study_table(
 def run_again(table: dict[str, Any], runs: int, folder: Path) -> list[Records]:
     """Return the records of so many runs of one study, below `folder`; what is there already is kept."""
     study = LoadedStudy(make_study(table), "benchmarks/null_runs.py")
-    found = []
-    for place in range(runs):
-        with make_audience(make_console()) as audience:
-            run_study(study, folder / f"run-{place + 1}", audience)
-        found.append(read_records(folder / f"run-{place + 1}"))
-    return found
+    return [recorded(study, folder / f"run-{place + 1}") for place in range(runs)]
 
 
 @dataclass(frozen=True)
@@ -183,12 +177,12 @@ def report(runs: Sequence[Records]) -> bool:
         f"shift of a ratio between runs: {low:.1f} / {middle:.1f} / {high:.1f} % (50 / 75 / 90 % of {len(found)})"
     )
     try:
-        told = RunSpread(spread(found), f"{len(runs)} runs on {runs[0].environment.get('cpu')}")
+        run_spread = RunSpread(spread(found), f"{len(runs)} runs on {runs[0].environment.get('cpu')}")
     except ValueError as error:
-        told = ASSUMED
-        print(f"σ_run is not told: {error}")
-    print(f"σ_run: {told.words}")
-    held = agreement(runs, told)
+        run_spread = ASSUMED
+        print(f"σ_run cannot be estimated: {error}")
+    print(f"σ_run: {run_spread.words}")
+    held = agreement(runs, run_spread)
     for one in held:
         print(one.words)
     return all(one.as_said for one in held)

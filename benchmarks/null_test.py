@@ -18,12 +18,10 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
+from benchmarks.runs import recorded
 from tngd_bench.analysis.cost.iteration_cost import finished_costs, paired_ratio
-from tngd_bench.cli.progress import make_audience, make_console
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
-from tngd_bench.studies.run.run_study import run_study
-from tngd_bench.studies.store.records import read_records
 
 OPTIMIZERS = ("sgd", "ngd-gram", "kfac")
 SMALLEST, LARGEST = 1_000, 300_000
@@ -41,11 +39,11 @@ def study_table(
     """Return a study of cost alone, with every optimizer twice at sizes evenly spaced on a log scale."""
     step = (LARGEST / SMALLEST) ** (1 / max(sizes - 1, 1))
     return {
-        "name": "aa",
+        "name": "null-test",
         "title": "The same optimizers twice",
         "cost": [
             {
-                "name": "aa",
+                "name": "null-test",
                 "problem": "digits-mlp",
                 "parameters": [round(SMALLEST * step**k) for k in range(sizes)],
                 "optimizers": [name for label in labels for name in (label, twin(label))],
@@ -81,9 +79,7 @@ def main() -> None:
     study = make_study(study_table(given.sizes, given.processes, given.repetitions))
     with tempfile.TemporaryDirectory() as scratch:
         output = given.keep or Path(scratch)
-        with make_audience(make_console()) as audience:
-            run_study(LoadedStudy(study, "benchmarks/null_test.py"), output, audience)
-        records = read_records(output)
+        records = recorded(LoadedStudy(study, "benchmarks/null_test.py"), output)
     found = differences(finished_costs(records.costs, records.trials))
     print(found.to_string(index=False, float_format="{:.4f}".format))
     held, total = int(found["holds"].sum()), len(found)

@@ -1,4 +1,4 @@
-"""How well `tngd-bench plan` predicts a run: predicted and real minutes of studies, run now.
+"""The accuracy of `tngd-bench plan`: predicted and real minutes of studies, run now.
 
     python -m benchmarks.planned quick paper-fig2a:quick my-study.toml
 

@@ -24,14 +24,12 @@ PARAMETERS = 1_000
 
 def _seconds(loops, name):
     """Return the seconds of `loops` steps of optimizer `name`; what is made before is not timed."""
-    from benchmarks.case import course
-    from tngd_bench.measure.optimizer_config import Contestant
-    from tngd_bench.optimizers import registry as optimizers
+    from benchmarks.case import make_case
+    from tngd_bench.measure.optimizer_config import OptimizerConfig
 
-    setting, data, _ = course(PARAMETERS)
-    contestant = Contestant(name, name, {**optimizers.get(name).defaults, "lr": 1e-7})
-    optimizer = setting.optimizer(contestant, setting.model())
-    inputs, targets = next(setting.batches(data))
+    instance, data, _ = make_case(PARAMETERS)
+    optimizer = instance.optimizer(OptimizerConfig.of(name, lr=1e-7), instance.model())
+    inputs, targets = next(instance.batches(data))
     optimizer.step(inputs, targets)
     start = time.perf_counter()
     for _ in range(loops):

@@ -1,10 +1,9 @@
-"""What one step needs besides time: exact operations, and peak memory in a process of its own."""
+"""Exact operations of one step, and its peak memory in a process of its own."""
 
 import math
 
-from benchmarks.case import OPTIMIZERS, SIZES, course
-from tngd_bench.measure.optimizer_config import Contestant
-from tngd_bench.optimizers import registry as optimizers
+from benchmarks.case import OPTIMIZERS, SIZES, make_case
+from tngd_bench.measure.optimizer_config import OptimizerConfig
 
 
 class Operations:
@@ -23,11 +22,10 @@ class Operations:
         use_threads(1)
         counts = {}
         for parameters in SIZES:
-            setting, data, names = course(parameters)
-            inputs, targets = next(setting.batches(data))
+            instance, data, names = make_case(parameters)
+            inputs, targets = next(instance.batches(data))
             for name in names:
-                contestant = Contestant(name, name, optimizers.get(name).defaults)
-                optimizer = setting.optimizer(contestant, setting.model())
+                optimizer = instance.optimizer(OptimizerConfig.of(name), instance.model())
                 count = count_operations(lambda o=optimizer, x=inputs, y=targets: o.step(x, y))
                 counts[name, parameters] = count.flops
         return counts
@@ -51,9 +49,7 @@ class Memory:
         from tngd_bench.measure.threads import use_threads
 
         use_threads(1)
-        setting, data, names = course(parameters)
+        instance, data, names = make_case(parameters)
         if optimizer not in names:
             return math.nan
-        entry = optimizers.get(optimizer)
-        contestant = Contestant(optimizer, optimizer, entry.defaults, entry.simulated)
-        return inspect_step(setting, data, contestant).memory.peak_bytes
+        return inspect_step(instance, data, OptimizerConfig.of(optimizer)).memory.peak_bytes

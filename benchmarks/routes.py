@@ -1,4 +1,4 @@
-"""Which route of a few curvature products is the quicker one: by rows of B, or through the model.
+"""The quicker route of a few curvature products: by rows of B, or through the model.
 
     python -m benchmarks.routes [--quick] [--fit]
 
@@ -36,7 +36,7 @@ IMAGES = {"digits-mlp": (64,), "mnist-cnn": (1, 28, 28)}
 
 @dataclass(frozen=True)
 class Place:
-    """Sizes, the shapes of the model's layers, and the median seconds of `products` products by either route."""
+    """Sizes, the model's layers, and the median seconds of `products` products by either route."""
 
     problem: str
     parameters: int

@@ -1,4 +1,4 @@
-"""What a user waits for before anything is computed."""
+"""Start-up: what a user waits for before anything is computed."""
 
 import subprocess
 import sys

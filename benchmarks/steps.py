@@ -3,9 +3,8 @@
 One run of `setup_cache` measures everything; asv stores what the methods pick from it as distributions.
 """
 
-from benchmarks.case import OPTIMIZERS, SIZES, course
-from tngd_bench.measure.optimizer_config import Contestant
-from tngd_bench.optimizers import registry as optimizers
+from benchmarks.case import OPTIMIZERS, SIZES, make_case
+from tngd_bench.measure.optimizer_config import OptimizerConfig
 
 REPETITIONS = 16
 """Samples a side; with 6 or fewer, asv's test can never fire."""
@@ -28,13 +27,10 @@ class Step:
         use_threads(1)
         samples = {}
         for parameters in SIZES:
-            setting, data, names = course(parameters)
-            contestants = [
-                Contestant(name, name, optimizers.get(name).defaults, optimizers.get(name).simulated)
-                for name in names
-            ]
+            instance, data, names = make_case(parameters)
+            configs = [OptimizerConfig.of(name) for name in names]
             for result in measure_cost(
-                setting, data, contestants, repetitions=REPETITIONS, seconds_limit=SECONDS_LIMIT
+                instance, data, configs, repetitions=REPETITIONS, seconds_limit=SECONDS_LIMIT
             ):
                 if result.status != "ok":
                     raise RuntimeError(f"{result.label}: {result.reason}")

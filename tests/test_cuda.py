@@ -15,9 +15,9 @@ from tngd_bench.measure.cost import measure_cost
 from tngd_bench.measure.environment import describe_environment, machine_class
 from tngd_bench.measure.inspection import inspect_step
 from tngd_bench.measure.matmul_rate import multiplication_rate
-from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.training import train
-from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import KFAC, NGD, TNGD, registry
 from tngd_bench.problems import registry as problems
 from tngd_bench.spu import Device, OUProcess
@@ -216,26 +216,26 @@ def test_a_resumed_run_goes_on_the_same(optimizer, tmp_path):
     assert torch.equal(flat(again), flat(model))
 
 
-def contestant(name, **settings):
+def config(name, **settings):
     entry = registry.get(name)
-    return Contestant(name, name, {**entry.defaults, **settings}, entry.simulated)
+    return OptimizerConfig(name, name, {**entry.defaults, **settings}, entry.simulated)
 
 
 def digits_on(processor):
-    return Setting("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0), processor=processor)
+    return ProblemInstance("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0), processor=processor)
 
 
 def test_measurements():
     data = problems.get("digits-mlp").load(train_size=200, test_size=50)
     names = ("sgd", "adam", "kfac", "ngd-gram", "tngd")
     results = measure_cost(
-        digits_on(GPU), data, [contestant(name) for name in names], repetitions=4, seconds_limit=1.0
+        digits_on(GPU), data, [config(name) for name in names], repetitions=4, seconds_limit=1.0
     )
     assert {result.label: (result.status, result.reason) for result in results} == dict.fromkeys(
         names, ("ok", None)
     )
     for name in names:
-        found, expected = (inspect_step(digits_on(p), data, contestant(name)) for p in (GPU, "cpu"))
+        found, expected = (inspect_step(digits_on(p), data, config(name)) for p in (GPU, "cpu"))
         assert found.operations.flops == pytest.approx(expected.operations.flops, rel=0.05)
         weights = 4 * 1000
         assert weights < found.memory.peak_bytes < 1e9
@@ -245,8 +245,7 @@ def test_measurements():
 def test_training_starts_and_goes_alike():
     data = problems.get("digits-mlp").load(train_size=200, test_size=50)
     curves = [
-        train(digits_on(processor), data, contestant("tngd"), epochs=1, evaluations=2).curve
-        for processor in BOTH
+        train(digits_on(processor), data, config("tngd"), epochs=1, evaluations=2).curve for processor in BOTH
     ]
     for here, there in zip(*curves, strict=True):
         assert there.scores.get("train_loss") == pytest.approx(
@@ -295,14 +294,14 @@ def test_question_answering_by_an_encoder_with_dropout(tmp_path):
     pytest.importorskip("peft")
     questions = str(write_questions(tmp_path / "questions.json", repeat=5))
     options = {"encoder": str(write_encoder(tmp_path / "encoder")), "train": questions, "test": questions}
-    setting = Setting(
+    setting = ProblemInstance(
         "squad-lora", 546, 96, 4, "float32", ("test", "seed", 0), tuple(options.items()), processor=GPU
     )
     data = problems.get("squad-lora", options).load(16, 4, outputs=96)
     first = {}
     for name in ("adam", "tngd", "kfac", "ngd-cg"):
         torch.manual_seed(5)
-        result = train(setting, data, contestant(name), epochs=1, evaluations=1)
+        result = train(setting, data, config(name), epochs=1, evaluations=1)
         assert result.status == "ok"
         assert math.isfinite(result.curve[-1].test_loss)
         first[name] = result.curve[1].loss

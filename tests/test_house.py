@@ -1,4 +1,4 @@
-"""The rules that keep the package a house: arrows down, no circles, small rooms, short functions, a name a concept."""
+"""Rules that keep the package a house: arrows down, no circles, small rooms, short functions, one name a concept."""
 
 import ast
 import importlib

@@ -1,4 +1,4 @@
-"""What a layer is and what its part of the factor B costs, without torch: for curvature and for every prediction.
+"""Sizes of a layer and the cost of its part of the factor B, without torch: for curvature and all predictions.
 
 Costs are operations, a multiply-add as two, of one batch of b samples with m rows of B.
 """
@@ -119,10 +119,10 @@ def pooling_is_fused(layer: Layer, passed: float, columns: int) -> bool:
     return passed * layer.d_in <= columns * layer.positions
 
 
-def rows_are_preconditioned(rows: int, d_in: int, d_out: int) -> bool:
-    """Whether Kronecker inverses take fewer operations on k `rows` than on the finished gradient (d_out, d_in)."""
+def preconditioning(rows: float, d_in: float, d_out: float) -> tuple[float, float]:
+    """Return multiply-adds of both Kronecker inverses on k `rows`, x·g included, and on the finished gradient."""
     slope = rows * min(rows * (d_in + d_out), d_in * d_out)
-    return rows * (d_in * d_in + d_out * d_out) + slope <= d_in * d_out * (d_in + d_out)
+    return rows * (d_in * d_in + d_out * d_out) + slope, d_in * d_out * (d_in + d_out)
 
 
 def panelled(order: int) -> float:

@@ -65,7 +65,7 @@ def entry_points(group: str) -> tuple[EntryPoint, ...]:
                 own = dist.entry_points.select(group=group)
             except Exception as error:
                 complain(
-                    f"entry_points.txt of {_name(dist)} cannot be read ({_said(error)}); what it adds is left out"
+                    f"entry_points.txt of {_name(dist)} cannot be read ({said(error)}); what it adds is left out"
                 )
                 continue
             points |= {(each.name, each.value): each for each in own if (each.name, each.value) not in points}
@@ -118,7 +118,7 @@ def _load(point: EntryPoint, kind: type[T], check: Callable[[T], None]) -> tuple
     try:
         loaded = point.load()
     except (Exception, SystemExit) as error:  # whatever outside code does when it is imported
-        return None, f"cannot be loaded: {_said(error)}"
+        return None, f"cannot be loaded: {said(error)}"
     if not isinstance(loaded, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         return None, f"must load to {article} {kind.__name__}, not {loaded!r:.80}"
@@ -127,11 +127,12 @@ def _load(point: EntryPoint, kind: type[T], check: Callable[[T], None]) -> tuple
     except (TypeError, ValueError) as error:
         return None, f"cannot be used: {' '.join(str(error).split())}"
     except Exception as error:  # a check that outside code makes of its own settings
-        return None, f"cannot be used: {_said(error)}"
+        return None, f"cannot be used: {said(error)}"
     return loaded, ""
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """Return what an error of outside code says, on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 

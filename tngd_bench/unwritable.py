@@ -1,4 +1,4 @@
-"""Why something could not be written, in one sentence."""
+"""Reasons why files could not be written, in one sentence each."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ import pytest
 from benchmarks.check_power import copied, injected, one_check
 from tngd_bench.check.baseline import Baseline
 from tngd_bench.check.gate import (
+    MetricFilter,
     NothingSelectedError,
-    Selection,
     check_revision,
     check_stores,
     check_tree,
@@ -18,7 +18,7 @@ from tngd_bench.check.gate import (
 from tngd_bench.check.metrics import make_metric
 from tngd_bench.check.trees import present_tree
 
-GRAM = Selection(("*/ngd-gram", "modelled latency/*"), times=False)
+GRAM = MetricFilter(("*/ngd-gram", "modelled latency/*"), times=False)
 HERE = {"torch": "2.13.0", "cpu": "a", "cores": 2, "threads": 1}
 
 
@@ -57,9 +57,9 @@ def test_an_optimizer_that_raises_is_failed_and_the_others_are_judged(baseline, 
 
 def test_a_base_with_a_kind_of_its_own_is_judged_in_what_both_know(tmp_path):
     base = copied(tmp_path)
-    probe = base / "tngd_bench" / "measure" / "probe.py"
+    probe = base / "tngd_bench" / "check" / "probe.py"
     probe.write_text(probe.read_text().replace('"forward passes"', '"model calls"'))
-    judged = check_revision(base, present_tree(), Selection(("*/ngd-gram",), times=False), silent)
+    judged = check_revision(base, present_tree(), MetricFilter(("*/ngd-gram",), times=False), silent)
     assert {one.name.partition("/")[0] for one in judged} == {
         "operations",
         "forward passes",
@@ -72,9 +72,9 @@ def test_a_base_with_a_kind_of_its_own_is_judged_in_what_both_know(tmp_path):
 
 def test_a_selection_that_names_nothing_is_refused():
     with pytest.raises(NothingSelectedError, match=r"nothing selected.*'speed/\*'.*operations/sgd"):
-        Selection(("speed/*",)).of(["operations/sgd"])
+        MetricFilter(("speed/*",)).of(["operations/sgd"])
     with pytest.raises(NothingSelectedError):
-        Selection(times=False).of(["step time/sgd"])
+        MetricFilter(times=False).of(["step time/sgd"])
 
 
 def stored(*ratios, environment=HERE, operations=5.0):
@@ -91,22 +91,22 @@ SLOW = [1.3 * ratio for ratio in BASE]
     [([BASE], "ok"), ([SLOW], "inconclusive"), ([SLOW, SLOW], "regression"), ([SLOW, BASE, BASE], "ok")],
 )
 def test_a_slowdown_between_stores_needs_a_second_store(heads, verdict):
-    judged = check_stores(stored(*BASE), [stored(*head) for head in heads], Selection())
+    judged = check_stores(stored(*BASE), [stored(*head) for head in heads], MetricFilter())
     assert {one.name: one.verdict for one in judged} == {"step time/x": verdict, "operations/x": "ok"}
 
 
 def test_what_a_store_has_no_more_is_failed():
     head = stored(*BASE)
     gone = Baseline({"step time/x": head.metrics["step time/x"]}, HERE)
-    judged = {one.name: one.verdict for one in check_stores(stored(*BASE), [gone], Selection())}
+    judged = {one.name: one.verdict for one in check_stores(stored(*BASE), [gone], MetricFilter())}
     assert judged == {"step time/x": "ok", "operations/x": "failed"}
-    new = {one.name: one.verdict for one in check_stores(gone, [stored(*BASE)], Selection())}
+    new = {one.name: one.verdict for one in check_stores(gone, [stored(*BASE)], MetricFilter())}
     assert new == {"step time/x": "ok", "operations/x": "nothing compared"}
 
 
 def test_times_of_another_machine_are_not_compared_and_counts_are():
     judged = check_stores(
-        stored(*BASE), [stored(*SLOW, environment={**HERE, "cpu": "b"}, operations=6.0)], Selection()
+        stored(*BASE), [stored(*SLOW, environment={**HERE, "cpu": "b"}, operations=6.0)], MetricFilter()
     )
     by_name = {one.name: one for one in judged}
     assert by_name["operations/x"].verdict == "regression"
@@ -116,7 +116,7 @@ def test_times_of_another_machine_are_not_compared_and_counts_are():
 
 def test_revisions_are_timed_in_turn(tmp_path):
     head = copied(tmp_path)
-    judged = check_revision(present_tree(), head, Selection(("*/sgd",)), silent, samples=7)
+    judged = check_revision(present_tree(), head, MetricFilter(("*/sgd",)), silent, samples=7)
     (time,) = [one for one in judged if one.kind == "time"]
     assert time.verdict in ("ok", "inconclusive")  # equal trees; how noisy this machine is nobody knows
     assert 0.5 < time.head < 2.0  # a step of SGD over a step of SGD

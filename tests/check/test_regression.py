@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tngd_bench.check.regression import (
+    CheckedMetric,
     Judgement,
-    Metric,
     compare,
     confirm,
     mann_whitney_p,
@@ -23,11 +23,11 @@ SAMPLES = st.lists(st.integers(1, 6).map(float), min_size=1, max_size=5)
 
 
 def timed(values, tolerance=0.07):
-    return Metric("step time/x", "× SGD", "time", tuple(values), tolerance)
+    return CheckedMetric("step time/x", "× SGD", "time", tuple(values), tolerance)
 
 
 def exact(value, tolerance=1e-9, slack=0.0):
-    return Metric("operations/x", "FLOP", "exact", (value,), tolerance, slack)
+    return CheckedMetric("operations/x", "FLOP", "exact", (value,), tolerance, slack)
 
 
 @given(SAMPLES, SAMPLES)
@@ -143,9 +143,13 @@ class Runs:
         factor = self.slowdowns[len(self.asked) - 1]
         width = 0.1 if factor == "noise" else 0.01
         center = 1.1 if factor == "noise" else factor
-        base = {name: Metric(name, "× SGD", "time", tuple(spread(1.0, width=width)), 0.07) for name in names}
+        base = {
+            name: CheckedMetric(name, "× SGD", "time", tuple(spread(1.0, width=width)), 0.07)
+            for name in names
+        }
         head = {
-            name: Metric(name, "× SGD", "time", tuple(spread(center, width=width)), 0.07) for name in names
+            name: CheckedMetric(name, "× SGD", "time", tuple(spread(center, width=width)), 0.07)
+            for name in names
         }
         return base, head
 

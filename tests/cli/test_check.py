@@ -175,7 +175,7 @@ def test_times_of_another_machine_exit_3_and_say_so(tngd_bench, tmp_path, monkey
     made = study_baseline(records)
     made.environment["cpu"] = "another processor"
     write_baseline(file, updated(None, made, reason="from a store", date="2026-01-01", revision=None))
-    monkeypatch.setattr("tngd_bench.studies.store.records.read_records", lambda place: records)
+    monkeypatch.setattr("tngd_bench.check.session.read_records", lambda place: records)
     code, out, _ = tngd_bench("check", tmp_path, "--baseline", file, "--select", "step time/*")
     assert code == 3
     assert "other machine: cpu = 'another processor'" in out

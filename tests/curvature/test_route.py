@@ -7,12 +7,14 @@ import torch
 from torch import nn
 
 from tests import oracles
-from tngd_bench.curvature import GGN
+from tngd_bench.curvature import GGN, route
+from tngd_bench.layers import Layer
 from tngd_bench.measure.operations import count_operations
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.problems import registry
 from tngd_bench.solvers import CG
 from tngd_bench.solvers.cg_iterations import CGIterations
+from tngd_bench.spu import OUProcess
 
 
 def perceptron(width: int, outputs: int) -> nn.Module:
@@ -133,3 +135,43 @@ def test_a_gram_product_of_a_wide_batch_has_no_operations_in_the_square_of_the_b
         return count_operations(lambda: ggn.gram_matvec(torch.ones(ggn.rows))).flops
 
     assert operations(512) == pytest.approx(4 * operations(128), rel=1e-9)
+
+
+@pytest.mark.parametrize("outputs", [2, 10, 60])
+@pytest.mark.parametrize("batch_size", [8, 128, 512, 2048])
+@pytest.mark.parametrize("parameters", [2_000, 10**5, 10**6])
+def test_a_relaxation_is_planned_by_the_route_that_it_takes(
+    parameters: int, batch_size: int, outputs: int
+) -> None:
+    class Sizes:
+        size, rows, matrix_free = parameters, batch_size * outputs, False
+
+    planned = Iteration(parameters, Sizes.rows, batch_size, outputs, None, CGIterations())
+    assert (OUProcess(Sizes()).method == "gram") is planned.forms_gram
+
+
+@pytest.mark.parametrize(("columns", "wanted"), [(32, "rows"), (33, "model"), (256, "model"), (257, "model")])
+def test_without_layers_rows_are_expensive_wherever_they_may_be(columns: int, wanted: str) -> None:
+    assert route.product_route(None, columns, 8, 10**6).name == wanted
+    few = route.product_route([Layer(10, 5)], columns, 8, 10**6).name
+    assert few == ("model" if columns > 256 else "rows")
+
+
+def test_functions_of_a_gram_matrix_go_by_lanczos_while_it_pays() -> None:
+    assert route.gram_function_route(640, single=True).name == "lanczos"
+    others = (
+        route.gram_function_route(640, single=False),
+        route.gram_function_route(319, single=True),
+        route.gram_function_route(640, single=True, plain=True),
+        route.gram_function_route(640, single=True, application=3),
+    )
+    assert {other.name for other in others} == {"eigenvectors"}
+    assert len({other.reason for other in others}) == 4
+
+
+def test_conjugate_gradients_take_rows_where_they_can_and_refuse_where_they_cannot() -> None:
+    assert route.cg_route("auto", in_range=True).name == "rows"
+    assert route.cg_route("auto", in_range=False).name == "parameters"
+    assert route.cg_route("parameters", in_range=True) == route.Route("parameters", "asked for")
+    with pytest.raises(ValueError, match="space='rows' needs rhs to be the batch gradient"):
+        route.cg_route("rows", in_range=False)

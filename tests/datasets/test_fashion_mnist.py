@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tngd_bench.datasets import fashion_mirrors, fashion_mnist
+from tngd_bench.datasets import fashion_mnist
 from tngd_bench.datasets.finder import DataFile, DataNotFoundError, FetchError, Place, folder
 from tngd_bench.datasets.idx import write_idx
 from tngd_bench.problems import fashion_cnn
@@ -39,7 +39,7 @@ def small(cache, monkeypatch, tmp_path):
         DataFile(f"fashion-{name}", hashlib.sha256(content).hexdigest()) for name, content in CONTENTS.items()
     )
     monkeypatch.setattr(fashion_mnist, "FILES", files)
-    monkeypatch.setattr(fashion_mirrors, "PLACES", (fashion_mirrors.without_prefix(folder(source)),))
+    monkeypatch.setattr(fashion_mnist, "PLACES", (fashion_mnist.without_prefix(folder(source)),))
     return source
 
 
@@ -77,7 +77,7 @@ def test_without_any_source_the_error_says_what_to_do(cache, monkeypatch):
     def closed(names):
         raise FetchError("Network is unreachable")
 
-    monkeypatch.setattr(fashion_mirrors, "PLACES", (Place("https://mirror.example", closed),))
+    monkeypatch.setattr(fashion_mnist, "PLACES", (Place("https://mirror.example", closed),))
     with pytest.raises(DataNotFoundError, match=r"Fashion-MNIST was not found.*unreachable.*TNGD_BENCH_DATA"):
         ENTRY.load()
 
@@ -102,7 +102,7 @@ def apt_that(monkeypatch, returncode=0, stderr=""):
 
 def test_debians_package_is_unpacked_without_being_installed(monkeypatch):
     commands = apt_that(monkeypatch)
-    place = fashion_mirrors.without_prefix(fashion_mirrors.debian_package())
+    place = fashion_mnist.PLACES[-1]
     assert place.fetch(["fashion-t10k-labels-idx1-ubyte"]) == {
         "fashion-t10k-labels-idx1-ubyte": CONTENTS["t10k-labels-idx1-ubyte"]
     }
@@ -112,17 +112,17 @@ def test_debians_package_is_unpacked_without_being_installed(monkeypatch):
 def test_apt_that_fails_or_is_missing_is_a_reason(monkeypatch):
     apt_that(monkeypatch, returncode=100, stderr="E: Unable to locate package")
     with pytest.raises(FetchError, match="Unable to locate package"):
-        fashion_mirrors.debian_package().fetch(["a"])
+        fashion_mnist.PLACES[-1].fetch(["a"])
 
     def missing(command, **options):
         raise FileNotFoundError("apt-get")
 
     monkeypatch.setattr(subprocess, "run", missing)
     with pytest.raises(FetchError, match="apt-get did not finish"):
-        fashion_mirrors.debian_package().fetch(["a"])
+        fashion_mnist.PLACES[-1].fetch(["a"])
 
 
 def test_places_are_tried_from_near_to_far():
-    kinds = [place.description.split(":")[0].split()[0] for place in fashion_mirrors.PLACES]
+    kinds = [place.description.split(":")[0].split()[0] for place in fashion_mnist.PLACES]
     system = "/share/datasets/fashion-mnist"
     assert kinds == [f"/usr/local{system}", f"/usr{system}", "https", "http", "apt-get"]

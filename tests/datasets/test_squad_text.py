@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from tests.problems.conftest import SHARED
 
+from tests.conftest import SHARED
 from tests.tiny_encoder import write_questions
 from tngd_bench.datasets import squad_text
 from tngd_bench.datasets.finder import DataNotFoundError, FetchError
@@ -70,7 +70,7 @@ def test_squad_without_network_and_cache_names_the_option(monkeypatch, cache):
     def fail(address):
         raise FetchError("no answer within 4 s")
 
-    monkeypatch.setattr("tngd_bench.datasets.encoders.download", fail)
+    monkeypatch.setattr("tngd_bench.datasets.places.download", fail)
     with pytest.raises(DataNotFoundError) as caught:
         load_questions("train", squad_text.SQUAD, TRAIN)
     message = str(caught.value)

@@ -1,8 +1,7 @@
 import pytest
 
-from tngd_bench.measure.optimizer_config import Contestant
-from tngd_bench.measure.workload import Setting
-from tngd_bench.optimizers import registry
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.problems import registry as problems
 
 
@@ -12,14 +11,13 @@ def digits():
 
 
 @pytest.fixture
-def setting():
-    return Setting("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
+def instance():
+    return ProblemInstance("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
 
 
 @pytest.fixture
-def contestant():
+def config():
     def make(name, label=None, **settings):
-        entry = registry.get(name)
-        return Contestant(label or name, name, {**entry.defaults, **settings}, entry.simulated)
+        return OptimizerConfig.of(name, label or "", **settings)
 
     return make

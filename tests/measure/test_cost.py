@@ -7,13 +7,12 @@ import torch
 from tngd_bench.measure import cost
 from tngd_bench.measure.cost import (
     MINIMUM_REPETITIONS,
-    SETTLING_STEPS,
-    SHORT_STEP_S,
-    TIMED_PER_SHORT_TURN,
+    TIMED_STEPS,
     WARM_UP_SAMPLES,
     WARM_UP_STEPS,
     measure_cost,
 )
+from tngd_bench.measure.step_timer import SETTLING_STEPS, SHORT_STEP_S, device_seconds
 from tngd_bench.measure.williams_design import balanced_orders
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers.tngd.optimizer import TNGD
@@ -37,7 +36,7 @@ class Probe:
 
 
 @pytest.fixture
-def race(monkeypatch, setting, digits, contestant):
+def timed(monkeypatch, instance, digits, config):
     """A measurement of probes by a clock that reads what they say, so that no load on the machine changes it."""
 
     def run(probes, **limits):
@@ -50,18 +49,18 @@ def race(monkeypatch, setting, digits, contestant):
 
         monkeypatch.setattr(cost, "Clock", Told)
         made = {probe.name: probe for probe in probes}
-        monkeypatch.setattr(type(setting), "optimizer", lambda self, entrant, model: made[entrant.label])
+        monkeypatch.setattr(type(instance), "optimizer", lambda self, entrant, model: made[entrant.label])
         limits = {"repetitions": 4, "seconds_limit": 10.0, **limits}
-        return measure_cost(setting, digits, [contestant("sgd", probe.name) for probe in probes], **limits)
+        return measure_cost(instance, digits, [config("sgd", probe.name) for probe in probes], **limits)
 
     return run
 
 
-def test_rounds_are_interleaved_on_shared_batches_in_turning_order(race):
+def test_rounds_are_interleaved_on_shared_batches_in_turning_order(timed):
     log = []
-    race([Probe(name, log) for name in "abc"], repetitions=6)
+    timed([Probe(name, log) for name in "abc"], repetitions=6)
     timed = log[3 * WARM_UP_STEPS :]
-    turn = SETTLING_STEPS + TIMED_PER_SHORT_TURN
+    turn = SETTLING_STEPS + TIMED_STEPS
     rounds = [timed[k : k + 3 * turn] for k in range(0, len(timed), 3 * turn)]
     orders = [["abc"[place] for place in order] for order in balanced_orders(3)[:3]]
     assert [[name for name, _ in r] for r in rounds] == [
@@ -73,17 +72,17 @@ def test_rounds_are_interleaved_on_shared_batches_in_turning_order(race):
     assert len({r[0][1] for r in rounds}) == len(rounds)
 
 
-def test_long_steps_take_single_turns_and_pair_with_the_first_of_a_short_turn(race):
+def test_long_steps_take_single_turns_and_pair_with_the_first_of_a_short_turn(timed):
     log = []
     probes = [Probe("short", log, 0.5 * SHORT_STEP_S), Probe("long", log, 1.5 * SHORT_STEP_S)]
-    short, long = race(probes, repetitions=4)
+    short, long = timed(probes, repetitions=4)
     rounds = "".join(name[0] for name, _ in log[WARM_UP_STEPS + 1 :])
     assert rounds == "sssl" + "lsss" + "l" + "l", "the long one needs no second warm-up"
     assert [i.repetition for i in short.iterations] == [0, 1, 2, 3]
     assert [i.repetition for i in long.iterations] == [0, 2, 4, 6]
 
 
-def test_the_first_step_is_small_and_the_second_whole(race):
+def test_the_first_step_is_small_and_the_second_whole(timed):
     sizes = []
 
     class Sizing(Probe):
@@ -91,12 +90,12 @@ def test_the_first_step_is_small_and_the_second_whole(race):
             sizes.append(len(targets))
             return super().step(inputs, targets)
 
-    race([Sizing("a", [])], repetitions=3)
+    timed([Sizing("a", [])], repetitions=3)
     assert sizes[:WARM_UP_STEPS] == [WARM_UP_SAMPLES, 16]
     assert set(sizes[1:]) == {16}
 
 
-def test_periodic_work_is_timed_as_often_as_it_happens(race):
+def test_periodic_work_is_timed_as_often_as_it_happens(timed):
     class Periodic(Probe):
         """Takes 1 ms for a step, and one more where the step has periodic work, every 10th."""
 
@@ -104,60 +103,60 @@ def test_periodic_work_is_timed_as_often_as_it_happens(race):
             self.seconds = 1e-3 * (1 + (self.steps % 10 == 0))
             return super().step(inputs, targets)
 
-    (result,) = race([Periodic("a", [])], repetitions=20)
+    (result,) = timed([Periodic("a", [])], repetitions=20)
     assert sum(iteration.step_s > 1.5e-3 for iteration in result.iterations) == 2
 
 
-def test_warm_up_is_not_among_the_timings(race):
+def test_warm_up_is_not_among_the_timings(timed):
     log = []
-    (result,) = race([Probe("a", log)])
+    (result,) = timed([Probe("a", log)])
     assert len(log) == WARM_UP_STEPS + 2 * (SETTLING_STEPS + 2)
     assert [iteration.repetition for iteration in result.iterations] == [0, 1, 2, 3]
 
 
-def test_repetitions_shrink_under_the_limit_but_not_below_three(race):
+def test_repetitions_shrink_under_the_limit_but_not_below_three(timed):
     log = []
-    quick, slow = race([Probe("quick", log), Probe("slow", log, 0.03)], repetitions=8, seconds_limit=0.05)
+    quick, slow = timed([Probe("quick", log), Probe("slow", log, 0.03)], repetitions=8, seconds_limit=0.05)
     assert len(quick.iterations) == 8
     assert len(slow.iterations) == MINIMUM_REPETITIONS
 
 
-def test_the_least_number_of_repetitions_can_be_asked_for(race):
-    (slow,) = race([Probe("slow", [], 0.03)], repetitions=8, seconds_limit=0.01, least_repetitions=2)
+def test_the_least_number_of_repetitions_can_be_asked_for(timed):
+    (slow,) = timed([Probe("slow", [], 0.03)], repetitions=8, seconds_limit=0.01, least_repetitions=2)
     assert len(slow.iterations) == 2
 
 
-def test_times_are_those_of_the_step(race):
-    (result,) = race([Probe("a", [], 0.02)])
+def test_times_are_those_of_the_step(timed):
+    (result,) = timed([Probe("a", [], 0.02)])
     for iteration in result.iterations:
         assert iteration.step_s == pytest.approx(0.02)
         assert iteration.digital_s == iteration.step_s == iteration.total_s
 
 
-def test_divergence_and_defects_take_out_only_their_own_optimizer(race):
+def test_divergence_and_defects_take_out_only_their_own_optimizer(timed):
     log = []
     diverging = Probe(
         "diverging", log, fails_at=WARM_UP_STEPS + SETTLING_STEPS + 3, error=DivergedError("the loss", 3)
     )
     broken = Probe("broken", log, fails_at=0, error=RuntimeError("no such luck"))
-    good, bad, worse = race([Probe("good", log), diverging, broken])
+    good, bad, worse = timed([Probe("good", log), diverging, broken])
     assert (good.status, len(good.iterations)) == ("ok", 4)
-    assert (bad.status, len(bad.iterations)) == ("diverged", 2), "those of the turns before"
+    assert (bad.status, len(bad.iterations)) == ("diverged", 2), "those of the rounds before"
     assert "the loss is not finite at iteration 3" in bad.reason
     assert (worse.status, worse.iterations) == ("failed", ())
     assert worse.reason == "RuntimeError: no such luck"
 
 
-def test_turns_are_announced_before_they_are_taken(monkeypatch, setting, digits, contestant):
+def test_each_timing_is_announced_before_it_is_made(monkeypatch, instance, digits, config):
     log = []
-    monkeypatch.setattr(type(setting), "optimizer", lambda self, entrant, model: Probe(entrant.label, log))
+    monkeypatch.setattr(type(instance), "optimizer", lambda self, entrant, model: Probe(entrant.label, log))
     measure_cost(
-        setting,
+        instance,
         digits,
-        [contestant("sgd", "a"), contestant("sgd", "b")],
+        [config("sgd", "a"), config("sgd", "b")],
         repetitions=3,
         seconds_limit=1.0,
-        on_turn=lambda label: log.append(label),
+        on_timing=lambda label: log.append(label),
     )
     for place, item in enumerate(log):
         if isinstance(item, tuple):
@@ -165,14 +164,14 @@ def test_turns_are_announced_before_they_are_taken(monkeypatch, setting, digits,
             assert said[-1] == item[0]
 
 
-def test_a_simulated_optimizer_is_billed_host_and_device_not_simulation(setting, digits, contestant):
+def test_a_simulated_optimizer_is_billed_host_and_device_not_simulation(instance, digits, config):
     digital, analog = measure_cost(
-        setting, digits, [contestant("ngd-gram"), contestant("tngd")], repetitions=3, seconds_limit=1.0
+        instance, digits, [config("ngd-gram"), config("tngd")], repetitions=3, seconds_limit=1.0
     )
     for iteration in digital.iterations:
         assert (iteration.write_s, iteration.relax_s, iteration.read_s) == (0.0, 0.0, 0.0)
-    n = sum(p.numel() for p in setting.model().parameters())
-    m = setting.rows
+    n = sum(p.numel() for p in instance.model().parameters())
+    m = instance.rows
     bit_s = 16 / 50e9  # 16 bits a word over 50 Gb/s: the paper's device
     for iteration in analog.iterations:
         assert math.isnan(iteration.step_s), "nothing was simulated"
@@ -186,27 +185,25 @@ def test_a_simulated_optimizer_is_billed_host_and_device_not_simulation(setting,
 
 
 @pytest.mark.parametrize("upload", ["full", "factored"])
-def test_a_bill_without_a_simulation_is_that_of_a_simulated_step(setting, digits, contestant, upload):
+def test_a_bill_without_a_simulation_is_that_of_a_simulated_step(instance, digits, config, upload):
     device = {"samples": 3, "spacing": 2.0, "ensemble": 2, "upload": upload}
-    (analog,) = measure_cost(
-        setting, digits, [contestant("tngd", **device)], repetitions=2, seconds_limit=1.0
-    )
-    model = setting.model()
-    stepped = setting.optimizer(contestant("tngd", **device), model)
-    stepped.step(*next(setting.batches(digits)))
+    (analog,) = measure_cost(instance, digits, [config("tngd", **device)], repetitions=2, seconds_limit=1.0)
+    model = instance.model()
+    stepped = instance.optimizer(config("tngd", **device), model)
+    stepped.step(*next(instance.batches(digits)))
     assert dict(analog.bill.items) == dict(stepped.ledger.items)
 
 
-def test_a_step_is_simulated_only_where_the_bill_depends_on_it(setting, digits, contestant, monkeypatch):
+def test_a_step_is_simulated_only_where_the_bill_depends_on_it(instance, digits, config, monkeypatch):
     steps = []
     monkeypatch.setattr(TNGD, "_direction", _noted(TNGD._direction, steps))
     plain, ranged = (
-        contestant("tngd", label, **given)
+        config("tngd", label, **given)
         for label, given in (("plain", {}), ("ranged", {"conductance_max_siemens": 1e-4}))
     )
-    (bare,) = measure_cost(setting, digits, [plain], repetitions=2, seconds_limit=1.0)
+    (bare,) = measure_cost(instance, digits, [plain], repetitions=2, seconds_limit=1.0)
     assert (bare.status, steps) == ("ok", [])
-    (scaled,) = measure_cost(setting, digits, [ranged], repetitions=2, seconds_limit=1.0)
+    (scaled,) = measure_cost(instance, digits, [ranged], repetitions=2, seconds_limit=1.0)
     assert steps
     assert all(iteration.step_s > 0 for iteration in scaled.iterations)
     assert scaled.iterations[0].relax_s > bare.iterations[0].relax_s, "a range slows settling"
@@ -222,16 +219,16 @@ def _noted(direction, steps):
 
 def test_an_item_the_device_does_not_price_is_not_zero():
     bill = Ledger("s", {"write_gradient": 1.0, "write_arrays": None, "relax": 2.0, "read": 0.5})
-    write, relax, read = cost.ledger_seconds(bill)
+    write, relax, read, _ = device_seconds(bill, 0.0)
     assert math.isnan(write)
     assert (relax, read) == (2.0, 0.5)
 
 
-def test_iterations_on_a_device_without_every_price_have_no_total_but_a_bill(setting, digits, contestant):
+def test_iterations_on_a_device_without_every_price_have_no_total_but_a_bill(instance, digits, config):
     digital, analog = measure_cost(
-        setting,
+        instance,
         digits,
-        [contestant("sgd"), contestant("tngd", device="sram-mdac")],
+        [config("sgd"), config("tngd", device="sram-mdac")],
         repetitions=2,
         seconds_limit=1.0,
     )
@@ -244,16 +241,16 @@ def test_iterations_on_a_device_without_every_price_have_no_total_but_a_bill(set
         assert iteration.relax_s + iteration.read_s < analog.bill.at_least
 
 
-def test_the_clock_adds_little_to_a_bare_loop(setting, digits, contestant):
+def test_the_clock_adds_little_to_a_bare_loop(instance, digits, config):
     # The harness around a step and the bare step in turn, the least of each: what others take of the machine is not
     # in the least of many, and what the harness adds to every step is.
     torch.set_num_threads(1)
     inside, bare = [], []
     for _ in range(5):
-        (result,) = measure_cost(setting, digits, [contestant("ngd-gram")], repetitions=12, seconds_limit=5.0)
+        (result,) = measure_cost(instance, digits, [config("ngd-gram")], repetitions=12, seconds_limit=5.0)
         inside += [iteration.step_s for iteration in result.iterations]
-        optimizer = setting.optimizer(contestant("ngd-gram"), setting.model())
-        for _, (inputs, targets) in zip(range(14), setting.batches(digits), strict=False):
+        optimizer = instance.optimizer(config("ngd-gram"), instance.model())
+        for _, (inputs, targets) in zip(range(14), instance.batches(digits), strict=False):
             start = time.perf_counter()
             optimizer.step(inputs, targets)
             bare.append(time.perf_counter() - start)
@@ -261,9 +258,9 @@ def test_the_clock_adds_little_to_a_bare_loop(setting, digits, contestant):
     assert min(inside) < 1.2 * min(bare)
 
 
-def test_a_delay_lets_the_host_work_while_the_device_relaxes(setting, digits, contestant):
+def test_a_delay_lets_the_host_work_while_the_device_relaxes(instance, digits, config):
     (analog,) = measure_cost(
-        setting, digits, [contestant("tngd", analog_time=50.0, delay=30.0)], repetitions=3, seconds_limit=1.0
+        instance, digits, [config("tngd", analog_time=50.0, delay=30.0)], repetitions=3, seconds_limit=1.0
     )
     for iteration in analog.iterations:
         device_s = iteration.write_s + iteration.relax_s + iteration.read_s

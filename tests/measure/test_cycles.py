@@ -3,7 +3,8 @@
 import pytest
 
 from tngd_bench.measure import cost
-from tngd_bench.measure.cost import LONG_CYCLE_S, measure_cost
+from tngd_bench.measure.cost import measure_cost
+from tngd_bench.measure.step_timer import LONG_CYCLE_S
 
 CYCLE = 20
 
@@ -29,7 +30,7 @@ MEAN = (11.0 + 3.0 + 18.0) / CYCLE
 
 
 @pytest.fixture
-def timed(monkeypatch, setting, digits, contestant):
+def timed(monkeypatch, instance, digits, config):
     def run(probe, **limits):
         class Told:
             def __init__(self, device):
@@ -39,8 +40,8 @@ def timed(monkeypatch, setting, digits, contestant):
                 return probe.taken_s
 
         monkeypatch.setattr(cost, "Clock", Told)
-        monkeypatch.setattr(type(setting), "optimizer", lambda self, entrant, model: probe)
-        (result,) = measure_cost(setting, digits, [contestant("sgd", "periodic")], **limits)
+        monkeypatch.setattr(type(instance), "optimizer", lambda self, entrant, model: probe)
+        (result,) = measure_cost(instance, digits, [config("sgd", "periodic")], **limits)
         return result
 
     return run

@@ -43,17 +43,17 @@ def test_seconds_of_all_columns_follow_from_the_first(many, monkeypatch):
     assert passes == [8, 16]
 
 
-def test_a_few_outputs_are_timed_whole(setting, digits, monkeypatch):
+def test_a_few_outputs_are_timed_whole(instance, digits, monkeypatch):
     passes = []
-    monkeypatch.setattr(host_time, "host_pass", lambda *given, verify: passes.append(len(given)))
+    monkeypatch.setattr(host_time, "host_pass", lambda *given, verify: passes.append(given[5]))
 
     class Told:
         def time(self, work):
             return 2.0, work()
 
-    inputs, targets = next(setting.batches(digits))
-    assert host_seconds(setting.model(), setting.loss(), inputs, targets, 10, "full", Told()) == 2.0
-    assert passes == [5]
+    inputs, targets = next(instance.batches(digits))
+    assert host_seconds(instance.model(), instance.loss(), inputs, targets, 10, "full", Told()) == 2.0
+    assert passes == [None], "of all columns at once"
 
 
 @pytest.mark.parametrize("upload", ["full", "factored"])
@@ -70,16 +70,16 @@ def test_a_pass_stops_after_the_columns_asked_for(many, monkeypatch, upload):
     assert made == [(0, 8), (8, 12)]
 
 
-def test_masks_of_the_training_are_those_without_the_timing(contestant, tmp_path):
+def test_masks_of_the_training_are_those_without_the_timing(config, tmp_path):
     """Timing the host of a simulated optimizer draws dropout masks; the run must not see that it did."""
     from tngd_bench.measure.clock import Clock
+    from tngd_bench.measure.problem_instance import ProblemInstance
     from tngd_bench.measure.training import _host_seconds
-    from tngd_bench.measure.workload import Setting
 
-    setting = Setting("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
+    instance = ProblemInstance("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
     data = registry.get("digits-mlp").load(40, 20)
     torch.manual_seed(4)
     expected = torch.rand(2)
     torch.manual_seed(4)
-    _host_seconds(setting, data, Clock(torch.device("cpu")), "full")
+    _host_seconds(instance, data, Clock(torch.device("cpu")), "full")
     assert torch.equal(torch.rand(2), expected)

@@ -3,23 +3,23 @@ import math
 import pytest
 
 from tngd_bench.measure.inspection import inspect_step
-from tngd_bench.measure.workload import Setting
+from tngd_bench.measure.problem_instance import ProblemInstance
 
 
-def test_operations_of_sgd_are_forward_and_backward(setting, digits, contestant):
-    found = inspect_step(setting, digits, contestant("sgd"))
-    b = setting.batch_size
-    weights = [(p.shape[1], p.shape[0]) for p in setting.model().parameters() if p.dim() == 2]
+def test_operations_of_sgd_are_forward_and_backward(instance, digits, config):
+    found = inspect_step(instance, digits, config("sgd"))
+    b = instance.batch_size
+    weights = [(p.shape[1], p.shape[0]) for p in instance.model().parameters() if p.dim() == 2]
     products = sum(2 * b * d_in * d_out for d_in, d_out in weights)
     first = 2 * b * weights[0][0] * weights[0][1]  # the inputs need no gradient
     assert found.operations.flops == 3 * products - first
 
 
-def test_dense_operations_grow_with_the_cube_and_memory_with_the_square(digits, contestant):
+def test_dense_operations_grow_with_the_cube_and_memory_with_the_square(digits, config):
     def inspect(parameters):
-        setting = Setting("digits-mlp", parameters, 10, 8, "float32", ("test", 0))
-        exact = sum(p.numel() for p in setting.model().parameters())
-        return exact, inspect_step(setting, digits, contestant("ngd"))
+        instance = ProblemInstance("digits-mlp", parameters, 10, 8, "float32", ("test", 0))
+        exact = sum(p.numel() for p in instance.model().parameters())
+        return exact, inspect_step(instance, digits, config("ngd"))
 
     (n1, small), (n2, large) = inspect(1000), inspect(4000)
     for n, found in ((n1, small), (n2, large)):
@@ -30,13 +30,13 @@ def test_dense_operations_grow_with_the_cube_and_memory_with_the_square(digits, 
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "kfac", "ngd", "ngd-woodbury", "ngd-gram", "ngd-cg", "tngd"])
-def test_every_optimizer_can_be_counted(name, setting, digits, contestant):
-    found = inspect_step(setting, digits, contestant(name))
+def test_every_optimizer_can_be_counted(name, instance, digits, config):
+    found = inspect_step(instance, digits, config(name))
     assert found.operations.uncounted == ()
     assert found.operations.flops > 0
 
 
-def test_a_simulated_optimizer_is_charged_its_digital_side(setting, digits, contestant):
+def test_a_simulated_optimizer_is_charged_its_digital_side(instance, digits, config):
     # The m×m eigendecomposition belongs to the simulation.
-    found = inspect_step(setting, digits, contestant("tngd"))
-    assert found.operations.flops < 9 * setting.rows**3
+    found = inspect_step(instance, digits, config("tngd"))
+    assert found.operations.flops < 9 * instance.rows**3

@@ -6,7 +6,7 @@ import torch
 from tngd_bench.datasets.splits import DataSplits
 from tngd_bench.measure import memory
 from tngd_bench.measure.environment import check_processor, machine_class
-from tngd_bench.measure.workload import Setting
+from tngd_bench.measure.problem_instance import ProblemInstance
 
 
 def test_the_cpu_is_always_there_and_its_class_names_no_gpu():
@@ -36,9 +36,9 @@ def machine_class_of(monkeypatch, processor):
 
 
 def test_model_and_loss_go_to_the_processor():
-    setting = Setting("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0), processor="meta")
-    assert {p.device.type for p in setting.model().parameters()} == {"meta"}
-    assert setting.device == torch.device("meta")
+    instance = ProblemInstance("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0), processor="meta")
+    assert {p.device.type for p in instance.model().parameters()} == {"meta"}
+    assert instance.device == torch.device("meta")
 
 
 def test_all_tensors_of_the_data_move_and_texts_stay():

@@ -9,9 +9,9 @@ from tngd_bench.measure.training import evaluate, evaluation_points, train
 from tngd_bench.optimizers import DivergedError
 
 
-def test_curve_has_one_row_per_iteration_and_evaluations_at_fixed_ones(setting, digits, contestant):
-    result = train(setting, digits, contestant("sgd"), epochs=2, evaluations=4)
-    per_epoch = 200 // setting.batch_size
+def test_curve_has_one_row_per_iteration_and_evaluations_at_fixed_ones(instance, digits, config):
+    result = train(instance, digits, config("sgd"), epochs=2, evaluations=4)
+    per_epoch = 200 // instance.batch_size
     assert [point.iteration for point in result.curve] == list(range(2 * per_epoch + 1))
     evaluated = [point.iteration for point in result.curve if "test_accuracy" in point.scores]
     assert evaluated == list(evaluation_points(2 * per_epoch, 4)) == [0, 6, 12, 18, 24]
@@ -20,11 +20,11 @@ def test_curve_has_one_row_per_iteration_and_evaluations_at_fixed_ones(setting, 
     assert (result.status, result.reason) == ("ok", None)
 
 
-def test_curve_is_that_of_a_plain_loop(setting, digits, contestant):
-    result = train(setting, digits, contestant("sgd"), epochs=1, evaluations=1)
-    model, loss = setting.model(), torch.nn.CrossEntropyLoss()
+def test_curve_is_that_of_a_plain_loop(instance, digits, config):
+    result = train(instance, digits, config("sgd"), epochs=1, evaluations=1)
+    model, loss = instance.model(), torch.nn.CrossEntropyLoss()
     sgd = torch.optim.SGD(model.parameters(), lr=0.1)
-    for point, (inputs, targets) in zip(result.curve[1:], setting.batches(digits), strict=False):
+    for point, (inputs, targets) in zip(result.curve[1:], instance.batches(digits), strict=False):
         value = loss(model(inputs), targets)
         assert point.loss == pytest.approx(value.item(), rel=1e-5)
         sgd.zero_grad()
@@ -36,15 +36,15 @@ def test_curve_is_that_of_a_plain_loop(setting, digits, contestant):
         )
 
 
-def test_optimizers_start_at_the_same_loss_and_see_the_same_first_batch(setting, digits, contestant):
+def test_optimizers_start_at_the_same_loss_and_see_the_same_first_batch(instance, digits, config):
     curves = [
-        train(setting, digits, contestant(name), epochs=0.2, evaluations=1).curve for name in ("sgd", "tngd")
+        train(instance, digits, config(name), epochs=0.2, evaluations=1).curve for name in ("sgd", "tngd")
     ]
     assert curves[0][0].scores["train_loss"] == curves[1][0].scores["train_loss"]
     assert curves[0][1].loss == pytest.approx(curves[1][1].loss, rel=1e-6)
 
 
-def test_time_leaves_evaluation_out(monkeypatch, setting, digits, contestant):
+def test_time_leaves_evaluation_out(monkeypatch, instance, digits, config):
     times = iter(range(1000))
 
     class Ticking:
@@ -55,30 +55,30 @@ def test_time_leaves_evaluation_out(monkeypatch, setting, digits, contestant):
             return float(next(times))
 
     monkeypatch.setattr(training, "Clock", Ticking)
-    result = train(setting, digits, contestant("sgd"), epochs=1, evaluations=12)
+    result = train(instance, digits, config("sgd"), epochs=1, evaluations=12)
     # Every reading of the clock advances it by 1: two readings a step, none for an evaluation.
     assert [point.measured_s for point in result.curve] == [float(point.iteration) for point in result.curve]
     assert next(times) == 2 * (len(result.curve) - 1)
 
 
-def test_modelled_time_of_a_simulated_run_is_linear_in_iterations(setting, digits, contestant):
-    curve = train(setting, digits, contestant("tngd"), epochs=1, evaluations=1).curve
+def test_modelled_time_of_a_simulated_run_is_linear_in_iterations(instance, digits, config):
+    curve = train(instance, digits, config("tngd"), epochs=1, evaluations=1).curve
     each = curve[1].modelled_s
     assert each > 50e-6
     assert [point.modelled_s for point in curve] == pytest.approx([k * each for k in range(len(curve))])
-    digital = train(setting, digits, contestant("ngd-gram"), epochs=1, evaluations=1).curve
+    digital = train(instance, digits, config("ngd-gram"), epochs=1, evaluations=1).curve
     assert all(point.modelled_s == point.measured_s for point in digital)
 
 
-def test_a_diverging_run_is_recorded_with_its_curve(setting, digits, contestant):
-    result = train(setting, digits, contestant("sgd", lr=1e6), epochs=3, evaluations=1)
+def test_a_diverging_run_is_recorded_with_its_curve(instance, digits, config):
+    result = train(instance, digits, config("sgd", lr=1e6), epochs=3, evaluations=1)
     assert result.status == "diverged"
     assert "not finite" in result.reason
-    assert 1 < len(result.curve) < 3 * (200 // setting.batch_size)
+    assert 1 < len(result.curve) < 3 * (200 // instance.batch_size)
     assert all(math.isfinite(point.loss) for point in result.curve[1:])
 
 
-def test_a_run_that_ends_on_a_non_finite_loss_is_diverged_too(monkeypatch, setting, digits, contestant):
+def test_a_run_that_ends_on_a_non_finite_loss_is_diverged_too(monkeypatch, instance, digits, config):
     class Destroyer:
         def __init__(self, model):
             self.model = model
@@ -88,13 +88,13 @@ def test_a_run_that_ends_on_a_non_finite_loss_is_diverged_too(monkeypatch, setti
                 next(self.model.parameters()).fill_(math.nan)
             return 1.0
 
-    monkeypatch.setattr(type(setting), "optimizer", lambda self, entrant, model: Destroyer(model))
-    result = train(setting, digits, contestant("sgd"), epochs=0.1, evaluations=1)
+    monkeypatch.setattr(type(instance), "optimizer", lambda self, entrant, model: Destroyer(model))
+    result = train(instance, digits, config("sgd"), epochs=0.1, evaluations=1)
     assert result.status == "diverged"
     assert "after iteration 1" in result.reason
 
 
-def test_diverged_error_ends_the_run_where_it_was_raised(monkeypatch, setting, digits, contestant):
+def test_diverged_error_ends_the_run_where_it_was_raised(monkeypatch, instance, digits, config):
     class Giving:
         def __init__(self):
             self.steps = 0
@@ -105,14 +105,14 @@ def test_diverged_error_ends_the_run_where_it_was_raised(monkeypatch, setting, d
             self.steps += 1
             return 1.0
 
-    monkeypatch.setattr(type(setting), "optimizer", lambda self, entrant, model: Giving())
-    result = train(setting, digits, contestant("sgd"), epochs=1, evaluations=1)
+    monkeypatch.setattr(type(instance), "optimizer", lambda self, entrant, model: Giving())
+    result = train(instance, digits, config("sgd"), epochs=1, evaluations=1)
     assert [point.iteration for point in result.curve] == [0, 1, 2]
     assert result.reason == "the direction is not finite at iteration 2"
 
 
-def test_evaluation_equals_a_direct_computation_and_leaves_the_mode(setting, digits):
-    model, loss = setting.model(), setting.loss()
+def test_evaluation_equals_a_direct_computation_and_leaves_the_mode(instance, digits):
+    model, loss = instance.model(), instance.loss()
     model.train()
     found = evaluate(model, loss, digits)
     outputs = model(digits.test_inputs)
@@ -121,10 +121,10 @@ def test_evaluation_equals_a_direct_computation_and_leaves_the_mode(setting, dig
     assert model.training
 
 
-def test_noise_is_drawn_from_the_named_seed(setting, digits, contestant):
+def test_noise_is_drawn_from_the_named_seed(instance, digits, config):
     def final(seed):
-        named = replace(setting, seed_parts=("test", "seed", seed))
-        noisy = contestant("tngd", noise_variance=0.1)
+        named = replace(instance, seed_parts=("test", "seed", seed))
+        noisy = config("tngd", noise_variance=0.1)
         return train(named, digits, noisy, epochs=0.5, evaluations=1).curve[-1].scores["train_loss"]
 
     assert final(0) == final(0)
@@ -139,21 +139,21 @@ def test_evaluation_points_run_from_start_to_end(iterations, evaluations):
     assert list(points) == sorted(points)
 
 
-def test_modelled_time_counts_what_overlaps_once(setting, digits, contestant, monkeypatch):
+def test_modelled_time_counts_what_overlaps_once(instance, digits, config, monkeypatch):
     monkeypatch.setattr(training, "_host_seconds", lambda *args: 20e-6)
     each = {}
     for delay in (0.0, 10.0, 40.0):
-        tngd = contestant("tngd", analog_time=50.0, delay=delay)
-        each[delay] = train(setting, digits, tngd, epochs=0.1, evaluations=1).curve[1].modelled_s
+        tngd = config("tngd", analog_time=50.0, delay=delay)
+        each[delay] = train(instance, digits, tngd, epochs=0.1, evaluations=1).curve[1].modelled_s
     # On the paper's device a unit of delay is 1 µs: 10 of the host's 20 µs hide, then all of them.
     assert each[0.0] - each[10.0] == pytest.approx(10e-6)
     assert each[0.0] - each[40.0] == pytest.approx(20e-6)
 
 
-def test_the_least_stability_margin_and_the_bill_are_kept(setting, digits, contestant, monkeypatch):
-    analog = contestant("tngd", programming_error=1e-3, damping=0.1)
+def test_the_least_stability_margin_and_the_bill_are_kept(instance, digits, config, monkeypatch):
+    analog = config("tngd", programming_error=1e-3, damping=0.1)
     seen = []
-    create = type(setting).optimizer
+    create = type(instance).optimizer
 
     def watched(self, *arguments):
         optimizer = create(self, *arguments)
@@ -167,19 +167,19 @@ def test_the_least_stability_margin_and_the_bill_are_kept(setting, digits, conte
         optimizer.step = stepping
         return optimizer
 
-    monkeypatch.setattr(type(setting), "optimizer", watched)
-    result = train(setting, digits, analog, epochs=0.5, evaluations=1)
+    monkeypatch.setattr(type(instance), "optimizer", watched)
+    result = train(instance, digits, analog, epochs=0.5, evaluations=1)
     assert len(seen) == len(result.curve) - 1
     assert result.stability_margin == min(seen)
     assert 0.0 < min(seen) < max(seen)
     assert result.bill.not_stated == ()
     monkeypatch.undo()
-    for digital_or_ideal in (contestant("sgd"), contestant("tngd")):
-        assert train(setting, digits, digital_or_ideal, epochs=0.2, evaluations=1).stability_margin is None
+    for digital_or_ideal in (config("sgd"), config("tngd")):
+        assert train(instance, digits, digital_or_ideal, epochs=0.2, evaluations=1).stability_margin is None
 
 
-def test_time_on_a_device_that_states_no_time_for_an_item_is_unknown_not_shorter(setting, digits, contestant):
-    result = train(setting, digits, contestant("tngd", device="sram-mdac"), epochs=0.2, evaluations=1)
+def test_time_on_a_device_that_states_no_time_for_an_item_is_unknown_not_shorter(instance, digits, config):
+    result = train(instance, digits, config("tngd", device="sram-mdac"), epochs=0.2, evaluations=1)
     assert result.bill.not_stated == ("write_cells", "write_convert")
     assert all(math.isnan(point.modelled_s) for point in result.curve[1:])
     assert all(point.measured_s > 0 for point in result.curve[1:])

@@ -1,4 +1,4 @@
-"""Orders of turns: each contestant as often in each place, and as often right after each other one."""
+"""Orders of turns: each config as often in each place, and as often right after each other one."""
 
 from collections import Counter
 from itertools import pairwise
@@ -20,5 +20,5 @@ def test_places_and_predecessors_are_balanced(count):
     assert len(set(followed.values())) <= 1
 
 
-def test_no_contestants_have_one_order():
+def test_no_optimizers_have_one_order():
     assert balanced_orders(0) == [()]

@@ -20,11 +20,11 @@ from tngd_bench.datasets.splits import take
 from tngd_bench.measure.host_time import host_operations
 from tngd_bench.measure.operations import count_operations
 from tngd_bench.optimizers import costs, registry
-from tngd_bench.optimizers.array_costs import array_cost
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.natural import NaturalOptimizer
 from tngd_bench.optimizers.registry import Phased
 from tngd_bench.optimizers.tngd import entry as tngd_entry
+from tngd_bench.optimizers.tngd.array_costs import array_cost
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths

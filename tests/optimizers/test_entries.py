@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import itertools
 import math
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+import tngd_bench
 from tngd_bench.optimizers import KFAC, NGD, TNGD, registry
 from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.solvers import CG
@@ -100,3 +103,25 @@ def test_each_has_a_marker_and_a_place_of_its_own() -> None:
     assert sorted(places) == [*range(1, len(places) + 1)]
     assert registry.exact_natural()[0] == "ngd-gram"
     assert set(registry.digital()) == {entry.name for entry in OURS if not entry.simulated}
+
+
+def test_no_other_module_lists_the_optimizers() -> None:
+    """Such a list has to be found and lengthened for every new one; the paper's table and the gate's are their own."""
+    root = Path(tngd_bench.__file__).parent
+    apart = {"analysis/cost/paper_costs.py", "check/probe.py"}
+    lists = []
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        text = path.read_text(encoding="utf-8")
+        if (
+            name.startswith("optimizers/")
+            or name in apart
+            or not any(f'"{each.name}"' in text for each in OURS)
+        ):
+            continue
+        for node in ast.walk(ast.parse(text)):
+            parts = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", ())
+            named = {part.value for part in parts if isinstance(part, ast.Constant)}
+            if len(named & {each.name for each in OURS}) > 2:
+                lists.append((name, node.lineno))
+    assert lists == []

@@ -11,6 +11,7 @@ from torch import nn
 
 from tngd_bench import arguments, plugins
 from tngd_bench.optimizers import registry
+from tngd_bench.optimizers.entry import Style
 
 NAMES = ("sgd", "adam", "kfac", "ngd", "ngd-woodbury", "ngd-gram", "ngd-cg", "ngd-layer", "tngd", "tngd-adam")
 
@@ -109,6 +110,24 @@ def test_settings_that_do_not_go_together_are_refused_before_a_model_is_there(
             registry.get(name).create(nn.Linear(2, 2), nn.MSELoss(), settings)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("red", "#000000", "o"), "light must be a colour such as #0f62cf, not 'red'"),
+        (("#ffffff", "#0000", "o"), "dark must be a colour"),
+        (("#ffffff", "#000000", "big"), "marker must be one of"),
+    ],
+)
+def test_a_style_that_cannot_be_drawn_is_refused(arguments: tuple[str, str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Style(*arguments)
+
+
+def test_a_cycle_of_no_steps_is_refused() -> None:
+    with pytest.raises(ValueError, match="cycle must be an integer >= 1, not 0"):
+        sound(cycle=lambda settings: 0).check_complete({})
+
+
 def sound(**fields: object) -> registry.OptimizerEntry:
     """Return an outside entry with some fields replaced."""
     given = {
@@ -137,6 +156,13 @@ def sound(**fields: object) -> registry.OptimizerEntry:
         ),
         (sound(settings={"lr": registry.Setting(-1, lambda name, value: 1 / 0)}), "ZeroDivisionError"),
         (sound(cost=3.0), "cost must be a function, not 3.0"),
+        (sound(cycle=3), "cycle must be a function, not 3"),
+        (sound(style="red"), "style must be a Style, not 'red'"),
+        (sound(exact=-1), "exact must be an integer >= 0"),
+        (
+            sound(settings={"lr": registry.Setting(0.1, arguments.real, (0.0, 1.0))}),  # type: ignore[arg-type]
+            r"settings\['lr'\].search must be a SearchRange",
+        ),
     ],
 )
 def test_an_outside_entry_that_cannot_be_used_is_left_out_and_named(

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from tngd_bench.datasets.splits import Part
+from tngd_bench.datasets.splits import Subset
 from tngd_bench.problems.squad_scores import (
     LONGEST_ANSWER,
     best_of,
@@ -93,7 +93,7 @@ def test_a_question_is_answered_by_its_best_window():
         "answers": [["blue"], ["blue"], ["green"]],
     }
     targets = torch.tensor([[-100, -100], [1, 1], [1, 1]])
-    part = Part({}, targets, references)
+    part = Subset({}, targets, references)
     found = question_answering(nn.CrossEntropyLoss(), outputs, part)
     assert found["exact_match"] == 0.5
     assert found["f1"] == pytest.approx((1.0 + 2 * 0.5 / 1.5) / 2)

@@ -120,6 +120,17 @@ def test_a_pair_of_imperfections_is_a_heat_map_from_mild_to_harsh(pairs, known):
     assert ("1 of 1 (1 unstable)") in {row[3] for row in shown.rows}
 
 
+def test_where_larger_is_milder_a_heat_map_begins_with_the_largest(pairs, known):
+    trials, curves = (frame.copy() for frame in pairs)
+    trials["sweep_parameter"] = "rail_volts"
+    ran = SimpleNamespace(trials=trials, final=final_scores.final_values(trials, curves), infos=known)
+    with charting.style():
+        (chart,) = charts_of("noise", ran)
+    axes = chart.figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["ideal", "8", "4"]
+    assert axes.get_xlabel() == "rail voltage (V)"
+
+
 def test_what_was_swept_in_pairs_is_named_on_the_first_screen(pairs):
     trials, curves = pairs
     costs = pd.DataFrame(columns=list(COST_COLUMNS))

@@ -1,16 +1,21 @@
 """A metric that a problem alone describes: curves, tables, charts, tolerances and targets have it."""
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+import tngd_bench
 from tngd_bench.analysis.findings.noise import device_sentence
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores
-from tngd_bench.measure.optimizer_config import Contestant as OptimizerConfig
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.training import train
-from tngd_bench.measure.workload import Setting as Workload
 from tngd_bench.problems import digits_mlp, registered_metrics, registry
 from tngd_bench.problems.metrics import ACCURACY, Metric
 from tngd_bench.report.document import charting
@@ -42,7 +47,7 @@ def toy_records(problem, records):
 
 
 def test_a_training_has_it_in_its_curve(problem):
-    workload = Workload("toy", 989, 10, 20, "float32", ("toy",))
+    workload = ProblemInstance("toy", 989, 10, 20, "float32", ("toy",))
     data = problem.load(train_size=40, test_size=20)
     curve = train(workload, data, OptimizerConfig("sgd", "sgd", {"lr": 0.1}), epochs=1, evaluations=1).curve
     assert set(curve[0].scores) == {"train_loss", "train_left_out", "test_loss", "test_left_out"}
@@ -95,3 +100,61 @@ def test_columns_of_the_suite_are_found_and_another_is_refused_with_a_suggestion
         registered_metrics.of_column("test_acuracy")
     with pytest.raises(ValueError, match=r"score must be one of: final_loss, "):
         registered_metrics.of_final("accuracy")
+
+
+PLUGIN = """
+import dataclasses
+from tngd_bench.problems import digits_mlp
+from tngd_bench.problems.metrics import Metric
+def score(loss, outputs, part):
+    hits = (outputs.topk(2, dim=1).indices == part.targets[:, None]).any(1)
+    return {"loss": float(loss(outputs, part.targets)), "top_two": float(hits.float().mean())}
+ENTRY = dataclasses.replace(
+    digits_mlp.ENTRY,
+    name="toy", metrics=(Metric("top_two", "share of top two", targets=(0.3,)),), make_score=lambda: score)
+"""
+STUDY = """
+name = "toy"
+title = "Toy"
+[[training]]
+name = "digits"
+problem = "toy"
+parameters = 500
+batch_size = 16
+train_size = 160
+epochs = 2
+evaluations = 4
+seeds = 2
+optimizers = ["sgd", "adam"]
+targets = [{ metric = "test_top_two", value = 0.5 }]
+"""
+
+
+@pytest.mark.slow
+def test_a_study_of_an_outside_problem_has_it_from_the_run_to_the_page(tmp_path):
+    (tmp_path / "toy_plugin.py").write_text(PLUGIN)
+    (tmp_path / "toy.toml").write_text(STUDY)
+    info = tmp_path / "toy_plugin-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-plugin\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text("[tngd_bench.problems]\ntoy = toy_plugin:ENTRY\n")
+
+    def run(*arguments, plugin=True):
+        path = os.pathsep.join(
+            [*([str(tmp_path)] if plugin else []), str(Path(tngd_bench.__file__).parents[1])]
+        )
+        return subprocess.run(
+            [sys.executable, "-m", "tngd_bench", *arguments],
+            cwd=tmp_path if plugin else "/",
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    run("run", "toy.toml", "--output", "out")
+    page = (tmp_path / "out" / "report.md").read_text()
+    for text in ("final test share of top two", "Test share of top two against iterations", "≥ 50 %"):
+        assert text in page, text
+    without = run("report", str(tmp_path / "out"), plugin=False)
+    assert "test_top_two, train_top_two in " in without.stderr

@@ -2,8 +2,9 @@ import pytest
 
 from tests.studies.recorder import Recorder
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
+from tngd_bench.studies.plan.data_requests import data_requests
 from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
-from tngd_bench.studies.plan.make_plan import data_requests, make_plan
+from tngd_bench.studies.plan.make_plan import make_plan
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import torch
 from tngd_bench import __version__
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
+from tngd_bench.studies.plan.data_requests import data_requests
 from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
-from tngd_bench.studies.plan.make_plan import data_requests, make_plan
+from tngd_bench.studies.plan.make_plan import make_plan
 from tngd_bench.studies.run.machine import measure_machine
 from tngd_bench.studies.run.run_study import run_study
 from tngd_bench.studies.store.environment import difference
@@ -50,9 +51,9 @@ def test_keys_without_a_gpu_are_those_of_before_there_was_one(table):
         "limits": (0.5, 0.5),
         "optimizers": [
             {
-                "label": c.contestant.label,
-                "method": c.contestant.method,
-                "settings": dict(c.contestant.settings),
+                "label": c.config.label,
+                "method": c.config.method,
+                "settings": dict(c.config.settings),
             }
             for c in trial.candidates
         ],

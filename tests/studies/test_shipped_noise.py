@@ -4,8 +4,9 @@ import pytest
 
 from tests.studies.recorder import Recorder
 from tngd_bench.studies.file.reading import load_study
+from tngd_bench.studies.plan.data_requests import data_requests
 from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
-from tngd_bench.studies.plan.make_plan import data_requests, make_plan
+from tngd_bench.studies.plan.make_plan import make_plan
 from tngd_bench.studies.run.run_study import run_study
 from tngd_bench.studies.store.records import read_records
 
@@ -23,7 +24,7 @@ def planned(profile):
 def runs(profile):
     """Every trial as (section, exact N, settings, seed)."""
     return [
-        (trial.section, trial.parameters, trial.candidate.contestant.settings, trial.seed)
+        (trial.section, trial.parameters, trial.candidate.config.settings, trial.seed)
         for trial in planned(profile).trials.values()
     ]
 

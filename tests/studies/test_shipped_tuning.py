@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from tngd_bench.studies.file.optimizer_label import contestant_of
+from tngd_bench.studies.file.optimizer_label import config_of
 from tngd_bench.studies.file.reading import load_study, shipped_studies
 from tngd_bench.studies.tuning.results import TRIED
 from tngd_bench.studies.tuning.search_study import make_search
@@ -52,7 +52,7 @@ def test_every_setting_is_the_draw_that_the_record_names(study, profile, name):
         ):  # nothing that was drawn beats the study's own settings, which are then written out
             assert own["score"] == own["default_score"]
             drawn = {
-                name: contestant_of(study, contender.label, problem).settings[name]
+                name: config_of(study, contender.label, problem).settings[name]
                 for name in contender.space.axes
             }
         else:
@@ -67,7 +67,7 @@ def test_fine_tuning_takes_its_own_and_the_questions_of_the_search_are_named_wit
     (section,) = [section for section in study.training if section.name == "fig5"]
     tuned = {label.removesuffix("[tuned]") for label in section.optimizers if label.endswith("[tuned]")}
     assert tuned == set(read("tuned-squad")["tuned"])
-    assert contestant_of(study, "tngd-adam[tuned]", section.problem).settings["analog_time"] == 0.4
+    assert config_of(study, "tngd-adam[tuned]", section.problem).settings["analog_time"] == 0.4
     search = study.tuning_record["search"]
     assert (search["parameters"], search["batch_size"]) == (section.parameters, section.batch_size)
     assert "/" not in search["command"]
@@ -79,9 +79,9 @@ def test_a_study_takes_them_by_name_and_they_are_no_study_themselves(tmp_path):
     path = tmp_path / "final.toml"
     path.write_text(STUDY.format(included="tuned-mnist"))
     study = load_study(str(path)).study
-    assert contestant_of(study, "adam[tuned]", "mnist-cnn").settings["lr"] == shipped["tuned"]["adam"]["lr"]
-    assert contestant_of(study, "adam", "mnist-cnn").settings["lr"] == 1e-3
-    assert contestant_of(study, "tngd[tuned]", "mnist-cnn").settings["analog_time"] == 50.0
+    assert config_of(study, "adam[tuned]", "mnist-cnn").settings["lr"] == shipped["tuned"]["adam"]["lr"]
+    assert config_of(study, "adam", "mnist-cnn").settings["lr"] == 1e-3
+    assert config_of(study, "tngd[tuned]", "mnist-cnn").settings["analog_time"] == 50.0
     assert study.tuning_record["search"]["metric"] == "validation_loss"
     assert not {"tuned-digits", "tuned-mnist", "tuned-squad"} & set(shipped_studies())
     assert {"digits-tuning", "mnist-tuning", "squad-tuning"} <= set(shipped_studies())

@@ -1,7 +1,9 @@
 """An optimizer in two files of an outside package is everywhere that ours are."""
 
 import dataclasses
+import math
 import os
+import re
 import subprocess
 import sys
 
@@ -9,16 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tngd_bench import plugins
 from tngd_bench.analysis import setting_names
 from tngd_bench.analysis.cost.counts import Counts
 from tngd_bench.analysis.cost.rates import calibrate, uncounted
 from tngd_bench.analysis.families import optimizer_info
-from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.cli.predict.text import as_text
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.training import train
-from tngd_bench.measure.workload import Setting
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.costs import predicted_cost
 from tngd_bench.optimizers.roofline import predict
+from tngd_bench.optimizers.roofline_table import as_table
 from tngd_bench.problems import registry as problems
 from tngd_bench.report.document.palette import marks, palette
 from tngd_bench.spu.device import Device
@@ -83,6 +88,7 @@ def toy(tmp_path, monkeypatch):
     """Register the toy, and return its entry."""
     install(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(plugins, "_COMPLAINTS", {})
     clears = registry._found.cache_clear, setting_names.names.cache_clear
     for clear in clears:
         clear()
@@ -113,7 +119,7 @@ def candidates(plan):
         trial.kind: candidate
         for trial in plan.trials.values()
         for candidate in trial.candidates
-        if candidate.contestant.method == "toy"
+        if candidate.config.method == "toy"
     }
 
 
@@ -129,7 +135,7 @@ def test_its_cost_is_its_own_in_predictions_and_in_plans(toy, table, plan_of):
     planned = candidates(plan_of(only_toy(table), rate=1e11))
     for kind in ("cost", "training"):
         assert planned[kind].known
-        assert planned[kind].verdict is None
+        assert planned[kind].skip is None
     assert planned["cost"].estimate_seconds > 1e3 * 160**2 / 1e11
 
 
@@ -150,6 +156,28 @@ def test_without_a_cost_it_is_planned_as_unknown_and_no_prediction_has_it(withou
     assert "toy" not in calibrate(summary, trials, infos).by_label
 
 
+def test_a_cost_that_fails_is_no_cost_and_is_said(toy, monkeypatch):
+    found = registry._found()
+    failing = dataclasses.replace(toy, cost=lambda *, parameters, **_: (1.0 / (parameters - 100), -1.0))
+    monkeypatch.setattr(registry, "_found", lambda: dataclasses.replace(found, entries={"toy": failing}))
+    assert [each.name for each in prediction().alternatives] == []
+    assert any("the cost of the optimizer 'toy' is taken as unknown" in said for said in plugins.complaints())
+
+
+def test_a_cost_that_fails_at_some_sizes_leaves_them_out(toy, monkeypatch):
+    def cost(*, parameters, **_):
+        return (1e9, 1e6) if parameters < 5_000 else (math.nan, math.nan)
+
+    found = registry._found()
+    entries = {**found.entries, "toy": dataclasses.replace(toy, cost=cost)}
+    monkeypatch.setattr(registry, "_found", lambda: dataclasses.replace(found, entries=entries))
+    large = predict(Device.preset("paper"), batch_size=16, outputs=10, parameters=10_000)
+    (row,) = [row for row in as_table(large)["digital"] if row["name"] == "toy"]
+    assert row["flops"] is row["bytes"] is row["seconds"] is None
+    assert re.search("toy +not known: the description of its cost fails at this size", as_text(large))
+    assert len(calibrate(*timed(("ngd-gram", "kfac", "toy"))).by_label["toy"].points) == 2
+
+
 def test_its_search_space_is_that_of_its_family_with_its_own_ranges(toy):
     axes = space_of("toy").axes
     assert list(axes) == ["lr", "damping", "boost"]
@@ -166,10 +194,20 @@ def test_legends_have_its_title_and_its_style(toy):
     assert drawn["toy"].colour in palette()
 
 
+def test_a_colour_that_a_page_uses_already_is_not_taken_twice(toy, monkeypatch):
+    found = registry._found()
+    same = dataclasses.replace(toy, style=registry.get("ngd-gram").style)
+    monkeypatch.setattr(
+        registry, "_found", lambda: dataclasses.replace(found, entries={**found.entries, "toy": same})
+    )
+    assert marks({"toy": optimizer_info("toy", "toy")})["toy"].colour.name == "--c-other-1"
+    assert len({colour.light for colour in palette()}) == len(palette())
+
+
 def test_its_curve_is_recorded(toy):
     data = problems.get("digits-mlp").load(train_size=64, test_size=16)
-    setting = Setting("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
-    result = train(setting, data, Contestant("toy", "toy", toy.defaults), epochs=4, evaluations=2)
+    setting = ProblemInstance("digits-mlp", 1000, 10, 16, "float32", ("test", "seed", 0))
+    result = train(setting, data, OptimizerConfig("toy", "toy", toy.defaults), epochs=4, evaluations=2)
     assert result.status == "ok"
     assert result.curve[-1].scores["train_loss"] < result.curve[0].scores["train_loss"]
 

@@ -23,10 +23,10 @@ from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.paired import LEVEL
 from tngd_bench.analysis.statistics.run_spread import RunSpread
 from tngd_bench.analysis.training.final_scores import leading
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
-_TRAINING = [*col.TRAINING_SETTING, col.SWEEP_PARAMETER, col.SWEEP_VALUE]
+_TRAINING = [*c.TRAINING_SETTING, c.SWEEP_PARAMETER, c.SWEEP_VALUE]
 _VOLATILE = ("started", "command")
 
 
@@ -87,31 +87,27 @@ def _flat(content: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
 
 
 def _costs(a: Results, b: Results) -> pd.DataFrame:
-    parts = [dict(list(each.finished_costs.groupby(col.COST_SETTING, sort=True))) for each in (a, b)]
-    operations = [each.trials.groupby(col.COST_SETTING)[col.FLOPS].median() for each in (a, b)]
+    parts = [dict(list(each.finished_costs.groupby(c.COST_SETTING, sort=True))) for each in (a, b)]
+    operations = [each.trials.groupby(c.COST_SETTING)[c.FLOPS].median() for each in (a, b)]
     shared = set(parts[0]) & set(parts[1])
     timed = a.finished_costs
-    in_both = [values in shared for values in timed[col.COST_SETTING].itertuples(index=False, name=None)]
-    chosen = references(timed[np.array(in_both, dtype=bool)], col.COST_SETTING[:-1])
+    in_both = [values in shared for values in timed[c.COST_SETTING].itertuples(index=False, name=None)]
+    chosen = references(timed[np.array(in_both, dtype=bool)], c.COST_SETTING[:-1])
     rows = []
     spread = 2.0 * (a.run_spread.value**2 + b.run_spread.value**2)
     for setting in sorted(shared):
-        medians = [float(part[setting][col.TOTAL_S].astype(float).median()) for part in parts]
+        medians = [float(part[setting][c.TOTAL_S].astype(float).median()) for part in parts]
         reference = chosen.get(setting[:-1])
-        row: dict[str, object] = dict(zip(col.COST_SETTING, setting, strict=True))
-        row |= {
-            "a_s": medians[0],
-            "b_s": medians[1],
-            "ratio": medians[1] / medians[0],
-            "reference": reference,
-        }
+        row: dict[str, object] = dict(zip(c.COST_SETTING, setting, strict=True))
+        row |= {"a_s": medians[0], "b_s": medians[1], "ratio": medians[1] / medians[0]}
+        row |= {"reference": reference}
         first, second = (_against(part, setting, reference) for part in parts)
         row |= relative_change(first, second, spread if setting[-1] != reference else 0.0)
         row |= {
             f"{name}_flops": found.get(setting, np.nan) for name, found in zip("ab", operations, strict=True)
         }
         rows.append(row)
-    columns = [*col.COST_SETTING, "a_s", "b_s", "ratio"]
+    columns = [*c.COST_SETTING, "a_s", "b_s", "ratio"]
     columns += ["reference", "relative", "relative_low", "relative_high", "a_flops", "b_flops"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -124,7 +120,7 @@ def _against(
     if reference not in part:
         return np.array([])
     own, base = (
-        part[name].groupby(col.PROCESS)[col.TOTAL_S].median().astype(float) for name in (setting, reference)
+        part[name].groupby(c.PROCESS)[c.TOTAL_S].median().astype(float) for name in (setting, reference)
     )
     return np.log((own / base).dropna().to_numpy(float))
 
@@ -156,14 +152,14 @@ def relative_change(a: Array, b: Array, spread: float) -> dict[str, float]:
 
 
 def _training(a: Results, b: Results) -> pd.DataFrame:
-    keys = [*_TRAINING, col.SEED]
+    keys = [*_TRAINING, c.SEED]
     both = a.final.merge(b.final, on=keys, suffixes=("_a", "_b"))
     # Runs of another length are other runs, whatever their seed.
     lengths = both[["iterations_a", "iterations_b"]].astype(float)
     both = both[lengths.isna().any(axis=1) | (lengths["iterations_a"] == lengths["iterations_b"])]
     rows = []
     for setting, part in both.groupby(_TRAINING, dropna=False, sort=True):
-        ended = col.only(part, status_a="ok", status_b="ok")
+        ended = c.only(part, status_a="ok", status_b="ok")
         one, other = ended["final_loss_a"].astype(float), ended["final_loss_b"].astype(float)
         row: dict[str, object] = dict(zip(_TRAINING, setting, strict=True))
         row |= {"pairs": len(ended), "a_loss": one.median(), "b_loss": other.median()}
@@ -180,7 +176,7 @@ def _training(a: Results, b: Results) -> pd.DataFrame:
 
 
 def _only(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    setting = [col.KIND, col.GROUP, col.PROBLEM, col.OPTIMIZER]
+    setting = [c.KIND, c.GROUP, c.PROBLEM, c.OPTIMIZER]
     merged = a[setting].drop_duplicates().merge(b[setting].drop_duplicates(), how="outer", indicator=True)
     missing = merged[merged["_merge"] != "both"]
     found = missing[setting].assign(

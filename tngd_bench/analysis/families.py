@@ -14,7 +14,7 @@ from tngd_bench.analysis import optimizer_names
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.studies.file.optimizer_label import TUNED, label_texts
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def optimizer_infos(trials: pd.DataFrame) -> dict[str, OptimizerInfo]:
     """
     found = {
         str(row.optimizer): optimizer_info(str(row.optimizer), str(row.method), row.device)
-        for row in col.each(trials[[col.OPTIMIZER, col.METHOD, col.DEVICE]].drop_duplicates())
+        for row in c.each(trials[[c.OPTIMIZER, c.METHOD, c.DEVICE]].drop_duplicates())
     }
     order = {name: place for place, name in enumerate(registry.names())}
     return dict(

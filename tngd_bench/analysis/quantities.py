@@ -8,11 +8,9 @@ from tngd_bench.problems.metrics import Metric
 from tngd_bench.spu.ledger import ITEM_NAMES
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_SECONDS = ((1e-12, "ps"), (1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
+_PREFIXES = tuple((10.0 ** (3 * place - 12), sign) for place, sign in enumerate((*"pnµm", "", *"kMGTPE")))
 _MINUTE, _HOUR, _DAY, _YEAR = 60.0, 3600.0, 86_400.0, 365.25 * 86_400.0
 _BYTES = ((1.0, "B"), (2.0**10, "KiB"), (2.0**20, "MiB"), (2.0**30, "GiB"), (2.0**40, "TiB"))
-_JOULES = ((1e-12, "pJ"), (1e-9, "nJ"), (1e-6, "µJ"), (1e-3, "mJ"), (1.0, "J"), (1e3, "kJ"))
-_BIT_RATES = ((1.0, "b/s"), (1e3, "kb/s"), (1e6, "Mb/s"), (1e9, "Gb/s"), (1e12, "Tb/s"), (1e15, "Pb/s"))
 NOT_MEASURED = "–"
 
 
@@ -54,15 +52,24 @@ def seconds(value: float, digits: int = 3) -> str:
     """Return a duration in ps, ns, µs, ms, s, min, h, days or years, above s in two of a unit at least."""
     if not math.isfinite(value) or value == 0:
         return "0 s" if value == 0 else significant(value)
-    scale, unit = _duration_unit(value)
+    scale, unit = _duration_unit(value, digits)
     return f"{significant(value / scale, digits)} {unit}"
 
 
-def _duration_unit(value: float) -> tuple[float, str]:
+def si(value: float, unit: str, digits: int = 3) -> str:
+    """Return a quantity with a prefix from p to E."""
+    if not math.isfinite(value) or value == 0:
+        return f"0 {unit}" if value == 0 else significant(value)
+    scale, prefix = _unit(value, _PREFIXES, digits)
+    return f"{significant(value / scale, digits)} {prefix}{unit}"
+
+
+def _duration_unit(value: float, digits: int = 3) -> tuple[float, str]:
     for scale, unit in ((_YEAR, "years"), (_DAY, "days"), (_HOUR, "h"), (_MINUTE, "min")):
         if abs(value) >= 2 * scale:
             return scale, unit
-    return _unit(value, _SECONDS)
+    scale, prefix = _unit(value, _PREFIXES[:5], digits)
+    return scale, f"{prefix}s"
 
 
 def memory(value: float) -> str:
@@ -74,19 +81,15 @@ def memory(value: float) -> str:
 
 
 def joules(value: float) -> str:
-    """Return an energy given in joules in pJ, nJ, µJ, mJ, J or kJ."""
-    if not math.isfinite(value) or value == 0:
-        return "0 J" if value == 0 else significant(value)
-    scale, unit = _unit(value, _JOULES)
-    return f"{significant(value / scale)} {unit}"
+    """Return an energy given in joules."""
+    return si(value, "J")
 
 
 def bit_rate(value: float) -> str:
-    """Return a link rate given in bits per second in b/s, kb/s, Mb/s, Gb/s or Tb/s; ∞ is "no rate"."""
-    if not math.isfinite(value):
-        return "no rate" if value > 0 else significant(value)
-    scale, unit = _unit(value, _BIT_RATES)
-    return f"{significant(value / scale)} {unit}".replace(".00 ", " ").replace(".0 ", " ")
+    """Return a link rate given in bits per second, without zeros after the point; ∞ is "no rate"."""
+    if value == math.inf:
+        return "no rate"
+    return si(value, "b/s").replace(".00 ", " ").replace(".0 ", " ")
 
 
 def count(value: float) -> str:
@@ -139,9 +142,9 @@ def exponent(value: float, low: float, high: float) -> str:
     return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
 
 
-def _unit(value: float, units: tuple[tuple[float, str], ...]) -> tuple[float, str]:
+def _unit(value: float, units: tuple[tuple[float, str], ...], digits: int = 3) -> tuple[float, str]:
     # The largest unit that the rounded value fills, so that 999.9 µs reads 1.00 ms.
-    fitting = [entry for entry in units if abs(value) >= entry[0] * (1 - 5e-4)]
+    fitting = [entry for entry in units if abs(value) >= entry[0] * (1 - 0.5 * 10.0**-digits)]
     return fitting[-1] if fitting else units[0]
 
 

@@ -16,7 +16,7 @@ from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.statistics.run_spread import RunSpread, run_spread_of
 from tngd_bench.analysis.training.final_scores import final_values
 from tngd_bench.analysis.training.time_to_target import Target, hit_times, study_targets, time_to_target
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records, read_records
 
 _SEPARATOR = "\n"  # in no file name and no study's name
@@ -53,20 +53,20 @@ class Results:
         """Return the results of the sections `groups`, and of `problem` where it is given."""
 
         def part(frame: pd.DataFrame) -> pd.DataFrame:
-            here = frame[col.GROUP].isin(groups)
-            return frame[here if problem is None else here & (frame[col.PROBLEM] == problem)]
+            here = frame[c.GROUP].isin(groups)
+            return frame[here if problem is None else here & (frame[c.PROBLEM] == problem)]
 
         trials, costs, curves = map(part, (self.trials, self.costs, self.curves))
         return Results(replace(self.records, trials=trials, costs=costs, curves=curves), clocked=True)
 
     def of_kind(self, kind: str) -> pd.DataFrame:
         """Return the trials of a kind: "cost" or "training"."""
-        return col.only(self.trials, kind=kind)
+        return c.only(self.trials, kind=kind)
 
     def keys_of(self, *optimizers: str) -> tuple[str, ...]:
         """Return the keys of the trials of `optimizers`, of all where none is named."""
-        own = self.trials[self.trials[col.OPTIMIZER].isin(optimizers)] if optimizers else self.trials
-        return tuple(sorted(set(own[col.KEY])))
+        own = self.trials[self.trials[c.OPTIMIZER].isin(optimizers)] if optimizers else self.trials
+        return tuple(sorted(set(own[c.KEY])))
 
     # -- optimizers ----------------------------------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ class Results:
     def scaling(self) -> pd.DataFrame:
         """The fits of every cost along N, b and d_z; see `fits.scaling_table`."""
         return pd.concat(
-            [fits.scaling_table(self.costs, self.trials, axis) for axis in col.SIZE], ignore_index=True
+            [fits.scaling_table(self.costs, self.trials, axis) for axis in c.SIZE], ignore_index=True
         )
 
     @cached_property
@@ -159,8 +159,8 @@ def pooled(results_by_study: Mapping[str, Results]) -> Results:
 
 def _named(frame: pd.DataFrame, study: str) -> pd.DataFrame:
     """Return a frame with the study's name in its keys, seeds and processes."""
-    frame = frame.assign(key=[f"{study}{_SEPARATOR}{key}" for key in frame[col.KEY]])
-    for column in {col.SEED, col.PROCESS} & set(frame):
+    frame = frame.assign(key=[f"{study}{_SEPARATOR}{key}" for key in frame[c.KEY]])
+    for column in {c.SEED, c.PROCESS} & set(frame):
         missing = frame[column].isna()
         named = f"{study}/" + frame[column].astype(str)
         frame[column] = frame[column].astype(object).where(missing, named)

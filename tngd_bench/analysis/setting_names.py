@@ -13,14 +13,9 @@ from tngd_bench.analysis import quantities
 from tngd_bench.optimizers import registry
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS
 from tngd_bench.spu.description import DEVICE_FIELDS
-from tngd_bench.spu.field_info import NON_NEGATIVE, FieldInfo
+from tngd_bench.spu.field_info import FieldInfo
 
-_NOISE = FieldInfo(
-    "thermal noise κ₀", NON_NEGATIVE, relative_to="variance, signal²", milder="smaller", disturbs="signals"
-)
-DESCRIBED: Mapping[str, FieldInfo] = MappingProxyType(
-    {"noise_variance": _NOISE, **ANALOG_FIELDS, **DEVICE_FIELDS}
-)
+DESCRIBED: Mapping[str, FieldInfo] = MappingProxyType({**ANALOG_FIELDS, **DEVICE_FIELDS})
 """Description of each setting of an analog device, and of how it is used."""
 
 
@@ -54,5 +49,5 @@ def value_text(key: str, value: object) -> str:
 def axis_title(key: str) -> str:
     """Return the name of a setting with its unit, or with what it is relative to, as an axis is labelled."""
     info = DESCRIBED.get(key)
-    text = "" if info is None else info.unit or ", ".join(filter(None, (info.symbol, info.relative_to)))
+    text = "" if info is None else info.unit or ", ".join(filter(None, (info.symbol, info.scale)))
     return f"{parameter_name(key)} ({text})" if text else parameter_name(key)

@@ -1,4 +1,4 @@
-"""What a check compares with: a file of metrics, the history of their changes beside it, or a results store.
+"""Baselines: the metrics that a check compares with, in a file with the history of their changes beside it.
 
 A metric is a line of the file, sorted by name, with an empty line between two: branches that change different figures
 merge without a conflict. The history is a file of its own, an entry a line, sorted by metric, oldest first. Each entry
@@ -18,7 +18,7 @@ from typing import Any
 
 from tngd_bench.atomic_write import write
 from tngd_bench.check.metrics import is_known, is_time, make_metric
-from tngd_bench.check.regression import Kind, Metric, compare
+from tngd_bench.check.regression import CheckedMetric, Kind, compare
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.unwritable import cannot_be_written
 
@@ -40,7 +40,7 @@ class BaselineError(StoreError):
 class Baseline:
     """Metrics by name, the `environment` they were measured in, and why they changed: by metric, oldest first."""
 
-    metrics: Mapping[str, Metric]
+    metrics: Mapping[str, CheckedMetric]
     environment: Mapping[str, Any]
     history: tuple[Mapping[str, Any], ...] = field(default=())
 
@@ -96,7 +96,7 @@ def read_baseline(path: Path) -> Baseline:
             f"{path} is no baseline: {type(error).__name__}: {error}; accepted: a file that "
             "`tngd-bench baseline update` wrote, a folder with a store, or a git revision"
         ) from None
-    found: dict[str, Metric] = {}
+    found: dict[str, CheckedMetric] = {}
     for metric in metrics:
         if metric.name in found:
             raise BaselineError(f"{path} has {metric.name!r} twice; keep the line that its history leads to")
@@ -181,7 +181,7 @@ def _verify(path: Path, baseline: Baseline) -> None:
             )
 
 
-def _digest(before: str, metric: Metric | None, entry: Mapping[str, Any]) -> str:
+def _digest(before: str, metric: CheckedMetric | None, entry: Mapping[str, Any]) -> str:
     content = [
         before,
         None if metric is None else _row(metric),
@@ -257,19 +257,19 @@ def updated(
     return dataclasses.replace(new, metrics=metrics, history=history)
 
 
-def _kept(old: Metric | None, new: Metric) -> Metric:
+def _kept(old: CheckedMetric | None, new: CheckedMetric) -> CheckedMetric:
     if old is None or not new.two_sided or dataclasses.replace(old, values=new.values) != new:
         return new
     return old if compare(old, new).verdict == "ok" else new
 
 
-def _stated(metric: Metric | None) -> float | str | None:
+def _stated(metric: CheckedMetric | None) -> float | str | None:
     if metric is None:
         return None
     return metric.value if math.isfinite(metric.value) else str(metric.value)
 
 
-def _row(metric: Metric) -> dict[str, Any]:
+def _row(metric: CheckedMetric) -> dict[str, Any]:
     values = [value if math.isfinite(value) else str(value) for value in metric.values]
     row = {"name": metric.name, "values": values, "unit": metric.unit, "tolerance": metric.tolerance}
     if metric.slack:
@@ -279,7 +279,7 @@ def _row(metric: Metric) -> dict[str, Any]:
     return row
 
 
-def _metric(row: Mapping[str, Any]) -> Metric:
+def _metric(row: Mapping[str, Any]) -> CheckedMetric:
     name, values = str(row["name"]), tuple(_number(value) for value in row["values"])
     if not values or any(math.isnan(value) for value in values):
         raise ValueError(f"{name} has no number")
@@ -290,7 +290,7 @@ def _metric(row: Mapping[str, Any]) -> Metric:
         raise ValueError(f"{name} allows any change: tolerance {tolerance:g}, slack {slack:g}")
     kind: Kind = "time" if is_time(name) else "exact"
     two_sided = bool(row.get("two_sided", False))
-    return Metric(name, str(row.get("unit", "")), kind, values, tolerance, slack, two_sided)
+    return CheckedMetric(name, str(row.get("unit", "")), kind, values, tolerance, slack, two_sided)
 
 
 def _number(value: object) -> float:

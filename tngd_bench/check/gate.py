@@ -13,7 +13,7 @@ from typing import Any
 
 from tngd_bench.check.baseline import Baseline, incomparable, last_entries
 from tngd_bench.check.metrics import between_trees, is_known, is_time, make_metric
-from tngd_bench.check.regression import Judgement, Metric, Sides, compare, confirm
+from tngd_bench.check.regression import CheckedMetric, Judgement, Sides, compare, confirm
 from tngd_bench.check.trees import (
     SAMPLES,
     Probe,
@@ -35,8 +35,8 @@ class NothingSelectedError(StudyError):
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Which metrics are judged: `patterns` as in file names, all where there are none.
+class MetricFilter:
+    """The metrics to judge: `patterns` as in file names, all where there are none.
 
     Without `times`, none that only two trees measured in turn can compare.
     """
@@ -72,18 +72,17 @@ def present_environment(torch: str) -> dict[str, Any]:
     }
 
 
-def measure_exact(tree: Path, selection: Selection) -> tuple[Baseline, dict[str, str]]:
+def measure_exact(tree: Path, selection: MetricFilter) -> tuple[Baseline, dict[str, str]]:
     """Return the exact metrics of a tree, and for those that raised an error the reason."""
     with probes(tree) as (started,):
-        names = selection.of([name for name in started.ask(do="names") if not between_trees(name)])
+        names = selection.of(_exact_names(started))
         figures = exact_figures(started, names)
         # exact figures depend on torch alone: what differs between machines would change the file for nothing
-        return Baseline(
-            _exact(figures), {"torch": present_environment(started.torch)["torch"]}
-        ), figures.failures
+        environment = {"torch": present_environment(started.torch)["torch"]}
+        return Baseline(_metrics(figures), environment), figures.failures
 
 
-def check_tree(tree: Path, baseline: Baseline, selection: Selection, say: Say) -> tuple[Judgement, ...]:
+def check_tree(tree: Path, baseline: Baseline, selection: MetricFilter, say: Say) -> tuple[Judgement, ...]:
     """Judge the exact metrics of `tree` by a baseline; every selected one of the baseline has to be compared.
 
     A baseline's times are compared with nothing: only times taken in turn are.
@@ -92,12 +91,11 @@ def check_tree(tree: Path, baseline: Baseline, selection: Selection, say: Say) -
     say(f"measuring {tree}")
     with probes(tree) as (started,):
         environment = present_environment(started.torch)
-        names = [name for name in started.ask(do="names") if not between_trees(name)]
-        offered = [name for name in names if selection.takes(name)]
+        offered = [name for name in _exact_names(started) if selection.takes(name)]
         comparable = [name for name in wanted if not is_time(name)]
         blocked = incomparable("exact", baseline.environment, environment) if comparable else None
         figures = exact_figures(started, offered) if blocked is None else TreeFigures()
-    head = _exact(figures)
+    head = _metrics(figures)
     judged = []
     for name in dict.fromkeys([*wanted, *offered]):
         base = baseline.metrics.get(name)
@@ -128,21 +126,20 @@ def _with_processor(judgement: Judgement, baseline: Baseline, here: str | None) 
 def check_revision(
     base: Path,
     head: Path,
-    selection: Selection,
+    selection: MetricFilter,
     say: Say,
     *,
-    already: Sequence[str] = (),
     samples: int = SAMPLES,
 ) -> tuple[Judgement, ...]:
-    """Judge tree `head` by tree `base`, times taken in turn and confirmed; names in `already` are left out."""
+    """Judge tree `head` by tree `base`, times taken in turn and confirmed."""
     say(f"measuring {head} and {base} in turn")
     with probes(base, head) as (first, second):
         # a kind that only the base has was given up or renamed, and this code has no tolerance for it
-        shared = [name for name in _names(first) if is_known(name)]
+        shared = [name for name in first.ask(do="names") if is_known(name)]
         # the base's own tolerances judge: a change cannot loosen its own gate
         tolerances = _tolerances(first, shared)
         offered = list(dict.fromkeys([*shared, *second.ask(do="names")]))
-        names = [name for name in selection.of(offered) if name not in already]
+        names = selection.of(offered)
         exact = [name for name in names if not is_time(name)]
         before, after = exact_figures(first, exact), exact_figures(second, exact)
         times = [name for name in names if is_time(name)]
@@ -152,11 +149,10 @@ def check_revision(
             take_samples((first, second), sides, samples)
     was = {
         name: tolerances[name](metric) if name in tolerances else metric
-        for name, metric in _exact(before).items()
+        for name, metric in _metrics(before).items()
     }
-    judged = [
-        _judge(name, was.get(name), _exact(after).get(name), after.failures.get(name), None) for name in exact
-    ]
+    now = _metrics(after)
+    judged = [_judge(name, was.get(name), now.get(name), after.failures.get(name), None) for name in exact]
     first_run = [sides]
 
     def measure(wanted: Sequence[str]) -> Sides:
@@ -166,7 +162,7 @@ def check_revision(
             say(f"timing again: {', '.join(wanted)}")
             # few are in doubt: many processes, each of which is one sample
             base_side, head_side = time_in_turn((base, head), wanted)
-        return _timed(base_side), _timed(head_side)
+        return _metrics(base_side), _metrics(head_side)
 
     confirmed = {judgement.name: judgement for judgement in confirm(measure, times)}
     for name in times:
@@ -175,7 +171,7 @@ def check_revision(
 
 
 def check_stores(
-    baseline: Baseline, heads: Sequence[Baseline], selection: Selection
+    baseline: Baseline, heads: Sequence[Baseline], selection: MetricFilter
 ) -> tuple[Judgement, ...]:
     """Judge the first of `heads`, metrics of stores, by a baseline; the others are its re-runs, which confirm times.
 
@@ -204,8 +200,8 @@ def check_stores(
 
 def _judge(
     name: str,
-    base: Metric | None,
-    head: Metric | None,
+    base: CheckedMetric | None,
+    head: CheckedMetric | None,
     failure: str | None,
     blocked: str | None,
     *,
@@ -226,22 +222,22 @@ def _judge(
     return compare(base, head) if base or head else _without(known, "nothing compared", "measured on no side")
 
 
-def _without(metric: Metric, verdict: Any, reason: str) -> Judgement:
+def _without(metric: CheckedMetric, verdict: Any, reason: str) -> Judgement:
     return Judgement(metric.name, metric.unit, metric.kind, verdict, reason)
 
 
-def _tolerances(started: Probe, names: Sequence[str]) -> dict[str, Callable[[Metric], Metric]]:
+def _tolerances(started: Probe, names: Sequence[str]) -> dict[str, Callable[[CheckedMetric], CheckedMetric]]:
     """Return for each name what puts the tree's own tolerance into a metric, as tight as ours at least."""
 
-    def of(told: Mapping[str, float]) -> Callable[[Metric], Metric]:
+    def of(stated: Mapping[str, float]) -> Callable[[CheckedMetric], CheckedMetric]:
         return lambda metric: dataclasses.replace(
             metric,
-            tolerance=min(metric.tolerance, told["tolerance"]),
-            slack=min(metric.slack, told["slack"]),
-            two_sided=metric.two_sided or bool(told["two_sided"]),
+            tolerance=min(metric.tolerance, stated["tolerance"]),
+            slack=min(metric.slack, stated["slack"]),
+            two_sided=metric.two_sided or bool(stated["two_sided"]),
         )
 
-    return {name: of(told) for name, told in started.ask(do="tolerances", names=list(names)).items()}
+    return {name: of(stated) for name, stated in started.ask(do="tolerances", names=list(names)).items()}
 
 
 def excused(
@@ -279,14 +275,11 @@ def excused(
     return tuple(found)
 
 
-def _names(started: Probe) -> list[str]:
-    names: list[str] = started.ask(do="names")
-    return names
+def _exact_names(started: Probe) -> list[str]:
+    return [name for name in started.ask(do="names") if not between_trees(name)]
 
 
-def _exact(figures: TreeFigures) -> dict[str, Metric]:
-    return {name: make_metric(name, [value]) for name, value in figures.values.items()}
-
-
-def _timed(figures: TreeFigures) -> Mapping[str, Metric]:
-    return {name: make_metric(name, values) for name, values in figures.values.items()}
+def _metrics(figures: TreeFigures) -> dict[str, CheckedMetric]:
+    """Return a tree's figures as metrics: an exact one is a number, a time has samples."""
+    values = figures.values.items()
+    return {name: make_metric(name, value if isinstance(value, list) else [value]) for name, value in values}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tngd_bench.check.regression import Kind, Metric
+from tngd_bench.check.regression import CheckedMetric, Kind
 
 TIME = "step time"
 PAGE = "page work"
@@ -29,13 +29,15 @@ _KINDS: dict[str, tuple[str, Kind, float, float, bool]] = {
 """Unit, kind, relative tolerance, slack, and whether judged in both directions, by what a name begins with."""
 
 
-def make_metric(name: str, values: Sequence[float]) -> Metric:
+def make_metric(name: str, values: Sequence[float]) -> CheckedMetric:
     """Return the metric called "KIND/…"; ValueError for a kind that is not known."""
     kind = name.partition("/")[0]
     if kind not in _KINDS:
         raise ValueError(f"a metric's name begins with one of: {', '.join(_KINDS)}; not {kind!r}")
     unit, judged, tolerance, slack, two_sided = _KINDS[kind]
-    return Metric(name, unit, judged, tuple(float(value) for value in values), tolerance, slack, two_sided)
+    return CheckedMetric(
+        name, unit, judged, tuple(float(value) for value in values), tolerance, slack, two_sided
+    )
 
 
 def is_known(name: str) -> bool:

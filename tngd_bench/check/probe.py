@@ -57,7 +57,7 @@ TIME = "step time"
 Answer = dict[str, Any]
 
 
-class Course:
+class Case:
     """The problem, its model at the same start on every call, and a batch."""
 
     def __init__(self, parameters: int = PARAMETERS, batch_size: int = BATCH_SIZE) -> None:
@@ -129,7 +129,7 @@ def names() -> list[str]:
     return found + [f"modelled latency/{DEVICE}/{item}" for item in ("write", "relax", "read", "total")]
 
 
-def exact(course: Course, name: str) -> float:
+def exact(case: Case, name: str) -> float:
     """Return the figure called `name`."""
     kind, _, rest = name.partition("/")
     if kind == "modelled latency":
@@ -141,9 +141,9 @@ def exact(course: Course, name: str) -> float:
         )
         return float(getattr(ledger, item))
     if kind == "loss":
-        return course.losses(rest)[-1]
+        return case.losses(rest)[-1]
     if kind == "steps to half the loss":
-        losses = course.losses(rest)
+        losses = case.losses(rest)
         reached = [number for number, loss in enumerate(losses) if loss <= losses[0] / 2]
         return float(reached[0] if reached else STEPS)
     if kind == "modules imported":
@@ -151,18 +151,18 @@ def exact(course: Course, name: str) -> float:
     if kind == "page work":
         return _page_work()
     if kind == "host operations":
-        return _host_operations(course, rest)
+        return _host_operations(case, rest)
     if kind == "solver iterations":
-        _, optimizer = course.optimizer(rest)
-        optimizer.step(*course.batch(0))
+        _, optimizer = case.optimizer(rest)
+        optimizer.step(*case.batch(0))
         return float(optimizer.iterations)
     method, _, larger = rest.partition("/")
     if kind in ("operations", "forward passes", "allocated memory"):
-        return _of_a_cycle(Course(LARGER[method], LARGER_BATCH) if larger else course, method, kind)
+        return _of_a_cycle(Case(LARGER[method], LARGER_BATCH) if larger else case, method, kind)
     raise ValueError(f"there is no metric {name!r}")
 
 
-def _of_a_cycle(course: Course, name: str, kind: str) -> float:
+def _of_a_cycle(case: Case, name: str, kind: str) -> float:
     """Return what a cycle of steps takes on average; of memory the peak.
 
     The first cycle is left out: what an optimizer does once at its start, such as checking its curvature, is no cost
@@ -171,9 +171,9 @@ def _of_a_cycle(course: Course, name: str, kind: str) -> float:
     from tngd_bench.measure.memory import measure_allocated
     from tngd_bench.measure.operations import count_operations
 
-    model, optimizer = course.optimizer(name, **FIXED_SETTINGS.get(name, {}))
+    model, optimizer = case.optimizer(name, **FIXED_SETTINGS.get(name, {}))
     cycle = int(getattr(optimizer, "cycle", 1))
-    inputs, targets = course.batch(0)
+    inputs, targets = case.batch(0)
 
     def steps() -> None:
         for _ in range(cycle):
@@ -195,14 +195,14 @@ def _of_a_cycle(course: Course, name: str, kind: str) -> float:
     return len(passes) / cycle
 
 
-def _host_operations(course: Course, name: str) -> float:
+def _host_operations(case: Case, name: str) -> float:
     from tngd_bench.measure.operations import count_operations
     from tngd_bench.spu.host import host_pass, upload_of
 
-    model, optimizer = course.optimizer(name)
-    inputs, targets = course.batch(0)
+    model, optimizer = case.optimizer(name)
+    inputs, targets = case.batch(0)
     upload = upload_of(optimizer)
-    return count_operations(lambda: host_pass(model, course.entry.loss(), inputs, targets, upload)).flops
+    return count_operations(lambda: host_pass(model, case.entry.loss(), inputs, targets, upload)).flops
 
 
 def _modules_imported(names: str) -> float:
@@ -236,12 +236,12 @@ def tolerances(names: list[str]) -> dict[str, dict[str, float]]:
     return {one.name: {field: float(getattr(one, field, 0.0)) for field in fields} for one in known}
 
 
-class Race:
+class StepTimes:
     """Optimizers kept between requests, each beside the reference."""
 
-    def __init__(self, course: Course) -> None:
-        self.course = course
-        self.reference = course.reference()
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.reference = case.reference()
         self.steps: dict[str, tuple[Callable[[], object], int]] = {}
         for _ in range(3 * REFERENCE_STEPS):
             self.reference()
@@ -266,8 +266,8 @@ class Race:
 
     def _prepared(self, name: str) -> tuple[Callable[[], object], int]:
         method = name.partition("/")[2]
-        _, optimizer = self.course.optimizer(method, lr=STILL_LR, **TIMED_SETTINGS.get(method, {}))
-        inputs, targets = self.course.batch(0)
+        _, optimizer = self.case.optimizer(method, lr=STILL_LR, **TIMED_SETTINGS.get(method, {}))
+        inputs, targets = self.case.batch(0)
         cycle = int(getattr(optimizer, "cycle", 1))
 
         def step() -> None:
@@ -298,20 +298,20 @@ def _least_seconds(work: Callable[[], object], repeats: int) -> float:
 
 def answers(requests: Iterator[str]) -> Iterator[Answer]:
     """Yield the answer to each request: {"value": …}, or {"error": …} when it could not be measured."""
-    course = Course()
-    race: Race | None = None
+    case = Case()
+    times: StepTimes | None = None
     for line in requests:
         request = json.loads(line)
         try:
             if request["do"] == "names":
                 value: Any = names()
             elif request["do"] == "exact":
-                value = exact(course, request["name"])
+                value = exact(case, request["name"])
             elif request["do"] == "tolerances":
                 value = tolerances(request["names"])
             elif request["do"] == "time":
-                race = race or Race(course)
-                value = race.sample(request["name"])
+                times = times or StepTimes(case)
+                value = times.sample(request["name"])
             else:
                 raise ValueError(f"there is no request {request['do']!r}")
             yield {"value": value}

@@ -1,4 +1,4 @@
-"""Whether a change made something worse: exact figures at a tight tolerance, wall times as ratios, confirmed.
+"""Verdicts on a change: exact figures at a tight tolerance, wall times as ratios, a slowdown confirmed.
 
 Operations, modelled latency, forward passes and a loss at a fixed seed are the same on every run: any growth over the
 tolerance is a regression. Wall time is judged by samples of a ratio to SGD's time in the same process: the exact
@@ -31,10 +31,10 @@ RUNS = 3
 
 
 @dataclass(frozen=True)
-class Metric:
+class CheckedMetric:
     """A figure of merit, lower is better: one value when `kind` is "exact", samples of a ratio when "time".
 
-    `tolerance` is relative, `slack` is an absolute amount allowed besides, in `unit`. A `two_sided` figure is a result
+    `tolerance` is relative, `slack` an absolute amount allowed in addition, in `unit`. A `two_sided` figure is a result
     at a fixed seed: a change in either direction beyond the tolerance needs a reason.
     """
 
@@ -106,7 +106,7 @@ def shift_interval(
     return estimate, float(np.exp(differences[cut - 1])), float(np.exp(differences[-cut]))
 
 
-def compare(base: Metric | None, head: Metric | None) -> Judgement:
+def compare(base: CheckedMetric | None, head: CheckedMetric | None) -> Judgement:
     """Return the verdict on one metric measured once on both sides; `base` decides about tolerances."""
     known = base or head
     if known is None:
@@ -120,7 +120,7 @@ def compare(base: Metric | None, head: Metric | None) -> Judgement:
     return _compare_exact(base, head) if base.kind == "exact" else _compare_times(base, head)
 
 
-def _compare_exact(base: Metric, head: Metric) -> Judgement:
+def _compare_exact(base: CheckedMetric, head: CheckedMetric) -> Judgement:
     if math.isnan(base.value):
         return _judgement(base, "failed", "the baseline is not a number", base, head)
     if head.value == base.value:
@@ -139,7 +139,7 @@ def _compare_exact(base: Metric, head: Metric) -> Judgement:
     return _judgement(base, "ok", "better; `tngd-bench baseline update` keeps the gain", base, head)
 
 
-def _compare_times(base: Metric, head: Metric) -> Judgement:
+def _compare_times(base: CheckedMetric, head: CheckedMetric) -> Judgement:
     few = min(len(base.values), len(head.values))
     if not all(math.isfinite(value) and value > 0 for value in (*base.values, *head.values)):
         return _judgement(base, "nothing compared", "a sample is not a positive number", base, head)
@@ -170,7 +170,11 @@ def _compare_times(base: Metric, head: Metric) -> Judgement:
 
 
 def _judgement(
-    known: Metric, verdict: VerdictName, reason: str, base: Metric | None, head: Metric | None
+    known: CheckedMetric,
+    verdict: VerdictName,
+    reason: str,
+    base: CheckedMetric | None,
+    head: CheckedMetric | None,
 ) -> Judgement:
     before = base.value if base is not None else math.nan
     after = head.value if head is not None else math.nan
@@ -180,12 +184,12 @@ def _judgement(
     return Judgement(known.name, known.unit, known.kind, verdict, reason, before, after, change)
 
 
-def _tolerance(metric: Metric) -> str:
+def _tolerance(metric: CheckedMetric) -> str:
     slack = f" and {metric.slack:g} {metric.unit}".rstrip() if metric.slack else ""
     return f"{metric.tolerance:.2g} (relative){slack}"
 
 
-Sides = tuple[Mapping[str, Metric], Mapping[str, Metric]]
+Sides = tuple[Mapping[str, CheckedMetric], Mapping[str, CheckedMetric]]
 """Base's and head's metrics, by name."""
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from tngd_bench.analysis.cost.reference import references
 from tngd_bench.check.baseline import Baseline
 from tngd_bench.check.metrics import TIME, make_metric
-from tngd_bench.check.regression import Metric
+from tngd_bench.check.regression import CheckedMetric
 from tngd_bench.studies.store.records import Records
 
 _CELL = ["group", "problem", "parameters", "batch_size", "outputs"]
@@ -30,7 +30,7 @@ def study_baseline(records: Records) -> Baseline:
     return Baseline({metric.name: metric for metric in metrics}, environment)
 
 
-def _cost_metrics(records: Records) -> list[Metric]:
+def _cost_metrics(records: Records) -> list[CheckedMetric]:
     trials = records.trials[(records.trials["kind"] == "cost") & (records.trials["status"] == "ok")]
     found = []
     for row in trials.drop_duplicates([*_CELL, "optimizer"]).to_dict("records"):
@@ -47,7 +47,7 @@ def _cost_metrics(records: Records) -> list[Metric]:
     return found
 
 
-def _time_metrics(costs: pd.DataFrame) -> list[Metric]:
+def _time_metrics(costs: pd.DataFrame) -> list[CheckedMetric]:
     paired = [*_CELL, "process", "repetition"]
     chosen = references(costs, _CELL)
     measured = costs[[*_CELL, "optimizer"]].itertuples(index=False, name=None)
@@ -66,7 +66,7 @@ def _time_metrics(costs: pd.DataFrame) -> list[Metric]:
     return found
 
 
-def _training_metrics(records: Records) -> list[Metric]:
+def _training_metrics(records: Records) -> list[CheckedMetric]:
     runs = records.trials[
         (records.trials["kind"] == "training") & records.trials["status"].isin(["ok", "diverged"])
     ]

@@ -40,7 +40,7 @@ class UnmeasuredError(RuntimeError):
 
 
 def _given_path() -> list[str]:
-    """Where the user has Python look for packages besides: after the tree, which comes first."""
+    """Return the folders of the user's own PYTHONPATH, which come after the tree."""
     return [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
 
 
@@ -84,7 +84,7 @@ class Probe:
         self._errors.close()
 
     def greet(self) -> None:
-        """Wait until it is up; ProbeError when it measures another tree than it was told to."""
+        """Wait until it is up; ProbeError when it measures a tree other than its own."""
         hello = self._receive()
         found = Path(hello["tree"]).resolve().parents[1]
         if found != self.tree:
@@ -94,7 +94,7 @@ class Probe:
     def ask(self, **request: Any) -> Any:
         """Return the answer to a request of `probe`; UnmeasuredError with the reason when it has none."""
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended; what it said last is told below
+        with contextlib.suppress(BrokenPipeError):  # it has ended; its last words are reported below
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         return self._receive()
@@ -128,7 +128,7 @@ def probes(*trees: Path) -> Iterator[tuple[Probe, ...]]:
 
 @dataclass(frozen=True)
 class TreeFigures:
-    """What one tree answered: `values` by name, and for a name without them the reason in `failures`."""
+    """The answers of one tree: `values` by name, and for a name without them the reason in `failures`."""
 
     values: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tngd_bench.cli.check import DEFAULT_BASELINE
+from tngd_bench.cli.main import FAILED, OK, complain
 
 
 @click.group("baseline")
@@ -40,10 +41,9 @@ def command() -> None:
 def update(file: Path, reason: str, store: Path | None, meant: tuple[str, ...]) -> int:
     """Measure this tree's exact figures and write them into the baseline, with the reason."""
     from tngd_bench.check.baseline import read_baseline, updated, write_baseline
-    from tngd_bench.check.gate import Selection, measure_exact
+    from tngd_bench.check.gate import MetricFilter, measure_exact
     from tngd_bench.check.study_metrics import study_baseline
     from tngd_bench.check.trees import ProbeError, UnmeasuredError, present_tree
-    from tngd_bench.cli.main import FAILED, OK, complain
     from tngd_bench.measure.environment import git_revision, processor_name
     from tngd_bench.studies.errors import StudyError
     from tngd_bench.studies.store.records import read_records
@@ -58,7 +58,7 @@ def update(file: Path, reason: str, store: Path | None, meant: tuple[str, ...]) 
         revision = new.environment.get("git_revision")
     else:
         try:
-            new, failures = measure_exact(present_tree(), Selection(times=False))
+            new, failures = measure_exact(present_tree(), MetricFilter(times=False))
         except (ProbeError, UnmeasuredError) as error:
             return complain(str(error), FAILED)
         revision = git_revision(present_tree() / "tngd_bench" / "measure")

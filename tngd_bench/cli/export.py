@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from tngd_bench.cli.main import BAD_INPUT, OK, complain
 from tngd_bench.cli.warnings import tell_ignored
 
 _EPILOG = """\b
@@ -32,7 +34,6 @@ def command(
 
     Where one of two formats cannot be written the other is; the exit code is that of what went wrong.
     """
-    from tngd_bench.cli.main import BAD_INPUT, OK, complain
     from tngd_bench.studies.errors import StoreError, StudyError
     from tngd_bench.studies.store.export_asv import export_asv
     from tngd_bench.studies.store.export_pyperf import export_pyperf
@@ -42,21 +43,16 @@ def command(
         raise StudyError("nothing to export to; name --asv FOLDER or --pyperf FILE, or both")
     records = read_records(results)
     tell_ignored(records.ignored)
-    code = OK
+    exports: dict[str, Callable[[], tuple[Path, int]]] = {}
     if asv_folder is not None:
-        try:
-            file, count = export_asv(records, asv_folder, commit, machine)
-            click.echo(f"asv: {_benchmarks(count)} in {file}")
-        except (StudyError, StoreError) as error:
-            code = complain(f"asv: {error}", BAD_INPUT)
+        exports["asv"] = lambda: export_asv(records, asv_folder, commit, machine)
     if pyperf_file is not None:
+        exports["pyperf"] = lambda: (pyperf_file, export_pyperf(records, pyperf_file))
+    code = OK
+    for name, export in exports.items():
         try:
-            count = export_pyperf(records, pyperf_file)
-            click.echo(f"pyperf: {_benchmarks(count)} in {pyperf_file}")
+            file, count = export()
+            click.echo(f"{name}: {count} benchmark{'' if count == 1 else 's'} in {file}")
         except (StudyError, StoreError) as error:
-            code = complain(f"pyperf: {error}", BAD_INPUT)
+            code = complain(f"{name}: {error}", BAD_INPUT)
     return code
-
-
-def _benchmarks(count: int) -> str:
-    return f"{count} benchmark{'' if count == 1 else 's'}"

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from tngd_bench.analysis import quantities
+
 
 @click.command(epilog="\b\nExample:\n  tngd-bench info --json\n")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -31,7 +33,7 @@ def _shown(name: str, value: object) -> str:
     if value is None:
         return "not known"
     if name in ("memory_bytes", "gpu_memory_bytes") and isinstance(value, int):
-        return f"{value:,} ({value / 2**30:.1f} GiB)"
+        return f"{value:,} ({quantities.memory(value)})"
     if isinstance(value, dict):
         return ", ".join(f"{part} {what}" for part, what in value.items())
     return str(value)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+
 import click
 
 KINDS = ("problems", "optimizers", "devices", "studies")
@@ -20,16 +24,8 @@ def command(kind: str | None) -> None:
             click.echo(f"  {label:<{width}}  {text}".rstrip())
 
 
-def _problems() -> list[tuple[str, str]]:
-    from tngd_bench.problems import registry
-
-    entries = {name: registry.get(name) for name in registry.names()}
-    return [(name, f"{entry.title}: {entry.summary}") for name, entry in entries.items()]
-
-
-def _optimizers() -> list[tuple[str, str]]:
-    from tngd_bench.optimizers import registry
-
+def _registered(floor: str) -> list[tuple[str, str]]:
+    registry = import_module(f"tngd_bench.{floor}.registry")
     entries = {name: registry.get(name) for name in registry.names()}
     return [(name, f"{entry.title}: {entry.summary}") for name, entry in entries.items()]
 
@@ -50,4 +46,9 @@ def _studies() -> list[tuple[str, str]]:
     ]
 
 
-_ROWS = {"problems": _problems, "optimizers": _optimizers, "devices": _devices, "studies": _studies}
+_ROWS: dict[str, Callable[[], list[tuple[str, str]]]] = {
+    "problems": partial(_registered, "problems"),
+    "optimizers": partial(_registered, "optimizers"),
+    "devices": _devices,
+    "studies": _studies,
+}

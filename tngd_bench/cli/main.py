@@ -28,7 +28,7 @@ _VERBS = {
     "merge": "tngd_bench.cli.merge",
     "report": "tngd_bench.cli.report",
     "compare": "tngd_bench.cli.compare",
-    "predict": "tngd_bench.cli.predict",
+    "predict": "tngd_bench.cli.predict.command",
     "check": "tngd_bench.cli.check",
     "baseline": "tngd_bench.cli.baseline",
     "export": "tngd_bench.cli.export",
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; errors, and outside packages left out, are told on stderr."""
+    """Run the command line and return its exit code; errors, and outside packages left out, are reported on stderr."""
     code = _run(arguments)
     for complaint in plugins.complaints():
         click.echo(f"tngd-bench: note: {complaint}", err=True)

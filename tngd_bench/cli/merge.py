@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from tngd_bench.cli.main import OK
+
 _EPILOG = """\b
 Example:
   tngd-bench merge reports/part-1 reports/part-2 --output reports/whole
@@ -32,8 +34,7 @@ Then `tngd-bench report` on the output, or `tngd-bench run` with it to add what 
     help="Pack the store into one file, store.parquet, to be kept or sent.",
 )
 def command(places: tuple[Path, ...], output: Path, mixed: bool, keep_old: bool, packed: bool) -> int:
-    """Join the results in each FOLDER, of one study run in parts or on several machines."""
-    from tngd_bench.cli.main import OK
+    """Join the results in each FOLDER or packed store, of one study run in parts or on several machines."""
     from tngd_bench.cli.warnings import tell_ignored
     from tngd_bench.studies.store.merge import merge_stores
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tngd_bench.analysis import quantities
 from tngd_bench.cli.study_options import study_options
 
 if TYPE_CHECKING:
@@ -118,11 +119,9 @@ def _by_reason(again: Mapping[str, str]) -> list[tuple[str, int, list[str]]]:
 
 
 def _stored_lines(stored: Mapping[str, Any]) -> list[str]:
-    from tngd_bench.analysis.quantities import seconds
-
     lines = [
         f"{stored['folder']} holds results: {stored['finished']} processes are finished, {stored['to_run']} are to run,"
-        f" about {seconds(stored['seconds'])}"
+        f" about {quantities.seconds(stored['seconds'])}"
     ]
     lines += [
         f"  {item['processes']} of them again: {item['why']} (`run --keep-old` takes the old results)"
@@ -183,8 +182,6 @@ def _write_csv(forecast: Forecast) -> None:
 
 
 def _text(forecast: Forecast) -> str:
-    from tngd_bench.analysis.quantities import memory, seconds
-
     plan = forecast.plan
     loaded = plan.loaded
     profile = "" if loaded.profile is None else f", profile {loaded.profile}"
@@ -205,10 +202,10 @@ def _text(forecast: Forecast) -> str:
     machine, workers = plan.machine, loaded.study.execution.workers
     lines += [
         "",
-        f"total: {plan.extent.describe()}; about {seconds(forecast.seconds)} "
-        f"with {workers} at a time (cost alone), at most {memory(forecast.bytes)} at once",
+        f"total: {plan.extent.describe()}; about {quantities.seconds(forecast.seconds)} "
+        f"with {workers} at a time (cost alone), at most {quantities.memory(forecast.bytes)} at once",
         f"predicted for {machine.rate_cost:.3g} FLOP/s in cost and {machine.rate_training:.3g} in training "
-        f"(measured now), {memory(machine.working_bytes)} free; memory is the formulas'",
+        f"(measured now), {quantities.memory(machine.working_bytes)} free; memory is the formulas'",
         *_learned(forecast),
         *_not_described(forecast),
     ]
@@ -246,32 +243,29 @@ def _section(group: Group) -> str:
 
 
 def _section_rows(forecast: Forecast) -> list[tuple[str, ...]]:
-    from tngd_bench.analysis.quantities import seconds
     from tngd_bench.studies.plan.forecast import section_seconds
 
     rows: list[tuple[str, ...]] = []
     for (kind, section), predicted in section_seconds(forecast.plan).items():
         groups = [group for group in forecast.groups if (group.kind, group.section) == (kind, section)]
         trials, left = sum(g.trials for g in groups), sum(g.skipped for g in groups)
-        rows.append((f"{_KINDS[kind]} {section}", f"{trials:,}", f"{left:,}", seconds(predicted)))
+        rows.append((f"{_KINDS[kind]} {section}", f"{trials:,}", f"{left:,}", quantities.seconds(predicted)))
     if forecast.start_seconds:
-        rows.insert(0, ("start", "", "", seconds(forecast.start_seconds)))
+        rows.insert(0, ("start", "", "", quantities.seconds(forecast.start_seconds)))
     if forecast.report_seconds:
-        rows.append(("report", "", "", seconds(forecast.report_seconds)))
+        rows.append(("report", "", "", quantities.seconds(forecast.report_seconds)))
     return rows
 
 
 def _row(group: Group) -> tuple[str, ...]:
-    from tngd_bench.analysis.quantities import memory, seconds
-
     size = (f"{group.parameters:,}", str(group.batch_size), str(group.outputs))
     if not group.known:
-        least = f"≥ {seconds(group.seconds)}"
+        least = f"≥ {quantities.seconds(group.seconds)}"
         return (_section(group), *size, group.optimizer, str(group.trials), least, "unknown", "not described")
     basis = (
         f"{group.learned_from} trial{'s' * (group.learned_from != 1)}" if group.learned_from else "formula"
     )
-    cost = (str(group.trials), seconds(group.seconds), memory(group.bytes))
+    cost = (str(group.trials), quantities.seconds(group.seconds), quantities.memory(group.bytes))
     return (_section(group), *size, group.optimizer, *cost, basis)
 
 

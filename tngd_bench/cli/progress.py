@@ -1,4 +1,4 @@
-"""How a running study shows: a live line with the time left on a terminal, plain lines elsewhere."""
+"""Progress of a running study: a live line with the time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

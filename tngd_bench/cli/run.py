@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from tngd_bench.cli.stores import tell_missing
-from tngd_bench.cli.study_options import command_line, study_options, study_words
+from tngd_bench.cli.stores import tell_failed, tell_missing
+from tngd_bench.cli.study_options import command_line, rerun_options, study_options, study_words
 from tngd_bench.cli.warnings import tell_ignored
 
 _EPILOG = """\b
@@ -29,13 +29,10 @@ Trials whose code has changed since are run again; their old results move to sto
     type=click.Path(path_type=Path),
     help="Folder for results and report.  [default: reports/NAME, or reports/NAME-PROFILE]",
 )
-@click.option("--fresh", is_flag=True, help="Measure everything again, forgetting stored results.")
-@click.option(
-    "--keep-old", is_flag=True, help="Take results that other code has measured, instead of running again."
-)
 @click.option(
     "--scheduler", metavar="ADDRESS", help="Run the trials on the workers of this Dask scheduler (tcp://…)."
 )
+@rerun_options
 def command(
     study: str,
     profile: str | None,
@@ -48,14 +45,9 @@ def command(
     """Run STUDY (a shipped study's name or a .toml file) and write its report."""
     from tngd_bench.studies.file.reading import load_study
 
-    if fresh and keep_old:
-        raise click.UsageError(
-            "--fresh and --keep-old cannot both be given: one forgets what the other keeps"
-        )
     loaded = load_study(study, overrides, profile)
     place = output if output is not None else loaded.folder
 
-    from tngd_bench.cli.main import FAILED, complain
     from tngd_bench.cli.progress import make_audience, make_console
     from tngd_bench.cli.signals import resumable
     from tngd_bench.studies.run.run_study import run_study
@@ -77,9 +69,5 @@ def command(
     files = build_report(records, place, store=place / STORE_FOLDER)
     console.print(terminal_summary(records))
     click.echo(f"report: {files.html}")
-    drawn = tell_missing(files.missing)
-    broken = records.trials[records.trials["status"] == "failed"]
-    if len(broken):
-        first = "{optimizer} in {group}: {reason}".format(**broken.iloc[0])
-        return complain(f"{len(broken)} trials failed, the first: {first}", FAILED)
-    return drawn
+    missing = tell_missing(files.missing)
+    return tell_failed(records.trials, "trials") or missing

@@ -1,38 +1,50 @@
-"""What Ctrl-C and SIGTERM do to a verb that keeps finished trials: it stops, and says how to go on."""
+"""Ctrl-C, SIGTERM and SIGHUP: the body ends by itself, and a verb that keeps finished trials says how to go on."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
-from tngd_bench.cli.progress import PlainAudience
+if TYPE_CHECKING:
+    from tngd_bench.cli.progress import PlainAudience
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end the body as Ctrl-C does, so that processes and temporary folders go with it."""
+    if threading.current_thread() is not threading.main_thread():  # no other may set what a signal does
+        yield
+        return
+    before = {
+        number: signal.signal(number, _interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as under nohup
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(f"ended by {signal.Signals(number).name}")
 
 
 @contextlib.contextmanager
 def resumable(audience: PlainAudience, place: Path) -> Iterator[None]:
-    """Show the progress of the body by `audience`; click.Abort where it is interrupted, with what is kept in `place`.
-
-    SIGTERM stops it as Ctrl-C does: workers ended, finished trials kept.
-    """
-    before = signal.signal(signal.SIGTERM, _as_interrupt)
+    """Show the body's progress by `audience`; click.Abort, with what is kept in `place`, where it is interrupted."""
     try:
-        with audience:
+        with ended_by_signals(), audience:
             yield
     except KeyboardInterrupt:
-        kept = (
-            f"{audience.done} of {audience.total} trials are kept in {place}"
-            if audience.total
-            else "nothing ran"
-        )
+        done = f"{audience.done} of {audience.total} trials are kept in {place}"
+        kept = done if audience.total else "nothing ran"
         raise click.Abort(f"interrupted: {kept}; run the same command without --fresh to go on") from None
-    finally:
-        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
-
-
-def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

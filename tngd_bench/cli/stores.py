@@ -1,4 +1,4 @@
-"""What the verbs that show results share: reading stores, writing files, opening a page."""
+"""Reading stores, writing files and opening a page, for the verbs that show results."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tngd_bench.cli.main import FAILED, OK, complain, traceback_file
 from tngd_bench.cli.warnings import tell_ignored
 from tngd_bench.unwritable import cannot_be_written
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tngd_bench.report.document.charting import MissingFigure
     from tngd_bench.studies.store.reader import StoreReader
     from tngd_bench.studies.store.records import Records
@@ -49,10 +52,18 @@ def show_page(page: Path) -> None:
         click.echo("tngd-bench: note: no browser was found to open the page", err=True)
 
 
+def tell_failed(trials: pd.DataFrame, what: str) -> int:
+    """Say how many of `trials`, called `what`, failed and why the first did; return the exit code."""
+
+    failed = trials[trials["status"] == "failed"]
+    if failed.empty:
+        return OK
+    first = "{optimizer} in {group}: {reason}".format(**failed.iloc[0])
+    return complain(f"{len(failed)} {what} failed, the first: {first}", FAILED)
+
+
 def tell_missing(missing: Sequence[MissingFigure]) -> int:
     """Say which figures a page was written without, with the traceback in a file; return the exit code."""
-    from tngd_bench.cli.main import FAILED, OK, complain, traceback_file
-
     if not missing:
         return OK
     first = missing[0]

@@ -1,7 +1,8 @@
-"""How a verb is told of a study: its name, a profile of it, and changes of single keys."""
+"""Options that name a study: its name, a profile of it, and changes of single keys."""
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,6 +32,26 @@ def study_options(default: str | None = None) -> Callable[[Callable[..., Any]], 
         return function
 
     return add
+
+
+def rerun_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options `fresh` and `keep_old`, of which one at most can be given."""
+
+    @click.option("--fresh", is_flag=True, help="Run everything again, forgetting stored results.")
+    @click.option(
+        "--keep-old",
+        is_flag=True,
+        help="Take results that other code has measured, instead of running again.",
+    )
+    @functools.wraps(function)
+    def checked(**given: Any) -> Any:
+        if given["fresh"] and given["keep_old"]:
+            raise click.UsageError(
+                "--fresh and --keep-old cannot both be given: one forgets what the other keeps"
+            )
+        return function(**given)
+
+    return checked
 
 
 def command_line(words: Sequence[str]) -> str:

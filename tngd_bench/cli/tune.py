@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tngd_bench.cli.study_options import command_line, study_options, study_words
+from tngd_bench.analysis import quantities
+from tngd_bench.cli.main import FAILED, OK, complain
+from tngd_bench.cli.stores import tell_failed
+from tngd_bench.cli.study_options import command_line, rerun_options, study_options, study_words
 from tngd_bench.cli.warnings import tell_ignored
 
 if TYPE_CHECKING:
@@ -61,10 +64,7 @@ _BETWEEN_LABELS = re.compile(r",(?![^\[]*\])")  # commas outside brackets
 @click.option(
     "--plan", "only_plan", is_flag=True, help="Show what the search would run and how long; run nothing."
 )
-@click.option("--fresh", is_flag=True, help="Try everything again, forgetting stored results.")
-@click.option(
-    "--keep-old", is_flag=True, help="Take results that other code has measured, instead of running again."
-)
+@rerun_options
 def command(
     study: str,
     profile: str | None,
@@ -80,10 +80,6 @@ def command(
     """Search settings for the optimizers of STUDY (a shipped study's name or a .toml file)."""
     from tngd_bench.studies.tuning.search_study import make_search
 
-    if fresh and keep_old:
-        raise click.UsageError(
-            "--fresh and --keep-old cannot both be given: one forgets what the other keeps"
-        )
     labels = [label.strip() for item in chosen for label in _BETWEEN_LABELS.split(item) if label.strip()]
     if chosen and not labels:
         raise click.UsageError("--optimizers names none")
@@ -135,8 +131,6 @@ def _load(study: str, profile: str | None, overrides: tuple[str, ...]) -> Loaded
 
 
 def _tell(search: Search, result: SearchResult, place: Path) -> int:
-    from tngd_bench.analysis.quantities import seconds as duration
-    from tngd_bench.cli.main import FAILED, OK, complain
     from tngd_bench.studies.tuning.results import settings_of
 
     tries, metric = result.tries, search.tuning.metric
@@ -144,7 +138,7 @@ def _tell(search: Search, result: SearchResult, place: Path) -> int:
     for contender in search.contenders:
         own = tries[tries["optimizer"] == contender.method]
         ends = ", ".join(f"{count} {status}" for status, count in own["status"].value_counts().items())
-        spent = f"{len(own)} settings ({ends}), {duration((own['seconds'] + own['final_seconds']).sum())}"
+        spent = f"{len(own)} settings ({ends}), {quantities.seconds((own['seconds'] + own['final_seconds']).sum())}"
         best = scores.get(contender.method)
         if best is None:
             reasons = own["reason"].dropna()
@@ -163,10 +157,8 @@ def _tell(search: Search, result: SearchResult, place: Path) -> int:
             f"{contender.label}: {metric} {best.score:.4g}{final} (the study's own settings: {before}) with {shown}; "
             f"{spent}"
         )
-    failed = result.records.trials[result.records.trials["status"] == "failed"]
-    if len(failed):
-        first_failed = "{optimizer} in {group}: {reason}".format(**failed.iloc[0])
-        return complain(f"{len(failed)} runs failed, the first: {first_failed}", FAILED)
+    if failed := tell_failed(result.records.trials, "runs"):
+        return failed
     if result.tuned is None:
         return complain(f"no optimizer has a result; every try is in {place}", FAILED)
     click.echo(

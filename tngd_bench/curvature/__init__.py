@@ -21,7 +21,7 @@ __all__ = ["GGN", "Fallback", "FallbackWarning", "PerSampleLoss", "TrainablePara
 
 
 def __getattr__(name: str) -> Any:
-    """Import a class when asked for: the rules beside them, which planning reads, must not need torch."""
+    """Import a class when it is first used: planning reads the rules of routes, which need no torch."""
     if name in _HOMES:
         from importlib import import_module
 

@@ -78,7 +78,7 @@ def recording(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[
                 LayerCall(module, seen.detach(), seen._version, get_gradient_edge(output), output.shape)
             )
 
-    # first of all hooks: what the layer itself computes, before a hook of the user's replaces it
+    # before all other hooks: a hook of the user's may replace the output
     handles = [
         module.register_forward_hook(record, prepend=True, with_kwargs=True)
         for module in model.modules()

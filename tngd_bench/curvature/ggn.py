@@ -49,11 +49,10 @@ class GGN:
     inputs : tensor (b, …), a mapping passed as `model(**inputs)`, or a tuple or list passed as `model(*inputs)`.
     targets : what `loss` takes; for a cross-entropy, outputs may be (b, C), (b, C, T) or (b, T, C).
     empirical : rows are per-sample gradients over √b (empirical Fisher) instead of those of the loss Hessian.
-    verify : hold the factor against one reverse pass of autograd when it is made (`verification.py`); what fails takes
-        its rows from a slower source, with one `FallbackWarning`, and stands in `fallbacks`. A `Verification` shares
-        schedule and findings between batches; False trusts the rules.
-    memory_budget_bytes : what one piece of work may take beyond what is kept; work is cut to it. Default: half of
-        what is free now.
+    verify : compare the factor with one reverse pass of autograd when it is made (`verification.py`). Parameters that
+        fail take their rows from a slower source, with one `FallbackWarning`, and are listed in `fallbacks`. A
+        `Verification` shares schedule and findings between batches; False skips the comparison.
+    memory_budget_bytes : most memory of one piece of work, beyond what is kept. Default: half of what is free now.
 
     Vectors are flat, (N,), over the trainable parameters in `model.parameters()` order, in the model's dtype (float32
     for half-precision models). With r rows per sample the factor B has m = b·r rows, sample first: row n·r + i is
@@ -161,7 +160,7 @@ class GGN:
         return self.column_blocks(0, self.rows_per_sample)
 
     def check(self) -> None:
-        """Verify now what products would use, unless it was found before."""
+        """Build and verify now what products would use."""
         _ = self._linearization if self.matrix_free else self.blocks
 
     def column_blocks(self, first: int, last: int) -> list[Block]:

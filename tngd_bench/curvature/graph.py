@@ -1,4 +1,4 @@
-"""The autograd graph under a model's output: who uses which parameter, and who consumes which layer's output."""
+"""The autograd graph under a model's output: the operations that use a parameter or a layer's output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class AutogradGraph:
     """One walk over the graph under `outputs`.
 
     `names` are the operations in the order of the walk: two batches with the same names and shapes were computed in
-    the same way, but for what `reorders` says.
+    the same way, unless `reorders`.
     """
 
     def __init__(self, outputs: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Calling a model on one batch: what inputs and outputs may be, and what cannot be differentiated is refused."""
+"""Calls of a model on one batch; inputs, outputs and layers that curvature cannot handle are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operators and right-hand sides of (G + λI) x = g: all that a solver and the device's simulation know of a batch."""
+"""Operators and right-hand sides of (G + λI) x = g, as solvers and the simulation of the device use them."""
 
 from __future__ import annotations
 

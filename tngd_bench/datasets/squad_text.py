@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tngd_bench import arguments
-from tngd_bench.datasets.encoders import mirror
 from tngd_bench.datasets.finder import DataFile, find, user_path
+from tngd_bench.datasets.places import web_folder
 
 SQUAD = "squad-v1.1"
 TRAIN = DataFile("train-v1.1.json", "3527663986b8295af4f7fcdff1ba1ff3f72d07d61a20f487cb238a6ef92fd955")
@@ -59,7 +59,7 @@ def load_questions(option: str, value: str, squad: DataFile) -> Questions:
     """
     if value == SQUAD and not Path(value).exists():
         hint = f"set {option} in [problem.squad-lora] to any file in SQuAD format"
-        found = find("SQuAD v1.1", (squad,), "squad", (mirror(_MIRROR),), hint=hint)
+        found = find("SQuAD v1.1", (squad,), "squad", (web_folder(_MIRROR),), hint=hint)
         content, source = found.contents[squad.name], found.source
     else:
         source = value

@@ -25,7 +25,7 @@ PACKAGES = (
     "seaborn",
 )
 MACHINE_FIELDS = ("cpu", "torch", "gpu")
-"""What must agree for times to be comparable, besides threads and dtype, which trials name themselves.
+"""Fields that must agree for times to be comparable, beside threads and dtype, which trials name themselves.
 
 "gpu" is there only where a study computes on one.
 """

@@ -19,7 +19,7 @@ from tngd_bench.spu.layer_shapes import recorded_layers
 
 @dataclass(frozen=True)
 class HostWork:
-    """What a bill needs of a batch: m `rows`, `batch_size`, and `layers` where both ends of layers are sent."""
+    """Sizes of a batch that a bill depends on: m `rows`, `batch_size`, and `layers` where layers' ends are sent."""
 
     rows: int
     batch_size: int
@@ -49,16 +49,15 @@ def host_seconds(
     Where the rows are made a few columns at a time (`GGN.matrix_free`: hundreds of equal backward passes), the time of
     all of them is extrapolated from the first 8 and the first 16: it is linear in their number.
     """
-    rows = _streamed_rows(model, loss, inputs, targets, outputs)
-    if rows <= 2 * COLUMNS_AT_ONCE:
-        return clock.time(lambda: host_pass(model, loss, inputs, targets, upload, verify=verify))[0]
-    few, more = (
-        clock.time(
-            lambda columns=columns: host_pass(model, loss, inputs, targets, upload, columns, verify=verify)  # type: ignore[misc]
-        )[0]
-        for columns in (COLUMNS_AT_ONCE, 2 * COLUMNS_AT_ONCE)
-    )
-    return few + max(more - few, 0.0) * (rows / COLUMNS_AT_ONCE - 1.0)
+
+    def seconds(columns: int | None = None) -> float:
+        return clock.time(lambda: host_pass(model, loss, inputs, targets, upload, columns, verify=verify))[0]
+
+    more_times = _times_more_columns(model, loss, inputs, targets, outputs)
+    if more_times is None:
+        return seconds()
+    few, more = seconds(COLUMNS_AT_ONCE), seconds(2 * COLUMNS_AT_ONCE)
+    return few + max(more - few, 0.0) * more_times
 
 
 def host_operations(
@@ -72,22 +71,26 @@ def host_operations(
     verify: bool | Verification = False,
 ) -> OperationCount:
     """Return the operations of one `host_pass`, from those of the first columns as in `host_seconds`."""
-    rows = _streamed_rows(model, loss, inputs, targets, outputs)
-    if rows <= 2 * COLUMNS_AT_ONCE:
-        return count_operations(lambda: host_pass(model, loss, inputs, targets, upload, verify=verify))
-    few, more = (
-        count_operations(
-            lambda columns=columns: host_pass(model, loss, inputs, targets, upload, columns, verify=verify)  # type: ignore[misc]
+
+    def operations(columns: int | None = None) -> OperationCount:
+        return count_operations(
+            lambda: host_pass(model, loss, inputs, targets, upload, columns, verify=verify)
         )
-        for columns in (COLUMNS_AT_ONCE, 2 * COLUMNS_AT_ONCE)
-    )
-    flops = few.flops + (more.flops - few.flops) * (rows / COLUMNS_AT_ONCE - 1.0)
+
+    more_times = _times_more_columns(model, loss, inputs, targets, outputs)
+    if more_times is None:
+        return operations()
+    few, more = operations(COLUMNS_AT_ONCE), operations(2 * COLUMNS_AT_ONCE)
+    flops = few.flops + (more.flops - few.flops) * more_times
     return OperationCount(flops, tuple(sorted({*few.uncounted, *more.uncounted})))
 
 
-def _streamed_rows(model: nn.Module, loss: nn.Module, inputs: Inputs, targets: Tensor, outputs: int) -> int:
-    """Rows per sample where they are made a part at a time, 0 where all are made at once."""
+def _times_more_columns(
+    model: nn.Module, loss: nn.Module, inputs: Inputs, targets: Tensor, outputs: int
+) -> float | None:
+    """Return how often `COLUMNS_AT_ONCE` more are made after the first; None where all columns are made at once."""
     if outputs <= 2 * COLUMNS_AT_ONCE:
-        return 0
+        return None
     ggn = GGN(model, loss, inputs, targets, verify=False)
-    return ggn.rows_per_sample if ggn.matrix_free else 0
+    rows = ggn.rows_per_sample if ggn.matrix_free else 0
+    return rows / COLUMNS_AT_ONCE - 1.0 if rows > 2 * COLUMNS_AT_ONCE else None

@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices: turns predicted operations into predicted seconds."""
+"""This machine's rate of matrix products, which turns predicted operations into predicted seconds."""
 
 import torch
 

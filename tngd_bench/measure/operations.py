@@ -16,7 +16,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from tngd_bench.optimizers.cost_model import EIGENDECOMPOSITION_FLOPS
+from tngd_bench.curvature.route import EIGENDECOMPOSITION_FLOPS
 
 Shape = tuple[int, ...]
 Formula = Callable[..., int]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tngd_bench.optimizers import registry as optimizers
+
 
 @dataclass(frozen=True)
-class Contestant:
+class OptimizerConfig:
     """An optimizer in a study: `label` as written, `method` registered, complete `settings`.
 
     `simulated`: the wall time of its step contains the simulation of a device.
@@ -17,6 +19,12 @@ class Contestant:
     method: str
     settings: Mapping[str, object]
     simulated: bool = False
+
+    @classmethod
+    def of(cls, method: str, label: str = "", **settings: object) -> OptimizerConfig:
+        """Return a registered optimizer with its defaults, but for `settings`; it is labelled by its name."""
+        entry = optimizers.get(method)
+        return cls(label or method, method, {**entry.defaults, **settings}, entry.simulated)
 
     @property
     def device(self) -> str | None:

@@ -15,8 +15,8 @@ from tngd_bench import arguments
 from tngd_bench.curvature.model_call import run_model
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.host_time import host_seconds
-from tngd_bench.measure.optimizer_config import Contestant
-from tngd_bench.measure.workload import Setting
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.problems.entry import EVALUATION_BATCH
 from tngd_bench.problems.metrics import TRAINING_LOSS
@@ -26,7 +26,7 @@ from tngd_bench.spu.host import upload_of
 if TYPE_CHECKING:
     from torch import nn
 
-    from tngd_bench.datasets.splits import DataSplits, Part
+    from tngd_bench.datasets.splits import DataSplits, Subset
     from tngd_bench.problems.entry import Score
     from tngd_bench.spu.ledger import Ledger
 
@@ -84,9 +84,9 @@ def iterations_per_epoch(train_size: int, batch_size: int) -> int:
 
 
 def train(
-    setting: Setting,
+    instance: ProblemInstance,
     data: DataSplits,
-    contestant: Contestant,
+    config: OptimizerConfig,
     *,
     epochs: float,
     evaluations: int,
@@ -98,26 +98,20 @@ def train(
     `evaluation_size` training samples, all where it is None. A non-finite loss, gradient or direction ends the run
     as diverged.
     """
-    per_epoch = iterations_per_epoch(len(data.train_targets), setting.batch_size)
+    per_epoch = iterations_per_epoch(len(data.train_targets), instance.batch_size)
     total = max(1, round(epochs * per_epoch))
     points = set(evaluation_points(total, min(evaluations, total)))
-    model = setting.model()
-    loss = setting.loss()
-    optimizer = setting.optimizer(contestant, model)
-    clock = Clock(setting.device)
-    data = data.to(setting.device)
-    batches = setting.batches(data)
-    host_s = _host_seconds(setting, data, clock, upload_of(optimizer)) if contestant.simulated else 0.0
-    entry = setting.entry
-    score = entry.score()
-
-    evaluating = getattr(optimizer, "evaluating", nullcontext)
+    model, loss, entry, clock = instance.model(), instance.loss(), instance.entry, Clock(instance.device)
+    optimizer = instance.optimizer(config, model)
+    data = data.to(instance.device)
+    batches = instance.batches(data)
+    host_s = _host_seconds(instance, data, clock, upload_of(optimizer)) if config.simulated else 0.0
+    evaluating, score = getattr(optimizer, "evaluating", nullcontext), entry.score()
 
     def evaluated_now() -> dict[str, float]:
         with evaluating():
-            return evaluate(
-                model, loss, data, evaluation_size, score=score, batch_size=entry.evaluation_batch
-            )
+            size = entry.evaluation_batch
+            return evaluate(model, loss, data, evaluation_size, score=score, batch_size=size)
 
     curve = [CurvePoint(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())]
     measured_s = 0.0
@@ -135,7 +129,7 @@ def train(
             break
         measured_s += clock.now() - start
         modelled_s = measured_s
-        if contestant.simulated:
+        if config.simulated:
             bill = getattr(optimizer, "ledger", None)
             together_s = None if bill is None else bill.elapsed(host_s)
             modelled_s = iteration * (math.nan if together_s is None else together_s)
@@ -177,7 +171,7 @@ def evaluate(
 
 
 @torch.no_grad()
-def _outputs(model: nn.Module, part: Part, batch_size: int) -> torch.Tensor:
+def _outputs(model: nn.Module, part: Subset, batch_size: int) -> torch.Tensor:
     """The model's outputs (n, …) for all samples of a part."""
     pieces = [
         run_model(model, part.cut(slice(first, first + batch_size)).inputs)
@@ -186,19 +180,19 @@ def _outputs(model: nn.Module, part: Part, batch_size: int) -> torch.Tensor:
     return torch.cat(pieces)
 
 
-def _host_seconds(setting: Setting, data: DataSplits, clock: Clock, upload: str) -> float:
+def _host_seconds(instance: ProblemInstance, data: DataSplits, clock: Clock, upload: str) -> float:
     """Return the median seconds of the digital side of one iteration of a simulated optimizer, warm-up apart.
 
     Where one pass alone takes long, it is the only one. Dropout draws its masks from torch's global generator of the
     processor, which is left as it was: the training that follows sees those that every other optimizer sees.
     """
-    model, loss = setting.model(), setting.loss()
-    batches = setting.batches(data)
+    model, loss = instance.model(), instance.loss()
+    batches = instance.batches(data)
     times = []
-    with torch.random.fork_rng(devices=[] if setting.device.type == "cpu" else [setting.device]):
+    with torch.random.fork_rng(devices=[] if instance.device.type == "cpu" else [instance.device]):
         for number in range(HOST_PASSES + 1):
             inputs, targets = next(batches)
-            seconds = host_seconds(model, loss, inputs, targets, setting.outputs, upload, clock)
+            seconds = host_seconds(model, loss, inputs, targets, instance.outputs, upload, clock)
             times.append(seconds)
             if number > 0 and seconds > LONG_PASS_S:
                 break

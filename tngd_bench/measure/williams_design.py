@@ -1,7 +1,7 @@
-"""Orders in which contestants take turns, balanced for what one leaves behind for the next.
+"""Williams designs: orders in which optimizers are timed, balanced for what one leaves behind for the next.
 
-An optimizer that runs after a long one finds other caches than one that runs after its like; with a fixed cycle of
-turns each always has the same one before it, and two equal optimizers then differ by some percent. In a Williams design
+An optimizer that runs after a long one finds other caches than one that runs after its like; in a fixed
+order each always has the same one before it, and two equal optimizers then differ by some percent. In a Williams design
 (E. J. Williams, Aust. J. Sci. Res. A 2, 149, 1949) each stands in each place, and right after each other one, equally
 often.
 """

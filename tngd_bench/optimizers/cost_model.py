@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 Counts = tuple[float, float]
 """Operations of an iteration, and numbers held."""
 
-EIGENDECOMPOSITION_FLOPS = 9.0
-"""Operations per n³ of a full symmetric eigendecomposition (reduction, divide and conquer, back-transform)."""
 REFERENCE_RATE = 1.4e11
 _STEP_S, _SECOND_ORDER_S = 3.0e-4, 1.33e-3
 _POSITION_S, _POSITION_OF_ROW_S = 1.71e-8, 9.7e-10

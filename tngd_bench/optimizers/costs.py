@@ -82,6 +82,12 @@ def predicted_cost(
     return cost_of(name, it, itemsize, settings, device)
 
 
+def predictable() -> tuple[str, ...]:
+    """Return the names of the optimizers without a device whose cost is described, by a function that works."""
+    small = Iteration(parameters=100, rows=8, batch_size=8, outputs=1)
+    return tuple(name for name in registry.digital() if cost_of(name, small).known)
+
+
 def cost_of(
     name: str,
     it: Iteration,
@@ -115,7 +121,7 @@ def _described(name: str, described: Callable[..., Counts], it: Iteration) -> Co
         if not (0 <= flops < math.inf and 0 <= values < math.inf):
             raise ValueError(f"{found!r} are not two finite numbers of 0 or more")
     except Exception as error:  # whatever outside code does
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        said = plugins.said(error)
         plugins.complain(
             f"the cost of the optimizer {name!r} is taken as unknown; its description fails ({said})"
         )

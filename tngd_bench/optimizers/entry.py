@@ -6,6 +6,7 @@ that the entry's `factory` names. An outside package has the same two.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -64,6 +65,19 @@ class SearchRange:
     reason: str
     scale: Literal["log", "log-complement", "linear"] = "log"
 
+    def __post_init__(self) -> None:
+        check_range(self.low, self.high, self.scale)
+
+
+def check_range(low: float, high: float, scale: str) -> None:
+    """Raise ValueError for an empty range, and for one that its scale does not have."""
+    if not low < high:
+        raise ValueError(f"low must be < high, not {low:g} and {high:g}")
+    if scale == "log" and low <= 0:
+        raise ValueError(f"low must be > 0 on a log scale, not {low:g}")
+    if scale == "log-complement" and high >= 1:
+        raise ValueError(f"high must be < 1 on a log-complement scale, not {high:g}")
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -87,6 +101,12 @@ class Style:
     dark: str
     marker: str
     emphasised: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("light", "dark"):
+            if not re.fullmatch("#[0-9a-f]{6}", str(getattr(self, name))):
+                raise ValueError(f"{name} must be a colour such as #0f62cf, not {getattr(self, name)!r}")
+        arguments.choice("marker", self.marker, tuple(".ov^<>12348spP*hH+xXDd|_"))
 
 
 def _every_step(settings: Mapping[str, object]) -> int:
@@ -144,8 +164,10 @@ class OptimizerEntry:
     def check_complete(self, settings: Mapping[str, object]) -> None:
         """Raise ValueError or TypeError where `settings`, over the defaults, are refused alone or together."""
         self.check(settings)
+        complete = {**self.defaults, **settings}
         if self.together is not None:
-            self.together({**self.defaults, **settings})
+            self.together(complete)
+        arguments.integer("cycle", self.cycle(complete), minimum=1)
 
     def device_billed_alone(self, settings: Mapping[str, object]) -> Device | None:
         """Return the device whose iterations are priced without simulating them; None where a step has to be made.

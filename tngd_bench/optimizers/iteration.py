@@ -1,4 +1,4 @@
-"""What an iteration is made of: operations of its passes and products, numbers that it holds, routes that it takes."""
+"""Operations of the passes and products of an iteration, the numbers that it holds, and the routes that it takes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FROZEN_FROM = 1.1
 
 @dataclass(frozen=True)
 class Iteration:
-    """What an iteration is made of, as operations or numbers held; plain tuples will do as `layers`."""
+    """The parts of an iteration, in operations or numbers held; `layers` may be plain tuples."""
 
     parameters: int
     rows: int
@@ -181,7 +181,7 @@ class Iteration:
     @property
     def forms_gram(self) -> bool:
         """Whether a relaxation forms K, rather than multiply with it through the rows."""
-        return relaxation_route(self.rows, self.parameters, self.batch_size).name == "gram"
+        return relaxation_route(self.rows, self.parameters).name == "gram"
 
     @property
     def takes_eigenvectors(self) -> bool:

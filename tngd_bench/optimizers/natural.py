@@ -1,4 +1,4 @@
-"""What all second-order optimizers here share: a direction x from one batch, handed to torch's own update rule."""
+"""Base of the second-order optimizers: a direction x from one batch, handed to torch's own update rule."""
 
 from __future__ import annotations
 

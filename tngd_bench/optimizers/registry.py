@@ -14,7 +14,16 @@ from typing import get_args
 
 from tngd_bench import arguments, plugins
 from tngd_bench.optimizers.cost_model import CostModel
-from tngd_bench.optimizers.entry import Billed, Family, OptimizerEntry, Phased, Setting, Stepper, Style
+from tngd_bench.optimizers.entry import (
+    Billed,
+    Family,
+    OptimizerEntry,
+    Phased,
+    SearchRange,
+    Setting,
+    Stepper,
+    Style,
+)
 from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.optimizers.first_order.entry import ENTRIES as FIRST_ORDER
 from tngd_bench.optimizers.kfac.entry import ENTRIES as KFAC
@@ -48,12 +57,16 @@ def _check_entry(entry: OptimizerEntry) -> None:
         if not isinstance(setting, Setting):
             raise TypeError(f"settings[{name!r}] must be a Setting, not {setting!r:.80}")
         setting.check(name, setting.default)
+        if setting.search is not None and not isinstance(setting.search, SearchRange):
+            raise TypeError(f"settings[{name!r}].search must be a SearchRange, not {setting.search!r:.80}")
     for name in ("together", "device", "cost", "cycle"):
         value = getattr(entry, name)
         if value is not None and not isinstance(value, CostModel):
             arguments.function(name, value)
     if entry.style is not None and not isinstance(entry.style, Style):
         raise TypeError(f"style must be a Style, not {entry.style!r:.80}")
+    arguments.integer("exact", entry.exact, minimum=0)
+    arguments.flag("break_even", entry.break_even)
 
 
 def names() -> tuple[str, ...]:

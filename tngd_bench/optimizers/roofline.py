@@ -1,7 +1,7 @@
 """One iteration at any size, by formula: the device's bill, the digital optimizers, and the link rate between them.
 
 Nothing is run and nothing is measured. Times of a processor are those of its rated speed, for matrix products alone:
-lower bounds at the precision that is named. `prediction_table.assumptions` says in words what a prediction assumes.
+lower bounds at the precision that is named. `roofline_table.assumptions` says in words what a prediction assumes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tngd_bench import arguments
 from tngd_bench.layers import Layer
-from tngd_bench.optimizers import costs, registry
+from tngd_bench.optimizers import costs
 from tngd_bench.optimizers.costs import PredictedCost, cost_of
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import DAMPING, CGIterations
@@ -146,7 +146,7 @@ def predict(
         missing,
         tuple(
             _alternative(name, device, work, it, processor, host_seconds, itemsize)
-            for name in registry.digital()
+            for name in costs.predictable()
         ),
     )
 
@@ -181,7 +181,7 @@ def _alternative(
     itemsize: int,
 ) -> Alternative:
     cost = cost_of(name, it, itemsize)
-    if processor is None:
+    if processor is None or not cost.known:
         return Alternative(name, cost, None, None, None)
     missing = processor.missing_bytes(cost.bytes)
     if missing:

@@ -43,8 +43,8 @@ def as_table(p: Prediction) -> dict[str, Any]:
         "digital": [
             {
                 "name": a.name,
-                "flops": a.cost.flops,
-                "bytes": a.cost.bytes,
+                "flops": a.cost.flops if a.cost.known else None,
+                "bytes": a.cost.bytes if a.cost.known else None,
                 "missing_bytes": a.missing_bytes,
                 "seconds": a.seconds,
                 "lower_bound": True,

@@ -18,18 +18,10 @@ if TYPE_CHECKING:
     from tngd_bench.datasets.splits import DataSplits
 
 DEFAULT_VOCABULARY = 1000
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"{name} must be text, not {value!r}")
-    return value
-
-
 OPTIONS = {
     "text": ProblemOption(
         "scikit-learn",
-        _text,
+        arguments.text,
         "a text file, one in SQuAD format (its contexts), or scikit-learn's descriptions",
     ),
     "level": ProblemOption(
@@ -40,7 +32,7 @@ OPTIONS = {
     "context": ProblemOption(
         16,
         lambda name, value: arguments.integer(name, value, minimum=1),
-        "tokens that the next one is told from",
+        "tokens that the next one is predicted from",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""What a problem is to the suite: real data, a family of models with a size knob, a loss and a score.
+"""The description of a problem: real data, a family of models with a size knob, a loss and a score.
 
 Importing this module imports no torch.
 """
@@ -17,7 +17,7 @@ from tngd_bench.problems.widths import Widths
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from tngd_bench.datasets.splits import DataSplits, Part
+    from tngd_bench.datasets.splits import DataSplits, Subset
 
 Option = str | int | float | bool
 EVALUATION_BATCH = 250
@@ -36,7 +36,7 @@ class Loader(Protocol):
 class Score(Protocol):
     """Turns a model's outputs for some samples into numbers, by name; "loss" is always among them."""
 
-    def __call__(self, loss: nn.Module, outputs: Tensor, part: Part) -> Mapping[str, float]:
+    def __call__(self, loss: nn.Module, outputs: Tensor, part: Subset) -> Mapping[str, float]:
         """Return the loss and the problem's `metrics` for outputs (n, …), made in evaluation mode."""
 
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from tngd_bench.layers import Layer
-from tngd_bench.problems.widths import TOLERANCE_PERCENT, Widths
+from tngd_bench.problems.widths import Widths, is_hit, no_such_size
 
 PREFERRED_RATIO = 2.0
 """Hidden width over width, f/h, that the search comes as near to as it can."""
@@ -52,13 +52,10 @@ def language_widths(context: int, vocabulary: int, parameters: int) -> LanguageW
     while made(widest + 1, 1).parameters <= parameters:
         widest += 1
     candidates = [at_width(width) for width in range(1, widest + 1)]
-    hits = [c for c in candidates if 100 * abs(c.parameters - parameters) <= TOLERANCE_PERCENT * parameters]
+    hits = [c for c in candidates if is_hit(c.parameters, parameters)]
     if not hits:
         near = sorted(
             {made(1, 1).parameters, *(c.parameters for c in candidates)}, key=lambda n: abs(n - parameters)
         )
-        raise ValueError(
-            f"parameters = {parameters}: no model comes within {TOLERANCE_PERCENT} %;"
-            f" the nearest have {', '.join(map(str, sorted(near[:2])))}"
-        )
+        raise no_such_size(parameters, ", ".join(map(str, sorted(near[:2]))))
     return min(hits, key=lambda c: abs(math.log(c.hidden / (PREFERRED_RATIO * c.width))))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tngd_bench.datasets.encoders import EncoderShape
 from tngd_bench.layers import Layer
-from tngd_bench.problems.widths import TOLERANCE_PERCENT, Widths
+from tngd_bench.problems.widths import Widths, is_hit, no_such_size
 
 PROJECTIONS = 4
 SPAN_ENDS = 2
@@ -49,12 +49,10 @@ def adapter_widths(shape: EncoderShape, outputs: int, parameters: int) -> Adapte
     head = SPAN_ENDS * (shape.hidden + 1)
     rank = min(max(1, round((parameters - head) / step)), shape.hidden)
     trained = step * rank + head
-    if 100 * abs(trained - parameters) > TOLERANCE_PERCENT * parameters:
+    if not is_hit(trained, parameters):
         near = sorted({max(1, rank - 1), rank, min(rank + 1, shape.hidden)})
         sizes = ", ".join(f"{step * r + head} (rank {r})" for r in near)
-        raise ValueError(
-            f"parameters = {parameters}: no rank comes within {TOLERANCE_PERCENT} %; the nearest have {sizes}"
-        )
+        raise no_such_size(parameters, sizes, "rank")
     return AdapterWidths(_layers(shape, rank, length), f"rank {rank}, {length} tokens", rank, trained, length)
 
 

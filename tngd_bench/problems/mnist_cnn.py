@@ -1,42 +1,30 @@
 """mnist-cnn: one convolution and two linear layers on MNIST, as in the experiments of arXiv 2405.13817."""
 
-from __future__ import annotations
-
 from functools import partial
-from typing import TYPE_CHECKING
 
-from tngd_bench.datasets import DType
 from tngd_bench.problems.entry import ProblemEntry
-from tngd_bench.problems.widths import Widths, conv_and_hidden
+from tngd_bench.problems.images import image_problem
+from tngd_bench.problems.widths import conv_and_hidden
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from tngd_bench.datasets.splits import DataSplits
-
-_KERNEL = 3
-_POOL = 2
+_KERNEL, _POOL = 3, 2
 
 
-def _read(train_size: int | None, test_size: int | None, dtype: DType, outputs: int) -> DataSplits:
-    from tngd_bench.datasets import mnist
+def cnn_problem(dataset: str, **fields: str) -> ProblemEntry:
+    """Return the problem of this network on another data set of the same form."""
+    return image_problem(
+        summary="3×3 convolution, 2×2 pooling, hidden layer on 28×28 images in [0, 1]; the hidden width sets N",
+        dataset=dataset,
+        shape=(1, 28, 28),
+        search=partial(conv_and_hidden, 28, _KERNEL, _POOL),
+        network="convolutional",
+        sides={"kernel": _KERNEL, "pool": _POOL},
+        **fields,
+    )
 
-    return mnist.load(train_size, test_size, dtype, shape=(1, 28, 28))
 
-
-def _build(widths: Widths) -> nn.Module:
-    from tngd_bench.problems import networks
-
-    return networks.convolutional(widths, kernel=_KERNEL, pool=_POOL)
-
-
-ENTRY = ProblemEntry(
+ENTRY = cnn_problem(
+    "mnist",
     name="mnist-cnn",
     title="MNIST, CNN",
-    summary="3×3 convolution, 2×2 pooling, hidden layer on 28×28 images in [0, 1]; the hidden width sets N",
     data_source="MNIST (LeCun, Cortes, Burges), fetched on first use",
-    classes=10,
-    search=partial(conv_and_hidden, 28, _KERNEL, _POOL),
-    read=_read,
-    build=_build,
 )

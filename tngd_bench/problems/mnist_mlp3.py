@@ -4,8 +4,6 @@ With most of its weights in square layers its Kronecker factors hold about as ma
 still fits where one wide layer's factors would not.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from functools import partial
 

@@ -23,18 +23,12 @@ SHORTEST = 32
 DEFAULT_LENGTH = 384
 
 
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"{name} must be text, not {value!r}")
-    return value
-
-
 OPTIONS = {
     "encoder": ProblemOption(
-        encoders.PACKAGED, _text, "a folder, a name on the Hugging Face hub, or all-minilm-l6-v2"
+        encoders.PACKAGED, arguments.text, "a folder, a name on the Hugging Face hub, or all-minilm-l6-v2"
     ),
-    "train": ProblemOption(squad_text.SQUAD, _text, "a file in SQuAD format, or squad-v1.1"),
-    "test": ProblemOption(squad_text.SQUAD, _text, "a file in SQuAD format, or squad-v1.1"),
+    "train": ProblemOption(squad_text.SQUAD, arguments.text, "a file in SQuAD format, or squad-v1.1"),
+    "test": ProblemOption(squad_text.SQUAD, arguments.text, "a file in SQuAD format, or squad-v1.1"),
     "overlap": ProblemOption(
         0.25,
         lambda name, value: arguments.real(name, value, minimum=0.0, below=0.4),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from tngd_bench.datasets.splits import Part
+from tngd_bench.datasets.splits import Subset
 from tngd_bench.datasets.squad_windows import NOWHERE
 
 LONGEST_ANSWER = 30
@@ -64,7 +64,7 @@ def best_spans(outputs: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
     return best, torch.where(torch.isfinite(best).unsqueeze(1), characters, 0)
 
 
-def question_answering(loss: nn.Module, outputs: Tensor, part: Part) -> Mapping[str, float]:
+def question_answering(loss: nn.Module, outputs: Tensor, part: Subset) -> Mapping[str, float]:
     """Return "loss" over the windows that hold their answer, and "exact_match" and "f1" over the questions.
 
     `part.references` has, for each window, `offsets`, `question` (windows of one question are neighbours), `context`

@@ -115,14 +115,23 @@ def _first_hit(requested: int, groups: Iterable[Iterable[Widths]]) -> Widths:
     for group in groups:
         members = list(group)
         best = min(members, key=lambda widths: abs(widths.parameters - requested))
-        if 100 * abs(best.parameters - requested) <= TOLERANCE_PERCENT * requested:
+        if is_hit(best.parameters, requested):
             return best
         counts += (widths.parameters for widths in members)
     below = [count for count in counts if count < requested]
     above = min(count for count in counts if count > requested)
     if not below:
         raise ValueError(f"parameters must be at least {above}, the smallest model, not {requested}")
-    raise ValueError(
-        f"parameters = {requested}: no model comes within {TOLERANCE_PERCENT} %;"
-        f" the nearest have {max(below)} and {above}"
+    raise no_such_size(requested, f"{max(below)} and {above}")
+
+
+def is_hit(parameters: int, requested: int) -> bool:
+    """Return whether a count comes within 2 % of the request."""
+    return 100 * abs(parameters - requested) <= TOLERANCE_PERCENT * requested
+
+
+def no_such_size(requested: int, nearest: str, what: str = "model") -> ValueError:
+    """Return the error that says which sizes are nearest to the request."""
+    return ValueError(
+        f"parameters = {requested}: no {what} comes within {TOLERANCE_PERCENT} %; the nearest have {nearest}"
     )

@@ -15,7 +15,7 @@ from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.statistics.run_spread import run_spread_of
 from tngd_bench.report.document.tables import Cell, Column, Table, table_of, words
-from tngd_bench.studies.store.columns import each
+from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.numbers_changed import changes_in_words
 
 _GRADES = {
@@ -32,7 +32,7 @@ def device_table(study: Mapping[str, object], trials: pd.DataFrame) -> Table | N
     They come from `study["devices"]` (preset → parameter → {value, grade, source}). A store without it gets the preset
     of the installed version, and every such row says so.
     """
-    used = sorted({str(name) for name in trials["device"].dropna()} - {""})
+    used = sorted({str(name) for name in trials[c.DEVICE].dropna()} - {""})
     if not used:
         return None
     stored = study.get("devices")
@@ -88,19 +88,19 @@ def _installed(name: str) -> Mapping[str, object]:
     from tngd_bench.spu.device import Device
 
     if name not in Device.presets():
-        return {"parameters": "not recorded in this store, and the preset is not installed here"}
+        return {c.PARAMETERS: "not recorded in this store, and the preset is not installed here"}
     return sourced_parameters(Device.preset(name))
 
 
 def extrapolated(trials: pd.DataFrame, infos: Infos) -> tuple[tuple[str, str], ...]:
     """Return a statement on host seconds that were extrapolated, like those of `statements`; () without any."""
     modelled = (
-        trials["optimizer"].map(lambda label: infos[label].modelled).astype(bool)
+        trials[c.OPTIMIZER].map(lambda label: infos[label].modelled).astype(bool)
     )  # of no trial: no type
-    ran = trials[modelled & (trials["status"] == "ok")]
+    ran = trials[modelled & (trials[c.STATUS] == "ok")]
     sizes = [
         f"{row.problem}, N = {quantities.count(row.parameters)}, d_z = {quantities.count(row.outputs)}"
-        for row in each(ran[["problem", "parameters", "outputs"]].drop_duplicates())
+        for row in c.each(ran[[c.PROBLEM, c.PARAMETERS, c.OUTPUTS]].drop_duplicates())
         if host_extrapolated(row.problem, row.parameters, row.outputs)
     ]
     if not sizes:

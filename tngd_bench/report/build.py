@@ -23,6 +23,7 @@ from tngd_bench.report.render.markdown import markdown
 from tngd_bench.report.render.page import Address, render
 from tngd_bench.report.render.pdf import pdf
 from tngd_bench.report.render.section_files import write_data, write_sections
+from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.packed import store_at
 from tngd_bench.studies.store.records import Records
 
@@ -81,7 +82,7 @@ def build_report(
         further = {name: address for name, address in beside_page.items() if address is not None}
         write(html, render(content, records, parts.drawings, near, further, trend).encode())
         written.append(html)
-    source = (trial_ends(records), *(other.trials[["key", "status"]] for other, _ in others.values()))
+    source = (trial_ends(records), *(other.trials[[c.KEY, c.STATUS]] for other, _ in others.values()))
     made_from = digest(__version__.encode(), *(frame.to_csv(index=False).encode() for frame in source))
     removed = removed_documents(output, replace_manifest(output, written, made_from))
     said = content.findings.sentences()
@@ -122,9 +123,9 @@ def trial_ends(records: Records) -> pd.DataFrame:
     """
     ends = final_values(records.trials, records.curves)
     last = [name for name in ends.columns if name not in records.trials.columns]
-    timed = records.costs.groupby("key", as_index=False)["total_s"].mean()
-    trials = records.trials.drop(columns="settings")
-    return trials.merge(ends[["key", *last]], on="key", how="left").merge(timed, on="key", how="left")
+    timed = records.costs.groupby(c.KEY, as_index=False)[c.TOTAL_S].mean()
+    trials = records.trials.drop(columns=c.SETTINGS)
+    return trials.merge(ends[[c.KEY, *last]], on=c.KEY, how="left").merge(timed, on=c.KEY, how="left")
 
 
 def _documents(content: Contents, records: Records, output: Path, formats: Collection[str]) -> list[Path]:

@@ -14,27 +14,28 @@ from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.optimizers import registry
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import RECORDS, Table, amount, level_text, words
+from tngd_bench.studies.store import columns as c
 
 
 def unfinished_table(rows: pd.DataFrame, infos: Infos) -> Table:
     """Return the trials that gave no number, one row per setting with equal status and reason."""
-    by = ["kind", "group", "problem", "parameters_requested", "optimizer", "sweep_parameter", "sweep_value"]
-    by += ["status", "reason"]
-    grouped = rows.astype({"estimate_seconds": float, "estimate_bytes": float})
+    by = [c.KIND, c.GROUP, c.PROBLEM, c.PARAMETERS_REQUESTED, c.OPTIMIZER, c.SWEEP_PARAMETER, c.SWEEP_VALUE]
+    by += [c.STATUS, c.REASON]
+    grouped = rows.astype({c.ESTIMATE_SECONDS: float, c.ESTIMATE_BYTES: float})
     data = grouped.groupby(by, dropna=False, sort=True, as_index=False).agg(
-        estimate_seconds=("estimate_seconds", "max"),
-        estimate_bytes=("estimate_bytes", "max"),
-        trials=("key", "size"),
-        keys=("key", lambda keys: tuple(sorted(keys))),
+        estimate_seconds=(c.ESTIMATE_SECONDS, "max"),
+        estimate_bytes=(c.ESTIMATE_BYTES, "max"),
+        trials=(c.KEY, "size"),
+        keys=(c.KEY, lambda keys: tuple(sorted(keys))),
     )
     columns = (
         tables.optimizer_column(infos),
         words("section", _section),
-        amount("N asked for", "parameters_requested"),
+        amount("N asked for", c.PARAMETERS_REQUESTED),
         words("status", lambda row: row.status),
         words("reason", lambda row: "" if pd.isna(row.reason) else row.reason),
-        amount("estimated time per iteration", "estimate_seconds", quantities.seconds, "estimated"),
-        amount("estimated memory", "estimate_bytes", quantities.memory, "estimated"),
+        amount("estimated time per iteration", c.ESTIMATE_SECONDS, quantities.seconds, "estimated"),
+        amount("estimated memory", c.ESTIMATE_BYTES, quantities.memory, "estimated"),
         amount("trials", "trials", str),
         RECORDS,
     )
@@ -53,16 +54,16 @@ def settings_table(trials: pd.DataFrame, infos: Infos) -> Table:
 
     The data behind it hold the complete settings. Of an optimizer that is not registered here all are shown.
     """
-    plain = trials[trials["sweep_parameter"].isna()].drop_duplicates(["group", "optimizer", "settings"])
+    plain = trials[trials[c.SWEEP_PARAMETER].isna()].drop_duplicates([c.GROUP, c.OPTIMIZER, c.SETTINGS])
     rows, data = [], []
     for label in infos:
-        for settings, part in plain[plain["optimizer"] == label].groupby("settings", sort=True):
+        for settings, part in c.only(plain, optimizer=label).groupby(c.SETTINGS, sort=True):
             usual = _defaults(infos[label].method)
             given = json.loads(str(settings)).items()
             text = _listed({name: value for name, value in given if usual.get(name, _UNSET) != value})
-            sections = ", ".join(dict.fromkeys(part["group"]))
+            sections = ", ".join(dict.fromkeys(part[c.GROUP]))
             rows.append((infos[label].title, text or "none", sections))
-            data.append({"optimizer": label, "settings": settings, "sections": sections})
+            data.append({c.OPTIMIZER: label, c.SETTINGS: settings, "sections": sections})
     caption = (
         "What each optimizer has set otherwise than by default; the defaults are below. TNGD's settings are those of "
         "the simulated device and of its use; what is not set is the device's own, in the table of devices."
@@ -81,7 +82,7 @@ def defaults_table(infos: Infos) -> Table:
         usual = {name: value for name, value in _defaults(method).items() if value is not None}
         if usual:
             rows.append((registry.get(method).title, _listed(usual)))
-            data.append({"optimizer": method, "defaults": json.dumps(usual)})
+            data.append({c.OPTIMIZER: method, "defaults": json.dumps(usual)})
     caption = "Defaults of the optimizers, of this version of tngd-bench."
     titles = ("optimizer", "defaults")
     return tables.text_table("optimizer-defaults", caption, titles, rows, pd.DataFrame(data, columns=titles))

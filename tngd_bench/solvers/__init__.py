@@ -1,4 +1,4 @@
-"""Ways to solve (G + λI) x = g on one batch: operator, right-hand side and method are three things."""
+"""Solvers of (G + λI) x = g on one batch."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ __all__ = ["CG", "Dense", "Gram", "Layerwise", "SolveResult", "Solver", "Thermod
 
 
 def __getattr__(name: str) -> Any:
-    """Import a solver when asked for: the counts of iterations beside them must not need torch."""
+    """Import a solver when it is first used: planning reads `cg_iterations`, which needs no torch."""
     if name in _HOMES:
         from importlib import import_module
 

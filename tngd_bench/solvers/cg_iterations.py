@@ -1,4 +1,4 @@
-"""How many iterations conjugate gradients take: beforehand from a fit, better from those that a study has counted.
+"""Expected iterations of conjugate gradients: from a fit, corrected by those that a study has counted.
 
 The fit is of 1,130 solves to rtol = 10⁻⁶ at the start of training: perceptrons on digits and MNIST, a convolutional
 network and a language model, of sizes `FITTED`. None met the limit of 200. Iterations went as λ^−0.36 and d_z^−0.10; N

@@ -11,6 +11,7 @@ from torch import Tensor
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN
 from tngd_bench.curvature.operator import Shifted
+from tngd_bench.curvature.route import cg_route
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.solvers.system import LinearSystem, Solver, SolveResult
 
@@ -49,14 +50,14 @@ class CG(Solver):
         likely = CGIterations(damping, self.rtol, self.max_iterations).beforehand(ggn.rows_per_sample)
         # the start's, the one that lifts the solution, and the prior's
         ggn.expect_products(round(likely) + 2 + (system.prior is not None))
-        found = system.rhs.in_range if self.space != "parameters" and self.preconditioner is None else None
-        if found is not None and found.rest is None:
+        rows_apply = self.space != "parameters" and self.preconditioner is None
+        found = system.rhs.in_range if rows_apply else None
+        route = cg_route(self.space, in_range=found is not None and found.rest is None)
+        if route.name == "rows":
             moved = system.moved_weights()
             assert moved is not None
             rows, history = self._in_row_space(system.operator, moved.weights)
             return system.solved(ggn.factor_rmatvec(rows), tuple(history))
-        if self.space == "rows":
-            raise ValueError("space='rows' needs rhs to be the batch gradient, in the range of the factor")
         solution, history = self._in_parameter_space(system.operator, system.moved_rhs())
         if damping == 0.0 and history and history[-1] > 1.0:
             raise ValueError(
@@ -83,7 +84,7 @@ class CG(Solver):
             length = float(direction @ direction)
             stiffest = max(stiffest, curvature / length)
             if curvature <= torch.finfo(rhs.dtype).eps * stiffest * length:
-                break  # what is left of rhs lies outside the range of G + λI: no step along it solves anything
+                break  # the rest of rhs lies outside the range of G + λI: no step along it solves anything
             alpha = energy / curvature
             solution.add_(direction, alpha=alpha)
             residual.sub_(image, alpha=alpha)

@@ -45,7 +45,7 @@ class LinearSystem:
         return self.operator.damping
 
     def moved_rhs(self, product: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """g − G p, what G + λI maps x − p to; `product` multiplies by G where a form of it is at hand."""
+        """g − G p, what G + λI maps x − p to; `product` multiplies by G, by default the GGN's own."""
         right = self.rhs.vector
         return right if self.prior is None else right - (product or self.ggn.matvec)(self.prior)
 
@@ -106,7 +106,7 @@ def is_negligible(shifted: Shifted[Tensor]) -> bool:
 def solve_shifted(shifted: Shifted[Tensor], rhs: Tensor, *, in_range: bool, power: int = 1) -> Tensor:
     """(M + λI)⁻ᵖ rhs for a positive semi-definite M (n, n).
 
-    Cholesky where λ stands clear of rounding. Otherwise an eigendecomposition in float64: with `in_range` (the
+    Cholesky where λ is well above rounding. Otherwise an eigendecomposition in float64: with `in_range` (the
     right-hand side has no null-space part, so what is there is rounding) or λ = 0, eigenvalues below rounding are
     dropped, which gives the minimum-norm solution; without it they count as λ.
     """

@@ -49,14 +49,12 @@ class Thermodynamic(AnalogSettings, Solver):
     Raises UnstableDeviceError where the arrays as programmed have a growing mode.
     """
 
-    noise_variance: float = 0.0
     device: Device = field(default_factory=Device.ideal)
     method: Method = "auto"
     generator: torch.Generator | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        arguments.real("noise_variance", self.noise_variance, minimum=0.0)
         arguments.choice("method", self.method, METHODS)
 
     def _solve(self, system: LinearSystem) -> SolveResult:

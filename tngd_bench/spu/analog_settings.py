@@ -6,12 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tngd_bench.spu.field_info import NON_NEGATIVE, check_fields, choice, described, field_infos, whole
+from tngd_bench.spu.field_info import (
+    NON_NEGATIVE,
+    check_fields,
+    choice,
+    described,
+    field_infos,
+    imperfection,
+    whole,
+)
 
 
 @dataclass(frozen=True)
 class AnalogSettings:
-    """How one iteration uses the device; times in units of τ."""
+    """How one iteration uses the device, and the noise there; times in units of τ."""
 
     analog_time: float = described("analog time", NON_NEGATIVE, default=50.0, symbol="t", unit="τ")
     """Relaxation before the readout."""
@@ -19,6 +27,15 @@ class AnalogSettings:
     """The part of t that runs beside the host's work, under the same pair (G, g), before the next one is written."""
     start: str = described("start", choice("previous", "gradient", "zero"), default="previous", symbol="x(0)")
     """Previous state (at first the gradient), the gradient, or zero."""
+    noise_variance: float = imperfection(
+        "thermal noise κ₀",
+        NON_NEGATIVE,
+        milder="smaller",
+        default=0.0,
+        scale="variance, signal²",
+        random="in time",
+    )
+    """Variance κ₀ of noise beyond that of the device's temperature; it costs nothing."""
     samples: int = described("readouts", whole(1), default=1)
     """Readouts averaged, the first at t."""
     spacing: float = described("spacing of readouts", NON_NEGATIVE, default=1.0, unit="τ")
@@ -45,3 +62,5 @@ class AnalogSettings:
 
 ANALOG_FIELDS = field_infos(AnalogSettings)
 """Description of each analog setting, by name."""
+BILLED_FIELDS = {name: info for name, info in ANALOG_FIELDS.items() if not info.imperfection}
+"""The analog settings that the cost of an iteration depends on."""

@@ -1,4 +1,4 @@
-"""What one iteration costs on a device, in closed form: seconds, joules, bits on the link, break-even link rate."""
+"""Cost of one iteration on a device, in closed form: seconds, joules, bits on the link, break-even link rate."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from tngd_bench.spu.ledger import Ledger
 class Workload:
     """One iteration: N `parameters`, m `rows`, and how the device is used.
 
-    `scale` s ≤ 1 by which the arrays hold A too small: settling takes 1/s as long; None where it is not known
-    beforehand, because a conductance range sets it by the values that the arrays hold · `layers` and `batch_size` for
-    the factored upload.
+    `layers` and `batch_size` are for the factored upload.
     """
 
     parameters: int
     rows: int
     analog: AnalogSettings = field(default_factory=AnalogSettings)
     scale: float | None = None
+    """Factor s ≤ 1 at which the arrays hold A, which makes settling take 1/s as long.
+
+    None where it is not known beforehand, because a conductance range sets it by the values of A.
+    """
     layers: tuple[Layer, ...] | None = None
     batch_size: int | None = None
 
@@ -83,9 +85,9 @@ def link_bits(device: DeviceDescription, work: Workload) -> int:
 def latency(device: DeviceDescription, work: Workload) -> Ledger:
     """Modelled seconds of one iteration, item by item; arrays and rows are written one after another.
 
-    Writing cells and converting are None ("not stated") where the device states no time for them, which is not the same
-    as a time of zero (`cell_write_time_s` 0, a rate of infinity). So is `relax_slowdown`, what a scale s < 1 adds to
-    the relaxation, on a device whose conductance range sets s where `work` does not give it.
+    An item is None ("not stated") where the device states no time for it, which is not a time of zero. So is
+    `relax_slowdown`, which a scale s < 1 adds to the relaxation, where a conductance range sets s and `work` does not
+    give it.
     """
     analog, k, n = work.analog, work.analog.ensemble, work.parameters
     states = state_writes(work)
@@ -136,9 +138,9 @@ def break_even_link_rate(
 ) -> float | None:
     """Link rate (bits/s) at which one iteration takes as long as a digital optimizer's `competitor_s`.
 
-    `digital_s` is what the host of the device spends itself. The rate is bits/(competitor − digital − the rest of the
-    bill), the host's work overlapping the delay; None when no rate is enough. With an item of the bill not stated it is
-    a lower bound, and None still means that no rate is enough: the items that are stated already exceed the competitor.
+    It is bits/(competitor − host − the rest of the bill), the host's seconds `digital_s` overlapping the delay. None:
+    no rate is enough. With an item of the bill not stated the rate is a lower bound, and None means the same: the items
+    that are stated already exceed the competitor.
     """
     arguments.real("competitor_s", competitor_s, minimum=0.0)
     arguments.real("digital_s", digital_s, minimum=0.0)

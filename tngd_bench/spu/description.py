@@ -21,6 +21,8 @@ from tngd_bench.spu.field_info import (
     choice,
     described,
     field_infos,
+    imperfection,
+    in_words,
     price,
     whole,
 )
@@ -45,159 +47,109 @@ class DeviceDescription:
     """Grade and source of its numbers, by field."""
 
     link_rate_bits_per_s: float | None = described(
-        "link rate", POSITIVE, "link", unit="b/s", absent=UNLIMITED, milder="larger"
+        "link rate", POSITIVE, "link", "larger", unit="b/s", absent=UNLIMITED
     )
     """Rate of the link in each direction."""
-    word_bits: int = described("word length", whole(1, 64), "link", default=16, unit="bits", milder="larger")
+    word_bits: int = described("word length", whole(1, 64), "link", "larger", default=16, unit="bits")
     """Length of a number on the link; it changes no value."""
     upload: str = described("upload", choice("full", "factored"), "link", default="full")
     """What is sent: every value of the arrays, or layer inputs a and output gradients g, multiplied at the arrays."""
     link_energy_j_per_bit: float | None = price("energy per bit on the link", "link", "J/bit")
     """Energy of a bit sent."""
 
-    resistance_ohm: float = described("resistance", POSITIVE, "nodes", default=1e3, symbol="R", unit="Ω")
+    resistance_ohm: float = described("resistance", POSITIVE, "node", default=1e3, symbol="R", unit="Ω")
     """A conductance of 1/R stands for an array value of one; τ = RC."""
-    capacitance_farad: float = described("capacitance", POSITIVE, "nodes", default=1e-9, symbol="C", unit="F")
+    capacitance_farad: float = described("capacitance", POSITIVE, "node", default=1e-9, symbol="C", unit="F")
     """Capacitance of each node, in which thermal noise is kT/C; τ = RC."""
-    volts_per_unit: float = described(
-        "volts per unit", POSITIVE, "nodes", default=1.0, unit="V", milder="larger"
-    )
+    volts_per_unit: float = described("volts per unit", POSITIVE, "node", "larger", default=1.0, unit="V")
     """Volts that stand for one unit of g and x."""
-    rail_volts: float | None = described(
-        "rail voltage", POSITIVE, "nodes", symbol="V", unit="V", milder="larger", disturbs="signals"
-    )
+    rail_volts: float | None = imperfection("rail voltage", POSITIVE, "node", "larger", symbol="V", unit="V")
     """Supply ±V at which the nodes clip: |x| ≤ V/`volts_per_unit`. At rest the box-constrained minimum; noise is
     reflected at the rails, a start beyond them clipped. Simulated in steps."""
-    capacitor_mismatch: float | None = described(
-        "capacitor mismatch",
-        FRACTION,
-        "nodes",
-        symbol="σ_C",
-        relative_to="relative",
-        milder="smaller",
-        disturbs="signals",
-        random="per chip",
+    capacitor_mismatch: float | None = imperfection(
+        "capacitor mismatch", FRACTION, "node", "smaller", symbol="σ_C", scale="relative", random="per chip"
     )
     """Relative spread of the capacitances: drift C⁻¹A. Changes the transient by O(σ_C), not the fixed point. Exact for
     N ≤ 1024; beyond, the noise to O(σ_C). With arrays that err separately, or `amplifier_gain`: simulated in steps."""
-    temperature_kelvin: float | None = described(
-        "temperature", NON_NEGATIVE, "nodes", unit="K", milder="smaller", disturbs="signals", random="in time"
+    temperature_kelvin: float | None = imperfection(
+        "temperature", NON_NEGATIVE, "node", "smaller", unit="K", random="in time"
     )
     """Temperature of thermal noise, κ₀ = (kT/C)/`volts_per_unit`² at each node (see below)."""
-    row_sum_noise: bool = described(
-        "row-sum noise", FLAG, "nodes", default=False, milder="smaller", disturbs="cells"
-    )
+    row_sum_noise: bool = imperfection("row-sum noise", FLAG, "array", "smaller", default=False)
     """Scale the thermal noise of a node by its conductance: κᵢ = κ₀ R Σⱼ|Gᵢⱼ|, more where more cells meet."""
-    relax_power_watt: float | None = price("power while relaxing", "nodes", "W")
+    relax_power_watt: float | None = price("power while relaxing", "node", "W")
     """Power of the device while it relaxes."""
 
-    shared_array: bool = described("shared array", FLAG, "arrays", default=False, milder="larger")
+    shared_array: bool = described("shared array", FLAG, "array", "larger", default=False)
     """One J serves both directions: one error in place of two. Errors of the middle array can still make it unstable;
     without `hessian_array` it is positive semi-definite whatever the errors, and always stable."""
-    hessian_array: bool = described("Hessian array", FLAG, "arrays", default=True, milder="smaller")
+    hessian_array: bool = described("Hessian array", FLAG, "array", "smaller", default=True)
     """An array holds the loss Hessian; false: wires, H folded into the others, without m² cells and their errors."""
-    array_bits: int | None = described(
-        "array resolution",
-        bits(2),
-        "arrays",
-        unit="bits",
-        milder="larger",
-        disturbs="cells",
-        random="rounding event, in an ensemble",
+    array_bits: int | None = imperfection(
+        "array resolution", bits(2), "array", "larger", unit="bits", random="in an ensemble"
     )
     """Bits of a cell, sign included: rounded to half a step of 2^bits − 1 levels (one bit has none for zero). Error of
     x ∝ 2^−bits, systematic; the drift stays symmetric."""
-    programming_error: float | None = described(
+    programming_error: float | None = imperfection(
         "programming error",
         NON_NEGATIVE,
-        "arrays",
+        "array",
+        "smaller",
         symbol="σ",
-        relative_to="of full scale",
-        milder="smaller",
-        disturbs="cells",
-        random="at each write",
+        scale="of full scale",
+        random="at a write",
     )
     """Standard deviation of a cell, relative to its array's full scale. Error of x ∝ σ at first order. Separate arrays:
     a drift that is not symmetric, unstable where a rate of C⁻¹Â is negative, with equal capacitors where
     min Re eig(Ĥ J₂J₁ᵀ) < −λ (`UnstableDeviceError`, with the margin)."""
-    stuck_off: float | None = described(
-        "cells stuck off", FRACTION, "arrays", milder="smaller", disturbs="cells", random="per chip"
-    )
+    stuck_off: float | None = imperfection("cells stuck off", FRACTION, "array", "smaller", random="per chip")
     """Fraction of cells stuck at 0: an error of fixed size in each."""
-    stuck_on: float | None = described(
-        "cells stuck on", FRACTION, "arrays", milder="smaller", disturbs="cells", random="per chip"
-    )
+    stuck_on: float | None = imperfection("cells stuck on", FRACTION, "array", "smaller", random="per chip")
     """Fraction of cells stuck at ± full scale: an error of fixed size in each."""
     conductance_min_siemens: float | None = described(
-        "least conductance", NON_NEGATIVE, "arrays", symbol="G_min", unit="S", milder="smaller"
+        "least conductance", NON_NEGATIVE, "array", "smaller", symbol="G_min", unit="S"
     )
     """Least conductance of a cell; a value is the difference of two."""
-    conductance_max_siemens: float | None = described(
-        "largest conductance", POSITIVE, "arrays", symbol="G_max", unit="S", milder="larger", disturbs="cells"
+    conductance_max_siemens: float | None = imperfection(
+        "largest conductance", POSITIVE, "array", "larger", symbol="G_max", unit="S"
     )
     """Largest conductance of a cell. A is held as sA with s ≤ 1: x(t) needs t/s, noise weighs κ₀/s."""
-    cell_write_time_s: float | None = price("time to write a cell", "arrays", "s")
+    cell_write_time_s: float | None = price("time to write a cell", "array", "s")
     """Time to write what is written at once."""
-    write_parallel: str = described(
-        "written at once", choice("array", "row", "cell"), "arrays", default="row"
-    )
+    write_parallel: str = described("written at once", choice("array", "row", "cell"), "array", default="row")
     """The cells that are written at once."""
-    cell_write_energy_j: float | None = price("energy to write a cell", "arrays", "J")
+    cell_write_energy_j: float | None = price("energy to write a cell", "array", "J")
     """Energy of writing one cell."""
 
-    dac_bits: int | None = described(
-        "DAC resolution", bits(), "converters", unit="bits", milder="larger", disturbs="signals"
-    )
+    dac_bits: int | None = imperfection("DAC resolution", bits(), "converter", "larger", unit="bits")
     """Bits of g as it is written; full scale follows the signal. Error: at most half a level."""
-    adc_bits: int | None = described(
-        "ADC resolution", bits(), "converters", unit="bits", milder="larger", disturbs="signals"
-    )
+    adc_bits: int | None = imperfection("ADC resolution", bits(), "converter", "larger", unit="bits")
     """Bits of x as it is read; full scale follows the signal. Error: at most half a level."""
-    adc_noise_volts: float | None = described(
-        "ADC noise",
-        NON_NEGATIVE,
-        "converters",
-        unit="V",
-        milder="smaller",
-        disturbs="signals",
-        random="at each conversion",
+    adc_noise_volts: float | None = imperfection(
+        "ADC noise", NON_NEGATIVE, "converter", "smaller", unit="V", random="at a conversion"
     )
     """Noise of a conversion, rms; it averages as 1/√n over n readouts."""
     dac_rate_hz: float | None = described(
-        "DAC rate", RATE, "converters", unit="Hz", absent="not stated", milder="larger"
+        "DAC rate", RATE, "converter", "larger", unit="Hz", absent="not stated"
     )
     """D/A conversions per second of one converter; unlimited: they take no time."""
     adc_rate_hz: float | None = described(
-        "ADC rate", RATE, "converters", unit="Hz", absent="not stated", milder="larger"
+        "ADC rate", RATE, "converter", "larger", unit="Hz", absent="not stated"
     )
     """A/D conversions per second of one converter; unlimited: they take no time."""
-    nodes_per_converter: int = described(
-        "nodes per converter", whole(1), "converters", default=1, milder="smaller"
-    )
+    nodes_per_converter: int = described("nodes per converter", whole(1), "converter", "smaller", default=1)
     """Nodes that a converter serves in turn."""
-    dac_energy_j: float | None = price("energy of a D/A conversion", "converters", "J")
+    dac_energy_j: float | None = price("energy of a D/A conversion", "converter", "J")
     """Energy of a D/A conversion."""
-    adc_energy_j: float | None = price("energy of an A/D conversion", "converters", "J")
+    adc_energy_j: float | None = price("energy of an A/D conversion", "converter", "J")
     """Energy of an A/D conversion."""
 
-    amplifier_gain: float | None = described(
-        "amplifier gain",
-        POSITIVE,
-        "amplifiers",
-        symbol="A₀",
-        relative_to="V/V",
-        milder="larger",
-        disturbs="cells",
+    amplifier_gain: float | None = imperfection(
+        "amplifier gain", POSITIVE, "amplifier", "larger", symbol="A₀", scale="V/V"
     )
     """Open-loop gain: rows are weakened by 1/(1 + NG/A₀), NG = 1 + ΣG/G_f, G_f = 1/R. Curvature too small, ∝ 1/A₀."""
-    amplifier_bandwidth_hz: float | None = described(
-        "amplifier bandwidth",
-        POSITIVE,
-        "amplifiers",
-        symbol="GBW",
-        unit="Hz",
-        milder="larger",
-        disturbs="cells",
+    amplifier_bandwidth_hz: float | None = imperfection(
+        "amplifier bandwidth", POSITIVE, "amplifier", "larger", symbol="GBW", unit="Hz"
     )
     """Gain-bandwidth product: the first array's outputs lag by NG/(2π·GBW)/(1 + NG/A₀). Changes the transient, not the
     fixed point. Exact, with m more states."""
@@ -249,12 +201,14 @@ class DeviceDescription:
     @property
     def imperfections(self) -> tuple[str, ...]:
         """The fields by which the solution differs from the ideal device's; empty for one that only takes time."""
-        return tuple(name for name, info in DEVICE_FIELDS.items() if info.disturbs and getattr(self, name))
+        return tuple(
+            name for name, info in DEVICE_FIELDS.items() if info.imperfection and getattr(self, name)
+        )
 
     @property
     def needs_arrays(self) -> bool:
         """Whether an imperfection acts on single cells, so that the arrays must be formed to simulate it."""
-        return any(info.disturbs == "cells" and getattr(self, name) for name, info in DEVICE_FIELDS.items())
+        return any(info.needs_arrays and getattr(self, name) for name, info in DEVICE_FIELDS.items())
 
     @property
     def bill_needs_simulation(self) -> bool:
@@ -273,12 +227,7 @@ DEVICE_FIELDS = field_infos(DeviceDescription)
 
 def sourced_parameters(device: DeviceDescription) -> dict[str, dict[str, Any]]:
     """Each number of a preset that has a source, as {parameter: {value, grade, source}}; an infinite one in a word."""
-    values = {name: getattr(device, name) for name in device.sources}
     return {
-        name: {
-            "value": UNLIMITED if values[name] == math.inf else values[name],
-            "grade": origin.grade,
-            "source": origin.source,
-        }
+        name: {"value": in_words(getattr(device, name)), **dataclasses.asdict(origin)}
         for name, origin in device.sources.items()
     }

@@ -6,11 +6,8 @@ in reports, the direction of a tolerance, and the tables of docs/device.md deriv
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
 import math
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -18,9 +15,16 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from tngd_bench import arguments
+from tngd_bench.field_docstrings import field_docstrings
 
+Milder = Literal["larger", "smaller", ""]
 UNLIMITED = "unlimited"
 """Infinity as a word, for study files and stored JSON, which have no number for it."""
+
+
+def in_words(value: Any) -> Any:
+    """Return `value` as JSON can hold it: infinity as the word for it."""
+    return UNLIMITED if isinstance(value, float) and value == math.inf else value
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,12 @@ def choice(*words: str) -> Accepted:
 
 
 def _rate(name: str, value: object) -> float:
-    return math.inf if value in (math.inf, UNLIMITED) else arguments.real(name, value, above=0.0)
+    if value in (math.inf, UNLIMITED):
+        return math.inf
+    try:
+        return arguments.real(name, value, above=0.0)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error}; {UNLIMITED!r} means no time") from None
 
 
 POSITIVE = Accepted("> 0", partial(arguments.real, above=0.0))
@@ -64,38 +73,48 @@ FLAG = Accepted("true, false", arguments.flag, ("true", "false"))
 
 @dataclass(frozen=True)
 class FieldInfo:
-    """Description of one field; what it means in a sentence or two is its docstring (`docstrings`)."""
+    """Description of one field; what it means in a sentence or two is the docstring below it."""
 
     title: str
     """The name in words, as reports print it."""
     accepted: Accepted
     part: str = ""
-    """The part of the device that the field belongs to."""
+    """The part of the device that it describes."""
+    milder: Milder = ""
+    """Which values make a better device."""
     symbol: str = ""
     unit: str = ""
-    relative_to: str = ""
+    scale: str = ""
     """What a value without a unit is measured in, for the axis of a chart."""
     absent: str = "ideal"
     """The meaning of None, for a field that may be None."""
-    milder: Literal["larger", "smaller", ""] = ""
-    """Which values make a better device."""
-    disturbs: Literal["signals", "cells", ""] = ""
-    """What an imperfection acts on: signals, or single cells, so that a simulation must form the arrays.
-
-    Empty for a field by which the solution does not differ from an ideal device's.
-    """
     random: str = ""
     """When its random part is drawn; empty for a field without one."""
+    imperfection: bool = False
+    """Whether, neither None nor zero, it makes the solution differ from an ideal device's."""
+
+    @property
+    def needs_arrays(self) -> bool:
+        """Whether it is an imperfection of single cells, so that a simulation must form the arrays."""
+        return self.imperfection and self.part in ("array", "amplifier")
 
 
-def described(title: str, accepted: Accepted, part: str = "", *, default: Any = None, **info: Any) -> Any:
+def described(
+    title: str, accepted: Accepted, part: str = "", milder: Milder = "", *, default: Any = None, **info: Any
+) -> Any:
     """A dataclass field with a `default` and a description; the further keywords are fields of `FieldInfo`."""
-    return dataclasses.field(default=default, metadata={"info": FieldInfo(title, accepted, part, **info)})
+    return dataclasses.field(
+        default=default, metadata={"info": FieldInfo(title, accepted, part, milder, **info)}
+    )
+
+
+imperfection = partial(described, imperfection=True)
+"""A field that makes the solution differ from an ideal device's."""
 
 
 def price(title: str, part: str, unit: str) -> Any:
     """A field for a time or an energy, None where it is not stated."""
-    return described(title, NON_NEGATIVE, part, unit=unit, absent="not stated", milder="smaller")
+    return described(title, NON_NEGATIVE, part, "smaller", unit=unit, absent="not stated")
 
 
 @cache
@@ -117,46 +136,18 @@ def check_fields(owner: Any) -> None:
             object.__setattr__(owner, field.name, checked)
 
 
-@cache
-def docstrings(owner: type) -> Mapping[str, str]:
-    """Return the text under each field of a class, on one line; empty where the source is not installed."""
-    try:
-        source = textwrap.dedent(inspect.getsource(owner))
-    except OSError:
-        return {}
-    (definition,) = ast.parse(source).body
-    assert isinstance(definition, ast.ClassDef)
-    texts = {}
-    for statement, following in zip(definition.body, definition.body[1:], strict=False):
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            match following:
-                case ast.Expr(value=ast.Constant(value=str(text))):
-                    texts[statement.target.id] = " ".join(text.split())
-    return texts
-
-
 def markdown_table(owner: type) -> str:
     """Return the described fields of a class as a table in Markdown, a row each, in the order of the class."""
-    texts, rows = docstrings(owner), []
+    texts, rows = field_docstrings(owner), []
     defaults = {field.name: field.default for field in dataclasses.fields(owner)}
     for name, info in field_infos(owner).items():
-        default = info.absent if defaults[name] is None else _plain(defaults[name])
-        accepted = f"{info.accepted.text} {info.unit}".strip()
+        value = info.absent if defaults[name] is None else defaults[name]
+        default = f"{value:g}" if isinstance(value, float) else str(value).lower()
         meaning = f"{info.symbol}: {texts[name]}" if info.symbol else texts[name]
-        marks = (info.milder, info.random, info.disturbs)
-        rows.append((f"`{name}`", info.part, meaning, accepted, default, *marks))
-    columns = ("field", "part", "meaning", "accepted", "default", "milder", "random", "disturbs")
+        marks = (info.milder, info.random, "yes" if info.imperfection else "")
+        rows.append((f"`{name}`", info.part, meaning, info.unit, info.accepted.text, default, *marks))
+    columns = ("field", "part", "meaning", "unit", "accepted", "default", "milder", "random", "imperfection")
     used = [place for place in range(len(columns)) if any(row[place] for row in rows)]
     lines = [columns, ("---",) * len(columns), *rows]
     cells = [[line[place].replace("|", r"\|") for place in used] for line in lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
-
-
-def _plain(value: object) -> str:
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )

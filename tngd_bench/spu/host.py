@@ -1,4 +1,4 @@
-"""What the digital host computes for the device each iteration: loss, gradient, Jacobian, loss Hessian."""
+"""The digital host's part of an iteration on the device: loss, gradient, Jacobian, loss Hessian."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def host_pass(
     columns: int | None = None,
     verify: bool | Verification = False,
 ) -> None:
-    """Do the digital side of one TNGD iteration and throw the results away; for timing and counting.
+    """Do the digital side of one TNGD iteration and discard the results; for timing and counting.
 
     upload="full" forms all m×N values that the arrays of arXiv 2405.13817 take, block by block as a sender would
-    stream them; "factored" stops at layer inputs and output gradients. B stands for J here: same shape, same cost,
-    the loss Hessian's root applied to the cotangents instead of an m×m array. Where all rows at once would not fit
-    (`GGN.matrix_free`), they are made and dropped a few columns of S at a time; `columns` stops after so many of them.
-    `verify` as in `GGN`: off, for a check is no part of an iteration; an optimizer's own holds what it found before.
+    stream them; "factored" stops at layer inputs and output gradients. B is formed in place of J: same shape, same
+    cost, the loss Hessian's root applied to the cotangents instead of an m×m array. Where all rows at once would not
+    fit (`GGN.matrix_free`), a few columns of S are made and dropped at a time; `columns` stops after that many.
+    `verify` is as in `GGN`, off by default because a check is no part of an iteration.
     """
     DEVICE_FIELDS["upload"].accepted.check("upload", upload)
     ggn = GGN(model, loss, inputs, targets, verify=verify)

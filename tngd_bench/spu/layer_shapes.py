@@ -1,4 +1,4 @@
-"""Shapes of a model's trained layers as one batch uses them: what a factored upload sends."""
+"""Shapes of a model's trained layers as one batch uses them, whose two ends a factored upload sends."""
 
 from __future__ import annotations
 

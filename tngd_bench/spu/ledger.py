@@ -27,16 +27,15 @@ ITEM_NAMES: Mapping[str, str] = MappingProxyType(
 class Ledger:
     """Named items of one unit, seconds or joules; None where no sourced price exists.
 
-    Items are named kind first: `write_gradient` (g onto the device), `write_arrays` (J, H, Jᵀ), `write_cells`,
-    `write_convert`, `relax` (analog time), `read_convert`, `read` (x back), with several readouts `relax_average`,
-    `write_state` (x(0) onto the nodes) where an ensemble starts each of its programmings from the previous state, and
-    `relax_slowdown` (None) where how much longer the relaxation takes depends on values that are not known.
-    `overlapped` is the part of the relaxation that may run while the host works (the delay).
+    The keys of `ITEM_NAMES` begin with their kind: write, relax or read. `relax_average` is there with several
+    readouts, `write_state` where each programming of an ensemble starts from the previous state, and `relax_slowdown`
+    (None) where the relaxation is longer by a factor that depends on values that are not known.
     """
 
     unit: str
     items: Mapping[str, float | None]
     overlapped: float = 0.0
+    """The part of the relaxation that may run while the host works (the delay)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", MappingProxyType(dict(self.items)))

@@ -18,20 +18,20 @@ DEFAULT_PRECISION = "fp32"
 
 @dataclass(frozen=True)
 class Processor:
-    """A processor's rated speed, memory and power, each with its source.
-
-    `rates`: operations per second by numerical precision, of which `precision` is in use. `memory_bytes` is its
-    capacity, `launch_s` the time of an empty kernel, the least that a step takes; None: not stated.
-    """
+    """A processor's rated speed, memory and power, each with its source; None: not stated."""
 
     name: str
     title: str
     rates: Mapping[str, float]
+    """Operations per second by numerical precision."""
     bytes_per_s: float
     power_watt: float
     memory_bytes: float | None = None
+    """Capacity of the memory."""
     launch_s: float | None = None
+    """Time of an empty kernel, the least that a step takes."""
     precision: str = DEFAULT_PRECISION
+    """The precision in use."""
     sources: Mapping[str, Sourced] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
@@ -44,18 +44,14 @@ class Processor:
                 f"no {self.precision} rate of {self.title} is known (known: {', '.join(self.rates)}); "
                 "give one of your own as flops"
             )
-        for name in ("bytes_per_s", "power_watt"):
-            arguments.real(name, getattr(self, name), above=0.0)
-        for name in ("memory_bytes", "launch_s"):
-            if getattr(self, name) is not None:
-                arguments.real(name, getattr(self, name), above=0.0)
+        for name in ("bytes_per_s", "power_watt", "memory_bytes", "launch_s"):
+            value = getattr(self, name)
+            if value is not None or name in ("bytes_per_s", "power_watt"):
+                arguments.real(name, value, above=0.0)
 
     @staticmethod
     def named(name: str, precision: str = DEFAULT_PRECISION, flops: float | None = None) -> Processor:
-        """The processor called `name` at a `precision`, its rate replaced by `flops` per second where given.
-
-        ValueError, with a suggestion, for a name or a precision that there is none of.
-        """
+        """The processor called `name` at a `precision`, its rate replaced by `flops` per second where given."""
         known = _processors()
         found = known[arguments.choice("processor", name, known)]
         arguments.choice("precision", precision, NUMBER_BYTES)

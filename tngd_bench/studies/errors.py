@@ -1,4 +1,4 @@
-"""What can be wrong with a study or a store, in one line that a user can act on."""
+"""Errors of studies and stores, each one line that a user can act on."""
 
 
 class StudyError(ValueError):
@@ -19,4 +19,4 @@ class StoreWriteError(StoreError):
 
 
 class EngineError(RuntimeError):
-    """What carries out the trials was lost, before the first or in the middle of a run; what was stored is intact."""
+    """The processes or machines that run trials were lost; what was stored is intact."""

@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ def test_a_preset_is_made_from_its_name():
     assert trial_device("pcm", None) == Device.preset("pcm")
     assert trial_device(None, json.dumps({"device": MINE, "adc_bits": 6})).adc_bits == 6
     assert trial_device(None, json.dumps({"lr": 0.1})) is None
+    assert trial_device("board", json.dumps({"adc_rate_hz": "unlimited"})).adc_rate_hz == math.inf
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,8 @@ def test_a_preset_is_made_from_its_name():
         ("mine", {"device": {**MINE, "array_bits": 1}}, "array_bits"),
         ("mine", {"device": {**MINE, "no_such_field": 1}}, "no_such_field"),
         ("mine", {"device": {**MINE, "base": "gone"}}, "gone"),
+        ("paper", {"delay": 5.0, "ensemble": 2}, "delay must be 0"),
+        ("paper", {"samples": "many"}, "samples must be an integer"),
         ("elsewhere", {}, "not installed"),
     ],
 )

@@ -171,7 +171,9 @@ def test_settings_are_the_arguments_of_the_class() -> None:
 def test_costs_repeat_after_the_interval_of_the_preconditioner() -> None:
     pytest.importorskip("pytorch_optimizer")
     for settings, cycle in (({}, 10), ({"precondition_frequency": 4}, 4), ({"cycle": 7}, 7)):
-        assert registry.get("pytorch_optimizer:SOAP").create(network(), LOSS, settings).cycle == cycle  # type: ignore[attr-defined]
+        entry = registry.get("pytorch_optimizer:SOAP")
+        assert entry.create(network(), LOSS, settings).cycle == cycle  # type: ignore[attr-defined]
+        assert entry.cycle({**entry.defaults, **settings}) == cycle  # which the plan asks for
     assert registry.get("torch.optim:SGD").create(network(), LOSS).cycle == 1  # type: ignore[attr-defined]
 
 

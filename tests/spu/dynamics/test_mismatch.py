@@ -51,7 +51,7 @@ def test_noisy_mismatch_has_the_covariance_of_its_lyapunov_equation(
 def test_large_noisy_mismatch_is_near_its_covariance_in_proportion_to_the_mismatch(
     ggn: GGN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tngd_bench.spu.dynamics.mismatch.LARGEST_DENSE", 10)
+    monkeypatch.setattr("tngd_bench.spu.dynamics.mismatch.LARGEST_DIAGONALISED", 10)
     for sigma, bound in ((0.1, 0.1), (0.05, 0.05), (0.0125, 0.0125)):
         rates = node_rates(sigma, 0, ggn.gradient)
         nodes = MismatchedNodes(Shifted(ggn, LAMBDA), rates, torch.zeros(74).double(), 0.3)
@@ -63,7 +63,7 @@ def test_large_noisy_mismatch_is_near_its_covariance_in_proportion_to_the_mismat
             monkeypatch.setattr(torch, "randn", lambda *_, unit=unit, **__: unit)
             columns.append(nodes.sample(zero, 20.0, seeded()))
         monkeypatch.undo()
-        monkeypatch.setattr("tngd_bench.spu.dynamics.mismatch.LARGEST_DENSE", 10)
+        monkeypatch.setattr("tngd_bench.spu.dynamics.mismatch.LARGEST_DIAGONALISED", 10)
         root = torch.stack(columns, 1)
         drift = torch.diag(rates) @ (ggn.dense() + LAMBDA * torch.eye(74, dtype=torch.float64))
         expected = mismatch_covariance(drift, 0.6 * rates**2, 20.0)
@@ -75,7 +75,7 @@ def test_noise_beyond_the_dense_limit_is_right_in_the_range_and_in_the_null_spac
     t: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At λ = 0.01 and σ_C = 5 % a leak of the null space's noise into fast modes would be σ_C² a/(4λ) of theirs."""
-    monkeypatch.setattr("tngd_bench.spu.dynamics.mismatch.LARGEST_DENSE", 10)
+    monkeypatch.setattr("tngd_bench.spu.dynamics.mismatch.LARGEST_DIAGONALISED", 10)
     rng = np.random.default_rng(0)
     basis, _ = np.linalg.qr(rng.normal(size=(40, 40)))
     rates = np.linspace(2.0, 30.0, 8)
@@ -91,7 +91,7 @@ def test_noise_beyond_the_dense_limit_is_right_in_the_range_and_in_the_null_spac
             monkeypatch.setattr(torch, "randn", lambda *_, unit=unit, **__: unit)
             columns.append(nodes.sample(torch.zeros(40).double(), t, seeded()).numpy())
         monkeypatch.undo()
-        monkeypatch.setattr("tngd_bench.spu.dynamics.mismatch.LARGEST_DENSE", 10)
+        monkeypatch.setattr("tngd_bench.spu.dynamics.mismatch.LARGEST_DIAGONALISED", 10)
         actual = np.stack(columns, 1) @ np.stack(columns, 1).T
         matrix = circuit.drift(factor, factor, 0.01, capacitance=1.0 / speed.numpy())
         expected = circuit.covariance(matrix, np.diag(0.6 * speed.numpy() ** 2), t)

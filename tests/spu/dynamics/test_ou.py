@@ -234,9 +234,9 @@ def test_auto_takes_the_cheaper_of_gram_and_krylov_and_says_why() -> None:
     assert large.method == "krylov"
     assert re.match(r"m = 20000: gram about 1\.\de\+14 flops, krylov \d\.\de\+12", large.reason)
     for tolerance in (1e-3, 1e-9):
-        gram, krylov = relaxation_operations(2000, 10**6, None, None, tolerance)
+        gram, krylov = relaxation_operations(2000, 10**6, None, tolerance)
         assert OUProcess(Rows(2000), tolerance=tolerance).method == ("gram" if gram <= krylov else "krylov")
-    least = [relaxation_operations(500, 10**6, None, None, tolerance)[1] for tolerance in (1e-9, 1e-3)]
+    least = [relaxation_operations(500, 10**6, None, tolerance)[1] for tolerance in (1e-9, 1e-3)]
     assert least[0] > least[1]
 
 

@@ -219,7 +219,7 @@ def test_mismatch_beyond_the_dense_limit_goes_through_lanczos(
     ggn: GGN, start: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dense = run(ggn, start, capacitor_mismatch=0.05)
-    monkeypatch.setattr("tngd_bench.spu.dynamics.mismatch.LARGEST_DENSE", 10)
+    monkeypatch.setattr("tngd_bench.spu.dynamics.mismatch.LARGEST_DIAGONALISED", 10)
     assert method(ggn, capacitor_mismatch=0.05) == "krylov (mismatch)"
     assert oracles.relative_error(run(ggn, start, capacitor_mismatch=0.05), dense) < 1e-5
 

@@ -86,7 +86,7 @@ def test_a_device_with_capacitors_and_errors_reports_the_margin_of_its_own_drift
 
 
 def test_beyond_the_dense_limit_the_slowest_mode_is_still_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mismatch, "LARGEST_DENSE", 4)
+    monkeypatch.setattr(mismatch, "LARGEST_DIAGONALISED", 4)
     unstable = 0
     for seed in range(40):
         first, last = separate(3, 12, seed, error=2.5)

@@ -19,7 +19,7 @@ from tngd_bench.spu.dynamics import stability
 from tngd_bench.spu.dynamics.arrays import Arrays
 from tngd_bench.spu.dynamics.mismatch import node_rates
 from tngd_bench.spu.dynamics.programmed import ProgrammedDevice
-from tngd_bench.spu.dynamics.stepper import Stepper
+from tngd_bench.spu.dynamics.stepper import HeunStepper
 
 COPIES = 20_000
 
@@ -38,7 +38,7 @@ class Products:
 def nodes(force: float, rail: float, t: float, x0: float = 0.0) -> Tensor:
     """COPIES independent nodes of rate 1 and κ = 1, whose own standard deviation is 1."""
     rhs = torch.full((COPIES,), force, dtype=torch.float64)
-    stepper = Stepper(Shifted(Products(torch.zeros_like), 1.0), rhs, 1.0, limit=rail)
+    stepper = HeunStepper(Shifted(Products(torch.zeros_like), 1.0), rhs, 1.0, limit=rail)
     return stepper.run(torch.full_like(rhs, x0), t, seeded())
 
 
@@ -100,7 +100,7 @@ def test_two_nodes_settle_on_the_normal_law_cut_off_at_the_box() -> None:
     expected = np.cov(np.stack([x.ravel(), y.ravel()]), aweights=weight.ravel(), ddof=0)
     coupling = torch.as_tensor(matrix)
     rhs = torch.as_tensor(force).repeat(COPIES, 1)
-    stepper = Stepper(
+    stepper = HeunStepper(
         Shifted(Products(lambda v: v @ coupling), 0.0),
         rhs,
         kappa,
@@ -148,7 +148,7 @@ def test_a_mode_that_turns_faster_than_it_decays_is_followed(turn: float, t: flo
     matrix = np.array([[0.04, turn], [-turn, 0.04]])
     drift = torch.as_tensor(matrix + 1e-3 * np.eye(2))
     rhs, x0 = torch.tensor([1.0, 0.3], dtype=torch.float64), torch.tensor([-2.0, 1.0], dtype=torch.float64)
-    free = Stepper(
+    free = HeunStepper(
         Shifted(Products(lambda v: torch.as_tensor(matrix) @ v), 1e-3),
         rhs,
         0.0,
@@ -180,7 +180,7 @@ def test_mismatch_of_separate_arrays_follows_its_circuit() -> None:
     matrix = circuit.drift(first, last, 0.2, capacitance=1.0 / rates.numpy())
     modes = stability.modes(Shifted(arrays, 0.2), rates)
     j2, j1, copies = arrays.first, arrays.last, 10_000
-    stepper = Stepper(
+    stepper = HeunStepper(
         Shifted(Products(lambda v: v @ j2.T @ j1), 0.2),
         torch.as_tensor(force).repeat(copies, 1),
         kappa,

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from tngd_bench.spu.description import sourced_parameters
@@ -27,6 +29,11 @@ def test_values_set_in_a_study_say_so_and_the_others_keep_their_source(with_devi
 def test_a_study_may_name_its_source(with_device):
     device = own_devices(with_device(base="ideal", adc_bits=8, source="a datasheet, table 3"))["mine"]
     assert device.sources["adc_bits"].source == "a datasheet, table 3"
+
+
+@pytest.mark.parametrize("rate", [math.inf, "unlimited"])
+def test_a_rate_may_be_infinite(with_device, rate):
+    assert own_devices(with_device(base="board", adc_rate_hz=rate))["mine"].adc_rate_hz == math.inf
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tngd_bench.field_docstrings import field_docstrings
 from tngd_bench.studies.file import schema
-from tngd_bench.studies.file.key_tables import TABLES, field_docstrings, key_tables
+from tngd_bench.studies.file.key_tables import TABLES, key_tables
 
 PAGE = Path(__file__).parents[3] / "docs" / "studies.md"
 CLASSES = [

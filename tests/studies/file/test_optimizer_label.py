@@ -1,4 +1,5 @@
 import itertools
+import math
 import tomllib
 
 import pytest
@@ -47,10 +48,10 @@ def test_any_text_is_read_or_refused_and_nothing_else(text):
 
 
 def test_later_settings_win():
-    contestant = resolve("tngd[damping=0.5]", {"tngd": {"damping": 0.1, "lr": 0.2}}, {"lr": 0.3})
-    assert (contestant.settings["damping"], contestant.settings["lr"]) == (0.5, 0.3)
-    assert contestant.settings["analog_time"] == 50.0
-    assert (contestant.label, contestant.method) == ("tngd[damping=0.5]", "tngd")
+    config = resolve("tngd[damping=0.5]", {"tngd": {"damping": 0.1, "lr": 0.2}}, {"lr": 0.3})
+    assert (config.settings["damping"], config.settings["lr"]) == (0.5, 0.3)
+    assert config.settings["analog_time"] == 50.0
+    assert (config.label, config.method) == ("tngd[damping=0.5]", "tngd")
 
 
 @pytest.mark.parametrize(
@@ -169,9 +170,9 @@ OWN = {"mine": {"base": "paper", "link_rate_bits_per_s": 1e9, "adc_bits": 6, "so
 
 
 def test_a_device_of_the_study_takes_the_place_of_its_name():
-    contestant = resolve("tngd[device=mine]", {}, devices=OWN)
-    assert contestant.device == "mine"
-    device = Device.described(contestant.settings["device"])
+    config = resolve("tngd[device=mine]", {}, devices=OWN)
+    assert config.device == "mine"
+    device = Device.described(config.settings["device"])
     assert (device.name, device.link_rate_bits_per_s, device.adc_bits) == ("mine", 1e9, 6)
     assert device.resistance_ohm == Device.preset("paper").resistance_ohm
     assert resolve("tngd", {}, {"device": "mine"}, devices=OWN).device == "mine"
@@ -204,6 +205,13 @@ def test_ideal_takes_an_imperfection_from_a_device_that_has_it():
 def test_devices_that_cannot_be_are_refused(label, message):
     with pytest.raises(StudyError, match=message):
         resolve(label, {}, devices=OWN)
+
+
+def test_infinity_is_stored_as_a_word():
+    for text in ("inf", "unlimited"):
+        settings = resolve(f"tngd[device=mine, dac_rate_hz={text}]", {}, devices=OWN).settings
+        assert settings["dac_rate_hz"] == "unlimited"
+        assert registry.get("tngd").device(settings).dac_rate_hz == math.inf
 
 
 def test_every_field_of_a_device_is_a_setting():

@@ -61,9 +61,7 @@ def test_any_device_field_and_the_device_itself_can_be_swept(table, plan_of):
     trials = [
         t for t in plan_of(table).trials.values() if isinstance(t, TrainingTrial) and t.section == "noise"
     ]
-    found = [
-        (t.candidate.contestant.device, t.candidate.contestant.settings["resistance_ohm"]) for t in trials
-    ]
+    found = [(t.candidate.config.device, t.candidate.config.settings["resistance_ohm"]) for t in trials]
     assert found == [("paper", 1e3), ("paper", 1e4), ("slow", 1e3), ("slow", 1e4)]
     assert len({key for key, t in plan_of(table).trials.items() if t in trials}) == 4
 

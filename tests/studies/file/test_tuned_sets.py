@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tngd_bench.studies.errors import StudyError
-from tngd_bench.studies.file.optimizer_label import contestant_of
+from tngd_bench.studies.file.optimizer_label import config_of
 from tngd_bench.studies.file.reading import load_study
 
 DIGITS, MNIST = "digits-mlp", "mnist-cnn"
@@ -40,7 +40,7 @@ def read(tmp_path):
 
 
 def lr(study, problem, label="adam[tuned]"):
-    return contestant_of(study, label, problem).settings["lr"]
+    return config_of(study, label, problem).settings["lr"]
 
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
@@ -74,7 +74,7 @@ def test_a_third_search_joins_what_an_included_study_has_kept_apart(read):
 def test_the_study_s_own_table_wins_key_by_key_on_every_problem(read):
     study = read(("a", "b"), "[tuned.adam]\nlr = 0.7\n", a=tuned(DIGITS, 0.1), b=tuned(MNIST, 0.2))
     for problem in (DIGITS, MNIST):
-        assert contestant_of(study, "adam[tuned]", problem).settings["beta1"] == 0.8
+        assert config_of(study, "adam[tuned]", problem).settings["beta1"] == 0.8
         assert lr(study, problem) == 0.7
         assert lr(study, problem, "adam[tuned, lr=0.9]") == 0.9
     assert lr(study, MNIST, "tngd[tuned]") == 0.2

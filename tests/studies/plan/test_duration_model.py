@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.studies.plan.duration_model import (
     STEP_OVERHEAD_S,
     Correction,
@@ -14,8 +14,8 @@ from tngd_bench.studies.plan.duration_model import (
 from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 from tngd_bench.studies.store.records import Records
 
-SGD = Contestant("sgd", "sgd", {})
-KFAC = Contestant("kfac", "kfac", {"factor_interval": 10, "inverse_interval": 100})
+SGD = OptimizerConfig("sgd", "sgd", {})
+KFAC = OptimizerConfig("kfac", "kfac", {"factor_interval": 10, "inverse_interval": 100})
 LEARNED = DurationModel({("sgd", "cost"): Correction(3.0, 7), ("sgd", "training"): Correction(0.5, 2)})
 
 

@@ -7,13 +7,14 @@ import pytest
 
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
+from tngd_bench.studies.plan.data_requests import data_requests
 from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
-from tngd_bench.studies.plan.make_plan import data_requests, make_plan, predicted_seconds
+from tngd_bench.studies.plan.make_plan import make_plan, predicted_seconds
 from tngd_bench.studies.plan.trials import CostBlock, InspectionTrial, TrainingTrial
 
 
 def ngd_estimate(block):
-    (ngd,) = (entrant for entrant in block.entrants if entrant.contestant.label == "ngd")
+    (ngd,) = (entrant for entrant in block.candidates if entrant.config.label == "ngd")
     return ngd.estimate_seconds
 
 
@@ -27,8 +28,8 @@ def test_a_study_unrolls_to_every_combination_once(table, plan_of):
     assert {(b.setting.parameters, b.process) for b in blocks} == {
         (n, p) for n in (1000, 100_000) for p in (0, 1)
     }
-    assert all([e.contestant.label for e in b.entrants] == ["sgd", "ngd", "tngd"] for b in blocks)
-    plain = {(t.candidate.contestant.label, t.seed) for t in training if t.section == "digits"}
+    assert all([e.config.label for e in b.candidates] == ["sgd", "ngd", "tngd"] for b in blocks)
+    plain = {(t.candidate.config.label, t.seed) for t in training if t.section == "digits"}
     assert plain == {(label, seed) for label in ("sgd", "tngd[analog_time=50]") for seed in (0, 1)}
     assert [[(v.value, v.label) for v in t.levels] for t in training if t.section == "noise"] == [
         [(None, "ideal")],
@@ -39,14 +40,14 @@ def test_a_study_unrolls_to_every_combination_once(table, plan_of):
 
 def test_settings_reach_the_trials(table, plan_of):
     plan = plan_of(table)
-    swept = [t.candidate.contestant.settings for t in of_kind(plan, TrainingTrial) if t.section == "noise"]
+    swept = [t.candidate.config.settings for t in of_kind(plan, TrainingTrial) if t.section == "noise"]
     assert [(s["adc_bits"], s["analog_time"]) for s in swept] == [(None, 5.0), (4, 5.0)]
 
 
 def test_what_cannot_fit_is_skipped_with_need_and_limit(table, plan_of):
     plan = plan_of(table, rate=1e11, memory=4e9)
     for block in of_kind(plan, CostBlock):
-        verdicts = {e.contestant.label: e.verdict for e in block.entrants}
+        verdicts = {e.config.label: e.skip for e in block.candidates}
         assert verdicts["sgd"] is None
         if block.setting.parameters == 1000:
             assert verdicts["ngd"] is None
@@ -65,7 +66,7 @@ def test_what_cannot_fit_is_skipped_with_need_and_limit(table, plan_of):
 
 def test_the_skipped_are_not_inspected(table, plan_of):
     inspected = {
-        (t.candidate.contestant.label, t.setting.parameters) for t in of_kind(plan_of(table), InspectionTrial)
+        (t.candidate.config.label, t.setting.parameters) for t in of_kind(plan_of(table), InspectionTrial)
     }
     assert ("ngd", 1000) in inspected
     assert ("ngd", 100_000) not in inspected
@@ -74,7 +75,7 @@ def test_the_skipped_are_not_inspected(table, plan_of):
 
 def test_a_faster_machine_skips_less(table, plan_of):
     fast = plan_of(table, rate=1e18, memory=1e12)
-    assert all(c.verdict is None for trial in fast.trials.values() for c in trial.candidates)
+    assert all(c.skip is None for trial in fast.trials.values() for c in trial.candidates)
     slow = plan_of(table, rate=1.0)
     assert not any(trial.runnable for trial in slow.trials.values())
 
@@ -82,7 +83,7 @@ def test_a_faster_machine_skips_less(table, plan_of):
 def test_a_training_run_beyond_its_time_limit_is_skipped(table, plan_of):
     table["execution"] |= {"trial_seconds_limit": 1.0}
     table["training"] = [{**table["training"][0], "optimizers": ["ngd"], "epochs": 1000}]
-    (reason,) = {t.candidate.verdict.reason for t in of_kind(plan_of(table), TrainingTrial)}
+    (reason,) = {t.candidate.skip.reason for t in of_kind(plan_of(table), TrainingTrial)}
     assert "s for 2000 iterations, limit 1 s" in reason
 
 
@@ -222,7 +223,7 @@ def test_workers_left_to_the_machine_are_as_many_as_cores_and_memory_take(
     machine = dataclasses.replace(alone, cores=cores)
     plans = [make_plan(LoadedStudy(study, "shipped"), sizes, limits) for limits in (alone, machine)]
     assert [plan.study.execution.workers for plan in plans] == [1, workers]
-    skipped = [[c.verdict is None for t in plan.trials.values() for c in t.candidates] for plan in plans]
+    skipped = [[c.skip is None for t in plan.trials.values() for c in t.candidates] for plan in plans]
     assert skipped[0] == skipped[1], "no trial is skipped for having company"
 
 
@@ -235,10 +236,10 @@ def test_a_device_is_timed_wherever_its_host_is_quick_enough_and_simulated_where
     table["execution"]["seconds_per_iteration_limit"] = 10.0
     del table["training"]
     plan = plan_of(table, memory=1e12, train_size=60_000)
-    timed, simulated = of_kind(plan, CostBlock)[0].entrants
-    assert timed.verdict is None, "its simulation takes minutes"
+    timed, simulated = of_kind(plan, CostBlock)[0].candidates
+    assert timed.skip is None, "its simulation takes minutes"
     assert simulated.estimate_seconds > 10 * timed.estimate_seconds
-    assert "its bill depends on the scale of its arrays" in simulated.verdict.reason
+    assert "its bill depends on the scale of its arrays" in simulated.skip.reason
 
 
 def test_an_evaluation_takes_what_its_samples_take_through_the_model(table):

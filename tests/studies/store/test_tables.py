@@ -1,5 +1,6 @@
 """The Parquet view of a store: always what the trials say, and readable by other programs."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -9,6 +10,8 @@ import pandas as pd
 import pytest
 
 from tests.studies.store.test_store import STORE_V1
+from tngd_bench.problems import digits_mlp, registry
+from tngd_bench.problems.metrics import Metric
 from tngd_bench.studies.store import records as reading
 from tngd_bench.studies.store.columnar import by_column, column
 from tngd_bench.studies.store.documents import write_document
@@ -63,6 +66,27 @@ def test_whatever_changes_in_the_store_is_seen(store, counted, change):
     again = read_records(store.path)
     assert len(counted) == 2
     assert again.ignored == after.ignored
+
+
+def test_a_metric_has_a_column_once_a_problem_describes_it_and_is_named_before(store, monkeypatch):
+    (first, *_) = [
+        content
+        for _, content in store.trials(store.study()["trials"])
+        if content["entries"][0]["kind"] == "training"
+    ]
+    first["entries"][0]["curve"]["test_bleu"] = {"at": [0], "values": [0.25]}
+    store.write_trial(first["key"], first)
+    unknown = read_records(store.path)
+    assert "test_bleu" not in unknown.curves
+    assert unknown.ignored == {
+        f"test_bleu in {first['key']}": "(no problem installed here has such a metric)"
+    }
+    toy = dataclasses.replace(digits_mlp.ENTRY, name="toy", metrics=(Metric("bleu", "BLEU"),))
+    monkeypatch.setattr(registry, "_OWN", (*registry._OWN, toy))
+    known = read_records(store.path)
+    assert known.curves["test_bleu"].dropna().tolist() == [0.25]
+    assert known.ignored == {}
+    assert len(known.curves) == len(unknown.curves)
 
 
 def test_a_store_that_cannot_be_written_is_read_all_the_same(store, counted):

@@ -16,7 +16,7 @@ from tests.studies.recorder import Recorder
 from tngd_bench.analysis.training.tuning import best_of_k_curves, tuning_summary
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.outline import contents
-from tngd_bench.studies.file.optimizer_label import contestant_of
+from tngd_bench.studies.file.optimizer_label import config_of
 from tngd_bench.studies.file.reading import LoadedStudy, load_study, make_study
 from tngd_bench.studies.store.records import read_records
 from tngd_bench.studies.tuning.optuna_database import DATABASE
@@ -148,7 +148,7 @@ def test_the_file_gives_a_study_the_best_settings_found(undisturbed, tmp_path):
     )
     final = load_study(str(study)).study
     for row in result.best.itertuples():
-        tuned = contestant_of(final, f"{row.optimizer}[tuned]", "digits-mlp").settings
+        tuned = config_of(final, f"{row.optimizer}[tuned]", "digits-mlp").settings
         assert dict(tuned) == json.loads(row.settings)
         assert tomllib.loads(text)["tuned"][row.optimizer]["lr"] == tuned["lr"]
         assert final.tuning_record[row.optimizer]["score"] == row.score

@@ -6,10 +6,11 @@ import sys
 import pytest
 
 from tngd_bench.studies.errors import StudyError
-from tngd_bench.studies.file.optimizer_label import contestant_of
+from tngd_bench.studies.file.optimizer_label import config_of
 from tngd_bench.studies.file.reading import LoadedStudy, load_study, make_study
+from tngd_bench.studies.plan.data_requests import data_requests
 from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
-from tngd_bench.studies.plan.make_plan import data_requests, make_plan
+from tngd_bench.studies.plan.make_plan import make_plan
 from tngd_bench.studies.tuning.optuna_database import can_record
 from tngd_bench.studies.tuning.search_study import make_search
 
@@ -35,7 +36,7 @@ def test_every_optimizer_gets_its_own_settings_and_the_same_number_of_draws(tabl
     trials = list(plan_of(search.loaded).trials.values())
     for contender in search.contenders:
         assert len(contender.labels) == len(set(contender.labels)) == 5
-        own = [trial for trial in trials if trial.candidate.contestant.method == contender.method]
+        own = [trial for trial in trials if trial.candidate.config.method == contender.method]
         assert len(own) == 10
     assert {trial.kind for trial in trials} == {"training"}
 
@@ -47,9 +48,9 @@ def test_labels_give_exactly_the_settings_drawn_over_those_of_the_study(table):
     assert tngd.fixed == {"analog_time": 50}
     study = search.loaded.study
     for label, settings in zip(tngd.labels, tngd.tries, strict=True):
-        contestant = contestant_of(study, label, "digits-mlp")
-        assert contestant.settings["analog_time"] == 50
-        assert {name: contestant.settings[name] for name in settings} == settings
+        config = config_of(study, label, "digits-mlp")
+        assert config.settings["analog_time"] == 50
+        assert {name: config.settings[name] for name in settings} == settings
     assert tngd.tries[0] == {}
 
 
@@ -86,7 +87,7 @@ def test_tuned_labels_are_tuned_from_the_study_s_own_settings(table):
     table["tuned"] = {"sgd": {"lr": 0.9}, "tngd": {}}
     search = search_of(table)
     assert [contender.label for contender in search.contenders] == ["sgd", "tngd[analog_time=50]"]
-    assert contestant_of(search.loaded.study, "sgd", "digits-mlp").settings["lr"] == 0.1
+    assert config_of(search.loaded.study, "sgd", "digits-mlp").settings["lr"] == 0.1
     assert search.loaded.study.tuned == {}
 
 

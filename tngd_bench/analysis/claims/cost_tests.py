@@ -20,9 +20,9 @@ from tngd_bench.analysis.cost import fits
 from tngd_bench.analysis.cost.iteration_cost import NEEDED, Ratio, paired_ratio
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.crossover import crossover
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
-_SIGNS = {col.PARAMETERS: "N", col.BATCH_SIZE: "b", col.OUTPUTS: "d_z", col.ROWS: "m = b·d_z"}
+_SIGNS = {c.PARAMETERS: "N", c.BATCH_SIZE: "b", c.OUTPUTS: "d_z", c.ROWS: "m = b·d_z"}
 _QUANTITIES = {
     "operations": fits.COUNTED,
     "measured": fits.MEASURED,
@@ -50,7 +50,7 @@ def exponents(results: Results, parameters: Mapping[str, Any]) -> Finding:
     table = table[table["paper_here"].notna()]
     parts, keys, few = [], [], []
     numbers: dict[str, float] = {}
-    for row in col.each(table):
+    for row in c.each(table):
         what = f"{row.optimizer} ({row.group})"
         if np.isnan(row.log_log):
             few.append(what)
@@ -127,13 +127,13 @@ def exponent_range(results: Results, parameters: Mapping[str, Any]) -> Finding:
     )
     parts, numbers, keys, absent = [], {}, [], []
     for optimizer in parameters["optimizers"]:
-        own = table[(table[col.OPTIMIZER] == optimizer) & table["log_log"].notna()]
+        own = table[(table[c.OPTIMIZER] == optimizer) & table["log_log"].notna()]
         total = fits.TOTAL in set(own["quantity"])
-        own = col.only(own, quantity=fits.MEASURED if sought == fits.TOTAL and not total else sought)
+        own = c.only(own, quantity=fits.MEASURED if sought == fits.TOTAL and not total else sought)
         if own.empty:
             absent.append(str(optimizer))
             continue
-        for row in col.each(own):
+        for row in c.each(own):
             judged = _judged(sought, row.log_log, row.log_log_low, row.log_log_high)
             holds, decided = _lies_within(judged, low, high)
             text = f"slope {quantities.exponent(row.log_log, row.log_log_low, row.log_log_high)}"
@@ -156,11 +156,11 @@ def cost_ratio(results: Results, parameters: Mapping[str, Any]) -> Finding:
     clean = results.finished_costs
     parts, numbers, absent = [], {}, []
     for rival in parameters["rivals"]:
-        sizes = _common_sizes(clean, first, rival, col.PARAMETERS)
+        sizes = _common_sizes(clean, first, rival, c.PARAMETERS)
         if not sizes:
             absent.append(f"{rival} ({_why(results.trials, rival)})")
             continue
-        here = col.only(clean, parameters=sizes[-1])
+        here = c.only(clean, parameters=sizes[-1])
         ratio = paired_ratio(here, rival, first)
         if ratio is None or not ratio.tested:
             absent.append(f"{rival} ({ratio.amount if ratio else 'no paired iterations'}; {NEEDED} needed)")
@@ -187,10 +187,8 @@ def sweet_spot(results: Results, parameters: Mapping[str, Any]) -> Finding:
     clean = results.finished_costs
     found: dict[float, tuple[str, Ratio]] = {}
     for size, here in clean.groupby(axis, sort=True):
-        medians = (
-            here[here[col.OPTIMIZER].isin(parameters["rivals"])].groupby(col.OPTIMIZER)[col.TOTAL_S].median()
-        )
-        if medians.empty or first not in set(here[col.OPTIMIZER]):
+        medians = here[here[c.OPTIMIZER].isin(parameters["rivals"])].groupby(c.OPTIMIZER)[c.TOTAL_S].median()
+        if medians.empty or first not in set(here[c.OPTIMIZER]):
             continue
         rival = str(medians.sort_values(kind="stable").index[0])
         ratio = paired_ratio(here, first, rival)
@@ -258,9 +256,9 @@ def crossing(results: Results, parameters: Mapping[str, Any]) -> Finding:
 def _held_fixed(results: Results, *optimizers: str) -> str:
     """Return which of N, b and d_z the timings of `optimizers` varied at which others: "; d_z = 10 to 80 at b = 32"."""
     clean = results.finished_costs
-    clean = clean[clean[col.OPTIMIZER].isin(optimizers)]
+    clean = clean[clean[c.OPTIMIZER].isin(optimizers)]
     fixed, varied = [], []
-    for column, sign in ((col.PARAMETERS, "N"), (col.BATCH_SIZE, "b"), (col.OUTPUTS, "d_z")):
+    for column, sign in ((c.PARAMETERS, "N"), (c.BATCH_SIZE, "b"), (c.OUTPUTS, "d_z")):
         values = clean[column].astype(float)
         low, high = float(values.min()), float(values.max())
         if high <= _ONE_SIZE * low:
@@ -280,20 +278,16 @@ def _at(axis: str, size: float) -> str:
 
 
 def _common_sizes(costs: pd.DataFrame, first: str, second: str, axis: str) -> list[float]:
-    sizes = [set(costs.loc[costs[col.OPTIMIZER] == name, axis]) for name in (first, second)]
+    sizes = [set(costs.loc[costs[c.OPTIMIZER] == name, axis]) for name in (first, second)]
     return sorted(sizes[0] & sizes[1])
 
 
 def _why(trials: pd.DataFrame, optimizer: str) -> str:
-    own = col.only(trials, optimizer=optimizer)
+    own = c.only(trials, optimizer=optimizer)
     if own.empty:
         return "not in the study"
-    last = own.sort_values(col.PARAMETERS).iloc[-1]
-    return (
-        f"{last[col.STATUS]}: {last[col.REASON]}"
-        if isinstance(last[col.REASON], str)
-        else str(last[col.STATUS])
-    )
+    last = own.sort_values(c.PARAMETERS).iloc[-1]
+    return f"{last[c.STATUS]}: {last[c.REASON]}" if isinstance(last[c.REASON], str) else str(last[c.STATUS])
 
 
 TESTS: Mapping[str, Test] = {

@@ -18,7 +18,7 @@ from tngd_bench.analysis.training.run_metrics import log_ratios
 from tngd_bench.analysis.training.tolerance import margin_text, tolerances
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.studies.file.optimizer_label import label_texts
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 
 def memory(results: Results, parameters: Mapping[str, Any]) -> Finding:
@@ -119,7 +119,7 @@ def _advantage(
 
     Says why there is nothing to test where fewer than two λ finished with their reference, or seeds are too few.
     """
-    present = set(results.final.loc[results.final[col.STATUS] == "ok", col.OPTIMIZER])
+    present = set(results.final.loc[results.final[c.STATUS] == "ok", c.OPTIMIZER])
     places = [i for i, name in enumerate(series) if {name, references[i]} <= present]
     if len(places) < 2:
         return "fewer than two values of λ were run with their reference"
@@ -155,13 +155,13 @@ def tolerated(results: Results, parameters: Mapping[str, Any]) -> Finding:
         if found.note or level not in set(found.levels["level"]):
             notes.append(f"{what}: {found.note or 'this level was not swept'}")
             continue
-        row = col.only(found.levels, level=level).iloc[0]
+        row = c.only(found.levels, level=level).iloc[0]
         verdict, p = str(row["verdict"]), min(1.0, 2.0 * float(min(row["p_inside"], row["p_outside"])))
         worst = "no level" if np.isnan(found.worst_inside) else quantities.level(found.worst_inside)
         text = f"loss within the margin of the ideal device's up to {worst} ({found.seeds} seeds)"
         parts.append(ClaimPart(what, verdict == "inside", text, verdict != "undecided", p))
         numbers[f"{what} worst inside"] = found.worst_inside
-        own = label_texts(found.optimizer) | {col.PARAMETERS: size}
+        own = label_texts(found.optimizer) | {c.PARAMETERS: size}
         for name, seen in values.items():
             seen.add(str(own.get(name, "default")))
     if parts:
@@ -179,7 +179,7 @@ def tolerated(results: Results, parameters: Mapping[str, Any]) -> Finding:
     return Finding(tuple(parts), rule, numbers, results.keys_of(), missing)
 
 
-_OVER = {col.PARAMETERS: "N", "damping": "λ"}
+_OVER = {c.PARAMETERS: "N", "damping": "λ"}
 
 
 TESTS: Mapping[str, Test] = {"memory": memory, "fading": fading, "tolerated": tolerated}

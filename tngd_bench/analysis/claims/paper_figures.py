@@ -13,15 +13,12 @@ import pandas as pd
 
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.convergence import finished_curves, smoothed_bands
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
-POINT_COLUMNS = [col.PROBLEM, col.OPTIMIZER, "x", "mean", "std", "low", "median", "high", "seeds"]
+POINT_COLUMNS = [c.PROBLEM, c.OPTIMIZER, "x", "mean", "std", "low", "median", "high", "seeds"]
 POINTS = 160
 """About so many points of a curve are kept: a curve smoothed over 200 iterations needs no more."""
-_AXES = {
-    "x": (col.PARAMETERS, col.OUTPUTS, col.ITERATION, col.MODELLED_S),
-    "y": (col.TOTAL_S, col.LOSS, "test_error"),
-}
+_AXES = {"x": (c.PARAMETERS, c.OUTPUTS, c.ITERATION, c.MODELLED_S), "y": (c.TOTAL_S, c.LOSS, "test_error")}
 
 
 @dataclass(frozen=True)
@@ -71,27 +68,27 @@ def figure_points(figure: FigureEntry, results: Results) -> pd.DataFrame:
     """
     rows = []
     trials = results.trials
-    here = trials[trials[col.GROUP].isin(figure.groups) & trials[col.OPTIMIZER].isin(figure.optimizers)]
-    for problem, part in here.groupby(col.PROBLEM, sort=True):
-        frame = _costs(figure, part, results) if figure.y == col.TOTAL_S else _curves(figure, part, results)
+    here = trials[trials[c.GROUP].isin(figure.groups) & trials[c.OPTIMIZER].isin(figure.optimizers)]
+    for problem, part in here.groupby(c.PROBLEM, sort=True):
+        frame = _costs(figure, part, results) if figure.y == c.TOTAL_S else _curves(figure, part, results)
         rows.append(frame.assign(problem=problem))
     filled = [frame for frame in rows if len(frame)]
     if not filled:
         return pd.DataFrame(columns=POINT_COLUMNS)
     joined = pd.concat(filled, ignore_index=True)[POINT_COLUMNS]
     order = {name: place for place, name in enumerate(figure.optimizers)}
-    keyed = joined.assign(place=joined[col.OPTIMIZER].map(order)).sort_values(
-        [col.PROBLEM, "place", "x"], kind="stable"
+    keyed = joined.assign(place=joined[c.OPTIMIZER].map(order)).sort_values(
+        [c.PROBLEM, "place", "x"], kind="stable"
     )
     return keyed.drop(columns="place").reset_index(drop=True)
 
 
 def _costs(figure: FigureEntry, trials: pd.DataFrame, results: Results) -> pd.DataFrame:
     clean = results.finished_costs
-    clean = clean[clean[col.KEY].isin(trials[col.KEY])]
+    clean = clean[clean[c.KEY].isin(trials[c.KEY])]
     rows = []
-    for (optimizer, x), part in clean.groupby([col.OPTIMIZER, figure.x], sort=True):
-        times = part[col.TOTAL_S].astype(float)
+    for (optimizer, x), part in clean.groupby([c.OPTIMIZER, figure.x], sort=True):
+        times = part[c.TOTAL_S].astype(float)
         low, median, high = times.quantile([0.25, 0.5, 0.75])
         rows.append((str(optimizer), float(str(x)), times.mean(), times.std(), low, median, high, len(times)))
     return pd.DataFrame(rows, columns=POINT_COLUMNS[1:])
@@ -102,6 +99,6 @@ def _curves(figure: FigureEntry, trials: pd.DataFrame, results: Results) -> pd.D
     if figure.y == "test_error":
         own = own.assign(test_error=1.0 - own["test_accuracy"].astype(float))
     known = own[own[figure.y].notna()]
-    longest = int(known.groupby(col.KEY).size().max()) if len(known) else 0
+    longest = int(known.groupby(c.KEY).size().max()) if len(known) else 0
     bands = smoothed_bands(own, figure.y, figure.window, every=max(1, math.ceil(longest / POINTS)))
     return bands.assign(x=bands[figure.x])[bands[figure.x].notna()]  # no x: see `one_clock`

@@ -18,7 +18,7 @@ from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.paired import PairedDifference, differences_by_seed, paired_difference
 from tngd_bench.analysis.training.run_metrics import distances, metric_of, values_of_runs
 from tngd_bench.problems import registered_metrics
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 LEVEL = 0.05
 MINIMUM_SEEDS = 3
@@ -142,7 +142,7 @@ def compared(
     metric = metric_of(parameters)
     upwards = metric.larger_is_better
     table = values_of_runs(results, (first, second), parameters)
-    run = set(table[col.OPTIMIZER])
+    run = set(table[c.OPTIMIZER])
     for name in (first, second):
         if name not in run:
             return f"{name} was not run"
@@ -150,10 +150,9 @@ def compared(
     if len(differences) < SIGNED_RANK_SEEDS:
         return f"{len(differences)} paired seeds, {SIGNED_RANK_SEEDS} needed"
     found = paired_difference(-differences if upwards else differences)
-    finished = col.only(table, status="ok")
+    finished = c.only(table, status="ok")
     medians = {
-        name: float(finished.loc[finished[col.OPTIMIZER] == name, "value"].median())
-        for name in (first, second)
+        name: float(finished.loc[finished[c.OPTIMIZER] == name, "value"].median()) for name in (first, second)
     }
     iterations = float(finished["iterations"].astype(float).max())
     numbers |= {f"{what}, {name}": median for name, median in medians.items()} | {"iterations": iterations}
@@ -180,8 +179,8 @@ def _unfinished(table: pd.DataFrame, *optimizers: str) -> str:
     """Return how many runs of each did not finish; they count as worst."""
     said = ""
     for name in optimizers:
-        own = col.only(table, optimizer=name)
-        lost = int((own[col.STATUS] != "ok").sum())
+        own = c.only(table, optimizer=name)
+        lost = int((own[c.STATUS] != "ok").sum())
         said += f", {lost} of {len(own)} runs of {name} did not finish" if lost else ""
     return said
 
@@ -195,8 +194,8 @@ def _rule(parameters: Mapping[str, Any]) -> str:
     name = str(parameters["value"])
     value = kinds.get(name) or f"the last {registered_metrics.of_final(name).title}"
     clock = {
-        col.MODELLED_S: " in seconds (iterations × cost per iteration, timed in turn)",
-        col.ITERATION: " in iterations",
+        c.MODELLED_S: " in seconds (iterations × cost per iteration, timed in turn)",
+        c.ITERATION: " in iterations",
     }.get(str(parameters.get("clock", "")), "")
     return f"{value}{clock} is better on paired seeds: exact one-sided signed-rank test, p ≤ 5 %"
 
@@ -206,9 +205,4 @@ def _p(found: PairedDifference) -> str:
     return f"p = {min(found.p_lower, found.p_higher):.3f}"
 
 
-TESTS: Mapping[str, Test] = {
-    "better": better,
-    "each-better": each_better,
-    "close": close,
-    "closer": closer,
-}
+TESTS: Mapping[str, Test] = {"better": better, "each-better": each_better, "close": close, "closer": closer}

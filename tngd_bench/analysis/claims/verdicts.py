@@ -16,7 +16,7 @@ from importlib.resources import files
 from tngd_bench.analysis.claims import cost_tests, device_tests, training_tests
 from tngd_bench.analysis.claims.types import Claim, Finding, Test, Verdict
 from tngd_bench.analysis.results import Results
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 TESTS: Mapping[str, Test] = {**cost_tests.TESTS, **training_tests.TESTS, **device_tests.TESTS}
 """The tests by the name that `claims.toml` uses."""
@@ -47,7 +47,7 @@ def _verdicts(claim: Claim, results: Results) -> list[Verdict]:
     if here.trials.empty:
         sections = ", ".join(claim.groups)
         return [Verdict(claim, Finding((), "", missing=f"no study with the section {sections} was run"))]
-    problems = [None] if claim.together else list(dict.fromkeys(here.trials[col.PROBLEM]))
+    problems = [None] if claim.together else list(dict.fromkeys(here.trials[c.PROBLEM]))
     return [
         Verdict(claim, TESTS[claim.test](here.within(claim.groups, problem), claim.parameters), problem or "")
         for problem in problems

@@ -22,18 +22,14 @@ from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.families import Infos
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.spu.billing import latency, link_bits
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
 BATCH_SIZES = tuple(sorted({round(2 ** (power / 2)) for power in range(33)}))
 LINK_RATES = tuple(10 ** (9 + step / 4) for step in range(21))
 TIME_CONSTANTS = tuple(10 ** (-9 + step / 4) for step in range(25))
 WORD_BITS = (2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32)
-SWEPT = {
-    "link_rate_bits_per_s": LINK_RATES,
-    "time_constant_s": TIME_CONSTANTS,
-    "word_bits": WORD_BITS,
-}
+SWEPT = {"link_rate_bits_per_s": LINK_RATES, "time_constant_s": TIME_CONSTANTS, "word_bits": WORD_BITS}
 
 
 @dataclass(frozen=True)
@@ -246,14 +242,10 @@ def break_even_rates(found: Line, rivals: Mapping[str, Sequence[str]]) -> pd.Dat
         rates = np.where(left > 0, found.bits / np.where(left > 0, left, 1.0), np.inf)
         low, high = np.percentile(rates[1:], [2.5, 97.5], axis=0, method="nearest")
         for place, m in enumerate(found.rows_m):
-            row: dict[str, object] = {
-                "rival": name,
-                col.PARAMETERS: found.parameters,
-                col.OUTPUTS: found.outputs,
-            }
-            row |= {col.ROWS: m, "rate_bits_per_s": rates[0, place], "low": low[place], "high": high[place]}
+            row: dict[str, object] = {"rival": name, c.PARAMETERS: found.parameters, c.OUTPUTS: found.outputs}
+            row |= {c.ROWS: m, "rate_bits_per_s": rates[0, place], "low": low[place], "high": high[place]}
             row |= {"reachable": float(np.isfinite(rates[1:, place]).mean())}
-            row |= {col.NOT_STATED: " ".join(found.not_stated)} if found.not_stated else {}
+            row |= {c.NOT_STATED: " ".join(found.not_stated)} if found.not_stated else {}
             rows.append(row | {"near": bool(found.near[place])})
     return pd.DataFrame(rows)
 
@@ -300,10 +292,10 @@ def sensitivities(
                     {
                         "parameter": parameter,
                         "value": value,
-                        col.PARAMETERS: parameters,
-                        col.BATCH_SIZE: b,
-                        col.OUTPUTS: outputs,
-                        col.ROWS: b * outputs,
+                        c.PARAMETERS: parameters,
+                        c.BATCH_SIZE: b,
+                        c.OUTPUTS: outputs,
+                        c.ROWS: b * outputs,
                         "near": bool(found.near[place]),
                         "ratio": ratio[0, place],
                         "low": low[place],

@@ -12,19 +12,19 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Infos
 from tngd_bench.curvature.route import product_route
 from tngd_bench.problems import registry as problems
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 NOT_STATED = "not stated"
 
 
 def unstated(trials: pd.DataFrame) -> dict[str, str]:
     """Return the items without a stated time of each optimizer that has any, in words: its totals are lower bounds."""
-    if col.NOT_STATED not in trials:  # frames of an older reader
+    if c.NOT_STATED not in trials:  # frames of an older reader
         return {}
-    own = trials[trials[col.NOT_STATED].notna()]
+    own = trials[trials[c.NOT_STATED].notna()]
     return {
         str(label): quantities.items(item for names in part for item in str(names).split())
-        for label, part in own.groupby(col.OPTIMIZER, sort=True)[col.NOT_STATED]
+        for label, part in own.groupby(c.OPTIMIZER, sort=True)[c.NOT_STATED]
     }
 
 

@@ -11,9 +11,9 @@ from tngd_bench.analysis.cost import paper_costs
 from tngd_bench.analysis.cost.iteration_cost import timed_costs
 from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.statistics.scaling import fit_scaling
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
-SERIES = [col.GROUP, col.PROBLEM, col.BATCH_SIZE, col.OUTPUTS]
+SERIES = [c.GROUP, c.PROBLEM, c.BATCH_SIZE, c.OUTPUTS]
 MEASURED, MODELLED, TOTAL, COUNTED, MEMORY = (
     "measured",
     "modelled",
@@ -32,16 +32,16 @@ def series_of(axis: str) -> list[str]:
 
     Along b and d_z the model is asked for with one N; its exact count may differ by the 2 % a width can.
     """
-    if axis not in col.SIZE:
-        raise ValueError(f"axis must be one of {', '.join(col.SIZE)}, not {axis!r}")
-    held = {col.PARAMETERS: SERIES[2:], col.BATCH_SIZE: [col.PARAMETERS_REQUESTED, col.OUTPUTS]}
-    return [*SERIES[:2], *held.get(axis, [col.PARAMETERS_REQUESTED, col.BATCH_SIZE])]
+    if axis not in c.SIZE:
+        raise ValueError(f"axis must be one of {', '.join(c.SIZE)}, not {axis!r}")
+    held = {c.PARAMETERS: SERIES[2:], c.BATCH_SIZE: [c.PARAMETERS_REQUESTED, c.OUTPUTS]}
+    return [*SERIES[:2], *held.get(axis, [c.PARAMETERS_REQUESTED, c.BATCH_SIZE])]
 
 
 def scaling_table(
     costs: pd.DataFrame,
     trials: pd.DataFrame,
-    axis: str = col.PARAMETERS,
+    axis: str = c.PARAMETERS,
     *,
     quantities: Collection[str] | None = None,
     optimizers: Collection[str] | None = None,
@@ -55,45 +55,45 @@ def scaling_table(
     the fits see `scaling`. `quantities` and `optimizers`: only these rows, each the same as in the whole table.
     """
     series = series_of(axis)
-    requested = trials.drop_duplicates(col.KEY).set_index(col.KEY)
+    requested = trials.drop_duplicates(c.KEY).set_index(c.KEY)
     clean = timed_costs(costs, trials)
-    if col.PARAMETERS_REQUESTED in series:
-        clean = clean.assign(parameters_requested=clean[col.KEY].map(requested[col.PARAMETERS_REQUESTED]))
+    if c.PARAMETERS_REQUESTED in series:
+        clean = clean.assign(parameters_requested=clean[c.KEY].map(requested[c.PARAMETERS_REQUESTED]))
     infos = optimizer_infos(trials)
-    inspected = col.only(trials, kind="cost", status="ok")
+    inspected = c.only(trials, kind="cost", status="ok")
     rows = []
     for values, part in clean.groupby(series, sort=True):
         if part[axis].nunique() < 2:
             continue
-        for (optimizer, method), own in part.groupby([col.OPTIMIZER, col.METHOD], sort=True):
+        for (optimizer, method), own in part.groupby([c.OPTIMIZER, c.METHOD], sort=True):
             if optimizers is not None and optimizer not in optimizers:
                 continue
-            device = own[[col.WRITE_S, col.RELAX_S, col.READ_S]].sum(axis=1)
-            counted = inspected[inspected[col.KEY].isin(own[col.KEY])]
-            samples = {MEASURED: (own, own[col.DIGITAL_S])}
+            device = own[[c.WRITE_S, c.RELAX_S, c.READ_S]].sum(axis=1)
+            counted = inspected[inspected[c.KEY].isin(own[c.KEY])]
+            samples = {MEASURED: (own, own[c.DIGITAL_S])}
             # a device that states no time for an item has no seconds to fit
-            if infos[str(optimizer)].modelled and own[col.TOTAL_S].notna().all():
-                samples |= {MODELLED: (own, device), TOTAL: (own, own[col.TOTAL_S])}
-            samples[COUNTED] = (counted, counted[col.FLOPS])
-            if col.PEAK_BYTES in counted:
-                samples[MEMORY] = (counted, counted[col.PEAK_BYTES])
+            if infos[str(optimizer)].modelled and own[c.TOTAL_S].notna().all():
+                samples |= {MODELLED: (own, device), TOTAL: (own, own[c.TOTAL_S])}
+            samples[COUNTED] = (counted, counted[c.FLOPS])
+            if c.PEAK_BYTES in counted:
+                samples[MEMORY] = (counted, counted[c.PEAK_BYTES])
             for quantity, (frame, numbers) in samples.items():
                 if quantities is not None and quantity not in quantities:
                     continue
                 row = dict(zip(series, values, strict=True))
-                row |= {col.OPTIMIZER: optimizer, col.METHOD: method, "quantity": quantity}
+                row |= {c.OPTIMIZER: optimizer, c.METHOD: method, "quantity": quantity}
                 fitted = _fit(frame, axis, numbers)
                 if fitted["sizes"]:
                     row |= fitted | _paper(str(method), quantity, axis, own)
-                    rows.append(row | {"axis": axis, "keys": tuple(sorted(set(own[col.KEY])))})
-    columns = [*series, col.OPTIMIZER, col.METHOD, "quantity", "sizes", "smallest", "largest", *_NUMBERS]
+                    rows.append(row | {"axis": axis, "keys": tuple(sorted(set(own[c.KEY])))})
+    columns = [*series, c.OPTIMIZER, c.METHOD, "quantity", "sizes", "smallest", "largest", *_NUMBERS]
     columns += ["local_slopes", "paper", "note", "paper_here", "axis", "keys"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _paper(method: str, quantity: str, axis: str, frame: pd.DataFrame) -> dict[str, float]:
     formulas = paper_costs.MEMORY if quantity == MEMORY else paper_costs.RUNTIME
-    settings = frame[col.SIZE].drop_duplicates().to_dict("records")
+    settings = frame[c.SIZE].drop_duplicates().to_dict("records")
     sizes: list[Mapping[str, float]] = [{str(name): float(v) for name, v in row.items()} for row in settings]
     return {
         "paper": paper_costs.largest_power(method, axis, formulas),
@@ -103,8 +103,8 @@ def _paper(method: str, quantity: str, axis: str, frame: pd.DataFrame) -> dict[s
 
 def _fit(frame: pd.DataFrame, axis: str, values: pd.Series) -> dict[str, object]:
     samples = {"size": frame[axis], "cost": values.astype(float)}
-    if col.PROCESS in frame and frame[col.PROCESS].notna().all():
-        samples[col.PROCESS] = pd.Series(pd.factorize(frame[col.PROCESS])[0], index=frame.index)
+    if c.PROCESS in frame and frame[c.PROCESS].notna().all():
+        samples[c.PROCESS] = pd.Series(pd.factorize(frame[c.PROCESS])[0], index=frame.index)
     fit = fit_scaling(pd.DataFrame(samples))
     row: dict[str, object] = {**dict.fromkeys(_NUMBERS, np.nan), "exponent_determined": False}
     row |= {"sizes": len(fit.sizes), "smallest": fit.fit_range[0], "largest": fit.fit_range[1]}

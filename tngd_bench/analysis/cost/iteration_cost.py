@@ -20,17 +20,17 @@ from scipy import stats
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.reference import reference_label
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
-SETTING = [col.GROUP, col.PROBLEM, *col.SIZE, col.ROWS]
+SETTING = [c.GROUP, c.PROBLEM, *c.SIZE, c.ROWS]
 MINIMUM_PAIRS = 5
 """Fewer paired iterations make no 95 % interval worth a verdict."""
 MINIMUM_PROCESSES = 3
 """Fewer processes say too little of how a process of its own shifts a ratio: of two, 11 % of equal pairs differed."""
 NEEDED = f"{MINIMUM_PAIRS} from {MINIMUM_PROCESSES} processes"
 """What a verdict takes, in words: paired iterations."""
-_MODELLED = [col.WRITE_S, col.RELAX_S, col.READ_S]
+_MODELLED = [c.WRITE_S, c.RELAX_S, c.READ_S]
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Ratio:
 
 def finished_costs(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """Return the timed iterations of cost trials with status "ok" and a finite total."""
-    good = trials.loc[(trials[col.KIND] == "cost") & (trials[col.STATUS] == "ok"), col.KEY]
-    return costs[costs[col.KEY].isin(good) & np.isfinite(costs[col.TOTAL_S].astype(float))]
+    good = trials.loc[(trials[c.KIND] == "cost") & (trials[c.STATUS] == "ok"), c.KEY]
+    return costs[costs[c.KEY].isin(good) & np.isfinite(costs[c.TOTAL_S].astype(float))]
 
 
 def timed_costs(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
@@ -76,13 +76,13 @@ def timed_costs(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
     They get a column `at_least_s`: `total_s` where there is one, else the lower bound from the items that are stated.
     """
-    good = col.only(trials, kind="cost", status="ok")
-    own = costs[costs[col.KEY].isin(good[col.KEY])]
-    total = own[col.TOTAL_S].astype(float)
-    if col.STATED_S in good:
+    good = c.only(trials, kind="cost", status="ok")
+    own = costs[costs[c.KEY].isin(good[c.KEY])]
+    total = own[c.TOTAL_S].astype(float)
+    if c.STATED_S in good:
         # without any row a map keeps the dtype of the keys
-        stated = own[col.KEY].map(good.set_index(col.KEY)[col.STATED_S]).astype(float)
-        total = total.fillna(own[col.DIGITAL_S].astype(float) + stated - own[col.OVERLAP_S].astype(float))
+        stated = own[c.KEY].map(good.set_index(c.KEY)[c.STATED_S]).astype(float)
+        total = total.fillna(own[c.DIGITAL_S].astype(float) + stated - own[c.OVERLAP_S].astype(float))
     own = own.assign(at_least_s=total)
     known: pd.DataFrame = own[np.isfinite(own["at_least_s"])]
     return known
@@ -99,25 +99,23 @@ def summarise(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     states no time for an item: then the quartiles of the total, its mean and that part of the device are NaN.
     """
     clean = timed_costs(costs, trials)
-    extra = trials.set_index(col.KEY)[[col.FLOPS, col.PEAK_BYTES]].astype(float)
+    extra = trials.set_index(c.KEY)[[c.FLOPS, c.PEAK_BYTES]].astype(float)
     rows = []
-    for (*setting, optimizer, method), part in clean.groupby(
-        [*SETTING, col.OPTIMIZER, col.METHOD], sort=True
-    ):
-        keys = sorted(set(part[col.KEY]))
+    for (*setting, optimizer, method), part in clean.groupby([*SETTING, c.OPTIMIZER, c.METHOD], sort=True):
+        keys = sorted(set(part[c.KEY]))
         behind = extra.loc[keys]
         row: dict[str, object] = dict(zip(SETTING, setting, strict=True))
-        row |= {col.OPTIMIZER: optimizer, col.METHOD: method, "n": len(part)}
-        row["processes"] = int(part[col.PROCESS].nunique())
+        row |= {c.OPTIMIZER: optimizer, c.METHOD: method, "n": len(part)}
+        row["processes"] = int(part[c.PROCESS].nunique())
         for name in ("digital", "total"):
             low, middle, high = np.percentile(part[f"{name}_s"].astype(float), [25, 50, 75])
             row |= {f"{name}_q1_s": low, f"{name}_median_s": middle, f"{name}_q3_s": high}
-        row["total_mean_s"] = float(part[col.TOTAL_S].mean(skipna=False))
+        row["total_mean_s"] = float(part[c.TOTAL_S].mean(skipna=False))
         row["at_least_s"] = float(np.percentile(part["at_least_s"].astype(float), 50))
         row |= {name: float(part[name].astype(float).median(skipna=False)) for name in _MODELLED}
-        row[col.MODELLED_S] = float(part[_MODELLED].sum(axis=1, skipna=False).median())
-        row[col.STEP_S] = float(part[col.STEP_S].median())
-        row |= {col.FLOPS: behind[col.FLOPS].median(), col.PEAK_BYTES: behind[col.PEAK_BYTES].max()}
+        row[c.MODELLED_S] = float(part[_MODELLED].sum(axis=1, skipna=False).median())
+        row[c.STEP_S] = float(part[c.STEP_S].median())
+        row |= {c.FLOPS: behind[c.FLOPS].median(), c.PEAK_BYTES: behind[c.PEAK_BYTES].max()}
         row["keys"] = tuple(keys)
         rows.append(row)
     return pd.DataFrame(rows, columns=_SUMMARY_COLUMNS)
@@ -125,11 +123,11 @@ def summarise(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 _SUMMARY_COLUMNS = [
     *SETTING,
-    *[col.OPTIMIZER, col.METHOD, "n", "processes"],
+    *[c.OPTIMIZER, c.METHOD, "n", "processes"],
     *["digital_q1_s", "digital_median_s", "digital_q3_s"],
     *["total_q1_s", "total_median_s", "total_q3_s", "total_mean_s", "at_least_s"],
     *_MODELLED,
-    *[col.MODELLED_S, col.STEP_S, col.FLOPS, col.PEAK_BYTES, "keys"],
+    *[c.MODELLED_S, c.STEP_S, c.FLOPS, c.PEAK_BYTES, "keys"],
 ]
 
 
@@ -137,7 +135,7 @@ _REPETITION_BITS = 32
 
 
 def paired_ratio(
-    costs: pd.DataFrame, numerator: str, denominator: str, column: str = col.TOTAL_S
+    costs: pd.DataFrame, numerator: str, denominator: str, column: str = c.TOTAL_S
 ) -> Ratio | None:
     """Return the median of numerator/denominator over iterations paired by process and repetition.
 
@@ -159,15 +157,13 @@ def paired_ratio(
 
 
 def paired_quotients(
-    costs: pd.DataFrame, numerator: str, denominator: str, column: str = col.TOTAL_S
+    costs: pd.DataFrame, numerator: str, denominator: str, column: str = c.TOTAL_S
 ) -> list[Array]:
     """Return numerator/denominator of the iterations paired by process and repetition, an array for each process.
 
     `costs` holds one setting. Pairing cancels what a process shares: heap layout, frequency, neighbours.
     """
-    numbered = costs.assign(
-        process=pd.factorize(costs[col.PROCESS], sort=True)[0]
-    )  # names, where runs are pooled
+    numbered = costs.assign(process=pd.factorize(costs[c.PROCESS], sort=True)[0])  # names in pooled runs
     (top_at, top), (bottom_at, bottom) = (
         _by_pair(numbered, name, column) for name in (numerator, denominator)
     )
@@ -182,8 +178,8 @@ def paired_quotients(
 
 def _by_pair(costs: pd.DataFrame, optimizer: str, column: str) -> tuple[npt.NDArray[np.int64], Array]:
     """Return an optimizer's values in order of process and repetition, and before them both in one number."""
-    own = col.only(costs, optimizer=optimizer)
-    at = (own[col.PROCESS].to_numpy(np.int64) << _REPETITION_BITS) + own[col.REPETITION].to_numpy(np.int64)
+    own = c.only(costs, optimizer=optimizer)
+    at = (own[c.PROCESS].to_numpy(np.int64) << _REPETITION_BITS) + own[c.REPETITION].to_numpy(np.int64)
     place, first = np.unique(at, return_index=True)
     return place, own[column].to_numpy(float)[first]
 
@@ -201,10 +197,10 @@ def ratios_to_sgd(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         reference = reference_label(part)
         if reference is None:
             continue
-        for optimizer in sorted(set(part[col.OPTIMIZER])):
+        for optimizer in sorted(set(part[c.OPTIMIZER])):
             row: dict[str, object] = dict(zip(SETTING, setting, strict=True))
-            row |= {col.OPTIMIZER: optimizer, "reference": reference}
-            for name, column in (("digital", col.DIGITAL_S), ("total", "at_least_s")):
+            row |= {c.OPTIMIZER: optimizer, "reference": reference}
+            for name, column in (("digital", c.DIGITAL_S), ("total", "at_least_s")):
                 ratio = paired_ratio(part, optimizer, reference, column)
                 if ratio is None:
                     break
@@ -213,4 +209,4 @@ def ratios_to_sgd(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
             else:
                 rows.append(row)
     numbers = [f"{name}_{part}" for name in ("digital", "total") for part in ("ratio", "low", "high")]
-    return pd.DataFrame(rows, columns=[*SETTING, col.OPTIMIZER, "reference", *numbers, "pairs"])
+    return pd.DataFrame(rows, columns=[*SETTING, c.OPTIMIZER, "reference", *numbers, "pairs"])

@@ -10,7 +10,7 @@ import pandas as pd
 from tngd_bench.analysis.cost import iteration_cost
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 _NORMAL_95 = 1.96
 WITHIN_SPREAD = "within run-to-run spread"
@@ -53,17 +53,17 @@ class Lead:
 
 def main_group(costs: pd.DataFrame) -> pd.DataFrame:
     """Return the part of `costs` with the most sizes at one (group, batch size, outputs); the first on a tie."""
-    keys = [col.GROUP, col.BATCH_SIZE, col.OUTPUTS]
+    keys = [c.GROUP, c.BATCH_SIZE, c.OUTPUTS]
     parts = [part for _, part in costs.groupby(keys, sort=True)]
-    return max(parts, key=lambda part: part[col.PARAMETERS].nunique()) if parts else costs
+    return max(parts, key=lambda part: part[c.PARAMETERS].nunique()) if parts else costs
 
 
 def leads(costs: pd.DataFrame, infos: Infos, run_spread: RunSpread = ASSUMED) -> tuple[Lead, ...]:
     """Return who is cheapest per iteration among second-order optimizers at each size of `costs`, sizes ascending."""
-    second = costs[costs[col.OPTIMIZER].isin({label for label, kind in infos.items() if kind.second_order})]
+    second = costs[costs[c.OPTIMIZER].isin({label for label, kind in infos.items() if kind.second_order})]
     found = []
-    for parameters, part in second.groupby(col.PARAMETERS, sort=True):
-        ranked = part.groupby(col.OPTIMIZER)[col.TOTAL_S].median().sort_values(kind="stable")
+    for parameters, part in second.groupby(c.PARAMETERS, sort=True):
+        ranked = part.groupby(c.OPTIMIZER)[c.TOTAL_S].median().sort_values(kind="stable")
         names = [str(name) for name in ranked.index]
         ratio = iteration_cost.paired_ratio(part, names[1], names[0]) if len(names) > 1 else None
         second_name = names[1] if len(names) > 1 else None
@@ -79,5 +79,5 @@ def strongest_digital(part: pd.DataFrame, infos: Infos, methods: tuple[str, ...]
     digital = {label for label, kind in infos.items() if kind.second_order and not kind.modelled}
     if methods is not None:
         digital = {label for label in digital if infos[label].method in methods}
-    ranked = part[part[col.OPTIMIZER].isin(digital)].groupby(col.OPTIMIZER)[col.TOTAL_S].median()
+    ranked = part[part[c.OPTIMIZER].isin(digital)].groupby(c.OPTIMIZER)[c.TOTAL_S].median()
     return str(ranked.sort_values(kind="stable").index[0]) if len(ranked) else None

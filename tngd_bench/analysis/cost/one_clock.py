@@ -10,44 +10,41 @@ from __future__ import annotations
 import pandas as pd
 
 from tngd_bench.analysis.cost.iteration_cost import timed_costs
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
-_SETTING = [col.METHOD, col.SETTINGS, col.PROBLEM, *col.SIZE]
+_SETTING = [c.METHOD, c.SETTINGS, c.PROBLEM, *c.SIZE]
 
 
 def seconds_per_iteration(
-    trials: pd.DataFrame, costs: pd.DataFrame, column: str = col.TOTAL_S
+    trials: pd.DataFrame, costs: pd.DataFrame, column: str = c.TOTAL_S
 ) -> pd.Series[float]:
     """Return the seconds per iteration of every training trial by its key: NaN where its cost was not measured.
 
     A cost counts for the same settings, problem, N, b and d_z. `column` is that of `costs`: "total_s", or "digital_s"
     without the device. The total is NaN too where the device states no time for an item of its bill.
     """
-    training = col.only(trials, kind="training")
+    training = c.only(trials, kind="training")
     if not set(_SETTING) <= set(trials) or costs.empty:
-        return pd.Series(float("nan"), index=pd.Index(training[col.KEY]))
-    timed = timed_costs(costs, trials)[[col.KEY, column]]
-    timed = timed.merge(trials.loc[trials[col.KIND] == "cost", [col.KEY, *_SETTING]], on=col.KEY)
+        return pd.Series(float("nan"), index=pd.Index(training[c.KEY]))
+    timed = timed_costs(costs, trials)[[c.KEY, column]]
+    timed = timed.merge(trials.loc[trials[c.KIND] == "cost", [c.KEY, *_SETTING]], on=c.KEY)
     means = timed.groupby(_SETTING)[column].agg(lambda own: own.astype(float).mean(skipna=False))
-    found = training[[col.KEY, *_SETTING]].merge(
-        means.rename("seconds").reset_index(), on=_SETTING, how="left"
-    )
-    return found.set_index(col.KEY)["seconds"].astype(float)
+    found = training[[c.KEY, *_SETTING]].merge(means.rename("seconds").reset_index(), on=_SETTING, how="left")
+    return found.set_index(c.KEY)["seconds"].astype(float)
 
 
 def on_one_clock(curves: pd.DataFrame, trials: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
     """Return `curves` with `modelled_s` on the clock of the cost sections: NaN where they have no cost for it."""
-    seconds = curves[col.KEY].map(seconds_per_iteration(trials, costs)).astype(float)
-    return curves.assign(modelled_s=curves[col.ITERATION].astype(float) * seconds)
+    seconds = curves[c.KEY].map(seconds_per_iteration(trials, costs)).astype(float)
+    return curves.assign(modelled_s=curves[c.ITERATION].astype(float) * seconds)
 
 
 def untimed(trials: pd.DataFrame, costs: pd.DataFrame) -> dict[str, list[str]]:
     """Return the optimizers by section, outside sweeps, whose cost per iteration was not measured for their setting."""
     seconds = seconds_per_iteration(trials, costs)
-    plain = col.outside_sweeps(col.only(trials, kind="training"))
-    stated = plain[col.NOT_STATED].isna() if col.NOT_STATED in plain else True
-    own = plain[plain[col.KEY].map(seconds).isna() & stated]
+    plain = c.outside_sweeps(c.only(trials, kind="training"))
+    stated = plain[c.NOT_STATED].isna() if c.NOT_STATED in plain else True
+    own = plain[plain[c.KEY].map(seconds).isna() & stated]
     return {
-        str(group): list(dict.fromkeys(part[col.OPTIMIZER]))
-        for group, part in own.groupby(col.GROUP, sort=False)
+        str(group): list(dict.fromkeys(part[c.OPTIMIZER])) for group, part in own.groupby(c.GROUP, sort=False)
     }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Power:
 
     def at(self, sizes: Mapping[str, float]) -> float:
         """Return the term's value at `sizes` (keys as in `SIZE`)."""
-        return float(np.prod([float(sizes[axis]) ** getattr(self, axis) for axis in col.SIZE]))
+        return float(np.prod([float(sizes[axis]) ** getattr(self, axis) for axis in c.SIZE]))
 
 
 _LINEAR = (Power(1, 1, 0),)

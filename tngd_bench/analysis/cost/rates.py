@@ -26,10 +26,10 @@ from tngd_bench.analysis.cost.recorded_devices import recorded, recorded_device
 from tngd_bench.analysis.families import Infos, OptimizerInfo
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
-from tngd_bench.optimizers import registry
+from tngd_bench.optimizers.costs import predictable
 from tngd_bench.problems import registry as problems
 from tngd_bench.solvers.cg_iterations import CGIterations
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 CREDIBLE_TIMES, CREDIBLE_SIGMA = 2.0, 0.1
 _ITEMSIZES = {"float32": 4, "float64": 8}
@@ -50,15 +50,15 @@ def calibrate(
     for it: the counts know methods, not settings.
     """
     second = summary[
-        summary[col.OPTIMIZER].map(lambda label: first_order or infos[label].second_order).astype(bool)
+        summary[c.OPTIMIZER].map(lambda label: first_order or infos[label].second_order).astype(bool)
     ]
     if second.empty:
         return None
-    settings_per_problem = second.groupby(col.PROBLEM)[col.PARAMETERS].count()
+    settings_per_problem = second.groupby(c.PROBLEM)[c.PARAMETERS].count()
     problem = str(settings_per_problem.sort_values(kind="stable").index[-1])
-    second = col.only(second, problem=problem)
+    second = c.only(second, problem=problem)
     chosen: dict[str, str] = {}
-    for label in sorted(set(second[col.OPTIMIZER]), key=len):
+    for label in sorted(set(second[c.OPTIMIZER]), key=len):
         kind = infos[label]
         chosen.setdefault("tngd" if kind.modelled else kind.method, label)
     labels = [label for label in infos if label in chosen.values() and _countable(infos[label])]
@@ -71,7 +71,7 @@ def calibrate(
     used = None if device_name is None else recorded_device(device_name, settings)
     upload = "full" if used is None else used.upload
     counted = {
-        label: _counted(infos[label], col.only(second, optimizer=label), counts, upload) for label in labels
+        label: _counted(infos[label], c.only(second, optimizer=label), counts, upload) for label in labels
     }
     counted = {label: rows for label, rows in counted.items() if len(rows)}
     alone = {label: _rates(*_arrays(rows), _terms(len(rows))[0]) for label, rows in counted.items()}
@@ -79,19 +79,19 @@ def calibrate(
     found = {label: _fitted(label, infos[label], rows, peak) for label, rows in counted.items()}
     if not found:
         return None
-    series = second.groupby([col.BATCH_SIZE, col.OUTPUTS])[col.PARAMETERS].nunique()
+    series = second.groupby([c.BATCH_SIZE, c.OUTPUTS])[c.PARAMETERS].nunique()
     batch_size, outputs = max(series.index, key=lambda place: int(series[place]))
     main = {
-        col.BATCH_SIZE: int(batch_size),
-        col.OUTPUTS: int(outputs),
-        col.PARAMETERS: int(second[col.PARAMETERS].max()),
+        c.BATCH_SIZE: int(batch_size),
+        c.OUTPUTS: int(outputs),
+        c.PARAMETERS: int(second[c.PARAMETERS].max()),
     }
     return Calibrations(counts, found, infos, main, settings, device_name, run_spread)
 
 
 def uncounted(summary: pd.DataFrame, infos: Infos) -> tuple[str, ...]:
     """Return the titles of timed second-order optimizers whose cost no formula counts, so that no map has them."""
-    timed = set(summary[col.OPTIMIZER])
+    timed = set(summary[c.OPTIMIZER])
     return tuple(
         kind.title
         for label, kind in infos.items()
@@ -100,28 +100,29 @@ def uncounted(summary: pd.DataFrame, infos: Infos) -> tuple[str, ...]:
 
 
 def _countable(info: OptimizerInfo) -> bool:
-    return info.modelled or info.method in registry.digital()
+    return info.modelled or info.method in predictable()
 
 
 def _counted(info: OptimizerInfo, own: pd.DataFrame, counts: Counts, upload: str) -> pd.DataFrame:
     """Return the measured settings of one optimizer with their counted operations and bytes."""
     rows = []
-    for row in col.each(own):
+    for row in c.each(own):
         n, b, d_z = int(row.parameters), int(row.batch_size), int(row.outputs)
         layers = counts.layers(n, d_z)
         if layers is not None:
             cost = counts.of(info.method, n, b, d_z, layers, upload)
-            rows.append((n, b, d_z, float(row.digital_median_s), cost.flops, cost.bytes))
-    columns = [col.PARAMETERS, col.BATCH_SIZE, col.OUTPUTS, col.MEASURED_S, col.FLOPS, "bytes"]
+            if cost.known:
+                rows.append((n, b, d_z, float(row.digital_median_s), cost.flops, cost.bytes))
+    columns = [c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS, c.MEASURED_S, c.FLOPS, "bytes"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _arrays(points: pd.DataFrame) -> tuple[Array, Array]:
     """Return the counts (S, 3) of overhead, operations and bytes, and the measured seconds (S,)."""
     counts = np.stack(
-        [np.ones(len(points)), *(points[name].to_numpy(float) for name in (col.FLOPS, "bytes"))], axis=1
+        [np.ones(len(points)), *(points[name].to_numpy(float) for name in (c.FLOPS, "bytes"))], axis=1
     )
-    return counts, points[col.MEASURED_S].to_numpy(float)
+    return counts, points[c.MEASURED_S].to_numpy(float)
 
 
 def _terms(settings: int) -> tuple[list[int], ...]:
@@ -165,9 +166,7 @@ def _rates(x: Array, measured: Array, terms: Sequence[int], peak: float = np.inf
     """Return (a, 1/f, 1/w) for counts x (S, 3), only `terms` of them fitted, f at most `peak`."""
     weights = np.array([0.0, 1.0 / peak, 0.0])
     relative = x[:, terms] / measured[:, None]
-    scale = np.sqrt(
-        (relative**2).sum(axis=0)
-    )  # columns of unit length: seconds and operations differ by 10¹⁰
+    scale = np.sqrt((relative**2).sum(axis=0))  # to unit length: seconds and operations differ by 10¹⁰
     solved, _ = nnls(relative / scale, np.maximum(1.0 - x @ weights / measured, 0.0))
     weights[terms] += solved / scale
     return weights
@@ -175,14 +174,14 @@ def _rates(x: Array, measured: Array, terms: Sequence[int], peak: float = np.inf
 
 def _cg_iterations(trials: pd.DataFrame, problem: str, labels: Sequence[str]) -> CGIterations:
     """Return the stopping rule and the counted iterations of the NGD-CG that is calibrated, the median by size."""
-    own = col.only(trials, kind="cost", status="ok", problem=problem)
-    own = own[(own[col.METHOD] == "ngd-cg") & own[col.OPTIMIZER].isin(labels)]
+    own = c.only(trials, kind="cost", status="ok", problem=problem)
+    own = own[(own[c.METHOD] == "ngd-cg") & own[c.OPTIMIZER].isin(labels)]
     if own.empty:
         return CGIterations()
-    settings = own[col.SETTINGS].iloc[0]
-    solved = own[own[col.SOLVER_ITERATIONS].notna()]
-    size = [col.PARAMETERS, col.BATCH_SIZE, col.OUTPUTS]
-    medians = solved.groupby(size, as_index=False)[col.SOLVER_ITERATIONS].median()
+    settings = own[c.SETTINGS].iloc[0]
+    solved = own[own[c.SOLVER_ITERATIONS].notna()]
+    size = [c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS]
+    medians = solved.groupby(size, as_index=False)[c.SOLVER_ITERATIONS].median()
     counted = tuple(
         (float(n), float(b), float(d_z), float(median))
         for n, b, d_z, median in medians.itertuples(index=False)
@@ -192,9 +191,9 @@ def _cg_iterations(trials: pd.DataFrame, problem: str, labels: Sequence[str]) ->
 
 
 def _device_settings(trials: pd.DataFrame, label: str | None) -> tuple[dict[str, object], str | None]:
-    rows = col.only(trials, optimizer=label, kind="cost", status="ok")
+    rows = c.only(trials, optimizer=label, kind="cost", status="ok")
     if label is None or rows.empty:
         return {}, None
     row: Any = rows.iloc[0]
-    name, settings = recorded(row[col.DEVICE], row[col.SETTINGS])
+    name, settings = recorded(row[c.DEVICE], row[c.SETTINGS])
     return dict(settings), name

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 
 def recorded_device(name: object, settings: Mapping[str, object]) -> Device | None:
@@ -40,10 +41,10 @@ def recorded(device: object, settings: object) -> tuple[str | None, Mapping[str,
 def own_devices(trials: pd.DataFrame) -> tuple[Device, ...]:
     """Return the devices that the study of `trials` describes itself, by name; those that can be made here."""
     found: dict[str, Device] = {}
-    for settings in trials[col.SETTINGS].dropna().drop_duplicates():
+    for settings in trials[c.SETTINGS].dropna().drop_duplicates():
         described = json.loads(settings).get("device")
         if isinstance(described, Mapping) and str(described.get("name")) not in Device.presets():
-            device = _made(described.get("name"), {col.DEVICE: described})
+            device = _made(described.get("name"), {c.DEVICE: described})
             if isinstance(device, Device):
                 found[device.name] = device
     return tuple(found[name] for name in sorted(found))
@@ -52,8 +53,8 @@ def own_devices(trials: pd.DataFrame) -> tuple[Device, ...]:
 def refusals(trials: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     """Return why the devices of some trials cannot be made here: for each reason the labels of their optimizers."""
     found: dict[str, list[str]] = {}
-    columns = [col.OPTIMIZER, col.DEVICE, col.SETTINGS]
-    for row in col.each(trials[columns].drop_duplicates()):
+    columns = [c.OPTIMIZER, c.DEVICE, c.SETTINGS]
+    for row in c.each(trials[columns].drop_duplicates()):
         name, settings = recorded(row.device, row.settings)
         made = _made(name, settings) if name is not None else None
         if isinstance(made, str) and str(row.optimizer) not in found.setdefault(made, []):
@@ -72,6 +73,7 @@ def _made(name: object, settings: Mapping[str, object]) -> Device | str:
         return "no device is recorded"
     changed = {key: value for key, value in settings.items() if key in DEVICE_FIELDS and value is not None}
     try:
+        AnalogSettings.of(settings)
         return Device.described(described).override(**changed)
     except (ValueError, TypeError) as error:
         return f"this version refuses its device: {error}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from tngd_bench.studies.file.optimizer_label import TUNED, label_texts
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 REFERENCE = "sgd"
 
@@ -17,7 +17,7 @@ def reference_label(timed: pd.DataFrame) -> str | None:
 
     Of several, the one as registered comes first, then the tuned one, then the one with the fewest settings.
     """
-    ran = timed.loc[timed[col.METHOD] == REFERENCE, col.OPTIMIZER]
+    ran = timed.loc[timed[c.METHOD] == REFERENCE, c.OPTIMIZER]
     labels = sorted({str(label) for label in ran}, key=_rank)
     return labels[0] if labels else None
 

@@ -28,7 +28,7 @@ from tngd_bench.analysis.statistics.paired import (
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 _TEST = "signed-rank test, p ≤ 5 % after Holm's correction"
 
@@ -39,16 +39,16 @@ def convergence_sentence(results: Results) -> str:
     Of several settings of a method the one that ended lowest is compared. The sentence says whether the settings were
     tuned. Where the same section has TNGD and rivals both ways, a second sentence compares the tuned ones.
     """
-    plain, infos = col.outside_sweeps(results.final), results.infos
-    if not any(infos[label].modelled for label in set(plain[col.OPTIMIZER])):
+    plain, infos = c.outside_sweeps(results.final), results.infos
+    if not any(infos[label].modelled for label in set(plain[c.OPTIMIZER])):
         return "Convergence of TNGD: not measured."
     group = _main_section(plain, infos)
-    section = _Section(col.only(plain, group=group), infos)
+    section = _Section(c.only(plain, group=group), infos)
     # where TNGD was tuned too, a second sentence says how that ended
     device = section.device(tuned=False) or section.device()
     assert device is not None  # the section was chosen among those that have one
     head = section.part.iloc[0]
-    searched = tuned_on(results.study, str(head[col.PROBLEM]))
+    searched = tuned_on(results.study, str(head[c.PROBLEM]))
     tuned = "" if infos[device].tuned else _tuned_sentence(section, searched)
     # like beside like only where both kinds are compared: else a rival's best setting would go unmentioned
     like = infos[device].tuned if tuned or infos[device].tuned else None
@@ -57,13 +57,13 @@ def convergence_sentence(results: Results) -> str:
     after = f", {quantities.count(iterations)} iterations" if np.isfinite(iterations) else ""
     compared = [device, *others]
     settings = _settings(
-        [infos[label].tuned for label in compared], "" if searched == head[col.PROBLEM] else searched
+        [infos[label].tuned for label in compared], "" if searched == head[c.PROBLEM] else searched
     )
     if all(infos[label].tuned for label in compared):
         section = section.without_tuned()
     clauses = [
-        f"On {head[col.PROBLEM]} (N = {quantities.count(int(head[col.PARAMETERS]))}, "
-        f"b = {quantities.count(int(head[col.BATCH_SIZE]))}{after}, {settings}) {section.ended(device, others)}",
+        f"On {head[c.PROBLEM]} (N = {quantities.count(int(head[c.PARAMETERS]))}, "
+        f"b = {quantities.count(int(head[c.BATCH_SIZE]))}{after}, {settings}) {section.ended(device, others)}",
         _reached(results.times_to_target, str(group), compared, section.infos),
     ]
     return "; ".join(clause for clause in clauses if clause) + "." + tuned
@@ -81,11 +81,11 @@ def _main_section(plain: pd.DataFrame, infos: Infos) -> str:
     """Return the section with a device that trained the most optimizers; of several, that with the most tuned."""
 
     def rank(group: str) -> tuple[int, int]:
-        ran = set(plain.loc[plain[col.GROUP] == group, col.OPTIMIZER])
+        ran = set(plain.loc[plain[c.GROUP] == group, c.OPTIMIZER])
         return len(ran), sum(infos[label].tuned for label in ran)
 
-    has_device = [infos[label].modelled for label in plain[col.OPTIMIZER]]
-    sections = {str(group) for group in plain.loc[has_device, col.GROUP]}
+    has_device = [infos[label].modelled for label in plain[c.OPTIMIZER]]
+    sections = {str(group) for group in plain.loc[has_device, c.GROUP]}
     return max(sorted(sections, key=quantities.numeric_order), key=rank)
 
 
@@ -116,11 +116,11 @@ class _Section:
 
     def runs(self, label: str) -> pd.DataFrame:
         """Return the final values of one optimizer."""
-        return col.only(self.part, optimizer=label)
+        return c.only(self.part, optimizer=label)
 
     def labels(self, tuned: bool | None = None) -> list[str]:
         """Return the optimizers that ran, in order: those that were `tuned`, that were not, or (None) all."""
-        ran = set(self.part[col.OPTIMIZER])
+        ran = set(self.part[c.OPTIMIZER])
         return [label for label, info in self.infos.items() if label in ran and tuned in (None, info.tuned)]
 
     def devices(self) -> list[str]:
@@ -155,7 +155,7 @@ class _Section:
 
         def median(label: str) -> float:
             runs = self.runs(label)
-            losses = runs["final_loss"].astype(float).where(runs[col.STATUS] == "ok", np.inf).fillna(np.inf)
+            losses = runs["final_loss"].astype(float).where(runs[c.STATUS] == "ok", np.inf).fillna(np.inf)
             return float(np.quantile(losses, 0.5, method="higher"))
 
         return min(labels, key=median)
@@ -173,7 +173,7 @@ class _Section:
         for other in others:
             runs = self.runs(other)
             shown[other] = f"{self.infos[other].title} ({_median_loss(runs) or _no_number(runs)})"
-        if not (self.runs(device)[col.STATUS] == "ok").any():
+        if not (self.runs(device)[c.STATUS] == "ok").any():
             return f" {quantities.listed(list(shown.values()))}" if shown else ""
         compared = self._compared(device, others, TRAINING_LOSS)
         needed = seeds_needed(len(compared))
@@ -203,11 +203,9 @@ class _Section:
         """Return the device's median test score against the best of `others`; "" where none was evaluated."""
         score = leading(self.part)
         larger = score.metric.larger_is_better
-        finished = self.part[
-            (self.part[col.STATUS] == "ok") & self.part[col.OPTIMIZER].isin([device, *others])
-        ]
+        finished = self.part[(self.part[c.STATUS] == "ok") & self.part[c.OPTIMIZER].isin([device, *others])]
         medians = (
-            finished.groupby(col.OPTIMIZER)[score.final].median().dropna().sort_values(ascending=not larger)
+            finished.groupby(c.OPTIMIZER)[score.final].median().dropna().sort_values(ascending=not larger)
         )
         rivals = medians.drop(device, errors="ignore")
         if device not in medians or rivals.empty:
@@ -241,7 +239,7 @@ class _Section:
 
 def _median_loss(runs: pd.DataFrame) -> str:
     """Return the median final loss of the seeds that finished, and how many did not; "" where none has one."""
-    finished = col.only(runs, status="ok")["final_loss"].astype(float)
+    finished = c.only(runs, status="ok")["final_loss"].astype(float)
     if not finished.notna().any():
         return ""
     shown = f", {len(finished)} of {len(runs)} seeds finished" if len(finished) < len(runs) else ""
@@ -249,7 +247,7 @@ def _median_loss(runs: pd.DataFrame) -> str:
 
 
 def _no_number(runs: pd.DataFrame) -> str:
-    return " and ".join(sorted(set(runs[col.STATUS]) - {"ok"})) or "not evaluated"
+    return " and ".join(sorted(set(runs[c.STATUS]) - {"ok"})) or "not evaluated"
 
 
 def _doubt(compared: Mapping[str, tuple[PairedDifference, float]], best: str, better: str) -> str:
@@ -264,12 +262,12 @@ def _doubt(compared: Mapping[str, tuple[PairedDifference, float]], best: str, be
 
 def _reached(times: pd.DataFrame, group: str, labels: Sequence[str], infos: Infos) -> str:
     """Return the times to the highest target of the group that at least one of `labels` reached in its median."""
-    rows = times[(times[col.GROUP] == group) & times[col.OPTIMIZER].isin(labels) & (times["tries"] > 0)]
+    rows = times[(times[c.GROUP] == group) & times[c.OPTIMIZER].isin(labels) & (times["tries"] > 0)]
     reached = rows[np.isfinite(rows["iterations_median"].astype(float))]
     met = [target for target in dict.fromkeys(rows["target"]) if target in set(reached["target"])]
     if not met:
         return "no optimizer reached a target in its median seed" if len(rows) else ""
-    ends = {str(row[col.OPTIMIZER]): row for _, row in col.only(rows, target=met[-1]).iterrows()}
+    ends = {str(row[c.OPTIMIZER]): row for _, row in c.only(rows, target=met[-1]).iterrows()}
     pieces = [f"{infos[label].title} {_time(ends[label])}" for label in labels if label in ends]
     return (
         f"{met[-1]} took, as median (after, by] [its interval over seeds], iterations × cost per iteration, the device "

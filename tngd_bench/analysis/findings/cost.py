@@ -12,7 +12,7 @@ from tngd_bench.analysis.cost.leads import WITHIN_SPREAD, leads, main_group, str
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers.registry import exact_natural
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 
 def cost_sentence(results: Results) -> str:
@@ -35,9 +35,9 @@ def cost_sentence(results: Results) -> str:
     if doubts & {"", WITHIN_SPREAD}:
         pieces[-1] += f"; run-to-run spread: {results.run_spread.words}"
     settings = main.iloc[0]
-    where = f"{settings[col.PROBLEM]}, b = {settings[col.BATCH_SIZE]}, d_z = {settings[col.OUTPUTS]}"
+    where = f"{settings[c.PROBLEM]}, b = {settings[c.BATCH_SIZE]}, d_z = {settings[c.OUTPUTS]}"
     clauses = _bound_clauses(results, main, ranking[-1].optimizer)
-    if not clauses or any(infos[label].modelled for label in set(main[col.OPTIMIZER])):
+    if not clauses or any(infos[label].modelled for label in set(main[c.OPTIMIZER])):
         clauses.insert(0, _device_clause(main, infos))
     return f"Cheapest per iteration among second-order optimizers ({where}): {', '.join(pieces)}; {'; '.join(clauses)}."
 
@@ -48,12 +48,12 @@ def _bound_clauses(results: Results, main: pd.DataFrame, cheapest: str) -> list[
     `main` holds the finished timings that are compared, of one section, batch size and number of outputs. Slower than
     the cheapest by its lower bound, an optimizer is not the cheapest; else nothing is known of its rank.
     """
-    last = col.only(main, parameters=main[col.PARAMETERS].max()).iloc[0]
+    last = c.only(main, parameters=main[c.PARAMETERS].max()).iloc[0]
     timed, setting = results.timed_costs, iteration_cost.SETTING
     there = timed[(timed[setting] == last[setting]).all(axis=1)]
     clauses, unranked = [], {}
     for label, words in results.unstated("cost").items():
-        bound = float(there.loc[there[col.OPTIMIZER] == label, "at_least_s"].median())
+        bound = float(there.loc[there[c.OPTIMIZER] == label, "at_least_s"].median())
         ratio = iteration_cost.paired_ratio(there, label, cheapest, "at_least_s")
         if ratio is None or not ratio.decided or ratio.value < 1:
             unranked[label] = words
@@ -69,15 +69,15 @@ def _bound_clauses(results: Results, main: pd.DataFrame, cheapest: str) -> list[
 
 
 def _device_clause(main: pd.DataFrame, infos: Infos) -> str:
-    measured = set(main[col.OPTIMIZER])
+    measured = set(main[c.OPTIMIZER])
     device = next((label for label, info in infos.items() if info.modelled and label in measured), None)
     if device is None:
         return "TNGD's cost: not measured"
-    parameters = int(main.loc[main[col.OPTIMIZER] == device, col.PARAMETERS].max())
-    part = col.only(main, parameters=parameters)
-    own = col.only(part, optimizer=device)
-    total = float(own[col.TOTAL_S].median())
-    link = float(((own[col.WRITE_S] + own[col.READ_S]) / own[col.TOTAL_S]).median())
+    parameters = int(main.loc[main[c.OPTIMIZER] == device, c.PARAMETERS].max())
+    part = c.only(main, parameters=parameters)
+    own = c.only(part, optimizer=device)
+    total = float(own[c.TOTAL_S].median())
+    link = float(((own[c.WRITE_S] + own[c.READ_S]) / own[c.TOTAL_S]).median())
     text = (
         f"at N = {quantities.count(parameters)} {infos[device].title} needs {quantities.seconds(total)} "
         f"(measured digital + modelled device), of which the modelled link takes {quantities.percent(link)}"
@@ -86,7 +86,7 @@ def _device_clause(main: pd.DataFrame, infos: Infos) -> str:
     ratio = iteration_cost.paired_ratio(part, device, rival) if rival else None
     if rival is None or ratio is None:
         return f"{text}; no digital second-order competitor was measured there"
-    time = quantities.seconds(float(part.loc[part[col.OPTIMIZER] == rival, col.TOTAL_S].median()))
+    time = quantities.seconds(float(part.loc[part[c.OPTIMIZER] == rival, c.TOTAL_S].median()))
     text = f"{text}: {ratio.text} the {time} of the strongest digital competitor, {infos[rival].title}{_doubt(ratio)}"
     exact = strongest_digital(part, infos, exact_natural())
     ratio = iteration_cost.paired_ratio(part, device, exact) if exact and exact != rival else None

@@ -24,7 +24,7 @@ from tngd_bench.analysis.training.tolerance import (
     tolerances,
 )
 from tngd_bench.problems.metrics import TRAINING_LOSS
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 MOST_SETTINGS = 3
 """Settings of one imperfection named one by one; of more, the two ends."""
@@ -176,7 +176,7 @@ def _direction(tolerance: Tolerance) -> str:
 
 def _diverged(tolerance: Tolerance) -> str:
     """Return how many seeds diverged at the first level outside, e.g. " (5 of 5 seeds diverge)"; "" where none did."""
-    rows = col.only(tolerance.levels, level=tolerance.first_outside)
+    rows = c.only(tolerance.levels, level=tolerance.first_outside)
     lost = int(rows["diverged"].sum())
     return f" ({lost} of {tolerance.seeds} seeds diverge)" if lost else ""
 

@@ -22,7 +22,7 @@ from tngd_bench.analysis.cost.calibration import DRAWS, Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.map.plane import Array, Plane
 from tngd_bench.analysis.statistics import discrepancy
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 CONFIRMED = 0.95
 
@@ -82,12 +82,7 @@ class CheapestMap:
             for j, n in enumerate(self.plane.sizes):
                 vouched = bool(self.vouched[i, j])
                 place = int(self.winner[i, j]) if vouched else -1
-                row: dict[str, object] = {
-                    col.PARAMETERS: n,
-                    col.BATCH_SIZE: b,
-                    col.OUTPUTS: d_z,
-                    col.ROWS: b * d_z,
-                }
+                row: dict[str, object] = {c.PARAMETERS: n, c.BATCH_SIZE: b, c.OUTPUTS: d_z, c.ROWS: b * d_z}
                 least = "" if place < 0 else self.labels[place]
                 is_open = least in self.bounds
                 row |= {"cheapest": "" if is_open else least}

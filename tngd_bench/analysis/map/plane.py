@@ -15,7 +15,7 @@ from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.layers import Layer
 from tngd_bench.spu.billing import latency, words_on_link
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
 Axis = Literal["batch_size", "outputs"]
@@ -41,14 +41,14 @@ class Grid:
     def batch_and_outputs(self, row: int) -> tuple[int, int]:
         """Return (b, d_z) of a row."""
         value = self.values[row]
-        return (value, self.fixed) if self.axis == col.BATCH_SIZE else (self.fixed, value)
+        return (value, self.fixed) if self.axis == c.BATCH_SIZE else (self.fixed, value)
 
     @property
     def coordinates(self) -> tuple[Array, Array, Array]:
         """N, b and d_z of every cell: (rows, columns) each."""
         n, other = np.meshgrid(np.array(self.sizes, float), np.array(self.values, float))
         fixed = np.full(n.shape, float(self.fixed))
-        return (n, other, fixed) if self.axis == col.BATCH_SIZE else (n, fixed, other)
+        return (n, other, fixed) if self.axis == c.BATCH_SIZE else (n, fixed, other)
 
     def at_each(self, value: Callable[[int, int, int, Model], Array | float | None], parts: int = 1) -> Array:
         """Return `value`(N, b, d_z, layers) of every cell: (parts, rows, columns), NaN where there is no model."""
@@ -99,10 +99,10 @@ def plane(
     counts, device = calibrations.counts, calibrations.device_label
     if values is None:
         outputs = tuple(value for value in OUTPUTS if value >= counts.fewest_outputs)
-        values = BATCH_SIZES if axis == col.BATCH_SIZE else outputs
+        values = BATCH_SIZES if axis == c.BATCH_SIZE else outputs
     model = cache(counts.layers)
     layers = tuple(
-        tuple(model(n, fixed if axis == col.BATCH_SIZE else value) for n in sizes) for value in values
+        tuple(model(n, fixed if axis == c.BATCH_SIZE else value) for n in sizes) for value in values
     )
     grid = Grid(axis, fixed, tuple(sizes), tuple(values), layers)
 

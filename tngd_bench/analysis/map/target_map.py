@@ -26,7 +26,7 @@ from tngd_bench.analysis.map.cost_map import CheapestMap, least_seconds
 from tngd_bench.analysis.map.plane import Array, Plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics.discrepancy import distance
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 
 @dataclass(frozen=True)
@@ -67,36 +67,34 @@ def trained(
     reached at the most sizes (by the median seed of some optimizer); then the place in the study, which lists its
     hardest target last.
     """
-    rows = col.only(hits, problem=problem) if len(hits) else hits
+    rows = c.only(hits, problem=problem) if len(hits) else hits
     if rows.empty:
         return []
-    rows = rows.merge(
-        trials[[col.KEY, col.OUTPUTS, col.SETTINGS, col.DEVICE]].drop_duplicates(col.KEY), on=col.KEY
-    )
-    rows[col.DIGITAL_S] = rows[col.KEY].map(seconds).astype(float)
+    rows = rows.merge(trials[[c.KEY, c.OUTPUTS, c.SETTINGS, c.DEVICE]].drop_duplicates(c.KEY), on=c.KEY)
+    rows[c.DIGITAL_S] = rows[c.KEY].map(seconds).astype(float)
     ranked: list[tuple[tuple[int, int, int], str]] = []
     for target, part in rows.groupby("target", sort=False):
-        medians = part.groupby([*col.SIZE, col.OPTIMIZER])["iterations"].quantile(0.5, interpolation="higher")
+        medians = part.groupby([*c.SIZE, c.OPTIMIZER])["iterations"].quantile(0.5, interpolation="higher")
         met = medians[np.isfinite(medians.astype(float))].reset_index()
         order = list(dict.fromkeys(rows["target"])).index(target)
-        reached_at = len(met[col.SIZE].drop_duplicates())
+        reached_at = len(met[c.SIZE].drop_duplicates())
         if len(met):
-            ranked.append(((part[col.METHOD].nunique(), reached_at, order), str(target)))
+            ranked.append(((part[c.METHOD].nunique(), reached_at, order), str(target)))
     ranked.sort(key=lambda found: found[0], reverse=True)
-    return [_trained(problem, target, col.only(rows, target=target)) for _, target in ranked]
+    return [_trained(problem, target, c.only(rows, target=target)) for _, target in ranked]
 
 
 def _trained(problem: str, target: str, own: pd.DataFrame) -> Trained:
-    sizes = own[col.SIZE].drop_duplicates().sort_values(col.SIZE, kind="stable").reset_index(drop=True)
-    seeds = sorted(set(own[col.SEED]))
+    sizes = own[c.SIZE].drop_duplicates().sort_values(c.SIZE, kind="stable").reset_index(drop=True)
+    seeds = sorted(set(own[c.SEED]))
     iterations, digital, uses = {}, {}, {}
-    for label, part in own.groupby(col.OPTIMIZER, sort=True):
+    for label, part in own.groupby(c.OPTIMIZER, sort=True):
         # two sections may train the same size alike: the first stands for both
-        table = part.pivot_table(index=col.SIZE, columns=col.SEED, values="iterations", aggfunc="first")
+        table = part.pivot_table(index=c.SIZE, columns=c.SEED, values="iterations", aggfunc="first")
         index = pd.MultiIndex.from_frame(sizes)
         iterations[str(label)] = table.reindex(index=index, columns=seeds).to_numpy(float)
-        digital[str(label)] = part.groupby(col.SIZE)[col.DIGITAL_S].first().reindex(index).to_numpy(float)
-        use = device_use(*recorded(part[col.DEVICE].iloc[0], part[col.SETTINGS].iloc[0]))
+        digital[str(label)] = part.groupby(c.SIZE)[c.DIGITAL_S].first().reindex(index).to_numpy(float)
+        use = device_use(*recorded(part[c.DEVICE].iloc[0], part[c.SETTINGS].iloc[0]))
         if use is not None:
             uses[str(label)] = use
     return Trained(problem, target, sizes, iterations, digital, uses)
@@ -123,7 +121,7 @@ def timed_alike(found: Trained) -> Trained:
 
 def with_first_order(calibrations: Calibrations, results: Results) -> Calibrations:
     """Return `calibrations` with the first-order optimizers timed on its problem, the others as they are."""
-    own = col.only(results.cost_summary, problem=calibrations.counts.problem)
+    own = c.only(results.cost_summary, problem=calibrations.counts.problem)
     dtype = {4: "float32", 8: "float64"}[calibrations.counts.itemsize]
     every = calibrate(own, results.trials, results.infos, dtype, first_order=True)
     assert every is not None  # the second-order ones alone were enough for `calibrations`
@@ -190,7 +188,7 @@ def _predicted(calibrations: Calibrations, timed: str, sizes: pd.DataFrame, use:
     counts, calibration = calibrations.counts, calibrations.by_label[timed]
     upload = "full" if use is None else use.device.upload
     found = np.full((SLOTS, len(sizes)), np.nan)
-    for place, (n, b, d_z) in enumerate(sizes[col.SIZE].itertuples(index=False)):
+    for place, (n, b, d_z) in enumerate(sizes[c.SIZE].itertuples(index=False)):
         layers = counts.layers(n, d_z)
         if layers is not None:
             found[:, place] = calibration.seconds(counts.of(calibration.method, n, b, d_z, layers, upload))
@@ -201,7 +199,7 @@ def _nearest(area: Plane, found: Trained) -> tuple[npt.NDArray[np.int64], npt.ND
     """Return the nearest trained size of each cell, and whether the cell lies between trained sizes."""
     n, b, d_z = area.coordinates
     cells = np.log(np.stack([n, b, d_z], axis=-1))[..., None, :]
-    gaps = np.abs(cells - np.log(found.sizes[col.SIZE].to_numpy(float)))
+    gaps = np.abs(cells - np.log(found.sizes[c.SIZE].to_numpy(float)))
     nearest = gaps.sum(axis=-1).argmin(axis=-1)
     return nearest, distance(found.sizes, n, b, d_z) == 0.0
 
@@ -211,8 +209,8 @@ def held(found: Trained, labels: Sequence[str]) -> pd.DataFrame:
     chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
     medians = chosen.median()
     rows = [
-        {**{str(k): v for k, v in size.items()}, col.OPTIMIZER: label, "iterations": medians[place, row]}
+        {**{str(k): v for k, v in size.items()}, c.OPTIMIZER: label, "iterations": medians[place, row]}
         for row, size in enumerate(found.sizes.to_dict("records"))
         for place, label in enumerate(labels)
     ]
-    return pd.DataFrame(rows, columns=[*col.SIZE, col.OPTIMIZER, "iterations"])
+    return pd.DataFrame(rows, columns=[*c.SIZE, c.OPTIMIZER, "iterations"])

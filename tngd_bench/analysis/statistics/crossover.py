@@ -24,9 +24,9 @@ import pandas as pd
 from scipy import optimize
 
 from tngd_bench.analysis.cost.fits import series_of
-from tngd_bench.analysis.cost.iteration_cost import SETTING, finished_costs
+from tngd_bench.analysis.cost.iteration_cost import SETTING, finished_costs, paired_quotients
 from tngd_bench.analysis.statistics.resampling import resampled_medians
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
 DRAWS = 400
@@ -58,8 +58,8 @@ def crossover(
     trials: pd.DataFrame,
     first: str,
     second: str,
-    axis: str = col.ROWS,
-    column: str = col.TOTAL_S,
+    axis: str = c.ROWS,
+    column: str = c.TOTAL_S,
     *,
     seed: int = 0,
 ) -> Crossover:
@@ -72,10 +72,10 @@ def crossover(
         series_of(axis)  # names the accepted axes
     sizes, blocks = [], []
     for size, part in clean.groupby(axis, sort=True):
-        quotients = _paired_quotients(part, first, second, column)
+        quotients = paired_quotients(part, first, second, column)
         if quotients:
             sizes.append(float(str(size)))
-            blocks.append(quotients)
+            blocks.append([np.log(block) for block in quotients])
     x = np.log(np.array(sizes)) if sizes else np.array([])
     y = np.array([np.median(np.concatenate(part)) for part in blocks])
     known = (tuple(sizes), tuple(float(value) for value in np.exp(y)))
@@ -99,19 +99,6 @@ def crossover(
     return Crossover(
         first, second, axis, side, float(np.exp(at)) if not note else float("nan"), low, high, *known, note
     )
-
-
-def _paired_quotients(part: pd.DataFrame, first: str, second: str, column: str) -> list[Array]:
-    """Return log(first/second) of the pairs, one array per process."""
-    index = [col.PROCESS, col.REPETITION]
-    columns = []
-    for optimizer in (first, second):
-        own = col.only(part, optimizer=optimizer).drop_duplicates(index).set_index(index)[column]
-        columns.append(own.astype(float))
-    both = pd.concat(columns, axis=1, join="inner")
-    both = both[(both > 0).all(axis=1)].sort_index()
-    quotient = np.log(both.iloc[:, 0]) - np.log(both.iloc[:, 1])
-    return [group.to_numpy(float) for _, group in quotient.groupby(level=col.PROCESS)]
 
 
 def _crossing(x: Array, y: Array, falling: bool) -> float:

@@ -31,7 +31,7 @@ import pandas as pd
 from scipy import stats
 from scipy.optimize import nnls
 
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
 LEAST_GAMMA = 0.35
@@ -43,16 +43,15 @@ _CLOSURE = 1e4  # weight of Σw = 1 beside distances of order 1
 
 def distance(points: pd.DataFrame, parameters: Array, batch_size: Array, outputs: Array) -> Array:
     """Return how far sizes lie from the convex hull of `points` (columns `SIZE`) in logarithms, broadcast."""
-    known = np.unique(np.log(points[col.SIZE].to_numpy(float)), axis=0)
+    known = np.unique(np.log(points[c.SIZE].to_numpy(float)), axis=0)
     asked = np.broadcast_arrays(
         *(np.log(np.asarray(each, float)) for each in (parameters, batch_size, outputs))
     )
     flat = np.stack([each.ravel() for each in asked], axis=1)
     weights = np.vstack([known.T, np.full(len(known), _CLOSURE)])
     low, high = known.min(axis=0), known.max(axis=0)
-    found = np.linalg.norm(
-        np.maximum(low - flat, 0.0) + np.maximum(flat - high, 0.0), axis=1
-    )  # from the box around
+    # from the box around
+    found = np.linalg.norm(np.maximum(low - flat, 0.0) + np.maximum(flat - high, 0.0), axis=1)
     if (high > low).sum() > 1:  # else the hull is that box
         for place, size in enumerate(flat):
             solved, _ = nnls(weights, np.append(size, _CLOSURE))
@@ -72,7 +71,7 @@ def half_width(sigma: float, freedom: float, gamma: float, run_spread: float, di
 def blocks(points: pd.DataFrame, least: int) -> list[npt.NDArray[np.bool_]]:
     """Return the settings at the largest value of each axis, as masks that leave at least `least` others."""
     found = [
-        (points[name] == points[name].max()).to_numpy(bool) for name in col.SIZE if points[name].nunique() > 1
+        (points[name] == points[name].max()).to_numpy(bool) for name in c.SIZE if points[name].nunique() > 1
     ]
     return [block for block in found if (~block).sum() >= least]
 
@@ -97,11 +96,11 @@ class Unseen:
 
 def unseen(points: pd.DataFrame, predict: Callable[[npt.NDArray[np.bool_]], Array], least: int) -> Unseen:
     """Return the blocks of `points`; `predict` takes a mask of settings and returns all predicted by them."""
-    measured = points[col.MEASURED_S].to_numpy(float)
+    measured = points[c.MEASURED_S].to_numpy(float)
     distances, logs = [np.empty(0)], [np.empty(0)]
     for block in blocks(points, least):
         distances.append(
-            distance(points[~block], *(points.loc[block, name].to_numpy(float) for name in col.SIZE))
+            distance(points[~block], *(points.loc[block, name].to_numpy(float) for name in c.SIZE))
         )
         logs.append(np.log(measured / predict(~block))[block])
     return Unseen(np.concatenate(distances), np.concatenate(logs))

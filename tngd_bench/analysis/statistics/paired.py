@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
 LEVEL = 0.95
@@ -115,10 +115,10 @@ def differences_by_seed(
     where larger is better; two such tie.
     """
     worst = -np.inf if larger_is_better else np.inf
-    tried = final[~final[col.STATUS].isin(["skipped", "failed"])]
-    values = tried[column].astype(float).where(tried[col.STATUS] == "ok", worst)
+    tried = final[~final[c.STATUS].isin(["skipped", "failed"])]
+    values = tried[column].astype(float).where(tried[c.STATUS] == "ok", worst)
     table = tried.assign(value=values).pivot_table(
-        index=col.SEED, columns=col.OPTIMIZER, values="value", aggfunc="first", dropna=False
+        index=c.SEED, columns=c.OPTIMIZER, values="value", aggfunc="first", dropna=False
     )
     if not {first, second} <= set(table.columns):
         return np.array([])

@@ -23,7 +23,7 @@ import pandas as pd
 
 from tngd_bench.analysis.cost.iteration_cost import SETTING, finished_costs, paired_quotients
 from tngd_bench.analysis.cost.reference import reference_label
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
 
 LEAST = 0.01
@@ -86,7 +86,7 @@ def between(runs: Sequence[Records]) -> pd.DataFrame:
         found = [means[(*setting, optimizer, reference)] for means in by_run]
         means, variances = (np.array(column) for column in zip(*found, strict=True))
         row: dict[str, object] = dict(zip(SETTING, setting, strict=True))
-        row |= {col.OPTIMIZER: optimizer, "reference": reference}
+        row |= {c.OPTIMIZER: optimizer, "reference": reference}
         row |= {"low": float(np.exp(means.min())), "high": float(np.exp(means.max()))}
         row |= {"within": float(variances.mean()), "among": float(means.var(ddof=1))}
         rows.append(row | {"runs": len(runs)})
@@ -98,7 +98,7 @@ def _means(run: Records) -> dict[tuple[Any, ...], tuple[float, float]]:
     found = {}
     for setting, part in finished_costs(run.costs, run.trials).groupby(SETTING, sort=True):
         reference = reference_label(part)
-        for optimizer in sorted(set(part[col.OPTIMIZER]) - {reference}) if reference is not None else ():
+        for optimizer in sorted(set(part[c.OPTIMIZER]) - {reference}) if reference is not None else ():
             blocks = paired_quotients(part, optimizer, str(reference))
             if len(blocks) > 1:
                 logs = np.log([np.median(block) for block in blocks])

@@ -32,7 +32,7 @@ import pandas as pd
 from scipy import stats
 
 from tngd_bench.analysis.statistics.resampling import resampled_medians
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
 
@@ -119,8 +119,8 @@ def _blocks(samples: pd.DataFrame) -> tuple[Array, list[list[Array]]]:
     """Return the sizes in order, (S,), and for each the sorted costs of each of its processes; bad rows left out."""
     size, cost = (samples[name].to_numpy(float) for name in ("size", "cost"))
     process = np.zeros(len(size), dtype=np.intp)
-    if col.PROCESS in samples:
-        process = pd.factorize(samples[col.PROCESS], sort=True)[0]
+    if c.PROCESS in samples:
+        process = pd.factorize(samples[c.PROCESS], sort=True)[0]
     good = np.isfinite(cost) & (cost > 0) & (size > 0)
     size, cost, process = size[good], cost[good], process[good]
     order = np.lexsort((cost, process, size))

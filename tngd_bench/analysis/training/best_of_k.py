@@ -47,11 +47,7 @@ def expected_best(values: Sequence[float], k: int, *, larger_is_better: bool = F
 
 
 def best_of_k(
-    values: Sequence[float],
-    *,
-    larger_is_better: bool = False,
-    level: float = 0.95,
-    seed: int = 0,
+    values: Sequence[float], *, larger_is_better: bool = False, level: float = 0.95, seed: int = 0
 ) -> pd.DataFrame:
     """Return one row per k = 1 … n for the `n` tries `values`.
 

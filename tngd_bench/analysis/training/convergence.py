@@ -13,23 +13,21 @@ import pandas as pd
 
 from tngd_bench.analysis.training.time_to_target import TRIED
 from tngd_bench.problems import registered_metrics
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 LOW, HIGH = 0.25, 0.75
 _TIME_POINTS = 60
 PAPER_WINDOW = 200  # points in the paper's moving average
-LEVEL_COLUMNS = [col.GROUP, col.OPTIMIZER, "level", "low", "median", "high", "hits", "seeds"]
-SMOOTHED_COLUMNS = [col.GROUP, col.OPTIMIZER, col.ITERATION, col.MEASURED_S, col.MODELLED_S, "mean", "std"]
+LEVEL_COLUMNS = [c.GROUP, c.OPTIMIZER, "level", "low", "median", "high", "hits", "seeds"]
+SMOOTHED_COLUMNS = [c.GROUP, c.OPTIMIZER, c.ITERATION, c.MEASURED_S, c.MODELLED_S, "mean", "std"]
 SMOOTHED_COLUMNS += ["low", "median", "high", "seeds"]
-BAND_COLUMNS = [col.GROUP, col.OPTIMIZER, "x", "low", "median", "high", "seeds"]
+BAND_COLUMNS = [c.GROUP, c.OPTIMIZER, "x", "low", "median", "high", "seeds"]
 
 
 def finished_curves(curves: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """Return the curves of training trials with status "ok" outside sweeps."""
-    plain = (
-        trials[col.SWEEP_PARAMETER].isna() & (trials[col.STATUS] == "ok") & (trials[col.KIND] == "training")
-    )
-    return curves[curves[col.KEY].isin(trials.loc[plain, col.KEY])]
+    plain = c.outside_sweeps(c.only(trials, kind="training", status="ok"))
+    return curves[curves[c.KEY].isin(plain[c.KEY])]
 
 
 def bands_at_iteration(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -39,8 +37,8 @@ def bands_at_iteration(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
     """
     known = curves[np.isfinite(curves[metric].astype(float))]
     rows = []
-    for (group, optimizer), part in known.groupby([col.GROUP, col.OPTIMIZER], sort=True):
-        table = part.pivot_table(index=col.ITERATION, columns=col.KEY, values=metric, aggfunc="last").dropna()
+    for (group, optimizer), part in known.groupby([c.GROUP, c.OPTIMIZER], sort=True):
+        table = part.pivot_table(index=c.ITERATION, columns=c.KEY, values=metric, aggfunc="last").dropna()
         rows.append(
             _quartiles(str(group), str(optimizer), table.index.to_numpy(float), table.to_numpy(float))
         )
@@ -55,12 +53,12 @@ def bands_at_time(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
     that first moment, as in runs evaluated once, it is the only one.
     """
     known = curves[
-        np.isfinite(curves[metric].astype(float)) & np.isfinite(curves[col.MODELLED_S].astype(float))
+        np.isfinite(curves[metric].astype(float)) & np.isfinite(curves[c.MODELLED_S].astype(float))
     ]
     rows = []
-    for (group, optimizer), part in known.groupby([col.GROUP, col.OPTIMIZER], sort=True):
-        runs = [run.sort_values(col.ITERATION) for _, run in part.groupby(col.KEY, sort=True)]
-        times = [run[col.MODELLED_S].to_numpy(float) for run in runs]
+    for (group, optimizer), part in known.groupby([c.GROUP, c.OPTIMIZER], sort=True):
+        runs = [run.sort_values(c.ITERATION) for _, run in part.groupby(c.KEY, sort=True)]
+        times = [run[c.MODELLED_S].to_numpy(float) for run in runs]
         values = [run[metric].to_numpy(float) for run in runs]
         later = [clocked[clocked > 0] for clocked in times]
         if any(len(clocked) == 0 for clocked in later):
@@ -78,7 +76,7 @@ def bands_at_time(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def bands_at_level(
-    curves: pd.DataFrame, trials: pd.DataFrame, metric: str, clock: str = col.MODELLED_S, levels: int = 40
+    curves: pd.DataFrame, trials: pd.DataFrame, metric: str, clock: str = c.MODELLED_S, levels: int = 40
 ) -> pd.DataFrame:
     """Return the quartiles of the time at which `metric` first reaches each level, per group and optimizer.
 
@@ -87,17 +85,17 @@ def bands_at_level(
     sweeps that were tried, the higher of two neighbours; a trial that never reaches a level counts as ∞. Columns:
     group, optimizer, `level`, `low`, `median`, `high` in the unit of `clock`, a column, `hits`, `seeds`.
     """
-    tried = col.outside_sweeps(col.only(trials, kind="training"))
-    tried = tried[tried[col.STATUS].isin(TRIED)]
-    known = curves[curves[col.KEY].isin(tried[col.KEY]) & np.isfinite(curves[metric].astype(float))]
+    tried = c.outside_sweeps(c.only(trials, kind="training"))
+    tried = tried[tried[c.STATUS].isin(TRIED)]
+    known = curves[curves[c.KEY].isin(tried[c.KEY]) & np.isfinite(curves[metric].astype(float))]
     upwards = registered_metrics.of_column(metric).metric.larger_is_better
     rows: list[dict[str, object]] = []
-    for group, part in known.groupby(col.GROUP, sort=True):
+    for group, part in known.groupby(c.GROUP, sort=True):
         grid = _levels(part, metric, upwards, levels)
-        evaluated = dict(list(part.sort_values(col.ITERATION, kind="stable").groupby(col.KEY, sort=False)))
-        for optimizer, runs in col.only(tried, group=group).groupby(col.OPTIMIZER, sort=True):
+        evaluated = dict(list(part.sort_values(c.ITERATION, kind="stable").groupby(c.KEY, sort=False)))
+        for optimizer, runs in c.only(tried, group=group).groupby(c.OPTIMIZER, sort=True):
             times = []
-            for key in sorted(runs[col.KEY]):
+            for key in sorted(runs[c.KEY]):
                 run = evaluated.get(key, part.iloc[:0])
                 times.append(
                     _first_times(run[metric].to_numpy(float), run[clock].to_numpy(float), grid, upwards)
@@ -105,7 +103,7 @@ def bands_at_level(
             table = np.stack(times, axis=1)
             low, median, high = np.quantile(table, [LOW, 0.5, HIGH], axis=1, method="higher")
             for place, level in enumerate(grid):
-                row = {col.GROUP: str(group), col.OPTIMIZER: str(optimizer), "level": float(level)}
+                row = {c.GROUP: str(group), c.OPTIMIZER: str(optimizer), "level": float(level)}
                 row |= {"low": float(low[place]), "median": float(median[place]), "high": float(high[place])}
                 rows.append(row | {"hits": int(np.isfinite(table[place]).sum()), "seeds": table.shape[1]})
     return pd.DataFrame(rows, columns=LEVEL_COLUMNS)
@@ -114,7 +112,7 @@ def bands_at_level(
 def _levels(part: pd.DataFrame, metric: str, upwards: bool, number: int) -> npt.NDArray[np.float64]:
     """Return `number` levels from the worst value at the first evaluation to the best of all, easy ones first."""
     values = part[metric].astype(float)
-    first = values[part[col.ITERATION] == part[col.ITERATION].min()]
+    first = values[part[c.ITERATION] == part[c.ITERATION].min()]
     if upwards:
         return np.linspace(float(first.min()), float(values.max()), number)
     worst, best = float(first.max()), float(values.min())
@@ -148,7 +146,7 @@ def moving_average(values: npt.NDArray[np.float64], window: int) -> npt.NDArray[
 
 
 def smoothed_bands(
-    curves: pd.DataFrame, metric: str = col.LOSS, window: int = PAPER_WINDOW, every: int = 1
+    curves: pd.DataFrame, metric: str = c.LOSS, window: int = PAPER_WINDOW, every: int = 1
 ) -> pd.DataFrame:
     """Return mean ± standard deviation and quartiles over seeds of the moving average of `metric` at each iteration.
 
@@ -158,22 +156,20 @@ def smoothed_bands(
     """
     known = curves[np.isfinite(curves[metric].astype(float))]
     rows = []
-    for (group, optimizer), part in known.groupby([col.GROUP, col.OPTIMIZER], sort=True):
-        runs = [run.sort_values(col.ITERATION) for _, run in part.groupby(col.KEY, sort=True)]
+    for (group, optimizer), part in known.groupby([c.GROUP, c.OPTIMIZER], sort=True):
+        runs = [run.sort_values(c.ITERATION) for _, run in part.groupby(c.KEY, sort=True)]
         smooth = {
             place: pd.Series(
-                moving_average(run[metric].to_numpy(float), window), index=run[col.ITERATION].to_numpy()
+                moving_average(run[metric].to_numpy(float), window), index=run[c.ITERATION].to_numpy()
             )
             for place, run in enumerate(runs)
         }
         table = pd.concat(smooth, axis=1).dropna()[::every]
         values = table.to_numpy(float)
         low, median, high = np.quantile(values, [LOW, 0.5, HIGH], axis=1) if len(values) else np.empty((3, 0))
-        clocks = part.groupby(col.ITERATION)[[col.MEASURED_S, col.MODELLED_S]].mean().reindex(table.index)
-        frame = pd.DataFrame(
-            {col.GROUP: str(group), col.OPTIMIZER: str(optimizer), col.ITERATION: table.index}
-        )
-        frame[col.MEASURED_S], frame[col.MODELLED_S] = (clocks[name].to_numpy(float) for name in clocks)
+        clocks = part.groupby(c.ITERATION)[[c.MEASURED_S, c.MODELLED_S]].mean().reindex(table.index)
+        frame = pd.DataFrame({c.GROUP: str(group), c.OPTIMIZER: str(optimizer), c.ITERATION: table.index})
+        frame[c.MEASURED_S], frame[c.MODELLED_S] = (clocks[name].to_numpy(float) for name in clocks)
         frame["mean"] = values.mean(axis=1)
         frame["std"] = values.std(axis=1, ddof=1) if values.shape[1] > 1 else np.nan
         rows.append(frame.assign(low=low, median=median, high=high, seeds=values.shape[1]))
@@ -188,7 +184,7 @@ def _quartiles(
         return pd.DataFrame(columns=BAND_COLUMNS)
     low, median, high = np.quantile(values, [LOW, 0.5, HIGH], axis=1)
     columns = {"x": x, "low": low, "median": median, "high": high}
-    return pd.DataFrame({col.GROUP: group, col.OPTIMIZER: optimizer, **columns, "seeds": values.shape[1]})
+    return pd.DataFrame({c.GROUP: group, c.OPTIMIZER: optimizer, **columns, "seeds": values.shape[1]})
 
 
 def _joined(rows: list[pd.DataFrame]) -> pd.DataFrame:

@@ -23,12 +23,12 @@ from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.tolerance import margin_text, margins, sign, tried, without_base
 from tngd_bench.problems.metrics import TRAINING_LOSS, CurveMetric
 from tngd_bench.spu.description import DEVICE_FIELDS
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 INSIDE, OUTSIDE, UNDECIDED = "no worse", "worse", "not decided"
 MOST_NAMED = 3
 """Devices named one by one in a sentence; of more, how many have which verdict."""
-_PLACE = [col.GROUP, col.PROBLEM, col.PARAMETERS]
+_PLACE = [c.GROUP, c.PROBLEM, c.PARAMETERS]
 _DEVICE = {"device", "noise_variance", *DEVICE_FIELDS}
 
 
@@ -75,8 +75,8 @@ def device_pairs(trials: pd.DataFrame, final: pd.DataFrame) -> tuple[DevicePair,
 
     Trials of sweeps are left out: `tolerance` judges those.
     """
-    devices = trials.set_index(col.KEY)[[col.DEVICE, col.SETTINGS]]
-    plain = col.outside_sweeps(final).join(devices, on=col.KEY)
+    devices = trials.set_index(c.KEY)[[c.DEVICE, c.SETTINGS]]
+    plain = c.outside_sweeps(final).join(devices, on=c.KEY)
     found = [
         _compared(part, own, ideal)
         for _, part in plain.groupby(_PLACE, sort=True)
@@ -98,10 +98,10 @@ def _beside_ideal(part: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield the labels on imperfect devices of one section, each with the label alike on the ideal device."""
     ideal: dict[object, str] = {}
     imperfect = []
-    rows = part.drop_duplicates(col.OPTIMIZER).sort_values(col.OPTIMIZER, kind="stable")
-    for label, method, device, settings in rows[
-        [col.OPTIMIZER, col.METHOD, col.DEVICE, col.SETTINGS]
-    ].itertuples(index=False):
+    rows = part.drop_duplicates(c.OPTIMIZER).sort_values(c.OPTIMIZER, kind="stable")
+    for label, method, device, settings in rows[[c.OPTIMIZER, c.METHOD, c.DEVICE, c.SETTINGS]].itertuples(
+        index=False
+    ):
         name, known = recorded(device, settings)
         made = None if name is None else recorded_device(name, known)
         if made is None:
@@ -122,9 +122,9 @@ def _without_device(settings: Mapping[str, object]) -> dict[str, object]:
 
 def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
     """Return the comparison of two labels of one section, before the correction."""
-    first, second = col.only(part, optimizer=own), col.only(part, optimizer=ideal)
+    first, second = c.only(part, optimizer=own), c.only(part, optimizer=ideal)
     row = part.iloc[0]
-    place = (str(row[col.GROUP]), str(row[col.PROBLEM]), int(row[col.PARAMETERS]))
+    place = (str(row[c.GROUP]), str(row[c.PROBLEM]), int(row[c.PARAMETERS]))
     other_score = leading(second)
     scored = [TRAINING_LOSS]
     if other_score.final in part and second[other_score.final].notna().any():
@@ -133,7 +133,7 @@ def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
     seeds = diverged = 0
     note = without_base(second)
     for score in scored:
-        base, other = (tried(each, score).set_index(col.SEED)[col.LOSS] for each in (second, first))
+        base, other = (tried(each, score).set_index(c.SEED)[c.LOSS] for each in (second, first))
         both = base.index.intersection(other.index).sort_values()
         baseline, losses = base[both].to_numpy(float), other[both].to_numpy(float)
         seeds, diverged = len(both), int(np.isinf(losses).sum())
@@ -155,7 +155,7 @@ def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
         tuple(scores),
         max(inside, default=1.0),
         min(1.0, len(outside) * min(outside, default=1.0)),
-        tuple(sorted({*first[col.KEY], *second[col.KEY]})),
+        tuple(sorted({*first[c.KEY], *second[c.KEY]})),
         note,
     )
 

@@ -7,18 +7,16 @@ import pandas as pd
 
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS, CurveMetric
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
-_SETTING = [*col.TRAINING_SETTING, col.METHOD, col.SWEEP_PARAMETER]
+_SETTING = [*c.TRAINING_SETTING, c.METHOD, c.SWEEP_PARAMETER]
 _LAST_SHARE = 0.1
 
 
 def unfinished(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the trials with a status other than "ok", sorted by group, size and optimizer."""
-    rows = trials[trials[col.STATUS] != "ok"]
-    return rows.sort_values(
-        [col.KIND, col.GROUP, col.PARAMETERS_REQUESTED, col.OPTIMIZER, col.KEY], kind="stable"
-    )
+    rows = trials[trials[c.STATUS] != "ok"]
+    return rows.sort_values([c.KIND, c.GROUP, c.PARAMETERS_REQUESTED, c.OPTIMIZER, c.KEY], kind="stable")
 
 
 def final_values(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
@@ -30,19 +28,19 @@ def final_values(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     did not finish and for metrics that its problem does not have; and, where `trials` has them, the sweep's labels and
     second setting.
     """
-    training = col.only(trials, kind="training")
-    labels = [name for name in col.SWEEP[2:] if name in trials]
-    finished = curves[col.KEY].isin(training.loc[training[col.STATUS] == "ok", col.KEY])
-    last = _last_values(curves[finished].sort_values(col.ITERATION, kind="stable"))
+    training = c.only(trials, kind="training")
+    labels = [name for name in c.SWEEP[2:] if name in trials]
+    finished = curves[c.KEY].isin(training.loc[training[c.STATUS] == "ok", c.KEY])
+    last = _last_values(curves[finished].sort_values(c.ITERATION, kind="stable"))
     no_values = dict.fromkeys([*_ends(), *_starts(), *_CLOCKS], float("nan"))
     rows = []
-    for trial in col.each(training):
+    for trial in c.each(training):
         row = {
             name: getattr(trial, name)
-            for name in [*_SETTING, col.SWEEP_VALUE, col.SEED, col.STATUS, col.KEY, *labels]
+            for name in [*_SETTING, c.SWEEP_VALUE, c.SEED, c.STATUS, c.KEY, *labels]
         }
         rows.append(row | last.get(trial.key, no_values))
-    columns = [*_SETTING, col.SWEEP_VALUE, col.SEED, col.STATUS, col.KEY, *no_values, *labels]
+    columns = [*_SETTING, c.SWEEP_VALUE, c.SEED, c.STATUS, c.KEY, *no_values, *labels]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -63,30 +61,30 @@ def _starts() -> dict[str, str]:
     return {one.untrained: one.column for one in registered_metrics.judged()}
 
 
-_CLOCKS = {"iterations": col.ITERATION, col.MEASURED_S: col.MEASURED_S, col.MODELLED_S: col.MODELLED_S}
+_CLOCKS = {"iterations": c.ITERATION, c.MEASURED_S: c.MEASURED_S, c.MODELLED_S: c.MODELLED_S}
 
 
 def _last_values(ordered: pd.DataFrame) -> dict[object, dict[str, float]]:
     """Return the last known value of every column by key, the clocks at the end; `ordered` runs by iteration."""
     names, starting = _ends() | _CLOCKS, _starts()
     by_key = (
-        ordered.reindex(columns=[col.KEY, *names.values()])
+        ordered.reindex(columns=[c.KEY, *names.values()])
         .astype(dict.fromkeys(names.values(), float))
-        .groupby(col.KEY, sort=False)
+        .groupby(c.KEY, sort=False)
     )
     known = by_key.last()
     # a clock that is not known at the end (no time stated for an item of the bill) is not where it was last known
-    ends = ordered.drop_duplicates(col.KEY, keep="last").set_index(col.KEY)
+    ends = ordered.drop_duplicates(c.KEY, keep="last").set_index(c.KEY)
     for column in _CLOCKS.values():
         known[column] = ends[column].astype(float)
     table = known.rename(columns={column: name for name, column in names.items()})
-    starts = col.only(ordered, iteration=0).drop_duplicates(col.KEY)
-    starts = starts.reindex(columns=[col.KEY, *starting.values()]).set_index(col.KEY)
+    starts = c.only(ordered, iteration=0).drop_duplicates(c.KEY)
+    starts = starts.reindex(columns=[c.KEY, *starting.values()]).set_index(c.KEY)
     for name, column in starting.items():
         table[name] = starts[column].astype(float)
     missing = table.index[table["final_loss"].isna()]
-    for key, own in ordered[ordered[col.KEY].isin(missing)].groupby(col.KEY, sort=False):
-        losses = own[col.LOSS].astype(float).dropna()
+    for key, own in ordered[ordered[c.KEY].isin(missing)].groupby(c.KEY, sort=False):
+        losses = own[c.LOSS].astype(float).dropna()
         table.loc[key, "final_loss"] = losses.tail(max(1, round(_LAST_SHARE * len(losses)))).mean()
     return {key: dict(zip(table.columns, map(float, row), strict=True)) for key, *row in table.itertuples()}
 
@@ -105,30 +103,21 @@ def summarise_final(final: pd.DataFrame) -> pd.DataFrame:
     iterations, measured_s, modelled_s; `keys`.
     """
     rows, summarised = [], _summarised()
-    for values, part in final.groupby([*_SETTING, col.SWEEP_VALUE], dropna=False, sort=True):
-        row: dict[str, object] = dict(zip([*_SETTING, col.SWEEP_VALUE], values, strict=True))
-        ok = col.only(part, status="ok")
+    for values, part in final.groupby([*_SETTING, c.SWEEP_VALUE], dropna=False, sort=True):
+        row: dict[str, object] = dict(zip([*_SETTING, c.SWEEP_VALUE], values, strict=True))
+        ok = c.only(part, status="ok")
         row |= {
-            col.FINISHED: len(ok),
+            c.FINISHED: len(ok),
             "trials": len(part),
-            "diverged": int((part[col.STATUS] == "diverged").sum()),
+            "diverged": int((part[c.STATUS] == "diverged").sum()),
         }
         for name in summarised:
             known = ok[name].astype(float).dropna()
             quartiles = np.percentile(known, [25, 50, 75]) if len(known) else np.full(3, np.nan)
             row |= {f"{name}_{part_}": q for part_, q in zip(("q1", "median", "q3"), quartiles, strict=True)}
         row |= {name: float(ok[name].astype(float).median()) for name in _CLOCKS}
-        row["keys"] = tuple(sorted(part[col.KEY]))
+        row["keys"] = tuple(sorted(part[c.KEY]))
         rows.append(row)
     quantiles = [f"{n}_{q}" for n in summarised for q in ("q1", "median", "q3")]
-    columns = [
-        *_SETTING,
-        col.SWEEP_VALUE,
-        "finished",
-        "trials",
-        "diverged",
-        *quantiles,
-        *_CLOCKS,
-        "keys",
-    ]
+    columns = [*_SETTING, c.SWEEP_VALUE, "finished", "trials", "diverged", *quantiles, *_CLOCKS, "keys"]
     return pd.DataFrame(rows, columns=columns)

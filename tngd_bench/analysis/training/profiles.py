@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis.training.time_to_target import AFTER, DEFAULT_TARGETS, Target, hit_times
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 LARGEST_RATIO = 4.0
-TASK = [col.GROUP, col.PROBLEM, col.PARAMETERS, col.BATCH_SIZE, "target", col.SEED]
+TASK = [c.GROUP, c.PROBLEM, c.PARAMETERS, c.BATCH_SIZE, "target", c.SEED]
 
 
 def ratios_to_best(times: pd.DataFrame, clock: str = "iterations") -> pd.DataFrame:
@@ -57,7 +57,7 @@ def profiles(times: pd.DataFrame, clock: str = "iterations", largest: float = LA
     solved_by_some = np.isfinite(found["ratio"]).groupby(found["task"]).any().sum()
     untold = float(solved_by_some - found["first"].sum()) / tasks
     rows = []
-    for optimizer, part in found.groupby(col.OPTIMIZER, sort=True):
+    for optimizer, part in found.groupby(c.OPTIMIZER, sort=True):
         ratio = np.sort(part["ratio"].to_numpy(float))
         steps = ratio[np.isfinite(ratio) & (ratio <= largest)]
         taus = np.unique(np.concatenate([[1.0, largest], steps]))
@@ -67,7 +67,7 @@ def profiles(times: pd.DataFrame, clock: str = "iterations", largest: float = LA
             (str(optimizer), float(tau), float(s), won, solved, tasks, untold)
             for tau, s in zip(taus, share, strict=True)
         ]
-    return pd.DataFrame(rows, columns=[col.OPTIMIZER, "tau", "share", "won", "solved", "tasks", "untold"])
+    return pd.DataFrame(rows, columns=[c.OPTIMIZER, "tau", "share", "won", "solved", "tasks", "untold"])
 
 
 def _surely_first(times: pd.DataFrame, clock: str) -> pd.Series:
@@ -87,11 +87,9 @@ def task_times(
     Columns: `task` (a tuple as in `TASK`), optimizer, iterations, modelled (seconds), and those of `AFTER`. Trials
     that were not tried (skipped, failed) have no row; those in sweeps are left out.
     """
-    hits = hit_times(
-        trials, curves, {**dict.fromkeys(trials[col.GROUP].unique(), DEFAULT_TARGETS), **targets}
-    )
+    hits = hit_times(trials, curves, {**dict.fromkeys(trials[c.GROUP].unique(), DEFAULT_TARGETS), **targets})
     tasks = [tuple(row) for row in hits[TASK].itertuples(index=False)]
     return pd.DataFrame(
-        {"task": pd.Series(tasks, dtype=object), col.OPTIMIZER: hits[col.OPTIMIZER].to_numpy()}
+        {"task": pd.Series(tasks, dtype=object), c.OPTIMIZER: hits[c.OPTIMIZER].to_numpy()}
         | {clock: hits[clock].to_numpy(float) for clock in (*AFTER, *AFTER.values())}
     )

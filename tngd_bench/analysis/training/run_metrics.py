@@ -17,7 +17,7 @@ from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.convergence import PAPER_WINDOW, moving_average
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import LOSS, Metric
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 _SHORTEST_SHARE = 8
 
@@ -32,24 +32,24 @@ def values_of_runs(
     results: Results, optimizers: Sequence[str], parameters: Mapping[str, Any]
 ) -> pd.DataFrame:
     """Return optimizer, seed, status and `value` of the runs of `optimizers` outside sweeps (NaN: none)."""
-    final = results.final
-    runs = final[final[col.OPTIMIZER].isin(optimizers) & final[col.SWEEP_PARAMETER].isna()]
+    final = c.outside_sweeps(results.final)
+    runs = final[final[c.OPTIMIZER].isin(optimizers)]
     kind = str(parameters["value"])
     if kind.startswith("final_"):
         return runs.assign(value=runs[kind].astype(float))
-    own = results.curves[results.curves[col.KEY].isin(runs[col.KEY])]
-    curves = {str(key): run.sort_values(col.ITERATION) for key, run in own.groupby(col.KEY, sort=False)}
+    own = results.curves[results.curves[c.KEY].isin(runs[c.KEY])]
+    curves = {str(key): run.sort_values(c.ITERATION) for key, run in own.groupby(c.KEY, sort=False)}
     until = _until(runs, curves, optimizers, parameters)
-    clock = str(parameters.get("clock", col.ITERATION))
-    found = [_run_value(curves.get(row.key), until, kind, clock) for row in col.each(runs)]
+    clock = str(parameters.get("clock", c.ITERATION))
+    found = [_run_value(curves.get(row.key), until, kind, clock) for row in c.each(runs)]
     return runs.assign(value=pd.Series(found, index=runs.index, dtype=float))
 
 
 def log_ratios(results: Results, first: str, second: str, parameters: Mapping[str, Any]) -> pd.Series:
     """Return the log ratio of the values of `first` and `second`, by seed that both finished."""
     table = values_of_runs(results, (first, second), parameters)
-    wide = col.only(table, status="ok").pivot_table(
-        index=col.SEED, columns=col.OPTIMIZER, values="value", aggfunc="first"
+    wide = c.only(table, status="ok").pivot_table(
+        index=c.SEED, columns=c.OPTIMIZER, values="value", aggfunc="first"
     )
     if not {first, second} <= set(wide.columns):
         return pd.Series(dtype=float)
@@ -66,14 +66,10 @@ def distances(results: Results, first: str, second: str) -> pd.Series:
 
 
 def _smoothed_by_seed(results: Results, optimizer: str) -> dict[object, pd.Series]:
-    final = results.final
-    runs = final[
-        (final[col.OPTIMIZER] == optimizer) & final[col.SWEEP_PARAMETER].isna() & (final[col.STATUS] == "ok")
-    ]
-    curves = dict(
-        list(results.curves[results.curves[col.KEY].isin(runs[col.KEY])].groupby(col.KEY, sort=False))
-    )
-    return {row.seed: _smooth(curves[row.key]) for row in col.each(runs) if row.key in curves}
+    runs = c.only(c.outside_sweeps(results.final), optimizer=optimizer, status="ok")
+    own = results.curves[results.curves[c.KEY].isin(runs[c.KEY])]
+    curves = dict(list(own.groupby(c.KEY, sort=False)))
+    return {row.seed: _smooth(curves[row.key]) for row in c.each(runs) if row.key in curves}
 
 
 def _until(
@@ -85,10 +81,10 @@ def _until(
     """Return the clock up to which runs are judged: a share of the shortest of the optimizers' median whole runs."""
     if parameters["value"] == "mean-loss":
         return float("inf")
-    clock = str(parameters.get("clock", col.ITERATION))
+    clock = str(parameters.get("clock", c.ITERATION))
     ends = []
     for optimizer in optimizers:
-        keys = runs.loc[(runs[col.OPTIMIZER] == optimizer) & (runs[col.STATUS] == "ok"), col.KEY]
+        keys = runs.loc[(runs[c.OPTIMIZER] == optimizer) & (runs[c.STATUS] == "ok"), c.KEY]
         last = [float(curves[key][clock].iloc[-1]) for key in keys if key in curves]
         ends.append(float(np.median(last)) if last else float("inf"))
     return float(parameters["share"]) * min(ends)
@@ -98,7 +94,7 @@ def _run_value(curve: pd.DataFrame | None, until: float, kind: str, clock: str) 
     if curve is None:
         return float("nan")
     smooth = _smooth(curve)
-    passed = pd.Series(curve[clock].to_numpy(float), index=curve[col.ITERATION].to_numpy())
+    passed = pd.Series(curve[clock].to_numpy(float), index=curve[c.ITERATION].to_numpy())
     reached = smooth[passed.reindex(smooth.index) <= until]
     if reached.empty:
         return float("nan")
@@ -107,8 +103,8 @@ def _run_value(curve: pd.DataFrame | None, until: float, kind: str, clock: str) 
 
 def _smooth(curve: pd.DataFrame) -> pd.Series:
     """Return the moving average of the mini-batch loss by iteration; the window is in the module's description."""
-    known = curve[np.isfinite(curve[col.LOSS].astype(float))].sort_values(col.ITERATION)
+    known = curve[np.isfinite(curve[c.LOSS].astype(float))].sort_values(c.ITERATION)
     window = max(1, min(PAPER_WINDOW, len(known) // _SHORTEST_SHARE))
     return pd.Series(
-        moving_average(known[col.LOSS].to_numpy(float), window), index=known[col.ITERATION].to_numpy()
+        moving_average(known[c.LOSS].to_numpy(float), window), index=known[c.ITERATION].to_numpy()
     )

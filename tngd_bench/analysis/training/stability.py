@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis.cost.recorded_devices import trial_device
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 _MARGIN = r"device is unstable: its slowest mode has the rate (-?[0-9.]+(?:e[+-]?[0-9]+)?)/τ"
-_KEYS = [col.GROUP, col.OPTIMIZER, *col.SWEEP]
+_KEYS = [c.GROUP, c.OPTIMIZER, *c.SWEEP]
 
 
 def margins(reasons: pd.Series) -> pd.Series:
@@ -30,18 +30,18 @@ def stability_table(trials: pd.DataFrame) -> pd.DataFrame:
     Columns: group, optimizer, the levels of its sweep, `trials` (that ran), `unstable`, `margin` (the least recorded,
     in 1/τ; NaN where none was and all were stable, which says above zero), `keys`.
     """
-    ran = trials[(trials[col.KIND] == "training") & trials[col.STATUS].isin(["ok", "diverged", "timed-out"])]
-    ran = ran.reindex(columns=[col.KEY, col.DEVICE, col.SETTINGS, col.REASON, col.STABILITY_MARGIN, *_KEYS])
+    ran = trials[(trials[c.KIND] == "training") & trials[c.STATUS].isin(["ok", "diverged", "timed-out"])]
+    ran = ran.reindex(columns=[c.KEY, c.DEVICE, c.SETTINGS, c.REASON, c.STABILITY_MARGIN, *_KEYS])
     cells = [_has_cells(row.device, row.settings) for row in ran.itertuples()]
     ran = ran[pd.Series(cells, index=ran.index, dtype=bool)]
-    ended = margins(ran[col.REASON])
-    ran = ran.assign(ended=ended, margin=ended.fillna(ran[col.STABILITY_MARGIN].astype(float)))
+    ended = margins(ran[c.REASON])
+    ran = ran.assign(ended=ended, margin=ended.fillna(ran[c.STABILITY_MARGIN].astype(float)))
     rows = []
     for values, part in ran.groupby(_KEYS, dropna=False, sort=True):
         row: dict[str, object] = dict(zip(_KEYS, values, strict=True))
         row |= {"trials": len(part), "unstable": int(part["ended"].notna().sum())}
         row |= {"margin": float(part["margin"].min()) if part["margin"].notna().any() else np.nan}
-        rows.append(row | {"keys": tuple(sorted(part[col.KEY]))})
+        rows.append(row | {"keys": tuple(sorted(part[c.KEY]))})
     return pd.DataFrame(rows, columns=[*_KEYS, "trials", "unstable", "margin", "keys"])
 
 

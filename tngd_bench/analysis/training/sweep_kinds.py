@@ -5,24 +5,24 @@ from __future__ import annotations
 import pandas as pd
 
 from tngd_bench.analysis.setting_names import parameter_name
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 
 def is_pair(trials: pd.DataFrame) -> pd.Series:
     """Return which trials belong to a sweep of two settings."""
-    if col.SWEEP_PARAMETER_2 not in trials:
+    if c.SWEEP_PARAMETER_2 not in trials:
         return pd.Series(False, index=trials.index)
-    return trials[col.SWEEP_PARAMETER_2].notna()
+    return trials[c.SWEEP_PARAMETER_2].notna()
 
 
 def is_worded(trials: pd.DataFrame) -> pd.Series:
     """Return which trials have a level that is a word or a flag, so that it has no place on a scale."""
-    if col.SWEEP_LABEL not in trials:
+    if c.SWEEP_LABEL not in trials:
         return pd.Series(False, index=trials.index)
-    named = trials[col.SWEEP_LABEL].notna() & (trials[col.SWEEP_LABEL] != "ideal")
-    words = named & trials[col.SWEEP_VALUE].isna()
-    sweeps = trials[col.GROUP].astype(str) + "\n" + trials[col.SWEEP_PARAMETER].map(str)
-    return trials[col.SWEEP_PARAMETER].notna() & sweeps.isin(set(sweeps[words]))
+    named = trials[c.SWEEP_LABEL].notna() & (trials[c.SWEEP_LABEL] != "ideal")
+    words = named & trials[c.SWEEP_VALUE].isna()
+    sweeps = trials[c.GROUP].astype(str) + "\n" + trials[c.SWEEP_PARAMETER].map(str)
+    return trials[c.SWEEP_PARAMETER].notna() & sweeps.isin(set(sweeps[words]))
 
 
 def without_scale(trials: pd.DataFrame) -> pd.Series:
@@ -32,6 +32,6 @@ def without_scale(trials: pd.DataFrame) -> pd.Series:
 
 def swept_names(swept: pd.DataFrame) -> list[str]:
     """Return what was swept in these trials, in words; two settings at once joined by ×."""
-    columns = [name for name in (col.SWEEP_PARAMETER, col.SWEEP_PARAMETER_2) if name in swept]
+    columns = [name for name in (c.SWEEP_PARAMETER, c.SWEEP_PARAMETER_2) if name in swept]
     settings = dict.fromkeys(zip(*(swept[name] for name in columns), strict=True))
     return [" × ".join(parameter_name(name) for name in each if isinstance(name, str)) for each in settings]

@@ -21,12 +21,12 @@ from scipy import stats
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.metrics import ACCURACY, Metric
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 TRIED = ("ok", "diverged", "timed-out", "out-of-memory")
-_CLOCKS = {"iterations": col.ITERATION, "modelled": col.MODELLED_S}
+_CLOCKS = {"iterations": c.ITERATION, "modelled": c.MODELLED_S}
 _RATE = ("hit_rate", "hit_rate_low", "hit_rate_high")
-_HIT_SETTING = [*col.TRAINING_SETTING, col.METHOD, col.SEED, col.KEY]
+_HIT_SETTING = [*c.TRAINING_SETTING, c.METHOD, c.SEED, c.KEY]
 AFTER = {"iterations": "after", "modelled": "after_modelled"}
 """For each clock of `hit_times` the column of that clock at the evaluation before."""
 MISSED_AT_MOST = 0.2
@@ -74,15 +74,18 @@ def study_targets(study: Mapping[str, object]) -> dict[str, tuple[Target, ...]]:
     """Return the targets of each training section of `study`, by group name.
 
     A section states them as `targets = [{metric, value, provenance}, …]`; one without has the usual ones of its
-    problem's metrics, those of the accuracy where the problem is not installed here.
+    problem's metrics, those of the accuracy where the problem is not installed here. A
+    metric that no problem here has is in no curve either, and its targets are left out.
     """
     sections = study.get("training")
     found: dict[str, tuple[Target, ...]] = {}
+    described = {curve.column for curve in registered_metrics.curve_metrics()}
     for section in sections if isinstance(sections, Sequence) else ():
         stated = section.get("targets") or ()
         targets = tuple(
             Target(str(t["metric"]), float(t["value"]), str(t.get("provenance", "stated in the study file")))
             for t in stated
+            if str(t["metric"]) in described
         )
         problem = problems.entries().get(str(section.get("problem")))
         found[str(section["name"])] = targets or (
@@ -100,21 +103,21 @@ def hit_times(
     `modelled` (seconds, on the clock of `one_clock`) at the first evaluation that meets the target, ∞ where none does;
     those of `AFTER`, the clocks at the evaluation before (−1 where the first one meets it), the last one for a miss.
     """
-    training = col.outside_sweeps(col.only(trials, kind="training"))
-    ordered = curves[curves[col.KEY].isin(training[col.KEY])].sort_values(col.ITERATION, kind="stable")
+    training = c.outside_sweeps(c.only(trials, kind="training"))
+    ordered = curves[curves[c.KEY].isin(training[c.KEY])].sort_values(c.ITERATION, kind="stable")
     first: dict[Target, dict[object, dict[str, float]]] = {}
     before: dict[Target, dict[object, dict[str, float]]] = {}
     setting = [name for name in _HIT_SETTING if name in training]
     rows = []
-    for trial in training[training[col.STATUS].isin(TRIED)].sort_values(col.KEY).to_dict("records"):
-        for target in targets.get(str(trial[col.GROUP]), DEFAULT_TARGETS):
+    for trial in training[training[c.STATUS].isin(TRIED)].sort_values(c.KEY).to_dict("records"):
+        for target in targets.get(str(trial[c.GROUP]), DEFAULT_TARGETS):
             row: dict[str, object] = {str(name): trial[name] for name in setting}
             row |= {"target": target.describe(), "provenance": target.provenance, "value": target.value}
             if target not in first:
                 first[target] = _first_hits(ordered, target)
                 before[target] = _last_before(ordered, target)
-            row |= first[target].get(trial[col.KEY], dict.fromkeys(_CLOCKS, float("inf")))
-            rows.append(row | before[target].get(trial[col.KEY], dict.fromkeys(AFTER.values(), -1.0)))
+            row |= first[target].get(trial[c.KEY], dict.fromkeys(_CLOCKS, float("inf")))
+            rows.append(row | before[target].get(trial[c.KEY], dict.fromkeys(AFTER.values(), -1.0)))
     return pd.DataFrame(rows, columns=[*setting, "target", "provenance", "value", *_CLOCKS, *AFTER.values()])
 
 
@@ -130,14 +133,14 @@ def time_to_target(
     `hit_rate_low`, `hit_rate_high`. Quantiles are order statistics (the higher of two neighbours), so a finite value is
     always one that some trial took.
     """
-    training = col.outside_sweeps(col.only(trials, kind="training"))
+    training = c.outside_sweeps(c.only(trials, kind="training"))
     times = hit_times(trials, curves, targets)
     rows = []
-    for (group, optimizer), part in training.groupby([col.GROUP, col.OPTIMIZER], sort=True):
-        tried = col.only(times, group=group, optimizer=optimizer)
+    for (group, optimizer), part in training.groupby([c.GROUP, c.OPTIMIZER], sort=True):
+        tried = c.only(times, group=group, optimizer=optimizer)
         for target in targets.get(str(group), DEFAULT_TARGETS):
-            own = col.only(tried, target=target.describe())
-            row: dict[str, object] = {col.GROUP: group, col.OPTIMIZER: optimizer, "target": target.describe()}
+            own = c.only(tried, target=target.describe())
+            row: dict[str, object] = {c.GROUP: group, c.OPTIMIZER: optimizer, "target": target.describe()}
             row |= {"provenance": target.provenance, "tries": len(own), "not_tried": len(part) - len(own)}
             row["hits"] = int(np.isfinite(own["iterations"].astype(float)).sum())
             row |= dict(zip(_RATE, hit_rate(int(str(row["hits"])), len(own)), strict=True))
@@ -153,7 +156,7 @@ def time_to_target(
                 row[f"{column}_median"] = float(ranked.iloc[len(own) // 2]) if len(own) else np.nan
             rows.append(row)
     marks = [f"{name}_{mark}" for name in _CLOCKS for mark in ("q1", "median", "q3", "low", "high")]
-    columns = [col.GROUP, col.OPTIMIZER, "target", "provenance", "hits", "tries", "not_tried", *marks]
+    columns = [c.GROUP, c.OPTIMIZER, "target", "provenance", "hits", "tries", "not_tried", *marks]
     after = [f"{column}_median" for column in AFTER.values()]
     return pd.DataFrame(rows, columns=[*columns, *after, "confidence", *_RATE])
 
@@ -192,10 +195,10 @@ def target_from_reference(final: pd.DataFrame, group: str, optimizer: str, metri
     """
     described = registered_metrics.of_column(metric)
     column, upwards = described.final, described.metric.larger_is_better
-    runs = col.only(final, group=group, optimizer=optimizer)
-    runs = runs[runs[col.SWEEP_PARAMETER].isna() & runs[col.STATUS].isin(TRIED)]
+    runs = c.only(final, group=group, optimizer=optimizer)
+    runs = runs[runs[c.SWEEP_PARAMETER].isna() & runs[c.STATUS].isin(TRIED)]
     worst = -np.inf if upwards else np.inf
-    values = runs[column].astype(float).where(runs[col.STATUS] == "ok", worst).dropna().to_numpy(float)
+    values = runs[column].astype(float).where(runs[c.STATUS] == "ok", worst).dropna().to_numpy(float)
     if len(values) < MINIMUM_REFERENCE_SEEDS:
         raise ValueError(
             f"{optimizer!r} in {group!r} has {len(values)} seeds; a target needs {MINIMUM_REFERENCE_SEEDS}"
@@ -213,11 +216,11 @@ def target_from_reference(final: pd.DataFrame, group: str, optimizer: str, metri
 
 def _first_hits(ordered: pd.DataFrame, target: Target) -> dict[object, dict[str, float]]:
     """Return the clocks at the first evaluation that meets `target`, by key; `ordered` runs by iteration."""
-    met = ordered[target.reached(ordered[target.metric].astype(float))].drop_duplicates(col.KEY)
+    met = ordered[target.reached(ordered[target.metric].astype(float))].drop_duplicates(c.KEY)
     clocks = {name: met[column].to_numpy(float) for name, column in _CLOCKS.items()}
     return {
         key: {name: float(values[place]) for name, values in clocks.items()}
-        for place, key in enumerate(met[col.KEY])
+        for place, key in enumerate(met[c.KEY])
     }
 
 
@@ -225,10 +228,10 @@ def _last_before(ordered: pd.DataFrame, target: Target) -> dict[object, dict[str
     """Return the clocks at the last evaluation before `target` was first met, by key."""
     values = ordered[target.metric].astype(float)
     evaluated = ordered[values.notna()]
-    met = target.reached(values[values.notna()]).astype(int).groupby(evaluated[col.KEY]).cummax()
-    last = evaluated[met == 0].drop_duplicates(col.KEY, keep="last")
+    met = target.reached(values[values.notna()]).astype(int).groupby(evaluated[c.KEY]).cummax()
+    last = evaluated[met == 0].drop_duplicates(c.KEY, keep="last")
     clocks = {AFTER[name]: last[column].to_numpy(float) for name, column in _CLOCKS.items()}
     return {
         key: {name: float(values[place]) for name, values in clocks.items()}
-        for place, key in enumerate(last[col.KEY])
+        for place, key in enumerate(last[c.KEY])
     }

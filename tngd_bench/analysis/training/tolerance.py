@@ -32,7 +32,7 @@ from tngd_bench.analysis import quantities
 from tngd_bench.analysis.setting_names import DESCRIBED
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
 from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS, CurveMetric
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 
 MINIMUM_SEEDS = 5
 SCORE_MARGIN, LOSS_SHARE, LOSS_FLOOR = 0.01, 0.05, 0.01
@@ -76,29 +76,29 @@ def tolerances(final: pd.DataFrame, score: CurveMetric = TRAINING_LOSS) -> tuple
 
     `score` is the metric that is judged. Of a sweep of two imperfections the ideal device is ideal in both.
     """
-    swept = final[final[col.SWEEP_PARAMETER].notna()]
-    keys = [col.GROUP, col.OPTIMIZER, col.SWEEP_PARAMETER]
-    second = [name for name in (col.SWEEP_PARAMETER_2, col.SWEEP_LABEL_2) if name in swept]
+    swept = final[final[c.SWEEP_PARAMETER].notna()]
+    keys = [c.GROUP, c.OPTIMIZER, c.SWEEP_PARAMETER]
+    second = [name for name in (c.SWEEP_PARAMETER_2, c.SWEEP_LABEL_2) if name in swept]
     found = []
     for values, part in swept.groupby([*keys, *second], sort=True, dropna=False):
         group, optimizer, parameter, *beside = map(str, values)
-        if not part[col.SWEEP_VALUE].notna().any():
+        if not part[c.SWEEP_VALUE].notna().any():
             continue  # words and flags have no order from mild to harsh
-        named = len(beside) == 2 and part[col.SWEEP_PARAMETER_2].notna().all()
+        named = len(beside) == 2 and part[c.SWEEP_PARAMETER_2].notna().all()
         runs = swept
         if named:
-            runs = col.only(swept, sweep_parameter_2=beside[0])
+            runs = c.only(swept, sweep_parameter_2=beside[0])
             if is_imperfection(beside[0]):
-                runs = runs[is_ideal(beside[0], runs[col.SWEEP_VALUE_2])]
+                runs = runs[is_ideal(beside[0], runs[c.SWEEP_VALUE_2])]
             else:
-                runs = col.only(runs, sweep_label_2=beside[1])
+                runs = c.only(runs, sweep_label_2=beside[1])
         elif len(second) == 2:
-            runs = swept[swept[col.SWEEP_PARAMETER_2].isna()]
+            runs = swept[swept[c.SWEEP_PARAMETER_2].isna()]
         runs = runs[(runs[keys] == [group, optimizer, parameter]).all(axis=1)]
-        ideal = runs[is_ideal(parameter, runs[col.SWEEP_VALUE])]
+        ideal = runs[is_ideal(parameter, runs[c.SWEEP_VALUE])]
         tolerance = _tolerance(group, optimizer, parameter, ideal, part, score)
         held = f"{beside[0]} = {beside[1]}" if named else ""
-        size, problem = int(part[col.PARAMETERS].max()), str(part[col.PROBLEM].iloc[0])
+        size, problem = int(part[c.PARAMETERS].max()), str(part[c.PROBLEM].iloc[0])
         found.append(dataclasses.replace(tolerance, beside=held, size=size, score=score, problem=problem))
     return tuple(found)
 
@@ -137,7 +137,7 @@ def _verdicts(number: int, inside: int, outside: int) -> list[str]:
 
 def is_imperfection(parameter: str) -> bool:
     """Whether a swept setting makes the device's solution worse than that of an ideal one."""
-    return parameter in DESCRIBED and bool(DESCRIBED[parameter].disturbs)
+    return parameter in DESCRIBED and DESCRIBED[parameter].imperfection
 
 
 def mildest_first(parameter: str, levels: Array) -> Array:
@@ -178,9 +178,9 @@ def sign(score: CurveMetric) -> float:
 def _tolerance(
     group: str, optimizer: str, parameter: str, ideal: pd.DataFrame, part: pd.DataFrame, score: CurveMetric
 ) -> Tolerance:
-    ideal = tried(ideal, score).drop_duplicates(col.SEED).set_index(col.SEED).sort_index()
-    swept = tried(part[~is_ideal(parameter, part[col.SWEEP_VALUE])], score)
-    table = swept.pivot_table(index=col.SEED, columns=col.SWEEP_VALUE, values=col.LOSS, aggfunc="first")
+    ideal = tried(ideal, score).drop_duplicates(c.SEED).set_index(c.SEED).sort_index()
+    swept = tried(part[~is_ideal(parameter, part[c.SWEEP_VALUE])], score)
+    table = swept.pivot_table(index=c.SEED, columns=c.SWEEP_VALUE, values=c.LOSS, aggfunc="first")
     paired = table.reindex(ideal.index).dropna(axis=1)
     levels = mildest_first(parameter, paired.columns.to_numpy(float))
     note = without_base(ideal)
@@ -192,7 +192,7 @@ def _tolerance(
         return Tolerance(
             group, optimizer, parameter, nan, nan, len(ideal), pd.DataFrame(columns=columns), note
         )
-    losses, baseline = paired[levels].to_numpy(float), ideal[col.LOSS].to_numpy(float)
+    losses, baseline = paired[levels].to_numpy(float), ideal[c.LOSS].to_numpy(float)
     excess = losses - baseline[:, None]
     beyond = [paired_difference(column) for column in (excess - margins(score, baseline)[:, None]).T]
     inside, outside = decided([each.p_lower for each in beyond], [each.p_higher for each in beyond])
@@ -238,8 +238,8 @@ def decided(p_inside: Sequence[float], p_outside: Sequence[float]) -> tuple[int,
 
 def tried(part: pd.DataFrame, score: CurveMetric) -> pd.DataFrame:
     """Return the runs that ended or diverged, with their `loss`: the score as one that is better where lower."""
-    part = part[part[col.STATUS].isin(["ok", "diverged"])]
-    loss = (sign(score) * part[score.final].astype(float)).where(part[col.STATUS] == "ok", np.inf)
+    part = part[part[c.STATUS].isin(["ok", "diverged"])]
+    loss = (sign(score) * part[score.final].astype(float)).where(part[c.STATUS] == "ok", np.inf)
     return part.assign(loss=loss)[loss.notna()]
 
 
@@ -254,7 +254,7 @@ def without_base(ideal: pd.DataFrame) -> str:
         ideal[name].astype(float) if name in ideal else pd.Series(np.nan, ideal.index)
         for name in (judged_by.final, judged_by.untrained)
     )
-    ended = ideal[col.STATUS] == "ok"
+    ended = ideal[c.STATUS] == "ok"
     if start[ended].isna().any():
         return "not confirmed: nothing was evaluated before training, so that whether it learned is unknown"
     if scored:

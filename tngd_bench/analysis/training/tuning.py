@@ -12,14 +12,14 @@ import pandas as pd
 
 from tngd_bench.analysis.training.best_of_k import COLUMNS, best_of_k
 from tngd_bench.studies.file.schema import Axis
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import TRIED, best_tries, larger_is_better, tuning_trials
 from tngd_bench.studies.tuning.spaces import space_of
 
 _EDGE = 0.02
 _SUMMARY = (
-    col.OPTIMIZER,
+    c.OPTIMIZER,
     "tries",
     "ok",
     "diverged",
@@ -50,21 +50,21 @@ def tuning_summary(records: Records) -> pd.DataFrame:
     """
     tries = tuning_trials(records)
     larger = larger_is_better(records.study)
-    best = best_tries(tries, larger).set_index(col.OPTIMIZER)
+    best = best_tries(tries, larger).set_index(c.OPTIMIZER)
     spent = tries["seconds"] + tries["final_seconds"]
     total = float(spent.sum())
     spaces = records.study["tuning"].get("spaces") or {}
     rows: list[dict[str, Any]] = []
-    for name, own in tries.groupby(col.OPTIMIZER, sort=False):
+    for name, own in tries.groupby(c.OPTIMIZER, sort=False):
         method = str(name)
-        tried = own[col.STATUS].isin(TRIED)
+        tried = own[c.STATUS].isin(TRIED)
         default = own.loc[own["default"], "score"]
         row: dict[str, Any] = dict.fromkeys(_SUMMARY, None) | {
-            col.OPTIMIZER: method,
+            c.OPTIMIZER: method,
             "tries": int(tried.sum()),
-            "ok": int((own[col.STATUS] == "ok").sum()),
-            "diverged": int((own[col.STATUS] == "diverged").sum()),
-            "no_result": int((tried & ~own[col.STATUS].isin(("ok", "diverged"))).sum()),
+            "ok": int((own[c.STATUS] == "ok").sum()),
+            "diverged": int((own[c.STATUS] == "diverged").sum()),
+            "no_result": int((tried & ~own[c.STATUS].isin(("ok", "diverged"))).sum()),
             "not_tried": int((~tried).sum()),
             "own_score": float(default.iloc[0]) if len(default) else np.nan,
             "best_score": np.nan,
@@ -75,14 +75,14 @@ def tuning_summary(records: Records) -> pd.DataFrame:
         }
         if method in best.index:
             found = best.loc[method]
-            complete = json.loads(str(found[col.SETTINGS]))
+            complete = json.loads(str(found[c.SETTINGS]))
             axes = space_of(method, _asked(spaces.get(method) or {})).axes
             row |= {
                 "best_score": found["score"],
                 "final_score": found["final_score"],
                 "final_failed": found["final_runs"] - found["final_finished"],
                 "best_number": found["number"],
-                col.SETTINGS: {key: complete[key] for key in axes},
+                c.SETTINGS: {key: complete[key] for key in axes},
                 "at_edge": tuple(key for key, axis in axes.items() if _at_edge(axis, complete[key])),
             }
         rows.append(row)
@@ -99,16 +99,16 @@ def best_of_k_curves(records: Records, *, level: float = 0.95) -> pd.DataFrame:
     """
     tries = tuning_trials(records)
     larger = larger_is_better(records.study)
-    drawn = tries[~tries["default"] & tries[col.STATUS].isin(TRIED)]
+    drawn = tries[~tries["default"] & tries[c.STATUS].isin(TRIED)]
     curves = []
-    for name, own in drawn.groupby(col.OPTIMIZER, sort=False):
+    for name, own in drawn.groupby(c.OPTIMIZER, sort=False):
         values = own["score"].fillna(-np.inf if larger else np.inf)
         curve = best_of_k(values.tolist(), larger_is_better=larger, level=level)
-        curve.insert(0, col.OPTIMIZER, str(name))
+        curve.insert(0, c.OPTIMIZER, str(name))
         curve["budget_s"] = curve["k"] * float(own["seconds"].mean())
         curves.append(curve)
     if not curves:
-        return pd.DataFrame(columns=[col.OPTIMIZER, *COLUMNS, "budget_s"])
+        return pd.DataFrame(columns=[c.OPTIMIZER, *COLUMNS, "budget_s"])
     return pd.concat(curves, ignore_index=True)
 
 

@@ -18,7 +18,7 @@ Node = Any
 
 
 def uses_batch_statistics(module: nn.Module) -> bool:
-    """Whether the module normalises by the mean and variance of the batch at hand."""
+    """Whether the module normalises by the mean and variance of the present batch."""
     return isinstance(module, _BatchNorm) and (module.training or not module.track_running_stats)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tngd_bench.curvature.kronecker.linear_maps import LinearMap
 from tngd_bench.curvature.losses import OutputCurvature, factor_columns
-from tngd_bench.layers import rows_are_preconditioned
+from tngd_bench.layers import preconditioning
 
 Fisher = Literal["mc", "exact", "empirical"]
 Inverse = Literal["cholesky", "eigen"]
@@ -70,7 +70,8 @@ class KroneckerFactors:
             return self.left @ scaled @ self.right.T, (scaled * rotated).sum()
         k, d_in = inputs.shape
         d_out = cotangents.shape[1]
-        if rows_are_preconditioned(k, d_in, d_out):
+        by_rows, by_gradient = preconditioning(k, d_in, d_out)
+        if by_rows <= by_gradient:
             g, a = cotangents @ self.left, inputs @ self.right
             x = g.T @ a
             if pairs_are_cheaper(k, d_in, d_out):
@@ -111,11 +112,7 @@ def fisher_cotangents(
     if fisher == "mc":
         signs = torch.randint(0, 2, (b, rows), generator=generator, device=outputs.device)
         return curvature.factor_rmatvec((2 * signs - 1).to(outputs.dtype)).unsqueeze(0)
-    weights, rest = curvature.gradient_weights()
-    gradient = curvature.factor_rmatvec(weights)
-    if rest is not None:
-        gradient = gradient + rest
-    return gradient.unsqueeze(0) * math.sqrt(b)
+    return curvature.slope().unsqueeze(0) * math.sqrt(b)
 
 
 def factor_estimates(

@@ -1,4 +1,4 @@
-"""Weights that are used as linear maps y = W a + c: what Kronecker factors need of every use.
+"""Weights used as linear maps y = W a + c, and the inputs and output gradients of each use, for Kronecker factors.
 
 Uses come from the calls of a layer (linear, convolution) or from the matrix products in the graph, which cover the
 gates of recurrent layers, the projections of attention and any product by hand. At several positions or time steps

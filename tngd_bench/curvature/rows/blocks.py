@@ -12,10 +12,10 @@ Every block offers, for k vectors at once, `matvec` (k, N) → (k, m), `rmatvec`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -40,44 +40,79 @@ class Slot:
         return flat[:, self.offset : self.offset + self.size]
 
 
-class Block(Protocol):
+class Block(ABC):
     """A group of parameters and its columns of B."""
 
     @property
+    @abstractmethod
     def slots(self) -> tuple[Slot, ...]:
         """Where the block's parameters lie, in the order of its columns."""
 
+    @abstractmethod
     def add_gram(self, panel: Tensor, first: int, last: int) -> None:
         """Add this block's B Bᵀ to a panel of K: its rows from column `first` of S on, its columns up to `last`.
 
         `panel` is (r − first, b, last − first, b).
         """
 
+    @abstractmethod
     def matvec(self, v: Tensor) -> Tensor:
         """B v for flat vectors (k, N): (k, m)."""
 
+    @abstractmethod
     def rmatvec(self, u: Tensor, out: Tensor) -> None:
         """Write Bᵀ u for (k, m) into the block's slices of `out` (k, N)."""
 
+    @abstractmethod
     def gram_matvec(self, u: Tensor) -> Tensor:
-        """B Bᵀ u for (k, m), without a vector of the parameters' length."""
+        """B Bᵀ u for (k, m), without a vector of length N."""
 
+    @abstractmethod
     def rows(self) -> Tensor:
         """This block's columns of B, (m, Σ slot sizes)."""
 
-    def write_rows(self, out: Tensor) -> None:
-        """Write this block's columns of B into its slices of `out` (b, r, N), sample first."""
-
+    @abstractmethod
     def stream(self, values: int) -> Iterator[Tensor]:
         """The values of `rows()` once each, in pieces of about `values`; a piece is overwritten by the next."""
 
+    def write_rows(self, out: Tensor) -> None:
+        """Write this block's columns of B into its slices of `out` (b, r, N), sample first."""
+        b, r = out.shape[:2]
+        rows, first = self.rows().view(r, b, -1), 0
+        for slot in self.slots:
+            target = out[:, :, slot.offset : slot.offset + slot.size]
+            target.copy_(rows[..., first : first + slot.size].transpose(0, 1))
+            first += slot.size
+
+
+class AffineBlock(Block):
+    """A block of a weight and a bias, of which one may be frozen."""
+
+    weight: Slot | None
+    bias: Slot | None
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Slots of the trained parameters, weight first."""
+        return tuple(slot for slot in (self.weight, self.bias) if slot is not None)
+
 
 @dataclass(frozen=True)
-class ExplicitBlock:
+class ExplicitBlock(Block):
     """Rows held as a matrix (m, Σ slot sizes)."""
 
-    slots: tuple[Slot, ...]
     matrix: Tensor
+    owners: tuple[Slot, ...]
+
+    @classmethod
+    def joined(cls, rows: Mapping[Slot, Tensor]) -> ExplicitBlock:
+        """The block of several parameters from the rows of each."""
+        return cls(_side_by_side(list(rows.values())), tuple(rows))
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The parameters, in the order of the columns."""
+        return self.owners
 
     def add_gram(self, panel: Tensor, first: int, last: int) -> None:
         """K += R Rᵀ."""
@@ -87,7 +122,7 @@ class ExplicitBlock:
     def matvec(self, v: Tensor) -> Tensor:
         """R v."""
         pieces = [slot.of(v) for slot in self.slots]
-        return (pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1)) @ self.matrix.T
+        return _side_by_side(pieces) @ self.matrix.T
 
     def rmatvec(self, u: Tensor, out: Tensor) -> None:
         """Rᵀ u."""
@@ -105,17 +140,13 @@ class ExplicitBlock:
         """R itself."""
         return self.matrix
 
-    def write_rows(self, out: Tensor) -> None:
-        """R, sample first."""
-        copy_rows(self, out)
-
     def stream(self, values: int) -> Iterator[Tensor]:
         """R, which is there already."""
         yield self.matrix
 
 
 @dataclass(frozen=True)
-class OuterProductBlock:
+class OuterProductBlock(AffineBlock):
     """A weight (d_out, d_in), and perhaps a bias, used once per sample: row (i, n) is g_{i,n} ⊗ a_n.
 
     `inputs` a (b, d_in); `cotangents` g (r, b, d_out).
@@ -125,11 +156,6 @@ class OuterProductBlock:
     bias: Slot | None
     inputs: Tensor
     cotangents: Tensor
-
-    @property
-    def slots(self) -> tuple[Slot, ...]:
-        """Slots of the trained parameters, weight first."""
-        return tuple(slot for slot in (self.weight, self.bias) if slot is not None)
 
     @cached_property
     def _similarity(self) -> Tensor:
@@ -207,7 +233,7 @@ class OuterProductBlock:
             pieces.append(outer.view(r * b, -1))
         if self.bias is not None:
             pieces.append(self.cotangents.reshape(r * b, d_out))
-        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1)
+        return _side_by_side(pieces)
 
     def write_rows(self, out: Tensor) -> None:
         """Outer products, one column of S at a time, straight into place."""
@@ -236,16 +262,6 @@ class OuterProductBlock:
             yield self.cotangents
 
 
-def copy_rows(block: Block, out: Tensor) -> None:
-    """`write_rows` for a block that has its rows written out."""
-    b, r = out.shape[:2]
-    rows, first = block.rows().view(r, b, -1), 0
-    for slot in block.slots:
-        target = out[:, :, slot.offset : slot.offset + slot.size]
-        target.copy_(rows[..., first : first + slot.size].transpose(0, 1))
-        first += slot.size
-
-
 def channel_rows(
     inputs: Tensor, cotangents: Tensor, *, weight: Slot | None, bias: Slot | None, factor: Tensor | None
 ) -> ExplicitBlock:
@@ -257,15 +273,18 @@ def channel_rows(
     b, channels, _, outputs = inputs.shape
     r = cotangents.shape[0]
     by_channel = cotangents.reshape(r, b * channels, outputs).transpose(0, 1)  # (b·C, r, U), a view
-    pieces = []
+    rows: dict[Slot, Tensor] = {}
     if weight is not None:
         products = torch.bmm(by_channel, inputs.flatten(0, 1).transpose(1, 2))  # (b·C, r, d_in)
-        pieces.append(products.transpose(0, 1).reshape(r * b, -1))
+        rows[weight] = products.transpose(0, 1).reshape(r * b, -1)
     if bias is not None:
         seen = cotangents if factor is None else cotangents * factor.view(1, b, channels, outputs)
-        pieces.append(seen.sum(-1).reshape(r * b, channels))
-    slots = tuple(slot for slot in (weight, bias) if slot is not None)
-    return ExplicitBlock(slots, pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1))
+        rows[bias] = seen.sum(-1).reshape(r * b, channels)
+    return ExplicitBlock.joined(rows)
+
+
+def _side_by_side(pieces: Sequence[Tensor]) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces), 1)
 
 
 def total_width(blocks: Sequence[Block]) -> int:

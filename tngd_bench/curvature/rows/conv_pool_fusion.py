@@ -1,4 +1,4 @@
-"""Rectifier and max-pooling behind a convolution, pulled back into what the convolution saw.
+"""Rectifier and max-pooling behind a convolution, moved into the input patches of the convolution.
 
 Cotangents of a convolution's output are r copies of a full feature map, three quarters of them zeros behind a 2×2
 max-pooling. Pooling and rectifier act within a channel and are the same linear map for all r cotangents, so the map is

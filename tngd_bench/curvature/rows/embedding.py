@@ -9,11 +9,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from tngd_bench.curvature.rows.blocks import Slot, copy_rows
+from tngd_bench.curvature.rows.blocks import Block, Slot
 
 
 @dataclass(frozen=True)
-class EmbeddingBlock:
+class EmbeddingBlock(Block):
     """A table (V, D) read at T positions: row (i, n) holds g_{i,n,t} at the token of position t.
 
     `tokens` (b, T); `cotangents` g (r, b, T, D), zero where the token is padding. K adds, token by token, the products
@@ -79,10 +79,6 @@ class EmbeddingBlock:
             mixed = torch.einsum("krs,rsd->kd", weights[:, :, samples], g)
             products[:, :, samples] += torch.einsum("rsd,kd->krs", g, mixed)
         return products.flatten(1)
-
-    def write_rows(self, out: Tensor) -> None:
-        """Explicit rows, sample first."""
-        copy_rows(self, out)
 
     def stream(self, values: int) -> Iterator[Tensor]:
         """Explicit rows, one column of S at a time."""

@@ -1,4 +1,4 @@
-"""Blocks of the factor B from one recorded forward pass, each held against autograd.
+"""Blocks of the factor B from one recorded forward pass, each compared with autograd.
 
 A parameter's rows come from the fastest source that passes the check: its layer's rule, the matrix products that use
 it, batched reverse mode, which assumes nothing.
@@ -7,6 +7,7 @@ it, batched reverse mode, which assumes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -31,40 +32,29 @@ CHECKED_COLUMNS = 64
 """Columns of S that are mixed at a time into the cotangent of a check."""
 
 
+@dataclass(frozen=True, eq=False)
 class FactorSource:
-    """Makes blocks of B from what the layers of `model` saw and from the graph under its `outputs`."""
+    """Makes blocks of B from the recorded `calls` of the layers and from the graph under the `outputs`."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        parameters: TrainableParameters,
-        calls: Sequence[LayerCall],
-        outputs: Tensor,
-        curvature: losses.OutputCurvature,
-        verification: Verification | None,
-        memory_budget_bytes: int | None,
-    ) -> None:
-        self._model = model
-        self._parameters = parameters
-        self._calls = calls
-        self._outputs = outputs
-        self._plain = outputs.detach().to(parameters.curvature_dtype)
-        self._batch_size = len(outputs)
-        self._curvature = curvature
-        self._verification = verification
-        self._memory_budget_bytes = memory_budget_bytes
+    model: nn.Module
+    parameters: TrainableParameters
+    calls: Sequence[LayerCall]
+    outputs: Tensor
+    curvature: losses.OutputCurvature
+    verification: Verification | None
+    memory_budget_bytes: int | None
 
     def blocks(self, first: int, last: int) -> list[Block]:
         """The blocks for columns `first`…`last` of S alone: a part of B at a time, where all of it is too large."""
-        for call in self._calls:
+        for call in self.calls:
             call.check_untouched()
-        used = [p for p in self._parameters.tensors if self._graph.users(p)]
+        used = [p for p in self.parameters.tensors if self._graph.users(p)]
         check = self._block_check(first, last) if self.verifying else None
         blocks = self._layer_blocks(first, last, check)
         blocks |= self._product_blocks(_uncovered(used, blocks), first, last, check)
         rest = _uncovered(used, blocks)
         for p, rows in zip(rest, self._reverse_rows(rest, first, last), strict=True):
-            blocks[id(p)] = ExplicitBlock((self._slots[id(p)],), rows)
+            blocks[id(p)] = ExplicitBlock.joined({self._slots[id(p)]: rows})
             if check is not None and check.error(blocks[id(p)]):
                 raise ValueError(
                     f"two reverse passes disagree for parameter {self._names[id(p)]!r}: the model's backward pass must "
@@ -75,12 +65,12 @@ class FactorSource:
         )  # a layer's stands under two keys
 
     def _layer_blocks(self, first: int, last: int, check: BlockCheck | None) -> dict[int, Block]:
-        """Blocks by the layers' own rules, each under the ids of its parameters; what the check refutes is left out."""
-        dtype = self._parameters.curvature_dtype
+        """Blocks by the layers' own rules, each under the ids of its parameters, without those that fail the check."""
+        dtype = self.parameters.curvature_dtype
         layers = [
             group
-            for group in structured_layers(self._calls, self._slots, self._graph, self._batch_size)
-            if self._verification is None or not self._verification.failed(self._parameter_names(group))
+            for group in structured_layers(self.calls, self._slots, self._graph, len(self.outputs))
+            if self.verification is None or not self.verification.failed(self._parameter_names(group))
         ]
         plans = [plan_layer(calls, self._graph, last - first, dtype) for calls in layers]
         edges = [edge for plan in plans for edge in plan.edges]
@@ -104,10 +94,10 @@ class FactorSource:
     ) -> dict[int, Block]:
         """Blocks by the matrix products in the graph; without a check only of what passed one before."""
         blocks: dict[int, Block] = {}
-        if self._verification is None:
+        if self.verification is None:
             return blocks
-        tried = [p for p in parameters if not self._verification.products_failed(self._names[id(p)])]
-        found = [(p, product_uses(p, self._graph, self._batch_size)) for p in tried]
+        tried = [p for p in parameters if not self.verification.products_failed(self._names[id(p)])]
+        found = [(p, product_uses(p, self._graph, len(self.outputs))) for p in tried]
         by_product = [(p, uses) for p, uses in found if uses is not None]
         flat = [use for _, uses in by_product for use in uses]
         cotangents = iter(
@@ -116,40 +106,40 @@ class FactorSource:
         for p, uses in by_product:
             rows = sum(use.rows(next(cotangents)) for use in uses)
             assert isinstance(rows, Tensor)
-            block = ExplicitBlock((self._slots[id(p)],), rows)
+            block = ExplicitBlock.joined({self._slots[id(p)]: rows})
             if check is not None and check.error(block):
-                self._verification.refute_products([self._names[id(p)]])
+                self.verification.refute_products([self._names[id(p)]])
             else:
                 blocks[id(p)] = block
         return blocks
 
     def _block_check(self, first: int, last: int) -> BlockCheck | None:
         """Bᵀu for a Gaussian u over columns `first`…`last` of S, by one reverse pass; None where the model diverged."""
-        assert self._verification is not None
-        u = self._verification.probe((last - first, self._batch_size), self._plain)
+        assert self.verification is not None
+        u = self.verification.probe((last - first, len(self.outputs)), self._plain)
         # by the very columns that the blocks use: where S nearly vanishes, its rounding is then the same in both
         cotangent = torch.zeros_like(self._plain)
         for start in range(0, last - first, CHECKED_COLUMNS):
             part = u[start : start + CHECKED_COLUMNS]
             columns = losses.factor_columns(
-                self._curvature, self._plain, first + start, first + start + len(part)
+                self.curvature, self._plain, first + start, first + start + len(part)
             )
             cotangent += torch.einsum("rb,rbx->bx", part, columns.flatten(2)).view(cotangent.shape)
-        cotangent = cotangent.to(self._outputs.dtype)
+        cotangent = cotangent.to(self.outputs.dtype)
         reference = Reference(
-            lambda scale: reverse_gradients(self._outputs, self._parameters.tensors, scale * cotangent),
-            self._outputs.dtype,
+            lambda scale: reverse_gradients(self.outputs, self.parameters.tensors, scale * cotangent),
+            self.outputs.dtype,
         )
         if not reference.is_finite:
             return None
-        return BlockCheck(u.reshape(-1), reference, self._parameters.slots)
+        return BlockCheck(u.reshape(-1), reference, self.parameters.slots)
 
     def _refute(self, failures: Sequence[tuple[list[LayerCall], float]]) -> None:
         if not failures:
             return
-        assert self._verification is not None
-        modules = {id(module): name for name, module in self._model.named_modules()}
-        self._verification.refute_layers(
+        assert self.verification is not None
+        modules = {id(module): name for name, module in self.model.named_modules()}
+        self.verification.refute_layers(
             {
                 modules[id(group[0].module)]: (self._parameter_names(group), error)
                 for group, error in failures
@@ -165,25 +155,29 @@ class FactorSource:
         return [self._names[key] for key in self._own(group)]
 
     @cached_property
+    def _plain(self) -> Tensor:
+        return self.outputs.detach().to(self.parameters.curvature_dtype)
+
+    @cached_property
     def _graph(self) -> AutogradGraph:
-        return AutogradGraph(self._outputs)
+        return AutogradGraph(self.outputs)
 
     @cached_property
     def verifying(self) -> bool:
         """Whether this batch's factor is checked."""
-        if self._verification is None:
+        if self.verification is None:
             return False
-        return self._verification.due(
-            signature(self._model, self._calls, self._graph), reorders=self._graph.reorders
+        return self.verification.due(
+            signature(self.model, self.calls, self._graph), reorders=self._graph.reorders
         )
 
     @cached_property
     def _slots(self) -> dict[int, Slot]:
-        return {id(p): s for p, s in zip(self._parameters.tensors, self._parameters.slots, strict=True)}
+        return {id(p): s for p, s in zip(self.parameters.tensors, self.parameters.slots, strict=True)}
 
     @cached_property
     def _names(self) -> dict[int, str]:
-        return {id(p): name for p, name in zip(self._parameters.tensors, self._parameters.names, strict=True)}
+        return {id(p): name for p, name in zip(self.parameters.tensors, self.parameters.names, strict=True)}
 
     def _cotangents(
         self, edges: list[GradientEdge], values_per_row: list[int], start: int, stop: int
@@ -191,11 +185,11 @@ class FactorSource:
         """Gradients of r = stop − start columns at each edge, (r, b, …), in as few batched passes as memory allows."""
         if not edges:
             return []
-        r, dtype = stop - start, self._parameters.curvature_dtype
+        r, dtype = stop - start, self.parameters.curvature_dtype
         kept = r * sum(values_per_row) * torch.finfo(dtype).bits // 8
         if kept > self._free_bytes:
             raise MemoryError(
-                f"the factor's cotangents need {kept / 1e9:.1f} GB for {r * self._batch_size} rows and "
+                f"the factor's cotangents need {kept / 1e9:.1f} GB for {r * len(self.outputs)} rows and "
                 f"{self._free_bytes / 1e9:.1f} GB are free: use a smaller batch"
             )
         # a pass holds each cotangent twice, before and after the operation that makes it
@@ -203,8 +197,8 @@ class FactorSource:
         found: list[Tensor] = []
         for first in range(0, r, chunk):
             last = min(first + chunk, r)
-            columns = losses.factor_columns(self._curvature, self._plain, start + first, start + last)
-            pieces = batched_pass(self._outputs, edges, columns.to(self._outputs.dtype))
+            columns = losses.factor_columns(self.curvature, self._plain, start + first, start + last)
+            pieces = batched_pass(self.outputs, edges, columns.to(self.outputs.dtype))
             if chunk >= r:
                 return [piece.to(dtype) for piece in pieces]
             if not found:
@@ -219,26 +213,26 @@ class FactorSource:
         """Rows of B for parameters without a rule, one cotangent per row, in chunks: (b·(stop − start), size) each."""
         if not parameters:
             return []
-        r, b, dtype = stop - start, self._batch_size, self._parameters.curvature_dtype
-        device = self._parameters.device
-        columns = losses.factor_columns(self._curvature, self._plain, start, stop).to(self._outputs.dtype)
-        activations = self._outputs.numel() + sum(call.output_shape.numel() for call in self._calls)
+        r, b, dtype = stop - start, len(self.outputs), self.parameters.curvature_dtype
+        device = self.parameters.device
+        columns = losses.factor_columns(self.curvature, self._plain, start, stop).to(self.outputs.dtype)
+        activations = self.outputs.numel() + sum(call.output_shape.numel() for call in self.calls)
         per_row = (2 * activations + 2 * sum(p.numel() for p in parameters)) * columns.element_size()
         chunk = max(1, min(r * b, self.work_bytes // per_row))
         rows = [torch.empty(r * b, p.numel(), dtype=dtype, device=device) for p in parameters]
         for first in range(0, r * b, chunk):
             index = torch.arange(first, min(first + chunk, r * b), device=device)
             column, sample = index // b, index % b
-            single = torch.zeros(len(index), *self._outputs.shape, dtype=columns.dtype, device=device)
+            single = torch.zeros(len(index), *self.outputs.shape, dtype=columns.dtype, device=device)
             single[torch.arange(len(index), device=device), sample] = columns[column, sample]
-            gradients = row_gradients(self._outputs, parameters, single)
+            gradients = row_gradients(self.outputs, parameters, single)
             for whole, gradient in zip(rows, gradients, strict=True):
                 whole[first : first + len(index)] = gradient
         return rows
 
     @cached_property
     def _free_bytes(self) -> int:
-        device = self._parameters.device
+        device = self.parameters.device
         if device.type == "cuda":
             return int(torch.cuda.mem_get_info(device)[0])
         return available_memory_bytes()
@@ -246,7 +240,7 @@ class FactorSource:
     @cached_property
     def work_bytes(self) -> int:
         """What one piece of work may take."""
-        given = self._memory_budget_bytes
+        given = self.memory_budget_bytes
         return int(MEMORY_FRACTION * self._free_bytes) if given is None else given
 
 

@@ -1,4 +1,4 @@
-"""Columns of the factor B that belong to some of the parameters, all rows: B itself, or B_l of one layer."""
+"""The factor B, or its columns B_l of one layer."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Rules that turn what a layer saw into its block of the factor B.
+"""Rules that make a layer's block of the factor B from its inputs and output gradients.
 
 Linear and convolutions (at one position or many), embeddings, layer and group normalisation. The rules assume how a
 layer was used, and `verification.py` checks that. Everything else goes by the matrix products in the graph
-(`products.py`) or by batched reverse mode (`reverse.py`).
+(`matrix_products.py`) or by batched reverse mode (`curvature.reverse`).
 """
 
 from __future__ import annotations
@@ -180,31 +180,20 @@ def _normalisation_block(
     bias: Slot | None,
 ) -> ExplicitBlock:
     """The weight scales the normalised input, so its rows are Σ_t g ⊙ x̂ and the bias's Σ_t g."""
-    weight_rows: Tensor | None = None
-    bias_rows: Tensor | None = None
+    rows: dict[Slot, Tensor] = {}
     for call, g in zip(calls, cotangents, strict=True):
         inputs = call.input.to(g.dtype)
         if isinstance(module, nn.LayerNorm):
             normalised = functional.layer_norm(inputs, module.normalized_shape, eps=module.eps)
-            width = module.weight.numel()
-            scaled, plain = (
-                (g * normalised).reshape(*g.shape[:2], -1, width).sum(2),
-                g.reshape(*g.shape[:2], -1, width).sum(2),
-            )
+            shape, positions = (*g.shape[:2], -1, module.weight.numel()), 2
         else:
             normalised = functional.group_norm(inputs, module.num_groups, eps=module.eps)
-            by_channel = (*g.shape[:3], -1)
-            scaled = (g * normalised).reshape(by_channel).sum(3)
-            plain = g.reshape(by_channel).sum(3)
-        weight_rows = scaled if weight_rows is None else weight_rows + scaled
-        bias_rows = plain if bias_rows is None else bias_rows + plain
-    assert weight_rows is not None
-    assert bias_rows is not None
-    pieces = [
-        rows.flatten(0, 1) for slot, rows in ((weight, weight_rows), (bias, bias_rows)) if slot is not None
-    ]
-    slots = tuple(slot for slot in (weight, bias) if slot is not None)
-    return ExplicitBlock(slots, pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1))
+            shape, positions = (*g.shape[:3], -1), 3
+        for slot, seen in ((weight, g * normalised), (bias, g)):
+            if slot is not None:
+                summed = seen.reshape(shape).sum(positions).flatten(0, 1)
+                rows[slot] = rows[slot] + summed if slot in rows else summed
+    return ExplicitBlock.joined(rows)
 
 
 def _padding(

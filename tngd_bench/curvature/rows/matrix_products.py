@@ -1,4 +1,4 @@
-"""Rows of a parameter from the matrix products that use it, wherever in the graph they are.
+"""Rows of a parameter from the matrix products that use it anywhere in the graph.
 
 A weight matrix used as Y = X W at a node of the graph has, for the cotangent g of Y, the gradient Xᵀ g: a sample's row
 is x_n ⊗ g_n, summed over the uses. That covers products by `functional.linear`, tied weights and the derivatives by

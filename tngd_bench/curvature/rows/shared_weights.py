@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tngd_bench.curvature.rows.blocks import ExplicitBlock, Slot, copy_rows
+from tngd_bench.curvature.rows.blocks import AffineBlock, ExplicitBlock, Slot
 from tngd_bench.layers import Layer
 
 
 @dataclass(frozen=True)
-class PositionalBlock:
+class PositionalBlock(AffineBlock):
     """Row (i, n) is Σ_t g_{i,n,t} ⊗ a_{n,t}, kept as a and g.
 
     `inputs` a (b, G, d_in, T), `cotangents` g (r, b, G, d_out, T); the weight is (G·d_out, d_in), the bias G·d_out.
@@ -26,11 +26,6 @@ class PositionalBlock:
     inputs: Tensor
     cotangents: Tensor
     memory_bytes: int
-
-    @property
-    def slots(self) -> tuple[Slot, ...]:
-        """Slots of the trained parameters, weight first."""
-        return tuple(slot for slot in (self.weight, self.bias) if slot is not None)
 
     def add_gram(self, panel: Tensor, first: int, last: int) -> None:
         """Add B Bᵀ by pairs or by explicit slices."""
@@ -76,10 +71,6 @@ class PositionalBlock:
     def rows(self) -> Tensor:
         """Explicit rows."""
         return explicit_rows(self.inputs, self.cotangents, weight=self.weight, bias=self.bias).matrix
-
-    def write_rows(self, out: Tensor) -> None:
-        """Explicit rows, sample first."""
-        copy_rows(self, out)
 
     def stream(self, values: int) -> Iterator[Tensor]:
         """Explicit rows, a few output channels at a time."""
@@ -129,13 +120,12 @@ def explicit_rows(
 ) -> ExplicitBlock:
     """Rows of a positional weight written out; arguments as in `PositionalBlock`."""
     r, b = cotangents.shape[:2]
-    pieces = []
+    rows: dict[Slot, Tensor] = {}
     if weight is not None:
-        pieces.append(torch.einsum("rbgot,bgit->rbgoi", cotangents, inputs).reshape(r * b, -1))
+        rows[weight] = torch.einsum("rbgot,bgit->rbgoi", cotangents, inputs).reshape(r * b, -1)
     if bias is not None:
-        pieces.append(cotangents.sum(-1).reshape(r * b, -1))
-    slots = tuple(slot for slot in (weight, bias) if slot is not None)
-    return ExplicitBlock(slots, pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1))
+        rows[bias] = cotangents.sum(-1).reshape(r * b, -1)
+    return ExplicitBlock.joined(rows)
 
 
 def positional_block(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tngd_bench.layers import preconditioning
 from tngd_bench.optimizers.cost_model import CostModel, Counts, Use, first_order_waiting
 from tngd_bench.optimizers.entry import OptimizerEntry, Setting, Style
 from tngd_bench.optimizers.iteration import Iteration
@@ -44,8 +45,7 @@ def _count(it: Iteration, use: Use) -> Counts:
 
 def _preconditioned(rows: float, a: float, g: float) -> float:
     """A layer's direction from its k `rows`, by rows or by the gradient (`KroneckerFactors.precondition`)."""
-    slope = rows * min(rows * (a + g), a * g)
-    return 2.0 * (rows * a * g + min(rows * (a * a + g * g) + slope, a * g * (a + g)))
+    return 2.0 * (rows * a * g + min(preconditioning(rows, a, g)))
 
 
 def _waiting(it: Iteration, use: Use) -> float:

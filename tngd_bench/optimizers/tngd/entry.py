@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tngd_bench import arguments
-from tngd_bench.optimizers.array_costs import array_cost
+from tngd_bench.curvature.route import EIGENDECOMPOSITION_FLOPS
 from tngd_bench.optimizers.cost_model import (
-    EIGENDECOMPOSITION_FLOPS,
     PAIR_S,
     WRITE_S,
     CostModel,
@@ -22,11 +21,11 @@ from tngd_bench.optimizers.settings import (
     COUNT,
     FRACTION,
     NATURAL,
-    NON_NEGATIVE,
     POSITIVE,
     choice,
     optional,
 )
+from tngd_bench.optimizers.tngd.array_costs import array_cost
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
@@ -45,8 +44,9 @@ _SIMULATION_S, _PROGRAM_S = 3.8e-3, 2.1e-8
 def _count(it: Iteration, use: Use) -> Counts:
     if use.device is None or not use.device.needs_arrays:
         return _relaxation(it)
-    flops, held = _on_arrays(it, use.device)
-    return use.settings["ensemble"] * flops, held
+    ensemble = int(use.settings["ensemble"])
+    flops, held = _on_arrays(it, use.device, ensemble)
+    return ensemble * flops, held
 
 
 def _relaxation(it: Iteration) -> Counts:
@@ -66,10 +66,10 @@ def _relaxation(it: Iteration) -> Counts:
     return passes + made + _orthogonalised(it), held
 
 
-def _on_arrays(it: Iteration, device: Device) -> Counts:
+def _on_arrays(it: Iteration, device: Device, ensemble: int) -> Counts:
     """The simulation of a device whose imperfections act on single cells: B is formed, programmed, and then used."""
     made = it.gradient + it.row_passes + it.written
-    arrays = array_cost(it, device)
+    arrays = array_cost(it, device, ensemble)
     # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
     functions = _by_eigenvectors(float(it.rows)) if arrays.spectral else 0.0
     return made + arrays.flops + functions, it.held + float(it.rows) * it.widths + arrays.held
@@ -100,7 +100,7 @@ def _waiting(it: Iteration, use: Use) -> float:
         return (
             seconds
             + WRITE_S * (m * it.parameters)
-            + ensemble * _PROGRAM_S * array_cost(it, use.device).values
+            + ensemble * _PROGRAM_S * array_cost(it, use.device, ensemble).values
         )
     return seconds if it.matrix_free else seconds + PAIR_S * m * m
 
@@ -125,7 +125,6 @@ def _from(infos: Mapping[str, FieldInfo], defaults: Mapping[str, object]) -> dic
 
 ANALOG = {
     **_from(ANALOG_FIELDS, vars(AnalogSettings())),
-    "noise_variance": Setting(0.0, NON_NEGATIVE),
     "damping_rule": Setting("constant", choice("constant", "levenberg-marquardt")),
     "damping_interval": Setting(5, COUNT),
     "device": Setting("paper", _device),

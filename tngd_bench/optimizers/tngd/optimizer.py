@@ -47,8 +47,7 @@ class TNGD(NaturalOptimizer):
 
     Parameters
     ----------
-    analog_time, delay, start, samples, spacing, ensemble : as in `AnalogSettings`.
-    noise_variance : κ₀, signal².
+    analog_time, delay, start, noise_variance, samples, spacing, ensemble : as in `AnalogSettings`.
     device : preset name or `Device`; its imperfections act on x, its link, converters and τ make `ledger`.
     rule : "sgd" (with `momentum`) or "adam" (with `betas`, `eps`; the paper's TNGD-Adam has betas (0, 0)).
     damping_rule : "constant", or "levenberg-marquardt": every `damping_interval` steps the batch's loss is taken once
@@ -72,7 +71,7 @@ class TNGD(NaturalOptimizer):
         analog_time: float = AnalogSettings.analog_time,
         delay: float = AnalogSettings.delay,
         start: str = AnalogSettings.start,
-        noise_variance: float = 0.0,
+        noise_variance: float = AnalogSettings.noise_variance,
         device: str | Device = "paper",
         rule: str = "sgd",
         *,

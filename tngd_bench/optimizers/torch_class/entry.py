@@ -16,7 +16,7 @@ from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tngd_bench import arguments
+from tngd_bench import arguments, plugins
 from tngd_bench.optimizers.entry import OptimizerEntry, Setting
 from tngd_bench.optimizers.settings import COUNT, POSITIVE, choice, optional
 
@@ -95,8 +95,7 @@ def make(
     try:
         optimizer = found([p for _, p in taken], **given)
     except Exception as error:  # whatever an outside class finds wrong
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ValueError(f"optimizer {name!r} cannot be made: {said}") from error
+        raise ValueError(f"optimizer {name!r} cannot be made: {plugins.said(error)}") from error
     return TorchOptimizer(model, loss, optimizer, taken, others, rest_lr, _cycle({"cycle": cycle, **given}))
 
 
@@ -113,7 +112,7 @@ def _class(name: str) -> Any:
     try:
         module = import_module(module_name)
     except Exception as error:  # whatever outside code does when it is imported
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        said = plugins.said(error)
         raise ValueError(f"optimizer {name!r}: module {module_name} cannot be imported ({said})") from None
     import torch
 

@@ -24,16 +24,16 @@ from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import Mark, marks, strength
 from tngd_bench.studies.file.optimizer_label import label_texts
-from tngd_bench.studies.store.columns import each
+from tngd_bench.studies.store import columns as c
 
 TUNED = "[tuned]"
 _AXES = {
-    "parameters": "parameters N",
-    "outputs": "outputs d_z",
-    "iteration": "iterations",
-    "modelled_s": "time (measured digital + modelled device)",
-    "total_s": "time per iteration",
-    "loss": "training loss of the mini-batch",
+    c.PARAMETERS: "parameters N",
+    c.OUTPUTS: "outputs d_z",
+    c.ITERATION: "iterations",
+    c.MODELLED_S: "time (measured digital + modelled device)",
+    c.TOTAL_S: "time per iteration",
+    c.LOSS: "training loss of the mini-batch",
     "test_error": "1 − test accuracy",
 }
 
@@ -52,8 +52,8 @@ class PaperFigure:
 
     def problems(self) -> list[str]:
         """Return the problems in the records that have points."""
-        present = set(self.points["problem"])
-        return [name for name in dict.fromkeys(self.results.trials["problem"]) if name in present]
+        present = set(self.points[c.PROBLEM])
+        return [name for name in dict.fromkeys(self.results.trials[c.PROBLEM]) if name in present]
 
 
 def _titles(figure: FigureEntry, trials: pd.DataFrame, infos: Infos) -> dict[str, str]:
@@ -62,9 +62,9 @@ def _titles(figure: FigureEntry, trials: pd.DataFrame, infos: Infos) -> dict[str
     Where variants of a method change a setting, each is named with its value, the default too: "TNGD (t = 50 τ)".
     """
     labels = [label for label in figure.optimizers if label in infos]
-    here = trials[trials["group"].isin(figure.groups)].drop_duplicates("optimizer")
+    here = trials[trials[c.GROUP].isin(figure.groups)].drop_duplicates(c.OPTIMIZER)
     complete = {
-        str(row.optimizer): json.loads(str(row.settings)) for row in each(here[["optimizer", "settings"]])
+        str(row.optimizer): json.loads(str(row.settings)) for row in c.each(here[[c.OPTIMIZER, c.SETTINGS]])
     }
     titles = {}
     for label in labels:
@@ -87,9 +87,9 @@ def _titles(figure: FigureEntry, trials: pd.DataFrame, infos: Infos) -> dict[str
 def paper_chart(of: PaperFigure, problem: str) -> Chart:
     """Draw a figure of the paper on one problem: mean with standard deviation and quartiles."""
     figure, infos = of.figure, of.results.infos
-    points = of.points[of.points["problem"] == problem]
+    points = c.only(of.points, problem=problem)
     titles = _titles(figure, of.results.trials, infos)
-    labels = [label for label in figure.optimizers if label in set(points["optimizer"])]
+    labels = [label for label in figure.optimizers if label in set(points[c.OPTIMIZER])]
     panels = [("", [label for label in labels if TUNED not in label])]
     tuned = [label for label in labels if TUNED in label]
     if tuned and panels[0][1]:
@@ -105,11 +105,11 @@ def paper_chart(of: PaperFigure, problem: str) -> Chart:
             name = optimizer_names.without_tuned(titles[label])
             _draw(
                 axes,
-                points[points["optimizer"] == label],
+                c.only(points, optimizer=label),
                 styles[label],
                 name,
                 strength(label, shown, infos),
-                curve=figure.y != "total_s",
+                curve=figure.y != c.TOTAL_S,
             )
         if title:
             axes.set_title(title, loc="left")
@@ -156,17 +156,17 @@ def _draw(axes: Axes, own: pd.DataFrame, mark: Mark, title: str, opacity: float,
 
 def _scales(figure: FigureEntry, panels: Sequence[Axes], points: pd.DataFrame) -> None:
     for axes in panels:
-        if figure.x in ("parameters", "outputs"):
+        if figure.x in (c.PARAMETERS, c.OUTPUTS):
             scales.log_counts(axes, "x")
-        elif figure.x == "modelled_s" and (points["x"] > 0).any():
+        elif figure.x == c.MODELLED_S and (points["x"] > 0).any():
             axes.set_xlim(left=float(points.loc[points["x"] > 0, "x"].min()))
             scales.log_seconds(axes, "x")
-        if figure.y == "total_s":
+        if figure.y == c.TOTAL_S:
             scales.log_seconds(axes, "y")
         elif figure.y == "test_error":
             scales.percentages(axes)
-        if figure.y != "total_s" and (points["mean"] > 0).all():
-            if figure.y == "loss":
+        if figure.y != c.TOTAL_S and (points["mean"] > 0).all():
+            if figure.y == c.LOSS:
                 scales.log_plain(axes, "y")
             else:
                 _log_percent(axes)
@@ -183,27 +183,27 @@ def _log_percent(axes: Axes) -> None:
 def _caption(figure: FigureEntry, points: pd.DataFrame) -> str:
     counts = sorted({int(value) for value in points["seeds"]})
     number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    of = "timed iterations" if figure.y == "total_s" else "seed" if counts == [1] else "seeds"
+    of = "timed iterations" if figure.y == c.TOTAL_S else "seed" if counts == [1] else "seeds"
     text = f"Line: mean over {number} {of}; light band: ± standard deviation; darker band: quartiles."
     if figure.window > 1:
         as_there = (
             " as in the paper" if figure.window == PAPER_WINDOW else "; the paper does not say how it smooths"
         )
         text += f" Mini-batch loss, moving average of {figure.window} iterations{as_there}."
-    if figure.x == "modelled_s" or figure.y == "total_s":
+    if figure.x == c.MODELLED_S or figure.y == c.TOTAL_S:
         text += " Time of TNGD: its measured digital part + the modelled device; others: measured."
     return text
 
 
 def _alt(figure: FigureEntry, points: pd.DataFrame, titles: Mapping[str, str]) -> str:
     last = (
-        points.sort_values("x", kind="stable").groupby("optimizer").tail(1).sort_values("mean", kind="stable")
+        points.sort_values("x", kind="stable").groupby(c.OPTIMIZER).tail(1).sort_values("mean", kind="stable")
     )
 
     def shown(value: float) -> str:
-        if figure.y == "total_s":
+        if figure.y == c.TOTAL_S:
             return quantities.seconds(value)
         return quantities.percent(value) if figure.y == "test_error" else quantities.significant(value)
 
-    ends = ", ".join(f"{titles[row.optimizer]} {shown(row.mean)}" for row in each(last))
+    ends = ", ".join(f"{titles[row.optimizer]} {shown(row.mean)}" for row in c.each(last))
     return f"{figure.title}, mean. At each one's last point, lowest first: {ends}."

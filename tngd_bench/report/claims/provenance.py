@@ -9,6 +9,7 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.types import Verdict
 from tngd_bench.analysis.results import Results
+from tngd_bench.studies.store import columns as c
 
 
 def training_runs(results_by_study: Mapping[str, Results]) -> pd.DataFrame:
@@ -23,18 +24,18 @@ def training_runs(results_by_study: Mapping[str, Results]) -> pd.DataFrame:
             for section in results.study.get("training") or ()
         }
         own = results.of_kind("training")
-        last = results.curves.groupby("key")["iteration"].max()
+        last = results.curves.groupby(c.KEY)[c.ITERATION].max()
         frames.append(
             pd.DataFrame(
                 {
                     "study": name,
-                    "key": own["key"],
-                    "iterations": own["key"].map(last).astype(float),
-                    "examples": pd.to_numeric(own["group"].map(sizes)).astype(float),
+                    c.KEY: own[c.KEY],
+                    "iterations": own[c.KEY].map(last).astype(float),
+                    "examples": pd.to_numeric(own[c.GROUP].map(sizes)).astype(float),
                 }
             )
         )
-    return pd.concat(frames, ignore_index=True).set_index(["study", "key"])
+    return pd.concat(frames, ignore_index=True).set_index(["study", c.KEY])
 
 
 def measured_on(verdict: Verdict, runs: pd.DataFrame, results_by_study: Mapping[str, Results]) -> str:

@@ -21,6 +21,7 @@ from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Exhibit, JudgedClaim, Section, ShownVerdict
 from tngd_bench.report.document.tables import Table, short_keys, text_table
+from tngd_bench.studies.store import columns as c
 
 VERDICTS: tuple[VerdictName, ...] = ("confirmed", "conditional", "not confirmed")
 
@@ -211,7 +212,7 @@ def verdict_table(found: Sequence[Verdict], infos: Infos, where: Callable[[Verdi
                 "claim": verdict.claim.id,
                 "statement": verdict.claim.statement,
                 "where": verdict.claim.where,
-                "problem": verdict.problem,
+                c.PROBLEM: verdict.problem,
                 "measured on": where(verdict),
                 "verdict": verdict.name,
                 "condition": verdict.condition,

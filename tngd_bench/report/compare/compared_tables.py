@@ -13,6 +13,7 @@ from tngd_bench.analysis.families import Infos
 from tngd_bench.problems import registered_metrics
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import SECTION, TOTAL, Cell, Column, Table, amount, words
+from tngd_bench.studies.store import columns as c
 
 
 def cost_table(costs: pd.DataFrame, infos: Infos) -> Table:
@@ -20,7 +21,7 @@ def cost_table(costs: pd.DataFrame, infos: Infos) -> Table:
     columns = (
         tables.optimizer_column(infos),
         SECTION,
-        amount("N", "parameters"),
+        amount("N", c.PARAMETERS),
         Column("b · d_z", lambda row: Cell(row.batch_size, f"{row.batch_size} · {row.outputs}")),
         amount("A, median", "a_s", quantities.seconds, TOTAL),
         amount("B, median", "b_s", quantities.seconds, TOTAL),
@@ -62,7 +63,7 @@ def training_table(training: pd.DataFrame, infos: Infos) -> Table:
     columns = (
         tables.optimizer_column(infos),
         SECTION,
-        words("problem", tables.size_text),
+        words(c.PROBLEM, tables.size_text),
         words("level", _level),
         amount("paired seeds", "pairs", str),
         amount("A, final loss", "a_loss", quantities.significant, tables.MEASURED),

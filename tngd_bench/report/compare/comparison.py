@@ -28,6 +28,7 @@ from tngd_bench.report.document.section import Section, missing_words
 from tngd_bench.report.render import markdown, page
 from tngd_bench.report.render.manifest import replace_manifest
 from tngd_bench.report.render.section_files import write_sections
+from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
 
 TITLE = "Two stores side by side"
@@ -85,7 +86,7 @@ def _cost_words(costs: pd.DataFrame) -> str:
         f"Of {len(costs)} shared settings the median ratio B/A in seconds is {quantities.significant(middle)}×, in "
         "which the hour of each run counts."
     )
-    relative = costs[costs["relative_low"].notna() & (costs["optimizer"] != costs["reference"])]
+    relative = costs[costs["relative_low"].notna() & (costs[c.OPTIMIZER] != costs["reference"])]
     if len(relative):
         up, down = int((relative["relative_low"] > 1).sum()), int((relative["relative_high"] < 1).sum())
         text += (
@@ -114,8 +115,8 @@ def _training_words(training: pd.DataFrame) -> str:
 
 
 def _conditions(found: TwoStores) -> str:
-    environment = found.differences[found.differences["where"] == "environment"]["name"]
-    study = found.differences[found.differences["where"] == "study"]["name"]
+    environment = c.only(found.differences, where="environment")["name"]
+    study = c.only(found.differences, where="study")["name"]
     listed = ", ".join(environment[:8]) + (" …" if len(environment) > 8 else "")
     text = f"Environment: {_differ(environment)} ({listed})." if len(environment) else "Same environment."
     same = _differ(study) if len(study) else "the same"
@@ -175,14 +176,14 @@ def compared_chart(both: Compared) -> Chart | None:
     if costs.empty:
         return None
     figure, axes = charting.panel(4.2)
-    related = costs["relative"].notna() & (costs["optimizer"] != costs["reference"])
+    related = costs["relative"].notna() & (costs[c.OPTIMIZER] != costs["reference"])
     column = "relative" if related.any() else "ratio"
     shown = costs[related] if related.any() else costs
-    present = [label for label in infos if label in set(shown["optimizer"])]
+    present = [label for label in infos if label in set(shown[c.OPTIMIZER])]
     for place, label in enumerate(present):
-        own = shown[shown["optimizer"] == label]
+        own = c.only(shown, optimizer=label)
         mark = styles[label]
-        x = own["parameters"].to_numpy(float) * 1.06 ** (place - (len(present) - 1) / 2)
+        x = own[c.PARAMETERS].to_numpy(float) * 1.06 ** (place - (len(present) - 1) / 2)
         y = own[column].to_numpy(float)
         low, high = (own[f"relative_{end}"].to_numpy(float) for end in ("low", "high"))
         spread = np.nan_to_num(np.stack([y - low, high - y]))  # no bar where no interval is known

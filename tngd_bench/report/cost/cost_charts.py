@@ -22,7 +22,7 @@ from tngd_bench.report.document import charting, scales, slugs
 from tngd_bench.report.document.charting import Chart, draw_band, draw_line
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, PAPER, PARTS, marks
-from tngd_bench.studies.store.columns import each
+from tngd_bench.studies.store import columns as c
 
 _SPLIT_TITLES = {name: f"{name} ({'measured' if name == 'digital' else 'modelled'})" for name in PARTS}
 _HATCHES = {"digital": "", "write": "////", "relax": "xxxx", "read": "----"}
@@ -56,7 +56,7 @@ def time_chart(results: Results, series: CostSeries) -> Chart:
     largest = part[part[axis] == part[axis].max()].sort_values("at_least_s", kind="stable")
     fastest = ", ".join(
         f"{infos[row.optimizer].title} {quantities.at_least(row.total_median_s, row.at_least_s)}"
-        for row in each(largest)
+        for row in c.each(largest)
     )
     size = quantities.count(float(part[axis].max()))
     return Chart(
@@ -77,9 +77,9 @@ def ratio_chart(results: Results, series: CostSeries) -> Chart | None:
     part, axis = series.select(results.ratios_to_sgd), series.axis
     if part.empty:
         return None
-    bounds = set(series.part.loc[series.part["total_median_s"].isna(), "optimizer"])
+    bounds = set(series.part.loc[series.part["total_median_s"].isna(), c.OPTIMIZER])
     figure, axes = charting.panel(4.3)
-    others = part[part["optimizer"] != part["reference"]]
+    others = part[part[c.OPTIMIZER] != part["reference"]]
     against = quantities.listed([infos[label].title for label in infos if label in set(part["reference"])])
     for label, rows in charting.by_optimizer(others, infos):
         own = rows.sort_values(axis)
@@ -105,7 +105,7 @@ def ratio_chart(results: Results, series: CostSeries) -> Chart | None:
     listed = ", ".join(
         f"{infos[row.optimizer].title} {'≥ ' if row.optimizer in bounds else ''}"
         f"{quantities.significant(row.total_ratio)} times"
-        for row in each(largest)
+        for row in c.each(largest)
     )
     return Chart(
         slugs.slug("ratio-to-sgd", *series.slug_parts),
@@ -121,7 +121,7 @@ def ratio_chart(results: Results, series: CostSeries) -> Chart | None:
 def _splits(results: Results) -> Iterator[tuple[CostSeries, str]]:
     """Yield the series with a device, and that device."""
     for series in _series(results):
-        present = set(series.part["optimizer"])
+        present = set(series.part[c.OPTIMIZER])
         device = next(
             (label for label, info in results.infos.items() if info.modelled and label in present), None
         )
@@ -132,13 +132,13 @@ def _splits(results: Results) -> Iterator[tuple[CostSeries, str]]:
 def _split_table(series: CostSeries, timed: pd.DataFrame, device: str, infos: Infos) -> pd.DataFrame:
     rows = []
     part, axis = series.part, series.axis
-    for size in sorted(set(part.loc[part["optimizer"] == device, axis])):
+    for size in sorted(set(part.loc[part[c.OPTIMIZER] == device, axis])):
         here = timed[timed[axis] == size]
         rivals = (strongest_digital(here, infos), strongest_digital(here, infos, exact_natural()))
         for label in dict.fromkeys(name for name in (*rivals, device) if name is not None):
-            own = part[(part[axis] == size) & (part["optimizer"] == label)].iloc[0]
+            own = part[(part[axis] == size) & (part[c.OPTIMIZER] == label)].iloc[0]
             row = {name: own[name] for name in cost_series.AXES}
-            row |= {"optimizer": label, "digital_s": own["digital_median_s"]}
+            row |= {c.OPTIMIZER: label, c.DIGITAL_S: own["digital_median_s"]}
             row |= {f"{name}_s": own[f"{name}_s"] for name in ("write", "relax", "read")}
             row["at_least_s"] = own["at_least_s"]
             rows.append(row)
@@ -163,7 +163,7 @@ def split_chart(results: Results, case: tuple[CostSeries, str]) -> Chart:
         for offset, (_, row) in zip(offsets, pair.iterrows(), strict=True):
             _bar(axes, place + offset, row, longest)
             bound = "" if row[parts].notna().all() else "≥ "
-            text = f"{infos[str(row['optimizer'])].title}  {bound}{quantities.seconds(float(row['sum_s']))}"
+            text = f"{infos[str(row[c.OPTIMIZER])].title}  {bound}{quantities.seconds(float(row['sum_s']))}"
             axes.text(102, place + offset, text, va="center", fontsize=8)
     axes.set_yticks(range(len(sizes)), [quantities.count(float(tick)) for tick in sizes])
     axes.invert_yaxis()
@@ -208,7 +208,7 @@ def _split_legend(figure: Figure, axes: Axes) -> None:
 
 def _split_alt(table: pd.DataFrame, series: CostSeries, device: str, infos: Infos) -> str:
     axis = series.axis
-    largest = table[(table[axis] == table[axis].max()) & (table["optimizer"] == device)].iloc[0]
+    largest = table[(table[axis] == table[axis].max()) & (table[c.OPTIMIZER] == device)].iloc[0]
     total = float(largest["sum_s"])
     bound = any(pd.isna(largest[f"{name}_s"]) for name in PARTS)
     shares = ", ".join(

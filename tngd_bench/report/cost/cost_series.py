@@ -9,9 +9,10 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.iteration_cost import SETTING
+from tngd_bench.studies.store import columns as c
 
-AXES = {"parameters": "parameters N", "batch_size": "batch size b", "outputs": "outputs d_z"}
-SIGNS = {"parameters": "N", "batch_size": "b", "outputs": "d_z"}
+AXES = {c.PARAMETERS: "parameters N", c.BATCH_SIZE: "batch size b", c.OUTPUTS: "outputs d_z"}
+SIGNS = {c.PARAMETERS: "N", c.BATCH_SIZE: "b", c.OUTPUTS: "d_z"}
 _SAME_WIDTH = 1.06
 """Along b and d_z a model keeps its N but for the rounding of its width, 2 % each way."""
 
@@ -43,7 +44,7 @@ class CostSeries:
     def where(self) -> str:
         """Return e.g. "digits-mlp, b = 32, d_z = 10", with "N ≈ 100,000" along b and d_z."""
         words = [
-            f"{SIGNS[name]} {'≈' if name == 'parameters' else '='} {quantities.count(_rounded(name, value))}"
+            f"{SIGNS[name]} {'≈' if name == c.PARAMETERS else '='} {quantities.count(_rounded(name, value))}"
             for name, value in self.held.items()
         ]
         return ", ".join([self.problem, *words])
@@ -52,7 +53,7 @@ class CostSeries:
     def slug_parts(self) -> tuple[object, ...]:
         """Return what tells the series from others, for the names of its files."""
         values = (int(_rounded(name, value)) for name, value in self.held.items())
-        return (*([] if self.axis == "parameters" else [self.sign]), self.group, *values)
+        return (*([] if self.axis == c.PARAMETERS else [self.sign]), self.group, *values)
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of `frame` (the columns of a setting and others) whose setting is in the series."""
@@ -74,13 +75,13 @@ def cover(summary: pd.DataFrame) -> list[CostSeries]:
         for series in along(left, axis):
             found.append(series)
             left = left.drop(index=series.part.index)
-    return [*found, *_series(left, "parameters")]
+    return [*found, *_series(left, c.PARAMETERS)]
 
 
 def _series(summary: pd.DataFrame, axis: str) -> list[CostSeries]:
     held = [name for name in AXES if name != axis]
-    keys = summary[["group", "problem", *held]]
-    if "parameters" in held:
+    keys = summary[[c.GROUP, c.PROBLEM, *held]]
+    if c.PARAMETERS in held:
         keys = keys.assign(parameters=_one_width(summary))
     return [
         CostSeries(
@@ -105,8 +106,8 @@ def _one_width(summary: pd.DataFrame) -> pd.Series:
             chosen[size] = first
         return sizes.map(chosen)
 
-    return summary.groupby(["group", "problem"])["parameters"].transform(least)
+    return summary.groupby([c.GROUP, c.PROBLEM])[c.PARAMETERS].transform(least)
 
 
 def _rounded(name: str, value: float) -> float:
-    return float(f"{value:.1e}") if name == "parameters" else value
+    return float(f"{value:.1e}") if name == c.PARAMETERS else value

@@ -13,15 +13,16 @@ from tngd_bench.analysis.cost.caveats import host_extrapolated
 from tngd_bench.analysis.families import Infos
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
+from tngd_bench.studies.store import columns as c
 
 EXTRAPOLATED = "≈: host seconds extrapolated to all columns of the Jacobian from the 16 that were timed."
 
 
 def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, infos: Infos) -> Table:
     """Return every cost with its spread; `summary` and `ratios` as in `analysis.cost`."""
-    setting = ["group", "problem", "parameters", "batch_size", "outputs", "rows", "optimizer"]
+    setting = [c.GROUP, c.PROBLEM, c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS, c.ROWS, c.OPTIMIZER]
     merged = summary.merge(ratios, on=setting, how="left")
-    merged = tables.sorted_rows(merged, ["group", "batch_size", "outputs", "parameters", "optimizer"], infos)
+    merged = tables.sorted_rows(merged, [c.GROUP, c.BATCH_SIZE, c.OUTPUTS, c.PARAMETERS, c.OPTIMIZER], infos)
 
     def digital(row: Any) -> Cell:
         extrapolated = infos[row.optimizer].modelled and host_extrapolated(
@@ -33,7 +34,7 @@ def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, infos: Infos) -> Tab
     columns = (
         tables.optimizer_column(infos),
         tables.SECTION,
-        amount("N", "parameters"),
+        amount("N", c.PARAMETERS),
         Column(
             "b · d_z · m", lambda row: Cell(row.batch_size, f"{row.batch_size} · {row.outputs} · {row.rows}")
         ),
@@ -47,8 +48,8 @@ def cost_table(summary: pd.DataFrame, ratios: pd.DataFrame, infos: Infos) -> Tab
         Column("total, median [quartiles]", _total, tables.TOTAL),
         Column("total, mean", lambda row: tables.stated_seconds(row.total_mean_s), tables.TOTAL),
         Column("total relative to SGD [95 %]", _total_ratio, tables.TOTAL),
-        amount("FLOPs", "flops", quantities.significant, tables.COUNTED),
-        amount("peak memory", "peak_bytes", quantities.memory, tables.MEASURED),
+        amount("FLOPs", c.FLOPS, quantities.significant, tables.COUNTED),
+        amount("peak memory", c.PEAK_BYTES, quantities.memory, tables.MEASURED),
         Column("iterations in processes", lambda row: Cell(row.n, f"{row.n} in {row.processes}")),
         tables.RECORDS,
     )
@@ -91,7 +92,7 @@ def _total_ratio(row: Any) -> Cell:
 
 def fits_table(scaling: pd.DataFrame, infos: Infos) -> Table:
     """Return the exponents in N, b and d_z beside those of the paper's Table 1; `scaling` as in `analysis.fits`."""
-    held = [name for name in ("batch_size", "outputs") if name in scaling]
+    held = [name for name in (c.BATCH_SIZE, c.OUTPUTS) if name in scaling]
     columns = (
         tables.optimizer_column(infos),
         words("against", lambda row: tables.AXES.get(row.axis, row.axis)),
@@ -112,7 +113,7 @@ def fits_table(scaling: pd.DataFrame, infos: Infos) -> Table:
         "exponent. Table 1 of arXiv 2405.13817: its largest power, and the log-log slope of its whole formula over the "
         "same sizes."
     )
-    rows = tables.sorted_rows(scaling, ["axis", "group", *held, "optimizer"], infos)
+    rows = tables.sorted_rows(scaling, ["axis", c.GROUP, *held, c.OPTIMIZER], infos)
     return tables.table_of("scaling-fits", caption, columns, rows)
 
 

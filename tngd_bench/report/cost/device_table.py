@@ -13,6 +13,7 @@ from tngd_bench.analysis.training.tolerance import margin_text
 from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, number, words
+from tngd_bench.studies.store import columns as c
 
 
 def pairs_table(pairs: Sequence[DevicePair], infos: Infos) -> Table:
@@ -54,11 +55,11 @@ def _p(pair: DevicePair, value: float) -> Cell:
 
 def _data(pair: DevicePair) -> dict[str, object]:
     return {
-        "optimizer": pair.optimizer,
+        c.OPTIMIZER: pair.optimizer,
         "ideal": pair.ideal,
-        "group": pair.group,
-        "problem": pair.problem,
-        "parameters": pair.size,
+        c.GROUP: pair.group,
+        c.PROBLEM: pair.problem,
+        c.PARAMETERS: pair.size,
         "seeds": pair.seeds,
         "diverged": pair.diverged,
         **{f"{each.score.final}_ideal": each.ideal for each in pair.scores},

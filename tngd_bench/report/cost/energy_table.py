@@ -14,6 +14,7 @@ from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 from tngd_bench.spu.billing import energy
 from tngd_bench.spu.ledger import Ledger
+from tngd_bench.studies.store import columns as c
 
 _KINDS = ("write", "relax", "read")
 NOT_STATED = "not stated"
@@ -33,7 +34,7 @@ def energy_table(calibrations: Calibrations | None, uses: Sequence[tuple[str, De
     label = None if calibrations is None else calibrations.device_label
     if calibrations is None or label is None:
         return None
-    sizes = calibrations.by_label[label].points[["parameters", "batch_size", "outputs"]].astype(int)
+    sizes = calibrations.by_label[label].points[[c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS]].astype(int)
     rows = [
         _Row(title, n, b, d_z, energy(use.device, use.work(n, b, d_z, layers)))
         for title, use in uses
@@ -42,7 +43,7 @@ def energy_table(calibrations: Calibrations | None, uses: Sequence[tuple[str, De
     ]
     columns = (
         words("device", lambda row: row.device),
-        amount("N", "parameters"),
+        amount("N", c.PARAMETERS),
         Column("m", lambda row: number(row.batch_size * row.outputs)),
         *(Column(kind, _part(kind), tables.MODELLED) for kind in _KINDS),
         Column("total", lambda row: _joules(row.bill.total, row.bill.at_least), tables.MODELLED),
@@ -53,7 +54,7 @@ def energy_table(calibrations: Calibrations | None, uses: Sequence[tuple[str, De
         "item that has no sourced price is a lower bound (≥), or not stated where no item has one."
     )
     amounts = (*_KINDS, "total", "at_least")
-    names = ("device", "parameters", "batch_size", "outputs")
+    names = (c.DEVICE, c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS)
     data = pd.DataFrame(
         [
             [*(getattr(row, name) for name in names), *(getattr(row.bill, name) for name in amounts)]

@@ -17,6 +17,7 @@ from tngd_bench.report.document import charting, scales
 from tngd_bench.report.document.charting import Chart, draw_line
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.render import drawings
+from tngd_bench.studies.store import columns as c
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,9 +28,9 @@ _WRITERS = {
     ".pdf": drawings.pdf,
 }
 _TITLES = {
-    "parameters": "parameters N",
+    c.PARAMETERS: "parameters N",
     "batch": "batch size b",
-    "outputs": "outputs d_z",
+    c.OUTPUTS: "outputs d_z",
     "analog_time": "analog time t (τ)",
     "positions": "places of a sample that use a weight",
     "cg_iterations": "iterations of NGD-CG",
@@ -38,7 +39,7 @@ _TITLES = {
     "tau": "time constant τ",
     "time_constant_s": "time constant τ",
     "word_bits": "word length (bits)",
-    "device": "device preset",
+    c.DEVICE: "device preset",
     "upload": "arrays sent over the link",
     "write_parallel": "cells written at once",
 }
@@ -56,14 +57,14 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     time.
     """
     frame = pd.DataFrame(rows)
-    digital = registry.digital()
+    digital = [name for name in registry.digital() if f"{name}_s" in frame]
     infos = {label: optimizer_info(label, label) for label in (*digital, "tngd")}
     unfit = frame["does_not_fit"].astype(str) if "does_not_fit" in frame else pd.Series("", frame.index)
     with_host = frame["iteration_at_least_s"].notna() | unfit.str.contains("host")
     total = "iteration_at_least_s" if with_host.any() else "device_at_least_s"
     if not frame[[total, *(f"{label}_s" for label in digital)]].notna().any(axis=None):
         raise ValueError("nothing to draw: the processor has too little memory at every value of the sweep")
-    unstated = frame["not_stated"].astype(str)
+    unstated = frame[c.NOT_STATED].astype(str)
     words = bool(frame[name].map(lambda value: isinstance(value, str)).any())
     figure, axes = charting.panel(4.2)
     _draw(axes, frame, name, total, infos, words=words)
@@ -94,12 +95,12 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
 def _fastest(row: pd.Series[Any], total: str, infos: Infos) -> str:
     """Return optimizers with their times at one value, those of processors as the lower bounds that they are."""
     found = [
-        (float(row[f"{label}_s"]), infos[label].title, "≥ ")
-        for label in registry.digital()
-        if pd.notna(row[f"{label}_s"])
+        (float(row[f"{label}_s"]), info.title, "≥ ")
+        for label, info in infos.items()
+        if not info.modelled and pd.notna(row[f"{label}_s"])
     ]
     if pd.notna(row[total]):
-        exact = total == "device_at_least_s" and not row["not_stated"]
+        exact = total == "device_at_least_s" and not row[c.NOT_STATED]
         found.append((float(row[total]), infos["tngd"].title, "" if exact else "≥ "))
     return (
         ", ".join(f"{title} {bound}{quantities.seconds(value)}" for value, title, bound in sorted(found))
@@ -110,7 +111,7 @@ def _fastest(row: pd.Series[Any], total: str, infos: Infos) -> str:
 def _unfit(frame: pd.DataFrame, infos: Infos) -> str:
     """Return in a sentence what has no time at some value for want of memory; "" for nothing."""
     lacking = {each for row in frame.get("does_not_fit", ()) for each in row.split()}
-    titles = [infos[label].title for label in registry.digital() if label in lacking]
+    titles = [info.title for label, info in infos.items() if label in lacking]
     titles += [f"{infos['tngd'].title} (its host)"] if "host" in lacking else []
     if not titles:
         return ""
@@ -120,7 +121,7 @@ def _unfit(frame: pd.DataFrame, infos: Infos) -> str:
 def _draw(axes: Axes, frame: pd.DataFrame, name: str, total: str, infos: Infos, *, words: bool) -> None:
     """Draw a line per optimizer, TNGD's from the column `total`, with "≥" at its bounds where not all of it is one."""
     places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)
-    bounds = frame["not_stated"].astype(str) != ""
+    bounds = frame[c.NOT_STATED].astype(str) != ""
     bound = " (at least)" if bounds.all() else " (≥: at least)" if bounds.any() else ""
     for label, mark in marks(infos).items():
         own = label == "tngd"

@@ -15,12 +15,13 @@ from tngd_bench.report.document import charting, scales, slugs
 from tngd_bench.report.document.charting import Chart, draw_line
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import marks
+from tngd_bench.studies.store import columns as c
 
 _COLUMNS = (
     ("digital_median_s", "measured seconds (digital)"),
-    ("modelled_s", "modelled seconds (device)"),
-    ("flops", "operations, counted"),
-    ("peak_bytes", "peak memory (MiB), measured"),
+    (c.MODELLED_S, "modelled seconds (device)"),
+    (c.FLOPS, "operations, counted"),
+    (c.PEAK_BYTES, "peak memory (MiB), measured"),
 )
 
 
@@ -38,7 +39,7 @@ def scaling_chart(results: Results, series: CostSeries) -> Chart:
     panels = np.atleast_1d(figure.subplots(len(shown), 1, sharex=True))
     for axes, (name, title) in zip(panels, shown, strict=True):
         for label, own in charting.by_optimizer(part[part[name].astype(float) > 0].sort_values(axis), infos):
-            y = own[name] / 2**20 if name == "peak_bytes" else own[name]
+            y = own[name] / 2**20 if name == c.PEAK_BYTES else own[name]
             draw_line(axes, own[axis], y, styles[label], infos[label].title)
         scales.log_counts(axes, "x")
         if name.endswith("_s"):
@@ -48,7 +49,7 @@ def scaling_chart(results: Results, series: CostSeries) -> Chart:
         axes.set_ylabel(title)
     panels[-1].set_xlabel(series.title)
     charting.legend_below(figure, panels[0])
-    columns = [*cost_series.AXES, "rows", "optimizer", *(name for name, _ in shown)]
+    columns = [*cost_series.AXES, c.ROWS, c.OPTIMIZER, *(name for name, _ in shown)]
     return Chart(
         slugs.slug("scaling", *series.slug_parts),
         f"Cost against {series.sign}, by kind of cost ({series.where})",
@@ -69,7 +70,7 @@ def _alt(series: CostSeries, shown: list[tuple[str, str]], infos: Infos) -> str:
     words = []
     for name, title in shown:
         growth = {}
-        for label, own in part.groupby("optimizer", sort=True):
+        for label, own in part.groupby(c.OPTIMIZER, sort=True):
             own = own[own[name].astype(float) > 0].sort_values(axis)
             if len(own) > 1:
                 growth[infos[str(label)].title] = float(own[name].iloc[-1]) / float(own[name].iloc[0])

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from tngd_bench.analysis.families import Infos
 from tngd_bench.report.document.palette import INK, MUTED, RULE, Colour, Mark
+from tngd_bench.studies.store import columns as c
 
 WIDTH_INCHES = 4.7
 _NOT_STYLE = (
@@ -131,8 +132,8 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
 
 def by_optimizer(frame: pd.DataFrame, infos: Infos) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield every optimizer in `frame` with its rows, in the report's order."""
-    present = set(frame["optimizer"])
-    yield from ((label, frame[frame["optimizer"] == label]) for label in infos if label in present)
+    present = set(frame[c.OPTIMIZER])
+    yield from ((label, c.only(frame, optimizer=label)) for label in infos if label in present)
 
 
 def line_style(mark: Mark, **changes: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tngd_bench.report.map.map_section import map_results
 from tngd_bench.report.training.training_section import training_sections
 from tngd_bench.report.tuning import tuning_charts
 from tngd_bench.studies.store import code_parts
+from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import is_search
 
@@ -81,7 +82,7 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
         maps.decides,
         names_once(tuple(map(captions_once, sections))),
         "" if claims.absent else claims.points[0],
-        code_parts.told(records.trials.get("code", ())),
+        code_parts.told(records.trials.get(c.CODE, ())),
     )
 
 
@@ -132,7 +133,7 @@ def _search_contents(results: Results) -> Contents:
         find(results.within(())),
         "A study with these settings and seeds of its own.",
         sections,
-        revisions=code_parts.told(results.trials.get("code", ())),
+        revisions=code_parts.told(results.trials.get(c.CODE, ())),
     )
 
 

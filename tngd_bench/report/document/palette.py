@@ -60,6 +60,7 @@ DIGITAL = Colour("--c-digital", "#3c5a78", "#8fb2d6")
 WRITE = Colour("--c-write", "#d9773f", "#f0955c")
 RELAX = Colour("--c-relax", "#8c3a1a", "#ffc9a8")
 READ = Colour("--c-read", "#b08a2e", "#e3c06a")
+_ROLES = (INK, MUTED, RULE, PAPER, DIGITAL, WRITE, RELAX, READ)
 PARTS = {"digital": DIGITAL, "write": WRITE, "relax": RELAX, "read": READ}
 
 
@@ -80,13 +81,19 @@ def marks(infos: Infos) -> dict[str, Mark]:
 
 
 def _styles() -> dict[str, tuple[Colour, str, bool]]:
-    """Return colour, marker and emphasis of every registered optimizer that has a style, in the registry's order."""
-    styles = {name: registry.get(name).style for name in registry.names()}
-    return {
-        name: (Colour(f"--c-{slug(name)}", style.light, style.dark), style.marker, style.emphasised)
-        for name, style in styles.items()
-        if style is not None
-    }
+    """Return colour, marker and emphasis of every registered optimizer that has a style, in the registry's order.
+
+    Figures are themed by replacing colours: a style whose colour has another use already is left out.
+    """
+    found: dict[str, tuple[Colour, str, bool]] = {}
+    used = {colour.light for colour in (*_ROLES, *_spare_colours())}
+    for name in registry.names():
+        style = registry.get(name).style
+        if style is not None and style.light not in used:
+            used.add(style.light)
+            colour = Colour(f"--c-{slug(name)}", style.light, style.dark)
+            found[name] = (colour, style.marker, style.emphasised)
+    return found
 
 
 def _spare(place: int) -> tuple[Colour, str]:
@@ -99,6 +106,10 @@ def _spare(place: int) -> tuple[Colour, str]:
     hue = place * _SPARE_HUE % 360 / 360
     light, dark = (_hex(*colorsys.hls_to_rgb(hue, level, 0.5)) for level in (0.28, 0.78))
     return Colour(f"--c-other-{place + 1}", light, dark), _SPARE_MARKERS[place % len(_SPARE_MARKERS)]
+
+
+def _spare_colours() -> tuple[Colour, ...]:
+    return tuple(_spare(place)[0] for place in range(_MOST_SPARE))
 
 
 def _hex(*channels: float) -> str:
@@ -119,6 +130,4 @@ def series(place: int) -> Mark:
 
 def palette() -> tuple[Colour, ...]:
     """Return every colour that occurs, for the style sheet and for themed figures."""
-    own = tuple(colour for colour, *_ in _styles().values())
-    own += tuple(_spare(place)[0] for place in range(_MOST_SPARE))
-    return (INK, MUTED, RULE, PAPER, DIGITAL, WRITE, RELAX, READ, *own)
+    return (*_ROLES, *(colour for colour, *_ in _styles().values()), *_spare_colours())

@@ -14,6 +14,7 @@ from tngd_bench.analysis.optimizer_names import SIGNS
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.studies.file.optimizer_label import label_texts
+from tngd_bench.studies.store import columns as c
 
 MOST_LINES = 10
 """More lines than this in one figure cannot be told apart."""
@@ -78,9 +79,9 @@ def line_groups(infos: Infos, present: Collection[str]) -> list[LineGroup]:
 def main_trials(results: Results) -> pd.DataFrame:
     """Return the trials of the optimizers that are in the main figure of their section."""
     shown = pd.Series(True, index=results.trials.index)
-    for _, part in results.of_kind("training").groupby("group"):
-        main = line_groups(results.infos, set(part["optimizer"]))[0].labels
-        shown.loc[part.index] = part["optimizer"].isin(main)
+    for _, part in results.of_kind("training").groupby(c.GROUP):
+        main = line_groups(results.infos, set(part[c.OPTIMIZER]))[0].labels
+        shown.loc[part.index] = part[c.OPTIMIZER].isin(main)
     return results.trials[shown]
 
 
@@ -89,7 +90,7 @@ def with_clock(trials: pd.DataFrame, results: Results) -> pd.DataFrame:
     unstated, untimed = results.unstated("training"), one_clock.untimed(results.trials, results.costs)
     known = [
         label not in unstated and label not in untimed.get(group, ())
-        for group, label in zip(trials["group"], trials["optimizer"], strict=True)
+        for group, label in zip(trials[c.GROUP], trials[c.OPTIMIZER], strict=True)
     ]
     return trials[np.array(known, dtype=bool)]
 

@@ -12,11 +12,11 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.caveats import NOT_STATED
 from tngd_bench.analysis.families import Infos
-from tngd_bench.studies.store.columns import each
+from tngd_bench.studies.store import columns as c
 
 MEASURED, MODELLED, COUNTED = "measured", "modelled", "counted"
 TOTAL = "measured digital + modelled device"
-AXES = {"parameters": "N", "batch_size": "b", "outputs": "d_z"}
+AXES = {c.PARAMETERS: "N", c.BATCH_SIZE: "b", c.OUTPUTS: "d_z"}
 
 
 class Cell(str):
@@ -99,7 +99,7 @@ def table_of(
 ) -> Table:
     """Return the table with a row for each of `items`; the rows of a frame, which is the data then."""
     if isinstance(items, pd.DataFrame):
-        data, items = (items.reset_index(drop=True) if data is None else data), each(items)
+        data, items = (items.reset_index(drop=True) if data is None else data), c.each(items)
     rows = tuple(tuple(column.cell(item) for column in columns) for item in items)
     assert data is not None
     return Table(name, caption, tuple(columns), rows, data, anchors)
@@ -132,7 +132,7 @@ def short_keys(keys: Iterable[str]) -> str:
 
 def sorted_rows(frame: pd.DataFrame, by: Sequence[str], infos: Infos) -> pd.DataFrame:
     """Return the rows sorted by columns: optimizers as the report orders them, sizes' axes as in its text."""
-    places = {"optimizer": list(infos), "axis": list(AXES)}
+    places = {c.OPTIMIZER: list(infos), "axis": list(AXES)}
 
     def place(column: pd.Series) -> pd.Series:
         order = places.get(str(column.name))

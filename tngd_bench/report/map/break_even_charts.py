@@ -17,6 +17,7 @@ from tngd_bench.report.document.charting import Chart, draw_band
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, series
 from tngd_bench.report.map.map_view import DECADES, MapView
+from tngd_bench.studies.store import columns as c
 
 _PANELS = {
     "link_rate_bits_per_s": "link rate",
@@ -30,7 +31,7 @@ def _rates(view: MapView) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield every rival with the link rates at which the device breaks even."""
     if view.use is None:
         return
-    lines = [break_even.line(view.calibrations, view.use, size, view.main["outputs"]) for size in DECADES]
+    lines = [break_even.line(view.calibrations, view.use, size, view.main[c.OUTPUTS]) for size in DECADES]
     rates = [break_even.break_even_rates(line, view.rivals) for line in lines if line is not None]
     if rates:
         for rival, frame in pd.concat(rates, ignore_index=True).groupby("rival", sort=False):
@@ -40,14 +41,14 @@ def _rates(view: MapView) -> Iterator[tuple[str, pd.DataFrame]]:
 @figure_of("what-if", "the link rate at which the device breaks even", cases=_rates)
 def rate_chart(view: MapView, case: tuple[str, pd.DataFrame]) -> Chart:
     """Draw the break-even link rate against m, one line per N."""
-    (rival, frame), device, outputs = case, view.device_name, view.main["outputs"]
+    (rival, frame), device, outputs = case, view.device_name, view.main[c.OUTPUTS]
     figure, axes = charting.panel(3.8)
-    sizes = sorted(set(frame["parameters"]))
+    sizes = sorted(set(frame[c.PARAMETERS]))
     for place, size in enumerate(sizes):
-        own = frame[frame["parameters"] == size].sort_values("rows")
+        own = c.only(frame, parameters=size).sort_values(c.ROWS)
         reached = own[np.isfinite(own["rate_bits_per_s"])]
         mark = series(place)
-        x = reached["rows"].to_numpy(float)
+        x = reached[c.ROWS].to_numpy(float)
         axes.plot(
             x,
             reached["rate_bits_per_s"].to_numpy(float),
@@ -59,19 +60,19 @@ def rate_chart(view: MapView, case: tuple[str, pd.DataFrame]) -> Chart:
             label=f"N = {quantities.count(size)}",
         )
         bounded = own[np.isfinite(own["high"])]
-        draw_band(axes, bounded, ("rows", "low", "high"), mark.colour, 0.14)
-    axes.set_xlim(frame["rows"].min(), frame["rows"].max())
+        draw_band(axes, bounded, (c.ROWS, "low", "high"), mark.colour, 0.14)
+    axes.set_xlim(frame[c.ROWS].min(), frame[c.ROWS].max())
     axes.set_ylim(1e8, 1e15)
     for rate, name in _NAMED_RATES.items():
         axes.axhline(rate, color=INK.light, linewidth=0.7, linestyle=":")
-        axes.text(frame["rows"].max() / 1.1, rate * 1.15, name, fontsize=7.5, va="bottom", ha="right")
+        axes.text(frame[c.ROWS].max() / 1.1, rate * 1.15, name, fontsize=7.5, va="bottom", ha="right")
     scales.log_counts(axes, "x")
     scales.log_bit_rates(axes, "y")
     axes.set_xlabel(f"rows m = b·d_z (d_z = {outputs})")
     axes.set_ylabel("break-even link rate")
     charting.legend_below(figure, axes, columns=3 if len(sizes) != 4 else 2)
     name = slugs.slug("break-even-link-rate", rival)
-    finding = " ".join(_least(frame[frame["parameters"] == size], size) for size in sizes)
+    finding = " ".join(_least(c.only(frame, parameters=size), size) for size in sizes)
     return Chart(
         name,
         f"Link rate at which {device} is as fast as {rival}",
@@ -79,7 +80,7 @@ def rate_chart(view: MapView, case: tuple[str, pd.DataFrame]) -> Chart:
         "Modelled. Above a line the device's iteration is the shorter one; no line: no rate is enough. Band: the "
         "middle 95 % of the calibration's draws, where all of them reach a rate. Markers: between measured sizes; on a "
         "line without them the digital seconds, the host's too, are extrapolated."
-        + _bound(frame.get("not_stated", ())),
+        + _bound(frame.get(c.NOT_STATED, ())),
         figure,
         frame.reset_index(drop=True),
     )
@@ -97,7 +98,7 @@ def _least(own: pd.DataFrame, size: float) -> str:
         return f"{where}: no rate is enough at any m."
     best = reached.loc[reached["rate_bits_per_s"].idxmin()]
     least = quantities.bit_rate(float(best["rate_bits_per_s"]))
-    return f"{where}: least {least}, at m = {quantities.count(float(best['rows']))}."
+    return f"{where}: least {least}, at m = {quantities.count(float(best[c.ROWS]))}."
 
 
 def _sensitivities(view: MapView) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -105,7 +106,7 @@ def _sensitivities(view: MapView) -> Iterator[tuple[str, pd.DataFrame]]:
     if view.use is None:
         return
     for rival, labels in view.rivals.items():
-        setting = view.main["parameters"], view.main["outputs"], (32, 512, 8192)
+        setting = view.main[c.PARAMETERS], view.main[c.OUTPUTS], (32, 512, 8192)
         frame = break_even.sensitivities(view.calibrations, view.use, *setting, labels)
         if len(frame):
             yield rival, frame
@@ -124,7 +125,7 @@ def sensitivity_chart(view: MapView, case: tuple[str, pd.DataFrame]) -> Chart:
         "word_bits": float(use.device.word_bits),
     }
     for axes, (parameter, title) in zip(panels, _PANELS.items(), strict=True):
-        _sensitivity_panel(axes, frame[frame["parameter"] == parameter], now[parameter])
+        _sensitivity_panel(axes, c.only(frame, parameter=parameter), now[parameter])
         axes.set_xlabel(title)
         axes.set_ylabel("time relative to rival")
         if parameter == "link_rate_bits_per_s":
@@ -134,7 +135,7 @@ def sensitivity_chart(view: MapView, case: tuple[str, pd.DataFrame]) -> Chart:
         scales.log_ratios(axes, "y")
     charting.legend_below(figure, panels[0])
     head = frame.iloc[0]
-    where = f"N = {quantities.count(head['parameters'])}, d_z = {head['outputs']}"
+    where = f"N = {quantities.count(head[c.PARAMETERS])}, d_z = {head[c.OUTPUTS]}"
     return Chart(
         slugs.slug("break-even-sensitivity", rival),
         f"What the device's figures change ({where}, against {rival})",
@@ -148,7 +149,7 @@ def sensitivity_chart(view: MapView, case: tuple[str, pd.DataFrame]) -> Chart:
 
 
 def _sensitivity_panel(axes: Axes, part: pd.DataFrame, now: float | None) -> None:
-    for place, (batch_size, own) in enumerate(part.groupby("batch_size", sort=True)):
+    for place, (batch_size, own) in enumerate(part.groupby(c.BATCH_SIZE, sort=True)):
         own = own.sort_values("value")
         mark = series(place)
         x = own["value"].to_numpy(float)
@@ -168,11 +169,11 @@ def _sensitivity_panel(axes: Axes, part: pd.DataFrame, now: float | None) -> Non
 def _sensitivity_words(frame: pd.DataFrame) -> str:
     words = []
     for parameter, title in _PANELS.items():
-        part = frame[frame["parameter"] == parameter]
+        part = c.only(frame, parameter=parameter)
         ranges = [
             f"b = {quantities.count(float(str(b)))}: {quantities.significant(own['ratio'].min(), 2)} to "
             f"{quantities.significant(own['ratio'].max(), 2)} times"
-            for b, own in part.groupby("batch_size", sort=True)
+            for b, own in part.groupby(c.BATCH_SIZE, sort=True)
         ]
         words.append(f"Over the range of the {title}: {'; '.join(ranges)}.")
     return " ".join(words)
@@ -180,7 +181,7 @@ def _sensitivity_words(frame: pd.DataFrame) -> str:
 
 def shows_a_plane(times: pd.DataFrame) -> bool:
     """Return whether `times` has two places of (N, b) at least: fewer are said in words, see `place_words`."""
-    return len(times.drop_duplicates(["parameters", "batch_size"])) > 1
+    return len(times.drop_duplicates([c.PARAMETERS, c.BATCH_SIZE])) > 1
 
 
 def place_words(times: pd.DataFrame, infos: Infos) -> str:
@@ -188,8 +189,8 @@ def place_words(times: pd.DataFrame, infos: Infos) -> str:
     if times.empty:
         return ""
     words = " ".join(
-        f"{row['group']} (N = {quantities.count(row['parameters'])}, b = {row['batch_size']}), {row['target']}: "
-        f"{infos[str(row['optimizer'])].title} in {quantities.seconds(float(row['seconds']))}{_beside(row, infos)}."
+        f"{row[c.GROUP]} (N = {quantities.count(row[c.PARAMETERS])}, b = {row[c.BATCH_SIZE]}), {row['target']}: "
+        f"{infos[str(row[c.OPTIMIZER])].title} in {quantities.seconds(float(row['seconds']))}{_beside(row, infos)}."
         for _, row in times.iterrows()
     )
     return (
@@ -220,18 +221,18 @@ def place_chart(view: MapView) -> Chart | None:
     for label, own in charting.by_optimizer(times, infos):
         mark = view.styles[label]
         axes.plot(
-            own["parameters"].to_numpy(float),
-            own["batch_size"].to_numpy(float),
+            own[c.PARAMETERS].to_numpy(float),
+            own[c.BATCH_SIZE].to_numpy(float),
             linestyle="",
             marker=mark.marker,
             markersize=12,
             color=mark.colour.light,
             label=infos[label].title,
         )
-        for _, row in own.drop_duplicates(["parameters", "batch_size"]).iterrows():
+        for _, row in own.drop_duplicates([c.PARAMETERS, c.BATCH_SIZE]).iterrows():
             axes.annotate(
-                f"{row['group']}: {quantities.seconds(float(row['seconds']))}",
-                (float(row["parameters"]), float(row["batch_size"])),
+                f"{row[c.GROUP]}: {quantities.seconds(float(row['seconds']))}",
+                (float(row[c.PARAMETERS]), float(row[c.BATCH_SIZE])),
                 xytext=(0, 11),
                 textcoords="offset points",
                 ha="center",
@@ -240,8 +241,8 @@ def place_chart(view: MapView) -> Chart | None:
     axes.margins(0.25)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(times["parameters"].min() / 6, times["parameters"].max() * 6)
-    axes.set_ylim(times["batch_size"].min() / 3, times["batch_size"].max() * 3)
+    axes.set_xlim(times[c.PARAMETERS].min() / 6, times[c.PARAMETERS].max() * 6)
+    axes.set_ylim(times[c.BATCH_SIZE].min() / 3, times[c.BATCH_SIZE].max() * 3)
     scales.log_counts(axes, "x")
     scales.log_counts(axes, "y")
     axes.set_xlabel("parameters N")

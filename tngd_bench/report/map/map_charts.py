@@ -28,6 +28,7 @@ from tngd_bench.report.map.map_drawing import (
     shown_cells,
 )
 from tngd_bench.report.map.map_view import MapView, device_title, link_uses
+from tngd_bench.studies.store import columns as c
 
 NOTE = (
     "Predicted: closed-form operations at rates calibrated on this study's times, plus the device's bill. Full colour: "
@@ -43,7 +44,7 @@ AS_ABOVE = "Predicted; faint, blank and circles as in the first map."
 def _planes(view: MapView) -> Iterator[Map]:
     """Yield the maps of the study's device over both planes, without K-FAC and with it."""
     title, first = device_title(view.use), True
-    for area, over, name in ((view.batch, "N and b", "batch"), (view.outputs, "N and d_z", "outputs")):
+    for area, over, name in ((view.batch, "N and b", "batch"), (view.outputs, "N and d_z", c.OUTPUTS)):
         for without, kind, heading in (
             (view.kfac, "exact", "Cheapest exact solver"),
             ((), "all", "The same with K-FAC,"),

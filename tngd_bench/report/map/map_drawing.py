@@ -21,8 +21,9 @@ from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.cost_map import CheapestMap
 from tngd_bench.report.document import scales
 from tngd_bench.report.document.palette import INK, MUTED, PAPER, Mark
+from tngd_bench.studies.store import columns as c
 
-AXIS_TITLES = {"batch_size": "batch size b", "outputs": "outputs d_z"}
+AXIS_TITLES = {c.BATCH_SIZE: "batch size b", c.OUTPUTS: "outputs d_z"}
 _UNDECIDED = 0.4
 _DOTS = "..."
 Standing = Literal["sure", "faint", "open"]
@@ -157,10 +158,10 @@ def _frame(near: npt.NDArray[np.bool_], x: list[float], y: list[float]) -> tuple
 def _points(axes: Axes, found: CheapestMap) -> None:
     plane = found.plane
     points = plane.points
-    fixed = "outputs" if plane.axis == "batch_size" else "batch_size"
-    shown = points[points[fixed] == plane.fixed].drop_duplicates(["parameters", plane.axis])
+    fixed = c.OUTPUTS if plane.axis == c.BATCH_SIZE else c.BATCH_SIZE
+    shown = points[points[fixed] == plane.fixed].drop_duplicates([c.PARAMETERS, plane.axis])
     axes.plot(
-        shown["parameters"].to_numpy(float),
+        shown[c.PARAMETERS].to_numpy(float),
         shown[plane.axis].to_numpy(float),
         linestyle="",
         marker="o",
@@ -215,7 +216,7 @@ def add_rows_axis(axes: Axes, found: CheapestMap) -> None:
     margin.yaxis.set_major_formatter(axes.yaxis.get_major_formatter())
     margin.yaxis.set_minor_formatter(NullFormatter())
     margin.set_ylabel(
-        f"m = b·d_z ({'d_z' if found.plane.axis == 'batch_size' else 'b'} = {found.plane.fixed})"
+        f"m = b·d_z ({'d_z' if found.plane.axis == c.BATCH_SIZE else 'b'} = {found.plane.fixed})"
     )
 
 

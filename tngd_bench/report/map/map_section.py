@@ -18,6 +18,7 @@ from tngd_bench.report.map.break_even_charts import place_words, shows_a_plane
 from tngd_bench.report.map.map_view import DECADES, MapView
 from tngd_bench.report.map.what_if_section import TITLE as WHAT_IF
 from tngd_bench.report.map.what_if_section import what_if_section
+from tngd_bench.studies.store import columns as c
 
 TITLE = "Who is cheapest where"
 NOTHING_VOUCHED = (
@@ -50,7 +51,7 @@ def map_results(results: Results) -> MapResults:
 def map_section(view: MapView) -> Section:
     """Return the section with the maps, the statements beside them and the tables behind them."""
     main, problem = view.calibrations.main, view.calibrations.counts.problem
-    largest = main["parameters"]
+    largest = main[c.PARAMETERS]
     sizes = (largest, *(size for size in DECADES if size > 2 * largest))
     crossovers = [crossing for size in sizes for crossing in view.crossovers(size)]
     device = str(view.calibrations.device_label)
@@ -58,7 +59,7 @@ def map_section(view: MapView) -> Section:
         "map",
         TITLE,
         prose=f"Over sizes nobody ran: which second-order optimizer has the shortest iteration, at b = "
-        f"{main['batch_size']} or d_z = {main['outputs']} held fixed. “Exact” maps leave out "
+        f"{main[c.BATCH_SIZE]} or d_z = {main[c.OUTPUTS]} held fixed. “Exact” maps leave out "
         f"K-FAC, which solves an approximate system. Models: the family of {problem}.",
         points=tuple(_points(view)),
         charts=charts_of("map", view),
@@ -74,8 +75,8 @@ def _points(view: MapView) -> Iterator[str]:
     if not cheapest(view.batch, view.use, view.kfac).vouched.any():
         yield NOTHING_VOUCHED
     yield from (f"{text}." for text in view.crossover_texts)
-    varied = pd.concat([c.points for c in view.calibrations.by_label.values()])
-    for name, title in (("batch_size", "b"), ("outputs", "d_z")):
+    varied = pd.concat([each.points for each in view.calibrations.by_label.values()])
+    for name, title in ((c.BATCH_SIZE, "b"), (c.OUTPUTS, "d_z")):
         if varied[name].nunique() == 1:
             yield (
                 f"{title} was never varied on {view.calibrations.counts.problem} ({title} = "

@@ -17,6 +17,7 @@ from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
+from tngd_bench.studies.store import columns as c
 
 
 def calibration_table(calibrations: Calibrations, infos: Infos) -> Table:
@@ -24,7 +25,7 @@ def calibration_table(calibrations: Calibrations, infos: Infos) -> Table:
     data = pd.DataFrame([_rates(label, found) for label, found in calibrations.by_label.items()])
     columns = (
         words("optimizer", lambda row: _host_title(infos[row.optimizer])),
-        amount("measured sizes", "settings", str),
+        amount("measured sizes", c.SETTINGS, str),
         amount("overhead", "overhead_s", quantities.seconds, "fitted"),
         Column("rate of operations", lambda row: _rate(row.flops_per_s, "Gop/s"), "fitted"),
         Column("rate of bytes", lambda row: _rate(row.bytes_per_s, "GB/s"), "fitted"),
@@ -51,8 +52,8 @@ def _rates(label: str, found: Calibration) -> dict[str, object]:
     overhead, flop, byte = found.readings[0]
     ratios = found.points["ratio"]
     return {
-        "optimizer": label,
-        "settings": len(found.points),
+        c.OPTIMIZER: label,
+        c.SETTINGS: len(found.points),
         "overhead_s": overhead,
         "flops_per_s": 1.0 / flop if flop else np.nan,
         "bytes_per_s": 1.0 / byte if byte else np.nan,
@@ -117,10 +118,10 @@ def crossover_table(found: Sequence[BreakEven], infos: Infos, device: str) -> Ta
             f" At best (≥): no time is stated for {quantities.items(first.not_stated)}, and none is counted."
         )
     data = pd.DataFrame(
-        [dataclasses.asdict(each) | {"not_stated": " ".join(each.not_stated)} for each in found]
+        [dataclasses.asdict(each) | {c.NOT_STATED: " ".join(each.not_stated)} for each in found]
     )
-    if not data["not_stated"].any():
-        data = data.drop(columns="not_stated")
+    if not data[c.NOT_STATED].any():
+        data = data.drop(columns=c.NOT_STATED)
     return tables.table_of("crossovers", caption, columns, found, data)
 
 
@@ -152,41 +153,41 @@ def lowest_times(trials: pd.DataFrame, times: pd.DataFrame, hits: pd.DataFrame) 
     others reached the same target. `told`: whether the paired seeds tell the fastest from its runner-up, by the exact
     signed-rank test of the logarithms of their times, p ≤ 5 % times the number of pairs that could have been those two.
     """
-    columns = ["group", "parameters", "batch_size", "target", "optimizer", "seconds", "runner_up", "ratio"]
+    columns = [c.GROUP, c.PARAMETERS, c.BATCH_SIZE, "target", c.OPTIMIZER, "seconds", "runner_up", "ratio"]
     columns += ["told", "untimed"]
     rows = []
-    training = trials[trials["kind"] == "training"]
-    for group, part in times.groupby("group", sort=True):
+    training = c.only(trials, kind="training")
+    for group, part in times.groupby(c.GROUP, sort=True):
         reached = part[np.isfinite(part["modelled_median"].astype(float))]
         if reached.empty:
             continue
         target = reached["target"].iloc[-1] if reached["target"].nunique() == 1 else _hardest(part, reached)
-        ranked = reached[reached["target"] == target].sort_values("modelled_median", kind="stable")
-        setting = training[training["group"] == group].iloc[0]
+        ranked = c.only(reached, target=target).sort_values("modelled_median", kind="stable")
+        setting = c.only(training, group=group).iloc[0]
         first, second = ranked.iloc[0], ranked.iloc[1] if len(ranked) > 1 else None
-        row = [group, int(setting["parameters"]), int(setting["batch_size"]), target, first["optimizer"]]
+        row = [group, int(setting[c.PARAMETERS]), int(setting[c.BATCH_SIZE]), target, first[c.OPTIMIZER]]
         row += [float(first["modelled_median"])]
         row += (
             ["", np.nan]
             if second is None
-            else [second["optimizer"], float(second["modelled_median"] / first["modelled_median"])]
+            else [second[c.OPTIMIZER], float(second["modelled_median"] / first["modelled_median"])]
         )
         row += [second is not None and _told_apart(hits, str(group), target, first, second)]
-        same = part[part["target"] == target]
+        same = c.only(part, target=target)
         arrived = np.isfinite(same["iterations_median"].astype(float))
         rows.append([*row, int((arrived & same["modelled_median"].isna()).sum())])
     return pd.DataFrame(rows, columns=columns)
 
 
 def _told_apart(hits: pd.DataFrame, group: str, target: str, first: pd.Series, second: pd.Series) -> bool:
-    own = hits[(hits["group"] == group) & (hits["target"] == target)]
-    by_seed = own.pivot_table(index="seed", columns="optimizer", values="modelled", aggfunc="first")
-    pair = by_seed.reindex(columns=[first["optimizer"], second["optimizer"]]).dropna().to_numpy(float)
+    own = c.only(hits, group=group, target=target)
+    by_seed = own.pivot_table(index=c.SEED, columns=c.OPTIMIZER, values="modelled", aggfunc="first")
+    pair = by_seed.reindex(columns=[first[c.OPTIMIZER], second[c.OPTIMIZER]]).dropna().to_numpy(float)
     if not len(pair):
         return False
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(pair[:, 0] == pair[:, 1], 0.0, np.log(pair[:, 0]) - np.log(pair[:, 1]))
-    pairs = math.comb(own.loc[own["modelled"].notna(), "optimizer"].nunique(), 2)
+    pairs = math.comb(own.loc[own["modelled"].notna(), c.OPTIMIZER].nunique(), 2)
     return bool(pairs * paired_difference(logs).p <= 1.0 - LEVEL)
 
 

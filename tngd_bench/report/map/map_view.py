@@ -22,6 +22,7 @@ from tngd_bench.report.document.palette import Mark, marks
 from tngd_bench.report.map.map_tables import lowest_times
 from tngd_bench.report.map.target_maps import TargetMaps, target_maps
 from tngd_bench.spu.device import Device
+from tngd_bench.studies.store import columns as c
 
 DECADES = (10_000, 1_000_000, 100_000_000)
 """The N at which the device's break-even is predicted."""
@@ -49,12 +50,12 @@ class MapView:
     @cached_property
     def batch(self) -> Plane:
         """The plane over N and b, at the main d_z."""
-        return plane(self.calibrations, "batch_size", self.main["outputs"])
+        return plane(self.calibrations, "batch_size", self.main[c.OUTPUTS])
 
     @cached_property
     def outputs(self) -> Plane:
         """The plane over N and d_z, at the main b."""
-        return plane(self.calibrations, "outputs", self.main["batch_size"])
+        return plane(self.calibrations, "outputs", self.main[c.BATCH_SIZE])
 
     @cached_property
     def use(self) -> DeviceUse | None:
@@ -98,15 +99,15 @@ class MapView:
         """Return where the device's iteration becomes the shorter one at N = `size`, for the rivals that count."""
         if self.use is None or not self.device_name:
             return []
-        line = break_even.line(self.calibrations, self.use, size, self.main["outputs"])
+        line = break_even.line(self.calibrations, self.use, size, self.main[c.OUTPUTS])
         found = [] if line is None else break_even.crossovers(line, self.use)
-        return [c for c in found if registry.get(self.infos[c.rival].method).break_even]
+        return [one for one in found if registry.get(self.infos[one.rival].method).break_even]
 
     @cached_property
     def crossover_texts(self) -> list[str]:
         """The crossovers at the largest measured N in words, with their conditions."""
         device = str(self.calibrations.device_label)
-        size = self.main["parameters"]
+        size = self.main[c.PARAMETERS]
         return [crossing.text(self.infos, device) for crossing in self.crossovers(size)]
 
     @cached_property

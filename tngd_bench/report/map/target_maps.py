@@ -18,6 +18,7 @@ from tngd_bench.analysis.map.cost_map import CheapestMap
 from tngd_bench.analysis.map.plane import plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.report.map.map_drawing import AT_BEST, Map
+from tngd_bench.studies.store import columns as c
 
 NOT_MEASURED = "Time to a target over the plane: not measured; "
 
@@ -34,7 +35,7 @@ class TargetMaps:
 def target_maps(results: Results, calibrations: Calibrations) -> TargetMaps:
     """Return the maps over (N, b) and (N, d_z) of the target that says most and whose optimizers were timed."""
     problem = calibrations.counts.problem
-    seconds = seconds_per_iteration(results.trials, results.costs, "digital_s")
+    seconds = seconds_per_iteration(results.trials, results.costs, c.DIGITAL_S)
     candidates = target_map.trained(results.trials, results.hits, problem, seconds)
     if not candidates:
         return TargetMaps(NOT_MEASURED + _reason(results.hits, problem))
@@ -54,13 +55,13 @@ def _reason(hits: pd.DataFrame, problem: str) -> str:
     """Return why there is no target on `problem`, the one that was timed over sizes."""
     if hits.empty:
         return "no training without a sweep was run towards a target."
-    ran = sorted(set(hits["problem"]))
+    ran = sorted(set(hits[c.PROBLEM]))
     if problem not in ran:
         return f"trained was {quantities.listed(ran)}, and timed over sizes {problem}."
     return f"no target was reached by a median seed on {problem}."
 
 
-_PLANES = {"batch_size": ("outputs", "N and b", "batch"), "outputs": ("batch_size", "N and d_z", "outputs")}
+_PLANES = {c.BATCH_SIZE: (c.OUTPUTS, "N and b", "batch"), c.OUTPUTS: (c.BATCH_SIZE, "N and d_z", c.OUTPUTS)}
 """The planes by their axis: what is fixed on them, how they are called, and in file names."""
 
 
@@ -92,7 +93,7 @@ def _size_in_the_middle(found: target_map.Trained) -> dict[str, int]:
 
 def _note(found: target_map.Trained) -> str:
     sizes = "; ".join(
-        f"N = {quantities.count(size['parameters'])}, b = {size['batch_size']}, d_z = {size['outputs']}"
+        f"N = {quantities.count(size[c.PARAMETERS])}, b = {size[c.BATCH_SIZE]}, d_z = {size[c.OUTPUTS]}"
         for size in found.sizes.to_dict("records")
     )
     return (
@@ -133,14 +134,14 @@ def _statement(
     other = f" Trained sizes at which fewer settings were timed, left out: {dropped}." if dropped else ""
     held = target_map.held(timed, lowest.labels)
     pieces = []
-    for (n, b), part in held.groupby(["parameters", "batch_size"], sort=True):
+    for (n, b), part in held.groupby([c.PARAMETERS, c.BATCH_SIZE], sort=True):
         rows = part.sort_values("iterations", kind="stable").to_dict("records")
         reached = [row for row in rows if math.isfinite(row["iterations"])]
         counted = [
-            f"{', '.join(infos[row['optimizer']].title for row in same)} {quantities.count(iterations)}"
+            f"{', '.join(infos[row[c.OPTIMIZER]].title for row in same)} {quantities.count(iterations)}"
             for iterations, same in itertools.groupby(reached, key=lambda row: row["iterations"])
         ]
-        missed = [infos[row["optimizer"]].title for row in rows if row not in reached]
+        missed = [infos[row[c.OPTIMIZER]].title for row in rows if row not in reached]
         counted += [f"not reached in the median by {', '.join(missed)}"] if missed else []
         pieces.append(f"at N = {quantities.count(float(str(n)))}, b = {b}: {'; '.join(counted)}")
     return f"Iterations to {found.target} (median seed) {'. '.join(pieces)}.{left}{other}"

@@ -14,6 +14,7 @@ from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.plane import Plane
 from tngd_bench.analysis.statistics.discrepancy import VOUCHED_FACTOR
+from tngd_bench.studies.store import columns as c
 
 NOWHERE = 1e9
 """The factor where sizes are far from measured ones, which nothing is vouched for within."""
@@ -40,17 +41,17 @@ def explorer(
     return {
         "sizes": list(batch.sizes),
         "values": list(batch.values),
-        "outputs": batch.fixed,
+        c.OUTPUTS: batch.fixed,
         "digital": {label: _flat(batch.digital[label][0]) for label in calibrations.digital},
         "methods": {label: infos[label].method for label in (*calibrations.digital, device)},
         "titles": {label: infos[label].title for label in (*calibrations.digital, device)},
         "exact": list(exact),
-        "device": device,
+        c.DEVICE: device,
         "ensemble": use.analog.ensemble,
         "host": {upload: _flat(batch.host[upload][0]) for upload in words},
         "words": words,
         "fixed": fixed,
-        "not_stated": [quantities.items([name]) for name in use.not_stated],
+        c.NOT_STATED: [quantities.items([name]) for name in use.not_stated],
         "factors": {
             label: _flat(
                 np.where(

@@ -12,6 +12,7 @@ from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.map.map_view import MapView, device_title
 from tngd_bench.report.map.what_if import explorer
+from tngd_bench.studies.store import columns as c
 
 TITLE = "What the device would have to do"
 
@@ -52,36 +53,34 @@ def decides(view: MapView, use: DeviceUse) -> str:
     """Return what the device's iteration is made of at the largest measured size, and what would make it as fast."""
     calibrations, summary, name = view.calibrations, view.results.cost_summary, view.device_name
     main = calibrations.main
-    here = summary[
-        (summary["batch_size"] == main["batch_size"])
-        & (summary["outputs"] == main["outputs"])
-        & (summary["optimizer"] == calibrations.device_label)
-    ]
-    own = here.sort_values("parameters", kind="stable").iloc[-1]
-    beside = summary[(summary[["group", "parameters"]] == own[["group", "parameters"]]).all(axis=1)]
-    exact = beside[beside["optimizer"].isin(break_even.exact_labels(calibrations))]
+    here = c.only(
+        summary, batch_size=main[c.BATCH_SIZE], outputs=main[c.OUTPUTS], optimizer=calibrations.device_label
+    )
+    own = here.sort_values(c.PARAMETERS, kind="stable").iloc[-1]
+    beside = summary[(summary[[c.GROUP, c.PARAMETERS]] == own[[c.GROUP, c.PARAMETERS]]).all(axis=1)]
+    exact = beside[beside[c.OPTIMIZER].isin(break_even.exact_labels(calibrations))]
     if pd.isna(own["total_median_s"]):
         return (
-            f"At N = {quantities.count(own['parameters'])}, m = {quantities.count(own['rows'])} {name} takes at least "
+            f"At N = {quantities.count(own[c.PARAMETERS])}, m = {quantities.count(own[c.ROWS])} {name} takes at least "
             f"{quantities.seconds(float(own['at_least_s']))}; its device states no time for "
             f"{quantities.items(use.not_stated)}, so that what decides is not known."
         )
     parts = {
         "its host (measured)": float(own["digital_median_s"]),
-        "its link and writing (modelled)": float(own["write_s"] + own["read_s"]),
-        "its relaxation (modelled)": float(own["relax_s"]),
+        "its link and writing (modelled)": float(own[c.WRITE_S] + own[c.READ_S]),
+        "its relaxation (modelled)": float(own[c.RELAX_S]),
     }
     longest = max(parts, key=lambda part: parts[part])
     head = (
-        f"At N = {quantities.count(own['parameters'])}, m = {quantities.count(own['rows'])} {longest} takes "
+        f"At N = {quantities.count(own[c.PARAMETERS])}, m = {quantities.count(own[c.ROWS])} {longest} takes "
         f"{quantities.seconds(parts[longest])} of {name}'s {quantities.seconds(float(own['total_median_s']))}"
     )
     if exact.empty:
         return f"{head}; no exact natural gradient was timed there."
     rival = exact.sort_values("total_median_s", kind="stable").iloc[0]
-    rival_name = view.infos[str(rival["optimizer"])].title
+    rival_name = view.infos[str(rival[c.OPTIMIZER])].title
     rest = parts["its host (measured)"] + parts["its relaxation (modelled)"]
-    level = _level(view, use, int(own["parameters"]), rival_name, float(rival["total_median_s"]), rest)
+    level = _level(view, use, int(own[c.PARAMETERS]), rival_name, float(rival["total_median_s"]), rest)
     texts = [text for text in view.crossover_texts if rival_name in text]
     return f"{head}; {level}." + (f" Modelled: {texts[0]}." if texts else "")
 
@@ -94,6 +93,6 @@ def _level(view: MapView, use: DeviceUse, size: int, rival: str, rival_s: float,
             f"{rival}"
         )
     main = view.calibrations.main
-    line = break_even.line(view.calibrations, use, size, main["outputs"], (main["batch_size"],), draws=1)
+    line = break_even.line(view.calibrations, use, size, main[c.OUTPUTS], (main[c.BATCH_SIZE],), draws=1)
     bits = float("nan") if line is None else float(line.bits[0])
     return f"it is as fast as {rival} at {quantities.bit_rate(bits / (rival_s - rest_s))}"

@@ -19,6 +19,7 @@ import pandas as pd
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.figures import registered
 from tngd_bench.report.document.outline import contents
+from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 from tngd_bench.studies.store.records import Records
 
@@ -61,25 +62,25 @@ def _rows() -> Iterator[tuple[list[dict[str, Any]], dict[str, str]]]:
     for place, optimizer in enumerate(OPTIMIZERS, start=1):
         for process in range(PROCESSES):
             trial = _trial(f"c{place}{process}#0", optimizer, kind="cost", group="cost", process=process)
-            trials.append(trial | {"flops": 1e6 * place, "peak_bytes": 1e5 * place})
+            trials.append(trial | {c.FLOPS: 1e6 * place, c.PEAK_BYTES: 1e5 * place})
             for repetition in range(REPETITIONS):
                 seconds = 1e-3 * place * (1.0 + 0.01 * ((7 * repetition + 3 * process) % 5))
-                parts = dict.fromkeys(("write_s", "relax_s", "read_s"), 1e-5 * (place - 1))
-                timed = {"step_s": seconds, "digital_s": seconds, "total_s": seconds + sum(parts.values())}
-                costs.append(trial | parts | timed | {"overlap_s": 0.0, "repetition": repetition})
+                parts = dict.fromkeys((c.WRITE_S, c.RELAX_S, c.READ_S), 1e-5 * (place - 1))
+                timed = {c.STEP_S: seconds, c.DIGITAL_S: seconds, c.TOTAL_S: seconds + sum(parts.values())}
+                costs.append(trial | parts | timed | {c.OVERLAP_S: 0.0, c.REPETITION: repetition})
         for seed in range(SEEDS):
             trial = _trial(f"t{place}{seed}#0", optimizer, kind="training", group="digits", seed=seed)
             trials.append(trial)
             for iteration in range(EVALUATIONS):
                 loss = (2.3 + 0.05 * seed) / (1.0 + place * iteration)
                 scores = {
-                    "loss": loss,
+                    c.LOSS: loss,
                     "train_loss": loss,
                     "test_loss": loss,
                     "test_accuracy": 1.0 - loss / 3.0,
                 }
-                clocks = {"measured_s": 1e-3 * iteration, "modelled_s": 1e-3 * iteration}
-                curves.append(trial | scores | clocks | {"iteration": iteration, "epoch": iteration / 10})
+                clocks = {c.MEASURED_S: 1e-3 * iteration, c.MODELLED_S: 1e-3 * iteration}
+                curves.append(trial | scores | clocks | {c.ITERATION: iteration, c.EPOCH: iteration / 10})
     yield trials, TRIAL_COLUMNS
     yield costs, COST_COLUMNS
     yield curves, CURVE_COLUMNS
@@ -88,20 +89,20 @@ def _rows() -> Iterator[tuple[list[dict[str, Any]], dict[str, str]]]:
 def _trial(key: str, optimizer: str, **values: object) -> dict[str, Any]:
     device = "paper" if optimizer == "tngd" else None
     return {
-        "key": key,
-        "problem": "digits-mlp",
-        "parameters_requested": PARAMETERS,
-        "parameters": PARAMETERS,
-        "batch_size": BATCH_SIZE,
-        "outputs": OUTPUTS,
-        "rows": BATCH_SIZE * OUTPUTS,
-        "width": "one hidden layer",
-        "optimizer": optimizer,
-        "method": optimizer,
-        "settings": json.dumps({"device": device} if device else {}),
-        "device": device,
-        "threads": 1,
-        "status": "ok",
+        c.KEY: key,
+        c.PROBLEM: "digits-mlp",
+        c.PARAMETERS_REQUESTED: PARAMETERS,
+        c.PARAMETERS: PARAMETERS,
+        c.BATCH_SIZE: BATCH_SIZE,
+        c.OUTPUTS: OUTPUTS,
+        c.ROWS: BATCH_SIZE * OUTPUTS,
+        c.WIDTH: "one hidden layer",
+        c.OPTIMIZER: optimizer,
+        c.METHOD: optimizer,
+        c.SETTINGS: json.dumps({c.DEVICE: device} if device else {}),
+        c.DEVICE: device,
+        c.THREADS: 1,
+        c.STATUS: "ok",
         **values,
     }
 

@@ -16,6 +16,7 @@ from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.outline import Contents
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Table
+from tngd_bench.studies.store import columns as c
 
 _TALLEST_INCHES = 7.8
 """A figure with its heading and its words has to fit on a page."""
@@ -62,7 +63,7 @@ def _chart(chart: Chart) -> dict[str, Any]:
         "file": f"/figures/{chart.name}.svg",
         "heading": chart.heading,
         "words": f"{chart.alt} {chart.caption}",
-        "width": width * min(1.0, _TALLEST_INCHES / height),
+        c.WIDTH: width * min(1.0, _TALLEST_INCHES / height),
     }
 
 
@@ -71,6 +72,6 @@ def _table(table: Table) -> dict[str, Any]:
         "caption": table.caption,
         "titles": [f"{c.title} ({c.clock})" if c.clock else c.title for c in table.columns],
         "numeric": [column.numeric for column in table.columns],
-        "rows": table.rows,
+        c.ROWS: table.rows,
         "wide": len(table.columns) > _MOST_COLUMNS,
     }

@@ -13,7 +13,8 @@ from tngd_bench.analysis.findings.find import find
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores
 from tngd_bench.studies.store import code_parts
-from tngd_bench.studies.store.columns import each, outside_sweeps
+from tngd_bench.studies.store import columns as c
+from tngd_bench.studies.store.columns import outside_sweeps
 from tngd_bench.studies.store.records import Records
 
 
@@ -22,7 +23,7 @@ def terminal_summary(records: Records) -> RenderableType:
     results = Results(records)
     parts: list[RenderableType] = [_table(results), Text()]
     parts += [Text(f"• {sentence}") for sentence in find(results).sentences()]
-    counts = records.trials["status"].value_counts().sort_index()
+    counts = records.trials[c.STATUS].value_counts().sort_index()
     parts += [
         Text(),
         Text(
@@ -30,7 +31,7 @@ def terminal_summary(records: Records) -> RenderableType:
             + (", ".join(f"{n} {status}" for status, n in counts.items()) or "none")
         ),
     ]
-    several = code_parts.told(records.trials.get("code", ()))
+    several = code_parts.told(records.trials.get(c.CODE, ()))
     return Group(*parts, *([Text(several)] if several else []))
 
 
@@ -43,18 +44,18 @@ def _table(results: Results) -> Table:
     setting, sizes = _shown_sizes(summary)
     for size in sizes:
         table.add_column(f"time per iteration at N = {quantities.count(size)}, {setting}", justify="right")
-    groups = sorted(set(ends["group"]), key=quantities.numeric_order)
-    scores = {group: final_scores.leading(final[final["group"] == group]) for group in groups}
+    groups = sorted(set(ends[c.GROUP]), key=quantities.numeric_order)
+    scores = {group: final_scores.leading(c.only(final, group=group)) for group in groups}
     for group, score in scores.items():
         table.add_column(Text(f"{group}: final loss · {score.title} · seeds"), justify="right")
     for label, kind in infos.items():
         cells = [Text(kind.title)]
         for here in sizes.values():
-            cells.append(Text(_time(here[here["optimizer"] == label], modelled=kind.modelled)))
+            cells.append(Text(_time(c.only(here, optimizer=label), modelled=kind.modelled)))
         for group, score in scores.items():
-            end = ends[(ends["group"] == group) & (ends["optimizer"] == label)]
+            end = c.only(ends, group=group, optimizer=label)
             text = quantities.NOT_MEASURED
-            for row in each(end):
+            for row in c.each(end):
                 loss = quantities.significant(row.final_loss_median)
                 reached = quantities.metric(getattr(row, f"{score.final}_median"), score.metric)
                 text = f"{loss} · {reached} · {row.finished}/{row.trials}"
@@ -71,12 +72,12 @@ def _shown_sizes(summary: pd.DataFrame) -> tuple[str, dict[int, pd.DataFrame]]:
     if summary.empty:
         return "", {}
     main = main_group(summary)
-    by_size = {int(str(size)): here for size, here in main.groupby("parameters", sort=True)}
-    most = max(here["optimizer"].nunique() for here in by_size.values())
-    complete = max(size for size, here in by_size.items() if here["optimizer"].nunique() == most)
+    by_size = {int(str(size)): here for size, here in main.groupby(c.PARAMETERS, sort=True)}
+    most = max(here[c.OPTIMIZER].nunique() for here in by_size.values())
+    complete = max(size for size, here in by_size.items() if here[c.OPTIMIZER].nunique() == most)
     first = main.iloc[0]
     chosen = dict.fromkeys((complete, max(by_size)))
-    return f"b = {first['batch_size']}, d_z = {first['outputs']}", {size: by_size[size] for size in chosen}
+    return f"b = {first[c.BATCH_SIZE]}, d_z = {first[c.OUTPUTS]}", {size: by_size[size] for size in chosen}
 
 
 def _time(own: pd.DataFrame, *, modelled: bool) -> str:

@@ -17,19 +17,19 @@ from tngd_bench.analysis.setting_names import axis_title, parameter_name
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.stability import margins
 from tngd_bench.analysis.training.sweep_kinds import without_scale
-from tngd_bench.analysis.training.tolerance import is_ideal
+from tngd_bench.analysis.training.tolerance import is_ideal, larger_is_milder
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, MUTED
 from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, amount, number, words
-from tngd_bench.studies.store.columns import each
+from tngd_bench.studies.store import columns as c
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_KEYS = ["group", "optimizer", "sweep_parameter", "sweep_parameter_2"]
+_KEYS = [c.GROUP, c.OPTIMIZER, c.SWEEP_PARAMETER, c.SWEEP_PARAMETER_2]
 _NO_SEED: dict[str, Any] = {"facecolor": "none", "edgecolor": MUTED.light, "hatch": "xxx"}
 
 
@@ -41,20 +41,20 @@ def pair_table(results: Results) -> pd.DataFrame:
     (medians of finished seeds), keys.
     """
     final, trials = results.final[without_scale(results.final)], results.trials
-    wanted = [*_KEYS, "sweep_value", "sweep_value_2", "sweep_label", "sweep_label_2", "reason"]
-    present = trials.reindex(columns=["key", *wanted]).drop_duplicates("key")
+    wanted = [*_KEYS, c.SWEEP_VALUE, c.SWEEP_VALUE_2, c.SWEEP_LABEL, c.SWEEP_LABEL_2, c.REASON]
+    present = trials.reindex(columns=[c.KEY, *wanted]).drop_duplicates(c.KEY)
     scores = [TRAINING_LOSS.final, leading(final).final]
-    merged = final[["key", "status", *scores]].merge(present, on="key")
-    levels = [*_KEYS, "sweep_value", "sweep_value_2", "sweep_label", "sweep_label_2"]
+    merged = final[[c.KEY, c.STATUS, *scores]].merge(present, on=c.KEY)
+    levels = [*_KEYS, c.SWEEP_VALUE, c.SWEEP_VALUE_2, c.SWEEP_LABEL, c.SWEEP_LABEL_2]
     rows = []
     for values, part in merged.groupby(levels, dropna=False, sort=True):
-        ok = part[part["status"] == "ok"]
-        ended = margins(part["reason"]).dropna()
+        ok = c.only(part, status="ok")
+        ended = margins(part[c.REASON]).dropna()
         row: dict[str, object] = dict(zip(levels, values, strict=True))
-        row |= {"seeds": len(part), "diverged": int((part["status"] == "diverged").sum())}
+        row |= {"seeds": len(part), "diverged": int((part[c.STATUS] == "diverged").sum())}
         row |= {"unstable": len(ended), "margin": float(ended.min()) if len(ended) else np.nan}
         row |= {name: ok[name].astype(float).median() for name in scores}
-        rows.append(row | {"keys": tuple(sorted(part["key"]))})
+        rows.append(row | {"keys": tuple(sorted(part[c.KEY]))})
     columns = [*levels, "seeds", "diverged", "unstable", "margin", *scores, "keys"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -62,7 +62,7 @@ def pair_table(results: Results) -> pd.DataFrame:
 def _pairs(results: Results) -> Iterator[pd.DataFrame]:
     """Yield the rows of every optimizer and pair of settings swept at once."""
     table = pair_table(results)
-    for _, part in table[table["sweep_parameter_2"].notna()].groupby(_KEYS, sort=True):
+    for _, part in table[table[c.SWEEP_PARAMETER_2].notna()].groupby(_KEYS, sort=True):
         yield part.reset_index(drop=True)
 
 
@@ -76,7 +76,7 @@ def pair_chart(results: Results, part: pd.DataFrame) -> Chart:
     finite = losses[np.isfinite(losses)]
     lowest, highest = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     shading = _Shading(lowest, highest)
-    for row in each(part):
+    for row in c.each(part):
         place = columns.index(_level(row, "")), rows.index(_level(row, "_2"))
         if np.isfinite(row.final_loss):
             _draw_loss(axes, place, row, shading)
@@ -101,7 +101,7 @@ def pair_chart(results: Results, part: pd.DataFrame) -> Chart:
         slugs.slug("pair", group, optimizer, first, second),
         f"Final training loss over {names}, {results.infos[optimizer].title} ({group})",
         f"Median final training loss over {names}: lowest {quantities.significant(lowest)} at "
-        f"{best['sweep_label']} and {best['sweep_label_2']}, highest {quantities.significant(highest)}; {lost} of "
+        f"{best[c.SWEEP_LABEL]} and {best[c.SWEEP_LABEL_2]}, highest {quantities.significant(highest)}; {lost} of "
         f"{len(part)} pairs had seeds that diverged, {unstable} seeds on an unstable device.",
         "Levels from mild to harsh. Median over finished seeds; * some seeds diverged."
         + (
@@ -174,8 +174,8 @@ def _margin(value: float) -> str:
 
 
 def _level(row: object, mark: str) -> str:
-    label = getattr(row, f"sweep_label{mark}")
-    value = getattr(row, f"sweep_value{mark}")
+    label = getattr(row, f"{c.SWEEP_LABEL}{mark}")
+    value = getattr(row, f"{c.SWEEP_VALUE}{mark}")
     if isinstance(label, str):
         return label
     return "ideal" if pd.isna(value) else quantities.level(float(value))
@@ -183,12 +183,12 @@ def _level(row: object, mark: str) -> str:
 
 def _order(part: pd.DataFrame, parameter: str, mark: str) -> list[str]:
     """Return the levels as text, the ideal one first, then from mild to harsh; words in the order of the alphabet."""
-    values = part[f"sweep_value{mark}"].astype(float)
-    sign = -1.0 if parameter.endswith("bits") else 1.0
+    values = part[f"{c.SWEEP_VALUE}{mark}"].astype(float)
+    sign = -1.0 if larger_is_milder(parameter) else 1.0
     ideal = is_ideal(parameter, values)
     place = (sign * values).where(~ideal, -np.inf)
-    ordered = part.assign(_place=place).sort_values(["_place", f"sweep_label{mark}"], kind="stable")
-    return list(dict.fromkeys(_level(row, mark) for row in each(ordered)))
+    ordered = part.assign(_place=place).sort_values(["_place", f"{c.SWEEP_LABEL}{mark}"], kind="stable")
+    return list(dict.fromkeys(_level(row, mark) for row in c.each(ordered)))
 
 
 def stability_section(table: pd.DataFrame, infos: Infos) -> tuple[str, Table]:
@@ -238,7 +238,7 @@ def _least(table: pd.DataFrame) -> str:
 
 def levels_text(row: object) -> str:
     """Return the levels of one or two swept settings, e.g. "ADC resolution = 8, thermal noise κ₀ = 0.01"."""
-    pair = [(getattr(row, f"sweep_parameter{mark}"), mark) for mark in ("", "_2")]
+    pair = [(getattr(row, f"{c.SWEEP_PARAMETER}{mark}"), mark) for mark in ("", "_2")]
     return ", ".join(
         f"{parameter_name(name)} = {_level(row, mark)}" for name, mark in pair if isinstance(name, str)
     )

@@ -16,7 +16,7 @@ from tngd_bench.report.document import charting, panels, scales, slugs
 from tngd_bench.report.document.charting import Chart, line_style
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import marks
-from tngd_bench.studies.store.columns import each
+from tngd_bench.studies.store import columns as c
 
 FEWEST_TASKS = 3
 """Fewer tasks make no performance profile."""
@@ -26,13 +26,13 @@ _CLOCKS = {"iterations": "iterations", "modelled": "device time included"}
 def _profiles(results: Results) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield the profiles of optimizers outside sweeps by iterations, and by time of those with a clock."""
     shown = panels.main_trials(results)
-    plain = shown[shown["sweep_parameter"].isna()]
+    plain = shown[shown[c.SWEEP_PARAMETER].isna()]
     tasks = profiles.task_times(plain, results.curves, results.targets)
-    if tasks["task"].nunique() < FEWEST_TASKS or tasks["optimizer"].nunique() < 2:
+    if tasks["task"].nunique() < FEWEST_TASKS or tasks[c.OPTIMIZER].nunique() < 2:
         return
     timed = profiles.task_times(panels.with_clock(plain, results), results.curves, results.targets)
     for clock, ran in (("iterations", tasks), ("modelled", timed)):
-        if ran["optimizer"].nunique() > 1:
+        if ran[c.OPTIMIZER].nunique() > 1:
             yield clock, profiles.profiles(ran, clock)
 
 
@@ -56,9 +56,9 @@ def profile_chart(results: Results, case: tuple[str, pd.DataFrame]) -> Chart:
     axes.set_xlabel(f"factor τ from the best ({_CLOCKS[clock]})")
     axes.set_ylabel("share of tasks within τ")
     charting.legend_below(figure, axes)
-    starts = profile[profile["tau"] == 1.0].sort_values("won", ascending=False, kind="stable")
+    starts = c.only(profile, tau=1.0).sort_values("won", ascending=False, kind="stable")
     won = ", ".join(
-        f"{infos[str(row.optimizer)].title} {quantities.percent(row.won)}" for row in each(starts)
+        f"{infos[str(row.optimizer)].title} {quantities.percent(row.won)}" for row in c.each(starts)
     )
     tasks = int(profile["tasks"].iloc[0])
     return Chart(
@@ -80,7 +80,7 @@ def _levels(results: Results) -> Iterator[tuple[CurveMetric, str, pd.DataFrame]]
     for score in registered_metrics.judged():
         if score.column in results.curves:
             bands = convergence.bands_at_level(results.curves, shown, score.column)
-            for group, part in bands.groupby("group", sort=True):
+            for group, part in bands.groupby(c.GROUP, sort=True):
                 if np.isfinite(part["median"].astype(float)).any():
                     yield score, str(group), part.reset_index(drop=True)
 

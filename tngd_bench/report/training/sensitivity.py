@@ -21,6 +21,7 @@ from tngd_bench.report.document import charting, scales, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, marks
+from tngd_bench.studies.store import columns as c
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,13 @@ def _sweeps(results: Results) -> Iterator[SweepView]:
         for score in scores
         for found in tolerances(final, score)
     }
-    swept = final[final["sweep_parameter"].notna() & final["status"].isin(["ok", "diverged"])]
+    swept = final[final[c.SWEEP_PARAMETER].notna() & final[c.STATUS].isin(["ok", "diverged"])]
     first = True
-    for names, part in swept.groupby(["group", "optimizer", "sweep_parameter"], sort=True):
+    for names, part in swept.groupby([c.GROUP, c.OPTIMIZER, c.SWEEP_PARAMETER], sort=True):
         group, optimizer, parameter = map(str, names)
         for score in scores:
-            values = part[score.final].astype(float).where(part["status"] == "ok")
-            ended = part[np.isfinite(values) | (part["status"] == "diverged")].assign(value=values)
+            values = part[score.final].astype(float).where(part[c.STATUS] == "ok")
+            ended = part[np.isfinite(values) | (part[c.STATUS] == "diverged")].assign(value=values)
             if ended["value"].notna().any():
                 text = stated[group, optimizer, parameter, score]
                 yield SweepView(ended, score, group, optimizer, parameter, text, first)
@@ -100,21 +101,21 @@ def sensitivity_chart(results: Results, sweep: SweepView) -> Chart:
     part, score, parameter, tolerance = sweep.part, sweep.score, sweep.parameter, sweep.tolerance
     mark, info = marks(results.infos)[sweep.optimizer], results.infos[sweep.optimizer]
     column, title = score.final, f"final {score.title}"
-    ideal = is_ideal(parameter, part["sweep_value"])
+    ideal = is_ideal(parameter, part[c.SWEEP_VALUE])
     reference = part.loc[ideal, "value"].dropna()
-    levels = mildest_first(parameter, part.loc[~ideal, "sweep_value"].astype(float).unique())
+    levels = mildest_first(parameter, part.loc[~ideal, c.SWEEP_VALUE].astype(float).unique())
     place = {level: position for position, level in enumerate(levels, start=1)}
-    positions = np.where(ideal, 0, part["sweep_value"].astype(float).map(place).fillna(0))
-    table = part.assign(position=positions).sort_values(["seed", "position"])
+    positions = np.where(ideal, 0, part[c.SWEEP_VALUE].astype(float).map(place).fillna(0))
+    table = part.assign(position=positions).sort_values([c.SEED, "position"])
     figure, axes = charting.panel(3.2)
     if len(reference):
         axes.axhspan(
             reference.min(), reference.max(), color=INK.light, alpha=0.1, linewidth=0, label="ideal device"
         )
-    for number, (_, run) in enumerate(table.groupby("seed", sort=True)):
+    for number, (_, run) in enumerate(table.groupby(c.SEED, sort=True)):
         line = axes.plot(run["position"], run["value"], color=mark.colour.light, alpha=0.45, linewidth=1.0)[0]
         line.set_label("one seed" if number == 0 else "")
-    diverged = table["status"] == "diverged"
+    diverged = table[c.STATUS] == "diverged"
     worst = -np.inf if score.metric.larger_is_better else np.inf
     middle = table["value"].where(~diverged, worst).groupby(table["position"]).median()
     middle = middle[np.isfinite(middle)]  # where most seeds diverged there is no middle to draw
@@ -136,10 +137,10 @@ def sensitivity_chart(results: Results, sweep: SweepView) -> Chart:
     if diverged.any():
         _mark_diverged(axes, diverged.groupby(table["position"]).agg(["sum", "size"]))
     charting.legend_below(figure, axes)
-    columns = ["group", "optimizer", "sweep_parameter", "sweep_value", "seed", "status", "value", "key"]
+    columns = [c.GROUP, c.OPTIMIZER, c.SWEEP_PARAMETER, c.SWEEP_VALUE, c.SEED, c.STATUS, "value", c.KEY]
     data = table[columns]
     name = parameter_name(parameter)
-    parameters = quantities.count(float(part["parameters"].max()))
+    parameters = quantities.count(float(part[c.PARAMETERS].max()))
     capital = title[:1].upper() + title[1:]
     said = f"{capital}: {tolerance}."
     return Chart(

@@ -18,7 +18,7 @@ from tngd_bench.report.document.charting import Chart, draw_band, draw_line, lin
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import marks, strength
 from tngd_bench.report.document.panels import LineGroup, line_groups
-from tngd_bench.studies.store.columns import each
+from tngd_bench.studies.store import columns as c
 
 _TIME = "time (measured digital + modelled device)"
 
@@ -41,16 +41,16 @@ def _convergence(results: Results) -> Iterator[Convergence]:
     Where a section has more optimizers than a figure can show, further settings of a method have figures of their own
     of the training loss; see `line_groups`.
     """
-    for group, part in finished_curves(results.curves, results.trials).groupby("group", sort=True):
+    for group, part in finished_curves(results.curves, results.trials).groupby(c.GROUP, sort=True):
         setting = part.iloc[0]
-        size = quantities.count(float(setting["parameters"]))
-        where = f"{setting['problem']}, N = {size}, b = {setting['batch_size']}"
-        main, *others = line_groups(results.infos, set(part["optimizer"]))
+        size = quantities.count(float(setting[c.PARAMETERS]))
+        where = f"{setting[c.PROBLEM]}, N = {size}, b = {setting[c.BATCH_SIZE]}"
+        main, *others = line_groups(results.infos, set(part[c.OPTIMIZER]))
         # further settings are drawn after the comparison itself, and by their loss alone: figures would be too many
         wanted = [(main, score) for score in registered_metrics.judged() if score.column in part]
         wanted += [(lines, TRAINING_LOSS) for lines in others]
         for lines, score in wanted:
-            own = part[part["optimizer"].isin(lines.labels)]
+            own = part[part[c.OPTIMIZER].isin(lines.labels)]
             for against, bands_of in (("iterations", bands_at_iteration), ("time", bands_at_time)):
                 bands = bands_of(own, score.column)
                 if len(bands):
@@ -64,12 +64,12 @@ def convergence_chart(results: Results, case: Convergence) -> Chart:
     infos, styles = results.infos, marks(results.infos)
     figure, axes = charting.panel(4.1)
     title = score.title
-    present = [label for label in lines.labels if label in set(bands["optimizer"])]
+    present = [label for label in lines.labels if label in set(bands[c.OPTIMIZER])]
     if lines.method:
         styles = marks({label: infos[label] for label in present})
     for label in present:
         opacity = strength(label, present, infos) if lines.method else 1.0
-        own = bands[bands["optimizer"] == label]
+        own = c.only(bands, optimizer=label)
         spaced = own.iloc[:: max(1, len(own) // 6)] if against == "time" else own
         mark = styles[label]
         draw_line(axes, own["x"], own["median"], mark, "", marker="", alpha=opacity)
@@ -101,9 +101,9 @@ def convergence_chart(results: Results, case: Convergence) -> Chart:
 
 def _alt(score: CurveMetric, against: str, bands: pd.DataFrame, infos: Infos) -> str:
     title = score.title
-    last = bands.sort_values("x", kind="stable").groupby("optimizer").tail(1)
+    last = bands.sort_values("x", kind="stable").groupby(c.OPTIMIZER).tail(1)
     last = last.sort_values("median", ascending=not score.metric.larger_is_better, kind="stable")
     ends = ", ".join(
-        f"{infos[row.optimizer].title} {quantities.metric(row.median, score.metric)}" for row in each(last)
+        f"{infos[row.optimizer].title} {quantities.metric(row.median, score.metric)}" for row in c.each(last)
     )
     return f"{title[0].upper()}{title[1:]} against {against}, median over seeds. At its last point, best first: {ends}."

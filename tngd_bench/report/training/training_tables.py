@@ -15,12 +15,13 @@ from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import TEST_ACCURACY, Metric
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import RECORDS, SECTION, TOTAL, Cell, Column, Table, amount, words
+from tngd_bench.studies.store import columns as c
 
 
 def final_table(ends: pd.DataFrame, infos: Infos, *, sweeps: bool) -> Table:
     """Return how training ended, side by side or along sweeps; `ends` as in `final_scores.summarise_final`."""
-    swept = ends["sweep_parameter"].notna()
-    part = tables.sorted_rows(ends[swept if sweeps else ~swept], ["group", "optimizer"], infos)
+    swept = ends[c.SWEEP_PARAMETER].notna()
+    part = tables.sorted_rows(ends[swept if sweeps else ~swept], [c.GROUP, c.OPTIMIZER], infos)
     scores = _scores(part)
     level = words(
         "level", lambda row: f"{parameter_name(row.sweep_parameter)} = {tables.level_text(row.sweep_value)}"
@@ -42,11 +43,11 @@ def final_table(ends: pd.DataFrame, infos: Infos, *, sweeps: bool) -> Table:
         amount("iterations", "iterations"),
         amount(
             "elapsed time of the trial in step(), simulation included",
-            "measured_s",
+            c.MEASURED_S,
             quantities.seconds,
             tables.MEASURED,
         ),
-        amount("iterations × cost per iteration", "modelled_s", quantities.seconds, TOTAL),
+        amount("iterations × cost per iteration", c.MODELLED_S, quantities.seconds, TOTAL),
         RECORDS,
     )
     caption = (
@@ -91,7 +92,7 @@ def _percent_spread(median: float, low: float, high: float) -> str:
 
 def targets_table(times: pd.DataFrame, infos: Infos) -> Table:
     """Return times to targets with hit rates; `times` as in `analysis.time_to_target`."""
-    part = tables.sorted_rows(times, ["group", "target", "optimizer"], infos)
+    part = tables.sorted_rows(times, [c.GROUP, "target", c.OPTIMIZER], infos)
     columns = (
         tables.optimizer_column(infos),
         SECTION,

@@ -21,6 +21,7 @@ from tngd_bench.report.document.figures import charts_of, figure_of
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import MEASURED, Cell, Column, Table, amount, words
+from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import searched_metric
 
@@ -52,7 +53,7 @@ class SearchView:
     @property
     def infos(self) -> dict[str, OptimizerInfo]:
         """Every optimizer that was searched for."""
-        return {label: optimizer_info(label, label) for label in self.summary["optimizer"]}
+        return {label: optimizer_info(label, label) for label in self.summary[c.OPTIMIZER]}
 
 
 def tuning_section(records: Records) -> Section:
@@ -74,13 +75,13 @@ def tuning_section(records: Records) -> Section:
 def searched(records: Records) -> str:
     """Return what was searched, in one sentence."""
     tuning, (section, *finals) = records.study["tuning"], records.study["training"]
-    methods = list(dict.fromkeys(records.trials["method"]))
+    methods = list(dict.fromkeys(records.trials[c.METHOD]))
     names = ", ".join(optimizer_info(method, method).title for method in methods)
-    sizes = quantities.count(float(records.trials["parameters"].iloc[0]))
+    sizes = quantities.count(float(records.trials[c.PARAMETERS].iloc[0]))
     return (
         f"Settings for {names} on {section['problem']} (N = {sizes}, b = {section['batch_size']}): "
         f"{tuning['trials'] + 1} for each, {tuning['seeds']} run(s) of {tuning['epochs']:g} epoch(s), judged by "
-        f"{str(tuning['metric']).replace('_', ' ')} on {quantities.percent(tuning['validation_share'])} of the "
+        f"{str(tuning['metric']).replace('_', ' ')} on {quantities.percent(tuning[c.VALIDATION_SHARE])} of the "
         "training samples, held out of training."
         + "".join(
             f" Finals: {tuning['finalists']} of each, {final['seeds']} run(s) of {final['epochs']:g} epoch(s)."
@@ -100,7 +101,7 @@ def best_of_k_chart(search: SearchView, against: str) -> Chart:
     searched, styles = search.searched, marks(infos)
     figure, axes = charting.panel(3.9)
     ends = {}
-    for label, own in curves.groupby("optimizer", sort=False):
+    for label, own in curves.groupby(c.OPTIMIZER, sort=False):
         shown = own[np.isfinite(own["expected"])]
         if shown.empty:
             continue
@@ -208,8 +209,8 @@ def tuned_table(study: Mapping[str, Any], infos: Infos, problem: str = "") -> Ta
     titles = {kind.method: kind.title.partition(" [")[0] for kind in infos.values()}
     columns = ("score", "default_score", "final_score", "final_runs", "final_finished", "try", "seconds")
     data = pd.DataFrame(
-        [{"optimizer": name, "settings": found, **record.get(name, {})} for name, found in tuned.items()]
-    ).reindex(columns=["optimizer", "settings", *columns])
+        [{c.OPTIMIZER: name, c.SETTINGS: found, **record.get(name, {})} for name, found in tuned.items()]
+    ).reindex(columns=[c.OPTIMIZER, c.SETTINGS, *columns])
     metric = str(search.get("metric", "metric")).replace("_", " ")
     shown = (
         words("optimizer", lambda row: titles.get(row.optimizer, row.optimizer)),

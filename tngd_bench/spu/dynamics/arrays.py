@@ -1,4 +1,4 @@
-"""What the device's arrays hold after being programmed: levels, programming error, dead cells, range, amplifiers.
+"""Values of the device's arrays after programming: levels, programming error, dead cells, range, amplifiers.
 
 The host loads the factor B = Sᵀ J of the loss Hessian H = S Sᵀ into the first array and, transposed, into the last, and
 the identity into the middle one: as many cells as J, H, Jᵀ (S is square), and the same ideal drift BᵀB = Jᵀ H J. Full
@@ -165,7 +165,7 @@ def _rounding_event(values: Tensor, device: Device, place: int, member: tuple[in
 
 
 def _unit(device: Device, values: Tensor) -> float:
-    """Conductance × R that stands for one unit of this array: 1, or less where the largest value exceeds the range."""
+    """Conductance × R of one unit of this array: 1, or less where the largest value exceeds the range."""
     if device.conductance_max_siemens is None:
         return 1.0
     span = (device.conductance_max_siemens - (device.conductance_min_siemens or 0.0)) * device.resistance_ohm

@@ -1,4 +1,4 @@
-"""Euler-Maruyama stepping of the OU process: how the paper simulated its device."""
+"""Euler-Maruyama stepping of the OU process, as the paper simulated its device."""
 
 from __future__ import annotations
 
@@ -34,16 +34,11 @@ class EulerMaruyama:
         self._requested = arguments.real("step", step, above=0.0)
         self._bound: float | None = None
 
-    def mean(self, x0: Tensor, t: float) -> Tensor:
-        """State after t without noise, (N,)."""
-        return self._run(x0, t, None, 0.0)
-
-    def run(self, x0: Tensor, t: float, generator: torch.Generator | None) -> Tensor:
-        """State after t, (N,); `generator` None: torch's default one."""
-        return self._run(x0, t, generator, self._noise_variance)
-
-    def _run(self, x0: Tensor, t: float, generator: torch.Generator | None, variance: float) -> Tensor:
-        x = x0.clone()
+    def run(
+        self, x0: Tensor, t: float, generator: torch.Generator | None = None, *, noisy: bool = True
+    ) -> Tensor:
+        """State after t, (N,), or its mean without noise; `generator` None: torch's default one."""
+        variance, x = self._noise_variance if noisy else 0.0, x0.clone()
         if t == 0.0:
             return x
         count = max(1, math.ceil(t / self._checked_step()))

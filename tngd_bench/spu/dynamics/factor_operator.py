@@ -1,4 +1,4 @@
-"""A positive semi-definite operator given by its factor as a matrix: what one shared array holds."""
+"""Operators made of a factor or of node rates: one shared array, and nodes with unequal capacitors."""
 
 from __future__ import annotations
 

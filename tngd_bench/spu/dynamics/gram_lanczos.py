@@ -1,4 +1,4 @@
-"""Functions of A through a Gram matrix in memory: by Lanczos where single precision will do, else by eigenvectors."""
+"""Functions of A through a Gram matrix in memory: by Lanczos where single precision is enough, else by eigenvectors."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tngd_bench.spu.dynamics.krylov import KrylovTransition, LanczosError
 from tngd_bench.spu.dynamics.spectral import Response
 from tngd_bench.spu.dynamics.transitions import GramTransition, Term, needs_double
 
-FIRST_CHECK = 8
-"""Products between two looks at the error: one look takes as long as some four of them."""
+CHECK_INTERVAL = 8
+"""Products between two estimates of the error: an estimate takes as long as some four of them."""
 
 
 class FormedGram:
@@ -77,7 +77,7 @@ class GramLanczosTransition:
             self._shifted,
             tolerance=TOLERANCE,
             max_dimension=self._formed.rows // 4,
-            first_check=FIRST_CHECK,
+            first_check=CHECK_INTERVAL,
             row_dtype=torch.float64 if needs_double(terms, in_range, self._shifted.damping) else None,
         )
         try:

@@ -20,7 +20,7 @@ from tngd_bench.spu.dynamics.krylov import KrylovTransition
 from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
 from tngd_bench.spu.dynamics.transitions import DenseTransition
 
-LARGEST_DENSE = 1024
+LARGEST_DIAGONALISED = 1024
 """N up to which the drift is diagonalised rather than put through Lanczos."""
 SMALLEST_CAPACITOR = 0.05
 """Share of its nominal value below which no capacitor falls, however wide the mismatch."""
@@ -45,11 +45,11 @@ class MismatchedNodes:
         self._deviation = self._root * torch.as_tensor(variance, dtype=rates.dtype).sqrt()
         self._noisy = bool((self._deviation > 0).any())
         self._roots: dict[float, Tensor] = {}
-        self.small = len(rhs) <= LARGEST_DENSE
+        self.small = len(rhs) <= LARGEST_DIAGONALISED
 
     @property
     def method(self) -> str:
-        """What is exact, in words."""
+        """The route, and what is approximate."""
         if self.small:
             return "dense (mismatch)"
         return "krylov (mismatch; noise to O(σ_C))" if self._noisy else "krylov (mismatch)"

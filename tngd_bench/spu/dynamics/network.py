@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,6 +52,12 @@ class Propagator:
     decay: float
     response: float
     spread: float
+
+    def plus(self, other: Propagator, weight: float) -> Propagator:
+        """The sum with `weight` times another."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        parts: list[Any] = [None if mine is None else mine + weight * theirs for mine, theirs in pairs]
+        return Propagator(*parts)
 
     def doubled(self, K: Tensor | None) -> Propagator:
         """The stretch 2h."""
@@ -132,7 +139,7 @@ class LinearNetwork:
             assert step.X is not None
             root = self._conditional_root(t, step)
             own = torch.randn(len(root), generator=generator, dtype=torch.float64, device=x0.device)
-            # given z, w is Gaussian about X p / v with what is left of its covariance
+            # given z, w is Gaussian about X p / v with the rest of its covariance
             w += step.X @ (double_precision.matvec(arrays.first, noise) / step.spread) + root @ own
         x = (z - double_precision.rmatvec(arrays.last, w[:m])).to(x0.dtype)
         return NodeState(x, None if state.amplifiers is None else w[m:])
@@ -158,33 +165,34 @@ class LinearNetwork:
         return self._propagators[t]
 
     def _first_stretch(self, h: float) -> Propagator:
-        """Taylor series of E' = −FE, Ψ' = −FΨ + e^{−λt}G, Φ' = −FΦ + r(t)G, X' = −(F+λ)X + v(t)G, and of C."""
-        F, G, K, lam = self._drift, self._input, self._row_noise, self._damping
-        E, Psi, Phi = torch.eye(len(F), dtype=torch.float64, device=F.device), 0.0 * G, 0.0 * G
-        X, C = (0.0 * G, 0.0 * F) if K is not None else (None, None)
-        total = Propagator(E, Psi, Phi, X, C, 1.0, 0.0, 0.0)
-        decay, response, spread, weight = 1.0, 0.0, 0.0, 1.0
+        """Taylor series over a time h."""
+        F = self._drift
+        one, none = torch.eye(len(F), dtype=torch.float64, device=F.device), 0.0 * self._input
+        X, C = (none, 0.0 * F) if self._row_noise is not None else (None, None)
+        term = total = Propagator(one, none, none, X, C, 1.0, 0.0, 0.0)
+        weight = 1.0
         for order in range(1, TAYLOR_ORDER + 1):
             weight *= h / order
-            if K is not None and X is not None and C is not None:
-                flow = F @ C
-                pushed = X @ K @ G.T
-                C = pushed + pushed.T - flow - flow.T
-                X = spread * G - F @ X - lam * X
-            E, Psi, Phi = -F @ E, decay * G - F @ Psi, response * G - F @ Phi
-            decay, response, spread = (
-                -lam * decay,
-                (1.0 if order == 1 else 0.0) - lam * response,
-                (2.0 if order == 1 else 0.0) - 2.0 * lam * spread,
-            )
-            total = Propagator(
-                total.E + weight * E,
-                total.Psi + weight * Psi,
-                total.Phi + weight * Phi,
-                None if total.X is None or X is None else total.X + weight * X,
-                None if total.C is None or C is None else total.C + weight * C,
-                total.decay + weight * decay,
-                total.response + weight * response,
-                total.spread + weight * spread,
-            )
+            term = self._derivative(term, 1.0 if order == 1 else 0.0)
+            total = total.plus(term, weight)
         return total
+
+    def _derivative(self, at: Propagator, constant: float) -> Propagator:
+        """E' = −FE, Ψ' = −FΨ + e^{−λt}G, Φ' = −FΦ + r(t)G, X' = −(F+λ)X + v(t)G and C'; r' and v' hold a `constant`."""
+        F, G, K, lam = self._drift, self._input, self._row_noise, self._damping
+        X, C = at.X, at.C
+        if K is not None and X is not None and C is not None:
+            flow = F @ C
+            pushed = X @ K @ G.T
+            C = pushed + pushed.T - flow - flow.T
+            X = at.spread * G - F @ X - lam * X
+        return Propagator(
+            -F @ at.E,
+            at.decay * G - F @ at.Psi,
+            at.response * G - F @ at.Phi,
+            X,
+            C,
+            -lam * at.decay,
+            constant - lam * at.response,
+            2.0 * constant - 2.0 * lam * at.spread,
+        )

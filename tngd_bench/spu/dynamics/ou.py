@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -21,9 +21,9 @@ from tngd_bench.spu.dynamics.spectral import Decay, Response, Spread
 from tngd_bench.spu.dynamics.transitions import DenseTransition, Term, Transition
 
 Method = Literal["auto", "gram", "dense", "krylov", "euler-maruyama"]
-METHODS = ("auto", "gram", "dense", "krylov", "euler-maruyama")
+METHODS = get_args(Method)
 HEAD = 64
-"""Values of a start that are looked at before all of them."""
+"""Values of a start that are compared with zero before all of them."""
 LARGEST_DENSE = 8192
 """Parameters up to which an N×N matrix is formed."""
 
@@ -34,11 +34,11 @@ class OUProcess:
     Parameters
     ----------
     operator : `GGN`, any object with its products, or a dense symmetric positive semi-definite matrix (N, N).
-    rhs : g, (N,); None stands for the operator's own `gradient`, for which the factor form is used.
+    rhs : g, (N,); None: the operator's own `gradient`, for which the factor form is used.
     damping : λ ≥ 0.
     noise_variance : κ₀ ≥ 0.
     method : transition; "auto" takes dense for a matrix, else the cheaper of gram and krylov (`relaxation_route`).
-        `.method` tells which, `.reason` why.
+        `.method` names it, `.reason` says why.
     step : δt of euler-maruyama.
     tolerance : relative tolerance of krylov.
 
@@ -90,7 +90,7 @@ class OUProcess:
         if t == 0.0:
             return x0.clone()
         if self.method == "euler-maruyama":
-            return self._stepper.mean(x0, t)
+            return self._stepper.run(x0, t, noisy=False)
         if self._by_increment:
             return self._transition.apply([self._increment(x0, t)]).add_(x0)
         return self._transition.apply(*self._mean_terms(x0, t))
@@ -155,7 +155,6 @@ class OUProcess:
         return relaxation_route(
             operator.rows,
             self.size,
-            getattr(operator, "batch_size", None),
             width=getattr(operator, "row_width", None),
             tolerance=self._tolerance,
             many_rows=self._many_rows,
@@ -179,7 +178,7 @@ class OUProcess:
         return (Response(t), self.rhs - product - self.damping * x0)
 
     def _mean_terms(self, x0: Tensor, t: float) -> tuple[list[Term], list[Term]]:
-        # a start is zero as a whole or hardly ever at its head: the look at N values is rarely needed
+        # a start that is not zero is hardly ever zero at its head: comparing all N values is rarely needed
         at_zero = not bool(x0[:HEAD].any()) and not bool(x0.any())
         terms: list[Term] = [] if at_zero else [(Decay(t), x0)]
         krylov = isinstance(self._transition, KrylovTransition) and self._transition.in_rows
@@ -201,7 +200,7 @@ class OUProcess:
             return self._dense_transition()
         if self.method == "gram":
             return GramLanczosTransition(self._shifted)
-        # a look at the error costs nothing beside a product through the whole model
+        # estimating the error costs nothing beside a product through the whole model
         first_check = 1 if self._by_increment else FIRST_CHECK
         return KrylovTransition(self._shifted, tolerance=self._tolerance, first_check=first_check)
 

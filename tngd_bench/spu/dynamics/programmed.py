@@ -1,9 +1,9 @@
-"""A device with one pair (G, g) loaded: its imperfections together, and the exact route to its law if there is one.
+"""A device with one pair (G, g) loaded, simulated with all its imperfections.
 
-Routes, as `method` tells them: "gram", "dense", "krylov", "euler-maruyama" (`OUProcess`; errors of one shared array
-included) · "arrays" (`LinearNetwork`: separate arrays, amplifiers, noise by node) · "dense (mismatch)" and "krylov
-(mismatch)" (`MismatchedNodes`, symmetric drift) · "stepped (rails)" and "stepped (mismatch)" (mismatch with a drift
-that is not symmetric), where only stepping is general enough; the state then carries the error that `Stepper` states.
+Values of `method`: "gram", "dense", "krylov", "euler-maruyama" (`OUProcess`; errors of one shared array included) ·
+"arrays" (`LinearNetwork`: separate arrays, amplifiers, noise by node) · "dense (mismatch)" and "krylov (mismatch)"
+(`MismatchedNodes`, symmetric drift) · "stepped (rails)" and "stepped (mismatch)" (a drift that is not symmetric),
+simulated in time with the error that `HeunStepper` states.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tngd_bench.spu.dynamics.mismatch import MismatchedNodes, node_rates
 from tngd_bench.spu.dynamics.network import LinearNetwork, NodeState
 from tngd_bench.spu.dynamics.ou import Method, OUProcess
 from tngd_bench.spu.dynamics.route import device_route
-from tngd_bench.spu.dynamics.stepper import Stepper
+from tngd_bench.spu.dynamics.stepper import HeunStepper
 
 Advance = Callable[[NodeState, float, torch.Generator | None], NodeState]
 """One draw of the state after a time."""
@@ -159,7 +159,9 @@ class ProgrammedDevice:
             # the stability of what was programmed is known before anything runs on it
             modes = stability.modes(drift, rates)
             self.margin = stability.least_rate(arrays, modes)
-        stepper = Stepper(drift, self.rhs, self._variance, rates=rates, limit=self.device.rail, modes=modes)
+        stepper = HeunStepper(
+            drift, self.rhs, self._variance, rates=rates, limit=self.device.rail, modes=modes
+        )
         return _nodes_only(stepper.run)
 
     def _rates(self) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""Route to the law of a programmed device, chosen from its description; without torch, so that planning asks it too."""
+"""Routes to the law of a programmed device, chosen from its description, without torch: for planning too."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def device_route(device: Device, ensemble: int = 1) -> Route:
     """Return how a relaxation is simulated: by "spectral" functions of A where its imperfections leave it symmetric.
 
     "mismatch": the same in the coordinates of unequal capacitors · "arrays": the law of a linear network · "stepped
-    (rails)" and "stepped (mismatch)": in time, where no law is at hand.
+    (rails)" and "stepped (mismatch)": in time, where no exact law is known.
     """
     symmetric = is_one_factor(device, ensemble)
     if device.rail_volts is not None:

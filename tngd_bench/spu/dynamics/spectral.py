@@ -7,71 +7,57 @@ entire in a, so a = 0 (null space, λ = 0) is a limit and not a special case.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 
-class SpectralFunction(Protocol):
-    """A function f of the drift matrix after a time t > 0, given on its eigenvalues."""
+@dataclass(frozen=True)
+class SpectralFunction(ABC):
+    """A function f of the drift matrix after a relaxation of `t` > 0, given on its eigenvalues.
 
-    @property
-    def t(self) -> Any:
-        """Relaxation time, units of τ: f varies on the scale 1/t of the eigenvalues."""
+    f varies on the scale 1/t of the eigenvalues. Several times (n, 1) broadcast against the eigenvalues.
+    """
 
+    t: Any
+
+    @abstractmethod
     def __call__(self, a: Tensor) -> Tensor:
         """f(a) for eigenvalues a ≥ 0 in float64."""
 
-    def after(self, t: Any) -> SpectralFunction:
-        """The same function at another time, or at several (n, 1), which broadcast against the eigenvalues."""
+    def after(self, t: Any) -> Self:
+        """The same function at another time, or at several."""
+        return replace(self, t=t)
 
 
-@dataclass(frozen=True)
-class Decay:
+class Decay(SpectralFunction):
     """e^{−at}: what is left of the start after t."""
-
-    t: Any
 
     def __call__(self, a: Tensor) -> Tensor:
         """f(a)."""
         return torch.exp(-a * self.t)
 
-    def after(self, t: Any) -> Decay:
-        """The same at another time."""
-        return Decay(t)
 
-
-@dataclass(frozen=True)
-class Response:
+class Response(SpectralFunction):
     """(1 − e^{−at})/a: the answer to a constant input; t at a = 0."""
-
-    t: Any
 
     def __call__(self, a: Tensor) -> Tensor:
         """f(a)."""
         return _saturation(a, self.t)
 
-    def after(self, t: Any) -> Response:
-        """The same at another time."""
-        return Response(t)
-
 
 @dataclass(frozen=True)
-class Spread:
+class Spread(SpectralFunction):
     """√(κ₀ (1 − e^{−2at})/a): standard deviation of a mode."""
 
-    t: Any
     noise_variance: float
 
     def __call__(self, a: Tensor) -> Tensor:
         """f(a)."""
         return torch.sqrt(self.noise_variance * _saturation(a, 2.0 * self.t))
-
-    def after(self, t: Any) -> Spread:
-        """The same at another time."""
-        return Spread(t, self.noise_variance)
 
 
 def _saturation(a: Tensor, t: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rates at which the modes of a programmed device relax, and whether the slowest of them does.
+"""Relaxation rates of the modes of a programmed device, and a check that the slowest is positive.
 
 The drift is C⁻¹Â with Â = J₁ᵀ Ĥ J₂ + λI and node rates D = C⁻¹ (nominal capacitance: one). Without mismatch its modes
 are those of the m×m matrix Ĥ J₂ J₁ᵀ + λI and, where N > m, λ itself. With mismatch all N modes differ.
@@ -24,14 +24,14 @@ LINEAR_PROBLEMS = 12
 def modes(held: Shifted[Arrays], node_rates: Tensor | None = None, in_rows: Tensor | None = None) -> Tensor:
     """Rates of the modes in units of s/τ, complex; those that are equal to λ are listed once.
 
-    `in_rows` is what `row_drift` gives, where it is at hand.
-    Exact, but for node rates beyond `mismatch.LARGEST_DENSE`: there the null space is listed by its slowest and
+    `in_rows`: the result of `row_drift`, if already computed.
+    Exact, but for node rates beyond `mismatch.LARGEST_DIAGONALISED`: there the null space is listed by its slowest and
     fastest node, and of the other modes the slowest are refined and the rest within λ times the spread of D.
     """
     arrays, damping = held.operator, held.damping
     m, n = arrays.first.shape
     found: Tensor
-    if n <= m or (node_rates is not None and n <= mismatch.LARGEST_DENSE):
+    if n <= m or (node_rates is not None and n <= mismatch.LARGEST_DIAGONALISED):
         found = torch.linalg.eigvals(_whole_drift(held, node_rates))
     elif node_rates is None:
         found = torch.linalg.eigvals(row_drift(held) if in_rows is None else in_rows)

@@ -1,4 +1,4 @@
-"""Stepping of the device where no exact law is at hand: rails, and capacitor mismatch with a drift not symmetric.
+"""Time stepping of the device where no exact law is known: rails, and mismatch with a drift that is not symmetric.
 
 At a rail ±V a node is held by the supply and driven back by the drift and the noise: a diffusion reflected at ±V, which
 settles on the normal law truncated to [−V, V] for one node. A step is Heun's, with the drift frozen at the mean of both
@@ -18,14 +18,14 @@ from tngd_bench.curvature.operator import Products, Shifted
 from tngd_bench.spu.dynamics.euler_maruyama import largest_rate
 
 SHARE = 1.0 / 8.0
-"""Step times |a| of a real mode a; see `Stepper` for the error that is left."""
+"""Step times |a| of a real mode a; see `HeunStepper` for the error that is left."""
 SHARE_OF_RAILS = 1.0 / 3.0
 """Largest noise of one step, as a share of the rail: a path then meets one rail a step, not both."""
 LARGEST_STEPS = 10**7
 """Steps of one run beyond which it is refused."""
 
 
-class Stepper:
+class HeunStepper:
     """Heun's method for dx = −D (Â x − ĝ) dt + D √(2κᵢ) dW with every |x| held at `limit`.
 
     `shifted` is Â, λ apart · `rates` D (N,), None: one · `noise_variance` κ, one number or (N,) · `modes` the rates of
@@ -34,7 +34,7 @@ class Stepper:
     The step h obeys h|a| ≤ ⅛ √(Re a/|a|) for every mode a. Far from the rails a mode is then off by at most 10⁻³ of
     its amplitude and its variance by 0.4 %, both of second order in h. Near a rail the error is of first order in h:
     once settled at most 1 % of a node's variance and 1 % of its standard deviation in the mean, from V = 0.1 to 3
-    standard deviations, and 1.5 % of both on the way. The tests hold it against the truncated normal law and against
+    standard deviations, and 1.5 % of both on the way. The tests compare it with the truncated normal law and with
     the Fokker-Planck equation.
     """
 

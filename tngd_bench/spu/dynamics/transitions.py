@@ -111,8 +111,8 @@ class GramTransition:
 def needs_double(terms: Sequence[Term], in_range: Sequence[Term], damping: float) -> bool:
     """Whether the gain of the slowest modes, (1 − e^{−λt})/λ, amplifies rounding too much for single precision.
 
-    On MNIST at λ = 0.01 the readout is then off by 10⁻⁵ or more (2·10⁻⁵ at N = 10⁵, t → ∞). A steady state, which
-    stands for the exact solution, is kept within 10⁻⁵ from smaller gains on.
+    On MNIST at λ = 0.01 the readout is then off by 10⁻⁵ or more (2·10⁻⁵ at N = 10⁵, t → ∞). A steady state, the
+    exact solution, is kept within 10⁻⁵ from smaller gains on.
     """
     longest = max(function.t for function, _ in (*terms, *in_range))
     steady = damping * longest > STEADY

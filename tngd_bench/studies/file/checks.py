@@ -12,7 +12,7 @@ from tngd_bench.problems.metrics import LOSS, both_parts
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.devices import own_devices, refuse_unknown
-from tngd_bench.studies.file.optimizer_label import as_setting, contestant_of, expand_label, read_label
+from tngd_bench.studies.file.optimizer_label import as_setting, config_of, expand_label, read_label
 from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
 from tngd_bench.studies.file.study_table import StudyTable, shown_path
 from tngd_bench.studies.file.sweeps import levels_of, settings_of
@@ -121,7 +121,7 @@ class _Checks:
         for place, written in enumerate(section.optimizers):
             with self.table.at(*path, place, named=path):
                 for label in expand_label(written):
-                    contestant_of(self.study, label, section.problem)
+                    config_of(self.study, label, section.problem)
                     labels.append(label)
         self.table.refuse_repeats(path, f"{shown_path(path, self.table.table)}:", labels)
         return tuple(labels)
@@ -140,7 +140,7 @@ class _Checks:
                         raise StudyError(f"{sweep.parameter!r} is swept and set in {label!r} as well")
             for levels in levels_of(sweeps) if sweeps else ():
                 with self.table.at(*path):
-                    contestant_of(self.study, label, section.problem, settings_of(levels))
+                    config_of(self.study, label, section.problem, settings_of(levels))
 
 
 def _trials_of_cost(section: CostSection) -> int:

@@ -1,4 +1,4 @@
-"""Lists of sizes in a training section: a section of its own for every combination."""
+"""Expand lists of sizes in a training section: a section of its own for every combination."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def expand_training(table: dict[str, Any], origins: dict[KeyPath, str]) -> None:
 
 
 def _is_grid(value: object) -> bool:
-    """Whether `value` is a list that can be run through; anything else is for the checks to accept or refuse."""
+    """Return whether `value` is a list of sizes; anything else is for the checks to accept or refuse."""
     return (
         isinstance(value, list)
         and bool(value)
@@ -57,7 +57,7 @@ def _is_grid(value: object) -> bool:
 
 
 def is_sections(value: object) -> TypeGuard[list[dict[str, Any]]]:
-    """Whether `value` is a list of sections, each with a name."""
+    """Return whether `value` is a list of sections, each with a name."""
     return (
         isinstance(value, list)
         and bool(value)

@@ -5,7 +5,6 @@ python -m tngd_bench.studies.file.key_tables
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
 import json
@@ -13,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tngd_bench.field_docstrings import field_docstrings
 from tngd_bench.studies.file import schema
 
 TABLES: Mapping[str, Any] = {
@@ -27,19 +27,6 @@ TABLES: Mapping[str, Any] = {
     "[cluster]": schema.Cluster,
 }
 """Dataclasses by the headers of their tables in a study file."""
-
-
-def field_docstrings(kind: Any) -> dict[str, str]:
-    """Return the docstring below each field of a dataclass; a field without one is missing."""
-    (body,) = ast.parse(inspect.getsource(kind)).body
-    assert isinstance(body, ast.ClassDef)
-    texts = {}
-    for before, after in zip(body.body, body.body[1:], strict=False):
-        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name):
-            match after:
-                case ast.Expr(value=ast.Constant(value=str(text))):
-                    texts[before.target.id] = inspect.cleandoc(text)
-    return texts
 
 
 def key_tables() -> str:

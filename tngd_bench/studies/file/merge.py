@@ -22,7 +22,7 @@ from tngd_bench.studies.file.toml_lines import KeyPath, line_numbers
 SHIPPED = "shipped"
 INCLUDE, PROFILES = "include", "profiles"
 TUNED_FILE = "tuned.toml"
-"""What a search for settings writes, and a study includes."""
+"""The file that a search for settings writes, for studies to include."""
 _MOST_INCLUDED = 100
 _TUNED_FILES = (
     "tuned-"  # begins the names of shipped files that `tngd-bench tune` wrote, which are no studies
@@ -75,39 +75,39 @@ def _read(reference: str, folder: Path | None, chain: tuple[str, ...], unwritten
     except RecursionError:
         raise StudyError(f"{name}: not valid TOML: nested too deeply") from None
     origins = {path: f"{name}, line {line}" for path, line in line_numbers(text).items()}
-    own = StudyTable(name, SHIPPED if home is None else reference, table, origins)
-    below = _take_list(own, INCLUDE)
-    own.profiles = _take_profiles(own)
+    study = StudyTable(name, SHIPPED if home is None else reference, table, origins)
+    below = _take_list(study, INCLUDE)
+    study.profiles = _take_profiles(study)
     merged: StudyTable | None = None
     for item in below:
         if home is not None and Path(item).name == TUNED_FILE and not _exists(home / item):
             if unwritten == TUNED_FILE:
                 continue
             hint = "; `tngd-bench tune STUDY` writes such a file into its --output"
-            raise own.error((INCLUDE,), f"include: there is no file {item!r} beside this one{hint}")
+            raise study.error((INCLUDE,), f"include: there is no file {item!r} beside this one{hint}")
         try:
             included = _read(item, home, (*chain, source), unwritten)
         except StudyError as error:
-            raise own.error((INCLUDE,), f"include: {error}") from None
+            raise study.error((INCLUDE,), f"include: {error}") from None
         if merged is not None:
             tuned_sets.keep_apart(merged, included)
         merged = included if merged is None else _merge(merged, included)
     if merged is not None:
-        own = _merge(merged, own)
-    return dataclasses.replace(own, included=tuple(below))
+        study = _merge(merged, study)
+    return dataclasses.replace(study, included=tuple(below))
 
 
 def _find(reference: str, folder: Path | None) -> tuple[str, str, str, Path | None]:
     """Return what to call a study in messages, its text, its identity and its folder (None: the package)."""
-    known = shipped_studies()
+    shipped = shipped_studies()
     if reference in _shipped_files():
         text = files("tngd_bench.studies").joinpath(f"shipped/{reference}.toml").read_text(encoding="utf-8")
         return f"{reference}.toml", text, f"{SHIPPED}:{reference}", None
     path = Path(reference) if folder is None else folder / reference
     if path.suffix != ".toml" and not _exists(path):
-        hint = arguments.suggestion(reference, known)
+        hint = arguments.suggestion(reference, shipped)
         raise StudyError(
-            f"no study {reference!r}{hint}; accepted: {', '.join(known)}, or the path of a .toml file"
+            f"no study {reference!r}{hint}; accepted: {', '.join(shipped)}, or the path of a .toml file"
         )
     try:
         return path.name, path.read_text(encoding="utf-8"), str(path.resolve()), path.parent
@@ -119,12 +119,14 @@ def _find(reference: str, folder: Path | None) -> tuple[str, str, str, Path | No
         raise StudyError(f"study file {reference!r} cannot be read: {error}") from None
 
 
-def _not_toml(name: str, said: str) -> str:
+def _not_toml(name: str, message: str) -> str:
     """Return the parser's complaint with its line in the place where ours have it."""
-    found = re.fullmatch(r"(?P<what>.*) \(at line (?P<line>\d+), (?P<column>column \d+)\)", said, re.DOTALL)
-    if found is None:
-        return f"{name}: not valid TOML: {said}"
-    return f"{name}, line {found['line']}: not valid TOML: {found['what']}, {found['column']}"
+    parts = re.fullmatch(
+        r"(?P<what>.*) \(at line (?P<line>\d+), (?P<column>column \d+)\)", message, re.DOTALL
+    )
+    if parts is None:
+        return f"{name}: not valid TOML: {message}"
+    return f"{name}, line {parts['line']}: not valid TOML: {parts['what']}, {parts['column']}"
 
 
 def _exists(path: Path) -> bool:

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tngd_bench import arguments
-from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.optimizers import registry
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
+from tngd_bench.spu.field_info import in_words
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file import tuned_sets
 from tngd_bench.studies.file.schema import Study
@@ -91,7 +92,7 @@ def read_value(text: str) -> object:
     if _DECIMAL.fullmatch(text):  # as TOML reads it, without its parser: a grid has thousands of numbers
         return float(text) if set(text) & set(".eE") else int(text)
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return in_words(tomllib.loads(f"value = {text}")["value"])
     except (tomllib.TOMLDecodeError, ValueError, RecursionError):
         if any(character in text for character in "\"'[]{}=\n"):
             raise StudyError(f"{text!r} cannot be read as a value") from None
@@ -103,9 +104,9 @@ def as_setting(key: str, value: object) -> object:
     return None if value == IDEAL and key not in _NAMES_A_DEVICE else value
 
 
-def contestant_of(
+def config_of(
     study: Study, label: str, problem: str, swept: Mapping[str, object] | None = None
-) -> Contestant:
+) -> OptimizerConfig:
     """Return the optimizer that `label` means in a section of `study` on `problem`, with complete, checked settings.
 
     StudyError where it means none.
@@ -127,7 +128,7 @@ def resolve(
     *,
     tuned: Mapping[str, Mapping[str, object]] | None = None,
     devices: Mapping[str, Mapping[str, object]] | None = None,
-) -> Contestant:
+) -> OptimizerConfig:
     """Return the optimizer named by `label` with complete, checked settings.
 
     Later wins: the registry's defaults, the study's `overrides` for that optimizer, its `tuned` settings where the
@@ -148,7 +149,7 @@ def resolve(
     except (ValueError, TypeError) as error:
         where = f"{label!r}: " if label != name else ""
         raise StudyError(f"{where}{error}") from None
-    return Contestant(label, name, complete, entry.simulated)
+    return OptimizerConfig(label, name, complete, entry.simulated)
 
 
 def _tuned_settings(name: str, tuned: Mapping[str, Mapping[str, object]]) -> dict[str, object]:

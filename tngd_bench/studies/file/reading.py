@@ -40,7 +40,7 @@ class LoadedStudy:
 
     @property
     def folder(self) -> Path:
-        """Where results go unless somebody says otherwise."""
+        """The default folder for results."""
         profile = "" if self.profile is None else f"-{self.profile}"
         return Path("reports") / f"{self.study.name}{profile}"
 

@@ -1,7 +1,4 @@
-"""Schema of a study file: frozen, checked dataclasses with the meaning of each key below it.
-
-The tables of keys in docs/studies.md are made from here, see `key_tables`.
-"""
+"""Schema of a study file: frozen, checked dataclasses with the meaning of each key below it (see `key_tables`)."""
 
 from __future__ import annotations
 
@@ -11,6 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
+
+from tngd_bench.optimizers.entry import check_range
+from tngd_bench.spu.field_info import in_words
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Threads = Annotated[int, Field(strict=True, ge=1, le=1024)]  # torch crashes when asked for tens of thousands
@@ -23,9 +23,8 @@ Text = Annotated[str, Field(strict=True)]
 Label = Annotated[str, Field(strict=True, min_length=1)]
 Number = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
-Scalar = Flag | Number | Text
-Settings = Mapping[str, Mapping[str, Scalar]]
-"""Values by setting, by owner: an optimizer, a problem, a device."""
+Scalar = Annotated[Flag | Number | Text, BeforeValidator(in_words)]
+Settings = Mapping[str, Mapping[str, Scalar]]  # by the name of an optimizer or a problem
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -35,7 +34,7 @@ def _as_list(value: Any) -> Any:
     return value if value is None or isinstance(value, list | tuple) else (value,)
 
 
-Counts = Annotated[tuple[Count, ...], Field(min_length=1), BeforeValidator(_as_list)]
+Sizes = Annotated[tuple[Count, ...], Field(min_length=1), BeforeValidator(_as_list)]
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
@@ -110,13 +109,13 @@ class CostSection:
     """Name of the section, which no other section of the study has."""
     problem: Label
     """Problem, as `tngd-bench list problems` names it."""
-    parameters: Counts
+    parameters: Sizes
     """Numbers of parameters N, which the widths of the model are chosen to match within 2 %."""
     optimizers: Annotated[tuple[Label, ...], Field(min_length=1)]
     """Optimizers with their settings: "tngd", "tngd[analog_time=5]", "adam[tuned]"; lists of values are run through."""
-    batch_size: Counts = (32,)
+    batch_size: Sizes = (32,)
     """Batch sizes b."""
-    outputs: Counts = (10,)
+    outputs: Sizes = (10,)
     """Numbers of outputs d_z; the problem's own where left out."""
     processes: Count = 5
     """Worker processes that repeat the whole measurement."""
@@ -219,12 +218,7 @@ class Axis:
 
     def __post_init__(self) -> None:
         """Refuse an empty range, and one that its scale does not have."""
-        if not self.low < self.high:
-            raise ValueError(f"low must be < high, not {self.low:g} and {self.high:g}")
-        if self.scale == "log" and self.low <= 0:
-            raise ValueError(f"low must be > 0 on a log scale, not {self.low:g}")
-        if self.scale == "log-complement" and self.high >= 1:
-            raise ValueError(f"high must be < 1 on a log-complement scale, not {self.high:g}")
+        check_range(self.low, self.high, self.scale)
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)

@@ -1,4 +1,4 @@
-"""Swept settings: one or two of them run through their values, every combination."""
+"""Values of swept settings: every combination of one sweep or two."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cost sections that a study gets by itself: seconds to a target need the cost per iteration of what is trained."""
+"""Add cost sections to a study with targets: seconds to a target need the cost per iteration of what is trained."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _missing(study: Study) -> Iterator[CostSection]:
 
 def _timed(study: Study, training: TrainingSection) -> set[str]:
     """Return the optimizers that one cost section of the study times together at the size of `training`, the most."""
-    found = [
+    timed = [
         {usual_form(one) for label in section.optimizers for one in expand_label(label)}
         for section in study.cost
         if section.enabled
@@ -59,4 +59,4 @@ def _timed(study: Study, training: TrainingSection) -> set[str]:
         and training.outputs in section.outputs
     ]
     trained = {usual_form(one) for label in training.optimizers for one in expand_label(label)}
-    return max(found, key=lambda labels: len(labels & trained), default=set())
+    return max(timed, key=lambda labels: len(labels & trained), default=set())

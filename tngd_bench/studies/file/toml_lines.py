@@ -1,4 +1,4 @@
-"""The line of every key in a TOML text, which the standard library's parser does not tell.
+"""Line numbers of the keys of a TOML text, which the standard library's parser does not give.
 
 The text must have been accepted by that parser: the scan follows the grammar (TOML 1.0.0) and checks nothing.
 """
@@ -152,10 +152,10 @@ class _Scan:
         return self.text.startswith(mark, self.place)
 
     def _skip(self, pattern: re.Pattern[str]) -> bool:
-        found = pattern.match(self.text, self.place)
-        if found is None:
+        match = pattern.match(self.text, self.place)
+        if match is None:
             return False
-        self.place = found.end()
+        self.place = match.end()
         return True
 
     def _line(self) -> int:

@@ -36,23 +36,23 @@ _ACCEPTED = {
 
 def first_error(error: ValidationError, table: Mapping[str, Any]) -> tuple[KeyPath, str]:
     """Return the place of pydantic's first error, and one line: key, value, what is accepted."""
-    found = error.errors(include_url=False)
-    first = next((e for e in found if e["type"] == "unexpected_keyword_argument"), found[0])
-    places = [_place(e, table) for e in found]
-    path = places[found.index(first)]
+    errors = error.errors(include_url=False)
+    first = next((e for e in errors if e["type"] == "unexpected_keyword_argument"), errors[0])
+    places = [_place(e, table) for e in errors]
+    path = places[errors.index(first)]
     name = shown_path(path, table)
     others = len(set(places)) - 1
     more = f" (and {others} more)" if others > 0 else ""
     kind, value = first["type"], first["input"]
     if kind == "unexpected_keyword_argument":
-        known = _known_keys(path[:-1])
-        hint = arguments.suggestion(path[-1], known)
-        return path, f"unknown key {name}{hint}; accepted here: {', '.join(known)}{more}"
+        accepted_keys = _known_keys(path[:-1])
+        hint = arguments.suggestion(path[-1], accepted_keys)
+        return path, f"unknown key {name}{hint}; accepted here: {', '.join(accepted_keys)}{more}"
     if kind in _MISSING:
         return path, f"{name} is missing{more}"
     if kind == "value_error":
         return path, f"{name}: {first['msg'].removeprefix('Value error, ')}{more}"
-    alternatives = [e for e, place in zip(found, places, strict=True) if place == path]
+    alternatives = [e for e, place in zip(errors, places, strict=True) if place == path]
     accepted = " or ".join(dict.fromkeys(_accepted(e["type"], e["msg"]) for e in alternatives))
     return path, f"{name} = {shown_value(value)} is refused; accepted: {accepted}{more}"
 
@@ -91,8 +91,8 @@ def _known_keys(path: Sequence[str | int]) -> tuple[str, ...]:
         if isinstance(part, int):
             continue
         kind = get_args(kind)[1] if _is_mapping(kind) else get_type_hints(_dataclass_in(kind))[part]
-    known = tuple(item.name for item in dataclasses.fields(_dataclass_in(kind)))
-    return known if path else (*known, *READ_BEFORE)
+    keys = tuple(item.name for item in dataclasses.fields(_dataclass_in(kind)))
+    return keys if path else (*keys, *READ_BEFORE)
 
 
 def _is_mapping(kind: Any) -> bool:
@@ -104,4 +104,4 @@ def _dataclass_in(kind: Any) -> Any:
     """Return the dataclass that a type is, or is a list of, or may be."""
     if dataclasses.is_dataclass(kind):
         return kind
-    return next((found for found in map(_dataclass_in, get_args(kind)) if found is not None), None)
+    return next((inner for inner in map(_dataclass_in, get_args(kind)) if inner is not None), None)

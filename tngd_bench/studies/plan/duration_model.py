@@ -14,13 +14,13 @@ from typing import Any
 
 import pandas as pd
 
-from tngd_bench.measure.optimizer_config import Contestant
+from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.optimizers import registry
 from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.records import Records, read_records
 
-RUN_START_S, PROCESS_START_S = 5.0, 0.4
-"""Until the first trial of a run, and of each process."""
+RUN_START_S = 5.0
+"""Until the first trial of a run."""
 STEP_OVERHEAD_S = 2e-4
 """Of the harness: drawing a batch, reading the clock, noting the point."""
 EVALUATION_S = 2e-3
@@ -54,24 +54,24 @@ class DurationModel:
         return 0 if correction is None else correction.trials
 
     def timed(
-        self, contestant: Contestant, seconds: float, repetitions: int, least: int, seconds_limit: float
+        self, config: OptimizerConfig, seconds: float, repetitions: int, least: int, seconds_limit: float
     ) -> float:
         """Return the seconds of one optimizer in a cost block, whose step is predicted to take `seconds`.
 
         One step more than are timed: the warm-up of dense methods takes as long.
         """
-        step = self._factor(contestant.method, "cost") * (seconds + STEP_OVERHEAD_S) * cycle_of(contestant)
+        step = self._factor(config.method, "cost") * (seconds + STEP_OVERHEAD_S) * cycle_of(config)
         return step + max(min(least, repetitions) * step, min(repetitions * step, seconds_limit))
 
-    def inspected(self, contestant: Contestant, seconds: float) -> float:
+    def inspected(self, config: OptimizerConfig, seconds: float) -> float:
         """Return the seconds of an inspection: a check of the curvature and two steps."""
-        return 3 * self._factor(contestant.method, "cost") * (seconds + STEP_OVERHEAD_S)
+        return 3 * self._factor(config.method, "cost") * (seconds + STEP_OVERHEAD_S)
 
     def trained(
-        self, contestant: Contestant, seconds: float, iterations: int, evaluations: int, evaluation_s: float
+        self, config: OptimizerConfig, seconds: float, iterations: int, evaluations: int, evaluation_s: float
     ) -> float:
         """Return the seconds of a training run, an evaluation taking `evaluation_s`."""
-        step = self._factor(contestant.method, "training") * (seconds + STEP_OVERHEAD_S)
+        step = self._factor(config.method, "training") * (seconds + STEP_OVERHEAD_S)
         return iterations * step + evaluations * evaluation_s
 
     def evaluation(self, problem: str, parameters: int, seconds: float) -> float:
@@ -83,10 +83,10 @@ class DurationModel:
         return 1.0 if correction is None else correction.factor
 
 
-def cycle_of(contestant: Contestant) -> int:
+def cycle_of(config: OptimizerConfig) -> int:
     """Return the steps that are timed as one: the refreshes of K-FAC come round once in so many."""
-    entry = registry.get(contestant.method)
-    return entry.cycle({**entry.defaults, **contestant.settings})
+    entry = registry.get(config.method)
+    return entry.cycle({**entry.defaults, **config.settings})
 
 
 def learn_from(places: Iterable[Path], environment: Mapping[str, Any]) -> DurationModel:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tngd_bench.studies.plan.duration_model import PROCESS_START_S, RUN_START_S, DurationModel
+from tngd_bench.studies.plan.duration_model import RUN_START_S, DurationModel
 from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
 from tngd_bench.studies.plan.report_time import report_seconds
-from tngd_bench.studies.plan.trials import Candidate, Trial
+from tngd_bench.studies.plan.trials import PROCESS_START_S, Candidate, Trial
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ class Forecast:
 
 def groups_of(trials: Iterable[Trial], model: DurationModel) -> tuple[Group, ...]:
     """Return the groups of `trials`, in the order in which each comes first."""
-    found: dict[tuple[object, ...], list[tuple[Trial, Candidate, float]]] = {}
+    members: dict[tuple[object, ...], list[tuple[Trial, Candidate, float]]] = {}
     for trial in trials:
-        running = sum(candidate.verdict is None for candidate in trial.candidates)
+        running = sum(candidate.skip is None for candidate in trial.candidates)
         for candidate in trial.candidates:
             # The start of a process is shared by the optimizers that are timed in it.
-            seconds = 0.0 if candidate.verdict else candidate.predicted_s + PROCESS_START_S / running
+            seconds = 0.0 if candidate.skip else candidate.predicted_s + PROCESS_START_S / running
             place = (
                 trial.kind,
                 trial.section,
@@ -87,15 +87,15 @@ def groups_of(trials: Iterable[Trial], model: DurationModel) -> tuple[Group, ...
                 trial.parameters,
                 trial.setting.batch_size,
             )
-            key = (*place, trial.setting.outputs, candidate.contestant.label)
-            found.setdefault(key, []).append((trial, candidate, seconds))
-    return tuple(_group(members, model) for members in found.values())
+            key = (*place, trial.setting.outputs, candidate.config.label)
+            members.setdefault(key, []).append((trial, candidate, seconds))
+    return tuple(_group(group, model) for group in members.values())
 
 
 def _group(members: Sequence[tuple[Trial, Candidate, float]], model: DurationModel) -> Group:
     trial, candidate, _ = members[0]
-    reasons = dict.fromkeys(c.verdict.reason for _, c, _ in members if c.verdict is not None)
-    skipped = sum(c.verdict is not None for _, c, _ in members)
+    reasons = dict.fromkeys(c.skip.reason for _, c, _ in members if c.skip is not None)
+    skipped = sum(c.skip is not None for _, c, _ in members)
     return Group(
         kind=trial.kind,
         section=trial.section,
@@ -103,12 +103,12 @@ def _group(members: Sequence[tuple[Trial, Candidate, float]], model: DurationMod
         parameters=trial.parameters,
         batch_size=trial.setting.batch_size,
         outputs=trial.setting.outputs,
-        optimizer=candidate.contestant.label,
+        optimizer=candidate.config.label,
         trials=len(members) - skipped,
         skipped=skipped,
         seconds=sum(seconds for _, _, seconds in members),
         bytes=max(c.least_bytes for _, c, _ in members),
-        learned_from=model.trials_behind(candidate.contestant.method, trial.kind),
+        learned_from=model.trials_behind(candidate.config.method, trial.kind),
         reason="; ".join(reasons) or None,
         known=candidate.known,
     )

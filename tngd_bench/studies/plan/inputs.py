@@ -1,4 +1,4 @@
-"""What a plan is made for: the limits of the machine and the sizes of the data."""
+"""Inputs of a plan: the limits of the machine and the sizes of the data."""
 
 from __future__ import annotations
 

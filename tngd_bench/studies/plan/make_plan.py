@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.reading import LoadedStudy
-from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
+from tngd_bench.studies.file.schema import Study
+from tngd_bench.studies.plan.data_requests import refuse_too_much
 from tngd_bench.studies.plan.duration_model import DurationModel
 from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
 from tngd_bench.studies.plan.trial_code import code_of
 from tngd_bench.studies.plan.trials import CostBlock, DataRequest, Extent, Trial
-from tngd_bench.studies.plan.unroll import Unroller, request_of, requests_of
+from tngd_bench.studies.plan.unroll import Unroller
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Plan:
 
     @property
     def identities(self) -> dict[str, str]:
-        """What each trial asks, whatever code answers it, by key."""
+        """The identities of the trials, which do not depend on the code, by key."""
         machine = self.machine.machine_class
         return {
             key: trial.identity(self.checksums[trial.data], machine) for key, trial in self.trials.items()
@@ -57,7 +57,7 @@ class Plan:
 
     @property
     def extent(self) -> Extent:
-        """How much there is to run."""
+        """Numbers of trials to run and to skip."""
         return Extent.of(self.trials.values())
 
     @property
@@ -69,12 +69,6 @@ class Plan:
 def predicted_seconds(trials: Iterable[Trial], workers: int) -> float:
     """Return the predicted duration of `trials`: cost blocks alone, the others side by side."""
     return sum(trial.predicted_s / (1 if isinstance(trial, CostBlock) else workers) for trial in trials)
-
-
-def data_requests(study: Study) -> tuple[DataRequest, ...]:
-    """Return the distinct data sets that a study needs."""
-    sections: list[CostSection | TrainingSection] = [*study.cost, *study.training]
-    return tuple(dict.fromkeys(request for section in sections for request in requests_of(study, section)))
 
 
 def make_plan(
@@ -90,7 +84,7 @@ def make_plan(
     `model` has learned changes the predicted duration of a trial, and no decision about skipping: a study
     interrupted and taken up again skips the same.
     """
-    _refuse_too_much(loaded.study, sizes)
+    refuse_too_much(loaded.study, sizes)
     loaded = with_workers(loaded, sizes, machine)
     study = loaded.study
     trials: list[Trial] = []
@@ -130,7 +124,7 @@ def with_workers(
         for training in alone.study.training:
             trials += unroller.training_trials(dataclasses.replace(training, seeds=1), sizes)
         # what is not predicted needs no more than is known of it here; the limit of a trial guards the rest
-        needs = (c.least_bytes for trial in trials for c in trial.candidates if c.verdict is None)
+        needs = (c.least_bytes for trial in trials for c in trial.candidates if c.skip is None)
         budget = machine.working_bytes * execution.memory_limit_fraction
         workers = max(1, min(workers, int(budget // max(needs, default=1.0))))
     return _replace_workers(loaded, workers)
@@ -139,21 +133,3 @@ def with_workers(
 def _replace_workers(loaded: LoadedStudy, workers: int) -> LoadedStudy:
     execution = dataclasses.replace(loaded.study.execution, workers=workers)
     return dataclasses.replace(loaded, study=dataclasses.replace(loaded.study, execution=execution))
-
-
-def _refuse_too_much(study: Study, sizes: Mapping[DataRequest, LoadedSize]) -> None:
-    """Raise StudyError where a section wants more training samples than there are."""
-    for cost in study.cost:
-        for request in requests_of(study, cost):
-            for batch_size in cost.batch_size:
-                _refuse_more(f"cost[{cost.name}].batch_size", batch_size, sizes[request].train_size)
-    for training in study.training:
-        available = sizes[request_of(study, training)].train_size
-        _refuse_more(f"training[{training.name}].batch_size", training.batch_size, available)
-        if training.evaluation_size is not None:
-            _refuse_more(f"training[{training.name}].evaluation_size", training.evaluation_size, available)
-
-
-def _refuse_more(key: str, size: int, available: int) -> None:
-    if size > available:
-        raise StudyError(f"{key} must be <= {available}, the number of training samples, not {size}")

@@ -1,4 +1,4 @@
-"""How long the page of a study takes: its start, and each of the figures that its sections lead to.
+"""Predicted seconds of a study's page: its start, and each of the figures that its sections lead to.
 
 Measured on two cores: studies of 8, 20, 53 and 110 figures took 4.3, 8.1, 13.0 and 37.7 s.
 """

@@ -18,8 +18,8 @@ from tngd_bench.studies.plan.trials import Trial
 
 def code_of(trial: Trial) -> Mapping[str, str]:
     """Return the digests of the code that can change the trial's result, by part: this package's and its plug-ins'."""
-    devices = {name for each in trial.candidates for name in _devices(each.contestant.settings.get("device"))}
-    methods = {each.contestant.method for each in trial.candidates}
+    devices = {name for each in trial.candidates for name in _devices(each.config.settings.get("device"))}
+    methods = {each.config.method for each in trial.candidates}
     return _code(frozenset(methods), trial.setting.problem, frozenset(devices))
 
 
@@ -46,15 +46,17 @@ def _modules(package: str) -> tuple[str, ...]:
 
     One digest covers a whole package: trials that use different things of one package have the same.
     """
-    found: set[str] = set()
+    modules: set[str] = set()
     for registry, names in ((optimizers, optimizers.names()), (problems, problems.names())):
         for name in names:
             point = registry.origin(name)
             if point is not None and package_of(point) == package:
-                found |= {_entry_module(point), *map(_module, _made_by(registry.get(name)))}
+                modules |= {_entry_module(point), *map(_module, _made_by(registry.get(name)))}
     points = (device.origin(name) for name in device.Device.presets())
-    found |= {_entry_module(point) for point in points if point is not None and package_of(point) == package}
-    return tuple(sorted(found - {""}))
+    modules |= {
+        _entry_module(point) for point in points if point is not None and package_of(point) == package
+    }
+    return tuple(sorted(modules - {""}))
 
 
 def _entry_module(point: EntryPoint) -> str:

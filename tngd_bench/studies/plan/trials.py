@@ -1,4 +1,4 @@
-"""What a study unrolls to: cost blocks, inspections and training runs, each small enough to be sent to a process."""
+"""Trials of a study: cost blocks, inspections and training runs, each small enough to be sent to a process."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from tngd_bench.measure.optimizer_config import Contestant
-from tngd_bench.measure.workload import DType, Setting
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import DType, ProblemInstance
+from tngd_bench.problems.entry import Option
 from tngd_bench.studies.file.sweeps import Level
 
-Scalar = str | int | float | bool
-Status = Literal["ok", "diverged", "skipped", "failed", "timed-out", "out-of-memory"]
+TrialStatus = Literal["ok", "diverged", "skipped", "failed", "timed-out", "out-of-memory"]
 KEY_LENGTH = 20
+PROCESS_START_S = 0.4
+"""Until the trial of a process begins."""
 
 
 @dataclass(frozen=True)
@@ -33,36 +35,36 @@ class DataRequest:
     dtype: DType
     validation_share: float | None = None
     outputs: int | None = None
-    options: tuple[tuple[str, Scalar], ...] = ()
+    options: tuple[tuple[str, Option], ...] = ()
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How a trial ended without a result, or that it is not to be tried, and why."""
+class SkipReason:
+    """Why an optimizer has no result: skipped in the plan, or how its trial ended."""
 
-    status: Status
+    status: TrialStatus
     reason: str
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An optimizer with its predicted cost per iteration and seconds in its trial; with a `verdict` it is not run.
+    """An optimizer with its predicted cost per iteration and seconds in its trial; with `skip` it is not run.
 
     An estimate is NaN for an outside optimizer that does not describe its cost; `least_seconds` and `least_bytes` are
     then what a gradient alone takes, and `predicted_s` is a lower bound.
     """
 
-    contestant: Contestant
+    config: OptimizerConfig
     estimate_seconds: float
     estimate_bytes: float
-    verdict: Verdict | None = None
+    skip: SkipReason | None = None
     predicted_s: float = 0.0
     gradient_seconds: float = 0.0
     gradient_bytes: float = 0.0
 
     @property
     def known(self) -> bool:
-        """Whether its cost is predicted."""
+        """True where its cost is predicted."""
         return not math.isnan(self.estimate_seconds)
 
     @property
@@ -78,57 +80,60 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What all trials have: the section of the study it belongs to, its setting, exact size, data and threads.
+    """A trial: the section of the study it belongs to, its setting, exact size, data, threads and optimizers.
 
-    `limits` are what decided about skipping; `predicted_s` is a guess at the whole trial's duration.
+    `limits` are what decided about skipping.
     """
 
+    kind: ClassVar[Literal["cost", "inspection", "training"]]
     section: str
-    setting: Setting
+    setting: ProblemInstance
     parameters: int
     width: str
     data: DataRequest
     threads: int
     limits: tuple[float, float]
-    predicted_s: float
-
-    @property
-    def kind(self) -> str:
-        """Return "cost", "inspection" or "training"."""
-        raise NotImplementedError
-
-    @property
-    def candidates(self) -> tuple[Candidate, ...]:
-        """The optimizers the trial is about."""
-        raise NotImplementedError
+    candidates: tuple[Candidate, ...]
 
     def particulars(self) -> dict[str, object]:
         """Return what tells this trial from others with the same setting."""
-        raise NotImplementedError
+        return {}
 
     def describe(self) -> str:
         """Return the trial in one line for people, which no other trial of the study has."""
         raise NotImplementedError
 
     @property
+    def candidate(self) -> Candidate:
+        """The only optimizer, of a trial that has one."""
+        (candidate,) = self.candidates
+        return candidate
+
+    @property
+    def predicted_s(self) -> float:
+        """The predicted seconds of the trial, its process's start included; 0 where nothing runs."""
+        running = [candidate.predicted_s for candidate in self.candidates if candidate.skip is None]
+        return PROCESS_START_S + sum(running) if running else 0.0
+
+    @property
     def size(self) -> str:
-        """What tells this trial's size from others of its section, for people: N, batch size b and outputs d_z."""
+        """The size in words: N, batch size b and outputs d_z."""
         setting = self.setting
         return f"N = {self.parameters:,}, b = {setting.batch_size}, d_z = {setting.outputs}"
 
     @property
     def runnable(self) -> bool:
-        """Whether anything is left to run."""
+        """True where anything is left to run."""
         return self.to_run > 0
 
     @property
     def to_run(self) -> int:
-        """How many optimizers it runs; each is one trial where trials are counted for people (see `Extent`)."""
-        return sum(candidate.verdict is None for candidate in self.candidates)
+        """Number of optimizers it runs; each counts as a trial in what people are told (see `Extent`)."""
+        return sum(candidate.skip is None for candidate in self.candidates)
 
     @property
     def machine_fields(self) -> tuple[str, ...]:
-        """What of the class of machine is part of the trial's identity (see `measure.environment.machine_class`)."""
+        """Fields of the class of machine in the trial's identity (see `measure.environment.machine_class`)."""
         return ("torch",) if self.setting.processor == "cpu" else ("torch", "gpu")
 
     def key(
@@ -155,7 +160,7 @@ class Trial:
             "request": vars(self.data),
             "threads": self.threads,
             "limits": self.limits,
-            "optimizers": [_named(candidate.contestant) for candidate in self.candidates],
+            "optimizers": [_named(candidate.config) for candidate in self.candidates],
             **self.particulars(),
         }
 
@@ -165,39 +170,29 @@ def _hashed(content: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 
-def _identity(setting: Setting) -> Mapping[str, object]:
-    """What of a setting is hashed: the processor only where it is a GPU, so that older trials keep their keys."""
+def _identity(setting: ProblemInstance) -> Mapping[str, object]:
+    """Return what is hashed of a setting; the processor only where it is a GPU, so that older keys stay."""
     return {name: value for name, value in vars(setting).items() if (name, value) != ("processor", "cpu")}
 
 
-def _named(contestant: Contestant) -> Mapping[str, object]:
-    return {"label": contestant.label, "method": contestant.method, "settings": dict(contestant.settings)}
+def _named(config: OptimizerConfig) -> Mapping[str, object]:
+    return {"label": config.label, "method": config.method, "settings": dict(config.settings)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostBlock(Trial):
     """All optimizers of a section at one size, timed interleaved in one process that has the machine to itself."""
 
-    entrants: tuple[Candidate, ...]
+    kind = "cost"
     process: int
     repetitions: int
     least_repetitions: int
     seconds_limit: float
 
     @property
-    def kind(self) -> str:
-        """Return "cost"."""
-        return "cost"
-
-    @property
     def machine_fields(self) -> tuple[str, ...]:
         """Return what times depend on: the CPU too."""
         return (*super().machine_fields, "cpu")
-
-    @property
-    def candidates(self) -> tuple[Candidate, ...]:
-        """The optimizers timed."""
-        return self.entrants
 
     def particulars(self) -> dict[str, object]:
         """Return process, repetitions and time limit."""
@@ -211,60 +206,36 @@ class CostBlock(Trial):
         """Return the block in one line."""
         return f"cost {self.section}: {self.setting.problem}, {self.size}, process {self.process + 1}"
 
-    def without(self, label: str, verdict: Verdict) -> CostBlock:
-        """Return the block with one optimizer out of the race for `verdict`."""
-        entrants = tuple(
-            dataclasses.replace(entrant, verdict=verdict) if entrant.contestant.label == label else entrant
-            for entrant in self.entrants
+    def without(self, label: str, skip: SkipReason) -> CostBlock:
+        """Return the block with one optimizer left out."""
+        candidates = tuple(
+            dataclasses.replace(each, skip=skip) if each.config.label == label else each
+            for each in self.candidates
         )
-        return dataclasses.replace(self, entrants=entrants)
+        return dataclasses.replace(self, candidates=candidates)
 
 
 @dataclass(frozen=True, kw_only=True)
 class InspectionTrial(Trial):
     """Operations and peak memory of one step of one optimizer, in a process of its own."""
 
-    candidate: Candidate
-
-    @property
-    def kind(self) -> str:
-        """Return "inspection"."""
-        return "inspection"
-
-    @property
-    def candidates(self) -> tuple[Candidate, ...]:
-        """The one optimizer inspected."""
-        return (self.candidate,)
-
-    def particulars(self) -> dict[str, object]:
-        """Return nothing more."""
-        return {}
+    kind = "inspection"
 
     def describe(self) -> str:
         """Return the trial in one line."""
-        return f"memory and operations {self.section}: {self.candidate.contestant.label}, {self.size}"
+        return f"memory and operations {self.section}: {self.candidate.config.label}, {self.size}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingTrial(Trial):
     """One training run; `levels` are those of the swept settings, none without a sweep."""
 
-    candidate: Candidate
+    kind = "training"
     seed: int
     epochs: float
     evaluations: int
     evaluation_size: int | None = None
     levels: tuple[Level, ...] = ()
-
-    @property
-    def kind(self) -> str:
-        """Return "training"."""
-        return "training"
-
-    @property
-    def candidates(self) -> tuple[Candidate, ...]:
-        """The one optimizer trained with."""
-        return (self.candidate,)
 
     def particulars(self) -> dict[str, object]:
         """Return seed, length, evaluations and the swept setting."""
@@ -278,14 +249,14 @@ class TrainingTrial(Trial):
 
     def describe(self) -> str:
         """Return the trial in one line."""
-        label = self.candidate.contestant.label
+        label = self.candidate.config.label
         swept = "".join(f", {level.parameter} = {level.label}" for level in self.levels)
         return f"training {self.section}: {label}{swept}, seed {self.seed + 1}"
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much there is to run, as people are told.
+    """Numbers of trials to run and to skip, as people are told.
 
     A trial here is one optimizer, timed in one process, inspected, or trained from one seed; the optimizers of a cost
     block share a process. `skipped` ones come on top of `trials`.

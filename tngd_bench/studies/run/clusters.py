@@ -1,4 +1,4 @@
-"""Dask clusters as a study names them: an address, processes of this machine, SSH, Slurm, Kubernetes.
+"""Open the Dask cluster that a study names: an address, processes of this machine, SSH, Slurm, Kubernetes.
 
 Each Dask worker is a machine and says so: it offers the resources "machine" = 1, which a timed trial takes for itself,
 and "core" = its cores, of which a training run takes its threads. Workers started by hand offer the same:

@@ -1,4 +1,4 @@
-"""Trials on the machines of a Dask cluster, each still in a process of its own that is stopped at its limits.
+"""Engine of a Dask cluster: trials on its machines, each in a process of its own that is stopped at its limits.
 
 Dask carries a trial to a worker and its result back, and again to another worker when one is lost. The worker starts
 the trial's process just as this machine would. Data do not travel: each worker loads them, and compares checksums.
@@ -13,8 +13,8 @@ import os
 import socket
 import time
 import uuid
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ from tngd_bench.source import changes, own_parts
 from tngd_bench.studies.errors import EngineError, StudyError
 from tngd_bench.studies.file.schema import Execution
 from tngd_bench.studies.plan.inputs import MachineLimits
-from tngd_bench.studies.plan.trials import DataRequest, Trial
+from tngd_bench.studies.plan.trials import DataRequest
 from tngd_bench.studies.run.data_files import load_request, write_splits
-from tngd_bench.studies.run.engine import CORE, MACHINE, Job, Outcome, PreparedData
+from tngd_bench.studies.run.engine import CORE, MACHINE, Job, Outcome, Work
 from tngd_bench.studies.run.machine import measure_machine
 from tngd_bench.studies.run.run_trial import run_in_worker
 from tngd_bench.studies.run.worker_process import Limits, Worker, wait_for_any, worker_context
@@ -107,41 +107,19 @@ class DaskEngine:
             return 1
         return max(1, self._most_cores() // execution.threads_training)
 
-    def run(
-        self,
-        queue: deque[Job],
-        data: Mapping[DataRequest, PreparedData],
-        limits: Limits,
-        execution: Execution,
-        started: Callable[[Trial], None],
-        *,
-        exclusive: bool,
-    ) -> Iterator[tuple[Job, Outcome]]:
-        """Yield jobs as they end, in any order; see `Engine`."""
-        assert self._machine is not None
-        self._check_offers(exclusive=exclusive)
-        expected = None if self._mixed and not exclusive else self._machine.machine_class
+    def run(self, work: Work) -> Iterator[tuple[Job, Outcome]]:
+        """Yield jobs as they end; see `Engine`."""
+        self._check_offers(exclusive=work.exclusive)
         stop = distributed.Event(f"tngd-bench-stop-{uuid.uuid4().hex}", client=self._client)
         ended = distributed.as_completed(loop=self._client.loop, raise_errors=False)
         running: dict[Any, Job] = {}
         try:
-            while queue or running:
-                while queue and len(running) < _JOBS_PER_PLACE * self._places(execution, exclusive=exclusive):
-                    job = queue.popleft()
-                    started(job.trial)
-                    future = self._client.submit(
-                        carry_out,
-                        job,
-                        data[job.trial.data].checksum,
-                        limits,
-                        expected,
-                        stop.name,
-                        bind=exclusive and execution.pinned,
-                        key=f"{job.key}-{uuid.uuid4().hex}",
-                        pure=False,
-                        resources={MACHINE: 1} if exclusive else {CORE: job.trial.threads},
-                        workers=self._timing_hosts if exclusive else None,
-                    )
+            while work.queue or running:
+                places = self._places(work.execution, exclusive=work.exclusive)
+                while work.queue and len(running) < _JOBS_PER_PLACE * places:
+                    job = work.queue.popleft()
+                    work.started(job.trial)
+                    future = self._submit(job, work, stop.name)
                     running[future] = job
                     ended.add(future)
                 future = next(ended)
@@ -149,18 +127,36 @@ class DaskEngine:
                 yield job, self._outcome(future)
         finally:
             if running:
-                with contextlib.suppress(
-                    OSError, TimeoutError
-                ):  # without the scheduler there is nobody to tell
+                with contextlib.suppress(OSError, TimeoutError):  # the scheduler may be gone
                     stop.set()
                     self._client.cancel(list(running))
 
-    def _most_cores(self) -> int:
-        """Return the cores that the workers of one machine offer together, of the machine with most."""
-        per_host: Counter[str] = Counter()
+    def _submit(self, job: Job, work: Work, stop: str) -> Any:
+        assert self._machine is not None
+        return self._client.submit(
+            carry_out,
+            job,
+            work.data[job.trial.data].checksum,
+            work.limits,
+            None if self._mixed and not work.exclusive else self._machine.machine_class,
+            stop,
+            bind=work.exclusive and work.execution.pinned,
+            key=f"{job.key}-{uuid.uuid4().hex}",
+            pure=False,
+            resources={MACHINE: 1} if work.exclusive else {CORE: job.trial.threads},
+            workers=self._timing_hosts if work.exclusive else None,
+        )
+
+    def _offers(self, resource: str) -> Counter[str]:
+        """Return how much of a resource the workers of each host offer together."""
+        offers: Counter[str] = Counter()
         for info in self._workers().values():
-            per_host[info["host"]] += int(info["resources"].get(CORE, 0))
-        return max([1, *per_host.values()])
+            offers[info["host"]] += int(info["resources"].get(resource, 0))
+        return offers
+
+    def _most_cores(self) -> int:
+        """Return the cores that the workers of the largest host offer."""
+        return max([1, *self._offers(CORE).values()])
 
     def _outcome(self, future: Any) -> Outcome:
         assert self._machine is not None
@@ -188,18 +184,15 @@ class DaskEngine:
     def _one_per_host(self) -> dict[str, str]:
         """Return the address of one worker of each host, one that may time trials if there is one."""
         addresses: dict[str, str] = {}
-        for address, info in sorted(
-            self._workers().items(), key=lambda item: -item[1]["resources"].get(MACHINE, 0)
-        ):
+        workers = self._workers().items()
+        for address, info in sorted(workers, key=lambda item: -item[1]["resources"].get(MACHINE, 0)):
             addresses.setdefault(info["host"], address)
         return addresses
 
     def _check_offers(self, *, exclusive: bool) -> None:
         """Raise StudyError unless workers offer what such jobs take, and no machine offers itself twice."""
         wanted = MACHINE if exclusive else CORE
-        offered: Counter[str] = Counter()
-        for info in self._workers().values():
-            offered[info["host"]] += int(info["resources"].get(wanted, 0))
+        offered = self._offers(wanted)
         example = 'dask worker ADDRESS --nthreads 8 --resources "machine=1 core=8"'
         if not sum(offered.values()):
             raise StudyError(f"cluster: no worker offers {wanted!r}; start workers with: {example}")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tngd_bench.studies.file.reading import LoadedStudy
+from tngd_bench.studies.plan.data_requests import data_requests
 from tngd_bench.studies.plan.duration_model import learn_from
 from tngd_bench.studies.plan.forecast import Forecast, groups_of
-from tngd_bench.studies.plan.make_plan import data_requests, make_plan
+from tngd_bench.studies.plan.make_plan import make_plan
 from tngd_bench.studies.run.data_files import load_for, size_of
 from tngd_bench.studies.run.machine import measure_machine
 from tngd_bench.studies.store.environment import study_environment

@@ -27,7 +27,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: entries where it is "done", else the reason; `turn` is the optimizer at work when it ended.
+    """End of a job: entries where it is "done", else the reason; `turn` is the optimizer at work when it ended.
 
     `machine` is the class of the machine that it ran on.
     """
@@ -46,6 +46,21 @@ class PreparedData:
     checksum: str
 
 
+@dataclass(frozen=True)
+class Work:
+    """Jobs of one kind, to be carried out; more may be put on the `queue` meanwhile.
+
+    An `exclusive` job has its machine to itself. `started` is called with each trial that starts.
+    """
+
+    queue: deque[Job]
+    data: Mapping[DataRequest, PreparedData]
+    limits: Limits
+    execution: Execution
+    started: Callable[[Trial], None]
+    exclusive: bool
+
+
 class Engine(Protocol):
     """Carries out jobs, each in a process of its own that is stopped at its limits."""
 
@@ -58,17 +73,8 @@ class Engine(Protocol):
     def side_by_side(self, execution: Execution, *, exclusive: bool) -> int:
         """Return how many trials share a machine."""
 
-    def run(
-        self,
-        queue: deque[Job],
-        data: Mapping[DataRequest, PreparedData],
-        limits: Limits,
-        execution: Execution,
-        started: Callable[[Trial], None],
-        *,
-        exclusive: bool,
-    ) -> Iterator[tuple[Job, Outcome]]:
-        """Yield jobs of `queue` as they end, until it is empty and none runs; more may be put on it meanwhile.
+    def run(self, work: Work) -> Iterator[tuple[Job, Outcome]]:
+        """Yield the jobs of the queue as they end, in any order, until it is empty and none runs.
 
-        An `exclusive` job has its machine to itself. Closing the iterator stops what still runs.
+        Closing the iterator stops what still runs.
         """

@@ -1,9 +1,8 @@
-"""Trials in processes of this machine, each bound to processors of its own where there are enough."""
+"""Engine of this machine: trials in processes, each bound to processors of its own where there are enough."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +10,10 @@ from tngd_bench.measure import cpu_affinity
 from tngd_bench.measure.environment import describe_environment, machine_class
 from tngd_bench.studies.file.schema import Execution
 from tngd_bench.studies.plan.inputs import MachineLimits
-from tngd_bench.studies.plan.trials import DataRequest, Trial
-from tngd_bench.studies.run.engine import Job, Outcome, PreparedData
+from tngd_bench.studies.run.engine import Job, Outcome, Work
 from tngd_bench.studies.run.machine import measure_machine
 from tngd_bench.studies.run.run_trial import run_in_worker
 from tngd_bench.studies.run.worker_process import (
-    Limits,
     Worker,
     interrupts_held,
     wait_for_any,
@@ -46,30 +43,22 @@ class LocalEngine:
         """Return 1 for exclusive trials, else the study's number of workers."""
         return 1 if exclusive else execution.workers
 
-    def run(
-        self,
-        queue: deque[Job],
-        data: Mapping[DataRequest, PreparedData],
-        limits: Limits,
-        execution: Execution,
-        started: Callable[[Trial], None],
-        *,
-        exclusive: bool,
-    ) -> Iterator[tuple[Job, Outcome]]:
+    def run(self, work: Work) -> Iterator[tuple[Job, Outcome]]:
         """Yield jobs as they end; see `Engine`."""
         context = worker_context()
-        machine = machine_class(execution.processor)
-        places = _Places(execution.pinned)
+        machine = machine_class(work.execution.processor)
+        most = self.side_by_side(work.execution, exclusive=work.exclusive)
+        places = _Places(work.execution.pinned)
         running: list[_Running] = []
         try:
-            while queue or running:
-                while queue and len(running) < self.side_by_side(execution, exclusive=exclusive):
-                    job = queue.popleft()
-                    started(job.trial)
+            while work.queue or running:
+                while work.queue and len(running) < most:
+                    job = work.queue.popleft()
+                    work.started(job.trial)
                     processors = places.take(job.trial.threads, [item.processors for item in running])
-                    args = (job.trial, data[job.trial.data].path, processors)
+                    args = (job.trial, work.data[job.trial.data].path, processors)
                     with interrupts_held():
-                        worker = Worker(context, run_in_worker, args, limits)
+                        worker = Worker(context, run_in_worker, args, work.limits)
                         running.append(_Running(job, worker, processors))
                 wait_for_any([item.worker for item in running])
                 for item in [item for item in running if item.worker.poll()]:
@@ -94,5 +83,5 @@ class _Places:
         """Return processors for `threads` threads that none of `taken` holds, or None."""
         if not self._usable:
             return None
-        held = frozenset().union(*(item for item in taken if item is not None))
-        return cpu_affinity.choose(threads, self._usable, held, cpu_affinity.processor_loads())
+        bound = frozenset().union(*(item for item in taken if item is not None))
+        return cpu_affinity.choose(threads, self._usable, bound, cpu_affinity.processor_loads())

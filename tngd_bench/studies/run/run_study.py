@@ -1,4 +1,4 @@
-"""A whole study: data, plan, store, execution; what the command line and scripts call."""
+"""Run a whole study: its data, its plan, its store, its trials."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.file.devices import known_devices
 from tngd_bench.studies.file.reading import LoadedStudy
 from tngd_bench.studies.file.schema import Cluster, Study
+from tngd_bench.studies.plan.data_requests import data_requests
 from tngd_bench.studies.plan.inputs import LoadedSize
-from tngd_bench.studies.plan.make_plan import Plan, data_requests, make_plan
+from tngd_bench.studies.plan.make_plan import Plan, make_plan
 from tngd_bench.studies.plan.stored_results import outdated
 from tngd_bench.studies.plan.trial_code import code_of_all
 from tngd_bench.studies.plan.trials import DataRequest
@@ -33,7 +34,7 @@ from tngd_bench.studies.store.store import STORE_FOLDER, Store
 
 
 class Audience(Listener, Protocol):
-    """Hears of preparation too."""
+    """A listener that is told of preparation too."""
 
     def preparing(self, what: str) -> None:
         """Something that takes a while before the first trial has begun."""
@@ -48,7 +49,7 @@ _OF_CODE = ("code", "git_revision", "version")
 
 @dataclass(frozen=True)
 class StudyRun:
-    """What a run did: trials run now, taken from earlier runs, and files in the store left alone with the reason."""
+    """A run's plan and store, its numbers of trials run now and kept from earlier runs, and the files left alone."""
 
     plan: Plan
     store: Store
@@ -100,11 +101,11 @@ def run_study(
             store.write_study(content | {FIELD: numbers_changed(earlier, content)})
             pending = [key for key in plan.trials if key not in finished]
             environment["code"] = code_of_all(plan.trials.values())
-            held = store.environment()
-            if held is None or not finished:
+            stored = store.environment()
+            if stored is None or not finished:
                 store.write_environment(environment)
-            elif pending and held.get("code") != environment["code"]:
-                store.write_environment(held | {name: environment.get(name) for name in _OF_CODE})
+            elif pending and stored.get("code") != environment["code"]:
+                store.write_environment(stored | {name: environment.get(name) for name in _OF_CODE})
             audience.planned(plan, pending)
             execute(plan, pending, store, data, engine, audience)
     return StudyRun(plan, store, len(pending), len(finished), dict(store.ignored))
@@ -178,23 +179,23 @@ def study_content(plan: Plan, command: str) -> dict[str, Any]:
 
 
 def _refuse_other_study(store: Store, loaded: LoadedStudy, fresh: bool) -> None:
-    held = None if fresh else store.study(damaged_is_none=True)
+    stored = None if fresh else store.study(damaged_is_none=True)
     packed = store.path.parent / PACKED
-    if held is None and packed.exists() and not fresh:
+    if stored is None and packed.exists() and not fresh:
         raise StoreError(
             f"{packed} is a packed store, which a run cannot add to; unpack it with `tngd-bench merge {packed} --output"
             " FOLDER`, choose another --output, or --fresh to measure everything again"
         )
-    if held is not None and held.get("name") != loaded.study.name:
+    if stored is not None and stored.get("name") != loaded.study.name:
         raise StoreError(
-            f"{store.path} holds the study {held.get('name')!r}, not {loaded.study.name!r};"
+            f"{store.path} holds the study {stored.get('name')!r}, not {loaded.study.name!r};"
             " choose another --output, or --fresh to replace it"
         )
 
 
 def _refuse_other_machine(store: Store, environment: Mapping[str, Any]) -> None:
-    held = store.environment(damaged_is_none=True)  # keys still tell the class of machine
-    unlike = None if held is None else difference(held, environment)
+    stored = store.environment(damaged_is_none=True)  # keys still tell the class of machine
+    unlike = None if stored is None else difference(stored, environment)
     if unlike is not None:
         name, there, here = unlike
         raise StoreError(

@@ -29,9 +29,9 @@ from tngd_bench.studies.plan.trials import (
     Candidate,
     CostBlock,
     InspectionTrial,
-    Status,
     TrainingTrial,
     Trial,
+    TrialStatus,
     finite_or_none,
 )
 from tngd_bench.studies.run.data_files import read_splits
@@ -98,17 +98,17 @@ def run_trial(trial: Trial, data: DataSplits, on_turn: Callable[[str], None]) ->
 
 
 def entries_without_result(trial: Trial) -> list[Entry]:
-    """Return the entries of those optimizers of a trial that are not run, with their verdicts."""
-    return [entry_of(trial, candidate) for candidate in trial.candidates if candidate.verdict is not None]
+    """Return the entries of those optimizers of a trial that are not run, with the reasons."""
+    return [entry_of(trial, candidate) for candidate in trial.candidates if candidate.skip is not None]
 
 
 def entry_of(
-    trial: Trial, candidate: Candidate, status: Status | None = None, reason: str | None = None
+    trial: Trial, candidate: Candidate, status: TrialStatus | None = None, reason: str | None = None
 ) -> Entry:
-    """Return what an entry says whatever was measured; the candidate's verdict where it has one."""
-    if candidate.verdict is not None:
-        status, reason = candidate.verdict.status, candidate.verdict.reason
-    contestant, setting = candidate.contestant, trial.setting
+    """Return what an entry says whatever was measured; why there is no result where there is none."""
+    if candidate.skip is not None:
+        status, reason = candidate.skip.status, candidate.skip.reason
+    config, setting = candidate.config, trial.setting
     return {
         "kind": trial.kind,
         "group": trial.section,
@@ -119,10 +119,10 @@ def entry_of(
         "outputs": setting.outputs,
         "rows": setting.rows,
         "width": trial.width,
-        "optimizer": contestant.label,
-        "method": contestant.method,
-        "settings": json.dumps(dict(contestant.settings), sort_keys=True),
-        "device": contestant.device,
+        "optimizer": config.label,
+        "method": config.method,
+        "settings": json.dumps(dict(config.settings), sort_keys=True),
+        "device": config.device,
         "seed": trial.seed if isinstance(trial, TrainingTrial) else None,
         "process": trial.process if isinstance(trial, CostBlock) else None,
         **swept_columns(trial.levels if isinstance(trial, TrainingTrial) else ()),
@@ -137,36 +137,36 @@ def entry_of(
 
 
 def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]) -> list[Entry]:
-    running = [entrant for entrant in trial.entrants if entrant.verdict is None]
+    running = [candidate for candidate in trial.candidates if candidate.skip is None]
     results = measure_cost(
         trial.setting,
         data,
-        [entrant.contestant for entrant in running],
+        [candidate.config for candidate in running],
         repetitions=trial.repetitions,
         seconds_limit=trial.seconds_limit,
         least_repetitions=trial.least_repetitions,
-        on_turn=on_turn,
+        on_timing=on_turn,
     )
     measured = {}
-    for entrant, result in zip(running, results, strict=True):
+    for candidate, result in zip(running, results, strict=True):
         iterations = [_plain(dataclasses.asdict(iteration)) for iteration in result.iterations]
-        measured[result.label] = entry_of(trial, entrant, result.status, result.reason) | {
+        measured[result.label] = entry_of(trial, candidate, result.status, result.reason) | {
             "solver_iterations": result.solver_iterations,
             "iterations": by_column(iterations),
             **_lower_bound(result.bill),
         }
     return [
-        measured.get(entrant.contestant.label) or entry_of(trial, entrant) | {"iterations": {}}
-        for entrant in trial.entrants
+        measured.get(candidate.config.label) or entry_of(trial, candidate) | {"iterations": {}}
+        for candidate in trial.candidates
     ]
 
 
 def _run_inspection(trial: InspectionTrial, data: DataSplits) -> Entry:
-    found = inspect_step(trial.setting, data, trial.candidate.contestant)
-    reasons = [reason for reason in (found.operations.reason, found.memory.reason) if reason is not None]
+    inspection = inspect_step(trial.setting, data, trial.candidate.config)
+    reasons = filter(None, (inspection.operations.reason, inspection.memory.reason))
     return entry_of(trial, trial.candidate, "ok", "; ".join(reasons) or None) | {
-        "flops": finite_or_none(found.operations.flops),
-        "peak_bytes": finite_or_none(found.memory.peak_bytes),
+        "flops": finite_or_none(inspection.operations.flops),
+        "peak_bytes": finite_or_none(inspection.memory.peak_bytes),
     }
 
 
@@ -174,7 +174,7 @@ def _run_training(trial: TrainingTrial, data: DataSplits) -> Entry:
     result = train(
         trial.setting,
         data,
-        trial.candidate.contestant,
+        trial.candidate.config,
         epochs=trial.epochs,
         evaluations=trial.evaluations,
         evaluation_size=trial.evaluation_size,

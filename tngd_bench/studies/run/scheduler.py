@@ -21,19 +21,19 @@ from typing import Protocol
 from tngd_bench import __version__
 from tngd_bench.studies.plan.make_plan import Plan
 from tngd_bench.studies.plan.trial_code import code_of
-from tngd_bench.studies.plan.trials import CostBlock, DataRequest, Status, Trial, Verdict
-from tngd_bench.studies.run.engine import Engine, Job, Outcome, PreparedData
+from tngd_bench.studies.plan.trials import CostBlock, DataRequest, SkipReason, Trial, TrialStatus
+from tngd_bench.studies.run.engine import Engine, Job, Outcome, PreparedData, Work
 from tngd_bench.studies.run.run_trial import Entry, entries_without_result, entry_of
 from tngd_bench.studies.run.worker_process import Limits
 from tngd_bench.studies.store.store import Store
 
 _SHARE_OF_FREE_MEMORY = 0.9
 _GIGABYTE = 1e9
-_STATUS: Mapping[str, Status] = {"timed-out": "timed-out", "out-of-memory": "out-of-memory"}
+_STATUS: Mapping[str, TrialStatus] = {"timed-out": "timed-out", "out-of-memory": "out-of-memory"}
 
 
 class Listener(Protocol):
-    """Hears of the progress of a study."""
+    """A listener to the progress of a study."""
 
     def started(self, trial: Trial) -> None:
         """A trial has been started."""
@@ -64,7 +64,7 @@ def execute(
         if not queue:
             continue
         limits = trial_limits(plan, engine.side_by_side(execution, exclusive=exclusive))
-        ended = engine.run(queue, data, limits, execution, listener.started, exclusive=exclusive)
+        ended = engine.run(Work(queue, data, limits, execution, listener.started, exclusive))
         with contextlib.closing(ended):  # type: ignore[type-var]  # engines are generators
             for job, outcome in ended:
                 again = writer.write_outcome(job, outcome)
@@ -117,15 +117,15 @@ class _ResultWriter:
         if outcome.ending == "done":
             self.write(job, outcome.value, outcome.machine)
             return None
-        verdict = Verdict(_STATUS.get(outcome.ending, "failed"), str(outcome.value))
+        skip = SkipReason(_STATUS.get(outcome.ending, "failed"), str(outcome.value))
         if isinstance(trial, CostBlock) and outcome.turn is not None:
-            rest = Job(job.key, trial.without(outcome.turn, verdict))
+            rest = Job(job.key, trial.without(outcome.turn, skip))
             if rest.trial.runnable:
                 return rest
             self.write(rest, entries_without_result(rest.trial), outcome.machine)
             return None
         entries = [
-            entry_of(trial, candidate, verdict.status, verdict.reason) | {"iterations": {}, "curve": {}}
+            entry_of(trial, candidate, skip.status, skip.reason) | {"iterations": {}, "curve": {}}
             for candidate in trial.candidates
         ]
         self.write(job, entries, outcome.machine)

@@ -40,7 +40,7 @@ Ending = Literal["done", "failed", "timed-out", "out-of-memory", "died"]
 
 @dataclass(frozen=True)
 class Limits:
-    """What a worker may use before it is stopped: seconds, and resident bytes of it and the processes it started."""
+    """Limits at which a worker is stopped: seconds, and resident bytes of it and the processes it started."""
 
     seconds: float
     memory_bytes: float = math.inf

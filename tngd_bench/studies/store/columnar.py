@@ -1,4 +1,4 @@
-"""The points of a trial (timed iterations, a training's curve) by column, as a stored file holds them.
+"""Points of a trial (timed iterations, a training's curve) by column, as a stored file holds them.
 
     {"iteration": [0, 1, 2], "loss": [2.3, 2.2, 2.1], "test_loss": {"at": [0, 2], "values": [2.3, 2.2]},
      "epoch": {"times": 0.01, "of": "iteration"}}

@@ -1,4 +1,4 @@
-"""Columns of a study's frames: their names, their dtypes, and the rows that have given values in them.
+"""Columns of a study's frames: their names (imported as `c`), their dtypes, and rows with given values in them.
 
 The names of metrics' columns are in `problems.metrics`; those of a frame that analysis makes are with the function that
 makes it.

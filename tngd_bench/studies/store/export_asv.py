@@ -1,4 +1,4 @@
-"""A store as results of asv: one run of a study, many metrics, kept under the commit it was measured at."""
+"""Export of a store to asv: one run of a study, many metrics, kept under the commit it was measured at."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from shutil import which
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -21,29 +21,30 @@ from tngd_bench.unwritable import cannot_be_written
 
 VERSION = "1"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_TIMED = {
-    "step_time": (
-        "step_s",
-        "seconds",
-        "Measured seconds of one step; a simulated optimizer's hold its simulation.",
-    ),
-    "iteration_time": (
-        "total_s",
-        "seconds",
-        "Measured digital plus modelled device seconds of one iteration.",
-    ),
-}
-_COUNTED = {
-    "operations": ("flops", "FLOP", "Floating-point operations of one step, counted from shapes."),
-    "peak_memory": (
-        "peak_bytes",
-        "bytes",
-        "Peak resident memory of one step above what was resident before.",
-    ),
-}
-_CELL = ["optimizer", "parameters", "batch_size", "outputs"]
+_CELL = ("optimizer", "parameters", "batch_size", "outputs")
+_RUN = (*_CELL[:3], "sweep_parameter", "sweep_value")
 Series = dict[tuple[Any, ...], list[float]]
 """Samples by the values of a metric's parameters."""
+
+
+class _Metric(NamedTuple):
+    """A benchmark of asv for each section: a column of one of the frames of `_frames`, by `parameters`."""
+
+    name: str
+    frame: str
+    column: str
+    unit: str
+    description: str
+    parameters: tuple[str, ...] = _CELL
+
+
+_METRICS = (
+    _Metric("step_time", "iterations", "step_s", "seconds", "Seconds of one step, simulation included."),
+    _Metric("iteration_time", "iterations", "total_s", "seconds", "Measured plus modelled seconds."),
+    _Metric("operations", "sizes", "flops", "FLOP", "Operations of one step, counted from shapes."),
+    _Metric("peak_memory", "sizes", "peak_bytes", "bytes", "Peak memory of one step above that before it."),
+    _Metric("final_train_loss", "runs", "train_loss", "loss", "Training loss at the end of a run.", _RUN),
+)
 
 
 def export_asv(
@@ -68,7 +69,7 @@ def export_asv(
     described = _machine(records.environment, folder, machine)
     python = ".".join(str(records.environment.get("python", "")).split(".")[:2])
     torch = str(records.environment.get("torch", "")).partition("+")[0]
-    held = Results(
+    results = Results(
         {**described, "python": python, "torch": torch},
         {"torch": torch},
         revision,
@@ -78,81 +79,65 @@ def export_asv(
         {},
     )
     for benchmark, series in benchmarks.values():
-        held.add_result(benchmark, _result(benchmark, series), record_samples=True)
+        results.add_result(benchmark, _result(benchmark, series), record_samples=True)
     try:
         place = folder / described["machine"]
         place.mkdir(parents=True, exist_ok=True)
-        held.save(str(folder))
+        results.save(str(folder))
         if not (place / "machine.json").exists():
             _write_json(place / "machine.json", described, Machine.api_version)
         _merge_benchmarks(folder, {name: benchmark for name, (benchmark, _) in benchmarks.items()})
     except OSError as error:
         raise StoreError(cannot_be_written(str(folder), folder, error)) from None
-    return folder / str(held._filename), len(benchmarks)
+    return folder / str(results._filename), len(benchmarks)
+
+
+def _frames(records: Records) -> dict[str, pd.DataFrame]:
+    """Return timed iterations, sizes (once per cell of a section), and runs (their last evaluation)."""
+    sizes = records.trials[records.trials["kind"] == "cost"].drop_duplicates(["group", *_CELL])
+    evaluated = records.curves.dropna(subset=["train_loss"])
+    return {
+        "iterations": records.costs,
+        "sizes": sizes,
+        "runs": evaluated.groupby("key", sort=False).tail(1),
+    }
 
 
 def _benchmarks(records: Records) -> list[tuple[dict[str, Any], Series]]:
     study = _own_word(str(records.study.get("name", "study")))
-    found = []
-    for group, rows in records.costs.groupby("group", sort=False):
-        for metric, (column, unit, says) in _TIMED.items():
-            found.append(
-                (
-                    f"study.{study}.{_own_word(str(group))}.{metric}",
-                    unit,
-                    says,
-                    _CELL,
-                    _samples(rows, _CELL, column),
-                )
-            )
-    costs = records.trials[records.trials["kind"] == "cost"]
-    for group, rows in costs.groupby("group", sort=False):
-        for metric, (column, unit, says) in _COUNTED.items():
-            once = rows.drop_duplicates(_CELL)
-            found.append(
-                (
-                    f"study.{study}.{_own_word(str(group))}.{metric}",
-                    unit,
-                    says,
-                    _CELL,
-                    _samples(once, _CELL, column),
-                )
-            )
-    names = [*_CELL[:3], "sweep_parameter", "sweep_value"]
-    last = records.curves.dropna(subset=["train_loss"]).groupby("key", sort=False).tail(1)
-    for group, rows in last.groupby("group", sort=False):
-        says = "Training loss at the end of a run, a sample per seed."
-        series = _samples(rows, names, "train_loss")
-        found.append((f"study.{study}.{_own_word(str(group))}.final_train_loss", "loss", says, names, series))
-    return [
-        _benchmark(name, unit, says, params, series) for name, unit, says, params, series in found if series
-    ]
+    frames = _frames(records)
+    benchmarks = []
+    for metric in _METRICS:
+        for group, rows in frames[metric.frame].groupby("group", sort=False):
+            series = _samples(rows, metric)
+            if series:
+                name = f"study.{study}.{_own_word(str(group))}.{metric.name}"
+                benchmarks.append(_benchmark(name, metric, series))
+    return benchmarks
 
 
-def _samples(rows: pd.DataFrame, names: list[str], column: str) -> Series:
+def _samples(rows: pd.DataFrame, metric: _Metric) -> Series:
     series: Series = {}
-    for row in rows.dropna(subset=[column]).to_dict("records"):
-        if math.isfinite(row[column]):
-            key = tuple(None if pd.isna(row[name]) else row[name] for name in names)
-            series.setdefault(key, []).append(float(row[column]))
+    for row in rows.dropna(subset=[metric.column]).to_dict("records"):
+        if math.isfinite(row[metric.column]):
+            key = tuple(None if pd.isna(row[name]) else row[name] for name in metric.parameters)
+            series.setdefault(key, []).append(float(row[metric.column]))
     return series
 
 
-def _benchmark(
-    name: str, unit: str, says: str, names: list[str], series: Series
-) -> tuple[dict[str, Any], Series]:
+def _benchmark(name: str, metric: _Metric, series: Series) -> tuple[dict[str, Any], Series]:
     """Return asv's description of a benchmark, parameters that never vary left out, and its samples."""
-    levels = [list(dict.fromkeys(key[place] for key in series)) for place in range(len(names))]
+    levels = [list(dict.fromkeys(values)) for values in zip(*series, strict=True)]
     kept = [place for place, values in enumerate(levels) if len(values) > 1] or [0]
     shortened = {tuple(repr(key[place]) for place in kept): values for key, values in series.items()}
     benchmark = {
-        "code": says,
+        "code": metric.description,
         "name": name,
-        "param_names": [names[place] for place in kept],
+        "param_names": [metric.parameters[place] for place in kept],
         "params": [[repr(value) for value in levels[place]] for place in kept],
         "timeout": 60.0,
         "type": "track",
-        "unit": unit,
+        "unit": metric.unit,
         "version": VERSION,
     }
     return benchmark, shortened
@@ -182,13 +167,13 @@ def _commit(records: Records, commit: str | None) -> str:
                 f"commit must be 40 hexadecimal digits, not {commit!r}; `git rev-parse HEAD` prints them"
             )
         return commit
-    held = records.environment.get("git_revision")
-    if not isinstance(held, str) or not _COMMIT.fullmatch(held):
-        what = "from no git commit" if not held else f"from {held}, a changed tree"
+    recorded = records.environment.get("git_revision")
+    if not isinstance(recorded, str) or not _COMMIT.fullmatch(recorded):
+        what = "from no git commit" if not recorded else f"from {recorded}, a changed tree"
         raise StudyError(
             f"the store was measured {what}, and asv files results by commit; name one with --commit"
         )
-    return held
+    return recorded
 
 
 def _date(commit: str, environment: Mapping[str, Any]) -> int:
@@ -218,10 +203,10 @@ def _machine(environment: Mapping[str, Any], folder: Path, name: str | None) -> 
     `name` or after the processor. StudyError where several machines of the folder have this processor.
     """
     cpu, cores = str(environment.get("cpu") or "unknown"), environment.get("cores")
-    held = _machines(folder)
+    machines = _machines(folder)
     if name is not None and not re.fullmatch(r"[\w.-]+", name):
         raise StudyError(f"machine must be a word that can name a folder, not {name!r}")
-    alike = [one for one in held if (one.get("cpu") == cpu if name is None else one["machine"] == name)]
+    alike = [one for one in machines if (one.get("cpu") == cpu if name is None else one["machine"] == name)]
     if len(alike) > 1:
         alike = [one for one in alike if str(one.get("num_cpu")) == str(cores)] or alike
     if len(alike) > 1:
@@ -247,11 +232,11 @@ def _machines(folder: Path) -> list[dict[str, Any]]:
     from asv.machine import Machine
     from asv.util import load_json
 
-    found = []
+    machines = []
     for file in sorted(folder.glob("*/machine.json")):
-        held = load_json(str(file), Machine.api_version)
-        found.append({**held, "machine": file.parent.name})
-    return found
+        machine = load_json(str(file), Machine.api_version)
+        machines.append({**machine, "machine": file.parent.name})
+    return machines
 
 
 def _merge_benchmarks(folder: Path, new: Mapping[str, Any]) -> None:
@@ -259,8 +244,8 @@ def _merge_benchmarks(folder: Path, new: Mapping[str, Any]) -> None:
     from asv.util import load_json
 
     path = folder / "benchmarks.json"
-    held = load_json(str(path), Benchmarks.api_version) if path.exists() else {}
-    _write_json(path, {**held, **new}, Benchmarks.api_version)
+    kept = load_json(str(path), Benchmarks.api_version) if path.exists() else {}
+    _write_json(path, {**kept, **new}, Benchmarks.api_version)
 
 
 def _write_json(path: Path, content: Mapping[str, Any], version: int) -> None:

@@ -1,4 +1,4 @@
-"""A store's cost trials as a pyperf suite: a benchmark per optimizer and size, a run per process."""
+"""Export of a store's cost trials as a pyperf suite: a benchmark per optimizer and size, a run per process."""
 
 from __future__ import annotations
 
@@ -69,12 +69,14 @@ def pyperf_metadata(environment: Mapping[str, Any]) -> dict[str, Any]:
         "started": "date",
         "version": "tngd_bench_version",
     }
-    found = {name: environment.get(ours) for ours, name in names.items()}
+    metadata = {name: environment.get(ours) for ours, name in names.items()}
     # what torch computes with; stores of older versions hold the libraries of other packages as "blas"
-    found["blas"] = torch_blas(str(environment.get("torch_build"))) or environment.get("blas")
-    found["threads"] = environment.get("threads_cost", environment.get("threads"))
+    metadata["blas"] = torch_blas(str(environment.get("torch_build"))) or environment.get("blas")
+    metadata["threads"] = environment.get("threads_cost", environment.get("threads"))
     return {
-        name: value if _is_plain(value) else str(value) for name, value in found.items() if value is not None
+        name: value if _is_plain(value) else str(value)
+        for name, value in metadata.items()
+        if value is not None
     }
 
 

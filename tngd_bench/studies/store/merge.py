@@ -1,4 +1,4 @@
-"""Stores of one study, run in parts or on several machines, joined into one."""
+"""Merge the stores of one study, run in parts or on several machines, into one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tngd_bench.studies.errors import StoreError
+from tngd_bench.studies.file.sweeps import swept_columns
 from tngd_bench.studies.store.code_parts import revisions
 from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.packed import PACKED, find_store, pack
@@ -21,21 +22,13 @@ _LISTED = ("parameters", "optimizers", "batch_size", "outputs")  # of a section:
 _SECTIONS = ("cost", "training")
 _QUESTION = (
     *("kind", "group", "problem", "parameters_requested", "batch_size", "outputs", "optimizer", "settings"),
-    *(
-        "seed",
-        "process",
-        "sweep_parameter",
-        "sweep_label",
-        "sweep_value",
-        "sweep_parameter_2",
-        "sweep_label_2",
-    ),
+    *("seed", "process", *swept_columns(())),
 )
 
 
 @dataclass(frozen=True)
 class Merged:
-    """Where the joined store is, its number of trials, those that stores gave up to others, files left out and why.
+    """The joined store's path, its number of trials, those dropped, and the files left out with the reason.
 
     `dropped`: by the store whose trials are left out and the store whose are taken in their place.
     """
@@ -47,7 +40,7 @@ class Merged:
 
     @property
     def shared(self) -> int:
-        """How many trials were left out because another store has them too."""
+        """Number of trials left out because another store has them too."""
         return sum(self.dropped.values())
 
 
@@ -115,14 +108,14 @@ def _chosen(
         for key, content in store.trials(part["trials"]):
             codes[key] = json.dumps(content["code"]) if "code" in content else None
             question = _question(key, content)
-            held = key if key in chosen else by_question.get(question)
-            if held is not None:
-                there, first = chosen[held]
+            chosen_key = key if key in chosen else by_question.get(question)
+            if chosen_key is not None:
+                there, first = chosen[chosen_key]
                 if is_finished(first) or not is_finished(content):
                     dropped[str(store.path), str(there.path)] += 1
                     continue
                 dropped[str(there.path), str(store.path)] += 1
-                del chosen[held]
+                del chosen[chosen_key]
             chosen[key], by_question[question] = (store, content), key
     return {key: content for key, (_, content) in chosen.items()}, dict(dropped), codes
 
@@ -181,16 +174,16 @@ def _joined_sections(
 ) -> list[Mapping[str, Any]]:
     joined = {section["name"]: section for section in ours}
     for section in theirs:
-        held = joined.setdefault(section["name"], section)
-        for key in sorted({*held, *section} - {*_COUNTED, *_LISTED}):
-            if held.get(key) != section.get(key):
+        section_so_far = joined.setdefault(section["name"], section)
+        for key in sorted({*section_so_far, *section} - {*_COUNTED, *_LISTED}):
+            if section_so_far.get(key) != section.get(key):
                 raise StoreError(
                     f"{store.path}: {kind}[{section['name']}].{key} is {section.get(key)!r}, and in the first store"
-                    f" {held.get(key)!r}; only stores of the same section can be merged"
+                    f" {section_so_far.get(key)!r}; only stores of the same section can be merged"
                 )
         counted = {key for key in (*_COUNTED, *_LISTED) if key in section}
-        values = {key: _joined_value(held[key], section[key]) for key in counted}
-        joined[section["name"]] = {**held, **values}
+        values = {key: _joined_value(section_so_far[key], section[key]) for key in counted}
+        joined[section["name"]] = {**section_so_far, **values}
     return list(joined.values())
 
 

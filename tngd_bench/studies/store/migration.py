@@ -1,8 +1,8 @@
-"""Trials of older layouts of the store, read as today's.
+"""Upgrade trials of older layouts of the store to today's.
 
     1 → 2   a trial says itself which machine, version and data it is of; before, the store's environment said it for
             all. `machine` is taken from there; `data` and `finished` were not kept and are None.
-    2 → 3   timed iterations and curves are kept by column (see `points`), to nine digits.
+    2 → 3   timed iterations and curves are kept by column (see `columnar`), to nine digits.
 
 Keys stay as they are: results of an older layout can be read, reported and merged, but a trial that is run again is
 measured again, since its key has since come to hold the class of machine.

@@ -1,8 +1,7 @@
-"""Numbers of processes and seeds are fixed before the first result: whoever changes one later leaves a note of it.
+"""Record of changes to the numbers of processes and seeds after the first results.
 
-Whoever adds processes until a ratio is decided decides in about 1 of 7 cases where there is nothing. A confidence
-sequence would allow it at the cost of every other study; here the number is fixed, and a change once results are there
-is written into the store's study and said on its page.
+Adding processes until a ratio is decided finds a difference in about 1 of 7 cases where there is none. So the numbers
+are fixed before the first result, and a later change is written into the store's study and reported on its page.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ def numbers_changed(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -
     """Return what a store's study says of changes, `earlier` being the study whose results are in the store."""
     if earlier is None:
         return []
-    told = {(each["section"], each["what"]): list(each["numbers"]) for each in earlier.get(FIELD, ())}
+    changes = {(each["section"], each["what"]): list(each["numbers"]) for each in earlier.get(FIELD, ())}
     before = {(section, what): number for section, what, number in _numbers(earlier)}
     for section, what, number in _numbers(now):
-        held = before.get((section, what), number)
-        if held != number:
-            told[section, what] = [*(told.get((section, what)) or [held]), number]
+        number_before = before.get((section, what), number)
+        if number_before != number:
+            changes[section, what] = [*(changes.get((section, what)) or [number_before]), number]
     return [
-        {"section": section, "what": what, "numbers": numbers} for (section, what), numbers in told.items()
+        {"section": section, "what": what, "numbers": numbers} for (section, what), numbers in changes.items()
     ]
 
 

@@ -1,4 +1,4 @@
-"""Reading the results of a study, whatever holds them: a folder (`store`) or one file (`packed`)."""
+"""Read the results of a study from a folder (`store`) or from one file (`packed`)."""
 
 from __future__ import annotations
 

@@ -12,15 +12,15 @@ import pandas as pd
 
 from tngd_bench.problems import registered_metrics
 from tngd_bench.studies.file.optimizer_label import usual_form
-from tngd_bench.studies.store import columns as col
+from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.columnar import Columns, column, count
 from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 from tngd_bench.studies.store.packed import find_store
 from tngd_bench.studies.store.reader import StoreReader
 from tngd_bench.studies.store.tables import Tables, kept_or_made
 
-_INSPECTED = (col.GROUP, col.PARAMETERS_REQUESTED, col.BATCH_SIZE, col.OUTPUTS, col.OPTIMIZER)
-_ITERATION = (col.REPETITION, *col.TIMES, col.OVERLAP_S)
+_INSPECTED = (c.GROUP, c.PARAMETERS_REQUESTED, c.BATCH_SIZE, c.OUTPUTS, c.OPTIMIZER)
+_ITERATION = (c.REPETITION, *c.TIMES, c.OVERLAP_S)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _read_trials(store: StoreReader, keys: Iterable[str], curve_columns: Mapping
             curve = row.pop("curve", {})
             curves.add(row, curve)
             if unknown := ", ".join(name for name in curve if name not in curve_columns):
-                undescribed[f"curve in {file}"] = f"{unknown}: a metric of no problem that is installed here"
+                undescribed[f"{unknown} in {file}"] = "(no problem installed here has such a metric)"
             trials.append(row)
     for row in trials:
         if row["kind"] == "cost":

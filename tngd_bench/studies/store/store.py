@@ -1,4 +1,4 @@
-"""The results of a study in a folder, as `tngd-bench run` writes them.
+"""Store of a study's results in a folder, as `tngd-bench run` writes it.
 
     store/study.json          the study with every default, and the keys of its trials
     store/environment.json    the machine and software it was measured with

@@ -1,7 +1,7 @@
-"""A store's frames kept as Parquet in its folder tables/: read in an instant, by us and by other programs.
+"""Cache of a store's data frames as Parquet in its folder tables/, for quick reading, by other programs too.
 
-They say nothing that the trials' files do not; each carries a fingerprint of those files, and is made anew when it no
-longer fits. A store that cannot be written is read all the same, from the trials each time.
+They hold nothing that the trials' files do not; each carries a fingerprint of those files, and is made anew when it no
+longer fits. A store that cannot be written is read from the trials each time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tngd_bench.studies.store.documents import COMPRESSED
 from tngd_bench.studies.store.reader import StoreReader
 from tngd_bench.studies.store.store import TABLES_FOLDER, Store
 
-Columns = Mapping[str, Mapping[str, str]]
+FrameDtypes = Mapping[str, Mapping[str, str]]
 _STATE = b"tngd-bench"
 
 
@@ -37,7 +37,7 @@ class Tables:
     ignored: Mapping[str, str]
 
 
-def kept_or_made(store: StoreReader, columns: Columns, make: Callable[[], Tables]) -> Tables:
+def kept_or_made(store: StoreReader, columns: FrameDtypes, make: Callable[[], Tables]) -> Tables:
     """Return the frames kept in a store if they are up to date, else those that `make` makes, which are then kept.
 
     A packed store keeps none.
@@ -52,7 +52,7 @@ def kept_or_made(store: StoreReader, columns: Columns, make: Callable[[], Tables
     return tables
 
 
-def _fingerprint(store: Store, columns: Columns) -> str:
+def _fingerprint(store: Store, columns: FrameDtypes) -> str:
     """Return a hash of names, sizes and times of change of the store's files, and of what the frames would hold."""
     digest = hashlib.sha256(f"{__version__} {json.dumps(columns)}".encode())
     for folder in (store.path, store.trials_folder):
@@ -64,7 +64,7 @@ def _fingerprint(store: Store, columns: Columns) -> str:
     return digest.hexdigest()
 
 
-def _kept(store: Store, state: str, columns: Columns) -> Tables | None:
+def _kept(store: Store, state: str, columns: FrameDtypes) -> Tables | None:
     """Return the kept frames if they are those of the fingerprint `state`, with the dtypes of `columns`; else None."""
     frames = {}
     ignored: dict[str, str] = {}

@@ -1,7 +1,7 @@
-"""The finals of a search: its best few settings again, for the whole training, on seeds that the search has not had.
+"""Finals of a search: its best few settings again, for the whole training, on new seeds.
 
-The best of many tries on one seed and a part of the training is best partly by luck, and may not last: on MNIST a
-setting of NGD-Gram won so that had lost the training of three seeds in five after ten epochs.
+The best of many tries on one seed and a part of the training is best partly by luck: on MNIST a setting of NGD-Gram won
+the search, and failed on three of five seeds in ten epochs.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def make_finals(search: Search, tries: pd.DataFrame) -> LoadedStudy | None:
     larger = larger_is_better(dataclasses.asdict(search.loaded.study))
     labels = []
     for contender in search.contenders:
-        own = finalists(tries[tries["optimizer"] == contender.method], search.tuning.finalists, larger)
-        labels += list(own["label"]) if len(own) > 1 else []
+        best = finalists(tries[tries["optimizer"] == contender.method], search.tuning.finalists, larger)
+        labels += list(best["label"]) if len(best) > 1 else []
     return _with_finals(search, labels) if labels else None
 
 
 def expected(search: Search) -> LoadedStudy:
-    """Return the search with its finals, for a plan: who will be in them is not known, so the first stand in."""
+    """Return the search with its finals, for a plan: the finalists are not known yet, so the first tries stand in."""
     number = search.tuning.finalists
     labels = [label for each in search.contenders for label in each.labels[:number] if len(each.labels) > 1]
     return _with_finals(search, labels) if labels and number > 1 else search.loaded

@@ -21,7 +21,7 @@ _NUMBER = "number"
 
 @dataclass(frozen=True)
 class TryResult:
-    """What became of one try: its settings within the space and the score, None where the run gave none."""
+    """Result of one try: its settings within the space and the score, None where the run gave none."""
 
     number: int
     settings: Mapping[str, float]

@@ -1,4 +1,4 @@
-"""What a search found, from its records: every try with its score, and each optimizer's best."""
+"""Results of a search from its records: every try with its score, and each optimizer's best."""
 
 from __future__ import annotations
 

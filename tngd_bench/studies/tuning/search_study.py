@@ -1,4 +1,4 @@
-"""From a study to the search for its optimizers' settings, which is a study itself: training runs on held-out data.
+"""Make the search for the settings of a study's optimizers, a study itself: training runs on held-out data.
 
 Every optimizer gets the same number of tries: its settings as the study has them, and the same number of draws from
 its space. The runs draw other starts and batches than the study's own, and are judged on a part of the training
@@ -16,7 +16,7 @@ from tngd_bench.measure.seeds import derive_seed
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.metrics import LOSS
 from tngd_bench.studies.errors import StudyError
-from tngd_bench.studies.file.optimizer_label import IDEAL, contestant_of, read_label
+from tngd_bench.studies.file.optimizer_label import IDEAL, config_of, read_label
 from tngd_bench.studies.file.reading import LoadedStudy
 from tngd_bench.studies.file.schema import Study, TrainingSection, Tuning
 from tngd_bench.studies.tuning.draws import draws
@@ -95,15 +95,15 @@ def make_search(loaded: LoadedStudy) -> Search:
 
 
 def _section(study: Study, tuning: Tuning) -> TrainingSection:
-    known = {section.name: section for section in study.training}
+    sections = {section.name: section for section in study.training}
     if tuning.section is not None:
-        if tuning.section not in known:
-            hint = arguments.suggestion(tuning.section, known)
-            there = ", ".join(known) or "no training sections at all"
+        if tuning.section not in sections:
+            hint = arguments.suggestion(tuning.section, sections)
+            there = ", ".join(sections) or "no training sections at all"
             raise StudyError(
                 f"{study.name}: tuning.section = {tuning.section!r} is no training section{hint}; there are: {there}"
             )
-        return known[tuning.section]
+        return sections[tuning.section]
     plain = [section for section in study.training if section.sweep is None]
     if not plain:
         raise StudyError(f"{study.name}: nothing to tune: no [[training]] section without a sweep")
@@ -129,24 +129,24 @@ def _refuse_foreign_metric(study: Study, tuning: Tuning, section: TrainingSectio
 
 def _selections(study: Study, tuning: Tuning, section: TrainingSection) -> dict[str, Mapping[str, object]]:
     """Return the optimizers to tune with the settings in their labels; adam and adam[tuned] are one."""
-    found: dict[str, Mapping[str, object]] = {}
+    settings_by_method: dict[str, Mapping[str, object]] = {}
     for label in tuning.optimizers or section.optimizers:
-        contestant_of(study, label, section.problem)
+        config_of(study, label, section.problem)
         selection = read_label(label)
-        if found.setdefault(selection.name, selection.settings) != selection.settings:
+        if settings_by_method.setdefault(selection.name, selection.settings) != selection.settings:
             raise StudyError(
                 f"{study.name}: {selection.name} stands with different settings in {section.name!r}, and there is one "
                 f"table [tuned.{selection.name}]; choose with --optimizers, or optimizers = … in [tuning]"
             )
-    return found
+    return settings_by_method
 
 
 def _refuse_foreign_spaces(tuning: Tuning, methods: Iterable[str]) -> None:
-    known = tuple(methods)
+    tuned = tuple(methods)
     for name in tuning.spaces:
-        if name not in known:
-            hint = arguments.suggestion(name, known)
-            raise StudyError(f"tuning.spaces.{name}: not tuned here{hint}; tuned are: {', '.join(known)}")
+        if name not in tuned:
+            hint = arguments.suggestion(name, tuned)
+            raise StudyError(f"tuning.spaces.{name}: not tuned here{hint}; tuned are: {', '.join(tuned)}")
 
 
 def _contender(

@@ -1,4 +1,4 @@
-"""What a search leaves behind: `tuned.toml` for studies to include, its record as JSON, every try as a table."""
+"""Files that a search writes: `tuned.toml` for studies to include, its record as JSON, every try as a table."""
 
 from __future__ import annotations
 
@@ -84,18 +84,24 @@ def search_record(
 def _optimizer(
     contender: Contender, own: pd.DataFrame, best: Mapping[str, Mapping[Hashable, Any]]
 ) -> dict[str, Any]:
-    found = best.get(contender.method)
-    tuned = [*contender.fixed, *contender.space.axes]
-    own_settings = own[own["default"]]
-    complete = None if found is None else json.loads(found["settings"])
-    return {
-        "tuned": None if complete is None else {name: complete[name] for name in tuned},
-        "score": None if found is None else float(found["score"]),
-        "try": None if found is None else int(found["number"]),
-        "final_score": None if found is None else _number(float(found["final_score"])),
-        "final_runs": None if found is None else int(found["final_runs"]),
-        "final_finished": None if found is None else int(found["final_finished"]),
-        "default_score": _number(own_settings["score"].iloc[0]) if len(own_settings) else None,
+    defaults = own[own["default"]]
+    result: dict[str, Any] = dict.fromkeys(
+        ("tuned", "score", "try", "final_score", "final_runs", "final_finished")
+    )
+    complete = None
+    best_try = best.get(contender.method)
+    if best_try is not None:
+        complete = json.loads(best_try["settings"])
+        result = {
+            "tuned": {name: complete[name] for name in (*contender.fixed, *contender.space.axes)},
+            "score": float(best_try["score"]),
+            "try": int(best_try["number"]),
+            "final_score": _number(float(best_try["final_score"])),
+            "final_runs": int(best_try["final_runs"]),
+            "final_finished": int(best_try["final_finished"]),
+        }
+    return result | {
+        "default_score": _number(defaults["score"].iloc[0]) if len(defaults) else None,
         "seconds": round(float((own["seconds"] + own["final_seconds"]).sum()), 3),
         "statuses": {str(name): int(count) for name, count in own["status"].value_counts().items()},
         "asked_beyond_the_spaces": list(contender.space.asked),
@@ -106,7 +112,7 @@ def _optimizer(
 
 def tuned_toml(record: Mapping[str, Any]) -> str:
     """Return the `[tuned.NAME]` tables of a search's record as TOML, with where they come from in comments."""
-    held = 100 * record["validation_share"]
+    share = 100 * record["validation_share"]
     size = "all" if record["train_size"] is None else f"{record['train_size']:,}"
     lines = [
         "Settings found by `tngd-bench tune`. A study that has this file in its `include` writes adam[tuned], ….",
@@ -118,7 +124,7 @@ def tuned_toml(record: Mapping[str, Any]) -> str:
         f"{record['drawn_per_optimizer']} drawn; {record['runs_per_try']} run(s) of {record['epochs']:g} epoch(s) each",
         *_finals(record),
         f"cost: {record['seconds']:.0f} s of wall time in all runs together",
-        f"metric: {record['metric'].replace('_', ' ')} at the end, on the last {held:g} % of {size} training samples, "
+        f"metric: {record['metric'].replace('_', ' ')} at the end, on the last {share:g} % of {size} training samples, "
         "held out of training; no test data",
         f"sampler: {record['sampler']}",
         f"seeds: {record['seeds']}",

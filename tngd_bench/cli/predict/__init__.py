@@ -1,0 +1,1 @@
+"""`tngd-bench predict`: one iteration by formula, its options, sweeps and text."""

@@ -1,0 +1,109 @@
+"""The text of `tngd-bench predict`: the device's bill, the digital optimizers, and what the figures assume."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tngd_bench.analysis import quantities
+from tngd_bench.spu.ledger import ITEM_NAMES
+
+if TYPE_CHECKING:
+    from tngd_bench.analysis import quantities
+    from tngd_bench.optimizers.roofline import Alternative, Prediction
+from tngd_bench.spu.ledger import Ledger
+
+_WIDTH = 110
+_DIGITS = 4
+NOT_STATED, DOES_NOT_FIT = "not stated", "does not fit"
+
+
+def as_text(p: Prediction) -> str:
+    """Return the prediction for the terminal."""
+    from tngd_bench.optimizers.roofline_table import assumptions
+
+    work = p.work
+    lines = [
+        f"modelled, nothing was run: N = {work.parameters:,}, b = {work.batch_size:,}, d_z = {p.outputs:,}, "
+        f"m = {work.rows:,}, t = {work.analog.analog_time:g} τ",
+        "",
+        f"{'device ' + p.device.name:<28}{'time':>14}{'energy':>14}",
+        *_ledger_lines(p.seconds, p.joules),
+        f"  {'bits on the link':<26}{quantity(float(p.link_bits), 'b'):>14}",
+    ]
+    if p.processor is None:
+        lines += ["", "digital times and the break-even link rate need --processor"]
+    else:
+        lines += [
+            *_host_lines(p),
+            "",
+            f"digital on {p.processor.title}, at the rated speed below: times are lower bounds",
+        ]
+    lines.append(
+        f"  {'':<14}{'operations':>12}{'memory':>12}{'time':>14}{'set by':>12}{'energy':>14}  break-even link rate"
+    )
+    lines += [_digital_line(p, a) for a in p.alternatives]
+    return "\n".join([*lines, "", "assumed", *wrapped(assumptions(p))])
+
+
+def wrapped(sentences: Iterable[str]) -> list[str]:
+    """Return sentences as indented lines of a terminal."""
+    return [
+        line
+        for sentence in sentences
+        for line in textwrap.wrap(
+            sentence, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+        )
+    ]
+
+
+def _host_lines(p: Prediction) -> list[str]:
+    if p.host_missing_bytes:
+        lacking = f"{DOES_NOT_FIT}: {quantity(p.host_missing_bytes, 'B')} missing"
+        return [f"  {'host':<26}  {lacking}", f"  {'iteration':<26}  not known: the host does not fit"]
+    return [
+        f"  {'host':<26}{'≥ ' + quantity(p.host_seconds, 's'):>14}",
+        f"  {'iteration':<26}{'≥ ' + quantity(p.iteration_at_least_seconds, 's'):>14}",
+    ]
+
+
+def _digital_line(p: Prediction, a: Alternative) -> str:
+    if not a.cost.known:
+        return f"  {a.name:<14}  not known: the description of its cost fails at this size"
+    counted = f"  {a.name:<14}{a.cost.flops:>12.2e}{quantity(a.cost.bytes, 'B'):>12}"
+    if a.missing_bytes:
+        return f"{counted}  {DOES_NOT_FIT}: {quantity(a.missing_bytes, 'B')} missing"
+    if a.seconds is None:
+        reached = NOT_STATED
+    elif p.host_missing_bytes:
+        reached = "not known: the host does not fit"
+    elif a.break_even_bits_per_s is None:
+        reached = "none: the rest of the bill is longer"
+    else:
+        exact = None if p.seconds.not_stated else a.break_even_bits_per_s
+        reached = bounded(exact, a.break_even_bits_per_s, "b/s")
+    time = NOT_STATED if a.seconds is None else f"≥ {quantity(a.seconds, 's')}"
+    return f"{counted}{time:>14}{a.limit or '':>12}{quantity(a.joules, 'J'):>14}  {reached}"
+
+
+def _ledger_lines(seconds: Ledger, joules: Ledger) -> list[str]:
+    lines = [
+        f"  {ITEM_NAMES.get(name, name):<26}{quantity(time, 's'):>14}{quantity(joules.items[name], 'J'):>14}"
+        for name, time in seconds.items.items()
+    ]
+    time, energy = (bounded(each.total, each.at_least, each.unit) for each in (seconds, joules))
+    return [*lines, f"  {'total':<26}{time:>14}{energy:>14}"]
+
+
+def bounded(value: float | None, at_least: float | None, unit: str) -> str:
+    """Return a figure, or with "≥" the lower bound that is known of it."""
+    bound = "≥ " if value is None and at_least is not None else ""
+    return bound + quantity(at_least if value is None else value, unit)
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """Return a figure with its unit; "not stated" for None."""
+    if value is None:
+        return NOT_STATED
+    return quantities.seconds(value, _DIGITS) if unit == "s" else quantities.si(value, unit, _DIGITS)

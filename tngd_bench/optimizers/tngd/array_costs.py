@@ -1,0 +1,52 @@
+"""Cost of simulating a device with programmed arrays, beside the work of its host.
+
+The arrays hold m·N values each, drawn anew at every step. One array for J and Jᵀ, with nothing between them that errs,
+is a factor like any other, as a matrix; else the law of the m rows is made by a Taylor series and doublings in double
+precision (`spu.dynamics.network`). Rails and capacitor mismatch, which are stepped in time, are taken as the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tngd_bench.optimizers.iteration import Iteration
+from tngd_bench.spu.device import Device
+from tngd_bench.spu.dynamics.route import is_one_factor
+
+DOUBLE = 2.0
+"""Operations in single precision in the time of one in double."""
+TAYLOR_ORDER, DOUBLINGS = 14, 10
+"""Of a propagator; doublings at t = 50 τ and a largest rate of a few 1/τ."""
+MODES = 300.0
+"""Operations per m³ in the time that the eigenvalues of a matrix that is not symmetric take."""
+SERIES, SERIES_NOISY = (6.0, 32.0), (14.0, 68.0)
+DOUBLED, DOUBLED_NOISY = (6.0, 32.0), (20.0, 96.0)
+"""Operations per m³ of a term of the series and of a doubling, without and with noise; without and with a lag."""
+
+
+@dataclass(frozen=True)
+class ArrayCost:
+    """Of one step: `flops` and numbers `held` beside the host's pass, and the array `values` that are programmed.
+
+    `spectral`: the functions of K that a relaxation takes are not among the operations.
+    """
+
+    flops: float
+    held: float
+    values: float
+    spectral: bool = False
+
+
+def array_cost(it: Iteration, device: Device, ensemble: int = 1) -> ArrayCost:
+    """Return what a step takes on the arrays of `device`, for one of `ensemble` programmings."""
+    m, cells = float(it.rows), float(it.rows) * it.parameters
+    if is_one_factor(device, ensemble) and not device.row_sum_noise:
+        return ArrayCost(2.0 * m * cells + 8.0 * cells, 6.0 * cells, cells, spectral=True)
+    number = 1.0 if device.shared_array else 2.0
+    noisy = device.thermal_variance > 0 or device.row_sum_noise
+    lagging = int(device.amplifier_bandwidth_hz is not None)
+    series = (SERIES_NOISY if noisy else SERIES)[lagging] * TAYLOR_ORDER
+    doublings = (DOUBLED_NOISY if noisy else DOUBLED)[lagging] * DOUBLINGS
+    grams = (2.0 if noisy else 1.0) * 2.0 * m * cells
+    flops = DOUBLE * (grams + (series + doublings) * m**3) + (1.0 + 7.0 * lagging) * MODES * m**3
+    return ArrayCost(flops, (3.0 + 3.0 * number) * cells + 100.0 * m * m, number * cells)

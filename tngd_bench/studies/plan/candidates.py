@@ -1,0 +1,128 @@
+"""Predict what an optimizer needs in a trial, and skip it where that exceeds the study's limits."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
+from tngd_bench.optimizers import registry as optimizers
+from tngd_bench.optimizers.costs import PredictedCost, cost_of, host_cost
+from tngd_bench.optimizers.iteration import Iteration
+from tngd_bench.problems.widths import Widths
+from tngd_bench.solvers.cg_iterations import CGIterations
+from tngd_bench.spu.device import Device
+from tngd_bench.studies.file.schema import Execution
+from tngd_bench.studies.plan.inputs import MachineLimits
+from tngd_bench.studies.plan.trials import Candidate, SkipReason
+
+GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class SizedProblem:
+    """An instance of a problem with the widths of its model."""
+
+    instance: ProblemInstance
+    widths: Widths
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number."""
+        return 8 if self.instance.dtype == "float64" else 4
+
+    def iteration(self, settings: Mapping[str, object] | None = None) -> Iteration:
+        """Return an iteration of an optimizer with these settings, as cost formulas take it."""
+        size = self.widths.parameters, self.instance.rows, self.instance.batch_size, self.instance.outputs
+        stop = CGIterations.of(settings or {})
+        return Iteration(*size, self.widths.layers, stop, double=self.itemsize > 4)
+
+
+@dataclass(frozen=True)
+class CandidateMaker:
+    """Makes candidates for trials on a machine, with the limits of `execution`."""
+
+    execution: Execution
+    machine: MachineLimits
+
+    def timed(self, config: OptimizerConfig, problem: SizedProblem) -> Candidate:
+        """Return an optimizer for a cost block, which has the machine to itself."""
+        return self._candidate(config, problem, self.machine.rate_cost, side_by_side=1)
+
+    def inspected(
+        self, config: OptimizerConfig, problem: SizedProblem, *, training: bool = False
+    ) -> Candidate:
+        """Return an optimizer for an inspection, beside others; in `training` devices are simulated."""
+        rate, beside = self.machine.rate_training, self.execution.workers
+        return self._candidate(config, problem, rate, side_by_side=beside, training=training)
+
+    def trained(self, config: OptimizerConfig, problem: SizedProblem, iterations: int) -> Candidate:
+        """Return an optimizer for a training run, skipped too where the whole run exceeds its limit."""
+        candidate = self.inspected(config, problem, training=True)
+        seconds, limit = iterations * candidate.least_seconds, self.execution.trial_seconds_limit
+        if candidate.skip is not None or seconds <= limit:
+            return candidate
+        reason = f"needs ≈ {seconds:.3g} s for {iterations} iterations, limit {limit:g} s"
+        return dataclasses.replace(candidate, skip=SkipReason("skipped", reason))
+
+    def inspected_seconds(self, candidate: Candidate, problem: SizedProblem) -> float:
+        """Return the seconds of an inspected step: of a simulated device the host's part alone."""
+        device = _device(candidate.config)
+        if device is None:
+            return candidate.least_seconds
+        return host_cost(problem.iteration(), device.upload).seconds(self.machine.rate_training)
+
+    def _candidate(
+        self,
+        config: OptimizerConfig,
+        problem: SizedProblem,
+        rate: float,
+        *,
+        side_by_side: int,
+        training: bool = False,
+    ) -> Candidate:
+        """Predict one iteration's time and memory, and skip what exceeds the limits, naming both."""
+        cost, simulates = _predicted(config, problem, training=training)
+        if not cost.known:
+            # it makes a gradient, whatever else it does; the limits of a trial guard the rest
+            least = cost_of("sgd", problem.iteration(), problem.itemsize)
+            unknown = math.nan, math.nan
+            return Candidate(
+                config, *unknown, gradient_seconds=least.flops / rate, gradient_bytes=least.bytes
+            )
+        seconds, limit = cost.seconds(rate), self.execution.seconds_per_iteration_limit
+        budget = self.machine.working_bytes * self.execution.memory_limit_fraction / side_by_side
+        reasons = []
+        if seconds > limit:
+            needs = f"needs {cost.flops:.2g} FLOP ≈ {seconds:.3g} s per iteration"
+            reasons.append(f"{needs}, limit {limit:g} s{simulates}")
+        if cost.bytes > budget:
+            reasons.append(f"needs {cost.bytes / GIGABYTE:.3g} GB, budget {budget / GIGABYTE:.3g} GB")
+        skip = SkipReason("skipped", "; ".join(reasons)) if reasons else None
+        return Candidate(config, seconds, cost.bytes, skip)
+
+
+def _device(config: OptimizerConfig) -> Device | None:
+    """Return the device that an optimizer simulates, None for a digital one."""
+    entry = optimizers.get(config.method)
+    if not config.simulated or entry.device is None:
+        return None
+    return entry.device({**entry.defaults, **config.settings})
+
+
+def _predicted(
+    config: OptimizerConfig, problem: SizedProblem, *, training: bool
+) -> tuple[PredictedCost, str]:
+    """Return the cost of an iteration, and what to say of a device that is simulated."""
+    settings, device = config.settings, _device(config)
+    iteration = problem.iteration(settings)
+    if device is not None and not training:
+        if optimizers.get(config.method).device_billed_alone(settings) is not None:
+            return host_cost(iteration, device.upload, problem.itemsize), ""
+        simulates = " (its bill depends on the scale of its arrays, so it is simulated)"
+    else:
+        simulates = ""
+    return cost_of(config.method, iteration, problem.itemsize, settings, device), simulates
