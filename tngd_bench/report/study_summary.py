@@ -1,4 +1,4 @@
-"""What was compared in a study, in one sentence."""
+"""The summary of a study: what was compared, in one sentence."""
 
 from __future__ import annotations
 
