@@ -23,11 +23,20 @@ def stored(tmp_path, monkeypatch):
 
 
 def test_report_writes_the_formats_asked_for(stored, capsys):
+    pytest.importorskip("pylatexenc", reason="pylatexenc is not installed")
     assert main.run(["report", str(stored), "--format", "html, tex"]) == main.OK
     told = capsys.readouterr().out
     assert f"report: {stored / 'index.html'}" in told
     assert f"LaTeX tables in {stored / 'tables'}" in told
     assert not (stored / "report.md").exists()
+
+
+def test_a_format_whose_package_is_missing_is_one_line(stored, monkeypatch, capsys):
+    monkeypatch.setattr("tngd_bench.report.document.formats.find_spec", lambda _: None)
+    assert main.run(["report", str(stored), "--format", "html,pdf"]) == main.BAD_INPUT
+    told = capsys.readouterr().err
+    assert "--format: the format pdf needs typst: pip install 'tngd-bench[pdf]'" in told
+    assert not (stored / "index.html").exists()
 
 
 def test_report_opens_the_page(stored, monkeypatch):

@@ -59,7 +59,7 @@ class PaperFigure:
 def _titles(figure: FigureEntry, trials: pd.DataFrame, infos: Infos) -> dict[str, str]:
     """Return how each optimizer of `figure` is called in its legend.
 
-    One whose variants change a setting is called by its own value of it, be it the default: "TNGD (t = 50 τ)".
+    Where variants of a method change a setting, each is named with its value, the default too: "TNGD (t = 50 τ)".
     """
     labels = [label for label in figure.optimizers if label in infos]
     here = trials[trials[c.GROUP].isin(figure.groups)].drop_duplicates(c.OPTIMIZER)
