@@ -1,4 +1,4 @@
-"""Sentence on what was compared in a study."""
+"""The summary of a study: what was compared, in one sentence."""
 
 from __future__ import annotations
 
