@@ -234,20 +234,20 @@ def break_even_rates(found: Line, rivals: Mapping[str, Sequence[str]]) -> pd.Dat
     `high`, `reachable` (share of the draws in which some rate is enough), `near` (measured sizes), and `not_stated`
     where there are items of the bill without which the rate is a lower bound.
     """
-    rows = []
+    frames = []
     for name, labels in rivals.items():
         if not labels:
             continue
         left = found.fastest(labels) - found.device(None)
         rates = np.where(left > 0, found.bits / np.where(left > 0, left, 1.0), np.inf)
         low, high = np.percentile(rates[1:], [2.5, 97.5], axis=0, method="nearest")
-        for place, m in enumerate(found.rows_m):
-            row: dict[str, object] = {"rival": name, c.PARAMETERS: found.parameters, c.OUTPUTS: found.outputs}
-            row |= {c.ROWS: m, "rate_bits_per_s": rates[0, place], "low": low[place], "high": high[place]}
-            row |= {"reachable": float(np.isfinite(rates[1:, place]).mean())}
-            row |= {c.NOT_STATED: " ".join(found.not_stated)} if found.not_stated else {}
-            rows.append(row | {"near": bool(found.near[place])})
-    return pd.DataFrame(rows)
+        size = {c.PARAMETERS: found.parameters, c.OUTPUTS: found.outputs, c.ROWS: found.rows_m}
+        frame = pd.DataFrame({"rival": name, **size, "rate_bits_per_s": rates[0], "low": low, "high": high})
+        frame["reachable"] = np.isfinite(rates[1:]).mean(axis=0)
+        if found.not_stated:
+            frame[c.NOT_STATED] = " ".join(found.not_stated)
+        frames.append(frame.assign(near=found.near))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def sweep_device(use: DeviceUse, parameter: str, value: float) -> DeviceUse:
@@ -278,28 +278,16 @@ def sensitivities(
     One row per swept figure, value and b: parameter, value, parameters, batch_size, rows, `ratio`, `low`, `high`,
     `near` (measured sizes).
     """
-    rows = []
-    for parameter, values in SWEPT.items():
-        for value in values:
-            changed = sweep_device(use, parameter, value)
-            found = line(calibrations, changed, parameters, outputs, batch_sizes, draws=100)
-            if found is None:
-                return pd.DataFrame()
-            ratio = found.device(changed.device.link_rate_bits_per_s) / found.fastest(rivals)
-            low, high = np.percentile(ratio[1:], [2.5, 97.5], axis=0)
-            for place, b in enumerate(batch_sizes):
-                rows.append(
-                    {
-                        "parameter": parameter,
-                        "value": value,
-                        c.PARAMETERS: parameters,
-                        c.BATCH_SIZE: b,
-                        c.OUTPUTS: outputs,
-                        c.ROWS: b * outputs,
-                        "near": bool(found.near[place]),
-                        "ratio": ratio[0, place],
-                        "low": low[place],
-                        "high": high[place],
-                    }
-                )
-    return pd.DataFrame(rows)
+    b = np.array(batch_sizes)
+    frames = []
+    for parameter, value in ((parameter, value) for parameter, values in SWEPT.items() for value in values):
+        changed = sweep_device(use, parameter, value)
+        found = line(calibrations, changed, parameters, outputs, batch_sizes, draws=100)
+        if found is None:
+            return pd.DataFrame()
+        ratio = found.device(changed.device.link_rate_bits_per_s) / found.fastest(rivals)
+        low, high = np.percentile(ratio[1:], [2.5, 97.5], axis=0)
+        size = {c.PARAMETERS: parameters, c.BATCH_SIZE: b, c.OUTPUTS: outputs, c.ROWS: b * outputs}
+        frame = pd.DataFrame({"parameter": parameter, "value": value, **size, "near": found.near})
+        frames.append(frame.assign(ratio=ratio[0], low=low, high=high))
+    return pd.concat(frames, ignore_index=True)

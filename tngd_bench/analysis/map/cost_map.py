@@ -76,28 +76,22 @@ class CheapestMap:
         With `bounds` an open cell has no `cheapest`, but the optimizer that is it `at_best`, and lower bounds are in
         columns `_at_least_s`.
         """
-        rows = []
-        for i in range(len(self.plane.values)):
-            b, d_z = self.plane.batch_and_outputs(i)
-            for j, n in enumerate(self.plane.sizes):
-                vouched = bool(self.vouched[i, j])
-                place = int(self.winner[i, j]) if vouched else -1
-                row: dict[str, object] = {c.PARAMETERS: n, c.BATCH_SIZE: b, c.OUTPUTS: d_z, c.ROWS: b * d_z}
-                least = "" if place < 0 else self.labels[place]
-                is_open = least in self.bounds
-                row |= {"cheapest": "" if is_open else least}
-                row |= {"at_best": least if is_open else ""} if self.bounds else {}
-                row |= {"confidence": self.confidence[i, j]}
-                row |= {"confirmed": bool(self.confirmed[i, j])}
-                region = "between measured sizes" if self.plane.measured[i, j] else "modelled"
-                row |= {"region": region if vouched else "not vouched for"}
-                row |= {"error_factor": self.error[i, j]}
-                row |= {
-                    f"{label}{'_at_least' if label in self.bounds else ''}_s": self.seconds[k, i, j]
-                    for k, label in enumerate(self.labels)
-                }
-                rows.append(row)
-        return pd.DataFrame(rows)
+        n, b, d_z = (size.ravel().astype(int) for size in self.plane.coordinates)
+        vouched, place = self.vouched.ravel(), self.winner.ravel()
+        least = np.where(vouched & (place >= 0), np.array(self.labels, object)[place], "")
+        is_open = np.isin(least, list(self.bounds))
+        frame = pd.DataFrame({c.PARAMETERS: n, c.BATCH_SIZE: b, c.OUTPUTS: d_z, c.ROWS: b * d_z})
+        frame["cheapest"] = np.where(is_open, "", least)
+        if self.bounds:
+            frame["at_best"] = np.where(is_open, least, "")
+        region = np.where(self.plane.measured.ravel(), "between measured sizes", "modelled")
+        frame = frame.assign(confidence=self.confidence.ravel(), confirmed=self.confirmed.ravel())
+        frame = frame.assign(
+            region=np.where(vouched, region, "not vouched for"), error_factor=self.error.ravel()
+        )
+        for label, seconds in zip(self.labels, self.seconds, strict=True):
+            frame[f"{label}{'_at_least' if label in self.bounds else ''}_s"] = seconds.ravel()
+        return frame
 
     def share(self, label: str, *, confirmed: bool = True) -> float:
         """Return the share of vouched cells that `label` wins, those that are not `confirmed` left out or counted.
