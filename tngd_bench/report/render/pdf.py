@@ -34,15 +34,14 @@ def pdf(content: Contents, title: str, output: Path) -> bytes:
         "sections": [_section(section) for section in content.sections],
     }
     template = files("tngd_bench.report.render") / "templates" / "report.typ"
-    fonts: list[Any] = [Path(matplotlib.get_data_path()) / "fonts" / "ttf"]
-    document: bytes = typst.compile(
-        template.read_bytes(),
-        root=str(output),
-        font_paths=fonts,
-        ignore_system_fonts=True,
-        format="pdf",
-        sys_inputs={"report": json.dumps(report)},
-    )
+    settings: dict[str, Any] = {
+        "root": str(output),
+        "font_paths": [str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")],
+        "ignore_system_fonts": True,
+        "format": "pdf",
+        "sys_inputs": {"report": json.dumps(report)},
+    }
+    document: bytes = typst.compile(template.read_bytes(), **settings)
     return document
 
 
