@@ -12,7 +12,7 @@ import re
 import pytest
 
 from tngd_bench.cli import main as command_line
-from tngd_bench.studies.plan import forecast
+from tngd_bench.studies.run import dry_run
 
 GOOD = """\
 include = ["below.toml"]
@@ -212,7 +212,7 @@ def throw(
         raise SystemExit(0)
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(forecast, "look_ahead", stop)
+    monkeypatch.setattr(dry_run, "dry_run", stop)
     (folder / "below.toml").write_text(BELOW)
     draw, refused = random.Random(0), 0
     for text in texts:

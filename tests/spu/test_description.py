@@ -152,16 +152,16 @@ from tngd_bench.cli.main import run
 from tngd_bench.spu.description import DeviceDescription
 from tngd_bench.spu.field_info import markdown_table
 from tngd_bench.studies.file.devices import own_devices
-from tngd_bench.studies.file.optimizer_label import contestant_of
+from tngd_bench.studies.file.optimizer_label import config_of
 from tngd_bench.studies.file.reading import load_study
 from tngd_bench.studies.file.sweeps import levels_of, settings_of
 
 study = load_study("study.toml").study
 (section,) = study.training
 print(own_devices(study)["mine"].settling_time_s)
-print(contestant_of(study, "tngd[settling_time_s=4]", section.problem).settings["settling_time_s"])
+print(config_of(study, "tngd[settling_time_s=4]", section.problem).settings["settling_time_s"])
 for level in levels_of(section.sweep):
-    swept = contestant_of(study, "tngd", section.problem, settings_of(level))
+    swept = config_of(study, "tngd", section.problem, settings_of(level))
     print("swept", swept.settings["settling_time_s"])
 print(axis_title("settling_time_s"))
 print(markdown_table(DeviceDescription))
