@@ -16,7 +16,7 @@ from tngd_bench.optimizers.cost_model import (
     counted_by_products,
     second_order_waiting,
 )
-from tngd_bench.optimizers.entry import OptimizerEntry, Setting, Style
+from tngd_bench.optimizers.entry import OptimizerEntry, SearchRange, Setting, Style
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.settings import COUNT, FRACTION, NATURAL, choice
 from tngd_bench.solvers.cg_iterations import LIMIT, RTOL
@@ -88,6 +88,17 @@ def _multiplying(it: Iteration, use: Use) -> float:
     return seconds + products * (_PRODUCT_S + blocks + 2.0 * _READ_S * float(it.rows) * it.kept)
 
 
+_NO_MEMORY = Setting(0.0, FRACTION, title="memory μ")
+_MEMORY = Setting(
+    0.95,
+    FRACTION,
+    SearchRange(
+        0.0, 0.999, "from no memory to one of a thousand steps; SPRING is used at 0.99", "log-complement"
+    ),
+    title="memory μ",
+)
+
+
 def _ngd(
     solver: str,
     title: str,
@@ -97,6 +108,8 @@ def _ngd(
     waiting: Callable[[Iteration, Use], float],
     remembering: Callable[[Iteration], float],
     *,
+    name: str | None = None,
+    memory: Setting = _NO_MEMORY,
     exact: int = 0,
     break_even: bool = False,
     **extra: Setting,
@@ -110,12 +123,12 @@ def _ngd(
         return flops + remembering(it), held + 2.0 * it.parameters
 
     return OptimizerEntry(
-        "ngd" if solver == "dense" else f"ngd-{solver}",
+        name or f"ngd-{solver}",
         title,
         summary,
         "natural-gradient",
         "tngd_bench.optimizers.ngd.optimizer:make_ngd",
-        {**NATURAL, "memory": Setting(0.0, FRACTION, title="memory μ"), **extra},
+        {**NATURAL, "memory": memory, **extra},
         fixed={"solver": solver},
         cost=CostModel(counted, waiting),
         style=style,
@@ -133,6 +146,7 @@ ENTRIES = (
         _dense,
         _writing,
         lambda it: 2.0 * float(it.parameters) * it.parameters,
+        name="ngd",
         exact=3,
     ),
     _ngd(
@@ -178,5 +192,17 @@ ENTRIES = (
         _layerwise,
         _pairing,
         lambda it: it.lift,
+    ),
+    _ngd(
+        "gram",
+        "SPRING",
+        "exact natural gradient with a memory of its last direction, by the Gram matrix (arXiv 2401.10190)",
+        Style("#c2185b", "#ff8ab5", ">"),
+        _gram,
+        _pairing,
+        lambda it: it.lift,
+        name="spring",
+        memory=_MEMORY,
+        break_even=True,
     ),
 )
