@@ -35,6 +35,7 @@ def read(name):
     [
         ("digits-tuning", None, "tuned-digits"),
         ("mnist-tuning", None, "tuned-mnist"),
+        ("rivals-tuning", None, "tuned-rivals"),
         ("squad-tuning", "quick", "tuned-squad"),
     ],
 )
