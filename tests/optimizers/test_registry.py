@@ -13,7 +13,19 @@ from tngd_bench import arguments, plugins
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.entry import Style
 
-NAMES = ("sgd", "adam", "kfac", "ngd", "ngd-woodbury", "ngd-gram", "ngd-cg", "ngd-layer", "spring", "tngd", "tngd-adam")
+NAMES = (
+    "sgd",
+    "adam",
+    "kfac",
+    "ngd",
+    "ngd-woodbury",
+    "ngd-gram",
+    "ngd-cg",
+    "ngd-layer",
+    "spring",
+    "tngd",
+    "tngd-adam",
+)
 
 
 def test_all_are_there_and_checking_needs_no_torch() -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tngd_bench.analysis.cost.counts import Counts
-from tngd_bench.analysis.cost.rates import calibrate
+from tngd_bench.analysis.cost.rates import calibrate, requested_sizes
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.statistics.discrepancy import LEAST_GAMMA
 from tngd_bench.problems import registry as problems
@@ -183,3 +183,28 @@ def test_a_wide_batch_is_predicted_from_narrower_ones_within_a_half():
     cost = found.counts.of("ngd-cg", 100_329, 1024, 20, found.counts.layers(100_329, 20))
     measured = times.loc[(times["batch_size"] == 1024), "digital_median_s"].iloc[0]
     assert 1 / 1.5 < found.by_label["ngd-cg"].seconds(cost)[0] / measured < 1.5
+
+
+@pytest.mark.parametrize("problem", ["mnist-cnn", "mnist-mlp", "digits-mlp"])
+@pytest.mark.parametrize("asked", [3_000, 10_000, 32_000, 100_000])
+def test_a_measured_size_has_the_layers_of_the_model_that_ran(problem, asked):
+    """The widths nearest to the number of parameters that was run can be those of another model of the family."""
+    entry = problems.get(problem)
+    ran = entry.widths(asked, 20)
+    counts = Counts(problem, entry=entry, requested={(ran.parameters, 20): asked})
+    assert counts.layers(ran.parameters, 20) == tuple(ran.layers)
+
+
+def test_a_calibration_knows_which_sizes_were_asked_for():
+    entry = problems.get("mnist-cnn")
+    ran = entry.widths(10_000, 20)
+    assert entry.widths(ran.parameters, 20).layers != ran.layers, "the case that matters"
+    trials = pd.DataFrame(
+        {
+            "problem": ["mnist-cnn"],
+            "parameters": [ran.parameters],
+            "outputs": [20],
+            "parameters_requested": [10_000],
+        }
+    )
+    assert requested_sizes(trials, "mnist-cnn") == {(ran.parameters, 20): 10_000}

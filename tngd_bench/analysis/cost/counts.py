@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tngd_bench.layers import Layer
@@ -22,13 +23,16 @@ class Counts:
     """The inputs of a count: the problem's own family of models, the item size, and what CG needs.
 
     `entry` is None where the problem is not installed here: equal square layers then stand for its models.
-    `cg` holds the stopping rule of CG and the iterations counted in the study.
+    `cg` holds the stopping rule of CG and the iterations counted in the study. `requested` names, for a number of
+    parameters and of outputs that was run, the number that was asked for: the family's widths nearest to the former
+    may be those of another model.
     """
 
     problem: str
     itemsize: int = 4
     cg: CGIterations = field(default_factory=CGIterations)
     entry: ProblemEntry | None = None
+    requested: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     @property
     def fewest_outputs(self) -> int:
@@ -42,7 +46,7 @@ class Counts:
         if outputs < self.fewest_outputs or parameters < 2 * outputs:  # an output has a weight and a bias
             return None
         try:
-            widths = self.entry.widths(parameters, outputs)
+            widths = self.entry.widths(self.requested.get((parameters, outputs), parameters), outputs)
         except ValueError:
             return None
         found = getattr(widths, "layers", None)

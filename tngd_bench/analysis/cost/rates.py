@@ -65,7 +65,13 @@ def calibrate(
     if not labels:
         return None
     entry = problems.get(problem) if problem in problems.names() else None
-    counts = Counts(problem, _ITEMSIZES.get(dtype, 4), _cg_iterations(trials, problem, labels), entry)
+    counts = Counts(
+        problem,
+        _ITEMSIZES.get(dtype, 4),
+        _cg_iterations(trials, problem, labels),
+        entry,
+        requested_sizes(trials, problem),
+    )
     device = next((label for label in labels if infos[label].modelled), None)
     settings, device_name = _device_settings(trials, device)
     used = None if device_name is None else recorded_device(device_name, settings)
@@ -170,6 +176,15 @@ def _rates(x: Array, measured: Array, terms: Sequence[int], peak: float = np.inf
     solved, _ = nnls(relative / scale, np.maximum(1.0 - x @ weights / measured, 0.0))
     weights[terms] += solved / scale
     return weights
+
+
+def requested_sizes(trials: pd.DataFrame, problem: str) -> dict[tuple[int, int], int]:
+    """Return the number of parameters asked for, by the number that was run and the outputs."""
+    size = [c.PARAMETERS, c.OUTPUTS, c.PARAMETERS_REQUESTED]
+    if not set(size) <= set(trials):
+        return {}
+    run = c.only(trials, problem=problem)[size].dropna().astype(int).drop_duplicates()
+    return {(n, outputs): asked for n, outputs, asked in run.itertuples(index=False)}
 
 
 def _cg_iterations(trials: pd.DataFrame, problem: str, labels: Sequence[str]) -> CGIterations:
