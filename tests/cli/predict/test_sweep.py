@@ -85,7 +85,11 @@ def test_what_does_not_fit_has_no_time_in_a_sweep():
     assert too_large["iteration_at_least_s"] is None
     line = predict(*arguments).splitlines()[4]
     assert line.split()[0] == "1e+12"
-    assert (line.count("does not fit"), line.count("no host"), line.count("≥")) == (1 + len(registry.digital()), 1, 0)
+    assert (line.count("does not fit"), line.count("no host"), line.count("≥")) == (
+        1 + len(registry.digital()),
+        1,
+        0,
+    )
 
 
 def test_a_sweep_says_what_all_its_values_assume_and_what_the_ends_do():
