@@ -13,16 +13,18 @@ output, a check a line, and a run goes on where an earlier one stopped.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
+import statistics
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from benchmarks.runs import command_line
 from tngd_bench.check.gate import MetricFilter, check_revision
 from tngd_bench.check.metrics import TIME
 from tngd_bench.check.trees import present_tree
@@ -31,39 +33,14 @@ from tngd_bench.optimizers import registry
 SLOWDOWN = 0.15
 KINDS = ("equal", "slowed", "product")
 
-_SLOWED = """
+_PATCH = """
 
 _create = OptimizerEntry.create
 
 
-def _create_slowed(self, *arguments, **settings):
+def _create_changed(self, *arguments, **settings):
     import time
 
-    optimizer = _create(self, *arguments, **settings)
-    if self.name == {name!r}:
-        step = optimizer.step
-
-        def slowed(inputs, targets):
-            start = time.perf_counter()
-            value = step(inputs, targets)
-            end = time.perf_counter()
-            until = end + {slowdown} * (end - start)
-            while time.perf_counter() < until:
-                pass
-            return value
-
-        optimizer.step = slowed
-    return optimizer
-
-
-OptimizerEntry.create = _create_slowed
-"""
-_PRODUCT = """
-
-_create = OptimizerEntry.create
-
-
-def _create_heavier(self, *arguments, **settings):
     import torch
 
     from tngd_bench.curvature import GGN
@@ -71,8 +48,25 @@ def _create_heavier(self, *arguments, **settings):
     optimizer = _create(self, *arguments, **settings)
     if self.name == {name!r}:
         step = optimizer.step
+{change}
+        optimizer.step = changed
+    return optimizer
 
-        def heavier(inputs, targets):
+
+OptimizerEntry.create = _create_changed
+"""
+_SLOWED = """
+        def changed(inputs, targets):
+            start = time.perf_counter()
+            value = step(inputs, targets)
+            end = time.perf_counter()
+            until = end + {slowdown} * (end - start)
+            while time.perf_counter() < until:
+                pass
+            return value
+"""
+_PRODUCT = """
+        def changed(inputs, targets):
             make = GGN.__init__
 
             def with_product(ggn, *given, **named):
@@ -84,12 +78,6 @@ def _create_heavier(self, *arguments, **settings):
                 return step(inputs, targets)
             finally:
                 GGN.__init__ = make
-
-        optimizer.step = heavier
-    return optimizer
-
-
-OptimizerEntry.create = _create_heavier
 """
 
 
@@ -104,16 +92,14 @@ def copied(folder: Path, patch: str = "") -> Path:
 
 def injected(kind: str, name: str) -> str:
     """Return the patch for a check of `kind` with the difference in optimizer `name`."""
-    patches = {"equal": "", "slowed": _SLOWED, "product": _PRODUCT}
-    return patches[kind].format(name=name, slowdown=SLOWDOWN)
+    changes = {"slowed": _SLOWED.format(slowdown=SLOWDOWN), "product": _PRODUCT}
+    return _PATCH.format(name=name, change=changes[kind]) if kind in changes else ""
 
 
 def one_check(kind: str, number: int, base: Path, place: Path) -> dict[str, object]:
     """Make check `number` of `kind` against the copy `base`; say what was injected, flagged and inconclusive."""
-    with_products = [
-        name for name in registry.names() if registry.get(name).family not in ("first-order", "kfac")
-    ]
-    names = with_products if kind == "product" else list(registry.names())
+    without = ("first-order", "kfac") if kind == "product" else ()  # families that make no product
+    names = [name for name in registry.names() if registry.get(name).family not in without]
     name = names[number % len(names)]
     start = time.time()
     head = copied(place, injected(kind, name))
@@ -133,35 +119,29 @@ def one_check(kind: str, number: int, base: Path, place: Path) -> dict[str, obje
     }
 
 
-def summary(results: list[dict[str, object]]) -> Iterator[str]:
+def summary(results: list[dict[str, Any]]) -> Iterator[str]:
     """Yield a line per kind: checks, how many flagged, false alarms beside what was injected, seconds and load."""
     for kind in KINDS:
         of_kind = [result for result in results if result["kind"] == kind]
         if not of_kind:
             continue
-        alarms = Counter(
-            name
-            for result in of_kind
-            for name in result["flagged"]
-            if name != result["injected"]  # type: ignore[attr-defined]
-        )
+        flagged = ((name, result["injected"]) for result in of_kind for name in result["flagged"])
+        alarms = Counter(name for name, injected in flagged if name != injected)
         hits = sum(bool(result["flagged"] if kind == "equal" else result["found"]) for result in of_kind)
         unsure = sum(bool(result["inconclusive"]) for result in of_kind)
-        seconds = sorted(float(str(result["seconds"])) for result in of_kind)
-        load = sorted(float(str(result["load"])) for result in of_kind)
+        seconds = statistics.median(result["seconds"] for result in of_kind)
+        load = [result["load"] for result in of_kind]
         what = "flagged" if kind == "equal" else "found"
         yield (
             f"{kind:8} {len(of_kind):4} checks, {hits:4} {what}, {sum(alarms.values())} false alarms {dict(alarms)},"
-            f" {unsure} with something inconclusive; median {seconds[len(seconds) // 2]:.0f} s a check,"
-            f" load {load[0]:.1f} to {load[-1]:.1f}"
+            f" {unsure} with something inconclusive; median {seconds:.0f} s a check,"
+            f" load {min(load):.1f} to {max(load):.1f}"
         )
 
 
 def main() -> None:
     """Run what is missing, in turns of all kinds, and print the summary."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     for kind, count in zip(KINDS, (200, 100, 100), strict=True):
         parser.add_argument(f"--{kind}", type=int, default=count, help=f"checks (default {count})")
     parser.add_argument("--output", type=Path, default=Path("build/check_power.jsonl"))

@@ -11,7 +11,6 @@ bars are this project's own; times vary with the machine, ratios hardly.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import statistics
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from benchmarks.runs import command_line
 from tngd_bench.curvature import GGN
 from tngd_bench.curvature.verification import OPTIMIZER_INTERVAL
 from tngd_bench.optimizers import KFAC, NGD, TNGD
@@ -29,6 +29,7 @@ from tngd_bench.problems import registry as problems
 from tngd_bench.solvers import CG, Dense
 from tngd_bench.spu import OUProcess
 
+Call = Callable[[], object]
 Row = tuple[str, str, float, float]
 """What was measured, where, the figure, its bar."""
 BATCH, OUTPUTS, DAMPING, THREADS = 32, 20, 0.01, 2
@@ -74,7 +75,7 @@ class FunctionalProducts:
         return pull(weighted)[0]
 
 
-def medians(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def medians(calls: dict[str, Call], rounds: int) -> dict[str, float]:
     """Median seconds of each call, all of them in turn, round after round, after one round that is not counted."""
     samples: dict[str, list[float]] = {name: [] for name in calls}
     for counted in range(-1, rounds):
@@ -102,7 +103,7 @@ def structured(parameters: int, rounds: int) -> list[Row]:
     checked.verification.interval = 1
     tngd = TNGD(model, loss, lr=1e-9)
     noisy = TNGD(model, loss, lr=1e-9, noise_variance=1e-9, generator=torch.Generator().manual_seed(2))
-    calls: dict[str, Callable[[], object]] = {
+    calls: dict[str, Call] = {
         "sgd": sgd,
         "gram": lambda: gram.step(inputs, targets),
         "gram, checked": lambda: checked.step(inputs, targets),
@@ -125,26 +126,20 @@ def structured(parameters: int, rounds: int) -> list[Row]:
     ]
     if parameters > 10**6:
         return rows
-    return rows + _slow_rows(calls, lambda: kfac.step(inputs, targets), kfac.cycle, ggn, peer, large=large)
+
+    def kfac_cycle() -> None:
+        for _ in range(kfac.cycle):
+            kfac.step(inputs, targets)
+
+    euler = OUProcess(peer, ggn.gradient, DAMPING, method="euler-maruyama", step=0.1)
+    return rows + _slow_rows(calls, kfac_cycle, kfac.cycle, ggn, euler, 3.0 if large else 2.5)
 
 
 def _slow_rows(
-    calls: dict[str, Callable[[], object]],
-    kfac_step: Callable[[], object],
-    cycle: int,
-    ggn: GGN,
-    peer: FunctionalProducts,
-    *,
-    large: bool,
+    calls: dict[str, Call], kfac_cycle: Call, cycle: int, ggn: GGN, euler: OUProcess, kfac_bar: float
 ) -> list[Row]:
-    euler = OUProcess(peer, ggn.gradient, DAMPING, method="euler-maruyama", step=0.1)
-
-    def kfac_cycle() -> None:
-        for _ in range(cycle):
-            kfac_step()
-
     kfac_cycle()  # past the early refreshes
-    slow: dict[str, Callable[[], object]] = {
+    slow: dict[str, Call] = {
         "kfac": kfac_cycle,
         "cg": lambda: CG(CG_PRODUCTS, rtol=0.0, space="parameters").solve(ggn, damping=DAMPING),
         "cg, rows": lambda: CG(CG_PRODUCTS, rtol=0.0).solve(ggn, damping=DAMPING),
@@ -154,7 +149,7 @@ def _slow_rows(
     where, products = f"N = {ggn.size:,}", CG_PRODUCTS * timed["product"]
     kfac_s, euler_s = timed["kfac"] / cycle, EULER_SHARE * timed["euler"]
     return [
-        ("K-FAC step, amortised / SGD", where, kfac_s / timed["sgd"], 3.0 if large else 2.5),
+        ("K-FAC step, amortised / SGD", where, kfac_s / timed["sgd"], kfac_bar),
         ("CG in N, 200 products / 200 GGN products", where, timed["cg"] / products, 1.1),
         ("CG on rows, 200 products / 200 GGN products", where, timed["cg, rows"] / products, 1.1),
         ("TNGD iteration / 500 Euler-Maruyama steps on torch.func", where, timed["tngd"] / euler_s, 1 / 150),
@@ -170,14 +165,12 @@ def dense(parameters: int = 4_000) -> list[Row]:
     ggn = GGN(model, loss, inputs, targets)
     matrix = ggn.dense() + DAMPING * torch.eye(ggn.size)
     left, right = torch.rand(2_048, 2_048), torch.rand(2_048, 2_048)
-    timed = medians(
-        {
-            "dense": lambda: Dense().solve(ggn, damping=DAMPING),
-            "cholesky": lambda: torch.linalg.cholesky(matrix),
-            "gemm": lambda: left @ right,
-        },
-        5,
-    )
+    calls: dict[str, Call] = {
+        "dense": lambda: Dense().solve(ggn, damping=DAMPING),
+        "cholesky": lambda: torch.linalg.cholesky(matrix),
+        "gemm": lambda: left @ right,
+    }
+    timed = medians(calls, 5)
     rate = 2.0 * 2_048**3 / timed["gemm"]
     forming = 2.0 * ggn.rows * ggn.size**2 / (0.7 * rate)
     ratio = timed["dense"] / (timed["cholesky"] + forming)
@@ -199,10 +192,8 @@ def _peak_bytes(what: str, parameters: int, answer: multiprocessing.queues.Queue
         for _ in range(2):  # the second one holds the state that the first left
             tngd.step(inputs, targets)
     # getrusage would answer with the peak of the process this one was started from
-    (line,) = [
-        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
-    ]
-    answer.put(int(line.split()[1]) * 1024)
+    _, _, peak = Path("/proc/self/status").read_text().partition("VmHWM:")
+    answer.put(int(peak.split()[0]) * 1024)
 
 
 def memory(parameters: int) -> list[Row]:
@@ -237,21 +228,13 @@ def training() -> list[Row]:
     seconds = time.perf_counter() - begin
     with torch.no_grad():
         accuracy = (model(data.test_inputs).argmax(1) == data.test_targets).float().mean()
-    return [
-        (
-            f"TNGD, 1,560 iterations, seconds (test accuracy {float(accuracy):.3f})",
-            "N = 43,706",
-            seconds,
-            45.0,
-        )
-    ]
+    what = f"TNGD, 1,560 iterations, seconds (test accuracy {float(accuracy):.3f})"
+    return [(what, "N = 43,706", seconds, 45.0)]
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--large", action="store_true", help="N = 10⁸ as well, and peak memory there")
     parser.add_argument("--training", action="store_true", help="only the training run of the paper's Fig. 3")
     options = parser.parse_args()

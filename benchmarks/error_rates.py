@@ -10,18 +10,16 @@ for comparison: what would be wrong without the rule that a page states.
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from benchmarks import known_truth_maps, known_truth_times, known_truth_training
 from benchmarks.known_truth import Rate, Statement, measure
+from benchmarks.runs import command_line
 
 RUNS = 200
-STATEMENTS: tuple[Statement, ...] = tuple(
-    sorted(
-        (*known_truth_training.STATEMENTS, *known_truth_times.STATEMENTS, *known_truth_maps.STATEMENTS),
-        key=lambda statement: statement.audit,
-    )
+STATEMENTS: list[Statement] = sorted(
+    (*known_truth_training.STATEMENTS, *known_truth_times.STATEMENTS, *known_truth_maps.STATEMENTS),
+    key=lambda statement: statement.audit,
 )
 
 
@@ -37,9 +35,7 @@ def row(found: Rate, width: int) -> str:
 
 def main() -> int:
     """Print a row for each statement: what it says, what was found, whether it is kept."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--runs", type=int, default=RUNS, help=f"data sets of each statement ({RUNS})")
     given = parser.parse_args()
     width = max(len(statement.name) for statement in STATEMENTS)

@@ -9,12 +9,7 @@ probability 2/10. Seeds come from the name of the study, so that those of `paper
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import tempfile
-from pathlib import Path
-
-from benchmarks.runs import recorded
+from benchmarks.runs import command_line, keep_option, recorded, store_folder
 from tngd_bench.analysis.training.final_scores import final_values
 from tngd_bench.analysis.training.time_to_target import target_from_reference
 from tngd_bench.studies.file.reading import load_study
@@ -25,19 +20,15 @@ TARGETS = (("adam", "test_accuracy"), ("adam[tuned]", "test_accuracy"), ("adam",
 
 def main() -> None:
     """Run the baselines and print the targets."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--keep", type=Path, help="keep the store in this folder, and go on with what it has")
-    given = parser.parse_args()
+    parser = command_line(__doc__)
+    keep_option(parser)
     overrides = [
         'name="fig3-targets"',
         f"training.{SECTION}.seeds={SEEDS}",
         f'training.{SECTION}.optimizers=["adam", "adam[tuned]"]',
         "cost.fig3-cost.enabled=false",
     ]
-    with contextlib.ExitStack() as stack:
-        folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    with store_folder(parser.parse_args().keep) as folder:
         records = recorded(load_study(STUDY, overrides=overrides), folder)
     final = final_values(records.trials, records.curves)
     for optimizer, metric in TARGETS:

@@ -10,13 +10,16 @@ more products than an early one. Printed is the median over rounds, with the exa
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from benchmarks.runs import command_line
+from tngd_bench.analysis.training.time_to_target import median_interval
 from tngd_bench.measure.cost import WARM_UP_STEPS, measure_cost
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
@@ -66,12 +69,12 @@ def overhead(optimizer: str, parameters: int, rounds: int) -> Overhead:
         }
         seconds = {name: timings[name]() for name in sorted(timings, reverse=bool(number % 2))}
         ratios.append(seconds["harness"] / seconds["loop"])
-    return Overhead(statistics.median(ratios), *median_interval(ratios))
+    return Overhead(statistics.median(ratios), *median_interval(np.array(ratios))[:2])
 
 
 @dataclass(frozen=True)
 class _RecordingInstance(ProblemInstance):
-    """A instance whose optimizer notes the batches it is given."""
+    """An instance whose optimizer notes the batches it is given."""
 
     made: list[tuple[Samples, Tensor]] = field(default_factory=list)
 
@@ -108,21 +111,9 @@ def _loop_seconds(
     return statistics.median(seconds)
 
 
-def median_interval(values: list[float]) -> tuple[float, float]:
-    """Return the exact interval of a median from order statistics, at least 95 % (the range below six values)."""
-    ordered, n = sorted(values), len(values)
-    below, tail = 0, 0.5**n
-    while below + 1 < n / 2 and tail + math.comb(n, below + 1) * 0.5**n <= 0.025:
-        below += 1
-        tail += math.comb(n, below) * 0.5**n
-    return ordered[below], ordered[n - 1 - below]
-
-
 def main() -> None:
     """Print a row per optimizer and size."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--rounds", type=int, default=40)
     rounds = parser.parse_args().rounds
     use_threads(1)

@@ -14,6 +14,11 @@ Array = npt.NDArray[np.float64]
 Draw = Callable[[Generator], tuple[float, float]]
 
 
+def at_settings(draw: Callable[..., tuple[float, float]]) -> Callable[..., Draw]:
+    """Let a draw be called with its settings alone, for the draw at those: `draw(3, 7)(generator)`."""
+    return lambda *settings, **named: lambda generator: draw(generator, *settings, **named)
+
+
 @dataclass(frozen=True)
 class Statement:
     """A statement whose error is drawn: `draw` returns the wrong ones and how many were made, of one data set.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from benchmarks.known_truth import Draw, Generator, Statement
+from benchmarks.known_truth import Generator, Statement, at_settings
 from tngd_bench.analysis import compare
 from tngd_bench.analysis.claims.cost_tests import exponents
 from tngd_bench.analysis.cost.iteration_cost import paired_ratio
@@ -49,18 +49,15 @@ def timed(
 EQUAL = {"a": 0.0, "b": 0.0}
 
 
-def decided_ratio(processes: int, repetitions: int, between: float) -> Draw:
+@at_settings
+def decided_ratio(generator: Generator, processes: int, repetitions: int, between: float) -> tuple[int, int]:
     """Return whether the ratio of two equal optimizers is decided."""
-
-    def draw(generator: Generator) -> tuple[int, int]:
-        ratio = paired_ratio(timed(generator, EQUAL, processes, repetitions, between=between), "a", "b")
-        assert ratio is not None
-        return int(ratio.decided), 1
-
-    return draw
+    ratio = paired_ratio(timed(generator, EQUAL, processes, repetitions, between=between), "a", "b")
+    assert ratio is not None
+    return int(ratio.decided), 1
 
 
-def decided_by_looking_again(generator: Generator) -> tuple[int, int]:
+def looked_again(generator: Generator) -> tuple[int, int]:
     """Return whether the ratio of two equal optimizers is decided at one of the looks after 3, 4, … 10 processes."""
     every = timed(generator, EQUAL, 10)
     ratios = [paired_ratio(every[every["process"] < processes], "a", "b") for processes in range(3, 11)]
@@ -77,29 +74,23 @@ def _run(generator: Generator, true: Mapping[str, float], noise: float) -> pd.Da
     return timed(generator, shifted, 5, noise=noise)
 
 
-def lead_of_equals(number: int, noise: float) -> Draw:
+@at_settings
+def lead_of_equals(generator: Generator, number: int, noise: float) -> tuple[int, int]:
     """Return whether one of so many equal optimizers is called cheapest without a doubt."""
-
-    def draw(generator: Generator) -> tuple[int, int]:
-        (found,) = leads(_run(generator, dict.fromkeys(NAMES[:number], 0.0), noise), KINDS)
-        return int(found.doubt == ""), 1
-
-    return draw
+    (found,) = leads(_run(generator, dict.fromkeys(NAMES[:number], 0.0), noise), KINDS)
+    return int(found.doubt == ""), 1
 
 
-def lead_of_gaps(noise: float, *, again: bool) -> Draw:
+@at_settings
+def lead_of_gaps(generator: Generator, noise: float, *, again: bool) -> tuple[int, int]:
     """Return whether a confirmed lead is wrong, or (`again`) not that of a second run; gaps spread by 15 %."""
-
-    def draw(generator: Generator) -> tuple[int, int]:
-        true = {name: 0.15 * generator.standard_normal() for name in NAMES}
-        (found,) = leads(_run(generator, true, noise), KINDS)
-        if found.doubt:
-            return 0, 0
-        second = _run(generator, true, noise).groupby("optimizer")["total_s"].median()
-        other = str(second.idxmin()) if again else min(true, key=lambda name: true[name])
-        return int(found.optimizer != other), 1
-
-    return draw
+    true = {name: 0.15 * generator.standard_normal() for name in NAMES}
+    (found,) = leads(_run(generator, true, noise), KINDS)
+    if found.doubt:
+        return 0, 0
+    second = _run(generator, true, noise).groupby("optimizer")["total_s"].median()
+    other = str(second.idxmin()) if again else min(true, key=lambda name: true[name])
+    return int(found.optimizer != other), 1
 
 
 def two_equal_stores(generator: Generator) -> tuple[int, int]:
@@ -111,28 +102,25 @@ def two_equal_stores(generator: Generator) -> tuple[int, int]:
     return int(not found["relative_low"] <= 1.0 <= found["relative_high"]), 1
 
 
-def gate(between: float) -> Draw:
+@at_settings
+def gate(generator: Generator, between: float) -> tuple[int, int]:
     """Return whether an unchanged step is a regression, where processes differ by `between`, noise 3 %."""
+    first = [True]
 
-    def draw(generator: Generator) -> tuple[int, int]:
-        first = [True]
+    def side() -> dict[str, CheckedMetric]:
+        processes = 1 if first[0] else PROCESSES
+        samples = between * generator.standard_normal((processes, 1))
+        logs = samples + 0.03 * generator.standard_normal((processes, SAMPLES))
+        values = logs[0] if first[0] else np.median(logs, axis=1)
+        return {"step": CheckedMetric("step", "", "time", tuple(np.exp(values)), tolerance=0.07)}
 
-        def side() -> dict[str, CheckedMetric]:
-            processes = 1 if first[0] else PROCESSES
-            samples = between * generator.standard_normal((processes, 1))
-            logs = samples + 0.03 * generator.standard_normal((processes, SAMPLES))
-            values = logs[0] if first[0] else np.median(logs, axis=1)
-            return {"step": CheckedMetric("step", "", "time", tuple(np.exp(values)), tolerance=0.07)}
+    def measured(names: Sequence[str]) -> Sides:
+        sides = side(), side()
+        first[0] = False
+        return sides
 
-        def measured(names: Sequence[str]) -> Sides:
-            sides = side(), side()
-            first[0] = False
-            return sides
-
-        (judged,) = confirm(measured, ["step"])
-        return int(judged.verdict == "regression"), 1
-
-    return draw
+    (judged,) = confirm(measured, ["step"])
+    return int(judged.verdict == "regression"), 1
 
 
 DECADE = tuple(10 ** (4 + place / 5) for place in range(6))
@@ -159,57 +147,38 @@ def _pool(generator: Generator, sizes: Sequence[float], overhead: float, effects
 EXPONENT = {"axis": "parameters", "quantity": "measured", "tolerance": 0.15}
 
 
-def exponent_refuted(sizes: Sequence[float], overhead: float, effects: float) -> Draw:
-    """Return whether a formula that is right is decided against."""
-
-    def draw(generator: Generator) -> tuple[int, int]:
-        (part,) = exponents(_pool(generator, sizes, overhead, effects), EXPONENT).parts
-        return int(part.decided and not part.holds), 1
-
-    return draw
+@at_settings
+def exponent_refuted(generator: Generator, overhead: float) -> tuple[int, int]:
+    """Return whether a formula that is right is decided against, over one decade, effects of the sizes 5 %."""
+    (part,) = exponents(_pool(generator, DECADE, overhead, 0.05), EXPONENT).parts
+    return int(part.decided and not part.holds), 1
 
 
-def exponent_open(sizes: Sequence[float]) -> Draw:
+@at_settings
+def exponent_open(generator: Generator, sizes: Sequence[float]) -> tuple[int, int]:
     """Return whether a formula that is exactly right is not confirmed, effects of the sizes 5 %."""
-
-    def draw(generator: Generator) -> tuple[int, int]:
-        (part,) = exponents(_pool(generator, sizes, 0.0, 0.05), EXPONENT).parts
-        return int(not part.holds), 1
-
-    return draw
+    (part,) = exponents(_pool(generator, sizes, 0.0, 0.05), EXPONENT).parts
+    return int(not part.holds), 1
 
 
-def slope_left_out(step: float, effects: float) -> Draw:
+@at_settings
+def slope_left_out(generator: Generator, step: float, effects: float) -> tuple[int, int]:
     """Return whether the interval of a log-log slope leaves out the true one, a step of the cost at one of 8 sizes."""
-
-    def draw(generator: Generator) -> tuple[int, int]:
-        place = int(generator.integers(1, len(DECADES)))
-        rows = []
-        for number, size in enumerate(DECADES):
-            log = (
-                np.log(size)
-                + effects * generator.standard_normal()
-                + (np.log1p(step) if number >= place else 0.0)
-            )
-            rows.append(timed(generator, {"sgd": float(log)}, 3, 5, noise=0.05).assign(size=size))
-        samples = pd.concat(rows, ignore_index=True).rename(columns={"total_s": "cost"})
-        found = fit_scaling(samples).log_log
-        assert found is not None
-        return int(not found.low <= 1.0 <= found.high), 1
-
-    return draw
+    place = int(generator.integers(1, len(DECADES)))
+    rows = []
+    for number, size in enumerate(DECADES):
+        log = np.log(size) + effects * generator.standard_normal() + np.log1p(step) * (number >= place)
+        rows.append(timed(generator, {"sgd": float(log)}, 3, 5, noise=0.05).assign(size=size))
+    samples = pd.concat(rows, ignore_index=True).rename(columns={"total_s": "cost"})
+    found = fit_scaling(samples).log_log
+    assert found is not None
+    return int(not found.low <= 1.0 <= found.high), 1
 
 
 BUSY, QUIET = NOISE, 0.05
 STATEMENTS = (
-    Statement(
-        3,
-        "Right formula refuted, overhead 15 × on one decade",
-        0.05,
-        exponent_refuted(DECADE, 15.0, 0.05),
-        0.3,
-    ),
-    Statement(3, "The same, overhead 5 ×", 0.05, exponent_refuted(DECADE, 5.0, 0.05), 0.3),
+    Statement(3, "Right formula refuted, overhead 15 × on one decade", 0.05, exponent_refuted(15.0), 0.3),
+    Statement(3, "The same, overhead 5 ×", 0.05, exponent_refuted(5.0), 0.3),
     Statement(7, "Two stores without a change differ, shifts of 4 %", 0.05, two_equal_stores),
     Statement(8, "Lead of one of 2 equals, shift of the run 4 %", 0.05, lead_of_equals(2, BUSY)),
     Statement(8, "Lead of one of 5 equals", 0.05, lead_of_equals(5, BUSY)),
@@ -224,13 +193,7 @@ STATEMENTS = (
     Statement(10, "The same, 3 × 7, processes differ by 16 %", 0.05, decided_ratio(3, 7, 0.16)),
     Statement(10, "The same, 5 × 10, processes differ by 16 %", 0.05, decided_ratio(5, 10, 0.16)),
     Statement(10, "Ratio decided from 1 or 2 processes", 0.0, decided_ratio(2, 10, 0.16)),
-    Statement(
-        11,
-        "Ratio of equals decided at a look after 3, 4, … 10",
-        0.05,
-        decided_by_looking_again,
-        promised=False,
-    ),
+    Statement(11, "Ratio of equals decided at a look after 3, 4, … 10", 0.05, looked_again, promised=False),
     Statement(19, "Gate: unchanged, processes differ by 3 %", 0.005, gate(0.03)),
     Statement(19, "Gate: unchanged, processes differ by 8 %", 0.005, gate(0.08)),
     Statement(20, "Slope's interval leaves it out, effects 5 %", 0.05, slope_left_out(0.0, 0.05), 0.3),

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from benchmarks.known_truth import Array, Draw, Generator, Statement
+from benchmarks.known_truth import Array, Generator, Statement, at_settings
 from tngd_bench.analysis.statistics.paired import (
     LEVEL,
     differences_by_seed,
@@ -31,15 +31,12 @@ EVERY = 78
 """Iterations between evaluations."""
 
 
-def equal_rivals(rivals: int) -> Draw:
+@at_settings
+def equal_rivals(generator: Generator, rivals: int) -> tuple[int, int]:
     """Return whether a sentence over equal rivals finds any difference."""
-
-    def draw(generator: Generator) -> tuple[int, int]:
-        seeds = seeds_needed(rivals)
-        columns = generator.standard_normal((seeds, 1)) - generator.standard_normal((seeds, rivals))
-        return int(min(holm([paired_difference(own).p for own in columns.T])) <= 1 - LEVEL), 1
-
-    return draw
+    seeds = seeds_needed(rivals)
+    columns = generator.standard_normal((seeds, 1)) - generator.standard_normal((seeds, rivals))
+    return int(min(holm([paired_difference(own).p for own in columns.T])) <= 1 - LEVEL), 1
 
 
 def close(generator: Generator) -> tuple[int, int]:
@@ -47,14 +44,11 @@ def close(generator: Generator) -> tuple[int, int]:
     return int(paired_difference(0.01 * generator.standard_normal(5)).p_lower <= 1 - LEVEL), 1
 
 
-def at_the_margin(side: str) -> Draw:
+@at_settings
+def at_the_margin(generator: Generator, side: str) -> tuple[int, int]:
     """Return whether six levels exactly at the margin leave one inside (or outside)."""
-
-    def draw(generator: Generator) -> tuple[int, int]:
-        found = tolerance.tolerances(_swept(generator, 8, 0.05))[0]
-        return int(not math.isnan(getattr(found, side))), 1
-
-    return draw
+    found = tolerance.tolerances(_swept(generator, 8, 0.05))[0]
+    return int(not math.isnan(getattr(found, side))), 1
 
 
 def broken_base(generator: Generator) -> tuple[int, int]:
@@ -78,17 +72,14 @@ def _swept(generator: Generator, seeds: int, excess: float) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def reached_by_its_baseline(seeds: int) -> Draw:
+@at_settings
+def reached_by_its_baseline(generator: Generator, seeds: int) -> tuple[int, int]:
     """Return whether a further rerun of a baseline misses the target that it set."""
-
-    def draw(generator: Generator) -> tuple[int, int]:
-        *losses, further = generator.standard_normal(seeds + 1)
-        final = pd.DataFrame({"final_loss": losses}).assign(
-            group="g", optimizer="adam", sweep_parameter=None, status="ok"
-        )
-        return int(further > target_from_reference(final, "g", "adam", "train_loss").value), 1
-
-    return draw
+    *losses, further = generator.standard_normal(seeds + 1)
+    final = pd.DataFrame({"final_loss": losses}).assign(
+        group="g", optimizer="adam", sweep_parameter=None, status="ok"
+    )
+    return int(further > target_from_reference(final, "g", "adam", "train_loss").value), 1
 
 
 def median_left_out(generator: Generator) -> tuple[int, int]:
@@ -100,43 +91,35 @@ def median_left_out(generator: Generator) -> tuple[int, int]:
 def lower_in_spite_of_diverged(generator: Generator) -> tuple[int, int]:
     """Return whether a device that diverges on 2 of 8 seeds, lower where it finishes, is found lower."""
     losses = {"tngd": generator.standard_normal(8) - 1.5, "adam": generator.standard_normal(8)}
-    final = pd.concat(
-        [
-            pd.DataFrame({"optimizer": label, "seed": range(8), "final_loss": own, "status": "ok"})
-            for label, own in losses.items()
-        ],
-        ignore_index=True,
-    )
+    frame = pd.DataFrame(losses).rename_axis(index="seed", columns="optimizer").stack()
+    final = frame.rename("final_loss").reset_index().assign(status="ok")
     final.loc[(final["optimizer"] == "tngd") & (final["seed"] < 2), "status"] = "diverged"
     found = paired_difference(differences_by_seed(final, "tngd", "adam"))
     return int(found.p <= 1 - LEVEL and found.value < 0), 1
 
 
-def _trained(true: dict[str, Array], every: int = EVERY) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _trained(true: dict[str, Array]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return trials and curves of optimizers that meet a target in these true iterations, one for each seed."""
     trials, curves = [], []
     for label, times in true.items():
         for seed, time in enumerate(times):
             key = f"{label}#{seed}"
             trials.append({"key": key, "optimizer": label, "method": label, "seed": seed})
-            at = np.arange(0, every * 40, every)
-            curves.append(
-                pd.DataFrame({"key": key, "iteration": at, "test_accuracy": (at >= time).astype(float)})
-            )
-    common = {
-        "group": "g",
-        "problem": "p",
-        "parameters": 10,
-        "batch_size": 4,
-        "kind": "training",
-        "status": "ok",
-    }
+            at = np.arange(0, EVERY * 40, EVERY)
+            met = (at >= time).astype(float)
+            curves.append(pd.DataFrame({"key": key, "iteration": at, "test_accuracy": met}))
     every_curve = pd.concat(curves, ignore_index=True)
     seconds = every_curve["iteration"].astype(float)
-    return (
-        pd.DataFrame(trials).assign(**common, sweep_parameter=None),
-        every_curve.assign(measured_s=seconds, modelled_s=seconds),
+    ran = pd.DataFrame(trials).assign(
+        group="g",
+        problem="p",
+        parameters=10,
+        batch_size=4,
+        kind="training",
+        status="ok",
+        sweep_parameter=None,
     )
+    return ran, every_curve.assign(measured_s=seconds, modelled_s=seconds)
 
 
 TARGETS = {"g": (Target("test_accuracy", 0.5, "known"),)}
@@ -164,19 +147,16 @@ def slower_or_tied(generator: Generator) -> tuple[int, int]:
     return int((true[:, 0] == true[:, 1]).sum()), 20
 
 
-def fastest_named(slower: float, seeds: int) -> Draw:
+@at_settings
+def fastest_named(generator: Generator, slower: float, seeds: int) -> tuple[int, int]:
     """Return whether, of three optimizers, one that is not the fastest is called so; `slower` is c against a, b."""
-
-    def draw(generator: Generator) -> tuple[int, int]:
-        factors = {"a": 1.0, "b": 1.0, "c": slower}
-        trials, curves = _trained(
-            {o: f * 800 * np.exp(0.2 * generator.standard_normal(seeds)) for o, f in factors.items()}
-        )
-        times, hits = time_to_target(trials, curves, TARGETS), hit_times(trials, curves, TARGETS)
-        (row,) = lowest_times(trials, times, hits).to_dict("records")
-        return int(row["told"]), 1
-
-    return draw
+    factors = {"a": 1.0, "b": 1.0, "c": slower}
+    trials, curves = _trained(
+        {o: f * 800 * np.exp(0.2 * generator.standard_normal(seeds)) for o, f in factors.items()}
+    )
+    times, hits = time_to_target(trials, curves, TARGETS), hit_times(trials, curves, TARGETS)
+    (row,) = lowest_times(trials, times, hits).to_dict("records")
+    return int(row["told"]), 1
 
 
 def decided_by_chance(generator: Generator) -> tuple[float, float]:

@@ -11,7 +11,6 @@ second the weights, the batches and the noise.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +21,7 @@ import scipy.stats
 import torch
 from torch import Tensor
 
+from benchmarks.runs import command_line
 from tngd_bench.curvature import GGN
 from tngd_bench.optimizers import TNGD
 from tngd_bench.problems import registry as problems
@@ -30,7 +30,7 @@ from tngd_bench.spu import OUProcess
 BATCH, IMAGES, VARIANCE = 64, 10_000, 1e-3
 ITERATIONS = (1, 10, 100, 1000)
 """Iterations after which a carried-over start is looked at."""
-SIZES = (10_000, 43_706, 200_000)
+SIZES, SAMPLES = (10_000, 43_706, 200_000), 10
 Variance = Callable[[Tensor], Tensor]
 """v(a): variance of a mode by its eigenvalue of A."""
 
@@ -109,18 +109,12 @@ def cases(batch: NoiseOfABatch) -> Iterable[tuple[str, Variance, Callable[[int],
     for t in (1.0, 50.0):
         yield f"fresh start, t = {t:g}", relaxed(t), partial(batch.fresh, t)
     for k in ITERATIONS:
-        yield (
-            f"carried over, t = 1, iteration {k}",
-            relaxed(float(k)),
-            partial(batch.carried, 1.0, iterations=k),
-        )
-    for t, samples, spacing in ((1.0, 10, 1.0), (50.0, 10, 1.0), (50.0, 10, 50.0)):
-        name = f"fresh start, t = {t:g}, mean of {samples}, {spacing:g} apart"
-        yield (
-            name,
-            averaged(t, samples, spacing),
-            partial(batch.averaged, t, samples=samples, spacing=spacing),
-        )
+        seen = partial(batch.carried, 1.0, iterations=k)
+        yield f"carried over, t = 1, iteration {k}", relaxed(float(k)), seen
+    for t, spacing in ((1.0, 1.0), (50.0, 1.0), (50.0, 50.0)):
+        seen = partial(batch.averaged, t, samples=SAMPLES, spacing=spacing)
+        name = f"fresh start, t = {t:g}, mean of {SAMPLES}, {spacing:g} apart"
+        yield name, averaged(t, SAMPLES, spacing), seen
 
 
 def variances(seeds: int) -> Iterable[tuple[str, ...]]:
@@ -129,17 +123,9 @@ def variances(seeds: int) -> Iterable[tuple[str, ...]]:
     for parameters, damping in itertools.product(SIZES, (0.01, 0.1)):
         batch = NoiseOfABatch(parameters, damping)
         for name, form, seen in cases(batch):
-            inside, outside = batch.expected(form)
-            draws = [seen(seed) for seed in range(seeds)]
-            yield (
-                f"{batch.ggn.size:,}",
-                f"{damping:g}",
-                name,
-                f"{inside:.3g}",
-                interval([d[0] for d in draws]),
-                f"{outside:.3g}",
-                interval([d[1] for d in draws]),
-            )
+            draws = zip(*(seen(seed) for seed in range(seeds)), strict=True)
+            shown = zip((f"{exact:.3g}" for exact in batch.expected(form)), map(interval, draws), strict=True)
+            yield f"{batch.ggn.size:,}", f"{damping:g}", name, *itertools.chain(*shown)
 
 
 def accuracy(parameters: int, seed: int, lr: float, **settings: object) -> float:
@@ -159,9 +145,8 @@ def accuracy(parameters: int, seed: int, lr: float, **settings: object) -> float
 def training(seeds: int, lr: float) -> Iterable[tuple[str, ...]]:
     """Rows of the second table; the last column pairs each run with that of the same seed at κ₀ = 0."""
     yield "N", "λ", "start", "κ₀", "test accuracy", "lost to noise"
-    settings = [(43_706, damping, start) for damping in (0.01, 0.1) for start in ("previous", "gradient")]
-    settings += [(n, 0.01, start) for n in (10_000, 200_000) for start in ("previous", "gradient")]
-    for parameters, damping, start in settings:
+    sizes = ((43_706, 0.01), (43_706, 0.1), (10_000, 0.01), (200_000, 0.01))
+    for (parameters, damping), start in itertools.product(sizes, ("previous", "gradient")):
         grid = (0.0, 1e-5, 1e-4, 1e-3, 1e-2) if parameters == 43_706 else (0.0, 1e-3)
         clean: list[float] = []
         for variance in grid:
@@ -176,9 +161,7 @@ def training(seeds: int, lr: float) -> Iterable[tuple[str, ...]]:
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--training", action="store_true", help="test accuracy in place of variances")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--lr", type=float, default=0.01, help="of the training runs")

@@ -11,21 +11,19 @@ of the map, made from every second size of the one, at the sizes in between, tha
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import itertools
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks.runs import recorded
+from benchmarks.runs import command_line, keep_option, recorded, store_folder
 from tngd_bench.analysis.cost.iteration_cost import finished_costs, summarise
 from tngd_bench.analysis.cost.leads import leads
 from tngd_bench.analysis.cost.rates import calibrate
@@ -46,22 +44,18 @@ HELD_AGAINST = slice(1, None, 2)
 """The sizes at which cells of a map are held against another run; the map is made from the others."""
 
 
-def study_table(
-    sizes: Sequence[int] = SIZES,
-    batches: Sequence[int] = BATCHES,
-    processes: int = PROCESSES,
-    repetitions: int = 5,
-) -> dict[str, Any]:
-    """Return a study of cost alone, of which runs are to be compared."""
+def study_table(**changes: Any) -> dict[str, Any]:
+    """Return a study of cost alone, of which runs are to be compared; `changes` are keys of its section."""
     section = {
         "name": "null",
         "problem": "digits-mlp",
-        "parameters": list(sizes),
-        "batch_size": list(batches),
+        "parameters": list(SIZES),
+        "batch_size": list(BATCHES),
         "optimizers": list(OPTIMIZERS),
-        "processes": processes,
-        "repetitions": repetitions,
+        "processes": PROCESSES,
+        "repetitions": 5,
         "seconds_limit": 0.5,
+        **changes,
     }
     return {"name": "null-runs", "title": "Runs of one study, nothing changed", "cost": [section]}
 
@@ -101,14 +95,12 @@ class Agreement:
 
 def agreement(runs: Sequence[Records], run_spread: RunSpread) -> tuple[Agreement, Agreement]:
     """Return how often each other run has what a run calls confirmed: leads at its sizes, and cells between them."""
-    counts = [[0, 0], [0, 0]]
-    for first, second in itertools.permutations(runs, 2):
-        for place, (kept, made) in enumerate(
-            (_leads_kept(first, second, run_spread), _cells_kept(first, second, run_spread))
-        ):
-            counts[place][0] += kept
-            counts[place][1] += made
-    return Agreement("leads", *counts[0]), Agreement("cells between measured sizes", *counts[1])
+    pairs = list(itertools.permutations(runs, 2))
+    leads, cells = (
+        np.sum([kept(first, second, run_spread) for first, second in pairs], axis=0).tolist()
+        for kept in (_leads_kept, _cells_kept)
+    )
+    return Agreement("leads", *leads), Agreement("cells between measured sizes", *cells)
 
 
 def _cheapest(summary: pd.DataFrame, labels: Sequence[str]) -> dict[tuple[int, int], str]:
@@ -173,9 +165,8 @@ def report(runs: Sequence[Records]) -> bool:
     print(found[shown].to_string(index=False, float_format="{:.4f}".format))
     excess = (found["among"] - found["within"]).clip(lower=0.0) ** 0.5
     low, middle, high = (100 * excess.quantile(share) for share in (0.5, 0.75, 0.9))
-    print(
-        f"shift of a ratio between runs: {low:.1f} / {middle:.1f} / {high:.1f} % (50 / 75 / 90 % of {len(found)})"
-    )
+    shares = f"{low:.1f} / {middle:.1f} / {high:.1f} % (50 / 75 / 90 % of {len(found)})"
+    print(f"shift of a ratio between runs: {shares}")
     try:
         run_spread = RunSpread(spread(found), f"{len(runs)} runs on {runs[0].environment.get('cpu')}")
     except ValueError as error:
@@ -190,26 +181,18 @@ def report(runs: Sequence[Records]) -> bool:
 
 def main() -> int:
     """Run or read the runs, and print what they differ by. Exit code 1: less is kept than said; 2: no result."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument(
-        "stores", nargs="*", type=Path, metavar="RUN", help="runs of one study (made anew: none)"
+        "stores", nargs="*", type=Path, metavar="RUN", help="runs of one study (made if none)"
     )
     parser.add_argument("--runs", type=int, default=RUNS, help=f"how many are made ({RUNS})")
     parser.add_argument("--processes", type=int, default=PROCESSES)
-    parser.add_argument(
-        "--keep", type=Path, help="keep the stores in this folder, and go on with what it has"
-    )
+    keep_option(parser)
     parser.add_argument("--into", type=Path, action="append", default=[], metavar="STORE")
     given = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        runs = (
-            [read_records(place) for place in given.stores]
-            if given.stores
-            else run_again(study_table(processes=given.processes), given.runs, folder)
-        )
+    with store_folder(given.keep) as folder:
+        runs = [read_records(place) for place in given.stores]
+        runs = runs or run_again(study_table(processes=given.processes), given.runs, folder)
     try:
         as_said = report(runs)
         for place in given.into:

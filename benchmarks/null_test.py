@@ -9,16 +9,13 @@ interval of their paired ratio, as reports give it, should hold 1; the bar is 95
 
 from __future__ import annotations
 
-import argparse
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from scipy import stats
 
-from benchmarks.runs import recorded
+from benchmarks.runs import command_line, keep_option, recorded, store_folder
 from tngd_bench.analysis.cost.iteration_cost import finished_costs, paired_ratio
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.studies.file.reading import LoadedStudy, make_study
@@ -38,20 +35,15 @@ def study_table(
 ) -> dict[str, Any]:
     """Return a study of cost alone, with every optimizer twice at sizes evenly spaced on a log scale."""
     step = (LARGEST / SMALLEST) ** (1 / max(sizes - 1, 1))
-    return {
+    section = {
         "name": "null-test",
-        "title": "The same optimizers twice",
-        "cost": [
-            {
-                "name": "null-test",
-                "problem": "digits-mlp",
-                "parameters": [round(SMALLEST * step**k) for k in range(sizes)],
-                "optimizers": [name for label in labels for name in (label, twin(label))],
-                "processes": processes,
-                "repetitions": repetitions,
-            }
-        ],
+        "problem": "digits-mlp",
+        "parameters": [round(SMALLEST * step**k) for k in range(sizes)],
+        "optimizers": [name for label in labels for name in (label, twin(label))],
+        "processes": processes,
+        "repetitions": repetitions,
     }
+    return {"name": "null-test", "title": "The same optimizers twice", "cost": [section]}
 
 
 def differences(costs: pd.DataFrame, labels: Sequence[str] = OPTIMIZERS) -> pd.DataFrame:
@@ -68,18 +60,15 @@ def differences(costs: pd.DataFrame, labels: Sequence[str] = OPTIMIZERS) -> pd.D
 
 def main() -> None:
     """Run the study and print the share of sizes without a difference, with its exact interval."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--sizes", type=int, default=12)
     parser.add_argument("--processes", type=int, default=5)
     parser.add_argument("--repetitions", type=int, default=20)
-    parser.add_argument("--keep", type=Path, help="keep the store in this folder, and go on with what it has")
+    keep_option(parser)
     given = parser.parse_args()
     study = make_study(study_table(given.sizes, given.processes, given.repetitions))
-    with tempfile.TemporaryDirectory() as scratch:
-        output = given.keep or Path(scratch)
-        records = recorded(LoadedStudy(study, "benchmarks/null_test.py"), output)
+    with store_folder(given.keep) as folder:
+        records = recorded(LoadedStudy(study, "benchmarks/null_test.py"), folder)
     found = differences(finished_costs(records.costs, records.trials))
     print(found.to_string(index=False, float_format="{:.4f}".format))
     held, total = int(found["holds"].sum()), len(found)

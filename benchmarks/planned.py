@@ -33,15 +33,10 @@ def compare(study: list[str]) -> None:
     """Plan and run one study, and print how long both say that it takes."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "run"
-        planned = subprocess.run(
-            [*COMMAND, "plan", *study, "--output", str(place), "--json"],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        predicted = json.loads(planned.stdout)
+        where = [*study, "--output", str(place)]
+        predicted = json.loads(subprocess.check_output([*COMMAND, "plan", *where, "--json"]))
         started = time.monotonic()
-        subprocess.run([*COMMAND, "run", *study, "--output", str(place)], check=True, capture_output=True)
+        subprocess.run([*COMMAND, "run", *where], check=True, capture_output=True)
         took = time.monotonic() - started
         ratio = predicted["seconds"] / took
         words = f"predicted {predicted['seconds'] / 60:.2f} min, took {took / 60:.2f} min, ratio {ratio:.2f}"

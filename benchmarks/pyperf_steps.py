@@ -11,14 +11,8 @@ by name, and stand in the file with the rest of the environment.
 import os
 import time
 
-INHERITED = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "CUDA_VISIBLE_DEVICES",
-    "PYTHONPATH",
-    "TNGD_BENCH_DATA",
-)
+INHERITED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+INHERITED += ("PYTHONPATH", "TNGD_BENCH_DATA")
 PARAMETERS = 1_000
 
 
@@ -62,9 +56,8 @@ def main():
         environment = describe_environment() | {"threads": int(os.environ["OMP_NUM_THREADS"])}
         # pyperf states what it knows itself: processor, python, date
         own = ("cpu_affinity", "torch", "torch_build", "blas", "threads", "commit_id", "tngd_bench_version")
-        runner.metadata |= {
-            name: value for name, value in pyperf_metadata(environment).items() if name in own
-        }
+        stated = pyperf_metadata(environment)
+        runner.metadata |= {name: stated[name] for name in own if name in stated}
     for name in arguments.optimizers.split(","):
         optimizers.get(name)
         runner.bench_time_func(f"step/{name}/N={PARAMETERS}", _seconds, name)

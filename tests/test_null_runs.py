@@ -51,7 +51,7 @@ def test_the_spread_goes_into_the_environment_of_a_store_of_the_same_machine(tmp
 
 @pytest.mark.slow
 def test_what_one_real_run_confirms_another_real_run_has(tmp_path):
-    table = study_table((1_000, 3_000, 10_000, 30_000, 100_000), (8, 64), processes=3, repetitions=3)
+    table = study_table(batch_size=[8, 64], repetitions=3)
     runs = run_again(table, 2, tmp_path)
     spread = RunSpread(null_runs.spread(null_runs.between(runs)), "these runs")
     leads, cells = agreement(runs, spread)

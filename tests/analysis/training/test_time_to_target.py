@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -187,3 +188,25 @@ def test_medians_have_their_exact_interval():
         math.inf,
     )
     assert (found["confidence"], found["after_median"]) == (0.75, 0.0)
+
+
+def test_the_interval_of_a_median_covers_it_as_often_as_it_says():
+    # Exhaustively: each of n values falls below the true median or above it, with even odds.
+    for n in (6, 9, 12):
+        covered = 0
+        for sides in itertools.product((-1.0, 1.0), repeat=n):
+            values = [side * (1 + k / n) for k, side in enumerate(sides)]
+            low, high, _ = median_interval(np.array(values))
+            covered += low <= 0 <= high
+        assert covered / 2**n >= 0.95
+        low, _, _ = median_interval(np.arange(float(n)))
+        assert low > 0.0 or n < 9, "and it is not simply the range"
+
+
+def test_too_few_values_give_their_range():
+    assert median_interval(np.array([2.0, 1.0, 3.0]))[:2] == (1.0, 3.0)
+
+
+def test_the_order_of_values_does_not_matter():
+    values = np.random.default_rng(0).random(20)
+    assert median_interval(values) == median_interval(np.sort(values))
