@@ -9,6 +9,7 @@ import click
 
 from tngd_bench.cli.check import DEFAULT_BASELINE
 from tngd_bench.cli.main import FAILED, OK, complain
+from tngd_bench.cli.option_kinds import FILE, default_option, path_option
 
 
 @click.group("baseline")
@@ -19,18 +20,10 @@ def command() -> None:
 @command.command(
     epilog='\b\nExample:\n  tngd-bench baseline update --reason "Lanczos takes a second pass of reorthogonalisation"\n'
 )
-@click.option(
-    "--file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=DEFAULT_BASELINE,
-    show_default=True,
-    help="The baseline.",
-)
+@default_option("--file", type=FILE, default=DEFAULT_BASELINE, help="The baseline.")
 @click.option("--reason", required=True, help="Why the figures change; kept in the file.")
-@click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    help="Take a study's figures from its store, times too, in place of this tree's exact ones.",
+@path_option(
+    "--store", help="Take a study's figures, times too, from its store, in place of this tree's exact ones."
 )
 @click.option(
     "--meant",

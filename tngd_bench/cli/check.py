@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tngd_bench.cli.main import BAD_INPUT, FAILED, complain, explain
+from tngd_bench.cli.option_kinds import PATH, default_option, flag_option, path_option, several_option
 from tngd_bench.cli.signals import ended_by_signals
 from tngd_bench.unwritable import cannot_be_written
 
@@ -33,46 +35,29 @@ under --strict, 3 bad configuration or nothing compared. Summaries are written w
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("stores", nargs=-1, type=click.Path(path_type=Path), metavar="[STORE]...")
-@click.option(
+@click.argument("stores", nargs=-1, type=PATH, metavar="[STORE]...")
+@default_option(
     "--baseline",
     "baselines",
     multiple=True,
     metavar="WHAT",
-    help="A baseline file, a folder with a store, or a git revision; several: every one has to pass."
-    f"  [default: {DEFAULT_BASELINE}]",
+    default=(DEFAULT_BASELINE,),
+    help="A baseline file, a folder with a store, or a git revision; several: every one has to pass.",
 )
-@click.option(
-    "--select", "patterns", multiple=True, metavar="GLOB", help="Only these metrics, e.g. 'operations/*'."
-)
-@click.option(
-    "--exact-only",
-    is_flag=True,
-    help="No wall times, and no page: only what is quick and always the same.",
-)
-@click.option("--samples", type=click.IntRange(7), default=9, show_default=True, help="Samples a side.")
-@click.option("--strict", is_flag=True, help="Fail, with exit code 2, where a metric is inconclusive.")
-@click.option("--summary", type=click.Path(path_type=Path), help="Append a Markdown summary to this file.")
-@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML to this file.")
-@click.option("--json", "as_json_file", type=click.Path(path_type=Path), help="Write JSON to this file.")
-def command(
-    stores: tuple[Path, ...],
-    baselines: tuple[str, ...],
-    patterns: tuple[str, ...],
-    exact_only: bool,
-    samples: int,
-    strict: bool,
-    summary: Path | None,
-    junit: Path | None,
-    as_json_file: Path | None,
-) -> int:
+@several_option("--select", "patterns", metavar="GLOB", help="Only these metrics, e.g. 'operations/*'.")
+@flag_option("--exact-only", help="No wall times, and no page: only what is quick and always the same.")
+@default_option("--samples", type=click.IntRange(7), default=9, help="Samples a side.")
+@flag_option("--strict", help="Fail, with exit code 2, where a metric is inconclusive.")
+@path_option("--summary", help="Append a Markdown summary to this file.")
+@path_option("--junit", help="Write JUnit XML to this file.")
+@path_option("--json", "as_json_file", help="Write JSON to this file.")
+def command(summary: Path | None, junit: Path | None, as_json_file: Path | None, **asked: Any) -> int:
     """Compare this tree, or STORE, with a baseline and say of every metric whether it got worse.
 
     Further STOREs are re-runs of the first: a slowdown counts only when one of them shows it too.
     """
-    wanted = baselines or (DEFAULT_BASELINE,)
     with ended_by_signals():
-        result = _checked(stores, wanted, patterns, exact_only, samples, strict)
+        result = _checked(**asked)
     from tngd_bench.check.summary import as_json, as_junit, as_markdown, as_text
 
     click.echo(as_text(result), err=bool(result.problem) and not result.judgements)
@@ -100,7 +85,7 @@ def _checked(
         from tngd_bench.check.session import CheckSession
 
         selection = MetricFilter(patterns, times=not exact_only)
-        session = CheckSession(stores, baselines, selection, samples, lambda text: click.echo(text, err=True))
+        session = CheckSession(stores, baselines, selection, samples, partial(click.echo, err=True))
         session.run()
     except KeyboardInterrupt as interruption:
         problem = str(interruption) or "interrupted"
@@ -118,17 +103,8 @@ def _checked(
         # what was found worse before the problem stays the verdict
         if not problem or judged == 1:
             code, verdict = judged, worst
-    return CheckSummary(
-        session.judgements(),
-        verdict,
-        code,
-        head,
-        baselines,
-        session.environment,
-        problem,
-        session.commits,
-        session.notes,
-    )
+    judgements, about = session.judgements(), (session.commits, session.notes)
+    return CheckSummary(judgements, verdict, code, head, baselines, session.environment, problem, *about)
 
 
 def _message_of(error: Exception) -> tuple[str, int]:

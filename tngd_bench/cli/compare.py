@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tngd_bench.cli.option_kinds import PATH, default_option, open_option
 from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
 
 _EPILOG = """\b
@@ -17,16 +18,10 @@ Nothing here is judged: `tngd-bench check` says whether a difference is a regres
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("reports/compare"),
-    show_default=True,
-    help="Folder for the page.",
-)
-@click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
+@click.argument("a", type=PATH)
+@click.argument("b", type=PATH)
+@default_option("--output", type=PATH, default=Path("reports/compare"), help="Folder for the page.")
+@open_option
 def command(a: Path, b: Path, output: Path, show: bool) -> int:
     """Compare the results B with the results A: paired ratios, and what differs in study and environment."""
     from tngd_bench.studies.store.packed import find_store
@@ -40,8 +35,7 @@ def command(a: Path, b: Path, output: Path, show: bool) -> int:
         html, md, told, missing = build_comparison(first, second, (str(a), str(b)), output)
     for term, sentence in told:
         click.echo(f"{term}: {sentence}")
-    click.echo(f"report: {html}")
-    click.echo(f"report: {md}")
+    click.echo(f"report: {html}\nreport: {md}")
     if show:
         show_page(html)
     return tell_missing(missing)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tngd_bench.cli.main import BAD_INPUT, OK, complain
+from tngd_bench.cli.option_kinds import PATH, path_option
 from tngd_bench.cli.warnings import tell_ignored
 
 _EPILOG = """\b
@@ -18,15 +19,13 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("results", type=click.Path(path_type=Path))
-@click.option(
-    "--asv", "asv_folder", type=click.Path(path_type=Path), help="A results folder of asv to add to."
-)
+@click.argument("results", type=PATH)
+@path_option("--asv", "asv_folder", help="A results folder of asv to add to.")
 @click.option("--commit", help="The commit that asv files the results under.  [default: the store's own]")
 @click.option(
-    "--machine", help="asv's name of the machine.  [default: one of the folder with the same processor]"
+    "--machine", help="asv's name of the machine.  [default: that in the folder with the same processor]"
 )
-@click.option("--pyperf", "pyperf_file", type=click.Path(path_type=Path), help="A pyperf suite to write.")
+@path_option("--pyperf", "pyperf_file", help="A pyperf suite to write.")
 def command(
     results: Path, asv_folder: Path | None, commit: str | None, machine: str | None, pyperf_file: Path | None
 ) -> int:

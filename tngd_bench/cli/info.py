@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from tngd_bench.analysis import quantities
+from tngd_bench.cli.option_kinds import json_option, print_json
 
 
 @click.command(epilog="\b\nExample:\n  tngd-bench info --json\n")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def command(as_json: bool) -> None:
     """Show processor, GPU, memory, threads, torch build, linear algebra library, packages and revision."""
     from tngd_bench.measure.environment import describe_environment, has_gpu
 
     environment = describe_environment("cuda" if has_gpu() else "cpu")
     if as_json:
-        click.echo(json.dumps(environment, indent=2, ensure_ascii=False))
+        print_json(environment)
         return
-    packages = environment.pop("packages")
-    width = max(len(name) for name in environment)
+    packages = environment.pop("packages") or {}
+    environment["packages"] = {name: found for name, found in packages.items() if found}
+    width = max(map(len, environment))
     for name, value in environment.items():
         click.echo(f"{name.replace('_', ' '):<{width}}  {_shown(name, value)}")
-    if isinstance(packages, dict):
-        click.echo(
-            f"{'packages':<{width}}  {', '.join(f'{name} {found}' for name, found in packages.items() if found)}"
-        )
 
 
 def _shown(name: str, value: object) -> str:

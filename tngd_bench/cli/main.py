@@ -16,7 +16,7 @@ import click
 
 from tngd_bench import __version__, plugins
 from tngd_bench.cli import streams
-from tngd_bench.cli.warnings import warnings_as_notes
+from tngd_bench.cli.warnings import note, warnings_as_notes
 from tngd_bench.start import release_command_line
 
 OK, FAILED, BAD_INPUT = 0, 2, 3
@@ -117,7 +117,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors, and outside packages left out, are reported on stderr."""
     code = _run(arguments)
     for complaint in plugins.complaints():
-        click.echo(f"tngd-bench: note: {complaint}", err=True)
+        note(complaint)
     return code
 
 
@@ -196,15 +196,8 @@ def _unreadable_configuration(error: Exception) -> str | None:
 def traceback_file(text: str) -> str:
     """Keep the traceback of an error that nobody expected in a file; return where, or why it cannot be kept."""
     try:
-        with tempfile.NamedTemporaryFile(
-            "w",
-            prefix="tngd-bench-",
-            suffix=".log",
-            delete=False,
-            encoding="utf-8",
-            errors="backslashreplace",
-        ) as log:
-            log.write(text)
+        with tempfile.NamedTemporaryFile(prefix="tngd-bench-", suffix=".log", delete=False) as log:
+            log.write(text.encode(errors="backslashreplace"))
     except OSError as full:
         return f"its traceback cannot be kept: {full.strerror or full}"
     return f"traceback in {log.name}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tngd_bench.cli.main import OK
+from tngd_bench.cli.option_kinds import PATH, flag_option, path_option
 
 _EPILOG = """\b
 Example:
@@ -21,18 +22,11 @@ Then `tngd-bench report` on the output, or `tngd-bench run` with it to add what 
 
 
 @click.command(epilog=_EPILOG)
-@click.argument(
-    "places", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER FOLDER..."
-)
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder for the joined store.")
-@click.option("--mixed", is_flag=True, help="Join times measured on machines of different classes too.")
-@click.option("--keep-old", is_flag=True, help="Join results of different revisions of the code too.")
-@click.option(
-    "--compress",
-    "packed",
-    is_flag=True,
-    help="Pack the store into one file, store.parquet, to be kept or sent.",
-)
+@click.argument("places", nargs=-1, required=True, type=PATH, metavar="FOLDER FOLDER...")
+@path_option("--output", required=True, help="Folder for the joined store.")
+@flag_option("--mixed", help="Join times measured on machines of different classes too.")
+@flag_option("--keep-old", help="Join results of different revisions of the code too.")
+@flag_option("--compress", "packed", help="Pack the store into one file, store.parquet, to be kept or sent.")
 def command(places: tuple[Path, ...], output: Path, mixed: bool, keep_old: bool, packed: bool) -> int:
     """Join the results in each FOLDER or packed store, of one study run in parts or on several machines."""
     from tngd_bench.cli.warnings import tell_ignored

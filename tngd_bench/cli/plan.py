@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tngd_bench.analysis import quantities
+from tngd_bench.cli.option_kinds import (
+    PATH,
+    flag_option,
+    json_option,
+    output_option,
+    print_json,
+    several_option,
+)
 from tngd_bench.cli.study_options import study_options
 
 if TYPE_CHECKING:
@@ -35,29 +42,12 @@ _HEADINGS = ("section", "N", "b", "d_z", "optimizer", "trials", "time", "memory"
 
 @click.command(epilog=_EPILOG)
 @study_options(default="quick")
-@click.option(
-    "--from",
-    "stores",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Learn from the trials of this store too.",
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    help="The folder that `run` would be given.  [default: reports/NAME, or reports/NAME-PROFILE]",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print one line per group, comma-separated.")
+@several_option("--from", "stores", type=PATH, metavar="DIR", help="Learn from the trials of this store too.")
+@output_option("what `run` would write")
+@json_option
+@flag_option("--csv", "as_csv", help="Print one line per group, comma-separated.")
 def command(
-    study: str,
-    profile: str | None,
-    overrides: tuple[str, ...],
-    stores: tuple[Path, ...],
-    output: Path | None,
-    as_json: bool,
-    as_csv: bool,
+    study: str, stores: tuple[Path, ...], output: Path | None, as_json: bool, as_csv: bool, **asked: Any
 ) -> None:
     """Show the trials of STUDY with predicted time and memory, what is skipped, and why."""
     if as_json and as_csv:
@@ -65,13 +55,12 @@ def command(
     from tngd_bench.studies.file.reading import load_study
     from tngd_bench.studies.run.dry_run import dry_run
 
-    loaded = load_study(study, overrides, profile)
+    loaded = load_study(study, **asked)
     place = output if output is not None else loaded.folder
     own = _own_store(place)
     forecast = dry_run(loaded, [*own, *stores])
     if as_json:
-        table = {**_table(forecast), "stored": _stored(forecast, place) if own else None}
-        click.echo(json.dumps(table, indent=2, ensure_ascii=False))
+        print_json({**_table(forecast), "stored": _stored(forecast, place) if own else None})
     elif as_csv:
         _write_csv(forecast)
     else:
@@ -99,35 +88,30 @@ def _stored(forecast: Forecast, place: Path) -> dict[str, Any]:
     plan = forecast.plan
     found = stored_results(Store.find(place), plan)
     left = [trial for key, trial in plan.trials.items() if key not in found.finished]
+    again: dict[str, list[str]] = {}
+    for key, why in found.again.items():
+        again.setdefault(why, []).append(plan.trials[key].describe())
     return {
         "folder": str(place),
         "finished": len(found.finished),
         "to_run": len(left),
         "seconds": predicted_seconds(left, plan.study.execution.workers),
-        "again": [
-            {"why": why, "processes": number, "trials": [plan.trials[k].describe() for k in keys]}
-            for why, number, keys in _by_reason(found.again)
-        ],
+        "again": [{"why": why, "processes": len(trials), "trials": trials} for why, trials in again.items()],
     }
 
 
-def _by_reason(again: Mapping[str, str]) -> list[tuple[str, int, list[str]]]:
-    keys: dict[str, list[str]] = {}
-    for key, why in again.items():
-        keys.setdefault(why, []).append(key)
-    return [(why, len(some), some) for why, some in keys.items()]
-
-
 def _stored_lines(stored: Mapping[str, Any]) -> list[str]:
-    lines = [
-        f"{stored['folder']} holds results: {stored['finished']} processes are finished, {stored['to_run']} are to run,"
-        f" about {quantities.seconds(stored['seconds'])}"
+    finished, left = (
+        stored["finished"],
+        f"{stored['to_run']} are to run, about {quantities.seconds(stored['seconds'])}",
+    )
+    return [
+        f"{stored['folder']} holds results: {finished} processes are finished, {left}",
+        *(
+            f"  {item['processes']} of them again: {item['why']} (`run --keep-old` takes the old results)"
+            for item in stored["again"]
+        ),
     ]
-    lines += [
-        f"  {item['processes']} of them again: {item['why']} (`run --keep-old` takes the old results)"
-        for item in stored["again"]
-    ]
-    return lines
 
 
 def _own_store(folder: Path) -> list[Path]:
@@ -160,13 +144,8 @@ def _table(forecast: Forecast) -> dict[str, Any]:
             "from": list(model.learned_from),
             "left_out": dict(model.left_out),
             "factors": [
-                {
-                    "method": method,
-                    "kind": kind,
-                    "measured_over_predicted": found.factor,
-                    "trials": found.trials,
-                }
-                for (method, kind), found in sorted(model.corrections.items())
+                {"method": method, "kind": kind, "measured_over_predicted": one.factor, "trials": one.trials}
+                for (method, kind), one in sorted(model.corrections.items())
             ],
         },
     }
@@ -192,13 +171,11 @@ def _text(forecast: Forecast) -> str:
     lines += ["", *_columns([_SECTION_HEADINGS, *_section_rows(forecast)])]
     skipped = [group for group in forecast.groups if group.skipped]
     if skipped:
-        lines += ["", "skipped"]
-        lines += _columns(
-            [
-                (f"  {_section(g)}", f"N = {g.parameters:,}", g.optimizer, f"{g.skipped} ×", g.reason or "")
-                for g in skipped
-            ]
-        )
+        rows = [
+            (f"  {_section(g)}", f"N = {g.parameters:,}", g.optimizer, f"{g.skipped} ×", g.reason or "")
+            for g in skipped
+        ]
+        lines += ["", "skipped", *_columns(rows)]
     machine, workers = plan.machine, loaded.study.execution.workers
     lines += [
         "",

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from tngd_bench.cli.option_kinds import PATH, default_option, open_option, path_option, several_option
 from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
+from tngd_bench.cli.warnings import note
 
 _EPILOG = """\b
 Examples:
@@ -17,26 +19,18 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("results", type=click.Path(path_type=Path))
-@click.option(
-    "--output", type=click.Path(path_type=Path), help="Folder for the report.  [default: beside the store]"
+@click.argument("results", type=PATH)
+@path_option("--output", help="Folder for the report.  [default: beside the store]")
+@default_option(
+    "--format", "formats", default="html,md", metavar="LIST", help="Any of html, md, pdf, tex, with commas."
 )
-@click.option(
-    "--format",
-    "formats",
-    default="html,md",
-    show_default=True,
-    metavar="LIST",
-    help="Any of html, md, pdf, tex, separated by commas.",
-)
-@click.option(
+@several_option(
     "--beside",
     "others",
-    multiple=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Results of another study, such as one on other data: claims are judged on both, side by side. Repeatable.",
 )
-@click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
+@open_option
 def command(results: Path, output: Path | None, formats: str, others: tuple[Path, ...], show: bool) -> int:
     """Write the report of RESULTS, a study's output folder, the store in it or a packed store.
 
@@ -62,20 +56,15 @@ def command(results: Path, output: Path | None, formats: str, others: tuple[Path
     beside = [(records, each.path) for records, each in zip(read[1:], stores[1:], strict=True)]
     with writing(place):
         files = build_report(read[0], place, formats=wanted, store=store.path, beside=beside)
-    if "html" in wanted:
-        click.echo(f"report: {files.html}")
-    for path in files.documents:
-        if path.suffix != ".tex":
-            click.echo(f"report: {path}")
     tables = [path for path in files.documents if path.suffix == ".tex"]
+    for path in [*([files.html] if "html" in wanted else []), *files.documents]:
+        if path not in tables:
+            click.echo(f"report: {path}")
     if tables:
         click.echo(f"report: {len(tables)} LaTeX tables in {tables[0].parent}")
     if files.removed:
         gone = ", ".join(str(path.relative_to(place)) for path in files.removed)
-        click.echo(
-            f"tngd-bench: note: removed {gone}, made earlier from other records or by another version",
-            err=True,
-        )
+        note(f"removed {gone}, made earlier from other records or by another version")
     if show:
         show_page(files.html)
     return tell_missing(files.missing)

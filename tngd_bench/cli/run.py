@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tngd_bench.cli.option_kinds import output_option
 from tngd_bench.cli.stores import tell_failed, tell_missing
 from tngd_bench.cli.study_options import command_line, rerun_options, study_options, study_words
 from tngd_bench.cli.warnings import tell_ignored
@@ -24,11 +25,7 @@ Trials whose code has changed since are run again; their old results move to sto
 
 @click.command(epilog=_EPILOG)
 @study_options(default="quick")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    help="Folder for results and report.  [default: reports/NAME, or reports/NAME-PROFILE]",
-)
+@output_option("results and report")
 @click.option(
     "--scheduler", metavar="ADDRESS", help="Run the trials on the workers of this Dask scheduler (tcp://…)."
 )

@@ -8,10 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from tngd_bench.cli.main import FAILED, OK, complain, traceback_file
-from tngd_bench.cli.warnings import tell_ignored
+from tngd_bench.cli.warnings import note, tell_ignored
 from tngd_bench.unwritable import cannot_be_written
 
 if TYPE_CHECKING:
@@ -49,12 +47,11 @@ def writing(place: Path) -> Iterator[None]:
 def show_page(page: Path) -> None:
     """Open a page in the browser, or say that there is none."""
     if not webbrowser.open(page.resolve().as_uri()):
-        click.echo("tngd-bench: note: no browser was found to open the page", err=True)
+        note("no browser was found to open the page")
 
 
 def tell_failed(trials: pd.DataFrame, what: str) -> int:
     """Say how many of `trials`, called `what`, failed and why the first did; return the exit code."""
-
     failed = trials[trials["status"] == "failed"]
     if failed.empty:
         return OK
@@ -69,7 +66,5 @@ def tell_missing(missing: Sequence[MissingFigure]) -> int:
     first = missing[0]
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     log = traceback_file("\n".join(f"{each.heading}\n{each.trace}" for each in missing))
-    return complain(
-        f"the page was written without the figure “{first.heading}”{more}: {first.error} (unexpected; {log})",
-        FAILED,
-    )
+    named = f"“{first.heading}”{more}: {first.error} (unexpected; {log})"
+    return complain(f"the page was written without the figure {named}", FAILED)

@@ -9,27 +9,26 @@ from typing import Any
 
 import click
 
+from tngd_bench.cli.option_kinds import flag_option, several_option
+
 
 def study_options(default: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the argument `study`, with its `default`, and the options `profile` and `overrides`."""
     parts = (
-        click.argument("study", default=default) if default is not None else click.argument("study"),
+        click.argument("study", **({} if default is None else {"default": default})),
         click.option(
             "--profile", metavar="NAME", help="Apply one of the study's profiles: smoke, quick, full, …"
         ),
-        click.option(
+        several_option(
             "--set",
             "overrides",
-            multiple=True,
             metavar="KEY=VALUE",
             help="Change a key of the study; sections by name: cost.NAME.repetitions=5.",
         ),
     )
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        for part in reversed(parts):
-            function = part(function)
-        return function
+        return functools.reduce(lambda wrapped, part: part(wrapped), reversed(parts), function)
 
     return add
 
@@ -37,12 +36,8 @@ def study_options(default: str | None = None) -> Callable[[Callable[..., Any]], 
 def rerun_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options `fresh` and `keep_old`, of which one at most can be given."""
 
-    @click.option("--fresh", is_flag=True, help="Run everything again, forgetting stored results.")
-    @click.option(
-        "--keep-old",
-        is_flag=True,
-        help="Take results that other code has measured, instead of running again.",
-    )
+    @flag_option("--fresh", help="Run everything again, forgetting stored results.")
+    @flag_option("--keep-old", help="Take results that other code has measured, instead of running again.")
     @functools.wraps(function)
     def checked(**given: Any) -> Any:
         if given["fresh"] and given["keep_old"]:

@@ -14,6 +14,7 @@ import click
 
 from tngd_bench.analysis import quantities
 from tngd_bench.cli.main import FAILED, OK, complain
+from tngd_bench.cli.option_kinds import flag_option, output_option, several_option
 from tngd_bench.cli.stores import tell_failed
 from tngd_bench.cli.study_options import command_line, rerun_options, study_options, study_words
 from tngd_bench.cli.warnings import tell_ignored
@@ -44,10 +45,9 @@ _BETWEEN_LABELS = re.compile(r",(?![^\[]*\])")  # commas outside brackets
 @click.command(epilog=_EPILOG)
 @study_options()
 @click.option("--section", metavar="NAME", help="The training section to tune for.")
-@click.option(
+@several_option(
     "--optimizers",
     "chosen",
-    multiple=True,
     metavar="NAME[,NAME]",
     help="Optimizers to tune.  [default: those of the section]",
 )
@@ -56,14 +56,8 @@ _BETWEEN_LABELS = re.compile(r",(?![^\[]*\])")  # commas outside brackets
     type=click.IntRange(min=1, max=4096),
     help="Settings drawn per optimizer; a power of 2 covers best.",
 )
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    help="Folder for the results.  [default: reports/NAME-tuning, or reports/NAME-tuning-PROFILE]",
-)
-@click.option(
-    "--plan", "only_plan", is_flag=True, help="Show what the search would run and how long; run nothing."
-)
+@output_option("the results", "reports/NAME-tuning")
+@flag_option("--plan", "only_plan", help="Show what the search would run and how long; run nothing.")
 @rerun_options
 def command(
     study: str,
@@ -92,7 +86,7 @@ def command(
 
         click.echo(plan_text(expected(search), place))
         click.echo("finals: their settings are not known yet; the first of each optimizer stand for them")
-        return 0
+        return OK
 
     from tngd_bench.cli.progress import make_audience, make_console
     from tngd_bench.cli.signals import resumable
@@ -161,12 +155,9 @@ def _tell(search: Search, result: SearchResult, place: Path) -> int:
         return failed
     if result.tuned is None:
         return complain(f"no optimizer has a result; every try is in {place}", FAILED)
+    label = f"{result.best['optimizer'].iloc[0]}[tuned]"
     click.echo(
-        f'settings: {result.tuned}; in a study: include = ["{result.tuned.name}"] and labels as {_example(result)}'
+        f'settings: {result.tuned}; in a study: include = ["{result.tuned.name}"] and labels as {label}'
     )
     click.echo(f"page: tngd-bench report {shlex.quote(str(place))}")
     return OK
-
-
-def _example(result: SearchResult) -> str:
-    return f"{result.best['optimizer'].iloc[0]}[tuned]"

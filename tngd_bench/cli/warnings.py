@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 import click
 
@@ -13,12 +13,17 @@ _NAMED = 5
 _PACKAGE = Path(__file__).parents[1]
 
 
+def note(text: str) -> None:
+    """Print a note on stderr."""
+    click.echo(f"tngd-bench: note: {text}", err=True)
+
+
 def tell_ignored(ignored: Mapping[str, str]) -> None:
     """Name files left out with the reason, the first few of many."""
     for name, reason in list(ignored.items())[:_NAMED]:
-        click.echo(f"tngd-bench: note: {name} {reason}; ignored", err=True)
+        note(f"{name} {reason}; ignored")
     if len(ignored) > _NAMED:
-        click.echo(f"tngd-bench: note: {len(ignored) - _NAMED} more files are ignored", err=True)
+        note(f"{len(ignored) - _NAMED} more files are ignored")
 
 
 def warnings_as_notes() -> None:
@@ -26,17 +31,12 @@ def warnings_as_notes() -> None:
     others = warnings.showwarning
 
     def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
+        message: Warning | str, category: type[Warning], filename: str, *place: Any, **more: Any
     ) -> None:
         if issubclass(category, UserWarning) and _PACKAGE in Path(filename).parents:
-            click.echo(f"tngd-bench: note: {message}", err=True)
+            note(str(message))
         else:
-            others(message, category, filename, lineno, file, line)
+            others(message, category, filename, *place, **more)
 
     warnings.filterwarnings("default", category=UserWarning, module=r"tngd_bench\b")
     warnings.showwarning = show

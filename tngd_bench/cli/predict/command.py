@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tngd_bench.cli.option_kinds import FILE, default_option, flag_option, several_option
 from tngd_bench.cli.predict import options, sweep
 from tngd_bench.unwritable import cannot_be_written
 
@@ -31,74 +32,42 @@ the figures. What a processor has too little memory for is marked and gets no ti
 
 
 @click.command(epilog=_EPILOG)
-@click.option(
-    "--parameters",
-    type=options.count,
-    metavar="COUNT",
-    required=True,
-    help="Trainable parameters N; 1e12 is understood.",
+@options.count_option("--parameters", required=True, help="Trainable parameters N; 1e12 is understood.")
+@options.count_option(
+    "--batch", "batch_size", required=True, help="Batch size b: images, or sequences of tokens."
 )
-@click.option(
-    "--batch",
-    "batch_size",
-    type=options.count,
-    metavar="COUNT",
-    required=True,
-    help="Batch size b: images, or sequences of tokens.",
-)
-@click.option(
+@options.count_option(
     "--outputs",
-    type=options.count,
-    metavar="COUNT",
     help="Outputs per sample d_z, of all its positions; m = b·d_z rows. Needed without --problem.",
 )
-@click.option("--device", default="paper", show_default=True, help="Preset, or FILE.toml:NAME of a study.")
+@default_option("--device", default="paper", help="Preset, or FILE.toml:NAME of a study.")
 @click.option("--processor", help="Host and digital competitor: a100, h100, epyc-7763.")
-@click.option(
+@default_option(
     "--precision",
     default="fp32",
-    show_default=True,
     help="fp64, fp32, tf32, bf16 or fp16: the processor's rate, and the bytes of a number.",
 )
-@click.option(
-    "--flops",
-    type=float,
-    help="A rate of your own in FLOP/s, for the processor at that precision (2 a multiply-add).",
+@options.real_option(
+    "--flops", help="A rate of your own in FLOP/s, for the processor at that precision (2 a multiply-add)."
 )
 @click.option("--problem", help="Take the layers of this problem's model (`list problems`) nearest to N.")
-@click.option(
+@options.real_option(
     "--positions",
-    type=float,
     help="Places of a sample at which a weight is used: tokens of a sequence, pixels of an image. [default: 1]",
 )
-@click.option(
+@options.real_option(
     "--forward-flops",
-    type=float,
     help="FLOP of one sample's forward pass (2 a multiply-add), in place of --positions: 2N times them.",
 )
-@click.option(
-    "--depth",
-    type=options.depth,
-    metavar="COUNT",
-    help="Equal square layers that N stands in. [default: 4]",
+@options.count_option(
+    "--depth", type=options.depth, help="Equal square layers that N stands in. [default: 4]"
 )
-@click.option(
-    "--cg-iterations",
-    type=options.count,
-    metavar="COUNT",
-    help="Iterations of NGD-CG. [default: as a fit expects them]",
-)
-@click.option(
-    "--damping",
-    type=float,
-    default=0.01,
-    show_default=True,
-    help="λ, on which the iterations of NGD-CG depend.",
+@options.count_option("--cg-iterations", help="Iterations of NGD-CG. [default: as a fit expects them]")
+@options.real_option(
+    "--damping", default=0.01, show_default=True, help="λ, on which the iterations of NGD-CG depend."
 )
 @options.analog_options
-@click.option(
-    "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Another value of what --sweep can name."
-)
+@several_option("--set", "overrides", metavar="NAME=VALUE", help="Another value of what --sweep can name.")
 @click.option(
     "--sweep",
     "swept",
@@ -108,13 +77,9 @@ the figures. What a processor has too little memory for is marked and gets no ti
     "device=paper,rram; upload=full,factored.",
 )
 @click.option(
-    "--figure",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw the sweep into this .svg, .png or .pdf, its data beside it as .csv.",
+    "--figure", type=FILE, help="Draw the sweep into this .svg, .png or .pdf, its data beside it as .csv."
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON: one object, or a list of rows with --sweep."
-)
+@flag_option("--json", "as_json", help="Print JSON: one object, or a list of rows with --sweep.")
 def command(
     device: str,
     processor: str | None,
@@ -184,9 +149,8 @@ def _swept(
     if figure is not None:
         _draw(rows, name, predictions[0], figure)
     if as_json:
-        stated = [
-            row | {"assumptions": list(assumptions(p))} for row, p in zip(rows, predictions, strict=True)
-        ]
+        both = zip(rows, predictions, strict=True)
+        stated = [row | {"assumptions": list(assumptions(p))} for row, p in both]
         return json.dumps(stated, indent=2, ensure_ascii=False)
     return sweep.as_text(rows, name, predictions)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,10 +25,7 @@ _MOST_LAYERS = 10_000
 
 def count(value: str) -> int:
     """Read a positive whole number, 1e12 and 1_000_000 included."""
-    try:
-        number = float(value)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a number") from None
+    number = real(value)
     if not (math.isfinite(number) and number >= 1 and number == int(number)):
         raise click.BadParameter(f"{value!r} is not a whole number >= 1")
     if number > _LARGEST_COUNT:
@@ -48,6 +47,10 @@ def real(value: str) -> float:
         return float(value)
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a number") from None
+
+
+count_option = partial(click.option, type=count, metavar="COUNT")
+real_option = partial(click.option, type=float)
 
 
 def analog_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,9 +110,8 @@ def refuse_twice(overrides: tuple[str, ...], swept: str | None) -> None:
         known = "resistance_ohm" if quantity in sweep.TIME_CONSTANT else quantity  # R = τ/C
         places.setdefault(known, []).append(text)
         if len(places[known]) > 1:
-            raise click.UsageError(
-                f"{' and '.join(places[known])} give one quantity two values; accepted: one of them"
-            )
+            given = " and ".join(places[known])
+            raise click.UsageError(f"{given} give one quantity two values; accepted: one of them")
 
 
 def device(name: str, overrides: tuple[str, ...]) -> Device:
@@ -125,8 +127,7 @@ def device(name: str, overrides: tuple[str, ...]) -> Device:
         field, equals, value = item.partition("=")
         if not equals:
             raise click.UsageError(f"--set takes FIELD=VALUE, not {item!r}")
-        known = sweep.canonical(field)
-        fields[known] = _value(value.strip())
+        fields[sweep.canonical(field)] = _value(value.strip())
     tau = [fields.pop(each) for each in sweep.TIME_CONSTANT if each in fields]
     described = described.override(**fields)
     if tau:
@@ -149,15 +150,11 @@ def _own_device(study: str, name: str) -> Device:
 
 
 def _value(text: str) -> object:
-    """None, true, false, an int, a float, or the text itself."""
-    words: dict[str, object] = {"none": None, "true": True, "false": False}
-    if text.lower() in words:
-        return words[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
+    """Return None, true, false, an int, a float, or the text itself."""
+    words: dict[str, object] = {"none": None, **sweep.FLAGS}
+    for read in (lambda: words[text.lower()], lambda: int(text), lambda: float(text)):
+        with contextlib.suppress(KeyError, ValueError):
+            return read()
     return text
 
 
@@ -173,9 +170,8 @@ def sizes(asked: Mapping[str, Any], problem: str | None, forward_flops: float | 
     named = {"--problem": problem, "--forward-flops": forward_flops, "--positions": given.get("positions")}
     chosen = [option for option, value in named.items() if value is not None]
     if len(chosen) > 1:
-        raise click.UsageError(
-            f"{' and '.join(chosen)} each say how often weights are used; accepted: one of them"
-        )
+        both = " and ".join(chosen)
+        raise click.UsageError(f"{both} each say how often weights are used; accepted: one of them")
     if problem is not None:
         if "depth" in given:
             raise click.UsageError("--problem has layers of its own; accepted: --depth without it")

@@ -122,21 +122,17 @@ def predictions(
     """
     from tngd_bench import arguments
 
-    predictions = []
-    for value in values:
-        sizes: dict[str, Any] = {}
-        fields: dict[str, Any] = {}
+    def predicted(value: float | str) -> Prediction:
         read: object = FLAGS.get(value, value) if isinstance(value, str) else value
         if name in COUNTS and isinstance(value, float) and value == int(value):
             read = int(value)
         if name in SIZES:
-            sizes[SIZES[name]] = read
-        elif name in TIME_CONSTANT:
-            fields["resistance_ohm"] = arguments.real(name, read, above=0.0) / farads
-        else:
-            fields[name] = read
-        predictions.append(predict(sizes, fields))
-    return predictions
+            return predict({SIZES[name]: read}, {})
+        if name in TIME_CONSTANT:
+            return predict({}, {"resistance_ohm": arguments.real(name, read, above=0.0) / farads})
+        return predict({}, {name: read})
+
+    return [predicted(value) for value in values]
 
 
 def rows(name: str, values: Sequence[float | str], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
@@ -164,21 +160,14 @@ def as_text(rows: Sequence[Mapping[str, Any]], name: str, predictions: Sequence[
     """Return the rows as a table of text; digital optimizers only where a processor gives their times."""
     from tngd_bench.cli.predict.text import wrapped
 
-    columns = [
-        "device_s",
-        "host_s",
-        "iteration_s",
-        *(f"{each.name}_s" for each in predictions[0].alternatives),
-    ]
-    if predictions[0].processor is None:
-        columns = columns[:1]
-    lines = [
-        "modelled, nothing was run",
-        "",
-        f"{name:>22}" + "".join(f"{c.removesuffix('_s'):>20}" for c in columns),
-    ]
+    first = predictions[0]
+    timed = (
+        () if first.processor is None else ("host", "iteration", *(each.name for each in first.alternatives))
+    )
+    owners = ("device", *timed)
+    lines = ["modelled, nothing was run", "", f"{name:>22}" + "".join(f"{owner:>20}" for owner in owners)]
     for row in rows:
-        lines.append(f"{_shown(row[name]):>22}" + "".join(f"{_cell(row, column):>20}" for column in columns))
+        lines.append(f"{_shown(row[name]):>22}" + "".join(f"{_cell(row, owner):>20}" for owner in owners))
     unstated = quantities.items(item for row in rows for item in row["not_stated"].split())
     if unstated:
         lines += ["", f"≥: a lower bound, the device states no time for: {unstated}"]
@@ -189,20 +178,17 @@ def _shown(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:,.6g}"
 
 
-def _cell(row: Mapping[str, Any], column: str) -> str:
+def _cell(row: Mapping[str, Any], owner: str) -> str:
     """Return one time of the table: a figure, its lower bound with "≥", or why there is none."""
     from tngd_bench.cli.predict.text import DOES_NOT_FIT, bounded
 
-    owner = column.removesuffix("_s")
     unfit = row[UNFIT].split()
     if owner in unfit:
         return DOES_NOT_FIT
     if owner == "iteration" and "host" in unfit:
         return "no host"
-    at_least = row[column] if owner != "device" else row["device_at_least_s"]
-    if owner == "iteration":
-        at_least = row["iteration_at_least_s"]
-    exact = row[column] if owner == "device" else None  # a processor's time is a lower bound
+    at_least = row.get(f"{owner}_at_least_s", row[f"{owner}_s"])
+    exact = row["device_s"] if owner == "device" else None  # a processor's time is a lower bound
     return bounded(exact, at_least, "s")
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tngd_bench.analysis import quantities
-from tngd_bench.spu.ledger import ITEM_NAMES
+from tngd_bench.spu.ledger import ITEM_NAMES, Ledger
 
 if TYPE_CHECKING:
-    from tngd_bench.analysis import quantities
     from tngd_bench.optimizers.roofline import Alternative, Prediction
-from tngd_bench.spu.ledger import Ledger
 
 _WIDTH = 110
 _DIGITS = 4
@@ -40,22 +39,16 @@ def as_text(p: Prediction) -> str:
             "",
             f"digital on {p.processor.title}, at the rated speed below: times are lower bounds",
         ]
-    lines.append(
-        f"  {'':<14}{'operations':>12}{'memory':>12}{'time':>14}{'set by':>12}{'energy':>14}  break-even link rate"
-    )
-    lines += [_digital_line(p, a) for a in p.alternatives]
+    titles = f"{'operations':>12}{'memory':>12}{'time':>14}{'set by':>12}{'energy':>14}  break-even link rate"
+    lines += [f"  {'':<14}{titles}", *(_digital_line(p, a) for a in p.alternatives)]
     return "\n".join([*lines, "", "assumed", *wrapped(assumptions(p))])
 
 
 def wrapped(sentences: Iterable[str]) -> list[str]:
     """Return sentences as indented lines of a terminal."""
-    return [
-        line
-        for sentence in sentences
-        for line in textwrap.wrap(
-            sentence, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
-        )
-    ]
+    indents = {"initial_indent": "  ", "subsequent_indent": "    "}
+    wrap = partial(textwrap.wrap, width=_WIDTH, break_on_hyphens=False, **indents)
+    return [line for sentence in sentences for line in wrap(sentence)]
 
 
 def _host_lines(p: Prediction) -> list[str]:
