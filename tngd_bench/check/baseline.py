@@ -73,9 +73,8 @@ def history_file(path: Path) -> Path:
 def read_baseline(path: Path) -> Baseline:
     """Return the baseline in a file; BaselineError when there is none, it is not one, or it was changed by hand."""
     if not path.is_file():
-        raise BaselineError(
-            f"baseline {path} does not exist; `tngd-bench baseline update --file {path} --reason WHY` makes it"
-        )
+        how = f"`tngd-bench baseline update --file {path} --reason WHY` makes it"
+        raise BaselineError(f"baseline {path} does not exist; {how}")
     text = _read(path)
     try:
         content = json.loads(text)
@@ -87,9 +86,8 @@ def read_baseline(path: Path) -> Baseline:
         environment = dict(content["environment"])
         metrics = [_metric(row) for row in content["metrics"]]
         if schema == 1 and history_file(path).is_file():
-            raise BaselineError(
-                f"baseline {path} has schema 1, and {history_file(path)} beside it has not; {_HOW_TO_MEND}"
-            )
+            beside = f"{history_file(path)} beside it has not"
+            raise BaselineError(f"baseline {path} has schema 1, and {beside}; {_HOW_TO_MEND}")
         history = _first_history(content["history"]) if schema == 1 else _history(path)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BaselineError(
@@ -123,11 +121,8 @@ def _history(path: Path) -> tuple[Mapping[str, Any], ...]:
     place = history_file(path)
     if not place.is_file():
         raise BaselineError(f"baseline {path} lacks its history, {place}: both files belong together")
-    entries = []
-    for number, line in enumerate(_read(place).splitlines(), 1):
-        if line.strip():
-            entries.append(_entry(line, f"{place}, line {number}"))
-    return tuple(entries)
+    lines = enumerate(_read(place).splitlines(), 1)
+    return tuple(_entry(line, f"{place}, line {number}") for number, line in lines if line.strip())
 
 
 def _entry(line: str, where: str) -> Mapping[str, Any]:
@@ -135,22 +130,16 @@ def _entry(line: str, where: str) -> Mapping[str, Any]:
         entry = json.loads(line)
     except (ValueError, RecursionError):
         entry = None
-    if (
-        not isinstance(entry, dict)
-        or not all(isinstance(entry.get(key), str) for key in ("name", "reason", "digest"))
-        or "to" not in entry
-    ):
-        raise BaselineError(f"{where} is no entry of a history; {_HOW_TO_MEND}")
-    return entry
+    named = ("name", "reason", "digest")
+    if isinstance(entry, dict) and "to" in entry and all(isinstance(entry.get(key), str) for key in named):
+        return entry
+    raise BaselineError(f"{where} is no entry of a history; {_HOW_TO_MEND}")
 
 
 def _first_history(entries: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
     """Return the history of schema 1, which was of the file as a whole, under the name of all metrics."""
-    return tuple(
-        {**{key: entry.get(key) for key in ("date", "revision", "reason")}, "name": ALL, "from": None}
-        | {"to": None, "digest": ""}
-        for entry in entries
-    )
+    told = {"name": ALL, "from": None, "to": None, "digest": ""}
+    return tuple({key: entry.get(key) for key in ("date", "revision", "reason")} | told for entry in entries)
 
 
 def last_entries(baseline: Baseline) -> dict[str, Mapping[str, Any]]:
@@ -182,11 +171,8 @@ def _verify(path: Path, baseline: Baseline) -> None:
 
 
 def _digest(before: str, metric: CheckedMetric | None, entry: Mapping[str, Any]) -> str:
-    content = [
-        before,
-        None if metric is None else _row(metric),
-        *(entry.get(key) for key in ("date", "revision", "reason")),
-    ]
+    told = (entry.get(key) for key in ("date", "revision", "reason"))
+    content = [before, None if metric is None else _row(metric), *told]
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -196,16 +182,13 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     ordered = sorted(baseline.metrics.values(), key=lambda metric: metric.name)
     rows = [json.dumps(_row(metric), ensure_ascii=False, allow_nan=False) for metric in ordered]
     environment = json.dumps(dict(baseline.environment), ensure_ascii=False)
-    text = (
-        f'{{"schema": {SCHEMA},\n "environment": {environment},\n "metrics": [\n  '
-        + ",\n\n  ".join(rows)
-        + "\n ]}\n"
-    )
+    lines = ",\n\n  ".join(rows)
+    text = f'{{"schema": {SCHEMA},\n "environment": {environment},\n "metrics": [\n  {lines}\n ]}}\n'
     # sorted() keeps the order of the entries of one metric
     history = sorted(baseline.history, key=lambda entry: str(entry["name"]))
-    lines = [json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n" for entry in history]
+    entries = [json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n" for entry in history]
     try:
-        write(history_file(path), "".join(lines).encode())
+        write(history_file(path), "".join(entries).encode())
         write(path, text.encode())
     except OSError as error:
         raise BaselineError(cannot_be_written(f"baseline {path}", path, error)) from None
@@ -241,16 +224,9 @@ def updated(
     if old is not None and not changed and incomparable("exact", old.environment, new.environment) is None:
         return None
     entries = []
+    told = {"date": date, "revision": revision, "reason": reason.strip(), "processor": processor}
     for name in changed:
-        entry = {
-            "name": name,
-            "date": date,
-            "revision": revision,
-            "reason": reason.strip(),
-            "processor": processor,
-            "from": _stated(held.get(name)),
-            "to": _stated(metrics.get(name)),
-        }
+        entry = {"name": name, **told, "from": _stated(held.get(name)), "to": _stated(metrics.get(name))}
         before = last[name]["digest"] if name in last else ""
         entries.append({**entry, "digest": _digest(before, metrics.get(name), entry)})
     history = (*(() if old is None else old.history), *entries)

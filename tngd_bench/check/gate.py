@@ -11,18 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tngd_bench.check import trees
 from tngd_bench.check.baseline import Baseline, incomparable, last_entries
 from tngd_bench.check.metrics import between_trees, is_known, is_time, make_metric
-from tngd_bench.check.regression import CheckedMetric, Judgement, Sides, compare, confirm
-from tngd_bench.check.trees import (
-    SAMPLES,
-    Probe,
-    TreeFigures,
-    exact_figures,
-    probes,
-    take_samples,
-    time_in_turn,
-)
+from tngd_bench.check.regression import CheckedMetric, Judgement, Kind, Sides, compare, confirm
+from tngd_bench.check.trees import SAMPLES, Probe, TreeFigures, exact_figures, probes
 from tngd_bench.measure.environment import processor_name
 from tngd_bench.resources import available_cores
 from tngd_bench.studies.errors import StudyError
@@ -46,13 +39,13 @@ class MetricFilter:
 
     def of(self, names: Sequence[str]) -> list[str]:
         """Return the selected of `names`; NothingSelectedError where there is none."""
-        found = [name for name in dict.fromkeys(names) if self.takes(name)]
-        if not found and not names:
+        if not names:
             raise NothingSelectedError("nothing selected: the baseline holds no figure")
+        found = [name for name in dict.fromkeys(names) if self.takes(name)]
         if not found:
             wanted = ", ".join(map(repr, self.patterns)) or "all but times"
-            known = f" (there are {', '.join(names[:3])}, …)" if names else ""
-            raise NothingSelectedError(f"nothing selected: no metric matches {wanted}{known}")
+            known = ", ".join(names[:3])
+            raise NothingSelectedError(f"nothing selected: no metric matches {wanted} (there are {known}, …)")
         return found
 
     def takes(self, name: str) -> bool:
@@ -118,18 +111,12 @@ def _with_processor(judgement: Judgement, baseline: Baseline, here: str | None) 
     there = last_entries(baseline).get(judgement.name, {}).get("processor")
     if there is None or there == here:
         return judgement
-    return dataclasses.replace(
-        judgement, reason=f"{judgement.reason}; measured on {there} there, on {here} here"
-    )
+    reason = f"{judgement.reason}; measured on {there} there, on {here} here"
+    return dataclasses.replace(judgement, reason=reason)
 
 
 def check_revision(
-    base: Path,
-    head: Path,
-    selection: MetricFilter,
-    say: Say,
-    *,
-    samples: int = SAMPLES,
+    base: Path, head: Path, selection: MetricFilter, say: Say, *, samples: int = SAMPLES
 ) -> tuple[Judgement, ...]:
     """Judge tree `head` by tree `base`, times taken in turn and confirmed."""
     say(f"measuring {head} and {base} in turn")
@@ -137,7 +124,7 @@ def check_revision(
         # a kind that only the base has was given up or renamed, and this code has no tolerance for it
         shared = [name for name in first.ask(do="names") if is_known(name)]
         # the base's own tolerances judge: a change cannot loosen its own gate
-        tolerances = _tolerances(first, shared)
+        tolerances = first.ask(do="tolerances", names=shared)
         offered = list(dict.fromkeys([*shared, *second.ask(do="names")]))
         names = selection.of(offered)
         exact = [name for name in names if not is_time(name)]
@@ -146,11 +133,8 @@ def check_revision(
         sides = TreeFigures({name: [] for name in times}), TreeFigures({name: [] for name in times})
         if times:
             say(f"timing {len(times)} steps")
-            take_samples((first, second), sides, samples)
-    was = {
-        name: tolerances[name](metric) if name in tolerances else metric
-        for name, metric in _metrics(before).items()
-    }
+            trees.take_samples((first, second), sides, samples)
+    was = {name: _tightened(metric, tolerances.get(name)) for name, metric in _metrics(before).items()}
     now = _metrics(after)
     judged = [_judge(name, was.get(name), now.get(name), after.failures.get(name), None) for name in exact]
     first_run = [sides]
@@ -161,7 +145,7 @@ def check_revision(
         else:
             say(f"timing again: {', '.join(wanted)}")
             # few are in doubt: many processes, each of which is one sample
-            base_side, head_side = time_in_turn((base, head), wanted)
+            base_side, head_side = trees.time_in_turn((base, head), wanted)
         return _metrics(base_side), _metrics(head_side)
 
     confirmed = {judgement.name: judgement for judgement in confirm(measure, times)}
@@ -181,11 +165,9 @@ def check_stores(
     judged = []
     for name in names:
         base, head = baseline.metrics.get(name), heads[0].metrics.get(name)
-        reason = None
-        for one in heads:
-            kind = "time" if is_time(name) else "exact"
-            reason = reason or incomparable(kind, baseline.environment, one.environment)  # type: ignore[arg-type]
-        judgement = _judge(name, base, head, None, reason, expected=True)
+        kind: Kind = "time" if is_time(name) else "exact"
+        reasons = (incomparable(kind, baseline.environment, one.environment) for one in heads)
+        judgement = _judge(name, base, head, None, next(filter(None, reasons), None), expected=True)
         if is_time(name) and judgement.verdict == "regression":
             left = iter(heads)
 
@@ -226,18 +208,16 @@ def _without(metric: CheckedMetric, verdict: Any, reason: str) -> Judgement:
     return Judgement(metric.name, metric.unit, metric.kind, verdict, reason)
 
 
-def _tolerances(started: Probe, names: Sequence[str]) -> dict[str, Callable[[CheckedMetric], CheckedMetric]]:
-    """Return for each name what puts the tree's own tolerance into a metric, as tight as ours at least."""
-
-    def of(stated: Mapping[str, float]) -> Callable[[CheckedMetric], CheckedMetric]:
-        return lambda metric: dataclasses.replace(
-            metric,
-            tolerance=min(metric.tolerance, stated["tolerance"]),
-            slack=min(metric.slack, stated["slack"]),
-            two_sided=metric.two_sided or bool(stated["two_sided"]),
-        )
-
-    return {name: of(stated) for name, stated in started.ask(do="tolerances", names=list(names)).items()}
+def _tightened(metric: CheckedMetric, stated: Mapping[str, float] | None) -> CheckedMetric:
+    """Return the metric with the tolerance that its own tree states, as tight as ours at least."""
+    if stated is None:
+        return metric
+    return dataclasses.replace(
+        metric,
+        tolerance=min(metric.tolerance, stated["tolerance"]),
+        slack=min(metric.slack, stated["slack"]),
+        two_sided=metric.two_sided or bool(stated["two_sided"]),
+    )
 
 
 def excused(

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -43,7 +44,8 @@ REFERENCE_STEPS, TURN_S = 6, 2e-3
 """A turn of the reference in steps; of an optimizer in seconds, one step at least."""
 ROUNDS, MOST_ROUNDS, SAME_TIME = 4, 24, 0.02
 """Alternations for one sample, at least and at most, and how near the two least times have to be."""
-DEVICE, DEVICE_PARAMETERS, DEVICE_ROWS, DEVICE_TIME = "paper", 1_000_000, 640, 50.0
+DEVICE = "paper"
+DEVICE_USE: dict[str, Any] = {"parameters": 1_000_000, "rows": 640, "analog_time": 50.0}
 
 STARTS = {
     "package": "tngd_bench",
@@ -124,8 +126,7 @@ def names() -> list[str]:
         if name in registry.names()
         for kind in ("operations", "allocated memory")
     ]
-    found += [f"modules imported/{name}" for name in STARTS]
-    found.append("page work/report")
+    found += [*(f"modules imported/{name}" for name in STARTS), "page work/report"]
     return found + [f"modelled latency/{DEVICE}/{item}" for item in ("write", "relax", "read", "total")]
 
 
@@ -136,10 +137,7 @@ def exact(case: Case, name: str) -> float:
         from tngd_bench.spu import Device
 
         device, item = rest.split("/")
-        ledger = Device.preset(device).latency(
-            parameters=DEVICE_PARAMETERS, rows=DEVICE_ROWS, analog_time=DEVICE_TIME
-        )
-        return float(getattr(ledger, item))
+        return float(getattr(Device.preset(device).latency(**DEVICE_USE), item))
     if kind == "loss":
         return case.losses(rest)[-1]
     if kind == "steps to half the loss":
@@ -299,22 +297,20 @@ def _least_seconds(work: Callable[[], object], repeats: int) -> float:
 def answers(requests: Iterator[str]) -> Iterator[Answer]:
     """Yield the answer to each request: {"value": …}, or {"error": …} when it could not be measured."""
     case = Case()
-    times: StepTimes | None = None
+    times = cache(partial(StepTimes, case))  # made when first asked for
+    work: dict[str, Callable[..., Any]] = {
+        "names": names,
+        "exact": partial(exact, case),
+        "tolerances": tolerances,
+        "time": lambda name: times().sample(name),
+    }
     for line in requests:
         request = json.loads(line)
         try:
-            if request["do"] == "names":
-                value: Any = names()
-            elif request["do"] == "exact":
-                value = exact(case, request["name"])
-            elif request["do"] == "tolerances":
-                value = tolerances(request["names"])
-            elif request["do"] == "time":
-                times = times or StepTimes(case)
-                value = times.sample(request["name"])
-            else:
-                raise ValueError(f"there is no request {request['do']!r}")
-            yield {"value": value}
+            what = request.pop("do")
+            if what not in work:
+                raise ValueError(f"there is no request {what!r}")
+            yield {"value": work[what](**request)}
         except Exception as error:
             # The process boundary: whatever a tree under test raises is its answer.
             yield {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}

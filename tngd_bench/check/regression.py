@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.stats import rankdata
 
-VerdictName = Literal["ok", "regression", "changed", "inconclusive", "nothing compared", "failed"]
+VerdictName = Literal["regression", "changed", "failed", "inconclusive", "nothing compared", "ok"]
 Kind = Literal["exact", "time"]
 
 SIGNIFICANCE = 0.002
@@ -80,7 +81,7 @@ def mann_whitney_p(base: Sequence[float], head: Sequence[float]) -> float:
     if not n or not m:
         return 1.0
     pooled = np.concatenate([np.asarray(base, float), np.asarray(head, float)])
-    doubled = _doubled_midranks(pooled)
+    doubled = (2 * rankdata(pooled)).astype(int)
     counts = _subset_sums(doubled, n)
     observed, mean = int(doubled[:n].sum()), n * (n + m + 1)
     sums = np.arange(len(counts))
@@ -121,22 +122,28 @@ def compare(base: CheckedMetric | None, head: CheckedMetric | None) -> Judgement
 
 
 def _compare_exact(base: CheckedMetric, head: CheckedMetric) -> Judgement:
+    verdict, reason = _exact_verdict(base, head)
+    return _judgement(base, verdict, reason, base, head)
+
+
+def _exact_verdict(base: CheckedMetric, head: CheckedMetric) -> tuple[VerdictName, str]:
     if math.isnan(base.value):
-        return _judgement(base, "failed", "the baseline is not a number", base, head)
+        return "failed", "the baseline is not a number"
     if head.value == base.value:
-        return _judgement(base, "ok", "unchanged", base, head)
+        return "ok", "unchanged"
     if math.isnan(head.value) or (math.isinf(head.value) and not base.two_sided):
-        return _judgement(base, "regression", "no longer a finite number", base, head)
+        return "regression", "no longer a finite number"
     allowed = base.tolerance * abs(base.value) + base.slack if math.isfinite(base.value) else 0.0
     if abs(head.value - base.value) <= allowed:
-        return _judgement(base, "ok", "within tolerance", base, head)
+        return "ok", "within tolerance"
+    slack = f" and {base.slack:g} {base.unit}".rstrip() if base.slack else ""
+    tolerance = f"{base.tolerance:.2g} (relative){slack}"
     if base.two_sided:
-        reason = f"a result at a fixed seed, more than {_tolerance(base)} from the baseline; {_WRITE_DOWN}"
-        return _judgement(base, "regression" if head.value == math.inf else "changed", reason, base, head)
+        reason = f"a result at a fixed seed, more than {tolerance} from the baseline; {_WRITE_DOWN}"
+        return "regression" if head.value == math.inf else "changed", reason
     if head.value > base.value:
-        reason = f"more than {_tolerance(base)} over the baseline"
-        return _judgement(base, "regression", reason, base, head)
-    return _judgement(base, "ok", "better; `tngd-bench baseline update` keeps the gain", base, head)
+        return "regression", f"more than {tolerance} over the baseline"
+    return "ok", "better; `tngd-bench baseline update` keeps the gain"
 
 
 def _compare_times(base: CheckedMetric, head: CheckedMetric) -> Judgement:
@@ -146,27 +153,21 @@ def _compare_times(base: CheckedMetric, head: CheckedMetric) -> Judgement:
     estimate, lower, upper = shift_interval(base.values, head.values)
     p = mann_whitney_p(base.values, head.values)
     over = estimate > 1.0 + base.tolerance
-    verdict: VerdictName = "ok"
-    reason = f"within {base.tolerance:.0%}"
+    verdict: VerdictName = "inconclusive"
     if few < MINIMUM_SAMPLES:
-        verdict, reason = (
-            "inconclusive",
-            f"{few} samples a side; below {MINIMUM_SAMPLES} no difference is significant",
-        )
+        reason = f"{few} samples a side; below {MINIMUM_SAMPLES} no difference is significant"
     elif over and p < SIGNIFICANCE:
         verdict, reason = "regression", f"more than {base.tolerance:.0%} slower, p = {p:.2g}"
     elif over:
-        verdict, reason = "inconclusive", f"over {base.tolerance:.0%}, but p = {p:.2g} >= {SIGNIFICANCE}"
+        reason = f"over {base.tolerance:.0%}, but p = {p:.2g} >= {SIGNIFICANCE}"
     elif estimate < 1.0 - base.tolerance and p < SIGNIFICANCE:
-        reason = f"faster by {1.0 - estimate:.0%}, p = {p:.2g}"
+        verdict, reason = "ok", f"faster by {1.0 - estimate:.0%}, p = {p:.2g}"
     elif upper > 1.0 + max(DETECTABLE, base.tolerance):
-        verdict, reason = "inconclusive", f"too noisy: {upper - 1.0:.0%} slower cannot be excluded"
-    return dataclasses.replace(
-        _judgement(base, verdict, reason, base, head),
-        change=estimate - 1.0,
-        interval=(lower - 1.0, upper - 1.0),
-        p=p,
-    )
+        reason = f"too noisy: {upper - 1.0:.0%} slower cannot be excluded"
+    else:
+        verdict, reason = "ok", f"within {base.tolerance:.0%}"
+    found = {"change": estimate - 1.0, "interval": (lower - 1.0, upper - 1.0), "p": p}
+    return dataclasses.replace(_judgement(base, verdict, reason, base, head), **found)
 
 
 def _judgement(
@@ -176,17 +177,11 @@ def _judgement(
     base: CheckedMetric | None,
     head: CheckedMetric | None,
 ) -> Judgement:
-    before = base.value if base is not None else math.nan
-    after = head.value if head is not None else math.nan
+    before, after = (math.nan if one is None else one.value for one in (base, head))
     change = after / before - 1.0 if before and math.isfinite(before) else math.nan
     if after == before:
         change = 0.0
     return Judgement(known.name, known.unit, known.kind, verdict, reason, before, after, change)
-
-
-def _tolerance(metric: CheckedMetric) -> str:
-    slack = f" and {metric.slack:g} {metric.unit}".rstrip() if metric.slack else ""
-    return f"{metric.tolerance:.2g} (relative){slack}"
 
 
 Sides = tuple[Mapping[str, CheckedMetric], Mapping[str, CheckedMetric]]
@@ -213,12 +208,8 @@ def confirm(measure: Callable[[Sequence[str]], Sides], names: Sequence[str]) -> 
     return tuple(_conclusion(runs) for runs in history.values() if runs)
 
 
-def _flags(runs: Iterable[Judgement]) -> int:
-    return sum(run.verdict == "regression" for run in runs)
-
-
 def _undecided(runs: Sequence[Judgement]) -> bool:
-    last, flags, left = runs[-1], _flags(runs), RUNS - len(runs)
+    last, flags, left = runs[-1], sum(run.verdict == "regression" for run in runs), RUNS - len(runs)
     if last.verdict == "nothing compared" or left == 0 or flags >= 2:
         return False
     return last.verdict == "inconclusive" or (flags > 0 and flags + left >= 2)
@@ -239,6 +230,17 @@ def _conclusion(runs: Sequence[Judgement]) -> Judgement:
     return dataclasses.replace(last, runs=len(runs))
 
 
+_EXIT_CODES: dict[VerdictName, int] = {
+    "regression": 1,
+    "changed": 1,
+    "failed": 2,
+    "nothing compared": 3,
+    "inconclusive": 0,
+    "ok": 0,
+}
+"""The exit code of each verdict on the whole, the verdict that comes before the others first."""
+
+
 def outcome(judgements: Sequence[Judgement], *, strict: bool = False) -> tuple[int, VerdictName]:
     """Return the exit code and the verdict on the whole: 0 ok, 1 regression, 2 failed, 3 nothing compared.
 
@@ -246,42 +248,29 @@ def outcome(judgements: Sequence[Judgement], *, strict: bool = False) -> tuple[i
     verdict, whatever the others say. What is inconclusive fails under `strict` alone.
     """
     verdicts = {judgement.verdict for judgement in judgements}
-    if "regression" in verdicts:
-        return 1, "regression"
-    if "changed" in verdicts:
-        return 1, "changed"
-    if "failed" in verdicts:
-        return 2, "failed"
     kinds = {judgement.kind for judgement in judgements}
     compared = {judgement.kind for judgement in judgements if judgement.verdict != "nothing compared"}
-    if compared != kinds or not kinds:
-        return 3, "nothing compared"
-    if "inconclusive" in verdicts and (strict or "ok" not in verdicts):
-        return (2 if strict else 0), "inconclusive"
-    return 0, "ok"
-
-
-def _doubled_midranks(values: np.ndarray) -> np.ndarray:
-    """Return twice the ranks (from 1), ties at their mean: whole numbers."""
-    ordered = np.sort(values)
-    first = np.searchsorted(ordered, values, side="left")
-    last = np.searchsorted(ordered, values, side="right")
-    doubled: np.ndarray = first + last + 1
-    return doubled
+    if compared == kinds and kinds:
+        verdicts.discard("nothing compared")
+    else:
+        verdicts.add("nothing compared")
+    if "ok" in verdicts and not strict:
+        verdicts.discard("inconclusive")
+    worst = next(verdict for verdict in _EXIT_CODES if verdict in verdicts)
+    return (2 if strict and worst == "inconclusive" else _EXIT_CODES[worst]), worst
 
 
 def _subset_sums(numbers: np.ndarray, size: int) -> np.ndarray:
     """Return how many subsets of `size` of the numbers have the sum 0, 1, …"""
     top = int(np.sort(numbers)[-size:].sum()) if size else 0
-    counts = np.zeros((size + 1, top + 1))
+    counts: np.ndarray = np.zeros((size + 1, top + 1))
     counts[0, 0] = 1.0
     for number in map(int, numbers):
         # from the largest size down, so that each number is taken once
         for taken in range(size, 0, -1):
             if number <= top:
                 counts[taken, number:] += counts[taken - 1, : top + 1 - number]
-    result: np.ndarray = counts[size]
-    return result
+    return counts[size]
 
 
 def outcome_of_all(
@@ -289,12 +278,5 @@ def outcome_of_all(
 ) -> tuple[int, VerdictName]:
     """Return the exit code and the verdict over several baselines, by name: every one has to pass."""
     found = [outcome(judgements, strict=strict) for judgements in judged.values()]
-    order: tuple[VerdictName, ...] = (
-        "regression",
-        "changed",
-        "failed",
-        "nothing compared",
-        "inconclusive",
-        "ok",
-    )
+    order = list(_EXIT_CODES)
     return min(found, key=lambda one: order.index(one[1]), default=(3, "nothing compared"))

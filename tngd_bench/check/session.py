@@ -123,13 +123,11 @@ class CheckSession:
         """Note where the revision pins other packages: both sides run with those that are installed here."""
         names = {lock.name for tree in (base, head) for lock in tree.glob("requirements*.lock")}
         for name in sorted(names):
-            before, after = (
-                (tree / name).read_bytes() if (tree / name).is_file() else None for tree in (base, head)
-            )
+            files = (tree / name for tree in (base, head))
+            before, after = (file.read_bytes() if file.is_file() else None for file in files)
             if before != after:
-                self.notes.append(
-                    f"{name} differs from that of {what}: both were measured with the packages installed here"
-                )
+                told = "both were measured with the packages installed here"
+                self.notes.append(f"{name} differs from that of {what}: {told}")
 
 
 def _stored(what: str) -> Baseline | None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis.cost.reference import references
@@ -34,11 +35,9 @@ def _cost_metrics(records: Records) -> list[CheckedMetric]:
     trials = records.trials[(records.trials["kind"] == "cost") & (records.trials["status"] == "ok")]
     found = []
     for row in trials.drop_duplicates([*_CELL, "optimizer"]).to_dict("records"):
-        where = _where(row)
-        if not pd.isna(row["flops"]):
-            found.append(make_metric(f"operations/{where}", [row["flops"]]))
-        if not pd.isna(row["solver_iterations"]):
-            found.append(make_metric(f"solver iterations/{where}", [row["solver_iterations"]]))
+        for kind, column in (("operations", "flops"), ("solver iterations", "solver_iterations")):
+            if not pd.isna(row[column]):
+                found.append(make_metric(f"{kind}/{_where(row)}", [row[column]]))
     # a digital optimizer has no device to be modelled
     device = records.costs[records.costs["device"].notna()].dropna(subset=list(_MODELLED))
     for row in device.drop_duplicates([*_CELL, "optimizer"]).to_dict("records"):
@@ -51,9 +50,7 @@ def _time_metrics(costs: pd.DataFrame) -> list[CheckedMetric]:
     paired = [*_CELL, "process", "repetition"]
     chosen = references(costs, _CELL)
     measured = costs[[*_CELL, "optimizer"]].itertuples(index=False, name=None)
-    is_reference = pd.Series(
-        [chosen.get(row[:-1]) == row[-1] for row in measured], index=costs.index, dtype=bool
-    )
+    is_reference = np.array([chosen.get(row[:-1]) == row[-1] for row in measured], dtype=bool)
     reference = costs[is_reference].set_index(paired)["step_s"].rename("reference_s")
     if reference.empty:
         return []
@@ -67,9 +64,8 @@ def _time_metrics(costs: pd.DataFrame) -> list[CheckedMetric]:
 
 
 def _training_metrics(records: Records) -> list[CheckedMetric]:
-    runs = records.trials[
-        (records.trials["kind"] == "training") & records.trials["status"].isin(["ok", "diverged"])
-    ]
+    trials = records.trials
+    runs = trials[(trials["kind"] == "training") & trials["status"].isin(["ok", "diverged"])]
     curves = dict(list(records.curves.groupby("key", sort=False)))
     found = []
     for row in runs.to_dict("records"):
@@ -77,12 +73,7 @@ def _training_metrics(records: Records) -> list[CheckedMetric]:
         evaluated = None if curve is None else curve.dropna(subset=["train_loss"])
         if evaluated is None or evaluated.empty:
             continue
-        swept = (
-            ""
-            if pd.isna(row["sweep_parameter"])
-            else f"/{row['sweep_parameter']}={_level(row['sweep_value'])}"
-        )
-        where = f"{_where(row)}{swept}/seed {row['seed']}"
+        where = f"{_where(row)}{_swept(row)}/seed {row['seed']}"
         diverged = row["status"] == "diverged"
         loss = math.inf if diverged else float(evaluated["train_loss"].iloc[-1])
         found.append(make_metric(f"loss/{where}", [loss]))
@@ -97,5 +88,6 @@ def _where(row: Mapping[Any, Any]) -> str:
     return f"{row['group']}/{row['optimizer']}/{size}"
 
 
-def _level(value: float) -> str:
-    return "ideal" if pd.isna(value) else f"{value:g}"
+def _swept(row: Mapping[Any, Any]) -> str:
+    level = "ideal" if pd.isna(row["sweep_value"]) else f"{row['sweep_value']:g}"
+    return "" if pd.isna(row["sweep_parameter"]) else f"/{row['sweep_parameter']}={level}"

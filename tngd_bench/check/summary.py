@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections import Counter
@@ -17,14 +18,7 @@ if TYPE_CHECKING:  # a summary can be written where nothing else of the package 
 
 SCHEMA = 1
 """Of the JSON."""
-_ORDER: tuple[VerdictName, ...] = (
-    "regression",
-    "changed",
-    "failed",
-    "inconclusive",
-    "nothing compared",
-    "ok",
-)
+_ORDER = ("regression", "changed", "failed", "inconclusive", "nothing compared", "ok")
 
 
 @dataclass(frozen=True)
@@ -75,15 +69,11 @@ def as_text(summary: CheckSummary) -> str:
 def as_markdown(summary: CheckSummary) -> str:
     """Return a summary for a pull request: what is not ok first, the rest folded."""
     compared = f"{summary.head} against {', '.join(summary.baselines)}"
-    lines = [
-        f"### tngd-bench check: {summary.verdict}",
-        "",
-        f"{_cell(compared)}. {summary.counts or 'Nothing was judged'}.",
-    ]
-    lines += ["", _environment({**summary.environment, **_commits(summary)}), ""]
-    lines += [
-        f"- {_cell(note)}" for note in (*([summary.problem] if summary.problem else []), *summary.notes)
-    ]
+    counts = summary.counts or "Nothing was judged"
+    lines = [f"### tngd-bench check: {summary.verdict}", "", f"{_cell(compared)}. {counts}.", ""]
+    about = {**summary.environment, **_commits(summary)}
+    lines += [", ".join(f"{name} {_cell(str(value))}" for name, value in about.items()), ""]
+    lines += [f"- {_cell(note)}" for note in (summary.problem, *summary.notes) if note]
     lines.append("")
     notable = [one for one in summary.sorted() if one.verdict != "ok"]
     fine = [one for one in summary.sorted() if one.verdict == "ok"]
@@ -92,6 +82,9 @@ def as_markdown(summary: CheckSummary) -> str:
     if fine:
         lines += [f"<details><summary>{len(fine)} ok</summary>", "", *_table(fine), "", "</details>", ""]
     return "\n".join(lines)
+
+
+_JUNIT_TAGS = {"regression": "failure", "changed": "failure", "failed": "error"}
 
 
 def as_junit(summary: CheckSummary) -> str:
@@ -115,70 +108,46 @@ def as_junit(summary: CheckSummary) -> str:
     for one in summary.judgements:
         kind, _, rest = one.name.partition("/")
         case = Xml.SubElement(suite, "testcase", {"classname": plain(kind), "name": plain(rest), "time": "0"})
-        tag = {"regression": "failure", "changed": "failure", "failed": "error", "ok": None}.get(
-            one.verdict, "skipped"
-        )
-        if tag is not None:
-            Xml.SubElement(case, tag, {"message": plain(f"{one.verdict}: {_why(one)}")}).text = _figures(one)
-        else:
+        if one.verdict == "ok":
             Xml.SubElement(case, "system-out").text = plain(f"{_figures(one)} {_why(one)}")
+        else:
+            tag = _JUNIT_TAGS.get(one.verdict, "skipped")
+            Xml.SubElement(case, tag, {"message": plain(f"{one.verdict}: {_why(one)}")}).text = _figures(one)
     Xml.indent(root)
     return Xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def as_json(summary: CheckSummary) -> str:
     """Return one JSON object as docs/check.schema.json describes it; what is not a finite number is null."""
-    rows = [
-        {
-            "name": plain(one.name),
-            "kind": one.kind,
-            "unit": one.unit,
-            "verdict": one.verdict,
-            "reason": plain(one.reason),
-            "against": plain(one.against or ", ".join(summary.baselines)),
-            "base": _number(one.base),
-            "head": _number(one.head),
-            "change": _number(one.change),
-            "interval": [_number(bound) for bound in one.interval],
-            "p": _number(one.p),
-            "runs": one.runs,
-        }
-        for one in summary.judgements
+    against = ", ".join(summary.baselines)
+    content = {"schema": SCHEMA, **dataclasses.asdict(summary)}
+    # the judgements come last, after what is said of the whole
+    content["judgements"] = [
+        row | {"against": row["against"] or against} for row in content.pop("judgements")
     ]
-    content = {
-        "schema": SCHEMA,
-        "verdict": summary.verdict,
-        "exit_code": summary.exit_code,
-        "head": plain(summary.head),
-        "baselines": [plain(what) for what in summary.baselines],
-        "environment": {
-            name: plain(value) if isinstance(value, str) else value
-            for name, value in summary.environment.items()
-        },
-        "commits": {plain(what): commit for what, commit in summary.commits.items()},
-        "problem": plain(summary.problem),
-        "notes": [plain(note) for note in summary.notes],
-        "judgements": rows,
-    }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_printable(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _printable(value: Any) -> Any:
+    """Return a value with plain text, and null for what is not a finite number."""
+    if isinstance(value, Mapping):
+        return {plain(str(name)): _printable(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printable(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return plain(value) if isinstance(value, str) else value
 
 
 def _table(judgements: Sequence[Judgement]) -> list[str]:
     lines = ["| verdict | metric | base | head | change | why |", "|---|---|---:|---:|---:|---|"]
     for one in judgements:
         unit = f" {one.unit}" if one.unit else ""
-        base, head = (
-            _shown(value) + (unit if math.isfinite(value) else "") for value in (one.base, one.head)
-        )
+        figures = (_shown(value) + unit * math.isfinite(value) for value in (one.base, one.head))
         verdict = one.verdict if one.verdict == "ok" else f"**{one.verdict}**"
-        lines.append(
-            f"| {verdict} | {_cell(one.name)} | {base} | {head} | {_change(one)} | {_cell(_why(one))} |"
-        )
+        cells = (verdict, _cell(one.name), *figures, _change(one), _cell(_why(one)))
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
-
-
-def _environment(environment: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_cell(str(value))}" for name, value in environment.items())
 
 
 def _figures(one: Judgement) -> str:
@@ -213,7 +182,3 @@ def _why(one: Judgement) -> str:
 
 def _commits(summary: CheckSummary) -> dict[str, str]:
     return {f"commit of {plain(what)}": commit or "not known" for what, commit in summary.commits.items()}
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -121,8 +121,8 @@ def probes(*trees: Path) -> Iterator[tuple[Probe, ...]]:
     """Start a probe for each tree, all at once, and end them."""
     with contextlib.ExitStack() as stack:
         started = tuple(stack.enter_context(Probe(tree)) for tree in trees)
-        for started_one in started:
-            started_one.greet()
+        for each in started:
+            each.greet()
         yield started
 
 
@@ -177,18 +177,16 @@ def take_samples(started: Sequence[Probe], found: Sequence[TreeFigures], samples
         # A B B A: neither side is always the first
         order = list(zip(started, found, strict=True))[:: 1 if block % 2 == 0 else -1]
         for name in list(found[0].values):
-            _take_sample(name, order, found)
+            _take_sample(name, order)
 
 
-def _take_sample(
-    name: str, order: Sequence[tuple[Probe, TreeFigures]], all_of_them: Sequence[TreeFigures]
-) -> None:
+def _take_sample(name: str, order: Sequence[tuple[Probe, TreeFigures]]) -> None:
     for started, figures in order:
         try:
             figures.values[name].append(float(started.ask(do="time", name=name)))
         except UnmeasuredError as error:
             figures.failures[name] = str(error)
-            for side in all_of_them:
+            for _, side in order:
                 del side.values[name]
             return
 
@@ -216,8 +214,6 @@ def checked_out(revision: str, repository: Path) -> Iterator[Revision]:
         extract(top, commit, place)
         tree = place / part
         if not tree.is_dir():
-            raise LookupError(
-                f"{revision} of {top} has no folder {part}: {repository} is no checkout of the package,"
-                " and only a checkout can be compared with a revision"
-            )
+            why = f"{repository} is no checkout of the package, and only a checkout can be compared with a revision"
+            raise LookupError(f"{revision} of {top} has no folder {part}: {why}")
         yield Revision(commit, tree)
