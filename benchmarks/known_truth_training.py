@@ -25,7 +25,7 @@ from tngd_bench.analysis.training.time_to_target import (
     target_from_reference,
     time_to_target,
 )
-from tngd_bench.report.map.map_tables import lowest_times
+from tngd_bench.report.map.map_view import lowest_times
 
 EVERY = 78
 """Iterations between evaluations."""

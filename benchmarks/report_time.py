@@ -33,22 +33,6 @@ optimizers = ["sgd", "tngd"]
 """
 
 
-class _Silence:
-    """An audience that says nothing."""
-
-    def preparing(self, what):
-        pass
-
-    def planned(self, plan, pending):
-        pass
-
-    def started(self, trial):
-        pass
-
-    def finished(self, trial, entries):
-        pass
-
-
 class Report:
     """The page of a small study with all its figures."""
 
@@ -61,12 +45,15 @@ class Report:
 
     def setup_cache(self):
         """Run the study; return where its results are."""
+        from rich.console import Console
+
+        from tngd_bench.cli.progress import PlainAudience
         from tngd_bench.studies.file.reading import load_study
         from tngd_bench.studies.run.run_study import run_study
 
-        place = Path.cwd() / "page"
-        (Path.cwd() / "page.toml").write_text(STUDY)
-        run_study(load_study(str(Path.cwd() / "page.toml")), place, _Silence())
+        study, place = Path("page.toml").absolute(), Path("page").absolute()
+        study.write_text(STUDY)
+        run_study(load_study(str(study)), place, PlainAudience(Console(quiet=True)))
         return str(place)
 
     def setup(self, place):

@@ -17,7 +17,6 @@ from tngd_bench.analysis.map.cost_map import cheapest
 from tngd_bench.analysis.map.plane import plane
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.time_to_target import hit_times, study_targets, time_to_target
-from tngd_bench.report.cost.energy_table import energy_table
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.map import (
@@ -25,9 +24,8 @@ from tngd_bench.report.map import (
     map_charts,
     map_drawing,
     map_section,
-    map_tables,
     map_view,
-    what_if,
+    what_if_section,
 )
 
 NO_TRIALS = pd.DataFrame({"settings": pd.Series(dtype=object)})
@@ -197,7 +195,7 @@ def test_what_is_the_cheapest_at_best_is_dotted_and_named_so(calibrations):
             in break_even_charts.rate_chart(view, ("r", rates)).caption
         )
     crossed = break_even.crossovers(line, dataclasses.replace(use, device=device))
-    table = map_tables.crossover_table(crossed, known, "tngd")
+    table = map_section.crossover_table(crossed, known, "tngd")
     assert "At best (≥): no time is stated for writing the cells" in table.caption
     for each, row in zip(crossed, table.rows, strict=True):
         assert row[2].startswith("no crossover" if np.isinf(each.rows_m) else "≥ ")
@@ -206,7 +204,7 @@ def test_what_is_the_cheapest_at_best_is_dotted_and_named_so(calibrations):
 def test_the_fastest_to_a_target_is_the_one_of_the_table(results, records, charts):
     times = time_to_target(records.trials, records.curves, study_targets(records.study))
     hits = hit_times(records.trials, records.curves, study_targets(records.study))
-    lowest = map_tables.lowest_times(records.trials, times, hits)
+    lowest = map_view.lowest_times(records.trials, times, hits)
     for row in lowest.itertuples():
         there = times[(times["group"] == row.group) & (times["target"] == row.target)]
         assert row.seconds == there["modelled_median"].min()
@@ -240,7 +238,7 @@ def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_r
     times = pd.DataFrame(rows, columns=["target", "optimizer", "iterations_median", "modelled_median"])
     trials = pd.DataFrame([{"kind": "training", "group": "g", "parameters": 10, "batch_size": 2}])
     hits = pd.DataFrame(columns=["group", "target", "optimizer", "seed", "modelled"])
-    lowest = map_tables.lowest_times(trials, times.assign(group="g"), hits)
+    lowest = map_view.lowest_times(trials, times.assign(group="g"), hits)
     (row,) = lowest.itertuples()
     assert (row.target, row.optimizer, row.seconds, row.runner_up) == ("80 %", "adam", 2.0, "sgd")
     assert row.untimed == 1
@@ -286,15 +284,15 @@ def test_the_fastest_is_told_from_its_runner_up_by_seeds_enough_for_the_pairs_th
             for seed in range(seeds)
         ]
     )
-    (row,) = map_tables.lowest_times(trials, times, hits).to_dict("records")
+    (row,) = map_view.lowest_times(trials, times, hits).to_dict("records")
     assert (row["optimizer"], row["runner_up"], row["told"]) == ("a", "b", told)
     said = break_even_charts.place_words(pd.DataFrame([row]), {o: optimizer_info(o, o) for o in labels})
     assert ("not told from b, 1.20 s, by these seeds" in said) is not told
     unknown = hits[hits["optimizer"] == "a"].assign(optimizer="untimed", modelled=np.nan)
-    beside = map_tables.lowest_times(trials, times, pd.concat([hits, unknown]))
+    beside = map_view.lowest_times(trials, times, pd.concat([hits, unknown]))
     assert beside["told"].tolist() == [told]  # no rival, as it cannot be ranked
     alone = hits.assign(seed=hits["seed"] + 100 * (hits["optimizer"] == "b"))
-    assert not map_tables.lowest_times(trials, times, alone)["told"].any()
+    assert not map_view.lowest_times(trials, times, alone)["told"].any()
 
 
 def test_who_missed_a_target_is_named_apart_from_who_reached_it(results):
@@ -306,7 +304,7 @@ def test_the_what_if_data_give_the_drawn_times_back(calibrations):
     known, use = calibrations.infos, calibrations.use
     area = plane(calibrations, "batch_size", 10)
     exact = [label for label in calibrations.digital if label != "kfac"]
-    data = json.loads(json.dumps(what_if.explorer(calibrations, area, use, known, exact)))
+    data = json.loads(json.dumps(what_if_section.explorer(calibrations, area, use, known, exact)))
     assert data["not_stated"] == []
     found = cheapest(area, use)
     rate, tau = 10 ** data["start"]["rate"], 10 ** data["start"]["tau"]
@@ -330,7 +328,7 @@ def test_an_own_device_stands_beside_the_presets_with_the_energy_of_its_own_bill
     uses = map_view.device_uses(calibrations.use, trials)
     assert uses[0][0] == "mine, 100 Gb/s"
     assert len(uses) == 1 + len(map_view.device_uses(calibrations.use, NO_TRIALS))
-    data = energy_table(calibrations, uses).data
+    data = what_if_section.energy_table(calibrations, uses).data
     own, base = (
         data[data["device"] == name].reset_index(drop=True) for name in ("mine, 100 Gb/s", "rram, 512 Gb/s")
     )
@@ -341,7 +339,7 @@ def test_an_own_device_stands_beside_the_presets_with_the_energy_of_its_own_bill
 
 
 def test_energy_without_a_sourced_price_is_not_stated_and_never_zero(calibrations):
-    table = energy_table(calibrations, map_view.device_uses(calibrations.use, NO_TRIALS))
+    table = what_if_section.energy_table(calibrations, map_view.device_uses(calibrations.use, NO_TRIALS))
     paper = [row for row in table.rows if row[0].startswith("paper")]
     assert paper
     assert {row[6] for row in paper} == {"not stated"}

@@ -13,10 +13,10 @@ from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import convergence, final_scores, sweep_kinds
 from tngd_bench.optimizers import registry
 from tngd_bench.report.compare import comparison
-from tngd_bench.report.cost import prediction_chart, scaling_charts
+from tngd_bench.report.cost import cost_charts, prediction_chart
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.figures import charts_of
-from tngd_bench.report.training import heatmaps, profile_charts
+from tngd_bench.report.training import heatmaps, training_charts
 from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
 from tngd_bench.studies.store.columns import COST_COLUMNS
 
@@ -34,7 +34,7 @@ def test_kinds_of_cost_have_panels_of_their_own(records):
     with charting.style():
         (chart,) = charts_of("scaling", Results(records))  # along N alone
     labels = [axes.get_ylabel() for axes in chart.figure.axes]
-    assert labels == [title for _, title in scaling_charts._COLUMNS]
+    assert labels == [title for _, title in cost_charts._COLUMNS]
     measured, modelled, counted, _ = chart.figure.axes
     own = chart.data[chart.data["optimizer"] == "tngd"].sort_values("parameters")
     np.testing.assert_array_equal(lines(measured)["TNGD"].get_ydata(), own["digital_median_s"])
@@ -46,8 +46,8 @@ def test_kinds_of_cost_have_panels_of_their_own(records):
 def test_a_profile_is_drawn_as_its_steps(records):
     results = Results(records)
     with charting.style():
-        (case, _) = profile_charts.profile_chart.cases(results)
-        chart = profile_charts.profile_chart(results, case)
+        (case, _) = training_charts.profile_chart.cases(results)
+        chart = training_charts.profile_chart(results, case)
     clock, profile = case
     assert clock == "iterations"
     own = profile[profile["optimizer"] == "tngd"].sort_values("tau")
@@ -62,8 +62,8 @@ def test_times_to_levels_have_bands_on_the_other_axis(records):
     results = Results(records)
     bands = convergence.bands_at_level(results.curves, results.trials, "train_loss")
     with charting.style():
-        (loss, _) = profile_charts.level_chart.cases(results)
-        chart = profile_charts.level_chart(results, loss)
+        (loss, _) = training_charts.level_chart.cases(results)
+        chart = training_charts.level_chart(results, loss)
     axes = chart.figure.axes[0]
     assert axes.get_xlabel().startswith("time to reach the level")
     own = bands[(bands["optimizer"] == "adam") & np.isfinite(bands["median"]) & (bands["median"] > 0)]

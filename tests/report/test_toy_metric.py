@@ -19,7 +19,7 @@ from tngd_bench.measure.training import train
 from tngd_bench.problems import digits_mlp, registered_metrics, registry
 from tngd_bench.problems.metrics import ACCURACY, Metric
 from tngd_bench.report.document import charting
-from tngd_bench.report.training import training_section, training_tables
+from tngd_bench.report.training import training_section
 
 LEFT_OUT = Metric("left_out", "share left out", larger_is_better=False, targets=(0.5,))
 
@@ -58,7 +58,7 @@ def test_tables_charts_and_targets_have_it(toy_records):
     results = Results(toy_records)
     infos, final = results.infos, results.final
     assert final_scores.leading(final).column == "test_left_out"
-    table = training_tables.final_table(final_scores.summarise_final(final), infos, sweeps=False)
+    table = training_section.final_table(final_scores.summarise_final(final), infos, sweeps=False)
     titles = [column.title for column in table.columns]
     assert "final test share left out, median [quartiles]" in titles
     assert not [title for title in titles if "accuracy" in title]

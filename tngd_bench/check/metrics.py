@@ -34,8 +34,8 @@ def make_metric(name: str, values: Sequence[float]) -> CheckedMetric:
     kind = name.partition("/")[0]
     if kind not in _KINDS:
         raise ValueError(f"a metric's name begins with one of: {', '.join(_KINDS)}; not {kind!r}")
-    unit, judged, *tolerance = _KINDS[kind]
-    return CheckedMetric(name, unit, judged, tuple(map(float, values)), *tolerance)
+    unit, judged, tolerance, slack, two_sided = _KINDS[kind]
+    return CheckedMetric(name, unit, judged, tuple(map(float, values)), tolerance, slack, two_sided)
 
 
 def is_known(name: str) -> bool:

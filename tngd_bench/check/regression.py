@@ -166,8 +166,8 @@ def _compare_times(base: CheckedMetric, head: CheckedMetric) -> Judgement:
         reason = f"too noisy: {upper - 1.0:.0%} slower cannot be excluded"
     else:
         verdict, reason = "ok", f"within {base.tolerance:.0%}"
-    found = {"change": estimate - 1.0, "interval": (lower - 1.0, upper - 1.0), "p": p}
-    return dataclasses.replace(_judgement(base, verdict, reason, base, head), **found)
+    found, interval = _judgement(base, verdict, reason, base, head), (lower - 1.0, upper - 1.0)
+    return dataclasses.replace(found, change=estimate - 1.0, interval=interval, p=p)
 
 
 def _judgement(
@@ -263,14 +263,15 @@ def outcome(judgements: Sequence[Judgement], *, strict: bool = False) -> tuple[i
 def _subset_sums(numbers: np.ndarray, size: int) -> np.ndarray:
     """Return how many subsets of `size` of the numbers have the sum 0, 1, …"""
     top = int(np.sort(numbers)[-size:].sum()) if size else 0
-    counts: np.ndarray = np.zeros((size + 1, top + 1))
+    counts = np.zeros((size + 1, top + 1))
     counts[0, 0] = 1.0
     for number in map(int, numbers):
         # from the largest size down, so that each number is taken once
         for taken in range(size, 0, -1):
             if number <= top:
                 counts[taken, number:] += counts[taken - 1, : top + 1 - number]
-    return counts[size]
+    result: np.ndarray = counts[size]
+    return result
 
 
 def outcome_of_all(

@@ -40,7 +40,7 @@ class CheckSummary:
     @property
     def counts(self) -> str:
         """Return e.g. "1 regression, 40 ok"."""
-        counted = Counter(judgement.verdict for judgement in self.judgements)
+        counted: Counter[str] = Counter(judgement.verdict for judgement in self.judgements)
         return ", ".join(f"{counted[verdict]} {verdict}" for verdict in _ORDER if counted[verdict])
 
     def sorted(self) -> list[Judgement]:

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import tngd_bench
@@ -39,11 +38,6 @@ class UnmeasuredError(RuntimeError):
     """A tree has no such figure, or raised an error on the way to it."""
 
 
-def _given_path() -> list[str]:
-    """Return the folders of the user's own PYTHONPATH, which come after the tree."""
-    return [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
-
-
 def present_tree() -> Path:
     """Return the folder that holds the running `tngd_bench`."""
     return Path(tngd_bench.__file__).resolve().parents[1]
@@ -55,10 +49,13 @@ class Probe:
     def __init__(self, tree: Path) -> None:
         self.tree = tree.resolve()
         self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  # closed with the process
+        given = os.environ.get("PYTHONPATH", "").split(
+            os.pathsep
+        )  # the user's own folders come after the tree
         environment = {
             **clean_environment(),
             **dict.fromkeys(_SINGLE_THREADED, "1"),
-            "PYTHONPATH": os.pathsep.join([str(self.tree), *_given_path()]),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(self.tree), *given])),
             "PYTHONHASHSEED": "0",
         }
         self._process = subprocess.Popen(  # noqa: S603  # our own file, no shell
@@ -76,9 +73,7 @@ class Probe:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
         self._errors.close()

@@ -18,8 +18,9 @@ def command(as_json: bool) -> None:
     if as_json:
         print_json(environment)
         return
-    packages = environment.pop("packages") or {}
-    environment["packages"] = {name: found for name, found in packages.items() if found}
+    packages = environment.pop("packages")
+    if isinstance(packages, dict):
+        environment["packages"] = {name: found for name, found in packages.items() if found}
     width = max(map(len, environment))
     for name, value in environment.items():
         click.echo(f"{name.replace('_', ' '):<{width}}  {_shown(name, value)}")

@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from types import TracebackType
+from contextlib import AbstractContextManager
 from typing import Any, Self
 
 from rich.console import Console
@@ -27,7 +27,7 @@ def make_console() -> Console:
     return Console(width=_PIPED_WIDTH, color_system=None, force_terminal=False, force_interactive=False)
 
 
-class PlainAudience:
+class PlainAudience(AbstractContextManager["PlainAudience"]):
     """One line for each trial that ended, without times: two runs print the same."""
 
     def __init__(self, console: Console) -> None:
@@ -35,13 +35,8 @@ class PlainAudience:
         self.done = 0
         self.total = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
+    def __exit__(self, *_: object) -> None:
+        """Nothing: a line is printed at once."""
 
     def preparing(self, what: str) -> None:
         """Say what is being prepared."""
@@ -55,9 +50,8 @@ class PlainAudience:
         kept = f"; {self.done} trials finished earlier" if self.done else ""
         self.say(f"study {plan.study.name}: {extent.describe()}{kept}")
         for why, number in Counter(plan.again.values()).items():
-            self.say(
-                f"measured by other code, run again: {processes(number)}: {why}; old results: store/earlier"
-            )
+            again = f"{processes(number)}: {why}; old results: store/earlier"
+            self.say(f"measured by other code, run again: {again}")
         if plan.again:
             self.say("run with --keep-old to go on with the old results instead")
         for why, number in Counter(plan.kept_old.values()).items():
@@ -101,9 +95,7 @@ class LiveAudience(PlainAudience):
         self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def preparing(self, what: str) -> None:

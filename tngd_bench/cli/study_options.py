@@ -15,7 +15,7 @@ from tngd_bench.cli.option_kinds import flag_option, several_option
 def study_options(default: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the argument `study`, with its `default`, and the options `profile` and `overrides`."""
     parts = (
-        click.argument("study", **({} if default is None else {"default": default})),
+        click.argument("study", default=default, required=default is None),
         click.option(
             "--profile", metavar="NAME", help="Apply one of the study's profiles: smoke, quick, full, …"
         ),

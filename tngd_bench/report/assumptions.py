@@ -38,18 +38,14 @@ def device_table(study: Mapping[str, object], trials: pd.DataFrame) -> Table | N
     stored = study.get("devices")
     rows = []
     for name in used:
-        kept = stored.get(name) if isinstance(stored, Mapping) else None
-        found, origin = (
-            (kept, "") if isinstance(kept, Mapping) else (_installed(name), " (as installed, not stored)")
-        )
-        for parameter, entry in found.items():
+        found = stored.get(name) if isinstance(stored, Mapping) else None
+        origin = "" if isinstance(found, Mapping) else " (as installed, not stored)"
+        for parameter, entry in (found if isinstance(found, Mapping) else _installed(name)).items():
+            value, grade, source = entry, "", origin.strip()
             if isinstance(entry, Mapping):
-                grade = str(entry.get("grade", "not stated"))
-                source = str(entry.get("source", "not stated"))
-                value, graded = entry.get("value"), _GRADES.get(grade, grade)
-                rows.append((name, parameter, _value(parameter, value), graded, source + origin))
-            else:
-                rows.append((name, parameter, _value(parameter, entry), "", origin.strip()))
+                value, grade = entry.get("value"), str(entry.get("grade", "not stated"))
+                source = str(entry.get("source", "not stated")) + origin
+            rows.append((name, parameter, _value(parameter, value), _GRADES.get(grade, grade), source))
     columns = (
         words("device", itemgetter(0)),
         words("parameter", lambda row: parameter_name(row[1])),
@@ -94,9 +90,8 @@ def _installed(name: str) -> Mapping[str, object]:
 
 def extrapolated(trials: pd.DataFrame, infos: Infos) -> tuple[tuple[str, str], ...]:
     """Return a statement on host seconds that were extrapolated, like those of `statements`; () without any."""
-    modelled = (
-        trials[c.OPTIMIZER].map(lambda label: infos[label].modelled).astype(bool)
-    )  # of no trial: no type
+    # of no trial there is no type
+    modelled = trials[c.OPTIMIZER].map(lambda label: infos[label].modelled).astype(bool)
     ran = trials[modelled & (trials[c.STATUS] == "ok")]
     sizes = [
         f"{row.problem}, N = {quantities.count(row.parameters)}, d_z = {quantities.count(row.outputs)}"
@@ -123,20 +118,17 @@ def choices(study: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     return tuple((f"Chosen here: {topic}", " ".join(sentences)) for topic, sentences in topics if sentences)
 
 
-def _changed(study: Mapping[str, object]) -> str:
+def statements(study: Mapping[str, object], environment: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """Return what each clock counts and what was assumed, as pairs of a term and a sentence."""
+    told = {
+        name: environment.get(name, "not stated") for name in ("threads_cost", "threads_training", "dtype")
+    }
+    processor = environment.get("gpu") or environment.get("cpu") or "a processor not recorded"
     changes = changes_in_words(study)
-    if not changes:
-        return ""
-    return (
+    changed = (
         f" Numbers were changed once results were there ({changes}): if that was for what the results said, levels of "
         "95 % are too high."
     )
-
-
-def statements(study: Mapping[str, object], environment: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
-    """Return what each clock counts and what was assumed, as pairs of a term and a sentence."""
-    threads = f"{environment.get('threads_cost', 'not stated')} for cost, "
-    threads += f"{environment.get('threads_training', 'not stated')} for training"
     return (
         (
             "Measured",
@@ -162,7 +154,7 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
             "The unit is the process: intervals are Student's t over the medians of processes, 95 % for a number of "
             f"processes fixed before the first result was looked at. A difference takes "
             f"{iteration_cost.MINIMUM_PAIRS} paired iterations from {iteration_cost.MINIMUM_PROCESSES} processes."
-            f"{_changed(study)}",
+            f"{changed if changes else ''}",
         ),
         (
             "From run to run",
@@ -172,8 +164,8 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
         ),
         (
             "Processor, threads and precision",
-            f"Computed on {environment.get('gpu') or environment.get('cpu') or 'a processor not recorded'}. Threads: "
-            f"{threads}; dtype: {environment.get('dtype', 'not stated')}.",
+            "Computed on {processor}. Threads: {threads_cost} for cost, {threads_training} for training; dtype: "
+            "{dtype}.".format(processor=processor, **told),
         ),
         (
             "K-FAC",

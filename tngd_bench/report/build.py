@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +14,6 @@ from tngd_bench import __version__
 from tngd_bench.analysis.training.final_scores import final_values
 from tngd_bench.atomic_write import write
 from tngd_bench.measure.gc_control import collected_by_hand
-from tngd_bench.report.asv_link import trend_link
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.charting import MissingFigure
 from tngd_bench.report.document.formats import DEFAULT_FORMATS, check_formats
@@ -74,12 +75,9 @@ def build_report(
     documents = _documents(content, records, output, formats)
     written = [*parts.figures, *data, *documents]
     if "html" in formats:
-        near = _addresses(store, output.resolve())
+        near, around = _addresses(store, output.resolve()), output.resolve().parent
         # a second study's folder is expected beside this one's
-        beside_page = {
-            name: _addresses(place, output.resolve().parent, "..") for name, (_, place) in others.items()
-        }
-        further = {name: address for name, address in beside_page.items() if address is not None}
+        further = {name: _addresses(place, around, "..") for name, (_, place) in others.items()}
         write(html, render(content, records, parts.drawings, near, further, trend).encode())
         written.append(html)
     source = (trial_ends(records), *(other.trials[[c.KEY, c.STATUS]] for other, _ in others.values()))
@@ -90,25 +88,21 @@ def build_report(
 
 
 def _by_name(records: Records, beside: Sequence[tuple[Records, Path]]) -> dict[str, tuple[Records, Path]]:
-    taken = {str(records.study.get("name", "study"))}
-    named = {}
-    for other, place in beside:
-        name = str(other.study.get("name", "study"))
-        if name in taken:
+    own, *others = (str(each.study.get("name", "study")) for each in (records, *(one for one, _ in beside)))
+    for place, name in enumerate(others):
+        if name in (own, *others[:place]):
             raise ValueError(f"studies side by side need names of their own, and two are called {name!r}")
-        taken.add(name)
-        named[name] = (other, place)
-    return named
+    return dict(zip(others, beside, strict=True))
 
 
-def _addresses(store: Path | None, folder: Path, way: str = ".") -> Address | None:
-    """Return where the records of `store` lie as seen from a page; None where it is outside `folder`.
+def _addresses(store: Path | None, folder: Path, way: str = ".") -> Address:
+    """Return where the records of `store` lie as seen from a page; nowhere for one outside `folder`.
 
     `way` leads from the page to `folder`, with which the page may be moved.
     """
-    if store is None or not store.resolve().is_relative_to(folder):
-        return None
-    files = store_at(store).files_by_key()
+    files: Mapping[str, Path] = {}
+    if store is not None and store.resolve().is_relative_to(folder):
+        files = store_at(store).files_by_key()
 
     def address(key: str) -> str | None:
         return (Path(way) / files[key].resolve().relative_to(folder)).as_posix() if key in files else None
@@ -142,3 +136,30 @@ def _documents(content: Contents, records: Records, output: Path, formats: Colle
     if "pdf" in formats:
         documents.append(write(output / "report.pdf", pdf(content, title, output.resolve())))
     return documents
+
+
+SETTING = "TNGD_BENCH_TREND"
+PUBLISHED = Path(".asv", "html", "index.html")
+_REGRESSIONS = "#/regressions"
+
+
+def trend_link(
+    output: Path, directory: Path | None = None, environment: Mapping[str, str] | None = None
+) -> str:
+    """Return the address of asv's regressions for a page in `output`, "" where none is published.
+
+    The setting `TNGD_BENCH_TREND`, an http(s) address or the path of asv's page, comes first; else it is
+    `.asv/html/index.html` under `directory` (default: the working directory), where `asv publish` writes it.
+    ValueError where the setting is neither.
+    """
+    given = (os.environ if environment is None else environment).get(SETTING, "").strip()
+    if re.match(r"https?://", given):
+        return given if "#" in given else given + _REGRESSIONS
+    page = Path(given) if given else (directory or Path.cwd()) / PUBLISHED
+    if given and not page.is_file():
+        raise ValueError(
+            f"{SETTING} must be an http(s) address or the path of asv's index.html, not {given!r}"
+        )
+    if not page.is_file():
+        return ""
+    return Path(os.path.relpath(page.resolve(), output.resolve())).as_posix() + _REGRESSIONS

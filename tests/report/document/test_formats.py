@@ -8,7 +8,7 @@ import pytest
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.results import Results
-from tngd_bench.report import build_report, study_summary
+from tngd_bench.report import build_report, study_tables
 from tngd_bench.report.document import formats
 from tngd_bench.report.document.formats import FORMATS
 from tngd_bench.report.document.tables import Cell, Column, Table, number, table_of, words
@@ -157,7 +157,7 @@ def test_embedded_data_cannot_end_their_element():
 
 def test_what_was_compared_names_sizes_seeds_sweeps_and_device(records):
 
-    text = study_summary.compared(Results(records))
+    text = study_tables.compared(Results(records))
     assert text.startswith(
         "9 optimizers; cost per iteration at N = 1,000 to 1,000,000 (digits-mlp, b = 32, d_z = 10)"
     )

@@ -11,10 +11,10 @@ from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.findings.find import find
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores, time_to_target
-from tngd_bench.report.cost import cost_tables
+from tngd_bench.report.cost import cost_section
 from tngd_bench.report.cost.cost_section import cost_sections
 from tngd_bench.report.document import charting, tables
-from tngd_bench.report.training import training_tables
+from tngd_bench.report.training import training_section
 from tngd_bench.report.training.training_section import training_sections
 from tngd_bench.studies.store.columns import outside_sweeps
 
@@ -27,7 +27,9 @@ def known(records):
 @pytest.fixture(scope="module")
 def costs(records, known):
     summary = iteration_cost.summarise(records.costs, records.trials)
-    return cost_tables.cost_table(summary, iteration_cost.ratios_to_sgd(records.costs, records.trials), known)
+    return cost_section.cost_table(
+        summary, iteration_cost.ratios_to_sgd(records.costs, records.trials), known
+    )
 
 
 def cells(table):
@@ -74,7 +76,7 @@ def test_short_keys_name_a_file_once():
 
 
 def test_fits_stand_beside_the_paper_in_the_order_of_the_registry(records, known):
-    table = cost_tables.fits_table(fits.scaling_table(records.costs, records.trials), known)
+    table = cost_section.fits_table(fits.scaling_table(records.costs, records.trials), known)
     shown = cells(table)
     assert list(dict.fromkeys(shown["optimizer"])) == [kind.title for kind in known.values()]
     dense = shown[(shown["optimizer"] == "NGD (dense)") & (shown["quantity"] == "measured")].iloc[0]
@@ -87,10 +89,10 @@ def test_fits_stand_beside_the_paper_in_the_order_of_the_registry(records, known
 
 def test_training_shows_finished_seeds_and_no_number_without_one(records, known):
     ends = final_scores.summarise_final(final_scores.final_values(records.trials, records.curves))
-    shown = cells(training_tables.final_table(ends, known, sweeps=False))
+    shown = cells(training_section.final_table(ends, known, sweeps=False))
     assert shown.set_index("optimizer").loc["K-FAC", "seeds finished"] == "2 of 3, 1 diverged"
     nothing = ends.assign(final_loss_median=math.nan, finished=0)
-    shown = cells(training_tables.final_table(nothing, known, sweeps=False))
+    shown = cells(training_section.final_table(nothing, known, sweeps=False))
     assert (shown["final training loss, median [quartiles]"] == "–").all()
 
 
@@ -98,7 +100,7 @@ def test_answers_show_exact_match_and_f1_instead_of_an_accuracy_they_lack(record
     curves = records.curves.assign(test_accuracy=math.nan, test_exact_match=0.25, test_f1=0.5)
     curves.loc[curves["iteration"] == 0, "test_f1"] = 0.125
     ends = final_scores.summarise_final(final_scores.final_values(records.trials, curves))
-    shown = cells(training_tables.final_table(ends, known, sweeps=False))
+    shown = cells(training_section.final_table(ends, known, sweeps=False))
     assert not [title for title in shown.columns if "accuracy" in title]
     ran = shown[~shown["seeds finished"].str.startswith("0")]
     assert set(ran["final test exact match, median [quartiles]"]) == {"25.0 % [25.0, 25.0]"}
@@ -106,7 +108,7 @@ def test_answers_show_exact_match_and_f1_instead_of_an_accuracy_they_lack(record
     untrained = "test F1 before training, median [quartiles]"
     assert set(ran[untrained]) == {"12.5 % [12.5, 12.5]"}
     plain = final_scores.summarise_final(final_scores.final_values(records.trials, records.curves))
-    titles = [column.title for column in training_tables.final_table(plain, known, sweeps=False).columns]
+    titles = [column.title for column in training_section.final_table(plain, known, sweeps=False).columns]
     assert "final test accuracy, median [quartiles]" in titles
     assert not [title for title in titles if "F1" in title or "exact match" in title]
 
@@ -116,20 +118,20 @@ def test_extrapolated_host_seconds_are_marked(records, known):
 
     def shown(outputs):
         timed, trials = (frame.assign(outputs=outputs) for frame in (smallest, records.trials))
-        return cost_tables.cost_table(
+        return cost_section.cost_table(
             iteration_cost.summarise(timed, trials), iteration_cost.ratios_to_sgd(timed, trials), known
         )
 
     few, many = shown(10), shown(300)
     assert "≈" not in few.caption
-    assert cost_tables.EXTRAPOLATED in many.caption
+    assert cost_section.EXTRAPOLATED in many.caption
     marked = {row[0] for row in many.rows if row[4].startswith("≈ ")}
     assert marked == {known[label].title for label in known if known[label].modelled}
 
 
 def test_sweep_levels_are_named(records, known):
     ends = final_scores.summarise_final(final_scores.final_values(records.trials, records.curves))
-    levels = cells(training_tables.final_table(ends, known, sweeps=True))["level"].tolist()
+    levels = cells(training_section.final_table(ends, known, sweeps=True))["level"].tolist()
     assert "thermal noise κ₀ = 10⁻⁴" in levels
     assert "ADC resolution = ideal" in levels
     assert "ADC resolution = 8" in levels
@@ -137,7 +139,7 @@ def test_sweep_levels_are_named(records, known):
 
 def test_misses_read_as_infinity(records, known):
     times = time_to_target.time_to_target(records.trials, records.curves, {})
-    shown = cells(training_tables.targets_table(times, known))
+    shown = cells(training_section.targets_table(times, known))
     row = shown[(shown["optimizer"] == "SGD") & (shown["target"] == "test accuracy ≥ 95 %")].iloc[0]
     assert row["seeds that hit"] == "0 of 3"
     assert row["iterations, median (after, by] [its interval]"] == "∞ [∞, ∞]"
@@ -165,7 +167,7 @@ def bounded():
 def test_a_lower_bound_is_shown_as_one_and_the_optimizer_not_dropped(bounded):
     known = optimizer_infos(bounded.trials)
     summary = iteration_cost.summarise(bounded.costs, bounded.trials)
-    table = cost_tables.cost_table(
+    table = cost_section.cost_table(
         summary, iteration_cost.ratios_to_sgd(bounded.costs, bounded.trials), known
     )
     shown = cells(table)[table.data["optimizer"].to_numpy() == "tngd"]
@@ -200,7 +202,7 @@ def test_a_target_met_without_a_time_on_the_device_is_met(bounded):
     known = optimizer_infos(bounded.trials)
     targets = time_to_target.study_targets(bounded.study)
     times = time_to_target.time_to_target(bounded.trials, bounded.curves, targets)
-    table = training_tables.targets_table(times, known)
+    table = training_section.targets_table(times, known)
     shown = cells(table)[(table.data["optimizer"] == "tngd").to_numpy()]
     met = shown[shown["seeds that hit"] == "3 of 3"]
     assert len(met)
@@ -208,7 +210,7 @@ def test_a_target_met_without_a_time_on_the_device_is_met(bounded):
     ends = final_scores.summarise_final(
         outside_sweeps(final_scores.final_values(bounded.trials, bounded.curves))
     )
-    final = training_tables.final_table(ends, known, sweeps=False)
+    final = training_section.final_table(ends, known, sweeps=False)
     own = cells(final)[(final.data["optimizer"] == "tngd").to_numpy()]
     assert set(own["iterations × cost per iteration"]) == {"–"}
     found = find(Results(bounded))

@@ -13,7 +13,7 @@ from tngd_bench.report.document.outline import Contents
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import RECORDS, Column, Table, words
 from tngd_bench.report.render import pdf
-from tngd_bench.report.render.figure_files import write_figures
+from tngd_bench.report.render.section_files import write_figures
 
 HOSTILE = "#panic() *a* $x$ \\ <b> @c // d “e” κ₀ 10⁻³"
 

@@ -27,6 +27,7 @@ OTHER_MEANINGS = {
     "report/map/map_view.py": {"batch_size", "outputs"},
     "report/claims/paper_charts.py": {"seed"},  # words
     "report/study_tables.py": {"optimizer", "settings"},
+    "report/training/training_section.py": {"finished"},  # how many finished
 }
 """Names that are written out where they mean something else than a column of records, by module."""
 

@@ -110,8 +110,8 @@ def refuse_twice(overrides: tuple[str, ...], swept: str | None) -> None:
         known = "resistance_ohm" if quantity in sweep.TIME_CONSTANT else quantity  # R = τ/C
         places.setdefault(known, []).append(text)
         if len(places[known]) > 1:
-            given = " and ".join(places[known])
-            raise click.UsageError(f"{given} give one quantity two values; accepted: one of them")
+            both = " and ".join(places[known])
+            raise click.UsageError(f"{both} give one quantity two values; accepted: one of them")
 
 
 def device(name: str, overrides: tuple[str, ...]) -> Device:
@@ -152,9 +152,11 @@ def _own_device(study: str, name: str) -> Device:
 def _value(text: str) -> object:
     """Return None, true, false, an int, a float, or the text itself."""
     words: dict[str, object] = {"none": None, **sweep.FLAGS}
-    for read in (lambda: words[text.lower()], lambda: int(text), lambda: float(text)):
-        with contextlib.suppress(KeyError, ValueError):
-            return read()
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
     return text
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from tngd_bench.analysis import quantities
@@ -46,9 +45,10 @@ def as_text(p: Prediction) -> str:
 
 def wrapped(sentences: Iterable[str]) -> list[str]:
     """Return sentences as indented lines of a terminal."""
-    indents = {"initial_indent": "  ", "subsequent_indent": "    "}
-    wrap = partial(textwrap.wrap, width=_WIDTH, break_on_hyphens=False, **indents)
-    return [line for sentence in sentences for line in wrap(sentence)]
+    lines = textwrap.TextWrapper(
+        _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+    )
+    return [line for sentence in sentences for line in lines.wrap(sentence)]
 
 
 def _host_lines(p: Prediction) -> list[str]:

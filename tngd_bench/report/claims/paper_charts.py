@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator
 
 from tngd_bench.analysis import optimizer_names, quantities
@@ -20,7 +20,7 @@ from tngd_bench.analysis.optimizer_names import SIGNS
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.convergence import PAPER_WINDOW
 from tngd_bench.report.document import charting, scales, slugs
-from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.charting import Chart, line_style
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import Mark, marks, strength
 from tngd_bench.studies.file.optimizer_label import label_texts
@@ -28,8 +28,7 @@ from tngd_bench.studies.store import columns as c
 
 TUNED = "[tuned]"
 _AXES = {
-    c.PARAMETERS: "parameters N",
-    c.OUTPUTS: "outputs d_z",
+    **scales.AXES,
     c.ITERATION: "iterations",
     c.MODELLED_S: "time (measured digital + modelled device)",
     c.TOTAL_S: "time per iteration",
@@ -63,23 +62,14 @@ def _titles(figure: FigureEntry, trials: pd.DataFrame, infos: Infos) -> dict[str
     """
     labels = [label for label in figure.optimizers if label in infos]
     here = trials[trials[c.GROUP].isin(figure.groups)].drop_duplicates(c.OPTIMIZER)
-    complete = {
-        str(row.optimizer): json.loads(str(row.settings)) for row in c.each(here[[c.OPTIMIZER, c.SETTINGS]])
-    }
+    complete = {row.optimizer: json.loads(row.settings) for row in c.each(here[[c.OPTIMIZER, c.SETTINGS]])}
     titles = {}
     for label in labels:
-        varied = dict.fromkeys(
-            name
-            for other in labels
-            if infos[other].method == infos[label].method
-            for name in label_texts(other)
-            if name in SIGNS and name not in label_texts(label)
-        )
-        own = {name: complete.get(label, {}).get(name) for name in varied}
-        set_here = label_texts(label) | {name: value for name, value in own.items() if value}
-        titles[label] = optimizer_names.name(
-            optimizer_info(infos[label].method, infos[label].method, None).title, set_here
-        )
+        method, own = infos[label].method, label_texts(label)
+        same = (label_texts(other) for other in labels if infos[other].method == method)
+        varied = dict.fromkeys(name for texts in same for name in texts if name in SIGNS and name not in own)
+        set_here = {name: value for name in varied if (value := complete.get(label, {}).get(name))}
+        titles[label] = optimizer_names.name(optimizer_info(method, method, None).title, own | set_here)
     return titles
 
 
@@ -96,25 +86,19 @@ def paper_chart(of: PaperFigure, problem: str) -> Chart:
         panels = [("settings of the paper, or usual ones", panels[0][1]), ("tuned", tuned)]
     elif tuned:
         panels = [("tuned", tuned)]
-    drawn_on = Drawing(figsize=(charting.WIDTH_INCHES, 1.3 + 2.7 * len(panels)), layout="constrained")
-    axes_of = np.atleast_1d(drawn_on.subplots(len(panels), 1, sharex=True, sharey=True))
+    drawn_on, axes_of = charting.panels(1.3 + 2.7 * len(panels), len(panels), sharex=True, sharey=True)
     for axes, (title, shown) in zip(axes_of, panels, strict=True):
         axes.spines[["top", "right"]].set_visible(False)
         styles = marks({label: infos[label] for label in shown})
         for label in shown:
-            name = optimizer_names.without_tuned(titles[label])
-            _draw(
-                axes,
-                c.only(points, optimizer=label),
-                styles[label],
-                name,
-                strength(label, shown, infos),
-                curve=figure.y != c.TOTAL_S,
-            )
+            own, opacity = c.only(points, optimizer=label), strength(label, shown, infos)
+            spacing = 1 if figure.y == c.TOTAL_S else max(1, len(own) // 6)
+            look = _look(styles[label], opacity) | {"markevery": spacing}
+            _draw(axes, own, look, optimizer_names.without_tuned(titles[label]))
         if title:
             axes.set_title(title, loc="left")
         axes.set_ylabel(_AXES[figure.y])
-    _scales(figure, list(axes_of), points)
+    _scales(figure, axes_of, points)
     axes_of[-1].set_xlabel(_AXES[figure.x])
     columns = 2 if max(len(titles[label]) for label in labels) > 18 else 3
     longest = max(axes_of, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
@@ -129,29 +113,21 @@ def paper_chart(of: PaperFigure, problem: str) -> Chart:
     )
 
 
-def _draw(axes: Axes, own: pd.DataFrame, mark: Mark, title: str, opacity: float, *, curve: bool) -> None:
+def _look(mark: Mark, opacity: float) -> dict[str, Any]:
+    width, size = 1.9 if mark.emphasised else 1.3, 7 if mark.marker == "*" else 4.5
+    look = line_style(mark, alpha=opacity, linewidth=width, markersize=size)
+    return look | {"zorder": 3 if mark.emphasised else 2}
+
+
+def _draw(axes: Axes, own: pd.DataFrame, look: Mapping[str, Any], title: str) -> None:
     x, mean, std, low, high = (own[name].to_numpy(float) for name in ("x", "mean", "std", "low", "high"))
-    colour = mark.colour.light
-    axes.plot(
-        x,
-        mean,
-        color=colour,
-        alpha=opacity,
-        linestyle=mark.dash,
-        linewidth=1.9 if mark.emphasised else 1.3,
-        marker=mark.marker,
-        markevery=max(1, len(x) // 6) if curve else 1,
-        markersize=7 if mark.marker == "*" else 4.5,
-        markerfacecolor=colour if mark.filled else "none",
-        zorder=3 if mark.emphasised else 2,
-        label=title,
-    )
+    axes.plot(x, mean, **look, label=title)
     spread = np.nan_to_num(std)
     below = np.where(
         mean > spread, mean - spread, low
     )  # a logarithmic axis has no place for less than nothing
-    axes.fill_between(x, below, mean + spread, color=colour, alpha=0.10 * opacity, linewidth=0)
-    axes.fill_between(x, low, high, color=colour, alpha=0.16 * opacity, linewidth=0)
+    for bottom, top, opacity in ((below, mean + spread, 0.10), (low, high, 0.16)):
+        axes.fill_between(x, bottom, top, color=look["color"], alpha=opacity * look["alpha"], linewidth=0)
 
 
 def _scales(figure: FigureEntry, panels: Sequence[Axes], points: pd.DataFrame) -> None:
@@ -166,18 +142,10 @@ def _scales(figure: FigureEntry, panels: Sequence[Axes], points: pd.DataFrame) -
         elif figure.y == "test_error":
             scales.percentages(axes)
         if figure.y != c.TOTAL_S and (points["mean"] > 0).all():
-            if figure.y == c.LOSS:
-                scales.log_plain(axes, "y")
-            else:
-                _log_percent(axes)
-
-
-def _log_percent(axes: Axes) -> None:
-    scales.log_plain(axes, "y")
-    axes.yaxis.set_major_locator(
-        LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12)
-    )  # errors span two decades at most
-    scales.percentages(axes)
+            scales.log_plain(axes, "y")
+            if figure.y != c.LOSS:  # errors span two decades at most
+                axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12))
+                scales.percentages(axes)
 
 
 def _caption(figure: FigureEntry, points: pd.DataFrame) -> str:
@@ -186,24 +154,25 @@ def _caption(figure: FigureEntry, points: pd.DataFrame) -> str:
     of = "timed iterations" if figure.y == c.TOTAL_S else "seed" if counts == [1] else "seeds"
     text = f"Line: mean over {number} {of}; light band: ± standard deviation; darker band: quartiles."
     if figure.window > 1:
-        as_there = (
+        there = (
             " as in the paper" if figure.window == PAPER_WINDOW else "; the paper does not say how it smooths"
         )
-        text += f" Mini-batch loss, moving average of {figure.window} iterations{as_there}."
+        text += f" Mini-batch loss, moving average of {figure.window} iterations{there}."
     if figure.x == c.MODELLED_S or figure.y == c.TOTAL_S:
         text += " Time of TNGD: its measured digital part + the modelled device; others: measured."
     return text
 
 
 def _alt(figure: FigureEntry, points: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    last = (
-        points.sort_values("x", kind="stable").groupby(c.OPTIMIZER).tail(1).sort_values("mean", kind="stable")
-    )
+    last = points.sort_values("x", kind="stable").groupby(c.OPTIMIZER).tail(1)
 
     def shown(value: float) -> str:
         if figure.y == c.TOTAL_S:
             return quantities.seconds(value)
         return quantities.percent(value) if figure.y == "test_error" else quantities.significant(value)
 
-    ends = ", ".join(f"{titles[row.optimizer]} {shown(row.mean)}" for row in c.each(last))
+    ends = ", ".join(
+        f"{titles[row.optimizer]} {shown(row.mean)}"
+        for row in c.each(last.sort_values("mean", kind="stable"))
+    )
     return f"{figure.title}, mean. At each one's last point, lowest first: {ends}."

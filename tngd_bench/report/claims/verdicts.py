@@ -8,7 +8,7 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.paper_figures import load_figures
-from tngd_bench.analysis.claims.types import ClaimPart, Verdict, VerdictName
+from tngd_bench.analysis.claims.types import Verdict, VerdictName
 from tngd_bench.analysis.claims.verdicts import judge
 from tngd_bench.analysis.families import Infos, named_tuned, titles, tuned_on
 from tngd_bench.analysis.optimizer_names import worded
@@ -33,7 +33,7 @@ def verdict_section(results_by_study: Mapping[str, Results]) -> Section:
     """
     pool = pooled(results_by_study)
     found = judge(pool)
-    tested = [verdict for verdict in found if verdict.name != "not tested"]
+    tested = _tested(found)
     shown = [verdict for verdict in found if verdict.finding.parts or verdict.keys]
     infos = pool.infos
     charts = {figure.id: charts_of("verdicts", PaperFigure(figure, pool)) for figure in load_figures()}
@@ -66,12 +66,16 @@ _PROSE = (
 )
 
 
+def _tested(found: Sequence[Verdict]) -> list[Verdict]:
+    return [verdict for verdict in found if verdict.name != "not tested"]
+
+
 def summary(found: Sequence[Verdict], results_by_study: Mapping[str, Results]) -> str:
     """Return how many verdicts there are of each kind on each problem, and how many claims were not tested.
 
     Of several studies each problem names its own, with the profile that was run.
     """
-    tested = [verdict for verdict in found if verdict.name != "not tested"]
+    tested = _tested(found)
     untested = len({v.claim.id for v in found} - {v.claim.id for v in tested})
     said = []
     for problem in dict.fromkeys(verdict.problem for verdict in tested):
@@ -102,7 +106,7 @@ def _false_discoveries(tested: Sequence[Verdict]) -> str:
 
 def _untested(found: Sequence[Verdict]) -> tuple[str, ...]:
     """Return which claims were not tested, by the reason; () where none was tested or none was left."""
-    if all(verdict.name == "not tested" for verdict in found):
+    if not _tested(found):
         return ()
     by_reason: dict[str, list[str]] = {}
     for verdict in found:
@@ -121,66 +125,54 @@ def _exhibits(
     where: Callable[[Verdict], str],
 ) -> tuple[Exhibit, ...]:
     """Return the figures of the paper in its order, each with its charts, by its id, and the claims that it decides."""
-    headings = {"table1": ("Table 1: how the cost of an iteration grows", "scaling")}
-    for figure in load_figures():
-        if figure.id.startswith("fig3"):  # its claims name the figure, not one of its halves
-            headings["fig3"] = ("Figure 3", "")
-        else:
-            headings[figure.id] = (figure.number, "")
-    headings["memory"] = ("Beyond the paper: the memory of the null space", "convergence")
-    headings["noise"] = ("Figure 7, beyond its one setting", "noise")
+    # the claims on figure 3 name the figure, not one of its halves
+    figures = {"fig3" if one.id.startswith("fig3") else one.id: one.number for one in load_figures()} | {
+        "fig3": "Figure 3"
+    }
+    headings = {
+        "table1": ("Table 1: how the cost of an iteration grows", "scaling"),
+        **{start: (number, "") for start, number in figures.items()},
+        "memory": ("Beyond the paper: the memory of the null space", "convergence"),
+        "noise": ("Figure 7, beyond its one setting", "noise"),
+    }
     made = []
     for start, (title, anchor) in headings.items():
         drawn = tuple(chart for name, own in charts.items() if name.startswith(start) for chart in own)
-        claims = _judged(
-            [verdict for verdict in shown if verdict.claim.figure.startswith(start)], infos, where
-        )
-        if drawn or claims:
+        by_claim: dict[str, list[Verdict]] = {}
+        for verdict in shown:
+            if verdict.claim.figure.startswith(start):
+                by_claim.setdefault(verdict.claim.id, []).append(verdict)
+        if drawn or by_claim:
+            claims = tuple(_judged(own, titles(infos), where) for own in by_claim.values())
             made.append(Exhibit(title, drawn, claims, anchor))
     return tuple(made)
 
 
 def _judged(
-    verdicts: Sequence[Verdict], infos: Infos, where: Callable[[Verdict], str]
-) -> tuple[JudgedClaim, ...]:
-    by_claim: dict[str, list[Verdict]] = {}
-    for verdict in verdicts:
-        by_claim.setdefault(verdict.claim.id, []).append(verdict)
-    return tuple(
-        JudgedClaim(
-            _anchor(own[0]),
-            own[0].claim.statement,
-            own[0].claim.where,
-            worded(own[0].finding.rule, titles(infos)),
-            tuple(_judgement(verdict, infos, where(verdict)) for verdict in own),
-            own[0].claim.fixed.isoformat(),
-            own[0].claim.note,
+    verdicts: Sequence[Verdict], names: Mapping[str, str], where: Callable[[Verdict], str]
+) -> JudgedClaim:
+    """Return the verdicts on one claim."""
+    claim, rule = verdicts[0].claim, worded(verdicts[0].finding.rule, names)
+    judgements = tuple(_judgement(verdict, names, where(verdict)) for verdict in verdicts)
+    anchor, fixed = _anchor(verdicts[0]), claim.fixed.isoformat()
+    return JudgedClaim(anchor, claim.statement, claim.where, rule, judgements, fixed, claim.note)
+
+
+def _judgement(verdict: Verdict, names: Mapping[str, str], measured: str) -> ShownVerdict:
+    by_study: dict[str, list[str]] = {}
+    for study, key in verdict.keys:
+        by_study.setdefault(study, []).append(key)
+    parts = tuple(
+        (
+            "holds" if part.holds else "does not hold" if part.decided else "not decided",
+            worded(part.what, names),
+            worded(part.text, names),
         )
-        for own in by_claim.values()
+        for part in verdict.finding.parts
     )
-
-
-def _judgement(verdict: Verdict, infos: Infos, measured: str) -> ShownVerdict:
-    studies = dict.fromkeys(study for study, _ in verdict.keys)
-    records = tuple(
-        (study, short_keys(key for owner, key in verdict.keys if owner == study)) for study in studies
-    )
-    return ShownVerdict(
-        verdict.name,
-        verdict.problem,
-        worded(_condition(verdict), titles(infos)),
-        tuple(
-            (_outcome(part), worded(part.what, titles(infos)), worded(part.text, titles(infos)))
-            for part in verdict.finding.parts
-        ),
-        worded(verdict.finding.missing, titles(infos)),
-        records,
-        measured,
-    )
-
-
-def _outcome(part: ClaimPart) -> str:
-    return "holds" if part.holds else "does not hold" if part.decided else "not decided"
+    missing, condition = worded(verdict.finding.missing, names), worded(_condition(verdict), names)
+    records = tuple((study, short_keys(keys)) for study, keys in by_study.items())
+    return ShownVerdict(verdict.name, verdict.problem, condition, parts, missing, records, measured)
 
 
 def _condition(verdict: Verdict) -> str:

@@ -1,18 +1,24 @@
-"""Tables of the comparison of two stores: costs, trainings, and what differs."""
+"""Tables of the comparison of two stores: costs, trainings, verdicts on claims, and what differs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.claims.types import Verdict
+from tngd_bench.analysis.claims.verdicts import judge
 from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.results import Results, pooled
 from tngd_bench.problems import registered_metrics
+from tngd_bench.report.claims.verdicts import numbers_that_decide, rule_with_date
 from tngd_bench.report.document import tables
-from tngd_bench.report.document.tables import SECTION, TOTAL, Cell, Column, Table, amount, words
+from tngd_bench.report.document.section import Section
+from tngd_bench.report.document.tables import SECTION, TOTAL, Cell, Column, Table, amount, text_table, words
 from tngd_bench.studies.store import columns as c
 
 
@@ -25,7 +31,7 @@ def cost_table(costs: pd.DataFrame, infos: Infos) -> Table:
         Column("b · d_z", lambda row: Cell(row.batch_size, f"{row.batch_size} · {row.outputs}")),
         amount("A, median", "a_s", quantities.seconds, TOTAL),
         amount("B, median", "b_s", quantities.seconds, TOTAL),
-        Column("B/A", lambda row: Cell(row.ratio, f"{quantities.significant(row.ratio)}×")),
+        amount("B/A", "ratio", lambda ratio: f"{quantities.significant(ratio)}×"),
         Column("B/A relative to SGD [95 %]", _relative),
         amount("A, FLOPs", "a_flops", quantities.significant, tables.COUNTED),
         amount("B, FLOPs", "b_flops", quantities.significant, tables.COUNTED),
@@ -69,8 +75,8 @@ def training_table(training: pd.DataFrame, infos: Infos) -> Table:
         amount("A, final loss", "a_loss", quantities.significant, tables.MEASURED),
         amount("B, final loss", "b_loss", quantities.significant, tables.MEASURED),
         amount("B − A, median of pairs", "difference", quantities.significant),
-        Column("B lower", lambda row: Cell(row.b_lower, f"{row.b_lower} of {row.pairs}")),
-        Column("equal to the bit", lambda row: Cell(row.equal, f"{row.equal} of {row.pairs}")),
+        tables.share("B lower", "b_lower", "pairs"),
+        tables.share("equal to the bit", "equal", "pairs"),
         Column("diverged, A · B", lambda row: Cell(row.a_diverged, f"{row.a_diverged} · {row.b_diverged}")),
         *(Column(f"{store}, {scored}", score(store.lower())) for store in "AB"),
     )
@@ -88,3 +94,65 @@ def entries_table(frame: pd.DataFrame, name: str, caption: str) -> Table:
     titles = [{"a": "A", "b": "B"}.get(str(title), str(title)) for title in frame.columns]
     rows = (tuple(map(str, row)) for row in frame.itertuples(index=False))
     return tables.text_table(name, caption, titles, rows, frame)
+
+
+Pair = tuple[Verdict | None, Verdict | None]
+NOT_TESTED = "not tested"
+
+
+def compared_verdicts(a: Results, b: Results) -> tuple[Pair, ...]:
+    """Return the verdicts of both stores on each claim that either of them tests, judged on each store alone.
+
+    Verdicts on one problem stand together; what is left of a claim, on MNIST in one store and on Fashion-MNIST in the
+    other, in the order of the stores.
+    """
+    judged = [judge(pooled({str(each.study.get("name", "study")): each})) for each in (a, b)]
+    claims = dict.fromkeys(verdict.claim.id for verdict in judged[0])
+    pairs = []
+    for claim in claims:
+        left, right = ([verdict for verdict in found if verdict.claim.id == claim] for found in judged)
+        pairs += [pair for pair in _pairs(left, right) if any(v and v.name != NOT_TESTED for v in pair)]
+    return tuple(pairs)
+
+
+def _pairs(left: list[Verdict], right: list[Verdict]) -> Iterator[Pair]:
+    by_problem = {verdict.problem: verdict for verdict in right}
+    shared = {verdict.problem for verdict in left} & set(by_problem)
+    yield from ((verdict, by_problem[verdict.problem]) for verdict in left if verdict.problem in shared)
+    yield from zip_longest(*([v for v in side if v.problem not in shared] for side in (left, right)))
+
+
+def verdict_words(pairs: tuple[Pair, ...]) -> str:
+    """Return how many verdicts agree, and on which claims they do not."""
+    both = [(a, b) for a, b in pairs if a and b and NOT_TESTED not in (a.name, b.name)]
+    if not both:
+        return "No claim was tested in both stores."
+    other = [(a, b) for a, b in both if a.name != b.name]
+    same = len(both) - len(other)
+    text = f"{len(both)} verdict{'s' if len(both) > 1 else ''} in both stores, {same} of them the same."
+    if other:
+        named = "; ".join(f"{a.claim.statement} (A {a.name}, B {b.name})" for a, b in other)
+        text += f" Not the same: {named}."
+    return text
+
+
+def verdict_comparison_section(pairs: tuple[Pair, ...], infos: Infos) -> Section:
+    """Return the section with both verdicts and the numbers that decide in one row."""
+    rows, data = [], []
+    for pair in pairs:
+        one = next(verdict for verdict in pair if verdict is not None)
+        cells, row = [one.claim.statement], {"claim": one.claim.id, "statement": one.claim.statement}
+        for side, verdict in zip("ab", pair, strict=True):
+            name = verdict.name if verdict is not None else NOT_TESTED
+            said = numbers_that_decide(verdict, infos) if verdict is not None else "–"
+            problem = verdict.problem if verdict is not None else ""
+            cells += [name, f"{problem}: {said}" if problem else said]
+            row |= {f"{side}_verdict": name, f"{side}_problem": problem, f"{side}_numbers": said}
+        rows.append((*cells, rule_with_date(one, infos)))
+        fixed, note = one.claim.fixed.isoformat(), one.claim.note
+        data.append(row | {"tolerance": one.finding.rule, "fixed": fixed, "note": note})
+    titles = ("claim", "A, verdict", "A, numbers that decide", "B, verdict", "B, numbers that decide", "test")
+    caption = "The same tests on both stores, each judged alone."
+    table = text_table("compare-verdicts", caption, titles, rows, pd.DataFrame(data))
+    nothing = "" if rows else "No claim's test has its sections in these stores."
+    return Section("claims", "Claims and verdicts", tables=(table,), absent=nothing)

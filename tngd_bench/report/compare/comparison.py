@@ -14,14 +14,10 @@ from tngd_bench.analysis.compare import TwoStores, compare
 from tngd_bench.analysis.families import Infos, optimizer_infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.atomic_write import write
-from tngd_bench.report.claims.verdict_comparison import (
-    compared_verdicts,
-    verdict_comparison_section,
-    verdict_words,
-)
+from tngd_bench.report.compare import compared_tables
 from tngd_bench.report.compare.compared_tables import cost_table, entries_table, training_table
 from tngd_bench.report.document import charting, scales
-from tngd_bench.report.document.charting import Chart, MissingFigure
+from tngd_bench.report.document.charting import Chart, MissingFigure, line_style
 from tngd_bench.report.document.figures import charts_of, figure_of
 from tngd_bench.report.document.palette import INK, Mark, marks
 from tngd_bench.report.document.section import Section, missing_words
@@ -47,20 +43,19 @@ def build_comparison(
     both = Results(a), Results(b)
     found = compare(*both)
     infos = optimizer_infos(pd.concat([a.trials, b.trials], ignore_index=True))
-    verdicts = compared_verdicts(*both)
+    verdicts = compared_tables.compared_verdicts(*both)
     with charting.style():
         sections = comparison_sections(found, infos, marks(infos))
     first = (("Compared", f"A is {names[0]}, B is {names[1]}."), *headlines(found))
     if verdicts:
-        sections = (verdict_comparison_section(verdicts, infos), *sections)
-        first = (first[0], ("Claims", verdict_words(verdicts)), *first[1:])
+        sections = (compared_tables.verdict_comparison_section(verdicts, infos), *sections)
+        first = (first[0], ("Claims", compared_tables.verdict_words(verdicts)), *first[1:])
     parts = write_sections(sections, output)
     if parts.missing:
         first = (*first, ("Missing", missing_words(parts.missing)))
     version = str(b.study.get("version", "not stated"))
-    text = page.render_page(
-        first, parts.sections, parts.drawings, title=TITLE, name="compare", version=version
-    )
+    header = {"title": TITLE, "name": "compare", "version": version}
+    text = page.render_page(first, parts.sections, parts.drawings, None, **header)
     html = write(output / "compare.html", text.encode())
     command = f"tngd-bench compare {names[0]} {names[1]}"
     told = markdown.markdown(TITLE, first, parts.sections, command, version)
@@ -95,11 +90,9 @@ def _cost_words(costs: pd.DataFrame) -> str:
         )
     else:
         text += " Relative to SGD: not tested, as that takes three processes of each."
-    changed = costs[
-        (costs["a_flops"] != costs["b_flops"]) & costs["a_flops"].notna() & costs["b_flops"].notna()
-    ]
-    counted = int((costs["a_flops"].notna() & costs["b_flops"].notna()).sum())
-    return f"{text} Counted operations differ in {len(changed)} of {counted}."
+    counted = costs[costs["a_flops"].notna() & costs["b_flops"].notna()]
+    changed = int((counted["a_flops"] != counted["b_flops"]).sum())
+    return f"{text} Counted operations differ in {changed} of {len(counted)}."
 
 
 def _training_words(training: pd.DataFrame) -> str:
@@ -187,23 +180,12 @@ def compared_chart(both: Compared) -> Chart | None:
         y = own[column].to_numpy(float)
         low, high = (own[f"relative_{end}"].to_numpy(float) for end in ("low", "high"))
         spread = np.nan_to_num(np.stack([y - low, high - y]))  # no bar where no interval is known
-        axes.errorbar(
-            x,
-            y,
-            yerr=spread,
-            linestyle="",
-            marker=mark.marker,
-            markersize=5,
-            color=mark.colour.light,
-            markerfacecolor=mark.colour.light if mark.filled else "none",
-            elinewidth=1.0,
-            label=infos[label].title,
-        )
+        look = line_style(mark, linestyle="", linewidth=1.4, markersize=5)
+        axes.errorbar(x, y, spread, **look, elinewidth=1.0, label=infos[label].title)
     axes.axhline(1.0, color=INK.light, linewidth=0.9)
-    scales.log_counts(axes, "x")
-    scales.log_ratios(axes, "y")
-    axes.set_xlabel("parameters N")
-    axes.set_ylabel("relative to SGD, B / A" if column == "relative" else "time per iteration, B / A")
+    scales.axis(axes, "x", scales.AXES[c.PARAMETERS], scales.log_counts)
+    against = "relative to SGD" if column == "relative" else "time per iteration"
+    scales.axis(axes, "y", f"{against}, B / A", scales.log_ratios)
     charting.legend_below(figure, axes)
     return Chart(
         "compare-cost",

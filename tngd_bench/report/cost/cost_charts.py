@@ -1,4 +1,4 @@
-"""Charts of cost per iteration: time against size, ratio to SGD, and what the time is made of."""
+"""Charts of cost per iteration: time against size, ratio to SGD, what the time is made of, and how cost grows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.caveats import NOT_STATED
@@ -25,6 +24,7 @@ from tngd_bench.report.document.palette import INK, PAPER, PARTS, marks
 from tngd_bench.studies.store import columns as c
 
 _SPLIT_TITLES = {name: f"{name} ({'measured' if name == 'digital' else 'modelled'})" for name in PARTS}
+_RATIO = ("total_ratio", "total_low", "total_high")
 _HATCHES = {"digital": "", "write": "////", "relax": "xxxx", "read": "----"}
 """No dots: they are thousands of curves in an SVG."""
 
@@ -48,10 +48,8 @@ def time_chart(results: Results, series: CostSeries) -> Chart:
             x, y = own[axis].to_numpy(float), own["digital_median_s"].to_numpy(float)
             title = f"{infos[label].title}, measured part"
             axes.plot(x, y, color=styles[label].colour.light, linestyle=":", linewidth=1.6, label=title)
-    scales.log_counts(axes, "x")
-    scales.log_seconds(axes, "y")
-    axes.set_xlabel(series.title)
-    axes.set_ylabel("time per iteration")
+    scales.axis(axes, "x", series.title, scales.log_counts)
+    scales.axis(axes, "y", "time per iteration", scales.log_seconds)
     charting.legend_below(figure, axes)
     largest = part[part[axis] == part[axis].max()].sort_values("at_least_s", kind="stable")
     fastest = ", ".join(
@@ -85,20 +83,12 @@ def ratio_chart(results: Results, series: CostSeries) -> Chart | None:
         own = rows.sort_values(axis)
         bound = " (at least)" if label in bounds else ""
         draw_line(axes, own[axis], own["total_ratio"], styles[label], f"{infos[label].title}{bound}")
-        spread = [(own["total_ratio"] - own["total_low"]), (own["total_high"] - own["total_ratio"])]
-        axes.errorbar(
-            own[axis].to_numpy(float),
-            own["total_ratio"].to_numpy(float),
-            yerr=np.maximum(np.stack([side.to_numpy(float) for side in spread]), 0.0),
-            fmt="none",
-            ecolor=styles[label].colour.light,
-            elinewidth=1.0,
-        )
+        x, middle, low, high = (own[name].to_numpy(float) for name in (axis, *_RATIO))
+        spread = np.maximum((middle - low, high - middle), 0.0)
+        axes.errorbar(x, middle, spread, fmt="none", ecolor=styles[label].colour.light, elinewidth=1.0)
     axes.axhline(1.0, color=INK.light, linewidth=0.9)
-    scales.log_counts(axes, "x")
-    scales.log_ratios(axes, "y")
-    axes.set_xlabel(series.title)
-    axes.set_ylabel(f"time relative to {against}")
+    scales.axis(axes, "x", series.title, scales.log_counts)
+    scales.axis(axes, "y", f"time relative to {against}", scales.log_ratios)
     charting.legend_below(figure, axes)
     size = part[axis].max()
     largest = others[others[axis] == size].sort_values("total_ratio", kind="stable")
@@ -122,11 +112,8 @@ def _splits(results: Results) -> Iterator[tuple[CostSeries, str]]:
     """Yield the series with a device, and that device."""
     for series in _series(results):
         present = set(series.part[c.OPTIMIZER])
-        device = next(
-            (label for label, info in results.infos.items() if info.modelled and label in present), None
-        )
-        if device is not None:
-            yield series, device
+        devices = [label for label, info in results.infos.items() if info.modelled and label in present]
+        yield from ((series, device) for device in devices[:1])
 
 
 def _split_table(series: CostSeries, timed: pd.DataFrame, device: str, infos: Infos) -> pd.DataFrame:
@@ -137,7 +124,7 @@ def _split_table(series: CostSeries, timed: pd.DataFrame, device: str, infos: In
         rivals = (strongest_digital(here, infos), strongest_digital(here, infos, exact_natural()))
         for label in dict.fromkeys(name for name in (*rivals, device) if name is not None):
             own = part[(part[axis] == size) & (part[c.OPTIMIZER] == label)].iloc[0]
-            row = {name: own[name] for name in cost_series.AXES}
+            row = {name: own[name] for name in scales.AXES}
             row |= {c.OPTIMIZER: label, c.DIGITAL_S: own["digital_median_s"]}
             row |= {f"{name}_s": own[f"{name}_s"] for name in ("write", "relax", "read")}
             row["at_least_s"] = own["at_least_s"]
@@ -171,7 +158,9 @@ def split_chart(results: Results, case: tuple[CostSeries, str]) -> Chart:
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(f"share of the longest bar at that {series.sign} (%)")
     axes.set_ylabel(series.title)
-    _split_legend(figure, axes)
+    for name in PARTS:
+        axes.barh([0], [0], **_look(name), label=_SPLIT_TITLES[name])
+    charting.legend_below(figure, axes, columns=2)
     return Chart(
         slugs.slug("cost-split", *series.slug_parts),
         f"{infos[device].title} beside its strongest digital competitors ({series.where})",
@@ -200,22 +189,76 @@ def _bar(axes: Axes, y: float, row: pd.Series, longest: float) -> None:
         left += width
 
 
-def _split_legend(figure: Figure, axes: Axes) -> None:
-    for name in PARTS:
-        axes.barh([0], [0], **_look(name), label=_SPLIT_TITLES[name])
-    charting.legend_below(figure, axes, columns=2)
-
-
 def _split_alt(table: pd.DataFrame, series: CostSeries, device: str, infos: Infos) -> str:
     axis = series.axis
     largest = table[(table[axis] == table[axis].max()) & (table[c.OPTIMIZER] == device)].iloc[0]
     total = float(largest["sum_s"])
-    bound = any(pd.isna(largest[f"{name}_s"]) for name in PARTS)
+    seconds = {title: largest[f"{name}_s"] for name, title in _SPLIT_TITLES.items()}
     shares = ", ".join(
-        f"{_SPLIT_TITLES[name]} "
-        + (NOT_STATED if pd.isna(seconds := largest[f"{name}_s"]) else quantities.percent(seconds / total))
-        for name in PARTS
+        f"{title} {NOT_STATED if pd.isna(part) else quantities.percent(part / total)}"
+        for title, part in seconds.items()
     )
     size = quantities.count(float(largest[axis]))
-    taken = f"{'≥ ' if bound else ''}{quantities.seconds(total)}"
+    taken = f"{'≥ ' if any(map(pd.isna, seconds.values())) else ''}{quantities.seconds(total)}"
     return f"Parts of an iteration of {infos[device].title}. At {series.sign} = {size}, {taken}: {shares}."
+
+
+_COLUMNS = (
+    ("digital_median_s", "measured seconds (digital)"),
+    (c.MODELLED_S, "modelled seconds (device)"),
+    (c.FLOPS, "operations, counted"),
+    (c.PEAK_BYTES, "peak memory (MiB), measured"),
+)
+
+
+def _growths(results: Results) -> list[CostSeries]:
+    return [series for axis in scales.AXES for series in cost_series.along(results.cost_summary, axis)]
+
+
+@figure_of("scaling", "how cost grows", cases=_growths)
+def scaling_chart(results: Results, series: CostSeries) -> Chart:
+    """Draw measured digital seconds, modelled device seconds, counted operations and memory, in panels of their own."""
+    infos, styles = results.infos, marks(results.infos)
+    part, axis = series.part, series.axis
+    shown = [(name, title) for name, title in _COLUMNS if (part[name].astype(float) > 0).any()]
+    figure, panels = charting.panels(2.05 * len(shown) + 0.7, len(shown), sharex=True)
+    for axes, (name, title) in zip(panels, shown, strict=True):
+        for label, own in charting.by_optimizer(part[part[name].astype(float) > 0].sort_values(axis), infos):
+            y = own[name] / 2**20 if name == c.PEAK_BYTES else own[name]
+            draw_line(axes, own[axis], y, styles[label], infos[label].title)
+        scales.log_counts(axes, "x")
+        scales.axis(axes, "y", title, scales.log_seconds if name.endswith("_s") else scales.log_counts)
+    panels[-1].set_xlabel(series.title)
+    charting.legend_below(figure, panels[0])
+    columns = [*scales.AXES, c.ROWS, c.OPTIMIZER, *(name for name, _ in shown)]
+    return Chart(
+        slugs.slug("scaling", *series.slug_parts),
+        f"Cost against {series.sign}, by kind of cost ({series.where})",
+        _growth_alt(series, shown, infos),
+        "Medians; peak memory is what an iteration adds to the process. The modelled column has the device "
+        "alone; no ratio mixes the columns.",
+        figure,
+        part[columns].reset_index(drop=True),
+    )
+
+
+def _growth_alt(series: CostSeries, shown: list[tuple[str, str]], infos: Infos) -> str:
+    part, axis = series.part, series.axis
+    words = []
+    for name, title in shown:
+        growth = {}
+        for label, own in part.groupby(c.OPTIMIZER, sort=True):
+            costs = own.sort_values(axis)[name].astype(float)
+            costs = costs[costs > 0]
+            if len(costs) > 1:
+                growth[infos[str(label)].title] = costs.iloc[-1] / costs.iloc[0]
+        grew = f"{title[:1].upper()}{title[1:]} grew"
+        times = {label: f"{quantities.significant(factor)} times" for label, factor in growth.items()}
+        ordered = sorted(growth, key=growth.__getitem__)
+        if len(ordered) == 1:
+            words += [f"{grew} {times[label]} for {label}." for label in ordered]
+        elif ordered:
+            least, most = ordered[0], ordered[-1]
+            words.append(f"{grew} least for {least} ({times[least]}) and most for {most} ({times[most]}).")
+    low, high = quantities.count(float(part[axis].min())), quantities.count(float(part[axis].max()))
+    return f"Cost from {series.sign} = {low} to {high}. {' '.join(words)}"

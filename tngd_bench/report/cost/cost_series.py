@@ -9,10 +9,9 @@ import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.iteration_cost import SETTING
+from tngd_bench.report.document.scales import AXES, SIGNS
 from tngd_bench.studies.store import columns as c
 
-AXES = {c.PARAMETERS: "parameters N", c.BATCH_SIZE: "batch size b", c.OUTPUTS: "outputs d_z"}
-SIGNS = {c.PARAMETERS: "N", c.BATCH_SIZE: "b", c.OUTPUTS: "d_z"}
 _SAME_WIDTH = 1.06
 """Along b and d_z a model keeps its N but for the rounding of its width, 2 % each way."""
 
@@ -83,16 +82,11 @@ def _series(summary: pd.DataFrame, axis: str) -> list[CostSeries]:
     keys = summary[[c.GROUP, c.PROBLEM, *held]]
     if c.PARAMETERS in held:
         keys = keys.assign(parameters=_one_width(summary))
-    return [
-        CostSeries(
-            axis,
-            str(group),
-            str(problem),
-            dict(zip(held, (float(str(value)) for value in values), strict=True)),
-            part,
-        )
-        for (group, problem, *values), part in summary.groupby([keys[name] for name in keys], sort=True)
-    ]
+    found = []
+    for names, part in summary.groupby([keys[name] for name in keys], sort=True):
+        group, problem, *values = map(str, names)
+        found.append(CostSeries(axis, group, problem, dict(zip(held, map(float, values), strict=True)), part))
+    return found
 
 
 def _one_width(summary: pd.DataFrame) -> pd.Series:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +27,8 @@ _WRITERS = {
     ".pdf": drawings.pdf,
 }
 _TITLES = {
-    c.PARAMETERS: "parameters N",
-    "batch": "batch size b",
-    c.OUTPUTS: "outputs d_z",
+    **scales.AXES,
+    "batch": scales.AXES[c.BATCH_SIZE],
     "analog_time": "analog time t (τ)",
     "positions": "places of a sample that use a weight",
     "cg_iterations": "iterations of NGD-CG",
@@ -70,23 +68,19 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     _draw(axes, frame, name, total, infos, words=words)
     _scale(axes, frame, name, words=words)
     timed = frame[[f"{label}_s" for label in digital]].notna().any(axis=None)
-    axes.set_ylabel(
-        "modelled time per iteration" + (", at least\n(processors at rated speed)" if timed else "")
-    )
+    rated = ", at least\n(processors at rated speed)" if timed else ""
+    axes.set_ylabel(f"modelled time per iteration{rated}")
     charting.legend_below(figure, axes)
     items = quantities.items(item for row in unstated for item in row.split())
-    bound = (
-        f" {infos['tngd'].title}'s time is a lower bound where no time is stated for: {items}."
-        if items
-        else ""
-    )
-    rated = " Times of processors are lower bounds." if timed else ""
+    notes = (" Times of processors are lower bounds." if timed else "") + _unfit(frame, infos)
+    if items:
+        notes += f" {infos['tngd'].title}'s time is a lower bound where no time is stated for: {items}."
     return Chart(
         "prediction",
         f"Predicted iteration against {_TITLES.get(name, name)} ({'; '.join(filter(None, (device, where)))})",
         f"Modelled time per iteration. At {'the last value' if not words else frame[name].iloc[-1]}, fastest first: "
         f"{_fastest(frame.iloc[-1], total, infos)}.",
-        f"Modelled: nothing was run.{rated}{_unfit(frame, infos)}{bound}",
+        f"Modelled: nothing was run.{notes}",
         figure,
         frame,
     )
@@ -102,10 +96,8 @@ def _fastest(row: pd.Series[Any], total: str, infos: Infos) -> str:
     if pd.notna(row[total]):
         exact = total == "device_at_least_s" and not row[c.NOT_STATED]
         found.append((float(row[total]), infos["tngd"].title, "" if exact else "≥ "))
-    return (
-        ", ".join(f"{title} {bound}{quantities.seconds(value)}" for value, title, bound in sorted(found))
-        or "none"
-    )
+    listed = (f"{title} {bound}{quantities.seconds(value)}" for value, title, bound in sorted(found))
+    return ", ".join(listed) or "none"
 
 
 def _unfit(frame: pd.DataFrame, infos: Infos) -> str:
@@ -123,18 +115,13 @@ def _draw(axes: Axes, frame: pd.DataFrame, name: str, total: str, infos: Infos, 
     places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)
     bounds = frame[c.NOT_STATED].astype(str) != ""
     bound = " (at least)" if bounds.all() else " (≥: at least)" if bounds.any() else ""
+    look = {"linestyle": ""} if words else {} if len(frame) < 30 else {"marker": ""}
     for label, mark in marks(infos).items():
         own = label == "tngd"
         values = frame[total if own else f"{label}_s"].astype(float)
         if values.notna().any():
-            draw_line(
-                axes,
-                places,
-                values,
-                dataclasses.replace(mark, dash="") if words else mark,
-                infos[label].title + (bound if own else ""),
-                **({} if words or len(frame) < 30 else {"marker": ""}),
-            )
+            title = infos[label].title + (bound if own else "")
+            draw_line(axes, places, values, mark, title, **look)
     if bounds.any() and not bounds.all():
         for place, value in zip(places[bounds], frame[total][bounds], strict=True):
             axes.annotate("≥", (place, value), (-6, 0), textcoords="offset points", ha="right", va="center")

@@ -22,6 +22,8 @@ from tngd_bench.analysis.families import Infos
 from tngd_bench.report.document.palette import INK, MUTED, RULE, Colour, Mark
 from tngd_bench.studies.store import columns as c
 
+Look = dict[str, Any]
+"""How matplotlib draws something: keyword arguments."""
 WIDTH_INCHES = 4.7
 _NOT_STYLE = (
     *("backend", "interactive", "toolbar", "timezone", "webagg.", "tk.", "date.epoch", "docstring."),
@@ -79,13 +81,8 @@ def style(salt: str = "tngd-bench") -> Iterator[None]:
         "xtick.labelsize": 8.5,
         "ytick.labelsize": 8.5,
         "legend.fontsize": 8,
-        "text.color": INK.light,
-        "axes.labelcolor": INK.light,
-        "axes.edgecolor": MUTED.light,
-        "xtick.color": MUTED.light,
-        "ytick.color": MUTED.light,
-        "xtick.labelcolor": INK.light,
-        "ytick.labelcolor": INK.light,
+        **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK.light),
+        **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), MUTED.light),
         "axes.grid": True,
         "grid.color": RULE.light,
         "grid.linewidth": 0.6,
@@ -94,9 +91,7 @@ def style(salt: str = "tngd-bench") -> Iterator[None]:
         "axes.unicode_minus": True,
         "hatch.linewidth": 0.7,
         "lines.linewidth": 1.4,
-        "figure.facecolor": "none",
-        "axes.facecolor": "none",
-        "savefig.facecolor": "none",
+        **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "none"),
         "text.parse_math": False,
         "svg.fonttype": "none",
         "svg.hashsalt": salt,
@@ -120,6 +115,12 @@ def panel(height_inches: float = 3.3) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def panels(height_inches: float, rows: int, columns: int = 1, **shared: Any) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a grid of axes, row by row; `shared` as of matplotlib's `subplots`."""
+    figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
+
+
 def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
     """Put the legend of `axes` under it, outside the data, in at most `columns`, fewer where labels are long."""
     handles, labels = axes.get_legend_handles_labels()
@@ -136,7 +137,7 @@ def by_optimizer(frame: pd.DataFrame, infos: Infos) -> Iterator[tuple[str, pd.Da
     yield from ((label, c.only(frame, optimizer=label)) for label in infos if label in present)
 
 
-def line_style(mark: Mark, **changes: Any) -> dict[str, Any]:
+def line_style(mark: Mark, **changes: Any) -> Look:
     """Return how matplotlib draws the line of an optimizer, with `changes`."""
     return {
         "color": mark.colour.light,

@@ -9,7 +9,7 @@ from typing import TypeVar
 from tngd_bench.analysis.findings.find import Findings, find
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores
-from tngd_bench.report import assumptions, study_summary, study_tables
+from tngd_bench.report import assumptions, study_tables
 from tngd_bench.report.claims.verdicts import verdict_section
 from tngd_bench.report.cost.cost_section import cost_sections
 from tngd_bench.report.document.charting import Chart, MissingFigure
@@ -77,7 +77,7 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
         *_background_sections(results),
     )
     return Contents(
-        study_summary.compared(results),
+        study_tables.compared(results),
         find(results),
         maps.decides,
         names_once(tuple(map(captions_once, sections))),
@@ -120,9 +120,8 @@ def _renamed(section: Section, taken: set[str]) -> Section:
         return item if name == item.name else replace(item, name=name)
 
     charts = tuple(map(own, section.charts))
-    return replace(
-        section, charts=charts, tables=tuple(own(table) if table.rows else table for table in section.tables)
-    )
+    tables = tuple(own(table) if table.rows else table for table in section.tables)
+    return replace(section, charts=charts, tables=tables)
 
 
 def _search_contents(results: Results) -> Contents:
@@ -141,9 +140,8 @@ def _background_sections(results: Results) -> tuple[Section, ...]:
     study, trials, infos = results.study, results.trials, results.infos
     unfinished = study_tables.unfinished_table(final_scores.unfinished(trials), infos)
     devices = assumptions.device_table(study, trials)
-    ignored = study_tables.pairs_table(
-        "ignored-files", "Files of the store that were left out.", results.records.ignored
-    )
+    left_out = "Files of the store that were left out."
+    ignored = study_tables.pairs_table("ignored-files", left_out, results.records.ignored)
     told = ("title", "description", "choices", "devices")
     shown = {name: value for name, value in study.items() if name not in told}
     return (
@@ -162,15 +160,11 @@ def _background_sections(results: Results) -> tuple[Section, ...]:
                 *assumptions.not_made(trials, infos),
                 *assumptions.choices(study),
             ),
-            tables=tuple(
-                table
-                for table in (
-                    devices,
-                    *tuning_charts.tuned_tables(study, infos),
-                    study_tables.settings_table(trials, infos),
-                    study_tables.defaults_table(infos),
-                )
-                if table is not None
+            tables=(
+                *([] if devices is None else [devices]),
+                *tuning_charts.tuned_tables(study, infos),
+                study_tables.settings_table(trials, infos),
+                study_tables.defaults_table(infos),
             ),
         ),
         Section(

@@ -45,34 +45,35 @@ def line_groups(infos: Infos, present: Collection[str]) -> list[LineGroup]:
     of a method have a figure for every set of names they change, with what they start from.
     """
     labels = [label for label in infos if label in present]
-    changes = {label: _changed(label) for label in labels}
+    texts = {label: label_texts(label) for label in labels}
+    changes = {
+        label: {name: str(value) for name, value in own.items() if value is not True}
+        for label, own in texts.items()
+    }
     if len(labels) <= MOST_LINES or not any(changes.values()):
         return [LineGroup(tuple(labels))]
+    by_method: dict[str, list[str]] = {}
+    for label in labels:
+        by_method.setdefault(infos[label].method, []).append(label)
+
+    def place(label: str) -> tuple[object, ...]:
+        return _place(changes[label])
+
     main = [label for label in labels if not changes[label]]
-    without = dict.fromkeys(infos[label].method for label in labels)
-    for method in without:
-        if not any(infos[label].method == method for label in main):
-            mine = [label for label in labels if infos[label].method == method]
-            main.append(min(mine, key=lambda label: _place(changes[label])))
+    main += [min(own, key=place) for own in by_method.values() if not set(own) & set(main)]
     others: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for label in labels:
         if label not in main:
             others.setdefault((infos[label].method, tuple(changes[label])), []).append(label)
     groups = [LineGroup(tuple(label for label in labels if label in main))]
     for (method, varied), members in others.items():
-        mine = [
-            label for label in labels if infos[label].method == method and "tuned" not in label_texts(label)
-        ]
         starts = [
             label
-            for label in mine
-            if any(changes[label].items() < changes[member].items() for member in members)
+            for label in by_method[method]
+            if "tuned" not in texts[label]
+            and any(changes[label].items() < changes[member].items() for member in members)
         ]
-        groups.append(
-            LineGroup(
-                tuple(sorted({*starts, *members}, key=lambda one: _place(changes[one]))), method, varied
-            )
-        )
+        groups.append(LineGroup(tuple(sorted({*starts, *members}, key=place)), method, varied))
     return groups
 
 
@@ -93,10 +94,6 @@ def with_clock(trials: pd.DataFrame, results: Results) -> pd.DataFrame:
         for group, label in zip(trials[c.GROUP], trials[c.OPTIMIZER], strict=True)
     ]
     return trials[np.array(known, dtype=bool)]
-
-
-def _changed(label: str) -> dict[str, str]:
-    return {name: str(value) for name, value in label_texts(label).items() if value is not True}
 
 
 def _place(changed: Mapping[str, str]) -> tuple[object, ...]:

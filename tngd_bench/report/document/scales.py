@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,41 +14,62 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from tngd_bench.analysis import quantities
 from tngd_bench.problems.metrics import Metric
+from tngd_bench.studies.store import columns as c
 
+AXES = {c.PARAMETERS: "parameters N", c.BATCH_SIZE: "batch size b", c.OUTPUTS: "outputs d_z"}
+SIGNS = {c.PARAMETERS: "N", c.BATCH_SIZE: "b", c.OUTPUTS: "d_z"}
+"""The axes of a size: how they are labelled and called."""
+Scale = Callable[[Axes, str], None]
+"""Makes the axis "x" or "y" of axes logarithmic."""
 _FEWEST_TICKS = 3  # on a logarithmic axis
 _ONE_VALUE = 1.0 + 1e-6
 _TICKS, _WIDE_TICKS = 12, 6
 """Ticks of a logarithmic axis at most, and side by side where each is as long as "100 Gb/s"."""
 
 
-def log_counts(axes: Axes, which: str) -> None:
-    """Make an axis logarithmic with ticks 10³, 10⁴, … and 2·10³, 5·10³ when the range is short."""
-    _log(axes, which, _decade)
+def axis(axes: Axes, which: str, label: str, scale: Scale | None = None) -> None:
+    """Label the axis "x" or "y", on a logarithmic scale of this module where one is given."""
+    if scale is not None:
+        scale(axes, which)
+    axes.set(**{f"{which}label": label})
 
 
-def log_seconds(axes: Axes, which: str) -> None:
-    """Make an axis logarithmic with ticks 10 µs, 1 ms, …"""
-    _log(axes, which, _round_seconds)
+def _decade(value: float) -> str:
+    exponent = math.floor(math.log10(value) + 1e-9)
+    leading = float(f"{value / 10.0**exponent:.3g}")
+    return quantities.power(exponent) if leading == 1 else f"{leading:g}·{quantities.power(exponent)}"
 
 
-def log_bit_rates(axes: Axes, which: str) -> None:
-    """Make an axis logarithmic with ticks 1 Gb/s, 10 Gb/s, …"""
-    _log(axes, which, quantities.bit_rate)
+def _round_seconds(value: float) -> str:
+    return re.sub(r"\.0+(?= )", "", quantities.seconds(value))
 
 
-def log_ratios(axes: Axes, which: str) -> None:
-    """Make an axis logarithmic with ticks 0.1×, 1×, 10×, …"""
-    _log(axes, which, lambda value: f"{quantities.level(value)}×")
+def _log(axes: Axes, which: str, text: Callable[[float], str]) -> None:
+    """Make an axis logarithmic, with readable ticks written by `text`."""
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    wide = which == "x" and text in (_round_seconds, quantities.bit_rate)
+    axis.set_major_locator(_ReadableLogLocator(10, numticks=_WIDE_TICKS if wide else _TICKS))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axis.set_minor_formatter(NullFormatter())
+    axes.autoscale_view(scalex=which == "x", scaley=which == "y")  # by the new locator
+
+
+log_counts = partial(_log, text=_decade)
+"""Ticks 10³, 10⁴, … and 2·10³, 5·10³ when the range is short."""
+log_seconds = partial(_log, text=_round_seconds)
+"""Ticks 10 µs, 1 ms, …"""
+log_bit_rates = partial(_log, text=quantities.bit_rate)
+"""Ticks 1 Gb/s, 10 Gb/s, …"""
+log_ratios = partial(_log, text=lambda value: f"{quantities.level(value)}×")
+"""Ticks 0.1×, 1×, 10×, …"""
+log_plain = partial(_log, text=quantities.level)
+"""Plain numbers at decades, and at 2 and 5 when the range is short."""
 
 
 def percentages(axes: Axes) -> None:
     """Label the y axis, a fraction, in percent."""
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantities.percent(value)))
-
-
-def log_plain(axes: Axes, which: str) -> None:
-    """Make an axis logarithmic with plain numbers at decades, and at 2 and 5 when the range is short."""
-    _log(axes, which, quantities.level)
 
 
 def metric_axis(axes: Axes, metric: Metric, *, positive: bool) -> None:
@@ -55,16 +78,6 @@ def metric_axis(axes: Axes, metric: Metric, *, positive: bool) -> None:
         percentages(axes)
     elif positive and not metric.larger_is_better:
         log_plain(axes, "y")
-
-
-def _log(axes: Axes, which: str, text: Any) -> None:
-    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    wide = which == "x" and text in (_round_seconds, quantities.bit_rate)
-    axis.set_major_locator(_ReadableLogLocator(10, numticks=_WIDE_TICKS if wide else _TICKS))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
-    axis.set_minor_formatter(NullFormatter())
-    axes.autoscale_view(scalex=which == "x", scaley=which == "y")  # by the new locator
 
 
 class _ReadableLogLocator(LogLocator):
@@ -87,13 +100,3 @@ class _ReadableLogLocator(LogLocator):
                 return ticks
         even = np.asarray(MaxNLocator(_FEWEST_TICKS + 2, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
         return even[even > 0]  # the first may lie at or below 0, which a logarithmic axis has no place for
-
-
-def _decade(value: float) -> str:
-    exponent = math.floor(math.log10(value) + 1e-9)
-    leading = float(f"{value / 10.0**exponent:.3g}")
-    return quantities.power(exponent) if leading == 1 else f"{leading:g}·{quantities.power(exponent)}"
-
-
-def _round_seconds(value: float) -> str:
-    return re.sub(r"\.0+(?= )", "", quantities.seconds(value))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.caveats import NOT_STATED
 from tngd_bench.analysis.families import Infos
+from tngd_bench.report.document.scales import SIGNS
 from tngd_bench.studies.store import columns as c
 
 MEASURED, MODELLED, COUNTED = "measured", "modelled", "counted"
 TOTAL = "measured digital + modelled device"
-AXES = {c.PARAMETERS: "N", c.BATCH_SIZE: "b", c.OUTPUTS: "d_z"}
 
 
 class Cell(str):
@@ -31,9 +32,12 @@ class Cell(str):
         return cell
 
 
-def number(value: float, write: Callable[[float], str] = quantities.count, before: str = "") -> Cell:
-    """Return the cell of a number as `write` writes it, after the text `before`."""
-    return Cell(value, f"{before}{write(value)}")
+def number(
+    value: float | None, write: Callable[[float], str] = quantities.count, before: str = "", none: str = ""
+) -> Cell:
+    """Return the cell of a number as `write` writes it, after the text `before`; `none` in place of a missing one."""
+    missing = value is None or (bool(none) and pd.isna(value))
+    return Cell(value, none if missing else f"{before}{write(value)}")  # type: ignore[arg-type]  # no None
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,11 @@ class Column:
     cell: Callable[[Any], str] = str
     clock: str = ""
     numeric: bool = True
+
+    @property
+    def heading(self) -> str:
+        """The title, with the clock where there is one."""
+        return f"{self.title} ({self.clock})" if self.clock else self.title
 
 
 def amount(
@@ -56,6 +65,16 @@ def amount(
 def words(title: str, cell: Callable[[Any], object] = str) -> Column:
     """Return a column of text."""
     return Column(title, lambda item: str(cell(item)), numeric=False)
+
+
+def share(title: str, part: str, whole: str, note: Callable[[Any], str] = lambda item: "") -> Column:
+    """Return a column of e.g. "3 of 5", of two attributes of each item, with a `note` behind."""
+
+    def cell(item: Any) -> Cell:
+        value = getattr(item, part)
+        return Cell(value, f"{value} of {getattr(item, whole)}{note(item)}")
+
+    return Column(title, cell)
 
 
 def optimizer_column(infos: Infos) -> Column:
@@ -84,9 +103,9 @@ class Table:
 
     def without_records(self) -> Table:
         """Return the table without its columns of records."""
-        kept = [place for place, column in enumerate(self.columns) if column.title != RECORDS.title]
-        rows = tuple(tuple(row[place] for place in kept) for row in self.rows)
-        return Table(self.name, self.caption, tuple(self.columns[place] for place in kept), rows, self.data)
+        kept = [column.title != RECORDS.title for column in self.columns]
+        rows = tuple(tuple(compress(row, kept)) for row in self.rows)
+        return replace(self, columns=tuple(compress(self.columns, kept)), rows=rows, anchors=())
 
 
 def table_of(
@@ -132,7 +151,7 @@ def short_keys(keys: Iterable[str]) -> str:
 
 def sorted_rows(frame: pd.DataFrame, by: Sequence[str], infos: Infos) -> pd.DataFrame:
     """Return the rows sorted by columns: optimizers as the report orders them, sizes' axes as in its text."""
-    places = {c.OPTIMIZER: list(infos), "axis": list(AXES)}
+    places = {c.OPTIMIZER: list(infos), "axis": list(SIGNS)}
 
     def place(column: pd.Series) -> pd.Series:
         order = places.get(str(column.name))
@@ -153,4 +172,4 @@ def size_text(row: Any) -> str:
 
 def stated_seconds(value: float) -> Cell:
     """Return the seconds of an item of a device's bill, "not stated" for NaN."""
-    return Cell(value, NOT_STATED if pd.isna(value) else quantities.seconds(value))
+    return number(value, quantities.seconds, none=NOT_STATED)

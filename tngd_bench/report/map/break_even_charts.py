@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import break_even, caveats
 from tngd_bench.analysis.families import Infos
 from tngd_bench.report.document import charting, scales, slugs
-from tngd_bench.report.document.charting import Chart, draw_band
+from tngd_bench.report.document.charting import Chart, Look, draw_band, line_style
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, series
 from tngd_bench.report.map.map_view import DECADES, MapView
 from tngd_bench.studies.store import columns as c
 
 _PANELS = {
-    "link_rate_bits_per_s": "link rate",
-    "time_constant_s": "time constant τ = RC",
-    "word_bits": "bits of a word on the link",
+    "link_rate_bits_per_s": ("link rate", scales.log_bit_rates),
+    "time_constant_s": ("time constant τ = RC", scales.log_seconds),
+    "word_bits": ("bits of a word on the link", None),
 }
 _NAMED_RATES = {50e9: "50 Gb/s (paper)", 5.12e11: "PCIe 5.0 x16", 2.68e13: "HBM3"}
 
@@ -48,17 +48,9 @@ def rate_chart(view: MapView, case: tuple[str, pd.DataFrame]) -> Chart:
         own = c.only(frame, parameters=size).sort_values(c.ROWS)
         reached = own[np.isfinite(own["rate_bits_per_s"])]
         mark = series(place)
-        x = reached[c.ROWS].to_numpy(float)
-        axes.plot(
-            x,
-            reached["rate_bits_per_s"].to_numpy(float),
-            color=mark.colour.light,
-            linestyle=mark.dash,
-            marker=mark.marker,
-            markersize=4,
-            markevery=np.flatnonzero(reached["near"].to_numpy(bool)).tolist(),
-            label=f"N = {quantities.count(size)}",
-        )
+        x, y, near = (reached[name].to_numpy() for name in (c.ROWS, "rate_bits_per_s", "near"))
+        marked = line_style(mark, linewidth=1.4, markersize=4, markevery=np.flatnonzero(near).tolist())
+        axes.plot(x, y, **marked, label=f"N = {quantities.count(size)}")
         bounded = own[np.isfinite(own["high"])]
         draw_band(axes, bounded, (c.ROWS, "low", "high"), mark.colour, 0.14)
     axes.set_xlim(frame[c.ROWS].min(), frame[c.ROWS].max())
@@ -66,15 +58,12 @@ def rate_chart(view: MapView, case: tuple[str, pd.DataFrame]) -> Chart:
     for rate, name in _NAMED_RATES.items():
         axes.axhline(rate, color=INK.light, linewidth=0.7, linestyle=":")
         axes.text(frame[c.ROWS].max() / 1.1, rate * 1.15, name, fontsize=7.5, va="bottom", ha="right")
-    scales.log_counts(axes, "x")
-    scales.log_bit_rates(axes, "y")
-    axes.set_xlabel(f"rows m = b·d_z (d_z = {outputs})")
-    axes.set_ylabel("break-even link rate")
+    scales.axis(axes, "x", f"rows m = b·d_z (d_z = {outputs})", scales.log_counts)
+    scales.axis(axes, "y", "break-even link rate", scales.log_bit_rates)
     charting.legend_below(figure, axes, columns=3 if len(sizes) != 4 else 2)
-    name = slugs.slug("break-even-link-rate", rival)
     finding = " ".join(_least(c.only(frame, parameters=size), size) for size in sizes)
     return Chart(
-        name,
+        slugs.slug("break-even-link-rate", rival),
         f"Link rate at which {device} is as fast as {rival}",
         f"Break-even link rate of {device} against {rival}, by m. {finding}",
         "Modelled. Above a line the device's iteration is the shorter one; no line: no rate is enough. Band: the "
@@ -117,22 +106,11 @@ def sensitivity_chart(view: MapView, case: tuple[str, pd.DataFrame]) -> Chart:
     """Draw the device's time relative to the rival's as its link, τ or word length change."""
     (rival, frame), device, use = case, view.device_name, view.use
     assert use is not None
-    figure = Figure(figsize=(charting.WIDTH_INCHES, 6.6), layout="constrained")
-    panels = figure.subplots(len(_PANELS), 1, sharey=True)
-    now = {
-        "link_rate_bits_per_s": use.device.link_rate_bits_per_s,
-        "time_constant_s": use.device.time_constant_s,
-        "word_bits": float(use.device.word_bits),
-    }
-    for axes, (parameter, title) in zip(panels, _PANELS.items(), strict=True):
-        _sensitivity_panel(axes, c.only(frame, parameter=parameter), now[parameter])
-        axes.set_xlabel(title)
-        axes.set_ylabel("time relative to rival")
-        if parameter == "link_rate_bits_per_s":
-            scales.log_bit_rates(axes, "x")
-        elif parameter == "time_constant_s":
-            scales.log_seconds(axes, "x")
-        scales.log_ratios(axes, "y")
+    figure, panels = charting.panels(6.6, len(_PANELS), sharey=True)
+    for axes, (parameter, (title, scale)) in zip(panels, _PANELS.items(), strict=True):
+        _sensitivity_panel(axes, c.only(frame, parameter=parameter), getattr(use.device, parameter))
+        scales.axis(axes, "x", title, scale)
+        scales.axis(axes, "y", "time relative to rival", scales.log_ratios)
     charting.legend_below(figure, panels[0])
     head = frame.iloc[0]
     where = f"N = {quantities.count(head[c.PARAMETERS])}, d_z = {head[c.OUTPUTS]}"
@@ -151,15 +129,10 @@ def sensitivity_chart(view: MapView, case: tuple[str, pd.DataFrame]) -> Chart:
 def _sensitivity_panel(axes: Axes, part: pd.DataFrame, now: float | None) -> None:
     for place, (batch_size, own) in enumerate(part.groupby(c.BATCH_SIZE, sort=True)):
         own = own.sort_values("value")
-        mark = series(place)
-        x = own["value"].to_numpy(float)
-        axes.plot(
-            x,
-            own["ratio"].to_numpy(float),
-            color=mark.colour.light,
-            linestyle=mark.dash,
-            label=f"b = {quantities.count(float(str(batch_size)))}{'' if own['near'].all() else ', extrapolated'}",
-        )
+        mark, beyond = series(place), "" if own["near"].all() else ", extrapolated"
+        x, y = own["value"].to_numpy(float), own["ratio"].to_numpy(float)
+        marked = line_style(mark, linewidth=1.4, marker="")
+        axes.plot(x, y, **marked, label=f"b = {quantities.count(float(str(batch_size)))}{beyond}")
         draw_band(axes, own, ("value", "low", "high"), mark.colour, 0.14)
     axes.axhline(1.0, color=INK.light, linewidth=0.9)
     if now is not None:
@@ -168,7 +141,7 @@ def _sensitivity_panel(axes: Axes, part: pd.DataFrame, now: float | None) -> Non
 
 def _sensitivity_words(frame: pd.DataFrame) -> str:
     words = []
-    for parameter, title in _PANELS.items():
+    for parameter, (title, _) in _PANELS.items():
         part = c.only(frame, parameter=parameter)
         ranges = [
             f"b = {quantities.count(float(str(b)))}: {quantities.significant(own['ratio'].min(), 2)} to "
@@ -189,9 +162,9 @@ def place_words(times: pd.DataFrame, infos: Infos) -> str:
     if times.empty:
         return ""
     words = " ".join(
-        f"{row[c.GROUP]} (N = {quantities.count(row[c.PARAMETERS])}, b = {row[c.BATCH_SIZE]}), {row['target']}: "
-        f"{infos[str(row[c.OPTIMIZER])].title} in {quantities.seconds(float(row['seconds']))}{_beside(row, infos)}."
-        for _, row in times.iterrows()
+        f"{row.group} (N = {quantities.count(row.parameters)}, b = {row.batch_size}), {row.target}: "
+        f"{infos[row.optimizer].title} in {quantities.seconds(row.seconds)}{_beside(row, infos)}."
+        for row in c.each(times)
     )
     return (
         "Fastest optimizer, of those with a cost per iteration, to the highest target that one of them reached in its "
@@ -199,14 +172,14 @@ def place_words(times: pd.DataFrame, infos: Infos) -> str:
     )
 
 
-def _beside(row: pd.Series, infos: Infos) -> str:
+def _beside(row: Any, infos: Infos) -> str:
     """Return which runner-up the seeds do not tell from the fastest optimizer, and how many have no known cost."""
     notes = []
-    if row["runner_up"] and not row["told"]:
-        seconds = quantities.seconds(float(row["seconds"]) * float(row["ratio"]))
-        notes.append(f"not told from {infos[str(row['runner_up'])].title}, {seconds}, by these seeds")
-    if row["untimed"]:
-        notes.append(f"{row['untimed']} more reached it, at a cost not known")
+    if row.runner_up and not row.told:
+        seconds = quantities.seconds(row.seconds * row.ratio)
+        notes.append(f"not told from {infos[row.runner_up].title}, {seconds}, by these seeds")
+    if row.untimed:
+        notes.append(f"{row.untimed} more reached it, at a cost not known")
     return f" ({'; '.join(notes)})" if notes else ""
 
 
@@ -220,33 +193,19 @@ def place_chart(view: MapView) -> Chart | None:
     figure, axes = charting.panel(3.6)
     for label, own in charting.by_optimizer(times, infos):
         mark = view.styles[label]
-        axes.plot(
-            own[c.PARAMETERS].to_numpy(float),
-            own[c.BATCH_SIZE].to_numpy(float),
-            linestyle="",
-            marker=mark.marker,
-            markersize=12,
-            color=mark.colour.light,
-            label=infos[label].title,
-        )
-        for _, row in own.drop_duplicates([c.PARAMETERS, c.BATCH_SIZE]).iterrows():
-            axes.annotate(
-                f"{row[c.GROUP]}: {quantities.seconds(float(row['seconds']))}",
-                (float(row[c.PARAMETERS]), float(row[c.BATCH_SIZE])),
-                xytext=(0, 11),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
-            )
+        x, y = own[c.PARAMETERS].to_numpy(float), own[c.BATCH_SIZE].to_numpy(float)
+        point: Look = {"linestyle": "", "marker": mark.marker, "markersize": 12, "color": mark.colour.light}
+        axes.plot(x, y, **point, label=infos[label].title)
+        for row in c.each(own.drop_duplicates([c.PARAMETERS, c.BATCH_SIZE])):
+            text, at = f"{row.group}: {quantities.seconds(row.seconds)}", (row.parameters, row.batch_size)
+            axes.annotate(text, at, (0, 11), textcoords="offset points", ha="center", fontsize=8)
     axes.margins(0.25)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(times[c.PARAMETERS].min() / 6, times[c.PARAMETERS].max() * 6)
     axes.set_ylim(times[c.BATCH_SIZE].min() / 3, times[c.BATCH_SIZE].max() * 3)
-    scales.log_counts(axes, "x")
-    scales.log_counts(axes, "y")
-    axes.set_xlabel("parameters N")
-    axes.set_ylabel("batch size b")
+    scales.axis(axes, "x", scales.AXES[c.PARAMETERS], scales.log_counts)
+    scales.axis(axes, "y", scales.AXES[c.BATCH_SIZE], scales.log_counts)
     charting.legend_below(figure, axes)
     return Chart(
         "lowest-time-to-target",

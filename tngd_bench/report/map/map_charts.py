@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.device_use import DeviceUse
@@ -17,9 +15,9 @@ from tngd_bench.report.document import charting, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import Mark
+from tngd_bench.report.document.scales import AXES
 from tngd_bench.report.map.map_drawing import (
     AT_BEST,
-    AXIS_TITLES,
     Map,
     add_rows_axis,
     draw_cells,
@@ -105,19 +103,17 @@ def panels_map(view: MapView, case: Panels) -> Chart:
     infos, styles, maps = view.infos, view.styles, case.maps
     columns = 2
     lines = -(-len(maps) // columns)
-    figure = Figure(figsize=(charting.WIDTH_INCHES, 1.75 * lines + 0.9), layout="constrained")
-    grid = np.atleast_1d(figure.subplots(lines, columns, sharex=True, sharey=True)).ravel()
-    for axes, (heading, found) in zip(grid, maps, strict=False):
+    figure, grid = charting.panels(1.75 * lines + 0.9, lines, columns, sharex=True, sharey=True)
+    for place, (axes, (heading, found)) in enumerate(zip(grid, maps, strict=False)):
         draw_cells(axes, found, styles, labels=None)
         limit_axes(axes, [each for _, each in maps])
         axes.set_title(heading, fontsize=8.5, loc="left")
-    for axes in grid[len(maps) :]:
-        axes.set_axis_off()
-    for place, axes in enumerate(grid[: len(maps)]):
         if place + columns < len(maps):
             axes.set_xlabel("")
         if place % columns:
             axes.set_ylabel("")
+    for axes in grid[len(maps) :]:
+        axes.set_axis_off()
     draw_legend(figure, [found for _, found in maps], infos, styles)
     words = " ".join(f"{heading}: {_shares(found, infos)}." for heading, found in maps)
     frame = pd.concat([found.table().assign(panel=heading) for heading, found in maps], ignore_index=True)
@@ -141,15 +137,10 @@ def target_chart(view: MapView, case: Map) -> Chart:
 
 def lower_bounds(uses: Sequence[DeviceUse | None]) -> str:
     """Return a sentence on the devices whose bill has items without a stated time, "" where none has."""
-    unstated = {
-        use.device.name: quantities.items(use.not_stated)
-        for use in uses
-        if use is not None and use.not_stated
-    }
-    if not unstated:
-        return ""
+    bounded = [use for use in uses if use is not None and use.not_stated]
+    unstated = {use.device.name: quantities.items(use.not_stated) for use in bounded}
     named = "; ".join(f"{name} ({items})" for name, items in sorted(unstated.items()))
-    return f" {AT_BEST} Not stated: {named}."
+    return f" {AT_BEST} Not stated: {named}." if named else ""
 
 
 def _shares(found: CheapestMap, infos: Infos) -> str:
@@ -172,7 +163,7 @@ def alt(found: CheapestMap, infos: Infos, what: str) -> str:
     rows, columns = shown_cells([found])
     sizes, values = _span(plane.sizes, columns), _span(plane.values, rows)
     shares = f"Share of the sizes won, of those vouched for: {_shares(found, infos)}."
-    return f"Map of the {what} over N = {sizes} and {AXIS_TITLES[plane.axis]} {values}. {shares}"
+    return f"Map of the {what} over N = {sizes} and {AXES[plane.axis]} {values}. {shares}"
 
 
 def _span(values: Sequence[int], cells: Sequence[int]) -> str:

@@ -20,11 +20,13 @@ from numpy.typing import ArrayLike
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.cost_map import CheapestMap
 from tngd_bench.report.document import scales
+from tngd_bench.report.document.charting import Look
 from tngd_bench.report.document.palette import INK, MUTED, PAPER, Mark
 from tngd_bench.studies.store import columns as c
 
-AXIS_TITLES = {c.BATCH_SIZE: "batch size b", c.OUTPUTS: "outputs d_z"}
 _UNDECIDED = 0.4
+_POINT: Look = {"linestyle": "", "marker": "o", "markersize": 4, "label": "measured sizes"}
+_POINT |= {"markerfacecolor": PAPER.light, "markeredgecolor": INK.light}
 _DOTS = "..."
 Standing = Literal["sure", "faint", "open"]
 """Of a cell's winner: its lead is confirmed, or is not, or is by a lower bound of its time."""
@@ -55,26 +57,19 @@ def draw_cells(axes: Axes, found: CheapestMap, styles: Mapping[str, Mark], label
             for row, left, right in boxes
         ]
         colour = styles[found.labels[place]].colour.light
-        axes.add_collection(
-            PolyCollection(
-                corners,
-                facecolors=colour,
-                edgecolors=PAPER.light,
-                hatch=_DOTS if standing == "open" else None,
-                linewidths=0.0,
-                alpha=1.0 if standing == "sure" else _UNDECIDED,
-                antialiased=False,
-            )
-        )
+        look: Look = {
+            "hatch": _DOTS if standing == "open" else None,
+            "alpha": 1.0 if standing == "sure" else _UNDECIDED,
+        }
+        plain: Look = {"edgecolors": PAPER.light, "linewidths": 0.0, "antialiased": False}
+        axes.add_collection(PolyCollection(corners, facecolors=colour, **look, **plain))
     _hatch_unmeasured(axes, found, x, y)
     _points(axes, found)
     if labels is not None:
         _names(axes, found, labels)
-    scales.log_counts(axes, "x")
-    scales.log_counts(axes, "y")
+    scales.axis(axes, "x", scales.AXES[c.PARAMETERS], scales.log_counts)
+    scales.axis(axes, "y", scales.AXES[plane.axis], scales.log_counts)
     axes.grid(visible=False)
-    axes.set_xlabel("parameters N")
-    axes.set_ylabel(AXIS_TITLES[plane.axis])
 
 
 def shown_cells(maps: Sequence[CheapestMap]) -> tuple[list[int], list[int]]:
@@ -96,16 +91,11 @@ def limit_axes(axes: Axes, maps: Sequence[CheapestMap]) -> None:
 def _boxes(found: CheapestMap) -> dict[tuple[int, Standing], list[tuple[int, int, int]]]:
     """Return runs of equal cells, (row, first column, one past the last), by winner and its standing."""
     boxes: dict[tuple[int, Standing], list[tuple[int, int, int]]] = {}
-    open_to = found.open
-    for row in range(len(found.plane.values)):
-        cells: list[tuple[int, Standing]] = [
-            (int(winner) if vouched else -1, "open" if is_open else "sure" if confirmed else "faint")
-            for winner, confirmed, is_open, vouched in zip(
-                found.winner[row], found.confirmed[row], open_to[row], found.vouched[row], strict=True
-            )
-        ]
+    winners = np.where(found.vouched, found.winner, -1).tolist()
+    standings = np.where(found.open, "open", np.where(found.confirmed, "sure", "faint")).tolist()
+    for row, cells in enumerate(zip(winners, standings, strict=True)):
         column = 0
-        for cell, run in groupby(cells):
+        for cell, run in groupby(zip(*cells, strict=True)):
             length = len(list(run))
             if cell[0] >= 0:
                 boxes.setdefault(cell, []).append((row, column, column + length))
@@ -160,17 +150,8 @@ def _points(axes: Axes, found: CheapestMap) -> None:
     points = plane.points
     fixed = c.OUTPUTS if plane.axis == c.BATCH_SIZE else c.BATCH_SIZE
     shown = points[points[fixed] == plane.fixed].drop_duplicates([c.PARAMETERS, plane.axis])
-    axes.plot(
-        shown[c.PARAMETERS].to_numpy(float),
-        shown[plane.axis].to_numpy(float),
-        linestyle="",
-        marker="o",
-        markersize=4,
-        markerfacecolor=PAPER.light,
-        markeredgecolor=INK.light,
-        markeredgewidth=0.9,
-        label="measured sizes",
-    )
+    x, y = shown[c.PARAMETERS].to_numpy(float), shown[plane.axis].to_numpy(float)
+    axes.plot(x, y, **_POINT, markeredgewidth=0.9)
 
 
 def _names(axes: Axes, found: CheapestMap, infos: Infos) -> None:
@@ -190,16 +171,10 @@ def _names(axes: Axes, found: CheapestMap, infos: Infos) -> None:
             continue
         wide = sorted(run for run in runs if run[0] >= longest - 1)
         _, row, left, right = wide[len(wide) // 2]
-        x = float(np.sqrt(plane.sizes[left] * plane.sizes[right - 1]))
-        axes.text(
-            x,
-            plane.values[row],
-            infos[label].title + (" at best" if label in found.bounds else ""),
-            ha="center",
-            va="center",
-            fontsize=8,
-            bbox={"facecolor": PAPER.light, "edgecolor": "none", "pad": 1.5, "boxstyle": "round,pad=0.2"},
-        )
+        x, y = float(np.sqrt(plane.sizes[left] * plane.sizes[right - 1])), plane.values[row]
+        name = infos[label].title + (" at best" if label in found.bounds else "")
+        box = {"facecolor": PAPER.light, "edgecolor": "none", "pad": 1.5, "boxstyle": "round,pad=0.2"}
+        axes.text(x, y, name, ha="center", va="center", fontsize=8, bbox=box)
 
 
 def add_rows_axis(axes: Axes, found: CheapestMap) -> None:
@@ -215,51 +190,25 @@ def add_rows_axis(axes: Axes, found: CheapestMap) -> None:
     margin.set_ylim(low * fixed, high * fixed)
     margin.yaxis.set_major_formatter(axes.yaxis.get_major_formatter())
     margin.yaxis.set_minor_formatter(NullFormatter())
-    margin.set_ylabel(
-        f"m = b·d_z ({'d_z' if found.plane.axis == c.BATCH_SIZE else 'b'} = {found.plane.fixed})"
-    )
+    held = "d_z" if found.plane.axis == c.BATCH_SIZE else "b"
+    margin.set_ylabel(f"m = b·d_z ({held} = {found.plane.fixed})")
 
 
 def draw_legend(
     figure: Figure, maps: Sequence[CheapestMap], infos: Infos, styles: Mapping[str, Mark]
 ) -> None:
     """Put the legend of maps below the figure: who wins somewhere, and what the shading means."""
-    won = {
-        found.labels[place]
-        for found in maps
-        for place in set(found.winner[found.vouched].tolist())
-        if place >= 0
-    }
+    places = ((found, place) for found in maps for place in set(found.winner[found.vouched].tolist()))
+    won = {found.labels[place] for found, place in places if place >= 0}
+    shown = [label for label in infos if label in won]
     handles: list[Patch | Line2D] = [
-        Patch(facecolor=styles[label].colour.light, label=infos[label].title)
-        for label in infos
-        if label in won
+        Patch(facecolor=styles[label].colour.light, label=infos[label].title) for label in shown
     ]
+    hatched: Look = {"facecolor": MUTED.light, "edgecolor": PAPER.light}
     handles.append(Patch(facecolor=MUTED.light, alpha=_UNDECIDED, label="lead not confirmed"))
     if any(found.open.any() for found in maps):
-        handles.append(
-            Patch(
-                facecolor=MUTED.light,
-                alpha=_UNDECIDED,
-                hatch=_DOTS,
-                edgecolor=PAPER.light,
-                label="at best: times not stated",
-            )
-        )
+        handles.append(Patch(**hatched, alpha=_UNDECIDED, hatch=_DOTS, label="at best: times not stated"))
     if any((~found.plane.measured & found.vouched & (found.winner >= 0)).any() for found in maps):
-        handles.append(
-            Patch(facecolor=MUTED.light, hatch="///", edgecolor=PAPER.light, label="modelled only")
-        )
-    handles.append(
-        Line2D(
-            [],
-            [],
-            linestyle="",
-            marker="o",
-            markersize=4,
-            markerfacecolor=PAPER.light,
-            markeredgecolor=INK.light,
-            label="measured sizes",
-        )
-    )
+        handles.append(Patch(**hatched, hatch="///", label="modelled only"))
+    handles.append(Line2D([], [], **_POINT))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, handlelength=1.6)

@@ -1,19 +1,27 @@
-"""The section on who is cheapest where."""
+"""The section on who is cheapest where, with the tables of rates and crossovers behind its maps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
+from tngd_bench.analysis.cost.break_even import BreakEven
+from tngd_bench.analysis.cost.calibration import Calibration, Calibrations
 from tngd_bench.analysis.cost.rates import uncounted
+from tngd_bench.analysis.families import Infos, OptimizerInfo
 from tngd_bench.analysis.map.cost_map import cheapest
 from tngd_bench.analysis.results import Results
+from tngd_bench.analysis.statistics import discrepancy
+from tngd_bench.report.document import tables
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
-from tngd_bench.report.map import map_tables
+from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 from tngd_bench.report.map.break_even_charts import place_words, shows_a_plane
 from tngd_bench.report.map.map_view import DECADES, MapView
 from tngd_bench.report.map.what_if_section import TITLE as WHAT_IF
@@ -64,14 +72,14 @@ def map_section(view: MapView) -> Section:
         points=tuple(_points(view)),
         charts=charts_of("map", view),
         tables=(
-            *([map_tables.crossover_table(crossovers, view.infos, device)] if crossovers else []),
-            map_tables.calibration_table(view.calibrations, view.infos),
+            *([crossover_table(crossovers, view.infos, device)] if crossovers else []),
+            calibration_table(view.calibrations, view.infos),
         ),
     )
 
 
 def _points(view: MapView) -> Iterator[str]:
-    yield map_tables.unseen_words(view.calibrations, view.infos)
+    yield unseen_words(view.calibrations, view.infos)
     if not cheapest(view.batch, view.use, view.kfac).vouched.any():
         yield NOTHING_VOUCHED
     yield from (f"{text}." for text in view.crossover_texts)
@@ -89,3 +97,126 @@ def _points(view: MapView) -> Iterator[str]:
         yield f"Timed, and on no map, since no formula counts its operations: {quantities.listed(names)}."
     if len(view.reached) and not shows_a_plane(view.reached):
         yield place_words(view.reached, view.infos)
+
+
+def calibration_table(calibrations: Calibrations, infos: Infos) -> Table:
+    """Return the rates behind the maps and how well they predict each measured size from the others."""
+    data = pd.DataFrame([_rates(label, found) for label, found in calibrations.by_label.items()])
+    columns = (
+        words("optimizer", lambda row: _host_title(infos[row.optimizer])),
+        amount("measured sizes", c.SETTINGS, str),
+        amount("overhead", "overhead_s", quantities.seconds, "fitted"),
+        Column("rate of operations", lambda row: _rate(row.flops_per_s, "Gop/s"), "fitted"),
+        Column("rate of bytes", lambda row: _rate(row.bytes_per_s, "GB/s"), "fitted"),
+        amount("credible readings", "readings", str),
+        Column("spread of measured/predicted (1 σ)", lambda row: _factor(row.sigma)),
+        Column("the same, added per factor of e from measured sizes", lambda row: _factor(row.gamma)),
+        Column(
+            "measured/predicted, range",
+            lambda row: Cell(row.worst_low, quantities.interval(row.worst_low, row.worst_high)),
+        ),
+    )
+    caption = (
+        "The rates behind the maps: measured digital time against closed-form operations and bytes. The spread says "
+        "how well each size is predicted from the others. Beyond measured sizes the formula may fail: one in twenty is "
+        "more than a factor of two to one side at once, and it may bend besides: by what blocks of the largest sizes "
+        "were off when predicted from the rest, and "
+        f"×/÷ {quantities.significant(np.exp(discrepancy.LEAST_GAMMA))} at least. The draws vary all of it, and what "
+        f"one run differs by from another: {calibrations.run_spread.words}."
+    )
+    return tables.table_of("calibration", caption, columns, data)
+
+
+def _rates(label: str, found: Calibration) -> dict[str, object]:
+    overhead, flop, byte = found.readings[0]
+    ratios = found.points["ratio"]
+    return {
+        c.OPTIMIZER: label,
+        c.SETTINGS: len(found.points),
+        "overhead_s": overhead,
+        "flops_per_s": 1.0 / flop if flop else np.nan,
+        "bytes_per_s": 1.0 / byte if byte else np.nan,
+        "readings": len(found.readings),
+        "sigma": found.sigma,
+        "gamma": found.gamma,
+        "worst_low": float(ratios.min()),
+        "worst_high": float(ratios.max()),
+    }
+
+
+def _host_title(info: OptimizerInfo) -> str:
+    return f"{info.title}, host" if info.modelled else info.title
+
+
+def _rate(value: float, unit: str) -> Cell:
+    return number(value, lambda rate: f"{quantities.significant(1e-9 * rate)} {unit}", none="–")
+
+
+def _factor(sigma: float) -> Cell:
+    return number(np.exp(sigma), quantities.significant, "×/÷ ", none="not measured")
+
+
+def unseen_words(calibrations: Calibrations, infos: Infos) -> str:
+    """Return what predictions are off by at measured sizes that their calibration did not see."""
+    parts = []
+    for label, found in calibrations.by_label.items():
+        if found.unseen is not None and len(found.unseen.ratio_logs):
+            ratios = np.exp(found.unseen.ratio_logs)
+            span = quantities.interval(float(ratios.min()), float(ratios.max()))
+            sizes = f"{len(ratios)} size{'s' * (len(ratios) != 1)}"
+            parts.append(f"{_host_title(infos[label])} {span} ({sizes})")
+    if not parts:
+        return "What predictions are off by at a size that their calibration did not see: not measured, too few sizes."
+    return (
+        "Measured over predicted where the calibration did not see the size (the largest N, b and d_z left out in "
+        f"turn): {'; '.join(parts)}."
+    )
+
+
+def crossover_table(found: Sequence[BreakEven], infos: Infos, device: str) -> Table:
+    """Return from which m on the device's iteration is the shorter one, by rival and N."""
+    columns = (
+        words("rival", lambda each: infos[each.rival].title),
+        Column("N", lambda each: number(each.parameters)),
+        Column("ahead above m [95 % of draws]", _above, "predicted"),
+        Column(
+            "ahead at small m too",
+            lambda each: number(each.below or None, before="≤ ", none="–"),
+            "predicted",
+        ),
+        Column("link", _link),
+        words(
+            "digital seconds", lambda each: "extrapolated" if each.extrapolated else "between measured sizes"
+        ),
+    )
+    first = found[0]
+    span = f"m = {quantities.count(first.smallest)} to {quantities.count(first.largest)}"
+    caption = (
+        f"From which m = b·d_z on {infos[device].title} has the shorter iteration (d_z = {first.outputs}, {span}). "
+        "Extrapolated: host and rival are predicted beyond the sizes that were measured."
+    )
+    if first.not_stated:
+        items = quantities.items(first.not_stated)
+        caption += f" At best (≥): no time is stated for {items}, and none is counted."
+    rows = (dataclasses.asdict(each) | {c.NOT_STATED: " ".join(each.not_stated)} for each in found)
+    data = pd.DataFrame(rows)
+    if not data[c.NOT_STATED].any():
+        data = data.drop(columns=c.NOT_STATED)
+    return tables.table_of("crossovers", caption, columns, found, data)
+
+
+def _above(each: BreakEven) -> Cell:
+    if np.isinf(each.rows_m):
+        bound = "" if np.isinf(each.low) else f" [from {_rounded(each.low)}]"
+        return Cell(None, f"no crossover in range{bound}")
+    low, high = ("beyond" if np.isinf(bound) else _rounded(bound) for bound in (each.low, each.high))
+    return Cell(each.rows_m, f"{'≥ ' if each.not_stated else ''}{_rounded(each.rows_m)} [{low}, {high}]")
+
+
+def _link(each: BreakEven) -> Cell:
+    rate = each.link_rate
+    return Cell(math.inf, "unlimited") if rate is None else number(rate, quantities.bit_rate)
+
+
+def _rounded(value: float) -> str:
+    return quantities.count(float(f"{value:.1e}"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
@@ -14,12 +17,11 @@ from tngd_bench.analysis.cost.break_even import BreakEven, exact_labels
 from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.cost.recorded_devices import own_devices
-from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.map.plane import Plane, plane
 from tngd_bench.analysis.results import Results
+from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
 from tngd_bench.optimizers import registry
-from tngd_bench.report.document.palette import Mark, marks
-from tngd_bench.report.map.map_tables import lowest_times
+from tngd_bench.report.document.palette import marks
 from tngd_bench.report.map.target_maps import TargetMaps, target_maps
 from tngd_bench.spu.device import Device
 from tngd_bench.studies.store import columns as c
@@ -34,18 +36,16 @@ class MapView:
     """The results of a study with its rates, its planes over (N, b) and (N, d_z), its devices and their rivals."""
 
     def __init__(self, results: Results, calibrations: Calibrations) -> None:
-        """Take the results and the rates calibrated on them."""
+        """Take the results and the rates calibrated on them.
+
+        `use` is the study's device as the study uses it, None without one; `main` the setting with the most measured
+        sizes: its largest N, b and d_z; `device_name` the title of the optimizer with a device, "" without one.
+        """
         self.results, self.calibrations = results, calibrations
-
-    @property
-    def infos(self) -> Infos:
-        """Every optimizer by its label."""
-        return self.results.infos
-
-    @cached_property
-    def styles(self) -> Mapping[str, Mark]:
-        """The mark of every optimizer."""
-        return marks(self.infos)
+        self.use, self.main = calibrations.use, calibrations.main
+        self.infos, self.styles = results.infos, marks(results.infos)
+        label = calibrations.device_label
+        self.device_name = "" if label is None else self.infos[label].title
 
     @cached_property
     def batch(self) -> Plane:
@@ -58,25 +58,9 @@ class MapView:
         return plane(self.calibrations, "outputs", self.main[c.BATCH_SIZE])
 
     @cached_property
-    def use(self) -> DeviceUse | None:
-        """The study's device as the study uses it; None without one."""
-        return self.calibrations.use
-
-    @property
-    def main(self) -> Mapping[str, int]:
-        """The setting with the most measured sizes: its largest N, b and d_z."""
-        return self.calibrations.main
-
-    @cached_property
     def targets(self) -> TargetMaps:
         """The maps of the lowest time to a target."""
         return target_maps(self.results, self.calibrations)
-
-    @property
-    def device_name(self) -> str:
-        """The title of the optimizer with a device, "" without one."""
-        label = self.calibrations.device_label
-        return "" if label is None else self.infos[label].title
 
     @cached_property
     def devices(self) -> list[tuple[str, DeviceUse]]:
@@ -107,12 +91,11 @@ class MapView:
     def crossover_texts(self) -> list[str]:
         """The crossovers at the largest measured N in words, with their conditions."""
         device = str(self.calibrations.device_label)
-        size = self.main[c.PARAMETERS]
-        return [crossing.text(self.infos, device) for crossing in self.crossovers(size)]
+        return [crossing.text(self.infos, device) for crossing in self.crossovers(self.main[c.PARAMETERS])]
 
     @cached_property
     def reached(self) -> pd.DataFrame:
-        """The fastest optimizer to a target in each training section; see `map_tables.lowest_times`."""
+        """The fastest optimizer to a target in each training section; see `lowest_times`."""
         return lowest_times(self.results.trials, self.results.times_to_target, self.results.hits)
 
 
@@ -143,3 +126,47 @@ def link_uses(use: DeviceUse) -> list[tuple[str, DeviceUse]]:
             text = "unlimited" if rate is None else quantities.bit_rate(rate)
             uses.append((f"{text}, {upload}", replace(use, device=device)))
     return uses
+
+
+def lowest_times(trials: pd.DataFrame, times: pd.DataFrame, hits: pd.DataFrame) -> pd.DataFrame:
+    """Return per training section the fastest optimizer to the highest target that one reached in its median seed.
+
+    `times` and `hits` as in `time_to_target`. Only those whose cost per iteration is known count; `untimed` is how many
+    others reached the same target. `told`: whether the paired seeds tell the fastest from its runner-up, by the exact
+    signed-rank test of the logarithms of their times, p ≤ 5 % times the number of pairs that could have been those two.
+    """
+    columns = [c.GROUP, c.PARAMETERS, c.BATCH_SIZE, "target", c.OPTIMIZER, "seconds", "runner_up", "ratio"]
+    columns += ["told", "untimed"]
+    rows = []
+    training = c.only(trials, kind="training")
+    for group, part in times.groupby(c.GROUP, sort=True):
+        reached = part[np.isfinite(part["modelled_median"].astype(float))]
+        if reached.empty:
+            continue
+        order = list(dict.fromkeys(part["target"]))  # of the study: the last is the hardest
+        target = str(max(set(reached["target"]), key=order.index))
+        ranked = c.only(reached, target=target).sort_values("modelled_median", kind="stable")
+        setting = c.only(training, group=group).iloc[0]
+        first, second = ranked.iloc[0], ranked.iloc[1] if len(ranked) > 1 else None
+        row = [group, int(setting[c.PARAMETERS]), int(setting[c.BATCH_SIZE]), target, first[c.OPTIMIZER]]
+        beside: list[Any] = ["", np.nan, False]
+        if second is not None:
+            ratio = float(second["modelled_median"] / first["modelled_median"])
+            beside = [second[c.OPTIMIZER], ratio, _told_apart(hits, str(group), target, first, second)]
+        same = c.only(part, target=target)
+        arrived = np.isfinite(same["iterations_median"].astype(float))
+        untimed = int((arrived & same["modelled_median"].isna()).sum())
+        rows.append([*row, float(first["modelled_median"]), *beside, untimed])
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _told_apart(hits: pd.DataFrame, group: str, target: str, first: pd.Series, second: pd.Series) -> bool:
+    own = c.only(hits, group=group, target=target)
+    by_seed = own.pivot_table(index=c.SEED, columns=c.OPTIMIZER, values="modelled", aggfunc="first")
+    pair = by_seed.reindex(columns=[first[c.OPTIMIZER], second[c.OPTIMIZER]]).dropna().to_numpy(float)
+    if not len(pair):
+        return False
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(pair[:, 0] == pair[:, 1], 0.0, np.log(pair[:, 0]) - np.log(pair[:, 1]))
+    pairs = math.comb(own.loc[own["modelled"].notna(), c.OPTIMIZER].nunique(), 2)
+    return bool(pairs * paired_difference(logs).p <= 1.0 - LEVEL)

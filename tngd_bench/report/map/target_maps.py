@@ -47,7 +47,7 @@ def target_maps(results: Results, calibrations: Calibrations) -> TargetMaps:
             words = _statement(found, timed, lowest[-1], results.infos)
             return TargetMaps(words, tuple(_maps(timed, lowest)), timed.target)
     return TargetMaps(
-        NOT_MEASURED + "no optimizer that reached a target was timed at its settings, size and batch."
+        f"{NOT_MEASURED}no optimizer that reached a target was timed at its settings, size and batch."
     )
 
 
@@ -67,28 +67,26 @@ _PLANES = {c.BATCH_SIZE: (c.OUTPUTS, "N and b", "batch"), c.OUTPUTS: (c.BATCH_SI
 
 def _lowest(found: target_map.Trained, every: Calibrations) -> tuple[CheapestMap, ...]:
     """Return the lowest times over both planes; none where nobody who was timed reached the target."""
-    here = _size_in_the_middle(found)
-    planes = (
-        plane(every, axis, here[fixed])  # type: ignore[arg-type]  # the two names
-        for axis, (fixed, _, _) in _PLANES.items()
-    )
-    lowest = [target_map.lowest(area, found) for area in planes]
-    return () if None in lowest else tuple(lowest)  # type: ignore[arg-type]  # of which none is None
+    middle = found.sizes.iloc[(len(found.sizes) - 1) // 2].astype(int)
+    lowest = []
+    for axis, (fixed, _, _) in _PLANES.items():
+        area = target_map.lowest(plane(every, axis, int(middle[fixed])), found)  # type: ignore[arg-type]  # the two names
+        if area is None:
+            return ()
+        lowest.append(area)
+    return tuple(lowest)
 
 
 def _maps(found: target_map.Trained, lowest: Sequence[CheapestMap]) -> Iterator[Map]:
     """Yield the maps that have a size vouched for; the first says how to read them."""
-    note = _note(found) + _bounds(found)
+    note = _note(found)
+    if items := quantities.items(item for use in found.uses.values() for item in use.not_stated):
+        note += f" {AT_BEST} Not stated: {items}."
     for area in lowest:
         if area.vouched.any():
             _, over, name = _PLANES[area.plane.axis]
             yield Map(area, f"map-target-{name}", f"Lowest time to {found.target} over {over}", note)
             note = "Predicted; hatched, faint and circles as in the map before."
-
-
-def _size_in_the_middle(found: target_map.Trained) -> dict[str, int]:
-    row = found.sizes.iloc[(len(found.sizes) - 1) // 2]
-    return {str(name): int(value) for name, value in row.items()}
 
 
 def _note(found: target_map.Trained) -> str:
@@ -105,14 +103,6 @@ def _note(found: target_map.Trained) -> str:
     )
 
 
-def _bounds(found: target_map.Trained) -> str:
-    unstated = {name: use.not_stated for name, use in found.uses.items() if use.not_stated}
-    if not unstated:
-        return ""
-    items = quantities.items(item for names in unstated.values() for item in names)
-    return f" {AT_BEST} Not stated: {items}."
-
-
 def _statement(
     found: target_map.Trained, timed: target_map.Trained, lowest: CheapestMap, infos: Infos
 ) -> str:
@@ -121,15 +111,13 @@ def _statement(
     `timed` is the part of `found` with a cost per iteration of its own.
     """
     missing = [label for label in found.iterations if label not in lowest.labels]
-    by_reason = {
-        "Not timed at its settings, size and batch, so left out": [
-            infos[label].title for label in missing if label not in timed.iterations
-        ],
-        "Timed at its own size and not predicted at others, so left out": [
-            infos[label].title for label in missing if label in timed.iterations
-        ],
-    }
-    left = "".join(f" {reason}: {quantities.listed(names)}." for reason, names in by_reason.items() if names)
+    left = ""
+    for why, is_timed in (
+        ("Not timed at its settings, size and batch", False),
+        ("Timed at its own size and not predicted at others", True),
+    ):
+        names = [infos[label].title for label in missing if (label in timed.iterations) is is_timed]
+        left += f" {why}, so left out: {quantities.listed(names)}." if names else ""
     dropped = len(found.sizes) - len(timed.sizes)
     other = f" Trained sizes at which fewer settings were timed, left out: {dropped}." if dropped else ""
     held = target_map.held(timed, lowest.labels)

@@ -1,17 +1,30 @@
-"""The section on what the device would have to do, and the sentence that says what decides."""
+"""The section on what the device would have to do: its energy, the what-if panel, and what decides in one sentence."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import attrgetter
+
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import break_even
+from tngd_bench.analysis.cost.calibration import Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
-from tngd_bench.report.cost.energy_table import energy_table
+from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.map.plane import Plane
+from tngd_bench.analysis.statistics.discrepancy import VOUCHED_FACTOR
+from tngd_bench.report.document import tables
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
+from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 from tngd_bench.report.map.map_view import MapView, device_title
-from tngd_bench.report.map.what_if import explorer
+from tngd_bench.spu.billing import energy
+from tngd_bench.spu.ledger import Ledger
 from tngd_bench.studies.store import columns as c
 
 TITLE = "What the device would have to do"
@@ -27,26 +40,21 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
         )
         return Section("what-if", TITLE, absent=absent), f"Not modelled. {absent}"
     energies = energy_table(calibrations, view.devices)
+    bounded = (
+        f" The device states no time for {quantities.items(use.not_stated)} and none is counted: its times and the "
+        "link rates that it needs are lower bounds."
+    )
     section = Section(
         "what-if",
         TITLE,
         prose=f"The study's device is {device_title(use)}, τ = {quantities.seconds(use.device.time_constant_s)}, "
         f"{use.device.word_bits} bits a word, t = {use.analog.analog_time:g} τ. Everything here is modelled."
-        + _best_case(use),
+        + (bounded if use.not_stated else ""),
         charts=charts_of("what-if", view),
         tables=() if energies is None else (energies,),
         explorer=explorer(calibrations, view.batch, use, view.infos, break_even.exact_labels(calibrations)),
     )
     return section, decides(view, use)
-
-
-def _best_case(use: DeviceUse) -> str:
-    if not use.not_stated:
-        return ""
-    return (
-        f" The device states no time for {quantities.items(use.not_stated)} and none is counted: its times and the "
-        "link rates that it needs are lower bounds."
-    )
 
 
 def decides(view: MapView, use: DeviceUse) -> str:
@@ -96,3 +104,127 @@ def _level(view: MapView, use: DeviceUse, size: int, rival: str, rival_s: float,
     line = break_even.line(view.calibrations, use, size, main[c.OUTPUTS], (main[c.BATCH_SIZE],), draws=1)
     bits = float("nan") if line is None else float(line.bits[0])
     return f"it is as fast as {rival} at {quantities.bit_rate(bits / (rival_s - rest_s))}"
+
+
+NOWHERE = 1e9
+"""The factor where sizes are far from measured ones, which nothing is vouched for within."""
+
+
+def explorer(
+    calibrations: Calibrations, batch: Plane, use: DeviceUse, infos: Infos, exact: Sequence[str]
+) -> dict[str, object]:
+    """Return the data from which the page recomputes the map when link, τ, bits, t or upload change.
+
+    Seconds of every digital optimizer and of the host and the factors that these are vouched for within, words on the
+    link per upload, and the device's seconds that neither the link nor τ decides, and the items for which none are
+    stated; lists in row-major order of the plane, None where there is no model.
+    """
+    device = calibrations.device_label
+    assert device is not None
+    labels = (*calibrations.digital, device)
+    words, fixed = {}, {}
+    for upload in ("full", "factored"):
+        changed = replace(use, device=use.device.override(upload=upload, link_rate_bits_per_s=None))
+        words[upload] = _flat(batch.link_words(changed))
+        still = replace(changed, analog=replace(use.analog, analog_time=0.0, samples=1, delay=0.0))
+        fixed[upload] = _flat(batch.device_seconds(still))
+
+    def factor(label: str) -> npt.NDArray[np.float64]:
+        logs = calibrations.half_width(label, batch.distances[label])
+        return np.where(batch.measured, np.exp(np.minimum(logs, 20.0)), NOWHERE)
+
+    rate = use.device.link_rate_bits_per_s
+    return {
+        "sizes": list(batch.sizes),
+        "values": list(batch.values),
+        c.OUTPUTS: batch.fixed,
+        "digital": {label: _flat(batch.digital[label][0]) for label in calibrations.digital},
+        "methods": {label: infos[label].method for label in labels},
+        "titles": {label: infos[label].title for label in labels},
+        "exact": list(exact),
+        c.DEVICE: device,
+        "ensemble": use.analog.ensemble,
+        "host": {upload: _flat(batch.host[upload][0]) for upload in words},
+        "words": words,
+        "fixed": fixed,
+        c.NOT_STATED: [quantities.items([name]) for name in use.not_stated],
+        "factors": {label: _flat(factor(label)) for label in labels},
+        "vouched_factor": VOUCHED_FACTOR,
+        "near": [bool(value) for value in batch.measured.ravel()],
+        "start": {
+            "rate": 14.5 if rate is None else float(np.log10(rate)),
+            "tau": float(np.log10(use.device.time_constant_s)),
+            "bits": use.device.word_bits,
+            "time": use.analog.analog_time + (use.analog.samples - 1) * use.analog.spacing,
+            "upload": use.device.upload,
+        },
+    }
+
+
+def _flat(values: npt.NDArray[np.float64]) -> list[float | None]:
+    return [float(f"{value:.4g}") if np.isfinite(value) else None for value in values.ravel()]
+
+
+_KINDS = ("write", "relax", "read")
+NOT_STATED = "not stated"
+
+
+@dataclass(frozen=True)
+class _Row:
+    device: str
+    parameters: int
+    batch_size: int
+    outputs: int
+    bill: Ledger
+
+    @property
+    def unpriced(self) -> str:
+        """Return the items without a price in words; one word for none and for all of them."""
+        missing = self.bill.not_stated
+        return "all" if len(missing) == len(self.bill.items) else quantities.items(missing) or "none"
+
+
+def energy_table(calibrations: Calibrations | None, uses: Sequence[tuple[str, DeviceUse]]) -> Table | None:
+    """Return the modelled joules per iteration of each device of `uses` at the sizes measured with one."""
+    label = None if calibrations is None else calibrations.device_label
+    if calibrations is None or label is None:
+        return None
+    sizes = calibrations.by_label[label].points[[c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS]].astype(int)
+    rows = [
+        _Row(title, n, b, d_z, energy(use.device, use.work(n, b, d_z, layers)))
+        for title, use in uses
+        for n, b, d_z in sizes.itertuples(index=False)
+        if (layers := calibrations.counts.layers(n, d_z)) is not None
+    ]
+    columns = (
+        words("device", lambda row: row.device),
+        amount("N", c.PARAMETERS),
+        Column("m", lambda row: number(row.batch_size * row.outputs)),
+        *(Column(kind, partial(_part, kind=kind), tables.MODELLED) for kind in _KINDS),
+        Column("total", lambda row: _joules(row.bill.total, row.bill.at_least), tables.MODELLED),
+        words("items without a sourced price", lambda row: row.unpriced),
+    )
+    caption = (
+        "Energy of one iteration of the device, by formula from sourced prices; its host is not in it. A sum with an "
+        "item that has no sourced price is a lower bound (≥), or not stated where no item has one."
+    )
+    amounts = (*_KINDS, "total", "at_least")
+    names = (c.DEVICE, c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS)
+    data = pd.DataFrame(
+        [(*attrgetter(*names)(row), *attrgetter(*amounts)(row.bill)) for row in rows],
+        columns=[*names, *amounts],
+    ).astype(dict.fromkeys(amounts, float))
+    return tables.table_of("energy", caption, columns, rows, data)
+
+
+def _part(row: _Row, kind: str) -> Cell:
+    """Return the cell of a kind of items; the sum of those with a price where not all have one."""
+    items = row.bill.items.items()
+    priced = [value for name, value in items if name.split("_")[0] == kind and value is not None]
+    return _joules(getattr(row.bill, kind), sum(priced))
+
+
+def _joules(value: float | None, at_least: float | None) -> Cell:
+    if value is not None:
+        return number(value, quantities.joules)
+    return number(at_least or None, quantities.joules, "≥ ", NOT_STATED)

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from markupsafe import escape
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -25,13 +26,8 @@ _PNG_COMPRESSION = 6  # 9 takes eight times as long for a tenth less
 
 def svg(chart: Chart) -> str:
     """Return the stand-alone SVG, on white; the same figure gives the same bytes."""
-    with style(chart.name):
-        _settle(chart.figure)
-        buffer = io.StringIO()
-        chart.figure.set_canvas(FigureCanvasSVG(chart.figure))
-        words = {"Date": None, "Creator": None, "Title": chart.heading}
-        chart.figure.savefig(buffer, format="svg", metadata=words)
-    return _compact(buffer.getvalue())
+    words = {"Date": None, "Creator": None, "Title": chart.heading}
+    return _compact(_saved(chart, FigureCanvasSVG, format="svg", metadata=words).decode())
 
 
 _COORDINATES = re.compile(r'(?<= )(d|x|y|points)="([^"]*)"')
@@ -54,28 +50,22 @@ def _compact(document: str) -> str:
 
 
 def _rounded(coordinates: str) -> str:
-    numbers = _LONG_NUMBER.sub(
-        lambda number: f"{float(number.group()):.1f}".rstrip("0").rstrip("."), coordinates
-    )
-    return " ".join(numbers.split())
+    short = _LONG_NUMBER.sub(lambda found: f"{float(found[0]):.1f}".rstrip("0").rstrip("."), coordinates)
+    return " ".join(short.split())
 
 
 def white(document: str) -> str:
     """Return a stand-alone SVG with a white ground, for viewers with a dark one."""
-    return re.sub(
-        r"(<svg [^>]*>)", r'\1\n <rect width="100%" height="100%" fill="#ffffff"/>', document, count=1
-    )
+    ground = '<rect width="100%" height="100%" fill="#ffffff"/>'
+    return re.sub(r"(<svg [^>]*>)", rf"\1\n {ground}", document, count=1)
 
 
 def png(chart: Chart) -> bytes:
     """Return the PNG on white at 200 dots per inch."""
-    with style(chart.name):
-        _settle(chart.figure)
-        buffer = io.BytesIO()
-        canvas = FigureCanvasAgg(chart.figure)
-        chart.figure.set_canvas(canvas)
-        chart.figure.savefig(buffer, format="rgba", dpi=PNG_DOTS_PER_INCH, facecolor="white")
-    return _with_palette(buffer.getvalue(), (int(canvas.renderer.width), int(canvas.renderer.height)))
+    pixels = _saved(chart, FigureCanvasAgg, format="rgba", dpi=PNG_DOTS_PER_INCH, facecolor="white")
+    assert isinstance(chart.figure.canvas, FigureCanvasAgg)
+    renderer = chart.figure.canvas.renderer
+    return _with_palette(pixels, (int(renderer.width), int(renderer.height)))
 
 
 def _with_palette(pixels: bytes, size: tuple[int, int]) -> bytes:
@@ -91,14 +81,16 @@ def _with_palette(pixels: bytes, size: tuple[int, int]) -> bytes:
 
 def pdf(chart: Chart) -> bytes:
     """Return the figure as a PDF of one page, on white, its text kept as text."""
+    words = {"CreationDate": None, "Creator": None, "Producer": None, "Title": chart.heading}
+    return _saved(chart, FigureCanvasPdf, format="pdf", facecolor="white", metadata=words)
+
+
+def _saved(chart: Chart, canvas: type[FigureCanvasBase], **options: Any) -> bytes:
     with style(chart.name):
         _settle(chart.figure)
         buffer = io.BytesIO()
-        chart.figure.set_canvas(FigureCanvasPdf(chart.figure))
-        metadata: dict[str, Any] = {"CreationDate": None, "Creator": None, "Producer": None}
-        chart.figure.savefig(
-            buffer, format="pdf", facecolor="white", metadata=metadata | {"Title": chart.heading}
-        )
+        chart.figure.set_canvas(canvas(chart.figure))
+        chart.figure.savefig(buffer, **options)
     return buffer.getvalue()
 
 
@@ -114,9 +106,8 @@ def _settle(figure: Figure) -> None:
     dots_per_inch, figure.dpi = figure.dpi, _POINTS_PER_INCH
     engine.execute(figure)
     figure.dpi = dots_per_inch
-    figure.set_layout_engine(
-        None
-    )  # with `style` that means none; "none" would leave an engine that does nothing
+    # with `style` None means no engine; "none" would leave one that does nothing
+    figure.set_layout_engine(None)
 
 
 def inline(chart: Chart, document: str) -> str:
@@ -126,9 +117,7 @@ def inline(chart: Chart, document: str) -> str:
     CSS variables with the light value as the fallback; the alternative text is the element's label.
     """
     body = document[document.index("<svg") :]
-    body = re.sub(r"\s*<metadata>.*?</metadata>", "", body, flags=re.S)
-    body = re.sub(r"\s*<title>.*?</title>", "", body, flags=re.S)
-    body = re.sub(r"\s*<style type=\"text/css\">.*?</style>", "", body, flags=re.S)
+    body = re.sub(r"\s*<(metadata|title|style)\b.*?</\1>", "", body, flags=re.S)
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', body))
     body = re.sub(r' id="([^"]*)"', lambda found: found.group() if found[1] in used else "", body)
     body = re.sub(r'\bid="', f'id="{chart.name}-', body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Table
@@ -39,10 +39,8 @@ def _section(section: Section) -> list[str]:
     if section.points:
         lines += ["", *(f"- {escaped(point)}" for point in section.points)]
     if section.statements:
-        lines += [
-            "",
-            *(f"- **{escaped(term)}**: {escaped(sentence)}" for term, sentence in section.statements),
-        ]
+        told = (f"- **{escaped(term)}**: {escaped(sentence)}" for term, sentence in section.statements)
+        lines += ["", *told]
     for chart in section.charts:
         lines += ["", f"![{escaped(chart.alt)}](figures/{chart.name}.svg)"]
     for table in section.tables:
@@ -54,17 +52,14 @@ def _section(section: Section) -> list[str]:
 
 
 def _table(table: Table) -> list[str]:
-    titles = [
-        escaped(f"{column.title} ({column.clock})" if column.clock else column.title)
-        for column in table.columns
-    ]
-    lines = [escaped(table.caption), "", _row(titles)]
-    lines.append(_row(["---:" if column.numeric else ":---" for column in table.columns]))
-    lines += [_row([escaped(cell) for cell in row]) for row in table.rows[:ROWS_SHOWN]]
+    titles = [column.heading for column in table.columns]
+    rules = ["---:" if column.numeric else ":---" for column in table.columns]
+    lines = [escaped(table.caption), "", _row(map(escaped, titles)), _row(rules)]
+    lines += [_row(map(escaped, row)) for row in table.rows[:ROWS_SHOWN]]
     if len(table.rows) > ROWS_SHOWN:
         lines += ["", f"{len(table.rows) - ROWS_SHOWN} more rows in data/{table.name}.csv."]
     return lines
 
 
-def _row(cells: Sequence[str]) -> str:
+def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"

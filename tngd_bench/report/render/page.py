@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tngd_bench.report.document.outline import Contents
@@ -36,7 +36,7 @@ def render(
 
     `store`: where the records that the page names lie, relative to it, to be linked; None: no links.
     `beside`: the same of the other studies that verdicts rest on, by the study's name on the page. `trend`: address of
-    the speed of the code over its commits (see `asv_link.trend_link`), "" for none.
+    the speed of the code over its commits (see `build.trend_link`), "" for none.
     """
     study, name = records.study, str(records.study.get("name", ""))
     return render_page(
@@ -81,21 +81,17 @@ def render_page(
 
 def environment(store: Address | None = None, stores: Mapping[str, Address] | None = None) -> Environment:
     """Return the templates' environment: everything escaped, nothing undefined allowed; `stores` by study."""
-    from jinja2 import FunctionLoader
-
     made = Environment(
         autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True, loader=FunctionLoader(_asset)
     )
-    made.filters["sorting"] = sorting
-    made.filters["data_block"] = data_block
-    made.filters["records"] = partial(record_links, store=store)
-    made.filters["evidence"] = partial(evidence_links, stores=stores or {})
+    addresses = stores or {}
+    made.filters |= {
+        "sorting": sorting,
+        "data_block": data_block,
+        "records": partial(record_links, store=store),
+        "evidence": lambda cell, study: record_links(cell, addresses.get(study)),
+    }
     return made
-
-
-def evidence_links(cell: str, study: str, stores: Mapping[str, Address]) -> Markup:
-    """Return the records of `study` that a verdict rests on, linked as `record_links` does."""
-    return record_links(cell, stores.get(study))
 
 
 def sorting(cell: str, column: Column) -> Markup:
@@ -120,10 +116,8 @@ def record_links(cell: str, store: Address | None = None) -> Markup:
     for entry in cell.split(", "):
         name, _, numbers = entry.partition(" ")
         place = store(name) if store is not None and re.fullmatch(r"[0-9A-Za-z_-]+", name) else None
-        if place is not None:
-            pieces.append(Markup('<a href="{}">{}</a> {}').format(place, name, numbers))
-        else:
-            pieces.append(escape(entry))
+        link = Markup('<a href="{}">{}</a> {}').format(place, name, numbers)
+        pieces.append(escape(entry) if place is None else link)
     if len(pieces) == 1:
         return pieces[0]
     return Markup("<details><summary>{} records</summary>{}</details>").format(

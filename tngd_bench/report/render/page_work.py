@@ -30,8 +30,7 @@ PROCESSES, REPETITIONS, SEEDS, EVALUATIONS = 3, 100, 3, 20
 
 def page_records() -> Records:
     """Return the records of a small study, every number by a formula."""
-    frames = (_frame(rows, columns) for rows, columns in _rows())
-    trials, costs, curves = frames
+    trials, costs, curves = (_frame(rows, columns) for rows, columns in _rows())
     study = {"name": "page", "title": "A page", "execution": {"threads_cost": 1, "threads_training": 1}}
     environment = {"cpu": "none", "dtype": "float32", "threads_cost": 1, "threads_training": 1}
     return Records(study, environment, trials, costs, curves, ignored={})
@@ -73,13 +72,9 @@ def _rows() -> Iterator[tuple[list[dict[str, Any]], dict[str, str]]]:
             trials.append(trial)
             for iteration in range(EVALUATIONS):
                 loss = (2.3 + 0.05 * seed) / (1.0 + place * iteration)
-                scores = {
-                    c.LOSS: loss,
-                    "train_loss": loss,
-                    "test_loss": loss,
-                    "test_accuracy": 1.0 - loss / 3.0,
-                }
-                clocks = {c.MEASURED_S: 1e-3 * iteration, c.MODELLED_S: 1e-3 * iteration}
+                losses = dict.fromkeys((c.LOSS, "train_loss", "test_loss"), loss)
+                scores = losses | {"test_accuracy": 1.0 - loss / 3.0}
+                clocks = dict.fromkeys((c.MEASURED_S, c.MODELLED_S), 1e-3 * iteration)
                 curves.append(trial | scores | clocks | {c.ITERATION: iteration, c.EPOCH: iteration / 10})
     yield trials, TRIAL_COLUMNS
     yield costs, COST_COLUMNS
@@ -97,8 +92,7 @@ def _trial(key: str, optimizer: str, **values: object) -> dict[str, Any]:
         c.OUTPUTS: OUTPUTS,
         c.ROWS: BATCH_SIZE * OUTPUTS,
         c.WIDTH: "one hidden layer",
-        c.OPTIMIZER: optimizer,
-        c.METHOD: optimizer,
+        **dict.fromkeys((c.OPTIMIZER, c.METHOD), optimizer),
         c.SETTINGS: json.dumps({c.DEVICE: device} if device else {}),
         c.DEVICE: device,
         c.THREADS: 1,

@@ -70,7 +70,7 @@ def _chart(chart: Chart) -> dict[str, Any]:
 def _table(table: Table) -> dict[str, Any]:
     return {
         "caption": table.caption,
-        "titles": [f"{c.title} ({c.clock})" if c.clock else c.title for c in table.columns],
+        "titles": [column.heading for column in table.columns],
         "numeric": [column.numeric for column in table.columns],
         c.ROWS: table.rows,
         "wide": len(table.columns) > _MOST_COLUMNS,

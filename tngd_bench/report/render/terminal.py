@@ -23,14 +23,9 @@ def terminal_summary(records: Records) -> RenderableType:
     results = Results(records)
     parts: list[RenderableType] = [_table(results), Text()]
     parts += [Text(f"• {sentence}") for sentence in find(results).sentences()]
-    counts = records.trials[c.STATUS].value_counts().sort_index()
-    parts += [
-        Text(),
-        Text(
-            "Cost and training trials: "
-            + (", ".join(f"{n} {status}" for status, n in counts.items()) or "none")
-        ),
-    ]
+    counts = records.trials[c.STATUS].value_counts().sort_index().items()
+    ends = ", ".join(f"{n} {status}" for status, n in counts) or "none"
+    parts += [Text(), Text(f"Cost and training trials: {ends}")]
     several = code_parts.told(records.trials.get(c.CODE, ()))
     return Group(*parts, *([Text(several)] if several else []))
 

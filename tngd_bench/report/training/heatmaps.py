@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Patch, Rectangle
 
@@ -23,13 +25,14 @@ from tngd_bench.report.document import charting, slugs, tables
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, MUTED
-from tngd_bench.report.document.tables import RECORDS, SECTION, Cell, Column, Table, amount, number, words
+from tngd_bench.report.document.tables import RECORDS, SECTION, Column, Table, amount, number, words
 from tngd_bench.studies.store import columns as c
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _KEYS = [c.GROUP, c.OPTIMIZER, c.SWEEP_PARAMETER, c.SWEEP_PARAMETER_2]
+_UNSTABLE = " Unstable: no seed was trained, with the least stability margin found (1/τ)."
 _NO_SEED: dict[str, Any] = {"facecolor": "none", "edgecolor": MUTED.light, "hatch": "xxx"}
 
 
@@ -87,8 +90,7 @@ def pair_chart(results: Results, part: pd.DataFrame) -> Chart:
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
     axes.grid(visible=False)
-    axes.set_xlabel(axis_title(first))
-    axes.set_ylabel(axis_title(second))
+    axes.set(xlabel=axis_title(first), ylabel=axis_title(second))
     handles = shading.handles()
     if len(finite) < len(losses):
         handles.append(Patch(**_NO_SEED, label="no seed finished"))
@@ -104,9 +106,7 @@ def pair_chart(results: Results, part: pd.DataFrame) -> Chart:
         f"{best[c.SWEEP_LABEL]} and {best[c.SWEEP_LABEL_2]}, highest {quantities.significant(highest)}; {lost} of "
         f"{len(part)} pairs had seeds that diverged, {unstable} seeds on an unstable device.",
         "Levels from mild to harsh. Median over finished seeds; * some seeds diverged."
-        + (
-            " Unstable: no seed was trained, with the least stability margin found (1/τ)." if unstable else ""
-        ),
+        + _UNSTABLE * bool(unstable),
         figure,
         part,
     )
@@ -119,14 +119,12 @@ class _Shading:
     """
 
     def __init__(self, lowest: float, highest: float) -> None:
-        import matplotlib as mpl
-
         self.lowest, self.highest = lowest, highest
         self.digits = 3 if 0 < highest < 1.5 * lowest else 2
         self._norm: Normalize = (
             LogNorm(lowest, max(highest, lowest * 1.2)) if lowest > 0 else Normalize(lowest, highest)
         )
-        self._shades = mpl.colormaps["Greys"]
+        self._shades = colormaps["Greys"]
 
     def share(self, loss: float) -> float:
         """Return the place of a loss on the scale, 0 to 1."""
@@ -139,12 +137,9 @@ class _Shading:
     def handles(self) -> list[Patch]:
         """Return the legend's entries for the ends of the scale."""
         ends = (("lowest loss", self.lowest, 0.0), ("highest", self.highest, self.share(self.highest)))
+        look = partial(Patch, edgecolor=INK.light)
         return [
-            Patch(
-                facecolor=self.colour(share),
-                edgecolor=INK.light,
-                label=f"{name} {quantities.significant(loss)}",
-            )
+            look(facecolor=self.colour(share), label=f"{name} {quantities.significant(loss)}")
             for name, loss, share in ends
         ]
 
@@ -197,11 +192,11 @@ def stability_section(table: pd.DataFrame, infos: Infos) -> tuple[str, Table]:
         tables.optimizer_column(infos),
         SECTION,
         words("levels", lambda row: levels_text(row) or "as set"),
+        tables.share("trainings on an unstable device", "unstable", "trials"),
         Column(
-            "trainings on an unstable device",
-            lambda row: Cell(row.unstable, f"{row.unstable} of {row.trials}"),
+            "stability margin, least (1/τ)",
+            lambda row: number(row.margin, quantities.significant, none="> 0"),
         ),
-        Column("stability margin, least (1/τ)", _least_margin),
         RECORDS,
     )
     caption = (
@@ -214,10 +209,10 @@ def stability_section(table: pd.DataFrame, infos: Infos) -> tuple[str, Table]:
         return "", shown
     lost, ran = int(table["unstable"].sum()), int(table["trials"].sum())
     if not lost:
-        return (
-            f"Stability margin: above 0 in every iteration of all {ran} trainings on programmed arrays{_least(table)}.",
-            shown,
-        )
+        recorded = table["margin"].astype(float).dropna()
+        least = f", the least recorded {_margin(recorded.min())}" if len(recorded) else ""
+        trainings = f"all {ran} trainings on programmed arrays"
+        return f"Stability margin: above 0 in every iteration of {trainings}{least}.", shown
     worst = table.sort_values("margin", kind="stable").iloc[0]
     where = levels_text(worst)
     sentence = (
@@ -225,15 +220,6 @@ def stability_section(table: pd.DataFrame, infos: Infos) -> tuple[str, Table]:
         f"{lost}; least {_margin(float(worst['margin']))}{f' at {where}' if where else ''}."
     )
     return sentence, shown
-
-
-def _least_margin(row: Any) -> Cell:
-    return Cell(row.margin, "> 0" if pd.isna(row.margin) else quantities.significant(row.margin))
-
-
-def _least(table: pd.DataFrame) -> str:
-    margins = table["margin"].astype(float).dropna()
-    return f", the least recorded {_margin(float(margins.min()))}" if len(margins) else ""
 
 
 def levels_text(row: object) -> str:
@@ -251,13 +237,15 @@ def levels_table(table: pd.DataFrame, infos: Infos) -> Table:
         tables.optimizer_column(infos),
         SECTION,
         words("levels", levels_text),
-        Column("seeds diverged", _diverged),
+        tables.share(
+            "seeds diverged",
+            "diverged",
+            "seeds",
+            lambda row: f" ({row.unstable} unstable)" * bool(row.unstable),
+        ),
         amount("final training loss, median", "final_loss", quantities.significant),
-        Column(
-            f"final {score.title}, median",
-            lambda row: number(
-                getattr(row, score.final), lambda value: quantities.metric(value, score.metric)
-            ),
+        amount(
+            f"final {score.title}, median", score.final, partial(quantities.metric, described=score.metric)
         ),
     )
     caption = (
@@ -265,8 +253,3 @@ def levels_table(table: pd.DataFrame, infos: Infos) -> Table:
         "growing mode (stability margin below zero), so no step was taken."
     )
     return tables.table_of("sweep-levels", caption, columns, table)
-
-
-def _diverged(row: Any) -> Cell:
-    unstable = f" ({row.unstable} unstable)" if row.unstable else ""
-    return Cell(row.diverged, f"{row.diverged} of {row.seeds}{unstable}")

@@ -18,7 +18,7 @@ from tngd_bench.analysis.training.tolerance import is_ideal, margin_text, mildes
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import CurveMetric
 from tngd_bench.report.document import charting, scales, slugs
-from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.charting import Chart, Look
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, marks
 from tngd_bench.studies.store import columns as c
@@ -82,15 +82,8 @@ def _mark_diverged(axes: Axes, counts: pd.DataFrame) -> None:
     """Put a cross at each level where seeds diverged, with how many of how many; `counts`: sum and size by position."""
     some = counts[counts["sum"] > 0]
     top = axes.get_xaxis_transform()
-    axes.plot(
-        some.index,
-        np.full(len(some), 0.95),
-        linestyle="",
-        marker="x",
-        color=INK.light,
-        transform=top,
-        label="diverged",
-    )
+    cross: Look = {"linestyle": "", "marker": "x", "color": INK.light, "transform": top}
+    axes.plot(some.index, np.full(len(some), 0.95), **cross, label="diverged")
     for position, (number, of) in zip(some.index, some.to_numpy(), strict=True):
         axes.text(position, 0.91, f"{number}/{of}", transform=top, ha="center", va="top", fontsize=8)
 
@@ -109,38 +102,29 @@ def sensitivity_chart(results: Results, sweep: SweepView) -> Chart:
     table = part.assign(position=positions).sort_values([c.SEED, "position"])
     figure, axes = charting.panel(3.2)
     if len(reference):
-        axes.axhspan(
-            reference.min(), reference.max(), color=INK.light, alpha=0.1, linewidth=0, label="ideal device"
-        )
+        grey: Look = {"color": INK.light, "alpha": 0.1, "linewidth": 0}
+        axes.axhspan(reference.min(), reference.max(), **grey, label="ideal device")
     for number, (_, run) in enumerate(table.groupby(c.SEED, sort=True)):
-        line = axes.plot(run["position"], run["value"], color=mark.colour.light, alpha=0.45, linewidth=1.0)[0]
+        (line,) = axes.plot(run["position"], run["value"], color=mark.colour.light, alpha=0.45, linewidth=1.0)
         line.set_label("one seed" if number == 0 else "")
     diverged = table[c.STATUS] == "diverged"
     worst = -np.inf if score.metric.larger_is_better else np.inf
     middle = table["value"].where(~diverged, worst).groupby(table["position"]).median()
     middle = middle[np.isfinite(middle)]  # where most seeds diverged there is no middle to draw
-    size = 9 if mark.marker == "*" else 5
+    look: Look = {"color": mark.colour.light, "linewidth": 2.2, "marker": mark.marker}
     axes.plot(
-        middle.index,
-        middle,
-        color=mark.colour.light,
-        linewidth=2.2,
-        marker=mark.marker,
-        markersize=size,
-        label="median of seeds",
+        middle.index, middle, **look, markersize=9 if mark.marker == "*" else 5, label="median of seeds"
     )
-    names = (["ideal"] if ideal.any() else []) + [quantities.level(float(level)) for level in levels]
-    axes.set_xticks(([0] if ideal.any() else []) + list(place.values()), names)
-    axes.set_xlabel(axis_title(parameter))
-    axes.set_ylabel(title)
+    ticks = {0: "ideal"} if ideal.any() else {}
+    ticks |= {position: quantities.level(float(level)) for level, position in place.items()}
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.set(xlabel=axis_title(parameter), ylabel=title)
     scales.metric_axis(axes, score.metric, positive=table["value"].min() > 0)
     if diverged.any():
         _mark_diverged(axes, diverged.groupby(table["position"]).agg(["sum", "size"]))
     charting.legend_below(figure, axes)
     columns = [c.GROUP, c.OPTIMIZER, c.SWEEP_PARAMETER, c.SWEEP_VALUE, c.SEED, c.STATUS, "value", c.KEY]
-    data = table[columns]
-    name = parameter_name(parameter)
-    parameters = quantities.count(float(part[c.PARAMETERS].max()))
+    name, parameters = parameter_name(parameter), quantities.count(float(part[c.PARAMETERS].max()))
     capital = title[:1].upper() + title[1:]
     said = f"{capital}: {tolerance}."
     return Chart(
@@ -149,5 +133,5 @@ def sensitivity_chart(results: Results, sweep: SweepView) -> Chart:
         f"{capital} of {info.title} against {name}: {tolerance}.",
         f"{_READING.format(margins=_margins())} {said}" if sweep.first else said,
         figure,
-        data.rename(columns={"value": column}).reset_index(drop=True),
+        table[columns].rename(columns={"value": column}).reset_index(drop=True),
     )

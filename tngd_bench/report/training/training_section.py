@@ -1,20 +1,40 @@
-"""The sections on training: convergence side by side, and what imperfections of the device do."""
+"""The sections on training, with their tables: convergence side by side, and what imperfections of the device do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import caveats, one_clock
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
+from tngd_bench.analysis.setting_names import parameter_name
 from tngd_bench.analysis.training import final_scores, stability
-from tngd_bench.analysis.training.device_pairs import device_pairs
+from tngd_bench.analysis.training.device_pairs import DevicePair, change, device_pairs, further_scores
 from tngd_bench.analysis.training.sweep_kinds import without_scale
-from tngd_bench.report.cost.device_table import pairs_table
-from tngd_bench.report.document import panels
+from tngd_bench.analysis.training.tolerance import margin_text
+from tngd_bench.problems import registered_metrics
+from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS, Metric
+from tngd_bench.report.document import panels, tables
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
-from tngd_bench.report.training import heatmaps, training_tables
+from tngd_bench.report.document.tables import (
+    RECORDS,
+    SECTION,
+    TOTAL,
+    Cell,
+    Column,
+    Table,
+    amount,
+    number,
+    words,
+)
+from tngd_bench.report.training import heatmaps
+from tngd_bench.studies.store import columns as c
 
 NO_CLOCK = (
     "Without a time on the device: it states none for an item of its bill, so these trainings are compared over "
@@ -36,8 +56,8 @@ def training_sections(results: Results) -> tuple[Section, ...]:
     final = results.final[~without_scale(results.final)]
     ends = final_scores.summarise_final(final)
     bounds, without = results.unstated("training"), one_clock.untimed(trials, results.costs)
-    compared = training_tables.final_table(ends, infos, sweeps=False)
-    swept = training_tables.final_table(ends, infos, sweeps=True)
+    compared = final_table(ends, infos, sweeps=False)
+    swept = final_table(ends, infos, sweeps=True)
     levels = heatmaps.pair_table(results)
     beside = device_pairs(trials, final)
     stable, margins = heatmaps.stability_section(stability.stability_table(trials), infos)
@@ -51,7 +71,7 @@ def training_sections(results: Results) -> tuple[Section, ...]:
                 *([OTHER_SETTINGS] if len(panels.main_trials(results)) < len(trials) else []),
             ),
             charts=charts_of("convergence", results),
-            tables=(compared, training_tables.targets_table(results.times_to_target, infos)),
+            tables=(compared, targets_table(results.times_to_target, infos)),
             absent="" if compared.rows else "No training without a sweep was run in this study.",
         ),
         Section(
@@ -72,3 +92,157 @@ def _named(without: Mapping[str, Sequence[str]], infos: Infos) -> str:
     return "; ".join(
         f"{', '.join(infos[label].title for label in labels)} ({group})" for group, labels in without.items()
     )
+
+
+def final_table(ends: pd.DataFrame, infos: Infos, *, sweeps: bool) -> Table:
+    """Return how training ended, side by side or along sweeps; `ends` as in `final_scores.summarise_final`."""
+    swept = ends[c.SWEEP_PARAMETER].notna()
+    part = tables.sorted_rows(ends[swept if sweeps else ~swept], [c.GROUP, c.OPTIMIZER], infos)
+    scores = _scores(part)
+    level = words(
+        "level", lambda row: f"{parameter_name(row.sweep_parameter)} = {tables.level_text(row.sweep_value)}"
+    )
+    columns = (
+        tables.optimizer_column(infos),
+        SECTION,
+        words("problem", tables.size_text),
+        *([level] if sweeps else []),
+        tables.share("seeds finished", "finished", "trials", _diverged),
+        _spread("final training loss", "final_loss"),
+        *(_spread(title, name, share=metric.share) for name, (title, metric) in scores.items()),
+        amount("iterations", "iterations"),
+        amount(_ELAPSED, c.MEASURED_S, quantities.seconds, tables.MEASURED),
+        amount("iterations × cost per iteration", c.MODELLED_S, quantities.seconds, TOTAL),
+        RECORDS,
+    )
+    caption = (
+        "How training ended: medians and quartiles over the finished seeds; a diverged seed enters no median."
+    )
+    return tables.table_of("sensitivity" if sweeps else "training", caption, columns, part)
+
+
+_ELAPSED = "elapsed time of the trial in step(), simulation included"
+
+
+def _scores(ends: pd.DataFrame) -> dict[str, tuple[str, Metric]]:
+    """Return what to show of test scores, by column of `ends` without its quantile: the title and the metric."""
+    found = {}
+    for score in registered_metrics.tested():
+        if score.metric.start_in_tables:
+            found[score.untrained] = (f"{score.title} before training", score.metric)
+        found[score.final] = (f"final {score.title}", score.metric)
+    present = {name: shown for name, shown in found.items() if ends[f"{name}_median"].notna().any()}
+    return present or {TEST_ACCURACY.final: found[TEST_ACCURACY.final]}
+
+
+def _diverged(row: Any) -> str:
+    return f", {row.diverged} diverged" if row.diverged else ""
+
+
+def _spread(title: str, name: str, *, share: bool = False) -> Column:
+    """Return the column with the median and quartiles of `name`; a `share` in percent."""
+
+    def text(median: float, low: float, high: float) -> str:
+        if pd.isna(median):
+            return quantities.NOT_MEASURED
+        if share:
+            return f"{100 * median:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+        return f"{quantities.significant(median)} {quantities.interval(low, high)}"
+
+    def cell(row: Any) -> Cell:
+        median, low, high = (getattr(row, f"{name}_{part}") for part in ("median", "q1", "q3"))
+        return Cell(median, text(median, low, high))
+
+    return Column(f"{title}, median [quartiles]", cell)
+
+
+def targets_table(times: pd.DataFrame, infos: Infos) -> Table:
+    """Return times to targets with hit rates; `times` as in `analysis.time_to_target`."""
+    part = tables.sorted_rows(times, [c.GROUP, "target", c.OPTIMIZER], infos)
+    columns = (
+        tables.optimizer_column(infos),
+        SECTION,
+        words("target", lambda row: row.target),
+        Column("seeds that hit", _hits),
+        Column("iterations, median (after, by] [its interval]", _censored),
+        amount("iterations × cost per iteration, median", "modelled_median", quantities.seconds, TOTAL),
+    )
+    caption = (
+        "Time to targets fixed beforehand. A target is first seen met at an evaluation: (78, 156] was met after "
+        "iteration 78 and by 156. A miss is censored: it counts as ∞, and no mean is taken."
+    )
+    confidence = part["confidence"].min()
+    if not pd.isna(confidence):
+        caption += f" Intervals of medians: {quantities.percent(confidence)} at least, exact."
+    if part["provenance"].str.startswith("median of").any():
+        caption += " A median of reruns as a target is missed by half of them: whether its own baseline hits is a coin."
+    for provenance, targets in part.groupby("provenance", sort=True)["target"]:
+        caption += f" {', '.join(sorted(set(targets)))}: {provenance}."
+    return tables.table_of("time-to-target", caption, columns, part)
+
+
+def _hits(row: Any) -> Cell:
+    return Cell(row.hits, f"{row.hits} of {row.tries}") if row.tries else Cell(None, "not tried")
+
+
+def _censored(row: Any) -> Cell:
+    """Return e.g. "(78, 156] [78, 234]": between which evaluations the median seed met a target, and its interval."""
+    if pd.isna(row.iterations_median):
+        return Cell(None, quantities.NOT_MEASURED)
+    low, median, high = map(
+        quantities.count, (row.iterations_low, row.iterations_median, row.iterations_high)
+    )
+    between = row.after_median >= 0 and not np.isinf(row.iterations_median)
+    shown = f"({quantities.count(row.after_median)}, {median}]" if between else median
+    return Cell(row.iterations_median, f"{shown} [{low}, {high}]")
+
+
+def pairs_table(pairs: Sequence[DevicePair], infos: Infos) -> Table:
+    """Return one row per imperfect device that trained beside the ideal one."""
+    columns = (
+        words("device", lambda pair: infos[pair.optimizer].title),
+        words("beside", lambda pair: infos[pair.ideal].title),
+        SECTION,
+        words("problem", lambda pair: f"{pair.problem}, N = {quantities.count(pair.size)}"),
+        Column("seeds", lambda pair: Cell(pair.seeds, f"{pair.seeds}{_diverged(pair)}")),
+        words("medians, ideal → this device", _medians),
+        words("training ends", lambda pair: f"{pair.verdict}: {pair.note}" if pair.note else pair.verdict),
+        Column("p of no worse", lambda pair: _p(pair, pair.p_inside)),
+        Column("p of worse", lambda pair: _p(pair, pair.p_outside)),
+        RECORDS,
+    )
+    further = " or ".join(margin_text(score) for score in further_scores(pairs) or (TEST_ACCURACY,))
+    caption = (
+        "Imperfect devices beside the ideal one, the same optimizer on the same seeds. “No worse”: by less than "
+        f"{margin_text(TRAINING_LOSS)} and, where there is one, {further}, margins fixed beforehand; "
+        "“worse”: by more in either. Exact one-sided signed-rank tests, p corrected for the number of devices (Holm)."
+    )
+    return tables.table_of("device-pairs", caption, columns, pairs, pd.DataFrame(map(_data, pairs)))
+
+
+def _medians(pair: DevicePair) -> str:
+    changes = "; ".join(f"{each.score.title} {change(each)}" for each in pair.scores)
+    return changes or quantities.NOT_MEASURED
+
+
+def _p(pair: DevicePair, value: float) -> Cell:
+    return Cell(None, quantities.NOT_MEASURED) if pair.note else number(value, quantities.significant)
+
+
+def _data(pair: DevicePair) -> dict[str, object]:
+    return {
+        c.OPTIMIZER: pair.optimizer,
+        "ideal": pair.ideal,
+        c.GROUP: pair.group,
+        c.PROBLEM: pair.problem,
+        c.PARAMETERS: pair.size,
+        "seeds": pair.seeds,
+        "diverged": pair.diverged,
+        **{f"{each.score.final}_ideal": each.ideal for each in pair.scores},
+        **{each.score.final: each.own for each in pair.scores},
+        "verdict": pair.verdict,
+        "note": pair.note,
+        "p_no_worse": pair.p_inside,
+        "p_worse": pair.p_outside,
+        "keys": pair.keys,
+    }

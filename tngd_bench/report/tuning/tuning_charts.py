@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +54,10 @@ class SearchView:
         """Every optimizer that was searched for."""
         return {label: optimizer_info(label, label) for label in self.summary[c.OPTIMIZER]}
 
+    def budgets(self) -> tuple[str, ...]:
+        """Return the columns of `curves` with what a search may spend; none where no setting gave a result."""
+        return ("k", "budget_s") if np.isfinite(self.curves["expected"]).any() else ()
+
 
 def tuning_section(records: Records) -> Section:
     """Return the section of a search (see `tuning_results.is_search`); call it inside `charting.style()`."""
@@ -90,35 +93,28 @@ def searched(records: Records) -> str:
     )
 
 
-def _budgets(search: SearchView) -> tuple[str, ...]:
-    return ("k", "budget_s") if np.isfinite(search.curves["expected"]).any() else ()
-
-
-@figure_of("tuning", "the best of k settings", cases=_budgets)
+@figure_of("tuning", "the best of k settings", cases=SearchView.budgets)
 def best_of_k_chart(search: SearchView, against: str) -> Chart:
     """Draw what a search would have found with fewer tries or less time."""
     curves, metric, infos = search.curves, search.metric, search.infos
     searched, styles = search.searched, marks(infos)
     figure, axes = charting.panel(3.9)
     ends = {}
-    for label, own in curves.groupby(c.OPTIMIZER, sort=False):
-        shown = own[np.isfinite(own["expected"])]
-        if shown.empty:
-            continue
-        mark = styles[str(label)]
-        draw_line(axes, shown[against], shown["expected"], mark, infos[str(label)].title)
+    finite = curves[np.isfinite(curves["expected"])]
+    for label, shown in finite.groupby(c.OPTIMIZER, sort=False):
+        mark, name = styles[str(label)], infos[str(label)].title
+        draw_line(axes, shown[against], shown["expected"], mark, name)
         band = shown[np.isfinite(shown["low"]) & np.isfinite(shown["high"])]
         draw_band(axes, band, (against, "low", "high"), mark.colour, 0.1)
-        ends[infos[str(label)].title] = float(shown["expected"].iloc[-1])
+        ends[name] = float(shown["expected"].iloc[-1])
     if against == "k":
         axes.set_xlabel("drawn settings tried, k")
     else:
         scales.log_seconds(axes, "x")
         axes.set_xlabel("elapsed time of k tries")
     axes.set_ylabel(f"expected best {metric}")
-    scales.metric_axis(
-        axes, searched.metric, positive=(curves.loc[np.isfinite(curves["low"]), "low"] > 0).all()
-    )
+    lows = curves.loc[np.isfinite(curves["low"]), "low"]
+    scales.metric_axis(axes, searched.metric, positive=bool((lows > 0).all()))
     charting.legend_below(figure, axes)
     order = sorted(ends, key=ends.__getitem__, reverse=searched.metric.larger_is_better)
     best = ", ".join(f"{title} {quantities.significant(ends[title])}" for title in order)
@@ -174,11 +170,6 @@ def _settings(settings: Mapping[str, float] | None) -> str:
     )
 
 
-def _failed(runs: float, finished: float) -> int:
-    """Return how many runs failed; 0 where the record knows no finals."""
-    return 0 if math.isnan(runs) else int(runs - finished)
-
-
 def _finals(search: Mapping[str, Any]) -> str:
     if not search.get("runs_per_finalist"):
         return ""
@@ -191,8 +182,8 @@ def _finals(search: Mapping[str, Any]) -> str:
 def tuned_tables(study: Mapping[str, Any], infos: Infos) -> tuple[Table, ...]:
     """Return where the tuned settings that a study uses come from, one table for each search that found some."""
     sets = {"": study, **(study.get("tuned_for") or {})}
-    tables = [tuned_table(found, infos, problem) for problem, found in sets.items()]
-    return tuple(table for table in tables if table is not None)
+    made = (tuned_table(found, infos, problem) for problem, found in sets.items())
+    return tuple(table for table in made if table is not None)
 
 
 def tuned_table(study: Mapping[str, Any], infos: Infos, problem: str = "") -> Table | None:
@@ -211,17 +202,15 @@ def tuned_table(study: Mapping[str, Any], infos: Infos, problem: str = "") -> Ta
     data = pd.DataFrame(
         [{c.OPTIMIZER: name, c.SETTINGS: found, **record.get(name, {})} for name, found in tuned.items()]
     ).reindex(columns=[c.OPTIMIZER, c.SETTINGS, *columns])
+    # 0 where the record knows no finals
+    failed = (data["final_runs"] - data["final_finished"]).fillna(0).astype(int)
     metric = str(search.get("metric", "metric")).replace("_", " ")
     shown = (
         words("optimizer", lambda row: titles.get(row.optimizer, row.optimizer)),
         words("tuned settings", lambda row: _settings(row.settings)),
         amount(f"{metric}, before", "default_score", quantities.significant, MEASURED),
         amount(f"{metric}, after", "score", quantities.significant, MEASURED),
-        Column(
-            _FINALS_TITLE,
-            lambda row: _final(row.final_score, _failed(row.final_runs, row.final_finished)),
-            MEASURED,
-        ),
+        Column(_FINALS_TITLE, lambda row: _final(row.final_score, row.final_failed), MEASURED),
         amount("wall time of its search", "seconds", quantities.seconds, MEASURED),
     )
     if search:
@@ -237,4 +226,4 @@ def tuned_table(study: Mapping[str, Any], infos: Infos, problem: str = "") -> Ta
     where = f" in sections on {problem}" if problem else ""
     caption = f"Settings of optimizers called tuned{where}, found on held-out training data and other seeds: {budget}"
     name = slugs.slug("tuned-settings", problem) if problem else "tuned-settings"
-    return tables.table_of(name, caption, shown, data)
+    return tables.table_of(name, caption, shown, data.assign(final_failed=failed), data)

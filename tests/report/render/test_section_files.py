@@ -8,7 +8,7 @@ from tngd_bench.report.document import charting, scales
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.palette import INK
 from tngd_bench.report.render import drawings
-from tngd_bench.report.render.figure_files import write_figures
+from tngd_bench.report.render.section_files import write_figures
 
 
 def charts(number=4):

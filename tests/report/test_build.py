@@ -2,7 +2,7 @@
 
 import pytest
 
-from tngd_bench.report.asv_link import PUBLISHED, SETTING, trend_link
+from tngd_bench.report.build import PUBLISHED, SETTING, trend_link
 
 
 def test_without_a_published_page_there_is_no_link(tmp_path):
