@@ -11,8 +11,6 @@ Each check is the one of the command line, with new processes. Optimizers take t
 output, a check a line, and a run goes on where an earlier one stopped.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -8,8 +8,6 @@ not above the one said by more than three Monte-Carlo errors. Exit code 1 where 
 for comparison: what would be wrong without the rule that a page states.
 """
 
-from __future__ import annotations
-
 import sys
 
 from benchmarks import known_truth_maps, known_truth_times, known_truth_training

@@ -7,8 +7,6 @@ Of nine reruns the second worst is the target (`time_to_target.target_from_refer
 probability 2/10. Seeds come from the name of the study, so that those of `paper-fig3` are others.
 """
 
-from __future__ import annotations
-
 from benchmarks.runs import command_line, keep_option, recorded, store_folder
 from tngd_bench.analysis.training.final_scores import final_values
 from tngd_bench.analysis.training.time_to_target import target_from_reference

@@ -1,7 +1,5 @@
 """A statement of a report as something that data of known truth can refute, and how often they do."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

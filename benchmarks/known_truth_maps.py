@@ -1,7 +1,5 @@
 """Statements on predicted times, where the true ones are known: crossovers, link rates, maps of who is cheapest."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Statements on measured times, where the true ones are known: ratios, leads, exponents, stores, the gate."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

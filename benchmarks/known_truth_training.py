@@ -1,7 +1,5 @@
 """Statements on trainings, where the truth is known: differences, tolerances, targets, tasks won, claims."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -9,8 +9,6 @@ Figures are means over seeds with 95 % t-intervals; in the first table the seeds
 second the weights, the batches and the noise.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence

@@ -7,8 +7,6 @@ Each optimizer runs under its own name and under one that spells out a default o
 interval of their paired ratio, as reports give it, should hold 1; the bar is 95 % of sizes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@
 On a quiet machine. Each study is planned by formula, run into an empty folder, and compared as a whole and by trial.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess

@@ -7,8 +7,6 @@ which route `curvature.route` names. `--fit` tries other constants for that rule
 are those of the processor: a route shares the machine with whatever else runs there.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import math

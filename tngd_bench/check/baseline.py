@@ -5,8 +5,6 @@ merge without a conflict. The history is a file of its own, an entry a line, sor
 has a digest of the metric as it became, its reason and the entry before, so a figure changed by hand is noticed.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """A check: the present tree, or the stores of a study, against a baseline; what the command line and scripts call."""
 
-from __future__ import annotations
-
 import dataclasses
 import fnmatch
 import math

@@ -1,7 +1,5 @@
 """The kinds of figures that a check judges, each with its unit and how much worse it may get."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from tngd_bench.check.regression import CheckedMetric, Kind

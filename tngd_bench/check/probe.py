@@ -9,8 +9,6 @@ reference that times are divided by is plain torch, written here, hence the same
 Requests: {"do": "names"} · {"do": "exact", "name": …} · {"do": "time", "name": …} · {"do": "tolerances", "names": […]}.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

@@ -7,8 +7,6 @@ anew, whose samples are processes: one median a process, since processes differ.
 cannot be reached, and the verdict is never "regression".
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """A check of the command line: the baselines that it names, the judgements by each of them, and notes."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A study's records as figures of merit that two stores can be compared by."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Two source trees measured in turn, each in a process of its own: the present one and an earlier revision."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """`tngd-bench baseline`: the figures a check compares with, kept in a file with the reasons of their changes."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`tngd-bench compare`: two stores side by side."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """`tngd-bench export`: stored results in the formats of asv and pyperf."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`tngd-bench info`: the machine and software that results would be measured with."""
 
-from __future__ import annotations
-
 import click
 
 from tngd_bench.analysis import quantities

@@ -1,7 +1,5 @@
 """`tngd-bench list`: what there is to choose from."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module

@@ -1,7 +1,5 @@
 """`tngd-bench`: finds the verb, and turns every error into one line on stderr and an exit code."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """`tngd-bench merge`: stores of one study joined into one."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

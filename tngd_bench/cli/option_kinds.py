@@ -1,7 +1,5 @@
 """Kinds of options that several verbs have."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """Progress of a running study: a live line with the time left on a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections import Counter

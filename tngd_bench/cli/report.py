@@ -1,7 +1,5 @@
 """`tngd-bench report`: the report again, from stored results."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """`tngd-bench run`: a study from its file to its report."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """The standard streams as a shell hands them over: closed, full, of any encoding, or with a reader that leaves."""
 
-from __future__ import annotations
-
 import errno
 import io
 import os

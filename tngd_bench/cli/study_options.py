@@ -1,7 +1,5 @@
 """Options that name a study: its name, a profile of it, and changes of single keys."""
 
-from __future__ import annotations
-
 import functools
 import shlex
 from collections.abc import Callable, Sequence

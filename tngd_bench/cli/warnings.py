@@ -1,7 +1,5 @@
 """Notes on stderr: files of a store that were left out, and what the package warns of."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Statements on what the numbers rest on: clocks, devices with the source of each number, limits of the method."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from operator import itemgetter
 

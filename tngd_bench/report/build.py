@@ -1,7 +1,5 @@
 """Building a report: the page, its figures and data, and the same in Markdown, LaTeX and PDF."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The study itself: what was compared in one sentence, and tables of what gave no number, settings and environment."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The paper's figures drawn from our records: mean ± standard deviation and quartiles, one chart for each problem."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

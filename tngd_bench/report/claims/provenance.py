@@ -1,7 +1,5 @@
 """The records behind a verdict, in words: the study with its profile, and how long its trainings ran."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 import pandas as pd

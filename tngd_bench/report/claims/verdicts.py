@@ -1,7 +1,5 @@
 """Claims and verdicts: the paper's figures from our records, beside each the claims it decides; and all as a table."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd

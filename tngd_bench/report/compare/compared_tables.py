@@ -1,7 +1,5 @@
 """Tables of the comparison of two stores: costs, trainings, verdicts on claims, and what differs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Any

@@ -1,7 +1,5 @@
 """The comparison of two stores as a page and as Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Charts of cost per iteration: time against size, ratio to SGD, what the time is made of, and how cost grows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

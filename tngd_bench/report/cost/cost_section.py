@@ -1,7 +1,5 @@
 """The sections on cost: time per iteration, how it grows, what it is made of, every number with its spread."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from typing import Any

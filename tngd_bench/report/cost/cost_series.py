@@ -1,7 +1,5 @@
 """Series of costs: the rows of a section between which one of N, b and d_z changes, and the other two are held."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

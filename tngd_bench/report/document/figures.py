@@ -7,8 +7,6 @@ The section "cost" then shows its chart of every case (None: there is nothing to
 formats and the notes on figures that could not be drawn follow from what the sections show.
 """
 
-from __future__ import annotations
-
 import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

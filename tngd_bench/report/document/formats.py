@@ -1,7 +1,5 @@
 """The formats in which a report can be written, and what some of them need."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from importlib.util import find_spec
 

@@ -1,7 +1,5 @@
 """The contents of the page: sections in reading order, with their charts, tables and words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar

@@ -5,8 +5,6 @@ the common colour vision deficiencies together with marker and dash: the exact n
 blue, the thermodynamic ones orange. Variants of one method share its colour and differ by dash and fill.
 """
 
-from __future__ import annotations
-
 import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass

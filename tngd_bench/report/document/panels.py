@@ -1,7 +1,5 @@
 """Groups of optimizers that share a figure, where a section trained more than one figure can show."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Scales of axes: logarithmic ones with readable ticks, shares in percent, metrics as their problems say."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable

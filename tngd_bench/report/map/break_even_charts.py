@@ -1,7 +1,5 @@
 """Charts of what the device would have to do: break-even link rates, and its time as link, τ or word length change."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Any
 

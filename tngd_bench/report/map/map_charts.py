@@ -1,7 +1,5 @@
 """The maps: which optimizer has the cheapest iteration over (N, b) and (N, d_z), by device and link."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Drawing of maps: cells by winner and how sure it is, hatches, frames, names and the legend."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby

@@ -1,7 +1,5 @@
 """The section on who is cheapest where, with the tables of rates and crossovers behind its maps."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The data behind the maps and the what-if of a study, each part made once."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Maps of the lowest time to a target over the planes of the cost maps, where convergence was measured."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterator, Sequence

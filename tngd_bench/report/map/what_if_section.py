@@ -1,7 +1,5 @@
 """The section on what the device would have to do: its energy, the what-if panel, and what decides in one sentence."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial

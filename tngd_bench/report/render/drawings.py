@@ -3,8 +3,6 @@
 The same figure gives the same bytes.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from typing import Any

@@ -1,7 +1,5 @@
 """Tables for a paper: one booktabs `tabular` per file, to be \\input."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from functools import cache

@@ -1,7 +1,5 @@
 """The manifest of a report: its files and what they were made from, so that the next one removes outdated ones."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable

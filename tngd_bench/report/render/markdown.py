@@ -1,7 +1,5 @@
 """The report as Markdown, for pull requests: findings, statements and tables, no raw HTML."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """The HTML page: one self-contained file that fetches nothing."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -6,8 +6,6 @@ Seconds of a page differ from run to run; this number hardly does, and grows wit
 is one of the gate's figures. The records are formulas: two optimizers, one size, a training each.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Typst sets it by `templates/report.typ`; figures are vector drawings.
 """
 
-from __future__ import annotations
-
 import json
 from importlib.resources import files
 from pathlib import Path

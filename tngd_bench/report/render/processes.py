@@ -5,8 +5,6 @@ that was made with functions of a report could not be sent. Forking is safe wher
 lock, and is done on Linux alone; elsewhere this process works by itself.
 """
 
-from __future__ import annotations
-
 import gc
 import multiprocessing
 import os

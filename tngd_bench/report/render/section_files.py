@@ -1,7 +1,5 @@
 """Files of sections: figures as SVG, PNG and PDF, drawn by as many processes as there are cores, and the data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The summary that a run prints when it ends: findings, and what every optimizer cost at one size, side by side."""
 
-from __future__ import annotations
-
 import pandas as pd
 from rich.console import Group, RenderableType
 from rich.table import Table

@@ -1,7 +1,5 @@
 """Charts of sensitivity: final loss and test accuracy against the level of one imperfection, seeds paired."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

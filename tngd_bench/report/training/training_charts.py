@@ -1,7 +1,5 @@
 """Charts of training: metrics over iterations and time, time to each level, performance profiles; bands over seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The sections on training, with their tables: convergence side by side, and what imperfections of the device do."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

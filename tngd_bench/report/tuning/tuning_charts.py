@@ -1,7 +1,5 @@
 """The page's section on a search for settings: what each budget would have found, what it cost, what was found."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
