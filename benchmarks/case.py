@@ -6,6 +6,7 @@ for it, so it is imported where something is measured.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tngd_bench.optimizers import registry as optimizers
@@ -32,17 +33,7 @@ def make_case(parameters: int) -> tuple[ProblemInstance, DataSplits, list[str]]:
     instance = ProblemInstance(
         PROBLEM, parameters, widths.outputs, BATCH_SIZE, "float32", ("benchmarks", parameters)
     )
-    names = [
-        name
-        for name in OPTIMIZERS
-        if predicted_cost(
-            name,
-            parameters=widths.parameters,
-            rows=instance.rows,
-            batch_size=BATCH_SIZE,
-            outputs=widths.outputs,
-            layers=widths.layers,
-        ).flops
-        <= MOST_OPERATIONS
-    ]
+    cost = partial(predicted_cost, parameters=widths.parameters, rows=instance.rows, batch_size=BATCH_SIZE)
+    flops = {name: cost(name, outputs=widths.outputs, layers=widths.layers).flops for name in OPTIMIZERS}
+    names = [name for name, count in flops.items() if count <= MOST_OPERATIONS]
     return instance, problem.load(train_size=TRAIN_SIZE), names

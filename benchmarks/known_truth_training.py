@@ -6,23 +6,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.known_truth import Array, Generator, Statement, at_settings
-from tngd_bench.analysis.statistics.paired import (
-    LEVEL,
-    differences_by_seed,
-    false_discovery_rate,
-    holm,
-    paired_difference,
-    seeds_needed,
-)
+from tngd_bench.analysis.statistics import paired
+from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
+from tngd_bench.analysis.training import time_to_target as to_target
 from tngd_bench.analysis.training import tolerance
 from tngd_bench.analysis.training.profiles import profiles
-from tngd_bench.analysis.training.time_to_target import (
-    Target,
-    hit_times,
-    median_interval,
-    target_from_reference,
-    time_to_target,
-)
 from tngd_bench.report.map.map_view import lowest_times
 
 EVERY = 78
@@ -32,9 +20,9 @@ EVERY = 78
 @at_settings
 def equal_rivals(generator: Generator, rivals: int) -> tuple[int, int]:
     """Return whether a sentence over equal rivals finds any difference."""
-    seeds = seeds_needed(rivals)
+    seeds = paired.seeds_needed(rivals)
     columns = generator.standard_normal((seeds, 1)) - generator.standard_normal((seeds, rivals))
-    return int(min(holm([paired_difference(own).p for own in columns.T])) <= 1 - LEVEL), 1
+    return int(min(paired.holm([paired_difference(own).p for own in columns.T])) <= 1 - LEVEL), 1
 
 
 def close(generator: Generator) -> tuple[int, int]:
@@ -77,12 +65,12 @@ def reached_by_its_baseline(generator: Generator, seeds: int) -> tuple[int, int]
     final = pd.DataFrame({"final_loss": losses}).assign(
         group="g", optimizer="adam", sweep_parameter=None, status="ok"
     )
-    return int(further > target_from_reference(final, "g", "adam", "train_loss").value), 1
+    return int(further > to_target.target_from_reference(final, "g", "adam", "train_loss").value), 1
 
 
 def median_left_out(generator: Generator) -> tuple[int, int]:
     """Return whether the interval of a median of five skewed times leaves out the true one."""
-    low, high, _ = median_interval(generator.exponential(1.0, 5))
+    low, high, _ = to_target.median_interval(generator.exponential(1.0, 5))
     return int(not low <= math.log(2) <= high), 1
 
 
@@ -92,7 +80,7 @@ def lower_in_spite_of_diverged(generator: Generator) -> tuple[int, int]:
     frame = pd.DataFrame(losses).rename_axis(index="seed", columns="optimizer").stack()
     final = frame.rename("final_loss").reset_index().assign(status="ok")
     final.loc[(final["optimizer"] == "tngd") & (final["seed"] < 2), "status"] = "diverged"
-    found = paired_difference(differences_by_seed(final, "tngd", "adam"))
+    found = paired_difference(paired.differences_by_seed(final, "tngd", "adam"))
     return int(found.p <= 1 - LEVEL and found.value < 0), 1
 
 
@@ -120,13 +108,13 @@ def _trained(true: dict[str, Array]) -> tuple[pd.DataFrame, pd.DataFrame]:
     return ran, every_curve.assign(measured_s=seconds, modelled_s=seconds)
 
 
-TARGETS = {"g": (Target("test_accuracy", 0.5, "known"),)}
+TARGETS = {"g": (to_target.Target("test_accuracy", 0.5, "known"),)}
 
 
 def median_outside_of_evaluations(generator: Generator) -> tuple[int, int]:
     """Return whether the true median iterations of five seeds lie outside of those printed, (after, by]."""
     true = generator.uniform(1, 2000, 5)
-    (row,) = time_to_target(*_trained({"a": true}), TARGETS).to_dict("records")
+    (row,) = to_target.time_to_target(*_trained({"a": true}), TARGETS).to_dict("records")
     return int(not row["after_median"] < np.median(true) <= row["iterations_median"]), 1
 
 
@@ -134,7 +122,7 @@ def slower_wins(generator: Generator) -> tuple[int, int]:
     """Return the tasks that an optimizer wins which is 10 % slower on every seed, of those that somebody wins."""
     true = generator.uniform(200, 2000, 20)
     trials, curves = _trained({"a": true, "b": 1.1 * true})
-    hits = hit_times(trials, curves, TARGETS)
+    hits = to_target.hit_times(trials, curves, TARGETS)
     won = profiles(hits.assign(task=hits["seed"])).groupby("optimizer")["won"].first()
     return round(20 * won["b"]), round(20 * won.sum())
 
@@ -152,7 +140,10 @@ def fastest_named(generator: Generator, slower: float, seeds: int) -> tuple[int,
     trials, curves = _trained(
         {o: f * 800 * np.exp(0.2 * generator.standard_normal(seeds)) for o, f in factors.items()}
     )
-    times, hits = time_to_target(trials, curves, TARGETS), hit_times(trials, curves, TARGETS)
+    times, hits = (
+        to_target.time_to_target(trials, curves, TARGETS),
+        to_target.hit_times(trials, curves, TARGETS),
+    )
     (row,) = lowest_times(trials, times, hits).to_dict("records")
     return int(row["told"]), 1
 
@@ -165,7 +156,7 @@ def decided_by_chance(generator: Generator) -> tuple[float, float]:
     if not decided:
         return 0, 0
     by_chance = float(np.mean([shifts[place] == 0.0 for place in decided]))
-    return by_chance, false_discovery_rate(len(found), len(decided))
+    return by_chance, paired.false_discovery_rate(len(found), len(decided))
 
 
 def one_of_twenty(generator: Generator) -> tuple[int, int]:

@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tngd_bench.analysis import quantities
-from tngd_bench.cli.option_kinds import (
-    PATH,
-    flag_option,
-    json_option,
-    output_option,
-    print_json,
-    several_option,
-)
+from tngd_bench.cli import option_kinds
 from tngd_bench.cli.study_options import study_options
 
 if TYPE_CHECKING:
@@ -42,10 +35,12 @@ _HEADINGS = ("section", "N", "b", "d_z", "optimizer", "trials", "time", "memory"
 
 @click.command(epilog=_EPILOG)
 @study_options(default="quick")
-@several_option("--from", "stores", type=PATH, metavar="DIR", help="Learn from the trials of this store too.")
-@output_option("what `run` would write")
-@json_option
-@flag_option("--csv", "as_csv", help="Print one line per group, comma-separated.")
+@option_kinds.several_option(
+    "--from", "stores", type=option_kinds.PATH, metavar="DIR", help="Learn from the trials of this store too."
+)
+@option_kinds.output_option("what `run` would write")
+@option_kinds.json_option
+@option_kinds.flag_option("--csv", "as_csv", help="Print one line per group, comma-separated.")
 def command(
     study: str, stores: tuple[Path, ...], output: Path | None, as_json: bool, as_csv: bool, **asked: Any
 ) -> None:
@@ -60,7 +55,7 @@ def command(
     own = _own_store(place)
     forecast = dry_run(loaded, [*own, *stores])
     if as_json:
-        print_json({**_table(forecast), "stored": _stored(forecast, place) if own else None})
+        option_kinds.print_json({**_table(forecast), "stored": _stored(forecast, place) if own else None})
     elif as_csv:
         _write_csv(forecast)
     else:

@@ -17,22 +17,12 @@ def training_runs(results_by_study: Mapping[str, Results]) -> pd.DataFrame:
     """
     frames = []
     for name, results in results_by_study.items():
-        sizes = {
-            str(section.get("name")): section.get("train_size")
-            for section in results.study.get("training") or ()
-        }
+        sections = results.study.get("training") or ()
+        sizes = {str(section.get("name")): section.get("train_size") for section in sections}
         own = results.of_kind("training")
-        last = results.curves.groupby(c.KEY)[c.ITERATION].max()
-        frames.append(
-            pd.DataFrame(
-                {
-                    "study": name,
-                    c.KEY: own[c.KEY],
-                    "iterations": own[c.KEY].map(last).astype(float),
-                    "examples": pd.to_numeric(own[c.GROUP].map(sizes)).astype(float),
-                }
-            )
-        )
+        iterations = own[c.KEY].map(results.curves.groupby(c.KEY)[c.ITERATION].max()).astype(float)
+        examples = pd.to_numeric(own[c.GROUP].map(sizes)).astype(float)
+        frames.append(own[[c.KEY]].assign(study=name, iterations=iterations, examples=examples))
     return pd.concat(frames, ignore_index=True).set_index(["study", c.KEY])
 
 

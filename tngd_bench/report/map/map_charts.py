@@ -14,15 +14,8 @@ from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import Mark
 from tngd_bench.report.document.scales import AXES
-from tngd_bench.report.map.map_drawing import (
-    AT_BEST,
-    Map,
-    add_rows_axis,
-    draw_cells,
-    draw_legend,
-    limit_axes,
-    shown_cells,
-)
+from tngd_bench.report.map import map_drawing
+from tngd_bench.report.map.map_drawing import Map
 from tngd_bench.report.map.map_view import MapView, device_title, link_uses
 from tngd_bench.studies.store import columns as c
 
@@ -64,10 +57,10 @@ def map_chart(case: Map, infos: Infos, styles: Mapping[str, Mark], what: str = "
     """Return the chart of a map of `what`."""
     found = case.found
     figure, axes = charting.panel(3.9)
-    draw_cells(axes, found, styles, labels=infos)
-    limit_axes(axes, [found])
-    add_rows_axis(axes, found)
-    draw_legend(figure, [found], infos, styles)
+    map_drawing.draw_cells(axes, found, styles, labels=infos)
+    map_drawing.limit_axes(axes, [found])
+    map_drawing.add_rows_axis(axes, found)
+    map_drawing.draw_legend(figure, [found], infos, styles)
     words = alt(found, infos, what)
     return Chart(slugs.slug(case.name), case.heading, words, case.note, figure, found.table())
 
@@ -103,8 +96,8 @@ def panels_map(view: MapView, case: Panels) -> Chart:
     lines = -(-len(maps) // columns)
     figure, grid = charting.panels(1.75 * lines + 0.9, lines, columns, sharex=True, sharey=True)
     for place, (axes, (heading, found)) in enumerate(zip(grid, maps, strict=False)):
-        draw_cells(axes, found, styles, labels=None)
-        limit_axes(axes, [each for _, each in maps])
+        map_drawing.draw_cells(axes, found, styles, labels=None)
+        map_drawing.limit_axes(axes, [each for _, each in maps])
         axes.set_title(heading, fontsize=8.5, loc="left")
         if place + columns < len(maps):
             axes.set_xlabel("")
@@ -112,7 +105,7 @@ def panels_map(view: MapView, case: Panels) -> Chart:
             axes.set_ylabel("")
     for axes in grid[len(maps) :]:
         axes.set_axis_off()
-    draw_legend(figure, [found for _, found in maps], infos, styles)
+    map_drawing.draw_legend(figure, [found for _, found in maps], infos, styles)
     words = " ".join(f"{heading}: {_shares(found, infos)}." for heading, found in maps)
     frame = pd.concat([found.table().assign(panel=heading) for heading, found in maps], ignore_index=True)
     return Chart(
@@ -138,7 +131,7 @@ def lower_bounds(uses: Sequence[DeviceUse | None]) -> str:
     bounded = [use for use in uses if use is not None and use.not_stated]
     unstated = {use.device.name: quantities.items(use.not_stated) for use in bounded}
     named = "; ".join(f"{name} ({items})" for name, items in sorted(unstated.items()))
-    return f" {AT_BEST} Not stated: {named}." if named else ""
+    return f" {map_drawing.AT_BEST} Not stated: {named}." if named else ""
 
 
 def _shares(found: CheapestMap, infos: Infos) -> str:
@@ -158,7 +151,7 @@ def _shares(found: CheapestMap, infos: Infos) -> str:
 def alt(found: CheapestMap, infos: Infos, what: str) -> str:
     """Return the finding of a map of `what` in words."""
     plane = found.plane
-    rows, columns = shown_cells([found])
+    rows, columns = map_drawing.shown_cells([found])
     sizes, values = _span(plane.sizes, columns), _span(plane.values, rows)
     shares = f"Share of the sizes won, of those vouched for: {_shares(found, infos)}."
     return f"Map of the {what} over N = {sizes} and {AXES[plane.axis]} {values}. {shares}"

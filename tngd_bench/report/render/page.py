@@ -59,22 +59,12 @@ def render_page(
     **header: str,
 ) -> str:
     """Return a page of `sections` under `findings`; `header`: title, name, version, description, started, trend."""
-    script = _asset("page.js")
+    script, css = (Markup(_asset(name)) for name in ("page.js", "style.css"))  # noqa: S704 (our own files)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        (templates or environment())
-        .get_template("page.html.j2")
-        .render(
-            **dict.fromkeys(("description", "started", "trend"), "") | header,
-            findings=findings,
-            sections=sections,
-            drawings=drawings,
-            palette=palette(),
-            script=Markup(script),  # noqa: S704 (our own file)
-            script_hash=f"sha256-{digest}",
-            css=Markup(_asset("style.css")),  # noqa: S704 (our own file)
-        )
-    )
+    template = (templates or environment()).get_template("page.html.j2")
+    given = dict.fromkeys(("description", "started", "trend"), "") | header
+    content = {"findings": findings, "sections": sections, "drawings": drawings, "palette": palette()}
+    return template.render(**given, **content, script=script, css=css, script_hash=f"sha256-{digest}")
 
 
 def environment(store: Address | None = None, stores: Mapping[str, Address] | None = None) -> Environment:

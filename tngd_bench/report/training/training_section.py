@@ -20,17 +20,7 @@ from tngd_bench.problems.metrics import TEST_ACCURACY, TRAINING_LOSS, Metric
 from tngd_bench.report.document import panels, tables
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
-from tngd_bench.report.document.tables import (
-    RECORDS,
-    SECTION,
-    TOTAL,
-    Cell,
-    Column,
-    Table,
-    amount,
-    number,
-    words,
-)
+from tngd_bench.report.document.tables import Cell, Column, Table, amount, words
 from tngd_bench.report.training import heatmaps
 from tngd_bench.studies.store import columns as c
 
@@ -102,7 +92,7 @@ def final_table(ends: pd.DataFrame, infos: Infos, *, sweeps: bool) -> Table:
     )
     columns = (
         tables.optimizer_column(infos),
-        SECTION,
+        tables.SECTION,
         words("problem", tables.size_text),
         *([level] if sweeps else []),
         tables.share("seeds finished", "finished", "trials", _diverged),
@@ -110,8 +100,8 @@ def final_table(ends: pd.DataFrame, infos: Infos, *, sweeps: bool) -> Table:
         *(_spread(title, name, share=metric.share) for name, (title, metric) in scores.items()),
         amount("iterations", "iterations"),
         amount(_ELAPSED, c.MEASURED_S, quantities.seconds, tables.MEASURED),
-        amount("iterations × cost per iteration", c.MODELLED_S, quantities.seconds, TOTAL),
-        RECORDS,
+        amount("iterations × cost per iteration", c.MODELLED_S, quantities.seconds, tables.TOTAL),
+        tables.RECORDS,
     )
     caption = (
         "How training ended: medians and quartiles over the finished seeds; a diverged seed enters no median."
@@ -159,11 +149,13 @@ def targets_table(times: pd.DataFrame, infos: Infos) -> Table:
     part = tables.sorted_rows(times, [c.GROUP, "target", c.OPTIMIZER], infos)
     columns = (
         tables.optimizer_column(infos),
-        SECTION,
+        tables.SECTION,
         words("target", lambda row: row.target),
         Column("seeds that hit", _hits),
         Column("iterations, median (after, by] [its interval]", _censored),
-        amount("iterations × cost per iteration, median", "modelled_median", quantities.seconds, TOTAL),
+        amount(
+            "iterations × cost per iteration, median", "modelled_median", quantities.seconds, tables.TOTAL
+        ),
     )
     caption = (
         "Time to targets fixed beforehand. A target is first seen met at an evaluation: (78, 156] was met after "
@@ -200,14 +192,14 @@ def pairs_table(pairs: Sequence[DevicePair], infos: Infos) -> Table:
     columns = (
         words("device", lambda pair: infos[pair.optimizer].title),
         words("beside", lambda pair: infos[pair.ideal].title),
-        SECTION,
+        tables.SECTION,
         words("problem", lambda pair: f"{pair.problem}, N = {quantities.count(pair.size)}"),
         Column("seeds", lambda pair: Cell(pair.seeds, f"{pair.seeds}{_diverged(pair)}")),
         words("medians, ideal → this device", _medians),
         words("training ends", lambda pair: f"{pair.verdict}: {pair.note}" if pair.note else pair.verdict),
         Column("p of no worse", lambda pair: _p(pair, pair.p_inside)),
         Column("p of worse", lambda pair: _p(pair, pair.p_outside)),
-        RECORDS,
+        tables.RECORDS,
     )
     further = " or ".join(margin_text(score) for score in further_scores(pairs) or (TEST_ACCURACY,))
     caption = (
@@ -224,7 +216,7 @@ def _medians(pair: DevicePair) -> str:
 
 
 def _p(pair: DevicePair, value: float) -> Cell:
-    return Cell(None, quantities.NOT_MEASURED) if pair.note else number(value, quantities.significant)
+    return Cell(None, quantities.NOT_MEASURED) if pair.note else tables.number(value, quantities.significant)
 
 
 def _data(pair: DevicePair) -> dict[str, object]:
