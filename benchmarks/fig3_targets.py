@@ -1,7 +1,7 @@
 """The targets of `paper-fig3`: what four in five reruns of Adam reach, on seeds that the study does not have.
 
     python -m benchmarks.fig3_targets                      nine reruns at the paper's settings, nine tuned (minutes)
-    python -m benchmarks.fig3_targets --keep FOLDER        the same, their store kept and gone on with
+    python -m benchmarks.fig3_targets --keep FOLDER        the same; the store is kept, and a later run continues it
 
 Of nine reruns the second worst is the target (`time_to_target.target_from_reference`): a further one misses it with
 probability 2/10. Seeds come from the name of the study, so that those of `paper-fig3` are others.

@@ -13,7 +13,7 @@ Draw = Callable[[Generator], tuple[float, float]]
 
 
 def at_settings(draw: Callable[..., tuple[float, float]]) -> Callable[..., Draw]:
-    """Let a draw be called with its settings alone, for the draw at those: `draw(3, 7)(generator)`."""
+    """Make a function of settings that returns the draw at these settings: `draw(3, 7)(generator)`."""
     return lambda *settings, **named: lambda generator: draw(generator, *settings, **named)
 
 

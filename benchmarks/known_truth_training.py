@@ -119,7 +119,7 @@ def median_outside_of_evaluations(generator: Generator) -> tuple[int, int]:
 
 
 def slower_wins(generator: Generator) -> tuple[int, int]:
-    """Return the tasks that an optimizer wins which is 10 % slower on every seed, of those that somebody wins."""
+    """Return the tasks that an optimizer wins that is 10 % slower on every seed, and how many tasks are won at all."""
     true = generator.uniform(200, 2000, 20)
     trials, curves = _trained({"a": true, "b": 1.1 * true})
     hits = to_target.hit_times(trials, curves, TARGETS)

@@ -1,7 +1,7 @@
 """Runs of one study with no change between them: what they differ by, and whether confirmed regions repeat.
 
     python -m benchmarks.null_runs                      three runs of one cost study (some minutes, quiet machine)
-    python -m benchmarks.null_runs --keep FOLDER        the same, their stores kept and gone on with
+    python -m benchmarks.null_runs --keep FOLDER        the same; the stores are kept, and a later run continues them
     python -m benchmarks.null_runs RUN RUN RUN          runs of one study that are there already
     python -m benchmarks.null_runs … --into STORE       and σ_run goes into that store's environment, for its pages
 

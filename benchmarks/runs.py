@@ -20,8 +20,10 @@ def command_line(text: str | None) -> argparse.ArgumentParser:
 
 
 def keep_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option --keep, whose value is for `store_folder`."""
-    parser.add_argument("--keep", type=Path, help="keep stores in this folder, and go on with what it has")
+    """Add the option --keep; `store_folder` takes its value."""
+    parser.add_argument(
+        "--keep", type=Path, help="keep stores in this folder, and continue what it already holds"
+    )
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ class MetricFilter:
 
 
 def present_environment(torch: str) -> dict[str, Any]:
-    """Return what decides whether figures measured here can be compared with others."""
+    """Return the versions and the machine on which it depends whether figures can be compared."""
     return {
         "torch": torch.partition("+")[0],
         "python": platform.python_version(),
@@ -223,8 +223,8 @@ def excused(
 ) -> tuple[Judgement, ...]:
     """Return judgements against a revision, those as "ok" whose change the present tree's baseline file writes down.
 
-    Meant is a change whose history has an entry that the revision's own file lacks, where the present figure agrees
-    with the file. A gain that nobody wrote down, and an older entry, excuse nothing.
+    A change is intended where its history has an entry that the revision's own file lacks and the present figure
+    agrees with the file. An unrecorded gain and an older entry excuse nothing.
     """
     agrees = {one.name for one in own_judged if one.verdict == "ok"}
     then = last_entries(base)

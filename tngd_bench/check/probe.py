@@ -159,7 +159,7 @@ def exact(case: Case, name: str) -> float:
 
 
 def _of_a_cycle(case: Case, name: str, kind: str) -> float:
-    """Return what a cycle of steps takes on average; of memory the peak.
+    """Return the operations or forward passes of a step, averaged over a cycle, or the peak memory of a cycle.
 
     The first cycle is left out: what an optimizer does once at its start, such as checking its curvature, is no cost
     of a step.

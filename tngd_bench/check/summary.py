@@ -49,7 +49,7 @@ class CheckSummary:
 
 
 def as_text(summary: CheckSummary) -> str:
-    """Return what a terminal shows: everything but figures that did not change."""
+    """Return the text for a terminal: every judgement but those of unchanged figures."""
     problem = f"tngd-bench: error: {plain(summary.problem)}" if summary.problem else ""
     if problem and not summary.judgements:
         return problem

@@ -91,7 +91,7 @@ def cli() -> None:
     """Benchmark thermodynamic natural gradient descent against digital optimizers."""
     try:
         Path.cwd()
-    except OSError as error:  # torch would end the process without a word of ours
+    except OSError as error:  # torch would end the process without an explanation
         raise click.ClickException(
             f"the current folder cannot be used: {error.strerror or error}; change to one that exists"
         ) from None
@@ -145,7 +145,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def complain(message: str, code: int) -> int:
     """Print one line on stderr and return `code`."""
-    with contextlib.suppress(OSError):  # stderr is full or nobody reads it: the exit code is left to tell
+    with contextlib.suppress(OSError):  # stderr is full or closed: the exit code still tells
         click.echo(f"tngd-bench: error: {' '.join(message.split())}", err=True)
     return code
 
@@ -158,7 +158,7 @@ def _explain_output(error: OSError) -> int:
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    """Return the line and the exit code for an error; one that nobody expected leaves its traceback in a file."""
+    """Return the line and the exit code for an error; an unexpected one leaves its traceback in a file."""
     try:
         from tngd_bench.datasets.finder import DataNotFoundError
         from tngd_bench.studies.errors import EngineError, StoreError, StoreWriteError, StudyError
@@ -178,7 +178,7 @@ def explain(error: Exception) -> tuple[str, int]:
 
 
 def _unreadable_configuration(error: Exception) -> str | None:
-    """Return what is wrong with a configuration file of matplotlib that is no text; None for any other error.
+    """Return the message for a configuration file of matplotlib that is not text; None for any other error.
 
     It is read when matplotlib is imported, wherever that is. The error does not name it, the frame that read it does.
     """
@@ -192,7 +192,7 @@ def _unreadable_configuration(error: Exception) -> str | None:
 
 
 def traceback_file(text: str) -> str:
-    """Keep the traceback of an error that nobody expected in a file; return where, or why it cannot be kept."""
+    """Write the traceback of an unexpected error to a file; return where, or why it cannot be kept."""
     try:
         with tempfile.NamedTemporaryFile(prefix="tngd-bench-", suffix=".log", delete=False) as log:
             log.write(text.encode(errors="backslashreplace"))

@@ -75,7 +75,7 @@ def _whole_text(forecast: Forecast, place: Path, stored: bool) -> str:
 
 
 def _stored(forecast: Forecast, place: Path) -> dict[str, Any]:
-    """Return what a run would find in its store: trials finished, and those that run again, by reason."""
+    """Return the trials finished in the store of a run, and those that would run again, by reason."""
     from tngd_bench.studies.plan.make_plan import predicted_seconds
     from tngd_bench.studies.plan.stored_results import stored_results
     from tngd_bench.studies.store.store import Store

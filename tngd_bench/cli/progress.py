@@ -145,8 +145,8 @@ def make_audience(console: Console) -> PlainAudience:
 def remaining_seconds(elapsed_s: float, predicted_s: float, predicted_left_s: float) -> float:
     """Return the time left: the prediction for what is left, scaled by how wrong it has been so far.
 
-    The scale leans on the prediction at first and on experience as it comes in (as if a tenth of the whole had already
-    gone as predicted).
+    The scale starts at the prediction and follows the measured times as they come in, as if a tenth of the whole had
+    already gone as predicted.
     """
     prior = 0.1 * predicted_s
     passed = predicted_s - predicted_left_s

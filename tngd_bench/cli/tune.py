@@ -114,7 +114,7 @@ def _asked(section: str | None, labels: Sequence[str], trials: int | None) -> tu
 
 
 def _load(study: str, profile: str | None, overrides: tuple[str, ...]) -> LoadedStudy:
-    """Return the study with no tuned settings: labels such as adam[tuned] ask for what is only going to be found."""
+    """Return the study with no tuned settings: adam[tuned] refers to settings that this search is to find."""
     from tngd_bench.optimizers import registry
     from tngd_bench.studies.file.merge import TUNED_FILE
     from tngd_bench.studies.file.reading import load_study

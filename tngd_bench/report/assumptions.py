@@ -107,7 +107,7 @@ def extrapolated(trials: pd.DataFrame, infos: Infos) -> tuple[tuple[str, str], .
 
 
 def choices(study: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
-    """Return what the study chose where its source leaves it open, like `statements`: a topic and its sentences each.
+    """Return the choices of the study where its source leaves them open, like `statements`: a topic and its sentences.
 
     () for a study that names no choices, and for stores from before studies could.
     """
@@ -117,7 +117,7 @@ def choices(study: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
 
 
 def statements(study: Mapping[str, object], environment: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
-    """Return what each clock counts and what was assumed, as pairs of a term and a sentence."""
+    """Return the meaning of each clock and the assumptions, as pairs of a term and a sentence."""
     told = {
         name: environment.get(name, "not stated") for name in ("threads_cost", "threads_training", "dtype")
     }

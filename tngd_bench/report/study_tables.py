@@ -50,7 +50,7 @@ def _section(row: Any) -> str:
 
 
 def settings_table(trials: pd.DataFrame, infos: Infos) -> Table:
-    """Return what each optimizer outside sweeps has set otherwise than by default, one row per distinct set.
+    """Return the settings of each optimizer outside sweeps that are not defaults, one row per distinct set.
 
     The data behind it hold the complete settings. Of an optimizer that is not registered here all are shown.
     """

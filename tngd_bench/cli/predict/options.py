@@ -72,7 +72,7 @@ def analog_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def apart(overrides: tuple[str, ...], device: str) -> tuple[tuple[str, ...], dict[str, Any], str]:
-    """Return what --set says of the device's fields, of sizes by argument of `predict`, and the device it names."""
+    """Split --set into fields of the device, sizes by argument of `predict`, and the device's name."""
     fields: list[str] = []
     sizes: dict[str, Any] = {}
     for item in overrides:

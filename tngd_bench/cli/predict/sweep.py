@@ -42,7 +42,7 @@ UNFIT = "does_not_fit"
 
 
 def canonical(name: str) -> str:
-    """Return what a quantity is called in full, for --sweep and --set alike: link-rate is link_rate_bits_per_s.
+    """Return the full name of a quantity of --sweep or --set: link-rate is link_rate_bits_per_s.
 
     UsageError, with the nearest name, for what is none.
     """
@@ -193,7 +193,7 @@ def _cell(row: Mapping[str, Any], owner: str) -> str:
 
 
 def _assumed(rows: Sequence[Mapping[str, Any]], name: str, predictions: Sequence[Prediction]) -> list[str]:
-    """Return what all predictions assume, then what only the first and the last do, with their values."""
+    """Return the assumptions of all predictions, then those of the first and the last alone, with their values."""
     from tngd_bench.optimizers.roofline_table import assumptions
 
     each = [assumptions(p) for p in predictions]

@@ -63,7 +63,7 @@ def build_comparison(
 
 
 def headlines(found: TwoStores) -> tuple[tuple[str, str], ...]:
-    """Return what differs, in cost, training and conditions: a term and a sentence each."""
+    """Return the differences in cost, training and conditions: a term and a sentence each."""
     return (
         ("Cost", _cost_words(found.costs)),
         ("Training", _training_words(found.training)),

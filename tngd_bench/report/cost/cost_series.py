@@ -48,7 +48,7 @@ class CostSeries:
 
     @property
     def slug_parts(self) -> tuple[object, ...]:
-        """Return what tells the series from others, for the names of its files."""
+        """Return the parts of its file names that are its own."""
         values = (int(_rounded(name, value)) for name, value in self.held.items())
         return (*([] if self.axis == c.PARAMETERS else [self.sign]), self.group, *values)
 

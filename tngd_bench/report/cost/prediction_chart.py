@@ -101,7 +101,7 @@ def _fastest(row: pd.Series[Any], total: str, infos: Infos) -> str:
 
 
 def _unfit(frame: pd.DataFrame, infos: Infos) -> str:
-    """Return in a sentence what has no time at some value for want of memory; "" for nothing."""
+    """Return a sentence on what has no time at some value because memory is too small; "" for nothing."""
     lacking = {each for row in frame.get("does_not_fit", ()) for each in row.split()}
     titles = [info.title for label, info in infos.items() if label in lacking]
     titles += [f"{infos['tngd'].title} (its host)"] if "host" in lacking else []

@@ -48,7 +48,7 @@ class MissingFigure:
 
     @property
     def note(self) -> str:
-        """Return what the page says in place of the figure."""
+        """Return the sentence in place of the figure."""
         return f"A figure is missing: “{self.heading}” could not be drawn ({self.error})."
 
 

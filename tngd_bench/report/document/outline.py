@@ -41,7 +41,7 @@ class Contents:
     missing: tuple[MissingFigure, ...] = ()
 
     def first_screen(self) -> tuple[tuple[str, str], ...]:
-        """Return what the page answers first: a term and a sentence each."""
+        """Return the first answers of the page: a term and a sentence each."""
         terms = ("Compared", "Cost", "Convergence", "Noise", "What decides")
         said = tuple(zip(terms, (self.compared, *self.findings.sentences(), self.decides), strict=True))
         warned = (("Revisions", self.revisions),) if self.revisions else ()

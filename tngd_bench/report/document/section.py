@@ -99,7 +99,7 @@ def without_missing(
 
 
 def missing_words(missing: Sequence[MissingFigure]) -> str:
-    """Return what the first screen says of figures that are missing; "" where none is."""
+    """Return the sentence of the first screen on missing figures; "" where none is missing."""
     if not missing:
         return ""
     named = "; ".join(dict.fromkeys(f"“{each.heading}” ({each.error})" for each in missing))

@@ -155,7 +155,7 @@ def _factor(sigma: float) -> Cell:
 
 
 def unseen_words(calibrations: Calibrations, infos: Infos) -> str:
-    """Return what predictions are off by at measured sizes that their calibration did not see."""
+    """Return the errors of predictions at measured sizes that their calibration did not see."""
     parts = []
     for label, found in calibrations.by_label.items():
         if found.unseen is not None and len(found.unseen.ratio_logs):

@@ -64,7 +64,7 @@ _PLANES = {c.BATCH_SIZE: (c.OUTPUTS, "N and b", "batch"), c.OUTPUTS: (c.BATCH_SI
 
 
 def _lowest(found: target_map.Trained, every: Calibrations) -> tuple[CheapestMap, ...]:
-    """Return the lowest times over both planes; none where nobody who was timed reached the target."""
+    """Return the lowest times over both planes; none where no timed optimizer reached the target."""
     middle = found.sizes.iloc[(len(found.sizes) - 1) // 2].astype(int)
     lowest = []
     for axis, (fixed, _, _) in _PLANES.items():

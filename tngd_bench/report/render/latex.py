@@ -30,7 +30,7 @@ def latex(table: Table) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text in which no character is a command, powers as superscripts; what LaTeX lacks by its number."""
+    """Return text with LaTeX's special characters escaped, powers as superscripts; unknown ones as their number."""
     written: str = _encoder().unicode_to_latex(" ".join(text.split()))
     return written
 

@@ -111,7 +111,7 @@ _CLOCKS = {"iterations": "iterations", "modelled": "device time included"}
 
 
 def _profiles(results: Results) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield the profiles of optimizers outside sweeps by iterations, and by time of those with a clock."""
+    """Yield the profiles of optimizers outside sweeps: by iterations, and by time for those with a clock."""
     shown = panels.main_trials(results)
     plain = shown[shown[c.SWEEP_PARAMETER].isna()]
     tasks = profiles.task_times(plain, results.curves, results.targets)
@@ -152,7 +152,7 @@ def profile_chart(results: Results, case: tuple[str, pd.DataFrame]) -> Chart:
 
 
 def _levels(results: Results) -> Iterator[tuple[CurveMetric, str, pd.DataFrame]]:
-    """Yield metric, section and bands wherever a median seed of somebody with a clock reaches a level."""
+    """Yield metric, section and bands where the median seed of an optimizer with a clock reaches a level."""
     shown = panels.with_clock(panels.main_trials(results), results)
     for score in registered_metrics.judged():
         if score.column in results.curves:

@@ -113,7 +113,7 @@ _ELAPSED = "elapsed time of the trial in step(), simulation included"
 
 
 def _scores(ends: pd.DataFrame) -> dict[str, tuple[str, Metric]]:
-    """Return what to show of test scores, by column of `ends` without its quantile: the title and the metric."""
+    """Return title and metric of the test scores to show, by column of `ends` without its quantile."""
     found = {}
     for score in registered_metrics.tested():
         if score.metric.start_in_tables:

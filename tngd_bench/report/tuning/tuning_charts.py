@@ -74,7 +74,7 @@ def tuning_section(records: Records) -> Section:
 
 
 def searched(records: Records) -> str:
-    """Return what was searched, in one sentence."""
+    """Return the extent of the search in one sentence."""
     tuning, (section, *finals) = records.study["tuning"], records.study["training"]
     methods = list(dict.fromkeys(records.trials[c.METHOD]))
     names = ", ".join(optimizer_info(method, method).title for method in methods)
