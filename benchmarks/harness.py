@@ -8,29 +8,23 @@ per step. The loop repeats the very steps that the harness makes, untimed ones t
 more products than an early one. Printed is the median over rounds, with the exact 95 % interval of a median.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import Tensor, nn
 
 from benchmarks.runs import command_line
 from tngd_bench.analysis.training.time_to_target import median_interval
+from tngd_bench.datasets.splits import DataSplits, Samples
 from tngd_bench.measure.cost import WARM_UP_STEPS, measure_cost
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.threads import use_threads
+from tngd_bench.optimizers.registry import Stepper
 from tngd_bench.problems import registry as problems
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from tngd_bench.datasets.splits import DataSplits, Samples
-    from tngd_bench.optimizers.registry import Stepper
 
 BAR = 0.02
 STEPS = 20

@@ -1,12 +1,11 @@
 """A predicted sweep as a figure: the device's iteration and the digital optimizers against one quantity."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Infos, optimizer_info
@@ -17,9 +16,6 @@ from tngd_bench.report.document.charting import Chart, draw_line
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.render import drawings
 from tngd_bench.studies.store import columns as c
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _WRITERS = {
     ".svg": lambda chart: drawings.white(drawings.svg(chart)).encode(),
@@ -86,7 +82,7 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     )
 
 
-def _fastest(row: pd.Series[Any], total: str, infos: Infos) -> str:
+def _fastest(row: "pd.Series[Any]", total: str, infos: Infos) -> str:
     """Return optimizers with their times at one value, those of processors as the lower bounds that they are."""
     found = [
         (float(row[f"{label}_s"]), info.title, "≥ ")

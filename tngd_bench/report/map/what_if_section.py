@@ -56,7 +56,7 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
 
 
 def decides(view: MapView, use: DeviceUse) -> str:
-    """Return the longest part of the device's iteration at the largest measured size, and the link rate to break even."""
+    """Return the longest part of the device's iteration at the largest measured size, and the break-even link rate."""
     calibrations, summary, name = view.calibrations, view.results.cost_summary, view.device_name
     main = calibrations.main
     here = c.only(

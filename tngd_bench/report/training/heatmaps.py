@@ -1,14 +1,13 @@
 """Sweeps that are no single scale: two imperfections at once as heat maps, and levels that are words as a table."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Patch, Rectangle
 
@@ -27,9 +26,6 @@ from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import INK, MUTED
 from tngd_bench.report.document.tables import RECORDS, SECTION, Column, Table, amount, number, words
 from tngd_bench.studies.store import columns as c
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _KEYS = [c.GROUP, c.OPTIMIZER, c.SWEEP_PARAMETER, c.SWEEP_PARAMETER_2]
 _UNSTABLE = " Unstable: no seed was trained, with the least stability margin found (1/τ)."
