@@ -96,12 +96,9 @@ def _stored(forecast: Forecast, place: Path) -> dict[str, Any]:
 
 
 def _stored_lines(stored: Mapping[str, Any]) -> list[str]:
-    finished, left = (
-        stored["finished"],
-        f"{stored['to_run']} are to run, about {quantities.seconds(stored['seconds'])}",
-    )
+    left = f"{stored['to_run']} are to run, about {quantities.seconds(stored['seconds'])}"
     return [
-        f"{stored['folder']} holds results: {finished} processes are finished, {left}",
+        f"{stored['folder']} holds results: {stored['finished']} processes are finished, {left}",
         *(
             f"  {item['processes']} of them again: {item['why']} (`run --keep-old` takes the old results)"
             for item in stored["again"]

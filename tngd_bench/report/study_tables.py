@@ -13,7 +13,7 @@ from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.training.sweep_kinds import swept_names
 from tngd_bench.optimizers import registry
 from tngd_bench.report.document import tables
-from tngd_bench.report.document.tables import RECORDS, Table, amount, level_text, words
+from tngd_bench.report.document.tables import RECORDS, Table, amount, level_text, span_text, words
 from tngd_bench.studies.store import columns as c
 
 
@@ -129,15 +129,15 @@ def compared(results: Results) -> str:
     parts = [f"{methods} optimizer{'' if methods == 1 else 's'}{settings}"]
     timed = c.only(trials, kind="cost", status="ok")
     if len(timed):
-        sizes = _span(timed[c.PARAMETERS])
-        where = f"{quantities.listed(sorted(set(timed[c.PROBLEM])))}, b = {_span(timed[c.BATCH_SIZE])}"
-        where += f", d_z = {_span(timed[c.OUTPUTS])}"
+        sizes = span_text(timed[c.PARAMETERS])
+        where = f"{quantities.listed(sorted(set(timed[c.PROBLEM])))}, b = {span_text(timed[c.BATCH_SIZE])}"
+        where += f", d_z = {span_text(timed[c.OUTPUTS])}"
         parts.append(f"cost per iteration at N = {sizes} ({where})")
     training = c.only(trials, kind="training")
     plain = training[training[c.SWEEP_PARAMETER].isna()]
     if len(plain):
         problems = [
-            f"{problem} (N = {_span(part[c.PARAMETERS])}, {_tuned(part, infos)}, {_seeds(part)})"
+            f"{problem} (N = {span_text(part[c.PARAMETERS])}, {_tuned(part, infos)}, {_seeds(part)})"
             for problem, part in plain.groupby(c.PROBLEM, sort=True)
         ]
         parts.append(f"training on {quantities.listed(problems)}")
@@ -161,10 +161,5 @@ def _tuned(training: pd.DataFrame, infos: Infos) -> str:
 
 def _seeds(training: pd.DataFrame) -> str:
     """Return how many seeds the sections of these trainings have."""
-    seeds = _span(training.groupby(c.GROUP)[c.SEED].nunique())
+    seeds = span_text(training.groupby(c.GROUP)[c.SEED].nunique())
     return f"{seeds} seed{'' if seeds == '1' else 's'}"
-
-
-def _span(values: pd.Series) -> str:
-    low, high = quantities.count(float(values.min())), quantities.count(float(values.max()))
-    return low if low == high else f"{low} to {high}"

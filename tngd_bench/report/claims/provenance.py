@@ -1,12 +1,12 @@
 """The records behind a verdict, in words: the study with its profile, and how long its trainings ran."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import pandas as pd
 
-from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.types import Verdict
 from tngd_bench.analysis.results import Results
+from tngd_bench.report.document.tables import span_text
 from tngd_bench.studies.store import columns as c
 
 
@@ -36,8 +36,8 @@ def measured_on(verdict: Verdict, runs: pd.DataFrame, results_by_study: Mapping[
         own = runs.reindex([pair for pair in verdict.keys if pair[0] == study])
         words = [study_with_profile(study, results_by_study)]
         if own["iterations"].notna().any():
-            examples = f" on {_span(own['examples'])} examples" if own["examples"].notna().any() else ""
-            words.append(f"{_span(own['iterations'])} iterations{examples}")
+            examples = f" on {span_text(own['examples'])} examples" if own["examples"].notna().any() else ""
+            words.append(f"{span_text(own['iterations'])} iterations{examples}")
         said.append(", ".join(words))
     return "; ".join(said)
 
@@ -47,9 +47,3 @@ def study_with_profile(study: str, results_by_study: Mapping[str, Results]) -> s
     results = results_by_study.get(study)
     profile = str(results.study.get("profile") or "") if results is not None else ""
     return f"{study}, profile {profile}" if profile else study
-
-
-def _span(values: Iterable[float]) -> str:
-    known = pd.Series(values).dropna()
-    low, high = quantities.count(known.min()), quantities.count(known.max())
-    return low if low == high else f"{low} to {high}"

@@ -160,6 +160,12 @@ def sorted_rows(frame: pd.DataFrame, by: Sequence[str], infos: Infos) -> pd.Data
     return frame.sort_values(list(by), kind="stable", key=place).reset_index(drop=True)
 
 
+def span_text(values: Iterable[float]) -> str:
+    """Return the least and the largest of values that are known, e.g. "32 to 1,024"; one where they are the same."""
+    known = pd.Series(values).dropna()
+    return " to ".join(dict.fromkeys(quantities.count(float(end)) for end in (known.min(), known.max())))
+
+
 def level_text(value: float) -> str:
     """Return a swept value, "ideal" where there is none."""
     return "ideal" if pd.isna(value) else quantities.level(value)

@@ -14,6 +14,7 @@ from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import Mark
 from tngd_bench.report.document.scales import AXES
+from tngd_bench.report.document.tables import span_text
 from tngd_bench.report.map import map_drawing
 from tngd_bench.report.map.map_drawing import Map
 from tngd_bench.report.map.map_view import MapView, device_title, link_uses
@@ -152,12 +153,7 @@ def alt(found: CheapestMap, infos: Infos, what: str) -> str:
     """Return the finding of a map of `what` in words."""
     plane = found.plane
     rows, columns = map_drawing.shown_cells([found])
-    sizes, values = _span(plane.sizes, columns), _span(plane.values, rows)
+    sizes = span_text(plane.sizes[cell] for cell in columns)
+    values = span_text(plane.values[cell] for cell in rows)
     shares = f"Share of the sizes won, of those vouched for: {_shares(found, infos)}."
     return f"Map of the {what} over N = {sizes} and {AXES[plane.axis]} {values}. {shares}"
-
-
-def _span(values: Sequence[int], cells: Sequence[int]) -> str:
-    """Return the first and last of `values` at `cells`, one where they are the same."""
-    ends = dict.fromkeys(quantities.count(values[cell]) for cell in (cells[0], cells[-1]))
-    return " to ".join(ends)
