@@ -116,17 +116,20 @@ def choices(study: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     return tuple((f"Chosen here: {topic}", " ".join(sentences)) for topic, sentences in topics if sentences)
 
 
+def _changed(study: Mapping[str, object]) -> str:
+    changes = changes_in_words(study)
+    said = (
+        f" Numbers were changed once results were there ({changes}): if that was for what the results said, "
+    )
+    return f"{said}levels of 95 % are too high." if changes else ""
+
+
 def statements(study: Mapping[str, object], environment: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """Return the meaning of each clock and the assumptions, as pairs of a term and a sentence."""
     told = {
         name: environment.get(name, "not stated") for name in ("threads_cost", "threads_training", "dtype")
     }
     processor = environment.get("gpu") or environment.get("cpu") or "a processor not recorded"
-    changes = changes_in_words(study)
-    changed = (
-        f" Numbers were changed once results were there ({changes}): if that was for what the results said, levels of "
-        "95 % are too high."
-    )
     return (
         (
             "Measured",
@@ -152,7 +155,7 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
             "The unit is the process: intervals are Student's t over the medians of processes, 95 % for a number of "
             f"processes fixed before the first result was looked at. A difference takes "
             f"{iteration_cost.MINIMUM_PAIRS} paired iterations from {iteration_cost.MINIMUM_PROCESSES} processes."
-            f"{changed if changes else ''}",
+            f"{_changed(study)}",
         ),
         (
             "From run to run",
