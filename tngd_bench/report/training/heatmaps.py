@@ -102,7 +102,7 @@ def pair_chart(results: Results, part: pd.DataFrame) -> Chart:
         f"{best[c.SWEEP_LABEL]} and {best[c.SWEEP_LABEL_2]}, highest {quantities.significant(highest)}; {lost} of "
         f"{len(part)} pairs had seeds that diverged, {unstable} seeds on an unstable device.",
         "Levels from mild to harsh. Median over finished seeds; * some seeds diverged."
-        + _UNSTABLE * bool(unstable),
+        + (_UNSTABLE if unstable else ""),
         figure,
         part,
     )
@@ -237,7 +237,7 @@ def levels_table(table: pd.DataFrame, infos: Infos) -> Table:
             "seeds diverged",
             "diverged",
             "seeds",
-            lambda row: f" ({row.unstable} unstable)" * bool(row.unstable),
+            lambda row: f" ({row.unstable} unstable)" if row.unstable else "",
         ),
         amount("final training loss, median", "final_loss", quantities.significant),
         amount(

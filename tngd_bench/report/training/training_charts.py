@@ -79,7 +79,10 @@ def convergence_chart(results: Results, case: Convergence) -> Chart:
         axes.plot(*points, **marked | {"markersize": 4, "linestyle": ""})
         draw_band(axes, own, ("x", "low", "high"), mark.colour, 0.14)
     scales.metric_axis(axes, score.metric, positive=bool((bands["low"] > 0).all()))
-    scales.axis(axes, "x", *(("iterations",) if against == "iterations" else (_TIME, scales.log_seconds)))
+    if against == "time":
+        scales.axis(axes, "x", _TIME, scales.log_seconds)
+    else:
+        axes.set_xlabel(against)
     axes.set_ylabel(title)
     charting.legend_below(figure, axes)
     of = f", {lines.words}" if lines.words else ""
