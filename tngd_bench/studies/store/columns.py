@@ -6,7 +6,7 @@ makes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -99,6 +99,11 @@ row, are extrapolated from the first 16 of their columns (`tngd_bench.measure.ho
 """
 
 
+def typed(values: Mapping[str, Any] | pd.DataFrame, dtypes: Mapping[str, str]) -> pd.DataFrame:
+    """Return a frame of the columns of `dtypes`."""
+    return pd.DataFrame({name: pd.Series(values[name], dtype=dtype) for name, dtype in dtypes.items()})
+
+
 def only(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
     """Return the rows of `frame` that have these values in these columns."""
     chosen = pd.Series(True, index=frame.index)
@@ -110,6 +115,18 @@ def only(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
 def outside_sweeps(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `frame` that belong to no sweep: optimizers side by side at their study settings."""
     return frame[frame[SWEEP_PARAMETER].isna()]
+
+
+def completed(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """Return `frame` with these columns too, without values where it lacks them, as one made by hand may."""
+    return frame.assign(**{name: float("nan") for name in columns if name not in frame})
+
+
+def joined(frames: Iterable[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """Return these columns of all rows of `frames`, one after another; without any row the columns alone."""
+    filled = [frame for frame in frames if len(frame)]
+    whole = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
+    return whole[list(columns)]
 
 
 def groups(
