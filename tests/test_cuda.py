@@ -11,10 +11,10 @@ from torch import nn
 from tests.studies.recorder import Recorder
 from tests.tiny_encoder import write_encoder, write_questions
 from tngd_bench.curvature import GGN
+from tngd_bench.measure.clock import multiplication_rate
 from tngd_bench.measure.cost import measure_cost
 from tngd_bench.measure.environment import describe_environment, machine_class
 from tngd_bench.measure.inspection import inspect_step
-from tngd_bench.measure.matmul_rate import multiplication_rate
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.training import train

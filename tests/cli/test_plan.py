@@ -13,8 +13,8 @@ from tngd_bench.cli import main as command_line
 from tngd_bench.cli.progress import make_audience
 from tngd_bench.studies.file.reading import load_study
 from tngd_bench.studies.plan import trial_code
+from tngd_bench.studies.plan.forecast import figures_of
 from tngd_bench.studies.plan.inputs import MachineLimits
-from tngd_bench.studies.plan.report_time import figures_of
 from tngd_bench.studies.plan.trials import PROCESS_START_S
 from tngd_bench.studies.run import dry_run
 from tngd_bench.studies.run.machine import measure_machine

@@ -7,7 +7,7 @@ import torch
 
 from tngd_bench.datasets import fashion_mnist
 from tngd_bench.datasets.finder import DataFile, DataNotFoundError, FetchError, Place, folder
-from tngd_bench.datasets.idx import write_idx
+from tngd_bench.datasets.mnist import write_idx
 from tngd_bench.problems import fashion_cnn
 
 ENTRY = fashion_cnn.ENTRY

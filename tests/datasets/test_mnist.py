@@ -1,10 +1,15 @@
+import gzip
 import time
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from tngd_bench.datasets import mnist
 from tngd_bench.datasets.finder import DataNotFoundError, FetchError, Place, folder
+from tngd_bench.datasets.mnist import read_idx, write_idx
 from tngd_bench.problems import registry
 
 CHECKSUM = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
@@ -66,3 +71,28 @@ def test_places_are_tried_from_near_to_far():
 
 def test_every_file_has_its_own_checksum():
     assert len({file.sha256 for file in mnist.FILES}) == 4
+
+
+@given(arrays(np.uint8, array_shapes(max_dims=4)))
+def test_what_is_written_is_read(array):
+    assert np.array_equal(read_idx(write_idx(array)), array)
+
+
+def test_the_header_is_that_of_the_original_files(real_mnist):
+    content = gzip.decompress((real_mnist / "t10k-labels-idx1-ubyte.gz").read_bytes())
+    labels = read_idx(content)
+    assert labels[:5].tolist() == [7, 2, 1, 0, 4]
+    assert write_idx(labels) == content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not an IDX file"),
+        (b"\x00\x00\x0d\x01\x00\x00\x00\x01\x00\x00\x00\x00", "unsigned bytes: it begins with 00000d01"),
+        (b"\x00\x00\x08\x01\x00\x00\x00\x05abc", "3 bytes of data for the shape"),
+    ],
+)
+def test_other_bytes_are_refused(content, message):
+    with pytest.raises(ValueError, match=message):
+        read_idx(content)

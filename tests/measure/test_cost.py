@@ -1,5 +1,7 @@
 import math
 import time
+from collections import Counter
+from itertools import pairwise
 
 import pytest
 import torch
@@ -10,10 +12,10 @@ from tngd_bench.measure.cost import (
     TIMED_STEPS,
     WARM_UP_SAMPLES,
     WARM_UP_STEPS,
+    balanced_orders,
     measure_cost,
 )
 from tngd_bench.measure.step_timer import SETTLING_STEPS, SHORT_STEP_S, device_seconds
-from tngd_bench.measure.williams_design import balanced_orders
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers.tngd.optimizer import TNGD
 from tngd_bench.spu.ledger import Ledger
@@ -269,3 +271,19 @@ def test_a_delay_lets_the_host_work_while_the_device_relaxes(instance, digits, c
         together = max(iteration.digital_s, 30e-6)
         assert iteration.total_s == pytest.approx(device_s - 30e-6 + together)
         assert iteration.total_s < iteration.digital_s + device_s
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+def test_places_and_predecessors_are_balanced(count):
+    orders = balanced_orders(count)
+    assert all(sorted(order) == list(range(count)) for order in orders)
+    places = Counter((place, who) for order in orders for place, who in enumerate(order))
+    assert len(places) == count**2
+    assert len(set(places.values())) == 1
+    followed = Counter(pair for order in orders for pair in pairwise(order))
+    assert len(followed) == count * (count - 1)
+    assert len(set(followed.values())) <= 1
+
+
+def test_no_optimizers_have_one_order():
+    assert balanced_orders(0) == [()]

@@ -3,7 +3,7 @@ import torch
 
 from tngd_bench.curvature import GGN
 from tngd_bench.measure import host_time
-from tngd_bench.measure.host_time import host_operations, host_seconds
+from tngd_bench.measure.host_time import HostSide
 from tngd_bench.measure.operations import count_operations
 from tngd_bench.problems import registry
 from tngd_bench.spu.host import host_pass
@@ -22,7 +22,7 @@ def test_operations_of_all_columns_follow_from_the_first(many):
     model, loss, inputs, targets = many
     assert GGN(model, loss, inputs, targets).matrix_free
     whole = count_operations(lambda: host_pass(model, loss, inputs, targets))
-    found = host_operations(model, loss, inputs, targets, 300, "full")
+    found = HostSide(model, loss, inputs, targets, 300, "full").operations()
     assert found.flops == pytest.approx(whole.flops, rel=1e-3)
 
 
@@ -39,7 +39,7 @@ def test_seconds_of_all_columns_follow_from_the_first(many, monkeypatch):
     monkeypatch.setattr(
         host_time, "host_pass", lambda *given, verify: passes.append(given[5] if len(given) > 5 else 0)
     )
-    assert host_seconds(*many, 300, "full", Told()) == pytest.approx(1.0 + 0.1 * 300)
+    assert HostSide(*many, 300, "full").seconds(Told()) == pytest.approx(1.0 + 0.1 * 300)
     assert passes == [8, 16]
 
 
@@ -51,8 +51,8 @@ def test_a_few_outputs_are_timed_whole(instance, digits, monkeypatch):
         def time(self, work):
             return 2.0, work()
 
-    inputs, targets = next(instance.batches(digits))
-    assert host_seconds(instance.model(), instance.loss(), inputs, targets, 10, "full", Told()) == 2.0
+    host = HostSide(instance.model(), instance.loss(), *next(instance.batches(digits)), 10, "full")
+    assert host.seconds(Told()) == 2.0
     assert passes == [None], "of all columns at once"
 
 

@@ -17,7 +17,7 @@ from tests.shapes import IMAGES, without_values
 from tests.tiny_encoder import write_encoder, write_questions
 from tngd_bench.curvature import GGN
 from tngd_bench.datasets.splits import take
-from tngd_bench.measure.host_time import host_operations
+from tngd_bench.measure.host_time import HostSide
 from tngd_bench.measure.operations import count_operations
 from tngd_bench.optimizers import costs, registry
 from tngd_bench.optimizers.iteration import Iteration
@@ -181,7 +181,7 @@ def test_the_host_of_a_device_takes_the_operations_that_are_predicted(
     with without_values():
         model = entry.model(widths, 0).to("meta")
         inputs, targets = images(problem, batch, "meta")
-        found = host_operations(model, entry.loss(), inputs, targets, outputs, "factored").flops
+        found = HostSide(model, entry.loss(), inputs, targets, outputs, "factored").operations().flops
     predicted = costs.host_cost(Iteration(**size_of(widths, batch, outputs)), "factored").flops
     assert predicted == pytest.approx(found, rel=0.01)
 
@@ -217,8 +217,8 @@ def test_a_step_of_the_language_model_takes_what_is_predicted(
         assert goes_by_model(name, size) is ("blocks" not in vars(curvature))
     if name == "tngd":
         inputs, targets = data.train_inputs, data.train_targets
-        host = host_operations(entry.model(widths, 0), entry.loss(), inputs, targets, outputs, "factored")
-        assert 0.7 < costs.host_cost(Iteration(**size), "factored").flops / host.flops < 1.1
+        host = HostSide(entry.model(widths, 0), entry.loss(), inputs, targets, outputs, "factored")
+        assert 0.7 < costs.host_cost(Iteration(**size), "factored").flops / host.operations().flops < 1.1
 
 
 @pytest.mark.slow

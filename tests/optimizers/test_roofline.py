@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tngd_bench.layers import Layer
-from tngd_bench.measure.host_time import host_operations
+from tngd_bench.measure.host_time import HostSide
 from tngd_bench.optimizers.roofline import (
     Alternative,
     Model,
@@ -117,14 +117,8 @@ def test_the_host_takes_what_a_run_of_it_counts(depth: int) -> None:
     width, batch = 24, 6
     blocks = [module for _ in range(depth) for module in (torch.nn.Linear(width, width), torch.nn.Tanh())]
     model = torch.nn.Sequential(*blocks[:-1])
-    counted = host_operations(
-        model,
-        torch.nn.CrossEntropyLoss(),
-        torch.rand(batch, width),
-        torch.randint(0, width, (batch,)),
-        width,
-        "factored",
-    ).flops
+    data = torch.rand(batch, width), torch.randint(0, width, (batch,))
+    counted = HostSide(model, torch.nn.CrossEntropyLoss(), *data, width, "factored").operations().flops
     device = PAPER.override(upload="factored", hessian_array=False)
     p = predict(device, parameters=depth * width**2, batch_size=batch, outputs=width, depth=depth)
     assert p.host.flops == counted

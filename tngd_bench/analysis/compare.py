@@ -36,10 +36,9 @@ class TwoStores:
 
     `differences`: where, name, a, b, for what differs in study and environment · `costs`: one row per shared setting
     and optimizer: median totals `a_s`, `b_s`, `ratio` B/A, `relative` (ratio of ratios to SGD, whose label is
-    `reference`) with its bounds, NaN
-    where they are not known, operations `a_flops`, `b_flops` · `training`: per shared setting: seeds paired, median
-    final losses, median paired difference B − A, in how many seeds B ends lower, equal to the bit, diverged in each ·
-    `only`: which settings only one of them holds · `run_spreads`: σ_run of A and of B.
+    `reference`) with its bounds, NaN where they are not known, operations `a_flops`, `b_flops` · `training`: per shared
+    setting: seeds paired, median final losses, median paired difference B − A, in how many seeds B ends lower, equal to
+    the bit, diverged in each · `only`: the settings that one of them holds alone · `run_spreads`: σ_run of A and of B.
     """
 
     differences: pd.DataFrame
@@ -51,8 +50,10 @@ class TwoStores:
 
 def compare(a: Results, b: Results) -> TwoStores:
     """Compare the results `b` with `a`."""
-    differences = [("study", *row) for row in _different(a.study, b.study)] + [
-        ("environment", *row) for row in _different(a.environment, b.environment)
+    differences = [
+        (where, *row)
+        for where in ("study", "environment")
+        for row in _different(getattr(a, where), getattr(b, where))
     ]
     return TwoStores(
         pd.DataFrame(differences, columns=["where", "name", "a", "b"]),
@@ -72,16 +73,13 @@ def _different(a: Mapping[str, object], b: Mapping[str, object]) -> Iterator[tup
 
 
 def _flat(content: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path of every value, with dots, and the value as text; sections of a list are found by their names."""
     for key, value in content.items():
+        if isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+            sections = [(place, item) for place, item in enumerate(value) if isinstance(item, Mapping)]
+            value = {str(item.get("name", place)): item for place, item in sections}
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
-            named = {
-                str(item.get("name", place)): item
-                for place, item in enumerate(value)
-                if isinstance(item, Mapping)
-            }
-            yield from _flat(named, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", str(value)
 
@@ -98,15 +96,10 @@ def _costs(a: Results, b: Results) -> pd.DataFrame:
     for setting in sorted(shared):
         medians = [float(part[setting][c.TOTAL_S].astype(float).median()) for part in parts]
         reference = chosen.get(setting[:-1])
-        row: dict[str, object] = dict(zip(c.COST_SETTING, setting, strict=True))
-        row |= {"a_s": medians[0], "b_s": medians[1], "ratio": medians[1] / medians[0]}
-        row |= {"reference": reference}
         first, second = (_against(part, setting, reference) for part in parts)
-        row |= relative_change(first, second, spread if setting[-1] != reference else 0.0)
-        row |= {
-            f"{name}_flops": found.get(setting, np.nan) for name, found in zip("ab", operations, strict=True)
-        }
-        rows.append(row)
+        change = relative_change(first, second, spread if setting[-1] != reference else 0.0)
+        counts = [found.get(setting, np.nan) for found in operations]
+        rows.append((*setting, *medians, medians[1] / medians[0], reference, *change.values(), *counts))
     columns = [*c.COST_SETTING, "a_s", "b_s", "ratio"]
     columns += ["reference", "relative", "relative_low", "relative_high", "a_flops", "b_flops"]
     return pd.DataFrame(rows, columns=columns)
@@ -130,25 +123,17 @@ def relative_change(a: Array, b: Array, spread: float) -> dict[str, float]:
 
     `a` and `b` hold a logarithm per process; `spread` is the variance from run to run of their difference.
     """
-    nan = float("nan")
-    if not len(a) or not len(b):
-        return {"relative": nan, "relative_low": nan, "relative_high": nan}
-    change = float(b.mean() - a.mean())
-    if min(len(a), len(b)) < MINIMUM_PROCESSES:
-        return {"relative": float(np.exp(change)), "relative_low": nan, "relative_high": nan}
-    parts = [float(own.var(ddof=1)) / len(own) for own in (a, b)]
-    within = sum(parts)
-    freedom = (
-        within**2 / sum(part**2 / (len(own) - 1) for part, own in zip(parts, (a, b), strict=True))
-        if within
-        else np.inf
-    )
-    tail = (1.0 + LEVEL) / 2.0
-    half = float(
-        np.hypot(stats.t.ppf(tail, freedom) * np.sqrt(within), stats.norm.ppf(tail) * np.sqrt(spread))
-    )
-    low, high = np.exp([change - half, change + half])
-    return {"relative": float(np.exp(change)), "relative_low": float(low), "relative_high": float(high)}
+    change = float(b.mean() - a.mean()) if len(a) and len(b) else np.nan
+    half = np.nan
+    if min(len(a), len(b)) >= MINIMUM_PROCESSES:
+        parts = [float(own.var(ddof=1)) / len(own) for own in (a, b)]
+        within = sum(parts)
+        weighed = sum(part**2 / (len(own) - 1) for part, own in zip(parts, (a, b), strict=True))
+        freedom = within**2 / weighed if within else np.inf
+        tail = (1.0 + LEVEL) / 2.0
+        half = np.hypot(stats.t.ppf(tail, freedom) * np.sqrt(within), stats.norm.ppf(tail) * np.sqrt(spread))
+    estimate, low, high = map(float, np.exp([change, change - half, change + half]))
+    return {"relative": estimate, "relative_low": low, "relative_high": high}
 
 
 def _training(a: Results, b: Results) -> pd.DataFrame:
@@ -158,18 +143,16 @@ def _training(a: Results, b: Results) -> pd.DataFrame:
     lengths = both[["iterations_a", "iterations_b"]].astype(float)
     both = both[lengths.isna().any(axis=1) | (lengths["iterations_a"] == lengths["iterations_b"])]
     rows = []
-    for setting, part in both.groupby(_TRAINING, dropna=False, sort=True):
+    for row, part in c.groups(both, _TRAINING, dropna=False):
         ended = c.only(part, status_a="ok", status_b="ok")
         one, other = ended["final_loss_a"].astype(float), ended["final_loss_b"].astype(float)
-        row: dict[str, object] = dict(zip(_TRAINING, setting, strict=True))
         row |= {"pairs": len(ended), "a_loss": one.median(), "b_loss": other.median()}
         row |= {"difference": (other - one).median(), "b_lower": int((other < one).sum())}
         row["equal"] = int((other == one).sum())
         row |= {f"{name}_diverged": int((part[f"status_{name}"] == "diverged").sum()) for name in "ab"}
         score = leading(ended.rename(columns=lambda name: str(name).removesuffix("_a")))
         row |= {f"{name}_score": ended[f"{score.final}_{name}"].astype(float).median() for name in "ab"}
-        row["score"] = score.column
-        rows.append(row)
+        rows.append(row | {"score": score.column})
     columns = [*_TRAINING, "pairs", "a_loss", "b_loss", "difference", "b_lower", "equal"]
     columns += ["a_diverged", "b_diverged", "a_score", "b_score", "score"]
     return pd.DataFrame(rows, columns=columns)
@@ -179,7 +162,6 @@ def _only(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     setting = [c.KIND, c.GROUP, c.PROBLEM, c.OPTIMIZER]
     merged = a[setting].drop_duplicates().merge(b[setting].drop_duplicates(), how="outer", indicator=True)
     missing = merged[merged["_merge"] != "both"]
-    found = missing[setting].assign(
-        store=missing["_merge"].map({"left_only": "A", "right_only": "B"}).astype(str)
-    )
-    return found.sort_values(["store", *setting], kind="stable").reset_index(drop=True)
+    store = missing["_merge"].map({"left_only": "A", "right_only": "B"}).astype(str)
+    found = missing[setting].assign(store=store)
+    return found.sort_values(["store", *setting], kind="stable", ignore_index=True)

@@ -71,9 +71,10 @@ def optimizer_infos(trials: pd.DataFrame) -> dict[str, OptimizerInfo]:
         for row in c.each(trials[[c.OPTIMIZER, c.METHOD, c.DEVICE]].drop_duplicates())
     }
     order = {name: place for place, name in enumerate(registry.names())}
-    return dict(
-        sorted(found.items(), key=lambda item: (order.get(item[1].method, math.inf), item[1].method, item[0]))
+    ranked = sorted(
+        found.values(), key=lambda info: (order.get(info.method, math.inf), info.method, info.label)
     )
+    return {info.label: info for info in ranked}
 
 
 def titles(infos: Infos) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -32,15 +32,11 @@ class Results:
     def __init__(self, source: Records | Path | str, *, clocked: bool = False) -> None:
         """Take the records; `clocked` says that the seconds of their curves are those of cost sections already."""
         records = source if isinstance(source, Records) else read_records(Path(source))
-        self.records = (
-            records
-            if clocked
-            else replace(
-                records, curves=one_clock.on_one_clock(records.curves, records.trials, records.costs)
-            )
-        )
-        self.study, self.environment = records.study, records.environment
-        self.trials, self.costs, self.curves = self.records.trials, records.costs, self.records.curves
+        if not clocked:
+            curves = one_clock.on_one_clock(records.curves, records.trials, records.costs)
+            records = replace(records, curves=curves)
+        self.records, self.study, self.environment = records, records.study, records.environment
+        self.trials, self.costs, self.curves = records.trials, records.costs, records.curves
 
     @classmethod
     def of(cls, trials: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame) -> Results:
@@ -104,9 +100,8 @@ class Results:
     @cached_property
     def scaling(self) -> pd.DataFrame:
         """The fits of every cost along N, b and d_z; see `fits.scaling_table`."""
-        return pd.concat(
-            [fits.scaling_table(self.costs, self.trials, axis) for axis in c.SIZE], ignore_index=True
-        )
+        tables = [fits.scaling_table(self.costs, self.trials, axis) for axis in c.SIZE]
+        return pd.concat(tables, ignore_index=True)
 
     @cached_property
     def run_spread(self) -> RunSpread:
@@ -145,16 +140,12 @@ class Results:
 def pooled(results_by_study: Mapping[str, Results]) -> Results:
     """Return several studies as one: keys and seeds carry the study's name, so that no two are paired."""
 
-    def joined(frames: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
-        named = [_named(frame, study) for study, frame in frames]
+    def joined(name: str) -> pd.DataFrame:
+        named = [_named(getattr(results, name), study) for study, results in results_by_study.items()]
         filled = [frame for frame in named if len(frame)] or named[:1]
         return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
 
-    trials, costs, curves = (
-        joined((study, getattr(results, name)) for study, results in results_by_study.items())
-        for name in ("trials", "costs", "curves")
-    )
-    return Results.of(trials, costs, curves)
+    return Results.of(*map(joined, ("trials", "costs", "curves")))
 
 
 def _named(frame: pd.DataFrame, study: str) -> pd.DataFrame:

@@ -82,7 +82,7 @@ def command(
     place = output if output is not None else search.loaded.folder
     if only_plan:
         from tngd_bench.cli.plan import plan_text
-        from tngd_bench.studies.tuning.finals import expected
+        from tngd_bench.studies.tuning.search_study import expected
 
         click.echo(plan_text(expected(search), place))
         click.echo("finals: their settings are not known yet; the first of each optimizer stand for them")

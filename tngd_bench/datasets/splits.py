@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -55,15 +55,7 @@ class DataSplits:
 
     def to(self, device: torch.device) -> DataSplits:
         """Return the data with all tensors on `device`; nothing is copied that lies there already."""
-        return replace(
-            self,
-            train_inputs=_moved(self.train_inputs, device),
-            train_targets=self.train_targets.to(device),
-            test_inputs=_moved(self.test_inputs, device),
-            test_targets=self.test_targets.to(device),
-            train_references=None if self.train_references is None else _moved(self.train_references, device),
-            test_references=None if self.test_references is None else _moved(self.test_references, device),
-        )
+        return DataSplits(**{each.name: _moved(getattr(self, each.name), device) for each in fields(self)})
 
     def train(self, size: int | None = None) -> Subset:
         """Return the first `size` training samples, all where it is None."""
@@ -103,14 +95,13 @@ def take(samples: Samples, which: slice | torch.Tensor) -> Samples:
     return {name: values[which] for name, values in samples.items()}
 
 
-def _moved(samples: Any, device: torch.device) -> Any:
-    """Return samples or references with their tensors on `device`."""
-    if isinstance(samples, torch.Tensor):
-        return samples.to(device)
-    return {
-        name: values.to(device) if isinstance(values, torch.Tensor) else values
-        for name, values in samples.items()
-    }
+def _moved(value: Any, device: torch.device) -> Any:
+    """Return samples or references with their tensors on `device`, anything else as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {name: _moved(part, device) for name, part in value.items()}
+    return value
 
 
 def make_splits(
@@ -123,16 +114,37 @@ def make_splits(
     source: str,
 ) -> DataSplits:
     """Return the splits with grey levels divided by `full_scale` and each image given `shape`."""
-
-    def inputs(part: LabelledImages) -> torch.Tensor:
-        grey = torch.from_numpy(part.images.reshape(-1, *shape).copy())
-        return grey.to(getattr(torch, dtype)).div_(full_scale)
-
-    def targets(part: LabelledImages) -> torch.Tensor:
-        return torch.from_numpy(part.labels.astype(np.int64))
-
     digest = hashlib.sha256()
+    tensors = []
     for part in (train, test):
         digest.update(np.ascontiguousarray(part.images).data)
         digest.update(np.ascontiguousarray(part.labels).data)
-    return DataSplits(inputs(train), targets(train), inputs(test), targets(test), digest.hexdigest(), source)
+        grey = torch.from_numpy(part.images.reshape(-1, *shape).copy())
+        tensors.append(grey.to(getattr(torch, dtype)).div_(full_scale))
+        tensors.append(torch.from_numpy(part.labels.astype(np.int64)))
+    x, y, test_x, test_y = tensors
+    return DataSplits(x, y, test_x, test_y, digest.hexdigest(), source)
+
+
+def hold_out(data: DataSplits, share: float) -> DataSplits:
+    """Return `data` with the last `share` of the training samples in the place of the test part.
+
+    The test data are dropped. At least one sample lands on either side; ValueError where there are fewer than two,
+    or for a share outside (0, 1).
+    """
+    if not 0.0 < share < 1.0:
+        raise ValueError(f"validation_share must be a number > 0 and < 1, not {share!r}")
+    size = len(data.train_targets)
+    if size < 2:
+        raise ValueError(f"a validation part needs at least 2 training samples, not {size}")
+    kept = size - min(max(1, round(share * size)), size - 1)
+    train, held = data.train(kept), data.train().cut(slice(kept, None))
+    return replace(
+        data,
+        train_inputs=train.inputs,
+        train_targets=train.targets,
+        train_references=train.references,
+        test_inputs=held.inputs,
+        test_targets=held.targets,
+        test_references=held.references,
+    )

@@ -1,4 +1,4 @@
-"""Wall time of a call, with the computing device synchronised on both sides."""
+"""Wall time of a call, with the computing device synchronised on both sides, and this machine's rate of products."""
 
 import time
 from collections.abc import Callable
@@ -27,3 +27,18 @@ class Clock:
         start = self.now()
         result = work()
         return self.now() - start, result
+
+
+_SIDE = 1024
+_ROUNDS = 5
+
+
+def multiplication_rate(processor: str = "cpu") -> float:
+    """Return FLOP/s of a square float32 matrix product on `processor`, with the threads now set: the best of a few."""
+    matrix = torch.rand(_SIDE, _SIDE, generator=torch.Generator().manual_seed(0)).to(processor)
+    clock = Clock(matrix.device)
+    best = float("inf")
+    for _ in range(_ROUNDS):
+        seconds, _ = clock.time(lambda: torch.mm(matrix, matrix))
+        best = min(best, seconds)
+    return 2.0 * _SIDE**3 / best

@@ -1,7 +1,7 @@
 """Time per iteration of all optimizers at one size, interleaved in one process.
 
 Round-robin: in each round every optimizer is timed on the same batches, so that what slows the machine for a while
-slows all of them. The order changes each round, so that none always runs in the wake of another (`williams_design`).
+slows all of them. The order changes each round, so that none always runs in the wake of another (`balanced_orders`).
 Steps below 20 ms are timed in groups: untimed steps warm the caches that the others have filled, as they are in a
 training loop, then two are timed. A longer step warms the caches by itself and is timed alone.
 """
@@ -11,18 +11,13 @@ from __future__ import annotations
 import gc
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
-from tngd_bench.datasets.splits import take
+from tngd_bench.datasets.splits import DataSplits, take
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.gc_control import collected_by_hand
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.step_timer import SETTLING_STEPS, Batch, CostResult, StepTimer
-from tngd_bench.measure.williams_design import balanced_orders
-
-if TYPE_CHECKING:
-    from tngd_bench.datasets.splits import DataSplits
-    from tngd_bench.measure.optimizer_config import OptimizerConfig
-    from tngd_bench.measure.problem_instance import ProblemInstance
 
 MINIMUM_REPETITIONS = 4
 """Two processes then give the eight samples a side that a comparison needs (seven at least)."""
@@ -60,10 +55,9 @@ def measure_cost(
     with collected_by_hand():
         orders = itertools.cycle(balanced_orders(len(timers)))
         for round_number in itertools.count():
-            order = [timers[place] for place in next(orders)]
-            order = [
-                timer for timer in order if timer.needs_more(repetitions, least_repetitions, seconds_limit)
-            ]
+            every = (timers[place] for place in next(orders))
+            limits = repetitions, least_repetitions, seconds_limit
+            order = [timer for timer in every if timer.needs_more(*limits)]
             if not order:
                 break
             _time_round(order, batches, TIMED_STEPS * round_number, repetitions, on_timing)
@@ -98,3 +92,16 @@ def _time_round(
             timer.time([*untimed, *timed[:wanted]], [*[None] * len(untimed), *range(first, first + wanted)])
         else:
             timer.time(timed[:1], [first])
+
+
+def balanced_orders(count: int) -> list[tuple[int, ...]]:
+    """Return orders of 0 … count − 1: `count` of them, twice as many for an odd count above 1.
+
+    An optimizer that runs after a long one finds other caches than one that runs after its like; in a fixed order each
+    always has the same one before it, and two equal optimizers then differ by some percent. In a Williams design
+    (E. J. Williams, Aust. J. Sci. Res. A 2, 149, 1949) each stands in each place, and right after each other one,
+    equally often.
+    """
+    steps = [(place + 1) // 2 if place % 2 else -(place // 2) for place in range(count)]
+    orders = [tuple((start + step) % count for step in steps) for start in range(max(count, 1))]
+    return orders if count % 2 == 0 or count == 1 else orders + [order[::-1] for order in orders]

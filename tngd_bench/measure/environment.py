@@ -14,15 +14,8 @@ from tngd_bench.resources import available_cores, total_memory_bytes
 from tngd_bench.source import own_parts
 
 PACKAGES = (
-    "tngd-bench",
-    "torch",
-    "numpy",
-    "scipy",
-    "pandas",
-    "pyarrow",
-    "scikit-learn",
-    "matplotlib",
-    "seaborn",
+    *("tngd-bench", "torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn"),
+    *("matplotlib", "seaborn"),
 )
 MACHINE_FIELDS = ("cpu", "torch", "gpu")
 """Fields that must agree for times to be comparable, beside threads and dtype, which trials name themselves.
@@ -68,13 +61,9 @@ def describe_environment(processor: str = "cpu") -> dict[str, object]:
     import torch
     from threadpoolctl import threadpool_info
 
+    named = ("internal_api", "version", "threading_layer")
     pools = [
-        " ".join(
-            str(part)
-            for part in (pool.get("internal_api"), pool.get("version"), pool.get("threading_layer"))
-            if part is not None
-        )
-        for pool in threadpool_info()
+        " ".join(str(pool[key]) for key in named if pool.get(key) is not None) for pool in threadpool_info()
     ]
     return {
         "cpu": processor_name(),
@@ -141,12 +130,11 @@ def git_revision(directory: Path) -> str | None:
         if run_git(directory, "ls-files", "--error-unmatch", "--", "environment.py").returncode:
             return None
         commit = run_git(directory, "rev-parse", "HEAD")
-        changes = run_git(
-            directory, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"
-        ).stdout.strip()
+        status = ("--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+        changed = "+changes" if run_git(directory, *status).stdout.strip() else ""
     except GitError:
         return None
-    return None if commit.returncode else commit.stdout.strip() + ("+changes" if changes else "")
+    return None if commit.returncode else commit.stdout.strip() + changed
 
 
 def torch_blas(configuration: str) -> str | None:

@@ -8,24 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 TIMEOUT_S = 120.0
-_OF_A_REPOSITORY = frozenset(
-    f"GIT_{name}"
-    for name in (
-        "ALTERNATE_OBJECT_DIRECTORIES",
-        "COMMON_DIR",
-        "DIR",
-        "GRAFT_FILE",
-        "IMPLICIT_WORK_TREE",
-        "INDEX_FILE",
-        "INTERNAL_SUPER_PREFIX",
-        "NAMESPACE",
-        "OBJECT_DIRECTORY",
-        "PREFIX",
-        "QUARANTINE_PATH",
-        "REPLACE_REF_BASE",
-        "SHALLOW_FILE",
-        "WORK_TREE",
-    )
+_OF_A_REPOSITORY = (
+    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_DIR", "GIT_GRAFT_FILE", "GIT_INDEX_FILE"),
+    *("GIT_IMPLICIT_WORK_TREE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_NAMESPACE", "GIT_OBJECT_DIRECTORY"),
+    *("GIT_PREFIX", "GIT_QUARANTINE_PATH", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE"),
 )
 """Variables that name one repository: of `git rev-parse --local-env-vars`, all that hold no settings of the user."""
 

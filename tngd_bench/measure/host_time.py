@@ -26,71 +26,56 @@ class HostWork:
     layers: tuple[Layer, ...] | None
 
 
-def host_work(model: nn.Module, loss: nn.Module, inputs: Inputs, targets: Tensor, upload: str) -> HostWork:
-    """Return what a bill needs of a batch, from one forward pass."""
-    with recorded_layers(model) if upload == "factored" else nullcontext() as layers:
-        ggn = GGN(model, loss, inputs, targets)
-    return HostWork(ggn.rows, ggn.batch_size, None if layers is None else tuple(layers))
+@dataclass(frozen=True)
+class HostSide:
+    """The digital side of an iteration on one batch, of a model with `outputs` per sample; fields as in `host_pass`.
 
-
-def host_seconds(
-    model: nn.Module,
-    loss: nn.Module,
-    inputs: Inputs,
-    targets: Tensor,
-    outputs: int,
-    upload: str,
-    clock: Clock,
-    *,
-    verify: bool | Verification = False,
-) -> float:
-    """Return the wall time of one `host_pass` of a model with `outputs` per sample.
-
-    Where the rows are made a few columns at a time (`GGN.matrix_free`: hundreds of equal backward passes), the time of
-    all of them is extrapolated from the first 8 and the first 16: it is linear in their number.
+    Where the rows are made a few columns at a time (`GGN.matrix_free`: hundreds of equal backward passes), the numbers
+    for all of them are extrapolated from the first 8 and the first 16: they are linear in how many are made.
     """
 
-    def seconds(columns: int | None = None) -> float:
-        return clock.time(lambda: host_pass(model, loss, inputs, targets, upload, columns, verify=verify))[0]
+    model: nn.Module
+    loss: nn.Module
+    inputs: Inputs
+    targets: Tensor
+    outputs: int
+    upload: str
+    verify: bool | Verification = False
 
-    more_times = _times_more_columns(model, loss, inputs, targets, outputs)
-    if more_times is None:
-        return seconds()
-    few, more = seconds(COLUMNS_AT_ONCE), seconds(2 * COLUMNS_AT_ONCE)
-    return few + max(more - few, 0.0) * more_times
+    def run(self, columns: int | None = None) -> None:
+        """Make one `host_pass`."""
+        batch = self.model, self.loss, self.inputs, self.targets
+        host_pass(*batch, self.upload, columns, verify=self.verify)
 
+    def work(self) -> HostWork:
+        """Return what a bill needs of the batch, from one forward pass."""
+        with recorded_layers(self.model) if self.upload == "factored" else nullcontext() as layers:
+            ggn = GGN(self.model, self.loss, self.inputs, self.targets)
+        return HostWork(ggn.rows, ggn.batch_size, None if layers is None else tuple(layers))
 
-def host_operations(
-    model: nn.Module,
-    loss: nn.Module,
-    inputs: Inputs,
-    targets: Tensor,
-    outputs: int,
-    upload: str,
-    *,
-    verify: bool | Verification = False,
-) -> OperationCount:
-    """Return the operations of one `host_pass`, from those of the first columns as in `host_seconds`."""
+    def seconds(self, clock: Clock) -> float:
+        """Return the wall time of one pass."""
+        more_times = self._times_more_columns()
+        if more_times is None:
+            return clock.time(self.run)[0]
+        few, _ = clock.time(lambda: self.run(COLUMNS_AT_ONCE))
+        more, _ = clock.time(lambda: self.run(2 * COLUMNS_AT_ONCE))
+        return few + max(more - few, 0.0) * more_times
 
-    def operations(columns: int | None = None) -> OperationCount:
-        return count_operations(
-            lambda: host_pass(model, loss, inputs, targets, upload, columns, verify=verify)
-        )
+    def operations(self) -> OperationCount:
+        """Return the operations of one pass."""
+        more_times = self._times_more_columns()
+        if more_times is None:
+            return count_operations(self.run)
+        few = count_operations(lambda: self.run(COLUMNS_AT_ONCE))
+        more = count_operations(lambda: self.run(2 * COLUMNS_AT_ONCE))
+        flops = few.flops + (more.flops - few.flops) * more_times
+        return OperationCount(flops, tuple(sorted({*few.uncounted, *more.uncounted})))
 
-    more_times = _times_more_columns(model, loss, inputs, targets, outputs)
-    if more_times is None:
-        return operations()
-    few, more = operations(COLUMNS_AT_ONCE), operations(2 * COLUMNS_AT_ONCE)
-    flops = few.flops + (more.flops - few.flops) * more_times
-    return OperationCount(flops, tuple(sorted({*few.uncounted, *more.uncounted})))
-
-
-def _times_more_columns(
-    model: nn.Module, loss: nn.Module, inputs: Inputs, targets: Tensor, outputs: int
-) -> float | None:
-    """Return how often `COLUMNS_AT_ONCE` more are made after the first; None where all columns are made at once."""
-    if outputs <= 2 * COLUMNS_AT_ONCE:
-        return None
-    ggn = GGN(model, loss, inputs, targets, verify=False)
-    rows = ggn.rows_per_sample if ggn.matrix_free else 0
-    return rows / COLUMNS_AT_ONCE - 1.0 if rows > 2 * COLUMNS_AT_ONCE else None
+    def _times_more_columns(self) -> float | None:
+        """Return how often `COLUMNS_AT_ONCE` more are made after the first; None where all columns are made at once."""
+        if self.outputs <= 2 * COLUMNS_AT_ONCE:
+            return None
+        ggn = GGN(self.model, self.loss, self.inputs, self.targets, verify=False)
+        rows = ggn.rows_per_sample if ggn.matrix_free else 0
+        return rows / COLUMNS_AT_ONCE - 1.0 if rows > 2 * COLUMNS_AT_ONCE else None

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from tngd_bench.curvature import Verification
 from tngd_bench.curvature.route import COLUMNS_AT_ONCE
-from tngd_bench.measure.host_time import host_operations
+from tngd_bench.datasets.splits import DataSplits
+from tngd_bench.measure.host_time import HostSide
 from tngd_bench.measure.memory import PeakMemory, measure_gpu_peak, measure_peak
 from tngd_bench.measure.operations import OperationCount, count_operations
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
+from tngd_bench.measure.step_timer import Batch
 from tngd_bench.optimizers.natural import NaturalOptimizer
-from tngd_bench.spu.host import host_pass, upload_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from tngd_bench.curvature import Verification
-    from tngd_bench.datasets.splits import DataSplits, Samples
+from tngd_bench.spu.host import upload_of
 
 
 @dataclass(frozen=True)
@@ -32,48 +28,42 @@ class Inspection:
 def inspect_step(instance: ProblemInstance, data: DataSplits, config: OptimizerConfig) -> Inspection:
     """Count the operations of one iteration and measure the peak memory of one iteration, state included.
 
-    On a GPU the memory is the GPU's.
-
-    For a simulated optimizer both are of the digital side that a real system keeps, not of the simulation. The
-    first step of an optimizer with periodic work (K-FAC) holds all of it: its most expensive iteration is counted. The
-    check of the curvature against autograd, a reverse pass each 100 steps, is made before and is no part of it.
+    On a GPU the memory is the GPU's. For a simulated optimizer both are of the digital side that a real system keeps,
+    not of the simulation. The first step of an optimizer with periodic work (K-FAC) holds all of it: its most expensive
+    iteration is counted. The check of the curvature against autograd, a reverse pass each 100 steps, is made before and
+    is no part of it.
     """
-    inputs, targets = next(instance.batches(data.to(instance.device)))
-    known = _verified(instance, config, inputs, targets)
+    batch = next(instance.batches(data.to(instance.device)))
+    known = _verified(instance, config, batch)
 
-    def one_step() -> None:
-        model = instance.model()
-        optimizer = instance.optimizer(config, model)
-        if config.simulated:
-            # Rows that are made a few columns at a time peak with the first of them.
-            loss, upload = instance.loss(), upload_of(optimizer)
-            host_pass(model, loss, inputs, targets, upload, COLUMNS_AT_ONCE, verify=known or False)
-        else:
-            if known is not None and isinstance(optimizer, NaturalOptimizer):
-                optimizer.verification = known
-            optimizer.step(inputs, targets)
-
-    # The counted step comes first and is the warm-up of the measured one.
-    if config.simulated:
+    def host() -> HostSide:
         model = instance.model()
         upload = upload_of(instance.optimizer(config, model))
-        operations = host_operations(
-            model, instance.loss(), inputs, targets, instance.outputs, upload, verify=known or False
-        )
-    else:
-        operations = count_operations(one_step)
+        return HostSide(model, instance.loss(), *batch, instance.outputs, upload, known or False)
+
+    def one_step() -> None:
+        if config.simulated:
+            host().run(
+                COLUMNS_AT_ONCE
+            )  # rows that are made a few columns at a time peak with the first of them
+            return
+        optimizer = instance.optimizer(config, instance.model())
+        if known is not None and isinstance(optimizer, NaturalOptimizer):
+            optimizer.verification = known
+        optimizer.step(*batch)
+
+    # The counted step comes first and is the warm-up of the measured one.
+    operations = host().operations() if config.simulated else count_operations(one_step)
     device = instance.device
     memory = measure_peak(one_step) if device.type == "cpu" else measure_gpu_peak(one_step, device)
     return Inspection(operations, memory)
 
 
-def _verified(
-    instance: ProblemInstance, config: OptimizerConfig, inputs: Samples, targets: Tensor
-) -> Verification | None:
+def _verified(instance: ProblemInstance, config: OptimizerConfig, batch: Batch) -> Verification | None:
     """Return the check of the curvature on this batch, with no further check; None for other optimizers."""
     optimizer = instance.optimizer(config, instance.model())
     if not isinstance(optimizer, NaturalOptimizer):
         return None
-    optimizer.check_curvature(inputs, targets)
+    optimizer.check_curvature(*batch)
     optimizer.verification.paused = True
     return optimizer.verification

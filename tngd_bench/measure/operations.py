@@ -33,10 +33,6 @@ def _cubic(factor: float) -> Formula:
     return lambda matrix, *args, out_shape=None, **kwargs: _cube(matrix, factor)
 
 
-def _matrix_vector(matrix: Shape, vector: Shape, *args: Any, **kwargs: Any) -> int:
-    return 2 * math.prod(matrix)
-
-
 def _added_matrix_vector(bias: Shape, matrix: Shape, vector: Shape, *args: Any, **kwargs: Any) -> int:
     return 2 * math.prod(matrix)
 
@@ -45,7 +41,7 @@ def _added_product(added: Shape, left: Shape, right: Shape, *args: Any, **kwargs
     return 2 * math.prod(left) * right[-1]
 
 
-def _inner(left: Shape, right: Shape, *args: Any, **kwargs: Any) -> int:
+def _of_first(left: Shape, right: Shape, *args: Any, **kwargs: Any) -> int:
     return 2 * math.prod(left)
 
 
@@ -70,14 +66,14 @@ def _qr(matrix: Shape, *args: Any, **kwargs: Any) -> int:
 
 
 FORMULAS: dict[Any, Formula] = {
-    _aten.mv: _matrix_vector,
+    _aten.mv: _of_first,
     _aten.addmv: _added_matrix_vector,
     _aten.addmv_: _added_matrix_vector,
     # torch's counter knows these two, but not in place
     _aten.addmm_: _added_product,
     _aten.baddbmm_: _added_product,
-    _aten.dot: _inner,
-    _aten.vdot: _inner,
+    _aten.dot: _of_first,
+    _aten.vdot: _of_first,
     _aten.linalg_cholesky_ex: _cubic(1 / 3),
     _aten.cholesky_inverse: _cubic(2 / 3),
     _aten.cholesky_solve: _cholesky_solve,
@@ -95,13 +91,7 @@ _HEAVY_PARTS = {
     *("linalg", "cholesky", "eig", "eigh", "svd", "lu", "qr", "geqrf", "ormqr", "orgqr"),
     *("solve", "inv", "inverse", "lstsq", "lobpcg", "pinverse", "fft"),
 }
-_LIGHT = {
-    "_linalg_check_errors",
-    "linalg_vector_norm",
-    "linalg_diagonal",
-    "linalg_cross",
-    "lu_unpack",
-}
+_LIGHT = {"_linalg_check_errors", "linalg_vector_norm", "linalg_diagonal", "linalg_cross", "lu_unpack"}
 _PRODUCTS = ("mm", "bmm", "mv", "addmm", "baddbmm", "addbmm", "dot", "vdot", "addr", "ger", "outer", "matmul")
 
 

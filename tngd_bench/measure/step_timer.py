@@ -7,26 +7,23 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from tngd_bench.measure.host_time import HostWork, host_seconds, host_work
+from torch import Tensor, nn
+
+from tngd_bench.datasets.splits import Samples
+from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.host_time import HostSide, HostWork
+from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.natural import NaturalOptimizer
-from tngd_bench.optimizers.registry import Billed, Phased
+from tngd_bench.optimizers.registry import Billed, Phased, Stepper
 from tngd_bench.spu.host import upload_of
+from tngd_bench.spu.ledger import Ledger
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from tngd_bench.datasets.splits import Samples
-    from tngd_bench.measure.clock import Clock
-    from tngd_bench.measure.optimizer_config import OptimizerConfig
-    from tngd_bench.measure.problem_instance import ProblemInstance
-    from tngd_bench.optimizers.registry import Stepper
-    from tngd_bench.spu.ledger import Ledger
-
-Batch = tuple["Samples", "Tensor"]
+Batch = tuple[Samples, Tensor]
 Status = Literal["ok", "diverged", "failed"]
 
 SHORT_STEP_S, VERY_SHORT_STEP_S = 0.02, 0.002
@@ -122,10 +119,8 @@ class StepTimer:
     def of(cls, instance: ProblemInstance, config: OptimizerConfig, clock: Clock) -> StepTimer:
         """Return the timer of an optimizer on a model at its start."""
         model = instance.model()
-        host_alone = (
-            config.simulated
-            and optimizers.get(config.method).device_billed_alone(config.settings) is not None
-        )
+        alone = optimizers.get(config.method).device_billed_alone
+        host_alone = config.simulated and alone(config.settings) is not None
         optimizer = instance.optimizer(config, model)
         return cls(config, model, instance.loss(), optimizer, instance.outputs, clock, host_alone)
 
@@ -200,22 +195,21 @@ class StepTimer:
             yield from self._step_timings(batches)
             return
         upload = upload_of(self.optimizer)
-        for inputs, targets in batches:
-            made = None if self.host_alone else self._step_timings([(inputs, targets)])[0]
+        for batch in batches:
+            made = None if self.host_alone else self._step_timings([batch])[0]
             known = getattr(self.optimizer, "verification", False)
-            digital_s = host_seconds(
-                self.model, self.loss, inputs, targets, self.outputs, upload, self.clock, verify=known
-            )
+            host = HostSide(self.model, self.loss, *batch, self.outputs, upload, known)
+            digital_s = host.seconds(self.clock)
             if made is None:
-                yield _Timing(math.nan, digital_s, digital_s, self._billed_alone(inputs, targets, upload))
+                yield _Timing(math.nan, digital_s, digital_s, self._billed_alone(host))
             else:
                 ledger = getattr(self.optimizer, "ledger", None)
                 yield _Timing(made.step_s, made.taken_s + digital_s, digital_s, ledger)
 
-    def _billed_alone(self, inputs: Samples, targets: Tensor, upload: str) -> Ledger:
+    def _billed_alone(self, host: HostSide) -> Ledger:
         assert isinstance(self.optimizer, Billed)
-        if self._work is None or self._work.batch_size != len(targets):
-            self._work = host_work(self.model, self.loss, inputs, targets, upload)
+        if self._work is None or self._work.batch_size != len(host.targets):
+            self._work = host.work()
         return self.optimizer.bill(self._work.rows, self._work.batch_size, self._work.layers)
 
     def _step_timings(self, batches: Sequence[Batch]) -> list[_Timing]:
@@ -225,11 +219,8 @@ class StepTimer:
             return [self._warm_up(*first), *(self._step_timings(others) if others else [])]
         if self._phased is not None:
             return [self._step_of_each_kind(self._phased, *batch) for batch in batches]
-        times = self._clock_readings(batches, self._cycle)
-        return [
-            _Timing.digital((end - start) / self._cycle, end - start)
-            for start, end in itertools.pairwise(times)
-        ]
+        times = itertools.pairwise(self._clock_readings(batches, self._cycle))
+        return [_Timing.digital((end - start) / self._cycle, end - start) for start, end in times]
 
     def _clock_readings(self, batches: Sequence[Batch], steps_each: int) -> list[float]:
         """Make `steps_each` steps on each batch; return the clock before them and after each batch."""

@@ -7,28 +7,24 @@ import statistics
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
+from torch import nn
 
 from tngd_bench import arguments
 from tngd_bench.curvature.model_call import run_model
+from tngd_bench.datasets.splits import DataSplits, Subset
 from tngd_bench.measure.clock import Clock
-from tngd_bench.measure.host_time import host_seconds
+from tngd_bench.measure.host_time import HostSide
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.optimizers import DivergedError
-from tngd_bench.problems.entry import EVALUATION_BATCH
+from tngd_bench.problems.entry import EVALUATION_BATCH, Score
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.problems.scores import classification
 from tngd_bench.spu.host import upload_of
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from tngd_bench.datasets.splits import DataSplits, Subset
-    from tngd_bench.problems.entry import Score
-    from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.ledger import Ledger
 
 HOST_PASSES = 5
 LONG_PASS_S = 2.0
@@ -78,11 +74,6 @@ def evaluation_points(iterations: int, evaluations: int) -> tuple[int, ...]:
     return tuple(round(k * iterations / evaluations) for k in range(evaluations + 1))
 
 
-def iterations_per_epoch(train_size: int, batch_size: int) -> int:
-    """Return the number of complete batches in the training data."""
-    return train_size // batch_size
-
-
 def train(
     instance: ProblemInstance,
     data: DataSplits,
@@ -98,7 +89,7 @@ def train(
     `evaluation_size` training samples, all where it is None. A non-finite loss, gradient or direction ends the run
     as diverged.
     """
-    per_epoch = iterations_per_epoch(len(data.train_targets), instance.batch_size)
+    per_epoch = len(data.train_targets) // instance.batch_size
     total = max(1, round(epochs * per_epoch))
     points = set(evaluation_points(total, min(evaluations, total)))
     model, loss, entry, clock = instance.model(), instance.loss(), instance.entry, Clock(instance.device)
@@ -173,11 +164,8 @@ def evaluate(
 @torch.no_grad()
 def _outputs(model: nn.Module, part: Subset, batch_size: int) -> torch.Tensor:
     """The model's outputs (n, …) for all samples of a part."""
-    pieces = [
-        run_model(model, part.cut(slice(first, first + batch_size)).inputs)
-        for first in range(0, len(part), batch_size)
-    ]
-    return torch.cat(pieces)
+    cuts = (part.cut(slice(first, first + batch_size)) for first in range(0, len(part), batch_size))
+    return torch.cat([run_model(model, piece.inputs) for piece in cuts])
 
 
 def _host_seconds(instance: ProblemInstance, data: DataSplits, clock: Clock, upload: str) -> float:
@@ -191,9 +179,7 @@ def _host_seconds(instance: ProblemInstance, data: DataSplits, clock: Clock, upl
     times = []
     with torch.random.fork_rng(devices=[] if instance.device.type == "cpu" else [instance.device]):
         for number in range(HOST_PASSES + 1):
-            inputs, targets = next(batches)
-            seconds = host_seconds(model, loss, inputs, targets, instance.outputs, upload, clock)
-            times.append(seconds)
-            if number > 0 and seconds > LONG_PASS_S:
+            times.append(HostSide(model, loss, *next(batches), instance.outputs, upload).seconds(clock))
+            if number > 0 and times[-1] > LONG_PASS_S:
                 break
     return statistics.median(times[1:])

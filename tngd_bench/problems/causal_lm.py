@@ -42,10 +42,8 @@ def _read(
 ) -> DataSplits:
     from tngd_bench.datasets import lm_text
 
-    text = lm_text.load_text(options["text"])
-    return lm_text.next_token_splits(
-        text, options["level"], options["context"], outputs, train_size, test_size
-    )
+    text, level, context = lm_text.load_text(options["text"]), options["level"], options["context"]
+    return lm_text.next_token_splits(text, level, context, outputs, train_size, test_size)
 
 
 def _build(widths: Widths) -> nn.Module:

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tngd_bench.datasets import DType
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.widths import Widths
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from tngd_bench.datasets.splits import DataSplits
 
 
 def image_problem(
@@ -35,20 +29,10 @@ def image_problem(
     return ProblemEntry(classes=10, search=search, read=read, build=build, **fields)
 
 
-def _read(
-    dataset: str,
-    shape: tuple[int, ...],
-    train_size: int | None,
-    test_size: int | None,
-    dtype: DType,
-    outputs: int,
-) -> DataSplits:
-    splits: DataSplits = import_module(f"tngd_bench.datasets.{dataset}").load(
-        train_size, test_size, dtype, shape
-    )
-    return splits
+def _read(dataset: str, shape: tuple[int, ...], *request: Any) -> Any:
+    *sizes, dtype, _outputs = request
+    return import_module(f"tngd_bench.datasets.{dataset}").load(*sizes, dtype, shape)
 
 
-def _build(network: str, sides: dict[str, int], widths: Widths) -> nn.Module:
-    model: nn.Module = getattr(import_module("tngd_bench.problems.networks"), network)(widths, **sides)
-    return model
+def _build(network: str, sides: dict[str, int], widths: Widths) -> Any:
+    return getattr(import_module("tngd_bench.problems.networks"), network)(widths, **sides)

@@ -17,12 +17,5 @@ def convolutional(widths: Widths, kernel: int, pool: int) -> nn.Sequential:
     `kernel` and `pool` are side lengths; the convolution is unpadded and the images are grey.
     """
     conv, hidden, out = widths.layers
-    return nn.Sequential(
-        nn.Conv2d(1, conv.d_out, kernel),
-        nn.ReLU(),
-        nn.MaxPool2d(pool),
-        nn.Flatten(),
-        nn.Linear(hidden.d_in, hidden.d_out),
-        nn.ReLU(),
-        nn.Linear(out.d_in, out.d_out),
-    )
+    first = nn.Conv2d(1, conv.d_out, kernel), nn.ReLU(), nn.MaxPool2d(pool), nn.Flatten()
+    return nn.Sequential(*first, nn.Linear(*hidden[:2]), nn.ReLU(), nn.Linear(*out[:2]))

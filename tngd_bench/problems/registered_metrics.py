@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Literal
 
 from tngd_bench import arguments
 from tngd_bench.problems import registry
 from tngd_bench.problems.metrics import OWN, OWN_CURVES, TRAINING_LOSS, CurveMetric, Metric, both_parts
-
-_OWN_COLUMNS = {each.column: each for each in OWN_CURVES}
-_OWN_FINALS = {each.final: each for each in OWN_CURVES}
 
 
 def curve_metrics() -> tuple[CurveMetric, ...]:
@@ -23,14 +20,12 @@ def curve_metrics() -> tuple[CurveMetric, ...]:
 
 def of_column(column: str) -> CurveMetric:
     """Return the metric of a column of curves, such as "test_accuracy"; ValueError for another."""
-    return _OWN_COLUMNS.get(column) or _chosen(
-        "metric", column, {each.column: each for each in curve_metrics()}
-    )
+    return _named("metric", "column", column)
 
 
 def of_final(column: str) -> CurveMetric:
     """Return the metric of a column of final values, such as "final_test_accuracy"; ValueError for another."""
-    return _OWN_FINALS.get(column) or _chosen("score", column, {each.final: each for each in curve_metrics()})
+    return _named("score", "final", column)
 
 
 def tested() -> tuple[CurveMetric, ...]:
@@ -43,5 +38,10 @@ def judged() -> tuple[CurveMetric, ...]:
     return (TRAINING_LOSS, *(each for each in tested() if each.metric.judged))
 
 
-def _chosen(name: str, column: str, known: Mapping[str, CurveMetric]) -> CurveMetric:
-    return known[arguments.choice(name, column, known)]
+def _named(what: str, kind: Literal["column", "final"], column: str) -> CurveMetric:
+    """Return the metric whose column of a kind this is; one of the suite's own without a look at other packages."""
+    own = next((each for each in OWN_CURVES if getattr(each, kind) == column), None)
+    if own is not None:
+        return own
+    known = {getattr(each, kind): each for each in curve_metrics()}
+    return known[arguments.choice(what, column, known)]

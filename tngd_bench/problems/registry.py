@@ -22,15 +22,7 @@ from tngd_bench.problems.entry import ProblemEntry
 
 ENTRY_POINT_GROUP = "tngd_bench.problems"
 
-_OWN = (
-    digits_mlp.ENTRY,
-    mnist_cnn.ENTRY,
-    mnist_mlp.ENTRY,
-    mnist_mlp3.ENTRY,
-    fashion_cnn.ENTRY,
-    squad_lora.ENTRY,
-    causal_lm.ENTRY,
-)
+_OWN = (digits_mlp, mnist_cnn, mnist_mlp, mnist_mlp3, fashion_cnn, squad_lora, causal_lm)
 
 
 def names() -> tuple[str, ...]:
@@ -59,7 +51,7 @@ def get(name: str, options: Mapping[str, object] | None = None) -> ProblemEntry:
 
 
 def _found() -> plugins.Found[ProblemEntry]:
-    own = {entry.name: entry for entry in _OWN}
+    own = {problem.ENTRY.name: problem.ENTRY for problem in _OWN}
     points = entry_points(group=ENTRY_POINT_GROUP)
     return plugins.collect(
         "problem", ProblemEntry, own, points, lambda point, entry: entry.name, ProblemEntry.check_fields

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 SHORTEST = 32
 DEFAULT_LENGTH = 384
-
-
 OPTIONS = {
     "encoder": ProblemOption(
         encoders.PACKAGED, arguments.text, "a folder, a name on the Hugging Face hub, or all-minilm-l6-v2"
@@ -53,9 +51,8 @@ def _build(options: Mapping[str, Any], widths: Widths) -> nn.Module:
     from tngd_bench.problems.span_model import build_span_model
 
     assert isinstance(widths, AdapterWidths)
-    return build_span_model(
-        options["encoder"], widths.rank, float(options["lora_alpha"]), float(options["lora_dropout"])
-    )
+    alpha, dropout = float(options["lora_alpha"]), float(options["lora_dropout"])
+    return build_span_model(options["encoder"], widths.rank, alpha, dropout)
 
 
 def _read(
@@ -81,17 +78,10 @@ def _read(
         parts.append((windows.answered() if option == "train" else windows, questions))
         digest.update(f"{option} {found.sha256} {len(questions)} {length} {options['overlap']}".encode())
         sources.append(f"{option}: {found.source}")
-    (train, train_questions), (test, test_questions) = parts
-    return DataSplits(
-        train.inputs,
-        train.targets,
-        test.inputs,
-        test.targets,
-        digest.hexdigest(),
-        "; ".join(sources),
-        _references(train, train_questions),
-        _references(test, test_questions),
-    )
+    (train, _), (test, _) = parts
+    samples = train.inputs, train.targets, test.inputs, test.targets
+    references = _references(*parts[0]), _references(*parts[1])
+    return DataSplits(*samples, digest.hexdigest(), "; ".join(sources), *references)
 
 
 def _references(windows: Any, questions: tuple[squad_text.Question, ...]) -> dict[str, Any]:

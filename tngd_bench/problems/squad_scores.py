@@ -76,10 +76,8 @@ def question_answering(loss: nn.Module, outputs: Tensor, part: Subset) -> Mappin
     value = float(loss(outputs[held], part.targets[held])) if bool(held.any()) else float("nan")
     scores, characters = best_spans(outputs, references["offsets"])
     chosen: dict[int, int] = {}
-    for row, (question, score) in enumerate(
-        zip(references["question"].tolist(), scores.tolist(), strict=True)
-    ):
-        if question not in chosen or score > float(scores[chosen[question]]):
+    for row, question in enumerate(references["question"].tolist()):
+        if question not in chosen or scores[row] > scores[chosen[question]]:
             chosen[question] = row
     matches, overlaps = [], []
     for row in chosen.values():

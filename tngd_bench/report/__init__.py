@@ -1,26 +1,14 @@
-"""The report of a study as a page and in other formats, and the summary on the terminal.
+"""The report of a study as a page and in other formats, and the summary on the terminal."""
 
-Imported when first used, since the summary of a check needs none of it.
-"""
+from typing import TYPE_CHECKING
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from tngd_bench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tngd_bench.report.build import ReportFiles, build_report
     from tngd_bench.report.render.terminal import terminal_summary
 
 __all__ = ["ReportFiles", "build_report", "terminal_summary"]
-
-_PLACES = {
-    "ReportFiles": "tngd_bench.report.build",
-    "build_report": "tngd_bench.report.build",
-    "terminal_summary": "tngd_bench.report.render.terminal",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Return a public name from its module."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), name)
+__getattr__ = lazy_names(
+    __name__, {"ReportFiles": "build", "build_report": "build", "terminal_summary": "render.terminal"}
+)

@@ -1,6 +1,8 @@
 """Solvers of (G + λI) x = g on one batch."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tngd_bench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tngd_bench.solvers.conjugate_gradient import CG
@@ -11,24 +13,9 @@ if TYPE_CHECKING:
     from tngd_bench.solvers.thermodynamic import Thermodynamic
     from tngd_bench.solvers.woodbury import Woodbury
 
-_HOMES = {
-    "CG": "conjugate_gradient",
-    "Dense": "dense",
-    "Gram": "gram",
-    "Layerwise": "layerwise",
-    "SolveResult": "system",
-    "Solver": "system",
-    "Thermodynamic": "thermodynamic",
-    "Woodbury": "woodbury",
-}
-
 __all__ = ["CG", "Dense", "Gram", "Layerwise", "SolveResult", "Solver", "Thermodynamic", "Woodbury"]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a solver when it is first used: planning reads `cg_iterations`, which needs no torch."""
-    if name in _HOMES:
-        from importlib import import_module
-
-        return getattr(import_module(f"tngd_bench.solvers.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {name: name.lower() for name in ("Dense", "Gram", "Layerwise", "Thermodynamic", "Woodbury")}
+    | {"CG": "conjugate_gradient", "SolveResult": "system", "Solver": "system"},
+)

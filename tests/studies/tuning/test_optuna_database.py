@@ -2,10 +2,10 @@
 
 import optuna
 import pytest
-
 from tests.studies.tuning.test_draws import SPACE
-from tngd_bench.studies.tuning.draws import draws
+
 from tngd_bench.studies.tuning.optuna_database import TryResult, record
+from tngd_bench.studies.tuning.spaces import draws
 
 
 def test_the_record_has_every_try_once_with_its_score_or_its_ending(tmp_path):

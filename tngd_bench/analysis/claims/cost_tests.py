@@ -29,6 +29,9 @@ _QUANTITIES = {
     "total": fits.TOTAL,
     "peak memory": fits.MEMORY,
 }
+_COUNTED = (fits.COUNTED, fits.MEMORY)
+_ONE_SIZE = 1.05  # the widths of a model asked for one N let its count differ by so much
+_SWEET_SIZES = 4
 
 
 def exponents(results: Results, parameters: Mapping[str, Any]) -> Finding:
@@ -61,18 +64,11 @@ def exponents(results: Results, parameters: Mapping[str, Any]) -> Finding:
             parts.append(ClaimPart(what, False, _undetermined(row, axis), decided=False))
             keys += row.keys
             continue
-        value, low, high = (
-            (row.exponent, row.exponent_low, row.exponent_high)
-            if over
-            else (row.log_log, row.log_log_low, row.log_log_high)
-        )
-        holds, decided = _lies_within(
-            _judged(quantity, value, low, high), row.paper_here - tolerance, row.paper_here + tolerance
-        )
-        span = f"{_SIGNS[axis]} = {quantities.count(row.smallest)} to {quantities.count(row.largest)}"
-        text = f"exponent {quantities.exponent(value, low, high)}, formula {row.paper_here:.2f}, over {span}"
-        parts.append(ClaimPart(what, holds, text, decided))
-        numbers |= {f"{what} measured": float(value), f"{what} Table 1": float(row.paper_here)}
+        fitted = _estimate(row, "exponent" if over else "log_log")
+        paper = float(row.paper_here)
+        text = f"exponent {quantities.exponent(*fitted)}, formula {paper:.2f}, over {_span(row, axis)}"
+        parts.append(_part(what, text, _judged(quantity, *fitted), paper - tolerance, paper + tolerance))
+        numbers |= {f"{what} measured": float(fitted[0]), f"{what} Table 1": paper}
         keys += row.keys
     missing = f"fewer than five sizes: {', '.join(few)}" if few else "" if parts else "no exponent was fitted"
     subject = _subject(quantity, "exponent")
@@ -80,13 +76,21 @@ def exponents(results: Results, parameters: Mapping[str, Any]) -> Finding:
     return Finding(tuple(parts), rule, numbers, tuple(dict.fromkeys(keys)), missing)
 
 
+def _estimate(row: Any, name: str) -> tuple[float, float, float]:
+    """Return a fitted number of a row of `scaling_table` and its interval."""
+    return getattr(row, name), getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
+
+
+def _span(row: Any, axis: str) -> str:
+    return f"{_SIGNS[axis]} = {quantities.count(row.smallest)} to {quantities.count(row.largest)}"
+
+
 def _undetermined(row: Any, axis: str) -> str:
     """Return that the exponent over an overhead is open, with the decades of sizes that left it so."""
-    span = f"{_SIGNS[axis]} = {quantities.count(row.smallest)} to {quantities.count(row.largest)}"
-    decades = float(np.log10(row.largest / row.smallest))
-    slope = quantities.exponent(row.log_log, row.log_log_low, row.log_log_high)
+    decades = quantities.significant(float(np.log10(row.largest / row.smallest)), 2)
+    slope = quantities.exponent(*_estimate(row, "log_log"))
     return (
-        f"exponent over a fixed overhead not determined by {span} ({quantities.significant(decades, 2)} decades; about "
+        f"exponent over a fixed overhead not determined by {_span(row, axis)} ({decades} decades; about "
         f"two or more are needed); log-log slope, overhead included, {slope}; formula {row.paper_here:.2f}"
     )
 
@@ -100,14 +104,11 @@ def _subject(quantity: str, name: str) -> str:
     return f"{name} of the counts" if quantity in _COUNTED else f"whole 95 % interval of the {name}"
 
 
-_COUNTED = (fits.COUNTED, fits.MEMORY)
-
-
-def _lies_within(interval: tuple[float, float], bottom: float, top: float) -> tuple[bool, bool]:
-    """Return whether an interval lies in [bottom, top], and whether that is decided: all of it in or all of it out."""
+def _part(what: str, text: str, interval: tuple[float, float], bottom: float, top: float) -> ClaimPart:
+    """Return a part that holds if an interval lies in [bottom, top], decided if all of it lies in or out."""
     low, high = interval
     holds = bool(bottom <= low and high <= top)
-    return holds, holds or bool(high < bottom or low > top)
+    return ClaimPart(what, holds, text, holds or bool(high < bottom or low > top))
 
 
 def exponent_range(results: Results, parameters: Mapping[str, Any]) -> Finding:
@@ -134,10 +135,9 @@ def exponent_range(results: Results, parameters: Mapping[str, Any]) -> Finding:
             absent.append(str(optimizer))
             continue
         for row in c.each(own):
-            judged = _judged(sought, row.log_log, row.log_log_low, row.log_log_high)
-            holds, decided = _lies_within(judged, low, high)
-            text = f"slope {quantities.exponent(row.log_log, row.log_log_low, row.log_log_high)}"
-            parts.append(ClaimPart(str(optimizer), holds, text, decided))
+            fitted = _estimate(row, "log_log")
+            text = f"slope {quantities.exponent(*fitted)}"
+            parts.append(_part(str(optimizer), text, _judged(sought, *fitted), low, high))
             numbers[f"{optimizer} slope"] = float(row.log_log)
             keys += row.keys
     missing = f"no slope from five sizes: {', '.join(absent)}" if absent else ""
@@ -156,18 +156,17 @@ def cost_ratio(results: Results, parameters: Mapping[str, Any]) -> Finding:
     clean = results.finished_costs
     parts, numbers, absent = [], {}, []
     for rival in parameters["rivals"]:
-        sizes = _common_sizes(clean, first, rival, c.PARAMETERS)
-        if not sizes:
+        own, others = (set(c.only(clean, optimizer=name)[c.PARAMETERS]) for name in (first, rival))
+        if not own & others:
             absent.append(f"{rival} ({_why(results.trials, rival)})")
             continue
-        here = c.only(clean, parameters=sizes[-1])
-        ratio = paired_ratio(here, rival, first)
+        largest = max(own & others)
+        ratio = paired_ratio(c.only(clean, parameters=largest), rival, first)
         if ratio is None or not ratio.tested:
             absent.append(f"{rival} ({ratio.amount if ratio else 'no paired iterations'}; {NEEDED} needed)")
             continue
-        holds, decided = _lies_within((ratio.low, ratio.high), low, high)
-        text = f"{ratio.text} at N = {quantities.count(sizes[-1])}"
-        parts.append(ClaimPart(str(rival), holds, text, decided))
+        text = f"{ratio.text} at N = {quantities.count(largest)}"
+        parts.append(_part(str(rival), text, (ratio.low, ratio.high), low, high))
         numbers[f"{rival} / {first}"] = ratio.value
     bounds = f"at least {low:g}" if np.isinf(high) else f"between {low:g} and {high:g}"
     rule = f"whole 95 % interval of the paired time ratio to {first}, at the largest N at which both run, {bounds}"
@@ -184,9 +183,9 @@ def sweet_spot(results: Results, parameters: Mapping[str, Any]) -> Finding:
     one of them is faster at every size is told. Parameters: first, rivals, axis, faster (false where left out).
     """
     first, axis, faster = str(parameters["first"]), str(parameters["axis"]), bool(parameters.get("faster"))
-    clean = results.finished_costs
+    sign = _SIGNS.get(axis, axis)
     found: dict[float, tuple[str, Ratio]] = {}
-    for size, here in clean.groupby(axis, sort=True):
+    for size, here in results.finished_costs.groupby(axis, sort=True):
         medians = here[here[c.OPTIMIZER].isin(parameters["rivals"])].groupby(c.OPTIMIZER)[c.TOTAL_S].median()
         if medians.empty or first not in set(here[c.OPTIMIZER]):
             continue
@@ -195,33 +194,28 @@ def sweet_spot(results: Results, parameters: Mapping[str, Any]) -> Finding:
         if ratio is not None:
             found[float(str(size))] = (rival, ratio)
     rule = (
-        f"the time of {first} over that of its best rival is smallest at an interior {_SIGNS.get(axis, axis)}: its "
+        f"the time of {first} over that of its best rival is smallest at an interior {sign}: its "
         f"95 % interval is below those of both ends{' and below 1' if faster else ''}"
     )
     if len(found) < _SWEET_SIZES:
-        return Finding(
-            (),
-            rule,
-            missing=f"both were timed at {len(found)} sizes of {_SIGNS.get(axis, axis)}, {_SWEET_SIZES} needed",
-        )
-    sizes = list(found)
-    best = min(sizes, key=lambda size: found[size][1].value)
-    ends = (sizes[0], sizes[-1])
-    at = found[best][1]
-    inside = best not in ends
-    holds = inside and all(at.high < found[end][1].low for end in ends) and (at.high < 1 or not faster)
-    apart = all(at.high < found[size][1].low for size in sizes if size != best)
+        missing = f"both were timed at {len(found)} sizes of {sign}, {_SWEET_SIZES} needed"
+        return Finding((), rule, missing=missing)
+    ratios = {size: ratio for size, (_, ratio) in found.items()}
+    best = min(ratios, key=lambda size: ratios[size].value)
+    ends = (min(ratios), max(ratios))
+    at, inside = ratios[best], best not in ends
+    holds = inside and all(at.high < ratios[end].low for end in ends) and (at.high < 1 or not faster)
+    apart = all(at.high < ratio.low for size, ratio in ratios.items() if size != best)
     against = (not inside and apart) or (faster and at.low > 1)
     least, *outer = (
-        f"{found[size][1].text} the time of {found[size][0]} at {_at(axis, size)}" for size in (best, *ends)
+        f"{ratios[size].text} the time of {found[size][0]} at {_at(axis, size)}" for size in (best, *ends)
     )
-    text = least if best in ends else f"{least}; at the ends {' and '.join(outer)}"
-    ratios = [ratio for _, ratio in found.values()]
-    if all(ratio.low > 1 for ratio in ratios):
-        text += f"; slower than its best rival at every {_SIGNS.get(axis, axis)} measured"
-    elif all(ratio.high < 1 for ratio in ratios):
-        text += f"; faster than all of them at every {_SIGNS.get(axis, axis)} measured"
-    numbers = {f"ratio at {size:g}": ratio.value for size, (_, ratio) in found.items()} | {"best": best}
+    text = f"{least}; at the ends {' and '.join(outer)}" if inside else least
+    if all(ratio.low > 1 for ratio in ratios.values()):
+        text += f"; slower than its best rival at every {sign} measured"
+    elif all(ratio.high < 1 for ratio in ratios.values()):
+        text += f"; faster than all of them at every {sign} measured"
+    numbers = {f"ratio at {size:g}": ratio.value for size, ratio in ratios.items()} | {"best": best}
     part = ClaimPart(f"least at {_at(axis, best)}", holds, text, holds or against)
     return Finding((part,), rule, numbers, results.keys_of(first, *parameters["rivals"]))
 
@@ -245,22 +239,22 @@ def crossing(results: Results, parameters: Mapping[str, Any]) -> Finding:
         ends = [
             f"{quantities.significant(found.ratios[end])} at {_at(axis, found.sizes[end])}" for end in (0, -1)
         ]
-        text = f"{found.note}, ratio {ends[0]} to {ends[1]}{_held_fixed(results, first, second)}"
-        return Finding((ClaimPart(first, False, text),), rule, numbers, results.keys_of(first, second))
-    about = f"{quantities.significant(found.size)} {quantities.interval(found.low, found.high)}"
-    text = f"cheaper {found.side} {sign} ≈ {about}{_held_fixed(results, first, second)}"
-    part = ClaimPart(first, found.side == "above" and bounded, text, bounded)
+        text, holds, decided = f"{found.note}, ratio {ends[0]} to {ends[1]}", False, True
+    else:
+        about = f"{quantities.significant(found.size)} {quantities.interval(found.low, found.high)}"
+        text, decided = f"cheaper {found.side} {sign} ≈ {about}", bounded
+        holds = found.side == "above" and bounded
+    part = ClaimPart(first, holds, text + _held_fixed(results, first, second), decided)
     return Finding((part,), rule, numbers, results.keys_of(first, second))
 
 
 def _held_fixed(results: Results, *optimizers: str) -> str:
     """Return which of N, b and d_z the timings of `optimizers` varied at which others: "; d_z = 10 to 80 at b = 32"."""
     clean = results.finished_costs
-    clean = clean[clean[c.OPTIMIZER].isin(optimizers)]
+    sizes = clean.loc[clean[c.OPTIMIZER].isin(optimizers), c.SIZE].astype(float)
     fixed, varied = [], []
-    for column, sign in ((c.PARAMETERS, "N"), (c.BATCH_SIZE, "b"), (c.OUTPUTS, "d_z")):
-        values = clean[column].astype(float)
-        low, high = float(values.min()), float(values.max())
+    for column, values in sizes.items():
+        sign, low, high = _SIGNS[str(column)], float(values.min()), float(values.max())
         if high <= _ONE_SIZE * low:
             about = "=" if low == high else "≈"
             fixed.append(f"{sign} {about} {quantities.count(round(float(values.median())))}")
@@ -269,17 +263,8 @@ def _held_fixed(results: Results, *optimizers: str) -> str:
     return f"; {', '.join(varied)} at {', '.join(fixed)}" if fixed and varied else ""
 
 
-_ONE_SIZE = 1.05  # the widths of a model asked for one N let its count differ by so much
-_SWEET_SIZES = 4
-
-
 def _at(axis: str, size: float) -> str:
     return f"{_SIGNS.get(axis, axis)} = {quantities.level(size)}"
-
-
-def _common_sizes(costs: pd.DataFrame, first: str, second: str, axis: str) -> list[float]:
-    sizes = [set(costs.loc[costs[c.OPTIMIZER] == name, axis]) for name in (first, second)]
-    return sorted(sizes[0] & sizes[1])
 
 
 def _why(trials: pd.DataFrame, optimizer: str) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.claims.training_tests import LEVEL, MINIMUM_SEEDS, SIGNED_RANK_SEEDS, compared
+from tngd_bench.analysis.claims.training_tests import (
+    MINIMUM_SEEDS,
+    SIGNED_RANK_SEEDS,
+    compared,
+    decided_by,
+    smaller_p,
+)
 from tngd_bench.analysis.claims.types import ClaimPart, Finding, Test
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.setting_names import parameter_name
@@ -19,6 +25,8 @@ from tngd_bench.analysis.training.tolerance import margin_text, tolerances
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.studies.file.optimizer_label import label_texts
 from tngd_bench.studies.store import columns as c
+
+_OVER = {c.PARAMETERS: "N", "damping": "λ"}
 
 
 def memory(results: Results, parameters: Mapping[str, Any]) -> Finding:
@@ -30,26 +38,26 @@ def memory(results: Results, parameters: Mapping[str, Any]) -> Finding:
     every seed and are decided against where (at one λ) no seed has them. Without a test of the advantage there is
     nothing to explain, and nothing is tested. Parameters: series, references, controls, value, tolerance.
     """
-    names = {key: [str(name) for name in parameters[key]] for key in ("series", "references", "controls")}
+    series, references, controls = (parameters[key] for key in ("series", "references", "controls"))
     tolerance = float(parameters["tolerance"])
     rule = (
         "lower than exact NGD at the smallest λ (one-sided p ≤ 5 %); at the largest, and at every λ with a start at "
         f"the gradient, lower by no more than {quantities.percent(tolerance)} in every seed"
     )
     numbers: dict[str, float] = {}
-    found = _advantage(results, names["series"], names["references"], parameters, numbers)
+    found = _advantage(results, parameters, numbers)
     if isinstance(found, str):
         return Finding((), rule, missing=found)
     advantage, _, last = found
     parts = [advantage]
-    ratios = log_ratios(results, names["series"][last], names["references"][last], parameters)
+    ratios = log_ratios(results, series[last], references[last], parameters)
     if len(ratios) >= MINIMUM_SEEDS:
         numbers["ratio at the largest λ"] = float(np.exp(ratios.median()))
         text = f"loss ratio {np.exp(ratios.median()):.3f} [{np.exp(ratios.min()):.3f}, {np.exp(ratios.max()):.3f}]"
         none, there = _no_advantage(ratios, tolerance)
         parts.append(ClaimPart("no advantage at the largest λ", none, text, none or there))
     controlled = {}
-    for control, reference in zip(names["controls"], names["references"], strict=True):
+    for control, reference in zip(controls, references, strict=True):
         ratios = log_ratios(results, control, reference, parameters)
         if len(ratios) >= MINIMUM_SEEDS:
             controlled[control] = ratios
@@ -61,8 +69,7 @@ def memory(results: Results, parameters: Mapping[str, Any]) -> Finding:
         text = f"smallest loss ratio of a seed {smallest}, in order of λ"
         decided = holds or any(there for _, there in judged)
         parts.append(ClaimPart("no advantage from the gradient", holds, text, decided))
-    everything = [name for row in names.values() for name in row]
-    return Finding(tuple(parts), rule, numbers, results.keys_of(*everything))
+    return Finding(tuple(parts), rule, numbers, results.keys_of(*series, *references, *controls))
 
 
 def fading(results: Results, parameters: Mapping[str, Any]) -> Finding:
@@ -72,53 +79,41 @@ def fading(results: Results, parameters: Mapping[str, Any]) -> Finding:
     seeds its loss ratio to the reference is lower at the first λ than at the last (the same test). Parameters: series,
     references, value.
     """
-    names = {key: [str(name) for name in parameters[key]] for key in ("series", "references")}
+    series, references = parameters["series"], parameters["references"]
     rule = (
         "lower at the smallest λ, and the loss ratio lower there than at the largest: on paired seeds, exact one-sided "
         "signed-rank test, p ≤ 5 %"
     )
     numbers: dict[str, float] = {}
-    found = _advantage(results, names["series"], names["references"], parameters, numbers)
+    found = _advantage(results, parameters, numbers)
     if isinstance(found, str):
         return Finding((), rule, missing=found)
-    advantage, first, last = found
+    advantage, *ends = found
     parts, missing = [advantage], ""
-    ratios = pd.concat(
-        [log_ratios(results, names["series"][i], names["references"][i], parameters) for i in (first, last)],
-        axis=1,
-        join="inner",
-    )
+    at_ends = [log_ratios(results, series[place], references[place], parameters) for place in ends]
+    ratios = pd.concat(at_ends, axis=1, join="inner", keys=["smallest", "largest"])
     if len(ratios) >= SIGNED_RANK_SEEDS:
-        numbers |= {
-            f"ratio at the {which} λ": float(np.exp(ratios.iloc[:, place].median()))
-            for place, which in ((0, "smallest"), (1, "largest"))
-        }
-        change = paired_difference((ratios.iloc[:, 0] - ratios.iloc[:, 1]).to_numpy(float))
+        medians = {end: float(np.exp(ratios[end].median())) for end in ratios}
+        numbers |= {f"ratio at the {end} λ": median for end, median in medians.items()}
+        change = paired_difference((ratios["smallest"] - ratios["largest"]).to_numpy(float))
         text = (
-            f"loss ratio {numbers['ratio at the smallest λ']:.4f} at the smallest, "
-            f"{numbers['ratio at the largest λ']:.4f} at the largest, lower at the smallest in {change.lower} of "
-            f"{change.seeds} seeds, p = {min(change.p_lower, change.p_higher):.3f}"
+            f"loss ratio {medians['smallest']:.4f} at the smallest, {medians['largest']:.4f} at the largest, lower at "
+            f"the smallest in {change.lower} of {change.seeds} seeds, {smaller_p(change)}"
         )
-        holds = change.p_lower <= LEVEL
-        decided = holds or change.p_higher <= LEVEL
-        parts.append(ClaimPart("less of it at the largest λ", holds, text, decided, change.p))
+        parts.append(decided_by("less of it at the largest λ", text, change))
     else:
         missing = f"less of it at the largest λ: {len(ratios)} paired seeds, {SIGNED_RANK_SEEDS} needed"
-    everything = [name for row in names.values() for name in row]
-    return Finding(tuple(parts), rule, numbers, results.keys_of(*everything), missing)
+    return Finding(tuple(parts), rule, numbers, results.keys_of(*series, *references), missing)
 
 
 def _advantage(
-    results: Results,
-    series: Sequence[str],
-    references: Sequence[str],
-    parameters: Mapping[str, Any],
-    numbers: dict[str, float],
+    results: Results, parameters: Mapping[str, Any], numbers: dict[str, float]
 ) -> tuple[ClaimPart, int, int] | str:
-    """Return whether `series` is lower than its reference at the smallest λ, and the places of that and the largest.
+    """Return whether the series is lower than its reference at the smallest λ, and the places of that and the largest.
 
     Says why there is nothing to test where fewer than two λ finished with their reference, or seeds are too few.
     """
+    series, references = parameters["series"], parameters["references"]
     present = set(results.final.loc[results.final[c.STATUS] == "ok", c.OPTIMIZER])
     places = [i for i, name in enumerate(series) if {name, references[i]} <= present]
     if len(places) < 2:
@@ -177,9 +172,6 @@ def tolerated(results: Results, parameters: Mapping[str, Any]) -> Finding:
         "signed-rank test, p ≤ 5 %"
     )
     return Finding(tuple(parts), rule, numbers, results.keys_of(), missing)
-
-
-_OVER = {c.PARAMETERS: "N", "damping": "λ"}
 
 
 TESTS: Mapping[str, Test] = {"memory": memory, "fading": fading, "tolerated": tolerated}

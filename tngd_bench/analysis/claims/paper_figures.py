@@ -42,11 +42,8 @@ class FigureEntry:
     @property
     def number(self) -> str:
         """The figure's number in the paper: "Figure 3(a)"."""
-        return re.sub(r"^fig(\d+)(\w?)$", lambda found: _numbered(*found.groups()), self.id)
-
-
-def _numbered(number: str, letter: str) -> str:
-    return f"Figure {number}" + (f"({letter})" if letter else "")
+        number = re.sub(r"^fig(?=\d)", "Figure ", self.id)
+        return re.sub(r"(?<=\d)([a-z])$", r"(\1)", number)
 
 
 def load_figures() -> tuple[FigureEntry, ...]:
@@ -72,15 +69,10 @@ def figure_points(figure: FigureEntry, results: Results) -> pd.DataFrame:
     for problem, part in here.groupby(c.PROBLEM, sort=True):
         frame = _costs(figure, part, results) if figure.y == c.TOTAL_S else _curves(figure, part, results)
         rows.append(frame.assign(problem=problem))
-    filled = [frame for frame in rows if len(frame)]
-    if not filled:
-        return pd.DataFrame(columns=POINT_COLUMNS)
-    joined = pd.concat(filled, ignore_index=True)[POINT_COLUMNS]
-    order = {name: place for place, name in enumerate(figure.optimizers)}
-    keyed = joined.assign(place=joined[c.OPTIMIZER].map(order)).sort_values(
-        [c.PROBLEM, "place", "x"], kind="stable"
-    )
-    return keyed.drop(columns="place").reset_index(drop=True)
+    joined = c.joined(rows, POINT_COLUMNS)
+    place = joined[c.OPTIMIZER].map({name: place for place, name in enumerate(figure.optimizers)})
+    keyed = joined.assign(place=place).sort_values([c.PROBLEM, "place", "x"], kind="stable")
+    return keyed[POINT_COLUMNS].reset_index(drop=True)
 
 
 def _costs(figure: FigureEntry, trials: pd.DataFrame, results: Results) -> pd.DataFrame:

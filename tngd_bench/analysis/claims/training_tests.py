@@ -86,13 +86,12 @@ def close(results: Results, parameters: Mapping[str, Any]) -> Finding:
             (), rule, missing=f"{first} and {second}: {len(found)} paired seeds, {SIGNED_RANK_SEEDS} needed"
         )
     beyond = paired_difference(found - np.log1p(tolerance))
-    within = beyond.p_lower <= LEVEL
     worst, typical = float(np.expm1(found.max())), float(np.expm1(np.median(found)))
     text = (
         f"deviation {quantities.percent(typical)}, at most {quantities.percent(worst)} ({len(found)} seeds), "
-        f"{_p(beyond)}"
+        f"{smaller_p(beyond)}"
     )
-    part = ClaimPart(f"{first} beside {second}", within, text, within or beyond.p_higher <= LEVEL, beyond.p)
+    part = decided_by(f"{first} beside {second}", text, beyond)
     return Finding((part,), rule, {"median": typical, "largest": worst}, results.keys_of(first, second))
 
 
@@ -117,10 +116,9 @@ def closer(results: Results, parameters: Mapping[str, Any]) -> Finding:
         }
         text = (
             f"{quantities.percent(numbers[before])} to {quantities.percent(numbers[after])}, closer in {found.lower} "
-            f"of {found.seeds} seeds, {_p(found)}"
+            f"of {found.seeds} seeds, {smaller_p(found)}"
         )
-        holds = found.p_lower <= LEVEL
-        parts.append(ClaimPart(what, holds, text, holds or found.p_higher <= LEVEL, found.p))
+        parts.append(decided_by(what, text, found))
     rule = (
         f"relative deviation of the smoothed loss from {second} falls at each step, one-sided exact p ≤ 5 %"
     )
@@ -142,9 +140,8 @@ def compared(
     metric = metric_of(parameters)
     upwards = metric.larger_is_better
     table = values_of_runs(results, (first, second), parameters)
-    run = set(table[c.OPTIMIZER])
     for name in (first, second):
-        if name not in run:
+        if name not in set(table[c.OPTIMIZER]):
             return f"{name} was not run"
     differences = differences_by_seed(table, first, second, "value", larger_is_better=upwards)
     if len(differences) < SIGNED_RANK_SEEDS:
@@ -158,21 +155,27 @@ def compared(
     numbers |= {f"{what}, {name}": median for name, median in medians.items()} | {"iterations": iterations}
     sign = -1 if upwards else 1
     low, high = sorted((sign * found.low, sign * found.high))
-    shown = _percentage if metric.share else quantities.significant
+    shown = (lambda share: f"{100 * share:.2f} %") if metric.share else quantities.significant
     scale = 100.0 if metric.share else 1.0
     text = (
         f"{shown(medians[first])} against {shown(medians[second])}, "
         f"difference {quantities.significant(scale * sign * found.value)}"
         f"{' points' if metric.share else ''} {quantities.interval(scale * low, scale * high)}, "
-        f"better in {found.lower} of {found.seeds} seeds, {_p(found)}, "
+        f"better in {found.lower} of {found.seeds} seeds, {smaller_p(found)}, "
         f"{quantities.count(iterations)} iterations{_unfinished(table, first, second)}"
     )
+    return decided_by(what, text, found)
+
+
+def decided_by(what: str, text: str, found: PairedDifference) -> ClaimPart:
+    """Return a part that holds where the one-sided p of "lower" is ≤ 5 %, decided against where that of "higher" is."""
     holds = found.p_lower <= LEVEL
     return ClaimPart(what, holds, text, holds or found.p_higher <= LEVEL, found.p)
 
 
-def _percentage(share: float) -> str:
-    return f"{100 * share:.2f} %".replace("-", "−")
+def smaller_p(found: PairedDifference) -> str:
+    """Return the smaller of the two one-sided p-values, in words."""
+    return f"p = {min(found.p_lower, found.p_higher):.3f}"
 
 
 def _unfinished(table: pd.DataFrame, *optimizers: str) -> str:
@@ -198,11 +201,6 @@ def _rule(parameters: Mapping[str, Any]) -> str:
         c.ITERATION: " in iterations",
     }.get(str(parameters.get("clock", "")), "")
     return f"{value}{clock} is better on paired seeds: exact one-sided signed-rank test, p ≤ 5 %"
-
-
-def _p(found: PairedDifference) -> str:
-    """Return the smaller of the two one-sided p-values."""
-    return f"p = {min(found.p_lower, found.p_higher):.3f}"
 
 
 TESTS: Mapping[str, Test] = {"better": better, "each-better": each_better, "close": close, "closer": closer}

@@ -75,19 +75,15 @@ def line(
     layers, device = calibrations.counts.layers(parameters, outputs), calibrations.device_label
     if layers is None or device is None:
         return None
-    counts, by_label = calibrations.counts, calibrations.by_label
     labels = [*calibrations.digital, device]
     base = np.empty((len(labels), SLOTS, len(batch_sizes)))
-    unlinked, bits = np.empty(len(batch_sizes)), np.empty(len(batch_sizes))
+    for row, label in enumerate(labels):
+        for place, b in enumerate(batch_sizes):
+            base[row, :, place] = calibrations.seconds(
+                label, (parameters, b, outputs), layers, use.device.upload
+            )
+    works = [use.work(parameters, b, outputs, layers) for b in batch_sizes]
     free = use.device.override(link_rate_bits_per_s=None)
-    for place, b in enumerate(batch_sizes):
-        for row, label in enumerate(labels):
-            method = by_label[label].method
-            cost = counts.of(method, parameters, b, outputs, layers, use.device.upload)
-            base[row, :, place] = by_label[label].seconds(cost)
-        work = use.work(parameters, b, outputs, layers)
-        unlinked[place] = latency(free, work).at_least
-        bits[place] = link_bits(use.device, work)
     times = np.empty((len(labels), draws + 1, len(batch_sizes)))
     times[:, 0] = base[:, 0]
     size = np.array(float(parameters)), np.array(batch_sizes, float), np.array(float(outputs))
@@ -100,8 +96,8 @@ def line(
         outputs=outputs,
         host=times[-1],
         rivals=dict(zip(calibrations.digital, times[:-1], strict=True)),
-        unlinked=unlinked,
-        bits=bits,
+        unlinked=np.array([latency(free, work).at_least for work in works]),
+        bits=np.array([link_bits(use.device, work) for work in works], float),
         overlapped=use.analog.delay * use.device.time_constant_s,
         near=calibrations.covers(*size),
         not_stated=use.not_stated,
@@ -110,9 +106,8 @@ def line(
 
 def exact_labels(calibrations: Calibrations) -> tuple[str, ...]:
     """Return the digital solvers of the very system that the device solves."""
-    return tuple(
-        label for label in calibrations.digital if calibrations.infos[label].method in exact_natural()
-    )
+    exact = exact_natural()
+    return tuple(label for label in calibrations.digital if calibrations.infos[label].method in exact)
 
 
 @dataclass(frozen=True)
@@ -146,14 +141,11 @@ class BreakEven:
         return f"{self._text(infos, device)}; {'even' if lost else 'at best,'} {counted}"
 
     def _text(self, infos: Infos, device: str) -> str:
-        rate = (
+        where = (
             "on an unlimited link" if self.link_rate is None else f"at {quantities.bit_rate(self.link_rate)}"
         )
-        where = (
-            f"{rate}, N = {quantities.count(self.parameters)} and d_z = {self.outputs} held fixed, b varied"
-        )
-        if self.extrapolated:
-            where += ", digital seconds extrapolated"
+        where += f", N = {quantities.count(self.parameters)} and d_z = {self.outputs} held fixed, b varied"
+        where += ", digital seconds extrapolated" if self.extrapolated else ""
         name, rival = infos[device].title, infos[self.rival].title
         span = f"m = {quantities.count(self.smallest)} to {quantities.count(self.largest)}"
         bounds = f"[{self._bound(self.low)}, {self._bound(self.high)}]"
@@ -235,9 +227,7 @@ def break_even_rates(found: Line, rivals: Mapping[str, Sequence[str]]) -> pd.Dat
     where there are items of the bill without which the rate is a lower bound.
     """
     frames = []
-    for name, labels in rivals.items():
-        if not labels:
-            continue
+    for name, labels in ((name, labels) for name, labels in rivals.items() if labels):
         left = found.fastest(labels) - found.device(None)
         rates = np.where(left > 0, found.bits / np.where(left > 0, left, 1.0), np.inf)
         low, high = np.percentile(rates[1:], [2.5, 97.5], axis=0, method="nearest")

@@ -19,6 +19,7 @@ from tngd_bench.analysis.cost.device_use import DeviceUse, device_use
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread
+from tngd_bench.layers import Layer
 from tngd_bench.optimizers.costs import PredictedCost
 
 Array = npt.NDArray[np.float64]
@@ -75,6 +76,13 @@ class Calibrations:
         """Labels of the digital second-order optimizers."""
         return tuple(label for label in self.by_label if not self.infos[label].modelled)
 
+    def seconds(
+        self, label: str, size: tuple[int, int, int], layers: tuple[Layer, ...], upload: str = "full"
+    ) -> Array:
+        """Return the digital seconds predicted of `label` at a size (N, b, d_z) of a model with `layers`: (SLOTS,)."""
+        calibration = self.by_label[label]
+        return calibration.seconds(self.counts.of(calibration.method, *size, layers, upload))
+
     def spread(self, label: str) -> float:
         """Return σ of `label`; where it could not be measured, the largest of the others (1 if none could)."""
         own = self.by_label[label].sigma
@@ -87,10 +95,8 @@ class Calibrations:
 
     def half_width(self, label: str, distances: Array) -> Array:
         """Return the logarithm of the factor that predictions of `label` are vouched for within, at `distances`."""
-        gamma = self.by_label[label].gamma
-        return discrepancy.half_width(
-            self.spread(label), self.freedom(label), gamma, self.run_spread.value, distances
-        )
+        law = self.spread(label), self.freedom(label), self.by_label[label].gamma, self.run_spread.value
+        return discrepancy.half_width(*law, distances)
 
     def covers(self, parameters: Array, batch_size: Array, outputs: Array) -> npt.NDArray[np.bool_]:
         """Return where a size lies between the measured ones of all optimizers together."""
@@ -117,11 +123,8 @@ class Calibrations:
         for label in labels:
             generator = np.random.default_rng([seed, *label.encode()])
             freedom = self.freedom(label)
-            student = (
-                generator.standard_t(freedom, draws)
-                if np.isfinite(freedom)
-                else generator.standard_normal(draws)
-            )
+            finite = np.isfinite(freedom)
+            student = generator.standard_t(freedom, draws) if finite else generator.standard_normal(draws)
             run = self.run_spread.value * generator.standard_normal(draws)
             bend = self.by_label[label].gamma * generator.standard_normal(draws)
             readings = generator.integers(SLOTS, size=draws)
@@ -133,7 +136,5 @@ class Calibrations:
                 for (shift, bend, step, _), away in zip(columns, distances, strict=True)
             ]
             # beyond a factor of e¹⁰⁰ either way nothing changes who is ahead, and nothing may overflow
-            yield (
-                np.exp(np.clip(np.stack(logs), -100.0, 100.0)),
-                np.array([readings[place] for *_, readings in columns]),
-            )
+            factors = np.exp(np.clip(np.stack(logs), -100.0, 100.0))
+            yield factors, np.array([readings[place] for *_, readings in columns])

@@ -19,12 +19,10 @@ NOT_STATED = "not stated"
 
 def unstated(trials: pd.DataFrame) -> dict[str, str]:
     """Return the items without a stated time of each optimizer that has any, in words: its totals are lower bounds."""
-    if c.NOT_STATED not in trials:  # frames of an older reader
-        return {}
-    own = trials[trials[c.NOT_STATED].notna()]
+    own = c.completed(trials, [c.NOT_STATED]).dropna(subset=c.NOT_STATED)
     return {
         str(label): quantities.items(item for names in part for item in str(names).split())
-        for label, part in own.groupby(c.OPTIMIZER, sort=True)[c.NOT_STATED]
+        for label, part in own.groupby(c.OPTIMIZER)[c.NOT_STATED]
     }
 
 

@@ -55,22 +55,14 @@ class Counts:
         return tuple(Layer(*map(int, layer)) for layer in found)
 
     def of(
-        self,
-        method: str,
-        parameters: int,
-        batch_size: int,
-        outputs: int,
-        layers: tuple[Layer, ...],
-        upload: str = "full",
+        self, method: str, n: int, b: int, d_z: int, layers: tuple[Layer, ...], upload: str = "full"
     ) -> PredictedCost:
         """Return operations and bytes of one iteration; of its digital host for a thermodynamic `method`.
 
         The operations hold what waits for memory, convolutions and Python as those that a core makes meanwhile
         (`optimizers.cost_model`): a size that is not measured is predicted by what its time is made of.
         """
-        it = Iteration(parameters, batch_size * outputs, batch_size, outputs, layers, self.cg)
-        if method in registry.digital():
-            counted = cost_of(method, it, self.itemsize)
-        else:
-            counted = host_cost(it, upload, self.itemsize)
+        it = Iteration(n, b * d_z, b, d_z, layers, self.cg)
+        digital = method in registry.digital()
+        counted = cost_of(method, it, self.itemsize) if digital else host_cost(it, upload, self.itemsize)
         return PredictedCost(counted.seconds(REFERENCE_RATE) * REFERENCE_RATE, counted.bytes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,17 +15,10 @@ from tngd_bench.analysis.statistics.scaling import fit_scaling
 from tngd_bench.studies.store import columns as c
 
 SERIES = [c.GROUP, c.PROBLEM, c.BATCH_SIZE, c.OUTPUTS]
-MEASURED, MODELLED, TOTAL, COUNTED, MEMORY = (
-    "measured",
-    "modelled",
-    "measured digital + modelled device",
-    "operations",
-    "peak memory",
-)
-_NUMBERS = [
-    *["log_log", "log_log_low", "log_log_high"],
-    *["exponent", "exponent_low", "exponent_high", "exponent_determined", "overhead"],
-]
+MEASURED, MODELLED, TOTAL = "measured", "modelled", "measured digital + modelled device"
+COUNTED, MEMORY = "operations", "peak memory"
+_NUMBERS = [f"{name}{end}" for name in ("log_log", "exponent") for end in ("", "_low", "_high")]
+_NUMBERS += ["exponent_determined", "overhead"]
 
 
 def series_of(axis: str) -> list[str]:
@@ -60,31 +54,27 @@ def scaling_table(
     if c.PARAMETERS_REQUESTED in series:
         clean = clean.assign(parameters_requested=clean[c.KEY].map(requested[c.PARAMETERS_REQUESTED]))
     infos = optimizer_infos(trials)
-    inspected = c.only(trials, kind="cost", status="ok")
+    inspected = c.completed(c.only(trials, kind="cost", status="ok"), [c.PEAK_BYTES])
     rows = []
-    for values, part in clean.groupby(series, sort=True):
-        if part[axis].nunique() < 2:
-            continue
-        for (optimizer, method), own in part.groupby([c.OPTIMIZER, c.METHOD], sort=True):
-            if optimizers is not None and optimizer not in optimizers:
+    for _, part in c.groups(clean, series):
+        for setting, own in c.groups(part, [*series, c.OPTIMIZER, c.METHOD]):
+            optimizer = setting[c.OPTIMIZER]
+            if part[axis].nunique() < 2 or (optimizers is not None and optimizer not in optimizers):
                 continue
             device = own[[c.WRITE_S, c.RELAX_S, c.READ_S]].sum(axis=1)
             counted = inspected[inspected[c.KEY].isin(own[c.KEY])]
             samples = {MEASURED: (own, own[c.DIGITAL_S])}
             # a device that states no time for an item has no seconds to fit
-            if infos[str(optimizer)].modelled and own[c.TOTAL_S].notna().all():
+            if infos[optimizer].modelled and own[c.TOTAL_S].notna().all():
                 samples |= {MODELLED: (own, device), TOTAL: (own, own[c.TOTAL_S])}
-            samples[COUNTED] = (counted, counted[c.FLOPS])
-            if c.PEAK_BYTES in counted:
-                samples[MEMORY] = (counted, counted[c.PEAK_BYTES])
+            samples |= {COUNTED: (counted, counted[c.FLOPS]), MEMORY: (counted, counted[c.PEAK_BYTES])}
             for quantity, (frame, numbers) in samples.items():
                 if quantities is not None and quantity not in quantities:
                     continue
-                row = dict(zip(series, values, strict=True))
-                row |= {c.OPTIMIZER: optimizer, c.METHOD: method, "quantity": quantity}
                 fitted = _fit(frame, axis, numbers)
                 if fitted["sizes"]:
-                    row |= fitted | _paper(str(method), quantity, axis, own)
+                    row = setting | {"quantity": quantity} | fitted
+                    row |= _paper(setting[c.METHOD], quantity, axis, own)
                     rows.append(row | {"axis": axis, "keys": tuple(sorted(set(own[c.KEY])))})
     columns = [*series, c.OPTIMIZER, c.METHOD, "quantity", "sizes", "smallest", "largest", *_NUMBERS]
     columns += ["local_slopes", "paper", "note", "paper_here", "axis", "keys"]
@@ -93,8 +83,7 @@ def scaling_table(
 
 def _paper(method: str, quantity: str, axis: str, frame: pd.DataFrame) -> dict[str, float]:
     formulas = paper_costs.MEMORY if quantity == MEMORY else paper_costs.RUNTIME
-    settings = frame[c.SIZE].drop_duplicates().to_dict("records")
-    sizes: list[Mapping[str, float]] = [{str(name): float(v) for name, v in row.items()} for row in settings]
+    sizes: list[Any] = frame[c.SIZE].drop_duplicates().to_dict("records")
     return {
         "paper": paper_costs.largest_power(method, axis, formulas),
         "paper_here": paper_costs.table_exponent(method, axis, sizes, formulas),
@@ -108,14 +97,9 @@ def _fit(frame: pd.DataFrame, axis: str, values: pd.Series) -> dict[str, object]
     fit = fit_scaling(pd.DataFrame(samples))
     row: dict[str, object] = {**dict.fromkeys(_NUMBERS, np.nan), "exponent_determined": False}
     row |= {"sizes": len(fit.sizes), "smallest": fit.fit_range[0], "largest": fit.fit_range[1]}
-    if fit.log_log is not None:
-        row |= {
-            "log_log": fit.log_log.value,
-            "log_log_low": fit.log_log.low,
-            "log_log_high": fit.log_log.high,
-        }
+    for name, fitted in (("log_log", fit.log_log), ("exponent", fit.over_overhead)):
+        if fitted is not None:
+            row |= {name: fitted.value, f"{name}_low": fitted.low, f"{name}_high": fitted.high}
     if fit.over_overhead is not None:
-        over = fit.over_overhead
-        row |= {"exponent": over.value, "exponent_low": over.low, "exponent_high": over.high}
-        row |= {"exponent_determined": over.determined, "overhead": fit.overhead}
+        row |= {"exponent_determined": fit.over_overhead.determined, "overhead": fit.overhead}
     return row | {"local_slopes": fit.local_slopes, "note": fit.note}

@@ -67,7 +67,7 @@ class Ratio:
 
 def finished_costs(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """Return the timed iterations of cost trials with status "ok" and a finite total."""
-    good = trials.loc[(trials[c.KIND] == "cost") & (trials[c.STATUS] == "ok"), c.KEY]
+    good = c.only(trials, kind="cost", status="ok")[c.KEY]
     return costs[costs[c.KEY].isin(good) & np.isfinite(costs[c.TOTAL_S].astype(float))]
 
 
@@ -76,14 +76,12 @@ def timed_costs(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
     They get a column `at_least_s`: `total_s` where there is one, else the lower bound from the items that are stated.
     """
-    good = c.only(trials, kind="cost", status="ok")
-    own = costs[costs[c.KEY].isin(good[c.KEY])]
-    total = own[c.TOTAL_S].astype(float)
-    if c.STATED_S in good:
-        # without any row a map keeps the dtype of the keys
-        stated = own[c.KEY].map(good.set_index(c.KEY)[c.STATED_S]).astype(float)
-        total = total.fillna(own[c.DIGITAL_S].astype(float) + stated - own[c.OVERLAP_S].astype(float))
-    own = own.assign(at_least_s=total)
+    good = c.completed(c.only(trials, kind="cost", status="ok"), [c.STATED_S])
+    own = c.completed(costs[costs[c.KEY].isin(good[c.KEY])], [c.DIGITAL_S, c.OVERLAP_S])
+    # without any row a map keeps the dtype of the keys
+    stated = own[c.KEY].map(good.drop_duplicates(c.KEY).set_index(c.KEY)[c.STATED_S]).astype(float)
+    bound = own[c.DIGITAL_S].astype(float) + stated - own[c.OVERLAP_S].astype(float)
+    own = own.assign(at_least_s=own[c.TOTAL_S].astype(float).fillna(bound))
     known: pd.DataFrame = own[np.isfinite(own["at_least_s"])]
     return known
 
@@ -101,12 +99,10 @@ def summarise(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     clean = timed_costs(costs, trials)
     extra = trials.set_index(c.KEY)[[c.FLOPS, c.PEAK_BYTES]].astype(float)
     rows = []
-    for (*setting, optimizer, method), part in clean.groupby([*SETTING, c.OPTIMIZER, c.METHOD], sort=True):
+    for row, part in c.groups(clean, [*SETTING, c.OPTIMIZER, c.METHOD]):
         keys = sorted(set(part[c.KEY]))
         behind = extra.loc[keys]
-        row: dict[str, object] = dict(zip(SETTING, setting, strict=True))
-        row |= {c.OPTIMIZER: optimizer, c.METHOD: method, "n": len(part)}
-        row["processes"] = int(part[c.PROCESS].nunique())
+        row |= {"n": len(part), "processes": int(part[c.PROCESS].nunique())}
         for name in ("digital", "total"):
             low, middle, high = np.percentile(part[f"{name}_s"].astype(float), [25, 50, 75])
             row |= {f"{name}_q1_s": low, f"{name}_median_s": middle, f"{name}_q3_s": high}
@@ -189,17 +185,15 @@ def ratios_to_sgd(costs: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
     Columns: the setting, optimizer, `reference` (SGD's label there, see `reference.reference_label`); `digital_ratio`,
     `_low`, `_high`; `total_ratio`, `_low`, `_high` (for digital optimizers the two agree; a lower bound where the total
-    has no more, see `summarise`); `pairs`. Settings
-    without SGD give no row.
+    has no more, see `summarise`); `pairs`. Settings without SGD give no row.
     """
     rows = []
-    for setting, part in timed_costs(costs, trials).groupby(SETTING, sort=True):
+    for setting, part in c.groups(timed_costs(costs, trials), SETTING):
         reference = reference_label(part)
         if reference is None:
             continue
         for optimizer in sorted(set(part[c.OPTIMIZER])):
-            row: dict[str, object] = dict(zip(SETTING, setting, strict=True))
-            row |= {c.OPTIMIZER: optimizer, "reference": reference}
+            row = setting | {c.OPTIMIZER: optimizer, "reference": reference}
             for name, column in (("digital", c.DIGITAL_S), ("total", "at_least_s")):
                 ratio = paired_ratio(part, optimizer, reference, column)
                 if ratio is None:

@@ -63,12 +63,16 @@ def leads(costs: pd.DataFrame, infos: Infos, run_spread: RunSpread = ASSUMED) ->
     second = costs[costs[c.OPTIMIZER].isin({label for label, kind in infos.items() if kind.second_order})]
     found = []
     for parameters, part in second.groupby(c.PARAMETERS, sort=True):
-        ranked = part.groupby(c.OPTIMIZER)[c.TOTAL_S].median().sort_values(kind="stable")
-        names = [str(name) for name in ranked.index]
-        ratio = iteration_cost.paired_ratio(part, names[1], names[0]) if len(names) > 1 else None
-        second_name = names[1] if len(names) > 1 else None
-        found.append(Lead(int(str(parameters)), names[0], second_name, ratio, run_spread))
+        names = by_median(part)
+        runner_up = names[1] if len(names) > 1 else None
+        ratio = None if runner_up is None else iteration_cost.paired_ratio(part, runner_up, names[0])
+        found.append(Lead(int(str(parameters)), names[0], runner_up, ratio, run_spread))
     return tuple(found)
+
+
+def by_median(costs: pd.DataFrame) -> list[str]:
+    """Return the optimizers of `costs` (one size) by their median total, the cheapest first."""
+    return list(costs.groupby(c.OPTIMIZER)[c.TOTAL_S].median().sort_values(kind="stable").index)
 
 
 def strongest_digital(part: pd.DataFrame, infos: Infos, methods: tuple[str, ...] | None = None) -> str | None:
@@ -79,5 +83,4 @@ def strongest_digital(part: pd.DataFrame, infos: Infos, methods: tuple[str, ...]
     digital = {label for label, kind in infos.items() if kind.second_order and not kind.modelled}
     if methods is not None:
         digital = {label for label in digital if infos[label].method in methods}
-    ranked = part[part[c.OPTIMIZER].isin(digital)].groupby(c.OPTIMIZER)[c.TOTAL_S].median()
-    return str(ranked.sort_values(kind="stable").index[0]) if len(ranked) else None
+    return next(iter(by_median(part[part[c.OPTIMIZER].isin(digital)])), None)

@@ -24,10 +24,10 @@ def seconds_per_iteration(
     without the device. The total is NaN too where the device states no time for an item of its bill.
     """
     training = c.only(trials, kind="training")
-    if not set(_SETTING) <= set(trials) or costs.empty:
+    if costs.empty or not set(_SETTING) <= set(trials):
         return pd.Series(float("nan"), index=pd.Index(training[c.KEY]))
     timed = timed_costs(costs, trials)[[c.KEY, column]]
-    timed = timed.merge(trials.loc[trials[c.KIND] == "cost", [c.KEY, *_SETTING]], on=c.KEY)
+    timed = timed.merge(c.only(trials, kind="cost")[[c.KEY, *_SETTING]], on=c.KEY)
     means = timed.groupby(_SETTING)[column].agg(lambda own: own.astype(float).mean(skipna=False))
     found = training[[c.KEY, *_SETTING]].merge(means.rename("seconds").reset_index(), on=_SETTING, how="left")
     return found.set_index(c.KEY)["seconds"].astype(float)
@@ -42,9 +42,8 @@ def on_one_clock(curves: pd.DataFrame, trials: pd.DataFrame, costs: pd.DataFrame
 def untimed(trials: pd.DataFrame, costs: pd.DataFrame) -> dict[str, list[str]]:
     """Return the optimizers by section, outside sweeps, whose cost per iteration was not measured for their setting."""
     seconds = seconds_per_iteration(trials, costs)
-    plain = c.outside_sweeps(c.only(trials, kind="training"))
-    stated = plain[c.NOT_STATED].isna() if c.NOT_STATED in plain else True
-    own = plain[plain[c.KEY].map(seconds).isna() & stated]
+    plain = c.completed(c.outside_sweeps(c.only(trials, kind="training")), [c.NOT_STATED])
+    own = plain[plain[c.KEY].map(seconds).isna() & plain[c.NOT_STATED].isna()]
     return {
-        str(group): list(dict.fromkeys(part[c.OPTIMIZER])) for group, part in own.groupby(c.GROUP, sort=False)
+        str(group): list(labels.unique()) for group, labels in own.groupby(c.GROUP, sort=False)[c.OPTIMIZER]
     }

@@ -32,7 +32,7 @@ from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.studies.store import columns as c
 
 CREDIBLE_TIMES, CREDIBLE_SIGMA = 2.0, 0.1
-_ITEMSIZES = {"float32": 4, "float64": 8}
+ITEMSIZES = {"float32": 4, "float64": 8}
 
 
 def calibrate(
@@ -64,22 +64,16 @@ def calibrate(
     labels = [label for label in infos if label in chosen.values() and _countable(infos[label])]
     if not labels:
         return None
-    entry = problems.get(problem) if problem in problems.names() else None
-    counts = Counts(
-        problem,
-        _ITEMSIZES.get(dtype, 4),
-        _cg_iterations(trials, problem, labels),
-        entry,
-        requested_sizes(trials, problem),
-    )
+    entry, cg = problems.entries().get(problem), _cg_iterations(trials, problem, labels)
+    counts = Counts(problem, ITEMSIZES.get(dtype, 4), cg, entry, requested_sizes(trials, problem))
     device = next((label for label in labels if infos[label].modelled), None)
     settings, device_name = _device_settings(trials, device)
     used = None if device_name is None else recorded_device(device_name, settings)
     upload = "full" if used is None else used.upload
-    counted = {
+    every = {
         label: _counted(infos[label], c.only(second, optimizer=label), counts, upload) for label in labels
     }
-    counted = {label: rows for label, rows in counted.items() if len(rows)}
+    counted = {label: rows for label, rows in every.items() if len(rows)}
     alone = {label: _rates(*_arrays(rows), _terms(len(rows))[0]) for label, rows in counted.items()}
     peak = max((1.0 / weights[1] for weights in alone.values() if weights[1] > 0), default=np.inf)
     found = {label: _fitted(label, infos[label], rows, peak) for label, rows in counted.items()}
@@ -87,11 +81,8 @@ def calibrate(
         return None
     series = second.groupby([c.BATCH_SIZE, c.OUTPUTS])[c.PARAMETERS].nunique()
     batch_size, outputs = max(series.index, key=lambda place: int(series[place]))
-    main = {
-        c.BATCH_SIZE: int(batch_size),
-        c.OUTPUTS: int(outputs),
-        c.PARAMETERS: int(second[c.PARAMETERS].max()),
-    }
+    main = {c.BATCH_SIZE: int(batch_size), c.OUTPUTS: int(outputs)}
+    main[c.PARAMETERS] = int(second[c.PARAMETERS].max())
     return Calibrations(counts, found, infos, main, settings, device_name, run_spread)
 
 
@@ -119,15 +110,12 @@ def _counted(info: OptimizerInfo, own: pd.DataFrame, counts: Counts, upload: str
             cost = counts.of(info.method, n, b, d_z, layers, upload)
             if cost.known:
                 rows.append((n, b, d_z, float(row.digital_median_s), cost.flops, cost.bytes))
-    columns = [c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS, c.MEASURED_S, c.FLOPS, "bytes"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*c.SIZE, c.MEASURED_S, c.FLOPS, "bytes"])
 
 
 def _arrays(points: pd.DataFrame) -> tuple[Array, Array]:
     """Return the counts (S, 3) of overhead, operations and bytes, and the measured seconds (S,)."""
-    counts = np.stack(
-        [np.ones(len(points)), *(points[name].to_numpy(float) for name in (c.FLOPS, "bytes"))], axis=1
-    )
+    counts = points.assign(overhead=1.0)[["overhead", c.FLOPS, "bytes"]].to_numpy(float)
     return counts, points[c.MEASURED_S].to_numpy(float)
 
 
@@ -181,9 +169,7 @@ def _rates(x: Array, measured: Array, terms: Sequence[int], peak: float = np.inf
 def requested_sizes(trials: pd.DataFrame, problem: str) -> dict[tuple[int, int], int]:
     """Return the number of parameters asked for, by the number that was run and the outputs."""
     size = [c.PARAMETERS, c.OUTPUTS, c.PARAMETERS_REQUESTED]
-    if not set(size) <= set(trials):
-        return {}
-    run = c.only(trials, problem=problem)[size].dropna().astype(int).drop_duplicates()
+    run = c.only(trials, problem=problem).reindex(columns=size).dropna().astype(int).drop_duplicates()
     return {(n, outputs): asked for n, outputs, asked in run.itertuples(index=False)}
 
 
@@ -195,8 +181,7 @@ def _cg_iterations(trials: pd.DataFrame, problem: str, labels: Sequence[str]) ->
         return CGIterations()
     settings = own[c.SETTINGS].iloc[0]
     solved = own[own[c.SOLVER_ITERATIONS].notna()]
-    size = [c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS]
-    medians = solved.groupby(size, as_index=False)[c.SOLVER_ITERATIONS].median()
+    medians = solved.groupby(c.SIZE, as_index=False)[c.SOLVER_ITERATIONS].median()
     counted = tuple(
         (float(n), float(b), float(d_z), float(median))
         for n, b, d_z, median in medians.itertuples(index=False)

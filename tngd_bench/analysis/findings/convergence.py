@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,25 +57,18 @@ def convergence_sentence(results: Results) -> str:
     iterations = section.part["iterations"].max()
     after = f", {quantities.count(iterations)} iterations" if np.isfinite(iterations) else ""
     compared = [device, *others]
-    settings = _settings(
-        [infos[label].tuned for label in compared], "" if searched == head[c.PROBLEM] else searched
-    )
-    if all(infos[label].tuned for label in compared):
-        section = section.without_tuned()
+    number_tuned = sum(infos[label].tuned for label in compared)
+    where = f" on {searched}" if searched and searched != head[c.PROBLEM] else ""
+    if number_tuned == len(compared):
+        section, settings = section.without_tuned(), f"all settings tuned{where}"
+    else:
+        settings = f"settings tuned{where} where the name says so" if number_tuned else "settings not tuned"
     clauses = [
         f"On {head[c.PROBLEM]} (N = {quantities.count(int(head[c.PARAMETERS]))}, "
         f"b = {quantities.count(int(head[c.BATCH_SIZE]))}{after}, {settings}) {section.ended(device, others)}",
         _reached(results.times_to_target, str(group), compared, section.infos),
     ]
-    return "; ".join(clause for clause in clauses if clause) + "." + tuned
-
-
-def _settings(tuned: Sequence[bool], searched: str) -> str:
-    """Return which optimizers ran at settings that a search had found for them, and the problem that it `searched`."""
-    if not any(tuned):
-        return "settings not tuned"
-    where = f" on {searched}" if searched else ""
-    return f"all settings tuned{where}" if all(tuned) else f"settings tuned{where} where the name says so"
+    return "; ".join(filter(None, clauses)) + "." + tuned
 
 
 def _main_section(plain: pd.DataFrame, infos: Infos) -> str:
@@ -181,11 +175,9 @@ class _Section:
         unconfirmed, few = [], []
         for other, text in shown.items():
             found, p = compared.get(other, (None, 1.0))
-            if found is None:
-                unconfirmed.append(text)
-            elif found.seeds < needed:
+            if found is not None and found.seeds < needed:
                 few.append(f"lower than {text} in {found.lower} of {found.seeds} paired seeds")
-            elif p <= 1.0 - LEVEL:
+            elif found is not None and p <= 1.0 - LEVEL:
                 decided.setdefault("lower" if found.value < 0 else "higher", []).append(text)
             else:
                 unconfirmed.append(text)
@@ -204,9 +196,8 @@ class _Section:
         score = leading(self.part)
         larger = score.metric.larger_is_better
         finished = self.part[(self.part[c.STATUS] == "ok") & self.part[c.OPTIMIZER].isin([device, *others])]
-        medians = (
-            finished.groupby(c.OPTIMIZER)[score.final].median().dropna().sort_values(ascending=not larger)
-        )
+        medians = finished.groupby(c.OPTIMIZER)[score.final].median().dropna()
+        medians = medians.sort_values(ascending=not larger)
         rivals = medians.drop(device, errors="ignore")
         if device not in medians or rivals.empty:
             return ""
@@ -263,27 +254,26 @@ def _doubt(compared: Mapping[str, tuple[PairedDifference, float]], best: str, be
 def _reached(times: pd.DataFrame, group: str, labels: Sequence[str], infos: Infos) -> str:
     """Return the times to the highest target of the group that at least one of `labels` reached in its median."""
     rows = times[(times[c.GROUP] == group) & times[c.OPTIMIZER].isin(labels) & (times["tries"] > 0)]
-    reached = rows[np.isfinite(rows["iterations_median"].astype(float))]
-    met = [target for target in dict.fromkeys(rows["target"]) if target in set(reached["target"])]
-    if not met:
+    reached = set(rows.loc[np.isfinite(rows["iterations_median"].astype(float)), "target"])
+    if not reached:
         return "no optimizer reached a target in its median seed" if len(rows) else ""
-    ends = {str(row[c.OPTIMIZER]): row for _, row in c.only(rows, target=met[-1]).iterrows()}
+    highest = next(target for target in reversed(rows["target"].unique()) if target in reached)
+    ends = {row.optimizer: row for row in c.each(c.only(rows, target=highest))}
     pieces = [f"{infos[label].title} {_time(ends[label])}" for label in labels if label in ends]
     return (
-        f"{met[-1]} took, as median (after, by] [its interval over seeds], iterations × cost per iteration, the device "
+        f"{highest} took, as median (after, by] [its interval over seeds], iterations × cost per iteration, the device "
         f"modelled: {', '.join(pieces)}"
     )
 
 
-def _time(row: pd.Series) -> str:
+def _time(row: Any) -> str:
     """Return the time to a target with its interval, and in how many seeds it was reached where not in all."""
-    missed = f" ({row['hits']}/{row['tries']} seeds)" if row["hits"] < row["tries"] else ""
-    median, iterations = float(row["modelled_median"]), float(row["iterations_median"])
-    if not np.isfinite(iterations):
+    missed = f" ({row.hits}/{row.tries} seeds)" if row.hits < row.tries else ""
+    if not np.isfinite(row.iterations_median):
         return f"not reached{missed}"
-    if np.isnan(median):
-        return f"{quantities.count(iterations)} iterations, seconds not known{missed}"
-    low, high = float(row["modelled_low"]), float(row["modelled_high"])
+    if np.isnan(row.modelled_median):
+        return f"{quantities.count(row.iterations_median)} iterations, seconds not known{missed}"
+    low, high = row.modelled_low, row.modelled_high
     same = low == high or np.isnan(low)
     interval = "" if same else f" [{quantities.seconds(low)}, {quantities.seconds(high)}]"
-    return f"{quantities.between_seconds(float(row['after_modelled_median']), median)}{interval}{missed}"
+    return f"{quantities.between_seconds(row.after_modelled_median, row.modelled_median)}{interval}{missed}"

@@ -28,10 +28,8 @@ def cost_sentence(results: Results) -> str:
         pieces.append(f"{infos[name].title} at N = {span}{f' ({doubt})' if doubt else ''}")
     doubts = {lead.doubt for lead in ranking}
     if "untested" in doubts:
-        pieces[-1] += (
-            f"; a test takes {iteration_cost.MINIMUM_PAIRS} paired iterations"
-            f" from {iteration_cost.MINIMUM_PROCESSES} processes"
-        )
+        needed = iteration_cost.MINIMUM_PAIRS, iteration_cost.MINIMUM_PROCESSES
+        pieces[-1] += "; a test takes {} paired iterations from {} processes".format(*needed)
     if doubts & {"", WITHIN_SPREAD}:
         pieces[-1] += f"; run-to-run spread: {results.run_spread.words}"
     settings = main.iloc[0]
@@ -73,7 +71,7 @@ def _device_clause(main: pd.DataFrame, infos: Infos) -> str:
     device = next((label for label, info in infos.items() if info.modelled and label in measured), None)
     if device is None:
         return "TNGD's cost: not measured"
-    parameters = int(main.loc[main[c.OPTIMIZER] == device, c.PARAMETERS].max())
+    parameters = int(c.only(main, optimizer=device)[c.PARAMETERS].max())
     part = c.only(main, parameters=parameters)
     own = c.only(part, optimizer=device)
     total = float(own[c.TOTAL_S].median())
@@ -86,16 +84,16 @@ def _device_clause(main: pd.DataFrame, infos: Infos) -> str:
     ratio = iteration_cost.paired_ratio(part, device, rival) if rival else None
     if rival is None or ratio is None:
         return f"{text}; no digital second-order competitor was measured there"
-    time = quantities.seconds(float(part.loc[part[c.OPTIMIZER] == rival, c.TOTAL_S].median()))
-    text = f"{text}: {ratio.text} the {time} of the strongest digital competitor, {infos[rival].title}{_doubt(ratio)}"
+    time = quantities.seconds(float(c.only(part, optimizer=rival)[c.TOTAL_S].median()))
+    text += (
+        f": {ratio.text} the {time} of the strongest digital competitor, {infos[rival].title}{_doubt(ratio)}"
+    )
     exact = strongest_digital(part, infos, exact_natural())
     ratio = iteration_cost.paired_ratio(part, device, exact) if exact and exact != rival else None
     if exact is None or ratio is None:
         return text
-    return (
-        f"{text}, and {ratio.text} that of the fastest exact natural gradient, {infos[exact].title}"
-        f"{_doubt(ratio)}"
-    )
+    fastest = f"the fastest exact natural gradient, {infos[exact].title}"
+    return f"{text}, and {ratio.text} that of {fastest}{_doubt(ratio)}"
 
 
 def _doubt(ratio: iteration_cost.Ratio) -> str:

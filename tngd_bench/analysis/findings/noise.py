@@ -1,4 +1,4 @@
-"""The finding on noise: how much of each imperfection training stands, by loss and test score together."""
+"""The finding on noise: how much of each imperfection training tolerates, by loss and test score together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
-from tngd_bench.analysis.setting_names import parameter_name
+from tngd_bench.analysis.setting_names import DESCRIBED, parameter_name
 from tngd_bench.analysis.training.device_pairs import device_pairs, pairs_sentence
 from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.analysis.training.sweep_kinds import without_scale
@@ -44,13 +44,14 @@ class ScoredTolerance:
 def scored_tolerances(final: pd.DataFrame) -> tuple[ScoredTolerance, ...]:
     """Return the tolerance in every sweep in `final` (see `final_scores.final_values`), in sorted order."""
     losses, scored = tolerances(final), leading(final)
-    has_scores = scored.final in final and bool(final[scored.final].notna().any())
+    has_scores = scored.final in final and final[scored.final].notna().any()
     scores = tolerances(final, scored) if has_scores else (None,) * len(losses)
-    found = []
-    for loss, score in zip(losses, scores, strict=True):
-        decided = score if score is not None and not score.note else None
-        found.append(ScoredTolerance(loss if decided is None else milder(loss, decided), decided))
-    return tuple(found)
+    return tuple(
+        ScoredTolerance(loss, None)
+        if score is None or score.note
+        else ScoredTolerance(milder(loss, score), score)
+        for loss, score in zip(losses, scores, strict=True)
+    )
 
 
 def device_sentence(results: Results) -> str:
@@ -81,10 +82,8 @@ def _swept_sentences(swept: Sequence[ScoredTolerance], infos: Infos) -> list[str
         f"On {place}: {'; '.join(own)}" if place else "; ".join(text[:1].upper() + text[1:] for text in own)
         for place, own in by_place.items()
     ]
-    return [
-        *([f"{_head(decided)} {'. '.join(texts)}."] if texts else []),
-        *_undecided_sentences(swept, infos),
-    ]
+    judged = [f"{_head(decided)} {'. '.join(texts)}."] if texts else []
+    return judged + _undecided_sentences(swept, infos)
 
 
 def _undecided_sentences(swept: Sequence[ScoredTolerance], infos: Infos) -> list[str]:
@@ -150,9 +149,14 @@ def _harshness(tolerance: Tolerance) -> float:
     return -tolerance.worst_inside if larger_is_milder(tolerance.parameter) else tolerance.worst_inside
 
 
+def _unit(tolerance: Tolerance) -> str:
+    info = DESCRIBED.get(tolerance.parameter)
+    return " bits" if info is not None and info.unit == "bits" else ""
+
+
 def _level(tolerance: Tolerance) -> str:
     """Return the levels inside and outside, e.g. "up to 0.001, not 0.1 (0.01 undecided)"."""
-    unit = " bits" if tolerance.parameter.endswith("bits") else ""
+    unit = _unit(tolerance)
     inside, outside = map(quantities.level, (tolerance.worst_inside, tolerance.first_outside))
     after = f"{_diverged(tolerance)}{_undecided(tolerance)}"
     none_outside = np.isnan(tolerance.first_outside)
@@ -199,7 +203,7 @@ def tolerance_text(tolerance: Tolerance) -> str:
     name = parameter_name(tolerance.parameter)
     if tolerance.note:
         return f"{tolerance.note} ({name})"
-    unit = " bits" if tolerance.parameter.endswith("bits") else ""
+    unit = _unit(tolerance)
     inside, outside = (
         f"{name} = {quantities.level(v)}{unit}" for v in (tolerance.worst_inside, tolerance.first_outside)
     )

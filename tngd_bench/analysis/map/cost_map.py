@@ -85,10 +85,9 @@ class CheapestMap:
         if self.bounds:
             frame["at_best"] = np.where(is_open, least, "")
         region = np.where(self.plane.measured.ravel(), "between measured sizes", "modelled")
-        frame = frame.assign(confidence=self.confidence.ravel(), confirmed=self.confirmed.ravel())
-        frame = frame.assign(
-            region=np.where(vouched, region, "not vouched for"), error_factor=self.error.ravel()
-        )
+        frame["confidence"], frame["confirmed"] = self.confidence.ravel(), self.confirmed.ravel()
+        frame["region"] = np.where(vouched, region, "not vouched for")
+        frame["error_factor"] = self.error.ravel()
         for label, seconds in zip(self.labels, self.seconds, strict=True):
             frame[f"{label}{'_at_least' if label in self.bounds else ''}_s"] = seconds.ravel()
         return frame
@@ -98,16 +97,16 @@ class CheapestMap:
 
         An optimizer of `bounds` wins none.
         """
-        won = self._won(label) if label not in self.bounds else np.zeros_like(self.plane.measured)
+        won = self._won(label) & (label not in self.bounds)
         return self._share(won & self.confirmed if confirmed else won)
 
     def share_modelled(self, label: str) -> float:
         """Return the share of vouched cells that `label` wins beyond the measured sizes."""
-        return self._share(self._won(label) & ~self.plane.measured) if label not in self.bounds else 0.0
+        return self._share(self._won(label) & ~self.plane.measured & (label not in self.bounds))
 
     def share_at_best(self, label: str) -> float:
         """Return the share of vouched cells that are open because `label` might win them; 0 without `bounds`."""
-        return self._share(self._won(label)) if label in self.bounds else 0.0
+        return self._share(self._won(label) & (label in self.bounds))
 
     def _won(self, label: str) -> npt.NDArray[np.bool_]:
         if label not in self.labels:
@@ -134,9 +133,8 @@ def cheapest(
         bounds |= {device} if use.not_stated else set()
         digital.append(area.host[use.device.upload])
         modelled.append(area.device_seconds(use))
-    return least_seconds(
-        area, labels, labels, np.stack(digital), np.stack(modelled), bounds, draws=draws, seed=seed
-    )
+    both = np.stack(digital), np.stack(modelled)
+    return least_seconds(area, labels, labels, *both, bounds, draws=draws, seed=seed)
 
 
 def least_seconds(
@@ -187,9 +185,7 @@ def _vouched_factor(
 
     Only the digital part is uncertain; `digital`, `modelled` and `distances` are (labels, rows, columns).
     """
-    widths = np.stack(
-        [calibrations.half_width(label, away) for label, away in zip(labels, distances, strict=True)]
-    )
+    widths = np.stack([calibrations.half_width(*each) for each in zip(labels, distances, strict=True)])
     seconds = digital + modelled
     with np.errstate(invalid="ignore"):
         factors = (digital * np.exp(np.minimum(widths, 100.0)) + modelled) / seconds

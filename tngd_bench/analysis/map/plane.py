@@ -107,13 +107,10 @@ def plane(
     grid = Grid(axis, fixed, tuple(sizes), tuple(values), layers)
 
     def seconds(label: str, upload: str = "full") -> Array:
-        calibration = calibrations.by_label[label]
-        return grid.at_each(
-            lambda n, b, d_z, model: calibration.seconds(
-                counts.of(calibration.method, n, b, d_z, model, upload)
-            ),
-            SLOTS,
-        )
+        def of_cell(n: int, b: int, d_z: int, model: Model) -> Array:
+            return calibrations.seconds(label, (n, b, d_z), model, upload)
+
+        return grid.at_each(of_cell, SLOTS)
 
     return Plane(
         **vars(grid),
@@ -122,7 +119,5 @@ def plane(
         host={} if device is None else {upload: seconds(device, upload) for upload in ("full", "factored")},
         measured=calibrations.covers(*grid.coordinates),
         points=pd.concat([calibration.points for calibration in calibrations.by_label.values()]),
-        distances={
-            label: calibrations.distances(label, *grid.coordinates) for label in calibrations.by_label
-        },
+        distances={name: calibrations.distances(name, *grid.coordinates) for name in calibrations.by_label},
     )

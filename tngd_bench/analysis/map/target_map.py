@@ -20,7 +20,7 @@ import pandas as pd
 
 from tngd_bench.analysis.cost.calibration import DRAWS, SLOTS, Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse, device_use
-from tngd_bench.analysis.cost.rates import calibrate
+from tngd_bench.analysis.cost.rates import ITEMSIZES, calibrate
 from tngd_bench.analysis.cost.recorded_devices import recorded
 from tngd_bench.analysis.map.cost_map import CheapestMap, least_seconds
 from tngd_bench.analysis.map.plane import Array, Plane
@@ -122,7 +122,7 @@ def timed_alike(found: Trained) -> Trained:
 def with_first_order(calibrations: Calibrations, results: Results) -> Calibrations:
     """Return `calibrations` with the first-order optimizers timed on its problem, the others as they are."""
     own = c.only(results.cost_summary, problem=calibrations.counts.problem)
-    dtype = {4: "float32", 8: "float64"}[calibrations.counts.itemsize]
+    dtype = {size: name for name, size in ITEMSIZES.items()}[calibrations.counts.itemsize]
     every = calibrate(own, results.trials, results.infos, dtype, first_order=True)
     assert every is not None  # the second-order ones alone were enough for `calibrations`
     by_label = {label: calibrations.by_label.get(label, found) for label, found in every.by_label.items()}
@@ -158,7 +158,10 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
     if not labels:
         return None
     timed = [str(stands[label]) for label in labels]
-    nearest, inside = _nearest(area, found)
+    cells = np.log(np.stack(area.coordinates, axis=-1))[..., None, :]
+    gaps = np.abs(cells - np.log(found.sizes[c.SIZE].to_numpy(float)))
+    nearest = gaps.sum(axis=-1).argmin(axis=-1)  # trained size, of each cell
+    inside = distance(found.sizes, *area.coordinates) == 0.0
     digital, modelled = [], []
     for label, name in zip(labels, timed, strict=True):
         use = found.uses.get(label) if calibrations.infos[label].modelled else None
@@ -185,32 +188,21 @@ def lowest(area: Plane, found: Trained, *, draws: int = DRAWS, seed: int = 0) ->
 
 def _predicted(calibrations: Calibrations, timed: str, sizes: pd.DataFrame, use: DeviceUse | None) -> Array:
     """Return the digital seconds that the calibration of `timed` predicts at `sizes`: (SLOTS, sizes)."""
-    counts, calibration = calibrations.counts, calibrations.by_label[timed]
     upload = "full" if use is None else use.device.upload
     found = np.full((SLOTS, len(sizes)), np.nan)
     for place, (n, b, d_z) in enumerate(sizes[c.SIZE].itertuples(index=False)):
-        layers = counts.layers(n, d_z)
+        layers = calibrations.counts.layers(n, d_z)
         if layers is not None:
-            found[:, place] = calibration.seconds(counts.of(calibration.method, n, b, d_z, layers, upload))
+            found[:, place] = calibrations.seconds(timed, (n, b, d_z), layers, upload)
     return found
-
-
-def _nearest(area: Plane, found: Trained) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return the nearest trained size of each cell, and whether the cell lies between trained sizes."""
-    n, b, d_z = area.coordinates
-    cells = np.log(np.stack([n, b, d_z], axis=-1))[..., None, :]
-    gaps = np.abs(cells - np.log(found.sizes[c.SIZE].to_numpy(float)))
-    nearest = gaps.sum(axis=-1).argmin(axis=-1)
-    return nearest, distance(found.sizes, n, b, d_z) == 0.0
 
 
 def held(found: Trained, labels: Sequence[str]) -> pd.DataFrame:
     """Return the measured median iterations to the target: one row per size and label, ∞ where the median missed."""
-    chosen = replace(found, iterations={label: found.iterations[label] for label in labels})
-    medians = chosen.median()
+    medians = replace(found, iterations={label: found.iterations[label] for label in labels}).median()
     rows = [
-        {**{str(k): v for k, v in size.items()}, c.OPTIMIZER: label, "iterations": medians[place, row]}
-        for row, size in enumerate(found.sizes.to_dict("records"))
+        (*size, label, medians[place, row])
+        for row, size in enumerate(found.sizes[c.SIZE].itertuples(index=False))
         for place, label in enumerate(labels)
     ]
     return pd.DataFrame(rows, columns=[*c.SIZE, c.OPTIMIZER, "iterations"])

@@ -90,15 +90,13 @@ def crossover(
     scale = _size_effect(x, y) / np.sqrt(generator.chisquare(len(x) - 2, (DRAWS, 1)) / (len(x) - 2))
     drawn = drawn + scale * generator.standard_normal(drawn.shape)
     found = np.sort([_crossing(x, row, falling) for row in drawn])
-    low, high = found[int(0.025 * DRAWS)], found[-1 - int(0.025 * DRAWS)]
     note = ""
     if not np.isfinite(at):
         cheaper = first if (at < 0) == falling else second
-        note = f"{cheaper} is cheaper at every size measured"
-    low, high = (float(np.exp(value)) for value in (low, high))
-    return Crossover(
-        first, second, axis, side, float(np.exp(at)) if not note else float("nan"), low, high, *known, note
-    )
+        at, note = np.nan, f"{cheaper} is cheaper at every size measured"
+    outside = int(0.025 * DRAWS)
+    size, low, high = (float(np.exp(value)) for value in (at, found[outside], found[-1 - outside]))
+    return Crossover(first, second, axis, side, size, low, high, *known, note)
 
 
 def _crossing(x: Array, y: Array, falling: bool) -> float:

@@ -44,10 +44,8 @@ _CLOSURE = 1e4  # weight of Σw = 1 beside distances of order 1
 def distance(points: pd.DataFrame, parameters: Array, batch_size: Array, outputs: Array) -> Array:
     """Return how far sizes lie from the convex hull of `points` (columns `SIZE`) in logarithms, broadcast."""
     known = np.unique(np.log(points[c.SIZE].to_numpy(float)), axis=0)
-    asked = np.broadcast_arrays(
-        *(np.log(np.asarray(each, float)) for each in (parameters, batch_size, outputs))
-    )
-    flat = np.stack([each.ravel() for each in asked], axis=1)
+    asked = np.stack(np.broadcast_arrays(parameters, batch_size, outputs), axis=-1)
+    flat = np.log(asked.reshape(-1, 3).astype(float))
     weights = np.vstack([known.T, np.full(len(known), _CLOSURE)])
     low, high = known.min(axis=0), known.max(axis=0)
     # from the box around
@@ -56,7 +54,7 @@ def distance(points: pd.DataFrame, parameters: Array, batch_size: Array, outputs
         for place, size in enumerate(flat):
             solved, _ = nnls(weights, np.append(size, _CLOSURE))
             found[place] = np.linalg.norm(known.T @ (solved / solved.sum()) - size)
-    return np.where(found < 1e-6, 0.0, found).reshape(asked[0].shape)
+    return np.where(found < 1e-6, 0.0, found).reshape(asked.shape[:-1])
 
 
 def half_width(sigma: float, freedom: float, gamma: float, run_spread: float, distances: Array) -> Array:
@@ -70,9 +68,7 @@ def half_width(sigma: float, freedom: float, gamma: float, run_spread: float, di
 
 def blocks(points: pd.DataFrame, least: int) -> list[npt.NDArray[np.bool_]]:
     """Return the settings at the largest value of each axis, as masks that leave at least `least` others."""
-    found = [
-        (points[name] == points[name].max()).to_numpy(bool) for name in c.SIZE if points[name].nunique() > 1
-    ]
+    found = [(points[name] == points[name].max()).to_numpy(bool) for name in c.SIZE]
     return [block for block in found if (~block).sum() >= least]
 
 
@@ -99,8 +95,6 @@ def unseen(points: pd.DataFrame, predict: Callable[[npt.NDArray[np.bool_]], Arra
     measured = points[c.MEASURED_S].to_numpy(float)
     distances, logs = [np.empty(0)], [np.empty(0)]
     for block in blocks(points, least):
-        distances.append(
-            distance(points[~block], *(points.loc[block, name].to_numpy(float) for name in c.SIZE))
-        )
+        distances.append(distance(points[~block], *points.loc[block, c.SIZE].to_numpy(float).T))
         logs.append(np.log(measured / predict(~block))[block])
     return Unseen(np.concatenate(distances), np.concatenate(logs))

@@ -82,15 +82,12 @@ def between(runs: Sequence[Records]) -> pd.DataFrame:
     if not shared:
         raise ValueError("the runs share no optimizer that was timed beside SGD in two processes or more")
     rows = []
-    for *setting, optimizer, reference in shared:
-        found = [means[(*setting, optimizer, reference)] for means in by_run]
-        means, variances = (np.array(column) for column in zip(*found, strict=True))
-        row: dict[str, object] = dict(zip(SETTING, setting, strict=True))
-        row |= {c.OPTIMIZER: optimizer, "reference": reference}
-        row |= {"low": float(np.exp(means.min())), "high": float(np.exp(means.max()))}
-        row |= {"within": float(variances.mean()), "among": float(means.var(ddof=1))}
-        rows.append(row | {"runs": len(runs)})
-    return pd.DataFrame(rows)
+    for key in shared:
+        means, variances = np.array([found[key] for found in by_run]).T
+        ends = float(np.exp(means.min())), float(np.exp(means.max()))
+        rows.append((*key, *ends, float(variances.mean()), float(means.var(ddof=1)), len(runs)))
+    numbers = ["low", "high", "within", "among", "runs"]
+    return pd.DataFrame(rows, columns=[*SETTING, c.OPTIMIZER, "reference", *numbers])
 
 
 def _means(run: Records) -> dict[tuple[Any, ...], tuple[float, float]]:

@@ -94,23 +94,13 @@ def fit_scaling(samples: pd.DataFrame, *, draws: int = DEFAULT_DRAWS, seed: int 
     if len(sizes) < MINIMUM_SIZES:
         note = f"no exponent: {len(sizes)} sizes, at least {MINIMUM_SIZES} needed"
         return ScalingFit(*known, None, None, float("nan"), tuple(map(float, local)), note)
-    drawn_sizes, drawn_costs = _hierarchical_draws(sizes, blocks, draws, np.random.default_rng(seed))
-    slope = _log_log(sizes[None], medians[None])
-    log_log = _with_step(
-        _wider(
-            float(slope[0]),
-            _percentiles(_log_log(drawn_sizes, drawn_costs)),
-            _log_log_margin(sizes, medians, float(slope[0])),
-        ),
-        sizes,
-        medians,
-    )
+    drawn = _hierarchical_draws(sizes, blocks, draws, np.random.default_rng(seed))
+    slope = float(_log_log(sizes[None], medians[None])[0])
+    margin = _log_log_margin(sizes, medians, slope)
+    log_log = _with_step(_wider(slope, _log_log(*drawn), margin), sizes, medians)
     exponent, overhead, factor = (float(part[0]) for part in _over_overhead(sizes[None], medians[None]))
-    over = _wider(
-        exponent,
-        _percentiles(_over_overhead(drawn_sizes, drawn_costs)[0]),
-        _over_overhead_margin(sizes, medians, exponent, overhead, factor),
-    )
+    margin = _over_overhead_margin(sizes, medians, exponent, overhead, factor)
+    over = _wider(exponent, _over_overhead(*drawn)[0], margin)
     note = "" if over.determined else "exponent over the overhead not determined by these sizes"
     return ScalingFit(*known, log_log, over, overhead, tuple(map(float, local)), note)
 
@@ -275,14 +265,10 @@ def _over_overhead_margin(
     return float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) * deviation)
 
 
-def _percentiles(values: Array) -> tuple[float, float]:
+def _wider(value: float, drawn: Array, margin: float) -> Exponent:
+    """Return an exponent with the wider one of two intervals, that of the draws and `value` ± `margin`."""
     tail = 50.0 * (1.0 - CONFIDENCE)
-    low, high = np.percentile(values, [tail, 100.0 - tail])
-    return float(low), float(high)
-
-
-def _wider(value: float, bootstrap: tuple[float, float], margin: float) -> Exponent:
-    low, high = bootstrap
+    low, high = map(float, np.percentile(drawn, [tail, 100.0 - tail]))
     if not np.isfinite(margin) or 2 * margin >= high - low:
         low, high = value - margin, value + margin
     return Exponent(value, low, high)

@@ -66,9 +66,8 @@ def best_of_k(
     rows = []
     for k in range(1, n + 1):
         weights = chances(n, k)
-        low, high = np.quantile(
-            _weighted(drawn, weights), [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf"
-        )
+        ends = [(1 - level) / 2, (1 + level) / 2]
+        low, high = np.quantile(_weighted(drawn, weights), ends, method="inverted_cdf")
         # Counted from the best; the quartiles of a loss are counted from its low end, which is the same.
         reached = np.cumsum(weights)
         quartiles = [float(ordered[np.searchsorted(reached, q - 1e-12)]) for q in (0.25, 0.5, 0.75)]

@@ -7,6 +7,9 @@ band of times counts every trial that was tried: one that never gets there is ce
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -18,10 +21,12 @@ from tngd_bench.studies.store import columns as c
 LOW, HIGH = 0.25, 0.75
 _TIME_POINTS = 60
 PAPER_WINDOW = 200  # points in the paper's moving average
-LEVEL_COLUMNS = [c.GROUP, c.OPTIMIZER, "level", "low", "median", "high", "hits", "seeds"]
+_QUARTILES = ["low", "median", "high"]
+LEVEL_COLUMNS = [c.GROUP, c.OPTIMIZER, "level", *_QUARTILES, "hits", "seeds"]
 SMOOTHED_COLUMNS = [c.GROUP, c.OPTIMIZER, c.ITERATION, c.MEASURED_S, c.MODELLED_S, "mean", "std"]
-SMOOTHED_COLUMNS += ["low", "median", "high", "seeds"]
-BAND_COLUMNS = [c.GROUP, c.OPTIMIZER, "x", "low", "median", "high", "seeds"]
+SMOOTHED_COLUMNS += [*_QUARTILES, "seeds"]
+BAND_COLUMNS = [c.GROUP, c.OPTIMIZER, "x", *_QUARTILES, "seeds"]
+Array = npt.NDArray[np.float64]
 
 
 def finished_curves(curves: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
@@ -35,14 +40,12 @@ def bands_at_iteration(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Only iterations at which every seed of that optimizer was evaluated, so that a band never changes its members.
     """
-    known = curves[np.isfinite(curves[metric].astype(float))]
-    rows = []
-    for (group, optimizer), part in known.groupby([c.GROUP, c.OPTIMIZER], sort=True):
+
+    def band(part: pd.DataFrame) -> pd.DataFrame:
         table = part.pivot_table(index=c.ITERATION, columns=c.KEY, values=metric, aggfunc="last").dropna()
-        rows.append(
-            _quartiles(str(group), str(optimizer), table.index.to_numpy(float), table.to_numpy(float))
-        )
-    return _joined(rows)
+        return _quartiles(table.to_numpy(float), x=table.index.to_numpy(float))
+
+    return _bands(curves, [metric], BAND_COLUMNS, band)
 
 
 def bands_at_time(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -52,27 +55,24 @@ def bands_at_time(curves: pd.DataFrame, metric: str) -> pd.DataFrame:
     seed has been evaluated after its first update to the last that every seed reached; where some seed had ended by
     that first moment, as in runs evaluated once, it is the only one.
     """
-    known = curves[
-        np.isfinite(curves[metric].astype(float)) & np.isfinite(curves[c.MODELLED_S].astype(float))
-    ]
-    rows = []
-    for (group, optimizer), part in known.groupby([c.GROUP, c.OPTIMIZER], sort=True):
+
+    def band(part: pd.DataFrame) -> pd.DataFrame:
         runs = [run.sort_values(c.ITERATION) for _, run in part.groupby(c.KEY, sort=True)]
         times = [run[c.MODELLED_S].to_numpy(float) for run in runs]
-        values = [run[metric].to_numpy(float) for run in runs]
         later = [clocked[clocked > 0] for clocked in times]
         if any(len(clocked) == 0 for clocked in later):
-            continue
+            return pd.DataFrame()
         first = max(float(clocked[0]) for clocked in later)
         last = max(first, min(float(clocked[-1]) for clocked in later))
         grid = np.geomspace(first, last, _TIME_POINTS) if last > first else np.array([first])
         grid[0], grid[-1] = first, last  # rounding must not step over the evaluations at the ends
         reached = [
-            value[np.searchsorted(clocked, grid, side="right") - 1]
-            for clocked, value in zip(times, values, strict=True)
+            run[metric].to_numpy(float)[np.searchsorted(clocked, grid, side="right") - 1]
+            for run, clocked in zip(runs, times, strict=True)
         ]
-        rows.append(_quartiles(str(group), str(optimizer), grid, np.stack(reached, axis=1)))
-    return _joined(rows)
+        return _quartiles(np.stack(reached, axis=1), x=grid)
+
+    return _bands(curves, [metric, c.MODELLED_S], BAND_COLUMNS, band)
 
 
 def bands_at_level(
@@ -89,27 +89,23 @@ def bands_at_level(
     tried = tried[tried[c.STATUS].isin(TRIED)]
     known = curves[curves[c.KEY].isin(tried[c.KEY]) & np.isfinite(curves[metric].astype(float))]
     upwards = registered_metrics.of_column(metric).metric.larger_is_better
-    rows: list[dict[str, object]] = []
+    bands = []
     for group, part in known.groupby(c.GROUP, sort=True):
         grid = _levels(part, metric, upwards, levels)
         evaluated = dict(list(part.sort_values(c.ITERATION, kind="stable").groupby(c.KEY, sort=False)))
-        for optimizer, runs in c.only(tried, group=group).groupby(c.OPTIMIZER, sort=True):
-            times = []
-            for key in sorted(runs[c.KEY]):
-                run = evaluated.get(key, part.iloc[:0])
-                times.append(
-                    _first_times(run[metric].to_numpy(float), run[clock].to_numpy(float), grid, upwards)
-                )
+        for setting, runs in c.groups(c.only(tried, group=group), [c.GROUP, c.OPTIMIZER]):
+            own = [evaluated.get(key, part.iloc[:0]) for key in sorted(runs[c.KEY])]
+            times = [
+                _first_times(run[metric].to_numpy(float), run[clock].to_numpy(float), grid, upwards)
+                for run in own
+            ]
             table = np.stack(times, axis=1)
-            low, median, high = np.quantile(table, [LOW, 0.5, HIGH], axis=1, method="higher")
-            for place, level in enumerate(grid):
-                row = {c.GROUP: str(group), c.OPTIMIZER: str(optimizer), "level": float(level)}
-                row |= {"low": float(low[place]), "median": float(median[place]), "high": float(high[place])}
-                rows.append(row | {"hits": int(np.isfinite(table[place]).sum()), "seeds": table.shape[1]})
-    return pd.DataFrame(rows, columns=LEVEL_COLUMNS)
+            band = _quartiles(table, "higher", level=grid, hits=np.isfinite(table).sum(axis=1))
+            bands.append(band.assign(**setting))
+    return c.joined(bands, LEVEL_COLUMNS)
 
 
-def _levels(part: pd.DataFrame, metric: str, upwards: bool, number: int) -> npt.NDArray[np.float64]:
+def _levels(part: pd.DataFrame, metric: str, upwards: bool, number: int) -> Array:
     """Return `number` levels from the worst value at the first evaluation to the best of all, easy ones first."""
     values = part[metric].astype(float)
     first = values[part[c.ITERATION] == part[c.ITERATION].min()]
@@ -123,12 +119,7 @@ def _levels(part: pd.DataFrame, metric: str, upwards: bool, number: int) -> npt.
     return grid
 
 
-def _first_times(
-    values: npt.NDArray[np.float64],
-    clocked: npt.NDArray[np.float64],
-    grid: npt.NDArray[np.float64],
-    upwards: bool,
-) -> npt.NDArray[np.float64]:
+def _first_times(values: Array, clocked: Array, grid: Array, upwards: bool) -> Array:
     """Return the first clock at which a run reaches each level of `grid`, ∞ where it never does: (levels,)."""
     if not len(values):
         return np.full(len(grid), np.inf)
@@ -137,7 +128,7 @@ def _first_times(
     return np.where(place < len(values), clocked[np.minimum(place, len(values) - 1)], np.inf)
 
 
-def moving_average(values: npt.NDArray[np.float64], window: int) -> npt.NDArray[np.float64]:
+def moving_average(values: Array, window: int) -> Array:
     """Return the mean of each value and up to `window` − 1 before it: (n,); NaN are left out of a mean.
 
     Trailing, so that nothing is read from the future; the first `window` − 1 points average what there is.
@@ -154,39 +145,39 @@ def smoothed_bands(
     optimizer, iteration, `measured_s` and `modelled_s` (mean over seeds), `mean`, `std` (n − 1), `low`,
     `median`, `high`, `seeds`. Only iterations that every seed of the optimizer reached, each `every`-th of them.
     """
-    known = curves[np.isfinite(curves[metric].astype(float))]
-    rows = []
-    for (group, optimizer), part in known.groupby([c.GROUP, c.OPTIMIZER], sort=True):
-        runs = [run.sort_values(c.ITERATION) for _, run in part.groupby(c.KEY, sort=True)]
-        smooth = {
-            place: pd.Series(
-                moving_average(run[metric].to_numpy(float), window), index=run[c.ITERATION].to_numpy()
-            )
-            for place, run in enumerate(runs)
-        }
+
+    def band(part: pd.DataFrame) -> pd.DataFrame:
+        runs = [
+            run.sort_values(c.ITERATION).set_index(c.ITERATION) for _, run in part.groupby(c.KEY, sort=True)
+        ]
+        smooth = [pd.Series(moving_average(run[metric].to_numpy(float), window), run.index) for run in runs]
         table = pd.concat(smooth, axis=1).dropna()[::every]
         values = table.to_numpy(float)
-        low, median, high = np.quantile(values, [LOW, 0.5, HIGH], axis=1) if len(values) else np.empty((3, 0))
         clocks = part.groupby(c.ITERATION)[[c.MEASURED_S, c.MODELLED_S]].mean().reindex(table.index)
-        frame = pd.DataFrame({c.GROUP: str(group), c.OPTIMIZER: str(optimizer), c.ITERATION: table.index})
-        frame[c.MEASURED_S], frame[c.MODELLED_S] = (clocks[name].to_numpy(float) for name in clocks)
-        frame["mean"] = values.mean(axis=1)
-        frame["std"] = values.std(axis=1, ddof=1) if values.shape[1] > 1 else np.nan
-        rows.append(frame.assign(low=low, median=median, high=high, seeds=values.shape[1]))
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=SMOOTHED_COLUMNS)
+        columns = {c.ITERATION: table.index, **{str(name): clocks[name].to_numpy(float) for name in clocks}}
+        spread = values.std(axis=1, ddof=1) if values.shape[1] > 1 else np.nan
+        return _quartiles(values, **columns, mean=values.mean(axis=1), std=spread)
+
+    return _bands(curves, [metric], SMOOTHED_COLUMNS, band)
 
 
-def _quartiles(
-    group: str, optimizer: str, x: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
+def _bands(
+    curves: pd.DataFrame,
+    finite: Sequence[str],
+    columns: Sequence[str],
+    band: Callable[[pd.DataFrame], pd.DataFrame],
 ) -> pd.DataFrame:
-    """Summarise `values` (points, seeds)."""
-    if len(x) == 0:
-        return pd.DataFrame(columns=BAND_COLUMNS)
-    low, median, high = np.quantile(values, [LOW, 0.5, HIGH], axis=1)
-    columns = {"x": x, "low": low, "median": median, "high": high}
-    return pd.DataFrame({c.GROUP: group, c.OPTIMIZER: optimizer, **columns, "seeds": values.shape[1]})
+    """Return the band of each group and optimizer, from the points whose columns `finite` are so."""
+    known = curves[np.isfinite(curves[list(finite)].to_numpy(float)).all(axis=1)]
+    bands = (band(part).assign(**setting) for setting, part in c.groups(known, [c.GROUP, c.OPTIMIZER]))
+    return c.joined(bands, columns)
 
 
-def _joined(rows: list[pd.DataFrame]) -> pd.DataFrame:
-    filled = [frame for frame in rows if len(frame)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=BAND_COLUMNS)
+def _quartiles(values: Array, method: Any = "linear", **columns: Any) -> pd.DataFrame:
+    """Return the quartiles of `values` (points, seeds) beside `columns`, a row per point."""
+    if not len(values):
+        return pd.DataFrame()
+    quartiles = np.quantile(values, [LOW, 0.5, HIGH], axis=1, method=method)
+    return pd.DataFrame(
+        {**columns, **dict(zip(_QUARTILES, quartiles, strict=True)), "seeds": values.shape[1]}
+    )

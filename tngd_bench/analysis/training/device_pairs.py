@@ -9,7 +9,8 @@ the larger of the two p-values, "worse" twice the smaller one. Both are correcte
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,12 +86,11 @@ def device_pairs(trials: pd.DataFrame, final: pd.DataFrame) -> tuple[DevicePair,
     tested = [place for place, pair in enumerate(found) if not pair.note]
     inside = holm([found[place].p_inside for place in tested])
     outside = holm([found[place].p_outside for place in tested])
+    needed = seeds_needed(len(tested)) - 1  # one-sided
     for place, p_inside, p_outside in zip(tested, inside, outside, strict=True):
-        pair = replace(found[place], p_inside=p_inside, p_outside=p_outside)
-        needed = seeds_needed(len(tested)) - 1  # one-sided
-        if pair.seeds < needed:
-            pair = replace(pair, note=f"too few to tell: {pair.seeds} seeds, {needed} needed")
-        found[place] = pair
+        seeds = found[place].seeds
+        note = f"too few to tell: {seeds} seeds, {needed} needed" if seeds < needed else ""
+        found[place] = replace(found[place], p_inside=p_inside, p_outside=p_outside, note=note)
     return tuple(found)
 
 
@@ -98,37 +98,26 @@ def _beside_ideal(part: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield the labels on imperfect devices of one section, each with the label alike on the ideal device."""
     ideal: dict[object, str] = {}
     imperfect = []
-    rows = part.drop_duplicates(c.OPTIMIZER).sort_values(c.OPTIMIZER, kind="stable")
-    for label, method, device, settings in rows[[c.OPTIMIZER, c.METHOD, c.DEVICE, c.SETTINGS]].itertuples(
-        index=False
-    ):
-        name, known = recorded(device, settings)
+    for row in c.each(part.drop_duplicates(c.OPTIMIZER).sort_values(c.OPTIMIZER, kind="stable")):
+        name, known = recorded(row.device, row.settings)
         made = None if name is None else recorded_device(name, known)
         if made is None:
             continue
-        alike = (method, repr(sorted(_without_device(known).items())))
+        alike = row.method, repr(sorted((key, value) for key, value in known.items() if key not in _DEVICE))
         if made.imperfections or known.get("noise_variance"):
-            imperfect.append((str(label), alike))
+            imperfect.append((row.optimizer, alike))
         else:
-            ideal.setdefault(alike, str(label))
-    for label, alike in imperfect:
-        if alike in ideal:
-            yield label, ideal[alike]
-
-
-def _without_device(settings: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in settings.items() if key not in _DEVICE}
+            ideal.setdefault(alike, row.optimizer)
+    yield from ((label, ideal[alike]) for label, alike in imperfect if alike in ideal)
 
 
 def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
     """Return the comparison of two labels of one section, before the correction."""
     first, second = c.only(part, optimizer=own), c.only(part, optimizer=ideal)
-    row = part.iloc[0]
-    place = (str(row[c.GROUP]), str(row[c.PROBLEM]), int(row[c.PARAMETERS]))
+    group, problem, parameters = part.iloc[0][_PLACE]
     other_score = leading(second)
-    scored = [TRAINING_LOSS]
-    if other_score.final in part and second[other_score.final].notna().any():
-        scored.append(other_score)
+    has_scores = other_score.final in part and second[other_score.final].notna().any()
+    scored = [TRAINING_LOSS, *([other_score] if has_scores else [])]
     scores, inside, outside = [], [], []
     seeds = diverged = 0
     note = without_base(second)
@@ -146,17 +135,11 @@ def _compared(part: pd.DataFrame, own: str, ideal: str) -> DevicePair:
         middle = float(np.median(losses))
         shown = sign(score) * middle if np.isfinite(middle) else float("nan")
         scores.append(ScorePair(score, sign(score) * float(np.median(baseline)), shown))
+    p_inside, p_outside = max(inside, default=1.0), min(1.0, len(outside) * min(outside, default=1.0))
+    keys = tuple(sorted({*first[c.KEY], *second[c.KEY]}))
+    labels, number = (own, ideal), (seeds, diverged)
     return DevicePair(
-        *place,
-        own,
-        ideal,
-        seeds,
-        diverged,
-        tuple(scores),
-        max(inside, default=1.0),
-        min(1.0, len(outside) * min(outside, default=1.0)),
-        tuple(sorted({*first[c.KEY], *second[c.KEY]})),
-        note,
+        group, problem, int(parameters), *labels, *number, tuple(scores), p_inside, p_outside, keys, note
     )
 
 
@@ -165,10 +148,8 @@ def pairs_sentence(pairs: Sequence[DevicePair], infos: Infos) -> str:
     head = f"Imperfect devices beside the ideal one, same seeds, margins {margin_text(TRAINING_LOSS)}"
     head += "".join(f" and {margin_text(score)}" for score in further_scores(pairs))
     if len(pairs) > MOST_NAMED:
-        verdicts = [pair.verdict for pair in pairs]
-        counts = [
-            f"{verdicts.count(each)} {each}" for each in (INSIDE, OUTSIDE, UNDECIDED) if each in verdicts
-        ]
+        number = Counter(pair.verdict for pair in pairs)
+        counts = [f"{number[each]} {each}" for each in (INSIDE, OUTSIDE, UNDECIDED) if number[each]]
         return f"{head}: {', '.join(counts)}, of {len(pairs)}."
     return f"{head}: {'; '.join(_judged(pair, infos) for pair in pairs)}."
 

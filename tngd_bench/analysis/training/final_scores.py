@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from tngd_bench.problems import registered_metrics
@@ -25,23 +24,14 @@ def final_values(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     Columns: those of the trial's setting, sweep_value, seed, status, key; the `final` and the `untrained` column of
     every metric, evaluated last and before the first iteration (a `final_loss` that was not evaluated is the mean
     mini-batch loss of the last tenth of the iterations); `iterations`, `measured_s`, `modelled_s`: NaN for a trial that
-    did not finish and for metrics that its problem does not have; and, where `trials` has them, the sweep's labels and
-    second setting.
+    did not finish and for metrics that its problem does not have; and the sweep's labels and second setting.
     """
-    training = c.only(trials, kind="training")
-    labels = [name for name in c.SWEEP[2:] if name in trials]
+    training = c.completed(c.only(trials, kind="training"), c.SWEEP).reset_index(drop=True)
     finished = curves[c.KEY].isin(training.loc[training[c.STATUS] == "ok", c.KEY])
     last = _last_values(curves[finished].sort_values(c.ITERATION, kind="stable"))
-    no_values = dict.fromkeys([*_ends(), *_starts(), *_CLOCKS], float("nan"))
-    rows = []
-    for trial in c.each(training):
-        row = {
-            name: getattr(trial, name)
-            for name in [*_SETTING, c.SWEEP_VALUE, c.SEED, c.STATUS, c.KEY, *labels]
-        }
-        rows.append(row | last.get(trial.key, no_values))
-    columns = [*_SETTING, c.SWEEP_VALUE, c.SEED, c.STATUS, c.KEY, *no_values, *labels]
-    return pd.DataFrame(rows, columns=columns)
+    values = last.reindex(index=training[c.KEY], columns=[*_ends(), *_starts(), *_CLOCKS])
+    about = [*_SETTING, c.SWEEP_VALUE, c.SEED, c.STATUS, c.KEY]
+    return pd.concat([training[about], values.reset_index(drop=True), training[c.SWEEP[2:]]], axis=1)
 
 
 def leading(final: pd.DataFrame) -> CurveMetric:
@@ -64,7 +54,7 @@ def _starts() -> dict[str, str]:
 _CLOCKS = {"iterations": c.ITERATION, c.MEASURED_S: c.MEASURED_S, c.MODELLED_S: c.MODELLED_S}
 
 
-def _last_values(ordered: pd.DataFrame) -> dict[object, dict[str, float]]:
+def _last_values(ordered: pd.DataFrame) -> pd.DataFrame:
     """Return the last known value of every column by key, the clocks at the end; `ordered` runs by iteration."""
     names, starting = _ends() | _CLOCKS, _starts()
     by_key = (
@@ -86,13 +76,7 @@ def _last_values(ordered: pd.DataFrame) -> dict[object, dict[str, float]]:
     for key, own in ordered[ordered[c.KEY].isin(missing)].groupby(c.KEY, sort=False):
         losses = own[c.LOSS].astype(float).dropna()
         table.loc[key, "final_loss"] = losses.tail(max(1, round(_LAST_SHARE * len(losses)))).mean()
-    return {key: dict(zip(table.columns, map(float, row), strict=True)) for key, *row in table.itertuples()}
-
-
-def _summarised() -> list[str]:
-    tested = registered_metrics.tested()
-    starts = [one.untrained for one in tested if one.metric.start_in_tables]
-    return [TRAINING_LOSS.final, *(one.final for one in tested), *starts]
+    return table
 
 
 def summarise_final(final: pd.DataFrame) -> pd.DataFrame:
@@ -102,22 +86,19 @@ def summarise_final(final: pd.DataFrame) -> pd.DataFrame:
     data and those before training that tables show `_q1`, `_median`, `_q3` (NaN where there is none); medians of
     iterations, measured_s, modelled_s; `keys`.
     """
-    rows, summarised = [], _summarised()
-    for values, part in final.groupby([*_SETTING, c.SWEEP_VALUE], dropna=False, sort=True):
-        row: dict[str, object] = dict(zip([*_SETTING, c.SWEEP_VALUE], values, strict=True))
+    tested = registered_metrics.tested()
+    starts = [one.untrained for one in tested if one.metric.start_in_tables]
+    summarised = [TRAINING_LOSS.final, *(one.final for one in tested), *starts]
+    rows, marks = [], {"q1": 0.25, "median": 0.5, "q3": 0.75}
+    for row, part in c.groups(final, [*_SETTING, c.SWEEP_VALUE], dropna=False):
         ok = c.only(part, status="ok")
-        row |= {
-            c.FINISHED: len(ok),
-            "trials": len(part),
-            "diverged": int((part[c.STATUS] == "diverged").sum()),
-        }
+        diverged = int((part[c.STATUS] == "diverged").sum())
+        row |= {c.FINISHED: len(ok), "trials": len(part), "diverged": diverged}
         for name in summarised:
-            known = ok[name].astype(float).dropna()
-            quartiles = np.percentile(known, [25, 50, 75]) if len(known) else np.full(3, np.nan)
-            row |= {f"{name}_{part_}": q for part_, q in zip(("q1", "median", "q3"), quartiles, strict=True)}
+            values = ok[name].astype(float)
+            row |= {f"{name}_{mark}": values.quantile(share) for mark, share in marks.items()}
         row |= {name: float(ok[name].astype(float).median()) for name in _CLOCKS}
-        row["keys"] = tuple(sorted(part[c.KEY]))
-        rows.append(row)
-    quantiles = [f"{n}_{q}" for n in summarised for q in ("q1", "median", "q3")]
+        rows.append(row | {"keys": tuple(sorted(part[c.KEY]))})
+    quantiles = [f"{name}_{mark}" for name in summarised for mark in marks]
     columns = [*_SETTING, c.SWEEP_VALUE, "finished", "trials", "diverged", *quantiles, *_CLOCKS, "keys"]
     return pd.DataFrame(rows, columns=columns)

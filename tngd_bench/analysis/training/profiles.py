@@ -63,10 +63,7 @@ def profiles(times: pd.DataFrame, clock: str = "iterations", largest: float = LA
         taus = np.unique(np.concatenate([[1.0, largest], steps]))
         share = np.searchsorted(steps, taus, side="right") / tasks
         solved, won = int(np.isfinite(ratio).sum()), float(part["first"].sum()) / tasks
-        rows += [
-            (str(optimizer), float(tau), float(s), won, solved, tasks, untold)
-            for tau, s in zip(taus, share, strict=True)
-        ]
+        rows += [(optimizer, *step, won, solved, tasks, untold) for step in zip(taus, share, strict=True)]
     return pd.DataFrame(rows, columns=[c.OPTIMIZER, "tau", "share", "won", "solved", "tasks", "untold"])
 
 

@@ -39,55 +39,40 @@ def values_of_runs(
         return runs.assign(value=runs[kind].astype(float))
     own = results.curves[results.curves[c.KEY].isin(runs[c.KEY])]
     curves = {str(key): run.sort_values(c.ITERATION) for key, run in own.groupby(c.KEY, sort=False)}
-    until = _until(runs, curves, optimizers, parameters)
     clock = str(parameters.get("clock", c.ITERATION))
+    until = np.inf if kind == "mean-loss" else float(parameters["share"]) * _until(runs, curves, clock)
     found = [_run_value(curves.get(row.key), until, kind, clock) for row in c.each(runs)]
     return runs.assign(value=pd.Series(found, index=runs.index, dtype=float))
 
 
 def log_ratios(results: Results, first: str, second: str, parameters: Mapping[str, Any]) -> pd.Series:
     """Return the log ratio of the values of `first` and `second`, by seed that both finished."""
-    table = values_of_runs(results, (first, second), parameters)
-    wide = c.only(table, status="ok").pivot_table(
-        index=c.SEED, columns=c.OPTIMIZER, values="value", aggfunc="first"
-    )
-    if not {first, second} <= set(wide.columns):
-        return pd.Series(dtype=float)
-    return (wide[first] / wide[second]).dropna().astype(float).map(np.log)
+    ended = c.only(values_of_runs(results, (first, second), parameters), status="ok")
+    values = [c.only(ended, optimizer=name).groupby(c.SEED)["value"].first() for name in (first, second)]
+    return (values[0] / values[1]).dropna().astype(float).map(np.log)
 
 
 def distances(results: Results, first: str, second: str) -> pd.Series:
     """Return the mean over iterations of |log(first/second)| of the smoothed losses, by seed that both finished."""
     left, right = _smoothed_by_seed(results, first), _smoothed_by_seed(results, second)
-    found = {
-        seed: float((left[seed] / right[seed]).map(np.log).abs().mean()) for seed in left if seed in right
-    }
-    return pd.Series(found, dtype=float).sort_index()
+    both = sorted(left.keys() & right.keys())
+    apart = [float((left[seed] / right[seed]).map(np.log).abs().mean()) for seed in both]
+    return pd.Series(apart, both, dtype=float)
 
 
-def _smoothed_by_seed(results: Results, optimizer: str) -> dict[object, pd.Series]:
+def _smoothed_by_seed(results: Results, optimizer: str) -> dict[Any, pd.Series]:
     runs = c.only(c.outside_sweeps(results.final), optimizer=optimizer, status="ok")
     own = results.curves[results.curves[c.KEY].isin(runs[c.KEY])]
     curves = dict(list(own.groupby(c.KEY, sort=False)))
     return {row.seed: _smooth(curves[row.key]) for row in c.each(runs) if row.key in curves}
 
 
-def _until(
-    runs: pd.DataFrame,
-    curves: Mapping[str, pd.DataFrame],
-    optimizers: Sequence[str],
-    parameters: Mapping[str, Any],
-) -> float:
-    """Return the clock up to which runs are judged: a share of the shortest of the optimizers' median whole runs."""
-    if parameters["value"] == "mean-loss":
-        return float("inf")
-    clock = str(parameters.get("clock", c.ITERATION))
-    ends = []
-    for optimizer in optimizers:
-        keys = runs.loc[(runs[c.OPTIMIZER] == optimizer) & (runs[c.STATUS] == "ok"), c.KEY]
-        last = [float(curves[key][clock].iloc[-1]) for key in keys if key in curves]
-        ends.append(float(np.median(last)) if last else float("inf"))
-    return float(parameters["share"]) * min(ends)
+def _until(runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame], clock: str) -> float:
+    """Return the clock at the end of the optimizer whose finished runs are the shortest, in their median."""
+    finished = c.only(runs, status="ok")
+    ends = finished[c.KEY].map({key: float(run[clock].iloc[-1]) for key, run in curves.items()})
+    shortest = ends.astype(float).groupby(finished[c.OPTIMIZER]).median().min()
+    return float("inf") if np.isnan(shortest) else float(shortest)
 
 
 def _run_value(curve: pd.DataFrame | None, until: float, kind: str, clock: str) -> float:
@@ -105,6 +90,4 @@ def _smooth(curve: pd.DataFrame) -> pd.Series:
     """Return the moving average of the mini-batch loss by iteration; the window is in the module's description."""
     known = curve[np.isfinite(curve[c.LOSS].astype(float))].sort_values(c.ITERATION)
     window = max(1, min(PAPER_WINDOW, len(known) // _SHORTEST_SHARE))
-    return pd.Series(
-        moving_average(known[c.LOSS].to_numpy(float), window), index=known[c.ITERATION].to_numpy()
-    )
+    return pd.Series(moving_average(known[c.LOSS].to_numpy(float), window), known[c.ITERATION].to_numpy())

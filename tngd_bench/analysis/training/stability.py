@@ -31,21 +31,13 @@ def stability_table(trials: pd.DataFrame) -> pd.DataFrame:
     in 1/τ; NaN where none was and all were stable, which says above zero), `keys`.
     """
     ran = trials[(trials[c.KIND] == "training") & trials[c.STATUS].isin(["ok", "diverged", "timed-out"])]
-    ran = ran.reindex(columns=[c.KEY, c.DEVICE, c.SETTINGS, c.REASON, c.STABILITY_MARGIN, *_KEYS])
-    cells = [_has_cells(row.device, row.settings) for row in ran.itertuples()]
-    ran = ran[pd.Series(cells, index=ran.index, dtype=bool)]
+    ran = c.completed(ran, [c.KEY, *_KEYS, c.REASON, c.STABILITY_MARGIN])
+    devices = [trial_device(row.device, row.settings) for row in c.each(ran)]
+    ran = ran[np.array([used is not None and used.needs_arrays for used in devices], dtype=bool)]
     ended = margins(ran[c.REASON])
     ran = ran.assign(ended=ended, margin=ended.fillna(ran[c.STABILITY_MARGIN].astype(float)))
     rows = []
-    for values, part in ran.groupby(_KEYS, dropna=False, sort=True):
-        row: dict[str, object] = dict(zip(_KEYS, values, strict=True))
+    for row, part in c.groups(ran, _KEYS, dropna=False):
         row |= {"trials": len(part), "unstable": int(part["ended"].notna().sum())}
-        row |= {"margin": float(part["margin"].min()) if part["margin"].notna().any() else np.nan}
-        rows.append(row | {"keys": tuple(sorted(part[c.KEY]))})
+        rows.append(row | {"margin": float(part["margin"].min()), "keys": tuple(sorted(part[c.KEY]))})
     return pd.DataFrame(rows, columns=[*_KEYS, "trials", "unstable", "margin", "keys"])
-
-
-def _has_cells(device: object, settings: object) -> bool:
-    """Whether the arrays of a trial were simulated cell by cell, with an error of their own in each."""
-    used = trial_device(device, settings)
-    return used is not None and used.needs_arrays

@@ -10,15 +10,12 @@ from tngd_bench.studies.store import columns as c
 
 def is_pair(trials: pd.DataFrame) -> pd.Series:
     """Return which trials belong to a sweep of two settings."""
-    if c.SWEEP_PARAMETER_2 not in trials:
-        return pd.Series(False, index=trials.index)
-    return trials[c.SWEEP_PARAMETER_2].notna()
+    return c.completed(trials, c.SWEEP)[c.SWEEP_PARAMETER_2].notna()
 
 
 def is_worded(trials: pd.DataFrame) -> pd.Series:
     """Return which trials have a level that is a word or a flag, so that it has no place on a scale."""
-    if c.SWEEP_LABEL not in trials:
-        return pd.Series(False, index=trials.index)
+    trials = c.completed(trials, c.SWEEP)
     named = trials[c.SWEEP_LABEL].notna() & (trials[c.SWEEP_LABEL] != "ideal")
     words = named & trials[c.SWEEP_VALUE].isna()
     sweeps = trials[c.GROUP].astype(str) + "\n" + trials[c.SWEEP_PARAMETER].map(str)
@@ -32,6 +29,6 @@ def without_scale(trials: pd.DataFrame) -> pd.Series:
 
 def swept_names(swept: pd.DataFrame) -> list[str]:
     """Return what was swept in these trials, in words; two settings at once joined by ×."""
-    columns = [name for name in (c.SWEEP_PARAMETER, c.SWEEP_PARAMETER_2) if name in swept]
-    settings = dict.fromkeys(zip(*(swept[name] for name in columns), strict=True))
+    swept = c.completed(swept, c.SWEEP)
+    settings = dict.fromkeys(zip(swept[c.SWEEP_PARAMETER], swept[c.SWEEP_PARAMETER_2], strict=True))
     return [" × ".join(parameter_name(name) for name in each if isinstance(name, str)) for each in settings]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,10 +54,8 @@ class Target:
     def describe(self) -> str:
         """Return e.g. "test accuracy ≥ 90 %"."""
         curve = registered_metrics.of_column(self.metric)
-        sign = "≥" if curve.metric.larger_is_better else "≤"
-        return f"{curve.title} {sign} " + (
-            f"{100 * self.value:g} %" if curve.metric.share else f"{self.value:g}"
-        )
+        level = f"{100 * self.value:g} %" if curve.metric.share else f"{self.value:g}"
+        return f"{curve.title} {'≥' if curve.metric.larger_is_better else '≤'} {level}"
 
 
 def usual_targets(*metrics: Metric) -> tuple[Target, ...]:
@@ -70,27 +69,24 @@ def usual_targets(*metrics: Metric) -> tuple[Target, ...]:
 DEFAULT_TARGETS = usual_targets(ACCURACY)
 
 
-def study_targets(study: Mapping[str, object]) -> dict[str, tuple[Target, ...]]:
+def study_targets(study: Mapping[str, Any]) -> dict[str, tuple[Target, ...]]:
     """Return the targets of each training section of `study`, by group name.
 
     A section states them as `targets = [{metric, value, provenance}, …]`; one without has the usual ones of its
-    problem's metrics, those of the accuracy where the problem is not installed here. A
-    metric that no problem here has is in no curve either, and its targets are left out.
+    problem's metrics, those of the accuracy where the problem is not installed here. A metric that no problem here has
+    is in no curve either, and its targets are left out.
     """
-    sections = study.get("training")
     found: dict[str, tuple[Target, ...]] = {}
     described = {curve.column for curve in registered_metrics.curve_metrics()}
-    for section in sections if isinstance(sections, Sequence) else ():
-        stated = section.get("targets") or ()
+    for section in study.get("training") or ():
         targets = tuple(
             Target(str(t["metric"]), float(t["value"]), str(t.get("provenance", "stated in the study file")))
-            for t in stated
+            for t in section.get("targets") or ()
             if str(t["metric"]) in described
         )
         problem = problems.entries().get(str(section.get("problem")))
-        found[str(section["name"])] = targets or (
-            DEFAULT_TARGETS if problem is None else usual_targets(*problem.metrics)
-        )
+        usual = DEFAULT_TARGETS if problem is None else usual_targets(*problem.metrics)
+        found[str(section["name"])] = targets or usual
     return found
 
 
@@ -105,20 +101,18 @@ def hit_times(
     """
     training = c.outside_sweeps(c.only(trials, kind="training"))
     ordered = curves[curves[c.KEY].isin(training[c.KEY])].sort_values(c.ITERATION, kind="stable")
-    first: dict[Target, dict[object, dict[str, float]]] = {}
-    before: dict[Target, dict[object, dict[str, float]]] = {}
     setting = [name for name in _HIT_SETTING if name in training]
+    hits: dict[Target, dict[object, dict[str, float]]] = {}
+    missed = dict.fromkeys(_CLOCKS, float("inf")) | dict.fromkeys(AFTER.values(), -1.0)
     rows = []
     for trial in training[training[c.STATUS].isin(TRIED)].sort_values(c.KEY).to_dict("records"):
         for target in targets.get(str(trial[c.GROUP]), DEFAULT_TARGETS):
-            row: dict[str, object] = {str(name): trial[name] for name in setting}
+            row: dict[str, object] = {name: trial[name] for name in setting}
             row |= {"target": target.describe(), "provenance": target.provenance, "value": target.value}
-            if target not in first:
-                first[target] = _first_hits(ordered, target)
-                before[target] = _last_before(ordered, target)
-            row |= first[target].get(trial[c.KEY], dict.fromkeys(_CLOCKS, float("inf")))
-            rows.append(row | before[target].get(trial[c.KEY], dict.fromkeys(AFTER.values(), -1.0)))
-    return pd.DataFrame(rows, columns=[*setting, "target", "provenance", "value", *_CLOCKS, *AFTER.values()])
+            if target not in hits:
+                hits[target] = _hits(ordered, target)
+            rows.append(row | missed | hits[target].get(trial[c.KEY], {}))
+    return pd.DataFrame(rows, columns=[*setting, "target", "provenance", "value", *missed])
 
 
 def time_to_target(
@@ -136,29 +130,31 @@ def time_to_target(
     training = c.outside_sweeps(c.only(trials, kind="training"))
     times = hit_times(trials, curves, targets)
     rows = []
-    for (group, optimizer), part in training.groupby([c.GROUP, c.OPTIMIZER], sort=True):
-        tried = c.only(times, group=group, optimizer=optimizer)
-        for target in targets.get(str(group), DEFAULT_TARGETS):
+    for setting, part in c.groups(training, [c.GROUP, c.OPTIMIZER]):
+        tried = c.only(times, **setting)
+        for target in targets.get(setting[c.GROUP], DEFAULT_TARGETS):
             own = c.only(tried, target=target.describe())
-            row: dict[str, object] = {c.GROUP: group, c.OPTIMIZER: optimizer, "target": target.describe()}
-            row |= {"provenance": target.provenance, "tries": len(own), "not_tried": len(part) - len(own)}
+            row = setting | {"target": target.describe(), "provenance": target.provenance}
+            row |= {"tries": len(own), "not_tried": len(part) - len(own)}
             row["hits"] = int(np.isfinite(own["iterations"].astype(float)).sum())
-            row |= dict(zip(_RATE, hit_rate(int(str(row["hits"])), len(own)), strict=True))
-            for name in _CLOCKS:
+            row |= dict(zip(_RATE, hit_rate(row["hits"], len(own)), strict=True))
+            for name, after in AFTER.items():
                 values = own[name].to_numpy(float)
-                for quantile, mark in ((0.25, "q1"), (0.5, "median"), (0.75, "q3")):
-                    level = np.quantile(values, quantile, method="higher") if len(values) else np.nan
-                    row[f"{name}_{mark}"] = float(level)
+                quartiles = (
+                    np.quantile(values, [0.25, 0.5, 0.75], method="higher") if len(own) else [np.nan] * 3
+                )
+                row |= {
+                    f"{name}_{mark}": q for mark, q in zip(("q1", "median", "q3"), quartiles, strict=True)
+                }
                 row[f"{name}_low"], row[f"{name}_high"], confidence = median_interval(values)
                 row.setdefault("confidence", confidence)
-            for name, column in AFTER.items():
-                ranked = own.sort_values(name, kind="stable")[column]
-                row[f"{column}_median"] = float(ranked.iloc[len(own) // 2]) if len(own) else np.nan
+                ranked = own.sort_values(name, kind="stable")[after]
+                row[f"{after}_median"] = float(ranked.iloc[len(own) // 2]) if len(own) else np.nan
             rows.append(row)
     marks = [f"{name}_{mark}" for name in _CLOCKS for mark in ("q1", "median", "q3", "low", "high")]
     columns = [c.GROUP, c.OPTIMIZER, "target", "provenance", "hits", "tries", "not_tried", *marks]
-    after = [f"{column}_median" for column in AFTER.values()]
-    return pd.DataFrame(rows, columns=[*columns, *after, "confidence", *_RATE])
+    columns += [*(f"{column}_median" for column in AFTER.values()), "confidence", *_RATE]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def median_interval(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
@@ -214,24 +210,24 @@ def target_from_reference(final: pd.DataFrame, group: str, optimizer: str, metri
     return Target(metric, level, shown)
 
 
-def _first_hits(ordered: pd.DataFrame, target: Target) -> dict[object, dict[str, float]]:
-    """Return the clocks at the first evaluation that meets `target`, by key; `ordered` runs by iteration."""
-    met = ordered[target.reached(ordered[target.metric].astype(float))].drop_duplicates(c.KEY)
-    clocks = {name: met[column].to_numpy(float) for name, column in _CLOCKS.items()}
-    return {
-        key: {name: float(values[place]) for name, values in clocks.items()}
-        for place, key in enumerate(met[c.KEY])
-    }
+def _hits(ordered: pd.DataFrame, target: Target) -> dict[object, dict[str, float]]:
+    """Return by key the clocks at the first evaluation that meets `target` and at the last before it, where there are.
 
-
-def _last_before(ordered: pd.DataFrame, target: Target) -> dict[object, dict[str, float]]:
-    """Return the clocks at the last evaluation before `target` was first met, by key."""
-    values = ordered[target.metric].astype(float)
-    evaluated = ordered[values.notna()]
-    met = target.reached(values[values.notna()]).astype(int).groupby(evaluated[c.KEY]).cummax()
-    last = evaluated[met == 0].drop_duplicates(c.KEY, keep="last")
-    clocks = {AFTER[name]: last[column].to_numpy(float) for name, column in _CLOCKS.items()}
-    return {
-        key: {name: float(values[place]) for name, values in clocks.items()}
-        for place, key in enumerate(last[c.KEY])
-    }
+    `ordered` runs by iteration.
+    """
+    evaluated = ordered.dropna(subset=target.metric)
+    reached = target.reached(evaluated[target.metric].astype(float)).astype(int)
+    met = reached.groupby(evaluated[c.KEY]).cummax() == 1
+    ends = (
+        (evaluated[met].drop_duplicates(c.KEY), {column: name for name, column in _CLOCKS.items()}),
+        (
+            evaluated[~met].drop_duplicates(c.KEY, keep="last"),
+            {column: AFTER[name] for name, column in _CLOCKS.items()},
+        ),
+    )
+    found: dict[object, dict[Any, float]] = {}
+    for points, names in ends:
+        clocks = points.set_index(c.KEY)[list(names)].astype(float).rename(columns=names)
+        for key, values in clocks.to_dict("index").items():
+            found.setdefault(key, {}).update(values)
+    return found

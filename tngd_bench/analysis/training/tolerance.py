@@ -19,10 +19,10 @@ before training to 1, or, of a problem without accuracy, have halved its loss or
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ from tngd_bench.studies.store import columns as c
 
 MINIMUM_SEEDS = 5
 SCORE_MARGIN, LOSS_SHARE, LOSS_FLOOR = 0.01, 0.05, 0.01
+_LEVELS = ["level", "excess", "verdict", "p_inside", "p_outside", "median", "seeds", "diverged"]
 Array = npt.NDArray[np.float64]
 
 
@@ -54,11 +55,11 @@ class Tolerance:
     group: str
     optimizer: str
     parameter: str
-    worst_inside: float
-    first_outside: float
-    seeds: int
-    levels: pd.DataFrame
-    note: str
+    worst_inside: float = float("nan")
+    first_outside: float = float("nan")
+    seeds: int = 0
+    levels: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_LEVELS))
+    note: str = ""
     beside: str = ""
     size: int = 0
     score: CurveMetric = TRAINING_LOSS
@@ -76,30 +77,24 @@ def tolerances(final: pd.DataFrame, score: CurveMetric = TRAINING_LOSS) -> tuple
 
     `score` is the metric that is judged. Of a sweep of two imperfections the ideal device is ideal in both.
     """
-    swept = final[final[c.SWEEP_PARAMETER].notna()]
+    swept = c.completed(final[final[c.SWEEP_PARAMETER].notna()], c.SWEEP)
     keys = [c.GROUP, c.OPTIMIZER, c.SWEEP_PARAMETER]
-    second = [name for name in (c.SWEEP_PARAMETER_2, c.SWEEP_LABEL_2) if name in swept]
     found = []
-    for values, part in swept.groupby([*keys, *second], sort=True, dropna=False):
-        group, optimizer, parameter, *beside = map(str, values)
+    for values, part in swept.groupby([*keys, c.SWEEP_PARAMETER_2, c.SWEEP_LABEL_2], sort=True, dropna=False):
+        group, optimizer, parameter, second, label = map(str, values)
         if not part[c.SWEEP_VALUE].notna().any():
             continue  # words and flags have no order from mild to harsh
-        named = len(beside) == 2 and part[c.SWEEP_PARAMETER_2].notna().all()
-        runs = swept
-        if named:
-            runs = c.only(swept, sweep_parameter_2=beside[0])
-            if is_imperfection(beside[0]):
-                runs = runs[is_ideal(beside[0], runs[c.SWEEP_VALUE_2])]
+        runs, beside = swept[swept[c.SWEEP_PARAMETER_2].isna()], ""
+        if part[c.SWEEP_PARAMETER_2].notna().all():
+            runs, beside = c.only(swept, sweep_parameter_2=second), f"{second} = {label}"
+            if is_imperfection(second):
+                runs = runs[is_ideal(second, runs[c.SWEEP_VALUE_2])]
             else:
-                runs = c.only(runs, sweep_label_2=beside[1])
-        elif len(second) == 2:
-            runs = swept[swept[c.SWEEP_PARAMETER_2].isna()]
+                runs = c.only(runs, sweep_label_2=label)
         runs = runs[(runs[keys] == [group, optimizer, parameter]).all(axis=1)]
-        ideal = runs[is_ideal(parameter, runs[c.SWEEP_VALUE])]
-        tolerance = _tolerance(group, optimizer, parameter, ideal, part, score)
-        held = f"{beside[0]} = {beside[1]}" if named else ""
         size, problem = int(part[c.PARAMETERS].max()), str(part[c.PROBLEM].iloc[0])
-        found.append(dataclasses.replace(tolerance, beside=held, size=size, score=score, problem=problem))
+        about: dict[str, Any] = {"score": score, "beside": beside, "size": size, "problem": problem}
+        found.append(_tolerance(Tolerance(group, optimizer, parameter, **about), runs, part))
     return tuple(found)
 
 
@@ -113,26 +108,22 @@ def milder(first: Tolerance, second: Tolerance) -> Tolerance:
     levels = first.levels["level"].tolist()
     inside = min(_place(levels, each.worst_inside, -1) for each in (first, second))
     outside = min(_place(levels, each.first_outside, len(levels)) for each in (first, second))
-    padded = [*levels, float("nan")]  # −1 and the end: no level
-    verdicts = _verdicts(len(levels), inside, outside)
-    return dataclasses.replace(
-        first,
-        worst_inside=padded[inside],
-        first_outside=padded[outside],
-        levels=first.levels.assign(verdict=verdicts),
-    )
+    return _with_verdicts(first, first.levels, inside, outside)
 
 
 def _place(levels: Sequence[float], level: float, none: int) -> int:
     return none if np.isnan(level) else list(levels).index(level)
 
 
-def _verdicts(number: int, inside: int, outside: int) -> list[str]:
-    """Return the verdict of so many levels, the last one inside and the first one outside being given by place."""
-    return [
+def _with_verdicts(tolerance: Tolerance, table: pd.DataFrame, inside: int, outside: int) -> Tolerance:
+    """Return a tolerance with its table, the last level inside and the first one outside being given by place."""
+    padded = [*table["level"].tolist(), float("nan")]  # −1 and the end: no level
+    verdict = [
         "inside" if place <= inside else "outside" if place >= outside else "undecided"
-        for place in range(number)
+        for place in range(len(table))
     ]
+    levels = table.assign(verdict=verdict)[_LEVELS]
+    return replace(tolerance, worst_inside=padded[inside], first_outside=padded[outside], levels=levels)
 
 
 def is_imperfection(parameter: str) -> bool:
@@ -175,10 +166,11 @@ def sign(score: CurveMetric) -> float:
     return -1.0 if score.metric.larger_is_better else 1.0
 
 
-def _tolerance(
-    group: str, optimizer: str, parameter: str, ideal: pd.DataFrame, part: pd.DataFrame, score: CurveMetric
-) -> Tolerance:
-    ideal = tried(ideal, score).drop_duplicates(c.SEED).set_index(c.SEED).sort_index()
+def _tolerance(empty: Tolerance, runs: pd.DataFrame, part: pd.DataFrame) -> Tolerance:
+    """Return the tolerance that the swept trials `part` show beside those of `runs` on the ideal device."""
+    score, parameter = empty.score, empty.parameter
+    ideal = tried(runs[is_ideal(parameter, runs[c.SWEEP_VALUE])], score)
+    ideal = ideal.drop_duplicates(c.SEED).set_index(c.SEED).sort_index()
     swept = tried(part[~is_ideal(parameter, part[c.SWEEP_VALUE])], score)
     table = swept.pivot_table(index=c.SEED, columns=c.SWEEP_VALUE, values=c.LOSS, aggfunc="first")
     paired = table.reindex(ideal.index).dropna(axis=1)
@@ -187,22 +179,15 @@ def _tolerance(
     if not note and not len(levels):
         note = "not measured: no level was run with every seed of the ideal device"
     if note:
-        columns = ["level", "excess", "verdict", "p_inside", "p_outside", "median", "seeds", "diverged"]
-        nan = float("nan")
-        return Tolerance(
-            group, optimizer, parameter, nan, nan, len(ideal), pd.DataFrame(columns=columns), note
-        )
+        return replace(empty, seeds=len(ideal), note=note)
     losses, baseline = paired[levels].to_numpy(float), ideal[c.LOSS].to_numpy(float)
     excess = losses - baseline[:, None]
     beyond = [paired_difference(column) for column in (excess - margins(score, baseline)[:, None]).T]
-    inside, outside = decided([each.p_lower for each in beyond], [each.p_higher for each in beyond])
-    padded = [*levels.tolist(), float("nan")]
     middle = np.median(losses, axis=0)
     found = pd.DataFrame(
         {
             "level": levels,
             "excess": np.median(excess, axis=0),
-            "verdict": _verdicts(len(levels), inside, outside),
             "p_inside": [each.p_lower for each in beyond],
             "p_outside": [each.p_higher for each in beyond],
             "median": np.where(np.isfinite(middle), sign(score) * middle, np.nan),
@@ -210,17 +195,8 @@ def _tolerance(
             "diverged": np.isinf(losses).sum(axis=0),
         }
     )
-    return Tolerance(
-        group,
-        optimizer,
-        parameter,
-        worst_inside=padded[inside],
-        first_outside=padded[outside],
-        seeds=len(baseline),
-        levels=found,
-        note="",
-        ideal=sign(score) * float(np.median(baseline)),
-    )
+    judged = replace(empty, seeds=len(baseline), ideal=sign(score) * float(np.median(baseline)))
+    return _with_verdicts(judged, found, *decided(found["p_inside"].tolist(), found["p_outside"].tolist()))
 
 
 def decided(p_inside: Sequence[float], p_outside: Sequence[float]) -> tuple[int, int]:
@@ -248,12 +224,10 @@ def without_base(ideal: pd.DataFrame) -> str:
     if len(ideal) < MINIMUM_SEEDS:
         number = f"{len(ideal)} seed{'' if len(ideal) == 1 else 's'}"
         return f"not confirmed: too few to tell, {number} of the ideal device, {MINIMUM_SEEDS} needed"
-    scored = TEST_ACCURACY.final in ideal and bool(ideal[TEST_ACCURACY.final].notna().any())
+    ideal = c.completed(ideal, [TEST_ACCURACY.final, TEST_ACCURACY.untrained, TRAINING_LOSS.untrained])
+    scored = bool(ideal[TEST_ACCURACY.final].notna().any())
     judged_by = TEST_ACCURACY if scored else TRAINING_LOSS
-    final, start = (
-        ideal[name].astype(float) if name in ideal else pd.Series(np.nan, ideal.index)
-        for name in (judged_by.final, judged_by.untrained)
-    )
+    final, start = (ideal[name].astype(float) for name in (judged_by.final, judged_by.untrained))
     ended = ideal[c.STATUS] == "ok"
     if start[ended].isna().any():
         return "not confirmed: nothing was evaluated before training, so that whether it learned is unknown"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -50,6 +49,7 @@ def tuning_summary(records: Records) -> pd.DataFrame:
     """
     tries = tuning_trials(records)
     larger = larger_is_better(records.study)
+    sign = -1 if larger else 1
     best = best_tries(tries, larger).set_index(c.OPTIMIZER)
     spent = tries["seconds"] + tries["final_seconds"]
     total = float(spent.sum())
@@ -59,6 +59,7 @@ def tuning_summary(records: Records) -> pd.DataFrame:
         method = str(name)
         tried = own[c.STATUS].isin(TRIED)
         default = own.loc[own["default"], "score"]
+        share = float(spent[own.index].sum())
         row: dict[str, Any] = dict.fromkeys(_SUMMARY, None) | {
             c.OPTIMIZER: method,
             "tries": int(tried.sum()),
@@ -70,13 +71,14 @@ def tuning_summary(records: Records) -> pd.DataFrame:
             "best_score": np.nan,
             "final_score": np.nan,
             "final_failed": 0,
-            "seconds": float(spent[own.index].sum()),
-            "share_of_seconds": float(spent[own.index].sum()) / total if total else np.nan,
+            "seconds": share,
+            "share_of_seconds": share / total if total else np.nan,
         }
         if method in best.index:
             found = best.loc[method]
             complete = json.loads(str(found[c.SETTINGS]))
-            axes = space_of(method, _asked(spaces.get(method) or {})).axes
+            asked = {key: Axis(**axis) for key, axis in (spaces.get(method) or {}).items()}
+            axes = space_of(method, asked).axes
             row |= {
                 "best_score": found["score"],
                 "final_score": found["final_score"],
@@ -87,7 +89,7 @@ def tuning_summary(records: Records) -> pd.DataFrame:
             }
         rows.append(row)
     decided_by = "final_score" if (tries["final_runs"] > 0).any() else "best_score"
-    rows.sort(key=lambda row: _order(row[decided_by], larger))
+    rows.sort(key=lambda row: math.inf if math.isnan(row[decided_by]) else sign * row[decided_by])
     return pd.DataFrame(rows, columns=list(_SUMMARY))
 
 
@@ -107,13 +109,7 @@ def best_of_k_curves(records: Records, *, level: float = 0.95) -> pd.DataFrame:
         curve.insert(0, c.OPTIMIZER, str(name))
         curve["budget_s"] = curve["k"] * float(own["seconds"].mean())
         curves.append(curve)
-    if not curves:
-        return pd.DataFrame(columns=[c.OPTIMIZER, *COLUMNS, "budget_s"])
-    return pd.concat(curves, ignore_index=True)
-
-
-def _asked(axes: Mapping[str, Mapping[str, Any]]) -> dict[str, Axis]:
-    return {name: Axis(**axis) for name, axis in axes.items()}
+    return c.joined(curves, [c.OPTIMIZER, *COLUMNS, "budget_s"])
 
 
 def _at_edge(axis: Axis, value: float) -> bool:
@@ -128,10 +124,3 @@ def _on_scale(scale: str, value: float) -> float:
     if scale == "log-complement":
         return -math.log1p(-value) if value < 1 else math.inf
     return value
-
-
-def _order(score: float, larger: bool) -> float:
-    """Return what sorts the best score first and a missing one last."""
-    if math.isnan(score):
-        return math.inf
-    return -score if larger else score

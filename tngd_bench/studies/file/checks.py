@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable
 
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.problems import registry as problems
@@ -13,7 +14,7 @@ from tngd_bench.spu.device import Device
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.devices import own_devices, refuse_unknown
 from tngd_bench.studies.file.optimizer_label import as_setting, config_of, expand_label, read_label
-from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
+from tngd_bench.studies.file.schema import CostSection, Settings, Study, TrainingSection
 from tngd_bench.studies.file.study_table import StudyTable, shown_path
 from tngd_bench.studies.file.sweeps import levels_of, settings_of
 from tngd_bench.studies.file.toml_lines import KeyPath
@@ -52,19 +53,15 @@ class _Checks:
             raise StudyError(f"{name}: nothing to do: no section is enabled")
         number = sum(map(_trials_of_cost, checked.cost)) + sum(map(_trials_of_training, checked.training))
         if number > MOST_TRIALS:
-            raise StudyError(
-                f"{name}: the study unrolls to {number:,} trials; accepted: at most {MOST_TRIALS:,}"
-            )
+            much = f"the study unrolls to {number:,} trials"
+            raise StudyError(f"{name}: {much}; accepted: at most {MOST_TRIALS:,}")
         return checked
 
     def _check_tables(self) -> None:
         study, at = self.study, self.table.at
-        settings: Iterable[tuple[KeyPath, Mapping[str, Mapping[str, object]]]] = (
-            (("optimizer",), study.optimizer),
-            (("tuned",), study.tuned),
-            *((("tuned_for", problem, "tuned"), each.tuned) for problem, each in study.tuned_for.items()),
-        )
-        for path, tables in settings:
+        settings: dict[KeyPath, Settings] = {("optimizer",): study.optimizer, ("tuned",): study.tuned}
+        settings |= {("tuned_for", where, "tuned"): each.tuned for where, each in study.tuned_for.items()}
+        for path, tables in settings.items():
             for name, values in tables.items():
                 with at(*path, name):
                     entry = optimizers.get(name)
@@ -149,7 +146,5 @@ def _trials_of_cost(section: CostSection) -> int:
 
 
 def _trials_of_training(section: TrainingSection) -> int:
-    number = section.seeds * len(section.optimizers)
-    for sweep in section.sweep or ():
-        number *= len(sweep.values)
-    return number
+    levels = math.prod(len(sweep.values) for sweep in section.sweep or ())
+    return section.seeds * len(section.optimizers) * levels

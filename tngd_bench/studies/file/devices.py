@@ -12,7 +12,6 @@ from tngd_bench.studies.file.optimizer_label import as_setting
 from tngd_bench.studies.file.schema import Study
 
 SOURCE = "source"
-_GRADE = "U"
 
 
 def known_devices(study: Study) -> dict[str, Device]:
@@ -26,15 +25,13 @@ def own_devices(study: Study, only: str | None = None) -> dict[str, Device]:
     A value set there has grade U, and as its source what the table's `source` says, or else that it was set there.
     """
     devices = {}
-    for name, table in study.device.items():
-        if only is not None and name != only:
-            continue
+    for name, table in study.device.items() if only is None else [(only, study.device[only])]:
         fields = {key: as_setting(key, value) for key, value in table.items() if key != SOURCE}
         said = table.get(SOURCE, "set in the study file")
         if not isinstance(said, str):
             raise TypeError(f"source must be text, not {said!r}")
         device = Device.described({"name": name, **fields})
-        stated = {key: Sourced(_GRADE, said) for key in fields if key not in ("base", "summary")}
+        stated = {key: Sourced("U", said) for key in fields if key not in ("base", "summary")}
         devices[name] = dataclasses.replace(device, sources={**device.sources, **stated})
     return devices
 

@@ -29,10 +29,8 @@ def expand_training(table: dict[str, Any], origins: dict[KeyPath, str]) -> None:
         marks = {key: mark for key, mark in _MARKS if _is_grid(section.get(key))}
         combinations = math.prod(len(section[key]) for key in marks)
         if combinations > _MOST_SECTIONS:
-            where = origins.get(("training", number), "training")
-            raise StudyError(
-                f"{where}: {section['name']!r} stands for {combinations} sections; accepted: {_MOST_SECTIONS}"
-            )
+            where = f"{origins.get(('training', number), 'training')}: {section['name']!r}"
+            raise StudyError(f"{where} stands for {combinations} sections; accepted: {_MOST_SECTIONS}")
         for values in itertools.product(*(section[key] for key in marks)):
             copied = copy.deepcopy(section) | dict(zip(marks, values, strict=True))
             suffix = "".join(f"-{mark}{value}" for mark, value in zip(marks.values(), values, strict=True))
@@ -49,17 +47,11 @@ def expand_training(table: dict[str, Any], origins: dict[KeyPath, str]) -> None:
 
 def _is_grid(value: object) -> bool:
     """Return whether `value` is a list of sizes; anything else is for the checks to accept or refuse."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(item, int) and not isinstance(item, bool) and item >= 1 for item in value)
-    )
+    items = value if isinstance(value, list) else []
+    return bool(items) and all(type(item) is int and item >= 1 for item in items)  # True is no size
 
 
 def is_sections(value: object) -> TypeGuard[list[dict[str, Any]]]:
     """Return whether `value` is a list of sections, each with a name."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(item, dict) and "name" in item for item in value)
-    )
+    items = value if isinstance(value, list) else []
+    return bool(items) and all(isinstance(item, dict) and "name" in item for item in items)

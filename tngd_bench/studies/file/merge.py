@@ -24,14 +24,11 @@ INCLUDE, PROFILES = "include", "profiles"
 TUNED_FILE = "tuned.toml"
 """The file that a search for settings writes, for studies to include."""
 _MOST_INCLUDED = 100
-_TUNED_FILES = (
-    "tuned-"  # begins the names of shipped files that `tngd-bench tune` wrote, which are no studies
-)
 
 
 def shipped_studies() -> tuple[str, ...]:
-    """Return the names of the studies that come with the package."""
-    return tuple(name for name in _shipped_files() if not name.startswith(_TUNED_FILES))
+    """Return the names of the studies that come with the package, without the files that `tngd-bench tune` wrote."""
+    return tuple(name for name in _shipped_files() if not name.startswith("tuned-"))
 
 
 def _shipped_files() -> tuple[str, ...]:
@@ -113,20 +110,18 @@ def _find(reference: str, folder: Path | None) -> tuple[str, str, str, Path | No
         return path.name, path.read_text(encoding="utf-8"), str(path.resolve()), path.parent
     except UnicodeDecodeError:
         raise StudyError(f"{reference}: not a text file in UTF-8") from None
-    except OSError as error:
-        raise StudyError(f"study file {reference!r} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:  # a NUL character in the name
-        raise StudyError(f"study file {reference!r} cannot be read: {error}") from None
+    except (OSError, ValueError) as error:  # a ValueError: a NUL character in the name
+        said = getattr(error, "strerror", None) or error
+        raise StudyError(f"study file {reference!r} cannot be read: {said}") from None
 
 
 def _not_toml(name: str, message: str) -> str:
     """Return the parser's complaint with its line in the place where ours have it."""
-    parts = re.fullmatch(
-        r"(?P<what>.*) \(at line (?P<line>\d+), (?P<column>column \d+)\)", message, re.DOTALL
-    )
+    parts = re.fullmatch(r"(.*) \(at line (\d+), (column \d+)\)", message, re.DOTALL)
     if parts is None:
         return f"{name}: not valid TOML: {message}"
-    return f"{name}, line {parts['line']}: not valid TOML: {parts['what']}, {parts['column']}"
+    what, line, column = parts.groups()
+    return f"{name}, line {line}: not valid TOML: {what}, {column}"
 
 
 def _exists(path: Path) -> bool:
@@ -154,42 +149,40 @@ def _merge(below: StudyTable, above: StudyTable) -> StudyTable:
     """Return the table of `above` over that of `below`: tables key by key, named sections one by one, else replaced."""
     origins = dict(below.origins)
     merged = StudyTable(above.name, above.source, copy.deepcopy(below.table), origins, dict(below.profiles))
-    _merge_tables(merged, above, merged.table, above.table, (), ())
+    _Merge(merged, above).tables(merged.table, above.table, (), ())
     for name, profile in above.profiles.items():
         merged.profiles[name] = {**merged.profiles.get(name, {}), **profile}
         origins |= {path: where for path, where in above.origins.items() if path[:2] == (PROFILES, name)}
     return merged
 
 
-def _merge_tables(
-    merged: StudyTable,
-    above: StudyTable,
-    into: dict[str, Any],
-    table: dict[str, Any],
-    to: KeyPath,
-    at: KeyPath,
-) -> None:
-    for key, value in table.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge_tables(merged, above, into[key], value, (*to, key), (*at, key))
-        elif is_sections(value) and is_sections(into.get(key)):
-            _merge_sections(merged, above, into[key], value, (*to, key), (*at, key))
-        else:
-            into[key] = copy.deepcopy(value)
-            merged.move_origins(above, (*to, key), (*at, key))
+@dataclasses.dataclass(frozen=True)
+class _Merge:
+    """Takes over what stands in `above`, `at` a path there, `into` a place of `merged`, with where it was set."""
 
+    merged: StudyTable
+    above: StudyTable
 
-def _merge_sections(
-    merged: StudyTable, above: StudyTable, into: list[Any], sections: list[Any], to: KeyPath, at: KeyPath
-) -> None:
-    places = {str(section.get("name")): number for number, section in enumerate(into)}
-    for number, section in enumerate(sections):
-        place = places.get(str(section.get("name")))
-        if place is None:
-            into.append(copy.deepcopy(section))
-            merged.move_origins(above, (*to, len(into) - 1), (*at, number))
-        else:
-            _merge_tables(merged, above, into[place], section, (*to, place), (*at, number))
+    def tables(self, into: dict[str, Any], table: dict[str, Any], to: KeyPath, at: KeyPath) -> None:
+        for key, value in table.items():
+            paths = (*to, key), (*at, key)
+            if isinstance(value, dict) and isinstance(into.get(key), dict):
+                self.tables(into[key], value, *paths)
+            elif is_sections(value) and is_sections(into.get(key)):
+                self._sections(into[key], value, *paths)
+            else:
+                into[key] = copy.deepcopy(value)
+                self.merged.move_origins(self.above, *paths)
+
+    def _sections(self, into: list[Any], sections: list[Any], to: KeyPath, at: KeyPath) -> None:
+        places = {str(section.get("name")): number for number, section in enumerate(into)}
+        for number, section in enumerate(sections):
+            place = places.get(str(section.get("name")))
+            if place is None:
+                into.append(copy.deepcopy(section))
+                self.merged.move_origins(self.above, (*to, len(into) - 1), (*at, number))
+            else:
+                self.tables(into[place], section, (*to, place), (*at, number))
 
 
 def _apply_profile(study: StudyTable, profile: str) -> None:

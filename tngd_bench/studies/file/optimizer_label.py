@@ -26,6 +26,7 @@ _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,
 _FORMS = "name, name[setting=value, …] or name[tuned, …]"
 _NAMES_A_DEVICE = ("device", "base")
 _LARGEST_GRID = 10_000
+SettingsByName = Mapping[str, Mapping[str, object]]
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def expand_label(label: str) -> tuple[str, ...]:
 
 
 def _written(name: str, tuned: bool, texts: Mapping[str, str]) -> str:
-    inside = [*([TUNED] if tuned else []), *(f"{key}={text}" for key, text in texts.items())]
+    inside = [TUNED] * tuned + [f"{key}={text}" for key, text in texts.items()]
     return f"{name}[{', '.join(inside)}]" if inside else name
 
 
@@ -123,11 +124,11 @@ def config_of(
 
 def resolve(
     label: str,
-    overrides: Mapping[str, Mapping[str, object]],
+    overrides: SettingsByName,
     swept: Mapping[str, object] | None = None,
     *,
-    tuned: Mapping[str, Mapping[str, object]] | None = None,
-    devices: Mapping[str, Mapping[str, object]] | None = None,
+    tuned: SettingsByName | None = None,
+    devices: SettingsByName | None = None,
 ) -> OptimizerConfig:
     """Return the optimizer named by `label` with complete, checked settings.
 
@@ -152,7 +153,7 @@ def resolve(
     return OptimizerConfig(label, name, complete, entry.simulated)
 
 
-def _tuned_settings(name: str, tuned: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+def _tuned_settings(name: str, tuned: SettingsByName) -> dict[str, object]:
     if name not in tuned:
         raise ValueError(
             f"the study has no [tuned.{name}] table; `tngd-bench tune STUDY` makes one, "
@@ -161,9 +162,7 @@ def _tuned_settings(name: str, tuned: Mapping[str, Mapping[str, object]]) -> dic
     return {key: as_setting(key, value) for key, value in tuned[name].items()}
 
 
-def _with_own_device(
-    settings: dict[str, object], devices: Mapping[str, Mapping[str, object]]
-) -> dict[str, object]:
+def _with_own_device(settings: dict[str, object], devices: SettingsByName) -> dict[str, object]:
     """Put the description of a device of the study in the place of its name."""
     device = settings.get("device")
     if not isinstance(device, str):
@@ -171,11 +170,7 @@ def _with_own_device(
     if device in devices:
         fields = {key: as_setting(key, value) for key, value in devices[device].items() if key != "source"}
         return settings | {"device": {"name": device, **fields}}
-    known = Device.presets()
-    if device not in known:
-        there = ", ".join((*known, *devices))
-        hint = arguments.suggestion(device, (*known, *devices))
-        raise ValueError(f"device must be one of: {there}; not {device!r}{hint}")
+    arguments.choice("device", device, (*Device.presets(), *devices))
     return settings
 
 

@@ -54,15 +54,9 @@ def load_study(
     Included files called `unwritten` may be absent. Raises StudyError.
     """
     read = read_table(reference, profile, overrides, unwritten=unwritten)
-    study = _make(read)
-    return LoadedStudy(
-        study,
-        printable(read.source),
-        tuple(map(printable, overrides)),
-        profile,
-        tuple(read.profiles),
-        tuple(map(printable, read.included)),
-    )
+    study, source = _make(read), printable(read.source)
+    written, included = (tuple(map(printable, texts)) for texts in (overrides, read.included))
+    return LoadedStudy(study, source, written, profile, tuple(read.profiles), included)
 
 
 def printable(text: str) -> str:
@@ -108,10 +102,8 @@ def _fill_outputs(table: dict[str, Any]) -> None:
 def _refuse_large_integers(read: StudyTable, value: object, path: KeyPath) -> None:
     """Refuse what TOML does not promise to carry: integers beyond 64 bits."""
     if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
-        raise read.error(
-            path,
-            f"{shown_path(path, read.table)}: an integer of {value.bit_length()} bits; accepted: up to 64 bits",
-        )
+        what = f"{shown_path(path, read.table)}: an integer of {value.bit_length()} bits"
+        raise read.error(path, f"{what}; accepted: up to 64 bits")
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in items:
         _refuse_large_integers(read, part, (*path, key))

@@ -75,7 +75,11 @@ class StudyTable:
         if not isinstance(place, dict):
             raise StudyError(f"{called}: name the section and its key, as in cost.NAME.repetitions=5")
         place[keys[-1]] = value
-        self._set_origin((*path, keys[-1]), origin)
+        path.append(keys[-1])
+        self._forget_origins(tuple(path))
+        self.origins[tuple(path)] = origin
+        for length in range(1, len(path)):
+            self.origins.setdefault(tuple(path[:length]), origin)
 
     def move_origins(self, source: StudyTable, to: KeyPath, at: KeyPath) -> None:
         """Say of everything at `to` what `source` says of what is at `at`."""
@@ -83,12 +87,6 @@ class StudyTable:
         self.origins |= {
             (*to, *path[len(at) :]): where for path, where in source.origins.items() if path[: len(at)] == at
         }
-
-    def _set_origin(self, path: KeyPath, origin: str) -> None:
-        self._forget_origins(path)
-        self.origins[path] = origin
-        for length in range(1, len(path)):
-            self.origins.setdefault(path[:length], origin)
 
     def _forget_origins(self, path: KeyPath) -> None:
         for below in [other for other in self.origins if other[: len(path)] == path]:

@@ -26,8 +26,7 @@ def _missing(study: Study) -> Iterator[CostSection]:
     for section in study.training:
         if not (section.enabled and section.targets) or section.sweep is not None:
             continue
-        trained = {usual_form(one) for label in section.optimizers for one in expand_label(label)}
-        if trained <= _timed(study, section):
+        if _labels(section) <= _timed(study, section):
             continue
         name = f"{section.name}-cost"
         while name in taken:
@@ -47,10 +46,14 @@ def _missing(study: Study) -> Iterator[CostSection]:
         )
 
 
+def _labels(section: CostSection | TrainingSection) -> set[str]:
+    return {usual_form(one) for label in section.optimizers for one in expand_label(label)}
+
+
 def _timed(study: Study, training: TrainingSection) -> set[str]:
     """Return the optimizers that one cost section of the study times together at the size of `training`, the most."""
     timed = [
-        {usual_form(one) for label in section.optimizers for one in expand_label(label)}
+        _labels(section)
         for section in study.cost
         if section.enabled
         and section.problem == training.problem
@@ -58,5 +61,4 @@ def _timed(study: Study, training: TrainingSection) -> set[str]:
         and training.batch_size in section.batch_size
         and training.outputs in section.outputs
     ]
-    trained = {usual_form(one) for label in training.optimizers for one in expand_label(label)}
-    return max(timed, key=lambda labels: len(labels & trained), default=set())
+    return max(timed, key=lambda labels: len(labels & _labels(training)), default=set())

@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import re
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 KeyPath = tuple[str | int, ...]
 
 _SPACE = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _BLANK = re.compile(r"[ \t]*")
-_STRING = re.compile(
-    r'"""(?:[^\\]|\\.)*?"""{1,3}(?!")|'
-    r"'''.*?'''{1,3}(?!')|"
-    r'"(?:[^"\\\n]|\\.)*"|'
-    r"'[^'\n]*'",
-    re.DOTALL,
-)
+_LONG_STRING = r'"""(?:[^\\]|\\.)*?"""{1,3}(?!")|' r"'''.*?'''{1,3}(?!')"
+_STRING = re.compile(_LONG_STRING + r'|"(?:[^"\\\n]|\\.)*"|' r"'[^'\n]*'", re.DOTALL)
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SCALAR = re.compile(r"[^,\]}#\n]+")
 
@@ -27,11 +23,9 @@ _SCALAR = re.compile(r"[^,\]}#\n]+")
 def line_numbers(text: str) -> dict[KeyPath, int]:
     """Return path → line (from 1) of every key, table and array entry; an index stands for an array's entry."""
     scan = _Scan(text)
-    try:
+    # Nested deeper than Python calls: lines of what came before are known, the rest has that of its table.
+    with suppress(RecursionError):
         scan.document()
-    except RecursionError:
-        # Nested deeper than Python calls: lines of what came before are known, the rest has that of its table.
-        return scan.lines
     return scan.lines
 
 
@@ -47,34 +41,27 @@ class _Scan:
         table: KeyPath = ()
         self._skip(_SPACE)
         while self.place < len(self.text):
-            if self._at("[["):
-                table = self._array_header()
-            elif self._at("["):
-                table = self._header()
+            if self._at("["):
+                table = self._header(2 if self._at("[[") else 1)
             else:
                 self._pair(table)
             self._skip(_SPACE)
 
-    def _header(self) -> KeyPath:
+    def _header(self, brackets: int) -> KeyPath:
         line = self._line()
-        self.place += 1
-        path = self._through_arrays(self._key())
-        self._skip(_BLANK)
-        self.place += 1
-        self._note(path, line, explicit=True)
-        return path
-
-    def _array_header(self) -> KeyPath:
-        line = self._line()
-        self.place += 2
+        self.place += brackets
         *outer, last = self._key()
         self._skip(_BLANK)
-        self.place += 2
-        array = (*self._through_arrays(outer), last)
-        number = self._entries.get(array, 0)
-        self._entries[array] = number + 1
-        path = (*array, number)
-        self._note(path, line, explicit=True)
+        self.place += brackets
+        if brackets == 1:
+            path = self._through_arrays([*outer, last])
+        else:
+            array = (*self._through_arrays(outer), last)
+            number = self._entries.get(array, 0)
+            self._entries[array] = number + 1
+            path = (*array, number)
+        self._note(path, line)
+        self.lines[path] = line  # what a header says holds, even where a name was mentioned before
         return path
 
     def _through_arrays(self, keys: list[str]) -> KeyPath:
@@ -140,13 +127,9 @@ class _Scan:
                 return keys
             self.place += 1
 
-    def _note(self, path: KeyPath, line: int, *, explicit: bool = False) -> None:
-        for length in range(1, len(path)):
+    def _note(self, path: KeyPath, line: int) -> None:
+        for length in range(1, len(path) + 1):
             self.lines.setdefault(path[:length], line)
-        if explicit:
-            self.lines[path] = line
-        else:
-            self.lines.setdefault(path, line)
 
     def _at(self, mark: str) -> bool:
         return self.text.startswith(mark, self.place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -19,12 +20,8 @@ READ_BEFORE = ("include", "profiles")
 
 _ACCEPTED = {
     "tuple_type": "a list",
-    "mapping_type": "a table",
-    "dict_type": "a table",
-    "dataclass_type": "a table",
-    "dataclass_exact_type": "a table",
-    "int_type": "an integer",
-    "int_from_float": "an integer",
+    **dict.fromkeys(("mapping_type", "dict_type", "dataclass_type", "dataclass_exact_type"), "a table"),
+    **dict.fromkeys(("int_type", "int_from_float"), "an integer"),
     "float_type": "a number",
     "bool_type": "true or false",
     "string_type": "text",
@@ -79,9 +76,7 @@ def _accepted(kind: str, message: str) -> str:
     if kind in _ACCEPTED:
         return _ACCEPTED[kind]
     text = message.removeprefix("Input should be ").removeprefix("String should ").removesuffix(".")
-    return (
-        text.removeprefix("a valid ").replace("have at least", "at least").replace("have at most", "at most")
-    )
+    return re.sub("have (?=at (?:least|most))", "", text.removeprefix("a valid "))
 
 
 def _known_keys(path: Sequence[str | int]) -> tuple[str, ...]:

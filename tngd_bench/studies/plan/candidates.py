@@ -89,10 +89,8 @@ class CandidateMaker:
         if not cost.known:
             # it makes a gradient, whatever else it does; the limits of a trial guard the rest
             least = cost_of("sgd", problem.iteration(), problem.itemsize)
-            unknown = math.nan, math.nan
-            return Candidate(
-                config, *unknown, gradient_seconds=least.flops / rate, gradient_bytes=least.bytes
-            )
+            seconds, size = least.flops / rate, least.bytes
+            return Candidate(config, math.nan, math.nan, gradient_seconds=seconds, gradient_bytes=size)
         seconds, limit = cost.seconds(rate), self.execution.seconds_per_iteration_limit
         budget = self.machine.working_bytes * self.execution.memory_limit_fraction / side_by_side
         reasons = []
@@ -118,11 +116,9 @@ def _predicted(
 ) -> tuple[PredictedCost, str]:
     """Return the cost of an iteration, and what to say of a device that is simulated."""
     settings, device = config.settings, _device(config)
-    iteration = problem.iteration(settings)
+    iteration, simulates = problem.iteration(settings), ""
     if device is not None and not training:
         if optimizers.get(config.method).device_billed_alone(settings) is not None:
             return host_cost(iteration, device.upload, problem.itemsize), ""
         simulates = " (its bill depends on the scale of its arrays, so it is simulated)"
-    else:
-        simulates = ""
     return cost_of(config.method, iteration, problem.itemsize, settings, device), simulates

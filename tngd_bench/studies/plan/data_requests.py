@@ -27,14 +27,15 @@ def request_of(
     study: Study, section: CostSection | TrainingSection, outputs: int | None = None
 ) -> DataRequest:
     """Return the data of a section, for a number of `outputs` where they depend on it and a section has several."""
-    problem, dtype = problem_of(study, section), study.execution.dtype
-    options = tuple(study.problem.get(section.problem, {}).items())
-    if isinstance(section, CostSection):
-        prepared = outputs if problem.data_by_outputs else None
-        return DataRequest(section.problem, None, None, dtype, None, prepared, options)
-    prepared = section.outputs if problem.data_by_outputs else None
-    sizes, share = (section.train_size, section.test_size), section.validation_share
-    return DataRequest(section.problem, *sizes, dtype, share, prepared, options)
+    name, dtype = section.problem, study.execution.dtype
+    options = tuple(study.problem.get(name, {}).items())
+    sizes: tuple[int | None, int | None] = (None, None)
+    share = None
+    if isinstance(section, TrainingSection):
+        outputs, sizes = section.outputs, (section.train_size, section.test_size)
+        share = section.validation_share
+    prepared = outputs if problem_of(study, section).data_by_outputs else None
+    return DataRequest(name, *sizes, dtype, share, prepared, options)
 
 
 def requests_of(study: Study, section: CostSection | TrainingSection) -> tuple[DataRequest, ...]:
@@ -46,17 +47,15 @@ def requests_of(study: Study, section: CostSection | TrainingSection) -> tuple[D
 
 def refuse_too_much(study: Study, sizes: Mapping[DataRequest, LoadedSize]) -> None:
     """Raise StudyError where a section wants more training samples than there are."""
+    wanted: list[tuple[DataRequest, str, int]] = []
     for cost in study.cost:
-        for request in requests_of(study, cost):
-            for batch_size in cost.batch_size:
-                _refuse_more(f"cost[{cost.name}].batch_size", batch_size, sizes[request].train_size)
+        key = f"cost[{cost.name}].batch_size"
+        wanted += [(request, key, size) for request in requests_of(study, cost) for size in cost.batch_size]
     for training in study.training:
-        available = sizes[request_of(study, training)].train_size
-        _refuse_more(f"training[{training.name}].batch_size", training.batch_size, available)
-        if training.evaluation_size is not None:
-            _refuse_more(f"training[{training.name}].evaluation_size", training.evaluation_size, available)
-
-
-def _refuse_more(key: str, size: int, available: int) -> None:
-    if size > available:
-        raise StudyError(f"{key} must be <= {available}, the number of training samples, not {size}")
+        request, key = request_of(study, training), f"training[{training.name}]"
+        wanted.append((request, f"{key}.batch_size", training.batch_size))
+        wanted.append((request, f"{key}.evaluation_size", training.evaluation_size or 0))
+    for request, key, size in wanted:
+        available = sizes[request].train_size
+        if size > available:
+            raise StudyError(f"{key} must be <= {available}, the number of training samples, not {size}")

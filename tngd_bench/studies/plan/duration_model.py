@@ -108,11 +108,10 @@ def learn_from(places: Iterable[Path], environment: Mapping[str, Any]) -> Durati
     if not used:
         return DurationModel(left_out=left_out)
     corrections = corrections_of(pd.concat([ratios_of(records) for records in used.values()]))
-    evaluations = pd.concat([evaluations_of(records) for records in used.values()])
-    by_size = {
-        (str(problem), int(str(parameters))): float(part.median())
-        for (problem, parameters), part in evaluations.dropna().groupby(["problem", "parameters"])["seconds"]
-    }
+    evaluations = pd.concat([evaluations_of(records) for records in used.values()]).dropna()
+    by_size: Mapping[Any, float] = (
+        evaluations.groupby(["problem", "parameters"])["seconds"].median().to_dict()
+    )
     return DurationModel(corrections, by_size, tuple(used), left_out)
 
 
@@ -150,12 +149,7 @@ def evaluations_of(records: Records) -> pd.DataFrame:
 def _runs(records: Records) -> pd.DataFrame:
     """Return the finished trainings with their `steps`, `evaluations` and the `measured_s` of all steps."""
     trials = records.trials[(records.trials["status"] == "ok") & (records.trials["kind"] == "training")]
-    by_run = records.curves.groupby("key")
-    runs = pd.DataFrame(
-        {
-            "steps": by_run["iteration"].max(),
-            "evaluations": by_run["train_loss"].count(),
-            "measured_s": by_run["measured_s"].max(),
-        }
+    runs = records.curves.groupby("key").agg(
+        steps=("iteration", "max"), evaluations=("train_loss", "count"), measured_s=("measured_s", "max")
     )
     return trials.join(runs, on="key")

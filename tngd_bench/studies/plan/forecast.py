@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from tngd_bench.studies.file.schema import Study
 from tngd_bench.studies.plan.duration_model import RUN_START_S, DurationModel
 from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
-from tngd_bench.studies.plan.report_time import report_seconds
 from tngd_bench.studies.plan.trials import PROCESS_START_S, Candidate, Trial
+
+START_S, FIGURE_S = 2.0, 0.28
+"""Of a page: its start, and each figure. Studies of 8, 20, 53 and 110 figures took 4.3, 8.1, 13.0 and 37.7 s."""
+_PLACE = ("kind", "section", "problem", "parameters", "batch_size", "outputs", "optimizer")
+_OF_TRAINING, _PROFILES, _OF_SWEEP, _OF_COST, _MAPS = 6, 2, 2, 4, 6
 
 
 @dataclass(frozen=True)
@@ -65,51 +72,36 @@ class Forecast:
     def bytes(self) -> float:
         """The most memory predicted to be in use at one time."""
         alone = [group.bytes for group in self.groups if group.trials and group.kind == "cost"]
-        beside = sorted(
-            (group.bytes for group in self.groups for _ in range(group.trials) if group.kind != "cost"),
-            reverse=True,
-        )
-        return max([*alone, sum(beside[: self.plan.study.execution.workers]), 0.0])
+        beside = [group.bytes for group in self.groups if group.kind != "cost" for _ in range(group.trials)]
+        return max([*alone, sum(heapq.nlargest(self.plan.study.execution.workers, beside)), 0.0])
 
 
 def groups_of(trials: Iterable[Trial], model: DurationModel) -> tuple[Group, ...]:
     """Return the groups of `trials`, in the order in which each comes first."""
-    members: dict[tuple[object, ...], list[tuple[Trial, Candidate, float]]] = {}
+    members: dict[tuple[Any, ...], list[tuple[Candidate, float]]] = {}
     for trial in trials:
-        running = sum(candidate.skip is None for candidate in trial.candidates)
+        setting, running = trial.setting, trial.to_run
+        size = trial.parameters, setting.batch_size, setting.outputs
         for candidate in trial.candidates:
             # The start of a process is shared by the optimizers that are timed in it.
             seconds = 0.0 if candidate.skip else candidate.predicted_s + PROCESS_START_S / running
-            place = (
-                trial.kind,
-                trial.section,
-                trial.setting.problem,
-                trial.parameters,
-                trial.setting.batch_size,
-            )
-            key = (*place, trial.setting.outputs, candidate.config.label)
-            members.setdefault(key, []).append((trial, candidate, seconds))
-    return tuple(_group(group, model) for group in members.values())
+            key = (trial.kind, trial.section, setting.problem, *size, candidate.config.label)
+            members.setdefault(key, []).append((candidate, seconds))
+    return tuple(_group(key, group, model) for key, group in members.items())
 
 
-def _group(members: Sequence[tuple[Trial, Candidate, float]], model: DurationModel) -> Group:
-    trial, candidate, _ = members[0]
-    reasons = dict.fromkeys(c.skip.reason for _, c, _ in members if c.skip is not None)
-    skipped = sum(c.skip is not None for _, c, _ in members)
+def _group(key: tuple[Any, ...], members: Sequence[tuple[Candidate, float]], model: DurationModel) -> Group:
+    candidate, _ = members[0]
+    place: dict[str, Any] = dict(zip(_PLACE, key, strict=True))
+    skips = [each.skip for each, _ in members if each.skip is not None]
     return Group(
-        kind=trial.kind,
-        section=trial.section,
-        problem=trial.setting.problem,
-        parameters=trial.parameters,
-        batch_size=trial.setting.batch_size,
-        outputs=trial.setting.outputs,
-        optimizer=candidate.config.label,
-        trials=len(members) - skipped,
-        skipped=skipped,
-        seconds=sum(seconds for _, _, seconds in members),
-        bytes=max(c.least_bytes for _, c, _ in members),
-        learned_from=model.trials_behind(candidate.config.method, trial.kind),
-        reason="; ".join(reasons) or None,
+        **place,
+        trials=len(members) - len(skips),
+        skipped=len(skips),
+        seconds=sum(seconds for _, seconds in members),
+        bytes=max(each.least_bytes for each, _ in members),
+        learned_from=model.trials_behind(candidate.config.method, key[0]),
+        reason="; ".join(dict.fromkeys(skip.reason for skip in skips)) or None,
         known=candidate.known,
     )
 
@@ -121,3 +113,19 @@ def section_seconds(plan: Plan) -> Mapping[tuple[str, str], float]:
         sections.setdefault((trial.kind, trial.section), []).append(trial)
     workers = plan.study.execution.workers
     return {name: predicted_seconds(trials, workers) for name, trials in sections.items()}
+
+
+def figures_of(study: Study) -> int:
+    """Return about how many figures a study's page has."""
+    plain = [section for section in study.training if section.sweep is None]
+    swept = [section for section in study.training if section.sweep is not None]
+    number = _OF_TRAINING * len(plain) + (_PROFILES if plain else 0)
+    number += sum(_OF_SWEEP * len(section.optimizers) for section in swept)
+    return number + _OF_COST * len(study.cost) + (_MAPS if study.cost else 0)
+
+
+def report_seconds(study: Study) -> float:
+    """Return the predicted seconds of a study's page; 0 for a search for settings, which writes none."""
+    if any(section.validation_share is not None for section in study.training):
+        return 0.0
+    return START_S + FIGURE_S * figures_of(study)

@@ -51,9 +51,8 @@ class Plan:
     def keeping(self, old_keys: Mapping[str, str], why: Mapping[str, str]) -> Plan:
         """Return the plan with old results taken under their `old_keys`, in place of the trials' own; `why` by key."""
         trials = {old_keys.get(key, key): trial for key, trial in self.trials.items()}
-        return dataclasses.replace(
-            self, trials=trials, kept_old={old: why[key] for key, old in old_keys.items()}
-        )
+        kept_old = {old: why[key] for key, old in old_keys.items()}
+        return dataclasses.replace(self, trials=trials, kept_old=kept_old)
 
     @property
     def extent(self) -> Extent:
@@ -87,22 +86,14 @@ def make_plan(
     refuse_too_much(loaded.study, sizes)
     loaded = with_workers(loaded, sizes, machine)
     study = loaded.study
-    trials: list[Trial] = []
     unroller = Unroller(study, machine, model or DurationModel())
-    for cost in study.cost:
-        trials += unroller.cost_blocks(cost)
-    for cost in study.cost:
-        trials += unroller.inspections(cost)
-    for training in study.training:
-        trials += unroller.training_trials(training, sizes)
+    trials: list[Trial] = [block for cost in study.cost for block in unroller.cost_blocks(cost)]
+    trials += [trial for cost in study.cost for trial in unroller.inspections(cost)]
+    trials += [trial for section in study.training for trial in unroller.training_trials(section, sizes)]
     checksums = {request: size.checksum for request, size in sizes.items()}
     here = machine.machine_class
-    return Plan(
-        loaded,
-        {trial.key(checksums[trial.data], here, code_of(trial)): trial for trial in trials},
-        machine,
-        checksums,
-    )
+    by_key = {trial.key(checksums[trial.data], here, code_of(trial)): trial for trial in trials}
+    return Plan(loaded, by_key, machine, checksums)
 
 
 def with_workers(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from tngd_bench import source
 from tngd_bench.studies.plan.make_plan import Plan
@@ -25,16 +26,13 @@ class Outdated:
 def outdated(store: Store, plan: Plan) -> dict[str, list[Outdated]]:
     """Return by key of the plan's trials the results of them that other code has measured, the latest first."""
     by_identity = {identity: key for key, identity in plan.identities.items()}
-    keys_by_version: dict[str, dict[str, str]] = {}
+    before_code = cache(plan.keys_before_code)
     results: dict[str, list[Outdated]] = {}
     for stored_key, content in store.trials_beside(plan.trials, store.environment() or {}):
         if "identity" in content:
             key = by_identity.get(str(content["identity"]))
         else:
-            version = str(content.get("version"))
-            if version not in keys_by_version:
-                keys_by_version[version] = plan.keys_before_code(version)
-            key = keys_by_version[version].get(stored_key)
+            key = before_code(str(content.get("version"))).get(stored_key)
         if key is not None:
             why = source.changes(content.get("code"), code_of(plan.trials[key]))
             ended = str(content.get("finished") or "")

@@ -8,10 +8,8 @@ from importlib.metadata import EntryPoint
 
 from tngd_bench import source
 from tngd_bench.optimizers import registry as optimizers
-from tngd_bench.optimizers.registry import OptimizerEntry
 from tngd_bench.plugins import package_of
 from tngd_bench.problems import registry as problems
-from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.spu import device
 from tngd_bench.studies.plan.trials import Trial
 
@@ -46,28 +44,22 @@ def _modules(package: str) -> tuple[str, ...]:
 
     One digest covers a whole package: trials that use different things of one package have the same.
     """
-    modules: set[str] = set()
-    for registry, names in ((optimizers, optimizers.names()), (problems, problems.names())):
-        for name in names:
-            point = registry.origin(name)
-            if point is not None and package_of(point) == package:
-                modules |= {_entry_module(point), *map(_module, _made_by(registry.get(name)))}
-    points = (device.origin(name) for name in device.Device.presets())
-    modules |= {
-        _entry_module(point) for point in points if point is not None and package_of(point) == package
+    given: list[
+        tuple[EntryPoint | None, tuple[object, ...]]
+    ] = []  # what makes each thing that a package may give
+    for name in optimizers.names():
+        given.append((optimizers.origin(name), (optimizers.get(name).factory,)))
+    for name, entry in problems.entries().items():
+        functions = (entry.search, entry.read, entry.build, entry.make_loss, entry.make_score)
+        given.append((problems.origin(name), functions))
+    given += [(device.origin(name), ()) for name in device.Device.presets()]
+    modules = {
+        _module(one)
+        for point, functions in given
+        if point is not None and package_of(point) == package
+        for one in (point.value, *functions)
     }
     return tuple(sorted(modules - {""}))
-
-
-def _entry_module(point: EntryPoint) -> str:
-    return point.value.partition(":")[0]
-
-
-def _made_by(entry: OptimizerEntry | ProblemEntry) -> tuple[object, ...]:
-    """Return the functions of a problem, or what names that of an optimizer."""
-    if isinstance(entry, ProblemEntry):
-        return entry.search, entry.read, entry.build, entry.make_loss, entry.make_score
-    return (entry.factory,)
 
 
 def _module(function: object) -> str:

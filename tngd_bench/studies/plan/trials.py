@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from tngd_bench.measure.optimizer_config import OptimizerConfig
@@ -156,11 +155,19 @@ class Trial:
             "machine": {name: machine.get(name) for name in self.machine_fields},
             "kind": self.kind,
             "section": self.section,
-            "setting": _identity(self.setting),
+            # the processor only where it is a GPU, so that older keys stay
+            "setting": {k: v for k, v in vars(self.setting).items() if (k, v) != ("processor", "cpu")},
             "request": vars(self.data),
             "threads": self.threads,
             "limits": self.limits,
-            "optimizers": [_named(candidate.config) for candidate in self.candidates],
+            "optimizers": [
+                {
+                    "label": each.config.label,
+                    "method": each.config.method,
+                    "settings": dict(each.config.settings),
+                }
+                for each in self.candidates
+            ],
             **self.particulars(),
         }
 
@@ -168,15 +175,6 @@ class Trial:
 def _hashed(content: Mapping[str, object]) -> str:
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
-
-
-def _identity(setting: ProblemInstance) -> Mapping[str, object]:
-    """Return what is hashed of a setting; the processor only where it is a GPU, so that older keys stay."""
-    return {name: value for name, value in vars(setting).items() if (name, value) != ("processor", "cpu")}
-
-
-def _named(config: OptimizerConfig) -> Mapping[str, object]:
-    return {"label": config.label, "method": config.method, "settings": dict(config.settings)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,10 +207,9 @@ class CostBlock(Trial):
     def without(self, label: str, skip: SkipReason) -> CostBlock:
         """Return the block with one optimizer left out."""
         candidates = tuple(
-            dataclasses.replace(each, skip=skip) if each.config.label == label else each
-            for each in self.candidates
+            replace(each, skip=skip) if each.config.label == label else each for each in self.candidates
         )
-        return dataclasses.replace(self, candidates=candidates)
+        return replace(self, candidates=candidates)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,13 +236,9 @@ class TrainingTrial(Trial):
 
     def particulars(self) -> dict[str, object]:
         """Return seed, length, evaluations and the swept setting."""
-        return {
-            "seed": self.seed,
-            "epochs": self.epochs,
-            "evaluations": self.evaluations,
-            "evaluation_size": self.evaluation_size,
-            "sweep": [[level.parameter, level.value] for level in self.levels],
-        }
+        names = ("seed", "epochs", "evaluations", "evaluation_size")
+        sweep = [[level.parameter, level.value] for level in self.levels]
+        return {name: getattr(self, name) for name in names} | {"sweep": sweep}
 
     def describe(self) -> str:
         """Return the trial in one line."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,13 +18,7 @@ from tngd_bench.studies.plan.candidates import CandidateMaker, SizedProblem
 from tngd_bench.studies.plan.data_requests import problem_of, request_of
 from tngd_bench.studies.plan.duration_model import DurationModel
 from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
-from tngd_bench.studies.plan.trials import (
-    Candidate,
-    CostBlock,
-    DataRequest,
-    InspectionTrial,
-    TrainingTrial,
-)
+from tngd_bench.studies.plan.trials import Candidate, CostBlock, DataRequest, InspectionTrial, TrainingTrial
 
 
 @dataclass(frozen=True)
@@ -81,18 +76,11 @@ class Unroller:
         problem = self._problem(section, *size, (purpose, 0))
         runs = list(self._runs(section, problem, sizes[request_of(self.study, section)]))
         threads = self.study.execution.threads_training
+        length = {name: getattr(section, name) for name in ("epochs", "evaluations", "evaluation_size")}
         for seed in range(section.first_seed, section.first_seed + section.seeds):
-            common = self._common(section, self._again(problem, (purpose, seed)), threads)
+            common = self._common(section, self._again(problem, (purpose, seed)), threads) | length
             for candidate, levels in runs:
-                yield TrainingTrial(
-                    **common,
-                    candidates=(candidate,),
-                    seed=seed,
-                    epochs=section.epochs,
-                    evaluations=section.evaluations,
-                    evaluation_size=section.evaluation_size,
-                    levels=levels,
-                )
+                yield TrainingTrial(**common, candidates=(candidate,), seed=seed, levels=levels)
 
     def _runs(
         self, section: TrainingSection, problem: SizedProblem, loaded: LoadedSize
@@ -132,10 +120,9 @@ class Unroller:
 
     def _sizes(self, section: CostSection) -> Iterator[SizedProblem]:
         """Yield the problem at every size, parameters varying fastest, for the first process."""
-        for outputs in section.outputs:
-            for batch_size in section.batch_size:
-                for parameters in section.parameters:
-                    yield self._problem(section, parameters, batch_size, outputs, ("process", 0))
+        sizes = itertools.product(section.outputs, section.batch_size, section.parameters)
+        for outputs, batch_size, parameters in sizes:
+            yield self._problem(section, parameters, batch_size, outputs, ("process", 0))
 
     def _problem(
         self,

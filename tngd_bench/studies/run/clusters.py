@@ -36,8 +36,10 @@ def open_cluster(cluster: Cluster, wait_s: float = _FIRST_WORKER_S) -> Iterator[
     distributed = _module("distributed", "cluster")
     from tngd_bench.studies.run.dask_engine import DaskEngine
 
+    where = f"kind {cluster.kind!r}"
     if cluster.kind == "scheduler":
         _check_address(cluster.scheduler or "")
+        where = f"the Dask scheduler at {cluster.scheduler}"
     with contextlib.ExitStack() as stack:
         try:
             made = _make(distributed, cluster)
@@ -46,14 +48,12 @@ def open_cluster(cluster: Cluster, wait_s: float = _FIRST_WORKER_S) -> Iterator[
             place = cluster.scheduler if made is None else made
             client = stack.enter_context(distributed.Client(place, timeout=_CONNECT_S, set_as_default=False))
         except (OSError, ValueError, TypeError, RuntimeError) as error:
-            raise StudyError(
-                f"cluster: {_where(cluster)} cannot be used: {error or type(error).__name__}"
-            ) from None
+            raise StudyError(f"cluster: {where} cannot be used: {error or type(error).__name__}") from None
         first = cluster.machines if cluster.kind == "local" else 1
         try:
             client.wait_for_workers(first, timeout=wait_s)
         except TimeoutError:
-            raise StudyError(f"cluster: {_where(cluster)} has no worker after {wait_s:g} s") from None
+            raise StudyError(f"cluster: {where} has no worker after {wait_s:g} s") from None
         yield DaskEngine(client, mixed=cluster.mixed)
 
 
@@ -68,14 +68,6 @@ def _check_address(address: str) -> None:
         ) from None
 
 
-def _where(cluster: Cluster) -> str:
-    return (
-        f"the Dask scheduler at {cluster.scheduler}"
-        if cluster.kind == "scheduler"
-        else f"kind {cluster.kind!r}"
-    )
-
-
 def _make(distributed: ModuleType, cluster: Cluster) -> Any:
     """Return the cluster, None where it exists already."""
     options = dict(cluster.options)
@@ -84,10 +76,8 @@ def _make(distributed: ModuleType, cluster: Cluster) -> Any:
     if cluster.kind == "local":
         return _local(distributed, cluster)
     if cluster.kind == "ssh":
-        resources = {MACHINE: 1, CORE: cluster.cores}
-        return distributed.SSHCluster(
-            list(cluster.hosts), worker_options={"nthreads": cluster.cores, "resources": resources}, **options
-        )
+        worker = {"nthreads": cluster.cores, "resources": {MACHINE: 1, CORE: cluster.cores}}
+        return distributed.SSHCluster(list(cluster.hosts), worker_options=worker, **options)
     offered = f"{MACHINE}=1,{CORE}={cluster.cores}"
     if cluster.kind == "slurm":
         jobqueue = _module("dask_jobqueue", "cluster")
@@ -95,13 +85,8 @@ def _make(distributed: ModuleType, cluster: Cluster) -> Any:
             raise StudyError(
                 "cluster: kind 'slurm' submits jobs with sbatch, which this machine does not have"
             )
-        made = jobqueue.SLURMCluster(
-            cores=cluster.cores,
-            memory=cluster.memory,
-            processes=1,
-            worker_extra_args=["--resources", offered],
-            **options,
-        )
+        job = {"cores": cluster.cores, "memory": cluster.memory, "processes": 1}
+        made = jobqueue.SLURMCluster(**job, worker_extra_args=["--resources", offered], **options)
         made.scale(jobs=cluster.machines)
         return made
     kubernetes = _module("dask_kubernetes.operator", "kubernetes")
@@ -112,17 +97,15 @@ def _make(distributed: ModuleType, cluster: Cluster) -> Any:
 def _local(distributed: ModuleType, cluster: Cluster) -> Any:
     """Return processes of this machine that share its cores; only the first may time anything."""
     cores = cluster.cores or max(1, available_cores() // cluster.machines)
+    common = {
+        "nthreads": cores,
+        "memory_limit": 0,
+        "silence_logs": logging.ERROR,
+    }  # trials have limits of their own
+    offered = [{CORE: cores, **({MACHINE: 1} if number == 0 else {})} for number in range(cluster.machines)]
     workers = {
-        number: {
-            "cls": distributed.Nanny,
-            "options": {
-                "nthreads": cores,
-                "memory_limit": 0,  # trials have limits of their own
-                "silence_logs": logging.ERROR,
-                "resources": {CORE: cores, **({MACHINE: 1} if number == 0 else {})},
-            },
-        }
-        for number in range(cluster.machines)
+        number: {"cls": distributed.Nanny, "options": {**common, "resources": resources}}
+        for number, resources in enumerate(offered)
     }
     scheduler = {"cls": distributed.Scheduler, "options": {"dashboard_address": None, "host": "127.0.0.1"}}
     return distributed.SpecCluster(workers=workers, scheduler=scheduler, silence_logs="ERROR")

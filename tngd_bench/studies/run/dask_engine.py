@@ -55,17 +55,14 @@ class DaskEngine:
         Where that is allowed, timed trials go to machines of the first one's class only.
         """
         addresses = self._one_per_host()
-        futures = [
-            self._client.submit(_describe, execution, workers=[address], pure=False)
-            for address in addresses.values()
-        ]
+        submit = self._client.submit
+        futures = [submit(_describe, execution, workers=[each], pure=False) for each in addresses.values()]
         try:
             described = dict(zip(addresses, self._client.gather(futures), strict=True))
         except Exception as error:
             # Whatever a remote machine raises (no package there, another version) is about that machine.
-            raise StudyError(
-                f"cluster: a worker cannot run trials: {type(error).__name__}: {error}"
-            ) from None
+            said = f"{type(error).__name__}: {error}"
+            raise StudyError(f"cluster: a worker cannot run trials: {said}") from None
         (first, (limits, self._environment)), *others = described.items()
         for host, (_, environment) in described.items():
             differing = changes(environment.get("code"), own_parts())
@@ -83,15 +80,14 @@ class DaskEngine:
             )
         self._timing_hosts = [host for host in described if host not in unlike] if unlike else None
         offers = [offered for offered, _ in described.values()]
+        gpus = [offered.gpu_memory_bytes for offered in offers if offered.gpu_memory_bytes is not None]
         self._machine = MachineLimits(
             min(offered.rate_cost for offered in offers),
             min(offered.rate_training for offered in offers),
             min(offered.memory_bytes for offered in offers),
             **limits.machine_class,
             cores=self._most_cores(),
-            gpu_memory_bytes=min(
-                (o.gpu_memory_bytes for o in offers if o.gpu_memory_bytes is not None), default=None
-            ),
+            gpu_memory_bytes=min(gpus, default=None),
         )
         return self._machine
 
@@ -224,14 +220,13 @@ def carry_out(
     set.
     """
     here = machine_class(job.trial.setting.processor)
+    host = socket.gethostname()
     if expected is not None and here != expected:
-        return Outcome(
-            "failed", f"{socket.gethostname()} is of another class: {here}, not {expected}", None, here
-        )
+        return Outcome("failed", f"{host} is of another class: {here}, not {expected}", None, here)
     try:
         path = _data_file(job.trial.data, checksum)
     except (ValueError, RuntimeError, OSError) as error:
-        return Outcome("failed", f"data on {socket.gethostname()}: {error}", None, here)
+        return Outcome("failed", f"data on {host}: {error}", None, here)
     _allow_children()
     usable = cpu_affinity.usable_processors() if bind and cpu_affinity.can_bind() else ()
     processors = cpu_affinity.choose(job.trial.threads, usable, (), cpu_affinity.processor_loads())
@@ -275,9 +270,8 @@ def _data_file(request: DataRequest, checksum: str) -> Path:
     if not path.exists():
         data = load_request(request)
         if data.checksum != checksum:
-            raise ValueError(
-                f"{request.problem} has checksum {data.checksum[:12]}…, expected {checksum[:12]}…"
-            )
+            found, expected = data.checksum[:12], checksum[:12]
+            raise ValueError(f"{request.problem} has checksum {found}…, expected {expected}…")
         with replacing(path) as file:
             write_splits(data, file)
     return path

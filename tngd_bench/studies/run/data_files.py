@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import torch
 
+from tngd_bench.datasets.splits import DataSplits, hold_out
 from tngd_bench.problems import registry as problems
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.schema import Study
 from tngd_bench.studies.plan.inputs import LoadedSize
 from tngd_bench.studies.plan.trials import DataRequest
 
-if TYPE_CHECKING:
-    from tngd_bench.datasets.splits import DataSplits
-
 
 def load_request(request: DataRequest) -> DataSplits:
     """Return the data asked for; the problem's own errors where it cannot be had."""
     problem = problems.get(request.problem, dict(request.options))
     data = problem.load(request.train_size, request.test_size, request.dtype, request.outputs)
-    if request.validation_share is None:
-        return data
-    from tngd_bench.datasets.validation import hold_out
-
-    return hold_out(data, request.validation_share)
+    return data if request.validation_share is None else hold_out(data, request.validation_share)
 
 
 def load_for(study: Study, request: DataRequest) -> DataSplits:
@@ -49,6 +43,4 @@ def write_splits(data: DataSplits, file: Path | BinaryIO) -> None:
 
 def read_splits(path: Path) -> DataSplits:
     """Return the data in `path`, its tensors mapped from the file."""
-    from tngd_bench.datasets.splits import DataSplits
-
     return DataSplits(**torch.load(path, mmap=True, weights_only=True))

@@ -13,12 +13,7 @@ from tngd_bench.studies.plan.inputs import MachineLimits
 from tngd_bench.studies.run.engine import Job, Outcome, Work
 from tngd_bench.studies.run.machine import measure_machine
 from tngd_bench.studies.run.run_trial import run_in_worker
-from tngd_bench.studies.run.worker_process import (
-    Worker,
-    interrupts_held,
-    wait_for_any,
-    worker_context,
-)
+from tngd_bench.studies.run.worker_process import Worker, interrupts_held, wait_for_any, worker_context
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from tngd_bench.measure.environment import check_processor, free_gpu_memory, machine_class
 from tngd_bench.resources import available_cores, available_memory_bytes
 from tngd_bench.studies.errors import EngineError, StudyError
@@ -18,26 +20,24 @@ def measure_machine(execution: Execution) -> MachineLimits:
     without it.
     """
     refuse_other_processor(execution)
-    context = worker_context()
-    counts = {execution.threads_cost, execution.threads_training}
+    context, processor = worker_context(), execution.processor
+
+    @cache
+    def rate(threads: int) -> float:
+        return float(call_in_worker(context, measure_rate_in_worker, (threads, processor)))
+
     try:
-        rates = {
-            count: float(call_in_worker(context, measure_rate_in_worker, (count, execution.processor)))
-            for count in counts
-        }
+        cost, training = rate(execution.threads_cost), rate(execution.threads_training)
     except EngineError as error:
-        raise EngineError(
-            f"the speed of this machine could not be measured: {error}; no trial was run"
-        ) from None
-    free = float(available_memory_bytes())
-    on_gpu = execution.processor != "cpu"
+        said = f"the speed of this machine could not be measured: {error}; no trial was run"
+        raise EngineError(said) from None
     return MachineLimits(
-        rates[execution.threads_cost],
-        rates[execution.threads_training],
-        free,
-        **machine_class(execution.processor),
+        cost,
+        training,
+        float(available_memory_bytes()),
+        **machine_class(processor),
         cores=available_cores(),
-        gpu_memory_bytes=free_gpu_memory(execution.processor) if on_gpu else None,
+        gpu_memory_bytes=None if processor == "cpu" else free_gpu_memory(processor),
     )
 
 

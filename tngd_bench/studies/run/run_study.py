@@ -138,9 +138,8 @@ def open_engine(study: Study, scheduler: str | None) -> contextlib.AbstractConte
         refuse_other_processor(study.execution)  # now, before any data are read
         return contextlib.nullcontext(LocalEngine())
     if cluster is None:
-        raise StudyError(
-            f'{study.name}: execution.engine = "dask" needs a [cluster] table or --scheduler ADDRESS'
-        )
+        needed = 'execution.engine = "dask" needs a [cluster] table or --scheduler ADDRESS'
+        raise StudyError(f"{study.name}: {needed}")
     from tngd_bench.studies.run.clusters import open_cluster
 
     return open_cluster(cluster)
@@ -165,11 +164,12 @@ def _prepare_data(
 
 def study_content(plan: Plan, command: str) -> dict[str, Any]:
     """Return the study as the store keeps it: every default filled in, and the keys of its trials in order."""
+    loaded = plan.loaded
     return dataclasses.asdict(plan.study) | {
-        "source": plan.loaded.source,
-        "overrides": list(plan.loaded.overrides),
-        "profile": plan.loaded.profile,
-        "included": list(plan.loaded.included),
+        "source": loaded.source,
+        "overrides": list(loaded.overrides),
+        "profile": loaded.profile,
+        "included": list(loaded.included),
         "version": __version__,
         "command": command,
         "machine": dataclasses.asdict(plan.machine),

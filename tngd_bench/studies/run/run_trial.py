@@ -14,16 +14,18 @@ import time
 from collections.abc import Callable, Collection
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from tngd_bench.datasets.splits import DataSplits
+from tngd_bench.measure.clock import multiplication_rate
 from tngd_bench.measure.cost import measure_cost
 from tngd_bench.measure.cpu_affinity import bind_to
 from tngd_bench.measure.inspection import inspect_step
-from tngd_bench.measure.matmul_rate import multiplication_rate
 from tngd_bench.measure.threads import use_threads
 from tngd_bench.measure.training import train
+from tngd_bench.spu.ledger import Ledger
 from tngd_bench.studies.file.sweeps import swept_columns
 from tngd_bench.studies.plan.trials import (
     Candidate,
@@ -36,10 +38,6 @@ from tngd_bench.studies.plan.trials import (
 )
 from tngd_bench.studies.run.data_files import read_splits
 from tngd_bench.studies.store.columnar import by_column
-
-if TYPE_CHECKING:
-    from tngd_bench.datasets.splits import DataSplits
-    from tngd_bench.spu.ledger import Ledger
 
 Entry = dict[str, Any]
 _ORPHANED_EXIT_CODE = 1
@@ -147,7 +145,7 @@ def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]
         least_repetitions=trial.least_repetitions,
         on_timing=on_turn,
     )
-    measured = {}
+    measured = {each.config.label: entry_of(trial, each) | {"iterations": {}} for each in trial.candidates}
     for candidate, result in zip(running, results, strict=True):
         iterations = [_plain(dataclasses.asdict(iteration)) for iteration in result.iterations]
         measured[result.label] = entry_of(trial, candidate, result.status, result.reason) | {
@@ -155,10 +153,7 @@ def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]
             "iterations": by_column(iterations),
             **_lower_bound(result.bill),
         }
-    return [
-        measured.get(candidate.config.label) or entry_of(trial, candidate) | {"iterations": {}}
-        for candidate in trial.candidates
-    ]
+    return list(measured.values())
 
 
 def _run_inspection(trial: InspectionTrial, data: DataSplits) -> Entry:
@@ -196,9 +191,7 @@ def _lower_bound(bill: Ledger | None) -> dict[str, Any]:
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """Leave out what is not a finite number: JSON has no NaN."""
-    return {
-        name: value for name, value in values.items() if not isinstance(value, float) or math.isfinite(value)
-    }
+    return {name: each for name, each in values.items() if not isinstance(each, float) or math.isfinite(each)}
 
 
 def _install_signal_handlers() -> None:

@@ -89,13 +89,9 @@ def rounds(jobs: Iterable[Job]) -> list[Job]:
 def trial_limits(plan: Plan, side_by_side: int) -> Limits:
     """Return what a trial may use: the study's limits, or its share of nine tenths of the memory free at the start."""
     execution = plan.study.execution
-    stated = execution.trial_memory_limit_gb
-    memory = (
-        _SHARE_OF_FREE_MEMORY * plan.machine.memory_bytes / side_by_side
-        if stated is None
-        else stated * _GIGABYTE
-    )
-    return Limits(execution.trial_seconds_limit, memory)
+    stated_gb = execution.trial_memory_limit_gb
+    share = _SHARE_OF_FREE_MEMORY * plan.machine.memory_bytes / side_by_side
+    return Limits(execution.trial_seconds_limit, share if stated_gb is None else stated_gb * _GIGABYTE)
 
 
 @dataclass(frozen=True)
@@ -114,20 +110,19 @@ class _ResultWriter:
     def write_outcome(self, job: Job, outcome: Outcome) -> Job | None:
         """Write what a job brought; return the job to run again when one optimizer of several took it down."""
         trial = job.trial
-        if outcome.ending == "done":
-            self.write(job, outcome.value, outcome.machine)
-            return None
         skip = SkipReason(_STATUS.get(outcome.ending, "failed"), str(outcome.value))
-        if isinstance(trial, CostBlock) and outcome.turn is not None:
-            rest = Job(job.key, trial.without(outcome.turn, skip))
-            if rest.trial.runnable:
-                return rest
-            self.write(rest, entries_without_result(rest.trial), outcome.machine)
-            return None
-        entries = [
-            entry_of(trial, candidate, skip.status, skip.reason) | {"iterations": {}, "curve": {}}
-            for candidate in trial.candidates
-        ]
+        if outcome.ending == "done":
+            entries = outcome.value
+        elif isinstance(trial, CostBlock) and outcome.turn is not None:
+            job = Job(job.key, trial.without(outcome.turn, skip))
+            if job.trial.runnable:
+                return job
+            entries = entries_without_result(job.trial)
+        else:
+            entries = [
+                entry_of(trial, candidate, skip.status, skip.reason) | {"iterations": {}, "curve": {}}
+                for candidate in trial.candidates
+            ]
         self.write(job, entries, outcome.machine)
         return None
 

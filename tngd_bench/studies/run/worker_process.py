@@ -120,11 +120,7 @@ class Worker:
     """
 
     def __init__(
-        self,
-        context: ForkServerContext,
-        target: Callable[..., None],
-        args: Sequence[object],
-        limits: Limits,
+        self, context: ForkServerContext, target: Callable[..., None], args: Sequence[object], limits: Limits
     ) -> None:
         self._connection: Connection
         self._connection, theirs = context.Pipe(duplex=False)
@@ -166,15 +162,15 @@ class Worker:
         if self.ending is None and gone:
             self._process.join()
             self.ending, self.value = "died", _exit_reason(self._process.exitcode)
+        limits = self._limits
         if self.ending is None and time.monotonic() > self.deadline:
             self.stop()
-            limit = self._limits.seconds
-            self.ending, self.value = "timed-out", f"stopped after {limit:g} s, the limit of a trial"
-        if self.ending is None and (resident := self._memory.resident()) > self._limits.memory_bytes:
+            self.ending, self.value = "timed-out", f"stopped after {limits.seconds:g} s, the limit of a trial"
+        if self.ending is None and (resident := self._memory.resident()) > limits.memory_bytes:
             self.stop()
-            limit = self._limits.memory_bytes / 1e9
-            used = f"stopped at {resident / 1e9:.3g} GB of memory, the limit of a trial is {limit:.3g} GB"
-            self.ending, self.value = "out-of-memory", used
+            used, limit = (f"{size / 1e9:.3g} GB" for size in (resident, limits.memory_bytes))
+            self.ending = "out-of-memory"
+            self.value = f"stopped at {used} of memory, the limit of a trial is {limit}"
         if self.ending is not None:
             self.stop()
         return self.ending is not None

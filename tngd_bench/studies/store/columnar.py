@@ -32,10 +32,7 @@ def by_column(points: Sequence[Mapping[str, Any]]) -> Columns:
             columns[name] = {"at": at, "values": values}
             continue
         factor = _factor(raw, counted)
-        if factor is None:
-            columns[name] = values
-        else:
-            columns[name] = {"times": factor, "of": base}
+        columns[name] = values if factor is None else {"times": factor, "of": base}
         if not base and all(isinstance(value, int) for value in raw):
             base, counted = name, raw
     return columns

@@ -6,7 +6,7 @@ makes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,14 +14,8 @@ import pandas as pd
 from tngd_bench.problems.metrics import OWN_CURVES
 
 KEY, KIND, GROUP, PROBLEM = "key", "kind", "group", "problem"
-PARAMETERS_REQUESTED, PARAMETERS, BATCH_SIZE, OUTPUTS, ROWS, WIDTH = (
-    "parameters_requested",
-    "parameters",
-    "batch_size",
-    "outputs",
-    "rows",
-    "width",
-)
+PARAMETERS_REQUESTED, PARAMETERS, BATCH_SIZE = "parameters_requested", "parameters", "batch_size"
+OUTPUTS, ROWS, WIDTH = "outputs", "rows", "width"
 OPTIMIZER, METHOD, SETTINGS, DEVICE = "optimizer", "method", "settings", "device"
 SEED, PROCESS, REPETITION, ITERATION = "seed", "process", "repetition", "iteration"
 SWEEP_PARAMETER, SWEEP_VALUE, SWEEP_LABEL = "sweep_parameter", "sweep_value", "sweep_label"
@@ -29,12 +23,8 @@ SWEEP_PARAMETER_2, SWEEP_VALUE_2, SWEEP_LABEL_2 = "sweep_parameter_2", "sweep_va
 STATUS, REASON, MACHINE, FINISHED, CODE = "status", "reason", "machine", "finished", "code"
 THREADS, VALIDATION_SHARE, INSPECTION_KEY = "threads", "validation_share", "inspection_key"
 ESTIMATE_SECONDS, ESTIMATE_BYTES, ELAPSED_S = "estimate_seconds", "estimate_bytes", "elapsed_s"
-FLOPS, PEAK_BYTES, SOLVER_ITERATIONS, STABILITY_MARGIN = (
-    "flops",
-    "peak_bytes",
-    "solver_iterations",
-    "stability_margin",
-)
+FLOPS, PEAK_BYTES = "flops", "peak_bytes"
+SOLVER_ITERATIONS, STABILITY_MARGIN = "solver_iterations", "stability_margin"
 STEP_S, DIGITAL_S, WRITE_S, RELAX_S, READ_S = "step_s", "digital_s", "write_s", "relax_s", "read_s"
 TOTAL_S, OVERLAP_S, NOT_STATED, STATED_S = "total_s", "overlap_s", "not_stated", "stated_s"
 EPOCH, LOSS, MEASURED_S, MODELLED_S = "epoch", "loss", "measured_s", "modelled_s"
@@ -49,57 +39,28 @@ SWEEP = [SWEEP_PARAMETER, SWEEP_VALUE, SWEEP_LABEL, SWEEP_PARAMETER_2, SWEEP_VAL
 """The levels of a sweep."""
 
 _SETTING = {
-    KEY: "str",
-    GROUP: "str",
-    PROBLEM: "str",
-    PARAMETERS: "int64",
-    BATCH_SIZE: "int64",
-    OPTIMIZER: "str",
-    METHOD: "str",
-}
-_SWEEP = {
-    SWEEP_LABEL: "object",
-    SWEEP_PARAMETER_2: "object",
-    SWEEP_VALUE_2: "float64",
-    SWEEP_LABEL_2: "object",
+    **dict.fromkeys((KEY, GROUP, PROBLEM), "str"),
+    **dict.fromkeys((PARAMETERS, BATCH_SIZE), "int64"),
+    **dict.fromkeys((OPTIMIZER, METHOD), "str"),
 }
 TRIAL_COLUMNS = {
-    KEY: "str",
-    KIND: "str",
-    GROUP: "str",
-    PROBLEM: "str",
-    PARAMETERS_REQUESTED: "int64",
-    PARAMETERS: "int64",
-    BATCH_SIZE: "int64",
-    OUTPUTS: "int64",
-    ROWS: "int64",
-    WIDTH: "str",
-    OPTIMIZER: "str",
-    METHOD: "str",
-    SETTINGS: "str",
+    **dict.fromkeys((KEY, KIND, GROUP, PROBLEM), "str"),
+    **dict.fromkeys((PARAMETERS_REQUESTED, *SIZE, ROWS), "int64"),
+    **dict.fromkeys((WIDTH, OPTIMIZER, METHOD, SETTINGS), "str"),
     DEVICE: "object",
-    SEED: "Int64",
-    PROCESS: "Int64",
+    **dict.fromkeys((SEED, PROCESS), "Int64"),
     SWEEP_PARAMETER: "object",
     SWEEP_VALUE: "float64",
     THREADS: "int64",
     STATUS: "str",
     REASON: "object",
-    ESTIMATE_SECONDS: "float64",
-    ESTIMATE_BYTES: "float64",
-    FLOPS: "float64",
-    PEAK_BYTES: "float64",
+    **dict.fromkeys((ESTIMATE_SECONDS, ESTIMATE_BYTES, FLOPS, PEAK_BYTES), "float64"),
     SOLVER_ITERATIONS: "Int64",
-    ELAPSED_S: "float64",
-    VALIDATION_SHARE: "float64",
-    **_SWEEP,
-    INSPECTION_KEY: "object",
-    MACHINE: "object",
-    FINISHED: "object",
-    CODE: "object",
-    NOT_STATED: "object",
-    STATED_S: "float64",
-    STABILITY_MARGIN: "float64",
+    **dict.fromkeys((ELAPSED_S, VALIDATION_SHARE), "float64"),
+    **dict.fromkeys((SWEEP_LABEL, SWEEP_PARAMETER_2), "object"),
+    SWEEP_VALUE_2: "float64",
+    **dict.fromkeys((SWEEP_LABEL_2, INSPECTION_KEY, MACHINE, FINISHED, CODE, NOT_STATED), "object"),
+    **dict.fromkeys((STATED_S, STABILITY_MARGIN), "float64"),
 }
 """Columns of `Records.trials` with their dtypes; `seed`, `process` and `solver_iterations` may be missing.
 
@@ -115,11 +76,9 @@ per iteration. `stability_margin`, in 1/τ, is the least over a training's itera
 TIMES = (STEP_S, DIGITAL_S, WRITE_S, RELAX_S, READ_S)
 COST_COLUMNS = {
     **_SETTING,
-    OUTPUTS: "int64",
-    ROWS: "int64",
+    **dict.fromkeys((OUTPUTS, ROWS), "int64"),
     DEVICE: "object",
-    PROCESS: "int64",
-    REPETITION: "int64",
+    **dict.fromkeys((PROCESS, REPETITION), "int64"),
     **dict.fromkeys((*TIMES, TOTAL_S, OVERLAP_S), "float64"),
 }
 """Columns of `Records.costs`: total_s = digital_s + write_s + relax_s + read_s − overlap_s, what runs at once."""
@@ -140,6 +99,11 @@ row, are extrapolated from the first 16 of their columns (`tngd_bench.measure.ho
 """
 
 
+def typed(values: Mapping[str, Any] | pd.DataFrame, dtypes: Mapping[str, str]) -> pd.DataFrame:
+    """Return a frame of the columns of `dtypes`."""
+    return pd.DataFrame({name: pd.Series(values[name], dtype=dtype) for name, dtype in dtypes.items()})
+
+
 def only(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
     """Return the rows of `frame` that have these values in these columns."""
     chosen = pd.Series(True, index=frame.index)
@@ -151,6 +115,26 @@ def only(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
 def outside_sweeps(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `frame` that belong to no sweep: optimizers side by side at their study settings."""
     return frame[frame[SWEEP_PARAMETER].isna()]
+
+
+def completed(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """Return `frame` with these columns too, without values where it lacks them, as one made by hand may."""
+    return frame.assign(**{name: float("nan") for name in columns if name not in frame})
+
+
+def joined(frames: Iterable[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """Return these columns of all rows of `frames`, one after another; without any row the columns alone."""
+    filled = [frame for frame in frames if len(frame)]
+    whole = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
+    return whole[list(columns)]
+
+
+def groups(
+    frame: pd.DataFrame, by: Sequence[str], *, dropna: bool = True
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield the groups of rows with equal values in the columns `by`, sorted: the values by column, and the rows."""
+    for values, rows in frame.groupby(list(by), sort=True, dropna=dropna):
+        yield dict(zip(by, values, strict=True)), rows
 
 
 def each(frame: pd.DataFrame) -> Iterator[Any]:

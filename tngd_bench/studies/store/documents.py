@@ -49,15 +49,17 @@ def parse_document(raw: bytes) -> Document:
         document = json.loads(raw)
     except (ValueError, RecursionError):
         return Document(None, 0, "is torn or not JSON")
-    if not isinstance(document, dict) or set(document) != {"schema", "digest", "content"}:
+    parts = ("schema", "digest", "content")
+    if (
+        not isinstance(document, dict)
+        or set(document) != set(parts)
+        or not isinstance(document["schema"], int)
+    ):
         return Document(None, 0, "was not written by tngd-bench")
-    schema, digest, content = document["schema"], document["digest"], document["content"]
-    if not isinstance(schema, int):
-        return Document(None, 0, "was not written by tngd-bench")
+    schema, digest, content = (document[part] for part in parts)
     if not OLDEST_SCHEMA <= schema <= SCHEMA:
-        return Document(
-            None, schema, f"has schema {schema!r}, not {SCHEMA}: it is of another version of tngd-bench"
-        )
+        complaint = f"has schema {schema!r}, not {SCHEMA}: it is of another version of tngd-bench"
+        return Document(None, schema, complaint)
     head = _head(digest, schema).encode()
     # The text itself is digested, not what it parses to: quicker, and every edit shows.
     intact = raw.startswith(head) and _digest(raw[len(head) : -len(_TAIL)]) == digest
@@ -77,11 +79,8 @@ def read_document(path: Path) -> Document:
 
 def write_document(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` to `path`, durably; StoreWriteError where that fails, the former file as it was."""
-    write_durably(
-        path,
-        as_document(content),
-        "what was stored before is intact, and the same command goes on from there",
-    )
+    afterwards = "what was stored before is intact, and the same command goes on from there"
+    write_durably(path, as_document(content), afterwards)
 
 
 def write_durably(path: Path, raw: bytes, afterwards: str) -> None:

@@ -14,16 +14,10 @@ _SETTINGS = ("threads_cost", "threads_training", "dtype")
 
 def study_environment(execution: Execution, described: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the environment as the store keeps it; `described` is the machine's, this one's where it is None."""
-    here = describe_environment(execution.processor) if described is None else described
-    environment = dict(here)
+    environment = dict(describe_environment(execution.processor) if described is None else described)
     environment.pop("threads", None)  # this process's own; the workers' stand below
-    return environment | {
-        "threads_cost": execution.threads_cost,
-        "threads_training": execution.threads_training,
-        "workers": execution.workers,
-        "dtype": execution.dtype,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    settings = {name: getattr(execution, name) for name in ("workers", *_SETTINGS)}
+    return environment | settings | {"started": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def difference(environment: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, Any, Any] | None:

@@ -6,15 +6,15 @@ import hashlib
 import itertools
 import math
 import re
-import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from shutil import which
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from tngd_bench.measure.git import GitError, run_git
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.store.records import Records
 from tngd_bench.unwritable import cannot_be_written
@@ -69,15 +69,9 @@ def export_asv(
     described = _machine(records.environment, folder, machine)
     python = ".".join(str(records.environment.get("python", "")).split(".")[:2])
     torch = str(records.environment.get("torch", "")).partition("+")[0]
-    results = Results(
-        {**described, "python": python, "torch": torch},
-        {"torch": torch},
-        revision,
-        _date(revision, records.environment),
-        python,
-        f"study-py{python}-torch{torch}",
-        {},
-    )
+    when, made_with = _date(revision, records.environment), f"study-py{python}-torch{torch}"
+    parameters = {**described, "python": python, "torch": torch}
+    results = Results(parameters, {"torch": torch}, revision, when, python, made_with, {})
     for benchmark, series in benchmarks.values():
         results.add_result(benchmark, _result(benchmark, series), record_samples=True)
     try:
@@ -95,12 +89,8 @@ def export_asv(
 def _frames(records: Records) -> dict[str, pd.DataFrame]:
     """Return timed iterations, sizes (once per cell of a section), and runs (their last evaluation)."""
     sizes = records.trials[records.trials["kind"] == "cost"].drop_duplicates(["group", *_CELL])
-    evaluated = records.curves.dropna(subset=["train_loss"])
-    return {
-        "iterations": records.costs,
-        "sizes": sizes,
-        "runs": evaluated.groupby("key", sort=False).tail(1),
-    }
+    runs = records.curves.dropna(subset=["train_loss"]).groupby("key", sort=False).tail(1)
+    return {"iterations": records.costs, "sizes": sizes, "runs": runs}
 
 
 def _benchmarks(records: Records) -> list[tuple[dict[str, Any], Series]]:
@@ -161,38 +151,29 @@ def _result(benchmark: Mapping[str, Any], series: Series) -> Any:
 
 
 def _commit(records: Records, commit: str | None) -> str:
+    recorded = records.environment.get("git_revision") if commit is None else commit
+    if isinstance(recorded, str) and _COMMIT.fullmatch(recorded):
+        return recorded
     if commit is not None:
-        if not _COMMIT.fullmatch(commit):
-            raise StudyError(
-                f"commit must be 40 hexadecimal digits, not {commit!r}; `git rev-parse HEAD` prints them"
-            )
-        return commit
-    recorded = records.environment.get("git_revision")
-    if not isinstance(recorded, str) or not _COMMIT.fullmatch(recorded):
-        what = "from no git commit" if not recorded else f"from {recorded}, a changed tree"
         raise StudyError(
-            f"the store was measured {what}, and asv files results by commit; name one with --commit"
+            f"commit must be 40 hexadecimal digits, not {commit!r}; `git rev-parse HEAD` prints them"
         )
-    return recorded
+    what = "from no git commit" if not recorded else f"from {recorded}, a changed tree"
+    raise StudyError(
+        f"the store was measured {what}, and asv files results by commit; name one with --commit"
+    )
 
 
 def _date(commit: str, environment: Mapping[str, Any]) -> int:
     """Return the commit's date as asv keeps it, in milliseconds; the run's own where git does not know the commit."""
-    git = which("git")
-    if git is not None:
-        shown = subprocess.run(  # noqa: S603  # 40 hexadecimal digits, no shell
-            [git, "-C", str(Path(__file__).parent), "show", "-s", "--format=%ct", commit],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    with suppress(GitError):
+        shown = run_git(Path(__file__).parent, "show", "-s", "--format=%ct", commit)
         if shown.returncode == 0:
             return int(shown.stdout.split()[-1]) * 1000
     started = environment.get("started")
     if not isinstance(started, str):
-        raise StudyError(
-            f"git does not know the commit {commit}, and the store does not say when it was measured"
-        )
+        unknown = f"git does not know the commit {commit}, and the store does not say when it was measured"
+        raise StudyError(unknown)
     return round(datetime.fromisoformat(started).timestamp() * 1000)
 
 
@@ -211,9 +192,8 @@ def _machine(environment: Mapping[str, Any], folder: Path, name: str | None) -> 
         alike = [one for one in alike if str(one.get("num_cpu")) == str(cores)] or alike
     if len(alike) > 1:
         names = ", ".join(sorted(str(one["machine"]) for one in alike))
-        raise StudyError(
-            f"{folder} has several machines with the processor {cpu}; name one with --machine: {names}"
-        )
+        several = f"{folder} has several machines with the processor {cpu}"
+        raise StudyError(f"{several}; name one with --machine: {names}")
     if alike:
         return alike[0]
     return {
@@ -232,11 +212,10 @@ def _machines(folder: Path) -> list[dict[str, Any]]:
     from asv.machine import Machine
     from asv.util import load_json
 
-    machines = []
-    for file in sorted(folder.glob("*/machine.json")):
-        machine = load_json(str(file), Machine.api_version)
-        machines.append({**machine, "machine": file.parent.name})
-    return machines
+    return [
+        {**load_json(str(file), Machine.api_version), "machine": file.parent.name}
+        for file in sorted(folder.glob("*/machine.json"))
+    ]
 
 
 def _merge_benchmarks(folder: Path, new: Mapping[str, Any]) -> None:

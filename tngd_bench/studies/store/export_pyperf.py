@@ -36,12 +36,10 @@ def export_pyperf(records: Records, file: Path) -> int:
             "loops": 1,
             "problem": str(cell["problem"]),
         }
-        processes = [list(part["step_s"].dropna()) for _, part in rows.groupby("process", sort=True)]
-        count = min(len(values) for values in processes)
+        processes = [part["step_s"].dropna().tolist() for _, part in rows.groupby("process", sort=True)]
+        count = min(map(len, processes))
         runs = [
-            Run([float(value) for value in values[:count]], metadata=metadata, collect_metadata=False)
-            for values in processes
-            if count
+            Run(values[:count], metadata=metadata, collect_metadata=False) for values in processes if count
         ]
         if runs:
             benchmarks.append(Benchmark(runs))
@@ -73,12 +71,8 @@ def pyperf_metadata(environment: Mapping[str, Any]) -> dict[str, Any]:
     # what torch computes with; stores of older versions hold the libraries of other packages as "blas"
     metadata["blas"] = torch_blas(str(environment.get("torch_build"))) or environment.get("blas")
     metadata["threads"] = environment.get("threads_cost", environment.get("threads"))
+    known = {name: value for name, value in metadata.items() if value is not None}
     return {
-        name: value if _is_plain(value) else str(value)
-        for name, value in metadata.items()
-        if value is not None
+        name: value if isinstance(value, int | float) and math.isfinite(value) else str(value)
+        for name, value in known.items()
     }
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))

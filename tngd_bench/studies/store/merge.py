@@ -63,7 +63,7 @@ def merge_stores(
     target = Store(output / STORE_FOLDER)
     if target.study() is not None or (output / PACKED).exists():
         raise StoreError(f"{output} has a results store already; choose another --output")
-    studies = [_required(store) for store in stores]
+    studies = [store.study() or {} for store in stores]  # a store that was found has one
     environment = _joined_environment(stores, mixed)
     study = _joined_study(stores, studies)
     chosen, dropped, seen = _chosen(stores, studies)
@@ -77,11 +77,8 @@ def merge_stores(
     target.check_space(len(chosen))
     if packed:
         target.check_writable()
-        pack(
-            output / PACKED,
-            {STUDY: study, ENVIRONMENT: environment}
-            | {f"{TRIALS}/{key}.json": {"key": key, **content} for key, content in chosen.items()},
-        )
+        trials = {f"{TRIALS}/{key}.json": {"key": key, **content} for key, content in chosen.items()}
+        pack(output / PACKED, {STUDY: study, ENVIRONMENT: environment} | trials)
     else:
         target.create()
         with target.locked():
@@ -129,12 +126,6 @@ def _question(key: str, content: Mapping[str, Any]) -> str:
     return json.dumps([asked, content.get("machine")], sort_keys=True)
 
 
-def _required(store: StoreReader) -> dict[str, Any]:
-    study = store.study()
-    assert study is not None  # a store that was found has one
-    return study
-
-
 def _joined_environment(stores: Sequence[StoreReader], mixed: bool) -> dict[str, Any]:
     environments = [store.environment() or {} for store in stores]
     first = environments[0]
@@ -167,23 +158,20 @@ def _joined_study(stores: Sequence[StoreReader], studies: Sequence[Mapping[str, 
 
 
 def _joined_sections(
-    ours: Sequence[Mapping[str, Any]],
-    theirs: Sequence[Mapping[str, Any]],
-    kind: str,
-    store: StoreReader,
+    ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], kind: str, store: StoreReader
 ) -> list[Mapping[str, Any]]:
     joined = {section["name"]: section for section in ours}
     for section in theirs:
-        section_so_far = joined.setdefault(section["name"], section)
-        for key in sorted({*section_so_far, *section} - {*_COUNTED, *_LISTED}):
-            if section_so_far.get(key) != section.get(key):
+        first = joined.setdefault(section["name"], section)
+        for key in sorted({*first, *section} - {*_COUNTED, *_LISTED}):
+            if first.get(key) != section.get(key):
                 raise StoreError(
                     f"{store.path}: {kind}[{section['name']}].{key} is {section.get(key)!r}, and in the first store"
-                    f" {section_so_far.get(key)!r}; only stores of the same section can be merged"
+                    f" {first.get(key)!r}; only stores of the same section can be merged"
                 )
-        counted = {key for key in (*_COUNTED, *_LISTED) if key in section}
-        values = {key: _joined_value(section_so_far[key], section[key]) for key in counted}
-        joined[section["name"]] = {**section_so_far, **values}
+        counted = [key for key in (*_COUNTED, *_LISTED) if key in section]
+        values = {key: _joined_value(first[key], section[key]) for key in counted}
+        joined[section["name"]] = {**first, **values}
     return list(joined.values())
 
 

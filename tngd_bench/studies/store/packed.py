@@ -53,9 +53,8 @@ class PackedStore(StoreReader):
             stated = json.loads((table.schema.metadata or {})[_METADATA])
             texts = dict(zip(table["file"].to_pylist(), table["document"].to_pylist(), strict=True))
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-            system = getattr(
-                error, "errno", None
-            )  # pyarrow raises an OSError without one for damaged content
+            # pyarrow raises an OSError without a number for damaged content
+            system = getattr(error, "errno", None)
             what = "cannot be read" if system else "is no packed store of tngd-bench, or is damaged"
             raise StoreError(f"{self.path} {what}" + (f": {os.strerror(system)}" if system else "")) from None
         if stated.get("layout") != _LAYOUT:

@@ -8,12 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tngd_bench.studies.errors import StoreError
+from tngd_bench.studies.store.columnar import by_column
 from tngd_bench.studies.store.documents import COMPRESSED, SCHEMA, Document
-from tngd_bench.studies.store.migration import upgraded
 
 STUDY, ENVIRONMENT, TRIALS = "study.json", "environment.json", "trials"
-_FAILED = "failed"
-_OTHER_STUDY = "belongs to no trial of this study"
 
 
 class StoreReader(ABC):
@@ -48,7 +46,7 @@ class StoreReader(ABC):
         wanted, names = dict.fromkeys(keys), self.trial_names()
         for key, name in names.items():
             if key not in wanted:
-                self.ignored[PurePosixPath(name).name] = _OTHER_STUDY
+                self.ignored[PurePosixPath(name).name] = "belongs to no trial of this study"
         environment = self.environment() or {}
         for key in wanted:
             if key not in names:
@@ -98,4 +96,27 @@ def key_of(name: str) -> str:
 
 def is_finished(content: Mapping[str, Any]) -> bool:
     """Return whether a stored trial need not be run again: none of its entries failed for an unforeseen reason."""
-    return all(entry["status"] != _FAILED for entry in content["entries"])
+    return all(entry["status"] != "failed" for entry in content["entries"])
+
+
+def upgraded(content: dict[str, Any], schema: int, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trial's content in today's layout; `environment` is that of its store.
+
+    1 → 2: a trial says itself which machine, version and data it is of; before, the store's environment said it for
+    all. `data` and `finished` were not kept and are None.
+    2 → 3: timed iterations and curves are kept by column (see `columnar`), to nine digits.
+
+    Keys stay as they are: results of an older layout can be read, reported and merged, but a trial that is run again is
+    measured again, since its key has since come to hold the class of machine.
+    """
+    if schema <= 1:
+        machine = {name: environment.get(name) for name in ("cpu", "torch")}  # all that this layout knew
+        about = {"machine": machine, "version": environment.get("version"), "data": None, "finished": None}
+        content = about | content
+    if schema <= 2:
+        entries = [
+            entry | {name: by_column(entry[name]) for name in ("iterations", "curve") if name in entry}
+            for entry in content["entries"]
+        ]
+        content = content | {"entries": entries}
+    return content

@@ -14,7 +14,7 @@ from tngd_bench.problems import registered_metrics
 from tngd_bench.studies.file.optimizer_label import usual_form
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.columnar import Columns, column, count
-from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
+from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS, typed
 from tngd_bench.studies.store.packed import find_store
 from tngd_bench.studies.store.reader import StoreReader
 from tngd_bench.studies.store.tables import Tables, kept_or_made
@@ -77,7 +77,8 @@ def _read_trials(store: StoreReader, keys: Iterable[str], curve_columns: Mapping
     undescribed: dict[str, str] = {}
     inspected: dict[tuple[Any, ...], dict[str, Any]] = {}
     for file, content in store.trials(keys):
-        about = {"machine": _computed_on(content["machine"]), "finished": content["finished"]}
+        computed_on = content["machine"].get("gpu") or content["machine"].get("cpu")
+        about = {"machine": computed_on, "finished": content["finished"]}
         about["code"] = json.dumps(content["code"], sort_keys=True) if "code" in content else None
         for number, entry in enumerate(content["entries"]):
             row = {"key": f"{file}#{number}", **entry, **about}
@@ -99,18 +100,8 @@ def _read_trials(store: StoreReader, keys: Iterable[str], curve_columns: Mapping
     timed["overlap_s"] = timed["overlap_s"].fillna(0.0)  # not noted before layout 2
     parts = timed["digital_s"] + timed["write_s"] + timed["relax_s"] + timed["read_s"]
     timed["total_s"] = parts - timed["overlap_s"]
-    every = pd.DataFrame(
-        {
-            name: pd.Series([row.get(name) for row in trials], dtype=dtype)
-            for name, dtype in TRIAL_COLUMNS.items()
-        }
-    )
+    every = typed({name: [row.get(name) for row in trials] for name in TRIAL_COLUMNS}, TRIAL_COLUMNS)
     return Tables({"trials": every, "costs": timed, "curves": curves.frame()}, store.ignored | undescribed)
-
-
-def _computed_on(machine: Mapping[str, str | None]) -> str | None:
-    """The GPU where there was one, else the CPU."""
-    return machine.get("gpu") or machine.get("cpu")
 
 
 class _Rows:
@@ -132,6 +123,4 @@ class _Rows:
 
     def frame(self) -> pd.DataFrame:
         """Return the rows added."""
-        return pd.DataFrame(
-            {name: pd.Series(self._values[name], dtype=dtype) for name, dtype in self._dtypes.items()}
-        )
+        return typed(self._values, self._dtypes)

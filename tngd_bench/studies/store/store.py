@@ -24,14 +24,8 @@ from typing import Any
 
 from tngd_bench.atomic_write import PART
 from tngd_bench.studies.errors import StoreError
-from tngd_bench.studies.store.documents import (
-    COMPRESSED,
-    RESERVE_BYTES,
-    SCHEMA,
-    Document,
-    read_document,
-    write_document,
-)
+from tngd_bench.studies.store import documents
+from tngd_bench.studies.store.documents import COMPRESSED, SCHEMA, Document, write_document
 from tngd_bench.studies.store.reader import ENVIRONMENT, STUDY, TRIALS, StoreReader, key_of
 from tngd_bench.unwritable import cannot_be_written
 
@@ -66,7 +60,7 @@ class Store(StoreReader):
     def document(self, name: str) -> Document | None:
         """Return the document called `name`; None where there is none."""
         path = self.path / name
-        return read_document(path) if path.exists() else None
+        return documents.read_document(path) if path.exists() else None
 
     def trial_names(self) -> Mapping[str, str]:
         """Return by key the names of the trials' files: of two the plain one, which a run has written since."""
@@ -98,7 +92,8 @@ class Store(StoreReader):
     def check_space(self, trials: int) -> None:
         """Raise StoreError where the disk has no room for the results of so many trials."""
         place = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
-        free, needed = shutil.disk_usage(place).free, RESERVE_BYTES + trials * _BYTES_PER_TRIAL
+        free = shutil.disk_usage(place).free
+        needed = documents.RESERVE_BYTES + trials * _BYTES_PER_TRIAL
         if free < needed:
             raise StoreError(
                 f"output {self.path.parent} has {free / 1e6:.3g} MB free, and {trials} trials need about"

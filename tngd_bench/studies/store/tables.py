@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 
 from tngd_bench import __version__
 from tngd_bench.atomic_write import replacing
+from tngd_bench.studies.store.columns import typed
 from tngd_bench.studies.store.documents import COMPRESSED
 from tngd_bench.studies.store.reader import StoreReader
 from tngd_bench.studies.store.store import TABLES_FOLDER, Store
@@ -101,9 +101,6 @@ def _path(store: Store, name: str) -> Path:
 
 def _as_made(frame: pd.DataFrame, dtypes: Mapping[str, str]) -> pd.DataFrame:
     """Return a frame read from Parquet with the dtypes it was made with; what is missing among objects is None."""
-
-    def column(name: str, dtype: str) -> pd.Series[Any]:
-        values: pd.Series[Any] = pd.Series(frame[name], dtype=dtype)
-        return values.where(values.notna(), None) if dtype == "object" else values
-
-    return pd.DataFrame({name: column(name, dtype) for name, dtype in dtypes.items()})
+    made = typed(frame, dtypes)
+    objects = [name for name, dtype in dtypes.items() if dtype == "object"]
+    return made.assign(**{name: made[name].where(made[name].notna(), None) for name in objects})

@@ -13,9 +13,10 @@ from tngd_bench.studies.file.schema import Axis
 from tngd_bench.studies.tuning.spaces import Space
 
 if TYPE_CHECKING:
-    from optuna.distributions import FloatDistribution
+    from optuna.distributions import BaseDistribution, FloatDistribution
 
 DATABASE = "optuna.db"
+Direction = Literal["minimize", "maximize"]
 _NUMBER = "number"
 
 
@@ -36,11 +37,7 @@ def can_record() -> bool:
 
 
 def record(
-    database: Path,
-    name: str,
-    space: Space,
-    results: Iterable[TryResult],
-    direction: Literal["minimize", "maximize"],
+    database: Path, name: str, space: Space, results: Iterable[TryResult], direction: Direction
 ) -> int:
     """Add those `results` to the Optuna study `name` in a SQLite file that it does not have yet; return how many.
 
@@ -68,21 +65,19 @@ def _trial(space: Space, result: TryResult) -> Any:
     """Return a finished Optuna trial; settings outside the space are left out."""
     from optuna.trial import TrialState, create_trial
 
-    values = result.settings
-    inside = {
-        name: axis for name, axis in sorted(space.axes.items()) if axis.low <= values[name] <= axis.high
-    }
+    params: dict[str, float] = {}
+    distributions: dict[str, BaseDistribution] = {}
+    for setting, axis in sorted(space.axes.items()):
+        name = f"1-{setting}" if axis.scale == "log-complement" else setting
+        if axis.low <= result.settings[setting] <= axis.high:
+            params[name], distributions[name] = _point(axis, result.settings[setting]), _distribution(axis)
     return create_trial(
-        params={_parameter(name, axis): _point(axis, values[name]) for name, axis in inside.items()},
-        distributions={_parameter(name, axis): _distribution(axis) for name, axis in inside.items()},
+        params=params,
+        distributions=distributions,
         value=result.score,
         state=TrialState.PRUNED if result.score is None else TrialState.COMPLETE,
         user_attrs={_NUMBER: result.number, "status": result.status, "seconds": result.seconds},
     )
-
-
-def _parameter(name: str, axis: Axis) -> str:
-    return f"1-{name}" if axis.scale == "log-complement" else name
 
 
 def _distribution(axis: Axis) -> FloatDistribution:

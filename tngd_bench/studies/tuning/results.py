@@ -12,6 +12,7 @@ import pandas as pd
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import CurveMetric
 from tngd_bench.studies.file.optimizer_label import read_label
+from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
 
 TRIED = ("ok", "diverged", "timed-out", "out-of-memory")
@@ -67,64 +68,46 @@ def tuning_trials(records: Records) -> pd.DataFrame:
     the mean over those with a finite end, of which there are `final_finished`; NaN where there are none. A mean, as a
     setting that fails once in three runs is no good one.
     """
-    section, *finals = records.study["training"]
+    section, *others = records.study["training"]
     order = {label: number for number, label in enumerate(section["optimizers"])}
     column = searched_metric(records.study["tuning"]["metric"]).column
     ends = records.curves.sort_values("iteration", kind="stable").groupby("key")[column].last()
     worst = -np.inf if larger_is_better(records.study) else np.inf
     group = records.trials["group"]
-    further = records.trials[group.isin([one["name"] for one in finals])].groupby("optimizer", sort=False)
+    further = records.trials[group.isin([one["name"] for one in others])]
     first: dict[str, int] = {}
     for label, number in order.items():
         first.setdefault(read_label(label).name, number)
     rows = []
     for _, runs in records.trials[group == section["name"]].groupby(["method", "optimizer"], sort=False):
         method, label = str(runs["method"].iloc[0]), str(runs["optimizer"].iloc[0])
+        finals = further[further["optimizer"] == label]
         finished = runs["status"].eq("ok") & runs["key"].map(ends).notna()
-        scores = runs["key"].map(ends).where(finished, worst).astype(float)
-        score = float(np.median(scores))
+        score = float(np.median(runs["key"].map(ends).where(finished, worst).astype(float)))
         other = runs[~finished]
-        rows.append(
-            {
-                "optimizer": method,
-                "number": order[label] - first[method],
-                "label": label,
-                "default": order[label] == first[method],
-                "status": "ok" if np.isfinite(score) else str(other["status"].iloc[0]),
-                "runs": int(runs["status"].isin(TRIED).sum()),
-                "finished": int(finished.sum()),
-                "score": score if np.isfinite(score) else np.nan,
-                "seconds": float(runs["elapsed_s"].sum()),
-                "settings": runs["settings"].iloc[0],
-                "reason": other["reason"].iloc[0] if len(other) else None,
-                "keys": tuple(runs["key"]),
-                **(_final(further.get_group(label), ends) if label in further.groups else _NO_FINAL),
-            }
-        )
+        row = {
+            "optimizer": method,
+            "number": order[label] - first[method],
+            "label": label,
+            "default": order[label] == first[method],
+            "status": "ok" if np.isfinite(score) else str(other["status"].iloc[0]),
+            "score": score if np.isfinite(score) else np.nan,
+            "settings": runs["settings"].iloc[0],
+            "reason": other["reason"].iloc[0] if len(other) else None,
+            "final_score": float(finals.loc[finals["status"] == "ok", "key"].map(ends).astype(float).mean()),
+        }
+        rows.append(row | _numbers("", runs, ends) | _numbers("final_", finals, ends))
     rows.sort(key=lambda row: (first[row["optimizer"]], row["number"]))
-    return pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in COLUMNS.items()}
-    )
+    return c.typed({name: [row[name] for row in rows] for name in COLUMNS}, COLUMNS)
 
 
-_NO_FINAL = {
-    "final_runs": 0,
-    "final_finished": 0,
-    "final_score": np.nan,
-    "final_seconds": 0.0,
-    "final_keys": (),
-}
-
-
-def _final(runs: pd.DataFrame, ends: pd.Series) -> dict[str, Any]:
-    """Return the columns of a finalist."""
-    finished = runs["status"].eq("ok") & runs["key"].map(ends).notna()
+def _numbers(mark: str, runs: pd.DataFrame, ends: pd.Series) -> dict[str, Any]:
+    """Return how many runs there were and ended, what they took, and their keys; names begin with `mark`."""
     return {
-        "final_runs": int(runs["status"].isin(TRIED).sum()),
-        "final_finished": int(finished.sum()),
-        "final_score": float(runs.loc[finished, "key"].map(ends).astype(float).mean()),
-        "final_seconds": float(runs["elapsed_s"].sum()),
-        "final_keys": tuple(runs["key"]),
+        f"{mark}runs": int(runs["status"].isin(TRIED).sum()),
+        f"{mark}finished": int((runs["status"].eq("ok") & runs["key"].map(ends).notna()).sum()),
+        f"{mark}seconds": float(runs["elapsed_s"].sum()),
+        f"{mark}keys": tuple(runs["key"]),
     }
 
 

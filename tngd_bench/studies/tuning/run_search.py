@@ -7,16 +7,15 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from tngd_bench.studies.run.run_study import Audience, run_study
 from tngd_bench.studies.store.records import Records, read_records
-from tngd_bench.studies.tuning.finals import make_finals
-from tngd_bench.studies.tuning.optuna_database import DATABASE, TryResult, can_record, record
+from tngd_bench.studies.tuning.optuna_database import DATABASE, Direction, TryResult, can_record, record
 from tngd_bench.studies.tuning.results import best_tries, larger_is_better, settings_of, tuning_trials
-from tngd_bench.studies.tuning.search_study import Contender, Search
+from tngd_bench.studies.tuning.search_study import Contender, Search, make_finals
 from tngd_bench.studies.tuning.tuned_files import write_files
 
 
@@ -60,9 +59,9 @@ def run_search(
         records = read_records(output)
         tries = tuning_trials(records)
     larger = larger_is_better(records.study)
-    direction: Literal["minimize", "maximize"] = "maximize" if larger else "minimize"
     for contender in search.contenders if can_record() else ():
         name = f"{search.section.name}/{contender.method}"
+        direction: Direction = "maximize" if larger else "minimize"
         record(output / DATABASE, name, contender.space, _results(contender, tries), direction)
     best = best_tries(tries, larger)
     tuned = None
