@@ -12,7 +12,8 @@ from tngd_bench.measure.cost import (
     WARM_UP_STEPS,
     measure_cost,
 )
-from tngd_bench.measure.step_timer import SETTLING_STEPS, SHORT_STEP_S, device_seconds
+from tngd_bench.measure.settling import SETTLING_STEPS, SHORT_STEP_S
+from tngd_bench.measure.step_timer import device_seconds
 from tngd_bench.measure.williams_design import balanced_orders
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers.tngd.optimizer import TNGD
