@@ -4,7 +4,7 @@
 
 Both routes solve one system in turn, one thread, over a grid of N, b and d_z; a line says how much longer rows take and
 which route `curvature.route` names. `fitted` is the grid that its constants were fitted on; `fresh` has other sizes,
-on which the rule is judged (about three minutes). `--fit` tries other constants for that rule on the times just taken.
+on which the rule is judged (about two minutes). `--fit` tries other constants for that rule on the times just taken.
 Seconds are those of the processor: a route shares the machine with whatever else runs there.
 """
 
@@ -29,7 +29,7 @@ Size = tuple[int, int, int, int]
 """N, b, d_z and the number of products: 8 of a loose tolerance of NGD-CG, 30 of its median at λ = 0.01."""
 GRIDS: dict[str, tuple[Size, ...]] = {
     "fitted": tuple(itertools.product((3_000, 80_000, 1_000_000), (32, 512, 4_096), (10, 64, 250), (8, 30))),
-    "fresh": tuple(itertools.product((10_000, 250_000), (64, 256, 2_048), (20, 130), (15, 60))),
+    "fresh": tuple(itertools.product((10_000, 250_000), (64, 256, 1_024), (20, 130), (15, 40))),
     "quick": ((3_000, 32, 10, 8), (80_000, 512, 64, 30)),
 }
 LARGEST_ROWS, LARGEST_PRODUCTS = 3e8, 4e11
