@@ -12,13 +12,16 @@ from tngd_bench.analysis.cost.iteration_cost import paired_ratio
 from tngd_bench.analysis.cost.leads import leads
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.results import Results
-from tngd_bench.analysis.statistics.run_spread import ASSUMED
+from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread, spread
+from tngd_bench.analysis.statistics.run_spread import between as between_runs
 from tngd_bench.analysis.statistics.scaling import fit_scaling
 from tngd_bench.check.regression import CheckedMetric, Sides, confirm
 from tngd_bench.check.trees import PROCESSES, SAMPLES
+from tngd_bench.studies.store.records import Records
 
 NOISE = 0.15
 """Of one iteration, as a study on a busy machine has it."""
+BUSY, QUIET = NOISE, 0.05
 
 
 def timed(
@@ -66,9 +69,11 @@ NAMES = ("ngd-gram", "kfac", "ngd-cg", "ngd-woodbury", "tngd")
 KINDS = {name: optimizer_info(name, name) for name in NAMES}
 
 
-def _run(generator: Generator, true: Mapping[str, float], noise: float) -> pd.DataFrame:
+def _run(
+    generator: Generator, true: Mapping[str, float], noise: float, shift: float = ASSUMED.value
+) -> pd.DataFrame:
     """Return five processes of a run that shifts each optimizer."""
-    shifted = {name: log + ASSUMED.value * generator.standard_normal() for name, log in true.items()}
+    shifted = {name: log + shift * generator.standard_normal() for name, log in true.items()}
     return timed(generator, shifted, 5, noise=noise)
 
 
@@ -91,6 +96,32 @@ def lead_of_gaps(generator: Generator, noise: float, *, again: bool) -> tuple[in
     return int(found.optimizer != other), 1
 
 
+@at_settings
+def lead_by_null_runs(generator: Generator, shift: float, *, measured: bool = True) -> tuple[int, int]:
+    """Return whether a lead confirmed with the σ_run of three null runs, or the assumed one, is not a second run's."""
+    runs = [_null_run(generator, shift) for _ in range(3 if measured else 0)]
+    run_spread = RunSpread(spread(between_runs(runs)), "null runs") if measured else ASSUMED
+    true = {name: 0.15 * generator.standard_normal() for name in NAMES}
+    (found,) = leads(_run(generator, true, QUIET, shift), KINDS, run_spread)
+    if found.doubt:
+        return 0, 0
+    second = _run(generator, true, QUIET, shift).groupby("optimizer")["total_s"].median()
+    return int(found.optimizer != second.idxmin()), 1
+
+
+def _null_run(generator: Generator, shift: float) -> Records:
+    """Return a run of a study without a change: SGD and five others at two sizes, each shifted as a whole."""
+    shifts = {name: shift * generator.standard_normal() for name in ("sgd", *NAMES)}
+    costs = pd.concat(
+        [timed(generator, shifts, 3, noise=QUIET).assign(parameters=size) for size in (1_000, 10_000)],
+        ignore_index=True,
+    ).assign(group="null", problem="p", batch_size=8, outputs=10, rows=80)
+    costs["method"] = costs["optimizer"]
+    costs["key"] = costs["optimizer"] + costs["parameters"].astype(str)
+    trials = costs.drop_duplicates("key")[["key", "optimizer"]].assign(kind="cost", status="ok")
+    return Records({}, {}, trials, costs, pd.DataFrame())
+
+
 def two_equal_stores(generator: Generator) -> tuple[int, int]:
     """Return whether two runs of one study differ relative to SGD, each optimizer shifted by its run."""
     shifts = ASSUMED.value * generator.standard_normal(2 * 2).reshape(2, 2)
@@ -101,15 +132,18 @@ def two_equal_stores(generator: Generator) -> tuple[int, int]:
 
 
 @at_settings
-def gate(generator: Generator, between: float) -> tuple[int, int]:
-    """Return whether an unchanged step is a regression, where processes differ by `between`, noise 3 %."""
+def gate(generator: Generator, differ: float, confirming: int = PROCESSES) -> tuple[int, int]:
+    """Return whether an unchanged step is a regression, where processes differ by `differ`, noise 3 %.
+
+    `confirming` processes a side make the runs that confirm; of one alone its samples are the unit.
+    """
     first = [True]
 
     def side() -> dict[str, CheckedMetric]:
-        processes = 1 if first[0] else PROCESSES
-        samples = between * generator.standard_normal((processes, 1))
+        processes = 1 if first[0] else confirming
+        samples = differ * generator.standard_normal((processes, 1))
         logs = samples + 0.03 * generator.standard_normal((processes, SAMPLES))
-        values = logs[0] if first[0] else np.median(logs, axis=1)
+        values = logs[0] if processes == 1 else np.median(logs, axis=1)
         return {"step": CheckedMetric("step", "", "time", tuple(np.exp(values)), tolerance=0.07)}
 
     def measured(names: Sequence[str]) -> Sides:
@@ -173,7 +207,6 @@ def slope_left_out(generator: Generator, step: float, effects: float) -> tuple[i
     return int(not found.low <= 1.0 <= found.high), 1
 
 
-BUSY, QUIET = NOISE, 0.05
 STATEMENTS = (
     Statement(3, "Right formula refuted, overhead 15 × on one decade", 0.05, exponent_refuted(15.0), 0.3),
     Statement(3, "The same, overhead 5 ×", 0.05, exponent_refuted(5.0), 0.3),
@@ -186,6 +219,11 @@ STATEMENTS = (
     Statement(9, "Lead wrong, gaps of 15 %, noise 5 %", 0.05, lead_of_gaps(QUIET, again=False)),
     Statement(9, "Lead not that of a second run", 0.05, lead_of_gaps(BUSY, again=True)),
     Statement(9, "Lead not that of a second run, noise 5 %", 0.05, lead_of_gaps(QUIET, again=True)),
+    Statement(9, "The same with σ_run of 3 null runs, shift 4 %", 0.05, lead_by_null_runs(0.04), 0.3),
+    Statement(9, "The same, shift 10 %", 0.05, lead_by_null_runs(0.1), 0.3),
+    Statement(
+        9, "The same, σ_run assumed", 0.05, lead_by_null_runs(0.1, measured=False), 0.3, promised=False
+    ),
     Statement(10, "Ratio of equals decided, 3 processes × 7", 0.05, decided_ratio(3, 7, 0.02)),
     Statement(10, "The same, 5 × 10", 0.05, decided_ratio(5, 10, 0.02)),
     Statement(10, "The same, 3 × 7, processes differ by 16 %", 0.05, decided_ratio(3, 7, 0.16)),
@@ -194,6 +232,7 @@ STATEMENTS = (
     Statement(11, "Ratio of equals decided at a look after 3, 4, … 10", 0.05, looked_again, promised=False),
     Statement(19, "Gate: unchanged, processes differ by 3 %", 0.005, gate(0.03)),
     Statement(19, "Gate: unchanged, processes differ by 8 %", 0.005, gate(0.08)),
+    Statement(19, "The same, samples of one process a side", 0.005, gate(0.08, 1), promised=False),
     Statement(20, "Slope's interval leaves it out, effects 5 %", 0.05, slope_left_out(0.0, 0.05), 0.3),
     Statement(20, "The same, one step of 20 % at a size", 0.05, slope_left_out(0.2, 0.0), 0.3),
     Statement(20, "The same, among effects of 5 % (says 80 %)", 0.2, slope_left_out(0.2, 0.05), 0.3),

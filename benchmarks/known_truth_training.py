@@ -1,5 +1,6 @@
 """Statements on trainings, where the truth is known: differences, tolerances, targets, tasks won, claims."""
 
+import json
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from tngd_bench.analysis.statistics import paired
 from tngd_bench.analysis.statistics.paired import LEVEL, paired_difference
 from tngd_bench.analysis.training import time_to_target as to_target
 from tngd_bench.analysis.training import tolerance
+from tngd_bench.analysis.training.device_pairs import INSIDE, OUTSIDE, device_pairs
 from tngd_bench.analysis.training.profiles import profiles
 from tngd_bench.report.map.map_view import lowest_times
 
@@ -35,6 +37,30 @@ def at_the_margin(generator: Generator, side: str) -> tuple[int, int]:
     """Return whether six levels exactly at the margin leave one inside (or outside)."""
     found = tolerance.tolerances(_swept(generator, 8, 0.05))[0]
     return int(not math.isnan(getattr(found, side))), 1
+
+
+@at_settings
+def devices_at_the_margin(generator: Generator, verdict: str) -> tuple[int, int]:
+    """Return whether one of two devices exactly at the margin of the ideal one gets this verdict."""
+    ideal = 1 + generator.random(8)
+    losses = {bits: 1.05 * ideal + 0.05 * generator.standard_normal(8) for bits in (3, 4)}
+    rows = [
+        {
+            "optimizer": f"tngd[adc_bits={bits}]",
+            "seed": seed,
+            "final_loss": loss,
+            "settings": json.dumps({"device": "paper", "adc_bits": bits}),
+        }
+        for bits, own in ({None: ideal} | losses).items()
+        for seed, loss in enumerate(own)
+    ]
+    final = pd.DataFrame(rows).assign(
+        group="g", problem="p", method="tngd", sweep_parameter=None, parameters=100, status="ok",
+        untrained_train_loss=10.0, final_test_accuracy=np.nan,
+    )  # fmt: skip
+    final["key"] = final.index.astype(str)
+    found = device_pairs(final.assign(device="paper"), final.drop(columns="settings"))
+    return int(any(pair.verdict == verdict for pair in found)), 1
 
 
 def broken_base(generator: Generator) -> tuple[int, int]:
@@ -178,6 +204,8 @@ STATEMENTS = (
     Statement(6, "Inside, six levels at the margin, 8 seeds", 0.05, at_the_margin("worst_inside")),
     Statement(6, "Outside, six levels at the margin, 8 seeds", 0.05, at_the_margin("first_outside")),
     Statement(6, "Tolerance from a base of which a seed has not learned", 0.0, broken_base),
+    Statement(6, "One of two devices at the margin no worse, 8 seeds", 0.05, devices_at_the_margin(INSIDE)),
+    Statement(6, "One of two devices at the margin worse, 8 seeds", 0.05, devices_at_the_margin(OUTSIDE)),
     Statement(12, "10 % slower on every seed, and wins a task", 0.0, slower_wins),
     Statement(12, "10 % slower on every seed, and not behind at τ = 1", 0.0, slower_or_tied, promised=False),
     Statement(13, "True median outside of the evaluations printed", 0.0, median_outside_of_evaluations),

@@ -1,67 +1,36 @@
-"""Runs of one study with no change between them: what they differ by, and whether confirmed regions repeat.
+"""What one run of a study calls confirmed, held against another run with nothing changed between them.
 
-    python -m benchmarks.null_runs                      three runs of one cost study (some minutes, quiet machine)
-    python -m benchmarks.null_runs --keep FOLDER        the same; the stores are kept, and a later run continues them
-    python -m benchmarks.null_runs RUN RUN RUN          runs of one study that are there already
-    python -m benchmarks.null_runs … --into STORE       and σ_run goes into that store's environment, for its pages
+    tngd-bench null-runs --output FOLDER                three runs of one cost study (some minutes, quiet machine)
+    python -m benchmarks.null_runs FOLDER/run-*         what they differ by, and whether confirmed regions repeat
 
 Agreement: what one run calls confirmed, held against each other run. Leads at the sizes that both measured; and cells
 of the map, made from every second size of the one, at the sizes in between, that the other measured.
 """
 
+from __future__ import annotations
+
 import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks.runs import command_line, keep_option, recorded, store_folder
+from benchmarks.runs import command_line
 from tngd_bench.analysis.cost.iteration_cost import finished_costs, summarise
 from tngd_bench.analysis.cost.leads import leads
 from tngd_bench.analysis.cost.rates import calibrate
 from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.map.cost_map import CONFIRMED, cheapest
 from tngd_bench.analysis.map.plane import plane
-from tngd_bench.analysis.statistics.run_spread import ASSUMED, FIELD, RunSpread, between, left_by, spread
-from tngd_bench.measure.environment import MACHINE_FIELDS
-from tngd_bench.studies.file.reading import LoadedStudy, make_study
+from tngd_bench.analysis.statistics.run_spread import ASSUMED, RunSpread, between, spread
 from tngd_bench.studies.store.records import Records, read_records
-from tngd_bench.studies.store.store import Store
 
-RUNS, PROCESSES = 3, 3
-SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
-BATCHES = (8, 32, 128)
-OPTIMIZERS = ("sgd", "ngd-gram", "ngd-cg", "kfac", "tngd[device=unlimited-link]")
 HELD_AGAINST = slice(1, None, 2)
 """The sizes at which cells of a map are held against another run; the map is made from the others."""
-
-
-def study_table(**changes: Any) -> dict[str, Any]:
-    """Return a study of cost alone, of which runs are to be compared; `changes` are keys of its section."""
-    section = {
-        "name": "null",
-        "problem": "digits-mlp",
-        "parameters": list(SIZES),
-        "batch_size": list(BATCHES),
-        "optimizers": list(OPTIMIZERS),
-        "processes": PROCESSES,
-        "repetitions": 5,
-        "seconds_limit": 0.5,
-        **changes,
-    }
-    return {"name": "null-runs", "title": "Runs of one study, nothing changed", "cost": [section]}
-
-
-def run_again(table: dict[str, Any], runs: int, folder: Path) -> list[Records]:
-    """Return the records of so many runs of one study, below `folder`; what is there already is kept."""
-    study = LoadedStudy(make_study(table), "benchmarks/null_runs.py")
-    return [recorded(study, folder / f"run-{place + 1}") for place in range(runs)]
 
 
 @dataclass(frozen=True)
@@ -143,19 +112,6 @@ def _cells_kept(first: Records, second: Records, run_spread: RunSpread) -> tuple
     return kept, made
 
 
-def write_into(place: Path, runs: Sequence[Records]) -> None:
-    """Write σ_run of `runs` into the environment of the store at `place`; ValueError where its machine is another."""
-    store = Store.find(place)
-    held = store.environment()
-    if held is None:
-        raise ValueError(f"{place} has no environment.json")
-    for name in MACHINE_FIELDS:
-        here, there = runs[0].environment.get(name), held.get(name)
-        if here != there:
-            raise ValueError(f"{place} was measured with {name} = {there!r}, the null runs with {here!r}")
-    store.write_environment(held | {FIELD: left_by(runs, datetime.now(UTC).date().isoformat())})
-
-
 def report(runs: Sequence[Records]) -> bool:
     """Print ratios, σ_run and agreement of `runs`; return whether what is confirmed is kept as often as said."""
     found = between(runs)
@@ -178,27 +134,15 @@ def report(runs: Sequence[Records]) -> bool:
 
 
 def main() -> int:
-    """Run or read the runs, and print what they differ by. Exit code 1: less is kept than said; 2: no result."""
+    """Read the runs, and print what they differ by. Exit code 1: less is kept than said; 2: no result."""
     parser = command_line(__doc__)
-    parser.add_argument(
-        "stores", nargs="*", type=Path, metavar="RUN", help="runs of one study (made if none)"
-    )
-    parser.add_argument("--runs", type=int, default=RUNS, help=f"how many are made ({RUNS})")
-    parser.add_argument("--processes", type=int, default=PROCESSES)
-    keep_option(parser)
-    parser.add_argument("--into", type=Path, action="append", default=[], metavar="STORE")
-    given = parser.parse_args()
-    with store_folder(given.keep) as folder:
-        runs = [read_records(place) for place in given.stores]
-        runs = runs or run_again(study_table(processes=given.processes), given.runs, folder)
+    parser.add_argument("stores", nargs="+", type=Path, metavar="RUN", help="runs of one study")
+    runs = [read_records(place) for place in parser.parse_args().stores]
     try:
-        as_said = report(runs)
-        for place in given.into:
-            write_into(place, runs)
+        return 0 if report(runs) else 1
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    return 0 if as_said else 1
 
 
 if __name__ == "__main__":

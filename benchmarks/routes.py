@@ -1,10 +1,11 @@
 """The quicker route of a few curvature products: by rows of B, or through the model.
 
-    python -m benchmarks.routes [--quick] [--fit]
+    python -m benchmarks.routes [--grid fitted|fresh|quick] [--fit]
 
 Both routes solve one system in turn, one thread, over a grid of N, b and d_z; a line says how much longer rows take and
-which route `curvature.route` names. `--fit` tries other constants for that rule on the times just taken. Seconds
-are those of the processor: a route shares the machine with whatever else runs there.
+which route `curvature.route` names. `fitted` is the grid that its constants were fitted on; `fresh` has other sizes,
+on which the rule is judged (about two minutes). `--fit` tries other constants for that rule on the times just taken.
+Seconds are those of the processor: a route shares the machine with whatever else runs there.
 """
 
 import argparse
@@ -22,10 +23,13 @@ from tngd_bench.layers import Layer
 from tngd_bench.problems import registry as problems
 from tngd_bench.solvers import CG
 
-PRODUCTS = (8, 30)
-"""Of a loose and of the default tolerance of NGD-CG, whose median at λ = 0.01 is about 30."""
-SIZES, BATCHES, OUTPUTS = (3_000, 80_000, 1_000_000), (32, 512, 4_096), (10, 64, 250)
-QUICK = ((3_000, 32, 10), (80_000, 512, 64))
+Size = tuple[int, int, int, int]
+"""N, b, d_z and the number of products: 8 of a loose tolerance of NGD-CG, 30 of its median at λ = 0.01."""
+GRIDS: dict[str, tuple[Size, ...]] = {
+    "fitted": tuple(itertools.product((3_000, 80_000, 1_000_000), (32, 512, 4_096), (10, 64, 250), (8, 30))),
+    "fresh": tuple(itertools.product((10_000, 250_000), (64, 256, 1_024), (20, 130), (15, 40))),
+    "quick": ((3_000, 32, 10, 8), (80_000, 512, 64, 30)),
+}
 LARGEST_ROWS, LARGEST_PRODUCTS = 3e8, 4e11
 """Numbers that the rows may keep, and operations of all products through the model, of a place that is timed."""
 ROUNDS = 3
@@ -59,13 +63,13 @@ class Place:
 def main() -> None:
     """Time the grid and print a line a place."""
     parser = argparse.ArgumentParser(prog="benchmarks.routes", description="Time both routes over a grid.")
-    parser.add_argument("--quick", action="store_true", help="two sizes")
+    parser.add_argument("--grid", choices=tuple(GRIDS), default="fitted")
     parser.add_argument("--fit", action="store_true", help="try other constants on what was timed")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     places = []
     print(f"{'problem':<11}{'N':>9}{'b':>6}{'d_z':>5}{'P':>4}{'rows':>10}{'model':>10}{'ratio':>7}  named")
-    for place in timed(quick=chosen.quick):
+    for place in timed(GRIDS[chosen.grid]):
         places.append(place)
         named = "model" if place.chosen() == place.by_model else "rows"
         late = f"  ×{place.regret:.2f} of the quicker one" if place.regret > 1.1 else ""
@@ -77,19 +81,17 @@ def main() -> None:
         fit(places)
 
 
-def timed(*, quick: bool = False) -> Iterator[Place]:
+def timed(grid: Sequence[Size]) -> Iterator[Place]:
     """Yield every place of the grid that fits, timed."""
-    grid = QUICK if quick else tuple(itertools.product(SIZES, BATCHES, OUTPUTS))
-    for problem, (parameters, batch, outputs) in itertools.product(IMAGES, grid):
+    for problem, (parameters, batch, outputs, products) in itertools.product(IMAGES, grid):
         try:
             widths = problems.get(problem).widths(parameters, outputs)
         except ValueError:
             continue
-        for products in PRODUCTS:
-            operations = 8.0 * batch * products * sum(math.prod(layer) for layer in widths.layers)
-            kept = batch * outputs * sum(layer.d_out * layer.positions for layer in widths.layers)
-            if operations <= LARGEST_PRODUCTS and kept <= LARGEST_ROWS:
-                yield _timed(problem, widths.parameters, batch, outputs, products)
+        operations = 8.0 * batch * products * sum(math.prod(layer) for layer in widths.layers)
+        kept = batch * outputs * sum(layer.d_out * layer.positions for layer in widths.layers)
+        if operations <= LARGEST_PRODUCTS and kept <= LARGEST_ROWS:
+            yield _timed(problem, widths.parameters, batch, outputs, products)
 
 
 def _timed(problem: str, parameters: int, batch: int, outputs: int, products: int) -> Place:

@@ -5,10 +5,11 @@ import dataclasses
 import pytest
 
 from benchmarks import null_runs
-from benchmarks.null_runs import Agreement, agreement, run_again, study_table, write_into
+from benchmarks.null_runs import Agreement, agreement
+from benchmarks.runs import recorded
 from tests.report.conftest import make_records
-from tngd_bench.analysis.statistics.run_spread import RunSpread, run_spread_of
-from tngd_bench.studies.store.store import Store
+from tngd_bench.analysis.statistics.run_spread import RunSpread
+from tngd_bench.studies.file.reading import load_study
 
 SPREAD = RunSpread(0.02, "for a test")
 
@@ -36,23 +37,10 @@ def test_an_agreement_is_judged_by_what_chance_leaves_of_95_percent():
     assert Agreement("leads", 19, 20).words.startswith("leads: 19 of 20 kept, 95.0% [75.")
 
 
-def test_the_spread_goes_into_the_environment_of_a_store_of_the_same_machine(tmp_path):
-    runs = [make_records(training=False) for _ in range(2)]
-    store = Store(tmp_path / "store")
-    store.create()
-    store.write_study({"name": "null"})
-    store.write_environment({name: runs[0].environment.get(name) for name in null_runs.MACHINE_FIELDS})
-    write_into(tmp_path, runs)
-    assert "2 null runs" in run_spread_of(store.environment()).source
-    store.write_environment({"cpu": "another"})
-    with pytest.raises(ValueError, match="was measured with cpu = 'another', the null runs with"):
-        write_into(tmp_path, runs)
-
-
 @pytest.mark.slow
 def test_what_one_real_run_confirms_another_real_run_has(tmp_path):
-    table = study_table(batch_size=[8, 64], repetitions=3)
-    runs = run_again(table, 2, tmp_path)
+    study = load_study("null-runs", ["cost.null.batch_size=[8, 64]", "cost.null.repetitions=3"])
+    runs = [recorded(study, tmp_path / name) for name in ("one", "two")]
     spread = RunSpread(null_runs.spread(null_runs.between(runs)), "these runs")
     leads, cells = agreement(runs, spread)
     assert leads.made > 4

@@ -32,7 +32,7 @@ def test_it_names_every_verb_and_only_studies_and_pages_that_exist() -> None:
     from tngd_bench.cli.main import cli
     from tngd_bench.studies.file.reading import shipped_studies
 
-    assert set(re.findall(r"^    tngd-bench ([a-z]+)", TEXT, flags=re.MULTILINE)) == set(
+    assert set(re.findall(r"^    tngd-bench ([a-z-]+)", TEXT, flags=re.MULTILINE)) == set(
         cli.list_commands(None)
     )
     rows = re.findall(r"^\| (`.*?) \|", TEXT, flags=re.MULTILINE)

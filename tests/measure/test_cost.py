@@ -15,7 +15,8 @@ from tngd_bench.measure.cost import (
     balanced_orders,
     measure_cost,
 )
-from tngd_bench.measure.step_timer import SETTLING_STEPS, SHORT_STEP_S, device_seconds
+from tngd_bench.measure.settling import SETTLING_STEPS, SHORT_STEP_S
+from tngd_bench.measure.step_timer import device_seconds
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers.tngd.optimizer import TNGD
 from tngd_bench.spu.ledger import Ledger

@@ -23,6 +23,7 @@ _VERBS = {
     "run": "tngd_bench.cli.run",
     "plan": "tngd_bench.cli.plan",
     "tune": "tngd_bench.cli.tune",
+    "null-runs": "tngd_bench.cli.null_runs",
     "merge": "tngd_bench.cli.merge",
     "report": "tngd_bench.cli.report",
     "compare": "tngd_bench.cli.compare",

@@ -17,15 +17,13 @@ from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.gc_control import collected_by_hand
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
-from tngd_bench.measure.step_timer import SETTLING_STEPS, Batch, CostResult, StepTimer
+from tngd_bench.measure.settling import SETTLING_STEPS, TIMED_STEPS, WARM_UP_SAMPLES
+from tngd_bench.measure.step_timer import Batch, CostResult, StepTimer
 
 MINIMUM_REPETITIONS = 4
 """Two processes then give the eight samples a side that a comparison needs (seven at least)."""
 WARM_UP_STEPS = 2
 """Untimed steps at first: one on two samples, which loads all code, and one on a whole batch if steps are short."""
-WARM_UP_SAMPLES = 2
-TIMED_STEPS = 2
-"""Steps timed in a group of short ones."""
 _YOUNG = 1  # a full collection empties Python's free lists too, and the next steps would pay for filling them
 
 

@@ -16,6 +16,7 @@ from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.host_time import HostSide, HostWork
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
+from tngd_bench.measure.settling import is_short, settling_steps
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.natural import NaturalOptimizer
@@ -26,11 +27,6 @@ from tngd_bench.spu.ledger import Ledger
 Batch = tuple[Samples, Tensor]
 Status = Literal["ok", "diverged", "failed"]
 
-SHORT_STEP_S, VERY_SHORT_STEP_S = 0.02, 0.002
-SETTLING_STEPS = 5
-"""Untimed steps before very short ones are timed; before short ones it is one. After one, a step of 0.3 ms that follows
-K-FAC's still takes 5 % longer than the same that follows its like. With the timed ones they are seven, no divisor of
-the periods of periodic work."""
 LONG_CYCLE_S = 5.0
 """A cycle longer than this is not made step by step: a step of each kind is, and weighs as often as it occurs."""
 
@@ -127,12 +123,12 @@ class StepTimer:
     @property
     def is_short(self) -> bool:
         """Whether what is timed at once, by the last time, is so short that cold caches would show."""
-        return self._last_s * self._cycle < SHORT_STEP_S
+        return is_short(self._last_s * self._cycle)
 
     @property
     def settling_steps(self) -> int:
         """Untimed steps before short steps are timed."""
-        return SETTLING_STEPS if self._last_s * self._cycle < VERY_SHORT_STEP_S else 1
+        return settling_steps(self._last_s * self._cycle)
 
     @property
     def _cycle(self) -> int:

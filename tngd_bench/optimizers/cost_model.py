@@ -25,8 +25,8 @@ REFERENCE_RATE = 1.4e11
 _STEP_S, _SECOND_ORDER_S = 3.0e-4, 1.33e-3
 _POSITION_S, _POSITION_OF_ROW_S = 1.71e-8, 9.7e-10
 """For an output of a layer at one of several positions: its gradient, and that of each row."""
-PAIR_S, WRITE_S = 1.52e-8, 1.21e-9
-"""For a pair of rows, and for a number of J written."""
+PAIR_S, WRITE_S, READ_S = 1.52e-8, 1.21e-9, 4.47e-10
+"""For an entry of a matrix that is factored, for a number of J written, and for one read for a single vector."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tngd_bench.analysis.cost.caveats import host_extrapolated
 from tngd_bench.analysis.cost.recorded_devices import refusals
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.setting_names import parameter_name, value_text
-from tngd_bench.analysis.statistics.run_spread import run_spread_of
+from tngd_bench.analysis.statistics.run_spread import ASSUMED, run_spread_of
 from tngd_bench.report.document.tables import Cell, Column, Table, table_of, words
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.numbers_changed import changes_in_words
@@ -161,7 +161,8 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
             "From run to run",
             "Another run of this study on this machine shifts every optimizer a little. Standard deviation: "
             f"{run_spread_of(environment).words}. The interval of a ratio does not hold it; leads, maps and "
-            "comparisons of two stores do.",
+            "comparisons of two stores do."
+            + (" `tngd-bench null-runs` measures it." if run_spread_of(environment) == ASSUMED else ""),
         ),
         (
             "Processor, threads and precision",

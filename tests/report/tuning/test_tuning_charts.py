@@ -1,5 +1,6 @@
 """The section on a search: its table says what was tried and found, its charts hold the curves and nothing invented."""
 
+import dataclasses
 import math
 
 import pytest
@@ -8,7 +9,8 @@ from tests.analysis.training.test_tuning import ADAM, SGD, final, searched
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.training.tuning import best_of_k_curves
 from tngd_bench.report.document import charting
-from tngd_bench.report.tuning.tuning_charts import tuned_table, tuned_tables, tuning_section
+from tngd_bench.report.tuning.tuning_charts import tuned_tables, tuning_section
+from tngd_bench.studies.file.reading import load_study
 
 LOST = [("kfac", "kfac", {"lr": 0.1}, 0, "diverged", None, 1.0)]
 
@@ -80,26 +82,26 @@ def test_a_study_with_tuned_settings_says_what_they_cost_and_one_without_says_no
         "adam": {"score": 0.2, "default_score": 0.4, "try": 3, "seconds": 30.0},
     }
     known = {"adam[tuned]": optimizer_info("adam[tuned]", "adam")}
-    table = tuned_table({"tuned": {"adam": {"lr": 0.01}}, "tuning_record": record}, known)
+    (table,) = tuned_tables({"tuned": {"adam": {"lr": 0.01}}, "tuning_record": record}, known)
     assert table.rows == (("Adam (tuned)", "lr = 0.01", "0.400", "0.200", "–", "30.0 s"),)
     for words in ("17 settings for each", "16 drawn", "2 epoch", "90.0 s in all", "tngd-bench tune x"):
         assert words in table.caption
     assert "further seeds" not in table.caption
     decided = {**record["search"], "finalists_per_optimizer": 3, "runs_per_finalist": 4, "final_epochs": 10.0}
     adam = {**record["adam"], "final_score": 0.21, "final_runs": 4, "final_finished": 3}
-    table = tuned_table(
+    (table,) = tuned_tables(
         {"tuned": {"adam": {"lr": 0.01}}, "tuning_record": {"search": decided, "adam": adam}}, known
     )
     assert table.rows[0][4] == "0.210 (1 failed)"
     assert "then the 3 best of each, 4 run(s) of 10 epoch(s) on further seeds" in table.caption
-    bare = tuned_table(
+    (bare,) = tuned_tables(
         {"tuned": {"other": {"lr": 0.01}}}, {"other[tuned]": optimizer_info("other[tuned]", "other")}
     )
     assert bare.rows == (("other (tuned)", "lr = 0.01", "–", "–", "–", "–"),)
     assert "without a record" in bare.caption
-    assert tuned_table({"tuned": {}}, known) is None
+    assert tuned_tables({"tuned": {}}, known) == ()
     # a file of settings that the study includes and does not use
-    assert tuned_table({"tuned": {"adam": {"lr": 0.01}}}, {"adam": optimizer_info("adam", "adam")}) is None
+    assert tuned_tables({"tuned": {"adam": {"lr": 0.01}}}, {"adam": optimizer_info("adam", "adam")}) == ()
 
 
 def test_settings_of_several_searches_have_a_table_each_that_names_its_problem():
@@ -111,3 +113,17 @@ def test_settings_of_several_searches_have_a_table_each_that_names_its_problem()
     assert "called tuned in sections on mnist-cnn, found on" in several[1].caption
     assert tuned_tables({"tuned_for": {"digits-mlp": {"tuned": {}}}}, known) == ()
     assert tuned_tables({}, known) == ()  # a store from before there were any
+
+
+def test_two_searches_on_one_problem_are_told_each_with_its_own_settings():
+    study = load_study("quick").study
+    labels = {label: optimizer_info(label, label.partition("[")[0]) for label in study.training[1].optimizers}
+    told = {table.name: table for table in tuned_tables(dataclasses.asdict(study), labels)}
+    mnist = {name: table for name, table in told.items() if "mnist-cnn" in name}
+    assert sorted(mnist) == ["tuned-settings-mnist-cnn", "tuned-settings-mnist-cnn-2"]
+    first, second = mnist.values()
+    assert "tune mnist-tuning" in first.caption
+    assert "tune rivals-tuning" in second.caption
+    assert {row[0] for row in second.rows} == {"SPRING (tuned)", "NGD (by layers, tuned)"}
+    methods = {label.partition("[")[0] for label in labels}
+    assert len(first.rows) + len(second.rows) == len(methods)

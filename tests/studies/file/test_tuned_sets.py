@@ -7,6 +7,7 @@ import pytest
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.optimizer_label import config_of
 from tngd_bench.studies.file.reading import load_study
+from tngd_bench.studies.file.tuned_sets import search_of
 
 DIGITS, MNIST = "digits-mlp", "mnist-cnn"
 
@@ -60,6 +61,33 @@ def test_one_search_holds_on_every_problem(read):
 def test_of_two_searches_on_one_problem_the_later_wins_as_it_does_elsewhere(read):
     study = read(("a", "b"), a=tuned(DIGITS, 0.1), b=tuned(DIGITS, 0.3))
     assert lr(study, DIGITS) == 0.3
+
+
+def record(problem, lr, command, optimizer="adam", **settings):
+    values = {"lr": lr, **settings}
+    text = f"[tuned.{optimizer}]\n" + "".join(f"{key} = {value}\n" for key, value in values.items())
+    text += f'[tuning_record.search]\nproblem = "{problem}"\ncommand = "{command}"\n'
+    return text + f"[tuning_record.{optimizer}]\nscore = {lr}\n"
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_every_search_on_one_problem_keeps_its_record(read, apart):
+    files = {
+        "a": record(MNIST, 0.1, "first", beta1=0.8)
+        + record("", 0.2, "", "sgd").partition("[tuning_record.search]")[0],
+        "b": record(MNIST, 0.3, "second"),
+        "c": record(MNIST, 0.4, "third", "tngd"),
+    } | ({"d": record(DIGITS, 0.5, "fourth")} if apart else {})
+    study = read(tuple(sorted(files, key="adbc".index)), sections=[(MNIST, "m", ["adam[tuned]"])], **files)
+    found = study.tuned_for[MNIST] if apart else study
+    # settings of two searches are not mixed: the later one replaces an optimizer's whole
+    assert found.tuned == {"sgd": {"lr": 0.2}, "adam": {"lr": 0.3}, "tngd": {"lr": 0.4}}
+    searches = {
+        method: found.tuning_record[search_of(found.tuning_record, method)]["command"]
+        for method in found.tuned
+    }
+    assert searches == {"sgd": "first", "adam": "second", "tngd": "third"}
+    assert lr(study, MNIST) == 0.3
 
 
 def test_a_third_search_joins_what_an_included_study_has_kept_apart(read):

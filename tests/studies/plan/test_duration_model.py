@@ -1,9 +1,17 @@
+import itertools
+
 import pandas as pd
 import pytest
+import torch
 
+from tngd_bench.measure.cost import _time_round, _warm_timer
 from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.step_timer import StepTimer
+from tngd_bench.studies.file.schema import CostSection
 from tngd_bench.studies.plan.duration_model import (
+    INSPECTION_START_S,
     STEP_OVERHEAD_S,
+    TURN_START_S,
     Correction,
     DurationModel,
     corrections_of,
@@ -19,20 +27,50 @@ KFAC = OptimizerConfig("kfac", "kfac", {"factor_interval": 10, "inverse_interval
 LEARNED = DurationModel({("sgd", "cost"): Correction(3.0, 7), ("sgd", "training"): Correction(0.5, 2)})
 
 
+def section(repetitions, least, seconds_limit):
+    limits = {"repetitions": repetitions, "least_repetitions": least, "seconds_limit": seconds_limit}
+    return CostSection(name="c", problem="digits-mlp", parameters=(1_000,), optimizers=("sgd",), **limits)
+
+
 def test_a_timed_optimizer_stops_at_its_repetitions_or_its_seconds_but_makes_the_least():
     plain, step = DurationModel(), 0.1 + STEP_OVERHEAD_S
-    assert plain.timed(SGD, 0.1, 20, 2, 100.0) == pytest.approx(21 * step)
-    assert plain.timed(SGD, 0.1, 20, 2, 1.0) == pytest.approx(step + 1.0)
-    assert plain.timed(SGD, 0.1, 20, 4, 0.01) == pytest.approx(5 * step)
+    before = (
+        TURN_START_S + (1.0 + STEP_OVERHEAD_S) + 0.3
+    )  # a first step too long for another before timed ones
+    assert plain.timed(SGD, 0.1, section(20, 2, 100.0), 1.0, 0.3) == pytest.approx(before + 20 * step)
+    assert plain.timed(SGD, 0.1, section(20, 2, 1.0), 1.0, 0.3) == pytest.approx(before + 10 * step)
+    assert plain.timed(SGD, 0.1, section(20, 4, 0.01), 1.0, 0.3) == pytest.approx(before + 4 * step)
     assert (cycle_of(SGD), cycle_of(KFAC)) == (1, 100)
-    assert plain.timed(KFAC, 0.1, 20, 2, 0.01) == pytest.approx(300 * step)
+    assert plain.timed(KFAC, 0.1, section(20, 2, 0.01), 1.0, 0.0) == pytest.approx(
+        TURN_START_S + 100 * (1.0 + STEP_OVERHEAD_S) + 200 * step
+    )
+
+
+@pytest.mark.parametrize("seconds", [1e-3, 1e-2, 0.1])
+def test_the_steps_predicted_are_those_that_a_timer_makes(seconds):
+    made = []
+
+    class Counted(StepTimer):
+        def _clock_readings(self, batches, steps_each):
+            made.extend(batches)
+            return [len(made) * seconds - place * seconds for place in range(len(batches), -1, -1)]
+
+    timer = Counted(SGD, None, None, object(), 1, None, host_alone=False)
+    few = (torch.zeros(2), torch.zeros(2))
+    _warm_timer(timer, few, few)
+    while timer.needs_more(7, 2, 0.35):
+        _time_round([timer], itertools.repeat(few), 0, 7, lambda label: None)
+    predicted = DurationModel().timed(SGD, seconds - STEP_OVERHEAD_S, section(7, 2, 0.35), seconds, 0.0)
+    assert predicted - TURN_START_S == pytest.approx(len(made) * seconds, abs=2 * STEP_OVERHEAD_S)
 
 
 def test_corrections_are_those_of_the_optimizer_and_the_kind():
-    assert LEARNED.timed(SGD, 0.1, 20, 2, 100.0) == pytest.approx(3 * 21 * (0.1 + STEP_OVERHEAD_S))
-    assert LEARNED.inspected(SGD, 0.1) == pytest.approx(3 * 3 * (0.1 + STEP_OVERHEAD_S))
-    assert LEARNED.trained(SGD, 0.1, 50, 3, 0.2) == pytest.approx(0.5 * 50 * (0.1 + STEP_OVERHEAD_S) + 0.6)
-    assert LEARNED.trained(KFAC, 0.1, 50, 3, 0.2) == pytest.approx(50 * (0.1 + STEP_OVERHEAD_S) + 0.6)
+    step = 0.1 + STEP_OVERHEAD_S
+    timed = LEARNED.timed(SGD, 0.1, section(20, 2, 100.0), 0.1, 0.2)
+    assert timed == pytest.approx(TURN_START_S + 3 * (21 * step + 0.2))
+    assert LEARNED.inspected(SGD, 0.1) == pytest.approx(INSPECTION_START_S + 3 * 2 * step)
+    assert LEARNED.trained(SGD, 0.1, 50, 3, 0.2) == pytest.approx(TURN_START_S + 0.5 * 50 * step + 0.6)
+    assert LEARNED.trained(KFAC, 0.1, 50, 3, 0.2) == pytest.approx(TURN_START_S + 50 * step + 0.6)
 
 
 def test_it_is_said_how_much_was_learned():

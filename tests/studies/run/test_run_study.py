@@ -17,6 +17,7 @@ from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.file.reading import LoadedStudy, load_study, make_study
 from tngd_bench.studies.run import local_engine
 from tngd_bench.studies.run.run_study import run_study
+from tngd_bench.studies.store import run_spread
 from tngd_bench.studies.store.columns import COST_COLUMNS, CURVE_COLUMNS, TRIAL_COLUMNS
 from tngd_bench.studies.store.records import read_records
 
@@ -125,12 +126,16 @@ def test_optimizers_and_sweep_values_start_from_the_same_point(smoke):
     assert first.groupby(["group"])["train_loss"].nunique().eq(2).all()
 
 
-def test_a_second_run_repeats_nothing_and_fresh_repeats_all(table, tmp_path, recorder):
+def test_a_second_run_repeats_nothing_and_fresh_repeats_all(table, tmp_path, recorder, cache):
     first = run_study(trained(table), tmp_path, recorder)
     before = curves(tmp_path)
+    environment = first.store.environment()
+    left = {"value": 0.02, "runs": 3, "measured": "2026-11-29"}  # by null runs, since the first run
+    run_spread.keep(environment, left)
     again = run_study(trained(table), tmp_path, recorder)
     assert (first.ran, first.resumed) == (len(first.plan.trials), 0)
     assert (again.ran, again.resumed) == (0, first.ran)
+    assert again.store.environment() == environment | {"run_spread": left}
     assert again.store.study()["numbers_changed"] == []
     # as if the store's results had been those of one seed, looked at before the second
     held = again.store.study()

@@ -147,6 +147,17 @@ def test_what_cannot_be_tuned_is_refused_in_one_line(table, change, tuning, word
     assert "\n" not in str(caught.value)
 
 
+def test_a_choice_leaves_the_spaces_of_other_optimizers_unused(table):
+    lr = {"lr": {"low": 0.1, "high": 1.0}}
+    table["training"].append({**table["training"][0], "name": "more", "optimizers": ["sgd", "kfac"]})
+    search = search_of(table, optimizers=["sgd"], spaces={"sgd": lr, "tngd": lr, "adam": lr})
+    assert [contender.method for contender in search.contenders] == ["sgd"]
+    assert search.contenders[0].space.axes["lr"].low == 0.1
+    assert search_of(table, section="digits", spaces={"kfac": lr})  # of another section
+    with pytest.raises(StudyError, match=r"tuning\.spaces\.sdg: not tuned here; did you mean 'sgd'"):
+        search_of(table, optimizers=["sgd"], spaces={"sdg": lr})
+
+
 @pytest.mark.parametrize(
     ("tuning", "words"),
     [

@@ -25,10 +25,9 @@ from tngd_bench.analysis.cost.iteration_cost import SETTING, finished_costs, pai
 from tngd_bench.analysis.cost.reference import reference_label
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
+from tngd_bench.studies.store.run_spread import FIELD
 
 LEAST = 0.01
-FIELD = "run_spread"
-"""Entry of a store's environment that null runs leave: value, runs, ratios, measured (a date)."""
 
 
 @dataclass(frozen=True)

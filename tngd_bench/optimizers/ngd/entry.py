@@ -8,6 +8,7 @@ from tngd_bench.curvature import route
 from tngd_bench.layers import panelled
 from tngd_bench.optimizers.cost_model import (
     PAIR_S,
+    READ_S,
     REFERENCE_RATE,
     WRITE_S,
     CostModel,
@@ -21,8 +22,8 @@ from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.settings import COUNT, FRACTION, NATURAL, choice
 from tngd_bench.solvers.cg_iterations import LIMIT, RTOL
 
-_PRODUCT_S, _READ_S = 1.17e-4, 4.47e-10
-"""For a product by the rows, and for a number of the rows read."""
+_PRODUCT_S = 1.17e-4
+"""For a product by the rows."""
 
 
 def _dense(it: Iteration) -> Counts:
@@ -75,6 +76,10 @@ def _writing(it: Iteration, use: Use) -> float:
     return second_order_waiting(it) + WRITE_S * (float(it.rows) * it.parameters)
 
 
+def _writing_matrix(it: Iteration, use: Use) -> float:
+    return _writing(it, use) + PAIR_S * float(it.parameters) * float(it.parameters)
+
+
 def _pairing(it: Iteration, use: Use) -> float:
     return second_order_waiting(it) + PAIR_S * float(it.rows) * float(it.rows)
 
@@ -85,7 +90,7 @@ def _multiplying(it: Iteration, use: Use) -> float:
         waiting = route.waiting_seconds(it.all_layers, it.batch_size)
         return seconds + products * waiting * (route.RATE / REFERENCE_RATE)
     blocks = route.BLOCK_S * it.batch_size * len(it.shapes)
-    return seconds + products * (_PRODUCT_S + blocks + 2.0 * _READ_S * float(it.rows) * it.kept)
+    return seconds + products * (_PRODUCT_S + blocks + 2.0 * READ_S * float(it.rows) * it.kept)
 
 
 _NO_MEMORY = Setting(0.0, FRACTION, title="memory μ")
@@ -144,7 +149,7 @@ ENTRIES = (
         "exact natural gradient, N×N Cholesky",
         Style("#1d3461", "#9db8ec", "s"),
         _dense,
-        _writing,
+        _writing_matrix,
         lambda it: 2.0 * float(it.parameters) * it.parameters,
         name="ngd",
         exact=3,

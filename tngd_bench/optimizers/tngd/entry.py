@@ -8,6 +8,7 @@ from tngd_bench import arguments
 from tngd_bench.curvature.route import EIGENDECOMPOSITION_FLOPS
 from tngd_bench.optimizers.cost_model import (
     PAIR_S,
+    READ_S,
     WRITE_S,
     CostModel,
     Counts,
@@ -102,7 +103,15 @@ def _waiting(it: Iteration, use: Use) -> float:
             + WRITE_S * (m * it.parameters)
             + ensemble * _PROGRAM_S * array_cost(it, use.device, ensemble).values
         )
-    return seconds if it.matrix_free else seconds + PAIR_S * m * m
+    return seconds if it.matrix_free else seconds + PAIR_S * m * m + READ_S * _read(it)
+
+
+def _read(it: Iteration) -> float:
+    """The numbers that Krylov spaces in rows read: K or, where it is not formed, the rows twice, for each product."""
+    if it.forms_gram and it.takes_eigenvectors:
+        return 0.0
+    once = float(it.rows) * (it.rows if it.forms_gram else 2.0 * it.kept)
+    return LANCZOS_SPACES * min(LANCZOS_DIMENSION, it.rows) * once
 
 
 def _device(name: str, value: object) -> object:

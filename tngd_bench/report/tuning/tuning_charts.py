@@ -18,6 +18,7 @@ from tngd_bench.report.document.figures import charts_of, figure_of
 from tngd_bench.report.document.palette import marks
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import MEASURED, Cell, Column, Table, amount, words
+from tngd_bench.studies.file.tuned_sets import SEARCH, search_of
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import searched_metric
@@ -178,23 +179,25 @@ def _finals(search: Mapping[str, Any]) -> str:
 
 
 def tuned_tables(study: Mapping[str, Any], infos: Infos) -> tuple[Table, ...]:
-    """Return where the tuned settings that a study uses come from, one table for each search that found some."""
-    sets = {"": study, **(study.get("tuned_for") or {})}
-    made = (tuned_table(found, infos, problem) for problem, found in sets.items())
-    return tuple(table for table in made if table is not None)
+    """Return where the tuned settings in use come from and what finding them cost, a table for each search.
 
-
-def tuned_table(study: Mapping[str, Any], infos: Infos, problem: str = "") -> Table | None:
-    """Return where the tuned settings in use come from and what finding them cost; None where there are none.
-
-    `problem` is named where the settings are those of its sections alone.
+    The problem is named where settings are those of its sections alone.
     """
     used = {kind.method for label, kind in infos.items() if _TUNED in label}
-    tuned = {name: settings for name, settings in (study.get("tuned") or {}).items() if name in used}
-    record = study.get("tuning_record") or {}
-    if not tuned:
-        return None
-    search = record.get("search", {})
+    made = []
+    for problem, found in {"": study, **(study.get("tuned_for") or {})}.items():
+        record, by_search = found.get("tuning_record") or {}, dict[str, dict[str, Any]]()
+        for name, settings in (found.get("tuned") or {}).items():
+            if name in used:
+                by_search.setdefault(search_of(record, name), {})[name] = settings
+        made += [_tuned_table(own, record, search, infos, problem) for search, own in by_search.items()]
+    return tuple(made)
+
+
+def _tuned_table(
+    tuned: Mapping[str, Any], record: Mapping[str, Any], searched: str, infos: Infos, problem: str
+) -> Table:
+    search = record.get(searched, {})
     titles = {kind.method: kind.title.partition(" [")[0] for kind in infos.values()}
     columns = ("score", "default_score", "final_score", "final_runs", "final_finished", "try", "seconds")
     data = pd.DataFrame(
@@ -223,5 +226,5 @@ def tuned_table(study: Mapping[str, Any], infos: Infos, problem: str = "") -> Ta
         budget = "The study gives these settings without a record of the search."
     where = f" in sections on {problem}" if problem else ""
     caption = f"Settings of optimizers called tuned{where}, found on held-out training data and other seeds: {budget}"
-    name = slugs.slug("tuned-settings", problem) if problem else "tuned-settings"
+    name = slugs.slug(*filter(None, ("tuned-settings", problem, searched.removeprefix(SEARCH).lstrip("-"))))
     return tables.table_of(name, caption, shown, data.assign(final_failed=failed), data)

@@ -15,8 +15,8 @@ from tngd_bench.studies.file.grids import expand_training
 from tngd_bench.studies.file.merge import SHIPPED, read_table, shipped_studies
 from tngd_bench.studies.file.schema import Study
 from tngd_bench.studies.file.study_table import StudyTable, shown_path
-from tngd_bench.studies.file.target_costs import with_target_costs
 from tngd_bench.studies.file.toml_lines import KeyPath
+from tngd_bench.studies.file.training_costs import with_training_costs
 from tngd_bench.studies.file.validation_errors import first_error
 
 __all__ = ["SHIPPED", "LoadedStudy", "load_study", "make_study", "shipped_studies"]
@@ -77,7 +77,7 @@ def _make(read: StudyTable) -> Study:
         study = TypeAdapter(Study).validate_python(read.table)
     except ValidationError as error:
         raise read.error(*first_error(error, read.table)) from None
-    return with_target_costs(complete(study, read))
+    return with_training_costs(complete(study, read))
 
 
 def _fill_outputs(table: dict[str, Any]) -> None:

@@ -199,8 +199,17 @@ class TrainingSection:
     """Share of the training samples held out of training and evaluated on in place of the test data."""
     targets: tuple[TargetLevel, ...] = ()
     """Levels whose reaching is timed; without any 80, 90 and 95 % of accuracy."""
+    timed: Flag = False
+    """Time its optimizers in turn, at its size and batch, if no cost section does; with `targets` always so."""
     enabled: Flag = True
     """false: the section is left out, as a profile may want."""
+
+    def __post_init__(self) -> None:
+        """Refuse a time that nothing would show."""
+        if self.timed and self.sweep is not None:
+            raise ValueError(
+                "timed = true with a sweep, whose curves have no axis of time; accepted: one of the two"
+            )
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
+from tngd_bench.measure.settling import WARM_UP_SAMPLES
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.costs import PredictedCost, cost_of, host_cost
+from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.problems.widths import Widths
 from tngd_bench.solvers.cg_iterations import CGIterations
@@ -67,6 +69,17 @@ class CandidateMaker:
             return candidate
         reason = f"needs ≈ {seconds:.3g} s for {iterations} iterations, limit {limit:g} s"
         return dataclasses.replace(candidate, skip=SkipReason("skipped", reason))
+
+    def seconds_before(self, config: OptimizerConfig, problem: SizedProblem) -> tuple[float, float]:
+        """Return the seconds of a first step, on a few samples, and of the check of the curvature.
+
+        The check takes about what the host of a device does: the model's passes, once for each row.
+        """
+        few = dataclasses.replace(problem.instance, batch_size=WARM_UP_SAMPLES)
+        first = self.timed(config, SizedProblem(few, problem.widths)).least_seconds
+        checked = FAMILIES[optimizers.get(config.method).family].second_order
+        rate = self.machine.rate_cost
+        return first, host_cost(problem.iteration(), "factored").seconds(rate) if checked else 0.0
 
     def inspected_seconds(self, candidate: Candidate, problem: SizedProblem) -> float:
         """Return the seconds of an inspected step: of a simulated device the host's part alone."""

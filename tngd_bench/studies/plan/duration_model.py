@@ -7,6 +7,7 @@ shared out among its evaluations, and is learned by problem and N.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +16,16 @@ from typing import Any
 import pandas as pd
 
 from tngd_bench.measure.optimizer_config import OptimizerConfig
+from tngd_bench.measure.settling import TIMED_STEPS, is_short, settling_steps
 from tngd_bench.optimizers import registry
+from tngd_bench.studies.file.schema import CostSection
 from tngd_bench.studies.store.environment import difference
 from tngd_bench.studies.store.records import Records, read_records
 
 RUN_START_S = 5.0
 """Until the first trial of a run."""
+TURN_START_S, INSPECTION_START_S = 0.05, 0.25
+"""Of an optimizer in a trial, its model made and its code loaded; where operations and memory are watched."""
 STEP_OVERHEAD_S = 2e-4
 """Of the harness: drawing a batch, reading the clock, noting the point."""
 EVALUATION_S = 2e-3
@@ -54,25 +59,30 @@ class DurationModel:
         return 0 if correction is None else correction.trials
 
     def timed(
-        self, config: OptimizerConfig, seconds: float, repetitions: int, least: int, seconds_limit: float
+        self, config: OptimizerConfig, seconds: float, section: CostSection, first_s: float, check_s: float
     ) -> float:
-        """Return the seconds of one optimizer in a cost block, whose step is predicted to take `seconds`.
+        """Return the seconds of one optimizer in a cost block, as `measure.cost` makes its steps.
 
-        One step more than are timed: the warm-up of dense methods takes as long.
+        Predicted are a step (`seconds`), the first one on a few samples and the check of the curvature.
         """
-        step = self._factor(config.method, "cost") * (seconds + STEP_OVERHEAD_S) * cycle_of(config)
-        return step + max(min(least, repetitions) * step, min(repetitions * step, seconds_limit))
+        factor = self._factor(config.method, "cost")
+        first, step = (factor * (one + STEP_OVERHEAD_S) * cycle_of(config) for one in (first_s, seconds))
+        timed = min(
+            section.repetitions, max(section.least_repetitions, math.ceil(section.seconds_limit / step))
+        )
+        untimed = is_short(first) + settling_steps(step) * math.ceil(timed / TIMED_STEPS)
+        return TURN_START_S + factor * check_s + first + (timed + untimed) * step
 
     def inspected(self, config: OptimizerConfig, seconds: float) -> float:
-        """Return the seconds of an inspection: a check of the curvature and two steps."""
-        return 3 * self._factor(config.method, "cost") * (seconds + STEP_OVERHEAD_S)
+        """Return the seconds of an inspection: what counts operations and watches memory, and two steps."""
+        return INSPECTION_START_S + 2 * self._factor(config.method, "cost") * (seconds + STEP_OVERHEAD_S)
 
     def trained(
         self, config: OptimizerConfig, seconds: float, iterations: int, evaluations: int, evaluation_s: float
     ) -> float:
         """Return the seconds of a training run, an evaluation taking `evaluation_s`."""
         step = self._factor(config.method, "training") * (seconds + STEP_OVERHEAD_S)
-        return iterations * step + evaluations * evaluation_s
+        return TURN_START_S + iterations * step + evaluations * evaluation_s
 
     def evaluation(self, problem: str, parameters: int, seconds: float) -> float:
         """Return the seconds of one evaluation: as earlier trials took, else those of the model's passes, `seconds`."""

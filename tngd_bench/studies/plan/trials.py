@@ -16,7 +16,7 @@ from tngd_bench.studies.file.sweeps import Level
 
 TrialStatus = Literal["ok", "diverged", "skipped", "failed", "timed-out", "out-of-memory"]
 KEY_LENGTH = 20
-PROCESS_START_S = 0.4
+PROCESS_START_S = 0.1
 """Until the trial of a process begins."""
 
 

@@ -112,8 +112,8 @@ class Unroller:
         candidate = self._make.timed(config, problem)
         if candidate.skip is not None:
             return candidate
-        repetitions = section.repetitions, section.least_repetitions, section.seconds_limit
-        return _lasting(candidate, self.model.timed(config, candidate.least_seconds, *repetitions))
+        before = self._make.seconds_before(config, problem)
+        return _lasting(candidate, self.model.timed(config, candidate.least_seconds, section, *before))
 
     def _configs(self, section: CostSection) -> list[OptimizerConfig]:
         return [config_of(self.study, label, section.problem) for label in section.optimizers]

@@ -27,6 +27,7 @@ from tngd_bench.studies.run.engine import Engine, PreparedData
 from tngd_bench.studies.run.local_engine import LocalEngine
 from tngd_bench.studies.run.machine import refuse_other_processor
 from tngd_bench.studies.run.scheduler import Listener, execute
+from tngd_bench.studies.store import run_spread
 from tngd_bench.studies.store.environment import difference, study_environment
 from tngd_bench.studies.store.numbers_changed import FIELD, numbers_changed
 from tngd_bench.studies.store.packed import PACKED
@@ -104,8 +105,12 @@ def run_study(
             stored = store.environment()
             if stored is None or not finished:
                 store.write_environment(environment)
-            elif pending and stored.get("code") != environment["code"]:
-                store.write_environment(stored | {name: environment.get(name) for name in _OF_CODE})
+            else:
+                other_code = pending and stored.get("code") != environment["code"]
+                renewed = (*(_OF_CODE if other_code else ()), *({run_spread.FIELD} & environment.keys()))
+                updated = stored | {name: environment.get(name) for name in renewed}
+                if updated != stored:
+                    store.write_environment(updated)
             audience.planned(plan, pending)
             execute(plan, pending, store, data, engine, audience)
     return StudyRun(plan, store, len(pending), len(finished), dict(store.ignored))

@@ -16,6 +16,7 @@ import pandas as pd
 
 from tngd_bench import arguments
 from tngd_bench.measure.seeds import derive_seed
+from tngd_bench.optimizers import registry
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.metrics import LOSS
 from tngd_bench.studies.errors import StudyError
@@ -65,7 +66,7 @@ def make_search(loaded: LoadedStudy) -> Search:
     section = _section(study, tuning)
     _refuse_foreign_metric(study, tuning, section)
     selections = _selections(study, tuning, section)
-    _refuse_foreign_spaces(tuning, selections)
+    _refuse_foreign_spaces(study, tuning, selections)
     contenders = tuple(
         _contender(method, fixed, study, tuning, section) for method, fixed in selections.items()
     )
@@ -137,10 +138,13 @@ def _selections(study: Study, tuning: Tuning, section: TrainingSection) -> dict[
     return settings_by_method
 
 
-def _refuse_foreign_spaces(tuning: Tuning, methods: Iterable[str]) -> None:
+def _refuse_foreign_spaces(study: Study, tuning: Tuning, methods: Iterable[str]) -> None:
+    """Refuse the space of an optimizer that no choice of a section or of optimizers would have tuned."""
     tuned = tuple(methods)
+    trained = {read_label(label).name for section in study.training for label in section.optimizers}
     for name in tuning.spaces:
-        if name not in tuned:
+        left_out = name in trained or (tuning.optimizers and registry.is_known(name))
+        if name not in tuned and not left_out:
             hint = arguments.suggestion(name, tuned)
             raise StudyError(f"tuning.spaces.{name}: not tuned here{hint}; tuned are: {', '.join(tuned)}")
 

@@ -1,4 +1,11 @@
-from tngd_bench.studies.file.reading import make_study
+import itertools
+
+import pytest
+
+from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.file.merge import read_table
+from tngd_bench.studies.file.optimizer_label import expand_label, usual_form
+from tngd_bench.studies.file.reading import load_study, make_study, shipped_studies
 
 TARGET = [{"metric": "test_accuracy", "value": 0.9}]
 TRAINING = {
@@ -44,6 +51,33 @@ def test_it_is_as_thorough_as_the_sections_of_the_study():
     assert (found.processes, found.repetitions) == (1, 3)
 
 
-def test_without_targets_nothing_is_added():
+def test_without_targets_nothing_is_added_unless_asked_for():
     assert costs({}) == {}
+    assert list(costs({"timed": True})) == ["t-cost"]
     assert list(costs({"targets": TARGET, "enabled": False}, COST | {"batch_size": 8})) == ["c"]
+
+
+def test_a_sweep_that_is_to_be_timed_is_refused():
+    with pytest.raises(StudyError, match="timed = true with a sweep"):
+        costs({"timed": True, "sweep": {"parameter": "lr", "values": [0.1]}})
+
+
+def labels(section):
+    return {usual_form(one) for label in section.optimizers for one in expand_label(label)}
+
+
+@pytest.mark.parametrize("name", shipped_studies())
+def test_every_shipped_study_times_what_its_curves_show(name):
+    """But for searches, whose curves nobody sees, and the profile smoke, which only shows that everything runs."""
+    for profile in (None, *sorted(set(read_table(name).profiles) - {"smoke"})):
+        study = load_study(name, (), profile).study
+        trainings = [section for section in study.training if section.enabled and section.sweep is None]
+        for section in trainings if study.tuning is None else ():
+            size = section.problem, section.parameters, section.batch_size, section.outputs
+            timed = [
+                labels(cost)
+                for cost in study.cost
+                if cost.enabled
+                and size in itertools.product([cost.problem], cost.parameters, cost.batch_size, cost.outputs)
+            ]
+            assert any(labels(section) <= own for own in timed), (profile, section.name)

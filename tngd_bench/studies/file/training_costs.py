@@ -1,4 +1,4 @@
-"""Add cost sections to a study with targets: seconds to a target need the cost per iteration of what is trained."""
+"""Add cost sections for what a study trains: an axis of time is iterations times a cost per iteration."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tngd_bench.studies.file.schema import CostSection, Study, TrainingSection
 _PROCESSES, _REPETITIONS, _SECONDS_LIMIT = 5, 10, 0.5
 
 
-def with_target_costs(study: Study) -> Study:
-    """Return `study` with a cost section for each training section with targets whose optimizers it would not time.
+def with_training_costs(study: Study) -> Study:
+    """Return `study` with a cost section for each training section with targets, or `timed`, that lacks its costs.
 
     They are timed at the size and batch of the training, in turn with one another, as often as in the first cost
     section of the study.
@@ -24,7 +24,7 @@ def with_target_costs(study: Study) -> Study:
 def _missing(study: Study) -> Iterator[CostSection]:
     taken = {section.name for section in study.cost} | {section.name for section in study.training}
     for section in study.training:
-        if not (section.enabled and section.targets) or section.sweep is not None:
+        if not (section.enabled and (section.targets or section.timed)) or section.sweep is not None:
             continue
         if _labels(section) <= _timed(study, section):
             continue
