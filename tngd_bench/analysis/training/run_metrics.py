@@ -2,11 +2,13 @@
 
 "The loss" of a run is the paper's: the mini-batch loss as a trailing moving average of 200 points, of an eighth of the
 run where that is shorter. Parameters are those of a claim: `value` is "final_test_accuracy", "final_loss", "mean-loss"
-(over the whole run) or "early-loss" (when `share` of the shorter run's `clock`, an iteration or seconds, has passed).
+(over the whole run), "early-loss" (when `share` of the shorter run's `clock`, an iteration or seconds, has passed) or
+"reach-loss" (the `clock` when the loss is first `level` or less, ∞ where it never is).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,7 +43,8 @@ def values_of_runs(
     curves = {str(key): run.sort_values(c.ITERATION) for key, run in own.groupby(c.KEY, sort=False)}
     until = _until(runs, curves, optimizers, parameters)
     clock = str(parameters.get("clock", c.ITERATION))
-    found = [_run_value(curves.get(row.key), until, kind, clock) for row in c.each(runs)]
+    level = float(parameters.get("level", math.nan))
+    found = [_run_value(curves.get(row.key), until, kind, clock, level) for row in c.each(runs)]
     return runs.assign(value=pd.Series(found, index=runs.index, dtype=float))
 
 
@@ -79,7 +82,7 @@ def _until(
     parameters: Mapping[str, Any],
 ) -> float:
     """Return the clock up to which runs are judged: a share of the shortest of the optimizers' median whole runs."""
-    if parameters["value"] == "mean-loss":
+    if parameters["value"] != "early-loss":
         return float("inf")
     clock = str(parameters.get("clock", c.ITERATION))
     ends = []
@@ -90,11 +93,14 @@ def _until(
     return float(parameters["share"]) * min(ends)
 
 
-def _run_value(curve: pd.DataFrame | None, until: float, kind: str, clock: str) -> float:
+def _run_value(curve: pd.DataFrame | None, until: float, kind: str, clock: str, level: float) -> float:
     if curve is None:
-        return float("nan")
+        return math.nan
     smooth = _smooth(curve)
     passed = pd.Series(curve[clock].to_numpy(float), index=curve[c.ITERATION].to_numpy())
+    if kind == "reach-loss":
+        when = passed.reindex(smooth.index)
+        return float(when[smooth <= level].min() if (smooth <= level).any() else when.max() + math.inf)
     reached = smooth[passed.reindex(smooth.index) <= until]
     if reached.empty:
         return float("nan")
