@@ -136,7 +136,7 @@ def test_an_accuracy_may_be_lower_by_less_than_the_margin(margin, expected):
     finding = training_tests.better(pool, claimed)
     assert outcome(finding) == [expected]
     assert "difference −0.5" in finding.parts[0].text
-    assert ("worse by less than 1 points" in finding.rule) == (margin == 0.01)
+    assert ("worse by less than 1 point," in finding.rule) == (margin == 0.01)
 
 
 REACH = {"first": "a", "rivals": ["b"], "value": "reach-loss", "level": 1.0, "clock": "iteration"}

@@ -218,7 +218,8 @@ def _rule(parameters: Mapping[str, Any]) -> str:
         c.ITERATION: " in iterations",
     }.get(str(parameters.get("clock", "")), "")
     margin = float(parameters.get("margin", 0.0))
-    size = f"{100 * margin:g} {'points' if metric_of(parameters).share else '%'}"
+    points = "point" if margin == 0.01 else "points"
+    size = f"{100 * margin:g} {points if metric_of(parameters).share else '%'}"
     better = f"is better, or worse by less than {size}," if margin else "is better"
     return f"{value}{clock} {better} on paired seeds: exact one-sided signed-rank test, p ≤ 5 %"
 
