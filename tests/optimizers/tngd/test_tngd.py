@@ -101,6 +101,8 @@ def test_state_is_carried_from_batch_to_batch_and_delay_relaxes_under_the_old_pa
             )
         },
         {"device": Device.ideal().override(array_bits=8), "ensemble": 3},
+        {"scope": "layer", "delay": 1.0},
+        {"scope": "layer", "device": Device.ideal().override(programming_error=0.01, stuck_off=0.01)},
     ],
 )
 def test_a_resumed_run_gives_the_same_bits(settings: dict[str, object]) -> None:
