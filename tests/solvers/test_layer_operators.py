@@ -114,7 +114,10 @@ def test_state_and_delay_are_carried_layer_by_layer() -> None:
     for step in range(3):
         inputs, targets = torch.rand(6, 5, generator=seeded(step), dtype=torch.float64), torch.arange(6) % 4
         dense = layerwise(oracles.ggn(model, loss, inputs, targets), layers_of(model))
-        pair = dense + 0.05 * torch.eye(len(dense)), oracles.gradient(model, loss, inputs, targets)
+        pair = (
+            dense + 0.05 * torch.eye(len(dense), dtype=torch.float64),
+            oracles.gradient(model, loss, inputs, targets),
+        )
         if state is None or old is None:
             first = oracles.ou_mean(*pair, pair[1], t)
         else:
