@@ -25,6 +25,7 @@ from torch import Tensor
 
 from tngd_bench.analysis.statistics.paired import paired_difference
 from tngd_bench.curvature import GGN
+from tngd_bench.datasets.splits import take
 from tngd_bench.problems import registry as problems
 from tngd_bench.solvers import Gram, Thermodynamic
 
@@ -54,7 +55,7 @@ def along(
     kept: Tensor | None = None
     for _ in range(steps):
         taken = torch.randperm(len(data.train_targets), generator=generator)[:batch]
-        ggn = GGN(model, loss, data.train_inputs[taken], data.train_targets[taken], verify=False)
+        ggn = GGN(model, loss, take(data.train_inputs, taken), data.train_targets[taken], verify=False)
         relaxed = device.relax(ggn, None, damping, state)
         prior = None if kept is None else math.exp(-damping * t) * kept
         kept, state = exact.solve(ggn, damping=damping, prior=prior).solution, relaxed.state

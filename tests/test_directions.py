@@ -8,10 +8,11 @@ from torch import nn
 
 from benchmarks import directions
 from tests import oracles
+from tngd_bench.datasets.splits import take
 from tngd_bench.problems import registry as problems
 
 
-def test_its_first_two_iterations_are_those_of_dense_algebra():
+def test_its_first_two_iterations_are_those_of_dense_algebra() -> None:
     """The first starts at the gradient and has no memory; the second has both, at weights moved by TNGD's step."""
     t, damping, parameters, batch = 3.0, 0.1, *directions.SIZES["digits-mlp"][:2]
     found = list(directions.along("digits-mlp", t, damping, 0, steps=2))
@@ -21,7 +22,7 @@ def test_its_first_two_iterations_are_those_of_dense_algebra():
     generator, state, kept = torch.Generator().manual_seed(0), None, None
     for distance, cosine in found:
         taken = torch.randperm(len(data.train_targets), generator=generator)[:batch]
-        inputs, targets = data.train_inputs[taken].double(), data.train_targets[taken]
+        inputs, targets = take(data.train_inputs, taken).double(), data.train_targets[taken]
         dense = oracles.ggn(model, loss, inputs, targets)
         shifted = dense + damping * torch.eye(len(dense), dtype=torch.float64)
         gradient = oracles.gradient(model, loss, inputs, targets)
@@ -37,7 +38,7 @@ def test_its_first_two_iterations_are_those_of_dense_algebra():
                 first += p.numel()
 
 
-def test_a_claim_is_judged_by_every_place_that_it_speaks_of():
+def test_a_claim_is_judged_by_every_place_that_it_speaks_of() -> None:
     near, far, mixed = [(0.01, 1.0)] * 5, [(0.9, 0.5)] * 5, [(0.01, 1.0)] * 4 + [(0.9, 0.5)]
     four = {(5.0, 1.0): near, (20.0, 1.0): near, (50.0, 1.0): near, (50.0, 0.1): near, (50.0, 1e-2): near}
     said = [list(directions.verdicts(four | {(50.0, 1.0): seeds})) for seeds in (near, far, mixed)]

@@ -169,7 +169,7 @@ def test_few_iterations_from_a_decayed_start_take_what_is_predicted(
     size = size_of(widths, 8, 10)
     assert costs.predicted_cost("ngd-cg", **size, settings=settings).flops == pytest.approx(found, rel=0.015)
     longer = costs.predicted_cost("ngd-cg", **size, settings={**settings, "cg_iterations": 50}).flops
-    assert longer > 2.0 * found
+    assert longer > 1.5 * found
 
 
 @pytest.mark.parametrize(("problem", "name", "parameters", "batch", "outputs"), places(*DIGITAL))
@@ -308,7 +308,7 @@ def test_a_device_for_each_layer_takes_the_operations_of_all(
 ) -> None:
     problem, parameters, batch, outputs = ROUTES[route]
     if device == "rram":
-        parameters, batch = 3_000, 8
+        parameters, batch = 3_060, 8
     products = noted_products(monkeypatch)
     entry = problems.get(problem)
     widths = entry.widths(parameters, outputs)

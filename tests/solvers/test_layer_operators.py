@@ -55,7 +55,9 @@ def test_the_operators_of_layers_are_the_diagonal_blocks(architecture: str, batc
         assert float((layer.gram() - factor @ factor.T).norm()) < 1e-10 * scale
         assert float((layer.factor_matvec(v) - factor @ v).norm()) < 1e-10 * scale
         assert float((layer.factor_rmatvec(u) - factor.T @ u).norm()) < 1e-10 * scale
-        assert float((layer.gram_matvec(u) - factor @ (factor.T @ u)).norm()) < 1e-9 * scale
+        for several in (u, torch.stack([u, normal(ggn.rows, 4)], 1)):
+            wanted = factor @ (factor.T @ several)
+            assert float((layer.gram_matvec(several) - wanted).norm()) < 1e-9 * scale
         assert float((layer.gradient - gradient[index]).norm()) < 1e-12
         weights, rest = layer.gradient_weights
         found = factor.T @ weights + (0.0 if rest is None else rest)
@@ -93,6 +95,18 @@ def test_a_relaxation_by_layers_has_the_mean_and_the_covariance_of_the_block_dia
         noisy = device.relax(ggn, rhs, DAMPING, state)
         wanted = torch.from_numpy(mean) + noise_of(matrix, variance, T, places, 5)
         assert oracles.relative_error(noisy.readout, wanted) < 1e-9
+
+
+@pytest.mark.parametrize("method", ["gram", "dense", "krylov", "euler-maruyama"])
+def test_every_method_relaxes_each_layer(method: Any) -> None:
+    ggn, dense, gradient, places = blocks_of("conv, pool", 5)
+    matrix = layerwise(dense, places) + DAMPING * torch.eye(len(dense), dtype=torch.float64)
+    state = normal(len(dense))
+    found = Thermodynamic(analog_time=T, method=method, scope="layer").relax(ggn, None, DAMPING, state)
+    assert found.method == method
+    assert bool(found.products) is (method == "krylov")
+    bound = {"krylov": 1e-5, "euler-maruyama": 0.1}.get(method, 1e-9)
+    assert oracles.relative_error(found.readout, oracles.ou_mean(matrix, gradient, state, T)) < bound
 
 
 def test_state_and_delay_are_carried_layer_by_layer() -> None:
@@ -225,7 +239,8 @@ class Choosing(nn.Module):
         self.experts = nn.ModuleList([nn.Linear(3, 4), nn.Linear(3, 4)])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.experts[int(x[0, 0] > 0)](x)
+        chosen: Tensor = self.experts[int(x[0, 0] > 0)](x)
+        return chosen
 
 
 def test_a_layer_without_a_use_in_a_batch_forgets_at_the_rate_of_the_damping() -> None:

@@ -81,8 +81,8 @@ class LayerOperator:
         return self.factor_rmatvec(self.factor_matvec(v))
 
     def gram_matvec(self, u: Tensor) -> Tensor:
-        """K_l u."""
-        return self.factor_matvec(self.factor_rmatvec(u))
+        """K_l u, for u (m,) or (m, k)."""
+        return self.part.gram_matvec(u)
 
     def gram(self) -> Tensor:
         """K_l = B_l B_lᵀ, (m, m)."""

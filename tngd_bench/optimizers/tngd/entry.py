@@ -66,7 +66,8 @@ def _relaxations(it: Iteration, alone: Sequence[Iteration]) -> Counts:
             flops += it.formed(layer.shapes[0]) + _functions_of_gram(layer)
         else:
             k = float(min(LANCZOS_DIMENSION, it.rows))
-            flops += LANCZOS_SPACES * k * 2.0 * layer.lift + _orthogonalised(layer)
+            flops += LANCZOS_SPACES * k * layer.gram_product + layer.similarity_for_products
+            flops += _orthogonalised(layer)
     return flops, it.held + it.rows * it.widths + 6.0 * float(it.rows) ** 2
 
 
