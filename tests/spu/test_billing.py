@@ -202,10 +202,12 @@ def test_at_the_break_even_rate_both_take_equally_long(
     assert break_even_link_rate(PAPER, work, fixed * (1 - 1e-9), digital) is None
 
 
-@pytest.mark.parametrize("parallel", ["array", "row", "cell"])
-@pytest.mark.parametrize("upload", ["full", "factored"])
-@pytest.mark.parametrize("shared", [False, True])
-@given(widths=st.lists(st.tuples(st.integers(1, 99), st.integers(1, 99)), min_size=1, max_size=5))
+@given(
+    parallel=st.sampled_from(["array", "row", "cell"]),
+    upload=st.sampled_from(["full", "factored"]),
+    shared=st.booleans(),
+    widths=st.lists(st.tuples(st.integers(1, 99), st.integers(1, 99)), min_size=1, max_size=5),
+)
 def test_devices_of_layers_add_their_writes_and_relax_at_once(
     parallel: str, upload: str, shared: bool, widths: list[tuple[int, int]]
 ) -> None:
