@@ -350,3 +350,7 @@ def test_energy_without_a_sourced_price_is_not_stated_and_never_zero(calibration
     assert (rram["at_least"] > 0).all()
     assert not any("0 J" in cell.split(",") for row in table.rows for cell in row)
     assert table.data.loc[table.data["device"].str.startswith("paper"), "total"].isna().all()
+
+
+def test_without_a_rival_there_is_no_rate_to_break_even_at():
+    assert list(break_even_charts._rates(SimpleNamespace(use=object(), rivals={}))) == []

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tngd_bench.layers import Layer
 from tngd_bench.spu import Device
 from tngd_bench.spu.analog_settings import AnalogSettings
-from tngd_bench.spu.billing import Workload, array_words, break_even_link_rate, latency, link_bits
+from tngd_bench.spu.billing import (
+    Workload,
+    array_words,
+    break_even_link_rate,
+    energy,
+    latency,
+    link_bits,
+)
 
 PAPER = Device.preset("paper")
 N, M, BATCH, T = 20_000, 640, 64, 50.0
@@ -189,6 +200,44 @@ def test_at_the_break_even_rate_both_take_equally_long(
     ledger = latency(at_rate, work)
     assert ledger.elapsed(digital) == pytest.approx(competitor, rel=1e-9)
     assert break_even_link_rate(PAPER, work, fixed * (1 - 1e-9), digital) is None
+
+
+@given(
+    parallel=st.sampled_from(["array", "row", "cell"]),
+    upload=st.sampled_from(["full", "factored"]),
+    shared=st.booleans(),
+    widths=st.lists(st.tuples(st.integers(1, 99), st.integers(1, 99)), min_size=1, max_size=5),
+)
+def test_devices_of_layers_add_their_writes_and_relax_at_once(
+    parallel: str, upload: str, shared: bool, widths: list[tuple[int, int]]
+) -> None:
+    """The bills of devices that each hold one layer, in full; they convert and relax beside one another."""
+    device = PAPER.override(
+        upload=upload, shared_array=shared, cell_write_time_s=1e-7, write_parallel=parallel, dac_rate_hz=1e6,
+        adc_rate_hz=2e6, cell_write_energy_j=1e-11, link_energy_j_per_bit=2e-12, dac_energy_j=3e-12,
+        adc_energy_j=4e-12, relax_power_watt=0.5,
+    )  # fmt: skip
+    layers = tuple(Layer(d_in, d_out) for d_in, d_out in widths)
+    sizes = [layer.weights + layer.d_out for layer in layers]
+    analog = AnalogSettings(T, scope="layer", ensemble=2, samples=2)
+    whole = Workload(sum(sizes), M, analog, layers=layers, batch_size=BATCH)
+    alone = [
+        Workload(n, M, analog, layers=(layer,), batch_size=BATCH)
+        for n, layer in zip(sizes, layers, strict=True)
+    ]
+    for bill in (latency, energy):
+        for name, value in bill(device, whole).items.items():
+            bills: list[Any] = [bill(device, each).items[name] for each in alone]
+            beside = name.startswith("relax") or (bill is latency and name.endswith("convert"))
+            assert value == pytest.approx(max(bills) if beside else sum(bills))
+    one_more = dataclasses.replace(whole, modules=len(layers) + 1)
+    assert link_bits(device, one_more) - link_bits(device, whole) == 2 * 16 * M * M  # of both programmings
+
+
+def test_devices_of_layers_need_to_be_counted() -> None:
+    with pytest.raises(ValueError, match="layers or modules must be given with scope='layer'"):
+        PAPER.latency(N, M, T, scope="layer")
+    assert PAPER.latency(N, M, T, scope="layer", modules=1).items == PAPER.latency(N, M, T).items
 
 
 def test_bits_on_the_link_are_those_of_the_worked_example() -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tngd_bench import arguments
 from tngd_bench.curvature import GGN
+from tngd_bench.solvers.layer_operators import layer_operators
 from tngd_bench.solvers.system import LinearSystem, Solver, SolveResult
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.device import Device
+from tngd_bench.spu.dynamics.chip import instance_of
 from tngd_bench.spu.dynamics.converters import quantize
 from tngd_bench.spu.dynamics.ou import METHODS, Method
 from tngd_bench.spu.dynamics.programmed import ProgrammedDevice
@@ -21,9 +25,10 @@ from tngd_bench.spu.dynamics.programmed import ProgrammedDevice
 class Relaxation:
     """What one run of the device gives: the digital `readout` of x(t), and the analog `state` it goes on from.
 
-    `method` says how it was simulated, `scale` by how much the conductance range shrank A (time runs as 1/scale),
-    `products` how many curvature products a Krylov simulation took, 0 for the others, `margin` the least rate of a mode
-    in 1/τ where the arrays as programmed can be unstable (least over an ensemble), None where they cannot.
+    `method` says how it was simulated (on each kind of layer), `scale` by how much the conductance range shrank A (time
+    runs as 1/scale; the least of all devices), `products` how many curvature products a Krylov simulation took, 0 for
+    the others, `margin` the least rate of a mode in 1/τ where the arrays as programmed can be unstable (least over an
+    ensemble and over layers), None where they cannot.
     """
 
     readout: Tensor
@@ -42,9 +47,10 @@ class Thermodynamic(AnalogSettings, Solver):
     gradient when there is none. After the readout the device keeps relaxing under the same pair (G, g) for
     `delay` t_d ≤ t, and under the next pair for t − t_d (arXiv 2405.13817 §3.4). The correlations of several readouts
     are exact. The mean over an ensemble is the state that a carried start writes, through the D/A converters, at the
-    head of each of its next programmings. All imperfections of `device` act. What is random is drawn from `generator`,
-    None: torch's default one. With an amplifier bandwidth the outputs of the amplifiers carry over from sample to
-    sample and through the delay; a new pair (G, g) finds them settled.
+    head of each of its next programmings. All imperfections of `device` act. With an amplifier bandwidth the outputs of
+    the amplifiers carry over from sample to sample and through the delay; a new pair (G, g) finds them settled. Under
+    `scope` "layer" each layer has such a device: with noise, scale, converters, capacitors and dead cells of its own.
+    What is random is drawn from `generator`, None: torch's default one.
 
     Raises UnstableDeviceError where the arrays as programmed have a growing mode.
     """
@@ -67,11 +73,26 @@ class Thermodynamic(AnalogSettings, Solver):
 
     def relax(self, ggn: GGN, rhs: Tensor | None, damping: float, state: Tensor | None) -> Relaxation:
         """Run the device from `state` (None: nothing on it yet) and read x."""
+        if self.scope == "model":
+            return self._ensemble(self.device, ggn, rhs, damping, state)
+        runs = []
+        for number, layer in enumerate(layer_operators(ggn)):
+            own = self.device.override(instance=instance_of(self.device.instance, number))
+            right, before = (None if v is None else v[layer.place] for v in (rhs, state))
+            runs.append(self._ensemble(own, layer, right, damping, before))
+        readout, reached = (torch.cat([getattr(run, name) for run in runs]) for name in ("readout", "state"))
+        methods = ", ".join(dict.fromkeys(run.method for run in runs))
+        return Relaxation(readout, reached, methods, min(run.scale for run in runs), *_together(runs))
+
+    def _ensemble(
+        self, device: Device, operator: Any, rhs: Tensor | None, damping: float, state: Tensor | None
+    ) -> Relaxation:
+        """Run one device, as many times as it is programmed."""
         runs = []
         for k in range(self.ensemble):
             programmed = ProgrammedDevice(
-                self.device,
-                ggn,
+                device,
+                operator,
                 rhs,
                 damping,
                 self.noise_variance,
@@ -83,9 +104,7 @@ class Thermodynamic(AnalogSettings, Solver):
         if len(runs) == 1:
             return runs[0]
         readout = torch.stack([run.readout for run in runs]).mean(0)
-        products = sum(run.products for run in runs)
-        margin = min((run.margin for run in runs if run.margin is not None), default=None)
-        return Relaxation(readout, readout, runs[0].method, runs[0].scale, products, margin)
+        return Relaxation(readout, readout, runs[0].method, runs[0].scale, *_together(runs))
 
     def _run(self, device: ProgrammedDevice, state: Tensor | None) -> Relaxation:
         if state is None or self.start != "previous":
@@ -108,3 +127,9 @@ class Thermodynamic(AnalogSettings, Solver):
 
     def _fresh(self, programmed: ProgrammedDevice) -> Tensor:
         return torch.zeros_like(programmed.rhs) if self.start == "zero" else programmed.rhs
+
+
+def _together(runs: Sequence[Relaxation]) -> tuple[int, float | None]:
+    """Return the products and the least margin of several runs."""
+    margins = [run.margin for run in runs if run.margin is not None]
+    return sum(run.products for run in runs), min(margins, default=None)

@@ -42,6 +42,9 @@ class AnalogSettings:
     """Time between two readouts."""
     ensemble: int = described("programmings", whole(1), default=1, symbol="K")
     """Programmings with different rounding events whose readouts are averaged (arXiv 2401.16231)."""
+    scope: str = described("scope", choice("model", "layer"), default="model")
+    """One device for the model, or one for each layer, written one after another, relaxing at once: G then has no
+    blocks between layers."""
 
     def __post_init__(self) -> None:
         check_fields(self)

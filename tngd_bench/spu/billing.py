@@ -18,7 +18,8 @@ from tngd_bench.spu.ledger import Ledger
 class Workload:
     """One iteration: N `parameters`, m `rows`, and how the device is used.
 
-    `layers` and `batch_size` are for the factored upload.
+    `layers` and `batch_size` are for the factored upload. With a device for each layer (`analog.scope`) the bill is the
+    sum of their writes and reads and the longest relaxation: they share the link, and converters are their own.
     """
 
     parameters: int
@@ -31,6 +32,8 @@ class Workload:
     """
     layers: tuple[Layer, ...] | None = None
     batch_size: int | None = None
+    modules: int | None = None
+    """Modules with trained parameters, each with a device of its own under `scope="layer"`; None: as many as layers."""
 
     def __post_init__(self) -> None:
         for name in ("parameters", "rows"):
@@ -43,6 +46,15 @@ class Workload:
         """A workload whose analog settings are given by name, among `options` for its other fields."""
         analog = {name: options.pop(name) for name in ANALOG_FIELDS if name in options}
         return cls(parameters, rows, AnalogSettings(analog_time, **analog), **options)
+
+    @property
+    def devices(self) -> int:
+        """Number of devices that N is split over."""
+        if self.analog.scope == "model":
+            return 1
+        if self.modules is None and not self.layers:
+            raise ValueError("layers or modules must be given with scope='layer', a device for each")
+        return self.modules or len(self.layers or ())
 
 
 def state_writes(work: Workload) -> int:
@@ -60,14 +72,14 @@ def array_words(device: DeviceDescription, work: Workload) -> int:
     Layers used at several positions send a and g at each. ValueError when the layers are not given.
     """
     if device.upload == "full":
-        return device.cells(work.parameters, work.rows)
+        return device.cells(work.parameters, work.rows, work.devices)
     if work.layers is None or work.batch_size is None:
         raise ValueError(
             "layers and batch_size must be given with upload='factored', which sends both ends of layers"
         )
     outputs = sum(d_out * positions for _, d_out, positions in work.layers)
     inputs = sum(d_in * positions for d_in, _, positions in work.layers)
-    middle = work.rows**2 if device.hessian_array else 0
+    middle = work.devices * work.rows**2 if device.hessian_array else 0
     return work.rows * outputs + work.batch_size * inputs + middle
 
 
@@ -121,7 +133,7 @@ def energy(device: DeviceDescription, work: Workload) -> Ledger:
     prices: Mapping[str, float | None] = {
         "write_gradient": _times(word, k * n),
         "write_arrays": _times(word, k * array_words(device, work)),
-        "write_cells": _times(device.cell_write_energy_j, k * device.cells(n, work.rows)),
+        "write_cells": _times(device.cell_write_energy_j, k * device.cells(n, work.rows, work.devices)),
         "write_convert": _times(device.dac_energy_j, (k + state_writes(work)) * n),
         "write_state": _times(word, state_writes(work) * n),
         "relax": _times(power, times["relax"]),
@@ -160,9 +172,9 @@ def _conversions_s(rate_hz: float | None, conversions: int) -> float | None:
 
 
 def _write_steps(device: DeviceDescription, work: Workload) -> int:
-    arrays = (1 if device.shared_array else 2) + int(device.hessian_array)
-    steps = {"array": arrays, "row": arrays * work.rows, "cell": device.cells(work.parameters, work.rows)}
-    return steps[device.write_parallel]
+    arrays = work.devices * ((1 if device.shared_array else 2) + int(device.hessian_array))
+    cells = device.cells(work.parameters, work.rows, work.devices)
+    return {"array": arrays, "row": arrays * work.rows, "cell": cells}[device.write_parallel]
 
 
 def _times(price: float | None, amount: float | None) -> float | None:

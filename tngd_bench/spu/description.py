@@ -215,10 +215,13 @@ class DeviceDescription:
         """Whether the bill depends on what is on the arrays: a conductance range sets the scale that slows settling."""
         return self.conductance_max_siemens is not None
 
-    def cells(self, parameters: int, rows: int) -> int:
-        """Resistors programmed each iteration: m(m + 2N); one J the less if shared, no H if it is wires."""
+    def cells(self, parameters: int, rows: int, layers: int = 1) -> int:
+        """Resistors programmed each iteration: m(m + 2N); one J the less if shared, no H if it is wires.
+
+        A device for each of several `layers` has an H of its own.
+        """
         jacobians = parameters * (1 if self.shared_array else 2)
-        return rows * ((rows if self.hessian_array else 0) + jacobians)
+        return rows * ((layers * rows if self.hessian_array else 0) + jacobians)
 
 
 DEVICE_FIELDS = field_infos(DeviceDescription)

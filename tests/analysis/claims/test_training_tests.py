@@ -1,3 +1,6 @@
+import math
+
+import numpy as np
 import pytest
 
 from tests.analysis.training_runs import decay, outcome, runs
@@ -122,3 +125,45 @@ def test_runs_that_did_not_finish_are_named_beside_the_number():
     assert part.holds
     assert "better in 5 of 5 seeds" in part.text
     assert part.text.endswith("1 of 5 runs of b did not finish")
+
+
+@pytest.mark.parametrize(
+    ("margin", "expected"), [(0.0, (False, True)), (0.004, (False, True)), (0.01, (True, True))]
+)
+def test_an_accuracy_may_be_lower_by_less_than_the_margin(margin, expected):
+    pool = runs({"a": (decay(1), 1e-3, lambda seed: 0.895), "b": (decay(1), 1e-3, lambda seed: 0.9)})
+    claimed = {"first": "a", "rivals": ["b"], "value": "final_test_accuracy", "margin": margin}
+    finding = training_tests.better(pool, claimed)
+    assert outcome(finding) == [expected]
+    assert "difference −0.5" in finding.parts[0].text
+    assert ("worse by less than 1 point," in finding.rule) == (margin == 0.01)
+
+
+REACH = {"first": "a", "rivals": ["b"], "value": "reach-loss", "level": 1.0, "clock": "iteration"}
+
+
+@pytest.mark.parametrize(
+    ("margin", "expected"), [(0.0, (False, True)), (0.1, (False, True)), (0.4, (True, True))]
+)
+def test_a_loss_is_reached_when_its_moving_average_is(margin, expected):
+    """By hand: the mean of the 50 losses 2 e^(−ri/400) up to i is at most 1 first at this i."""
+    rates = {"a": 1.2, "b": 1.5}
+    pool = runs(
+        {name: (lambda i, seed, r=rate: 2 * np.exp(-r * i / 400)) for name, rate in rates.items()}, noise=0
+    )
+    finding = training_tests.better(pool, {**REACH, "margin": margin})
+    assert outcome(finding) == [expected]
+    for name, rate in rates.items():
+        losses = [2 * math.exp(-rate * i / 400) for i in range(1, 401)]
+        first = next(i for i in range(50, 401) if sum(losses[i - 50 : i]) / 50 <= 1.0)
+        assert finding.numbers[f"against b, {name}"] == first
+
+
+def test_a_loss_that_is_never_reached_loses_and_one_without_a_clock_is_not_compared():
+    pool = runs({"a": decay(0.1), "b": decay(3.0)})
+    assert outcome(training_tests.better(pool, REACH)) == [(False, True)]
+    both = training_tests.better(runs({"a": decay(0.1), "b": decay(0.2)}), REACH)
+    assert outcome(both) == [(False, False)]
+    untimed = Results.of(pool.trials, pool.costs, pool.curves.assign(modelled_s=np.nan))
+    finding = training_tests.better(untimed, {**REACH, "clock": "modelled_s"})
+    assert (finding.parts, finding.missing) == ((), "against b: 0 paired seeds, 5 needed")

@@ -47,18 +47,28 @@ def calibrations(rates, *, sigma=0.0, second=None, settings=None, points=None):
 RATES = {"ngd-gram": (1e-3, 1e-11, 0.0), "ngd-cg": (5e-3, 1e-11, 0.0), "tngd": (5e-4, 1e-11, 0.0)}
 
 
-def test_the_winner_has_the_smallest_sum_of_digital_and_device_seconds():
-    found = calibrations(RATES)
-    use = DeviceUse(Device.preset("paper"))
+@pytest.mark.parametrize(
+    ("rates", "scope"),
+    [
+        (RATES, "model"),
+        (
+            {"spring": (1e-3, 1e-11, 0.0), "ngd-layer": (5e-4, 1e-11, 0.0), "tngd": (2e-4, 1e-11, 0.0)},
+            "layer",
+        ),
+    ],
+)
+def test_the_winner_has_the_smallest_sum_of_digital_and_device_seconds(rates, scope):
+    found = calibrations(rates)
+    use = DeviceUse(Device.preset("paper"), AnalogSettings(scope=scope))
     area = plane(found, "batch_size", 10, SIZES, BATCHES)
     drawn = cheapest(area, use)
     for i, b in enumerate(BATCHES):
         for j, n in enumerate(SIZES):
             layers = COUNTS.layers(n, 10)
             sums = {}
-            for label, (a, f, _) in RATES.items():
+            for label, (a, f, _) in rates.items():
                 sums[label] = a + f * COUNTS.of(label, n, b, 10, layers).flops
-            work = Workload(n, 10 * b, layers=layers, batch_size=b)
+            work = Workload(n, 10 * b, use.analog, layers=layers, batch_size=b)
             sums["tngd"] += latency(use.device, work).total
             assert drawn.labels[drawn.winner[i, j]] == min(sums, key=sums.get)
             np.testing.assert_allclose(drawn.seconds[:, i, j], [sums[label] for label in drawn.labels])

@@ -38,6 +38,14 @@ def test_the_worked_example_of_the_paper_device():
     assert "needs --processor" in text or "need --processor" in text
 
 
+def test_a_device_for_each_layer_has_a_hessian_array_each():
+    whole, layers = (json.loads(predict(*SIZES, "--scope", scope, "--json")) for scope in ("model", "layer"))
+    more = layers["device"]["seconds"]["write_arrays"] - whole["device"]["seconds"]["write_arrays"]
+    assert more == pytest.approx(3 * 640 * 640 * 16 / 50e9)  # four square layers
+    assert layers["device"]["seconds"]["relax"] == whole["device"]["seconds"]["relax"]
+    assert {"spring", "ngd-layer"} <= {row["name"] for row in layers["digital"]}
+
+
 def test_digital_times_are_the_roofline_of_the_predicted_cost():
     table = json.loads(predict(*SIZES, "--processor", "a100", "--json"))
     rows = {row["name"]: row for row in table["digital"]}

@@ -53,10 +53,13 @@ def test_no_analog_time_from_the_gradient_is_sgd_bit_for_bit(dtype: torch.dtype,
 
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-8), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("start", ["previous", "gradient", "zero"])
-def test_long_analog_time_is_exact_natural_gradient(dtype: torch.dtype, bound: float, start: str) -> None:
+@pytest.mark.parametrize(("scope", "solver"), [("model", "gram"), ("layer", "layer")])
+def test_long_analog_time_is_exact_natural_gradient(
+    dtype: torch.dtype, bound: float, start: str, scope: str, solver: str
+) -> None:
     ours, theirs = model(dtype), model(dtype)
-    tngd = TNGD(ours, LOSS, lr=0.1, analog_time=1e6, start=start)
-    ngd = NGD(theirs, LOSS, lr=0.1)
+    tngd = TNGD(ours, LOSS, lr=0.1, analog_time=1e6, start=start, scope=scope)
+    ngd = NGD(theirs, LOSS, lr=0.1, solver=solver)
     for inputs, targets in batches(3, dtype):
         assert tngd.step(inputs, targets) == pytest.approx(ngd.step(inputs, targets), rel=bound)
         assert tngd.natural_gradient is not None
@@ -101,6 +104,8 @@ def test_state_is_carried_from_batch_to_batch_and_delay_relaxes_under_the_old_pa
             )
         },
         {"device": Device.ideal().override(array_bits=8), "ensemble": 3},
+        {"scope": "layer", "delay": 1.0},
+        {"scope": "layer", "device": Device.ideal().override(programming_error=0.01, stuck_off=0.01)},
     ],
 )
 def test_a_resumed_run_gives_the_same_bits(settings: dict[str, object]) -> None:

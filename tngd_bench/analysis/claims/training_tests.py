@@ -15,9 +15,15 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.types import ClaimPart, Finding, Test
 from tngd_bench.analysis.results import Results
-from tngd_bench.analysis.statistics.paired import PairedDifference, differences_by_seed, paired_difference
+from tngd_bench.analysis.statistics.paired import (
+    Array,
+    PairedDifference,
+    differences_by_seed,
+    paired_difference,
+)
 from tngd_bench.analysis.training.run_metrics import distances, metric_of, values_of_runs
 from tngd_bench.problems import registered_metrics
+from tngd_bench.problems.metrics import Metric
 from tngd_bench.studies.store import columns as c
 
 LEVEL = 0.05
@@ -30,8 +36,9 @@ def better(results: Results, parameters: Mapping[str, Any]) -> Finding:
     """Test whether `first` is better than each of `rivals`; a part each.
 
     A part holds where the exact one-sided signed-rank test over paired seeds has p ≤ 5 %, and is decided against where
-    that of the contrary has: with five seeds all five must agree, fewer are not tested. Parameters: first,
-    rivals, and value, clock, share as in `run_metrics`.
+    that of the contrary has: with five seeds all five must agree, fewer are not tested. With a `margin` it may be worse
+    by less than that: points of an accuracy, a share of anything else. Parameters: first, rivals, margin, and value,
+    clock, share, level as in `run_metrics`.
     """
     first = str(parameters["first"])
     pairs = [(first, str(rival), f"against {rival}") for rival in parameters["rivals"]]
@@ -143,10 +150,16 @@ def compared(
     for name in (first, second):
         if name not in set(table[c.OPTIMIZER]):
             return f"{name} was not run"
-    differences = differences_by_seed(table, first, second, "value", larger_is_better=upwards)
+
+    def paired(values: pd.DataFrame) -> Array:
+        found = differences_by_seed(values, first, second, "value", larger_is_better=upwards)
+        return -found if upwards else found
+
+    differences = paired(table)
     if len(differences) < SIGNED_RANK_SEEDS:
         return f"{len(differences)} paired seeds, {SIGNED_RANK_SEEDS} needed"
-    found = paired_difference(-differences if upwards else differences)
+    found = paired_difference(differences)
+    beyond = paired_difference(paired(_eased(table, second, metric, float(parameters.get("margin", 0.0)))))
     finished = c.only(table, status="ok")
     medians = {
         name: float(finished.loc[finished[c.OPTIMIZER] == name, "value"].median()) for name in (first, second)
@@ -161,16 +174,22 @@ def compared(
         f"{shown(medians[first])} against {shown(medians[second])}, "
         f"difference {quantities.significant(scale * sign * found.value)}"
         f"{' points' if metric.share else ''} {quantities.interval(scale * low, scale * high)}, "
-        f"better in {found.lower} of {found.seeds} seeds, {smaller_p(found)}, "
+        f"better in {found.lower} of {found.seeds} seeds, {smaller_p(beyond)}, "
         f"{quantities.count(iterations)} iterations{_unfinished(table, first, second)}"
     )
-    return decided_by(what, text, found)
+    return decided_by(what, text, beyond)
 
 
 def decided_by(what: str, text: str, found: PairedDifference) -> ClaimPart:
     """Return a part that holds where the one-sided p of "lower" is ≤ 5 %, decided against where that of "higher" is."""
     holds = found.p_lower <= LEVEL
     return ClaimPart(what, holds, text, holds or found.p_higher <= LEVEL, found.p)
+
+
+def _eased(table: pd.DataFrame, rival: str, metric: Metric, margin: float) -> pd.DataFrame:
+    """Return the values with those of the rival worse by the margin."""
+    values = table["value"] - margin if metric.share else table["value"] * (1.0 + margin)
+    return table.assign(value=table["value"].mask(table[c.OPTIMIZER] == rival, values))
 
 
 def smaller_p(found: PairedDifference) -> str:
@@ -193,6 +212,7 @@ def _rule(parameters: Mapping[str, Any]) -> str:
     kinds = {
         "early-loss": f"the smoothed loss after {share} of the shorter run",
         "mean-loss": "the mean of the smoothed loss over the run",
+        "reach-loss": f"the first moment with a smoothed loss of {parameters.get('level')} or less",
     }
     name = str(parameters["value"])
     value = kinds.get(name) or f"the last {registered_metrics.of_final(name).title}"
@@ -200,7 +220,11 @@ def _rule(parameters: Mapping[str, Any]) -> str:
         c.MODELLED_S: " in seconds (iterations × cost per iteration, timed in turn)",
         c.ITERATION: " in iterations",
     }.get(str(parameters.get("clock", "")), "")
-    return f"{value}{clock} is better on paired seeds: exact one-sided signed-rank test, p ≤ 5 %"
+    margin = float(parameters.get("margin", 0.0))
+    points = "point" if margin == 0.01 else "points"
+    size = f"{100 * margin:g} {points if metric_of(parameters).share else '%'}"
+    better = f"is better, or worse by less than {size}," if margin else "is better"
+    return f"{value}{clock} {better} on paired seeds: exact one-sided signed-rank test, p ≤ 5 %"
 
 
 TESTS: Mapping[str, Test] = {"better": better, "each-better": each_better, "close": close, "closer": closer}

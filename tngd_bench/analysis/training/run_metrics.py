@@ -2,11 +2,13 @@
 
 "The loss" of a run is the paper's: the mini-batch loss as a trailing moving average of 200 points, of an eighth of the
 run where that is shorter. Parameters are those of a claim: `value` is "final_test_accuracy", "final_loss", "mean-loss"
-(over the whole run) or "early-loss" (when `share` of the shorter run's `clock`, an iteration or seconds, has passed).
+(over the whole run), "early-loss" (when `share` of the shorter run's `clock`, an iteration or seconds, has passed) or
+"reach-loss" (the `clock` when the loss is first `level` or less, ∞ where it never is).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,8 +42,9 @@ def values_of_runs(
     own = results.curves[results.curves[c.KEY].isin(runs[c.KEY])]
     curves = {str(key): run.sort_values(c.ITERATION) for key, run in own.groupby(c.KEY, sort=False)}
     clock = str(parameters.get("clock", c.ITERATION))
-    until = np.inf if kind == "mean-loss" else float(parameters["share"]) * _until(runs, curves, clock)
-    found = [_run_value(curves.get(row.key), until, kind, clock) for row in c.each(runs)]
+    until = float(parameters["share"]) * _until(runs, curves, clock) if kind == "early-loss" else math.inf
+    level = float(parameters.get("level", math.nan))
+    found = [_run_value(curves.get(row.key), until, kind, clock, level) for row in c.each(runs)]
     return runs.assign(value=pd.Series(found, index=runs.index, dtype=float))
 
 
@@ -75,11 +78,14 @@ def _until(runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame], clock: str) -
     return float("inf") if np.isnan(shortest) else float(shortest)
 
 
-def _run_value(curve: pd.DataFrame | None, until: float, kind: str, clock: str) -> float:
+def _run_value(curve: pd.DataFrame | None, until: float, kind: str, clock: str, level: float) -> float:
     if curve is None:
-        return float("nan")
+        return math.nan
     smooth = _smooth(curve)
     passed = pd.Series(curve[clock].to_numpy(float), index=curve[c.ITERATION].to_numpy())
+    if kind == "reach-loss":
+        when = passed.reindex(smooth.index)
+        return float(when[smooth <= level].min() if (smooth <= level).any() else when.max() + math.inf)
     reached = smooth[passed.reindex(smooth.index) <= until]
     if reached.empty:
         return float("nan")

@@ -67,6 +67,15 @@ class FactorPart:
         for block in self.blocks:
             block.rmatvec(rows, out.unsqueeze(0))
 
+    def gram_matvec(self, u: Tensor) -> Tensor:
+        """B_l B_lᵀ u for u (m,) or (m, k), without a vector of length N."""
+        r, b = self.rows_per_sample, self.batch_size
+        rows = u.view(b, r, -1).permute(2, 1, 0).reshape(-1, r * b)
+        products = torch.zeros_like(rows)
+        for block in self.blocks:
+            products += block.gram_matvec(rows)
+        return products.view(-1, r, b).permute(2, 1, 0).reshape(u.shape)
+
     def take(self, v: Tensor) -> Tensor:
         """This part's values of a vector (N,) over all parameters, (width,)."""
         return torch.cat([slot.of(v.unsqueeze(0))[0] for block in self.blocks for slot in block.slots])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from tngd_bench import arguments
 from tngd_bench.curvature.route import EIGENDECOMPOSITION_FLOPS
@@ -43,11 +44,32 @@ _SIMULATION_S, _PROGRAM_S = 3.8e-3, 2.1e-8
 
 
 def _count(it: Iteration, use: Use) -> Counts:
-    if use.device is None or not use.device.needs_arrays:
-        return _relaxation(it)
-    ensemble = int(use.settings["ensemble"])
-    flops, held = _on_arrays(it, use.device, ensemble)
-    return ensemble * flops, held
+    alone = _devices(it, use)
+    if use.device is not None and use.device.needs_arrays:
+        ensemble = int(use.settings["ensemble"])
+        flops, held = _on_arrays(it, alone, use.device, ensemble)
+        return ensemble * flops, held
+    return _relaxation(it) if alone == [it] else _relaxations(it, alone)
+
+
+def _devices(it: Iteration, use: Use) -> list[Iteration]:
+    """The iteration as each device sees it: whole, or a layer of it with all of the rows."""
+    if use.settings["scope"] == "model":
+        return [it]
+    return [replace(it, parameters=layer.weights + layer.d_out, layers=(layer,)) for layer in it.shapes]
+
+
+def _relaxations(it: Iteration, alone: Sequence[Iteration]) -> Counts:
+    """The simulation of a device for each layer; the rows are made, however many."""
+    flops = it.forward + it.row_passes + it.written + 2.0 * it.lift
+    for layer in alone:
+        if layer.forms_gram:
+            flops += it.formed(layer.shapes[0]) + _functions_of_gram(layer)
+        else:
+            k = float(min(LANCZOS_DIMENSION, it.rows))
+            flops += LANCZOS_SPACES * k * layer.gram_product + layer.similarity_for_products
+            flops += _orthogonalised(layer)
+    return flops, it.held + it.rows * it.widths + 6.0 * float(it.rows) ** 2
 
 
 def _relaxation(it: Iteration) -> Counts:
@@ -67,13 +89,13 @@ def _relaxation(it: Iteration) -> Counts:
     return passes + made + _orthogonalised(it), held
 
 
-def _on_arrays(it: Iteration, device: Device, ensemble: int) -> Counts:
-    """The simulation of a device whose imperfections act on single cells: B is formed, programmed, and then used."""
-    made = it.gradient + it.row_passes + it.written
-    arrays = array_cost(it, device, ensemble)
+def _on_arrays(it: Iteration, alone: Sequence[Iteration], device: Device, ensemble: int) -> Counts:
+    """The simulation of devices whose imperfections act on single cells: B is formed, programmed, and then used."""
+    flops = it.gradient + it.row_passes + it.written
+    costs = [array_cost(each, device, ensemble) for each in alone]
     # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
-    functions = _by_eigenvectors(float(it.rows)) if arrays.spectral else 0.0
-    return made + arrays.flops + functions, it.held + float(it.rows) * it.widths + arrays.held
+    flops += sum(cost.flops + cost.spectral * _by_eigenvectors(float(it.rows)) for cost in costs)
+    return flops, it.held + float(it.rows) * it.widths + max(cost.held for cost in costs)
 
 
 def _functions_of_gram(it: Iteration) -> float:
@@ -95,15 +117,13 @@ def _orthogonalised(it: Iteration) -> float:
 
 
 def _waiting(it: Iteration, use: Use) -> float:
-    m, ensemble = float(it.rows), int(use.settings["ensemble"])
-    seconds = second_order_waiting(it, by_model=it.matrix_free) + ensemble * _SIMULATION_S
+    m, ensemble, alone = float(it.rows), int(use.settings["ensemble"]), _devices(it, use)
+    by_model = it.matrix_free and alone == [it]
+    seconds = second_order_waiting(it, by_model=by_model) + len(alone) * ensemble * _SIMULATION_S
     if use.device is not None and use.device.needs_arrays:
-        return (
-            seconds
-            + WRITE_S * (m * it.parameters)
-            + ensemble * _PROGRAM_S * array_cost(it, use.device, ensemble).values
-        )
-    return seconds if it.matrix_free else seconds + PAIR_S * m * m + READ_S * _read(it)
+        values = sum(array_cost(each, use.device, ensemble).values for each in alone)
+        return seconds + WRITE_S * (m * it.parameters) + ensemble * _PROGRAM_S * values
+    return seconds if by_model else seconds + PAIR_S * m * m + READ_S * sum(_read(each) for each in alone)
 
 
 def _read(it: Iteration) -> float:

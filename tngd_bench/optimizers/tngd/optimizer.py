@@ -18,6 +18,7 @@ from tngd_bench.optimizers.natural import DivergedError, NaturalOptimizer, resto
 from tngd_bench.optimizers.rng_state import RngState
 from tngd_bench.optimizers.settings import check_settings
 from tngd_bench.optimizers.tngd.entry import ANALOG, described_device
+from tngd_bench.solvers.layer_operators import layer_places
 from tngd_bench.solvers.thermodynamic import Thermodynamic
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import Workload, latency
@@ -47,7 +48,7 @@ class TNGD(NaturalOptimizer):
 
     Parameters
     ----------
-    analog_time, delay, start, noise_variance, samples, spacing, ensemble : as in `AnalogSettings`.
+    analog_time, delay, start, noise_variance, samples, spacing, ensemble, scope : as in `AnalogSettings`.
     device : preset name or `Device`; its imperfections act on x, its link, converters and τ make `ledger`.
     rule : "sgd" (with `momentum`) or "adam" (with `betas`, `eps`; the paper's TNGD-Adam has betas (0, 0)).
     damping_rule : "constant", or "levenberg-marquardt": every `damping_interval` steps the batch's loss is taken once
@@ -82,6 +83,7 @@ class TNGD(NaturalOptimizer):
         samples: int = AnalogSettings.samples,
         spacing: float = AnalogSettings.spacing,
         ensemble: int = AnalogSettings.ensemble,
+        scope: str = AnalogSettings.scope,
         damping_rule: str = "constant",
         damping_interval: int = 5,
         generator: torch.Generator | None = None,
@@ -107,6 +109,7 @@ class TNGD(NaturalOptimizer):
             samples=samples,
             spacing=spacing,
             ensemble=ensemble,
+            scope=scope,
         )
         self._analog_state: Tensor | None = None
         self._rows = 0
@@ -144,7 +147,8 @@ class TNGD(NaturalOptimizer):
         return self._bill(rows, batch_size, layers, 1.0)
 
     def _bill(self, rows: int, batch_size: int, layers: tuple[Layer, ...] | None, scale: float) -> Ledger:
-        work = Workload(self.parameters.count, rows, self.solver, scale, layers, batch_size)
+        modules = len(layer_places(self.parameters))
+        work = Workload(self.parameters.count, rows, self.solver, scale, layers, batch_size, modules)
         return latency(self.device, work)
 
     def step(  # type: ignore[override]  # torch's takes a closure; a second-order step needs the batch itself

@@ -6,13 +6,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-DEAD_CELLS, ROUNDING = 1, 2
+DEAD_CELLS, ROUNDING, LAYER_DEVICES = 1, 2, 3
 """What numbers are drawn for; each purpose has a stream of its own."""
+
+
+def instance_of(instance: int, place: int) -> int:
+    """Return the instance of the device at `place` among several of a chip; that of the first is the chip's own."""
+    return _seed(instance, LAYER_DEVICES, place) if place else instance
 
 
 def uniform(instance: int, purpose: int, place: int, like: Tensor) -> Tensor:
     """Numbers in [0, 1) for the cells of array `place`, shaped as `like`, of the chip `instance`."""
-    seed = int(np.random.SeedSequence([instance, purpose, place]).generate_state(1, np.uint64)[0] >> 1)
+    generator = torch.Generator().manual_seed(_seed(instance, purpose, place))
     # always in single precision and on the processor: a chip does not change with what simulates it
-    drawn = torch.rand(like.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
-    return drawn.to(device=like.device)
+    return torch.rand(like.shape, generator=generator, dtype=torch.float32).to(device=like.device)
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
