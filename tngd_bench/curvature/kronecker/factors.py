@@ -62,24 +62,39 @@ class KroneckerFactors:
 
         The inverses multiply the k rows or the finished gradient gᵀa, whichever takes fewer operations.
         """
-        if self.left is None or self.right is None:
-            raise RuntimeError("invert() must be called before precondition()")
+        left, right = self._inverses
         if self.scale is not None:
-            rotated = (cotangents @ self.left).T @ (inputs @ self.right)
-            scaled = rotated / self.scale
-            return self.left @ scaled @ self.right.T, (scaled * rotated).sum()
+            return self._unrotated((cotangents @ left).T @ (inputs @ right))
         k, d_in = inputs.shape
         d_out = cotangents.shape[1]
         by_rows, by_gradient = preconditioning(k, d_in, d_out)
-        if by_rows <= by_gradient:
-            g, a = cotangents @ self.left, inputs @ self.right
-            x = g.T @ a
-            if pairs_are_cheaper(k, d_in, d_out):
-                return x, ((g @ cotangents.T) * (a @ inputs.T)).sum()
-            return x, (x * (cotangents.T @ inputs)).sum()
-        gradient = cotangents.T @ inputs
-        x = self.left @ gradient @ self.right
+        if by_gradient < by_rows:
+            return self.precondition_gradient(cotangents.T @ inputs)
+        g, a = cotangents @ left, inputs @ right
+        x = g.T @ a
+        if pairs_are_cheaper(k, d_in, d_out):
+            return x, ((g @ cotangents.T) * (a @ inputs.T)).sum()
+        return x, (x * (cotangents.T @ inputs)).sum()
+
+    def precondition_gradient(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from the finished gradient gᵀa, (d_out, d_in)."""
+        left, right = self._inverses
+        if self.scale is not None:
+            return self._unrotated(left.T @ gradient @ right)
+        x = left @ gradient @ right
         return x, (x * gradient).sum()
+
+    @property
+    def _inverses(self) -> tuple[Tensor, Tensor]:
+        if self.left is None or self.right is None:
+            raise RuntimeError("invert() must be called before precondition()")
+        return self.left, self.right
+
+    def _unrotated(self, rotated: Tensor) -> tuple[Tensor, Tensor]:
+        (left, right), scale = self._inverses, self.scale
+        assert scale is not None
+        scaled = rotated / scale
+        return left @ scaled @ right.T, (scaled * rotated).sum()
 
     def state(self) -> dict[str, Tensor | None]:
         """A copy of all tensors, for `state_dict`."""

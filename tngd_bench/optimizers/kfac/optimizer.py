@@ -119,10 +119,13 @@ class KFAC(NaturalOptimizer):
 
     def _direction(self, inputs: Inputs, targets: Tensor) -> tuple[float, Tensor]:
         forward = self._forward(inputs, targets)
-        passes, rest = self._tracer.passes(forward.maps, forward.loss)
+        refreshes = self._refreshes_at(self.iteration)
+        passes, rest = self._tracer.passes(forward.maps, forward.loss, () if refreshes else self.factors)
+        if not refreshes and any(one.map.names[0] not in self.factors for one in passes):
+            refreshes = True  # a map is new, and a refresh takes all in rows
+            passes, rest = self._tracer.passes(forward.maps, forward.loss)
         self._notices.exclude(rest, self.verification.fallbacks)
-        fresh = any(one.map.names[0] not in self.factors for one in passes)
-        if fresh or self._refreshes_at(self.iteration):
+        if refreshes and passes:
             self._refresh_factors(passes, forward, targets)
         inverts = self._inverts_at(self.iteration)
         for factors in self.factors.values():
@@ -156,8 +159,6 @@ class KFAC(NaturalOptimizer):
         curvature = output_curvature(self.loss, plain, targets)
         cotangents = fisher_cotangents(curvature, plain, self.fisher, self.generator).to(outputs.dtype)
         edges = [use.edge for one in passes for use in one.map.uses]
-        if not edges:
-            return
         with constant_statistics(forward.statistics):
             if len(cotangents) == 1:
                 single = torch.autograd.grad(outputs, edges, cotangents[0])
@@ -167,7 +168,8 @@ class KFAC(NaturalOptimizer):
         first = 0
         for one in passes:
             last = first + len(one.map.uses)
-            new_inputs, new_outputs = factor_estimates(one.map, one.rows, gradients[first:last], self.sharing)
+            rows = [use.rows(self.parameters.curvature_dtype) for use in one.map.uses]
+            new_inputs, new_outputs = factor_estimates(one.map, rows, gradients[first:last], self.sharing)
             first = last
             name = one.map.names[0]
             if name not in self.factors:
@@ -183,7 +185,7 @@ class KFAC(NaturalOptimizer):
         flat = direction.unsqueeze(0)
         slope = 0.0
         for one in passes:
-            x, along = self.factors[one.map.names[0]].precondition(one.inputs, one.cotangents)
+            x, along = one.preconditioned(self.factors[one.map.names[0]])
             if self.kl_clip is not None:
                 slope += float(along)
             for p, piece in zip(one.map.parameters, one.map.pieces(x), strict=True):
