@@ -194,9 +194,9 @@ class BlockCheck:
 
 def _norm(piece: Tensor, other: Tensor | None = None) -> float:
     """‖piece‖, or ‖piece − other‖, in double precision, of parts that fit a cache: a conversion then costs little."""
-    parts: Iterable[Tensor] = piece.detach().reshape(-1).split(VALUES_AT_ONCE)
+    parts: Iterable[Tensor] = torch.split(piece.detach().reshape(-1), VALUES_AT_ONCE)
     if other is not None:
-        parts = map(torch.sub, parts, other.detach().reshape(-1).split(VALUES_AT_ONCE))
+        parts = map(torch.sub, parts, torch.split(other.detach().reshape(-1), VALUES_AT_ONCE))
     norms = [torch.linalg.vector_norm(part, dtype=torch.float64) for part in parts]
     return float(torch.linalg.vector_norm(torch.stack(norms)))
 

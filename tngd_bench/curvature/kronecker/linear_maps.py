@@ -98,14 +98,12 @@ def layer_map(calls: Sequence[LayerCall]) -> LinearMap | None:
             return None
     else:
         trailing = 0
-    uses = tuple(
-        MapUse(
-            call.edge, partial(layer_rows, call), call.output_shape.numel() // len(module.weight), trailing
-        )
-        for call in calls
-    )
     weight, bias = module.weight, module.bias
     assert isinstance(weight, nn.Parameter)
+    uses = tuple(
+        MapUse(call.edge, partial(layer_rows, call), call.output_shape.numel() // len(weight), trailing)
+        for call in calls
+    )
     assert bias is None or isinstance(bias, nn.Parameter)
     return LinearMap(weight, bias, uses, samples=calls[0].input.shape[0])
 

@@ -106,7 +106,8 @@ class MapTracer:
         A map comes in rows, unless its weight is `known` to take part and the finished gradient is cheaper to use.
         """
         dtype = self.parameters.curvature_dtype
-        by_rows, finished = [], []
+        by_rows: list[LinearMap] = []
+        finished: list[LinearMap] = []
         for one in maps:
             (finished if one.names[0] in known and one.gradient_is_cheaper else by_rows).append(one)
         edges = [use.edge for one in by_rows for use in one.uses]

@@ -55,7 +55,8 @@ class Arrays:
     @property
     def node_conductance(self) -> Tensor:
         """Σ_j|G_ij| R of the last array, (N,)."""
-        return self.unit * torch.linalg.vector_norm(self.last, 1, dim=0) + self.offset
+        held: Tensor = torch.linalg.vector_norm(self.last, 1, dim=0)
+        return self.unit * held + self.offset
 
     def matvec(self, v: Tensor) -> Tensor:
         """J₁ᵀ Ĥ J₂ v, the amplifiers settled."""
@@ -182,4 +183,5 @@ def _unit(device: Device, values: Tensor) -> float:
 def _noise_gain(array: Tensor, unit: float, device: Device) -> Tensor:
     """NG = 1 + ΣG/G_f of each row's amplifier, G_f = 1/R, both cells of every pair counted."""
     offset = 2.0 * array.shape[1] * (device.conductance_min_siemens or 0.0) * device.resistance_ohm
-    return 1.0 + unit * torch.linalg.vector_norm(array, 1, dim=1) + offset
+    held: Tensor = torch.linalg.vector_norm(array, 1, dim=1)
+    return 1.0 + unit * held + offset
