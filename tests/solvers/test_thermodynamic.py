@@ -42,8 +42,8 @@ class NullSpace:
     def factor_matvec(self, v: Tensor) -> Tensor:
         return v.new_zeros(1)
 
-    def factor_rmatvec(self, u: Tensor, onto: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        return u.new_zeros(self.size) if onto is None else scale * onto
+    def factor_rmatvec(self, u: Tensor) -> Tensor:
+        return u.new_zeros(self.size)
 
     def gram(self) -> Tensor:
         return torch.zeros(1, 1, dtype=torch.float64)

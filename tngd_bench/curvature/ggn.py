@@ -174,17 +174,9 @@ class GGN:
         """B v, (m,) for v (N,) or (m, k) for v (N, k)."""
         return self._shaped(self._sample_first(self._to_rows(self._flat(v, self.size))), v.dim())
 
-    def factor_rmatvec(self, u: Tensor, onto: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        """Bᵀ u, (N,) for u (m,) or (N, k) for u (m, k), and `scale` times a vector `onto` (N,)."""
-        rows = self._column_first(self._flat(u, self.rows))
-        if onto is None or self._by_linearization:
-            product = self._shaped(self._from_rows(rows), u.dim())
-            return product if onto is None else product.add_(onto, alpha=scale)
-        base = self._flat(onto, self.size)
-        out = torch.empty_like(base) if self._covered else base * scale
-        for block in self.blocks:
-            block.rmatvec_onto(rows, base, scale, out)
-        return out[0]
+    def factor_rmatvec(self, u: Tensor) -> Tensor:
+        """Bᵀ u, (N,) for u (m,) or (N, k) for u (m, k)."""
+        return self._shaped(self._from_rows(self._column_first(self._flat(u, self.rows))), u.dim())
 
     def gram_matvec(self, u: Tensor) -> Tensor:
         """K u = B Bᵀ u, (m,) for u (m,) or (m, k) for u (m, k); never touches a vector of length N."""
@@ -246,12 +238,7 @@ class GGN:
         out = torch.empty(
             vectors, self.size, dtype=self.parameters.curvature_dtype, device=self.parameters.device
         )
-        return out if self._covered else out.zero_()
-
-    @property
-    def _covered(self) -> bool:
-        """Whether the blocks write to all of a flat vector: every parameter takes part in the outputs."""
-        return total_width(self.blocks) == self.size
+        return out if total_width(self.blocks) == self.size else out.zero_()
 
     def _flat(self, vector: Tensor, length: int) -> Tensor:
         """(length,) or (length, k) → (k, length), refusing anything else."""

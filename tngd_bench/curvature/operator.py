@@ -41,8 +41,8 @@ class FactoredOperator(LinearOperator, Protocol):
     def factor_matvec(self, v: Tensor) -> Tensor:
         """B v."""
 
-    def factor_rmatvec(self, u: Tensor, onto: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        """Bᵀ u, and `scale` times a vector `onto` (N,), a new tensor."""
+    def factor_rmatvec(self, u: Tensor) -> Tensor:
+        """Bᵀ u."""
 
     def gram_matvec(self, u: Tensor) -> Tensor:
         """K u = B Bᵀ u."""

@@ -57,8 +57,7 @@ class CG(Solver):
             moved = system.moved_weights()
             assert moved is not None
             rows, history = self._in_row_space(system.operator, moved.weights)
-            solution = ggn.factor_rmatvec(rows, system.prior, system.memory)
-            return SolveResult(solution, system, tuple(history))
+            return system.solved(ggn.factor_rmatvec(rows), tuple(history))
         solution, history = self._in_parameter_space(system.operator, system.moved_rhs())
         if damping == 0.0 and history and history[-1] > 1.0:
             raise ValueError(

@@ -22,9 +22,6 @@ from torch import Tensor
 
 from tngd_bench.layers import similarity_is_cheaper
 
-VALUES_AT_ONCE = 2**18
-"""Values of a vector, 1 MB in float32, that a cache holds while several operations go over them."""
-
 
 @dataclass(frozen=True)
 class Slot:
@@ -65,12 +62,6 @@ class Block(ABC):
     @abstractmethod
     def rmatvec(self, u: Tensor, out: Tensor) -> None:
         """Write Bᵀ u for (k, m) into the block's slices of `out` (k, N)."""
-
-    def rmatvec_onto(self, u: Tensor, base: Tensor, scale: float, out: Tensor) -> None:
-        """Write Bᵀ u + scale·base for (1, m) into the block's slices of `out` (1, N)."""
-        self.rmatvec(u, out)
-        for slot in self.slots:
-            slot.of(out).add_(slot.of(base), alpha=scale)
 
     @abstractmethod
     def gram_matvec(self, u: Tensor) -> Tensor:
@@ -206,20 +197,6 @@ class OuterProductBlock(AffineBlock):
                 target.copy_((mixed.reshape(b, k * d_out).T @ self.inputs).view(k, -1))
         if self.bias is not None:
             self.bias.of(out).copy_(mixed.sum(0))
-
-    def rmatvec_onto(self, u: Tensor, base: Tensor, scale: float, out: Tensor) -> None:
-        """The same by a few outputs at a time: base and out then pass through the memory once."""
-        if self.weight is None:
-            super().rmatvec_onto(u, base, scale, out)
-            return
-        mixed = self._mixed_cotangents(u)[:, 0]  # (b, d_out)
-        before, after = (self.weight.of(flat).view(self.weight.shape) for flat in (base, out))
-        step = max(1, VALUES_AT_ONCE // self.weight.shape[1])
-        for first in range(0, len(after), step):
-            taken = slice(first, first + step)
-            torch.addmm(before[taken], mixed[:, taken].T, self.inputs, beta=scale, out=after[taken])
-        if self.bias is not None:
-            torch.add(mixed.sum(0), self.bias.of(base)[0], alpha=scale, out=self.bias.of(out)[0])
 
     def gram_matvec(self, u: Tensor) -> Tensor:
         """g_{i,n} · Σ_n' (a_n·a_n' + 1) Σ_j u_{j,n'} g_{j,n'}: by the inputs' b×b similarity, or through the weight."""

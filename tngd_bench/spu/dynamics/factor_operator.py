@@ -38,10 +38,9 @@ class ExplicitFactor:
         """B v."""
         return self.factor @ v
 
-    def factor_rmatvec(self, u: Tensor, onto: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        """Bᵀ u + scale·onto."""
-        product = self.factor.T @ u
-        return product if onto is None else product.add_(onto, alpha=scale)
+    def factor_rmatvec(self, u: Tensor) -> Tensor:
+        """Bᵀ u."""
+        return self.factor.T @ u
 
     def gram_matvec(self, u: Tensor) -> Tensor:
         """K u."""

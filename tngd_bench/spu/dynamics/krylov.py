@@ -14,7 +14,7 @@ from tngd_bench.curvature.route import TOLERANCE
 from tngd_bench.spu.dynamics.lanczos_bases import LanczosBases
 from tngd_bench.spu.dynamics.ritz import Outside, Result, Start, ritz_spaces, worst
 from tngd_bench.spu.dynamics.spectral import Response, at
-from tngd_bench.spu.dynamics.transitions import Term, raised
+from tngd_bench.spu.dynamics.transitions import Term
 
 FIRST_CHECK, CHECK_SHARE = 4, 6
 """The error is estimated after 4 products, and then whenever their number has grown by 4 or by a sixth.
@@ -99,9 +99,12 @@ class KrylovTransition:
             dtype = starts[0].vector.dtype
             wide = [dataclasses.replace(s, vector=s.vector.to(self._row_dtype or dtype)) for s in starts]
             inside, _ = self._expand(wide, self._rows.gram_matvec, largest)
-            lifted = raised(self._rows, inside.to(dtype), bases)
-            total = lifted if total is None else total.add_(lifted)
+            raised: Tensor = self._rows.factor_rmatvec(inside.to(dtype))
+            total = raised if total is None else total.add_(raised)
         assert total is not None
+        # in place: passes over N values are what a noisy step pays for
+        for base, vector in bases:
+            total.add_(vector, alpha=base)
         return total
 
     def _expand(

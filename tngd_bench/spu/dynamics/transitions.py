@@ -102,16 +102,10 @@ class GramTransition:
             modal += function(values + self._damping).to(modal.dtype) * (vectors.T @ weights.to(modal.dtype))
         lifted = vectors @ modal
         dtype = (terms or in_range)[0][1].dtype
-        return raised(self._operator, lifted.to(dtype), outside)
-
-
-def raised(operator: FactoredOperator, rows: Tensor, outside: Sequence[tuple[float, Tensor]]) -> Tensor:
-    """Bᵀ rows plus Σ base·vector, with few passes over N values: they are what a noisy step pays for."""
-    scale, onto = outside[0] if outside else (1.0, None)
-    total = operator.factor_rmatvec(rows, onto, scale)
-    for base, vector in outside[1:]:
-        total.add_(vector, alpha=base)
-    return total
+        total = self._operator.factor_rmatvec(lifted.to(dtype))
+        for base, vector in outside:
+            total.add_(vector, alpha=base)
+        return total
 
 
 def needs_double(terms: Sequence[Term], in_range: Sequence[Term], damping: float) -> bool:
