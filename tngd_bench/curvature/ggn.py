@@ -23,7 +23,7 @@ from tngd_bench.curvature.model_call import (
     run_model,
     twice_differentiable,
 )
-from tngd_bench.curvature.operator import InRange
+from tngd_bench.curvature.operator import InRange, symmetric_product
 from tngd_bench.curvature.parameters import TrainableParameters
 from tngd_bench.curvature.reverse import reverse_pass
 from tngd_bench.curvature.route import Route, product_route
@@ -32,7 +32,6 @@ from tngd_bench.curvature.rows.factor import FactorSource
 from tngd_bench.curvature.rows.factor_part import FactorPart
 from tngd_bench.curvature.rows.layer_rules import LAYER_KINDS
 from tngd_bench.curvature.verification import Fallback, Verification
-from tngd_bench.layers import panel_width
 
 STREAMED_VALUES = 2**18
 """Values in one piece of a streamed factor: 1 MB in float32."""
@@ -191,11 +190,16 @@ class GGN:
 
     def gram(self) -> Tensor:
         """K = B Bᵀ, (m, m)."""
-        return self._part("", self.blocks).gram()
+        r, b = self.rows_per_sample, self.batch_size
+        gram = self._part("", self.blocks).gram().view(r, b, r, b)
+        return gram.permute(1, 0, 3, 2).reshape(self.rows, self.rows)
 
     @cached_property
     def layers(self) -> tuple[FactorPart, ...]:
-        """The factor by layers: B_l has the columns of one module's own parameters; unused ones are in none."""
+        """The factor by layers: B_l has the columns of one module's own parameters; unused ones are in none.
+
+        The rows of a layer are column first (see `blocks.py`), as is what `column_first` makes of a vector (m,).
+        """
         names = dict(zip((s.offset for s in self.parameters.slots), self.parameters.names, strict=True))
         owned: dict[str, list[Block]] = {}
         for block in self.blocks:
@@ -223,15 +227,18 @@ class GGN:
 
     def dense(self) -> Tensor:
         """G, (N, N)."""
-        factor = self.factor()
-        dense = factor.new_empty(self.size, self.size)
-        width = panel_width(self.size, self.size)
-        for first in range(0, self.size, width):
-            last = min(first + width, self.size)
-            panel = factor[:, first:].T @ factor[:, first:last]
-            dense[first:, first:last] = panel
-            dense[first:last, last:] = panel[last - first :].T
-        return dense
+        return symmetric_product(self.factor().T)
+
+    def column_first(self, u: Tensor) -> Tensor:
+        """A vector (m,) in the order of the rows of `layers`."""
+        return self._column_first(u.unsqueeze(0))[0]
+
+    def blank(self, vectors: int = 1) -> Tensor:
+        """Flat vectors (k, N) for blocks to write to, zero where none does."""
+        out = torch.empty(
+            vectors, self.size, dtype=self.parameters.curvature_dtype, device=self.parameters.device
+        )
+        return out if total_width(self.blocks) == self.size else out.zero_()
 
     def _flat(self, vector: Tensor, length: int) -> Tensor:
         """(length,) or (length, k) → (k, length), refusing anything else."""
@@ -275,9 +282,7 @@ class GGN:
             return torch.stack(
                 [self._linearization.rmatvec(self._curvature.factor_rmatvec(single)) for single in shaped]
             )
-        out = u.new_empty(u.shape[0], self.size)
-        if total_width(self.blocks) < self.size:
-            out.zero_()
+        out = self.blank(len(u))
         for block in self.blocks:
             block.rmatvec(u, out)
         return out

@@ -7,6 +7,8 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
 
+from tngd_bench.layers import panel_width
+
 
 class Products(Protocol):
     """An operator of which nothing but its products is known."""
@@ -88,6 +90,18 @@ class Matrix:
     def dense(self) -> Tensor:
         """G itself."""
         return self.values
+
+
+def symmetric_product(matrix: Tensor) -> Tensor:
+    """M Mᵀ, (n, n): the panels below its diagonal are multiplied out, the rest is mirrored."""
+    order = len(matrix)
+    product, width = matrix.new_empty(order, order), panel_width(order, order)
+    for first in range(0, order, width):
+        last = min(first + width, order)
+        panel = matrix[first:] @ matrix[first:last].T
+        product[first:, first:last] = panel
+        product[first:last, last:] = panel[last - first :].T
+    return product
 
 
 class InRange(NamedTuple):

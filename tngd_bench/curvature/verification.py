@@ -29,6 +29,8 @@ TF32_EPS = 2.0**-11
 """Rounding of float32 matrix products on a GPU, where TF32 may be on."""
 SMALL = 1e-3
 """Part of the whole gradient's norm below which a difference may be rounding."""
+VALUES_AT_ONCE = 2**17
+"""Values that are compared at a time."""
 NOISE_SCALE, NOISE_MARGIN = 1.375, 100.0
 """Scale of the pass that shows the rounding, and how many times as much a block's own may be."""
 
@@ -156,7 +158,7 @@ class Reference:
         floor = max(min(100 * self._eps, relative) * own, self._eps * self._whole)
         worst = 0.0
         for i, piece in zip(group, actual, strict=True):
-            difference = _norm(piece.reshape(-1) - self._expected[i].reshape(-1))
+            difference = _norm(piece, self._expected[i])
             if difference <= max(relative * self._norms[i], floor):
                 continue
             if difference <= SMALL * self._whole and difference <= NOISE_MARGIN * self._noise[i]:
@@ -169,7 +171,7 @@ class Reference:
         """Norms of each gradient's rounding error, from a pass whose cotangent is no power of two larger."""
         again = self._gradients(NOISE_SCALE)
         return [
-            _norm(piece / NOISE_SCALE - expected)
+            _norm(piece / NOISE_SCALE, expected)
             for piece, expected in zip(again, self._expected, strict=True)
         ]
 
@@ -181,18 +183,22 @@ class BlockCheck:
         self._u = u.unsqueeze(0)
         self.reference = reference
         self._positions = {slot.offset: i for i, slot in enumerate(slots)}
-        self._size = sum(slot.size for slot in slots)
+        self._product = u.new_empty(1, sum(slot.size for slot in slots))
 
     def error(self, block: Block) -> float:
         """Relative difference of a block from autograd; 0 within rounding."""
-        product = self._u.new_zeros(1, self._size)
-        block.rmatvec(self._u, product)
+        block.rmatvec(self._u, self._product)
         group = [self._positions[slot.offset] for slot in block.slots]
-        return self.reference.error(group, [slot.of(product) for slot in block.slots])
+        return self.reference.error(group, [slot.of(self._product) for slot in block.slots])
 
 
-def _norm(piece: Tensor) -> float:
-    return float(torch.linalg.vector_norm(piece.detach(), dtype=torch.float64))
+def _norm(piece: Tensor, other: Tensor | None = None) -> float:
+    """‖piece‖, or ‖piece − other‖, in double precision, of parts that fit a cache: a conversion then costs little."""
+    parts: Iterable[Tensor] = torch.split(piece.detach().reshape(-1), VALUES_AT_ONCE)
+    if other is not None:
+        parts = map(torch.sub, parts, torch.split(other.detach().reshape(-1), VALUES_AT_ONCE))
+    norms = [torch.linalg.vector_norm(part, dtype=torch.float64) for part in parts]
+    return float(torch.linalg.vector_norm(torch.stack(norms)))
 
 
 def signature(model: nn.Module, calls: Sequence[LayerCall], graph: AutogradGraph) -> Hashable:

@@ -67,7 +67,7 @@ class CG(Solver):
         return system.solved(solution, tuple(history))
 
     def _in_parameter_space(self, operator: Shifted[GGN], rhs: Tensor) -> tuple[Tensor, list[float]]:
-        precondition = self.preconditioner or (lambda residual: residual)
+        precondition, damping = self.preconditioner or (lambda residual: residual), operator.damping
         norm = float(torch.linalg.vector_norm(rhs))
         solution = torch.zeros_like(rhs)
         history: list[float] = []
@@ -79,21 +79,22 @@ class CG(Solver):
         energy = float(residual @ preconditioned)
         stiffest = 0.0  # largest Rayleigh quotient met: the scale of rounding in the products
         for _ in range(self.max_iterations):
-            image = operator.matvec(direction)
-            curvature = float(direction @ image)
+            image = operator.operator.matvec(direction)
             length = float(direction @ direction)
+            curvature = float(direction @ image) + damping * length
             stiffest = max(stiffest, curvature / length)
             if curvature <= torch.finfo(rhs.dtype).eps * stiffest * length:
                 break  # the rest of rhs lies outside the range of G + λI: no step along it solves anything
             alpha = energy / curvature
             solution.add_(direction, alpha=alpha)
-            residual.sub_(image, alpha=alpha)
-            history.append(float(torch.linalg.vector_norm(residual)) / norm)
+            residual.sub_(image, alpha=alpha).sub_(direction, alpha=alpha * damping)
+            squared = float(residual @ residual)
+            history.append(squared**0.5 / norm)
             if history[-1] <= self.rtol:
                 break
             preconditioned = precondition(residual)
-            following = float(residual @ preconditioned)
-            direction.mul_(following / energy).add_(preconditioned)
+            following = squared if preconditioned is residual else float(residual @ preconditioned)
+            torch.add(preconditioned, direction, alpha=following / energy, out=direction)
             energy = following
         return solution, history
 

@@ -17,7 +17,7 @@ class Gram(Solver):
 
     For the batch gradient g = Bᵀw, x = Bᵀ (K + λI)⁻¹ w: no product B·g, and no cancellation at small λ. Any other
     right-hand side uses x = (rhs − Bᵀ (K + λI)⁻¹ B rhs)/λ, and λ = 0 the minimum-norm solution. A prior p costs one
-    product B p: x = p + Bᵀ (K + λI)⁻¹ (w − B p) (SPRING, arXiv 2401.10190).
+    product B p and one addition in place: x = μp + Bᵀ (K + λI)⁻¹ (w − μ B p) (SPRING, arXiv 2401.10190).
     """
 
     def _solve(self, system: LinearSystem) -> SolveResult:
@@ -27,7 +27,7 @@ class Gram(Solver):
             return system.solved(_general(ggn, shifted, system.moved_rhs()))
         solution = ggn.factor_rmatvec(solve_shifted(shifted, found.weights, in_range=True))
         if found.rest is not None:
-            solution = solution + _general(ggn, shifted, found.rest)
+            solution += _general(ggn, shifted, found.rest)
         return system.solved(solution)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from tngd_bench.curvature import GGN
@@ -20,7 +21,7 @@ class LayerBlocks:
 
     def matvec(self, v: Tensor) -> Tensor:
         """B_lᵀ B_l v_l for every layer, (N,)."""
-        out = self.ggn.parameters.zeros()
+        out = self.ggn.blank()[0]
         for layer in self.ggn.layers:
             layer.rmatvec(layer.matvec(v), out)
         return out
@@ -39,34 +40,35 @@ class Layerwise(Solver):
         ggn, damping = system.ggn, system.damping
         system = replace(system, operator=Shifted(LayerBlocks(ggn), damping))
         weights, rest = system.rhs.in_range or (None, system.rhs.vector)
-        solution = ggn.parameters.zeros()
+        if weights is not None:
+            weights = ggn.column_first(weights)
+        solution = ggn.blank()[0]
         if rest is not None and damping > 0.0:
-            solution.add_(rest, alpha=1.0 / damping)  # where no layer writes: parameters without a use
+            torch.div(rest, damping, out=solution)  # where no layer writes: parameters without a use
         for layer in ggn.layers:
-            _LayerSystem(layer, weights, rest, damping, system.prior).solve(solution)
+            _LayerSystem(layer, weights, rest, system).solve(solution)
         return system.solved(solution)
 
 
 @dataclass(frozen=True)
 class _LayerSystem:
-    """(G_l + λI) y_l = B_lᵀ w + q_l − G_l p_l of one layer; `weights` w and `rest` q are not both None."""
+    """(G_l + λI) y_l = B_lᵀ w + q_l − μ G_l p_l of one layer; `weights` w and `rest` q are not both None."""
 
     layer: FactorPart
     weights: Tensor | None
     rest: Tensor | None
-    damping: float
-    prior: Tensor | None
+    system: LinearSystem
 
     def solve(self, out: Tensor) -> None:
         """Write y_l into its places of `out` (N,)."""
-        layer, damping = self.layer, self.damping
+        layer, damping, prior = self.layer, self.system.damping, self.system.prior
         if layer.width <= layer.batch_size * layer.rows_per_sample:
             layer.put(self._by_parameters(), out)
             return
         gram, inside = Shifted(layer.gram(), damping), self.weights
-        if self.prior is not None:
-            moved = layer.matvec(self.prior)
-            inside = -moved if inside is None else inside - moved
+        if prior is not None:
+            moved = layer.matvec(prior).mul_(-self.system.memory)
+            inside = moved if inside is None else moved.add_(inside)
         if self.rest is None:
             assert inside is not None
             layer.rmatvec(solve_shifted(gram, inside, in_range=True), out)
@@ -88,9 +90,9 @@ class _LayerSystem:
         layer, rows = self.layer, self.layer.rows()
         matrix, right = rows.T @ rows, rows.new_zeros(layer.width)
         if self.weights is not None:
-            right = right + rows.T @ layer.column_first(self.weights)
+            right = right + rows.T @ self.weights
         if self.rest is not None:
             right = right + layer.take(self.rest)
-        if self.prior is not None:
-            right = right - matrix @ layer.take(self.prior)
-        return solve_shifted(Shifted(matrix, self.damping), right, in_range=self.rest is None)
+        if self.system.prior is not None:
+            right = right - matrix @ (self.system.memory * layer.take(self.system.prior))
+        return solve_shifted(Shifted(matrix, self.system.damping), right, in_range=self.rest is None)

@@ -18,20 +18,23 @@ from tngd_bench.curvature.operator import InRange, RightHandSide, Shifted
 
 @dataclass(frozen=True)
 class LinearSystem:
-    """(G + λI) x = g + λp: damped least squares around the `prior` p (N,); None: around zero."""
+    """(G + λI) x = g + λμp: damped least squares around the `prior` p (N,) times `memory` μ; None: around zero."""
 
     operator: Shifted[Any]
     rhs: RightHandSide
     prior: Tensor | None = None
+    memory: float = 1.0
 
     @classmethod
-    def of(cls, ggn: GGN, rhs: Tensor | None, damping: float, prior: Tensor | None) -> LinearSystem:
+    def of(
+        cls, ggn: GGN, rhs: Tensor | None, damping: float, prior: Tensor | None, memory: float
+    ) -> LinearSystem:
         """Return the system of these arguments, which are checked; `rhs` None: the batch gradient."""
         for name, vector in (("rhs", rhs), ("prior", prior)):
             if vector is not None and vector.shape != (ggn.size,):
                 raise ValueError(f"{name} must be a vector ({ggn.size},), not {tuple(vector.shape)}")
         damping = arguments.real("damping", damping, minimum=0.0)
-        return cls(Shifted(ggn, damping), RightHandSide.of(ggn, rhs), prior)
+        return cls(Shifted(ggn, damping), RightHandSide.of(ggn, rhs), prior, memory)
 
     @property
     def ggn(self) -> GGN:
@@ -45,20 +48,25 @@ class LinearSystem:
         return self.operator.damping
 
     def moved_rhs(self, product: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """g − G p, what G + λI maps x − p to; `product` multiplies by G, by default the GGN's own."""
+        """g − μ G p, what G + λI maps x − μp to; `product` multiplies by G, by default the GGN's own."""
         right = self.rhs.vector
-        return right if self.prior is None else right - (product or self.ggn.matvec)(self.prior)
+        if self.prior is None:
+            return right
+        return torch.sub(right, (product or self.ggn.matvec)(self.prior), alpha=self.memory)
 
     def moved_weights(self) -> InRange | None:
-        """g − G p = Bᵀ(w − B p) + q by the factor; None where g is a given vector."""
+        """g − μ G p = Bᵀ(w − μ B p) + q by the factor; None where g is a given vector."""
         found = self.rhs.in_range
         if found is None or self.prior is None:
             return found
-        return InRange(found.weights - self.ggn.factor_matvec(self.prior), found.rest)
+        image = self.ggn.factor_matvec(self.prior)
+        return InRange(torch.sub(found.weights, image, alpha=self.memory), found.rest)
 
     def solved(self, moved: Tensor, history: tuple[float, ...] = ()) -> SolveResult:
-        """The result of a solver that has found x − p = `moved`."""
-        return SolveResult(moved if self.prior is None else moved + self.prior, self, history)
+        """The result of a solver that has found x − μp = `moved`, which becomes x in place."""
+        if self.prior is not None:
+            moved.add_(self.prior, alpha=self.memory)
+        return SolveResult(moved, self, history)
 
 
 @dataclass(frozen=True)
@@ -76,21 +84,27 @@ class SolveResult:
 
     @cached_property
     def residual_norm(self) -> float:
-        """‖(G + λI) x − g − λp‖₂ by one GGN product, made when first asked for."""
-        system = self.system
-        moved = self.solution if system.prior is None else self.solution - system.prior
+        """‖(G + λI) x − g − λμp‖₂ by one GGN product, made when first asked for."""
+        system, moved = self.system, self.solution
+        if system.prior is not None:
+            moved = torch.sub(moved, system.prior, alpha=system.memory)
         product = system.operator.operator.matvec(self.solution)
         return float(torch.linalg.vector_norm(product + system.damping * moved - system.rhs.vector))
 
 
 class Solver(ABC):
-    """A method for (G + λI) x = g + λp."""
+    """A method for (G + λI) x = g + λμp."""
 
     def solve(
-        self, ggn: GGN, rhs: Tensor | None = None, damping: float = 0.01, prior: Tensor | None = None
+        self,
+        ggn: GGN,
+        rhs: Tensor | None = None,
+        damping: float = 0.01,
+        prior: Tensor | None = None,
+        memory: float = 1.0,
     ) -> SolveResult:
-        """Solve (G + λI) x = rhs + λ·prior; `rhs` None stands for the batch gradient, which some methods exploit."""
-        return self._solve(LinearSystem.of(ggn, rhs, damping, prior))
+        """Solve (G + λI) x = rhs + λ·memory·prior; `rhs` None: the batch gradient, which some methods exploit."""
+        return self._solve(LinearSystem.of(ggn, rhs, damping, prior, memory))
 
     @abstractmethod
     def _solve(self, system: LinearSystem) -> SolveResult:

@@ -32,7 +32,7 @@ def held(
     first: circuit.Array, last: circuit.Array, lags: circuit.Array | None = None, scale: float = 1.0
 ) -> Arrays:
     j2, j1 = torch.as_tensor(first), torch.as_tensor(last)
-    return Arrays(j2, j1, None, None if lags is None else torch.as_tensor(lags), scale, j1.abs().sum(0))
+    return Arrays(j2, j1, None, None if lags is None else torch.as_tensor(lags), scale)
 
 
 @pytest.mark.parametrize(("rows", "size"), [(3, 7), (3, 3), (5, 2), (1, 1)])

@@ -176,7 +176,7 @@ def test_mismatch_of_separate_arrays_follows_its_circuit() -> None:
     last = first + 0.1 * rng.normal(size=(3, 8))
     force, x0, kappa = rng.normal(size=8), rng.normal(size=8), 0.3
     rates = node_rates(0.2, 0, torch.ones(8, dtype=torch.float64))
-    arrays = Arrays(torch.as_tensor(first), torch.as_tensor(last), None, None, 1.0, torch.ones(8))
+    arrays = Arrays(torch.as_tensor(first), torch.as_tensor(last), None, None)
     matrix = circuit.drift(first, last, 0.2, capacitance=1.0 / rates.numpy())
     modes = stability.modes(Shifted(arrays, 0.2), rates)
     j2, j1, copies = arrays.first, arrays.last, 10_000

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tngd_bench.curvature.kronecker.linear_maps import LinearMap
+from tngd_bench.curvature.kronecker.linear_maps import LinearMap, RowProduct
 from tngd_bench.curvature.losses import OutputCurvature, factor_columns
 from tngd_bench.layers import preconditioning
 
@@ -38,6 +38,16 @@ class KroneckerFactors:
     right: Tensor | None = None
     scale: Tensor | None = None
 
+    @classmethod
+    def of(cls, a: Tensor, g: Tensor) -> KroneckerFactors:
+        """Those of one batch, from its `factor_rows`."""
+        return cls(a.T @ a / len(a), g.T @ g)
+
+    def average(self, a: Tensor, g: Tensor, decay: float) -> None:
+        """Let the past count `decay` and the rows of a batch the rest."""
+        self.inputs.addmm_(a.T, a, beta=decay, alpha=(1.0 - decay) / len(a))
+        self.outputs.addmm_(g.T, g, beta=decay, alpha=1.0 - decay)
+
     def invert(self, damping: float, inverse: Inverse = "cholesky") -> None:
         """Refresh the inverse for λ = `damping` > 0.
 
@@ -57,29 +67,44 @@ class KroneckerFactors:
         self.left = _damped_inverse(self.outputs, damping**0.5 / pi)
         self.scale = None
 
-    def precondition(self, inputs: Tensor, cotangents: Tensor) -> tuple[Tensor, Tensor]:
+    def precondition(self, inputs: Tensor, cotangents: Tensor) -> tuple[RowProduct, Tensor]:
         """x = (Γ ⊗ A + …)⁻¹ gᵀa, (d_out, d_in), and x·gᵀa, from rows a (k, d_in) and g (k, d_out).
 
         The inverses multiply the k rows or the finished gradient gᵀa, whichever takes fewer operations.
         """
-        if self.left is None or self.right is None:
-            raise RuntimeError("invert() must be called before precondition()")
+        left, right = self._inverses
         if self.scale is not None:
-            rotated = (cotangents @ self.left).T @ (inputs @ self.right)
-            scaled = rotated / self.scale
-            return self.left @ scaled @ self.right.T, (scaled * rotated).sum()
+            return self._unrotated((cotangents @ left).T @ (inputs @ right))
         k, d_in = inputs.shape
         d_out = cotangents.shape[1]
         by_rows, by_gradient = preconditioning(k, d_in, d_out)
-        if by_rows <= by_gradient:
-            g, a = cotangents @ self.left, inputs @ self.right
-            x = g.T @ a
-            if pairs_are_cheaper(k, d_in, d_out):
-                return x, ((g @ cotangents.T) * (a @ inputs.T)).sum()
-            return x, (x * (cotangents.T @ inputs)).sum()
-        gradient = cotangents.T @ inputs
-        x = self.left @ gradient @ self.right
-        return x, (x * gradient).sum()
+        if by_gradient < by_rows:
+            return self.precondition_gradient(cotangents.T @ inputs)
+        g, a = cotangents @ left, inputs @ right
+        if pairs_are_cheaper(k, d_in, d_out):
+            return RowProduct(g, a), ((g @ cotangents.T) * (a @ inputs.T)).sum()
+        x = g.T @ a
+        return RowProduct(None, x), (x * (cotangents.T @ inputs)).sum()
+
+    def precondition_gradient(self, gradient: Tensor) -> tuple[RowProduct, Tensor]:
+        """The same from the finished gradient gᵀa, (d_out, d_in)."""
+        left, right = self._inverses
+        if self.scale is not None:
+            return self._unrotated(left.T @ gradient @ right)
+        x = left @ gradient @ right
+        return RowProduct(None, x), (x * gradient).sum()
+
+    @property
+    def _inverses(self) -> tuple[Tensor, Tensor]:
+        if self.left is None or self.right is None:
+            raise RuntimeError("invert() must be called before precondition()")
+        return self.left, self.right
+
+    def _unrotated(self, rotated: Tensor) -> tuple[RowProduct, Tensor]:
+        (left, right), scale = self._inverses, self.scale
+        assert scale is not None
+        scaled = rotated / scale
+        return RowProduct(None, left @ scaled @ right.T), (scaled * rotated).sum()
 
     def state(self) -> dict[str, Tensor | None]:
         """A copy of all tensors, for `state_dict`."""
@@ -115,25 +140,23 @@ def fisher_cotangents(
     return curvature.slope().unsqueeze(0) * math.sqrt(b)
 
 
-def factor_estimates(
+def factor_rows(
     used: LinearMap, inputs: Sequence[Tensor], cotangents: Sequence[Tensor], sharing: Sharing = "expand"
 ) -> tuple[Tensor, Tensor]:
-    """(A, Γ) of one map on one batch from the input rows and Fisher cotangents (r, …) of its uses, summed over them.
+    """Rows a and g of one map on one batch, A = mean of a aᵀ and Γ = sum of g gᵀ, from the input rows and Fisher
+    cotangents (r, …) of its uses.
 
-    For T > 1 positions, expand: A = mean over samples and positions of a aᵀ, Γ = sum over positions of g gᵀ; reduce:
-    the same after averaging a and summing g over a sample's positions. Rows of the graph's products, which are in no
-    known order of the samples, are always expanded.
+    For T > 1 positions, expand: a row a position; reduce: a averaged and g summed over a sample's positions. Rows of
+    the graph's products, which are in no known order of the samples, are always expanded.
     """
     shaped = [use.cotangent_rows(c) for use, c in zip(used.uses, cotangents, strict=True)]
     if sharing == "expand" or used.samples is None:
         a = joined(inputs)
-        g = joined(shaped).to(a.dtype)
-        return a.T @ a / len(a), g.T @ g
+        return a, joined(shaped).to(a.dtype)
     b = used.samples
     a = torch.cat([rows.view(b, -1, rows.shape[1]) for rows in inputs], 1).mean(1)
     by_sample = [rows.view(len(c), b, -1, rows.shape[1]) for rows, c in zip(shaped, cotangents, strict=True)]
-    g = torch.cat(by_sample, 2).sum(2).flatten(0, 1).to(a.dtype)
-    return a.T @ a / b, g.T @ g
+    return a, torch.cat(by_sample, 2).sum(2).flatten(0, 1).to(a.dtype)
 
 
 def _damped_inverse(factor: Tensor, shift: float) -> Tensor:

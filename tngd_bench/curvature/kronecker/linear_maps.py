@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,21 +20,35 @@ from tngd_bench.curvature.capture import LayerCall
 from tngd_bench.curvature.graph import AutogradGraph
 from tngd_bench.curvature.rows.layer_rules import CONVOLUTIONS, convolution_patches
 from tngd_bench.curvature.rows.matrix_products import product_uses
+from tngd_bench.layers import preconditioning
 
 MAP_KINDS: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS)
 VIEWS = ("ViewBackward0", "UnsafeViewBackward0")
 """What may stand between a product and the addition of its bias: the order of the rows stays."""
 
 
+class RowProduct(NamedTuple):
+    """A matrix gᵀa as its rows g (k, d_out) and a (k, d_in), or, with g None, the matrix a itself."""
+
+    g: Tensor | None
+    a: Tensor
+
+    @property
+    def matrix(self) -> Tensor:
+        """(d_out, d_in)."""
+        return self.a if self.g is None else self.g.T @ self.a
+
+
 @dataclass(frozen=True)
 class MapUse:
     """One use: the `edge` of y in the graph, and `rows(dtype)`, the inputs a (k, d_in [+1, ones for the bias]).
 
-    `trailing` is the number of dimensions of y behind its channels.
+    `count` is k, `trailing` the number of dimensions of y behind its channels.
     """
 
     edge: GradientEdge
     rows: Callable[[torch.dtype], Tensor]
+    count: int
     trailing: int = 0
 
     def cotangent_rows(self, cotangents: Tensor) -> Tensor:
@@ -64,6 +78,33 @@ class LinearMap:
         """The weight, and the bias where there is one."""
         return (self.weight,) if self.bias is None else (self.weight, self.bias)
 
+    @property
+    def gradient_is_cheaper(self) -> bool:
+        """Whether Kronecker inverses on the finished gradient take fewer operations than on the rows it is made of."""
+        d_in, d_out = self.weight.shape[:2] if self.transposed else (self.weight[0].numel(), len(self.weight))
+        count = sum(use.count for use in self.uses)
+        by_rows, by_gradient = preconditioning(count, d_in + (self.bias is not None), d_out)
+        return by_gradient < by_rows
+
+    def matrix(self, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """A (d_out, d_in [+1]) matrix from what has the shapes of `parameters`; a `bias` of None is zero."""
+        whole = weight.T if self.transposed else weight.flatten(1)
+        if self.bias is None:
+            return whole
+        last = whole.new_zeros(len(whole)) if bias is None else bias
+        return torch.cat([whole, last.unsqueeze(1)], 1)
+
+    def write(self, product: RowProduct, scale: float, out: Sequence[Tensor]) -> None:
+        """Write `scale` times a product into tensors in the shapes of `parameters`, its rows straight into place."""
+        if product.g is None or self.transposed:
+            for target, piece in zip(out, self.pieces(product.matrix), strict=True):
+                torch.mul(piece, scale, out=target)
+            return
+        g, weight = (scale * product.g).T, out[0].view(len(out[0]), -1)
+        torch.mm(g, product.a[:, : weight.shape[1]], out=weight)
+        if self.bias is not None:
+            torch.mv(g, product.a[:, -1], out=out[1])
+
     def pieces(self, matrix: Tensor) -> tuple[Tensor, ...]:
         """A (d_out, d_in [+1]) matrix in the shapes of `parameters`."""
         weight = matrix if self.bias is None else matrix[:, :-1]
@@ -80,9 +121,12 @@ def layer_map(calls: Sequence[LayerCall]) -> LinearMap | None:
             return None
     else:
         trailing = 0
-    uses = tuple(MapUse(call.edge, partial(layer_rows, call), trailing) for call in calls)
     weight, bias = module.weight, module.bias
     assert isinstance(weight, nn.Parameter)
+    uses = tuple(
+        MapUse(call.edge, partial(layer_rows, call), call.output_shape.numel() // len(weight), trailing)
+        for call in calls
+    )
     assert bias is None or isinstance(bias, nn.Parameter)
     return LinearMap(weight, bias, uses, samples=calls[0].input.shape[0])
 
@@ -112,7 +156,8 @@ def product_maps(parameters: Sequence[nn.Parameter], graph: AutogradGraph) -> li
         found = []
         for use in uses:
             assert use.other is not None
-            found.append(MapUse(use.edge, partial(_product_rows, use.other, bias is not None)))
+            rows = partial(_product_rows, use.other, bias is not None)
+            found.append(MapUse(use.edge, rows, len(use.other)))
         maps.append(LinearMap(weight, bias, tuple(found), transposed=not uses[0].transposed))
     return maps
 

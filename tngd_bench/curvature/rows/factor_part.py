@@ -14,7 +14,7 @@ from tngd_bench.layers import panel_width
 
 @dataclass(frozen=True)
 class FactorPart:
-    """The blocks of some parameters, of b samples with r rows each; vectors of m = b·r rows are sample first.
+    """The blocks of some parameters, of b samples with r rows each, column first as the blocks have them.
 
     `name` is that of the module that owns the parameters, "" for the model.
     """
@@ -38,7 +38,7 @@ class FactorPart:
             for block in self.blocks:
                 block.add_gram(panel, first, last)
             gram[first:last, :, last:] = gram[last:, :, first:last].permute(2, 3, 0, 1)
-        return gram.permute(1, 0, 3, 2).reshape(b * r, b * r)
+        return gram.view(b * r, b * r)
 
     @property
     def width(self) -> int:
@@ -46,26 +46,17 @@ class FactorPart:
         return total_width(self.blocks)
 
     def rows(self) -> Tensor:
-        """B_l itself, (m, width): columns in the order of the blocks' slots, rows column first as blocks hold them."""
+        """B_l itself, (m, width): columns in the order of the blocks' slots."""
         return torch.cat([block.rows() for block in self.blocks], 1)
-
-    def column_first(self, u: Tensor) -> Tensor:
-        """A vector (m,) in the order of `rows`."""
-        return u.view(self.batch_size, self.rows_per_sample).T.reshape(-1)
 
     def matvec(self, v: Tensor) -> Tensor:
         """B_l v, (m,), of a vector (N,) over all parameters."""
-        r, b = self.rows_per_sample, self.batch_size
-        products = torch.zeros(1, r * b, dtype=self.dtype, device=self.device)
-        for block in self.blocks:
-            products += block.matvec(v.unsqueeze(0))
-        return products.view(r, b).T.reshape(-1)
+        return torch.stack([block.matvec(v.unsqueeze(0))[0] for block in self.blocks]).sum(0)
 
     def rmatvec(self, u: Tensor, out: Tensor) -> None:
         """Write B_lᵀ u for u (m,) into this part's places of `out` (N,)."""
-        rows = self.column_first(u).unsqueeze(0)
         for block in self.blocks:
-            block.rmatvec(rows, out.unsqueeze(0))
+            block.rmatvec(u.unsqueeze(0), out.unsqueeze(0))
 
     def gram_matvec(self, u: Tensor) -> Tensor:
         """B_l B_lᵀ u for u (m,) or (m, k), without a vector of length N."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,14 @@ from tngd_bench.curvature import TrainableParameters
 from tngd_bench.curvature.capture import LayerCall, recording
 from tngd_bench.curvature.graph import AutogradGraph
 from tngd_bench.curvature.kronecker.batch_statistics import recording_statistics
-from tngd_bench.curvature.kronecker.factors import joined
-from tngd_bench.curvature.kronecker.linear_maps import MAP_KINDS, LinearMap, layer_map, product_maps
+from tngd_bench.curvature.kronecker.factors import KroneckerFactors, joined
+from tngd_bench.curvature.kronecker.linear_maps import (
+    MAP_KINDS,
+    LinearMap,
+    RowProduct,
+    layer_map,
+    product_maps,
+)
 from tngd_bench.curvature.losses import Loss, evaluate
 from tngd_bench.curvature.model_call import Inputs, run_model
 from tngd_bench.curvature.reverse import reverse_gradients, reverse_pass
@@ -26,22 +32,34 @@ from tngd_bench.curvature.verification import Reference, Verification, signature
 
 @dataclass(frozen=True)
 class MapPass:
-    """What a step needs of one linear map: its input rows use by use, and the loss's gradients at its outputs.
+    """The gradient of one linear map's matrix, (d_out, d_in [+1 for the bias]): finished, or as gᵀa of its rows.
 
-    `inputs` (k, d_in [+1 for the bias]) and `cotangents` (k, d_out) join the rows of all uses.
+    The rows of all uses are joined: a (k, d_in [+1]) are the inputs, g (k, d_out) the loss's gradients at the outputs.
     """
 
     map: LinearMap
-    rows: tuple[Tensor, ...]
-    inputs: Tensor
-    cotangents: Tensor
+    finished: Tensor | None
+    rows: tuple[Tensor, Tensor] | None
 
     @classmethod
-    def of(cls, used: LinearMap, gradients: Sequence[Tensor], dtype: torch.dtype) -> MapPass:
+    def of_rows(cls, used: LinearMap, gradients: Sequence[Tensor], dtype: torch.dtype) -> MapPass:
         """Make it from the gradients at the outputs of all uses."""
-        rows = tuple(use.rows(dtype) for use in used.uses)
+        inputs = joined([use.rows(dtype) for use in used.uses])
         shaped = [use.cotangent_rows(g) for use, g in zip(used.uses, gradients, strict=True)]
-        return cls(used, rows, joined(rows), joined(shaped).to(dtype))
+        return cls(used, None, (inputs, joined(shaped).to(dtype)))
+
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient itself."""
+        if self.rows is None:
+            assert self.finished is not None
+            return self.finished
+        inputs, cotangents = self.rows
+        return cotangents.T @ inputs
+
+    def preconditioned(self, factors: KroneckerFactors) -> tuple[RowProduct, Tensor]:
+        """The direction x, and x·gᵀa."""
+        return factors.precondition(*self.rows) if self.rows else factors.precondition_gradient(self.gradient)
 
 
 @dataclass(frozen=True)
@@ -87,23 +105,36 @@ class MapTracer:
         return Forward(maps, outputs, loss, statistics, due)
 
     def passes(
-        self, maps: Sequence[LinearMap], loss: Tensor
+        self, maps: Sequence[LinearMap], loss: Tensor, known: Container[str] = ()
     ) -> tuple[list[MapPass], list[tuple[nn.Parameter, Tensor]]]:
-        """Inputs and output gradients of the maps that take part in the loss, and the gradients of all others."""
-        edges = [use.edge for one in maps for use in one.uses]
+        """The gradients of the maps that take part in the loss, and those of all other parameters.
+
+        A map comes in rows, unless its weight is `known` to take part and the finished gradient is cheaper to use.
+        """
+        dtype = self.parameters.curvature_dtype
+        by_rows: list[LinearMap] = []
+        finished: list[LinearMap] = []
+        for one in maps:
+            (finished if one.names[0] in known and one.gradient_is_cheaper else by_rows).append(one)
+        edges = [use.edge for one in by_rows for use in one.uses]
         covered = {id(p) for one in maps for p in one.parameters}
         others = [p for p in self.parameters.tensors if id(p) not in covered]
-        gradients = iter(reverse_pass(loss, [*edges, *others]))
+        whole = [p for one in finished for p in one.parameters]
+        gradients = iter(reverse_pass(loss, [*edges, *whole, *others]))
         passes: list[MapPass] = []
         aside: list[nn.Parameter] = []
-        for one in maps:
+        for one in by_rows:
             found = [(use, next(gradients)) for use in one.uses]
             used = [(use, gradient) for use, gradient in found if gradient is not None]
             if used:
                 kept = dataclasses.replace(one, uses=tuple(use for use, _ in used))
-                passes.append(MapPass.of(kept, [g for _, g in used], self.parameters.curvature_dtype))
+                passes.append(MapPass.of_rows(kept, [g for _, g in used], dtype))
             else:  # the output has no part in the loss; the weight may, in derivatives inside forward
                 aside += one.parameters
+        for one in finished:
+            weight, bias = next(gradients), None if one.bias is None else next(gradients)
+            if weight is not None:
+                passes.append(MapPass(one, one.matrix(weight, bias).to(dtype), None))
         plain = [*zip(others, gradients, strict=True)]
         if aside:
             plain += zip(aside, reverse_pass(loss, aside), strict=True)
@@ -144,7 +175,7 @@ class MapTracer:
         passes, _ = self.passes(maps, loss)
         failed: dict[str, tuple[list[str], float]] = {}
         for one in passes:
-            pieces = one.map.pieces(one.cotangents.T @ one.inputs)
+            pieces = one.map.pieces(one.gradient)
             error = reference.error([position[id(p)] for p in one.map.parameters], pieces)
             if error:
                 owner = one.map.names[0].rpartition(".")[0]

@@ -15,7 +15,7 @@ from tngd_bench.curvature.kronecker.factors import (
     Inverse,
     KroneckerFactors,
     Sharing,
-    factor_estimates,
+    factor_rows,
     fisher_cotangents,
 )
 from tngd_bench.curvature.losses import Loss, output_curvature
@@ -119,10 +119,13 @@ class KFAC(NaturalOptimizer):
 
     def _direction(self, inputs: Inputs, targets: Tensor) -> tuple[float, Tensor]:
         forward = self._forward(inputs, targets)
-        passes, rest = self._tracer.passes(forward.maps, forward.loss)
+        refreshes = self._refreshes_at(self.iteration)
+        passes, rest = self._tracer.passes(forward.maps, forward.loss, () if refreshes else self.factors)
+        if not refreshes and any(one.map.names[0] not in self.factors for one in passes):
+            refreshes = True  # a map is new, and a refresh takes all in rows
+            passes, rest = self._tracer.passes(forward.maps, forward.loss)
         self._notices.exclude(rest, self.verification.fallbacks)
-        fresh = any(one.map.names[0] not in self.factors for one in passes)
-        if fresh or self._refreshes_at(self.iteration):
+        if refreshes and passes:
             self._refresh_factors(passes, forward, targets)
         inverts = self._inverts_at(self.iteration)
         for factors in self.factors.values():
@@ -156,8 +159,6 @@ class KFAC(NaturalOptimizer):
         curvature = output_curvature(self.loss, plain, targets)
         cotangents = fisher_cotangents(curvature, plain, self.fisher, self.generator).to(outputs.dtype)
         edges = [use.edge for one in passes for use in one.map.uses]
-        if not edges:
-            return
         with constant_statistics(forward.statistics):
             if len(cotangents) == 1:
                 single = torch.autograd.grad(outputs, edges, cotangents[0])
@@ -167,35 +168,31 @@ class KFAC(NaturalOptimizer):
         first = 0
         for one in passes:
             last = first + len(one.map.uses)
-            new_inputs, new_outputs = factor_estimates(one.map, one.rows, gradients[first:last], self.sharing)
-            first = last
-            name = one.map.names[0]
-            if name not in self.factors:
-                self.factors[name] = KroneckerFactors(new_inputs, new_outputs)
-                continue
-            factors, decay = self.factors[name], self.factor_decay
-            factors.inputs.mul_(decay).add_(new_inputs, alpha=1.0 - decay)
-            factors.outputs.mul_(decay).add_(new_outputs, alpha=1.0 - decay)
+            rows = [use.rows(self.parameters.curvature_dtype) for use in one.map.uses]
+            found = factor_rows(one.map, rows, gradients[first:last], self.sharing)
+            first, name = last, one.map.names[0]
+            if name in self.factors:
+                self.factors[name].average(*found, self.factor_decay)
+            else:
+                self.factors[name] = KroneckerFactors.of(*found)
 
     def _assemble(self, passes: Sequence[MapPass], rest: Sequence[tuple[nn.Parameter, Tensor]]) -> Tensor:
-        slots = {id(p): s for p, s in zip(self.parameters.tensors, self.parameters.slots, strict=True)}
-        direction = self.parameters.zeros()
-        flat = direction.unsqueeze(0)
-        slope = 0.0
-        for one in passes:
-            x, along = self.factors[one.map.names[0]].precondition(one.inputs, one.cotangents)
-            if self.kl_clip is not None:
-                slope += float(along)
-            for p, piece in zip(one.map.parameters, one.map.pieces(x), strict=True):
-                slots[id(p)].of(flat).view(piece.shape).copy_(piece)
-        for p, gradient in rest:
-            slots[id(p)].of(flat).copy_(gradient.reshape(1, -1))
-            slope += float((gradient * gradient).sum()) if self.kl_clip is not None else 0.0
+        found = [one.preconditioned(self.factors[one.map.names[0]]) for one in passes]
+        scale = 1.0
         if self.kl_clip is not None:
+            slope = sum(float(along) for _, along in found)
+            slope += sum(float((gradient * gradient).sum()) for _, gradient in rest)
             if not slope == slope:
                 raise DivergedError("the gradient", self.iteration)
             lr = float(self.settings["lr"])
-            direction.mul_(min(1.0, (self.kl_clip / max(lr * lr * slope, 1e-30)) ** 0.5))
+            scale = min(1.0, (self.kl_clip / max(lr * lr * slope, 1e-30)) ** 0.5)
+        direction = self.parameters.zeros()
+        tensors, views = self.parameters.tensors, self.parameters.views(direction)
+        places = {id(p): view for p, view in zip(tensors, views, strict=True)}
+        for one, (x, _) in zip(passes, found, strict=True):
+            one.map.write(x, scale, [places[id(p)] for p in one.map.parameters])
+        for p, gradient in rest:
+            torch.mul(gradient.to(direction.dtype), scale, out=places[id(p)])
         return direction
 
     def _carried(self) -> dict[str, Any]:

@@ -61,11 +61,9 @@ class NGD(NaturalOptimizer):
 
     def _direction(self, inputs: Inputs, targets: Tensor) -> tuple[float, Tensor]:
         value, ggn = self._curvature(inputs, targets)
-        damping = self.settings["damping"]
-        if self._kept is None:
-            result = self.solver.solve(ggn, damping=damping)
-        else:
-            result = self.solver.solve(ggn, damping=damping, prior=self.memory * self._kept)
+        result = self.solver.solve(
+            ggn, damping=self.settings["damping"], prior=self._kept, memory=self.memory
+        )
         self.iterations = result.iterations
         return value, result.solution
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tngd_bench.layers import panelled
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics.route import is_one_factor
@@ -41,7 +42,7 @@ def array_cost(it: Iteration, device: Device, ensemble: int = 1) -> ArrayCost:
     """Return what a step takes on the arrays of `device`, for one of `ensemble` programmings."""
     m, cells = float(it.rows), float(it.rows) * it.parameters
     if is_one_factor(device, ensemble) and not device.row_sum_noise:
-        return ArrayCost(2.0 * m * cells + 8.0 * cells, 6.0 * cells, cells, spectral=True)
+        return ArrayCost(2.0 * m * cells * panelled(it.rows) + 8.0 * cells, 6.0 * cells, cells, spectral=True)
     number = 1.0 if device.shared_array else 2.0
     noisy = device.thermal_variance > 0 or device.row_sum_noise
     lagging = int(device.amplifier_bandwidth_hz is not None)

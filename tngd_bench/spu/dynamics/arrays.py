@@ -15,7 +15,8 @@ from torch import Tensor
 
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics import chip
-from tngd_bench.spu.dynamics.converters import quantize
+from tngd_bench.spu.dynamics.converters import full_scale, quantize
+from tngd_bench.spu.dynamics.gaussian import standard_normal
 from tngd_bench.spu.dynamics.route import arrays_are_alike, cells_err
 
 LARGEST_ARRAY_BYTES = 4 * 2**30
@@ -39,15 +40,23 @@ class Arrays:
 
     `first` J₂ and `last` J₁, (m, N) (the same tensor when shared) · `middle` Ĥ with its amplifiers' gain error, (m, m),
     None: identity · `lag` ε, (m,), time constants of the first stage in units of τ/s, None: none · `scale` s ≤ 1 by
-    which the conductance range shrinks A · `node_conductance` (N,) Σ_j|G_ij| R of the last array.
+    which the conductance range shrinks A · `unit` conductance × R of a one in the outer arrays, `offset` that of the
+    least conductances of a node.
     """
 
     first: Tensor
     last: Tensor
     middle: Tensor | None
     lag: Tensor | None
-    scale: float
-    node_conductance: Tensor
+    scale: float = 1.0
+    unit: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def node_conductance(self) -> Tensor:
+        """Σ_j|G_ij| R of the last array, (N,)."""
+        held: Tensor = torch.linalg.vector_norm(self.last, 1, dim=0)
+        return self.unit * held + self.offset
 
     def matvec(self, v: Tensor) -> Tensor:
         """J₁ᵀ Ĥ J₂ v, the amplifiers settled."""
@@ -123,45 +132,43 @@ def program(
             else:
                 middle = torch.diag(left)
     offset = 2.0 * len(factor) * (device.conductance_min_siemens or 0.0) * device.resistance_ohm
-    return Arrays(first, last, middle, lag, scale, outer * last.abs().sum(0) + offset)
+    return Arrays(first, last, middle, lag, scale, outer, offset)
 
 
 def _programmed(
     values: Tensor, device: Device, generator: torch.Generator | None, place: int, member: tuple[int, int]
 ) -> Tensor:
-    full_scale = values.abs().amax()
+    largest = full_scale(values)
     if device.array_bits is None:
-        held = values.clone()
+        held = values
     elif member[1] == 1:
         held = quantize(values, device.array_bits)
     else:
         held = _rounding_event(values, device, place, member)
     if device.programming_error:
-        error = torch.randn(values.shape, generator=generator, dtype=values.dtype, device=values.device)
-        held = held + (device.programming_error * full_scale) * error
+        error = standard_normal(values.numel(), generator, values).view(values.shape)
+        held = torch.add(held, error, alpha=device.programming_error * float(largest), out=error)
     if device.stuck_off or device.stuck_on:
         # the same cells at every programming: they belong to the chip, not to the run
         fate = chip.uniform(device.instance, chip.DEAD_CELLS, place, values)
         off, on = device.stuck_off or 0.0, device.stuck_on or 0.0
         held = torch.where(fate < off, 0.0, held)
-        held = torch.where((fate >= off) & (fate < off + on / 2), full_scale, held)
-        held = torch.where((fate >= off + on / 2) & (fate < off + on), -full_scale, held)
+        held = torch.where((fate >= off) & (fate < off + on / 2), largest, held)
+        held = torch.where((fate >= off + on / 2) & (fate < off + on), -largest, held)
     return held
 
 
 def _rounding_event(values: Tensor, device: Device, place: int, member: tuple[int, int]) -> Tensor:
     assert device.array_bits is not None
-    full_scale = values.abs().amax()
-    if not bool(full_scale > 0):
+    largest = full_scale(values)
+    if not bool(largest > 0):
         return values.clone()
     half_levels = float(2 ** (device.array_bits - 1) - 1)
-    scaled = values * (half_levels / full_scale)
+    scaled = values * (half_levels / largest)
     threshold = chip.uniform(device.instance, chip.ROUNDING, place, values).to(values.dtype)
     threshold = (threshold + member[0] / member[1]) % 1.0
     below = torch.floor(scaled)
-    return (below + (scaled - below > threshold)).clamp_(-half_levels, half_levels) * (
-        full_scale / half_levels
-    )
+    return (below + (scaled - below > threshold)).clamp_(-half_levels, half_levels) * (largest / half_levels)
 
 
 def _unit(device: Device, values: Tensor) -> float:
@@ -169,11 +176,12 @@ def _unit(device: Device, values: Tensor) -> float:
     if device.conductance_max_siemens is None:
         return 1.0
     span = (device.conductance_max_siemens - (device.conductance_min_siemens or 0.0)) * device.resistance_ohm
-    largest = float(values.abs().amax())
+    largest = float(full_scale(values))
     return min(1.0, span / largest) if largest > 0.0 else 1.0
 
 
 def _noise_gain(array: Tensor, unit: float, device: Device) -> Tensor:
     """NG = 1 + ΣG/G_f of each row's amplifier, G_f = 1/R, both cells of every pair counted."""
     offset = 2.0 * array.shape[1] * (device.conductance_min_siemens or 0.0) * device.resistance_ohm
-    return 1.0 + unit * array.abs().sum(1) + offset
+    held: Tensor = torch.linalg.vector_norm(array, 1, dim=1)
+    return 1.0 + unit * held + offset

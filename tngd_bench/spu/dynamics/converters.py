@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+
+
+def full_scale(signal: Tensor) -> Tensor:
+    """Largest |value|, by one reading."""
+    lowest, highest = torch.aminmax(signal)
+    return torch.maximum(-lowest, highest)
 
 
 def quantize(signal: Tensor, bits: int | None) -> Tensor:
@@ -14,10 +21,10 @@ def quantize(signal: Tensor, bits: int | None) -> Tensor:
     """
     if bits is None:
         return signal
-    full_scale = signal.abs().amax()
-    if not bool(full_scale > 0):
+    largest = full_scale(signal)
+    if not bool(largest > 0):
         return signal
     if bits == 1:
-        return full_scale * (2.0 * (signal >= 0).to(signal.dtype) - 1.0)
+        return largest * (2.0 * (signal >= 0).to(signal.dtype) - 1.0)
     half_levels = float(2 ** (bits - 1) - 1)
-    return (signal * (half_levels / full_scale)).round_() * (full_scale / half_levels)
+    return (signal * (half_levels / largest)).round_().mul_(largest / half_levels)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tngd_bench.curvature.operator import LinearOperator, Shifted
+from tngd_bench.curvature.operator import LinearOperator, Shifted, symmetric_product
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class ExplicitFactor:
 
     def gram(self) -> Tensor:
         """K = B Bᵀ."""
-        return self.factor @ self.factor.T
+        return symmetric_product(self.factor)
 
     def dense(self) -> Tensor:
         """G, (N, N)."""
-        return self.factor.T @ self.factor
+        return symmetric_product(self.factor.T)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-PIECE = 2**20
+PIECE = 2**17
 """Numbers drawn from one seed: a vector is the same whatever the number of threads."""
 
 
