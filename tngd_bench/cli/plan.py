@@ -200,9 +200,10 @@ def _text(forecast: Forecast) -> str:
             ]
         )
     machine, workers = plan.machine, loaded.study.execution.workers
+    about = "about" if all(group.known for group in forecast.groups) else "at least"
     lines += [
         "",
-        f"total: {plan.extent.describe()}; about {quantities.seconds(forecast.seconds)} "
+        f"total: {plan.extent.describe()}; {about} {quantities.seconds(forecast.seconds)} "
         f"with {workers} at a time (cost alone), at most {quantities.memory(forecast.bytes)} at once",
         f"predicted for {machine.rate_cost:.3g} FLOP/s in cost and {machine.rate_training:.3g} in training "
         f"(measured now), {quantities.memory(machine.working_bytes)} free; memory is the formulas'",

@@ -23,6 +23,7 @@ PACKAGES = (
     "scikit-learn",
     "matplotlib",
     "seaborn",
+    "pytorch_optimizer",
 )
 MACHINE_FIELDS = ("cpu", "torch", "gpu")
 """Fields that must agree for times to be comparable, beside threads and dtype, which trials name themselves.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tngd_bench.curvature.route import COLUMNS_AT_ONCE
@@ -12,6 +12,7 @@ from tngd_bench.measure.operations import OperationCount, count_operations
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.optimizers.natural import NaturalOptimizer
+from tngd_bench.optimizers.torch_class.optimizer import TorchOptimizer
 from tngd_bench.spu.host import host_pass, upload_of
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ def inspect_step(instance: ProblemInstance, data: DataSplits, config: OptimizerC
 
     On a GPU the memory is the GPU's.
 
-    For a simulated optimizer both are of the digital side that a real system keeps, not of the simulation. The
-    first step of an optimizer with periodic work (K-FAC) holds all of it: its most expensive iteration is counted. The
-    check of the curvature against autograd, a reverse pass each 100 steps, is made before and is no part of it.
+    Of an optimizer named by its class a whole cycle of steps is made after a first one that sets its state up: the
+    operations are the mean of the cycle, the memory is the peak of all. For a simulated optimizer both are of the
+    digital side that a real system keeps, not of the simulation. The first step of an optimizer with periodic work
+    (K-FAC) holds all of it: its most expensive iteration is counted. The check of the curvature against autograd, a
+    reverse pass each 100 steps, is made before and is no part of it.
     """
     inputs, targets = next(instance.batches(data.to(instance.device)))
     known = _verified(instance, config, inputs, targets)
@@ -52,6 +55,8 @@ def inspect_step(instance: ProblemInstance, data: DataSplits, config: OptimizerC
             if known is not None and isinstance(optimizer, NaturalOptimizer):
                 optimizer.verification = known
             optimizer.step(inputs, targets)
+            if isinstance(optimizer, TorchOptimizer):
+                _make_cycle(optimizer, inputs, targets)
 
     # The counted step comes first and is the warm-up of the measured one.
     if config.simulated:
@@ -60,11 +65,20 @@ def inspect_step(instance: ProblemInstance, data: DataSplits, config: OptimizerC
         operations = host_operations(
             model, instance.loss(), inputs, targets, instance.outputs, upload, verify=known or False
         )
+    elif isinstance(by_class := instance.optimizer(config, instance.model()), TorchOptimizer):
+        by_class.step(inputs, targets)
+        whole = count_operations(lambda: _make_cycle(by_class, inputs, targets))
+        operations = replace(whole, flops=whole.flops / by_class.cycle)
     else:
         operations = count_operations(one_step)
     device = instance.device
     memory = measure_peak(one_step) if device.type == "cpu" else measure_gpu_peak(one_step, device)
     return Inspection(operations, memory)
+
+
+def _make_cycle(optimizer: TorchOptimizer, inputs: Samples, targets: Tensor) -> None:
+    for _ in range(optimizer.cycle):
+        optimizer.step(inputs, targets)
 
 
 def _verified(

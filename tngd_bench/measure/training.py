@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +18,7 @@ from tngd_bench.measure.host_time import host_seconds
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.optimizers import DivergedError
+from tngd_bench.optimizers.torch_class.optimizer import TorchOptimizer
 from tngd_bench.problems.entry import EVALUATION_BATCH
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.problems.scores import classification
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tngd_bench.datasets.splits import DataSplits, Subset
+    from tngd_bench.measure.step_timer import Routing
     from tngd_bench.problems.entry import Score
     from tngd_bench.spu.ledger import Ledger
 
@@ -62,6 +64,8 @@ class TrainingResult:
 
     `bill` is the device's of the last iteration, None for a digital optimizer. `stability_margin`, in 1/τ, is the least
     of all iterations made, where the simulation computes one (arrays that are programmed apart); None elsewhere.
+    `first_step_s` and `routing` are of an optimizer named by its class: seconds of a first step made beforehand, so
+    that what it loads, sets up and compiles is on no clock of the curve, and which optimizer has which parameters.
     """
 
     status: Literal["ok", "diverged"]
@@ -70,6 +74,8 @@ class TrainingResult:
     solver_iterations: int | None
     bill: Ledger | None = None
     stability_margin: float | None = None
+    first_step_s: float | None = None
+    routing: Routing | None = None
 
 
 def evaluation_points(iterations: int, evaluations: int) -> tuple[int, ...]:
@@ -106,6 +112,8 @@ def train(
     data = data.to(instance.device)
     batches = instance.batches(data)
     host_s = _host_seconds(instance, data, clock, upload_of(optimizer)) if config.simulated else 0.0
+    by_class = optimizer if isinstance(optimizer, TorchOptimizer) else None
+    first_step_s = None if by_class is None else _first_step_seconds(instance, data, config, clock)
     evaluating, score = getattr(optimizer, "evaluating", nullcontext), entry.score()
 
     def evaluated_now() -> dict[str, float]:
@@ -141,7 +149,8 @@ def train(
             status, reason = "diverged", f"the training loss is not finite after iteration {iteration}"
             break
     solved = getattr(optimizer, "iterations", None)
-    return TrainingResult(status, reason, tuple(curve), solved, bill, min(margins, default=None))
+    least, routing = min(margins, default=None), None if by_class is None else by_class.routing
+    return TrainingResult(status, reason, tuple(curve), solved, bill, least, first_step_s, routing)
 
 
 def evaluate(
@@ -180,16 +189,32 @@ def _outputs(model: nn.Module, part: Subset, batch_size: int) -> torch.Tensor:
     return torch.cat(pieces)
 
 
+def _first_step_seconds(
+    instance: ProblemInstance, data: DataSplits, config: OptimizerConfig, clock: Clock
+) -> float:
+    """Return the seconds of the first step of a twin, with torch's global generators left as they were."""
+    twin = instance.optimizer(config, instance.model())
+    inputs, targets = next(instance.batches(data))
+    start = clock.now()
+    with _generators_kept(instance), suppress(DivergedError):  # the training itself will tell
+        twin.step(inputs, targets)
+    return clock.now() - start
+
+
+def _generators_kept(instance: ProblemInstance) -> AbstractContextManager[None]:
+    """Leave torch's global generators as they were: the training that follows sees the dropout that all others see."""
+    return torch.random.fork_rng(devices=[] if instance.device.type == "cpu" else [instance.device])
+
+
 def _host_seconds(instance: ProblemInstance, data: DataSplits, clock: Clock, upload: str) -> float:
     """Return the median seconds of the digital side of one iteration of a simulated optimizer, warm-up apart.
 
-    Where one pass alone takes long, it is the only one. Dropout draws its masks from torch's global generator of the
-    processor, which is left as it was: the training that follows sees those that every other optimizer sees.
+    Where one pass alone takes long, it is the only one.
     """
     model, loss = instance.model(), instance.loss()
     batches = instance.batches(data)
     times = []
-    with torch.random.fork_rng(devices=[] if instance.device.type == "cpu" else [instance.device]):
+    with _generators_kept(instance):
         for number in range(HOST_PASSES + 1):
             inputs, targets = next(batches)
             seconds = host_seconds(model, loss, inputs, targets, instance.outputs, upload, clock)

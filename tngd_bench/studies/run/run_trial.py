@@ -39,6 +39,8 @@ from tngd_bench.studies.store.columnar import by_column
 
 if TYPE_CHECKING:
     from tngd_bench.datasets.splits import DataSplits
+    from tngd_bench.measure.step_timer import CostResult
+    from tngd_bench.measure.training import TrainingResult
     from tngd_bench.spu.ledger import Ledger
 
 Entry = dict[str, Any]
@@ -153,6 +155,7 @@ def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]
         measured[result.label] = entry_of(trial, candidate, result.status, result.reason) | {
             "solver_iterations": result.solver_iterations,
             "iterations": by_column(iterations),
+            **_by_class(result),
             **_lower_bound(result.bill),
         }
     return [
@@ -183,8 +186,16 @@ def _run_training(trial: TrainingTrial, data: DataSplits) -> Entry:
         "solver_iterations": result.solver_iterations,
         **_lower_bound(result.bill),
         **({} if result.stability_margin is None else {"stability_margin": result.stability_margin}),
+        **_by_class(result),
         "curve": by_column([_plain(point.columns()) for point in result.curve]),
     }
+
+
+def _by_class(result: CostResult | TrainingResult) -> dict[str, Any]:
+    """Return what an entry says of an optimizer named by its class alone; nothing of others."""
+    if result.routing is None:
+        return {}
+    return {"routing": result.routing, "first_step_s": finite_or_none(result.first_step_s or math.nan)}
 
 
 def _lower_bound(bill: Ledger | None) -> dict[str, Any]:

@@ -37,6 +37,7 @@ FLOPS, PEAK_BYTES, SOLVER_ITERATIONS, STABILITY_MARGIN = (
 )
 STEP_S, DIGITAL_S, WRITE_S, RELAX_S, READ_S = "step_s", "digital_s", "write_s", "relax_s", "read_s"
 TOTAL_S, OVERLAP_S, NOT_STATED, STATED_S = "total_s", "overlap_s", "not_stated", "stated_s"
+FIRST_STEP_S, ROUTING = "first_step_s", "routing"
 EPOCH, LOSS, MEASURED_S, MODELLED_S = "epoch", "loss", "measured_s", "modelled_s"
 
 SIZE = [PARAMETERS, BATCH_SIZE, OUTPUTS]
@@ -100,6 +101,8 @@ TRIAL_COLUMNS = {
     NOT_STATED: "object",
     STATED_S: "float64",
     STABILITY_MARGIN: "float64",
+    FIRST_STEP_S: "float64",
+    ROUTING: "object",
 }
 """Columns of `Records.trials` with their dtypes; `seed`, `process` and `solver_iterations` may be missing.
 
@@ -110,6 +113,8 @@ come from, as "FILE#ENTRY"; `machine` is the processor that the trial ran on, `f
 `code` are the digests of the code that measured it, by part, as JSON; missing in stores older than that.
 `not_stated` names the items of the device's bill without a stated time, where there are any; the others take `stated_s`
 per iteration. `stability_margin`, in 1/τ, is the least over a training's iterations, where the simulation computes one.
+Of optimizers named by their class, `first_step_s` is a first step that no other time contains, with all that it loads,
+sets up and compiles, and `routing` says which optimizer has which parameters: their shapes by name, as JSON.
 """
 
 TIMES = (STEP_S, DIGITAL_S, WRITE_S, RELAX_S, READ_S)
