@@ -13,7 +13,8 @@ from tngd_bench.cli import main as command_line
 from tngd_bench.optimizers.torch_class.known import KNOWN
 from tngd_bench.studies.store.records import read_records
 
-STUDY = """
+TUNED = '["sgd", "sgd[tuned]", "adam[tuned]", "torch.optim:Muon[tuned]"]'
+STUDY = f"""
 name = "tiny"
 title = "Tiny"
 
@@ -28,7 +29,7 @@ train_size = 80
 epochs = 1
 evaluations = 1
 seeds = 1
-optimizers = ["sgd", "sgd[tuned]", "adam[tuned]", "torch.optim:Muon[tuned]"]
+optimizers = {TUNED}
 """
 
 
@@ -80,7 +81,7 @@ def test_a_class_is_tuned_over_what_is_known_of_it_and_its_record_says_who_got_w
 
 def test_nothing_with_a_result_is_a_failure(tune, study, tmp_path):
     study.write_text(
-        STUDY.replace('["sgd", "sgd[tuned]", "adam[tuned]"]', '["sgd[lr=1e37]"]')
+        STUDY.replace(f"optimizers = {TUNED}", 'optimizers = ["sgd[lr=1e37]"]')
         + '[tuning.spaces.sgd.momentum]\nlow = 0.0\nhigh = 0.5\nscale = "log-complement"\n'
     )
     code, told, complaint = tune("--trials", "1")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from tngd_bench.datasets.splits import DataSplits, Subset
     from tngd_bench.measure.step_timer import Routing
+    from tngd_bench.optimizers.registry import Stepper
     from tngd_bench.problems.entry import Score
     from tngd_bench.spu.ledger import Ledger
 
@@ -112,13 +113,11 @@ def train(
     data = data.to(instance.device)
     batches = instance.batches(data)
     host_s = _host_seconds(instance, data, clock, upload_of(optimizer)) if config.simulated else 0.0
-    by_class = optimizer if isinstance(optimizer, TorchOptimizer) else None
-    first_step_s = None if by_class is None else _first_step_seconds(instance, data, config, clock)
-    evaluating, score = getattr(optimizer, "evaluating", nullcontext), entry.score()
+    first_step_s, routing = _first_step(optimizer, instance, data, config, clock)
+    score, size = entry.score(), entry.evaluation_batch
 
     def evaluated_now() -> dict[str, float]:
-        with evaluating():
-            size = entry.evaluation_batch
+        with getattr(optimizer, "evaluating", nullcontext)():
             return evaluate(model, loss, data, evaluation_size, score=score, batch_size=size)
 
     curve = [CurvePoint(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())]
@@ -149,7 +148,7 @@ def train(
             status, reason = "diverged", f"the training loss is not finite after iteration {iteration}"
             break
     solved = getattr(optimizer, "iterations", None)
-    least, routing = min(margins, default=None), None if by_class is None else by_class.routing
+    least = min(margins, default=None)
     return TrainingResult(status, reason, tuple(curve), solved, bill, least, first_step_s, routing)
 
 
@@ -189,16 +188,21 @@ def _outputs(model: nn.Module, part: Subset, batch_size: int) -> torch.Tensor:
     return torch.cat(pieces)
 
 
-def _first_step_seconds(
-    instance: ProblemInstance, data: DataSplits, config: OptimizerConfig, clock: Clock
-) -> float:
-    """Return the seconds of the first step of a twin, with torch's global generators left as they were."""
+def _first_step(
+    optimizer: Stepper, instance: ProblemInstance, data: DataSplits, config: OptimizerConfig, clock: Clock
+) -> tuple[float | None, Routing | None]:
+    """Return the seconds of the first step of a twin and the routing of a class; None of other optimizers.
+
+    torch's global generators are left as they were.
+    """
+    if not isinstance(optimizer, TorchOptimizer):
+        return None, None
     twin = instance.optimizer(config, instance.model())
     inputs, targets = next(instance.batches(data))
     start = clock.now()
     with _generators_kept(instance), suppress(DivergedError):  # the training itself will tell
         twin.step(inputs, targets)
-    return clock.now() - start
+    return clock.now() - start, optimizer.routing
 
 
 def _generators_kept(instance: ProblemInstance) -> AbstractContextManager[None]:

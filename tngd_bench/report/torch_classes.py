@@ -1,9 +1,10 @@
-"""What a page says of optimizers named by their class: how they are measured, who got which parameters, first steps."""
+"""Statement and tables on optimizers named by their class: how they are measured, their parameters, first steps."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers.torch_class.entry import is_class_name
 from tngd_bench.report.document import tables
-from tngd_bench.report.document.tables import MEASURED, Table, amount
+from tngd_bench.report.document.tables import MEASURED, Table, amount, words
 from tngd_bench.studies.store import columns as c
 
 
@@ -41,9 +42,15 @@ def routing_table(trials: pd.DataFrame, infos: Infos) -> Table:
         "Which optimizer had which parameters, with their shapes; at several sizes those of the smallest. The rule is "
         "the setting route, and rest where it is set."
     )
-    titles = ("optimizer", "problem", "N", "of these parameters", "parameters")
-    rows = _shares(tables.sorted_rows(told, [c.OPTIMIZER, c.PROBLEM, c.PARAMETERS], infos), infos)
-    return tables.text_table("parameter-routing", caption, titles, rows, told)
+    columns = (
+        words("optimizer", itemgetter(0)),
+        words("problem", itemgetter(1)),
+        words("N", itemgetter(2)),
+        words("given to", itemgetter(3)),
+        words("parameters", itemgetter(4)),
+    )
+    told = tables.sorted_rows(told, [c.OPTIMIZER, c.PROBLEM, c.PARAMETERS], infos)
+    return tables.table_of("parameter-routing", caption, columns, _shares(told, infos), told)
 
 
 def _shares(told: pd.DataFrame, infos: Infos) -> Iterator[tuple[str, ...]]:
@@ -63,7 +70,7 @@ def first_steps_table(results: Results) -> Table:
     later = results.records.costs.groupby(c.KEY)[c.TOTAL_S].median()
     by = [c.GROUP, c.PROBLEM, *c.SIZE, c.OPTIMIZER]
     medians = (
-        first.assign(later_s=first[c.KEY].map(later))
+        first.assign(later_s=first[c.KEY].map(later).astype(float))
         .groupby(by, sort=False)[[c.FIRST_STEP_S, "later_s"]]
         .median()
         .reset_index()

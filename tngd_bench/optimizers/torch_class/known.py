@@ -1,4 +1,4 @@
-"""What the suite knows of single optimizer classes: how they are called, drawn and tuned."""
+"""Titles, styles and search ranges of single optimizer classes."""
 
 from __future__ import annotations
 
