@@ -11,6 +11,7 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
+from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.torch_class.entry import is_class_name
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.tables import MEASURED, Table, amount, words
@@ -19,15 +20,16 @@ from tngd_bench.studies.store import columns as c
 
 def statements(infos: Infos) -> tuple[tuple[str, str], ...]:
     """Return how these optimizers are measured, as a term and a sentence; () where none ran."""
-    found = [kind.title for kind in infos.values() if is_class_name(kind.method)]
+    methods = dict.fromkeys(kind.method for kind in infos.values() if is_class_name(kind.method))
+    found = [registry.get(name).title if registry.is_known(name) else name for name in methods]
     if not found:
         return ()
     sentence = (
         f"{quantities.listed(found)}: the classes as their packages have them, run as they are (eager). Times are "
         "measured like all others; what a first step loads, sets up and compiles is apart, in the table of first "
         "steps. Operations are counted, over a whole cycle of steps after the first, and divided by their number; "
-        "memory is the peak of all these steps. No formula predicts their cost: `plan` gives lower bounds, and no map "
-        "has them."
+        "memory is the peak of all these steps. No formula predicts their cost: a plan has lower bounds, and no map has "
+        "them."
     )
     return (("Optimizers named by their class", sentence),)
 

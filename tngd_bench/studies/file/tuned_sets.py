@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from tngd_bench.studies.file.schema import Study
 from tngd_bench.studies.file.study_table import StudyTable
+from tngd_bench.studies.file.toml_lines import written_key
 
 TUNED, RECORD, BY_PROBLEM = "tuned", "tuning_record", "tuned_for"
 
@@ -41,7 +42,8 @@ def refuse_elsewhere(study: Study, method: str, problem: str) -> None:
     if elsewhere and method not in settings_on(study, problem):
         raise ValueError(
             f"the included files have settings of {method} tuned on {', '.join(elsewhere)}, none on {problem}; "
-            f"accepted: a file tuned on {problem}, or a table [tuned.{method}], which holds on every problem"
+            f"accepted: a file tuned on {problem}, or a table [tuned.{written_key(method)}], which holds on every "
+            "problem"
         )
 
 
