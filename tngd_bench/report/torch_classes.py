@@ -28,8 +28,8 @@ def statements(infos: Infos) -> tuple[tuple[str, str], ...]:
         f"{quantities.listed(found)}: the classes as their packages have them, run as they are (eager). Times are "
         "measured like all others; what a first step loads, sets up and compiles is apart, in the table of first "
         "steps. Operations are counted, over a whole cycle of steps after the first, and divided by their number; "
-        "memory is the peak of all these steps. No formula predicts their cost: a plan has lower bounds, and no map has "
-        "them."
+        "memory is the peak of all these steps. No formula predicts their cost: a plan has lower bounds for them, and "
+        "no map has them."
     )
     return (("Optimizers named by their class", sentence),)
 
