@@ -221,7 +221,7 @@ def _not_described(forecast: Forecast) -> list[str]:
     if not names:
         return []
     return [
-        f"not predicted: {', '.join(names)} (outside, without a usable description of the cost); times and totals"
+        f"not predicted: {', '.join(names)} (without a usable description of the cost); times and totals"
         " hold a gradient alone there, and a trial that goes beyond the limits of a trial is stopped"
     ]
 
