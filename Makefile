@@ -63,9 +63,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The lower floors against their bars; `--large` and `--training` have more.
+# The lower floors against their bars; `--large` and `--training` have more. PEERS=1: other optimizers' steps against SGD.
 bench-core: setup
-	$(BIN)/python -m benchmarks.core
+	$(BIN)/python -m benchmarks.$(if $(PEERS),peers,core)
 
 # Measures RANGE in asv's own environment; `asv compare` and `asv publish` take it from there.
 asv: setup

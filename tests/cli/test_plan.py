@@ -171,7 +171,8 @@ def test_an_optimizer_that_describes_no_cost_is_planned_as_unknown(plan, monkeyp
     text = plan("--set", 'training.digits.optimizers=["mine"]', "--set", "cost.size.enabled=false")[1]
     (row,) = [line for line in text.splitlines() if re.match(r"training digits +989 ", line)]
     assert re.search(r"mine +3 +≥ .* unknown +not described", row)
-    assert "not predicted: mine (outside, without a usable description of the cost)" in text
+    assert "not predicted: mine (without a usable description of the cost)" in text
+    assert "; at least " in text
     described = dataclasses.replace(entries["mine"], cost=lambda **size: (1e9, 250.0 * size["parameters"]))
     monkeypatch.setattr(
         registry, "_found", lambda: dataclasses.replace(found, entries={**entries, "mine": described})

@@ -1,5 +1,6 @@
 """`tngd-bench tune` as a user meets it: what it prints and writes, how it ends, and what it refuses."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -9,8 +10,11 @@ import pytest
 
 from tests.cli.test_main import tngd_bench
 from tngd_bench.cli import main as command_line
+from tngd_bench.optimizers.torch_class.known import KNOWN
+from tngd_bench.studies.store.records import read_records
 
-STUDY = """
+TUNED = '["sgd", "sgd[tuned]", "adam[tuned]", "torch.optim:Muon[tuned]"]'
+STUDY = f"""
 name = "tiny"
 title = "Tiny"
 
@@ -25,7 +29,7 @@ train_size = 80
 epochs = 1
 evaluations = 1
 seeds = 1
-optimizers = ["sgd", "sgd[tuned]", "adam[tuned]"]
+optimizers = {TUNED}
 """
 
 
@@ -61,9 +65,23 @@ def test_it_tunes_what_the_study_calls_tuned_and_says_how_to_go_on(tune, study, 
     assert set(tomllib.loads(text)["tuned"]["sgd"]) == {"lr", "momentum"}
 
 
+def test_a_class_is_tuned_over_what_is_known_of_it_and_its_record_says_who_got_what(tune, tmp_path):
+    asked = 'optimizer."torch.optim:Muon".ns_steps=3'
+    code, _, _ = tune("--trials", "1", "--optimizers", "torch.optim:Muon", "--set", asked)
+    assert code == 0
+    found = tomllib.loads((tmp_path / "out" / "tuned.toml").read_text())["tuned"]["torch.optim:Muon"]
+    assert set(found) == set(KNOWN["torch.optim:Muon"].ranges)
+    trials = read_records(tmp_path / "out").trials
+    assert {json.loads(settings)["ns_steps"] for settings in trials["settings"]} == {3}
+    routing = json.loads(trials["routing"].iloc[0])
+    assert routing["Muon"] == {"0.weight": [11, 64], "2.weight": [12, 11]}
+    assert set(routing["AdamW, the others"]) == {"0.bias", "2.bias", "4.weight", "4.bias"}
+    assert (trials["first_step_s"] > 0).all()
+
+
 def test_nothing_with_a_result_is_a_failure(tune, study, tmp_path):
     study.write_text(
-        STUDY.replace('["sgd", "sgd[tuned]", "adam[tuned]"]', '["sgd[lr=1e37]"]')
+        STUDY.replace(f"optimizers = {TUNED}", 'optimizers = ["sgd[lr=1e37]"]')
         + '[tuning.spaces.sgd.momentum]\nlow = 0.0\nhigh = 0.5\nscale = "log-complement"\n'
     )
     code, told, complaint = tune("--trials", "1")

@@ -3,6 +3,7 @@ import math
 import pytest
 
 from tngd_bench.measure.inspection import inspect_step
+from tngd_bench.measure.operations import count_operations
 from tngd_bench.measure.problem_instance import ProblemInstance
 
 
@@ -34,6 +35,30 @@ def test_every_optimizer_can_be_counted(name, instance, digits, config):
     found = inspect_step(instance, digits, config(name))
     assert found.operations.uncounted == ()
     assert found.operations.flops > 0
+
+
+def test_muon_is_charged_its_orthogonalisation(instance, digits, config):
+    shapes = [p.shape for p in instance.model().parameters() if p.dim() == 2][:-1]  # all but the head
+    sgd, muon = (
+        inspect_step(instance, digits, config(name)).operations.flops for name in ("sgd", "torch.optim:Muon")
+    )
+    orthogonal = sum(4 * min(shape) ** 2 * max(shape) + 2 * min(shape) ** 3 for shape in shapes)
+    assert muon - sgd == 5 * orthogonal  # X Xᵀ, its square and the product with X, five times
+
+
+@pytest.mark.parametrize("interval", [2, 5])
+def test_an_optimizer_by_its_class_is_counted_over_a_whole_cycle(interval, instance, digits, config):
+    pytest.importorskip("pytorch_optimizer")
+    soap = config("pytorch_optimizer:SOAP", precondition_frequency=interval)
+    found = inspect_step(instance, digits, soap)
+    optimizer = instance.optimizer(soap, instance.model())
+    batch = next(instance.batches(digits))
+    steps = [
+        count_operations(lambda: optimizer.step(*batch)).flops for _ in range(2 * interval + 1)
+    ]  # the first one sets its state up, by an eigendecomposition
+    assert found.operations.flops == pytest.approx(sum(steps[1:]) / (2 * interval), rel=1e-12)
+    assert len(set(steps[1:])) == 2  # with a renewed basis and without
+    assert found.operations.uncounted == ()
 
 
 def test_a_simulated_optimizer_is_charged_its_digital_side(instance, digits, config):

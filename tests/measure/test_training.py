@@ -183,3 +183,35 @@ def test_time_on_a_device_that_states_no_time_for_an_item_is_unknown_not_shorter
     assert result.bill.not_stated == ("write_cells", "write_convert")
     assert all(math.isnan(point.modelled_s) for point in result.curve[1:])
     assert all(point.measured_s > 0 for point in result.curve[1:])
+
+
+def test_the_first_step_of_an_optimizer_by_its_class_is_apart_and_changes_nothing(instance, digits, config):
+    adam = config("torch.optim:AdamW", weight_decay=0.0)
+    torch.manual_seed(5)
+    drawn = torch.rand(1)
+    torch.manual_seed(5)
+    result = train(instance, digits, adam, epochs=0.5, evaluations=1)
+    assert torch.equal(torch.rand(1), drawn)  # dropout would see what it sees with other optimizers
+    assert result.first_step_s > 0
+    assert set(result.routing) == {"AdamW"}
+    assert result.routing["AdamW"]["0.weight"] == (11, 64)
+    model = instance.model()
+    by_hand = torch.optim.AdamW(model.parameters(), weight_decay=0.0)
+    batches = instance.batches(digits)
+    losses = []
+    for _ in result.curve[1:]:
+        inputs, targets = next(batches)
+        by_hand.zero_grad()
+        loss = instance.loss()(model(inputs), targets)
+        loss.backward()
+        by_hand.step()
+        losses.append(float(loss.detach()))
+    assert [point.loss for point in result.curve[1:]] == losses
+    own = train(instance, digits, config("adam"), epochs=0.2, evaluations=1)
+    assert (own.first_step_s, own.routing) == (None, None)
+
+
+def test_an_optimizer_by_its_class_that_diverges_at_once_is_recorded_as_diverged(instance, digits, config):
+    broken = replace(digits, train_inputs=digits.train_inputs * math.nan)
+    result = train(instance, broken, config("torch.optim:AdamW"), epochs=0.5, evaluations=1)
+    assert (result.status, result.reason) == ("diverged", "the loss is not finite at iteration 0")

@@ -132,7 +132,7 @@ TRIAL_COLUMNS = [
         "sweep_value",
     ],
     *["status", "reason", "estimate_seconds", "estimate_bytes", "flops", "peak_bytes", "solver_iterations"],
-    "elapsed_s",
+    *["elapsed_s", "first_step_s", "routing"],
 ]
 COST_COLUMNS = [
     *[

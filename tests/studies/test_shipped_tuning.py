@@ -5,11 +5,17 @@ from importlib.resources import files
 
 import pytest
 
-from tngd_bench.studies.file.optimizer_label import config_of
+from tngd_bench.analysis.statistics.paired import seeds_needed
+from tngd_bench.optimizers.torch_class.known import KNOWN
+from tngd_bench.studies.file.optimizer_label import config_of, read_label
 from tngd_bench.studies.file.reading import load_study, shipped_studies
 from tngd_bench.studies.tuning.results import TRIED
 from tngd_bench.studies.tuning.search_study import make_search
 
+BUDGET = (
+    *("drawn_per_optimizer", "runs_per_try", "epochs"),
+    *("finalists_per_optimizer", "runs_per_finalist", "final_epochs"),
+)
 STUDY = """
 include = ["{included}"]
 name = "final"
@@ -36,6 +42,7 @@ def read(name):
         ("digits-tuning", None, "tuned-digits"),
         ("mnist-tuning", None, "tuned-mnist"),
         ("rivals-tuning", None, "tuned-rivals"),
+        ("full-batch-tuning", None, "tuned-full-batch"),
         ("squad-tuning", "quick", "tuned-squad"),
     ],
 )
@@ -58,9 +65,29 @@ def test_every_setting_is_the_draw_that_the_record_names(study, profile, name):
             }
         else:
             assert own["score"] < own["default_score"] or own["final_runs"] == search.tuning.final_seeds
-        assert shipped["tuned"][contender.method] == drawn
+        assert shipped["tuned"][contender.method] == {**contender.fixed, **drawn}
         assert sum(own.get(status, 0) for status in TRIED) == len(contender.tries)
         assert shipped["tuning_record"]["search"]["tries_per_optimizer"] == len(contender.tries)
+
+
+def test_the_rivals_are_trained_tuned_and_timed_at_all_sizes():
+    study = load_study("rivals").study
+    timed = {read_label(label).name for section in study.cost for label in section.optimizers}
+    assert timed >= {*KNOWN, "kfac", "ngd-gram", "spring", "ngd-layer", "tngd"}
+    sizes = {section.name: section.parameters for section in study.cost}
+    assert (min(sizes["size"]), max(sizes["size"])) == (10**3, 10**7)
+    mnist, digits = study.training
+    assert {read_label(label).name for label in mnist.optimizers} >= timed - {*KNOWN} | {"torch.optim:Muon"}
+    assert all(label.endswith("[tuned]") for label in (*mnist.optimizers, *digits.optimizers))
+    assert mnist.seeds >= seeds_needed(len(mnist.optimizers) - 1)
+    budgets = {
+        name: {key: read(name)["tuning_record"]["search"][key] for key in BUDGET}
+        for name in ("tuned-mnist", "tuned-rivals")
+    }
+    assert budgets["tuned-mnist"] == budgets["tuned-rivals"]
+    search = load_study("full-batch-tuning").study
+    seen = round((1 - search.tuning.validation_share) * 1_437)
+    assert search.training[0].batch_size == digits.batch_size == digits.train_size == seen
 
 
 def test_fine_tuning_takes_its_own_and_the_questions_of_the_search_are_named_without_a_folder():

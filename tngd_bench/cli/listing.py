@@ -35,12 +35,13 @@ def _devices() -> list[tuple[str, str]]:
 
 
 def _studies() -> list[tuple[str, str]]:
-    from tngd_bench.studies.file.reading import load_study, shipped_studies
+    from tngd_bench.studies.file.merge import read_table, shipped_studies
 
-    loaded = {name: load_study(name) for name in shipped_studies()}
+    # Unchecked: one that needs an extra is listed without it.
+    read = {name: read_table(name) for name in shipped_studies()}
     return [
-        (name, item.study.title + (f" (profiles: {', '.join(item.profiles)})" if item.profiles else ""))
-        for name, item in loaded.items()
+        (name, item.table["title"] + (f" (profiles: {', '.join(item.profiles)})" if item.profiles else ""))
+        for name, item in read.items()
     ]
 
 

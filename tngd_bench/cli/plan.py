@@ -169,9 +169,10 @@ def _text(forecast: Forecast) -> str:
         ]
         lines += ["", "skipped", *_columns(rows)]
     machine, workers = plan.machine, loaded.study.execution.workers
+    about = "about" if all(group.known for group in forecast.groups) else "at least"
     lines += [
         "",
-        f"total: {plan.extent.describe()}; about {quantities.seconds(forecast.seconds)} "
+        f"total: {plan.extent.describe()}; {about} {quantities.seconds(forecast.seconds)} "
         f"with {workers} at a time (cost alone), at most {quantities.memory(forecast.bytes)} at once",
         f"predicted for {machine.rate_cost:.3g} FLOP/s in cost and {machine.rate_training:.3g} in training "
         f"(measured now), {quantities.memory(machine.working_bytes)} free; memory is the formulas'",
@@ -189,7 +190,7 @@ def _not_described(forecast: Forecast) -> list[str]:
     if not names:
         return []
     return [
-        f"not predicted: {', '.join(names)} (outside, without a usable description of the cost); times and totals"
+        f"not predicted: {', '.join(names)} (without a usable description of the cost); times and totals"
         " hold a gradient alone there, and a trial that goes beyond the limits of a trial is stopped"
     ]
 

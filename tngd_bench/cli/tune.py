@@ -6,9 +6,9 @@ import dataclasses
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -116,12 +116,27 @@ def _asked(section: str | None, labels: Sequence[str], trials: int | None) -> tu
 def _load(study: str, profile: str | None, overrides: tuple[str, ...]) -> LoadedStudy:
     """Return the study with no tuned settings: adam[tuned] refers to settings that this search is to find."""
     from tngd_bench.optimizers import registry
-    from tngd_bench.studies.file.merge import TUNED_FILE
+    from tngd_bench.studies.file.merge import TUNED_FILE, read_table
     from tngd_bench.studies.file.reading import load_study
 
-    untuned = tuple(f"tuned.{name}={{}}" for name in registry.names())
+    table = read_table(study, profile, overrides, unwritten=TUNED_FILE).table
+    names = {*registry.names(), *_classes(table)}
+    untuned = tuple(f'tuned."{name}"={{}}' for name in sorted(names))
     loaded = load_study(study, (*overrides, *untuned), profile, unwritten=TUNED_FILE)
     return dataclasses.replace(loaded, overrides=overrides)
+
+
+def _classes(table: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the optimizers that the labels of a study, not checked yet, name by their class."""
+    from tngd_bench.optimizers.torch_class.entry import is_class_name
+
+    for kind in ("cost", "training"):
+        sections = table.get(kind)
+        for section in sections if isinstance(sections, list) else ():
+            labels = section.get("optimizers") if isinstance(section, dict) else None
+            written = labels if isinstance(labels, list) else ()
+            names = (str(label).partition("[")[0].strip() for label in written)
+            yield from filter(is_class_name, names)
 
 
 def _tell(search: Search, result: SearchResult, place: Path) -> int:

@@ -15,7 +15,7 @@ from tngd_bench.source import own_parts
 
 PACKAGES = (
     *("tngd-bench", "torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn"),
-    *("matplotlib", "seaborn"),
+    *("matplotlib", "seaborn", "pytorch_optimizer"),
 )
 MACHINE_FIELDS = ("cpu", "torch", "gpu")
 """Fields that must agree for times to be comparable, beside threads and dtype, which trials name themselves.

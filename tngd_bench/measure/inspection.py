@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tngd_bench.curvature import Verification
 from tngd_bench.curvature.route import COLUMNS_AT_ONCE
@@ -14,6 +14,7 @@ from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.step_timer import Batch
 from tngd_bench.optimizers.natural import NaturalOptimizer
+from tngd_bench.optimizers.torch_class.optimizer import TorchOptimizer
 from tngd_bench.spu.host import upload_of
 
 
@@ -28,10 +29,13 @@ class Inspection:
 def inspect_step(instance: ProblemInstance, data: DataSplits, config: OptimizerConfig) -> Inspection:
     """Count the operations of one iteration and measure the peak memory of one iteration, state included.
 
-    On a GPU the memory is the GPU's. For a simulated optimizer both are of the digital side that a real system keeps,
-    not of the simulation. The first step of an optimizer with periodic work (K-FAC) holds all of it: its most expensive
-    iteration is counted. The check of the curvature against autograd, a reverse pass each 100 steps, is made before and
-    is no part of it.
+    On a GPU the memory is the GPU's.
+
+    Of an optimizer named by its class a whole cycle of steps is made after a first one that sets its state up: the
+    operations are the mean of the cycle, the memory is the peak of all. For a simulated optimizer both are of the
+    digital side that a real system keeps, not of the simulation. The first step of an optimizer with periodic work
+    (K-FAC) holds all of it: its most expensive iteration is counted. The check of the curvature against autograd, a
+    reverse pass each 100 steps, is made before and is no part of it.
     """
     batch = next(instance.batches(data.to(instance.device)))
     known = _verified(instance, config, batch)
@@ -43,20 +47,33 @@ def inspect_step(instance: ProblemInstance, data: DataSplits, config: OptimizerC
 
     def one_step() -> None:
         if config.simulated:
-            host().run(
-                COLUMNS_AT_ONCE
-            )  # rows that are made a few columns at a time peak with the first of them
+            # Rows that are made a few columns at a time peak with the first of them.
+            host().run(COLUMNS_AT_ONCE)
             return
         optimizer = instance.optimizer(config, instance.model())
         if known is not None and isinstance(optimizer, NaturalOptimizer):
             optimizer.verification = known
         optimizer.step(*batch)
+        if isinstance(optimizer, TorchOptimizer):
+            _make_cycle(optimizer, batch)
 
     # The counted step comes first and is the warm-up of the measured one.
-    operations = host().operations() if config.simulated else count_operations(one_step)
+    if config.simulated:
+        operations = host().operations()
+    elif isinstance(by_class := instance.optimizer(config, instance.model()), TorchOptimizer):
+        by_class.step(*batch)
+        whole = count_operations(lambda: _make_cycle(by_class, batch))
+        operations = replace(whole, flops=whole.flops / by_class.cycle)
+    else:
+        operations = count_operations(one_step)
     device = instance.device
     memory = measure_peak(one_step) if device.type == "cpu" else measure_gpu_peak(one_step, device)
     return Inspection(operations, memory)
+
+
+def _make_cycle(optimizer: TorchOptimizer, batch: Batch) -> None:
+    for _ in range(optimizer.cycle):
+        optimizer.step(*batch)
 
 
 def _verified(instance: ProblemInstance, config: OptimizerConfig, batch: Batch) -> Verification | None:

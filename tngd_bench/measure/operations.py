@@ -59,6 +59,12 @@ def _general_solve(matrix: Shape, right: Shape, *args: Any, **kwargs: Any) -> in
     return _cube(matrix, 2 / 3) + 2 * math.prod(right) * matrix[-1]
 
 
+def _svd(matrix: Shape, *args: Any, **kwargs: Any) -> int:
+    # Σ, V and a reduced U by the algorithm of Golub and Reinsch: 14mn² + 8n³ for m ≥ n (Golub & Van Loan, §8.6).
+    rows, columns = max(matrix[-2:]), min(matrix[-2:])
+    return math.prod(matrix[:-2]) * (14 * rows * columns**2 + 8 * columns**3)
+
+
 def _qr(matrix: Shape, *args: Any, **kwargs: Any) -> int:
     # Householder QR with an explicit reduced Q: 2·(2mn² − 2n³/3) for m ≥ n (Golub & Van Loan, §5.2).
     rows, columns = max(matrix[-2:]), min(matrix[-2:])
@@ -84,6 +90,7 @@ FORMULAS: dict[Any, Formula] = {
     # Nominal: reduction to tridiagonal form, divide and conquer, back-transformation; the true count varies.
     _aten._linalg_eigh: _cubic(EIGENDECOMPOSITION_FLOPS),
     _aten.linalg_qr: _qr,
+    _aten._linalg_svd: _svd,
 }
 """Operations per dispatched call of what torch's own counter leaves out; arguments arrive as shapes."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -21,11 +21,14 @@ from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.natural import NaturalOptimizer
 from tngd_bench.optimizers.registry import Billed, Phased, Stepper
+from tngd_bench.optimizers.torch_class.optimizer import TorchOptimizer
 from tngd_bench.spu.host import upload_of
 from tngd_bench.spu.ledger import Ledger
 
 Batch = tuple[Samples, Tensor]
 Status = Literal["ok", "diverged", "failed"]
+Routing = Mapping[str, Mapping[str, tuple[int, ...]]]
+"""Shapes of parameters by name, by the optimizer that has them."""
 
 LONG_CYCLE_S = 5.0
 """A cycle longer than this is not made step by step: a step of each kind is, and weighs as often as it occurs."""
@@ -65,6 +68,10 @@ class CostResult:
     iterations: tuple[TimedIteration, ...]
     solver_iterations: int | None = None
     bill: Ledger | None = None
+    first_step_s: float | None = None
+    """Of the first step, on few samples: what it loads, sets up and compiles is no part of `iterations`."""
+    routing: Routing | None = None
+    """Which optimizer has which parameters, of an optimizer named by its class."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,8 @@ class StepTimer:
     reason: str | None = None
     _last_s: float = 0.0
     """Seconds of the last step, the mean of its cycle where steps differ."""
-    _warm: bool = False
+    _first_step_s: float | None = None
+    """None before it was made."""
     _phased: Phased | None = None
     """The optimizer, where a step of each of its `phases` is timed in place of a whole cycle."""
     _bill: Ledger | None = None
@@ -167,7 +175,9 @@ class StepTimer:
         """Return what was timed."""
         solved = getattr(self.optimizer, "iterations", None)
         made = tuple(self.iterations)
-        return CostResult(self.config.label, self.status, self.reason, made, solved, self._bill)
+        routing = self.optimizer.routing if isinstance(self.optimizer, TorchOptimizer) else None
+        about = self.config.label, self.status, self.reason
+        return CostResult(*about, made, solved, self._bill, self._first_step_s, routing)
 
     @contextmanager
     def _noting_failure(self) -> Iterator[None]:
@@ -209,9 +219,8 @@ class StepTimer:
         return self.optimizer.bill(self._work.rows, self._work.batch_size, self._work.layers)
 
     def _step_timings(self, batches: Sequence[Batch]) -> list[_Timing]:
-        if not self._warm:
+        if self._first_step_s is None:
             first, *others = batches
-            self._warm = True
             return [self._warm_up(*first), *(self._step_timings(others) if others else [])]
         if self._phased is not None:
             return [self._step_of_each_kind(self._phased, *batch) for batch in batches]
@@ -243,7 +252,7 @@ class StepTimer:
 
     def _warm_up(self, inputs: Samples, targets: Tensor) -> _Timing:
         """Make a whole cycle, or two steps where that is too long: the second does all kinds of work, code loaded."""
-        first_s = self._seconds_of_steps(inputs, targets, 1)
+        first_s = self._first_step_s = self._seconds_of_steps(inputs, targets, 1)
         if self._cycle == 1:
             return _Timing.digital(first_s, first_s)
         second_s = self._seconds_of_steps(inputs, targets, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
@@ -19,7 +19,10 @@ from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.host_time import HostSide
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
+from tngd_bench.measure.step_timer import Routing
 from tngd_bench.optimizers import DivergedError
+from tngd_bench.optimizers.registry import Stepper
+from tngd_bench.optimizers.torch_class.optimizer import TorchOptimizer
 from tngd_bench.problems.entry import EVALUATION_BATCH, Score
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.problems.scores import classification
@@ -58,6 +61,8 @@ class TrainingResult:
 
     `bill` is the device's of the last iteration, None for a digital optimizer. `stability_margin`, in 1/τ, is the least
     of all iterations made, where the simulation computes one (arrays that are programmed apart); None elsewhere.
+    `first_step_s` and `routing` are of an optimizer named by its class: seconds of a first step made beforehand, so
+    that what it loads, sets up and compiles is on no clock of the curve, and which optimizer has which parameters.
     """
 
     status: Literal["ok", "diverged"]
@@ -66,6 +71,8 @@ class TrainingResult:
     solver_iterations: int | None
     bill: Ledger | None = None
     stability_margin: float | None = None
+    first_step_s: float | None = None
+    routing: Routing | None = None
 
 
 def evaluation_points(iterations: int, evaluations: int) -> tuple[int, ...]:
@@ -97,11 +104,11 @@ def train(
     data = data.to(instance.device)
     batches = instance.batches(data)
     host_s = _host_seconds(instance, data, clock, upload_of(optimizer)) if config.simulated else 0.0
-    evaluating, score = getattr(optimizer, "evaluating", nullcontext), entry.score()
+    first_step_s, routing = _first_step(optimizer, instance, data, config, clock)
+    score, size = entry.score(), entry.evaluation_batch
 
     def evaluated_now() -> dict[str, float]:
-        with evaluating():
-            size = entry.evaluation_batch
+        with getattr(optimizer, "evaluating", nullcontext)():
             return evaluate(model, loss, data, evaluation_size, score=score, batch_size=size)
 
     curve = [CurvePoint(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())]
@@ -132,7 +139,8 @@ def train(
             status, reason = "diverged", f"the training loss is not finite after iteration {iteration}"
             break
     solved = getattr(optimizer, "iterations", None)
-    return TrainingResult(status, reason, tuple(curve), solved, bill, min(margins, default=None))
+    least = min(margins, default=None)
+    return TrainingResult(status, reason, tuple(curve), solved, bill, least, first_step_s, routing)
 
 
 def evaluate(
@@ -168,16 +176,37 @@ def _outputs(model: nn.Module, part: Subset, batch_size: int) -> torch.Tensor:
     return torch.cat([run_model(model, piece.inputs) for piece in cuts])
 
 
+def _first_step(
+    optimizer: Stepper, instance: ProblemInstance, data: DataSplits, config: OptimizerConfig, clock: Clock
+) -> tuple[float | None, Routing | None]:
+    """Return the seconds of the first step of a twin and the routing of a class; None of other optimizers.
+
+    torch's global generators are left as they were.
+    """
+    if not isinstance(optimizer, TorchOptimizer):
+        return None, None
+    twin = instance.optimizer(config, instance.model())
+    inputs, targets = next(instance.batches(data))
+    start = clock.now()
+    with _generators_kept(instance), suppress(DivergedError):  # the training itself will tell
+        twin.step(inputs, targets)
+    return clock.now() - start, optimizer.routing
+
+
+def _generators_kept(instance: ProblemInstance) -> AbstractContextManager[None]:
+    """Leave torch's global generators as they were: the training that follows sees the dropout that all others see."""
+    return torch.random.fork_rng(devices=[] if instance.device.type == "cpu" else [instance.device])
+
+
 def _host_seconds(instance: ProblemInstance, data: DataSplits, clock: Clock, upload: str) -> float:
     """Return the median seconds of the digital side of one iteration of a simulated optimizer, warm-up apart.
 
-    Where one pass alone takes long, it is the only one. Dropout draws its masks from torch's global generator of the
-    processor, which is left as it was: the training that follows sees those that every other optimizer sees.
+    Where one pass alone takes long, it is the only one.
     """
     model, loss = instance.model(), instance.loss()
     batches = instance.batches(data)
     times = []
-    with torch.random.fork_rng(devices=[] if instance.device.type == "cpu" else [instance.device]):
+    with _generators_kept(instance):
         for number in range(HOST_PASSES + 1):
             times.append(HostSide(model, loss, *next(batches), instance.outputs, upload).seconds(clock))
             if number > 0 and times[-1] > LONG_PASS_S:

@@ -30,6 +30,7 @@ from tngd_bench.optimizers.kfac.entry import ENTRIES as KFAC
 from tngd_bench.optimizers.ngd.entry import ENTRIES as NGD
 from tngd_bench.optimizers.tngd.entry import ENTRIES as TNGD
 from tngd_bench.optimizers.torch_class.entry import entry_of, is_class_name
+from tngd_bench.optimizers.torch_class.known import KNOWN
 from tngd_bench.plugins import entry_points
 
 __all__ = ["Billed", "Family", "OptimizerEntry", "Phased", "Setting", "Stepper", "get", "names", "origin"]
@@ -92,6 +93,13 @@ def exact_natural() -> tuple[str, ...]:
     """
     exact = [entry for entry in _found().entries.values() if entry.exact]
     return tuple(entry.name for entry in sorted(exact, key=lambda entry: entry.exact))
+
+
+def styles() -> dict[str, Style]:
+    """Return the styles of all registered optimizers that have one, by name, and of the classes known by name."""
+    found = {name: entry.style for name, entry in _found().entries.items()}
+    found |= {name: known.style for name, known in KNOWN.items()}
+    return {name: style for name, style in found.items() if style is not None}
 
 
 def is_known(name: str) -> bool:

@@ -91,7 +91,7 @@ _UNSET = object()
 
 def _defaults(method: str) -> dict[str, Any]:
     """Return the settings of `method` by default; none where it is not registered here."""
-    return dict(registry.get(method).defaults) if method in registry.names() else {}
+    return dict(registry.get(method).defaults) if registry.is_known(method) else {}
 
 
 def _listed(settings: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,10 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from tngd_bench.studies.tuning.draws import draws
 from torch import Tensor, nn
 
 from tngd_bench.optimizers import DivergedError, costs, registry
+from tngd_bench.optimizers.torch_class.known import KNOWN
 from tngd_bench.optimizers.torch_class.optimizer import TorchOptimizer, routed
+from tngd_bench.studies.tuning.spaces import space_of
 
 LOSS = nn.CrossEntropyLoss()
 
@@ -51,6 +55,67 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(p, q) for p, q in zip(one.parameters(), other.parameters(), strict=True))
 
 
+KINDS = (
+    ("torch.optim:AdamW", {"rest": "bias"}),
+    ("torch.optim:Muon", {}),
+    ("torch.optim:LBFGS", {"line_search_fn": "strong_wolfe", "max_iter": 3}),
+    ("pytorch_optimizer:SOAP", {"precondition_frequency": 2}),
+    ("pytorch_optimizer:Shampoo", {"preconditioning_compute_steps": 2, "momentum": 0.5}),
+    ("pytorch_optimizer:ScheduleFreeAdamW", {}),
+)
+
+
+def made(name: str, settings: dict[str, object], model: nn.Module) -> TorchOptimizer:
+    if name.startswith("pytorch_optimizer"):
+        pytest.importorskip("pytorch_optimizer")
+    optimizer = registry.get(name).create(model, LOSS, settings)
+    assert isinstance(optimizer, TorchOptimizer)
+    return optimizer
+
+
+@pytest.mark.parametrize(("name", "settings"), KINDS)
+def test_a_saved_run_goes_on_bit_for_bit(name: str, settings: dict[str, object]) -> None:
+    whole, half = network(), network()
+    first, second = made(name, settings, whole), made(name, settings, half)
+    for inputs, targets in batches(7):
+        first.step(inputs, targets)
+    for inputs, targets in batches(4):
+        second.step(inputs, targets)
+    kept = io.BytesIO()
+    torch.save({"model": half.state_dict(), "optimizer": second.state_dict()}, kept)
+    kept.seek(0)
+    saved = torch.load(kept, weights_only=True)
+    again = network()
+    again.load_state_dict(saved["model"])
+    resumed = made(name, settings, again)
+    resumed.load_state_dict(saved["optimizer"])
+    assert resumed.iteration == 4
+    for inputs, targets in batches(7)[4:]:
+        resumed.step(inputs, targets)
+    assert same(again, whole)
+
+
+def test_a_state_of_other_routes_is_refused() -> None:
+    state = made("torch.optim:AdamW", {"rest": "bias"}, network()).state_dict()
+    with pytest.raises(ValueError, match="route and rest must be those of the saved run"):
+        made("torch.optim:AdamW", {}, network()).load_state_dict(state)
+
+
+@pytest.mark.parametrize(("name", "settings"), KINDS)
+def test_a_scheduler_of_rates_moves_the_class_as_by_hand(name: str, settings: dict[str, object]) -> None:
+    model, twin = network(), network()
+    optimizer, hand = made(name, settings, model), made(name, settings, twin)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer.optimizer, 0.5)
+    rate = hand.optimizer.param_groups[0]["lr"]
+    for number, (inputs, targets) in enumerate(batches(), start=1):
+        optimizer.step(inputs, targets)
+        schedule.step()
+        hand.step(inputs, targets)
+        hand.optimizer.param_groups[0]["lr"] = rate * 0.5**number
+    assert same(model, twin)
+    assert not same(model, ours(name, **settings))
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "make"),
     [
@@ -75,15 +140,26 @@ def test_muon_gets_the_hidden_matrices_and_adamw_the_rest() -> None:
     assert same(ours("torch.optim:Muon", lr=0.02, rest_lr=0.003), model)
 
 
-@pytest.mark.parametrize("kind", ["SOAP", "Shampoo", "ScheduleFreeAdamW"])
-def test_classes_of_pytorch_optimizer_take_their_own_steps(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("SOAP", {}),
+        ("SOAP", {"precondition_frequency": 2, "weight_decay": 0.1}),
+        ("Shampoo", {}),
+        ("Shampoo", {"preconditioning_compute_steps": 2, "momentum": 0.5}),
+        ("ScheduleFreeAdamW", {}),
+    ],
+)
+def test_classes_of_pytorch_optimizer_take_their_own_steps(kind: str, settings: dict[str, object]) -> None:
     package = pytest.importorskip("pytorch_optimizer")
     model = network()
-    hand = getattr(package, kind)(model.parameters())
+    hand = getattr(package, kind)(model.parameters(), **settings)
     if kind == "ScheduleFreeAdamW":
         hand.train()
     by_hand(model, [hand])
-    assert same(ours(f"pytorch_optimizer:{kind}"), model)
+    moved = ours(f"pytorch_optimizer:{kind}", **settings)
+    assert same(moved, model)
+    assert not same(moved, network())
 
 
 def test_lbfgs_gets_a_closure_and_its_loss_is_that_before_the_step() -> None:
@@ -156,16 +232,48 @@ def test_settings_are_the_arguments_of_the_class() -> None:
     entry = registry.get("torch.optim:AdamW")
     assert {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999}.items() <= entry.defaults.items()
     assert (entry.title, entry.family) == ("AdamW", "torch")
+    assert registry.get("torch.optim:Adam").title == "Adam (torch.optim)"  # the suite has an Adam of its own
     for settings, said in (
         ({"beta3": 1.0}, "did you mean"),
         ({"lr": "quick"}, "lr must be a finite number, not 'quick'"),
         ({"amsgrad": 1}, "amsgrad must be"),
+        ({"cycle": 1.5}, "cycle must be"),
         ({"route": "vectors"}, "route must be one of: all, matrices"),
         ({"rest": "("}, "rest must be a regular expression"),
         ({"cycle": 0}, "cycle must be"),
     ):
         with pytest.raises((ValueError, TypeError), match=said):
             entry.check_complete(settings)
+
+
+def test_what_the_class_takes_as_a_whole_number_must_be_one() -> None:
+    for name, key in (("torch.optim:LBFGS", "max_iter"), ("torch.optim:Muon", "ns_steps")):
+        with pytest.raises(TypeError, match=f"{key} must be a whole number, not 2.5"):
+            registry.get(name).check({key: 2.5})
+    registry.get("torch.optim:LBFGS").check({"lr": 0.5})  # its default is written 1
+
+
+def test_who_got_what_is_told_with_shapes_even_where_both_are_adamw() -> None:
+    optimizer = registry.get("torch.optim:AdamW").create(network(), LOSS, {"rest": "bias|4"})
+    assert optimizer.routing == {  # type: ignore[attr-defined]
+        "AdamW": {"0.weight": (8, 6), "2.weight": (7, 8)},
+        "AdamW, the others": {"0.bias": (8,), "2.bias": (7,), "4.weight": (3, 7), "4.bias": (3,)},
+    }
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_what_is_known_of_a_class_holds_for_it(name: str) -> None:
+    if name.startswith("pytorch_optimizer"):
+        pytest.importorskip("pytorch_optimizer")
+    entry = registry.get(name)
+    space = space_of(name)
+    assert set(space.axes) == set(KNOWN[name].ranges) <= set(entry.settings)
+    for key, axis in space.axes.items():
+        assert axis.low <= entry.defaults[key] <= axis.high  # type: ignore[operator]
+    drawn = draws(space, 4, seed=0)
+    for settings in drawn:
+        entry.create(network(), LOSS, settings)
+    assert entry.style == registry.styles()[name]
 
 
 def test_costs_repeat_after_the_interval_of_the_preconditioner() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.optimizers import registry
+from tngd_bench.optimizers.torch_class.known import KNOWN
 from tngd_bench.report.document.palette import INK, MUTED, PAPER, marks, palette
 
 
@@ -25,9 +26,10 @@ def contrast(one, other):
 
 
 def test_every_registered_optimizer_has_a_colour_and_a_marker_of_its_own():
-    drawn = marks(known(*registry.names()))
+    drawn = marks(known(*registry.names(), *KNOWN))
     assert len({mark.colour.name for mark in drawn.values()}) == len(drawn)
     assert len({mark.marker for mark in drawn.values()}) == len(drawn)
+    assert {str(drawn[name].dash) for name in KNOWN}.isdisjoint(str(drawn[n].dash) for n in registry.names())
 
 
 def test_outside_optimizers_never_look_alike():
@@ -57,7 +59,8 @@ def test_contrast_on_the_page(theme):
     paper = getattr(PAPER, theme)
     assert contrast(getattr(INK, theme), paper) >= 7
     assert contrast(getattr(MUTED, theme), paper) >= 4.5
-    for mark in marks(known(*registry.names(), *(f"x{number:02}" for number in range(20)))).values():
+    strangers = (f"x{number:02}" for number in range(20))
+    for mark in marks(known(*registry.names(), *KNOWN, *strangers)).values():
         assert contrast(getattr(mark.colour, theme), paper) >= 3
 
 

@@ -127,6 +127,15 @@ def test_a_profile_lies_over_the_file_and_set_over_the_profile(folder):
     assert {s.epochs for s in changed.training} == {3}
 
 
+def test_a_key_that_has_dots_itself_stands_in_quotes_in_set_and_in_profiles(folder):
+    changed = load_study(str(folder / "above.toml"), ['optimizer."torch.optim:AdamW".lr=0.5']).study
+    assert changed.optimizer == {"sgd": {"lr": 0.1}, "torch.optim:AdamW": {"lr": 0.5}}
+    path = folder / "quoted.toml"
+    path.write_text(ABOVE + "[profiles.fast]\n'optimizer.\"torch.optim:AdamW\".lr' = 0.25\n")
+    assert load_study(str(path), profile="fast").study.optimizer["torch.optim:AdamW"] == {"lr": 0.25}
+    assert "cannot be read" in complaint(folder / "above.toml", ["optimizer..lr=1"])
+
+
 def test_a_profile_may_leave_sections_out(folder):
     study = load_study(str(folder / "above.toml"), profile="costs").study
     assert (len(study.cost), study.training) == (1, ())

@@ -87,13 +87,9 @@ def calibrate(
 
 
 def uncounted(summary: pd.DataFrame, infos: Infos) -> tuple[str, ...]:
-    """Return the titles of timed second-order optimizers whose cost no formula counts, so that no map has them."""
+    """Return the titles of timed optimizers whose cost no formula counts, so that no map has them."""
     timed = set(summary[c.OPTIMIZER])
-    return tuple(
-        kind.title
-        for label, kind in infos.items()
-        if label in timed and kind.second_order and not _countable(kind)
-    )
+    return tuple(kind.title for label, kind in infos.items() if label in timed and not _countable(kind))
 
 
 def _countable(info: OptimizerInfo) -> bool:

@@ -16,12 +16,12 @@ def _adam(it: Iteration, use: Use) -> Counts:
     return it.gradient, it.held + 2.0 * it.parameters
 
 
-_ADAM_LR = SearchRange(
+ADAM_LR = SearchRange(
     1e-4,
     3e-2,
     "Adam's steps are about lr in every coordinate: a decade and a half on either side of the default",
 )
-_BETA1 = SearchRange(0.0, 0.99, "the same averaging lengths as SGD's momentum", "log-complement")
+BETA1 = SearchRange(0.0, 0.99, "the same averaging lengths as SGD's momentum", "log-complement")
 # β₂ keeps its default, which short runs hardly feel
 _EPS = SearchRange(
     1e-9, 1e-3, "large values turn Adam towards momentum SGD (Choi et al. 2019); below 1e-6 little changes"
@@ -45,8 +45,8 @@ ENTRIES = (
         "first-order",
         "tngd_bench.optimizers.first_order.optimizer:make_adam",
         {
-            "lr": Setting(1e-3, POSITIVE, _ADAM_LR),
-            "beta1": Setting(0.9, FRACTION, _BETA1, "β₁"),
+            "lr": Setting(1e-3, POSITIVE, ADAM_LR),
+            "beta1": Setting(0.9, FRACTION, BETA1, "β₁"),
             "beta2": Setting(0.999, FRACTION, title="β₂"),
             "eps": Setting(1e-8, POSITIVE, _EPS, "ε"),
         },

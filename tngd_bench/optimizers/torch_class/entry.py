@@ -3,7 +3,8 @@
 Their settings are the arguments of the class with its defaults; a pair such as `betas` is `beta1` and `beta2`. Four
 settings are ours. `route` and `rest` say which parameters AdamW gets instead, with the rate `rest_lr`
 (`optimizer.routed`). `cycle` is the number of steps after which costs repeat; None: the interval of the
-preconditioner where the class has such an argument, 1 elsewhere.
+preconditioner where the class has such an argument, 1 elsewhere. What the suite knows of single classes is in
+`known.KNOWN`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import inspect
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from tngd_bench import arguments, plugins
 from tngd_bench.optimizers.entry import OptimizerEntry, Setting
 from tngd_bench.optimizers.settings import COUNT, POSITIVE, choice, optional
+from tngd_bench.optimizers.torch_class.known import KNOWN, Known
 
 if TYPE_CHECKING:
     import torch
@@ -28,10 +31,14 @@ if TYPE_CHECKING:
 
 FORM = re.compile(r"(?P<module>[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):(?P<attribute>[A-Za-z_]\w*)")
 ROUTES = ("all", "matrices")
-INTERVALS = ("precondition_frequency", "preconditioning_compute_steps")
-"""Arguments that say after how many steps a preconditioner is renewed: costs repeat after as many."""
 MATRICES_ALONE = ("Muon",)
 """Classes that are made for matrices: they get no other parameters unless `route = "all"` says so."""
+INTERVALS = ("precondition_frequency", "preconditioning_compute_steps")
+"""Arguments that say after how many steps a preconditioner is renewed: costs repeat after as many."""
+
+
+EXTRA = {"pytorch_optimizer": "tngd-bench[rivals]"}
+"""What installs a module that this package names itself."""
 
 
 def is_class_name(name: object) -> bool:
@@ -46,8 +53,9 @@ def entry_of(name: str) -> OptimizerEntry:
     Raises ValueError where there is no such module or class, and where the class is no `torch.optim.Optimizer`.
     """
     found = _class(name)
-    settings, pairs, needed = _settings(found, name)
-    short = found.__name__
+    settings, pairs, needed = _settings(found)
+    module, _, short = name.partition(":")
+    known = KNOWN.get(name, Known())
     ours = {
         "route": Setting("matrices" if short in MATRICES_ALONE else "all", choice(*ROUTES)),
         "rest": Setting(None, optional(_pattern)),
@@ -59,14 +67,18 @@ def entry_of(name: str) -> OptimizerEntry:
         raise ValueError(f"optimizer {name!r} has arguments of its own with the names {', '.join(clash)}")
     return OptimizerEntry(
         name,
-        short,
-        f"{short} of {found.__module__.partition('.')[0]}",
+        known.title or f"{short} ({module})",
+        f"{short} of {module}",
         "torch",
         "tngd_bench.optimizers.torch_class.entry:make",
-        {**settings, **ours},
+        {
+            key: replace(setting, search=known.ranges.get(key))
+            for key, setting in {**settings, **ours}.items()
+        },
         fixed={"name": name, "pairs": tuple(pairs.items())},
         together=partial(_together, name, needed),
         cycle=_cycle,
+        style=known.style,
     )
 
 
@@ -112,7 +124,8 @@ def _class(name: str) -> Any:
     try:
         module = import_module(module_name)
     except Exception as error:  # whatever outside code does when it is imported
-        said = plugins.said(error)
+        hint = f"; pip install '{EXTRA[module_name]}'" if module_name in EXTRA else ""
+        said = f"{plugins.said(error)}{hint}"
         raise ValueError(f"optimizer {name!r}: module {module_name} cannot be imported ({said})") from None
     import torch
 
@@ -136,7 +149,7 @@ def _arguments(found: Any) -> list[inspect.Parameter]:
 
 
 def _settings(
-    found: Any, name: str
+    found: Any,
 ) -> tuple[dict[str, Setting], dict[str, tuple[str, ...]], tuple[str, ...]]:
     """Settings from the class's arguments; the pairs among them, by argument; those that must be given."""
     settings: dict[str, Setting] = {}
@@ -159,7 +172,8 @@ def _settings(
         elif isinstance(default, bool):
             settings[argument.name] = Setting(default, arguments.flag)
         elif _is_number(default):
-            settings[argument.name] = Setting(default, _number)
+            check = _whole if argument.annotation in (int, "int") else _number
+            settings[argument.name] = Setting(default, check)
         elif isinstance(default, str):
             settings[argument.name] = Setting(default, arguments.text)
     return settings, pairs, tuple(needed)
@@ -178,6 +192,12 @@ def _is_number(value: object) -> bool:
 def _number(name: str, value: object) -> object:
     if not _is_number(value) or not math.isfinite(float(value)):  # type: ignore[arg-type]
         raise TypeError(f"{name} must be a finite number, not {value!r}")
+    return value
+
+
+def _whole(name: str, value: object) -> object:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
     return value
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from tngd_bench.curvature.model_call import Inputs, run_model
 from tngd_bench.optimizers.natural import DivergedError
 
 Named = tuple[str, nn.Parameter]
+REST = "AdamW, the others"
+"""What `routing` calls the optimizer of the parameters that the named one does not get."""
 
 
 def routed(model: nn.Module, route: str, rest: str | None = None) -> tuple[list[Named], list[Named]]:
@@ -48,7 +51,7 @@ class TorchOptimizer:
 
     An optimizer whose `step` must have a closure (L-BFGS) gets one, which counts as one step however often it is
     called. `cycle` is the number of steps after which its costs repeat. `routing` says which optimizer has which
-    parameters.
+    parameters: their shapes, by name. A scheduler of learning rates takes `optimizer`, or `rest` for the others.
     """
 
     def __init__(
@@ -70,10 +73,8 @@ class TorchOptimizer:
         if start is not None:
             start()
         self.rest = torch.optim.AdamW([p for _, p in others], lr=rest_lr) if others else None
-        self.routing = {
-            type(self.optimizer).__name__: tuple(name for name, _ in taken),
-            **({"AdamW": tuple(name for name, _ in others)} if others else {}),
-        }
+        shares = {type(self.optimizer).__name__: taken, **({REST: others} if others else {})}
+        self.routing = {who: {name: tuple(p.shape) for name, p in share} for who, share in shares.items()}
         closure = inspect.signature(self.optimizer.step).parameters.get("closure")
         self._closes = closure is not None and closure.default is inspect.Parameter.empty
         if self._closes and others:
@@ -106,6 +107,20 @@ class TorchOptimizer:
             self.rest.step()
         self.iteration += 1
         return values[0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of both optimizers and the number of steps made."""
+        rest = None if self.rest is None else self.rest.state_dict()
+        return {"iteration": self.iteration, "optimizer": self.optimizer.state_dict(), "rest": rest}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that `state_dict` gave; ValueError where the parameters were routed otherwise."""
+        if (state["rest"] is None) != (self.rest is None):
+            raise ValueError("route and rest must be those of the saved run")
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.rest is not None:
+            self.rest.load_state_dict(state["rest"])
+        self.iteration = state["iteration"]
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

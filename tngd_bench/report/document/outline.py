@@ -7,7 +7,7 @@ from typing import TypeVar
 from tngd_bench.analysis.findings.find import Findings, find
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training import final_scores
-from tngd_bench.report import assumptions, study_tables
+from tngd_bench.report import assumptions, study_tables, torch_classes
 from tngd_bench.report.claims.verdicts import verdict_section
 from tngd_bench.report.cost.cost_section import cost_sections
 from tngd_bench.report.document.charting import Chart, MissingFigure
@@ -156,13 +156,20 @@ def _background_sections(results: Results) -> tuple[Section, ...]:
                 *assumptions.statements(study, results.environment),
                 *assumptions.extrapolated(trials, infos),
                 *assumptions.not_made(trials, infos),
+                *torch_classes.statements(infos),
                 *assumptions.choices(study),
             ),
-            tables=(
-                *([] if devices is None else [devices]),
-                *tuning_charts.tuned_tables(study, infos),
-                study_tables.settings_table(trials, infos),
-                study_tables.defaults_table(infos),
+            tables=tuple(
+                table
+                for table in (
+                    devices,
+                    *tuning_charts.tuned_tables(study, infos),
+                    study_tables.settings_table(trials, infos),
+                    study_tables.defaults_table(infos),
+                    torch_classes.routing_table(trials, infos),
+                    torch_classes.first_steps_table(results),
+                )
+                if table is not None
             ),
         ),
         Section(

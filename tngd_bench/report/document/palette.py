@@ -2,7 +2,8 @@
 
 The colours keep a contrast of at least 3:1 on the page, have one value for light and one for dark, and stay apart under
 the common colour vision deficiencies together with marker and dash: the exact natural gradients share
-blue, the thermodynamic ones orange. Variants of one method share its colour and differ by dash and fill.
+blue, the thermodynamic ones orange. Variants of one method share its colour and differ by dash and fill; classes known
+by name begin with the second dash.
 """
 
 import colorsys
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 from tngd_bench.analysis.families import Infos
 from tngd_bench.optimizers import registry
+from tngd_bench.optimizers.torch_class.entry import is_class_name
 from tngd_bench.report.document.slugs import slug
 
 
@@ -72,22 +74,21 @@ def marks(infos: Infos) -> dict[str, Mark]:
         method = info.method
         colour, marker, emphasised = styles[method] if method in styles else (*spare[method], False)
         variant = sum(infos[other].method == method for other in drawn)
-        turn = strangers.index(method) // len(_OTHERS) if method in spare else 0
+        turn = strangers.index(method) // len(_OTHERS) if method in spare else int(is_class_name(method))
         dash = _DASHES[(turn + variant) % len(_DASHES)]
         drawn[label] = Mark(colour, marker, dash, variant == 0, emphasised)
     return drawn
 
 
 def _styles() -> dict[str, tuple[Colour, str, bool]]:
-    """Return colour, marker and emphasis of every registered optimizer that has a style, in the registry's order.
+    """Return colour, marker and emphasis of every optimizer that has a style, in the registry's order.
 
     Figures are themed by replacing colours: a style whose colour has another use already is left out.
     """
     found: dict[str, tuple[Colour, str, bool]] = {}
     used = {colour.light for colour in (*_ROLES, *_spare_colours())}
-    for name in registry.names():
-        style = registry.get(name).style
-        if style is not None and style.light not in used:
+    for name, style in registry.styles().items():
+        if style.light not in used:
             used.add(style.light)
             colour = Colour(f"--c-{slug(name)}", style.light, style.dark)
             found[name] = (colour, style.marker, style.emphasised)

@@ -92,7 +92,7 @@ def _points(view: MapView) -> Iterator[str]:
     yield view.targets.words
     names = uncounted(view.results.cost_summary, view.infos)
     if names:
-        yield f"Timed, and on no map, since no formula counts its operations: {quantities.listed(names)}."
+        yield f"Timed, and on no map, since no formula predicts the cost: {quantities.listed(names)}."
     if len(view.reached) and not shows_a_plane(view.reached):
         yield place_words(view.reached, view.infos)
 

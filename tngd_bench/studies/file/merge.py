@@ -198,12 +198,17 @@ def _apply_profile(study: StudyTable, profile: str) -> None:
         study.override(keys, value, origin, called)
 
 
+def _keys(path: str) -> list[str]:
+    """Return the keys of a path with dots, where a key that has dots itself stands in quotes, as in TOML."""
+    return [key.strip('"') for key in re.split(r'\.(?=(?:[^"]*"[^"]*")*[^"]*$)', path)]
+
+
 def _leaves(
     table: Mapping[str, Any], written: KeyPath, keys: tuple[str, ...]
 ) -> Iterator[tuple[KeyPath, tuple[str, ...], Any]]:
     """Yield the path as written, the keys it means, and the value, of all that a profile sets."""
     for key, value in table.items():
-        here, way = (*written, key), (*keys, *key.split("."))
+        here, way = (*written, key), (*keys, *_keys(key))
         if isinstance(value, dict) and value:
             yield from _leaves(value, here, way)
         else:
@@ -212,7 +217,7 @@ def _leaves(
 
 def _apply_override(study: StudyTable, override: str) -> None:
     path, equals, text = override.partition("=")
-    keys = path.strip().split(".")
+    keys = _keys(path.strip())
     if not equals or not all(keys) or not text.strip():
         raise StudyError(f"--set {override!r} cannot be read; accepted: path.to.key=value")
     try:

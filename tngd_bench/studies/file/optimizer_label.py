@@ -18,6 +18,7 @@ from tngd_bench.spu.field_info import in_words
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file import tuned_sets
 from tngd_bench.studies.file.schema import Study
+from tngd_bench.studies.file.toml_lines import written_key
 
 IDEAL = "ideal"
 TUNED = "tuned"
@@ -156,7 +157,7 @@ def resolve(
 def _tuned_settings(name: str, tuned: SettingsByName) -> dict[str, object]:
     if name not in tuned:
         raise ValueError(
-            f"the study has no [tuned.{name}] table; `tngd-bench tune STUDY` makes one, "
+            f"the study has no [tuned.{written_key(name)}] table; `tngd-bench tune STUDY` makes one, "
             'and include = ["FILE"] takes the file it writes'
         )
     return {key: as_setting(key, value) for key, value in tuned[name].items()}

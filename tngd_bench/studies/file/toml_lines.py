@@ -1,10 +1,11 @@
-"""Line numbers of the keys of a TOML text, which the standard library's parser does not give.
+"""Keys of a TOML text: how they are written, and their line numbers, which the standard library's parser does not give.
 
 The text must have been accepted by that parser: the scan follows the grammar (TOML 1.0.0) and checks nothing.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from contextlib import suppress
@@ -18,6 +19,11 @@ _LONG_STRING = r'"""(?:[^\\]|\\.)*?"""{1,3}(?!")|' r"'''.*?'''{1,3}(?!')"
 _STRING = re.compile(_LONG_STRING + r'|"(?:[^"\\\n]|\\.)*"|' r"'[^'\n]*'", re.DOTALL)
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SCALAR = re.compile(r"[^,\]}#\n]+")
+
+
+def written_key(name: str) -> str:
+    """Return a key as TOML has it: in quotes where it is no bare one."""
+    return name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 def line_numbers(text: str) -> dict[KeyPath, int]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tngd_bench.studies.file.schema import Study
 from tngd_bench.studies.file.study_table import StudyTable
+from tngd_bench.studies.file.toml_lines import written_key
 
 TUNED, RECORD, BY_PROBLEM, SEARCH = "tuned", "tuning_record", "tuned_for", "search"
 
@@ -77,7 +78,8 @@ def refuse_elsewhere(study: Study, method: str, problem: str) -> None:
     if elsewhere and method not in settings_on(study, problem):
         raise ValueError(
             f"the included files have settings of {method} tuned on {', '.join(elsewhere)}, none on {problem}; "
-            f"accepted: a file tuned on {problem}, or a table [tuned.{method}], which holds on every problem"
+            f"accepted: a file tuned on {problem}, or a table [tuned.{written_key(method)}], which holds on every "
+            "problem"
         )
 
 

@@ -23,8 +23,9 @@ from tngd_bench.measure.clock import multiplication_rate
 from tngd_bench.measure.cost import measure_cost
 from tngd_bench.measure.cpu_affinity import bind_to
 from tngd_bench.measure.inspection import inspect_step
+from tngd_bench.measure.step_timer import CostResult
 from tngd_bench.measure.threads import use_threads
-from tngd_bench.measure.training import train
+from tngd_bench.measure.training import TrainingResult, train
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.studies.file.sweeps import swept_columns
 from tngd_bench.studies.plan.trials import (
@@ -151,6 +152,7 @@ def _run_cost(trial: CostBlock, data: DataSplits, on_turn: Callable[[str], None]
         measured[result.label] = entry_of(trial, candidate, result.status, result.reason) | {
             "solver_iterations": result.solver_iterations,
             "iterations": by_column(iterations),
+            **_by_class(result),
             **_lower_bound(result.bill),
         }
     return list(measured.values())
@@ -178,8 +180,16 @@ def _run_training(trial: TrainingTrial, data: DataSplits) -> Entry:
         "solver_iterations": result.solver_iterations,
         **_lower_bound(result.bill),
         **({} if result.stability_margin is None else {"stability_margin": result.stability_margin}),
+        **_by_class(result),
         "curve": by_column([_plain(point.columns()) for point in result.curve]),
     }
+
+
+def _by_class(result: CostResult | TrainingResult) -> dict[str, Any]:
+    """Return what an entry says of an optimizer named by its class alone; nothing of others."""
+    if result.routing is None:
+        return {}
+    return {"routing": result.routing, "first_step_s": finite_or_none(result.first_step_s or math.nan)}
 
 
 def _lower_bound(bill: Ledger | None) -> dict[str, Any]:

@@ -27,6 +27,7 @@ FLOPS, PEAK_BYTES = "flops", "peak_bytes"
 SOLVER_ITERATIONS, STABILITY_MARGIN = "solver_iterations", "stability_margin"
 STEP_S, DIGITAL_S, WRITE_S, RELAX_S, READ_S = "step_s", "digital_s", "write_s", "relax_s", "read_s"
 TOTAL_S, OVERLAP_S, NOT_STATED, STATED_S = "total_s", "overlap_s", "not_stated", "stated_s"
+FIRST_STEP_S, ROUTING = "first_step_s", "routing"
 EPOCH, LOSS, MEASURED_S, MODELLED_S = "epoch", "loss", "measured_s", "modelled_s"
 
 SIZE = [PARAMETERS, BATCH_SIZE, OUTPUTS]
@@ -60,7 +61,8 @@ TRIAL_COLUMNS = {
     **dict.fromkeys((SWEEP_LABEL, SWEEP_PARAMETER_2), "object"),
     SWEEP_VALUE_2: "float64",
     **dict.fromkeys((SWEEP_LABEL_2, INSPECTION_KEY, MACHINE, FINISHED, CODE, NOT_STATED), "object"),
-    **dict.fromkeys((STATED_S, STABILITY_MARGIN), "float64"),
+    **dict.fromkeys((STATED_S, STABILITY_MARGIN, FIRST_STEP_S), "float64"),
+    ROUTING: "object",
 }
 """Columns of `Records.trials` with their dtypes; `seed`, `process` and `solver_iterations` may be missing.
 
@@ -71,6 +73,8 @@ come from, as "FILE#ENTRY"; `machine` is the processor that the trial ran on, `f
 `code` are the digests of the code that measured it, by part, as JSON; missing in stores older than that.
 `not_stated` names the items of the device's bill without a stated time, where there are any; the others take `stated_s`
 per iteration. `stability_margin`, in 1/τ, is the least over a training's iterations, where the simulation computes one.
+Of optimizers named by their class, `first_step_s` is a first step that no other time contains, with all that it loads,
+sets up and compiles, and `routing` says which optimizer has which parameters: their shapes by name, as JSON.
 """
 
 TIMES = (STEP_S, DIGITAL_S, WRITE_S, RELAX_S, READ_S)

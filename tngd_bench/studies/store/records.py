@@ -82,6 +82,8 @@ def _read_trials(store: StoreReader, keys: Iterable[str], curve_columns: Mapping
         about["code"] = json.dumps(content["code"], sort_keys=True) if "code" in content else None
         for number, entry in enumerate(content["entries"]):
             row = {"key": f"{file}#{number}", **entry, **about}
+            if "routing" in entry:
+                row["routing"] = json.dumps(entry["routing"])
             if entry["kind"] == "inspection":
                 inspected[tuple(entry[name] for name in _INSPECTED)] = row
                 continue

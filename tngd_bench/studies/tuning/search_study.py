@@ -23,6 +23,7 @@ from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.optimizer_label import IDEAL, config_of, read_label
 from tngd_bench.studies.file.reading import LoadedStudy
 from tngd_bench.studies.file.schema import Study, TrainingSection, Tuning
+from tngd_bench.studies.file.toml_lines import written_key
 from tngd_bench.studies.tuning.results import finalists, larger_is_better
 from tngd_bench.studies.tuning.spaces import Space, draws, space_of
 
@@ -133,7 +134,7 @@ def _selections(study: Study, tuning: Tuning, section: TrainingSection) -> dict[
         if settings_by_method.setdefault(selection.name, selection.settings) != selection.settings:
             raise StudyError(
                 f"{study.name}: {selection.name} stands with different settings in {section.name!r}, and there is one "
-                f"table [tuned.{selection.name}]; choose with --optimizers, or optimizers = … in [tuning]"
+                f"table [tuned.{written_key(selection.name)}]; choose with --optimizers, or optimizers = … in [tuning]"
             )
     return settings_by_method
 
@@ -146,7 +147,9 @@ def _refuse_foreign_spaces(study: Study, tuning: Tuning, methods: Iterable[str])
         left_out = name in trained or (tuning.optimizers and registry.is_known(name))
         if name not in tuned and not left_out:
             hint = arguments.suggestion(name, tuned)
-            raise StudyError(f"tuning.spaces.{name}: not tuned here{hint}; tuned are: {', '.join(tuned)}")
+            raise StudyError(
+                f"tuning.spaces.{written_key(name)}: not tuned here{hint}; tuned are: {', '.join(tuned)}"
+            )
 
 
 def _contender(

@@ -12,6 +12,7 @@ from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.schema import Axis
+from tngd_bench.studies.file.toml_lines import written_key
 
 _DIGITS = 6  # of a drawn value: what a file shows is what was tried
 _MASK = 2**32 - 1  # what scipy's generators take as a seed
@@ -41,11 +42,11 @@ def space_of(method: str, asked: Mapping[str, Axis] | None = None) -> Space:
             try:
                 entry.check({name: value})
             except (ValueError, TypeError) as error:
-                raise StudyError(f"tuning.spaces.{method}.{name}: {error}") from None
+                raise StudyError(f"tuning.spaces.{written_key(method)}.{name}: {error}") from None
     if not axes:
         raise StudyError(
             f"nothing to tune of {method!r}: its family {entry.family!r} has no space; "
-            f"give one under [tuning.spaces.{method}]"
+            f"give one under [tuning.spaces.{written_key(method)}]"
         )
     return Space(axes, tuple(name for name in asked if name not in ranges))
 

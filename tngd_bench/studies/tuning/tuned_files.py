@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -16,6 +15,7 @@ from tngd_bench.atomic_write import write
 from tngd_bench.studies.errors import StoreWriteError
 from tngd_bench.studies.file.merge import TUNED_FILE
 from tngd_bench.studies.file.optimizer_label import IDEAL
+from tngd_bench.studies.file.toml_lines import written_key
 from tngd_bench.studies.store.records import Records
 from tngd_bench.studies.tuning.results import best_tries, larger_is_better, searched_metric
 from tngd_bench.studies.tuning.search_study import Contender, Search
@@ -24,7 +24,6 @@ from tngd_bench.unwritable import cannot_be_written
 RECORD_FILE = "tuning.json"
 TRIES = "tries"
 _NUMBERS = ("score", "default_score", "final_score", "final_runs", "final_finished", "try", "seconds")
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def write_files(
@@ -137,7 +136,7 @@ def tuned_toml(record: Mapping[str, Any]) -> str:
     text += _table("tuning_record.search", search)
     for name, found in record["optimizers"].items():
         numbers = {key: found[key] for key in _NUMBERS if found[key] is not None}
-        text += "\n" + _table(f"tuning_record.{_key(name)}", numbers | found["statuses"])
+        text += "\n" + _table(f"tuning_record.{written_key(name)}", numbers | found["statuses"])
     return text
 
 
@@ -167,17 +166,13 @@ def _tuned_table(name: str, found: Mapping[str, Any], record: Mapping[str, Any])
         f"# {record['metric']} {found['score']:.4g} (the study's own settings: {own}){final}, try {found['try']} of "
         f"{record['drawn_per_optimizer']}; {ends}; {found['seconds']:.0f} s{beyond}\n"
     )
-    return about + _table(f"tuned.{_key(name)}", found["tuned"])
+    return about + _table(f"tuned.{written_key(name)}", found["tuned"])
 
 
 def _table(header: str, values: Mapping[str, Any]) -> str:
     """Return one table in TOML."""
-    rows = [f"{_key(key)} = {_value(value)}" for key, value in values.items()]
+    rows = [f"{written_key(key)} = {_value(value)}" for key, value in values.items()]
     return "\n".join([f"[{header}]", *rows]) + "\n"
-
-
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else json.dumps(name)
 
 
 def _value(value: object) -> str:
