@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from tngd_bench.studies.tuning.draws import draws
 from torch import Tensor, nn
 
 from tngd_bench.optimizers import DivergedError, costs, registry
 from tngd_bench.optimizers.torch_class.known import KNOWN
 from tngd_bench.optimizers.torch_class.optimizer import TorchOptimizer, routed
-from tngd_bench.studies.tuning.spaces import space_of
+from tngd_bench.studies.tuning.spaces import draws, space_of
 
 LOSS = nn.CrossEntropyLoss()
 
