@@ -129,7 +129,8 @@ def _documents(content: Contents, records: Records, output: Path, formats: Colle
         text = markdown(title, content.first_screen(), content.sections, command, version)
         documents.append(write(output / "report.md", text.encode()))
     if "tex" in formats:
-        for table in content.tables():
+        tables = [table for section in content.sections for table in section.tables if table.rows]
+        for table in tables:
             documents.append(write(output / "tables" / f"{table.name}.tex", latex(table).encode()))
     if "pdf" in formats:
         documents.append(write(output / "report.pdf", pdf(content, title, output.resolve())))

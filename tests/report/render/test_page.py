@@ -73,7 +73,8 @@ def page_without_figures(records):
     """The page as text, for tests that ask about words and tables: drawing takes most of a report's time."""
     with charting.style():
         content = contents(records)
-    return render(content, records, dict.fromkeys([chart.name for chart in content.charts()], "")), content
+    drawings = {chart.name: "" for section in content.sections for chart in section.charts}
+    return render(content, records, drawings), content
 
 
 @pytest.fixture(scope="module")

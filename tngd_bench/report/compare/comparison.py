@@ -1,6 +1,5 @@
 """The comparison of two stores as a page and as Markdown."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from tngd_bench.report.compare.compared_tables import cost_table, entries_table,
 from tngd_bench.report.document import charting, scales
 from tngd_bench.report.document.charting import Chart, MissingFigure, line_style
 from tngd_bench.report.document.figures import charts_of, figure_of
-from tngd_bench.report.document.palette import INK, Mark, marks
+from tngd_bench.report.document.palette import INK, marks
 from tngd_bench.report.document.section import Section, missing_words
 from tngd_bench.report.render import markdown, page
 from tngd_bench.report.render.manifest import replace_manifest
@@ -43,7 +42,7 @@ def build_comparison(
     infos = optimizer_infos(pd.concat([a.trials, b.trials], ignore_index=True))
     verdicts = compared_tables.compared_verdicts(*both)
     with charting.style():
-        sections = comparison_sections(found, infos, marks(infos))
+        sections = comparison_sections(found, infos)
     first = (("Compared", f"A is {names[0]}, B is {names[1]}."), *headlines(found))
     if verdicts:
         sections = (compared_tables.verdict_comparison_section(verdicts, infos), *sections)
@@ -123,13 +122,13 @@ def _differ(names: pd.Series) -> str:
     return "1 entry differs" if len(names) == 1 else f"{len(names)} entries differ"
 
 
-def comparison_sections(found: TwoStores, infos: Infos, styles: Mapping[str, Mark]) -> tuple[Section, ...]:
+def comparison_sections(found: TwoStores, infos: Infos) -> tuple[Section, ...]:
     """Return the sections of a comparison; call it inside `charting.style()`."""
     return (
         Section(
             "cost",
             "Cost, B relative to A",
-            charts=charts_of("compare", Compared(found.costs, infos, styles)),
+            charts=charts_of("compare", Compared(found.costs, infos)),
             tables=(cost_table(found.costs, infos),),
             absent="" if len(found.costs) else _NO_COST,
         ),
@@ -153,17 +152,16 @@ def comparison_sections(found: TwoStores, infos: Infos, styles: Mapping[str, Mar
 
 @dataclass(frozen=True)
 class Compared:
-    """The costs of two stores at the settings that both hold, with the optimizers and their marks."""
+    """The costs of two stores at the settings that both hold, with their optimizers."""
 
     costs: pd.DataFrame
     infos: Infos
-    styles: Mapping[str, Mark]
 
 
 @figure_of("compare", "time per iteration, B relative to A")
 def compared_chart(both: Compared) -> Chart | None:
     """Draw the ratio of times per iteration, relative to SGD of the same store where it was timed."""
-    costs, infos, styles = both.costs, both.infos, both.styles
+    costs, infos, styles = both.costs, both.infos, marks(both.infos)
     if costs.empty:
         return None
     figure, axes = charting.panel(4.2)

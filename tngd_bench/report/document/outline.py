@@ -48,14 +48,6 @@ class Contents:
         further = (("Claims", self.judged), ("Missing", missing_words(self.missing)))
         return (*warned, *said, *((term, words) for term, words in further if words))
 
-    def charts(self) -> tuple[Chart, ...]:
-        """Return all charts in reading order."""
-        return tuple(chart for section in self.sections for chart in section.charts)
-
-    def tables(self) -> tuple[Table, ...]:
-        """Return all tables that have rows, in reading order."""
-        return tuple(table for section in self.sections for table in section.tables if table.rows)
-
 
 def contents(records: Records, beside: Mapping[str, Records] | None = None) -> Contents:
     """Return everything the page shows, computed from `records`; call it inside `charting.style()`.

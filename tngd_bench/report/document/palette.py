@@ -10,6 +10,8 @@ import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from matplotlib.colors import to_hex
+
 from tngd_bench.analysis.families import Infos
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.torch_class.entry import is_class_name
@@ -103,16 +105,12 @@ def _spare(place: int) -> tuple[Colour, str]:
     if place < len(_OTHERS):
         return _OTHERS[place]
     hue = place * _SPARE_HUE % 360 / 360
-    light, dark = (_hex(*colorsys.hls_to_rgb(hue, level, 0.5)) for level in (0.28, 0.78))
+    light, dark = (to_hex(colorsys.hls_to_rgb(hue, level, 0.5)) for level in (0.28, 0.78))
     return Colour(f"--c-other-{place + 1}", light, dark), _SPARE_MARKERS[place % len(_SPARE_MARKERS)]
 
 
 def _spare_colours() -> tuple[Colour, ...]:
     return tuple(_spare(place)[0] for place in range(_MOST_SPARE))
-
-
-def _hex(*channels: float) -> str:
-    return "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
 
 
 def strength(label: str, shown: Sequence[str], infos: Infos) -> float:

@@ -90,14 +90,6 @@ class Section:
         return section, tuple(lost.values())
 
 
-def without_missing(
-    sections: Sequence[Section], undrawn: Mapping[str, MissingFigure]
-) -> tuple[tuple[Section, ...], tuple[MissingFigure, ...]]:
-    """Return the sections without the charts that failed, and why those failed; see `Section.without`."""
-    kept = [section.without(undrawn) for section in sections]
-    return tuple(section for section, _ in kept), tuple(why for _, lost in kept for why in lost)
-
-
 def missing_words(missing: Sequence[MissingFigure]) -> str:
     """Return the sentence of the first screen on missing figures; "" where none is missing."""
     if not missing:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from tngd_bench.atomic_write import write
 from tngd_bench.report.document.charting import Chart, MissingFigure
-from tngd_bench.report.document.section import Section, without_missing
+from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Table
 from tngd_bench.report.render import drawings
 from tngd_bench.report.render.processes import in_processes
@@ -31,11 +31,13 @@ def write_sections(sections: Sequence[Section], output: Path, *, inline: bool = 
     """Write figures and data into folders of `output`; see `write_figures`."""
     charts = [chart for section in sections for chart in section.charts]
     figures, drawings, undrawn = write_figures(charts, output / "figures", inline=inline)
-    kept, missing = without_missing(sections, undrawn)
+    left = [section.without(undrawn) for section in sections]
+    kept = tuple(section for section, _ in left)
     # a figure that could not be drawn still has numbers
     shown: list[Chart | Table] = [chart for chart in charts if chart.missing is None]
     shown += [table for section in kept for table in section.tables if table.rows]
     data = [path for item in shown for path in write_data(item.name, item.data, output / "data")]
+    missing = tuple(why for _, lost in left for why in lost)
     return SectionFiles(kept, missing, tuple(figures), tuple(data), drawings)
 
 
