@@ -7,7 +7,7 @@ import pytest
 
 from tngd_bench.studies.file.optimizer_label import config_of
 from tngd_bench.studies.file.reading import load_study, shipped_studies
-from tngd_bench.studies.tuning.results import TRIED
+from tngd_bench.studies.store.columns import TRIED
 from tngd_bench.studies.tuning.search_study import make_search
 
 STUDY = """

@@ -2,8 +2,8 @@
 
 import optuna
 import pytest
-from tests.studies.tuning.test_draws import SPACE
 
+from tests.studies.tuning.test_spaces import SPACE
 from tngd_bench.studies.tuning.optuna_database import TryResult, record
 from tngd_bench.studies.tuning.spaces import draws
 

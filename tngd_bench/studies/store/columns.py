@@ -29,6 +29,8 @@ STEP_S, DIGITAL_S, WRITE_S, RELAX_S, READ_S = "step_s", "digital_s", "write_s", 
 TOTAL_S, OVERLAP_S, NOT_STATED, STATED_S = "total_s", "overlap_s", "not_stated", "stated_s"
 EPOCH, LOSS, MEASURED_S, MODELLED_S = "epoch", "loss", "measured_s", "modelled_s"
 
+TRIED = ("ok", "diverged", "timed-out", "out-of-memory")
+"""Statuses of a run that was a try; a skipped or failed one is none."""
 SIZE = [PARAMETERS, BATCH_SIZE, OUTPUTS]
 """The size of a model and of its batch: N, b and d_z."""
 
