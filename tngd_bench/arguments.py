@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import operator
 from collections.abc import Iterable
 
 
@@ -14,26 +15,14 @@ def real(
     below: float | None = None,
 ) -> float:
     """Return `value` as a finite float within the bounds (`minimum` inclusive, `above` and `below` exclusive)."""
-    bounds = [
-        text
-        for text, bound in (
-            (f">= {minimum:g}" if minimum is not None else "", minimum),
-            (f"> {above:g}" if above is not None else "", above),
-            (f"< {below:g}" if below is not None else "", below),
-        )
-        if bound is not None
-    ]
-    accepted = "a finite number" + (" " + " and ".join(bounds) if bounds else "")
+    stated = ((">=", operator.ge, minimum), (">", operator.gt, above), ("<", operator.lt, below))
+    bounds = [(sign, holds, bound) for sign, holds, bound in stated if bound is not None]
+    accepted = "a finite number " + " and ".join(f"{sign} {bound:g}" for sign, _, bound in bounds)
+    refused = f"{name} must be {accepted.strip()}, not {value!r}"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be {accepted}, not {value!r}")
-    inside = (
-        math.isfinite(value)
-        and (minimum is None or value >= minimum)
-        and (above is None or value > above)
-        and (below is None or value < below)
-    )
-    if not inside:
-        raise ValueError(f"{name} must be {accepted}, not {value!r}")
+        raise TypeError(refused)
+    if not math.isfinite(value) or not all(holds(value, bound) for _, holds, bound in bounds):
+        raise ValueError(refused)
     return float(value)
 
 

@@ -9,7 +9,7 @@ from tngd_bench.analysis.statistics.paired import seeds_needed
 from tngd_bench.optimizers.torch_class.known import KNOWN
 from tngd_bench.studies.file.optimizer_label import config_of, read_label
 from tngd_bench.studies.file.reading import load_study, shipped_studies
-from tngd_bench.studies.tuning.results import TRIED
+from tngd_bench.studies.store.columns import TRIED
 from tngd_bench.studies.tuning.search_study import make_search
 
 BUDGET = (

@@ -43,8 +43,6 @@ class Results:
         """Return the results of frames that belong to no one study, their curves on one clock already."""
         return cls(Records({}, {}, trials, costs, curves), clocked=True)
 
-    # -- parts ---------------------------------------------------------------------------------------------------------
-
     def within(self, groups: Collection[str], problem: str | None = None) -> Results:
         """Return the results of the sections `groups`, and of `problem` where it is given."""
 
@@ -64,8 +62,6 @@ class Results:
         own = self.trials[self.trials[c.OPTIMIZER].isin(optimizers)] if optimizers else self.trials
         return tuple(sorted(set(own[c.KEY])))
 
-    # -- optimizers ----------------------------------------------------------------------------------------------------
-
     @cached_property
     def infos(self) -> Infos:
         """Every optimizer by its label, in the order of the registry."""
@@ -74,8 +70,6 @@ class Results:
     def unstated(self, kind: str) -> Mapping[str, str]:
         """Return the items without a stated time of each optimizer that has any in trials of a kind, in words."""
         return caveats.unstated(self.of_kind(kind))
-
-    # -- cost ----------------------------------------------------------------------------------------------------------
 
     @cached_property
     def finished_costs(self) -> pd.DataFrame:
@@ -113,8 +107,6 @@ class Results:
         """The rates of this machine for second-order optimizers; None where none was timed."""
         dtype = str(self.environment.get("dtype", "float32"))
         return calibrate(self.cost_summary, self.trials, self.infos, dtype, run_spread=self.run_spread)
-
-    # -- training ------------------------------------------------------------------------------------------------------
 
     @cached_property
     def final(self) -> pd.DataFrame:

@@ -22,7 +22,8 @@ from tngd_bench.problems.entry import ProblemEntry
 
 ENTRY_POINT_GROUP = "tngd_bench.problems"
 
-_OWN = (digits_mlp, mnist_cnn, mnist_mlp, mnist_mlp3, fashion_cnn, squad_lora, causal_lm)
+_HERE = (digits_mlp, mnist_cnn, mnist_mlp, mnist_mlp3, fashion_cnn, squad_lora, causal_lm)
+_OWN = tuple(problem.ENTRY for problem in _HERE)
 
 
 def names() -> tuple[str, ...]:
@@ -51,7 +52,7 @@ def get(name: str, options: Mapping[str, object] | None = None) -> ProblemEntry:
 
 
 def _found() -> plugins.Found[ProblemEntry]:
-    own = {problem.ENTRY.name: problem.ENTRY for problem in _OWN}
+    own = {entry.name: entry for entry in _OWN}
     points = entry_points(group=ENTRY_POINT_GROUP)
     return plugins.collect(
         "problem", ProblemEntry, own, points, lambda point, entry: entry.name, ProblemEntry.check_fields

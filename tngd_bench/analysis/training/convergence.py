@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tngd_bench.analysis.training.time_to_target import TRIED
 from tngd_bench.problems import registered_metrics
 from tngd_bench.studies.store import columns as c
 
@@ -86,7 +85,7 @@ def bands_at_level(
     group, optimizer, `level`, `low`, `median`, `high` in the unit of `clock`, a column, `hits`, `seeds`.
     """
     tried = c.outside_sweeps(c.only(trials, kind="training"))
-    tried = tried[tried[c.STATUS].isin(TRIED)]
+    tried = tried[tried[c.STATUS].isin(c.TRIED)]
     known = curves[curves[c.KEY].isin(tried[c.KEY]) & np.isfinite(curves[metric].astype(float))]
     upwards = registered_metrics.of_column(metric).metric.larger_is_better
     bands = []

@@ -30,8 +30,11 @@ def final_values(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     finished = curves[c.KEY].isin(training.loc[training[c.STATUS] == "ok", c.KEY])
     last = _last_values(curves[finished].sort_values(c.ITERATION, kind="stable"))
     values = last.reindex(index=training[c.KEY], columns=[*_ends(), *_starts(), *_CLOCKS])
-    about = [*_SETTING, c.SWEEP_VALUE, c.SEED, c.STATUS, c.KEY]
-    return pd.concat([training[about], values.reset_index(drop=True), training[c.SWEEP[2:]]], axis=1)
+    setting = [*_SETTING, c.SWEEP_VALUE, c.SEED, c.STATUS, c.KEY]
+    about = pd.DataFrame(
+        training[[*setting, *c.SWEEP[2:]]].to_dict("list")
+    )  # seeds without a missing one are integers
+    return pd.concat([about[setting], values.reset_index(drop=True), about[c.SWEEP[2:]]], axis=1)
 
 
 def leading(final: pd.DataFrame) -> CurveMetric:

@@ -18,7 +18,7 @@ def is_worded(trials: pd.DataFrame) -> pd.Series:
     trials = c.completed(trials, c.SWEEP)
     named = trials[c.SWEEP_LABEL].notna() & (trials[c.SWEEP_LABEL] != "ideal")
     words = named & trials[c.SWEEP_VALUE].isna()
-    sweeps = trials[c.GROUP].astype(str) + "\n" + trials[c.SWEEP_PARAMETER].map(str)
+    sweeps = trials[c.GROUP].astype(str) + "\n" + trials[c.SWEEP_PARAMETER].astype(str)
     return trials[c.SWEEP_PARAMETER].notna() & sweeps.isin(set(sweeps[words]))
 
 

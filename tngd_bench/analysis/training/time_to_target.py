@@ -24,7 +24,6 @@ from tngd_bench.problems import registry as problems
 from tngd_bench.problems.metrics import ACCURACY, Metric
 from tngd_bench.studies.store import columns as c
 
-TRIED = ("ok", "diverged", "timed-out", "out-of-memory")
 _CLOCKS = {"iterations": c.ITERATION, "modelled": c.MODELLED_S}
 _RATE = ("hit_rate", "hit_rate_low", "hit_rate_high")
 _HIT_SETTING = [*c.TRAINING_SETTING, c.METHOD, c.SEED, c.KEY]
@@ -105,7 +104,7 @@ def hit_times(
     hits: dict[Target, dict[object, dict[str, float]]] = {}
     missed = dict.fromkeys(_CLOCKS, float("inf")) | dict.fromkeys(AFTER.values(), -1.0)
     rows = []
-    for trial in training[training[c.STATUS].isin(TRIED)].sort_values(c.KEY).to_dict("records"):
+    for trial in training[training[c.STATUS].isin(c.TRIED)].sort_values(c.KEY).to_dict("records"):
         for target in targets.get(str(trial[c.GROUP]), DEFAULT_TARGETS):
             row: dict[str, object] = {name: trial[name] for name in setting}
             row |= {"target": target.describe(), "provenance": target.provenance, "value": target.value}
@@ -192,7 +191,7 @@ def target_from_reference(final: pd.DataFrame, group: str, optimizer: str, metri
     described = registered_metrics.of_column(metric)
     column, upwards = described.final, described.metric.larger_is_better
     runs = c.only(final, group=group, optimizer=optimizer)
-    runs = runs[runs[c.SWEEP_PARAMETER].isna() & runs[c.STATUS].isin(TRIED)]
+    runs = runs[runs[c.SWEEP_PARAMETER].isna() & runs[c.STATUS].isin(c.TRIED)]
     worst = -np.inf if upwards else np.inf
     values = runs[column].astype(float).where(runs[c.STATUS] == "ok", worst).dropna().to_numpy(float)
     if len(values) < MINIMUM_REFERENCE_SEEDS:

@@ -93,7 +93,7 @@ def tolerances(final: pd.DataFrame, score: CurveMetric = TRAINING_LOSS) -> tuple
                 runs = c.only(runs, sweep_label_2=label)
         runs = runs[(runs[keys] == [group, optimizer, parameter]).all(axis=1)]
         size, problem = int(part[c.PARAMETERS].max()), str(part[c.PROBLEM].iloc[0])
-        about: dict[str, Any] = {"score": score, "beside": beside, "size": size, "problem": problem}
+        about: dict[str, Any] = {"score": score, "beside": beside, "size": size, c.PROBLEM: problem}
         found.append(_tolerance(Tolerance(group, optimizer, parameter, **about), runs, part))
     return tuple(found)
 

@@ -13,7 +13,7 @@ from tngd_bench.analysis.training.best_of_k import COLUMNS, best_of_k
 from tngd_bench.studies.file.schema import Axis
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
-from tngd_bench.studies.tuning.results import TRIED, best_tries, larger_is_better, tuning_trials
+from tngd_bench.studies.tuning.results import best_tries, larger_is_better, tuning_trials
 from tngd_bench.studies.tuning.spaces import space_of
 
 _EDGE = 0.02
@@ -57,7 +57,7 @@ def tuning_summary(records: Records) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for name, own in tries.groupby(c.OPTIMIZER, sort=False):
         method = str(name)
-        tried = own[c.STATUS].isin(TRIED)
+        tried = own[c.STATUS].isin(c.TRIED)
         default = own.loc[own["default"], "score"]
         share = float(spent[own.index].sum())
         row: dict[str, Any] = dict.fromkeys(_SUMMARY, None) | {
@@ -101,7 +101,7 @@ def best_of_k_curves(records: Records, *, level: float = 0.95) -> pd.DataFrame:
     """
     tries = tuning_trials(records)
     larger = larger_is_better(records.study)
-    drawn = tries[~tries["default"] & tries[c.STATUS].isin(TRIED)]
+    drawn = tries[~tries["default"] & tries[c.STATUS].isin(c.TRIED)]
     curves = []
     for name, own in drawn.groupby(c.OPTIMIZER, sort=False):
         values = own["score"].fillna(-np.inf if larger else np.inf)

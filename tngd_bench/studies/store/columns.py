@@ -30,6 +30,8 @@ TOTAL_S, OVERLAP_S, NOT_STATED, STATED_S = "total_s", "overlap_s", "not_stated",
 FIRST_STEP_S, ROUTING = "first_step_s", "routing"
 EPOCH, LOSS, MEASURED_S, MODELLED_S = "epoch", "loss", "measured_s", "modelled_s"
 
+TRIED = ("ok", "diverged", "timed-out", "out-of-memory")
+"""Statuses of a run that was a try; a skipped or failed one is none."""
 SIZE = [PARAMETERS, BATCH_SIZE, OUTPUTS]
 """The size of a model and of its batch: N, b and d_z."""
 

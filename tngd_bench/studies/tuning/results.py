@@ -15,8 +15,6 @@ from tngd_bench.studies.file.optimizer_label import read_label
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.records import Records
 
-TRIED = ("ok", "diverged", "timed-out", "out-of-memory")
-"""Statuses of a run that was a try; a skipped or failed one is none."""
 COLUMNS = {
     "optimizer": "str",
     "number": "int64",
@@ -104,7 +102,7 @@ def tuning_trials(records: Records) -> pd.DataFrame:
 def _numbers(mark: str, runs: pd.DataFrame, ends: pd.Series) -> dict[str, Any]:
     """Return how many runs there were and ended, what they took, and their keys; names begin with `mark`."""
     return {
-        f"{mark}runs": int(runs["status"].isin(TRIED).sum()),
+        f"{mark}runs": int(runs["status"].isin(c.TRIED).sum()),
         f"{mark}finished": int((runs["status"].eq("ok") & runs["key"].map(ends).notna()).sum()),
         f"{mark}seconds": float(runs["elapsed_s"].sum()),
         f"{mark}keys": tuple(runs["key"]),
