@@ -219,10 +219,15 @@ STATEMENTS = (
     Statement(9, "Lead wrong, gaps of 15 %, noise 5 %", 0.05, lead_of_gaps(QUIET, again=False)),
     Statement(9, "Lead not that of a second run", 0.05, lead_of_gaps(BUSY, again=True)),
     Statement(9, "Lead not that of a second run, noise 5 %", 0.05, lead_of_gaps(QUIET, again=True)),
-    Statement(9, "The same with σ_run of 3 null runs, shift 4 %", 0.05, lead_by_null_runs(0.04), 0.3),
-    Statement(9, "The same, shift 10 %", 0.05, lead_by_null_runs(0.1), 0.3),
+    Statement(9, "The same with σ_run of 3 null runs", 0.05, lead_by_null_runs(0.04), 0.5),
+    Statement(9, "The same, shift 10 %", 0.05, lead_by_null_runs(0.1), 0.5, promised=False),
     Statement(
-        9, "The same, σ_run assumed", 0.05, lead_by_null_runs(0.1, measured=False), 0.3, promised=False
+        9,
+        "The same, shift 10 %, assumed to be 4 %",
+        0.05,
+        lead_by_null_runs(0.1, measured=False),
+        0.5,
+        promised=False,
     ),
     Statement(10, "Ratio of equals decided, 3 processes × 7", 0.05, decided_ratio(3, 7, 0.02)),
     Statement(10, "The same, 5 × 10", 0.05, decided_ratio(5, 10, 0.02)),
