@@ -29,6 +29,6 @@ def without_scale(trials: pd.DataFrame) -> pd.Series:
 
 def swept_names(swept: pd.DataFrame) -> list[str]:
     """Return what was swept in these trials, in words; two settings at once joined by ×."""
-    swept = c.completed(swept, c.SWEEP)
-    settings = dict.fromkeys(zip(swept[c.SWEEP_PARAMETER], swept[c.SWEEP_PARAMETER_2], strict=True))
+    pairs = c.completed(swept, c.SWEEP)[[c.SWEEP_PARAMETER, c.SWEEP_PARAMETER_2]].drop_duplicates()
+    settings = pairs.itertuples(index=False)
     return [" × ".join(parameter_name(name) for name in each if isinstance(name, str)) for each in settings]
