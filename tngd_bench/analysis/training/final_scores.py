@@ -31,9 +31,10 @@ def final_values(trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     last = _last_values(curves[finished].sort_values(c.ITERATION, kind="stable"))
     values = last.reindex(index=training[c.KEY], columns=[*_ends(), *_starts(), *_CLOCKS])
     setting = [*_SETTING, c.SWEEP_VALUE, c.SEED, c.STATUS, c.KEY]
+    names = [*setting, *c.SWEEP[2:]]
     about = pd.DataFrame(
-        training[[*setting, *c.SWEEP[2:]]].to_dict("list")
-    )  # seeds without a missing one are integers
+        training[names].to_dict("records"), columns=names
+    )  # seeds are integers where none is missing
     return pd.concat([about[setting], values.reset_index(drop=True), about[c.SWEEP[2:]]], axis=1)
 
 
