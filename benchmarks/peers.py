@@ -21,7 +21,7 @@ from tngd_bench.studies.plan.duration_model import cycle_of
 
 PEERS = (
     *("adam", "kfac", "ngd-gram", "spring", "ngd-layer", "ngd-cg", "torch.optim:AdamW", "torch.optim:Muon"),
-    *("pytorch_optimizer:SOAP", "pytorch_optimizer:Kron", "pytorch_optimizer:Shampoo"),
+    *("pytorch_optimizer:SOAP", "pytorch_optimizer:Shampoo"),
     "pytorch_optimizer:Shampoo[preconditioning_compute_steps=10]",
 )
 ROUNDS = {10**5: 7, 10**6: 3}
@@ -57,10 +57,9 @@ def main() -> None:
     """Print the table."""
     torch.set_num_threads(THREADS)
     print(f"torch {torch.__version__}, {THREADS} threads; a step as a multiple of SGD's")
-    columns = [multiples(parameters, rounds) for parameters, rounds in ROUNDS.items()]
-    print(f"{'':62}" + "".join(f"{f'N ≈ {parameters:,}':>16}" for parameters in ROUNDS))
-    for label in PEERS:
-        print(f"{label:62}" + "".join(f"{column[label]:16.3g}" for column in columns))
+    for parameters, rounds in ROUNDS.items():
+        for label, multiple in multiples(parameters, rounds).items():
+            print(f"{label:62} N ≈ {parameters:<10,} {multiple:8.3g}", flush=True)
 
 
 if __name__ == "__main__":

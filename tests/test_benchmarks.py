@@ -17,10 +17,12 @@ import pytest
 from asv.config import Config
 from asv.util import load_json
 
+from benchmarks import core, peers
 from tngd_bench.check.baseline import read_baseline
 from tngd_bench.check.metrics import PAGE
 from tngd_bench.check.trees import Probe
 from tngd_bench.optimizers import registry
+from tngd_bench.studies.file.optimizer_label import resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = ("accuracy", "latency", "report_time", "resources", "startup", "steps")
@@ -54,6 +56,14 @@ def suites():
                 name.startswith(("time_", "track_")) for name in vars(suite)
             ):
                 yield suite
+
+
+def test_every_peer_can_be_made():
+    pytest.importorskip("pytorch_optimizer")
+    model, loss, _, _ = core.setting(10_000)
+    for label in peers.PEERS:
+        config = resolve(label, {})
+        registry.get(config.method).create(model, loss, config.settings)
 
 
 def test_asv_knows_every_setting(settings):

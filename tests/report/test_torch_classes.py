@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tngd_bench.analysis.cost.rates import uncounted
 from tngd_bench.analysis.families import optimizer_infos
 from tngd_bench.analysis.results import Results
 from tngd_bench.report import torch_classes
@@ -48,3 +49,8 @@ def test_how_they_are_measured_is_said_only_where_one_ran(results, records):
     assert sentence.startswith("Muon: the classes as their packages have them")
     assert torch_classes.statements(optimizer_infos(records.trials)) == ()
     assert torch_classes.routing_table(records.trials, optimizer_infos(records.trials)).rows == ()
+
+
+def test_the_page_says_that_no_map_has_them(results):
+    assert uncounted(results.cost_summary, results.infos) == ("Muon",)
+    assert "Muon" not in {results.infos[label].title for label in results.calibrations.by_label}
