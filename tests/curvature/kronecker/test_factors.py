@@ -6,7 +6,7 @@ from torch import nn
 
 from tests import oracles
 from tngd_bench.curvature.capture import LayerCall, recording
-from tngd_bench.curvature.kronecker.factors import KroneckerFactors, factor_estimates, fisher_cotangents
+from tngd_bench.curvature.kronecker.factors import KroneckerFactors, factor_rows, fisher_cotangents
 from tngd_bench.curvature.kronecker.linear_maps import MAP_KINDS, LinearMap, layer_map
 from tngd_bench.curvature.losses import output_curvature
 
@@ -33,7 +33,8 @@ def factors(
     cotangents = fisher_cotangents(output_curvature(LOSS, outputs, y), outputs.detach(), fisher, generator)
     (gradient,) = torch.autograd.grad(outputs, [calls[0].edge], cotangents, is_grads_batched=True)
     one = mapped(calls)
-    return factor_estimates(one, [one.uses[0].rows(torch.float64)], [gradient])
+    pair = KroneckerFactors.of(*factor_rows(one, [one.uses[0].rows(torch.float64)], [gradient]))
+    return pair.inputs, pair.outputs
 
 
 def block(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -122,7 +123,7 @@ def test_shared_weights_by_their_definitions(sharing: str) -> None:
         layer(x)
     cotangent = torch.rand(1, 4, 5, 2, dtype=torch.float64)
     one = mapped(calls)
-    a, g = factor_estimates(one, [one.uses[0].rows(torch.float64)], [cotangent], sharing)
+    pair = KroneckerFactors.of(*factor_rows(one, [one.uses[0].rows(torch.float64)], [cotangent], sharing))
     extended = torch.cat([x, torch.ones(4, 5, 1, dtype=torch.float64)], 2)
     if sharing == "expand":
         wanted_a = torch.einsum("nti,ntj->ij", extended, extended) / 20
@@ -130,8 +131,8 @@ def test_shared_weights_by_their_definitions(sharing: str) -> None:
     else:
         wanted_a = torch.einsum("ni,nj->ij", extended.mean(1), extended.mean(1)) / 4
         wanted_g = torch.einsum("kno,knp->op", cotangent.sum(2), cotangent.sum(2))
-    assert oracles.relative_error(a, wanted_a) < 1e-12
-    assert oracles.relative_error(g, wanted_g) < 1e-12
+    assert oracles.relative_error(pair.inputs, wanted_a) < 1e-12
+    assert oracles.relative_error(pair.outputs, wanted_g) < 1e-12
 
 
 @pytest.mark.parametrize(("rows", "d_in", "d_out"), [(3, 30, 20), (12, 30, 20), (200, 30, 20), (25, 9, 40)])

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from tests import oracles
 from tngd_bench.curvature.graph import AutogradGraph
-from tngd_bench.curvature.kronecker.factors import factor_estimates
+from tngd_bench.curvature.kronecker.factors import KroneckerFactors, factor_rows
 from tngd_bench.curvature.kronecker.linear_maps import LinearMap, product_maps
 from tngd_bench.curvature.model_call import run_model
 
@@ -74,7 +74,8 @@ def test_factors_of_a_shared_gate_are_those_over_all_time_steps() -> None:
     assert len(one.uses) == 4
     cotangent = torch.randn(1, *outputs.shape, dtype=F64)
     gradients = torch.autograd.grad(outputs, [use.edge for use in one.uses], cotangent[0])
-    a, g = factor_estimates(one, [use.rows(F64) for use in one.uses], [c.unsqueeze(0) for c in gradients])
+    rows = [use.rows(F64) for use in one.uses]
+    pair = KroneckerFactors.of(*factor_rows(one, rows, [c.unsqueeze(0) for c in gradients]))
 
     h, states, sums = torch.zeros(5, 3, dtype=F64), [], []
     for t in range(4):
@@ -87,8 +88,8 @@ def test_factors_of_a_shared_gate_are_those_over_all_time_steps() -> None:
     slopes = _slopes(layer, x, cotangent[0])
     wanted_a = sum(s.T @ s for s in states) / 20
     wanted_g = sum(s.T @ s for s in slopes)
-    assert oracles.relative_error(a, wanted_a) < 1e-12
-    assert oracles.relative_error(g, wanted_g) < 1e-12
+    assert oracles.relative_error(pair.inputs, wanted_a) < 1e-12
+    assert oracles.relative_error(pair.outputs, wanted_g) < 1e-12
 
 
 def _slopes(layer: nn.RNN, x: Tensor, cotangent: Tensor) -> list[Tensor]:

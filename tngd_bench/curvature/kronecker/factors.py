@@ -38,6 +38,16 @@ class KroneckerFactors:
     right: Tensor | None = None
     scale: Tensor | None = None
 
+    @classmethod
+    def of(cls, a: Tensor, g: Tensor) -> KroneckerFactors:
+        """Those of one batch, from its `factor_rows`."""
+        return cls(a.T @ a / len(a), g.T @ g)
+
+    def average(self, a: Tensor, g: Tensor, decay: float) -> None:
+        """Let the past count `decay` and the rows of a batch the rest."""
+        self.inputs.addmm_(a.T, a, beta=decay, alpha=(1.0 - decay) / len(a))
+        self.outputs.addmm_(g.T, g, beta=decay, alpha=1.0 - decay)
+
     def invert(self, damping: float, inverse: Inverse = "cholesky") -> None:
         """Refresh the inverse for λ = `damping` > 0.
 
@@ -130,25 +140,23 @@ def fisher_cotangents(
     return curvature.slope().unsqueeze(0) * math.sqrt(b)
 
 
-def factor_estimates(
+def factor_rows(
     used: LinearMap, inputs: Sequence[Tensor], cotangents: Sequence[Tensor], sharing: Sharing = "expand"
 ) -> tuple[Tensor, Tensor]:
-    """(A, Γ) of one map on one batch from the input rows and Fisher cotangents (r, …) of its uses, summed over them.
+    """Rows a and g of one map on one batch, A = mean of a aᵀ and Γ = sum of g gᵀ, from the input rows and Fisher
+    cotangents (r, …) of its uses.
 
-    For T > 1 positions, expand: A = mean over samples and positions of a aᵀ, Γ = sum over positions of g gᵀ; reduce:
-    the same after averaging a and summing g over a sample's positions. Rows of the graph's products, which are in no
-    known order of the samples, are always expanded.
+    For T > 1 positions, expand: a row a position; reduce: a averaged and g summed over a sample's positions. Rows of
+    the graph's products, which are in no known order of the samples, are always expanded.
     """
     shaped = [use.cotangent_rows(c) for use, c in zip(used.uses, cotangents, strict=True)]
     if sharing == "expand" or used.samples is None:
         a = joined(inputs)
-        g = joined(shaped).to(a.dtype)
-        return a.T @ a / len(a), g.T @ g
+        return a, joined(shaped).to(a.dtype)
     b = used.samples
     a = torch.cat([rows.view(b, -1, rows.shape[1]) for rows in inputs], 1).mean(1)
     by_sample = [rows.view(len(c), b, -1, rows.shape[1]) for rows, c in zip(shaped, cotangents, strict=True)]
-    g = torch.cat(by_sample, 2).sum(2).flatten(0, 1).to(a.dtype)
-    return a.T @ a / b, g.T @ g
+    return a, torch.cat(by_sample, 2).sum(2).flatten(0, 1).to(a.dtype)
 
 
 def _damped_inverse(factor: Tensor, shift: float) -> Tensor:

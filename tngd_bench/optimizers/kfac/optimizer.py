@@ -15,7 +15,7 @@ from tngd_bench.curvature.kronecker.factors import (
     Inverse,
     KroneckerFactors,
     Sharing,
-    factor_estimates,
+    factor_rows,
     fisher_cotangents,
 )
 from tngd_bench.curvature.losses import Loss, output_curvature
@@ -169,15 +169,12 @@ class KFAC(NaturalOptimizer):
         for one in passes:
             last = first + len(one.map.uses)
             rows = [use.rows(self.parameters.curvature_dtype) for use in one.map.uses]
-            new_inputs, new_outputs = factor_estimates(one.map, rows, gradients[first:last], self.sharing)
-            first = last
-            name = one.map.names[0]
-            if name not in self.factors:
-                self.factors[name] = KroneckerFactors(new_inputs, new_outputs)
-                continue
-            factors, decay = self.factors[name], self.factor_decay
-            factors.inputs.mul_(decay).add_(new_inputs, alpha=1.0 - decay)
-            factors.outputs.mul_(decay).add_(new_outputs, alpha=1.0 - decay)
+            found = factor_rows(one.map, rows, gradients[first:last], self.sharing)
+            first, name = last, one.map.names[0]
+            if name in self.factors:
+                self.factors[name].average(*found, self.factor_decay)
+            else:
+                self.factors[name] = KroneckerFactors.of(*found)
 
     def _assemble(self, passes: Sequence[MapPass], rest: Sequence[tuple[nn.Parameter, Tensor]]) -> Tensor:
         slots = {id(p): s for p, s in zip(self.parameters.tensors, self.parameters.slots, strict=True)}
