@@ -40,7 +40,10 @@ def update_rule(
     betas: tuple[float, float],
     eps: float,
 ) -> torch.optim.Optimizer:
-    """`torch.optim.SGD` or `torch.optim.Adam` over the trainable parameters, its arguments checked."""
+    """`torch.optim.SGD` or `torch.optim.Adam` over the trainable parameters, its arguments checked.
+
+    SGD with momentum is torch's fused form: one pass over N values where the plain one makes three.
+    """
     arguments.choice("rule", rule, RULES)
     arguments.real("lr", lr, above=0.0)
     arguments.real("momentum", momentum, minimum=0.0, below=1.0)
@@ -50,7 +53,7 @@ def update_rule(
         arguments.real(name, value, minimum=0.0, below=1.0)
     arguments.real("eps", eps, above=0.0)
     if rule == "sgd":
-        return torch.optim.SGD(parameters.tensors, lr=lr, momentum=momentum)
+        return torch.optim.SGD(parameters.tensors, lr=lr, momentum=momentum, fused=momentum > 0.0)
     if momentum:
         raise ValueError(f"momentum must be 0 with rule='adam', not {momentum!r}: set betas instead")
     return torch.optim.Adam(parameters.tensors, lr=lr, betas=betas, eps=eps)

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tngd_bench.curvature.kronecker.linear_maps import LinearMap
+from tngd_bench.curvature.kronecker.linear_maps import LinearMap, RowProduct
 from tngd_bench.curvature.losses import OutputCurvature, factor_columns
 from tngd_bench.layers import preconditioning
 
@@ -67,7 +67,7 @@ class KroneckerFactors:
         self.left = _damped_inverse(self.outputs, damping**0.5 / pi)
         self.scale = None
 
-    def precondition(self, inputs: Tensor, cotangents: Tensor) -> tuple[Tensor, Tensor]:
+    def precondition(self, inputs: Tensor, cotangents: Tensor) -> tuple[RowProduct, Tensor]:
         """x = (Γ ⊗ A + …)⁻¹ gᵀa, (d_out, d_in), and x·gᵀa, from rows a (k, d_in) and g (k, d_out).
 
         The inverses multiply the k rows or the finished gradient gᵀa, whichever takes fewer operations.
@@ -81,18 +81,18 @@ class KroneckerFactors:
         if by_gradient < by_rows:
             return self.precondition_gradient(cotangents.T @ inputs)
         g, a = cotangents @ left, inputs @ right
-        x = g.T @ a
         if pairs_are_cheaper(k, d_in, d_out):
-            return x, ((g @ cotangents.T) * (a @ inputs.T)).sum()
-        return x, (x * (cotangents.T @ inputs)).sum()
+            return RowProduct(g, a), ((g @ cotangents.T) * (a @ inputs.T)).sum()
+        x = g.T @ a
+        return RowProduct(None, x), (x * (cotangents.T @ inputs)).sum()
 
-    def precondition_gradient(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def precondition_gradient(self, gradient: Tensor) -> tuple[RowProduct, Tensor]:
         """The same from the finished gradient gᵀa, (d_out, d_in)."""
         left, right = self._inverses
         if self.scale is not None:
             return self._unrotated(left.T @ gradient @ right)
         x = left @ gradient @ right
-        return x, (x * gradient).sum()
+        return RowProduct(None, x), (x * gradient).sum()
 
     @property
     def _inverses(self) -> tuple[Tensor, Tensor]:
@@ -100,11 +100,11 @@ class KroneckerFactors:
             raise RuntimeError("invert() must be called before precondition()")
         return self.left, self.right
 
-    def _unrotated(self, rotated: Tensor) -> tuple[Tensor, Tensor]:
+    def _unrotated(self, rotated: Tensor) -> tuple[RowProduct, Tensor]:
         (left, right), scale = self._inverses, self.scale
         assert scale is not None
         scaled = rotated / scale
-        return left @ scaled @ right.T, (scaled * rotated).sum()
+        return RowProduct(None, left @ scaled @ right.T), (scaled * rotated).sum()
 
     def state(self) -> dict[str, Tensor | None]:
         """A copy of all tensors, for `state_dict`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,18 @@ from tngd_bench.layers import preconditioning
 MAP_KINDS: tuple[type[nn.Module], ...] = (nn.Linear, *CONVOLUTIONS)
 VIEWS = ("ViewBackward0", "UnsafeViewBackward0")
 """What may stand between a product and the addition of its bias: the order of the rows stays."""
+
+
+class RowProduct(NamedTuple):
+    """A matrix gᵀa as its rows g (k, d_out) and a (k, d_in), or, with g None, the matrix a itself."""
+
+    g: Tensor | None
+    a: Tensor
+
+    @property
+    def matrix(self) -> Tensor:
+        """(d_out, d_in)."""
+        return self.a if self.g is None else self.g.T @ self.a
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,17 @@ class LinearMap:
             return whole
         last = whole.new_zeros(len(whole)) if bias is None else bias
         return torch.cat([whole, last.unsqueeze(1)], 1)
+
+    def write(self, product: RowProduct, scale: float, out: Sequence[Tensor]) -> None:
+        """Write `scale` times a product into tensors in the shapes of `parameters`, its rows straight into place."""
+        if product.g is None or self.transposed:
+            for target, piece in zip(out, self.pieces(product.matrix), strict=True):
+                torch.mul(piece, scale, out=target)
+            return
+        g, weight = (scale * product.g).T, out[0].view(len(out[0]), -1)
+        torch.mm(g, product.a[:, : weight.shape[1]], out=weight)
+        if self.bias is not None:
+            torch.mv(g, product.a[:, -1], out=out[1])
 
     def pieces(self, matrix: Tensor) -> tuple[Tensor, ...]:
         """A (d_out, d_in [+1]) matrix in the shapes of `parameters`."""

@@ -6,9 +6,10 @@ it, batched reverse mode, which assumes nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -235,13 +236,19 @@ class FactorSource:
         device = self.parameters.device
         if device.type == "cuda":
             return int(torch.cuda.mem_get_info(device)[0])
-        return available_memory_bytes()
+        return _available_memory_bytes(int(time.monotonic()))
 
     @cached_property
     def work_bytes(self) -> int:
         """What one piece of work may take."""
         given = self.memory_budget_bytes
         return int(MEMORY_FRACTION * self._free_bytes) if given is None else given
+
+
+@lru_cache(maxsize=1)
+def _available_memory_bytes(second: int) -> int:
+    """What is free, read once a `second`: a reading takes as long as several layers' rows."""
+    return available_memory_bytes()
 
 
 def _uncovered(parameters: Sequence[nn.Parameter], blocks: dict[int, Block]) -> list[nn.Parameter]:

@@ -16,7 +16,13 @@ from tngd_bench.curvature.capture import LayerCall, recording
 from tngd_bench.curvature.graph import AutogradGraph
 from tngd_bench.curvature.kronecker.batch_statistics import recording_statistics
 from tngd_bench.curvature.kronecker.factors import KroneckerFactors, joined
-from tngd_bench.curvature.kronecker.linear_maps import MAP_KINDS, LinearMap, layer_map, product_maps
+from tngd_bench.curvature.kronecker.linear_maps import (
+    MAP_KINDS,
+    LinearMap,
+    RowProduct,
+    layer_map,
+    product_maps,
+)
 from tngd_bench.curvature.losses import Loss, evaluate
 from tngd_bench.curvature.model_call import Inputs, run_model
 from tngd_bench.curvature.reverse import reverse_gradients, reverse_pass
@@ -51,7 +57,7 @@ class MapPass:
         inputs, cotangents = self.rows
         return cotangents.T @ inputs
 
-    def preconditioned(self, factors: KroneckerFactors) -> tuple[Tensor, Tensor]:
+    def preconditioned(self, factors: KroneckerFactors) -> tuple[RowProduct, Tensor]:
         """The direction x, and x·gᵀa."""
         return factors.precondition(*self.rows) if self.rows else factors.precondition_gradient(self.gradient)
 

@@ -177,24 +177,22 @@ class KFAC(NaturalOptimizer):
                 self.factors[name] = KroneckerFactors.of(*found)
 
     def _assemble(self, passes: Sequence[MapPass], rest: Sequence[tuple[nn.Parameter, Tensor]]) -> Tensor:
-        slots = {id(p): s for p, s in zip(self.parameters.tensors, self.parameters.slots, strict=True)}
-        direction = self.parameters.zeros()
-        flat = direction.unsqueeze(0)
-        slope = 0.0
-        for one in passes:
-            x, along = one.preconditioned(self.factors[one.map.names[0]])
-            if self.kl_clip is not None:
-                slope += float(along)
-            for p, piece in zip(one.map.parameters, one.map.pieces(x), strict=True):
-                slots[id(p)].of(flat).view(piece.shape).copy_(piece)
-        for p, gradient in rest:
-            slots[id(p)].of(flat).copy_(gradient.reshape(1, -1))
-            slope += float((gradient * gradient).sum()) if self.kl_clip is not None else 0.0
+        found = [one.preconditioned(self.factors[one.map.names[0]]) for one in passes]
+        scale = 1.0
         if self.kl_clip is not None:
+            slope = sum(float(along) for _, along in found)
+            slope += sum(float((gradient * gradient).sum()) for _, gradient in rest)
             if not slope == slope:
                 raise DivergedError("the gradient", self.iteration)
             lr = float(self.settings["lr"])
-            direction.mul_(min(1.0, (self.kl_clip / max(lr * lr * slope, 1e-30)) ** 0.5))
+            scale = min(1.0, (self.kl_clip / max(lr * lr * slope, 1e-30)) ** 0.5)
+        direction = self.parameters.zeros()
+        tensors, views = self.parameters.tensors, self.parameters.views(direction)
+        places = {id(p): view for p, view in zip(tensors, views, strict=True)}
+        for one, (x, _) in zip(passes, found, strict=True):
+            one.map.write(x, scale, [places[id(p)] for p in one.map.parameters])
+        for p, gradient in rest:
+            torch.mul(gradient.to(direction.dtype), scale, out=places[id(p)])
         return direction
 
     def _carried(self) -> dict[str, Any]:
