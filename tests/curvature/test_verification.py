@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tests import oracles
 from tests.curvature.wild_models import F64, RandomGraph, Residual, perceptron, seeded, wild
-from tngd_bench.curvature import GGN, FallbackWarning, Verification
+from tngd_bench.curvature import GGN, FallbackWarning, Verification, verification
 from tngd_bench.optimizers import KFAC, NGD
 from tngd_bench.solvers import CG, Gram
 
@@ -303,3 +303,18 @@ def test_what_is_a_rounding_error_is_no_failure() -> None:
             GGN(
                 model, nn.CrossEntropyLoss(), torch.randn(8, 5, 4, dtype=dtype), torch.randint(3, (8,))
             ).gram()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 20])
+def test_norms_taken_in_parts_are_those_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch, size: int, scale: float
+) -> None:
+    """In single precision a square of 1e±30 would overflow, or vanish."""
+    monkeypatch.setattr(verification, "VALUES_AT_ONCE", 7)
+    generator = torch.Generator().manual_seed(size)
+    one, other = (scale * torch.randn(size, generator=generator) for _ in range(2))
+    assert verification._norm(one) == pytest.approx(float(one.double().norm()), rel=1e-12)
+    assert verification._norm(one.view(1, -1), other) == pytest.approx(
+        float((one - other).double().norm()), rel=1e-12
+    )

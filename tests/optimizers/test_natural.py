@@ -12,7 +12,9 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
+from tngd_bench.curvature import TrainableParameters
 from tngd_bench.optimizers import KFAC, NGD, TNGD
+from tngd_bench.optimizers.natural import update_rule
 
 MAKERS = {
     "ngd": lambda model: NGD(model, nn.CrossEntropyLoss()),
@@ -141,3 +143,20 @@ def test_a_check_ahead_leaves_draws_and_parameters_alone() -> None:
         probes = optimizer.verification._probes
         optimizer.step(X, Y)
         assert optimizer.verification._probes == probes
+
+
+def test_momentum_is_that_of_torchs_plain_sgd() -> None:
+    models = [three().double(), three().double()]
+    plain = torch.optim.SGD(models[0].parameters(), lr=0.1, momentum=0.9)
+    fused = update_rule(
+        TrainableParameters(models[1]), "sgd", lr=0.1, momentum=0.9, betas=(0.9, 0.9), eps=1e-8
+    )
+    for step in range(4):
+        generator = torch.Generator().manual_seed(step)
+        for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+            one.grad = torch.randn(one.shape, generator=generator, dtype=torch.float64)
+            other.grad = one.grad.clone()
+        plain.step()
+        fused.step()
+    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-13, atol=1e-13)

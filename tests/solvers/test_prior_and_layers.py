@@ -173,3 +173,18 @@ def test_wrong_priors_are_refused() -> None:
             solver.solve(ggn, prior=torch.zeros(2))
     with pytest.raises(ValueError, match="prior must be None on the device"):
         Thermodynamic().solve(ggn, prior=torch.zeros(ggn.size, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("of_gradient", [True, False])
+@pytest.mark.parametrize("name", [*EXACT, "layer"])
+def test_a_memory_scales_the_prior_and_leaves_it_as_it_was(name: str, of_gradient: bool) -> None:
+    model, loss, inputs, targets = case("mlp", "cross-entropy")
+    ggn = GGN(model, loss, inputs, targets)
+    solver = {**EXACT, "layer": Layerwise()}[name]
+    prior, rhs = normal(ggn.size), None if of_gradient else normal(ggn.size, 4)
+    kept = prior.clone()
+    wanted = solver.solve(ggn, rhs, damping=0.05, prior=0.7 * prior)
+    found = solver.solve(ggn, rhs, damping=0.05, prior=prior, memory=0.7)
+    assert oracles.relative_error(found.solution, wanted.solution) < 1e-10
+    assert found.residual_norm < 1e-9 * float(wanted.solution.norm())
+    assert torch.equal(prior, kept)
