@@ -53,7 +53,8 @@ def update_rule(
         arguments.real(name, value, minimum=0.0, below=1.0)
     arguments.real("eps", eps, above=0.0)
     if rule == "sgd":
-        return torch.optim.SGD(parameters.tensors, lr=lr, momentum=momentum, fused=momentum > 0.0)
+        fused = momentum > 0.0 and parameters.device.type != "meta"  # which has no fused kernel
+        return torch.optim.SGD(parameters.tensors, lr=lr, momentum=momentum, fused=fused)
     if momentum:
         raise ValueError(f"momentum must be 0 with rule='adam', not {momentum!r}: set betas instead")
     return torch.optim.Adam(parameters.tensors, lr=lr, betas=betas, eps=eps)
