@@ -67,7 +67,8 @@ class CG(Solver):
         return system.solved(solution, tuple(history))
 
     def _in_parameter_space(self, operator: Shifted[GGN], rhs: Tensor) -> tuple[Tensor, list[float]]:
-        precondition, damping = self.preconditioner or (lambda residual: residual), operator.damping
+        ggn, damping = operator.operator, operator.damping
+        precondition = self.preconditioner or (lambda residual: residual)
         norm = float(torch.linalg.vector_norm(rhs))
         solution = torch.zeros_like(rhs)
         history: list[float] = []
@@ -79,15 +80,15 @@ class CG(Solver):
         energy = float(residual @ preconditioned)
         stiffest = 0.0  # largest Rayleigh quotient met: the scale of rounding in the products
         for _ in range(self.max_iterations):
-            image = operator.operator.matvec(direction)
+            rows = ggn.factor_matvec(direction)
             length = float(direction @ direction)
-            curvature = float(direction @ image) + damping * length
+            curvature = float(rows @ rows) + damping * length
             stiffest = max(stiffest, curvature / length)
             if curvature <= torch.finfo(rhs.dtype).eps * stiffest * length:
                 break  # the rest of rhs lies outside the range of G + λI: no step along it solves anything
             alpha = energy / curvature
             solution.add_(direction, alpha=alpha)
-            residual.sub_(image, alpha=alpha).sub_(direction, alpha=alpha * damping)
+            residual.sub_(ggn.factor_rmatvec(rows), alpha=alpha).sub_(direction, alpha=alpha * damping)
             squared = float(residual @ residual)
             history.append(squared**0.5 / norm)
             if history[-1] <= self.rtol:
