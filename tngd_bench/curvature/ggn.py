@@ -212,9 +212,7 @@ class GGN:
 
     def factor(self) -> Tensor:
         """B itself, (m, N); for small problems and for methods that need it."""
-        factor = torch.zeros(
-            self.rows, self.size, dtype=self.parameters.curvature_dtype, device=self.parameters.device
-        )
+        factor = self.blank(self.rows)
         target = factor.view(self.batch_size, self.rows_per_sample, self.size)
         for block in self.blocks:
             block.write_rows(target)

@@ -102,14 +102,15 @@ def program(
     in an ensemble of K programmings with different rounding events (arXiv 2401.16231): rounding up or down is drawn
     once per cell and shifted by k/K, so that the K arrays average to the wanted values within 1/K of a level.
     """
-    first = _programmed(factor, device, generator, 0, member)
+    largest = float(full_scale(factor))
+    first = _programmed(factor, largest, device, generator, 0, member)
     alike = arrays_are_alike(device, ensemble=member[1])
-    last = first if alike else _programmed(factor, device, generator, 1, member)
+    last = first if alike else _programmed(factor, largest, device, generator, 1, member)
     middle: Tensor | None = None
     if device.hessian_array and cells_err(device):
         identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
-        middle = _programmed(identity, device, generator, 2, member)
-    outer, inner = _unit(device, factor), _unit(device, torch.ones(()))
+        middle = _programmed(identity, 1.0, device, generator, 2, member)
+    outer, inner = _unit(device, largest), _unit(device, 1.0)
     scale = outer**2 * (inner if device.hessian_array else 1.0)
     lag: Tensor | None = None
     if device.amplifier_gain is not None or device.amplifier_bandwidth_hz is not None:
@@ -136,18 +137,22 @@ def program(
 
 
 def _programmed(
-    values: Tensor, device: Device, generator: torch.Generator | None, place: int, member: tuple[int, int]
+    values: Tensor,
+    largest: float,
+    device: Device,
+    generator: torch.Generator | None,
+    place: int,
+    member: tuple[int, int],
 ) -> Tensor:
-    largest = full_scale(values)
     if device.array_bits is None:
         held = values
     elif member[1] == 1:
         held = quantize(values, device.array_bits)
     else:
-        held = _rounding_event(values, device, place, member)
+        held = _rounding_event(values, largest, device, place, member)
     if device.programming_error:
         error = standard_normal(values.numel(), generator, values).view(values.shape)
-        held = torch.add(held, error, alpha=device.programming_error * float(largest), out=error)
+        held = torch.add(held, error, alpha=device.programming_error * largest, out=error)
     if device.stuck_off or device.stuck_on:
         # the same cells at every programming: they belong to the chip, not to the run
         fate = chip.uniform(device.instance, chip.DEAD_CELLS, place, values)
@@ -158,10 +163,11 @@ def _programmed(
     return held
 
 
-def _rounding_event(values: Tensor, device: Device, place: int, member: tuple[int, int]) -> Tensor:
+def _rounding_event(
+    values: Tensor, largest: float, device: Device, place: int, member: tuple[int, int]
+) -> Tensor:
     assert device.array_bits is not None
-    largest = full_scale(values)
-    if not bool(largest > 0):
+    if not largest > 0.0:
         return values.clone()
     half_levels = float(2 ** (device.array_bits - 1) - 1)
     scaled = values * (half_levels / largest)
@@ -171,12 +177,11 @@ def _rounding_event(values: Tensor, device: Device, place: int, member: tuple[in
     return (below + (scaled - below > threshold)).clamp_(-half_levels, half_levels) * (largest / half_levels)
 
 
-def _unit(device: Device, values: Tensor) -> float:
-    """Conductance × R of one unit of this array: 1, or less where the largest value exceeds the range."""
+def _unit(device: Device, largest: float) -> float:
+    """Conductance × R of one unit of an array: 1, or less where its `largest` value exceeds the range."""
     if device.conductance_max_siemens is None:
         return 1.0
     span = (device.conductance_max_siemens - (device.conductance_min_siemens or 0.0)) * device.resistance_ohm
-    largest = float(full_scale(values))
     return min(1.0, span / largest) if largest > 0.0 else 1.0
 
 
