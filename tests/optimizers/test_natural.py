@@ -145,12 +145,11 @@ def test_a_check_ahead_leaves_draws_and_parameters_alone() -> None:
         assert optimizer.verification._probes == probes
 
 
-def test_momentum_is_that_of_torchs_plain_sgd() -> None:
+def test_the_fused_rule_is_torchs_plain_sgd() -> None:
     models = [three().double(), three().double()]
     plain = torch.optim.SGD(models[0].parameters(), lr=0.1, momentum=0.9)
-    fused = update_rule(
-        TrainableParameters(models[1]), "sgd", lr=0.1, momentum=0.9, betas=(0.9, 0.9), eps=1e-8
-    )
+    rule = {"lr": 0.1, "momentum": 0.9, "betas": (0.9, 0.9), "eps": 1e-8}
+    fused = update_rule(TrainableParameters(models[1]), "sgd", **rule, fused=True)
     for step in range(4):
         generator = torch.Generator().manual_seed(step)
         for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):

@@ -39,10 +39,11 @@ def update_rule(
     momentum: float,
     betas: tuple[float, float],
     eps: float,
+    fused: bool = False,
 ) -> torch.optim.Optimizer:
     """`torch.optim.SGD` or `torch.optim.Adam` over the trainable parameters, its arguments checked.
 
-    SGD with momentum is torch's fused form: one pass over N values where the plain one makes three.
+    `fused`: SGD in one pass over N values, where momentum takes three; its rounding is not that of the plain form.
     """
     arguments.choice("rule", rule, RULES)
     arguments.real("lr", lr, above=0.0)
@@ -53,8 +54,8 @@ def update_rule(
         arguments.real(name, value, minimum=0.0, below=1.0)
     arguments.real("eps", eps, above=0.0)
     if rule == "sgd":
-        fused = momentum > 0.0 and parameters.device.type != "meta"  # which has no fused kernel
-        return torch.optim.SGD(parameters.tensors, lr=lr, momentum=momentum, fused=fused)
+        fused = fused and parameters.device.type != "meta"  # which has no such kernel
+        return torch.optim.SGD(parameters.tensors, lr=lr, momentum=momentum, fused=fused or None)
     if momentum:
         raise ValueError(f"momentum must be 0 with rule='adam', not {momentum!r}: set betas instead")
     return torch.optim.Adam(parameters.tensors, lr=lr, betas=betas, eps=eps)
@@ -92,12 +93,15 @@ class NaturalOptimizer(torch.optim.Optimizer):
         momentum: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
+        fused: bool = False,
     ) -> None:
         arguments.real("damping", damping, minimum=0.0)
         self.model = model
         self.loss = loss
         self.parameters = TrainableParameters(model)
-        self._rule = update_rule(self.parameters, rule, lr=lr, momentum=momentum, betas=betas, eps=eps)
+        self._rule = update_rule(
+            self.parameters, rule, lr=lr, momentum=momentum, betas=betas, eps=eps, fused=fused
+        )
         super().__init__(self.parameters.tensors, {**self._rule.defaults, "damping": damping})
         self._share_state()
         self.verification = Verification(OPTIMIZER_INTERVAL)

@@ -85,7 +85,7 @@ class KFAC(NaturalOptimizer):
             sharing=sharing,
             kl_clip=kl_clip,
         )
-        super().__init__(model, loss, lr=lr, damping=damping, momentum=momentum)
+        super().__init__(model, loss, lr=lr, damping=damping, momentum=momentum, fused=True)
         self.factor_interval = factor_interval
         self.inverse_interval = inverse_interval
         self.factor_decay = factor_decay

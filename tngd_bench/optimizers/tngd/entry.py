@@ -39,7 +39,7 @@ LANCZOS_SPACES = 2
 """Krylov spaces of a relaxation in rows: the start and the right-hand side."""
 INCREMENT_PRODUCTS = 14
 """Products of a relaxation of a few tenths of τ where no rows are made, in one space; longer ones take more."""
-_SIMULATION_S, _PROGRAM_S = 3.8e-3, 2.1e-8
+_SIMULATION_S, _PROGRAM_S = 3.8e-3, 7.0e-9
 """For the calls of a relaxation, and a value that is drawn anew on an array."""
 
 
