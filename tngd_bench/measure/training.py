@@ -14,6 +14,7 @@ import torch
 from tngd_bench import arguments
 from tngd_bench.curvature.model_call import run_model
 from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.containment import checked_loss
 from tngd_bench.measure.host_time import host_seconds
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
@@ -123,7 +124,7 @@ def train(
         inputs, targets = next(batches)
         start = clock.now()
         try:
-            value = optimizer.step(inputs, targets)
+            value = checked_loss(optimizer.step(inputs, targets), iteration - 1)
         except DivergedError as error:
             status, reason = "diverged", str(error)
             break
