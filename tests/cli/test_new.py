@@ -82,12 +82,15 @@ def test_one_that_hangs_or_ends_its_process_fails_its_checks_and_stops_nothing(h
     run(["new", "optimizer", "mine"])
     text = (here / "mine.py").read_text()
     step = "        self.iteration += 1\n"
-    deed = "        import os, time\n        os._exit(7) if len(targets) > 16 else time.sleep(60)\n"
+    deed = (
+        "        import os, time\n        if len(targets) == 200:\n            os._exit(7)\n"
+        "        if loss.dtype == torch.float64:\n            time.sleep(600)\n"
+    )
     (here / "mine.py").write_text(text.replace(step, deed + step))
     capsys.readouterr()
-    assert run(["test", "mine.py", "--json", "--seconds", "2"]) == 1
+    assert run(["test", "mine.py", "--json", "--seconds", "10"]) == 1
     findings = {each["check"]: each for each in json.loads(capsys.readouterr().out)["findings"]}
-    assert findings["contract"]["status"] == "failed"
-    assert "stopped after 2 s" in findings["contract"]["found"]
+    assert findings["contract"]["status"] == "passed"
+    assert "stopped after 10 s" in findings["shapes and dtypes"]["found"]
     assert "exit code 7" in findings["convex problem"]["found"]
     assert len(findings) == len(CHECKS["optimizer"])
