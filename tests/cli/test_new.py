@@ -25,10 +25,18 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", PLUGINS)
-def test_a_template_passes_every_check_under_its_own_name(kind, capsys):
+def test_a_template_registers_its_own_name_and_passes_its_first_check(kind, capsys):
     assert run(["new", kind, "my-own"]) == 0
     assert capsys.readouterr().out == "my-own.py written; next: tngd-bench test my-own.py\n"
     assert subjects_of("my-own.py") == [(kind, "my-own")]
+    assert outcome(CHECKS[kind][0], "my-own")[0] == "passed"
+
+
+@pytest.mark.slow  # simulates a device, counts operations, measures memory
+@pytest.mark.parametrize("kind", PLUGINS)
+def test_a_template_passes_every_check(kind):
+    run(["new", kind, "my-own"])
+    subjects_of("my-own.py")
     for check in CHECKS[kind]:
         status, found = outcome(check, "my-own")
         assert status == "passed" or (check.__name__.endswith("cuda") and status == "skipped"), found
