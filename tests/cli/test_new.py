@@ -91,7 +91,7 @@ def test_one_that_hangs_or_ends_its_process_fails_its_checks_and_stops_nothing(h
     text = (here / "mine.py").read_text()
     step = "        self.iteration += 1\n"
     deed = (
-        "        import os, time\n        if len(targets) == 200:\n            os._exit(7)\n"
+        "        import os, time\n        if len(targets) == 64:\n            os._exit(7)\n"
         "        if loss.dtype == torch.float64:\n            time.sleep(600)\n"
     )
     (here / "mine.py").write_text(text.replace(step, deed + step))

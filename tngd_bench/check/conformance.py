@@ -365,7 +365,7 @@ def scores(name: str) -> str:
 
 def curvature(name: str) -> str:
     """Second-order optimizers can use the model: the rows of its curvature agree with autograd."""
-    instance, splits = _sized(name)
+    instance, splits = _sized(name, batch_size=2)
     inputs, targets = next(instance.batches(splits))
     try:
         ggn = GGN(instance.model(), instance.loss(), inputs, targets, verify=True)
