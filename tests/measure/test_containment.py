@@ -1,10 +1,10 @@
 """An optimizer that changes its process is found out, and nobody else's numbers come from there."""
 
+import dataclasses
 import gc
 import math
 import threading
 import time
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -115,6 +115,14 @@ class Odd:
         return float(value.detach()) if self.returned is None else self.returned
 
 
+@dataclasses.dataclass(frozen=True)
+class OddEntry(optimizers.OptimizerEntry):
+    made: object = None
+
+    def create(self, *arguments):
+        return self.made(*arguments)
+
+
 @pytest.fixture
 def odd(monkeypatch):
     """Have the optimizer "adam" be an odd one."""
@@ -123,10 +131,8 @@ def odd(monkeypatch):
         def create(model, loss, settings, generator):
             return Odd(model, loss, deed, returned)
 
-        entry, get = optimizers.get("adam"), optimizers.get
-        fake = SimpleNamespace(
-            **{name: getattr(entry, name) for name in ("defaults", "simulated")}, create=create
-        )
+        get = optimizers.get
+        fake = dataclasses.replace(OddEntry(**vars(get("adam"))), made=create)
         monkeypatch.setattr(optimizers, "get", lambda name: fake if name == "adam" else get(name))
 
     return register

@@ -32,8 +32,8 @@ _VERBS = {
     "check": "tngd_bench.cli.check",
     "baseline": "tngd_bench.cli.baseline",
     "export": "tngd_bench.cli.export",
-    "new": "tngd_bench.cli.new",
-    "test": "tngd_bench.cli.test",
+    "new": "tngd_bench.cli.plugins.new",
+    "test": "tngd_bench.cli.plugins.test",
     "list": "tngd_bench.cli.listing",
     "info": "tngd_bench.cli.info",
 }

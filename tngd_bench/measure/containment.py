@@ -26,8 +26,8 @@ _STATE: Mapping[str, Callable[[], object]] = {
     "Python's garbage collection": gc.isenabled,
 }
 """State of a process that an optimizer could change for every other one in it."""
-_LOOK_S, _BUSY_SHARE = 0.1, 0.3
-"""A thread left behind is watched for 0.1 s; one that computes for 0.3 of it would slow down the others."""
+_LOOK_S, _BUSY_SHARE = 0.2, 0.1
+"""A thread left behind is watched for 0.2 s; one that computes for a tenth of it would slow down the others."""
 
 
 class DisturbanceError(RuntimeError):
@@ -74,7 +74,7 @@ def _busy(threads: list[threading.Thread]) -> bool:
 
     start = ticks()
     time.sleep(_LOOK_S)
-    return (ticks() - start) / os.sysconf("SC_CLK_TCK") > _BUSY_SHARE * _LOOK_S
+    return (ticks() - start) / os.sysconf("SC_CLK_TCK") >= _BUSY_SHARE * _LOOK_S
 
 
 def _ticks(task: Path) -> int:

@@ -9,7 +9,7 @@ from tngd_bench import plugin_files
 from tngd_bench.check.conformance import CHECKS
 from tngd_bench.check.examination import outcome, subjects_of
 from tngd_bench.cli.main import run
-from tngd_bench.cli.new import TEMPLATES
+from tngd_bench.cli.plugins.new import TEMPLATES
 from tngd_bench.studies.file.reading import load_study
 
 PLUGINS = [kind for kind in TEMPLATES if kind != "study"]

@@ -35,7 +35,7 @@ def command(kind: str, name: str) -> None:
         raise click.UsageError(
             f"NAME must be up to 60 letters, digits, _ and -, a letter first, not {name!r}"
         )
-    template = files("tngd_bench.cli").joinpath(f"templates/{TEMPLATES[kind]}").read_text("utf-8")
+    template = files("tngd_bench.cli.plugins").joinpath(f"templates/{TEMPLATES[kind]}").read_text("utf-8")
     path = Path(name + Path(TEMPLATES[kind]).suffix)
     text = re.sub(r"\bmine\b(?=[\"'.\[ ])", name, template).replace('"Mine"', f'"{name}"')
     try:
