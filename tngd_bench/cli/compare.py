@@ -6,6 +6,7 @@ import click
 
 from tngd_bench.cli.option_kinds import PATH, default_option, open_option
 from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
+from tngd_bench.cli.study_options import plugin_option
 
 _EPILOG = """\b
 Example:
@@ -16,6 +17,7 @@ Nothing here is judged: `tngd-bench check` says whether a difference is a regres
 
 
 @click.command(epilog=_EPILOG)
+@plugin_option
 @click.argument("a", type=PATH)
 @click.argument("b", type=PATH)
 @default_option("--output", type=PATH, default=Path("reports/compare"), help="Folder for the page.")

@@ -7,6 +7,7 @@ import click
 
 from tngd_bench.cli.main import BAD_INPUT, OK, complain
 from tngd_bench.cli.option_kinds import PATH, path_option
+from tngd_bench.cli.study_options import plugin_option
 from tngd_bench.cli.warnings import tell_ignored
 
 _EPILOG = """\b
@@ -17,6 +18,7 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
+@plugin_option
 @click.argument("results", type=PATH)
 @path_option("--asv", "asv_folder", help="A results folder of asv to add to.")
 @click.option("--commit", help="The commit that asv files the results under.  [default: the store's own]")

@@ -6,6 +6,7 @@ import click
 
 from tngd_bench.cli.option_kinds import PATH, default_option, open_option, path_option, several_option
 from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
+from tngd_bench.cli.study_options import plugin_option
 from tngd_bench.cli.warnings import note
 
 _EPILOG = """\b
@@ -17,6 +18,7 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
+@plugin_option
 @click.argument("results", type=PATH)
 @path_option("--output", help="Folder for the report.  [default: beside the store]")
 @default_option(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tngd_bench.datasets.splits import Samples
 from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.containment import checked_loss
 from tngd_bench.measure.host_time import HostSide, HostWork
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
@@ -230,11 +231,14 @@ class StepTimer:
     def _clock_readings(self, batches: Sequence[Batch], steps_each: int) -> list[float]:
         """Make `steps_each` steps on each batch; return the clock before them and after each batch."""
         step, now = self.optimizer.step, self.clock.now
-        times = [now()]
+        times, losses, loss = [now()], [], 0.0
         for inputs, targets in batches:
             for _ in range(steps_each):
-                step(inputs, targets)
+                loss = step(inputs, targets)
             times.append(now())
+            losses.append(loss)
+        for loss in losses:
+            checked_loss(loss, len(self.iterations))
         return times
 
     def _seconds_of_steps(self, inputs: Samples, targets: Tensor, count: int) -> float:

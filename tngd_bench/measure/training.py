@@ -16,6 +16,7 @@ from tngd_bench import arguments
 from tngd_bench.curvature.model_call import run_model
 from tngd_bench.datasets.splits import DataSplits, Subset
 from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.containment import checked_loss
 from tngd_bench.measure.host_time import HostSide
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
@@ -121,7 +122,7 @@ def train(
         inputs, targets = next(batches)
         start = clock.now()
         try:
-            value = optimizer.step(inputs, targets)
+            value = checked_loss(optimizer.step(inputs, targets), iteration - 1)
         except DivergedError as error:
             status, reason = "diverged", str(error)
             break

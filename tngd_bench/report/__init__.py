@@ -5,10 +5,16 @@ from typing import TYPE_CHECKING
 from tngd_bench.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from tngd_bench.report.build import ReportFiles, build_report
+    from tngd_bench.report.build import ReportFiles, build_report, figures
     from tngd_bench.report.render.terminal import terminal_summary
 
-__all__ = ["ReportFiles", "build_report", "terminal_summary"]
+__all__ = ["ReportFiles", "build_report", "figures", "terminal_summary"]
 __getattr__ = lazy_names(
-    __name__, {"ReportFiles": "build", "build_report": "build", "terminal_summary": "render.terminal"}
+    __name__,
+    {
+        "ReportFiles": "build",
+        "build_report": "build",
+        "figures": "build",
+        "terminal_summary": "render.terminal",
+    },
 )

@@ -11,6 +11,7 @@ import click
 
 from tngd_bench.cli.option_kinds import FILE, default_option, flag_option, several_option
 from tngd_bench.cli.predict import options, sweep
+from tngd_bench.cli.study_options import plugin_option
 from tngd_bench.unwritable import cannot_be_written
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ the figures. What a processor has too little memory for is marked and gets no ti
 
 
 @click.command(epilog=_EPILOG)
+@plugin_option
 @options.count_option("--parameters", required=True, help="Trainable parameters N; 1e12 is understood.")
 @options.count_option(
     "--batch", "batch_size", required=True, help="Batch size b: images, or sequences of tokens."
