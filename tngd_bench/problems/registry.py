@@ -19,6 +19,7 @@ from tngd_bench.problems import (
     squad_lora,
 )
 from tngd_bench.problems.entry import ProblemEntry
+from tngd_bench.problems.pinn import poisson
 
 ENTRY_POINT_GROUP = "tngd_bench.problems"
 
@@ -30,6 +31,7 @@ _OWN = (
     fashion_cnn.ENTRY,
     squad_lora.ENTRY,
     causal_lm.ENTRY,
+    poisson.ENTRY,
 )
 
 

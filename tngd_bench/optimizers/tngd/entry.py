@@ -68,7 +68,7 @@ def _relaxation(it: Iteration) -> Counts:
 
 def _on_arrays(it: Iteration, device: Device, ensemble: int) -> Counts:
     """The simulation of a device whose imperfections act on single cells: B is formed, programmed, and then used."""
-    made = it.gradient + it.row_passes + it.written
+    made = it.gradient + it.row_passes + it.all_written
     arrays = array_cost(it, device, ensemble)
     # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
     functions = _by_eigenvectors(float(it.rows)) if arrays.spectral else 0.0
