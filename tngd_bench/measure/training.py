@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
@@ -62,6 +62,7 @@ class TrainingResult:
 
     `bill` is the device's of the last iteration, None for a digital optimizer. `stability_margin`, in 1/τ, is the least
     of all iterations made, where the simulation computes one (arrays that are programmed apart); None elsewhere.
+    `weights` are the model's `state_dict` at the end, as it is evaluated, where they were asked for.
     """
 
     status: Literal["ok", "diverged"]
@@ -70,6 +71,7 @@ class TrainingResult:
     solver_iterations: int | None
     bill: Ledger | None = None
     stability_margin: float | None = None
+    weights: Mapping[str, torch.Tensor] | None = None
 
 
 def evaluation_points(iterations: int, evaluations: int) -> tuple[int, ...]:
@@ -91,6 +93,7 @@ def train(
     epochs: float,
     evaluations: int,
     evaluation_size: int | None = None,
+    keep_weights: bool = False,
 ) -> TrainingResult:
     """Train for `epochs` passes over the data and return the curve.
 
@@ -110,8 +113,9 @@ def train(
 
     def evaluated_now() -> dict[str, float]:
         with evaluating():
-            size = entry.evaluation_batch
-            return evaluate(model, loss, data, evaluation_size, score=score, batch_size=size)
+            return evaluate(
+                model, loss, data, evaluation_size, score=score, batch_size=entry.evaluation_batch
+            )
 
     curve = [CurvePoint(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())]
     measured_s = 0.0
@@ -141,7 +145,8 @@ def train(
             status, reason = "diverged", f"the training loss is not finite after iteration {iteration}"
             break
     solved = getattr(optimizer, "iterations", None)
-    return TrainingResult(status, reason, tuple(curve), solved, bill, min(margins, default=None))
+    weights = _weights(model, evaluating()) if keep_weights else None
+    return TrainingResult(status, reason, tuple(curve), solved, bill, min(margins, default=None), weights)
 
 
 def evaluate(
@@ -170,11 +175,17 @@ def evaluate(
         model.train(was_training)
 
 
+def _weights(model: nn.Module, evaluating: AbstractContextManager[None]) -> dict[str, torch.Tensor]:
+    """Return a copy of the state of a model as it is evaluated."""
+    with evaluating:
+        return {name: value.cpu().clone() for name, value in model.state_dict().items()}
+
+
 @torch.no_grad()
 def _outputs(model: nn.Module, part: Subset, batch_size: int) -> torch.Tensor:
     """The model's outputs (n, …) for all samples of a part."""
-    pieces = [
-        run_model(model, part.cut(slice(first, first + batch_size)).inputs)
+    pieces = [  # detached: a model may differentiate inside `forward`, and then enables it
+        run_model(model, part.cut(slice(first, first + batch_size)).inputs).detach()
         for first in range(0, len(part), batch_size)
     ]
     return torch.cat(pieces)

@@ -236,15 +236,17 @@ class TrainingTrial(Trial):
     evaluations: int
     evaluation_size: int | None = None
     levels: tuple[Level, ...] = ()
+    keep: tuple[str, ...] = ()
 
     def particulars(self) -> dict[str, object]:
-        """Return seed, length, evaluations and the swept setting."""
+        """Return seed, length, evaluations, the swept setting, and the files to keep, if any."""
         return {
             "seed": self.seed,
             "epochs": self.epochs,
             "evaluations": self.evaluations,
             "evaluation_size": self.evaluation_size,
             "sweep": [[level.parameter, level.value] for level in self.levels],
+            **({"keep": sorted(self.keep)} if self.keep else {}),
         }
 
     def describe(self) -> str:

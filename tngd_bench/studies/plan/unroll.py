@@ -92,6 +92,7 @@ class Unroller:
                     evaluations=section.evaluations,
                     evaluation_size=section.evaluation_size,
                     levels=levels,
+                    keep=section.keep,
                 )
 
     def _runs(

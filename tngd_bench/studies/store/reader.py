@@ -12,6 +12,8 @@ from tngd_bench.studies.store.documents import COMPRESSED, SCHEMA, Document
 from tngd_bench.studies.store.migration import upgraded
 
 STUDY, ENVIRONMENT, TRIALS = "study.json", "environment.json", "trials"
+ARTEFACTS = "artefacts"
+"""The folder of files kept of runs, and the key of an entry that names those of its run."""
 _FAILED = "failed"
 _OTHER_STUDY = "belongs to no trial of this study"
 
