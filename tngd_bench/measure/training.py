@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -107,7 +108,6 @@ def train(
     model, loss, entry, clock = instance.model(), instance.loss(), instance.entry, Clock(instance.device)
     optimizer = instance.optimizer(config, model)
     data = data.to(instance.device)
-    batches = instance.batches(data)
     host_s = _host_seconds(instance, data, clock, upload_of(optimizer)) if config.simulated else 0.0
     evaluating, score = getattr(optimizer, "evaluating", nullcontext), entry.score()
 
@@ -123,8 +123,7 @@ def train(
     margins: list[float] = []
     status: Literal["ok", "diverged"] = "ok"
     reason = None
-    for iteration in range(1, total + 1):
-        inputs, targets = next(batches)
+    for iteration, (inputs, targets) in enumerate(islice(instance.batches(data), total), start=1):
         start = clock.now()
         try:
             value = optimizer.step(inputs, targets)

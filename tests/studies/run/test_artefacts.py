@@ -45,13 +45,13 @@ def test_a_run_leaves_its_weights_and_curve_and_its_record_names_them(kept, tmp_
             "sha256": hashlib.sha256(raw).hexdigest(),
         }
     folder = tmp_path / "a" / "store" / "artefacts" / key
-    curve, (records,) = pd.read_csv(folder / CURVE), [read_records(tmp_path / "a")]
-    assert curve["loss"].tolist()[1:] == records.curves["loss"].tolist()[1:]
+    curve, records = pd.read_csv(folder / CURVE), read_records(tmp_path / "a")
+    assert curve["loss"].tolist()[1:] == pytest.approx(records.curves["loss"].tolist()[1:])
     problem = registry.get("digits-mlp")
     model = problem.model(problem.widths(1000), seed=0)
     model.load_state_dict(torch.load(folder / WEIGHTS, weights_only=True))
     found = evaluate(model, problem.loss(), problem.load(train_size=64))
-    assert found["test_loss"] == records.curves["test_loss"].iloc[-1]
+    assert found["test_loss"] == pytest.approx(records.curves["test_loss"].iloc[-1])
 
     merged = merge_stores([tmp_path / "a"], tmp_path / "b")
     assert entries(tmp_path / "b") == {key: entry}
