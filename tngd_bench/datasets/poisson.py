@@ -4,16 +4,14 @@ Equation, domain and solution are those of arXiv 2302.13163 (energy natural grad
 """
 
 import hashlib
+import math
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from tngd_bench import arguments
 from tngd_bench.datasets import DType
 from tngd_bench.datasets.splits import DataSplits
-
-Points = NDArray[np.float64]
 
 TRAIN_SIZE = 4_096
 GRID = 50
@@ -25,51 +23,38 @@ def load(train_size: int | None, test_size: int | None, dtype: DType) -> DataSpl
     """Return samples of one point inside and one on the edge: inputs (n, 4), x, y, x, y; targets (n, 2), f and 0.
 
     Training points are uniform draws. The 2,500 test points inside are a grid, in a random order, so that the first
-    ones lie all over the square. References hold the solution at the point inside.
+    ones lie all over the square.
     """
-    random = np.random.Generator(np.random.PCG64(SEED))
-    train = np.hstack([random.random((TRAIN_SIZE, 2)), on_edge(random.random(TRAIN_SIZE))])
-    middles = (np.arange(GRID) + 0.5) / GRID
-    grid = np.stack(np.meshgrid(middles, middles), -1).reshape(-1, 2)
-    order = random.permutation(len(grid))
-    test = np.hstack([grid, on_edge((np.arange(len(grid)) + 0.5) / len(grid))])[order]
+    generator = torch.Generator().manual_seed(SEED)
+    draws = torch.rand(TRAIN_SIZE, 3, generator=generator, dtype=torch.float64)
+    train = torch.cat([draws[:, :2], on_edge(draws[:, 2])], 1)
+    middles = (torch.arange(GRID, dtype=torch.float64) + 0.5) / GRID
+    around = (torch.arange(GRID**2, dtype=torch.float64) + 0.5) / GRID**2
+    test = torch.cat([torch.cartesian_prod(middles, middles), on_edge(around)], 1)
+    test = test[torch.randperm(GRID**2, generator=generator)]
     parts = []
-    digest = hashlib.sha256()
     for name, points, size in (("train_size", train, train_size), ("test_size", test, test_size)):
         if size is not None:
             arguments.integer(name, size, minimum=1, maximum=len(points))
-        parts.append(points[:size])
-        digest.update(np.ascontiguousarray(parts[-1]).data)
-
-    def tensor(values: Points) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(getattr(torch, dtype))
-
-    def targets(points: Points) -> torch.Tensor:
-        return tensor(np.stack([2.0 * np.pi**2 * solution(points[:, :2]), np.zeros(len(points))], 1))
-
-    first, last = parts
-    return DataSplits(
-        tensor(first),
-        targets(first),
-        tensor(last),
-        targets(last),
-        digest.hexdigest(),
-        "drawn here",
-        {"solution": tensor(solution(first[:, :2]))},
-        {"solution": tensor(solution(last[:, :2]))},
-    )
+        points = points[:size]
+        sides = torch.stack(
+            [2.0 * math.pi**2 * solution(points[:, :2]), torch.zeros(len(points), dtype=torch.float64)], 1
+        )
+        parts += [points, sides]
+    digest = hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
+    inputs, targets, test_inputs, test_targets = (part.to(getattr(torch, dtype)) for part in parts)
+    return DataSplits(inputs, targets, test_inputs, test_targets, digest, "drawn here")
 
 
-def solution(points: Points) -> Points:
+def solution(points: Tensor) -> Tensor:
     """Return u (n,) at points (n, 2)."""
-    return np.asarray(np.prod(np.sin(np.pi * points), axis=1))
+    return torch.sin(math.pi * points).prod(1)
 
 
-def on_edge(places: Points) -> Points:
+def on_edge(places: Tensor) -> Tensor:
     """Return points (n, 2) on the edge of the square, each at a share in [0, 1) of the way around it."""
-    side, along = np.divmod(4.0 * places, 1.0)
-    at = side.astype(int)
-    ends = np.array([0.0, 1.0, 1.0, 0.0])[at]  # bottom, right, top, left
-    forward = np.where(at < 2, along, 1.0 - along)
-    across = at % 2 == 1  # the right and the left side
-    return np.stack([np.where(across, ends, forward), np.where(across, forward, ends)], 1)
+    side, along = (4.0 * places).floor(), (4.0 * places) % 1.0
+    forward = torch.where(side < 2, along, 1.0 - along)  # bottom, right; then top and left, backwards
+    end = ((side == 1) | (side == 2)).to(places.dtype)
+    across = side % 2 == 1  # the right and the left side
+    return torch.stack([torch.where(across, end, forward), torch.where(across, forward, end)], 1)
