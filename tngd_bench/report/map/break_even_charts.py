@@ -29,7 +29,7 @@ _NAMED_RATES = {50e9: "50 Gb/s (paper)", 5.12e11: "PCIe 5.0 x16", 2.68e13: "HBM3
 
 def _rates(view: MapView) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield every rival with the link rates at which the device breaks even."""
-    if view.use is None:
+    if view.use is None or not view.rivals:
         return
     lines = [break_even.line(view.calibrations, view.use, size, view.main[c.OUTPUTS]) for size in DECADES]
     rates = [break_even.break_even_rates(line, view.rivals) for line in lines if line is not None]
