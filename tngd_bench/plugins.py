@@ -1,4 +1,4 @@
-"""Entry points of outside packages: one that cannot be loaded is named and left out, and stops no other."""
+"""Entries of outside packages and files: one that cannot be loaded is named and left out, and stops no other."""
 
 from __future__ import annotations
 
@@ -8,17 +8,27 @@ from importlib import metadata
 from importlib.metadata import Distribution, EntryPoint
 from typing import Any, Generic, TypeVar
 
+from tngd_bench import arguments, plugin_files
+
 T = TypeVar("T")
 _COMPLAINTS: dict[str, None] = {}
 
 
 @dataclass(frozen=True)
 class Found(Generic[T]):
-    """All entries by name, the entry points of the outside ones, and why others were left out, by name."""
+    """All entries of a kind by name, the entry points of the outside ones, and why others were left out, by name."""
 
+    what: str
     entries: Mapping[str, T]
     points: Mapping[str, EntryPoint]
     left_out: Mapping[str, str]
+
+    def get(self, name: str) -> T:
+        """Return the entry called `name`; ValueError with a suggestion, or with why it is left out, if none is."""
+        try:
+            return self.entries[arguments.choice(self.what, name, self.entries)]
+        except ValueError as error:
+            raise ValueError(f"{error}{self.why_missing(name)}") from None
 
     def why_missing(self, name: object) -> str:
         """Return why an outside entry called `name` is not there, to end a message with; "" where there is none."""
@@ -31,27 +41,35 @@ def collect(
     kind: type[T],
     own: Mapping[str, T],
     points: Iterable[EntryPoint],
+    group: str = "",
+    *,
     name_of: Callable[[EntryPoint, T], str] = lambda point, entry: point.name,
     check: Callable[[T], None] = lambda entry: None,
 ) -> Found[T]:
-    """Return `own` entries and those of `points`, each of which must load to a `kind` under a new name.
+    """Return `own` entries, those of `points` and of loaded files, each of which must be a `kind` under a new name.
 
     `what` names such an entry in messages: "optimizer", "problem", "device". `check` raises TypeError or ValueError for
-    an entry that cannot be used as it is.
+    an entry that cannot be used as it is. A file was asked for by its path: what is wrong with its entries is a
+    ValueError.
     """
     entries, outside, left_out = dict(own), {}, {}
-    for point in points:
+    for point in (*points, *plugin_files.points(kind, group)):
+        file = plugin_files.file_of(point)
         result = _load(point, kind, check)
         loaded, complaint = result
         if loaded is not None:
+            if file is not None and any(loaded is each for each in own.values()):
+                continue  # one of ours, which the file imports
             name = name_of(point, loaded)
             if name not in entries:
                 entries[name], outside[name] = loaded, point
                 continue
             complaint = f"registers the {what} {name!r} again"
+        if file is not None:
+            raise ValueError(f"plug-in {file.name}: {point.value.partition(':')[2]} {complaint}")
         left_out[point.name] = f"{_called(point)} {complaint}"
         complain(f"{left_out[point.name]}; the {what} {point.name!r} is left out")
-    return Found(entries, outside, left_out)
+    return Found(what, entries, outside, left_out)
 
 
 def entry_points(group: str) -> tuple[EntryPoint, ...]:

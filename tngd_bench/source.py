@@ -16,6 +16,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+from tngd_bench.plugin_files import cached
 from tngd_bench.plugins import package_of, version_of
 
 PACKAGE = "tngd_bench"
@@ -51,7 +52,7 @@ def own_parts() -> Mapping[str, str]:
     }
 
 
-@cache
+@cached
 def plugin_part(point: EntryPoint, modules: tuple[str, ...] = ()) -> tuple[str, str]:
     """Return an outside package's name, and its version with a digest of its code.
 

@@ -6,11 +6,11 @@ A key without a name in words is its own, with spaces for underscores.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from types import MappingProxyType
 
 from tngd_bench.analysis import quantities
 from tngd_bench.optimizers import registry
+from tngd_bench.plugin_files import cached
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.field_info import FieldInfo
@@ -19,7 +19,7 @@ DESCRIBED: Mapping[str, FieldInfo] = MappingProxyType({**ANALOG_FIELDS, **DEVICE
 """Description of each setting of an analog device, and of how it is used."""
 
 
-@cache
+@cached
 def names() -> Mapping[str, str]:
     """Return names in words by key, where they are not the key's own."""
     settings = (item for name in registry.names() for item in registry.get(name).settings.items())

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
+from tngd_bench.cli.study_options import plugin_option
 
 _EPILOG = """\b
 Example:
@@ -17,6 +18,7 @@ Nothing here is judged: `tngd-bench check` says whether a difference is a regres
 
 
 @click.command(epilog=_EPILOG)
+@plugin_option
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option(

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tngd_bench.cli.main import BAD_INPUT, OK, complain
+from tngd_bench.cli.study_options import plugin_option
 from tngd_bench.cli.warnings import tell_ignored
 
 _EPILOG = """\b
@@ -18,6 +19,7 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
+@plugin_option
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option(
     "--asv", "asv_folder", type=click.Path(path_type=Path), help="A results folder of asv to add to."

@@ -8,13 +8,16 @@ from importlib import import_module
 
 import click
 
-KINDS = ("problems", "optimizers", "devices", "studies")
+from tngd_bench.cli.study_options import plugin_option
+
+KINDS = ("problems", "optimizers", "devices", "engines", "studies")
 
 
 @click.command("list", epilog="\b\nExamples:\n  tngd-bench list\n  tngd-bench list optimizers\n")
+@plugin_option
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 def command(kind: str | None) -> None:
-    """List problems, optimizers, devices and shipped studies; all of them, or one KIND."""
+    """List problems, optimizers, devices, engines and shipped studies; all of them, or one KIND."""
     for number, name in enumerate(KINDS if kind is None else (kind,)):
         if kind is None:
             click.echo(("\n" if number else "") + name)
@@ -36,6 +39,12 @@ def _devices() -> list[tuple[str, str]]:
     return [(name, Device.preset(name).summary) for name in Device.presets()]
 
 
+def _engines() -> list[tuple[str, str]]:
+    from tngd_bench.studies import engines
+
+    return [(name, engines.get(name).summary) for name in engines.names()]
+
+
 def _studies() -> list[tuple[str, str]]:
     from tngd_bench.studies.file.reading import load_study, shipped_studies
 
@@ -50,5 +59,6 @@ _ROWS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "problems": partial(_registered, "problems"),
     "optimizers": partial(_registered, "optimizers"),
     "devices": _devices,
+    "engines": _engines,
     "studies": _studies,
 }

@@ -32,6 +32,8 @@ _VERBS = {
     "check": "tngd_bench.cli.check",
     "baseline": "tngd_bench.cli.baseline",
     "export": "tngd_bench.cli.export",
+    "new": "tngd_bench.cli.new",
+    "test": "tngd_bench.cli.test",
     "list": "tngd_bench.cli.listing",
     "info": "tngd_bench.cli.info",
 }
@@ -44,10 +46,13 @@ Examples:
   tngd-bench plan quick                 what it would run, how long, and what it would skip
   tngd-bench report reports/quick       the report again, from the stored results
   tngd-bench list optimizers            names, and what they are
+  tngd-bench new optimizer mine         a template of your own, mine.py
+  tngd-bench test mine.py               whether it does what every optimizer has to
   tngd-bench info --json                this machine and software
 
 \b
-Exit codes: 0 ok, 1 regression, 2 failed or interrupted, 3 bad input, 141 the output was not read to its end.
+Exit codes: 0 ok, 1 regression or failed check, 2 failed or interrupted, 3 bad input,
+141 the output was not read to its end.
 """
 
 
@@ -100,7 +105,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 ok, 1 regression, 2 failed or interrupted, 3 bad input."""
+    """Run the command line and exit: 0 ok, 1 regression or failed check, 2 failed or interrupted, 3 bad input."""
     # Figures go into files; the backend of a notebook or a desktop may not be installed.
     os.environ["MPLBACKEND"] = "agg"
     streams.prepare()

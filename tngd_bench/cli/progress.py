@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tngd_bench.analysis.quantities import seconds as duration
 from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
-from tngd_bench.studies.plan.trials import Extent, Trial
+from tngd_bench.studies.plan.trials import Trial
+from tngd_bench.studies.run.audience import PlainAudience, count_run, outcome
 
 _PIPED_WIDTH = 120
 
@@ -27,61 +28,11 @@ def make_console() -> Console:
     return Console(width=_PIPED_WIDTH, color_system=None, force_terminal=False, force_interactive=False)
 
 
-class PlainAudience:
-    """One line for each trial that ended, without times: two runs print the same."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.done = 0
-        self.total = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def preparing(self, what: str) -> None:
-        """Say what is being prepared."""
-        self.say(f"preparing: {what}")
-
-    def planned(self, plan: Plan, pending: Sequence[str]) -> None:
-        """Say how much there is to do."""
-        extent = plan.extent
-        self.total = extent.trials
-        self.done = self.total - Extent.of(plan.trials[key] for key in pending).trials
-        kept = f"; {self.done} trials finished earlier" if self.done else ""
-        self.say(f"study {plan.study.name}: {extent.describe()}{kept}")
-        for why, number in Counter(plan.again.values()).items():
-            self.say(
-                f"measured by other code, run again: {processes(number)}: {why}; old results: store/earlier"
-            )
-        if plan.again:
-            self.say("run with --keep-old to go on with the old results instead")
-        for why, number in Counter(plan.kept_old.values()).items():
-            self.say(f"kept though measured by other code: {processes(number)}: {why}")
-
-    def started(self, trial: Trial) -> None:
-        """Nothing: the line comes at the end."""
-
-    def finished(self, trial: Trial, entries: Sequence[dict[str, Any]]) -> None:
-        """Say how the trial ended, with every optimizer that has no result and why."""
-        self.done += count_run(entries)
-        self.say(f"[{self.done}/{self.total}] {trial.describe()}{outcome(entries)}")
-
-    def say(self, text: str) -> None:
-        """Print one line at once."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        self.console.file.flush()
-
-
 class LiveAudience(PlainAudience):
     """A bar with the trials at work and the time left; lines only for what has no result."""
 
     def __init__(self, console: Console) -> None:
-        super().__init__(console)
+        super().__init__(partial(_print, console))
         self._progress = Progress(
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -142,14 +93,15 @@ class LiveAudience(PlainAudience):
         self._progress.update(self._task, description=running, left=f"≈ {duration(left, digits=2)} left")
 
 
-def processes(number: int) -> str:
-    """Return a number of trials that share a process each, in words."""
-    return f"{number:,} process{'es' * (number != 1)}"
-
-
 def make_audience(console: Console) -> PlainAudience:
     """Return the live audience for a terminal, the plain one for anything else."""
-    return LiveAudience(console) if console.is_terminal else PlainAudience(console)
+    return LiveAudience(console) if console.is_terminal else PlainAudience(partial(_print, console))
+
+
+def _print(console: Console, text: str) -> None:
+    """Print one line at once."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.file.flush()
 
 
 def remaining_seconds(elapsed_s: float, predicted_s: float, predicted_left_s: float) -> float:
@@ -161,14 +113,3 @@ def remaining_seconds(elapsed_s: float, predicted_s: float, predicted_left_s: fl
     prior = 0.1 * predicted_s
     passed = predicted_s - predicted_left_s
     return predicted_left_s * (elapsed_s + prior) / (passed + prior) if passed + prior > 0 else 0.0
-
-
-def count_run(entries: Sequence[dict[str, Any]]) -> int:
-    """Return how many optimizers were run, which those left out beforehand were not."""
-    return sum(entry["status"] != "skipped" for entry in entries)
-
-
-def outcome(entries: Sequence[dict[str, Any]]) -> str:
-    """Return "" where every optimizer has a result, else who has none and why."""
-    missing = [entry for entry in entries if entry["status"] != "ok"]
-    return "".join(f"; {entry['optimizer']} {entry['status']}: {entry['reason']}" for entry in missing)

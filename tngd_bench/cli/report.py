@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
+from tngd_bench.cli.study_options import plugin_option
 
 _EPILOG = """\b
 Examples:
@@ -17,6 +18,7 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
+@plugin_option
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option(
     "--output", type=click.Path(path_type=Path), help="Folder for the report.  [default: beside the store]"

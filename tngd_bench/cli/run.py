@@ -43,21 +43,20 @@ def command(
     scheduler: str | None,
 ) -> int:
     """Run STUDY (a shipped study's name or a .toml file) and write its report."""
-    from tngd_bench.studies.file.reading import load_study
+    from tngd_bench.studies import Study
 
-    loaded = load_study(study, overrides, profile)
-    place = output if output is not None else loaded.folder
+    chosen = Study.read(study, overrides, profile)
+    place = output if output is not None else chosen.loaded.folder
 
     from tngd_bench.cli.progress import make_audience, make_console
     from tngd_bench.cli.signals import resumable
-    from tngd_bench.studies.run.run_study import run_study
 
     console = make_console()
     audience = make_audience(console)
     again = command_line(["tngd-bench", "run", *study_words(study, profile, overrides)])
     with resumable(audience, place):
-        result = run_study(
-            loaded, place, audience, fresh=fresh, keep_old=keep_old, command=again, scheduler=scheduler
+        result = chosen.run(
+            place, audience, fresh=fresh, keep_old=keep_old, command=again, scheduler=scheduler
         )
     tell_ignored(result.ignored)
 

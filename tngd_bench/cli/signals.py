@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from tngd_bench.cli.progress import PlainAudience
+    from tngd_bench.studies.run.audience import PlainAudience
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Options that name a study: its name, a profile of it, and changes of single keys."""
+"""Options that name a study: its name, a profile of it, changes of single keys, and plug-ins."""
 
 from __future__ import annotations
 
@@ -9,9 +9,36 @@ from typing import Any
 
 import click
 
+_PLUGINS = "tngd_bench.plugins"
+
+
+def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option --plugin, whose files are loaded before anything else is read."""
+
+    def load(context: click.Context, option: click.Parameter, paths: tuple[str, ...]) -> None:
+        from tngd_bench.studies.plugin import use_plugin
+
+        for path in paths:
+            try:
+                use_plugin(path)
+            except ValueError as error:
+                raise click.UsageError(f"--plugin: {error}") from None
+        context.meta[_PLUGINS] = paths
+
+    return click.option(
+        "--plugin",
+        "plugin_files",
+        multiple=True,
+        is_eager=True,
+        expose_value=False,
+        callback=load,
+        metavar="FILE.py",
+        help="Load a file that registers optimizers, problems, devices or engines.",
+    )(function)
+
 
 def study_options(default: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add the argument `study`, with its `default`, and the options `profile` and `overrides`."""
+    """Add the argument `study`, with its `default`, the options `profile` and `overrides`, and --plugin."""
     parts = (
         click.argument("study", default=default) if default is not None else click.argument("study"),
         click.option(
@@ -24,6 +51,7 @@ def study_options(default: str | None = None) -> Callable[[Callable[..., Any]], 
             metavar="KEY=VALUE",
             help="Change a key of the study; sections by name: cost.NAME.repetitions=5.",
         ),
+        plugin_option,
     )
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,4 +92,10 @@ def command_line(words: Sequence[str]) -> str:
 def study_words(study: str, profile: str | None, overrides: Sequence[str]) -> list[str]:
     """Return the words of a command line that name the same study again."""
     chosen = [] if profile is None else ["--profile", profile]
-    return [study, *chosen, *(word for item in overrides for word in ("--set", item))]
+    plugins: Sequence[str] = click.get_current_context().meta.get(_PLUGINS, ())
+    repeated = (("--set", overrides), ("--plugin", plugins))
+    return [
+        study,
+        *chosen,
+        *(word for option, items in repeated for item in items for word in (option, item)),
+    ]

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 
 from tngd_bench.datasets.splits import take
 from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.containment import undisturbed
 from tngd_bench.measure.gc_control import collected_by_hand
 from tngd_bench.measure.step_timer import SETTLING_STEPS, Batch, CostResult, StepTimer
 from tngd_bench.measure.williams_design import balanced_orders
 
 if TYPE_CHECKING:
+    import torch
+
     from tngd_bench.datasets.splits import DataSplits
     from tngd_bench.measure.optimizer_config import OptimizerConfig
     from tngd_bench.measure.problem_instance import ProblemInstance
@@ -48,7 +51,8 @@ def measure_cost(
 
     An optimizer gets no further repetition once it has spent `seconds_limit` seconds (and the untimed host part with
     it), but never fewer than `least_repetitions`. `on_timing(label)` is called, off the clock, before an optimizer is
-    timed. One that diverges or raises is not timed any more, with the reason; the others go on.
+    timed. One that diverges or raises is not timed any more, with the reason; the others go on. Raises DisturbanceError
+    where one changes the process that all of them are timed in.
     """
     clock = Clock(instance.device)
     batches = instance.batches(data.to(instance.device))
@@ -56,7 +60,8 @@ def measure_cost(
     timers = []
     for config in configs:
         on_timing(config.label)
-        timers.append(_warm_timer(StepTimer.of(instance, config, clock), first, second))
+        with undisturbed(instance.device):
+            timers.append(_warm_timer(StepTimer.of(instance, config, clock), first, second))
     with collected_by_hand():
         orders = itertools.cycle(balanced_orders(len(timers)))
         for round_number in itertools.count():
@@ -66,7 +71,8 @@ def measure_cost(
             ]
             if not order:
                 break
-            _time_round(order, batches, TIMED_STEPS * round_number, repetitions, on_timing)
+            first_number = TIMED_STEPS * round_number
+            _time_round(order, batches, first_number, repetitions, on_timing, instance.device)
     return tuple(timer.result() for timer in timers)
 
 
@@ -85,6 +91,7 @@ def _time_round(
     first: int,
     repetitions: int,
     on_timing: Callable[[str], None],
+    device: torch.device,
 ) -> None:
     """Time each optimizer on the same batches; `first` is the number of the round's first repetition."""
     gc.collect(_YOUNG)
@@ -92,9 +99,11 @@ def _time_round(
     timed = [next(batches) for _ in range(TIMED_STEPS)]
     for timer in timers:
         on_timing(timer.config.label)
-        if timer.is_short:
-            wanted = min(TIMED_STEPS, repetitions - len(timer.iterations))
-            untimed = settling[: timer.settling_steps]
-            timer.time([*untimed, *timed[:wanted]], [*[None] * len(untimed), *range(first, first + wanted)])
-        else:
-            timer.time(timed[:1], [first])
+        with undisturbed(device):
+            if timer.is_short:
+                wanted = min(TIMED_STEPS, repetitions - len(timer.iterations))
+                untimed = settling[: timer.settling_steps]
+                numbers = range(first, first + wanted)
+                timer.time([*untimed, *timed[:wanted]], [*[None] * len(untimed), *numbers])
+            else:
+                timer.time(timed[:1], [first])

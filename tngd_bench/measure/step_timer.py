@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from tngd_bench.measure.containment import checked_loss
 from tngd_bench.measure.host_time import HostWork, host_seconds, host_work
 from tngd_bench.optimizers import DivergedError
 from tngd_bench.optimizers import registry as optimizers
@@ -234,11 +235,14 @@ class StepTimer:
     def _clock_readings(self, batches: Sequence[Batch], steps_each: int) -> list[float]:
         """Make `steps_each` steps on each batch; return the clock before them and after each batch."""
         step, now = self.optimizer.step, self.clock.now
-        times = [now()]
+        times, losses, loss = [now()], [], 0.0
         for inputs, targets in batches:
             for _ in range(steps_each):
-                step(inputs, targets)
+                loss = step(inputs, targets)
             times.append(now())
+            losses.append(loss)
+        for loss in losses:
+            checked_loss(loss, len(self.iterations))
         return times
 
     def _seconds_of_steps(self, inputs: Samples, targets: Tensor, count: int) -> float:

@@ -15,6 +15,7 @@ import torch
 from tngd_bench import arguments
 from tngd_bench.curvature.model_call import run_model
 from tngd_bench.measure.clock import Clock
+from tngd_bench.measure.containment import checked_loss
 from tngd_bench.measure.host_time import host_seconds
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
@@ -126,7 +127,7 @@ def train(
     for iteration, (inputs, targets) in enumerate(islice(instance.batches(data), total), start=1):
         start = clock.now()
         try:
-            value = optimizer.step(inputs, targets)
+            value = checked_loss(optimizer.step(inputs, targets), iteration - 1)
         except DivergedError as error:
             status, reason = "diverged", str(error)
             break

@@ -1,14 +1,13 @@
 """Names of the optimizers, their settings and how to make them; importing this module imports no torch.
 
 An optimizer of this package is a folder, whose `ENTRIES` are listed here. Outside packages add one by an entry point in
-the group `tngd_bench.optimizers` that loads to an `OptimizerEntry`; any torch optimizer is there by its class,
-MODULE:CLASS (`torch_class/entry.py`).
+the group `tngd_bench.optimizers` that loads to an `OptimizerEntry`, files by such an object at module level; any torch
+optimizer is there by its class, MODULE:CLASS (`torch_class/entry.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from importlib.metadata import EntryPoint
 from typing import get_args
 
@@ -30,6 +29,7 @@ from tngd_bench.optimizers.kfac.entry import ENTRIES as KFAC
 from tngd_bench.optimizers.ngd.entry import ENTRIES as NGD
 from tngd_bench.optimizers.tngd.entry import ENTRIES as TNGD
 from tngd_bench.optimizers.torch_class.entry import entry_of, is_class_name
+from tngd_bench.plugin_files import cached
 from tngd_bench.plugins import entry_points
 
 __all__ = ["Billed", "Family", "OptimizerEntry", "Phased", "Setting", "Stepper", "get", "names", "origin"]
@@ -38,11 +38,11 @@ ENTRY_POINT_GROUP = "tngd_bench.optimizers"
 _OWN = (*FIRST_ORDER, *KFAC, *NGD, *TNGD)
 
 
-@cache
+@cached
 def _found() -> plugins.Found[OptimizerEntry]:
     own = {entry.name: entry for entry in _OWN}
     points = entry_points(group=ENTRY_POINT_GROUP)
-    return plugins.collect("optimizer", OptimizerEntry, own, points, check=_check_entry)
+    return plugins.collect("optimizer", OptimizerEntry, own, points, ENTRY_POINT_GROUP, check=_check_entry)
 
 
 def _check_entry(entry: OptimizerEntry) -> None:
@@ -114,8 +114,4 @@ def get(name: str) -> OptimizerEntry:
     """Return the entry called `name`; ValueError with a suggestion when there is none."""
     if is_class_name(name):
         return entry_of(name)
-    found = _found()
-    try:
-        return found.entries[arguments.choice("optimizer", name, found.entries)]
-    except ValueError as error:
-        raise ValueError(f"{error}{found.why_missing(name)}") from None
+    return _found().get(name)

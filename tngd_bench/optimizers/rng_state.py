@@ -28,7 +28,11 @@ class RngState:
     def replay(self) -> Iterator[None]:
         """Draw inside the block what was drawn after `capture`; afterwards the generators are as before it."""
         with torch.random.fork_rng(devices=[] if self.accelerator is None else [self.device]):
-            torch.set_rng_state(self.host)
-            if self.accelerator is not None:
-                torch.cuda.set_rng_state(self.accelerator, self.device)
+            self.restore()
             yield
+
+    def restore(self) -> None:
+        """Have the generators draw what they drew after `capture`."""
+        torch.set_rng_state(self.host)
+        if self.accelerator is not None:
+            torch.cuda.set_rng_state(self.accelerator, self.device)

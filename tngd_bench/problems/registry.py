@@ -1,13 +1,13 @@
 """Names of the problems; importing this module imports no torch.
 
-Outside packages add a problem by an entry point in the group `tngd_bench.problems` that loads to a
-`ProblemEntry`.
+Outside packages add a problem by an entry point in the group `tngd_bench.problems` that loads to a `ProblemEntry`,
+files by such an object at module level.
 """
 
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 
-from tngd_bench import arguments, plugins
+from tngd_bench import plugins
 from tngd_bench.plugins import entry_points
 from tngd_bench.problems import (
     causal_lm,
@@ -52,11 +52,7 @@ def origin(name: str) -> EntryPoint | None:
 
 def get(name: str, options: Mapping[str, object] | None = None) -> ProblemEntry:
     """Return the entry called `name`, with `options` in force; ValueError with a suggestion when there is none."""
-    found = _found()
-    try:
-        entry = found.entries[arguments.choice("problem", name, found.entries)]
-    except ValueError as error:
-        raise ValueError(f"{error}{found.why_missing(name)}") from None
+    entry = _found().get(name)
     return entry.configured(options) if options else entry
 
 
@@ -64,5 +60,11 @@ def _found() -> plugins.Found[ProblemEntry]:
     own = {entry.name: entry for entry in _OWN}
     points = entry_points(group=ENTRY_POINT_GROUP)
     return plugins.collect(
-        "problem", ProblemEntry, own, points, lambda point, entry: entry.name, ProblemEntry.check_fields
+        "problem",
+        ProblemEntry,
+        own,
+        points,
+        ENTRY_POINT_GROUP,
+        name_of=lambda point, entry: entry.name,
+        check=ProblemEntry.check_fields,
     )

@@ -7,14 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tngd_bench.report.build import ReportFiles, build_report
+    from tngd_bench.report.build import ReportFiles, build_report, figures
     from tngd_bench.report.render.terminal import terminal_summary
 
-__all__ = ["ReportFiles", "build_report", "terminal_summary"]
+__all__ = ["ReportFiles", "build_report", "figures", "terminal_summary"]
 
 _PLACES = {
     "ReportFiles": "tngd_bench.report.build",
     "build_report": "tngd_bench.report.build",
+    "figures": "tngd_bench.report.build",
     "terminal_summary": "tngd_bench.report.render.terminal",
 }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from tngd_bench import __version__
 from tngd_bench.analysis.training.final_scores import final_values
@@ -25,7 +26,7 @@ from tngd_bench.report.render.pdf import pdf
 from tngd_bench.report.render.section_files import write_data, write_sections
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.packed import store_at
-from tngd_bench.studies.store.records import Records
+from tngd_bench.studies.store.records import Records, read_records
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,18 @@ def build_report(
     removed = removed_documents(output, replace_manifest(output, written, made_from))
     said = content.findings.sentences()
     return ReportFiles(html, parts.figures, data, tuple(documents), said, removed, content.missing)
+
+
+def figures(source: Records | Path | str) -> dict[str, Figure]:
+    """Return the figures of a study's report by name, as matplotlib has them: `figures("out")["training-loss"].axes`.
+
+    `source` is its records, or the folder with its store. Those that cannot be drawn are not among them.
+    """
+    records = source if isinstance(source, Records) else read_records(Path(source))
+    with charting.style():
+        sections = contents(records, {}).sections
+    charts = (chart for section in sections for chart in section.charts if chart.missing is None)
+    return {chart.name: chart.figure for chart in charts}
 
 
 def _by_name(records: Records, beside: Sequence[tuple[Records, Path]]) -> dict[str, tuple[Records, Path]]:

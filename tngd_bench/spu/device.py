@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cache
 from importlib.metadata import EntryPoint
 from typing import Any
 
 from tngd_bench import arguments, plugins
+from tngd_bench.plugin_files import cached
 from tngd_bench.plugins import entry_points
 from tngd_bench.spu import billing
 from tngd_bench.spu.analog_settings import AnalogSettings
@@ -32,11 +32,7 @@ class Device(DeviceDescription):
     @staticmethod
     def preset(name: str) -> Device:
         """The device called `name`; ValueError with a suggestion, or with why it is left out, when there is none."""
-        known = _named()
-        try:
-            return known.entries[arguments.choice("device", name, known.entries)]
-        except ValueError as error:
-            raise ValueError(f"{error}{known.why_missing(name)}") from None
+        return _named().get(name)
 
     @staticmethod
     def described(description: str | Mapping[str, object]) -> Device:
@@ -103,9 +99,9 @@ def origin(name: str) -> EntryPoint | None:
     return _named().points.get(name)
 
 
-@cache
+@cached
 def _named() -> plugins.Found[Device]:
-    """All named devices, "ideal" first, then the shipped presets and those of outside packages."""
+    """All named devices, "ideal" first, then the shipped presets and those of outside packages and files."""
     presets = {name: device_from_table(name, table) for name, table in shipped_tables("presets").items()}
     points = entry_points(group=ENTRY_POINT_GROUP)
-    return plugins.collect("device", Device, {"ideal": Device.ideal(), **presets}, points)
+    return plugins.collect("device", Device, {"ideal": Device.ideal(), **presets}, points, ENTRY_POINT_GROUP)

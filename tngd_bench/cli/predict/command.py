@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tngd_bench.cli.predict import options, sweep
+from tngd_bench.cli.study_options import plugin_option
 from tngd_bench.unwritable import cannot_be_written
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ the figures. What a processor has too little memory for is marked and gets no ti
 
 
 @click.command(epilog=_EPILOG)
+@plugin_option
 @click.option(
     "--parameters",
     type=options.count,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +39,15 @@ class FirstOrder:
         self.optimizer.step()
         self.iteration += 1
         return value
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of torch's optimizer and the number of steps."""
+        return {"optimizer": self.optimizer.state_dict(), "iteration": self.iteration}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Restore a `state_dict`; a resumed run gives the same bits."""
+        self.optimizer.load_state_dict(state_dict["optimizer"])
+        self.iteration = state_dict["iteration"]
 
 
 def make_sgd(

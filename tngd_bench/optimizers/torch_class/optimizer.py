@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -106,6 +107,18 @@ class TorchOptimizer:
             self.rest.step()
         self.iteration += 1
         return values[0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the optimizer, of AdamW where it has the rest, and the number of steps."""
+        rest = None if self.rest is None else self.rest.state_dict()
+        return {"optimizer": self.optimizer.state_dict(), "rest": rest, "iteration": self.iteration}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Restore a `state_dict`; a resumed run gives the same bits."""
+        self.optimizer.load_state_dict(state_dict["optimizer"])
+        if self.rest is not None:
+            self.rest.load_state_dict(state_dict["rest"])
+        self.iteration = state_dict["iteration"]
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

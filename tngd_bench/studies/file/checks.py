@@ -10,6 +10,7 @@ from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
 from tngd_bench.problems.metrics import LOSS, both_parts
 from tngd_bench.spu.device import Device
+from tngd_bench.studies import engines
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.devices import own_devices, refuse_unknown
 from tngd_bench.studies.file.optimizer_label import as_setting, config_of, expand_label, read_label
@@ -59,6 +60,8 @@ class _Checks:
 
     def _check_tables(self) -> None:
         study, at = self.study, self.table.at
+        with at("execution", "engine"):
+            engines.get(study.execution.engine)
         settings: Iterable[tuple[KeyPath, Mapping[str, Mapping[str, object]]]] = (
             (("optimizer",), study.optimizer),
             (("tuned",), study.tuned),

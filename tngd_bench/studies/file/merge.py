@@ -18,9 +18,10 @@ from tngd_bench.studies.file.grids import is_sections
 from tngd_bench.studies.file.optimizer_label import read_value
 from tngd_bench.studies.file.study_table import StudyTable, shown_value
 from tngd_bench.studies.file.toml_lines import KeyPath, line_numbers
+from tngd_bench.studies.plugin import use_plugin
 
 SHIPPED = "shipped"
-INCLUDE, PROFILES = "include", "profiles"
+INCLUDE, PLUGINS, PROFILES = "include", "plugins", "profiles"
 TUNED_FILE = "tuned.toml"
 """The file that a search for settings writes, for studies to include."""
 _MOST_INCLUDED = 100
@@ -77,6 +78,11 @@ def _read(reference: str, folder: Path | None, chain: tuple[str, ...], unwritten
     origins = {path: f"{name}, line {line}" for path, line in line_numbers(text).items()}
     study = StudyTable(name, SHIPPED if home is None else reference, table, origins)
     below = _take_list(study, INCLUDE)
+    for place in _take_list(study, PLUGINS):
+        try:
+            use_plugin(Path(place) if home is None else home / place)
+        except ValueError as error:
+            raise study.error((PLUGINS,), str(error)) from None
     study.profiles = _take_profiles(study)
     merged: StudyTable | None = None
     for item in below:

@@ -57,8 +57,8 @@ class Execution:
     """A trial that holds more is stopped. In GB; left out: 0.9 of its share of the free memory."""
     pinned: Flag = True
     """Bind processes to processors of their own, where there are enough."""
-    engine: Literal["local", "dask"] = "local"
-    """"local": this machine; "dask": the machines of `[cluster]`."""
+    engine: Label = "local"
+    """"local": this machine; "dask": the machines of `[cluster]`; or the name of a plug-in's."""
     processor: Annotated[str, Field(strict=True, pattern=r"^(cpu|cuda(:[0-9]+)?)$")] = "cpu"
     """Processor that trials compute on, as torch names it: "cpu", "cuda", "cuda:1"."""
     dtype: Literal["float32", "float64"] = "float32"

@@ -20,6 +20,8 @@ from tngd_bench.studies.plan.inputs import MachineLimits
 from tngd_bench.studies.plan.trials import Candidate, SkipReason
 
 GIGABYTE = 1e9
+HONEST_FACTOR = 2.0
+"""Operations counted over operations stated, up to which a stated cost is taken as true."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class CandidateMaker:
         training: bool = False,
     ) -> Candidate:
         """Predict one iteration's time and memory, and skip what exceeds the limits, naming both."""
-        cost, simulates = _predicted(config, problem, training=training)
+        cost, simulates = predicted(config, problem, training=training)
         if not cost.known:
             # it makes a gradient, whatever else it does; the limits of a trial guard the rest
             least = cost_of("sgd", problem.iteration(), problem.itemsize)
@@ -113,8 +115,8 @@ def _device(config: OptimizerConfig) -> Device | None:
     return entry.device({**entry.defaults, **config.settings})
 
 
-def _predicted(
-    config: OptimizerConfig, problem: SizedProblem, *, training: bool
+def predicted(
+    config: OptimizerConfig, problem: SizedProblem, *, training: bool = False
 ) -> tuple[PredictedCost, str]:
     """Return the cost of an iteration, and what to say of a device that is simulated."""
     settings, device = config.settings, _device(config)
@@ -126,3 +128,15 @@ def _predicted(
     else:
         simulates = ""
     return cost_of(config.method, iteration, problem.itemsize, settings, device), simulates
+
+
+def understated(config: OptimizerConfig, problem: SizedProblem, counted: float) -> str:
+    """Return what is wrong with the operations that an optimizer states, where more than twice as many are `counted`.
+
+    The most expensive step of its cycle is what is counted. "" where it is honest, or nothing is stated or counted.
+    """
+    entry = optimizers.get(config.method)
+    stated = predicted(config, problem)[0].flops * entry.cycle({**entry.defaults, **config.settings})
+    if not counted > HONEST_FACTOR * stated:
+        return ""
+    return f"a step takes {counted:.3g} operations, and its cost states {stated:.3g}"

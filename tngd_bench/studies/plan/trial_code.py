@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache, partial
+from functools import partial
 from importlib.metadata import EntryPoint
 
 from tngd_bench import source
 from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.registry import OptimizerEntry
+from tngd_bench.plugin_files import cached
 from tngd_bench.plugins import package_of
 from tngd_bench.problems import registry as problems
 from tngd_bench.problems.entry import ProblemEntry
@@ -28,7 +29,7 @@ def code_of_all(trials: Iterable[Trial]) -> dict[str, str]:
     return {name: digest for trial in trials for name, digest in code_of(trial).items()}
 
 
-@cache
+@cached
 def _code(methods: frozenset[str], problem: str, devices: frozenset[str]) -> Mapping[str, str]:
     parts = dict(source.own_parts())
     points = [optimizers.origin(method) for method in methods]
@@ -40,7 +41,7 @@ def _code(methods: frozenset[str], problem: str, devices: frozenset[str]) -> Map
     return parts
 
 
-@cache
+@cached
 def _modules(package: str) -> tuple[str, ...]:
     """Return the modules that an outside package names for all that it gives.
 

@@ -20,11 +20,20 @@ from typing import Any
 
 from tngd_bench.resources import available_cores
 from tngd_bench.studies.errors import StudyError
-from tngd_bench.studies.file.schema import Cluster
+from tngd_bench.studies.file.schema import Cluster, Study
 from tngd_bench.studies.run.engine import CORE, MACHINE, Engine
 
 _CONNECT_S = 10
 _FIRST_WORKER_S = 600  # a queue may let its first job wait
+
+
+def open_dask(study: Study) -> contextlib.AbstractContextManager[Engine]:
+    """Return the engine on a study's cluster; StudyError where it names none."""
+    if study.cluster is None:
+        raise StudyError(
+            f'{study.name}: execution.engine = "dask" needs a [cluster] table or --scheduler ADDRESS'
+        )
+    return open_cluster(study.cluster)
 
 
 @contextlib.contextmanager

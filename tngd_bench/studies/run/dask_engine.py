@@ -19,19 +19,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tngd_bench.atomic_write import replacing
+from tngd_bench import plugin_files
 from tngd_bench.measure import cpu_affinity
 from tngd_bench.measure.environment import describe_environment, machine_class
+from tngd_bench.plugin_files import PluginFile
 from tngd_bench.source import changes, own_parts
 from tngd_bench.studies.errors import EngineError, StudyError
 from tngd_bench.studies.file.schema import Execution
 from tngd_bench.studies.plan.inputs import MachineLimits
 from tngd_bench.studies.plan.trials import DataRequest
-from tngd_bench.studies.run.data_files import load_request, write_splits
+from tngd_bench.studies.run.data_files import write_data_in_worker
 from tngd_bench.studies.run.engine import CORE, MACHINE, Job, Outcome, Work
 from tngd_bench.studies.run.machine import measure_machine
 from tngd_bench.studies.run.run_trial import run_in_worker
-from tngd_bench.studies.run.worker_process import Limits, Worker, wait_for_any, worker_context
+from tngd_bench.studies.run.worker_process import Limits, Worker, call_in_worker, wait_for_any, worker_context
 
 distributed: Any = import_module("distributed")  # half of its functions have no annotations
 _JOBS_PER_PLACE = 2  # jobs handed out per place, so that a worker never waits for this process
@@ -140,6 +141,7 @@ class DaskEngine:
             work.limits,
             None if self._mixed and not work.exclusive else self._machine.machine_class,
             stop,
+            plugin_files.loaded(),
             bind=work.exclusive and work.execution.pinned,
             key=f"{job.key}-{uuid.uuid4().hex}",
             pure=False,
@@ -215,27 +217,28 @@ def carry_out(
     limits: Limits,
     expected: Mapping[str, str | None] | None,
     stop: str,
+    files: tuple[PluginFile, ...],
     *,
     bind: bool,
 ) -> Outcome:
     """Run a job in a process of this machine, on a Dask worker; what goes wrong here is the outcome.
 
     Refused where this machine is not of the `expected` class, or has other data. Ends early when the event `stop` is
-    set.
+    set. The plug-ins `files` run in the processes that are started, not in the Dask worker.
     """
     here = machine_class(job.trial.setting.processor)
     if expected is not None and here != expected:
         return Outcome(
             "failed", f"{socket.gethostname()} is of another class: {here}, not {expected}", None, here
         )
-    try:
-        path = _data_file(job.trial.data, checksum)
-    except (ValueError, RuntimeError, OSError) as error:
-        return Outcome("failed", f"data on {socket.gethostname()}: {error}", None, here)
     _allow_children()
+    try:
+        path = _data_file(job.trial.data, checksum, limits, files)
+    except (RuntimeError, OSError) as error:
+        return Outcome("failed", f"data on {socket.gethostname()}: {error}", None, here)
     usable = cpu_affinity.usable_processors() if bind and cpu_affinity.can_bind() else ()
     processors = cpu_affinity.choose(job.trial.threads, usable, (), cpu_affinity.processor_loads())
-    worker = Worker(worker_context(), run_in_worker, (job.trial, path, processors), limits)
+    worker = Worker(worker_context(), run_in_worker, (job.trial, path, processors), limits, files)
     stopping = distributed.Event(stop)
     look_s = time.monotonic() + _STOP_CHECK_S
     try:
@@ -268,16 +271,10 @@ def _allow_children() -> None:
         os.environ.pop(name, None)
 
 
-def _data_file(request: DataRequest, checksum: str) -> Path:
-    """Return the data in a file of this Dask worker, loaded at the first call; ValueError where they are others."""
+def _data_file(request: DataRequest, checksum: str, limits: Limits, files: tuple[PluginFile, ...]) -> Path:
+    """Return the data in a file of this Dask worker, loaded at the first call; EngineError where they are others."""
     name = hashlib.sha256(f"{request} {checksum}".encode()).hexdigest()[:20]
     path = Path(distributed.get_worker().local_directory) / f"tngd-bench-{name}.pt"
     if not path.exists():
-        data = load_request(request)
-        if data.checksum != checksum:
-            raise ValueError(
-                f"{request.problem} has checksum {data.checksum[:12]}…, expected {checksum[:12]}…"
-            )
-        with replacing(path) as file:
-            write_splits(data, file)
+        call_in_worker(worker_context(), write_data_in_worker, (request, checksum, path), limits, files)
     return path

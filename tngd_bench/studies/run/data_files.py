@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import torch
 
+from tngd_bench import plugins
+from tngd_bench.atomic_write import replacing
 from tngd_bench.problems import registry as problems
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.schema import Study
@@ -35,6 +38,26 @@ def load_for(study: Study, request: DataRequest) -> DataSplits:
         return load_request(request)
     except ValueError as error:
         raise StudyError(f"{study.name}: {request.problem}: {error}") from None
+    except (Exception, SystemExit) as error:  # whatever outside code does when it reads its data
+        if problems.origin(request.problem) is None:
+            raise
+        raise StudyError(f"{study.name}: {request.problem}: {plugins.said(error)}") from error
+
+
+def write_data_in_worker(request: DataRequest, checksum: str, path: Path, connection: Connection) -> None:
+    """Write the data to `path` and send ("done", None); ("failed", reason) where they are others or cannot be had."""
+    try:
+        data = load_request(request)
+        if data.checksum != checksum:
+            raise ValueError(
+                f"{request.problem} has checksum {data.checksum[:12]}…, expected {checksum[:12]}…"
+            )
+        with replacing(path) as file:
+            write_splits(data, file)
+    except Exception as error:  # the process boundary
+        connection.send(("failed", str(error)))
+    else:
+        connection.send(("done", None))
 
 
 def size_of(data: DataSplits) -> LoadedSize:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from tngd_bench.measure import cpu_affinity
 from tngd_bench.measure.environment import describe_environment, machine_class
-from tngd_bench.studies.file.schema import Execution
+from tngd_bench.studies.file.schema import Execution, Study
 from tngd_bench.studies.plan.inputs import MachineLimits
-from tngd_bench.studies.run.engine import Job, Outcome, Work
-from tngd_bench.studies.run.machine import measure_machine
+from tngd_bench.studies.run.engine import Engine, Job, Outcome, Work
+from tngd_bench.studies.run.machine import measure_machine, refuse_other_processor
 from tngd_bench.studies.run.run_trial import run_in_worker
 from tngd_bench.studies.run.worker_process import (
     Worker,
@@ -26,6 +27,12 @@ class _Running:
     job: Job
     worker: Worker
     processors: frozenset[int] | None
+
+
+def open_local(study: Study) -> AbstractContextManager[Engine]:
+    """Return the engine of this machine; StudyError where it lacks the study's processor."""
+    refuse_other_processor(study.execution)  # now, before any data are read
+    return nullcontext(LocalEngine())
 
 
 class LocalEngine:

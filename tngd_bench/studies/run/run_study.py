@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from tngd_bench import __version__
+from tngd_bench import __version__, plugin_files
 from tngd_bench.spu.description import sourced_parameters
+from tngd_bench.studies import engines
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.file.devices import known_devices
 from tngd_bench.studies.file.reading import LoadedStudy
@@ -24,8 +25,6 @@ from tngd_bench.studies.plan.trial_code import code_of_all
 from tngd_bench.studies.plan.trials import DataRequest
 from tngd_bench.studies.run.data_files import load_for, size_of, write_splits
 from tngd_bench.studies.run.engine import Engine, PreparedData
-from tngd_bench.studies.run.local_engine import LocalEngine
-from tngd_bench.studies.run.machine import refuse_other_processor
 from tngd_bench.studies.run.scheduler import Listener, execute
 from tngd_bench.studies.store.environment import difference, study_environment
 from tngd_bench.studies.store.numbers_changed import FIELD, numbers_changed
@@ -43,7 +42,7 @@ class Audience(Listener, Protocol):
         """The plan is made; the trials with the keys `pending` are going to be run."""
 
 
-_OF_CODE = ("code", "git_revision", "version")
+_OF_CODE = ("code", "git_revision", "plugins", "version")
 """Entries of an environment that change with the code."""
 
 
@@ -101,11 +100,15 @@ def run_study(
             store.write_study(content | {FIELD: numbers_changed(earlier, content)})
             pending = [key for key in plan.trials if key not in finished]
             environment["code"] = code_of_all(plan.trials.values())
+            if plugin_files.loaded():
+                environment["plugins"] = plugin_files.as_records(plugin_files.loaded())
             stored = store.environment()
             if stored is None or not finished:
                 store.write_environment(environment)
             elif pending and stored.get("code") != environment["code"]:
-                store.write_environment(stored | {name: environment.get(name) for name in _OF_CODE})
+                store.write_environment(
+                    stored | {name: environment[name] for name in _OF_CODE if name in environment}
+                )
             audience.planned(plan, pending)
             execute(plan, pending, store, data, engine, audience)
     return StudyRun(plan, store, len(pending), len(finished), dict(store.ignored))
@@ -133,17 +136,10 @@ def open_engine(study: Study, scheduler: str | None) -> contextlib.AbstractConte
     """Return the engine that the study, or the address of a scheduler, asks for; StudyError where it cannot be had."""
     if scheduler == "":
         raise StudyError("--scheduler is empty; accepted: tcp://HOST:PORT")
-    cluster = study.cluster if scheduler is None else Cluster(kind="scheduler", scheduler=scheduler)
-    if scheduler is None and study.execution.engine == "local":
-        refuse_other_processor(study.execution)  # now, before any data are read
-        return contextlib.nullcontext(LocalEngine())
-    if cluster is None:
-        raise StudyError(
-            f'{study.name}: execution.engine = "dask" needs a [cluster] table or --scheduler ADDRESS'
-        )
-    from tngd_bench.studies.run.clusters import open_cluster
-
-    return open_cluster(cluster)
+    if scheduler is not None:
+        cluster = Cluster(kind="scheduler", scheduler=scheduler)
+        return engines.get("dask").open(dataclasses.replace(study, cluster=cluster))
+    return engines.get(study.execution.engine).open(study)
 
 
 def _prepare_data(

@@ -10,6 +10,7 @@ import signal
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import forkserver, util
@@ -19,7 +20,9 @@ from typing import Any, Literal
 
 import psutil
 
+from tngd_bench import plugin_files
 from tngd_bench.optimizers import registry
+from tngd_bench.plugin_files import PluginFile
 from tngd_bench.studies.errors import EngineError
 
 PRELOADED = (
@@ -34,6 +37,8 @@ _SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # a folder of o
 _CALL_LIMIT_S = 120.0
 _EXIT_GRACE_S = 5.0  # for a process that has sent its result to end by itself
 _WATCH_S = 0.1  # between looks at the memory of a process
+_STDOUT, _STDERR = 1, 2
+_ORPHANED_EXIT_CODE = 1
 _DESCENDANTS_EVERY = 10  # looks at the memory, between searches for the processes of a process
 Ending = Literal["done", "failed", "timed-out", "out-of-memory", "died"]
 
@@ -114,8 +119,9 @@ def interrupts_held() -> Iterator[None]:
 
 
 class Worker:
-    """A worker process; `turn` is the optimizer that it said last it was working on.
+    """A worker process that calls `target` with `args` and a connection, after loading the plug-ins `files`.
 
+    `files` are those of this process where none are given. `turn` is the optimizer that it said last it was working on.
     Once `poll` has returned True, `ending` tells how it ended and `value` holds the result or the reason.
     """
 
@@ -125,13 +131,17 @@ class Worker:
         target: Callable[..., None],
         args: Sequence[object],
         limits: Limits,
+        files: Sequence[PluginFile] | None = None,
     ) -> None:
         self._connection: Connection
         self._connection, theirs = context.Pipe(duplex=False)
-        self._process: ForkServerProcess = context.Process(target=target, args=(*args, theirs), daemon=True)
+        theirs_too = (plugin_files.loaded() if files is None else files, target, *args, theirs)
+        self._process: ForkServerProcess = context.Process(target=_enter, args=theirs_too, daemon=True)
         self._limits = limits
         self.deadline = time.monotonic() + limits.seconds
         self.turn: str | None = None
+        self._held: Counter[str | None] = Counter()
+        self._resident = 0
         self.ending: Ending | None = None
         self.value: Any = None
         self._process.start()
@@ -159,6 +169,8 @@ class Worker:
                 what, value = self._connection.recv()
                 if what == "turn":
                     self.turn = value
+                elif what == "resident":
+                    self._hold(value)
                 else:
                     self.ending, self.value = what, value
         except (EOFError, OSError):
@@ -172,12 +184,20 @@ class Worker:
             self.ending, self.value = "timed-out", f"stopped after {limit:g} s, the limit of a trial"
         if self.ending is None and (resident := self._memory.resident()) > self._limits.memory_bytes:
             self.stop()
+            self._hold(resident)
+            if self.turn is not None:  # the one that holds most, which need not be the one at work
+                self.turn = max((each for each in self._held if each is not None), key=self._held.__getitem__)
             limit = self._limits.memory_bytes / 1e9
             used = f"stopped at {resident / 1e9:.3g} GB of memory, the limit of a trial is {limit:.3g} GB"
             self.ending, self.value = "out-of-memory", used
         if self.ending is not None:
             self.stop()
         return self.ending is not None
+
+    def _hold(self, resident: int) -> None:
+        """Note that what became resident since the last note became so in the present turn."""
+        self._held[self.turn] += resident - self._resident
+        self._resident = resident
 
     def stop(self) -> None:
         """End the process, whatever it is doing, and those it has started."""
@@ -239,10 +259,37 @@ def wait_for_any(workers: Sequence[Worker]) -> None:
     wait([handle for worker in workers for handle in worker.handles], timeout=timeout)
 
 
-def call_in_worker(context: ForkServerContext, target: Callable[..., None], args: Sequence[object]) -> Any:
+def _enter(files: Sequence[PluginFile], target: Callable[..., None], *args: Any) -> None:
+    """Begin a worker process: it ends with its parent and keeps what plug-ins print off the standard output."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ctrl-C is ignored since the server's start
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
+    os.dup2(_STDERR, _STDOUT)
+    try:
+        for file in files:
+            plugin_files.install(file)
+    except ValueError as error:
+        args[-1].send(("failed", str(error)))
+        return
+    target(*args)
+
+
+def _exit_with(parent: Any) -> None:
+    parent.join()
+    os._exit(_ORPHANED_EXIT_CODE)
+
+
+def call_in_worker(
+    context: ForkServerContext,
+    target: Callable[..., None],
+    args: Sequence[object],
+    limits: Limits = Limits(_CALL_LIMIT_S),
+    files: Sequence[PluginFile] | None = None,
+) -> Any:
     """Run `target` in a process of its own and return what it sends; EngineError when it ends otherwise."""
     with interrupts_held():
-        worker = Worker(context, target, args, Limits(_CALL_LIMIT_S))
+        worker = Worker(context, target, args, limits, files)
     try:
         while not worker.poll():
             wait_for_any([worker])

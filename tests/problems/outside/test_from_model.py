@@ -1,0 +1,173 @@
+"""A problem from a plain model and its data."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from tngd_bench.measure.operations import count_operations
+from tngd_bench.problems.metrics import ACCURACY, Metric
+from tngd_bench.problems.outside.from_model import problem_of
+from tngd_bench.problems.outside.traced_layers import traced_layers
+
+
+def mlp(width):
+    return nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 3))
+
+
+def fixed():
+    return nn.Sequential(nn.Linear(6, 5), nn.LayerNorm(5), nn.Linear(5, 3))
+
+
+def labelled(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(50, 6, generator=generator)
+    return TensorDataset(inputs, inputs[:, :3].argmax(dim=1))
+
+
+def both():
+    return labelled(0), labelled(1)
+
+
+@pytest.mark.parametrize("parameters", [13, 33, 104, 997, 10_000])
+def test_a_width_is_found_whose_exact_count_is_nearest(parameters):
+    entry = problem_of("toy", mlp, both, outputs=3)
+    counts = {width: 10 * width + 3 for width in range(1, 2000)}
+    best = min(counts.values(), key=lambda count: abs(count - parameters))
+    widths = entry.widths(parameters)
+    assert widths.parameters == best
+    assert sum(p.numel() for p in entry.model(widths, 0).parameters()) == best
+    assert widths.outputs == 3
+
+
+def test_sizes_between_two_widths_are_refused_with_both():
+    entry = problem_of("toy", mlp, both, outputs=3)
+    with pytest.raises(ValueError, match=r"toy, 3 outputs: parameters = 28: .* have 23 and 33"):
+        entry.widths(28)
+    with pytest.raises(ValueError, match="have 13"):
+        entry.widths(2)
+
+
+def test_a_model_without_a_knob_has_one_size():
+    entry = problem_of("toy", fixed, both, outputs=3)
+    assert entry.size() == 6 * 5 + 5 + 10 + 15 + 3
+    assert entry.widths(63).parameters == 63
+    with pytest.raises(ValueError, match="the nearest have 63"):
+        entry.widths(100)
+    with pytest.raises(ValueError, match="has 3 outputs per sample; accepted: outputs = 3"):
+        problem_of("toy", fixed, both, outputs=2).widths(63)
+
+
+def test_data_keep_their_bits_and_their_checksum_is_of_both_parts():
+    entry = problem_of("toy", mlp, both, outputs=3)
+    splits = entry.load(20, 10, "float64")
+    assert torch.equal(splits.train_inputs, labelled(0).tensors[0][:20].double())
+    assert torch.equal(splits.test_targets, labelled(1).tensors[1][:10])
+    assert splits.train_targets.dtype == torch.int64
+    assert splits.checksum == entry.load().checksum
+    other = problem_of("toy", mlp, lambda: (labelled(0), labelled(2)), outputs=3)
+    assert other.load().checksum != splits.checksum
+    with pytest.raises(ValueError, match=r"test_size .* <= 50"):
+        entry.load(None, 51)
+
+
+def test_inputs_by_name_are_passed_by_name():
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 2)
+
+        def forward(self, left, right):
+            return self.linear(left + right)
+
+    def data():
+        x = torch.arange(40.0).reshape(10, 4)
+        part = {"left": x, "right": -x}, torch.zeros(10, dtype=torch.int64)
+        return part, part
+
+    entry = problem_of("toy", Sum, data, outputs=2)
+    assert entry.widths(10).parameters == 10
+    assert entry.load(5).train_inputs["right"].shape == (5, 4)
+
+
+def test_data_of_another_kind_are_refused():
+    entry = problem_of("toy", fixed, lambda: ([1, 2], [3]), outputs=3)
+    with pytest.raises(
+        TypeError, match="must be a TensorDataset of inputs and targets, or that pair, not list"
+    ):
+        entry.load()
+
+
+def test_the_score_is_the_accuracy_of_a_classification_and_otherwise_what_is_given():
+    entry = problem_of("toy", mlp, both, outputs=3)
+    assert entry.metrics == (ACCURACY,)
+    error = Metric("error", "error", larger_is_better=False, share=False)
+    regression = problem_of(
+        "toy",
+        mlp,
+        both,
+        outputs=3,
+        loss=nn.MSELoss,
+        metrics=(error,),
+        values=lambda outputs, targets: {"error": float((outputs - targets).abs().max())},
+    )
+    part = both()[0].tensors
+    outputs, targets = torch.zeros(50, 3), part[0][:, :3]
+    from tngd_bench.datasets.splits import Subset
+
+    found = regression.score()(regression.loss(), outputs, Subset(part[0], targets))
+    assert found["loss"] == pytest.approx(float(targets.square().mean()))
+    assert found["error"] == pytest.approx(float(targets.abs().max()))
+    assert problem_of("toy", mlp, both, outputs=3, loss=nn.MSELoss).metrics == ()
+
+
+NETWORKS = {
+    "convolutions": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 4)
+        ),
+        torch.rand(2, 3, 6, 6),
+    ),
+    "grouped": (lambda: nn.Sequential(nn.Conv2d(4, 8, 3, groups=2), nn.Flatten()), torch.rand(2, 4, 6, 6)),
+    "used twice": (lambda: Twice(), torch.rand(2, 5)),
+    "sequence": (lambda: nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3)), torch.rand(2, 9, 5)),
+}
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(5, 5)
+
+    def forward(self, x):
+        return self.linear(self.linear(x))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_traced_layers_say_the_operations_of_a_forward_pass(name):
+    make, inputs = NETWORKS[name]
+    model = make()
+    layers, outputs = traced_layers(model, inputs)
+    counted = count_operations(lambda: model(inputs)).flops
+    stated = sum(layer.forward(2) for layer in layers)
+    assert stated == pytest.approx(counted, rel=0.01)
+    assert outputs == model(inputs)[0].numel()
+    assert model.training
+
+
+def test_traced_layers_cover_all_parameters_but_tables():
+    model = nn.Sequential(nn.Embedding(11, 4), nn.LSTM(4, 6))
+    layers, _ = traced_layers(Last(model), torch.randint(0, 11, (2, 7)))
+    assert [(each.d_in, each.d_out) for each in layers if each.positions > 1] == [(4, 24), (6, 24)]
+    assert sum((each.d_in + 1) * each.d_out for each in layers) == sum(
+        p.numel() for p in model[1].parameters()
+    )
+
+
+class Last(nn.Module):
+    def __init__(self, parts):
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, tokens):
+        return self.parts[1](self.parts[0](tokens))[0][:, -1]

@@ -1,0 +1,48 @@
+"""`tngd-bench new`: a commented template of a plug-in or a study, which runs as it is."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from tngd_bench.unwritable import cannot_be_written
+
+TEMPLATES = {
+    "optimizer": "optimizer.py",
+    "problem": "problem.py",
+    "device": "device.py",
+    "study": "study.toml",
+}
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
+
+_EPILOG = """\b
+Examples:
+  tngd-bench new optimizer my_method     writes my_method.py
+  tngd-bench test my_method.py           checks it
+  tngd-bench new study my_study          writes my_study.toml, to be run
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("kind", type=click.Choice(list(TEMPLATES)))
+@click.argument("name")
+def command(kind: str, name: str) -> None:
+    """Write a template of a KIND of plug-in, or of a study, called NAME, into the current folder."""
+    if not _NAME.fullmatch(name):
+        raise click.UsageError(
+            f"NAME must be up to 60 letters, digits, _ and -, a letter first, not {name!r}"
+        )
+    template = files("tngd_bench.cli").joinpath(f"templates/{TEMPLATES[kind]}").read_text("utf-8")
+    path = Path(name + Path(TEMPLATES[kind]).suffix)
+    text = re.sub(r"\bmine\b(?=[\"'.\[ ])", name, template).replace('"Mine"', f'"{name}"')
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise click.UsageError(f"{path} exists; nothing was written, choose another NAME") from None
+    except OSError as error:
+        raise click.ClickException(cannot_be_written(str(path), path, error)) from None
+    click.echo(f"{path} written; next: tngd-bench {'run' if kind == 'study' else 'test'} {path}")

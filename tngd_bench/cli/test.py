@@ -1,0 +1,64 @@
+"""`tngd-bench test`: whether a plug-in does what every optimizer, problem, device and engine has to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+
+import click
+
+from tngd_bench.cli.study_options import plugin_option
+
+_EPILOG = """\b
+Examples:
+  tngd-bench test my_method.py
+  tngd-bench test torch.optim:NAdam
+  tngd-bench test sgd --json
+
+Each check runs in a process of its own. The checks are written in tngd_bench/check/conformance.py
+and printed in docs/conformance.md.
+
+\b
+Exit codes: 0 all passed, 1 a check failed, 2 the examination itself failed, 3 bad input.
+"""
+FAILED_CHECK = 1
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("plugin")
+@plugin_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Limit of a check.",
+)
+def command(plugin: str, as_json: bool, seconds: float) -> int:
+    """Check PLUGIN: a FILE.py, a registered name, MODULE:CLASS of an optimizer, or an installed package."""
+    from tngd_bench.check.examination import examine, subjects_of
+
+    try:
+        subjects = subjects_of(plugin)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    found, heading = [], ("", "")
+    for finding in examine(subjects, seconds):
+        found.append(finding)
+        if as_json:
+            continue
+        if heading != (finding.kind, finding.name):
+            heading = finding.kind, finding.name
+            click.echo(" ".join(heading))
+        click.echo(f"  {finding.status:<7}  {finding.check:<22}  {finding.found}")
+    counts = Counter(finding.status for finding in found)
+    if as_json:
+        findings = [dataclasses.asdict(finding) for finding in found]
+        click.echo(json.dumps({"plugin": plugin, "findings": findings}, indent=2, ensure_ascii=False))
+    else:
+        click.echo(
+            f"{plugin}: " + ", ".join(f"{counts[each]} {each}" for each in ("passed", "failed", "skipped"))
+        )
+    return FAILED_CHECK if counts["failed"] else 0

@@ -1,0 +1,173 @@
+"""Plug-ins of a single file: loaded by path, the same text in every process, their entries found by type."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.abc import SourceLoader
+from importlib.metadata import Distribution, EntryPoint
+from pathlib import Path
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class PluginFile:
+    """A plug-in's absolute path and the text that was read there."""
+
+    path: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        """The file's name, which records call its code by."""
+        return Path(self.path).name
+
+    @property
+    def module(self) -> str:
+        """Its name among the modules, which no other file and no installed package has."""
+        place = hashlib.sha256(self.path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        return f"tngd_plugin_{re.sub(r'[^A-Za-z0-9_]', '_', Path(self.path).stem)}_{place}"
+
+    @property
+    def checksum(self) -> str:
+        """The SHA-256 of the text, in hexadecimal."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+_LOADED: dict[str, PluginFile] = {}
+_CACHES: list[Any] = []
+
+
+def cached(function: F) -> F:
+    """Return `function` with its results kept until a plug-in is loaded or forgotten."""
+    kept: Any = cache(function)
+    _CACHES.append(kept)
+    return kept  # type: ignore[no-any-return]  # functools' wrapper, called like the function
+
+
+def read(path: str | Path) -> PluginFile:
+    """Return the plug-in in a file, not loaded yet; ValueError where it cannot be read."""
+    place = Path(path)
+    if place.suffix != ".py":
+        raise ValueError(f"plug-in {str(path)!r} must be a Python file, FILE.py")
+    try:
+        return PluginFile(str(place.resolve()), place.read_text("utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError(f"plug-in {str(path)!r} is not a text file in UTF-8") from None
+    except OSError as error:
+        raise ValueError(f"plug-in {str(path)!r} cannot be read: {error.strerror or error}") from None
+
+
+def install(file: PluginFile) -> None:
+    """Run a plug-in's code as a module of this process; ValueError with file and line where that fails.
+
+    Modules beside the file can be imported. What it prints goes to stderr. A file loaded before in the same text is
+    left alone, in another text it is replaced.
+    """
+    if _LOADED.get(file.path) == file:
+        return
+    forget(file)
+    folder = str(Path(file.path).parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    spec = importlib.util.spec_from_loader(file.module, _Text(file))
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[file.module] = importlib.util.module_from_spec(spec)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # whatever outside code does when it is imported
+        del sys.modules[file.module]
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(f"plug-in {file.name}{_line(file, error)} cannot be loaded: {said}") from error
+    _LOADED[file.path] = file
+    _clear_caches()  # which its code may have filled
+
+
+def forget(*files: PluginFile) -> None:
+    """Take plug-ins out of this process, all of them where none is named."""
+    for file in files or tuple(_LOADED.values()):
+        _LOADED.pop(file.path, None)
+        sys.modules.pop(file.module, None)
+    _clear_caches()
+
+
+def loaded() -> tuple[PluginFile, ...]:
+    """Return the plug-ins of this process, in the order in which they were loaded."""
+    return tuple(_LOADED.values())
+
+
+def points(kind: type, group: str) -> tuple[EntryPoint, ...]:
+    """Return an entry point for each object of `kind` that the loaded files have at module level, by its name."""
+    found: dict[int, EntryPoint] = {}
+    for file in loaded():
+        for key, value in vars(sys.modules[file.module]).items():
+            if isinstance(value, kind) and id(value) not in found:
+                point = EntryPoint(str(getattr(value, "name", key)), f"{file.module}:{key}", group)
+                vars(point).update(dist=FileDistribution(file))  # as importlib.metadata does itself
+                found[id(value)] = point
+    return tuple(found.values())
+
+
+def file_of(point: EntryPoint) -> PluginFile | None:
+    """Return the file that an entry point belongs to; None for one of an installed package."""
+    dist = getattr(point, "dist", None)
+    return dist.file if isinstance(dist, FileDistribution) else None
+
+
+class FileDistribution(Distribution):
+    """A file in the part of an installed package: it has a name, no version and no list of files."""
+
+    def __init__(self, file: PluginFile) -> None:
+        self.file = file
+
+    def read_text(self, filename: str) -> str | None:
+        """Return the metadata, which give the name alone."""
+        return f"Name: {self.file.name}\n" if filename == "METADATA" else None
+
+    def locate_file(self, path: Any) -> Path:
+        """Return the path of a file beside the plug-in."""
+        return Path(self.file.path).parent / str(path)
+
+
+class _Text(SourceLoader):
+    """Loads a plug-in from its text, on machines too that lack the file; tracebacks quote it."""
+
+    def __init__(self, file: PluginFile) -> None:
+        self.file = file
+
+    def get_filename(self, fullname: str) -> str:
+        return self.file.path
+
+    def get_data(self, path: Any) -> bytes:
+        return self.file.text.encode()
+
+
+def _clear_caches() -> None:
+    for each in _CACHES:
+        each.cache_clear()
+
+
+def _line(file: PluginFile, error: BaseException) -> str:
+    """Return ", line N" of the last line of the file that an error came through; "" where there is none."""
+    if isinstance(error, SyntaxError) and error.filename == file.path:
+        return f", line {error.lineno}"
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == file.path else line
+        trace = trace.tb_next
+    return "" if line is None else f", line {line}"
+
+
+def as_records(files: Iterable[PluginFile]) -> list[dict[str, str]]:
+    """Return paths and checksums, ready for the store."""
+    return [{"path": file.path, "sha256": file.checksum} for file in files]

@@ -1,0 +1,1 @@
+"""Problems made of models and data that know nothing of this package."""
