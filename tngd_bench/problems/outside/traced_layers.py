@@ -8,6 +8,7 @@ from collections import Counter
 import torch
 from torch import Tensor, nn
 
+from tngd_bench.curvature.flop_counter import flop_counter
 from tngd_bench.curvature.model_call import Inputs, run_model
 from tngd_bench.layers import Layer
 
@@ -33,7 +34,7 @@ def traced_layers(model: nn.Module, inputs: Inputs) -> tuple[tuple[Layer, ...], 
     own = [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
     hooks = [module.register_forward_hook(note) for module in own]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), flop_counter() as counter:
             outputs = run_model(model, inputs)
     finally:
         for hook in hooks:
@@ -50,4 +51,8 @@ def traced_layers(model: nn.Module, inputs: Inputs) -> tuple[tuple[Layer, ...], 
     rest = trained - tables - sum(layer.weights + layer.d_out for layer in layers)
     if rest > 1:
         layers.insert(max(0, len(layers) - 1), Layer(rest - 1, 1))
+    # Derivatives by the inputs inside `forward` use the weights more often than the layers are called.
+    times = int(counter.get_total_flops() // max(1.0, sum(layer.forward(len(outputs)) for layer in layers)))
+    if times > 1:
+        layers = [layer._replace(positions=times * layer.positions) for layer in layers]
     return tuple(layers), math.prod(outputs.shape[1:])
