@@ -35,7 +35,7 @@ class PoissonNetwork(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Return the left-hand sides of the equation and of the boundary condition."""
-        inside, edge = points.unsqueeze(1).split(2, dim=2)
+        inside, edge = points[:, None, :2], points[:, None, 2:]
         slopes = torch.eye(2, dtype=points.dtype, device=points.device).expand(len(points), 2, 2)
         state = torch.cat([inside, slopes, torch.zeros_like(inside), edge], 1)
         constant = self.constant.expand(len(points), COMPONENTS, 1)
@@ -43,14 +43,19 @@ class PoissonNetwork(nn.Module):
         state = first(torch.cat([state, constant], 2))
         for layer in rest:
             state = layer(torch.cat([tanh(state), constant], 2))
-        u, _, laplacian, edge = state.split((1, 2, 1, 1), dim=1)
+        u, _, laplacian, edge = parts(state)
         outputs = [-laplacian, edge] if self.training else [-laplacian, edge, u]
         return torch.cat(outputs, 1).squeeze(2)
 
 
+def parts(state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return value, slopes and Laplacian inside and the value on the edge, of components (b, 5, d)."""
+    return state[:, :1], state[:, 1:3], state[:, 3:4], state[:, 4:]
+
+
 def tanh(state: Tensor) -> Tensor:
     """Return the components (b, 5, d) of tanh z from those of z."""
-    u, slopes, laplacian, edge = state.split((1, 2, 1, 1), dim=1)
+    u, slopes, laplacian, edge = parts(state)
     value = torch.tanh(u)
     first = 1.0 - value * value
     second = -2.0 * value * first
