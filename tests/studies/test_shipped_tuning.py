@@ -37,6 +37,7 @@ def read(name):
         ("mnist-tuning", None, "tuned-mnist"),
         ("rivals-tuning", None, "tuned-rivals"),
         ("squad-tuning", "quick", "tuned-squad"),
+        ("pinn-tuning", None, "tuned-pinn"),
     ],
 )
 def test_every_setting_is_the_draw_that_the_record_names(study, profile, name):
