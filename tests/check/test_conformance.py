@@ -13,7 +13,7 @@ from tngd_bench.problems import registry as problems
 from tngd_bench.spu.device import Device
 
 SLOW_CHECKS = ("operations", "memory")  # seconds for the dense and the conjugate gradient's steps
-QUICK = ("sgd", "adam")
+QUICK = ("sgd", "kfac", "ngd-gram", "tngd")
 OWN_OPTIMIZERS = [name for name in optimizers.names() if optimizers.origin(name) is None]
 
 
@@ -33,9 +33,7 @@ def checked(kind, check, name):
 @pytest.mark.parametrize(
     "name",
     [
-        name
-        if name in QUICK
-        else pytest.param(name, marks=pytest.mark.slow(reason="seconds of second-order steps"))
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow(reason="half a second each"))
         for name in OWN_OPTIMIZERS
     ],
 )
@@ -65,7 +63,7 @@ def test_our_problems_pass(name):
 @pytest.mark.parametrize(
     "name",
     [
-        name if name == "ideal" else pytest.param(name, marks=pytest.mark.slow(reason="simulates"))
+        name if name != "board" else pytest.param(name, marks=pytest.mark.slow(reason="simulates"))
         for name in Device.presets()
     ],
 )

@@ -46,7 +46,7 @@ class Dies(Plain):
 
 class Leaks(Plain):
     def deed(self, value):
-        self.held.append(torch.ones(20_000_000))
+        self.held.append(torch.ones(60_000_000))
         return value
 
 class Prints(Plain):

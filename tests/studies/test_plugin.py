@@ -168,6 +168,19 @@ def test_a_change_of_the_file_makes_its_results_stale_and_taking_it_back_brings_
     assert rerun(PLUGIN) == (0, set())
 
 
+@pytest.mark.slow  # starts a Dask cluster
+def test_dask_workers_run_it_without_a_copy_of_the_file(folder, tmp_path):
+    pytest.importorskip("distributed")
+    cluster = '[cluster]\nkind = "local"\nmachines = 1\n'
+    (folder / "own.toml").write_text(STUDY.replace('"here"', '"dask"') + cluster)
+    loaded = load_study("own.toml")
+    (folder / "mine.py").unlink()
+    run_study(loaded, tmp_path / "out", Recorder())
+    records = read_records(tmp_path / "out")
+    assert set(records.trials["status"]) == {"ok"}, records.trials["reason"].tolist()
+    assert set(records.trials["problem"]) == {"small-digits"}
+
+
 def test_the_option_loads_it_for_every_verb_that_takes_names(folder, capsys):
     assert run(["list", "engines", "--plugin", "mine.py"]) == 0
     assert "here" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tngd_bench import plugin_files
 from tngd_bench.cli.main import FAILED, OK, complain, traceback_file
 from tngd_bench.cli.warnings import tell_ignored
 from tngd_bench.unwritable import cannot_be_written
@@ -30,9 +31,20 @@ def read_results(stores: Sequence[StoreReader], purpose: str) -> list[Records]:
     read = [read_records(store) for store in stores]
     for store, records in zip(stores, read, strict=True):
         tell_ignored(records.ignored)
+        _tell_plugins(records)
         if records.trials.empty:
             raise StoreError(f"{store.path} holds no finished trial yet; there is nothing to {purpose}")
     return read
+
+
+def _tell_plugins(records: Records) -> None:
+    """Name the files that a study took optimizers or problems from and that are not loaded here."""
+    here = {file.name for file in plugin_files.loaded()}
+    paths = [each["path"] for each in records.environment.get("plugins", ())]
+    lacking = [path for path in paths if Path(path).name not in here]
+    if lacking:
+        options = " ".join(f"--plugin {path}" for path in lacking)
+        click.echo(f"tngd-bench: note: with {options} what the study took from there has titles", err=True)
 
 
 @contextlib.contextmanager

@@ -91,7 +91,7 @@ def build_report(
 
 
 def figures(source: Records | Path | str) -> dict[str, Figure]:
-    """Return the figures of a study's report by name, as matplotlib has them: `figures("out")["training-loss"].axes`.
+    """Return the figures of a study's report by name, as matplotlib has them: `figures("out")[NAME].axes`.
 
     `source` is its records, or the folder with its store. Those that cannot be drawn are not among them.
     """

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tngd_bench import plugin_files
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.reading import load_study
 
@@ -223,11 +224,14 @@ def test_the_study_in_the_documentation_can_be_run(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(textwrap.dedent(block), encoding="utf-8")
     (tmp_path / "tuned.toml").write_text("")
+    plugin = "from tngd_bench.spu.device import Device\nMINE = Device.ideal().override(name='mine')\n"
+    (tmp_path / "mine.py").write_text(plugin)
     study = load_study(str(path)).study
     assert [section.name for section in study.training] == ["digits-b16", "digits-b32", "noise"]
     timed = {section.name: len(section.optimizers) for section in study.cost}
     assert timed == {"size": 4, "digits-b16-cost": 2, "digits-b32-cost": 2}  # two for the targets
     assert "size" not in [section.name for section in load_study(str(path), profile="smoke").study.cost]
+    plugin_files.forget()
 
 
 def test_a_training_grid_that_nobody_means_is_refused_with_its_line(folder):
