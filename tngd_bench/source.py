@@ -24,6 +24,7 @@ FLOORS = ("curvature", "spu", "solvers", "optimizers", "datasets", "problems", "
 """Folders of the package in which any file can change a result."""
 RUNNER = (
     "file/sweeps.py",
+    "run/artefacts.py",
     "run/dask_engine.py",
     "run/data_files.py",
     "run/local_engine.py",

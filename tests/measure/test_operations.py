@@ -93,3 +93,19 @@ def test_heavy_work_without_a_formula_is_named_not_zero(work, name):
     assert math.isnan(count.flops)
     assert name in count.uncounted
     assert name in count.reason
+
+
+def test_models_that_differentiate_inside_forward_are_counted():
+    class Slope(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = torch.nn.Linear(4, 1, bias=False)
+
+        def forward(self, points):
+            points = points.detach().requires_grad_(True)
+            (slope,) = torch.autograd.grad(self.net(points).sum(), points, create_graph=True)
+            return slope
+
+    model, points = Slope(), torch.randn(3, 4)
+    assert count_operations(lambda: model(points)).flops == 2 * 3 * 4 * 2  # there, and back by the inputs
+    assert count_operations(lambda: model(points).sum().backward()).flops == 2 * 3 * 4 * 3

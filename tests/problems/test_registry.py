@@ -19,6 +19,7 @@ def test_names_in_order():
         "fashion-cnn",
         "squad-lora",
         "causal-lm",
+        "poisson-pinn",
     )
 
 

@@ -149,6 +149,20 @@ def test_crossovers_at_larger_sizes_stand_in_a_table_with_what_they_rest_on(resu
     assert [point for point in results.map.points if "N = 100,000,000" in point] == []
 
 
+def test_a_study_without_rivals_has_no_break_even_chart(records):
+    """Neither an exact natural gradient nor K-FAC was timed, only one with a memory."""
+    fewer = {
+        name: frame[frame["method"].isin(["sgd", "ngd-gram", "tngd"])].replace("ngd-gram", "spring")
+        for name, frame in (("trials", records.trials), ("costs", records.costs))
+    }
+    with charting.style():
+        found = map_section.map_results(Results(dataclasses.replace(records, **fewer), clocked=True))
+    charts = [chart for section in (found.map, found.what_if) for chart in section.charts]
+    assert charts
+    assert [chart.missing for chart in charts if chart.missing is not None] == []
+    assert not [chart for chart in charts if chart.name.startswith("break-even-link-rate")]
+
+
 def test_break_even_charts_have_units_and_a_line_per_size(charts):
     (name,) = [name for name in charts if name.startswith("break-even-link-rate") and "exact" in name]
     chart = charts[name]

@@ -44,6 +44,7 @@ def read(name):
         ("rivals-tuning", None, "tuned-rivals"),
         ("full-batch-tuning", None, "tuned-full-batch"),
         ("squad-tuning", "quick", "tuned-squad"),
+        ("pinn-tuning", None, "tuned-pinn"),
     ],
 )
 def test_every_setting_is_the_draw_that_the_record_names(study, profile, name):

@@ -23,6 +23,7 @@ from tngd_bench.curvature import GGN
 from tngd_bench.curvature.losses import evaluate
 from tngd_bench.curvature.model_call import run_model
 from tngd_bench.datasets.splits import DataSplits, take
+from tngd_bench.measure import training
 from tngd_bench.measure.containment import changed_state, process_state
 from tngd_bench.measure.inspection import Inspection, inspect_step
 from tngd_bench.measure.operations import count_operations
@@ -357,8 +358,10 @@ def scores(name: str) -> str:
         value, [p for p in model.parameters() if p.requires_grad], allow_unused=True
     )
     require(any(each is not None and each.any() for each in gradients), "the gradient is zero")
-    found = instance.entry.score()(loss, outputs.detach(), part)
-    wanted = ("loss", *(metric.name for metric in instance.entry.metrics))
+    entry = instance.entry
+    scored = training.evaluate(model, loss, splits, score=entry.score(), batch_size=entry.evaluation_batch)
+    found = {name.removeprefix("test_"): number for name, number in scored.items()}
+    wanted = ("loss", *(metric.name for metric in entry.metrics))
     for key in wanted:
         require(key in found, f"the score lacks {key!r}; it gives {', '.join(found)}")
         require(math.isfinite(found[key]), f"{key} = {found[key]} is not finite")

@@ -73,7 +73,7 @@ FIXED = frozenset(
     Embedding Erf Exp Expand Gelu Glu Hardsigmoid Hardswish Hardtanh LeakyRelu Log Log1P LogSigmoid LogSoftmax Logsumexp
     MaskedFill Maximum MaxPool2DWithIndices MaxPool3DWithIndices Mean Minimum Mish Mm Mul NativeDropout NativeGroupNorm
     NativeLayerNorm NativeBatchNorm Neg Norm Permute Pow Prelu PreluKernel ReflectionPad1D ReflectionPad2D
-    ReplicationPad1D ReplicationPad2D Relu Repeat ReshapeAlias Rsqrt ScaledDotProductEfficientAttention
+    ReplicationPad1D ReplicationPad2D Relu Repeat ReshapeAlias Rsqrt Rsub ScaledDotProductEfficientAttention
     ScaledDotProductFlashAttention ScaledDotProductFlashAttentionForCpu Select Selu Sigmoid Silu Sin Slice Softmax
     Softplus Split SplitWithSizes Sqrt Squeeze Stack Std Sub Sum T Tan Tanh ToCopy Transpose Unbind Unfold UnsafeSplit
     UnsafeView Unsqueeze UpsampleBilinear2D UpsampleNearest2D Var VarMean View Where

@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import flop_registry
 
+from tngd_bench.curvature.flop_counter import flop_counter
 from tngd_bench.curvature.route import EIGENDECOMPOSITION_FLOPS
 
 Shape = tuple[int, ...]
@@ -139,7 +140,7 @@ def _is_heavy(name: str) -> bool:
 def count_operations(work: Callable[[], object]) -> OperationCount:
     """Run `work` once and return its operation count; slower than a plain run, so never on the clock."""
     watch = _Watch()
-    counter = FlopCounterMode(display=False, custom_mapping=dict(FORMULAS))
+    counter = flop_counter(FORMULAS)
     with counter, watch:
         work()
     if watch.uncounted:

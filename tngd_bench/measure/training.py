@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from typing import Literal
 
 import torch
@@ -64,6 +65,7 @@ class TrainingResult:
     of all iterations made, where the simulation computes one (arrays that are programmed apart); None elsewhere.
     `first_step_s` and `routing` are of an optimizer named by its class: seconds of a first step made beforehand, so
     that what it loads, sets up and compiles is on no clock of the curve, and which optimizer has which parameters.
+    `weights` are the model's `state_dict` at the end, as it is evaluated, where they were asked for.
     """
 
     status: Literal["ok", "diverged"]
@@ -74,6 +76,7 @@ class TrainingResult:
     stability_margin: float | None = None
     first_step_s: float | None = None
     routing: Routing | None = None
+    weights: Mapping[str, torch.Tensor] | None = None
 
 
 def evaluation_points(iterations: int, evaluations: int) -> tuple[int, ...]:
@@ -90,6 +93,7 @@ def train(
     epochs: float,
     evaluations: int,
     evaluation_size: int | None = None,
+    keep_weights: bool = False,
 ) -> TrainingResult:
     """Train for `epochs` passes over the data and return the curve.
 
@@ -103,13 +107,16 @@ def train(
     model, loss, entry, clock = instance.model(), instance.loss(), instance.entry, Clock(instance.device)
     optimizer = instance.optimizer(config, model)
     data = data.to(instance.device)
-    batches = instance.batches(data)
     host_s = _host_seconds(instance, data, clock, upload_of(optimizer)) if config.simulated else 0.0
     first_step_s, routing = _first_step(optimizer, instance, data, config, clock)
-    score, size = entry.score(), entry.evaluation_batch
+    evaluating, score, size = (
+        getattr(optimizer, "evaluating", nullcontext),
+        entry.score(),
+        entry.evaluation_batch,
+    )
 
     def evaluated_now() -> dict[str, float]:
-        with getattr(optimizer, "evaluating", nullcontext)():
+        with evaluating():
             return evaluate(model, loss, data, evaluation_size, score=score, batch_size=size)
 
     curve = [CurvePoint(0, 0.0, math.nan, 0.0, 0.0, evaluated_now())]
@@ -118,8 +125,7 @@ def train(
     margins: list[float] = []
     status: Literal["ok", "diverged"] = "ok"
     reason = None
-    for iteration in range(1, total + 1):
-        inputs, targets = next(batches)
+    for iteration, (inputs, targets) in enumerate(islice(instance.batches(data), total), start=1):
         start = clock.now()
         try:
             value = checked_loss(optimizer.step(inputs, targets), iteration - 1)
@@ -141,7 +147,8 @@ def train(
             break
     solved = getattr(optimizer, "iterations", None)
     least = min(margins, default=None)
-    return TrainingResult(status, reason, tuple(curve), solved, bill, least, first_step_s, routing)
+    weights = _weights(model, evaluating()) if keep_weights else None
+    return TrainingResult(status, reason, tuple(curve), solved, bill, least, first_step_s, routing, weights)
 
 
 def evaluate(
@@ -170,11 +177,18 @@ def evaluate(
         model.train(was_training)
 
 
+def _weights(model: nn.Module, evaluating: AbstractContextManager[None]) -> dict[str, torch.Tensor]:
+    """Return a copy of the state of a model as it is evaluated."""
+    with evaluating:
+        return {name: value.cpu().clone() for name, value in model.state_dict().items()}
+
+
 @torch.no_grad()
 def _outputs(model: nn.Module, part: Subset, batch_size: int) -> torch.Tensor:
     """The model's outputs (n, …) for all samples of a part."""
     cuts = (part.cut(slice(first, first + batch_size)) for first in range(0, len(part), batch_size))
-    return torch.cat([run_model(model, piece.inputs) for piece in cuts])
+    # detached: a model may differentiate inside `forward`, and then enables it
+    return torch.cat([run_model(model, piece.inputs).detach() for piece in cuts])
 
 
 def _first_step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -95,11 +95,19 @@ class Iteration:
     @property
     def written(self) -> float:
         """Writing rows out, where layers used at several positions keep them so."""
+        return self._writing(lambda layer: layer.is_written(self.rows, self.batch_size))
+
+    @property
+    def all_written(self) -> float:
+        """Writing B out, of which layers used at several positions take products."""
+        return self._writing(lambda layer: layer.repeated)
+
+    def _writing(self, chosen: Callable[[Layer], bool]) -> float:
         following = (*self.shapes[1:], None)
         return sum(
             layer.writing(self.rows, behind, self.outputs)
             for layer, behind in zip(self.shapes, following, strict=True)
-            if layer.is_written(self.rows, self.batch_size)
+            if chosen(layer)
         )
 
     @property

@@ -19,10 +19,11 @@ from tngd_bench.problems import (
     squad_lora,
 )
 from tngd_bench.problems.entry import ProblemEntry
+from tngd_bench.problems.pinn import poisson
 
 ENTRY_POINT_GROUP = "tngd_bench.problems"
 
-_HERE = (digits_mlp, mnist_cnn, mnist_mlp, mnist_mlp3, fashion_cnn, squad_lora, causal_lm)
+_HERE = (digits_mlp, mnist_cnn, mnist_mlp, mnist_mlp3, fashion_cnn, squad_lora, causal_lm, poisson)
 _OWN = tuple(problem.ENTRY for problem in _HERE)
 
 

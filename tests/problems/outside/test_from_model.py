@@ -171,3 +171,30 @@ class Last(nn.Module):
 
     def forward(self, tokens):
         return self.parts[1](self.parts[0](tokens))[0][:, -1]
+
+
+class Bent(nn.Module):
+    """Second derivatives of a network by its inputs, inside `forward`."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(3, width), nn.Tanh(), nn.Linear(width, 1))
+
+    def forward(self, points):
+        def value(point):
+            return self.net(point)[0]
+
+        curved = torch.func.vmap(lambda point: torch.func.hessian(value)(point).trace())(points)
+        return curved.unsqueeze(1) if self.training else torch.stack([curved, self.net(points)[:, 0]], 1)
+
+
+def test_derivatives_inside_forward_are_stated_within_a_factor_of_two():
+    """The outputs are those in training: this model gives more in evaluation mode."""
+    inputs = torch.randn(2, 3)
+    model = Bent(50)
+    layers, outputs = traced_layers(model, inputs)
+    assert outputs == 1
+    counted = count_operations(lambda: model(inputs)).flops
+    stated = sum(layer.forward(2) for layer in layers)
+    assert counted / 2 <= stated <= counted
+    assert counted > 4 * sum(layer.forward(2) / layer.positions for layer in layers)

@@ -165,7 +165,8 @@ def test_errors_name_the_file_and_the_line_in_which_the_value_stands(folder):
     assert complaint(path) == (
         f"above.toml, line {number}: unknown key training[digits-N1000-b16].epoch; did you mean 'epochs'?; "
         "accepted here: name, problem, parameters, optimizers, epochs, batch_size, outputs, train_size, test_size, "
-        "evaluations, evaluation_size, seeds, first_seed, sweep, validation_share, targets, timed, enabled (and 7 more)"
+        "evaluations, evaluation_size, seeds, first_seed, sweep, validation_share, targets, timed, keep, enabled "
+        "(and 7 more)"
     )
     path.write_text(ABOVE)
     (folder / "below.toml").write_text(BELOW.replace("lr = 0.1", "lr = -0.1"))

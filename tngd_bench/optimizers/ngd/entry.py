@@ -29,13 +29,13 @@ _PRODUCT_S = 1.17e-4
 def _dense(it: Iteration) -> Counts:
     n, m = float(it.parameters), float(it.rows)
     forming = 2.0 * m * n * n * panelled(it.parameters)
-    flops = it.gradient + it.row_passes + it.written + forming + n**3 / 3.0 + 2.0 * n * n
+    flops = it.gradient + it.row_passes + it.all_written + forming + n**3 / 3.0 + 2.0 * n * n
     return flops, it.held + 3.0 * n * n + m * n
 
 
 def _woodbury(it: Iteration) -> Counts:
     n, m = float(it.parameters), float(it.rows)
-    flops = it.gradient + it.row_passes + it.written + 2.0 * m * m * n + m**3 / 3.0 + 4.0 * m * n
+    flops = it.gradient + it.row_passes + it.all_written + 2.0 * m * m * n + m**3 / 3.0 + 4.0 * m * n
     return flops, it.held + m * n + m * m
 
 

@@ -91,7 +91,7 @@ def _relaxation(it: Iteration) -> Counts:
 
 def _on_arrays(it: Iteration, alone: Sequence[Iteration], device: Device, ensemble: int) -> Counts:
     """The simulation of devices whose imperfections act on single cells: B is formed, programmed, and then used."""
-    flops = it.gradient + it.row_passes + it.written
+    flops = it.gradient + it.row_passes + it.all_written
     costs = [array_cost(each, device, ensemble) for each in alone]
     # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
     flops += sum(cost.flops + cost.spectral * _by_eigenvectors(float(it.rows)) for cost in costs)

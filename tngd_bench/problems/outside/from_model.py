@@ -95,7 +95,7 @@ def _made(model: Callable[..., nn.Module], width: int | None) -> nn.Module:
 def _widths(model: Callable[..., nn.Module], sample: Callable[[], Samples], width: int | None) -> ModelWidths:
     with torch.random.fork_rng(devices=[]):
         built = _made(model, width)
-    layers, outputs = traced_layers(built, sample())
+        layers, outputs = traced_layers(built, sample())
     counted = sum(each.numel() for each in built.parameters() if each.requires_grad)
     text = type(built).__name__ + ("" if width is None else f" of width {width}")
     return ModelWidths(layers, text, width, counted, outputs)

@@ -8,6 +8,7 @@ from collections import Counter
 import torch
 from torch import Tensor, nn
 
+from tngd_bench.curvature.flop_counter import flop_counter
 from tngd_bench.curvature.model_call import Inputs, run_model
 from tngd_bench.layers import Layer
 
@@ -16,7 +17,7 @@ _CHANNELS = ("out_features", "out_channels", "hidden_size")
 
 
 def traced_layers(model: nn.Module, inputs: Inputs) -> tuple[tuple[Layer, ...], int]:
-    """Return the layers that `model` calls on a batch, in order, and its outputs per sample.
+    """Return the layers that `model` calls on a batch, in order, and its outputs per sample, in the mode that it is in.
 
     Every matrix of a module that is no table of embeddings is a layer. Parameters of none (norms, scales) stand
     together as one, before the last, that is used once.
@@ -32,12 +33,10 @@ def traced_layers(model: nn.Module, inputs: Inputs) -> tuple[tuple[Layer, ...], 
 
     own = [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
     hooks = [module.register_forward_hook(note) for module in own]
-    was_training = model.training
     try:
-        with torch.no_grad():
-            outputs = run_model(model.eval(), inputs)
+        with torch.no_grad(), flop_counter() as counter:
+            outputs = run_model(model, inputs)
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     called = [*positions, *(module for module in own if module not in positions)]
@@ -52,4 +51,8 @@ def traced_layers(model: nn.Module, inputs: Inputs) -> tuple[tuple[Layer, ...], 
     rest = trained - tables - sum(layer.weights + layer.d_out for layer in layers)
     if rest > 1:
         layers.insert(max(0, len(layers) - 1), Layer(rest - 1, 1))
+    # Derivatives by the inputs inside `forward` use the weights more often than the layers are called.
+    times = int(counter.get_total_flops() // max(1.0, sum(layer.forward(len(outputs)) for layer in layers)))
+    if times > 1:
+        layers = [layer._replace(positions=times * layer.positions) for layer in layers]
     return tuple(layers), math.prod(outputs.shape[1:])

@@ -198,9 +198,11 @@ class TrainingSection:
     validation_share: PartialShare | None = None
     """Share of the training samples held out of training and evaluated on in place of the test data."""
     targets: tuple[TargetLevel, ...] = ()
-    """Levels whose reaching is timed; without any 80, 90 and 95 % of accuracy."""
+    """Levels whose reaching is timed; those of the problem's metric where left out: 80, 90 and 95 % of accuracy."""
     timed: Flag = False
     """Time its optimizers in turn, at its size and batch, if no cost section does; with `targets` always so."""
+    keep: tuple[Literal["weights", "curve"], ...] = ()
+    """Files kept of each run beside its record: its final "weights", its "curve" as CSV."""
     enabled: Flag = True
     """false: the section is left out, as a profile may want."""
 

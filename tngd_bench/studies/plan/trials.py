@@ -233,12 +233,14 @@ class TrainingTrial(Trial):
     evaluations: int
     evaluation_size: int | None = None
     levels: tuple[Level, ...] = ()
+    keep: tuple[str, ...] = ()
 
     def particulars(self) -> dict[str, object]:
-        """Return seed, length, evaluations and the swept setting."""
+        """Return seed, length, evaluations, the swept setting, and the files to keep, if any."""
         names = ("seed", "epochs", "evaluations", "evaluation_size")
         sweep = [[level.parameter, level.value] for level in self.levels]
-        return {name: getattr(self, name) for name in names} | {"sweep": sweep}
+        kept = {"keep": sorted(self.keep)} if self.keep else {}
+        return {name: getattr(self, name) for name in names} | {"sweep": sweep} | kept
 
     def describe(self) -> str:
         """Return the trial in one line."""

@@ -76,7 +76,9 @@ class Unroller:
         problem = self._problem(section, *size, (purpose, 0))
         runs = list(self._runs(section, problem, sizes[request_of(self.study, section)]))
         threads = self.study.execution.threads_training
-        length = {name: getattr(section, name) for name in ("epochs", "evaluations", "evaluation_size")}
+        length = {
+            name: getattr(section, name) for name in ("epochs", "evaluations", "evaluation_size", "keep")
+        }
         for seed in range(section.first_seed, section.first_seed + section.seeds):
             common = self._common(section, self._again(problem, (purpose, seed)), threads) | length
             for candidate, levels in runs:

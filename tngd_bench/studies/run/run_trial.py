@@ -36,8 +36,10 @@ from tngd_bench.studies.plan.trials import (
     TrialStatus,
     finite_or_none,
 )
+from tngd_bench.studies.run.artefacts import artefacts
 from tngd_bench.studies.run.data_files import read_splits
 from tngd_bench.studies.store.columnar import by_column
+from tngd_bench.studies.store.reader import ARTEFACTS
 
 Entry = dict[str, Any]
 
@@ -182,13 +184,16 @@ def _run_training(trial: TrainingTrial, data: DataSplits) -> Entry:
             epochs=trial.epochs,
             evaluations=trial.evaluations,
             evaluation_size=trial.evaluation_size,
+            keep_weights="weights" in trial.keep,
         )
+    files = artefacts(trial.keep, result)
     return entry_of(trial, trial.candidate, result.status, result.reason) | {
         "solver_iterations": result.solver_iterations,
         **_lower_bound(result.bill),
         **({} if result.stability_margin is None else {"stability_margin": result.stability_margin}),
         **_by_class(result),
         "curve": by_column([_plain(point.columns()) for point in result.curve]),
+        **({ARTEFACTS: files} if files else {}),
     }
 
 

@@ -25,6 +25,7 @@ from tngd_bench.studies.plan.trials import CostBlock, DataRequest, SkipReason, T
 from tngd_bench.studies.run.engine import Engine, Job, Outcome, PreparedData, Work
 from tngd_bench.studies.run.run_trial import Entry, entries_without_result, entry_of
 from tngd_bench.studies.run.worker_process import Limits
+from tngd_bench.studies.store.reader import ARTEFACTS
 from tngd_bench.studies.store.store import Store
 
 _SHARE_OF_FREE_MEMORY = 0.9
@@ -127,9 +128,15 @@ class _ResultWriter:
         return None
 
     def write(self, job: Job, entries: Sequence[Entry], machine: Mapping[str, str | None]) -> None:
-        """Write the entries of a finished trial, then tell."""
+        """Write the files kept of a finished trial and its entries, then tell."""
+        entries = [
+            entry | {ARTEFACTS: self.store.write_artefacts(job.key, entry[ARTEFACTS])}
+            if ARTEFACTS in entry
+            else entry
+            for entry in entries
+        ]
         content = {
-            "entries": list(entries),
+            "entries": entries,
             "machine": dict(machine),
             "version": __version__,
             "code": dict(code_of(job.trial)),

@@ -24,6 +24,7 @@ _QUESTION = (
     *("kind", "group", "problem", "parameters_requested", "batch_size", "outputs", "optimizer", "settings"),
     *("seed", "process", *swept_columns(())),
 )
+_Chosen = dict[str, tuple[StoreReader, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def merge_stores(
     Of a trial that several have, the first finished one is kept. StoreError where they are of different studies, where
     a section is not the same in all, where `output` has a store already, and, unless `mixed`, where they were measured
     on machines of different classes: their times would not be comparable; and, unless `keep_old`, where they were
-    measured by different code. `packed`: into one file.
+    measured by different code. `packed`: into one file, without the files kept of runs.
     """
     stores = [find_store(place) for place in places]
     target = Store(output / STORE_FOLDER)
@@ -77,12 +78,13 @@ def merge_stores(
     target.check_space(len(chosen))
     if packed:
         target.check_writable()
-        trials = {f"{TRIALS}/{key}.json": {"key": key, **content} for key, content in chosen.items()}
+        trials = {f"{TRIALS}/{key}.json": {"key": key, **content} for key, (_, content) in chosen.items()}
         pack(output / PACKED, {STUDY: study, ENVIRONMENT: environment} | trials)
     else:
         target.create()
         with target.locked():
-            for key, content in chosen.items():
+            for key, (store, content) in chosen.items():
+                target.take_artefacts(key, store)
                 target.write_trial(key, content)
             target.write_environment(environment)
             target.write_study(study)  # the last: without it there is no store
@@ -92,12 +94,12 @@ def merge_stores(
 
 def _chosen(
     stores: Sequence[StoreReader], studies: Sequence[Mapping[str, Any]]
-) -> tuple[dict[str, dict[str, Any]], dict[tuple[str, str], int], dict[str, str | None]]:
+) -> tuple[_Chosen, dict[tuple[str, str], int], dict[str, str | None]]:
     """Return the trials by key, how many were left out (by their store and the one taken), and the code of all by key.
 
     Trials that ask the same are one, whatever code answered.
     """
-    chosen: dict[str, tuple[StoreReader, dict[str, Any]]] = {}
+    chosen: _Chosen = {}
     by_question: dict[str, str] = {}
     dropped: Counter[tuple[str, str]] = Counter()
     codes: dict[str, str | None] = {}
@@ -114,7 +116,7 @@ def _chosen(
                 dropped[str(there.path), str(store.path)] += 1
                 del chosen[chosen_key]
             chosen[key], by_question[question] = (store, content), key
-    return {key: content for key, (_, content) in chosen.items()}, dict(dropped), codes
+    return chosen, dict(dropped), codes
 
 
 def _question(key: str, content: Mapping[str, Any]) -> str:
@@ -164,7 +166,7 @@ def _joined_sections(
     for section in theirs:
         first = joined.setdefault(section["name"], section)
         for key in sorted({*first, *section} - {*_COUNTED, *_LISTED}):
-            if first.get(key) != section.get(key):
+            if (first.get(key) or None) != (section.get(key) or None):  # a newer key may be missing
                 raise StoreError(
                     f"{store.path}: {kind}[{section['name']}].{key} is {section.get(key)!r}, and in the first store"
                     f" {first.get(key)!r}; only stores of the same section can be merged"

@@ -12,6 +12,8 @@ from tngd_bench.studies.store.columnar import by_column
 from tngd_bench.studies.store.documents import COMPRESSED, SCHEMA, Document
 
 STUDY, ENVIRONMENT, TRIALS = "study.json", "environment.json", "trials"
+ARTEFACTS = "artefacts"
+"""The folder of files kept of runs, and the key of an entry that names those of its run."""
 
 
 class StoreReader(ABC):

@@ -3,6 +3,7 @@
     store/study.json          the study with every default, and the keys of its trials
     store/environment.json    the machine and software it was measured with
     store/trials/KEY.json     one finished trial (see `documents` for what a file is)
+    store/artefacts/KEY/      files kept of a run on request: weights.pt, curve.csv
     store/tables/             everything as Parquet, made from the above and made anew when stale (see `tables`)
     store/earlier/            results of the study's trials by other code, which `run` has measured again
     store/set-aside/          files found in trials/ that are torn, edited or not ours
@@ -15,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import shutil
 import tempfile
 import warnings
@@ -25,8 +27,8 @@ from typing import Any
 from tngd_bench.atomic_write import PART
 from tngd_bench.studies.errors import StoreError
 from tngd_bench.studies.store import documents
-from tngd_bench.studies.store.documents import COMPRESSED, SCHEMA, Document, write_document
-from tngd_bench.studies.store.reader import ENVIRONMENT, STUDY, TRIALS, StoreReader, key_of
+from tngd_bench.studies.store.documents import COMPRESSED, SCHEMA, Document, write_document, write_durably
+from tngd_bench.studies.store.reader import ARTEFACTS, ENVIRONMENT, STUDY, TRIALS, StoreReader, key_of
 from tngd_bench.unwritable import cannot_be_written
 
 STORE_FOLDER = "store"
@@ -145,7 +147,8 @@ class Store(StoreReader):
 
     def clear(self) -> None:
         """Remove the results written here, and no other file."""
-        shutil.rmtree(self.path / TABLES_FOLDER, ignore_errors=True)
+        for folder in (TABLES_FOLDER, ARTEFACTS):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
         for path in self._files_in(self.path / EARLIER_FOLDER):
             path.unlink(missing_ok=True)
         for path in (*self.trial_files(), self.path / STUDY, self.path / ENVIRONMENT):
@@ -162,6 +165,23 @@ class Store(StoreReader):
     def write_trial(self, key: str, content: Mapping[str, Any]) -> None:
         """Write one trial; when this returns it is on the disk."""
         write_document(self.trials_folder / f"{key}.json", {"key": key, **content})
+
+    def write_artefacts(self, key: str, files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
+        """Write files kept of the trial `key` by name; return what its record says of each: place, size, SHA-256."""
+        written = {}
+        for name, raw in files.items():
+            path = self.path / ARTEFACTS / key / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_durably(path, raw, "the trial is not stored, and the same command runs it again")
+            place = path.relative_to(self.path).as_posix()
+            written[name] = {"file": place, "bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+        return written
+
+    def take_artefacts(self, key: str, other: StoreReader) -> None:
+        """Copy the files kept of a trial from another store, which has some where it is a folder."""
+        source = other.path / ARTEFACTS / key
+        if source.is_dir():
+            shutil.copytree(source, self.path / ARTEFACTS / key, dirs_exist_ok=True)
 
     def trials_beside(
         self, keys: Collection[str], environment: Mapping[str, Any]
