@@ -7,7 +7,7 @@ import pytest
 
 import tngd_bench.studies
 
-ORDER = ("errors", "file", "store", "plan", "run", "tuning")
+ORDER = ("errors", "engines", "plugin", "file", "store", "plan", "run", "tuning", "runnable")
 PACKAGE = "tngd_bench.studies."
 
 

@@ -109,11 +109,8 @@ def train(
     data = data.to(instance.device)
     host_s = _host_seconds(instance, data, clock, upload_of(optimizer)) if config.simulated else 0.0
     first_step_s, routing = _first_step(optimizer, instance, data, config, clock)
-    evaluating, score, size = (
-        getattr(optimizer, "evaluating", nullcontext),
-        entry.score(),
-        entry.evaluation_batch,
-    )
+    evaluating = getattr(optimizer, "evaluating", nullcontext)
+    score, size = entry.score(), entry.evaluation_batch
 
     def evaluated_now() -> dict[str, float]:
         with evaluating():
@@ -145,9 +142,8 @@ def train(
         if not math.isfinite(scores.get(TRAINING_LOSS.column, 0.0)):
             status, reason = "diverged", f"the training loss is not finite after iteration {iteration}"
             break
-    solved = getattr(optimizer, "iterations", None)
-    least = min(margins, default=None)
     weights = _weights(model, evaluating()) if keep_weights else None
+    solved, least = getattr(optimizer, "iterations", None), min(margins, default=None)
     return TrainingResult(status, reason, tuple(curve), solved, bill, least, first_step_s, routing, weights)
 
 
