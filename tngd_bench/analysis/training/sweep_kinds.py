@@ -30,5 +30,6 @@ def without_scale(trials: pd.DataFrame) -> pd.Series:
 def swept_names(swept: pd.DataFrame) -> list[str]:
     """Return what was swept in these trials, in words; two settings at once joined by ×."""
     swept = c.completed(swept, c.SWEEP)
-    settings = dict.fromkeys(zip(swept[c.SWEEP_PARAMETER], swept[c.SWEEP_PARAMETER_2], strict=True))
-    return [" × ".join(parameter_name(name) for name in each if isinstance(name, str)) for each in settings]
+    pairs = zip(swept[c.SWEEP_PARAMETER], swept[c.SWEEP_PARAMETER_2], strict=True)
+    names = (" × ".join(parameter_name(name) for name in each if isinstance(name, str)) for each in pairs)
+    return list(dict.fromkeys(names))
