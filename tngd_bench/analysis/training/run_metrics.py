@@ -5,8 +5,6 @@ run where that is shorter. Parameters are those of a claim: `value` is "final_te
 (over the whole run) or "early-loss" (when `share` of the shorter run's `clock`, an iteration or seconds, has passed).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Sweeps that are no single scale: two settings at once, and levels that are words."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from tngd_bench.analysis.setting_names import parameter_name

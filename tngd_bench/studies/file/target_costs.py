@@ -1,7 +1,5 @@
 """Add cost sections to a study with targets: seconds to a target need the cost per iteration of what is trained."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 

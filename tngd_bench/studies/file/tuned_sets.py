@@ -4,8 +4,6 @@ A study that includes one tuned file takes its settings on every problem. One th
 different problems takes on each problem those that were found there. The study's own [tuned.NAME] tables win.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from tngd_bench.studies.file.schema import Study
