@@ -1,7 +1,5 @@
 """Atomic writes: a file is on the disk whole or not at all."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import uuid

@@ -1,7 +1,5 @@
 """Docstrings below the fields of a class, which Python does not keep."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 from collections.abc import Mapping

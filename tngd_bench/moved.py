@@ -1,7 +1,5 @@
 """Modules at the addresses they had in version 0.1, for scripts that import them from there."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 from collections.abc import Sequence

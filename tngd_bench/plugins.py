@@ -1,7 +1,5 @@
 """Entries of outside packages and files: one that cannot be loaded is named and left out, and stops no other."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata

@@ -1,7 +1,5 @@
 """The memory and cores this process may use: the machine's, or less where a container or affinity limits them."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator

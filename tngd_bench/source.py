@@ -4,8 +4,6 @@ Files are hashed as they are, comments included, with Unix line ends and names r
 and an installed wheel of the same files have the same digests, on any machine.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import re

@@ -1,7 +1,5 @@
 """The exit code of the command line where the package itself cannot be imported."""
 
-from __future__ import annotations
-
 import sys
 from types import TracebackType
 

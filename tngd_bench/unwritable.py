@@ -1,7 +1,5 @@
 """Reason why something could not be written, in one sentence."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 

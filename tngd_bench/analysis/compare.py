@@ -7,8 +7,6 @@ run, 2·σ_run² a store (see `run_spread`), added to the variance. It needs thr
 seed: the same seed has the same start and batches in both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Description of an optimizer in records: its title, its family, whether part of its time is modelled."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Short names of optimizers for legends, tables and sentences: "TNGD (t = 5 τ)" for `tngd[analog_time=5]`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

@@ -3,8 +3,6 @@
 A key without a name in words is its own, with spaces for underscores.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 

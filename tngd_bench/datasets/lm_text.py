@@ -1,7 +1,5 @@
 """Real text as tokens: words or characters, the most frequent of them by number."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

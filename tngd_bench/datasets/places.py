@@ -1,7 +1,5 @@
 """Places outside the cache where data can be found: web folders, wheels of a package index, Debian packages."""
 
-from __future__ import annotations
-
 import gzip
 import http.client
 import subprocess

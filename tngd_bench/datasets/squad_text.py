@@ -3,8 +3,6 @@
 {"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import random

@@ -6,8 +6,6 @@ Steps below 20 ms are timed in groups: untimed steps warm the caches that the ot
 training loop, then two are timed. A longer step warms the caches by itself and is timed alone.
 """
 
-from __future__ import annotations
-
 import gc
 import itertools
 from collections.abc import Callable, Iterator, Sequence

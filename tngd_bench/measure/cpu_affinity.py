@@ -1,7 +1,5 @@
 """Processors that a process may be bound to, so that the operating system does not move it while it is timed."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path

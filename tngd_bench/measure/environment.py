@@ -1,7 +1,5 @@
 """The machine and software that a measurement was made with."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re

@@ -1,7 +1,5 @@
 """Python's garbage collector, kept out of work that it would slow down."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Calls of git about a folder, whatever repository the calling process was told to use."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Mapping

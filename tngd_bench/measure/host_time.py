@@ -1,7 +1,5 @@
 """Seconds and operations of the digital side of a simulated optimizer's iteration."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Peak memory of a piece of work: the kernel's high-water mark of what is resident, or the GPU allocator's."""
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import math

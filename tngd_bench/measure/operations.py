@@ -5,8 +5,6 @@ torch's own counter knows products and convolutions; the dense linear algebra it
 A factorization or solve that neither knows makes the count NaN and is named, never counted as zero.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Text of foreign origin as one plain line: what a terminal, XML and Markdown all can hold."""
 
-from __future__ import annotations
-
 import re
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")

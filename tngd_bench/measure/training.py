@@ -1,7 +1,5 @@
 """One training run: its curve against iterations, measured and modelled time, evaluation off the clock."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Mapping

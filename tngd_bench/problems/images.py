@@ -1,7 +1,5 @@
 """Classification of grey images: what the problems on such data share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module

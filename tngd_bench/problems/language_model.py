@@ -1,7 +1,5 @@
 """A causal language model of one attention block, read at the last token of its context."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -4,8 +4,6 @@ One block of causal attention on `context` tokens, read at the last of them: emb
 projections h→h, a hidden layer h→f→h, and V logits, all with biases. The width h and the hidden layer f set N.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

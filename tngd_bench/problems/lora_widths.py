@@ -4,8 +4,6 @@ Adapters W + (α/r) B A on the query, key, value and output projections of every
 new span head with bias: N = 8·layers·h·r + 2h + 2 (Hu et al. 2021; arXiv 2405.13817 §5 for the choice of layers).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tngd_bench.datasets.encoders import EncoderShape

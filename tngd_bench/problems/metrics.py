@@ -1,7 +1,5 @@
 """Metrics: the numbers that a problem's score gives, described once for curves, tables, charts, targets and claims."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal

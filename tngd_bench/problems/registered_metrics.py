@@ -1,7 +1,5 @@
 """The metrics of all registered problems, by the names of their columns; importing this module imports no torch."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from tngd_bench import arguments

@@ -1,7 +1,5 @@
 """The score of a classification."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """An adapted encoder that points at the first and the last token of an answer."""
 
-from __future__ import annotations
-
 import importlib
 
 import torch

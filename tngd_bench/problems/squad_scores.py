@@ -1,7 +1,5 @@
 """Exact match and F1 of extracted answers, by the normalisation of SQuAD (Rajpurkar et al. 2016, §6.1)."""
 
-from __future__ import annotations
-
 import re
 import string
 from collections import Counter

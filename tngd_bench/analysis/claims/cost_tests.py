@@ -6,8 +6,6 @@ Biopharm. 15, 1987, by intervals). Counted operations and bytes have no noise: w
 formula's misfit, so that the estimate alone decides.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

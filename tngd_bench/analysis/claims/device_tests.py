@@ -1,7 +1,5 @@
 """Tests of claims about the device in training: whether it remembers, and which noise it stands."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

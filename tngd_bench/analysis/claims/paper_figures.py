@@ -1,7 +1,5 @@
 """The paper's figures as data, and what our records hold for each."""
 
-from __future__ import annotations
-
 import math
 import re
 import tomllib

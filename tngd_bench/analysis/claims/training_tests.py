@@ -3,8 +3,6 @@
 All compare on the same seed, start and batches; `run_metrics` says what the loss of a run is.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Claims, findings and verdicts, and the form of the tests that judge claims."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date

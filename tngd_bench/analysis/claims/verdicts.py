@@ -7,8 +7,6 @@ is decided by an estimate alone: a part holds if its whole interval lies on the 
 p-value is at most 5 %. Only counts, which have no noise, are.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files

@@ -7,8 +7,6 @@ A crossover is the m = b·d_z, b growing at fixed N and d_z, above which the dev
 rival's, interpolated in log m between two batch sizes; ∞ where it is behind at the largest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 

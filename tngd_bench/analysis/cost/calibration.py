@@ -4,8 +4,6 @@ What the formula misses is a log-normal factor: σ is the root mean square of lo
 predicted from the others. Away from the measured sizes, and from one run to another, it misses more: see `discrepancy`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Gaps in a device's time: items of its bill without a stated time, host seconds that were not timed in full."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache

@@ -1,7 +1,5 @@
 """Counts of operations and bytes for a problem's own family of models."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

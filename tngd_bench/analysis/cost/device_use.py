@@ -1,7 +1,5 @@
 """A device and how an iteration uses it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """The exponents of every optimizer's cost in N, b or d_z: measured, modelled, total, operations and memory, apart."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Any
 

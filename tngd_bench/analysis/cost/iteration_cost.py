@@ -9,8 +9,6 @@ The unit of a ratio is the process: what its heap, its clock and its neighbours 
 of the processes' median ratios. It is 95 % for a number of processes fixed before the first look at the result.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The cheapest second-order optimizer at each size, and whether its lead over the runner-up is confirmed."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -6,8 +6,6 @@ an exponent fitted over the same sizes can be held against; the largest power al
 growth.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -9,8 +9,6 @@ where there are data and part where there are none. One is credible, and drawn, 
 as the best or to 10 %.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import Any

@@ -5,8 +5,6 @@ here, since its preset is not installed or this version refuses a value, is None
 `refusals` says why.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """The optimizer that others are measured relative to: SGD, in whichever settings it ran."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The finding on cost: who is cheapest at which size, and TNGD's total against the strongest digital rivals."""
 
-from __future__ import annotations
-
 import itertools
 
 import pandas as pd

@@ -6,8 +6,6 @@ lead is within run-to-run spread where it is less than twice its error and âˆš2Â
 convergence as in `findings.convergence`; tolerance as in `training.tolerance`, of loss and test accuracy together.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tngd_bench.analysis import quantities

@@ -1,7 +1,5 @@
 """The finding on noise: how much of each imperfection training tolerates, by loss and test score together."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

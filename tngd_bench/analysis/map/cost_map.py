@@ -9,8 +9,6 @@ A device that states no time for an item of its bill is known from below only. W
 even so, it is; where the lower bound is the least, nobody is: the cell is open, and counts for no one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Predicted digital seconds over a plane of sizes: N and one of b and d_z, the other one fixed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache

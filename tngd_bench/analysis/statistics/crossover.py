@@ -14,8 +14,6 @@ draw takes it times (S − 2)/χ². A draw without a crossing in the range puts 
 and the interval is then open on that side: 0 or ∞.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -19,8 +19,6 @@ Statements are confirmed there only: elsewhere they are modelled.
 A prediction is vouched for where 90 % of this law lie within a factor of 1.5.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

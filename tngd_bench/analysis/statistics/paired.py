@@ -10,8 +10,6 @@ those of the signed-rank test by flipping every sign, all 2ⁿ ways up to n = 14
 A run that did not finish has an infinite loss: it loses against any that did, and ties with its like.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ two levels: processes with replacement, then repetitions within each drawn proce
 Methods and their Application, 1997, §3.8).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

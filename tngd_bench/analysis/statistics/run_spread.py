@@ -11,8 +11,6 @@ leaves it, 1/(v + 2·σ₀²)² with σ₀ the assumed spread. σ_run is `LEAST`
 varies. Where the noise within runs alone would move the mean by more than 2·σ₀², the runs tell nothing and are refused.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -22,8 +22,6 @@ residual that F > 4, and more than a parabola does, the interval holds the t-int
 20 % is then covered in 95 % and more; in some 80 % where it hides among effects of the sizes of 5 %.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

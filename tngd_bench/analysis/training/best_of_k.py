@@ -12,8 +12,6 @@ that were searched. Draws of a Sobol sequence fill a space more evenly than inde
 what as many independent draws would have done.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -5,8 +5,6 @@ trial's value is its last evaluation up to then, so nothing is interpolated and 
 band of times counts every trial that was tried: one that never gets there is censored, ∞.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ if it is above the margin in either; else "not decided". Each is an exact one-si
 the larger of the two p-values, "worse" twice the smaller one. Both are corrected for the number of devices (Holm).
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

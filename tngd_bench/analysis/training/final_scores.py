@@ -1,7 +1,5 @@
 """Ends of trials: final values of the finished ones, and the list of those that gave no number."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from tngd_bench.problems import registered_metrics

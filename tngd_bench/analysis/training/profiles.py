@@ -13,8 +13,6 @@ another therefore ties with it in every second task or so, and ρ_o(1) counts a 
 by whom the evaluations show to be first, by ≤ after of everybody else; of the others they do not tell who was.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

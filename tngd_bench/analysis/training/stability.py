@@ -6,8 +6,6 @@ anything runs on the device and ends a training whose margin is not, recording t
 had a margin above zero at each iteration; its record has the least, unless an older version made it.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

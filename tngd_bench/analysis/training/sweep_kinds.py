@@ -1,7 +1,5 @@
 """Sweeps that are no single scale: two settings at once, and levels that are words."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from tngd_bench.analysis.setting_names import parameter_name
@@ -29,6 +27,7 @@ def without_scale(trials: pd.DataFrame) -> pd.Series:
 
 def swept_names(swept: pd.DataFrame) -> list[str]:
     """Return what was swept in these trials, in words; two settings at once joined by ×."""
-    pairs = c.completed(swept, c.SWEEP)[[c.SWEEP_PARAMETER, c.SWEEP_PARAMETER_2]].drop_duplicates()
-    settings = pairs.itertuples(index=False)
-    return [" × ".join(parameter_name(name) for name in each if isinstance(name, str)) for each in settings]
+    swept = c.completed(swept, c.SWEEP)
+    pairs = zip(swept[c.SWEEP_PARAMETER], swept[c.SWEEP_PARAMETER_2], strict=True)
+    names = (" × ".join(parameter_name(name) for name in each if isinstance(name, str)) for each in pairs)
+    return list(dict.fromkeys(names))

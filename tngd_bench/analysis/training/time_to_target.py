@@ -8,8 +8,6 @@ The median has the exact interval of order statistics: of n trials [x_(k), x_(n+
 P(Bin(n, ½) < k) ≤ 2.5 %, 95 % and more; of fewer than six trials all of their range, 1 − 2^(1−n).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -17,8 +17,6 @@ An ideal device that has not learned gives no tolerance: every ideal seed must h
 before training to 1, or, of a problem without accuracy, have halved its loss or lowered it by ln 2.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

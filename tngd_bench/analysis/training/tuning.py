@@ -1,7 +1,5 @@
 """Cost and result of a search for settings: budget, spending and best of each optimizer, best-of-k curves."""
 
-from __future__ import annotations
-
 import json
 import math
 from typing import Any

@@ -1,7 +1,5 @@
 """Checks of a study that has the right shape: names are known, values go together, the size is bounded."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Iterable

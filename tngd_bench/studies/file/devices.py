@@ -1,7 +1,5 @@
 """Devices that a study describes itself: a shipped one with other values, and where those values come from."""
 
-from __future__ import annotations
-
 import dataclasses
 
 from tngd_bench import arguments

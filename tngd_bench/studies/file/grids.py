@@ -1,7 +1,5 @@
 """Expand lists of sizes in a training section: a section of its own for every combination."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 import math

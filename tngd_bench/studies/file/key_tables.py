@@ -3,8 +3,6 @@
 python -m tngd_bench.studies.file.key_tables
 """
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 import json

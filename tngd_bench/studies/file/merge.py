@@ -1,7 +1,5 @@
 """Merge what a study includes, the file itself, a profile and --set options into one table; the later wins."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import re

@@ -1,7 +1,5 @@
 """Optimizers as a study writes them: "tngd", "tngd[analog_time=5, adc_bits=8]", "adam[tuned]"."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import re

@@ -1,7 +1,5 @@
 """Read a study by name or file into a checked `Study`; whatever is wrong with it is told in one line."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Schema of a study file: frozen, checked dataclasses with the meaning of each key below it (see `key_tables`)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, Literal

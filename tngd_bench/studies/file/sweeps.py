@@ -1,7 +1,5 @@
 """Values of swept settings: every combination of one sweep or two."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Add cost sections for what a study trains: an axis of time is iterations times a cost per iteration."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 

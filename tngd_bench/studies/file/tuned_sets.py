@@ -5,8 +5,6 @@ different problems takes on each problem those that were found there. Of two sea
 an optimizer's settings whole, and each keeps its record. The study's own [tuned.NAME] tables win.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

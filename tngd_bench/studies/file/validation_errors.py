@@ -1,7 +1,5 @@
 """Translate pydantic's validation errors into one line each: key, value, what is accepted."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Predict what an optimizer needs in a trial, and skip it where that exceeds the study's limits."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Data that the sections of a study need."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from tngd_bench.problems import registry as problems

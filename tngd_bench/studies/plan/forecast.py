@@ -1,7 +1,5 @@
 """Forecast of a plan: its trials in groups, with their predicted time and memory, what is skipped and why."""
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Inputs of a plan: the limits of the machine and the sizes of the data."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """Results in a store for the trials of a plan: finished ones, and those that other code has measured."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache

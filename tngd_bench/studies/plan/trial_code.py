@@ -1,7 +1,5 @@
 """Digests of the code that a trial's result depends on: this package's parts and its plug-ins."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from functools import partial
 from importlib.metadata import EntryPoint

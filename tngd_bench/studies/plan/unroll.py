@@ -1,7 +1,5 @@
 """Unroll the sections of a study to trials: every combination once, with what each optimizer will need."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping

@@ -6,8 +6,6 @@ and "core" = its cores, of which a training run takes its threads. Workers start
     dask worker tcp://ADDRESS:8786 --nthreads 8 --resources "machine=1 core=8"
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import signal

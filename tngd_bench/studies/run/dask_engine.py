@@ -4,8 +4,6 @@ Dask carries a trial to a worker and its result back, and again to another worke
 the trial's process just as this machine would. Data do not travel: each worker loads them, and compares checksums.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import multiprocessing

@@ -1,7 +1,5 @@
 """Load data once, verify it, and hand it to worker processes in a file that they map."""
 
-from __future__ import annotations
-
 import dataclasses
 from multiprocessing.connection import Connection
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Plan a study for this machine without running it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

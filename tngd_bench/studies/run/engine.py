@@ -1,7 +1,5 @@
 """The protocol of engines, which run trials: `local_engine` on this machine, `dask_engine` on a cluster."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

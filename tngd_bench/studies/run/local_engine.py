@@ -1,7 +1,5 @@
 """Engine of this machine: trials in processes, each bound to processors of its own where there are enough."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Measure the machine that trials run on: its speed, its free memory, its class."""
 
-from __future__ import annotations
-
 from functools import cache
 
 from tngd_bench.measure.environment import check_processor, free_gpu_memory, machine_class

@@ -1,7 +1,5 @@
 """Run a whole study: its data, its plan, its store, its trials."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import tempfile

@@ -1,7 +1,5 @@
 """Run one trial in a worker process; results are plain values, ready for the store."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import json

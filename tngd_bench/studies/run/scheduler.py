@@ -7,8 +7,6 @@ Every round times each size once, in a process of its own; every second round go
 machine that slowly becomes faster or slower then does so for all sizes alike, and not for the last ones only.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 from collections import deque

@@ -1,7 +1,5 @@
 """Worker processes: forked from a server that has torch loaded, watched, and stopped at their limits."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import multiprocessing

@@ -1,7 +1,5 @@
 """Revisions of the code that the trials of a store come from."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 

@@ -7,8 +7,6 @@ A column that every point has is a list; one that only some have says which; one
 row the names would be most of the file.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

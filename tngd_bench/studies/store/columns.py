@@ -4,8 +4,6 @@ The names of metrics' columns are in `problems.metrics`; those of a frame that a
 makes it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@
 Documents whose names end in .gz, as earlier versions wrote them on request, are read too.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """The environment of a store: the machine and the settings that its times depend on."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any

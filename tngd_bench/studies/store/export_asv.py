@@ -1,7 +1,5 @@
 """Export of a store to asv: one run of a study, many metrics, kept under the commit it was measured at."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import math

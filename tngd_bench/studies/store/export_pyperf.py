@@ -1,7 +1,5 @@
 """Export of a store's cost trials as a pyperf suite: a benchmark per optimizer and size, a run per process."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Merge the stores of one study, run in parts or on several machines, into one."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ Adding processes until a ratio is decided finds a difference in about 1 of 7 cas
 are fixed before the first result, and a later change is written into the store's study and reported on its page.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

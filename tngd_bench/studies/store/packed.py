@@ -3,8 +3,6 @@
 The columns are `file` ("trials/KEY.json") and `document` (its text); the file's metadata hold a SHA-256 of both.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """Read the results of a study from a folder (`store`) or from one file (`packed`)."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath

@@ -1,7 +1,5 @@
 """The content of a store as data frames: trials, timed iterations, curves."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ They hold nothing that the trials' files do not; each carries a fingerprint of t
 longer fits. A store that cannot be written is read from the trials each time.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Results of a search from its records: every try with its score, and each optimizer's best."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any

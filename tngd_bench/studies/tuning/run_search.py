@@ -1,7 +1,5 @@
 """Run a search for settings: its runs, its finals, and the files that it leaves."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ its space. The runs draw other starts and batches than the study's own, and are 
 data; the test data are not looked at.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

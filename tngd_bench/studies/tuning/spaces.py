@@ -1,7 +1,5 @@
 """Search spaces: what is tuned of each optimizer, from its family, its entry and the study, and draws from them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Files that a search writes: `tuned.toml` for studies to include, its record as JSON, every try as a table."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict
