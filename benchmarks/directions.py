@@ -12,8 +12,6 @@ CLAIMS were fixed on 2026-11-29, before the first run. Each is judged by the exa
 that the distance is below its bound, p ≤ 5 %, in every place of the grid that it speaks of.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import math

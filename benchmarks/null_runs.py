@@ -7,8 +7,6 @@ Agreement: what one run calls confirmed, held against each other run. Leads at t
 of the map, made from every second size of the one, at the sizes in between, that the other measured.
 """
 
-from __future__ import annotations
-
 import itertools
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Plug-ins of a single file: loaded by path, the same text in every process, their entries found by type."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import importlib.util

@@ -4,8 +4,6 @@ A check takes a registered name and returns what it found, in words; it raises `
 `NotApplicable` with why it was not made. `tngd-bench test` runs each in a process of its own.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import random

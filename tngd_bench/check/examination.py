@@ -1,7 +1,5 @@
 """Examination of plug-ins: each check of `conformance` in a process of its own, stopped at its limits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """`tngd-bench null-runs`: what times shift by from run to run on this machine, for the pages of later studies."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

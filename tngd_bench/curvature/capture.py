@@ -1,7 +1,5 @@
 """Record of one forward pass: the calls of a model's layers, their inputs and sizes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

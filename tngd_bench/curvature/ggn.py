@@ -4,8 +4,6 @@ One forward pass records what each layer saw; r batched backward passes to the l
 (the factor and its use: arXiv 2405.13817 §3); no weight gradient is formed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cached_property
 

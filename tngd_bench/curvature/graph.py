@@ -1,7 +1,5 @@
 """The autograd graph under a model's output: the operations that use a parameter or a layer's output."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from typing import Any
 

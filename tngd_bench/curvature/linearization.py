@@ -5,8 +5,6 @@ made once and used for every product. Forward mode would do too, but LSTMs on a 
 forward rule, while double backward fails for fused attention only.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

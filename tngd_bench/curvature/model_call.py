@@ -1,7 +1,5 @@
 """Calls of a model on one batch; inputs, outputs and layers that curvature cannot handle are refused."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext

@@ -1,7 +1,5 @@
 """The trainable parameters of a model as one flat vector."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

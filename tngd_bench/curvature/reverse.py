@@ -1,7 +1,5 @@
 """Reverse passes through a model's graph: one, or a batch of them at once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -9,8 +9,6 @@ columns, 8 to 30 products. In all of these, on which they were fitted, the rule 
 other. At 44 places of other sizes, timed on an Intel Xeon, it names the quicker route or one within 5 % of it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

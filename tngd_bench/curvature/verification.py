@@ -6,8 +6,6 @@ pass, grad(outputs, parameters, S u); a block that rests on a wrong assumption d
 parameters then take their rows from the next source: layer rules, matrix products of the graph, batched reverse mode.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 import warnings

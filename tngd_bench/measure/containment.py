@@ -1,7 +1,5 @@
 """Containment of optimizers: the loss that a step returns, and the process that it leaves to the others."""
 
-from __future__ import annotations
-
 import gc
 import math
 import os

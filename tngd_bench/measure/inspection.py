@@ -1,7 +1,5 @@
 """Operations and peak memory of one step of an optimizer, off the clock and in a process of its own."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from tngd_bench.curvature import Verification

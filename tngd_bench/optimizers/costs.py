@@ -9,8 +9,6 @@ those of a long one. They predict what cannot fit; what did run is counted and r
 Each optimizer's own formula stands in its entry.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence

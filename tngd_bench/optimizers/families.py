@@ -6,8 +6,6 @@ the machine and not the method, and intervals and CG limits trade time for accur
 [tuning.spaces.NAME]; what it asks for is written into the result.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

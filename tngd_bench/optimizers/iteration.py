@@ -1,7 +1,5 @@
 """Operations of the passes and products of an iteration, the numbers that it holds, and the routes that it takes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property

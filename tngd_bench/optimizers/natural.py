@@ -1,7 +1,5 @@
 """Base of the second-order optimizers: a direction x from one batch, handed to torch's own update rule."""
 
-from __future__ import annotations
-
 import math
 from abc import abstractmethod
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ the group `tngd_bench.optimizers` that loads to an `OptimizerEntry`, files by su
 optimizer is there by its class, MODULE:CLASS (`torch_class/entry.py`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from typing import get_args

@@ -4,8 +4,6 @@ Nothing is run and nothing is measured. Times of a processor are those of its ra
 lower bounds at the precision that is named. `roofline_table.assumptions` says in words what a prediction assumes.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from dataclasses import dataclass

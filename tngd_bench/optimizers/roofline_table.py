@@ -1,7 +1,5 @@
 """A prediction as plain data, with the assumptions that its figures rest on in words."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from typing import Any

@@ -1,7 +1,5 @@
 """Settings that several optimizers have, and the checks of values that their entries share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 from tngd_bench.optimizers.entry import Setting

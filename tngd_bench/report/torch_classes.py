@@ -1,7 +1,5 @@
 """Statement and tables on optimizers named by their class: how they are measured, their parameters, first steps."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter

@@ -1,7 +1,5 @@
 """NGD-CG: conjugate gradients on GGN products (Table 1 of arXiv 2405.13817)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

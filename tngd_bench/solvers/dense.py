@@ -1,7 +1,5 @@
 """Dense natural gradient: form G, factor it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tngd_bench.curvature.operator import Shifted

@@ -1,7 +1,5 @@
 """NGD-Gram: exact natural gradient from the Gram matrix alone; B is never formed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

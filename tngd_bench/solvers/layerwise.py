@@ -1,7 +1,5 @@
 """NGD by layers: the exact Gauss-Newton direction of each layer alone, between K-FAC and NGD."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

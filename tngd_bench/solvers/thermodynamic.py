@@ -1,7 +1,5 @@
 """The simulated analog device as a solver of (G + λI) x = g."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

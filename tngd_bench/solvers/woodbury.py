@@ -1,7 +1,5 @@
 """NGD-Woodbury: the factor B held explicitly, an m×m solve (Table 1 of arXiv 2405.13817)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tngd_bench.curvature.operator import Shifted

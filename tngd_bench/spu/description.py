@@ -1,7 +1,5 @@
 """Description of an analog device in SI units: arrays, converters, link, amplifiers, noise."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ A field is described once, where it is declared. Argument checks, study settings
 in reports, the direction of a tolerance, and the tables of docs/device.md derive from it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable, Mapping

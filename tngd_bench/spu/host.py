@@ -1,7 +1,5 @@
 """The digital host's part of an iteration on the device: loss, gradient, Jacobian, loss Hessian."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from tngd_bench.curvature import GGN

@@ -1,7 +1,5 @@
 """Shapes of a model's trained layers as one batch uses them, whose two ends a factored upload sends."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """A bill of one iteration of the device: a figure per named item, or "not stated"."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

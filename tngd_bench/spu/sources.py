@@ -1,7 +1,5 @@
 """Sourced figures: tables in TOML whose numbers each have a grade and a source."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Use a plug-in's file: load it, and register the optimizers, problems, devices and engines that it has."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path

@@ -6,8 +6,6 @@ run where that is shorter. Parameters are those of a claim: `value` is "final_te
 "reach-loss" (the `clock` when the loss is first `level` or less, ∞ where it never is).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

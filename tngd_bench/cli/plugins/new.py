@@ -1,7 +1,5 @@
 """`tngd-bench new`: a commented template of a plug-in or a study, which runs as it is."""
 
-from __future__ import annotations
-
 import re
 from importlib.resources import files
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`tngd-bench test`: whether a plug-in does what every optimizer, problem, device and engine has to do."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections import Counter

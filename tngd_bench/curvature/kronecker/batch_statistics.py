@@ -5,8 +5,6 @@ wanted (K-FAC's Γ), a sample's gradient behind the layer is its gradient before
 of the batch had been given: what one sample adds to the others' through the statistics is left out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any

@@ -5,8 +5,6 @@ gates of recurrent layers, the projections of attention and any product by hand.
 each is a use of its own, as in Grosse and Martens 2016 ("expand").
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

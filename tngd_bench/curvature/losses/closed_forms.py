@@ -1,7 +1,5 @@
 """Curvature of a loss at the outputs of one batch: in closed form where there is one, else differentiated."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from torch import Tensor, nn

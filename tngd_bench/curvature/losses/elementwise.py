@@ -1,7 +1,5 @@
 """Losses that sum over outputs, in closed form: squared error and binary cross-entropy."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Losses and their value on one batch, the targets checked."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

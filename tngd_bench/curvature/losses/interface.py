@@ -1,7 +1,5 @@
 """Interface of the curvature of a loss in output space."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Curvature from single samples: of their Hessians, closed or differentiated, or of their gradients alone."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Softmax cross-entropy in closed form."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

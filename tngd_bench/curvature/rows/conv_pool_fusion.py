@@ -5,8 +5,6 @@ max-pooling. Pooling and rectifier act within a channel and are the same linear 
 applied once to the input patches instead: rows come from the pooled cotangents and the selected patches.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Embedding tables: each row of B touches only the tokens of its sample."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property

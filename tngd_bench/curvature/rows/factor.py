@@ -4,8 +4,6 @@ A parameter's rows come from the fastest source that passes the check: its layer
 it, batched reverse mode, which assumes nothing.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The factor B, or its columns B_l of one layer."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

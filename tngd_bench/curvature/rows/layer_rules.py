@@ -5,8 +5,6 @@ layer was used, and `verification.py` checks that. Everything else goes by the m
 (`matrix_products.py`) or by batched reverse mode (`curvature.reverse`).
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass

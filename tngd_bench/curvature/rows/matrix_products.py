@@ -6,8 +6,6 @@ the inputs inside a forward pass (physics-informed networks, forces of an energy
 times behind one transpose. Rules assume samples along the first dimension; `verification.py` checks.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

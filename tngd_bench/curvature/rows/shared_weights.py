@@ -1,7 +1,5 @@
 """Weights used at many positions: linear layers in sequences, convolutions, layers called more than once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """Entries of SGD and Adam."""
 
-from __future__ import annotations
-
 from tngd_bench.optimizers.cost_model import CostModel, Counts, Use
 from tngd_bench.optimizers.entry import OptimizerEntry, SearchRange, Setting, Style
 from tngd_bench.optimizers.iteration import Iteration

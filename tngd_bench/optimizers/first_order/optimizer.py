@@ -1,7 +1,5 @@
 """SGD and Adam: torch's own classes, called with a batch like the second-order optimizers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Entry of K-FAC."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Warnings of K-FAC: parameters that get the plain gradient, and assumptions beyond those of plain layers."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

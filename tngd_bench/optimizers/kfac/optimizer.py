@@ -1,7 +1,5 @@
 """K-FAC as a practitioner would run it: running averages, π-damping, refresh intervals, momentum."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Entries of exact natural gradient descent, one for each solver."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from tngd_bench.curvature import route

@@ -1,7 +1,5 @@
 """Exact natural gradient descent: x from a digital solver."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

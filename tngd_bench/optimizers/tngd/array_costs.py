@@ -5,8 +5,6 @@ is a factor like any other, as a matrix; else the law of the m rows is made by a
 precision (`spu.dynamics.network`). Rails and capacitor mismatch, which are stepped in time, are taken as the same.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tngd_bench.layers import panelled

@@ -1,7 +1,5 @@
 """Entries of TNGD and TNGD-Adam: settings of the analog device, and the cost of simulating it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Thermodynamic natural gradient descent: x read from the simulated analog device."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext

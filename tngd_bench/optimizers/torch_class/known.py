@@ -1,7 +1,5 @@
 """Titles, styles and search ranges of single optimizer classes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Any torch optimizer as a study's rival: routing of parameters, closures, train and eval modes."""
 
-from __future__ import annotations
-
 import inspect
 import math
 import re

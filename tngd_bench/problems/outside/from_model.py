@@ -1,7 +1,5 @@
 """A problem from a plain model and its data, for plug-ins."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The layers of any model in the sizes that predictions take, from one call of it."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 

@@ -1,7 +1,5 @@
 """A tanh network that carries its first and second derivatives by the inputs through every layer (Taylor mode)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -5,8 +5,6 @@ the identity into the middle one: as many cells as J, H, Jᵀ (S is square), and
 scale of an array is its largest |value|: the gain stage behind it sets the unit.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Random numbers that belong to one chip: the same at every run, in every precision and on every processor."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

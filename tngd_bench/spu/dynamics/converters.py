@@ -1,7 +1,5 @@
 """Finite resolution of digital-to-analog and analog-to-digital converters."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Products with arrays that may be held in single precision, computed in double a few columns at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

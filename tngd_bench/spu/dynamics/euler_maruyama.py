@@ -1,7 +1,5 @@
 """Euler-Maruyama stepping of the OU process, as the paper simulated its device."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Operators made of a factor or of node rates: one shared array, and nodes with unequal capacitors."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Standard normal vectors; long ones are drawn in pieces by as many threads as torch has."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 import torch

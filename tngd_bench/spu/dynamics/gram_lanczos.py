@@ -1,7 +1,5 @@
 """Functions of A through a Gram matrix in memory: by Lanczos where single precision is enough, else by eigenvectors."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 

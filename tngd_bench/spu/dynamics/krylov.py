@@ -1,7 +1,5 @@
 """Functions of A by Lanczos: by products with the operator, or on a Gram matrix in place of its eigendecomposition."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Lanczos bases of several vectors that grow together, by products with one symmetric operator."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

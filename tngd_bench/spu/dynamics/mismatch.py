@@ -7,8 +7,6 @@ times those of A, so no noise of the null space, which is far larger, leaks into
 is right to O(σ_C). Correlations between them are off by O(σ_C). Where κᵢ differ, their spread adds to σ_C in both.
 """
 
-from __future__ import annotations
-
 from functools import cached_property
 
 import torch

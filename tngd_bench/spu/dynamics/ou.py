@@ -1,7 +1,5 @@
 """The Ornstein-Uhlenbeck process of the analog device, simulated exactly."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise

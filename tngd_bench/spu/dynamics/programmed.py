@@ -6,8 +6,6 @@ Values of `method`: "gram", "dense", "krylov", "euler-maruyama" (`OUProcess`; er
 simulated in time with the error that `HeunStepper` states.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Routes to the law of a programmed device, chosen from its description, without torch: for planning too."""
 
-from __future__ import annotations
-
 from tngd_bench.curvature.route import Route
 from tngd_bench.spu.device import Device
 

@@ -4,8 +4,6 @@ For dx = −(A x − g) dt + √(2κ₀) dW: mean e^{−At} x(0) + (I − e^{−
 entire in a, so a = 0 (null space, λ = 0) is a limit and not a special case.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace

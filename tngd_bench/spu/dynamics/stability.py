@@ -4,8 +4,6 @@ The drift is C⁻¹Â with Â = J₁ᵀ Ĥ J₂ + λI and node rates D = C⁻¹ 
 are those of the m×m matrix Ĥ J₂ J₁ᵀ + λI and, where N > m, λ itself. With mismatch all N modes differ.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -7,8 +7,6 @@ Comput. Simul. 38, 1995), so that a boundary layer thinner than a step is right 
 a rest point is exactly the minimum in the box.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Exact transitions of the OU process: Σ_j f_j(A) v_j for A = G + λI, by three routes tested against each other."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol

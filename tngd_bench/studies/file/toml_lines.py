@@ -3,8 +3,6 @@
 The text must have been accepted by that parser: the scan follows the grammar (TOML 1.0.0) and checks nothing.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import tomllib

@@ -5,8 +5,6 @@ section. The formulas know nothing of caches, threads and small matrices. What a
 shared out among its evaluations, and is learned by problem and N.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Files kept of a training run beside its record, on request: final weights and the curve."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Collection
 

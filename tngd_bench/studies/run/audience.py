@@ -1,7 +1,5 @@
 """Telling of a running study in lines of text, on a terminal, in a log or in a notebook."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """σ_run of a machine as null runs measured it: kept in the user's cache, for the environment of every later store."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
