@@ -1,6 +1,6 @@
 """One step of other optimizers against SGD: exact natural gradient beside what the extra `rivals` installs.
 
-    python -m benchmarks.peers                N = 10⁵ and 10⁶ (about three minutes); `make bench-core PEERS=1`
+    python -m benchmarks.peers                N = 10⁵ and 10⁶ (minutes); `make bench-core PEERS=1`
 
 Setting and "SGD" are those of `benchmarks.core`. A step has its gradient; where steps differ it is the mean of a cycle.
 What a first step loads and sets up is left out. Each optimizer has its class's defaults, but for the rate.
