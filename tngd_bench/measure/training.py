@@ -184,11 +184,24 @@ def _weights(model: nn.Module, evaluating: AbstractContextManager[None]) -> dict
 @torch.no_grad()
 def _outputs(model: nn.Module, part: Subset, batch_size: int) -> torch.Tensor:
     """The model's outputs (n, …) for all samples of a part."""
-    pieces = [  # detached: a model may differentiate inside `forward`, and then enables it
-        run_model(model, part.cut(slice(first, first + batch_size)).inputs).detach()
-        for first in range(0, len(part), batch_size)
-    ]
-    return torch.cat(pieces)
+    return torch.cat(
+        [
+            _evaluated(model, part.cut(slice(first, first + batch_size)))
+            for first in range(0, len(part), batch_size)
+        ]
+    )
+
+
+def _evaluated(model: nn.Module, part: Subset) -> torch.Tensor:
+    try:
+        return run_model(model, part.inputs).detach()
+    except torch.OutOfMemoryError:
+        raise
+    except (
+        RuntimeError
+    ):  # a model that differentiates inside `forward` needs its graph; other errors come again
+        with torch.enable_grad():
+            return run_model(model, part.inputs).detach()
 
 
 def _host_seconds(instance: ProblemInstance, data: DataSplits, clock: Clock, upload: str) -> float:
