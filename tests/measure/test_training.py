@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tngd_bench.datasets.splits import Subset
 from tngd_bench.measure import training
 from tngd_bench.measure.training import evaluate, evaluation_points, train
 from tngd_bench.optimizers import DivergedError
@@ -215,3 +216,31 @@ def test_an_optimizer_by_its_class_that_diverges_at_once_is_recorded_as_diverged
     broken = replace(digits, train_inputs=digits.train_inputs * math.nan)
     result = train(instance, broken, config("torch.optim:AdamW"), epochs=0.5, evaluations=1)
     assert (result.status, result.reason) == ("diverged", "the loss is not finite at iteration 0")
+
+
+class Slope(torch.nn.Module):
+    """The derivative of a network by its input, taken inside `forward`, times a scale."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Sequential(torch.nn.Linear(1, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1))
+
+    def forward(self, points):
+        points = points.detach().requires_grad_(True)
+        (slope,) = torch.autograd.grad(self.net(points).sum(), points, create_graph=True)
+        return slope
+
+
+def test_a_model_that_differentiates_inside_forward_is_evaluated_and_keeps_no_graph():
+    torch.manual_seed(0)
+    model, points = Slope(), torch.randn(7, 1)
+    part = Subset(points, torch.zeros(7, 1))
+    found = training._outputs(model, part, 3)
+    assert torch.allclose(found, model(points).detach())
+    assert not found.requires_grad
+
+
+def test_an_error_of_the_model_is_told_as_it_is():
+    part = Subset(torch.randn(7, 4), torch.zeros(7, 1))
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        training._outputs(torch.nn.Linear(3, 1), part, 3)

@@ -181,8 +181,19 @@ def _weights(model: nn.Module, evaluating: AbstractContextManager[None]) -> dict
 def _outputs(model: nn.Module, part: Subset, batch_size: int) -> torch.Tensor:
     """The model's outputs (n, …) for all samples of a part."""
     cuts = (part.cut(slice(first, first + batch_size)) for first in range(0, len(part), batch_size))
-    # detached: a model may differentiate inside `forward`, and then enables it
-    return torch.cat([run_model(model, piece.inputs).detach() for piece in cuts])
+    return torch.cat([_evaluated(model, piece) for piece in cuts])
+
+
+def _evaluated(model: nn.Module, part: Subset) -> torch.Tensor:
+    try:
+        return run_model(model, part.inputs).detach()
+    except torch.OutOfMemoryError:
+        raise
+    except (
+        RuntimeError
+    ):  # a model that differentiates inside `forward` needs its graph; other errors come again
+        with torch.enable_grad():
+            return run_model(model, part.inputs).detach()
 
 
 def _first_step(

@@ -198,3 +198,22 @@ def test_derivatives_inside_forward_are_stated_within_a_factor_of_two():
     stated = sum(layer.forward(2) for layer in layers)
     assert counted / 2 <= stated <= counted
     assert counted > 4 * sum(layer.forward(2) / layer.positions for layer in layers)
+
+
+class Slope(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, 1))
+
+    def forward(self, points):
+        points = points.detach().requires_grad_(True)
+        return torch.autograd.grad(self.net(points).sum(), points, create_graph=True)[0]
+
+
+def test_a_model_that_calls_autograd_inside_forward_is_a_problem():
+    points = torch.randn(20, 2)
+    entry = problem_of(
+        "slope", Slope, lambda: (TensorDataset(points, points),) * 2, outputs=2, loss=nn.MSELoss
+    )
+    assert entry.widths(101).outputs == 2
+    assert entry.metrics == ()

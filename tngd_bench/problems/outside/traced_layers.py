@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 
-import torch
 from torch import Tensor, nn
 
 from tngd_bench.curvature.flop_counter import flop_counter
@@ -32,7 +31,7 @@ def traced_layers(model: nn.Module, inputs: Inputs) -> tuple[tuple[Layer, ...], 
     own = [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
     hooks = [module.register_forward_hook(note) for module in own]
     try:
-        with torch.no_grad(), flop_counter() as counter:
+        with flop_counter() as counter:  # with gradients: a model may differentiate inside `forward`
             outputs = run_model(model, inputs)
     finally:
         for hook in hooks:
