@@ -36,7 +36,7 @@ def layer_operators(ggn: GGN) -> Sequence[LayerOperator]:
 class LayerOperator:
     """G_l = B_lᵀB_l of the parameters at `place`, whose columns of B are those of `part`.
 
-    Vectors are those of the layer alone, (N_l,). `scratch` (N,) is overwritten.
+    Vectors are those of the layer alone, (N_l,), and rows sample first. `scratch` (N,) is overwritten.
     """
 
     ggn: GGN
@@ -68,12 +68,12 @@ class LayerOperator:
     def factor_matvec(self, v: Tensor) -> Tensor:
         """B_l v, (m,)."""
         self.scratch[self.place] = v
-        return self.part.matvec(self.scratch)
+        return self._sample_first(self.part.matvec(self.scratch))
 
     def factor_rmatvec(self, u: Tensor) -> Tensor:
         """B_lᵀ u, (N_l,)."""
         self.scratch[self.place] = 0.0  # what no block writes
-        self.part.rmatvec(u, self.scratch)
+        self.part.rmatvec(self._column_first(u), self.scratch)
         return self.scratch[self.place].clone()
 
     def matvec(self, v: Tensor) -> Tensor:
@@ -82,23 +82,28 @@ class LayerOperator:
 
     def gram_matvec(self, u: Tensor) -> Tensor:
         """K_l u, for u (m,) or (m, k)."""
-        return self.part.gram_matvec(u)
+        return self._sample_first(self.part.gram_matvec(self._column_first(u)))
 
     def gram(self) -> Tensor:
         """K_l = B_l B_lᵀ, (m, m)."""
-        return self.part.gram()
+        return self._sample_first(self._sample_first(self.part.gram()).T).T
 
     def factor(self) -> Tensor:
         """B_l, (m, N_l), rows sample first."""
         whole = torch.zeros(self.rows, self.size, dtype=self.scratch.dtype, device=self.scratch.device)
         if self.part.blocks:
-            r, b = self.part.rows_per_sample, self.part.batch_size
-            rows = self.part.rows().view(r, b, -1).transpose(0, 1).flatten(0, 1)
             places = torch.arange(len(self.scratch), device=self.scratch.device)
-            whole[:, self.part.take(places) - self.place.start] = rows
+            whole[:, self.part.take(places) - self.place.start] = self._sample_first(self.part.rows())
         return whole
 
     def dense(self) -> Tensor:
         """G_l, (N_l, N_l)."""
         factor = self.factor()
         return factor.T @ factor
+
+    def _sample_first(self, rows: Tensor) -> Tensor:
+        """Rows (m, …) of the part in the order that the model has them."""
+        return rows.unflatten(0, (self.part.rows_per_sample, -1)).transpose(0, 1).flatten(0, 1)
+
+    def _column_first(self, rows: Tensor) -> Tensor:
+        return rows.unflatten(0, (self.part.batch_size, -1)).transpose(0, 1).flatten(0, 1)

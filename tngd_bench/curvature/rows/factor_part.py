@@ -49,7 +49,10 @@ class FactorPart:
 
     def matvec(self, v: Tensor) -> Tensor:
         """B_l v, (m,), of a vector (N,) over all parameters."""
-        return torch.stack([block.matvec(v.unsqueeze(0))[0] for block in self.blocks]).sum(0)
+        products = torch.zeros(1, self.batch_size * self.rows_per_sample, dtype=self.dtype, device=self.device)
+        for block in self.blocks:
+            products += block.matvec(v.unsqueeze(0))
+        return products[0]
 
     def rmatvec(self, u: Tensor, out: Tensor) -> None:
         """Write B_lᵀ u for u (m,) into this part's places of `out` (N,)."""
@@ -58,12 +61,11 @@ class FactorPart:
 
     def gram_matvec(self, u: Tensor) -> Tensor:
         """B_l B_lᵀ u for u (m,) or (m, k), without a vector of length N."""
-        r, b = self.rows_per_sample, self.batch_size
-        rows = u.view(b, r, -1).permute(2, 1, 0).reshape(-1, r * b)
+        rows = u.reshape(len(u), -1).T.contiguous()
         products = torch.zeros_like(rows)
         for block in self.blocks:
             products += block.gram_matvec(rows)
-        return products.view(-1, r, b).permute(2, 1, 0).reshape(u.shape)
+        return products.T.reshape(u.shape)
 
     def take(self, v: Tensor) -> Tensor:
         """This part's values of a vector (N,) over all parameters, (width,)."""
