@@ -59,7 +59,7 @@ def test_the_steps_predicted_are_those_that_a_timer_makes(seconds):
     few = (torch.zeros(2), torch.zeros(2))
     _warm_timer(timer, few, few)
     while timer.needs_more(7, 2, 0.35):
-        _time_round([timer], itertools.repeat(few), 0, 7, lambda label: None)
+        _time_round([timer], itertools.repeat(few), 0, 7, lambda label: None, torch.device("cpu"))
     predicted = DurationModel().timed(SGD, seconds - STEP_OVERHEAD_S, section(7, 2, 0.35), seconds, 0.0)
     assert predicted - TURN_START_S == pytest.approx(len(made) * seconds, abs=2 * STEP_OVERHEAD_S)
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.studies.recorder import Recorder, run_with_killer, study_text
 from tngd_bench.optimizers.costs import PredictedCost
+from tngd_bench.problems import registered_metrics
 from tngd_bench.studies.errors import StoreError, StudyError
 from tngd_bench.studies.file.reading import LoadedStudy, load_study, make_study
 from tngd_bench.studies.run import local_engine
@@ -61,10 +62,11 @@ def test_every_trial_ends_once_and_is_stored(smoke):
 
 def test_records_have_the_columns_that_reports_read(smoke):
     records = read_records(smoke[0])
+    metrics = dict.fromkeys((metric.column for metric in registered_metrics.curve_metrics()), "float64")
     for frame, columns in (
         (records.trials, TRIAL_COLUMNS),
         (records.costs, COST_COLUMNS),
-        (records.curves, CURVE_COLUMNS),
+        (records.curves, CURVE_COLUMNS | metrics),  # of every problem there is
     ):
         assert list(frame.columns) == list(columns)
         assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == columns
