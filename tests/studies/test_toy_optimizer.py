@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -28,7 +27,8 @@ from tngd_bench.optimizers.roofline_table import as_table
 from tngd_bench.problems import registry as problems
 from tngd_bench.report.document.palette import marks, palette
 from tngd_bench.spu.device import Device
-from tngd_bench.studies.plan.duration_model import TURN_START_S
+from tngd_bench.studies.file.schema import CostSection
+from tngd_bench.studies.plan.duration_model import TURN_START_S, DurationModel
 from tngd_bench.studies.tuning.spaces import space_of
 
 ENTRY = """
@@ -141,13 +141,14 @@ def test_its_cost_is_its_own_in_predictions_and_in_plans(toy, table, plan_of):
     assert planned["cost"].estimate_seconds > 1e3 * 160**2 / 1e11
 
 
-def test_a_refresh_cycle_is_timed_whole(toy, table, plan_of):
-    once = only_toy(table)
-    once["cost"][0] |= {"seconds_limit": 1e6}
-    planned = partial(plan_of, once, rate=1e8)  # steps so long that no untimed ones come before them
-    each = candidates(planned())["cost"].predicted_s - TURN_START_S
-    once["optimizer"] = {"toy": {"every": 1}}
-    assert each == pytest.approx(4 * (candidates(planned())["cost"].predicted_s - TURN_START_S), rel=0.01)
+def test_a_refresh_cycle_is_timed_whole(toy):
+    limits = {"repetitions": 3, "seconds_limit": 1e6}
+    section = CostSection(name="c", problem="digits-mlp", parameters=(1_000,), optimizers=("toy",), **limits)
+    each, once = (
+        DurationModel().timed(OptimizerConfig("toy", "toy", {"every": every}), 1.0, section, 1.0, 0.0)
+        for every in (4, 1)
+    )
+    assert each - TURN_START_S == pytest.approx(4 * (once - TURN_START_S))
 
 
 def test_without_a_cost_it_is_planned_as_unknown_and_no_prediction_has_it(without_cost, table, plan_of):
