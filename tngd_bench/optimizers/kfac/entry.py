@@ -29,7 +29,7 @@ _KRONECKER_S = 1.05e-3
 def _count(it: Iteration, use: Use) -> Counts:
     n, b = float(it.parameters), float(it.batch_size)
     sides = (
-        [(d_in + 1.0, float(d_out), float(t)) for d_in, d_out, t in it.shapes]
+        [(float(each.columns), float(each.d_out), float(each.positions)) for each in it.trained]
         if it.layers
         else [(n**0.5, n**0.5, 1.0)]
     )
@@ -37,10 +37,9 @@ def _count(it: Iteration, use: Use) -> Counts:
     cubes = sum(a**3 + g**3 for a, g, _ in sides)
     applied = sum(_preconditioned(b * t, a, g) for a, g, t in sides)
     factors = sum(2.0 * b * t * (a * a + g * g) for a, g, t in sides)
-    backward = it.forward - it.first
     factors_every, inverses_every = use.settings["factor_interval"], use.settings["inverse_interval"]
-    refresh = (factors + backward) / factors_every + cubes / inverses_every
-    return it.forward + backward + applied + refresh, it.held + 3.0 * squares
+    refresh = (factors + it.propagation) / factors_every + cubes / inverses_every
+    return it.forward + it.propagation + applied + refresh, it.held + 3.0 * squares
 
 
 def _preconditioned(rows: float, a: float, g: float) -> float:
