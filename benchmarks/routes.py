@@ -10,7 +10,6 @@ Seconds are those of the processor: a route shares the machine with whatever els
 
 import argparse
 import itertools
-import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -88,7 +87,7 @@ def timed(grid: Sequence[Size]) -> Iterator[Place]:
             widths = problems.get(problem).widths(parameters, outputs)
         except ValueError:
             continue
-        operations = 8.0 * batch * products * sum(math.prod(layer) for layer in widths.layers)
+        operations = 4.0 * products * sum(layer.forward(batch) for layer in widths.layers)
         kept = batch * outputs * sum(layer.d_out * layer.positions for layer in widths.layers)
         if operations <= LARGEST_PRODUCTS and kept <= LARGEST_ROWS:
             yield _timed(problem, widths.parameters, batch, outputs, products)

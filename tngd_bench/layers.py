@@ -15,16 +15,33 @@ SMALLEST_PANELLED = 256
 
 
 class Layer(NamedTuple):
-    """One affine layer with bias: `d_in` inputs (kernel included), `d_out` outputs, at `positions` places."""
+    """One affine layer: `d_in` inputs (kernel included), `d_out` outputs, at `positions` places.
+
+    A layer that is not `trained` has no columns in B; passes go through it all the same. One `of_values` is a product
+    of two values of the model, as in attention: it is not trained, and a backward pass takes the gradients of both.
+    """
 
     d_in: int
     d_out: int
     positions: int = 1
+    trained: bool = True
+    bias: bool = True
+    of_values: bool = False
 
     @property
     def weights(self) -> int:
         """Values of the weight matrix."""
         return self.d_in * self.d_out
+
+    @property
+    def columns(self) -> int:
+        """Columns of B for each output: the inputs, and the bias."""
+        return self.d_in + self.bias
+
+    @property
+    def parameters(self) -> int:
+        """Parameters that are trained."""
+        return self.columns * self.d_out if self.trained else 0
 
     @property
     def values(self) -> int:
@@ -39,11 +56,15 @@ class Layer(NamedTuple):
     @property
     def largest_row(self) -> int:
         """Numbers that a row keeps at most: output gradients, or its part of B written out."""
-        return self.weights + self.d_out if self.repeated else self.d_out
+        return self.d_out * self.columns if self.repeated else self.d_out
 
     def forward(self, batch: int) -> float:
         """A forward pass."""
         return 2.0 * batch * self.weights * self.positions
+
+    def propagation(self, batch: int) -> float:
+        """A backward pass through it, without the gradient of its weights."""
+        return self.forward(batch) * (1 + self.of_values)
 
     def is_written(self, rows: int, batch: int) -> bool:
         """Whether rows of a layer at several positions are written out, if memory allows."""
@@ -51,7 +72,7 @@ class Layer(NamedTuple):
 
     def rows_are_small(self, rows: int, batch: int) -> bool:
         """Whether rows written out are no larger than the inputs and output gradients that they are made of."""
-        return rows * self.d_out * (self.d_in + 1) <= (rows * self.d_out + batch * self.d_in) * self.positions
+        return rows * self.d_out * self.columns <= (rows * self.d_out + batch * self.d_in) * self.positions
 
     def pairs_are_cheaper(self, rows: int, batch: int) -> bool:
         """Whether K from pairs of positions takes fewer operations than K from rows written out."""
@@ -63,7 +84,7 @@ class Layer(NamedTuple):
 
     def row_values(self, rows: int, batch: int) -> float:
         """Numbers that a row keeps."""
-        return self.d_out * (self.d_in + 1.0) if self.is_written(rows, batch) else float(self.values)
+        return float(self.d_out * self.columns) if self.is_written(rows, batch) else float(self.values)
 
     def writing(self, rows: int, following: Layer | None, columns: int) -> float:
         """Writing rows out from output gradients.
@@ -82,7 +103,7 @@ class Layer(NamedTuple):
         """This layer's share of K, from what its rows keep, weighed by products of its inputs."""
         m, b, t = float(rows), float(batch), self.positions
         if self.is_written(rows, batch):
-            return 2.0 * m * m * self.d_out * (self.d_in + 1.0) * panelled(rows)
+            return 2.0 * m * m * self.d_out * self.columns * panelled(rows)
         if t == 1:
             return 2.0 * m * m * self.d_out * panelled(rows) + 2.0 * b * b * self.d_in
         inputs = 2.0 * (b * t) ** 2 * self.d_in * (PANELS if rows >= SMALLEST_PANELLED else 1)

@@ -107,8 +107,8 @@ def test_square_layers_hold_n_weights_and_their_operations(
     layers = square_layers(parameters, depth, positions)
     assert len(layers) == depth
     rounding = sum(d_in for d_in, *_ in layers) / parameters  # half a unit of a width each
-    assert sum(d_in * d_out for d_in, d_out, _ in layers) == pytest.approx(parameters, rel=rounding + 1e-9)
-    passes = sum(d_in * d_out * places for d_in, d_out, places in layers)
+    assert sum(d_in * d_out for d_in, d_out, *_ in layers) == pytest.approx(parameters, rel=rounding + 1e-9)
+    passes = sum(d_in * d_out * places for d_in, d_out, places, *_ in layers)
     assert passes == pytest.approx(parameters * positions, rel=2 * rounding + 1e-6)
 
 

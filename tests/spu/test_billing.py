@@ -234,6 +234,26 @@ def test_devices_of_layers_add_their_writes_and_relax_at_once(
     assert link_bits(device, one_more) - link_bits(device, whole) == 2 * 16 * M * M  # of both programmings
 
 
+@given(
+    scope=st.sampled_from(["model", "layer"]),
+    upload=st.sampled_from(["full", "factored"]),
+    widths=st.lists(st.tuples(st.integers(1, 99), st.integers(1, 99), st.booleans()), min_size=1, max_size=5),
+)
+def test_layers_that_are_not_trained_are_not_billed(
+    scope: str, upload: str, widths: list[tuple[int, int, bool]]
+) -> None:
+    """They have no array, and neither of their ends is sent."""
+    layers = tuple(Layer(d_in, d_out, 3, trained=trained) for d_in, d_out, trained in (*widths, (5, 4, True)))
+    trained = tuple(layer for layer in layers if layer.trained)
+    device, analog = PAPER.override(upload=upload), AnalogSettings(T, scope=scope)
+    size = sum(layer.parameters for layer in trained)
+    all_of_them = Workload(size, M, analog, layers=layers, batch_size=BATCH)
+    alone = Workload(size, M, analog, layers=trained, batch_size=BATCH)
+    for bill in (latency, energy):
+        assert bill(device, all_of_them).items == bill(device, alone).items
+    assert link_bits(device, all_of_them) == link_bits(device, alone)
+
+
 def test_devices_of_layers_need_to_be_counted() -> None:
     with pytest.raises(ValueError, match="layers or modules must be given with scope='layer'"):
         PAPER.latency(N, M, T, scope="layer")

@@ -50,7 +50,9 @@ def layer_of(module: nn.Module, output_shape: Sequence[int]) -> Layer | Pointwis
     assert isinstance(weight, Tensor)
     if not isinstance(module, nn.Linear) and weight.dim() < 3:
         return PointwiseLayer(values, 2 * weight.numel())
-    return Layer(weight.numel() // len(weight), len(weight), values // len(weight))
+    trained = any(p.requires_grad for p in module.parameters(recurse=False))
+    bias = isinstance(module.bias, Tensor) and module.bias.requires_grad
+    return Layer(weight.numel() // len(weight), len(weight), values // len(weight), trained, bias)
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def second_order_waiting(it: Iteration, *, by_model: bool = False) -> float:
 
 def _shared(it: Iteration) -> float:
     """Return the outputs of layers at several positions, of the batch."""
-    return it.batch_size * sum(float(d_out) * t for _, d_out, t in it.shapes if t > 1)
+    return it.batch_size * sum(float(layer.values) for layer in it.shapes if layer.repeated)
 
 
 def counted_by_products(it: Iteration, products: float) -> Counts:

@@ -2,10 +2,10 @@
 
 Matrix products and factorizations as this package does them, a multiply-add as two operations, elementwise work
 left out; their growth is that of Table 1 of arXiv 2405.13817 where the method is the paper's. Held against real steps
-over N, b and d_z (tests/optimizers/test_cost_grid.py): to 1.5 % for models of linear layers and convolutions, to a
-third for the language model, whose layers say nothing of attention and tables, to a half for adapters, whose layers do
-not say which are frozen (NGD-Gram: an upper bound). The products of a relaxation depend on the data and are taken as
-those of a long one. They predict what cannot fit; what did run is counted and reported instead.
+over N, b and d_z (tests/optimizers/test_cost_grid.py): to 1.5 % for models of linear layers and convolutions, frozen
+ones included, to a tenth for adapters, to a third for the language model, whose layers say nothing of attention and
+tables. The products of a relaxation depend on the data and are taken as those of a long one. They predict what cannot
+fit; what did run is counted and reported instead.
 Each optimizer's own formula stands in its entry.
 """
 
@@ -70,7 +70,7 @@ def predicted_cost(
 ) -> PredictedCost:
     """Return the predicted cost of one iteration of optimizer `name`; NaN for one without a description.
 
-    `rows` is m = batch_size·outputs. `layers` (input, output, positions) sharpen the counts; without them the
+    `rows` is m = batch_size·outputs. `layers`, or plain tuples of their fields, sharpen the counts; without them the
     model is taken as one with every weight used once per sample. `settings` go over the optimizer's defaults. `cg`: how
     conjugate gradients are stopped, and what is known of their iterations; None: by the settings. `device`: what a
     thermodynamic optimizer simulates; None: one without imperfections.

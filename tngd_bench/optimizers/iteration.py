@@ -8,9 +8,6 @@ from tngd_bench.curvature.route import Route, gram_function_route, product_route
 from tngd_bench.layers import Layer, PointwiseLayer, panelled, similarity_is_cheaper
 from tngd_bench.solvers.cg_iterations import CGIterations
 
-FROZEN_FROM = 1.1
-"""Parameters of the layers over N from which on some of them are taken as frozen."""
-
 
 @dataclass(frozen=True)
 class Iteration:
@@ -28,24 +25,23 @@ class Iteration:
     @cached_property
     def shapes(self) -> tuple[Layer, ...]:
         """The layers; all parameters as one, used once per sample, where they are not known."""
-        return (Layer(self.parameters, 1),) if self.layers is None else tuple(map(Layer._make, self.layers))
+        given = ((self.parameters, 1),) if self.layers is None else self.layers
+        return tuple(Layer(*each) for each in given)
+
+    @cached_property
+    def trained(self) -> tuple[Layer, ...]:
+        """The layers that are trained, which have blocks of B."""
+        return tuple(layer for layer in self.shapes if layer.trained)
+
+    @property
+    def reached(self) -> tuple[Layer, ...]:
+        """The layers that a backward pass comes to: the first trained one, and all behind it."""
+        return self.shapes[self.shapes.index(self.trained[0]) :]
 
     @property
     def forward(self) -> float:
         """Operations of a forward pass."""
         return sum(layer.forward(self.batch_size) for layer in self.shapes)
-
-    @property
-    def in_layers(self) -> float:
-        """The parameters of the layers over N; more than 1 where some of the layers are frozen."""
-        if self.layers is None:
-            return 1.0
-        return sum(layer.weights + layer.d_out for layer in self.shapes) / self.parameters
-
-    @property
-    def trained(self) -> float:
-        """The share of the layers' weights that is trained; 1 where layers stand for a model and N is rounded."""
-        return 1.0 / self.in_layers if self.in_layers > FROZEN_FROM else 1.0
 
     @property
     def embedded(self) -> float:
@@ -54,21 +50,27 @@ class Iteration:
         Such a model has parameters that are in no layer.
         """
         first = self.shapes[0]
-        return 2.0 * first.d_in * first.positions if first.repeated and self.in_layers < 1.0 else 0.0
+        outside = sum(layer.weights + layer.d_out for layer in self.shapes) < self.parameters
+        return 2.0 * first.d_in * first.positions if first.repeated and outside else 0.0
 
     def is_kernel(self, layer: Layer) -> bool:
-        """Whether a layer is a small kernel at many positions, as a convolution has."""
-        return layer.repeated and layer.d_in + 1 <= layer.positions and not self.embedded
+        """Whether a layer is a small kernel at many positions, as a convolution has, which are no tokens."""
+        tokens = self.embedded or any(layer.of_values for layer in self.shapes)
+        return layer.repeated and layer.d_in + 1 <= layer.positions and not tokens
 
     @property
-    def first(self) -> float:
-        """Of a backward pass what the data would need, which need no gradient; without layers it is not known."""
-        return 0.0 if self.layers is None or self.embedded else self.shapes[0].forward(self.batch_size)
+    def propagation(self) -> float:
+        """Operations of a backward pass without the weights: the gradients of the layers' inputs.
+
+        The first trained layer's inputs are data, which need none; without layers that is not known.
+        """
+        first = 0 if self.layers is None or self.embedded else 1
+        return sum(layer.propagation(self.batch_size) for layer in self.reached[first:])
 
     @property
     def backward(self) -> float:
         """Operations of a backward pass: weights that are trained, and what each layer's input needs."""
-        return self.forward * self.trained + self.forward - self.first
+        return self.propagation + sum(layer.forward(self.batch_size) for layer in self.trained)
 
     @property
     def gradient(self) -> float:
@@ -78,17 +80,17 @@ class Iteration:
     @property
     def row_passes(self) -> float:
         """A backward pass an output, which makes the rows of B."""
-        return self.outputs * (self.forward - self.first)
+        return self.outputs * self.propagation
 
     @property
     def widths(self) -> float:
-        """Outputs of all layers at all positions, of one sample."""
-        return float(sum(layer.values for layer in self.shapes))
+        """Outputs of the trained layers at all positions, of one sample."""
+        return float(sum(layer.values for layer in self.trained))
 
     @property
     def kept(self) -> float:
         """Numbers that a row keeps: a layer's output gradients, or its part of the row where that is written out."""
-        return self.embedded + sum(layer.row_values(self.rows, self.batch_size) for layer in self.shapes)
+        return self.embedded + sum(layer.row_values(self.rows, self.batch_size) for layer in self.trained)
 
     @property
     def written(self) -> float:
@@ -105,7 +107,7 @@ class Iteration:
         return sum(
             layer.writing(self.rows, behind, self.outputs)
             for layer, behind in zip(self.shapes, following, strict=True)
-            if chosen(layer)
+            if layer.trained and chosen(layer)
         )
 
     @property
@@ -117,7 +119,7 @@ class Iteration:
         """
         unasked = sum(
             (2.0 if place else 1.0) * layer.forward(self.batch_size)
-            for place, layer in enumerate(self.shapes)
+            for place, layer in enumerate(self.reached)
             if self.is_kernel(layer)
         )
         return 2.0 * self.backward + unasked
@@ -126,26 +128,26 @@ class Iteration:
     def lift(self) -> float:
         """Bᵀu; B v costs the same."""
         b = self.batch_size
-        held = sum(layer.forward(b) for layer in self.shapes if not layer.is_written(self.rows, b))
+        held = sum(layer.forward(b) for layer in self.trained if not layer.is_written(self.rows, b))
         return held + 2.0 * float(self.rows) * self.kept
 
     @property
     def gram_product(self) -> float:
         """K u from the rows, which are read twice."""
-        between = sum(layer.gram_product(self.rows, self.batch_size) for layer in self.shapes)
+        between = sum(layer.gram_product(self.rows, self.batch_size) for layer in self.trained)
         return between + 4.0 * float(self.rows) * self.kept
 
     @property
     def similarity_for_products(self) -> float:
         """The products of layers' inputs that products with K use, each made once."""
         b = self.batch_size
-        inputs = [layer.d_in for layer in self.shapes if not layer.repeated]
+        inputs = [layer.d_in for layer in self.trained if not layer.repeated]
         return sum(2.0 * float(b) * b * d_in for d_in in inputs if similarity_is_cheaper(b, d_in))
 
     @property
     def forming(self) -> float:
         """K from the rows: inner products of what they keep, weighed by those of the layers' inputs."""
-        return self.written + self.tables + sum(map(self.formed, self.shapes))
+        return self.written + self.tables + sum(map(self.formed, self.trained))
 
     @property
     def tables(self) -> float:
@@ -169,15 +171,15 @@ class Iteration:
         return 4.0 * float(self.parameters) + 2.0 * self.activations
 
     @property
-    def all_layers(self) -> list[Layer | PointwiseLayer]:
-        """The layers, tables of embeddings included."""
+    def all_trained(self) -> list[Layer | PointwiseLayer]:
+        """The trained layers, tables of embeddings included."""
         tables = [PointwiseLayer(self.embedded / 2.0, self.embedded / 2.0)] * 2 if self.embedded else []
-        return [*self.shapes, *tables]
+        return [*self.trained, *tables]
 
     def product_route(self, products: int | None = None) -> Route:
         """The route of `products` products with G or K (`tngd_bench.curvature.route`)."""
         known = None if self.layers is None else products
-        return product_route(self.all_layers, self.outputs, self.batch_size, self.parameters, known)
+        return product_route(self.all_trained, self.outputs, self.batch_size, self.parameters, known)
 
     @property
     def matrix_free(self) -> bool:
@@ -197,7 +199,7 @@ class Iteration:
     @property
     def iterations_of_cg(self) -> float:
         """The expected iterations of conjugate gradients."""
-        shared = self.layers is not None and any(map(self.is_kernel, self.shapes))
+        shared = self.layers is not None and any(map(self.is_kernel, self.trained))
         return self.cg.at(self.parameters, self.batch_size, self.outputs, shared=shared)
 
     @property

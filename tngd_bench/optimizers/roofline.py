@@ -88,7 +88,7 @@ class Prediction:
     @property
     def forward_flops(self) -> float:
         """Operations of the forward pass of one sample."""
-        return sum(2.0 * d_in * d_out * positions for d_in, d_out, positions in self.model.layers)
+        return sum(Layer(*layer).forward(1) for layer in self.model.layers)
 
 
 def predict(
@@ -197,8 +197,8 @@ def square_model(parameters: int | None, depth: int, positions: float = 1.0) -> 
     arguments.integer("depth", depth, minimum=1)
     arguments.real("positions", positions, minimum=1.0)
     layers = square_layers(parameters, depth, positions)
-    widths = sorted({d_out for _, d_out, _ in layers})
-    used = sorted({places for *_, places in layers})
+    widths = sorted({layer.d_out for layer in layers})
+    used = sorted({layer.positions for layer in layers})
     often = "once" if used == [1] else f"{' or '.join(f'{places:,}' for places in used)} times"
     text = f"{len(layers)} square layers of width {' and '.join(f'{width:,}' for width in widths)}, "
     text += f"each weight used {often} a sample"
@@ -243,7 +243,7 @@ def positions_of(forward_flops: float, parameters: int) -> float:
 def host_cost(it: Iteration, upload: str, itemsize: int = 4) -> PredictedCost:
     """Return operations of `costs.host_cost`, and the bytes that are moved: parameters, both ends of layers, J."""
     b = float(it.batch_size)
-    ends = sum(b * (d_in + it.outputs * d_out) * positions for d_in, d_out, positions in it.shapes)
+    ends = sum(b * (layer.d_in * layer.positions + it.outputs * layer.values) for layer in it.trained)
     whole = float(it.rows) * it.parameters if upload == "full" else 0.0
     counted = costs.host_cost(it, upload, itemsize)
     return dataclasses.replace(counted, bytes=itemsize * (2.0 * it.parameters + ends + whole))

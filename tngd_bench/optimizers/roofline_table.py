@@ -20,7 +20,7 @@ def as_table(p: Prediction) -> dict[str, Any]:
         "rows": p.work.rows,
         "analog_time": p.work.analog.analog_time,
         "model": p.model.text,
-        "layers": [list(layer) for layer in p.model.layers],
+        "layers": [list(map(int, layer[:3])) for layer in p.model.layers],
         "forward_flops_per_sample": p.forward_flops,
         "cg_iterations": p.iterations,
         "assumptions": list(assumptions(p)),
@@ -93,10 +93,10 @@ def _model(p: Prediction) -> str:
             " The first needs no gradient of its inputs; the last is as wide as the others, whatever the outputs. "
             "Attention, normalisation and other operations without weights are left out."
         )
-        _, width, positions = p.model.layers[-1]
-        if p.outputs > width * positions:
+        values = p.model.layers[-1].values
+        if p.outputs > values:
             text += (
-                f" Its last layer gives {width * positions:,} values a sample, fewer than the {p.outputs:,} outputs: "
+                f" Its last layer gives {values:,} values a sample, fewer than the {p.outputs:,} outputs: "
                 "the weights of an output layer are missing, and outputs at several tokens or pixels need positions."
             )
     return text

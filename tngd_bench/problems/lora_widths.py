@@ -19,13 +19,7 @@ class AdapterWidths(Widths):
     """Widths of an adapted encoder; `layers` hold its frozen ones too, which every pass goes through."""
 
     rank: int
-    trained: int
     length: int
-
-    @property
-    def parameters(self) -> int:
-        """The exact number of trained parameters."""
-        return self.trained
 
     @property
     def outputs(self) -> int:
@@ -51,13 +45,17 @@ def adapter_widths(shape: EncoderShape, outputs: int, parameters: int) -> Adapte
         near = sorted({max(1, rank - 1), rank, min(rank + 1, shape.hidden)})
         sizes = ", ".join(f"{step * r + head} (rank {r})" for r in near)
         raise no_such_size(parameters, sizes, "rank")
-    return AdapterWidths(_layers(shape, rank, length), f"rank {rank}, {length} tokens", rank, trained, length)
+    return AdapterWidths(_layers(shape, rank, length), f"rank {rank}, {length} tokens", rank, length)
 
 
 def _layers(shape: EncoderShape, rank: int, length: int) -> tuple[Layer, ...]:
     h, wide = shape.hidden, shape.intermediate
-    projections = (Layer(h, h, length), Layer(h, rank, length), Layer(rank, h, length)) * PROJECTIONS
+    adapter = Layer(h, rank, length, bias=False), Layer(rank, h, length, bias=False)
+    projections = (Layer(h, h, length, trained=False), *adapter) * PROJECTIONS
     # attention itself: queries against keys, weights against values
-    attention = (Layer(h, length, length), Layer(length, h, length))
-    feed_forward = (Layer(h, wide, length), Layer(wide, h, length))
+    attention = (
+        Layer(h, length, length, trained=False, of_values=True),
+        Layer(length, h, length, trained=False, of_values=True),
+    )
+    feed_forward = (Layer(h, wide, length, trained=False), Layer(wide, h, length, trained=False))
     return (*((*projections, *attention, *feed_forward) * shape.layers), Layer(h, SPAN_ENDS, length))

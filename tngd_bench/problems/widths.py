@@ -23,8 +23,8 @@ class Widths:
 
     @property
     def parameters(self) -> int:
-        """The exact number of parameters, weights and biases."""
-        return sum((layer.d_in + 1) * layer.d_out for layer in self.layers)
+        """The exact number of trained parameters, weights and biases."""
+        return sum(layer.parameters for layer in self.layers)
 
     @property
     def outputs(self) -> int:

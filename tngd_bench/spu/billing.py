@@ -54,7 +54,12 @@ class Workload:
             return 1
         if self.modules is None and not self.layers:
             raise ValueError("layers or modules must be given with scope='layer', a device for each")
-        return self.modules or len(self.layers or ())
+        return self.modules or len(self.trained)
+
+    @property
+    def trained(self) -> tuple[Layer, ...]:
+        """The layers that are trained, which have arrays."""
+        return tuple(layer for layer in (Layer(*each) for each in self.layers or ()) if layer.trained)
 
 
 def state_writes(work: Workload) -> int:
@@ -77,8 +82,8 @@ def array_words(device: DeviceDescription, work: Workload) -> int:
         raise ValueError(
             "layers and batch_size must be given with upload='factored', which sends both ends of layers"
         )
-    outputs = sum(d_out * positions for _, d_out, positions in work.layers)
-    inputs = sum(d_in * positions for d_in, _, positions in work.layers)
+    outputs = sum(layer.values for layer in work.trained)
+    inputs = sum(layer.d_in * layer.positions for layer in work.trained)
     middle = work.devices * work.rows**2 if device.hessian_array else 0
     return work.rows * outputs + work.batch_size * inputs + middle
 

@@ -228,11 +228,11 @@ def test_a_problem_gives_its_layers_and_outputs(problem):
     entry = problems.get(problem)
     widths = entry.widths(100_000)
     table = json.loads(predict("--parameters", "1e5", "--batch", 16, "--problem", problem, "--json"))
-    assert table["layers"] == [list(layer) for layer in widths.layers]
+    assert table["layers"] == [list(layer[:3]) for layer in widths.layers]
     assert (table["parameters"], table["outputs"]) == (widths.parameters, entry.outputs)
     assert table["model"] == f"{problem}, {widths.describe()}"
-    passes = sum(2 * 16 * d_in * d_out * places for d_in, d_out, places in widths.layers)
-    d_in, d_out, places = widths.layers[0]
+    passes = sum(2 * 16 * d_in * d_out * places for d_in, d_out, places, *_ in widths.layers)
+    d_in, d_out, places, *_ = widths.layers[0]
     # three passes, the first layer's inputs needing no gradient where they are data and not embedded tokens
     first = 2 * 16 * d_in * d_out * places
     assert table["digital"][0]["flops"] in (

@@ -164,6 +164,41 @@ def test_traced_layers_cover_all_parameters_but_tables():
     )
 
 
+def test_traced_layers_of_a_model_with_frozen_ones_say_which():
+    """An operation of a frozen layer is stated like any other; its parameters are not among those trained."""
+    model = nn.Sequential(
+        *(
+            nn.Linear(6, 5),
+            nn.ReLU(),
+            nn.Linear(5, 9, bias=False),
+            nn.LayerNorm(9),
+            nn.Linear(9, 4),
+            nn.Linear(4, 3),
+        )
+    )
+    model[0].requires_grad_(False)
+    model[4].bias.requires_grad_(False)
+    inputs = torch.randn(2, 6)
+    layers, _ = traced_layers(model, inputs)
+    norm = (2 * 9 - 1, 1, 1, True, True)
+    assert [layer[:5] for layer in layers] == [
+        *(
+            (6, 5, 1, False, False),
+            (5, 9, 1, True, False),
+            (9, 4, 1, True, False),
+            norm,
+            (4, 3, 1, True, True),
+        )
+    ]
+    assert sum(layer.parameters for layer in layers) == sum(
+        p.numel() for p in model.parameters() if p.requires_grad
+    )
+    assert (
+        sum(layer.forward(2) for layer in layers) - 2 * 2 * 17
+        == count_operations(lambda: model(inputs)).flops
+    )
+
+
 class Last(nn.Module):
     def __init__(self, parts):
         super().__init__()

@@ -50,7 +50,7 @@ class Counts:
         found = getattr(widths, "layers", None)
         if not found:
             return square_layers(parameters, FALLBACK_DEPTH)
-        return tuple(Layer(*map(int, layer)) for layer in found)
+        return tuple(Layer(*layer) for layer in found)
 
     def of(
         self, method: str, n: int, b: int, d_z: int, layers: tuple[Layer, ...], upload: str = "full"

@@ -196,6 +196,6 @@ def _problem(name: str, parameters: int, outputs: int | None) -> dict[str, Any]:
         raise ValueError(
             f"the problem {name!r} does not say what layers its models have; accepted: --positions"
         )
-    layers = tuple(Layer(*map(int, layer)) for layer in widths.layers)
+    layers = tuple(Layer(*layer) for layer in widths.layers)
     model = Model(widths.parameters, layers, f"{entry.name}, {widths.describe()}")
     return {"model": model, "outputs": entry.outputs if outputs is None else outputs}

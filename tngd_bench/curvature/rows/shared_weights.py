@@ -131,8 +131,8 @@ def positional_block(
 ) -> ExplicitBlock | PositionalBlock:
     """Explicit rows where they are no larger than a and g themselves, or cheaper and within memory; else a and g."""
     r, b, groups, d_out, positions = cotangents.shape
-    layer = Layer(inputs.shape[2], d_out, positions)
-    fits = r * b * groups * d_out * (layer.d_in + 1) * cotangents.element_size() <= memory_bytes
+    layer = Layer(inputs.shape[2], d_out, positions, bias=bias is not None)
+    fits = r * b * groups * d_out * layer.columns * cotangents.element_size() <= memory_bytes
     small = layer.rows_are_small(r * b, b)
     if small or (fits and not layer.pairs_are_cheaper(r * b, b)):
         return explicit_rows(inputs, cotangents, weight=weight, bias=bias)

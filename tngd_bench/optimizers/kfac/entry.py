@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tngd_bench.layers import preconditioning
+from tngd_bench.layers import Layer, preconditioning
 from tngd_bench.optimizers.cost_model import CostModel, Counts, Use, first_order_waiting
 from tngd_bench.optimizers.entry import OptimizerEntry, Setting, Style
 from tngd_bench.optimizers.iteration import Iteration
@@ -26,24 +26,25 @@ _KRONECKER_S = 1.05e-3
 
 def _count(it: Iteration, use: Use) -> Counts:
     n, b = float(it.parameters), float(it.batch_size)
-    sides = (
-        [(d_in + 1.0, float(d_out), float(t)) for d_in, d_out, t in it.shapes]
-        if it.layers
-        else [(n**0.5, n**0.5, 1.0)]
-    )
-    squares = sum(a * a + g * g for a, g, _ in sides)
-    cubes = sum(a**3 + g**3 for a, g, _ in sides)
-    applied = sum(_preconditioned(b * t, a, g) for a, g, t in sides)
-    factors = sum(2.0 * b * t * (a * a + g * g) for a, g, t in sides)
-    backward = it.forward - it.first
+    square = round(n**0.5)
+    layers = it.trained if it.layers else (Layer(square, square, bias=False),)
+    squares = sum(float(each.columns) ** 2 + float(each.d_out) ** 2 for each in layers)
+    cubes = sum(float(each.columns) ** 3 + float(each.d_out) ** 3 for each in layers)
+    applied = sum(_preconditioned(b * each.positions, each) for each in layers)
+    factors = sum(2.0 * b * each.positions * (each.columns**2 + each.d_out**2) for each in layers)
     factors_every, inverses_every = use.settings["factor_interval"], use.settings["inverse_interval"]
-    refresh = (factors + backward) / factors_every + cubes / inverses_every
-    return it.forward + backward + applied + refresh, it.held + 3.0 * squares
+    refresh = (factors + it.propagation) / factors_every + cubes / inverses_every
+    return it.forward + it.propagation + applied + refresh, it.held + 3.0 * squares
 
 
-def _preconditioned(rows: float, a: float, g: float) -> float:
-    """A layer's direction from its k `rows`, by rows or by the gradient (`KroneckerFactors.precondition`)."""
-    return 2.0 * (rows * a * g + min(preconditioning(rows, a, g)))
+def _preconditioned(rows: float, layer: Layer) -> float:
+    """A layer's direction from its k `rows`, by rows or by the gradient (`KroneckerFactors.precondition`).
+
+    The gradient of a bias takes no product.
+    """
+    by_rows, by_gradient = preconditioning(rows, layer.columns, layer.d_out)
+    inputs = layer.d_in if by_gradient < by_rows else layer.columns
+    return 2.0 * (rows * inputs * layer.d_out + min(by_rows, by_gradient))
 
 
 def _waiting(it: Iteration, use: Use) -> float:

@@ -58,8 +58,8 @@ def _layerwise(it: Iteration) -> Counts:
     """One solve a layer: of order m, or of the layer's own order where it has fewer parameters than rows."""
     m = float(it.rows)
     flops, largest = it.forward + it.row_passes + it.written + it.lift, 0.0
-    for layer in it.shapes:
-        width = (layer.d_in + 1.0) * layer.d_out
+    for layer in it.trained:
+        width = float(layer.parameters)
         if width <= m:
             flops += 2.0 * m * width * width + width**3 / 3.0 + 2.0 * width * width
             largest = max(largest, m * width)
@@ -85,9 +85,9 @@ def _pairing(it: Iteration, use: Use) -> float:
 def _multiplying(it: Iteration, use: Use) -> float:
     seconds, products = second_order_waiting(it, by_model=it.cg_by_model), it.iterations_of_cg + 1
     if it.cg_by_model:
-        waiting = route.waiting_seconds(it.all_layers, it.batch_size)
+        waiting = route.waiting_seconds(it.all_trained, it.batch_size)
         return seconds + products * waiting * (route.RATE / REFERENCE_RATE)
-    blocks = route.BLOCK_S * it.batch_size * len(it.shapes)
+    blocks = route.BLOCK_S * it.batch_size * len(it.trained)
     return seconds + products * (_PRODUCT_S + blocks + 2.0 * READ_S * float(it.rows) * it.kept)
 
 

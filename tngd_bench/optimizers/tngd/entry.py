@@ -54,7 +54,7 @@ def _devices(it: Iteration, use: Use) -> list[Iteration]:
     """The iteration as each device sees it: whole, or a layer of it with all of the rows."""
     if use.settings["scope"] == "model":
         return [it]
-    return [replace(it, parameters=layer.weights + layer.d_out, layers=(layer,)) for layer in it.shapes]
+    return [replace(it, parameters=layer.parameters, layers=(layer,)) for layer in it.trained]
 
 
 def _relaxations(it: Iteration, alone: Sequence[Iteration]) -> Counts:
@@ -62,7 +62,7 @@ def _relaxations(it: Iteration, alone: Sequence[Iteration]) -> Counts:
     flops = it.forward + it.row_passes + it.written + 2.0 * it.lift
     for layer in alone:
         if layer.forms_gram:
-            flops += it.formed(layer.shapes[0]) + _functions_of_gram(layer)
+            flops += it.formed(layer.trained[0]) + _functions_of_gram(layer)
         else:
             k = float(min(LANCZOS_DIMENSION, it.rows))
             flops += LANCZOS_SPACES * k * layer.gram_product + layer.similarity_for_products

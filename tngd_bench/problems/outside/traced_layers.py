@@ -28,24 +28,29 @@ def traced_layers(model: nn.Module, inputs: Inputs) -> tuple[tuple[Layer, ...], 
             channels *= 1 + bool(getattr(module, "bidirectional", False))
             positions[module] += max(1, found.numel() // (found.shape[0] * channels))
 
-    own = [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
-    hooks = [module.register_forward_hook(note) for module in own]
+    with_own = [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
+    hooks = [module.register_forward_hook(note) for module in with_own]
     try:
         with flop_counter() as counter:  # with gradients: a model may differentiate inside `forward`
             outputs = run_model(model, inputs)
     finally:
         for hook in hooks:
             hook.remove()
-    called = [*positions, *(module for module in own if module not in positions)]
+    called = [*positions, *(module for module in with_own if module not in positions)]
     layers, tables = [], 0
     for module in called:
-        matrices = [p for p in module.parameters(recurse=False) if p.dim() > 1 and p.requires_grad]
+        own = list(module.parameters(recurse=False))
         if isinstance(module, nn.Embedding):
-            tables += sum(matrix.numel() for matrix in matrices)
+            tables += sum(p.numel() for p in own if p.requires_grad)
             continue
-        layers += [Layer(p[0].numel(), p.shape[0], max(1, positions[module])) for p in matrices]
+        bias = any(p.dim() == 1 and p.requires_grad for p in own)
+        layers += [
+            Layer(p[0].numel(), p.shape[0], max(1, positions[module]), p.requires_grad, bias)
+            for p in own
+            if p.dim() > 1
+        ]
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    rest = trained - tables - sum(layer.weights + layer.d_out for layer in layers)
+    rest = trained - tables - sum(layer.parameters for layer in layers)
     if rest > 1:
         layers.insert(max(0, len(layers) - 1), Layer(rest - 1, 1))
     # Derivatives by the inputs inside `forward` use the weights more often than the layers are called.
