@@ -54,5 +54,6 @@ FAMILIES: Mapping[Family, FamilyInfo] = {
     "kfac": FamilyInfo(_KFAC, second_order=True),
     "natural-gradient": FamilyInfo(_NATURAL, second_order=True),
     "thermodynamic": FamilyInfo(_THERMODYNAMIC, second_order=True, modelled=True),
+    "thermodynamic-kfac": FamilyInfo(_KFAC, second_order=True, modelled=True),
     "torch": FamilyInfo(_TORCH),
 }

@@ -26,33 +26,47 @@ SETTINGS = {
 _KRONECKER_S = 1.05e-3
 
 
-def _count(it: Iteration, use: Use) -> Counts:
-    n, b = float(it.parameters), float(it.batch_size)
-    sides = (
-        [(d_in + 1.0, float(d_out), float(t)) for d_in, d_out, t in it.shapes]
-        if it.layers
-        else [(n**0.5, n**0.5, 1.0)]
+Side = tuple[float, float, float]
+"""Orders of a layer's factors A and Γ, and its rows a sample."""
+
+
+def factor_sides(it: Iteration) -> list[Side]:
+    """Return the factors of each layer, with its bias; one square layer where layers are not known."""
+    if not it.layers:
+        return [(it.parameters**0.5, it.parameters**0.5, 1.0)]
+    return [(d_in + 1.0, float(d_out), float(t)) for d_in, d_out, t in it.shapes]
+
+
+def with_factors(it: Iteration, use: Use, inverses: float) -> float:
+    """Return the operations of a gradient, and of refreshes of the factors and of inverses that take `inverses`."""
+    factors = sum(2.0 * it.batch_size * t * (a * a + g * g) for a, g, t in factor_sides(it))
+    backward = it.forward - it.first
+    factors_every, inverses_every = (
+        float(use.settings[f"{part}_interval"]) for part in ("factor", "inverse")
     )
+    return it.forward + backward + (factors + backward) / factors_every + inverses / inverses_every
+
+
+def _count(it: Iteration, use: Use) -> Counts:
+    sides = factor_sides(it)
+    applied = sum(preconditioned(it.batch_size * t, a, g) for a, g, t in sides)
     squares = sum(a * a + g * g for a, g, _ in sides)
     cubes = sum(a**3 + g**3 for a, g, _ in sides)
-    applied = sum(_preconditioned(b * t, a, g) for a, g, t in sides)
-    factors = sum(2.0 * b * t * (a * a + g * g) for a, g, t in sides)
-    backward = it.forward - it.first
-    factors_every, inverses_every = use.settings["factor_interval"], use.settings["inverse_interval"]
-    refresh = (factors + backward) / factors_every + cubes / inverses_every
-    return it.forward + backward + applied + refresh, it.held + 3.0 * squares
+    return with_factors(it, use, cubes) + applied, it.held + 3.0 * squares
 
 
-def _preconditioned(rows: float, a: float, g: float) -> float:
+def preconditioned(rows: float, a: float, g: float) -> float:
     """A layer's direction from its k `rows`, by rows or by the gradient (`KroneckerFactors.precondition`)."""
     return 2.0 * (rows * a * g + min(preconditioning(rows, a, g)))
 
 
-def _waiting(it: Iteration, use: Use) -> float:
+def kfac_waiting(it: Iteration, use: Use) -> float:
+    """Return the seconds of waiting of a step with Kronecker factors."""
     return first_order_waiting(it, use) + _KRONECKER_S
 
 
-def _cycle(settings: Mapping[str, Any]) -> int:
+def kfac_cycle(settings: Mapping[str, Any]) -> int:
+    """Return the iterations after which the pattern of refreshes repeats."""
     return max(int(settings["factor_interval"]), int(settings["inverse_interval"]))
 
 
@@ -64,8 +78,8 @@ ENTRIES = (
         "kfac",
         "tngd_bench.optimizers.kfac.optimizer:KFAC",
         SETTINGS,
-        cost=CostModel(_count, _waiting),
-        cycle=_cycle,
+        cost=CostModel(_count, kfac_waiting),
+        cycle=kfac_cycle,
         style=Style("#00785a", "#3fc79b", "P"),
     ),
 )

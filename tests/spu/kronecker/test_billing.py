@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tngd_bench.layers import Layer
 from tngd_bench.spu import Device
-from tngd_bench.spu import kronecker_billing as billing
-from tngd_bench.spu.kronecker_billing import FactorShape, KroneckerWorkload
+from tngd_bench.spu.kronecker import billing
+from tngd_bench.spu.kronecker.billing import FactorShape, KroneckerWorkload
 
 PAPER = Device.preset("paper")
 SQUARE = KroneckerWorkload((FactorShape(1000, 1000),), 50.0)

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from tngd_bench import arguments
-from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics.arrays import UnstableDeviceError, largest_unit, programmed
 from tngd_bench.spu.dynamics.converters import quantize_each
@@ -20,31 +19,7 @@ from tngd_bench.spu.dynamics.route import cells_err
 from tngd_bench.spu.dynamics.spectral import Response, Spread
 from tngd_bench.spu.dynamics.transitions import eigendecomposition
 
-SIMULATED = frozenset(
-    {
-        "temperature_kelvin",
-        "array_bits",
-        "programming_error",
-        "stuck_off",
-        "stuck_on",
-        "conductance_max_siemens",
-        "dac_bits",
-        "adc_bits",
-        "adc_noise_volts",
-    }
-)
-"""The imperfections that act here."""
 REMEDY = "raise damping, program more precisely, or scale to a unit diagonal"
-
-
-def refuse_not_simulated(device: Device) -> None:
-    """Raise ValueError for a device with an imperfection that is not simulated on a symmetric array."""
-    others = [name for name in device.imperfections if name not in SIMULATED]
-    if others:
-        raise ValueError(
-            f"device {device.name!r} sets {', '.join(others)}, which a symmetric array is not simulated with; "
-            f"accepted: {', '.join(name for name in DEVICE_FIELDS if name in SIMULATED)}"
-        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.dynamics.route import cells_err
-from tngd_bench.spu.dynamics.symmetric_array import SymmetricArray, program
+from tngd_bench.spu.kronecker.symmetric_array import SymmetricArray, program
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,10 @@ class KroneckerPair:
         return _answers(self.outputs, first.T, device, generator).T
 
     @property
-    def matrices(self) -> tuple[Tensor, Tensor] | None:
-        """(L, R) with X = L ∇W R whatever ∇W, converters apart; None with noise, and where copies differ."""
+    def is_deterministic(self) -> bool:
+        """Whether X = L ∇W R with the `matrix` of one array each, converters apart: no noise, and copies alike."""
         arrays = self.inputs + self.outputs
-        if len(arrays) > 2 or any(array.deviation is not None for array in arrays):
-            return None
-        return self.outputs[0].matrix, self.inputs[0].matrix
+        return len(arrays) == 2 and all(array.deviation is None for array in arrays)
 
     @property
     def scales(self) -> tuple[float, float]:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from tests.oracles import ou_covariance, ou_mean
 from tngd_bench.spu import Device, UnstableDeviceError
-from tngd_bench.spu.dynamics.symmetric_array import SymmetricArray, program, refuse_not_simulated
+from tngd_bench.spu.dynamics.route import refuse_beyond_symmetric
+from tngd_bench.spu.kronecker.symmetric_array import SymmetricArray, program
 
 IDEAL = Device.ideal()
 N = 6
@@ -186,9 +187,9 @@ def test_what_is_not_simulated_is_refused_by_name(name: str) -> None:
     with pytest.raises(
         ValueError, match=f"sets {name}, which a symmetric array is not simulated with; accepted: temp"
     ):
-        refuse_not_simulated(IDEAL.override(**{name: 0.5}))
+        refuse_beyond_symmetric(IDEAL.override(**{name: 0.5}))
     for accepted in ("array_bits", "adc_bits"):
-        refuse_not_simulated(IDEAL.override(**{accepted: 8}))
+        refuse_beyond_symmetric(IDEAL.override(**{accepted: 8}))
 
 
 def test_single_precision_keeps_a_damping_far_below_its_rounding() -> None:
