@@ -197,6 +197,8 @@ def _host_operations(case: Case, name: str) -> float:
 
     model, optimizer = case.optimizer(name)
     inputs, targets = case.batch(0)
+    if hasattr(optimizer, "host_pass"):
+        return count_operations(lambda: optimizer.host_pass(inputs, targets)).flops
     upload = upload_of(optimizer)
     return count_operations(lambda: host_pass(model, case.entry.loss(), inputs, targets, upload)).flops
 
