@@ -197,6 +197,24 @@ def test_a_bill_without_a_simulation_is_that_of_a_simulated_step(instance, digit
     assert dict(analog.bill.items) == dict(stepped.ledger.items)
 
 
+def test_a_device_of_factors_is_billed_from_the_factors_of_its_host(instance, digits, config):
+    settings = {"copies": 3, "inverse_interval": 5, "factor_interval": 5}
+    (analog,) = measure_cost(
+        instance, digits, [config("tkfac", **settings)], repetitions=2, seconds_limit=1.0
+    )
+    stepped = instance.optimizer(config("tkfac", **settings), instance.model())
+    stepped.step(*next(instance.batches(digits)))
+    assert analog.status == "ok"
+    assert dict(analog.bill.items) == dict(stepped.ledger.items)
+    for iteration in analog.iterations:
+        assert math.isnan(iteration.step_s), "nothing was simulated"
+        assert iteration.digital_s > 0
+        assert iteration.relax_s == analog.bill.relax
+    ranged = config("tkfac", conductance_max_siemens=1e-4)
+    (simulated,) = measure_cost(instance, digits, [ranged], repetitions=1, seconds_limit=1.0)
+    assert simulated.iterations[0].step_s > 0
+
+
 def test_a_step_is_simulated_only_where_the_bill_depends_on_it(instance, digits, config, monkeypatch):
     steps = []
     monkeypatch.setattr(TNGD, "_direction", _noted(TNGD._direction, steps))

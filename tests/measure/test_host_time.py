@@ -3,7 +3,7 @@ import torch
 
 from tngd_bench.curvature import GGN
 from tngd_bench.measure import host_time
-from tngd_bench.measure.host_time import HostSide
+from tngd_bench.measure.host_time import HostSide, host_side
 from tngd_bench.measure.operations import count_operations
 from tngd_bench.problems import registry
 from tngd_bench.spu.host import host_pass
@@ -70,7 +70,8 @@ def test_a_pass_stops_after_the_columns_asked_for(many, monkeypatch, upload):
     assert made == [(0, 8), (8, 12)]
 
 
-def test_masks_of_the_training_are_those_without_the_timing(config, tmp_path):
+@pytest.mark.parametrize("method", ["tngd", "tkfac"])
+def test_masks_of_the_training_are_those_without_the_timing(config, method):
     """Timing the host of a simulated optimizer draws dropout masks; the run must not see that it did."""
     from tngd_bench.measure.clock import Clock
     from tngd_bench.measure.problem_instance import ProblemInstance
@@ -81,5 +82,32 @@ def test_masks_of_the_training_are_those_without_the_timing(config, tmp_path):
     torch.manual_seed(4)
     expected = torch.rand(2)
     torch.manual_seed(4)
-    _host_seconds(instance, data, Clock(torch.device("cpu")), "full")
+    _host_seconds(instance, data, Clock(torch.device("cpu")), config(method))
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_host_of_its_own_is_the_mean_of_its_cycle(instance, digits, config):
+    """Of 10 iterations one refreshes the factors; the pass of each kind is made once and weighed by how often it is."""
+    model = instance.model()
+    optimizer = instance.optimizer(config("tkfac", factor_interval=10, inverse_interval=5), model)
+    batch = next(instance.batches(digits))
+    optimizer.host_pass(*batch)
+    optimizer.verification.paused = True
+    flops, made = {}, []
+    for iteration in (100, 101):
+        optimizer.iteration = iteration
+        flops[iteration] = count_operations(lambda: optimizer.host_pass(*batch)).flops
+    assert flops[100] > flops[101]
+
+    class Told:
+        def time(self, work):
+            made.append(optimizer.iteration)
+            work()
+            return (2.0 if optimizer.iteration % 10 == 0 else 1.0), None
+
+    host = host_side(optimizer, model, instance.loss(), batch, 10)
+    assert host.operations().flops == pytest.approx(0.1 * flops[100] + 0.9 * flops[101], rel=1e-9)
+    assert host.seconds(Told()) == pytest.approx(1.1)
+    assert len(made) == 3, "refreshed and written, written, neither"
+    assert optimizer.iteration == 101
+    assert isinstance(host_side(instance.optimizer(config("tngd"), model), model, None, batch, 10), HostSide)

@@ -25,6 +25,7 @@ NAMES = (
     "spring",
     "tngd",
     "tngd-adam",
+    "tkfac",
 )
 
 

@@ -1,5 +1,6 @@
 """Seconds and operations of the digital side of a simulated optimizer's iteration."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ from tngd_bench.curvature.route import COLUMNS_AT_ONCE
 from tngd_bench.layers import Layer
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.operations import OperationCount, count_operations
-from tngd_bench.spu.host import host_pass
+from tngd_bench.optimizers.registry import Hosted, Stepper
+from tngd_bench.spu.host import host_pass, upload_of
 from tngd_bench.spu.layer_shapes import recorded_layers
 
 
@@ -77,3 +79,57 @@ class HostSide:
         ggn = GGN(self.model, self.loss, self.inputs, self.targets, verify=False)
         rows = ggn.rows_per_sample if ggn.matrix_free else 0
         return rows / COLUMNS_AT_ONCE - 1.0 if rows > 2 * COLUMNS_AT_ONCE else None
+
+
+@dataclass(frozen=True)
+class OwnHostSide:
+    """The same of an optimizer that has a digital side of its own: the mean of its cycle, a pass of each kind."""
+
+    optimizer: Hosted
+    inputs: Inputs
+    targets: Tensor
+
+    def run(self, columns: int | None = None) -> None:
+        """Make one pass; it makes no rows, so that `columns` limit nothing."""
+        self.optimizer.host_pass(self.inputs, self.targets)
+
+    def work(self) -> HostWork:
+        """Return what a bill needs of the batch; that of the model is the optimizer's to know."""
+        return HostWork(len(self.targets), len(self.targets), None)
+
+    def seconds(self, clock: Clock) -> float:
+        """Return the wall time of one pass."""
+        return self._mean(lambda: clock.time(self.run)[0])
+
+    def operations(self) -> OperationCount:
+        """Return the operations of one pass."""
+        uncounted: set[str] = set()
+
+        def count() -> float:
+            found = count_operations(self.run)
+            uncounted.update(found.uncounted)
+            return found.flops
+
+        return OperationCount(self._mean(count), tuple(sorted(uncounted)))
+
+    def _mean(self, measure: Callable[[], float]) -> float:
+        kept, total = self.optimizer.iteration, 0.0
+        for iteration, count in self.optimizer.phases:
+            self.optimizer.iteration = iteration
+            total += count * measure()
+        self.optimizer.iteration = kept
+        return total / self.optimizer.cycle
+
+
+def host_side(
+    optimizer: Stepper,
+    model: nn.Module,
+    loss: nn.Module,
+    batch: tuple[Inputs, Tensor],
+    outputs: int,
+    verify: bool | Verification = False,
+) -> HostSide | OwnHostSide:
+    """Return the digital side of an iteration of `optimizer` on a `batch`."""
+    if isinstance(optimizer, Hosted):
+        return OwnHostSide(optimizer, *batch)
+    return HostSide(model, loss, *batch, outputs, upload_of(optimizer), verify)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from tngd_bench.curvature import Verification
 from tngd_bench.curvature.route import COLUMNS_AT_ONCE
 from tngd_bench.datasets.splits import DataSplits
-from tngd_bench.measure.host_time import HostSide
+from tngd_bench.measure.host_time import HostSide, OwnHostSide, host_side
 from tngd_bench.measure.memory import PeakMemory, measure_gpu_peak, measure_peak
 from tngd_bench.measure.operations import OperationCount, count_operations
 from tngd_bench.measure.optimizer_config import OptimizerConfig
@@ -13,7 +13,6 @@ from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.step_timer import Batch
 from tngd_bench.optimizers.natural import NaturalOptimizer
 from tngd_bench.optimizers.torch_class.optimizer import TorchOptimizer
-from tngd_bench.spu.host import upload_of
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,12 @@ def inspect_step(instance: ProblemInstance, data: DataSplits, config: OptimizerC
     batch = next(instance.batches(data.to(instance.device)))
     known = _verified(instance, config, batch)
 
-    def host() -> HostSide:
+    def host() -> HostSide | OwnHostSide:
         model = instance.model()
-        upload = upload_of(instance.optimizer(config, model))
-        return HostSide(model, instance.loss(), *batch, instance.outputs, upload, known or False)
+        optimizer = instance.optimizer(config, model)
+        if known is not None and isinstance(optimizer, NaturalOptimizer):
+            optimizer.verification = known
+        return host_side(optimizer, model, instance.loss(), batch, instance.outputs, known or False)
 
     def one_step() -> None:
         if config.simulated:

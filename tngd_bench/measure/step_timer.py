@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tngd_bench.datasets.splits import Samples
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.containment import checked_loss
-from tngd_bench.measure.host_time import HostSide, HostWork
+from tngd_bench.measure.host_time import HostSide, HostWork, OwnHostSide, host_side
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.settling import is_short, settling_steps
@@ -23,7 +23,6 @@ from tngd_bench.optimizers import registry as optimizers
 from tngd_bench.optimizers.natural import NaturalOptimizer
 from tngd_bench.optimizers.registry import Billed, Phased, Stepper
 from tngd_bench.optimizers.torch_class.optimizer import TorchOptimizer
-from tngd_bench.spu.host import upload_of
 from tngd_bench.spu.ledger import Ledger
 
 Batch = tuple[Samples, Tensor]
@@ -201,11 +200,10 @@ class StepTimer:
             # One after the other as in a training loop: what this harness does in between would empty caches.
             yield from self._step_timings(batches)
             return
-        upload = upload_of(self.optimizer)
         for batch in batches:
             made = None if self.host_alone else self._step_timings([batch])[0]
             known = getattr(self.optimizer, "verification", False)
-            host = HostSide(self.model, self.loss, *batch, self.outputs, upload, known)
+            host = host_side(self.optimizer, self.model, self.loss, batch, self.outputs, known)
             digital_s = host.seconds(self.clock)
             if made is None:
                 yield _Timing(math.nan, digital_s, digital_s, self._billed_alone(host))
@@ -213,7 +211,7 @@ class StepTimer:
                 ledger = getattr(self.optimizer, "ledger", None)
                 yield _Timing(made.step_s, made.taken_s + digital_s, digital_s, ledger)
 
-    def _billed_alone(self, host: HostSide) -> Ledger:
+    def _billed_alone(self, host: HostSide | OwnHostSide) -> Ledger:
         assert isinstance(self.optimizer, Billed)
         if self._work is None or self._work.batch_size != len(host.targets):
             self._work = host.work()

@@ -16,7 +16,7 @@ from tngd_bench.curvature.model_call import run_model
 from tngd_bench.datasets.splits import DataSplits, Subset
 from tngd_bench.measure.clock import Clock
 from tngd_bench.measure.containment import checked_loss
-from tngd_bench.measure.host_time import HostSide
+from tngd_bench.measure.host_time import host_side
 from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.step_timer import Routing
@@ -26,7 +26,6 @@ from tngd_bench.optimizers.torch_class.optimizer import TorchOptimizer
 from tngd_bench.problems.entry import EVALUATION_BATCH, Score
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.problems.scores import classification
-from tngd_bench.spu.host import upload_of
 from tngd_bench.spu.ledger import Ledger
 
 HOST_PASSES = 5
@@ -105,7 +104,7 @@ def train(
     model, loss, entry, clock = instance.model(), instance.loss(), instance.entry, Clock(instance.device)
     optimizer = instance.optimizer(config, model)
     data = data.to(instance.device)
-    host_s = _host_seconds(instance, data, clock, upload_of(optimizer)) if config.simulated else 0.0
+    host_s = _host_seconds(instance, data, clock, config) if config.simulated else 0.0
     first_step_s, routing = _first_step(optimizer, instance, data, config, clock)
     evaluating = getattr(optimizer, "evaluating", nullcontext)
     score, size = entry.score(), entry.evaluation_batch
@@ -218,17 +217,20 @@ def _generators_kept(instance: ProblemInstance) -> AbstractContextManager[None]:
     return torch.random.fork_rng(devices=[] if instance.device.type == "cpu" else [instance.device])
 
 
-def _host_seconds(instance: ProblemInstance, data: DataSplits, clock: Clock, upload: str) -> float:
+def _host_seconds(
+    instance: ProblemInstance, data: DataSplits, clock: Clock, config: OptimizerConfig
+) -> float:
     """Return the median seconds of the digital side of one iteration of a simulated optimizer, warm-up apart.
 
     Where one pass alone takes long, it is the only one.
     """
     model, loss = instance.model(), instance.loss()
-    batches = instance.batches(data)
+    optimizer, batches = instance.optimizer(config, model), instance.batches(data)
     times = []
     with _generators_kept(instance):
         for number in range(HOST_PASSES + 1):
-            times.append(HostSide(model, loss, *next(batches), instance.outputs, upload).seconds(clock))
+            host = host_side(optimizer, model, loss, next(batches), instance.outputs)
+            times.append(host.seconds(clock))
             if number > 0 and times[-1] > LONG_PASS_S:
                 break
     return statistics.median(times[1:])

@@ -127,6 +127,22 @@ def _described(name: str, described: Callable[..., Counts], it: Iteration) -> Co
     return flops, values
 
 
+def host_cost_of(
+    name: str,
+    it: Iteration,
+    upload: str = "full",
+    itemsize: int = 4,
+    settings: Mapping[str, object] | None = None,
+) -> PredictedCost:
+    """Return what the host of a device computes in one iteration of the optimizer `name`."""
+    entry = registry.get(name)
+    if entry.host is None:
+        return host_cost(it, upload, itemsize)
+    use = Use({**entry.defaults, **(settings or {})})
+    flops, values = entry.host.count(it, use)
+    return PredictedCost(flops, values * itemsize, entry.host.waiting(it, use))
+
+
 def host_cost(it: Iteration, upload: str = "full", itemsize: int = 4) -> PredictedCost:
     """Return what the host of a device computes in one iteration: loss, gradient, the passes that make the rows of J.
 

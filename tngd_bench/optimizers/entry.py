@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tngd_bench.spu.device import Device
     from tngd_bench.spu.ledger import Ledger
 
-Family = Literal["first-order", "kfac", "natural-gradient", "thermodynamic", "torch"]
+Family = Literal["first-order", "kfac", "natural-gradient", "thermodynamic", "thermodynamic-kfac", "torch"]
 """See `optimizers.families`; "torch" is for optimizers named by their class."""
 
 
@@ -51,6 +51,18 @@ class Billed(Stepper, Protocol):
 
     def bill(self, rows: int, batch_size: int, layers: tuple[Layer, ...] | None = None) -> Ledger:
         """Return the device's modelled seconds on m `rows`; `layers` are those of a factored upload."""
+
+
+@runtime_checkable
+class Hosted(Phased, Protocol):
+    """An optimizer on a device whose digital part is its own; `phases` say at which iterations it differs."""
+
+    @property
+    def cycle(self) -> int:
+        """Iterations that `phases` count."""
+
+    def host_pass(self, inputs: Any, targets: Any) -> None:
+        """Do the digital part of the iteration that `iteration` counts, for timing and counting."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +150,8 @@ class OptimizerEntry:
     A function gets `parameters`, `rows`, `batch_size`, `outputs` and `layers` by name and returns operations and
     numbers held.
     """
+    host: CostModel | None = None
+    """Cost of the digital part of an iteration on a device; None: the rows of J are made (`costs.host_cost`)."""
     cycle: Callable[[Mapping[str, object]], int] = _every_step
     """Steps after which the cost of a step repeats, of complete settings."""
     style: Style | None = None

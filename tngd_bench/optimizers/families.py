@@ -20,6 +20,8 @@ class FamilyInfo:
     second_order: bool = False
     modelled: bool = False
     """Whether part of the time per iteration is modelled and not measured."""
+    caveat: str = ""
+    """What every page with such an optimizer says of it."""
 
 
 _NATURAL = {
@@ -52,5 +54,14 @@ FAMILIES: Mapping[Family, FamilyInfo] = {
     "kfac": FamilyInfo(_KFAC, second_order=True),
     "natural-gradient": FamilyInfo(_NATURAL, second_order=True),
     "thermodynamic": FamilyInfo(_THERMODYNAMIC, second_order=True, modelled=True),
+    "thermodynamic-kfac": FamilyInfo(
+        _KFAC,
+        second_order=True,
+        modelled=True,
+        caveat="Our own reconstruction of what the abstract of arXiv 2502.08603 describes; the rest of that paper was "
+        "not read. Each layer's damped Kronecker factors are held by the device, which answers the rows of the "
+        "gradient and then its columns; gradient and factors are the host's. A bill is the mean of the iterations "
+        "between two refreshes; layers follow one another.",
+    ),
     "torch": FamilyInfo(_TORCH),
 }

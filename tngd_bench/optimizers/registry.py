@@ -14,6 +14,7 @@ from tngd_bench.optimizers.cost_model import CostModel
 from tngd_bench.optimizers.entry import (
     Billed,
     Family,
+    Hosted,
     OptimizerEntry,
     Phased,
     SearchRange,
@@ -25,16 +26,28 @@ from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.optimizers.first_order.entry import ENTRIES as FIRST_ORDER
 from tngd_bench.optimizers.kfac.entry import ENTRIES as KFAC
 from tngd_bench.optimizers.ngd.entry import ENTRIES as NGD
+from tngd_bench.optimizers.tkfac.entry import ENTRIES as TKFAC
 from tngd_bench.optimizers.tngd.entry import ENTRIES as TNGD
 from tngd_bench.optimizers.torch_class.entry import entry_of, is_class_name
 from tngd_bench.optimizers.torch_class.known import KNOWN
 from tngd_bench.plugin_files import cached
 from tngd_bench.plugins import entry_points
 
-__all__ = ["Billed", "Family", "OptimizerEntry", "Phased", "Setting", "Stepper", "get", "names", "origin"]
+__all__ = [
+    "Billed",
+    "Family",
+    "Hosted",
+    "OptimizerEntry",
+    "Phased",
+    "Setting",
+    "Stepper",
+    "get",
+    "names",
+    "origin",
+]
 
 ENTRY_POINT_GROUP = "tngd_bench.optimizers"
-_OWN = (*FIRST_ORDER, *KFAC, *NGD, *TNGD)
+_OWN = (*FIRST_ORDER, *KFAC, *NGD, *TNGD, *TKFAC)
 
 
 @cached
@@ -58,7 +71,7 @@ def _check_entry(entry: OptimizerEntry) -> None:
         setting.check(name, setting.default)
         if setting.search is not None and not isinstance(setting.search, SearchRange):
             raise TypeError(f"settings[{name!r}].search must be a SearchRange, not {setting.search!r:.80}")
-    for name in ("together", "device", "cost", "cycle"):
+    for name in ("together", "device", "cost", "host", "cycle"):
         value = getattr(entry, name)
         if value is not None and not isinstance(value, CostModel):
             arguments.function(name, value)

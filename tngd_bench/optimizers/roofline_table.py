@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+from tngd_bench.optimizers.factor_roofline import RECONSTRUCTION, FactorPrediction, factors_of
 from tngd_bench.optimizers.roofline import Prediction
 from tngd_bench.solvers.cg_iterations import SPREAD, outside_fit
 from tngd_bench.spu.ledger import Ledger
@@ -52,6 +53,31 @@ def as_table(p: Prediction) -> dict[str, Any]:
                 "break_even_link_at_least_bits_per_s": a.break_even_bits_per_s,
             }
             for a in p.alternatives
+        ],
+        "tkfac": _of_factors(factors_of(p)),
+    }
+
+
+def _of_factors(found: FactorPrediction | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "reconstruction": RECONSTRUCTION,
+        "refresh_interval": found.refresh_interval,
+        "host_seconds": found.host_seconds,
+        "kfac_seconds": found.digital_seconds,
+        "lower_bound": True,
+        "break_even_copies": found.break_even_copies,
+        "by_copies": [
+            {
+                "copies": row.copies,
+                "seconds": _totals(row.seconds),
+                "joules": _totals(row.joules),
+                "iteration_at_least_seconds": row.iteration_seconds,
+                "break_even_link_at_least_bits_per_s": row.break_even_bits_per_s,
+                "break_even_width": row.break_even_width,
+            }
+            for row in found.rows
         ],
     }
 

@@ -12,6 +12,7 @@ from tngd_bench.analysis.cost.recorded_devices import refusals
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, run_spread_of
+from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.report.document.tables import Cell, Column, Table, table_of, words
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.numbers_changed import changes_in_words
@@ -104,6 +105,17 @@ def extrapolated(trials: pd.DataFrame, infos: Infos) -> tuple[tuple[str, str], .
         "device there, to a target too, contains them."
     )
     return (("Extrapolated host seconds (≈)", sentence),)
+
+
+def caveats_of_families(infos: Infos) -> tuple[tuple[str, str], ...]:
+    """Return what a page has to say of its optimizers' families, like `statements`; () where there is nothing."""
+    found = {
+        FAMILIES[name].caveat: info.title
+        for info in infos.values()
+        for name in FAMILIES
+        if name == info.family
+    }
+    return tuple((title, caveat) for caveat, title in found.items() if caveat)
 
 
 def choices(study: Mapping[str, object]) -> tuple[tuple[str, str], ...]:

@@ -103,7 +103,9 @@ class LayerOperator:
 
     def _sample_first(self, rows: Tensor) -> Tensor:
         """Rows (m, …) of the part in the order that the model has them."""
-        return rows.unflatten(0, (self.part.rows_per_sample, -1)).transpose(0, 1).flatten(0, 1)
+        split = rows.reshape(self.part.rows_per_sample, self.part.batch_size, -1)
+        return split.transpose(0, 1).reshape(rows.shape)
 
     def _column_first(self, rows: Tensor) -> Tensor:
-        return rows.unflatten(0, (self.part.batch_size, -1)).transpose(0, 1).flatten(0, 1)
+        split = rows.reshape(self.part.batch_size, self.part.rows_per_sample, -1)
+        return split.transpose(0, 1).reshape(rows.shape)

@@ -110,44 +110,42 @@ def latency(device: DeviceDescription, work: Workload) -> Ledger:
     states = state_writes(work)
     unit = device.time_constant_s / (1.0 if work.scale is None else work.scale)
     items: dict[str, float | None] = {
-        "write_gradient": k * _transfer_s(device, n),
-        "write_arrays": k * _transfer_s(device, array_words(device, work)),
-        "write_cells": _times(device.cell_write_time_s, k * _write_steps(device, work)),
-        "write_convert": _conversions_s(device.dac_rate_hz, (k + states) * device.nodes_per_converter),
+        "write_gradient": k * transfer_s(device, n),
+        "write_arrays": k * transfer_s(device, array_words(device, work)),
+        "write_cells": priced(device.cell_write_time_s, k * _write_steps(device, work)),
+        "write_convert": conversions_s(device.dac_rate_hz, (k + states) * device.nodes_per_converter),
         "relax": k * analog.analog_time * unit,
     }
     if states:
-        items["write_state"] = states * _transfer_s(device, n)
+        items["write_state"] = states * transfer_s(device, n)
     if analog.samples > 1:
         items["relax_average"] = k * (analog.samples - 1) * analog.spacing * unit
     if work.scale is None and device.bill_needs_simulation:
         items["relax_slowdown"] = None
-    items["read_convert"] = _conversions_s(
-        device.adc_rate_hz, k * analog.samples * device.nodes_per_converter
-    )
-    items["read"] = k * _transfer_s(device, n)
+    items["read_convert"] = conversions_s(device.adc_rate_hz, k * analog.samples * device.nodes_per_converter)
+    items["read"] = k * transfer_s(device, n)
     return Ledger("s", items, analog.delay * unit)
 
 
 def energy(device: DeviceDescription, work: Workload) -> Ledger:
     """Modelled joules of one iteration under the items of `latency`; None ("not stated") without a price."""
     k, n = work.analog.ensemble, work.parameters
-    word = _times(device.link_energy_j_per_bit, device.word_bits)
+    word = priced(device.link_energy_j_per_bit, device.word_bits)
     power = device.relax_power_watt
-    times = latency(device, work).items
+    seconds = latency(device, work).items
     prices: Mapping[str, float | None] = {
-        "write_gradient": _times(word, k * n),
-        "write_arrays": _times(word, k * array_words(device, work)),
-        "write_cells": _times(device.cell_write_energy_j, k * device.cells(n, work.rows, work.devices)),
-        "write_convert": _times(device.dac_energy_j, (k + state_writes(work)) * n),
-        "write_state": _times(word, state_writes(work) * n),
-        "relax": _times(power, times["relax"]),
-        "relax_average": _times(power, times.get("relax_average")),
+        "write_gradient": priced(word, k * n),
+        "write_arrays": priced(word, k * array_words(device, work)),
+        "write_cells": priced(device.cell_write_energy_j, k * device.cells(n, work.rows, work.devices)),
+        "write_convert": priced(device.dac_energy_j, (k + state_writes(work)) * n),
+        "write_state": priced(word, state_writes(work) * n),
+        "relax": priced(power, seconds["relax"]),
+        "relax_average": priced(power, seconds.get("relax_average")),
         "relax_slowdown": None,
-        "read_convert": _times(device.adc_energy_j, k * n * work.analog.samples),
-        "read": _times(word, k * n),
+        "read_convert": priced(device.adc_energy_j, k * n * work.analog.samples),
+        "read": priced(word, k * n),
     }
-    return Ledger("J", {name: value for name, value in prices.items() if name in times})
+    return Ledger("J", {name: value for name, value in prices.items() if name in seconds})
 
 
 def break_even_link_rate(
@@ -159,20 +157,28 @@ def break_even_link_rate(
     no rate is enough. With an item of the bill not stated the rate is a lower bound, and None means the same: the items
     that are stated already exceed the competitor.
     """
+    unlinked = latency(device.override(link_rate_bits_per_s=None), work)
+    return link_rate_left(unlinked, link_bits(device, work), competitor_s, digital_s)
+
+
+def link_rate_left(unlinked: Ledger, bits: float, competitor_s: float, digital_s: float) -> float | None:
+    """Return the rate at which `bits` take what a competitor's seconds leave of a bill on an unlimited link."""
     arguments.real("competitor_s", competitor_s, minimum=0.0)
     arguments.real("digital_s", digital_s, minimum=0.0)
-    unlimited = latency(device.override(link_rate_bits_per_s=None), work).elapsed_at_least(digital_s)
+    unlimited = unlinked.elapsed_at_least(digital_s)
     assert unlimited is not None  # link and relaxation always have a figure
     left = competitor_s - unlimited
-    return link_bits(device, work) / left if left > 0.0 and math.isfinite(left) else None
+    return bits / left if left > 0.0 and math.isfinite(left) else None
 
 
-def _transfer_s(device: DeviceDescription, words: int) -> float:
+def transfer_s(device: DeviceDescription, words: float) -> float:
+    """Return the seconds that `words` numbers take over the link."""
     rate = device.link_rate_bits_per_s
     return 0.0 if rate is None else words * device.word_bits / rate
 
 
-def _conversions_s(rate_hz: float | None, conversions: int) -> float | None:
+def conversions_s(rate_hz: float | None, conversions: int) -> float | None:
+    """Return the seconds of conversions one after another; None where no rate is stated."""
     return None if rate_hz is None else conversions / rate_hz
 
 
@@ -182,5 +188,6 @@ def _write_steps(device: DeviceDescription, work: Workload) -> int:
     return {"array": arrays, "row": arrays * work.rows, "cell": cells}[device.write_parallel]
 
 
-def _times(price: float | None, amount: float | None) -> float | None:
+def priced(price: float | None, amount: float | None) -> float | None:
+    """Return the price of an amount; None where either is not stated."""
     return None if price is None or amount is None else price * amount

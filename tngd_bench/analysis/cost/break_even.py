@@ -19,7 +19,6 @@ from tngd_bench.analysis.cost.calibration import DRAWS, SLOTS, Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.analysis.families import Infos
 from tngd_bench.optimizers.registry import exact_natural
-from tngd_bench.spu.billing import latency, link_bits
 from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
@@ -80,8 +79,8 @@ def line(
             base[row, :, place] = calibrations.seconds(
                 label, (parameters, b, outputs), layers, use.device.upload
             )
-    works = [use.work(parameters, b, outputs, layers) for b in batch_sizes]
-    free = use.device.override(link_rate_bits_per_s=None)
+    sizes = [(parameters, b, outputs, layers) for b in batch_sizes]
+    free = replace(use, device=use.device.override(link_rate_bits_per_s=None))
     times = np.empty((len(labels), draws + 1, len(batch_sizes)))
     times[:, 0] = base[:, 0]
     size = np.array(float(parameters)), np.array(batch_sizes, float), np.array(float(outputs))
@@ -94,8 +93,8 @@ def line(
         outputs=outputs,
         host=times[-1],
         rivals=dict(zip(calibrations.digital, times[:-1], strict=True)),
-        unlinked=np.array([latency(free, work).at_least for work in works]),
-        bits=np.array([link_bits(use.device, work) for work in works], float),
+        unlinked=np.array([free.bill(*at).at_least for at in sizes]),
+        bits=np.array([use.device.word_bits * use.words(*at) for at in sizes], float),
         overlapped=use.analog.delay * use.device.time_constant_s,
         near=calibrations.covers(*size),
         not_stated=use.not_stated,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tngd_bench.layers import Layer
 from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.cost_model import REFERENCE_RATE
-from tngd_bench.optimizers.costs import PredictedCost, cost_of
+from tngd_bench.optimizers.costs import PredictedCost, cost_of, host_cost_of
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.roofline import host_cost, square_layers
 from tngd_bench.problems.entry import ProblemEntry
@@ -61,6 +61,13 @@ class Counts:
         (`optimizers.cost_model`): a size that is not measured is predicted by what its time is made of.
         """
         it = Iteration(n, b * d_z, b, d_z, layers, self.cg)
-        digital = method in registry.digital()
-        counted = cost_of(method, it, self.itemsize) if digital else host_cost(it, upload, self.itemsize)
+        own = method in registry.names() and registry.get(method).host is not None
+        if method in registry.digital():
+            counted = cost_of(method, it, self.itemsize)
+        else:
+            counted = (
+                host_cost_of(method, it, upload, self.itemsize)
+                if own
+                else host_cost(it, upload, self.itemsize)
+            )
         return PredictedCost(counted.seconds(REFERENCE_RATE) * REFERENCE_RATE, counted.bytes)

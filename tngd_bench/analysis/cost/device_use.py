@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from tngd_bench import arguments
 from tngd_bench.analysis.cost.recorded_devices import recorded_device
 from tngd_bench.layers import Layer
 from tngd_bench.spu.analog_settings import AnalogSettings
-from tngd_bench.spu.billing import Workload, latency
+from tngd_bench.spu.billing import Workload, energy, latency, words_on_link
 from tngd_bench.spu.device import Device
+from tngd_bench.spu.kronecker import billing as kronecker
+from tngd_bench.spu.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -21,13 +25,68 @@ class DeviceUse:
         """Return the workload of one iteration."""
         return Workload(parameters, batch_size * outputs, self.analog, layers=layers, batch_size=batch_size)
 
+    def bill(self, *size: Any) -> Ledger:
+        """Return the modelled seconds of one iteration at (N, b, d_z, layers)."""
+        return latency(self.device, self.work(*size))
+
+    def joules(self, *size: Any) -> Ledger:
+        """Return its modelled joules."""
+        return energy(self.device, self.work(*size))
+
+    def words(self, *size: Any) -> float:
+        """Return the numbers over the link, both directions."""
+        return words_on_link(self.device, self.work(*size))
+
     @property
     def not_stated(self) -> tuple[str, ...]:
         """The items of the bill for which the device states no time, whatever the size; its times are lower bounds."""
-        return latency(self.device, self.work(1, 1, 1, (Layer(1, 1),))).not_stated
+        return self.bill(1, 1, 1, (Layer(1, 1),)).not_stated
+
+    @property
+    def is_of_factors(self) -> bool:
+        """Whether arrays hold Kronecker factors in place of the rows of J."""
+        return False
+
+
+@dataclass(frozen=True)
+class FactorUse(DeviceUse):
+    """A device that holds Kronecker factors in `copies`, written once in `refresh_interval` iterations."""
+
+    copies: int = 1
+    refresh_interval: int = 1
+
+    def bill(self, *size: Any) -> Ledger:
+        """Return the modelled seconds of one iteration at (N, b, d_z, layers)."""
+        return kronecker.latency(self.device, self._factors(size))
+
+    def joules(self, *size: Any) -> Ledger:
+        """Return its modelled joules."""
+        return kronecker.energy(self.device, self._factors(size))
+
+    def words(self, *size: Any) -> float:
+        """Return the numbers over the link, both directions."""
+        return kronecker.words_on_link(self._factors(size))
+
+    @property
+    def is_of_factors(self) -> bool:
+        """Whether arrays hold Kronecker factors in place of the rows of J."""
+        return True
+
+    def _factors(self, size: tuple[Any, ...]) -> kronecker.KroneckerWorkload:
+        shapes = kronecker.FactorShape.of(size[3])
+        time = self.analog.analog_time
+        return kronecker.KroneckerWorkload(shapes, time, self.copies, self.refresh_interval)
 
 
 def device_use(name: str | None, settings: Mapping[str, object]) -> DeviceUse | None:
     """Return the device called `name` under an optimizer's `settings`; None where it cannot be made here."""
     device = None if name is None else recorded_device(name, settings)
-    return None if device is None else DeviceUse(device, AnalogSettings.of(settings))
+    if device is None:
+        return None
+    analog = AnalogSettings.of(settings)
+    if "copies" not in settings:
+        return DeviceUse(device, analog)
+    copies, interval = (
+        arguments.integer(key, settings[key], minimum=1) for key in ("copies", "inverse_interval")
+    )
+    return FactorUse(device, analog, copies, interval)

@@ -12,7 +12,6 @@ import pandas as pd
 from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.layers import Layer
-from tngd_bench.spu.billing import latency, words_on_link
 from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
@@ -62,11 +61,11 @@ class Grid:
 
         With an item `not_stated` they are lower bounds.
         """
-        return np.asarray(self.at_each(lambda *size: latency(use.device, use.work(*size)).at_least)[0])
+        return np.asarray(self.at_each(lambda *size: use.bill(*size).at_least)[0])
 
     def link_words(self, use: DeviceUse) -> Array:
         """Return the words over the link in one iteration, both directions: (rows, columns)."""
-        return np.asarray(self.at_each(lambda *size: words_on_link(use.device, use.work(*size)))[0])
+        return np.asarray(self.at_each(use.words)[0])
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,37 @@ def as_text(p: Prediction) -> str:
         ]
     titles = f"{'operations':>12}{'memory':>12}{'time':>14}{'set by':>12}{'energy':>14}  break-even link rate"
     lines += [f"  {'':<14}{titles}", *(_digital_line(p, a) for a in p.alternatives)]
-    return "\n".join([*lines, "", "assumed", *wrapped(assumptions(p))])
+    return "\n".join([*lines, *_factor_lines(p), "", "assumed", *wrapped(assumptions(p))])
+
+
+def _factor_lines(p: Prediction) -> list[str]:
+    """Thermodynamic K-FAC on the same device, by copies of its arrays."""
+    from tngd_bench.optimizers.factor_roofline import RECONSTRUCTION, WIDTHS, factors_of
+
+    found = factors_of(p)
+    if found is None:
+        return []
+    head = (
+        f"thermodynamic K-FAC on {p.device.name}, arrays written once in {found.refresh_interval} iterations"
+    )
+    titles = f"{'device':>14}{'energy':>14}{'iteration':>14}  link rate, width of layers that reach K-FAC"
+    lines = ["", *wrapped([f"{head}: {RECONSTRUCTION}"]), f"  {'copies':<14}{titles}"]
+    for row in found.rows:
+        time, joules = (bounded(each.total, each.at_least, each.unit) for each in (row.seconds, row.joules))
+        taken = NOT_STATED if row.iteration_seconds is None else f"≥ {quantity(row.iteration_seconds, 's')}"
+        reached = "none" if row.break_even_bits_per_s is None else quantity(row.break_even_bits_per_s, "b/s")
+        width = f"none to {WIDTHS[-1]:,}" if row.break_even_width is None else f"{row.break_even_width:,}"
+        told = "" if p.processor is None else f"  {reached}, {width}"
+        lines.append(f"  {row.copies:<14,}{time:>14}{joules:>14}{taken:>14}{told}")
+    if found.digital_seconds is not None:
+        copies = (
+            "no number of copies"
+            if found.break_even_copies is None
+            else f"{found.break_even_copies:,} copies"
+        )
+        bound = f"K-FAC takes ≥ {quantity(found.digital_seconds, 's')}, reached with {copies} at this link"
+        lines += wrapped([f"{bound}; host and K-FAC are lower bounds, no error is known of their ratio"])
+    return lines
 
 
 def wrapped(sentences: Iterable[str]) -> list[str]:

@@ -59,13 +59,18 @@ class KroneckerFactors:
             values_out, self.left = torch.linalg.eigh(self.outputs)
             self.scale = torch.outer(values_out.clamp_min(0.0), values_in.clamp_min(0.0)).add_(damping)
             return
+        of_inputs, of_outputs = self.shifts(damping)
+        self.right = _damped_inverse(self.inputs, of_inputs)
+        self.left = _damped_inverse(self.outputs, of_outputs)
+        self.scale = None
+
+    def shifts(self, damping: float) -> tuple[float, float]:
+        """π√λ for A and √λ/π for Γ."""
         floor = torch.finfo(self.inputs.dtype).tiny
         mean_in = self.inputs.diagonal().mean().clamp_min(floor)
         mean_out = self.outputs.diagonal().mean().clamp_min(floor)
         pi = float((mean_in / mean_out).sqrt().clamp(1e-4, 1e4))
-        self.right = _damped_inverse(self.inputs, pi * damping**0.5)
-        self.left = _damped_inverse(self.outputs, damping**0.5 / pi)
-        self.scale = None
+        return pi * damping**0.5, damping**0.5 / pi
 
     def precondition(self, inputs: Tensor, cotangents: Tensor) -> tuple[RowProduct, Tensor]:
         """x = (Γ ⊗ A + …)⁻¹ gᵀa, (d_out, d_in), and x·gᵀa, from rows a (k, d_in) and g (k, d_out).

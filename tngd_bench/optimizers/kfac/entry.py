@@ -23,35 +23,57 @@ SETTINGS = {
 }
 _KRONECKER_S = 1.05e-3
 
+Side = tuple[float, float, float]
+"""Orders of a layer's factors A and Γ, and its rows a sample."""
+
+
+def factored_layers(it: Iteration) -> tuple[Layer, ...]:
+    """Return the layers that have factors; one square layer where layers are not known."""
+    square = round(it.parameters**0.5)
+    return tuple(it.trained) if it.layers else (Layer(square, square, bias=False),)
+
+
+def factor_sides(it: Iteration) -> list[Side]:
+    """Return the factors of each layer, with its bias."""
+    return [(float(each.columns), float(each.d_out), float(each.positions)) for each in factored_layers(it)]
+
+
+def with_factors(it: Iteration, use: Use, inverses: float) -> float:
+    """Return the operations of a gradient, and of refreshes of the factors and of inverses that take `inverses`."""
+    factors = sum(2.0 * it.batch_size * t * (a * a + g * g) for a, g, t in factor_sides(it))
+    factors_every, inverses_every = (
+        float(use.settings[f"{part}_interval"]) for part in ("factor", "inverse")
+    )
+    return (
+        it.forward + it.propagation + (factors + it.propagation) / factors_every + inverses / inverses_every
+    )
+
 
 def _count(it: Iteration, use: Use) -> Counts:
-    n, b = float(it.parameters), float(it.batch_size)
-    square = round(n**0.5)
-    layers = it.trained if it.layers else (Layer(square, square, bias=False),)
-    squares = sum(float(each.columns) ** 2 + float(each.d_out) ** 2 for each in layers)
-    cubes = sum(float(each.columns) ** 3 + float(each.d_out) ** 3 for each in layers)
-    applied = sum(_preconditioned(b * each.positions, each) for each in layers)
-    factors = sum(2.0 * b * each.positions * (each.columns**2 + each.d_out**2) for each in layers)
-    factors_every, inverses_every = use.settings["factor_interval"], use.settings["inverse_interval"]
-    refresh = (factors + it.propagation) / factors_every + cubes / inverses_every
-    return it.forward + it.propagation + applied + refresh, it.held + 3.0 * squares
+    sides = factor_sides(it)
+    applied = sum(preconditioned(float(it.batch_size * each.positions), each) for each in factored_layers(it))
+    squares = sum(a * a + g * g for a, g, _ in sides)
+    cubes = sum(a**3 + g**3 for a, g, _ in sides)
+    return with_factors(it, use, cubes) + applied, it.held + 3.0 * squares
 
 
-def _preconditioned(rows: float, layer: Layer) -> float:
-    """A layer's direction from its k `rows`, by rows or by the gradient (`KroneckerFactors.precondition`).
+def preconditioned(rows: float, layer: Layer) -> float:
+    """Return the operations of a layer's direction from its k `rows`, by rows or by the gradient.
 
-    The gradient of a bias takes no product.
+    As `KroneckerFactors.precondition` has it. The gradient of a bias takes no product.
     """
     by_rows, by_gradient = preconditioning(rows, layer.columns, layer.d_out)
     inputs = layer.d_in if by_gradient < by_rows else layer.columns
     return 2.0 * (rows * inputs * layer.d_out + min(by_rows, by_gradient))
 
 
-def _waiting(it: Iteration, use: Use) -> float:
+def kfac_waiting(it: Iteration, use: Use) -> float:
+    """Return the seconds of waiting of a step with Kronecker factors."""
     return first_order_waiting(it, use) + _KRONECKER_S
 
 
-def _cycle(settings: Mapping[str, Any]) -> int:
+def kfac_cycle(settings: Mapping[str, Any]) -> int:
+    """Return the iterations after which the pattern of refreshes repeats."""
     return max(int(settings["factor_interval"]), int(settings["inverse_interval"]))
 
 
@@ -63,8 +85,8 @@ ENTRIES = (
         "kfac",
         "tngd_bench.optimizers.kfac.optimizer:KFAC",
         SETTINGS,
-        cost=CostModel(_count, _waiting),
-        cycle=_cycle,
+        cost=CostModel(_count, kfac_waiting),
+        cycle=kfac_cycle,
         style=Style("#00785a", "#3fc79b", "P"),
     ),
 )

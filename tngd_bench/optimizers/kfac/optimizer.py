@@ -16,6 +16,7 @@ from tngd_bench.curvature.kronecker.factors import (
     factor_rows,
     fisher_cotangents,
 )
+from tngd_bench.curvature.kronecker.linear_maps import RowProduct
 from tngd_bench.curvature.losses import Loss, output_curvature
 from tngd_bench.curvature.model_call import Inputs
 from tngd_bench.curvature.reverse import batched_pass
@@ -116,6 +117,17 @@ class KFAC(NaturalOptimizer):
         return tuple((alike[0], len(alike)) for alike in kinds.values())
 
     def _direction(self, inputs: Inputs, targets: Tensor) -> tuple[float, Tensor]:
+        value, passes, rest = self._gradients(inputs, targets)
+        inverts = self._inverts_at(self.iteration)
+        for name, factors in self.factors.items():
+            if inverts or factors.left is None:
+                self._invert(name, factors)
+        return value, self._assemble(passes, rest)
+
+    def _gradients(
+        self, inputs: Inputs, targets: Tensor
+    ) -> tuple[float, list[MapPass], list[tuple[nn.Parameter, Tensor]]]:
+        """The loss, and the gradients of the maps and of other parameters; the factors are refreshed where due."""
         forward = self._forward(inputs, targets)
         refreshes = self._refreshes_at(self.iteration)
         passes, rest = self._tracer.passes(forward.maps, forward.loss, () if refreshes else self.factors)
@@ -125,11 +137,7 @@ class KFAC(NaturalOptimizer):
         self._notices.exclude(rest, self.verification.fallbacks)
         if refreshes and passes:
             self._refresh_factors(passes, forward, targets)
-        inverts = self._inverts_at(self.iteration)
-        for factors in self.factors.values():
-            if inverts or factors.left is None:
-                factors.invert(self.settings["damping"], self.inverse)
-        return float(forward.loss.detach()), self._assemble(passes, rest)
+        return float(forward.loss.detach()), passes, rest
 
     def _check_curvature(self, inputs: Inputs, targets: Tensor) -> None:
         self._forward(inputs, targets)
@@ -174,8 +182,16 @@ class KFAC(NaturalOptimizer):
             else:
                 self.factors[name] = KroneckerFactors.of(*found)
 
+    def _invert(self, name: str, factors: KroneckerFactors) -> None:
+        """Refresh the inverse of the factors of the weight `name`."""
+        factors.invert(self.settings["damping"], self.inverse)
+
+    def _preconditioned(self, one: MapPass) -> tuple[RowProduct, Tensor]:
+        """The direction x of one map, and x·∇ℓ."""
+        return one.preconditioned(self.factors[one.map.names[0]])
+
     def _assemble(self, passes: Sequence[MapPass], rest: Sequence[tuple[nn.Parameter, Tensor]]) -> Tensor:
-        found = [one.preconditioned(self.factors[one.map.names[0]]) for one in passes]
+        found = [self._preconditioned(one) for one in passes]
         scale = 1.0
         if self.kl_clip is not None:
             slope = sum(float(along) for _, along in found)
@@ -183,7 +199,7 @@ class KFAC(NaturalOptimizer):
             if not slope == slope:
                 raise DivergedError("the gradient", self.iteration)
             lr = float(self.settings["lr"])
-            scale = min(1.0, (self.kl_clip / max(lr * lr * slope, 1e-30)) ** 0.5)
+            scale = min(1.0, (self.kl_clip / max(lr * lr * abs(slope), 1e-30)) ** 0.5)
         direction = self.parameters.zeros()
         tensors, views = self.parameters.tensors, self.parameters.views(direction)
         places = {id(p): view for p, view in zip(tensors, views, strict=True)}

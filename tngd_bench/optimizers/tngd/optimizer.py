@@ -22,7 +22,7 @@ from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import Workload, latency
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
-from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
+from tngd_bench.spu.dynamics.arrays import REMEDY, UnstableDeviceError
 from tngd_bench.spu.dynamics.ou import Method
 from tngd_bench.spu.layer_shapes import recorded_layers
 from tngd_bench.spu.ledger import Ledger
@@ -35,8 +35,8 @@ SMALLEST_DAMPING, LARGEST_DAMPING = 1e-8, 1e8
 class UnstableStepError(DivergedError, UnstableDeviceError):
     """The arrays as programmed at this iteration have a growing mode; the parameters are as they were."""
 
-    def __init__(self, margin: float, iteration: int) -> None:
-        UnstableDeviceError.__init__(self, margin)
+    def __init__(self, margin: float, iteration: int, remedy: str = REMEDY) -> None:
+        UnstableDeviceError.__init__(self, margin, remedy)
         self.args = (f"{self.args[0]} (iteration {iteration})",)
         self.iteration = iteration
 

@@ -146,6 +146,7 @@ def _background_sections(results: Results) -> tuple[Section, ...]:
             "What the numbers rest on",
             statements=(
                 *assumptions.statements(study, results.environment),
+                *assumptions.caveats_of_families(infos),
                 *assumptions.extrapolated(trials, infos),
                 *assumptions.not_made(trials, infos),
                 *torch_classes.statements(infos),

@@ -21,7 +21,6 @@ from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 from tngd_bench.report.map.map_view import MapView, device_title
-from tngd_bench.spu.billing import energy
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.studies.store import columns as c
 
@@ -50,7 +49,10 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
         + (bounded if use.not_stated else ""),
         charts=charts_of("what-if", view),
         tables=() if energies is None else (energies,),
-        explorer=explorer(calibrations, view.batch, use, view.infos, break_even.exact_labels(calibrations)),
+        # the panel's formula has one relaxation an iteration, whatever the size
+        explorer=None
+        if use.is_of_factors
+        else explorer(calibrations, view.batch, use, view.infos, break_even.exact_labels(calibrations)),
     )
     return section, decides(view, use)
 
@@ -189,7 +191,7 @@ def energy_table(calibrations: Calibrations | None, uses: Sequence[tuple[str, De
         return None
     sizes = calibrations.by_label[label].points[[c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS]].astype(int)
     rows = [
-        _Row(title, n, b, d_z, energy(use.device, use.work(n, b, d_z, layers)))
+        _Row(title, n, b, d_z, use.joules(n, b, d_z, layers))
         for title, use in uses
         for n, b, d_z in sizes.itertuples(index=False)
         if (layers := calibrations.counts.layers(n, d_z)) is not None

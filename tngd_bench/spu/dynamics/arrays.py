@@ -19,15 +19,15 @@ from tngd_bench.spu.dynamics.route import arrays_are_alike, cells_err
 
 LARGEST_ARRAY_BYTES = 4 * 2**30
 """Memory of one array (m, N) up to which single cells are simulated."""
+REMEDY = "raise damping, program more precisely, or use a shared array with hessian_array off"
 
 
 class UnstableDeviceError(RuntimeError):
     """The drift as programmed has a growing mode; `margin` < 0 is its least rate, in 1/τ."""
 
-    def __init__(self, margin: float) -> None:
+    def __init__(self, margin: float, remedy: str = REMEDY) -> None:
         super().__init__(
-            f"the device is unstable: its slowest mode has the rate {margin:.3g}/τ, which must be > 0; "
-            "raise damping, program more precisely, or use a shared array with hessian_array off"
+            f"the device is unstable: its slowest mode has the rate {margin:.3g}/τ, which must be > 0; {remedy}"
         )
         self.margin = margin
 
@@ -101,14 +101,14 @@ def program(
     once per cell and shifted by k/K, so that the K arrays average to the wanted values within 1/K of a level.
     """
     largest = float(full_scale(factor))
-    first = _programmed(factor, largest, device, generator, 0, member)
+    first = programmed(factor, largest, device, generator, 0, member)
     alike = arrays_are_alike(device, ensemble=member[1])
-    last = first if alike else _programmed(factor, largest, device, generator, 1, member)
+    last = first if alike else programmed(factor, largest, device, generator, 1, member)
     middle: Tensor | None = None
     if device.hessian_array and cells_err(device):
         identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
-        middle = _programmed(identity, 1.0, device, generator, 2, member)
-    outer, inner = _unit(device, largest), _unit(device, 1.0)
+        middle = programmed(identity, 1.0, device, generator, 2, member)
+    outer, inner = largest_unit(device, largest), largest_unit(device, 1.0)
     scale = outer**2 * (inner if device.hessian_array else 1.0)
     lag: Tensor | None = None
     if device.amplifier_gain is not None or device.amplifier_bandwidth_hz is not None:
@@ -134,7 +134,7 @@ def program(
     return Arrays(first, last, middle, lag, scale, outer, offset)
 
 
-def _programmed(
+def programmed(
     values: Tensor,
     largest: float,
     device: Device,
@@ -142,6 +142,7 @@ def _programmed(
     place: int,
     member: tuple[int, int],
 ) -> Tensor:
+    """Return what the cells of array `place` hold of `values`, whose full scale is `largest`: levels and errors."""
     if device.array_bits is None:
         held = values
     elif member[1] == 1:
@@ -175,7 +176,7 @@ def _rounding_event(
     return (below + (scaled - below > threshold)).clamp_(-half_levels, half_levels) * (largest / half_levels)
 
 
-def _unit(device: Device, largest: float) -> float:
+def largest_unit(device: Device, largest: float) -> float:
     """Conductance × R of one unit of an array: 1, or less where its `largest` value exceeds the range."""
     if device.conductance_max_siemens is None:
         return 1.0

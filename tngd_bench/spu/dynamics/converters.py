@@ -17,12 +17,17 @@ def quantize(signal: Tensor, bits: int | None) -> Tensor:
     at most half a step, max|signal|/(2^bits − 2), and a uniform input has the variance step²/12. One bit has the
     two levels ±full scale.
     """
-    if bits is None:
-        return signal
-    largest = full_scale(signal)
-    if not bool(largest > 0):
-        return signal
+    return signal if bits is None else _rounded(signal, full_scale(signal), bits)
+
+
+def quantize_each(rows: Tensor, bits: int | None) -> Tensor:
+    """The same for each row of (k, n) as a signal of its own, with its own full scale."""
+    return rows if bits is None else _rounded(rows, rows.abs().amax(1, keepdim=True), bits)
+
+
+def _rounded(signal: Tensor, largest: Tensor, bits: int) -> Tensor:
     if bits == 1:
         return largest * (2.0 * (signal >= 0).to(signal.dtype) - 1.0)
     half_levels = float(2 ** (bits - 1) - 1)
-    return (signal * (half_levels / largest)).round_().mul_(largest / half_levels)
+    unit = torch.where(largest > 0, largest, 1.0)  # a signal of zeros stays one
+    return (signal * (half_levels / unit)).round_().mul_(unit / half_levels)

@@ -1,7 +1,23 @@
 """Routes to the law of a programmed device, chosen from its description, without torch: for planning too."""
 
 from tngd_bench.curvature.route import Route
+from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
+
+ON_SYMMETRIC_ARRAYS = frozenset(
+    {
+        "temperature_kelvin",
+        "array_bits",
+        "programming_error",
+        "stuck_off",
+        "stuck_on",
+        "conductance_max_siemens",
+        "dac_bits",
+        "adc_bits",
+        "adc_noise_volts",
+    }
+)
+"""The imperfections that `symmetric_array` simulates."""
 
 
 def cells_err(device: Device) -> bool:
@@ -40,3 +56,13 @@ def device_route(device: Device, ensemble: int = 1) -> Route:
             "arrays", "noise differs by node" if symmetric else "the drift is not that of one factor"
         )
     return Route("spectral", "the drift is symmetric and the noise even")
+
+
+def refuse_beyond_symmetric(device: Device) -> None:
+    """Raise ValueError for a device with an imperfection that is not simulated on a symmetric array."""
+    others = [name for name in device.imperfections if name not in ON_SYMMETRIC_ARRAYS]
+    if others:
+        raise ValueError(
+            f"device {device.name!r} sets {', '.join(others)}, which a symmetric array is not simulated with; "
+            f"accepted: {', '.join(name for name in DEVICE_FIELDS if name in ON_SYMMETRIC_ARRAYS)}"
+        )

@@ -73,13 +73,8 @@ class GramTransition:
         return self._spectra[double]
 
     def _decomposed(self, double: bool) -> tuple[Tensor, Tensor]:
-        try:
-            values, vectors = torch.linalg.eigh(self._gram.to(torch.float64) if double else self._gram)
-        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # missing in torch's own list of names
-            # LAPACK's divide and conquer may not converge in float32 where nearly all of K is zero, as it is once a
-            # network has learned most of a batch; in double it does.
-            values, vectors = torch.linalg.eigh(self._gram.to(torch.float64))
-        return values.to(torch.float64).clamp_min(0.0), vectors
+        values, vectors = eigendecomposition(self._gram.to(torch.float64) if double else self._gram)
+        return values.clamp_min(0.0), vectors
 
     def apply(self, terms: Sequence[Term], in_range: Sequence[Term] = ()) -> Tensor:
         """Σ f(A) v + Σ f(A) Bᵀ w."""
@@ -104,6 +99,17 @@ class GramTransition:
         for base, vector in outside:
             total.add_(vector, alpha=base)
         return total
+
+
+def eigendecomposition(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, float64, and eigenvectors of a symmetric matrix, in its precision where that converges."""
+    try:
+        values, vectors = torch.linalg.eigh(matrix)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # missing in torch's own list of names
+        # LAPACK's divide and conquer may not converge in float32 where nearly all of K is zero, as it is once a
+        # network has learned most of a batch; in double it does.
+        values, vectors = torch.linalg.eigh(matrix.to(torch.float64))
+    return values.to(torch.float64), vectors
 
 
 def needs_double(terms: Sequence[Term], in_range: Sequence[Term], damping: float) -> bool:

@@ -9,7 +9,7 @@ from tngd_bench.measure.optimizer_config import OptimizerConfig
 from tngd_bench.measure.problem_instance import ProblemInstance
 from tngd_bench.measure.settling import WARM_UP_SAMPLES
 from tngd_bench.optimizers import registry as optimizers
-from tngd_bench.optimizers.costs import PredictedCost, cost_of, host_cost
+from tngd_bench.optimizers.costs import PredictedCost, cost_of, host_cost, host_cost_of
 from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.problems.widths import Widths
@@ -86,7 +86,11 @@ class CandidateMaker:
         device = _device(candidate.config)
         if device is None:
             return candidate.least_seconds
-        return host_cost(problem.iteration(), device.upload).seconds(self.machine.rate_training)
+        config = candidate.config
+        cost = host_cost_of(
+            config.method, problem.iteration(), device.upload, problem.itemsize, config.settings
+        )
+        return cost.seconds(self.machine.rate_training)
 
     def _candidate(
         self,
@@ -132,7 +136,7 @@ def predicted(
     iteration, simulates = problem.iteration(settings), ""
     if device is not None and not training:
         if optimizers.get(config.method).device_billed_alone(settings) is not None:
-            return host_cost(iteration, device.upload, problem.itemsize), ""
+            return host_cost_of(config.method, iteration, device.upload, problem.itemsize, settings), ""
         simulates = " (its bill depends on the scale of its arrays, so it is simulated)"
     return cost_of(config.method, iteration, problem.itemsize, settings, device), simulates
 

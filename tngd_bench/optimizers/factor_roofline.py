@@ -1,0 +1,128 @@
+"""Thermodynamic K-FAC beside digital K-FAC at any size, by formula: for which copies, links and widths it is ahead.
+
+Our reconstruction of what the abstract of arXiv 2502.08603 describes. Nothing is run; times of a processor are lower
+bounds at its rated speed, for host and competitor alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tngd_bench.layers import Layer
+from tngd_bench.optimizers import registry
+from tngd_bench.optimizers.costs import PredictedCost, cost_of, host_cost_of
+from tngd_bench.optimizers.iteration import Iteration
+from tngd_bench.optimizers.roofline import Prediction
+from tngd_bench.spu.device import Device
+from tngd_bench.spu.kronecker import billing
+from tngd_bench.spu.kronecker.billing import FactorShape, KroneckerWorkload
+from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.processor import Processor
+
+RECONSTRUCTION = "our reconstruction of arXiv 2502.08603, of which only the abstract was read"
+DIGITAL, ON_DEVICE = "kfac", "tkfac"
+COPIES = (1, 16, 256, 4096)
+WIDTHS = tuple(2**power for power in range(6, 18))
+"""Orders of square layers that are tried for the break-even width: 64 to 131,072."""
+
+
+@dataclass(frozen=True)
+class FactorRow:
+    """One iteration with so many `copies` of each array; rates and widths are None where none is enough.
+
+    `break_even_width` is the least of `WIDTHS` at which as many square layers as the model has are ahead.
+    """
+
+    copies: int
+    seconds: Ledger
+    joules: Ledger
+    iteration_seconds: float | None
+    break_even_bits_per_s: float | None
+    break_even_width: int | None
+
+
+@dataclass(frozen=True)
+class FactorPrediction:
+    """The rows for several numbers of copies; digital seconds are lower bounds, None without a processor."""
+
+    refresh_interval: int
+    host_seconds: float | None
+    digital_seconds: float | None
+    break_even_copies: int | None
+    rows: tuple[FactorRow, ...]
+
+
+def factors_of(p: Prediction) -> FactorPrediction | None:
+    """Return what `p` is for Kronecker factors in place of the rows of J; None where nothing relaxes (t = 0)."""
+    time, batch = p.work.analog.analog_time, p.work.batch_size
+    if time == 0.0 or batch is None:
+        return None
+    itemsize = 4 if p.processor is None else p.processor.itemsize
+    return FactorQuestion(p.device, p.processor, batch, p.outputs, time, itemsize).predict(p.model.layers)
+
+
+@dataclass(frozen=True)
+class FactorQuestion:
+    """A device and a processor, the batch and its outputs, and t in units of τ."""
+
+    device: Device
+    processor: Processor | None
+    batch_size: int
+    outputs: int
+    analog_time: float
+    itemsize: int = 4
+
+    def predict(self, layers: Sequence[Layer], copies: Sequence[int] = COPIES) -> FactorPrediction:
+        """Return the prediction for a network of `layers`."""
+        host, digital = self._host_and_digital(layers)
+        fewest = None
+        if host is not None and digital is not None:
+            fewest = billing.break_even_copies(self.device, self._work(layers, 1), digital, host)
+        rows = tuple(self._row(layers, count, host, digital) for count in copies)
+        return FactorPrediction(self._settings["inverse_interval"], host, digital, fewest, rows)
+
+    def break_even_width(self, depth: int, copies: int) -> int | None:
+        """Return the least of `WIDTHS` at which `depth` square layers are ahead of digital K-FAC; None: none is."""
+        return next((width for width in WIDTHS if self._is_ahead(depth, width, copies)), None)
+
+    @property
+    def _settings(self) -> Mapping[str, int]:
+        return registry.get(ON_DEVICE).defaults  # type: ignore[return-value]
+
+    def _work(self, layers: Sequence[Layer], copies: int) -> KroneckerWorkload:
+        interval = self._settings["inverse_interval"]
+        return KroneckerWorkload(FactorShape.of(layers), self.analog_time, copies, interval)
+
+    def _row(
+        self, layers: Sequence[Layer], copies: int, host: float | None, digital: float | None
+    ) -> FactorRow:
+        work = self._work(layers, copies)
+        seconds = billing.latency(self.device, work)
+        rate = width = None
+        if host is not None and digital is not None:
+            rate = billing.break_even_link_rate(self.device, work, digital, host)
+            width = self.break_even_width(len(layers), copies)
+        taken = None if host is None else seconds.elapsed_at_least(host)
+        return FactorRow(copies, seconds, billing.energy(self.device, work), taken, rate, width)
+
+    def _is_ahead(self, depth: int, width: int, copies: int) -> bool:
+        layers = (Layer(width, width),) * depth
+        host, digital = self._host_and_digital(layers)
+        if host is None or digital is None:
+            return False
+        taken = billing.latency(self.device, self._work(layers, copies)).elapsed_at_least(host)
+        return taken is not None and taken < digital
+
+    def _host_and_digital(self, layers: Sequence[Layer]) -> tuple[float | None, float | None]:
+        """The seconds of the host and of digital K-FAC; None where the processor has too little memory."""
+        parameters = sum(layer[0] * layer[1] + layer[1] for layer in layers)
+        rows = self.batch_size * self.outputs
+        it = Iteration(parameters, rows, self.batch_size, self.outputs, layers, double=self.itemsize > 4)
+        host = host_cost_of(ON_DEVICE, it, itemsize=self.itemsize)
+        return self._seconds(host), self._seconds(cost_of(DIGITAL, it, self.itemsize))
+
+    def _seconds(self, cost: PredictedCost) -> float | None:
+        if self.processor is None or self.processor.missing_bytes(cost.bytes):
+            return None
+        return self.processor.seconds(cost.flops, cost.bytes)

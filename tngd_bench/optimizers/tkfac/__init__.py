@@ -1,0 +1,1 @@
+"""Thermodynamic K-FAC."""

@@ -1,0 +1,164 @@
+"""Thermodynamic K-FAC: Kronecker factors on the simulated analog device, which returns the update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tngd_bench.curvature.kronecker.factors import KroneckerFactors
+from tngd_bench.curvature.kronecker.linear_maps import RowProduct
+from tngd_bench.curvature.losses import Loss
+from tngd_bench.curvature.model_call import Inputs
+from tngd_bench.layers import Layer
+from tngd_bench.optimizers.kfac.map_tracer import MapPass
+from tngd_bench.optimizers.kfac.optimizer import KFAC
+from tngd_bench.optimizers.settings import check_settings
+from tngd_bench.optimizers.tkfac.entry import ANALOG, described_device
+from tngd_bench.optimizers.tngd.optimizer import UnstableStepError
+from tngd_bench.spu.description import DEVICE_FIELDS
+from tngd_bench.spu.device import Device
+from tngd_bench.spu.dynamics.arrays import UnstableDeviceError
+from tngd_bench.spu.dynamics.route import refuse_beyond_symmetric
+from tngd_bench.spu.kronecker.billing import FactorShape, KroneckerWorkload, latency
+from tngd_bench.spu.kronecker.pair import KroneckerPair, is_linear
+from tngd_bench.spu.kronecker.symmetric_array import REMEDY
+from tngd_bench.spu.ledger import Ledger
+
+
+class TKFAC(KFAC):
+    """K-FAC whose device relaxes under each damped factor in turn, in place of multiplying by its inverse.
+
+    Our reconstruction of what the abstract of arXiv 2502.08603 describes; the rest of that paper was not read.
+
+    Parameters
+    ----------
+    analog_time : t > 0 of each relaxation, units of τ; all start at zero. A long one without noise is K-FAC with
+        π-damping, a short one t² times the gradient where the diagonal is not scaled.
+    copies : arrays that hold each factor and take its right-hand sides in turn.
+    device : preset name or `Device`; its imperfections act on x (`route.ON_SYMMETRIC_ARRAYS`, others are refused), its
+        link, converters and τ make `ledger`.
+    noise_variance : κ₀ of the device, signal²; thermal noise comes on top.
+    unit_diagonal : scale each factor to a unit diagonal before it is loaded, and the signals with it.
+    kfac : further parameters as in `KFAC`, all but `inverse`. Arrays are written at `inverse_interval`. `generator`
+        draws the device's noise and programming errors too.
+
+    After a step `ledger` is the device's modelled seconds of an iteration, the mean of those between two refreshes. A
+    step raises UnstableStepError, a DivergedError, with the parameters untouched, where an array as programmed is not
+    positive definite.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        *positional: float,
+        analog_time: float = 50.0,
+        copies: int = 1,
+        device: str | Device = "paper",
+        noise_variance: float = 0.0,
+        unit_diagonal: bool = False,
+        **kfac: Any,
+    ) -> None:
+        if "inverse" in kfac:
+            raise TypeError("inverse is no setting of TKFAC: the device inverts")
+        check_settings(
+            ANALOG,
+            analog_time=analog_time,
+            copies=copies,
+            noise_variance=noise_variance,
+            unit_diagonal=unit_diagonal,
+        )
+        if not isinstance(device, str | Device):
+            raise TypeError(f"device must be a preset's name or a Device, not {device!r}")
+        self.device = Device.preset(device) if isinstance(device, str) else device
+        refuse_beyond_symmetric(self.device)
+        super().__init__(model, loss, *positional, **kfac)
+        self.analog_time = analog_time
+        self.copies = copies
+        self.noise_variance = noise_variance
+        self.unit_diagonal = unit_diagonal
+        self.pairs: dict[str, KroneckerPair] = {}
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """Modelled seconds of an iteration on the device; None before the first."""
+        return self._bill(known=True) if self.pairs else None
+
+    def bill(self, rows: int, batch_size: int, layers: tuple[Layer, ...] | None = None) -> Ledger:
+        """Modelled seconds of an iteration, without making one; it depends on no batch, only on the factors.
+
+        Raises ValueError before the first factors, and where the bill depends on what a simulation finds.
+        """
+        if self.device.bill_needs_simulation:
+            raise ValueError(
+                "the bill of a device with conductance_max_siemens depends on the scale that its arrays take: "
+                "make a step and read `ledger`"
+            )
+        if not self.factors:
+            raise ValueError("the bill depends on the model's factors: make a step or a host_pass first")
+        return self._bill(known=False)
+
+    def host_pass(self, inputs: Inputs, targets: Tensor) -> None:
+        """Do the digital part of the iteration that `iteration` counts: gradient, and factors where they are due.
+
+        For timing and counting; it changes the running averages of the factors and nothing else.
+        """
+        self._gradients(inputs, targets)
+
+    def _bill(self, *, known: bool) -> Ledger:
+        factors = tuple(
+            FactorShape(len(one.inputs), len(one.outputs), self.pairs[name].scales if known else (1.0, 1.0))
+            for name, one in self.factors.items()
+        )
+        return latency(
+            self.device,
+            KroneckerWorkload(factors, self.analog_time, self.copies, self.inverse_interval, known),
+        )
+
+    def _direction(self, inputs: Inputs, targets: Tensor) -> tuple[float, Tensor]:
+        try:
+            return super()._direction(inputs, targets)
+        except UnstableDeviceError as error:
+            raise UnstableStepError(error.margin, self.iteration, REMEDY) from error
+
+    def _invert(self, name: str, factors: KroneckerFactors) -> None:
+        of_inputs, of_outputs = factors.shifts(self.settings["damping"])
+        pair = self.pairs[name] = KroneckerPair.program(
+            (factors.inputs, of_inputs),
+            (factors.outputs, of_outputs),
+            self.analog_time,
+            self.device,
+            copies=self.copies,
+            place=list(self.factors).index(name),
+            generator=self.generator,
+            noise_variance=self.noise_variance,
+            unit_diagonal=self.unit_diagonal,
+        )
+        factors.left, factors.right = pair.outputs[0].matrix, pair.inputs[0].matrix
+
+    def _preconditioned(self, one: MapPass) -> tuple[RowProduct, Tensor]:
+        pair = self.pairs[one.map.names[0]]
+        if pair.is_deterministic and is_linear(self.device):
+            return super()._preconditioned(one)
+        gradient = one.gradient
+        x = pair.solve(gradient, self.device, self.generator)
+        return RowProduct(None, x), (x * gradient).sum()
+
+    def _carried(self) -> dict[str, Any]:
+        return {**super()._carried(), "pairs": {name: pair.state() for name, pair in self.pairs.items()}}
+
+    def _restore(self, carried: Mapping[str, Any]) -> None:
+        super()._restore(carried)
+        self.pairs = {name: KroneckerPair.from_state(state) for name, state in carried["pairs"].items()}
+
+
+def make_tkfac(
+    model: nn.Module, loss: nn.Module, *, generator: torch.Generator | None, **settings: Any
+) -> TKFAC:
+    """Make TKFAC from a study's settings, fields of its device among them."""
+    device = described_device(settings)
+    arguments = {name: value for name, value in settings.items() if name not in (*DEVICE_FIELDS, "device")}
+    return TKFAC(model, loss, device=device, generator=generator, **arguments)

@@ -1,0 +1,1 @@
+"""Thermodynamic K-FAC on the device: relaxations under Kronecker factors, and their bill."""

@@ -1,0 +1,171 @@
+"""Cost of one iteration of thermodynamic K-FAC on a device, in closed form: seconds, joules, words on the link.
+
+Our reconstruction of what the abstract of arXiv 2502.08603 describes. Every factor stays on an array of its own between
+refreshes, in `copies` that relax side by side; layers follow one another.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tngd_bench import arguments
+from tngd_bench.layers import Layer
+from tngd_bench.spu.billing import conversions_s, link_rate_left, priced, transfer_s
+from tngd_bench.spu.description import DeviceDescription
+from tngd_bench.spu.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class FactorShape:
+    """Orders of a layer's factors, and the scales at which a conductance range has their arrays hold them (≤ 1)."""
+
+    inputs: int
+    outputs: int
+    scales: tuple[float, float] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        for name in ("inputs", "outputs"):
+            arguments.integer(name, getattr(self, name), minimum=1)
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer]) -> tuple[FactorShape, ...]:
+        """Those of layers with a bias each."""
+        return tuple(cls(layer[0] + 1, layer[1]) for layer in layers)
+
+    @property
+    def values(self) -> int:
+        """Of ∇W."""
+        return self.inputs * self.outputs
+
+    @property
+    def cells(self) -> int:
+        """Of one copy of both arrays."""
+        return self.inputs**2 + self.outputs**2
+
+
+@dataclass(frozen=True)
+class KroneckerWorkload:
+    """One iteration, the mean of those between two refreshes of the arrays; `analog_time` in units of τ.
+
+    `scales_known`: whether those of the factors are meant, where a conductance range sets them.
+    """
+
+    factors: tuple[FactorShape, ...]
+    analog_time: float
+    copies: int = 1
+    refresh_interval: int = 1
+    scales_known: bool = False
+
+    def __post_init__(self) -> None:
+        arguments.real("analog_time", self.analog_time, above=0.0)
+        for name in ("copies", "refresh_interval"):
+            arguments.integer(name, getattr(self, name), minimum=1)
+        if not self.factors:
+            raise ValueError(
+                "factors must not be empty: a model without linear maps has nothing on the device"
+            )
+
+    @property
+    def values(self) -> int:
+        """Numbers sent in one direction: the right-hand sides of both passes, or their answers."""
+        return 2 * sum(factor.values for factor in self.factors)
+
+    @property
+    def cells(self) -> int:
+        """Of one copy of all arrays."""
+        return sum(factor.cells for factor in self.factors)
+
+    @property
+    def rounds(self) -> int:
+        """Relaxations one after another: the n_out of pass 1 and the n_in of pass 2, `copies` at a time."""
+        return sum(sum(self._rounds(factor)) for factor in self.factors)
+
+    @property
+    def relaxed_time(self) -> float:
+        """Duration of all of them, τ."""
+        slowed = (
+            count / scale
+            for factor in self.factors
+            for count, scale in zip(self._rounds(factor), factor.scales, strict=True)
+        )
+        return self.analog_time * sum(slowed)
+
+    def _rounds(self, factor: FactorShape) -> tuple[int, int]:
+        return -(-factor.outputs // self.copies), -(-factor.inputs // self.copies)
+
+
+def words_on_link(work: KroneckerWorkload) -> float:
+    """Numbers over the link in one iteration: 4·n_in·n_out a layer, and n_in² + n_out² at each refresh."""
+    return 2 * work.values + work.cells / work.refresh_interval
+
+
+def latency(device: DeviceDescription, work: KroneckerWorkload) -> Ledger:
+    """Modelled seconds of one iteration under the items of `billing.latency`, None where no time is stated.
+
+    Copies are written at once from what was sent once; converters are their own.
+    """
+    orders = sum(factor.inputs + factor.outputs for factor in work.factors)
+    written_at_once = {"array": 2 * len(work.factors), "row": orders, "cell": work.cells}
+    steps = written_at_once[device.write_parallel]
+    conversions = work.rounds * device.nodes_per_converter
+    items: dict[str, float | None] = {
+        "write_gradient": transfer_s(device, work.values),
+        "write_arrays": transfer_s(device, work.cells / work.refresh_interval),
+        "write_cells": priced(device.cell_write_time_s, steps / work.refresh_interval),
+        "write_convert": conversions_s(device.dac_rate_hz, conversions),
+        "relax": work.relaxed_time * device.time_constant_s,
+    }
+    if device.bill_needs_simulation and not work.scales_known:
+        items["relax_slowdown"] = None
+    items["read_convert"] = conversions_s(device.adc_rate_hz, conversions)
+    items["read"] = transfer_s(device, work.values)
+    return Ledger("s", items)
+
+
+def energy(device: DeviceDescription, work: KroneckerWorkload) -> Ledger:
+    """Modelled joules of one iteration under the items of `latency`; None ("not stated") without a price.
+
+    `relax_power_watt` is that of one array, and all copies relax.
+    """
+    word = priced(device.link_energy_j_per_bit, device.word_bits)
+    seconds = latency(device, work).items
+    cells = work.copies * work.cells / work.refresh_interval
+    prices: Mapping[str, float | None] = {
+        "write_gradient": priced(word, work.values),
+        "write_arrays": priced(word, work.cells / work.refresh_interval),
+        "write_cells": priced(device.cell_write_energy_j, cells),
+        "write_convert": priced(device.dac_energy_j, work.values),
+        "relax": priced(priced(device.relax_power_watt, work.copies), seconds["relax"]),
+        "relax_slowdown": None,
+        "read_convert": priced(device.adc_energy_j, work.values),
+        "read": priced(word, work.values),
+    }
+    return Ledger("J", {name: value for name, value in prices.items() if name in seconds})
+
+
+def break_even_link_rate(
+    device: DeviceDescription, work: KroneckerWorkload, competitor_s: float, digital_s: float = 0.0
+) -> float | None:
+    """Link rate (bits/s) as `billing.break_even_link_rate` has it; None: no rate is enough."""
+    bits = device.word_bits * words_on_link(work)
+    return link_rate_left(
+        latency(device.override(link_rate_bits_per_s=None), work), bits, competitor_s, digital_s
+    )
+
+
+def break_even_copies(
+    device: DeviceDescription, work: KroneckerWorkload, competitor_s: float, digital_s: float = 0.0
+) -> int | None:
+    """Least number of copies with which an iteration takes no longer than a digital optimizer's `competitor_s`.
+
+    None: no number is enough. With an item of the bill not stated it is a lower bound.
+    """
+    most = max(max(factor.inputs, factor.outputs) for factor in work.factors)
+
+    def is_enough(copies: int) -> bool:
+        taken = latency(device, replace(work, copies=copies)).elapsed_at_least(digital_s)
+        return taken is not None and taken <= competitor_s
+
+    return bisect_left(range(1, most + 1), True, key=is_enough) + 1 if is_enough(most) else None

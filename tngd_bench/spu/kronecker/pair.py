@@ -1,0 +1,101 @@
+"""Thermodynamic K-FAC of one layer: X ≈ (Γ′)⁻¹ ∇W (A′)⁻¹ by two passes of relaxations, each exact in time.
+
+Our reconstruction of what the abstract of arXiv 2502.08603 describes; the rest of that paper was not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tngd_bench.spu.device import Device
+from tngd_bench.spu.dynamics.route import cells_err
+from tngd_bench.spu.kronecker.symmetric_array import SymmetricArray, program
+
+
+@dataclass(frozen=True)
+class KroneckerPair:
+    """Arrays of A′ (n_in, n_in) and Γ′ (n_out, n_out): as many of each as copies that hold different values.
+
+    Pass 1 relaxes under A′ for each of the n_out rows of ∇W, pass 2 under Γ′ for each of the n_in columns of what was
+    read; copies take the right-hand sides in turn.
+    """
+
+    inputs: tuple[SymmetricArray, ...]
+    outputs: tuple[SymmetricArray, ...]
+
+    @classmethod
+    def program(
+        cls,
+        inputs: tuple[Tensor, float],
+        outputs: tuple[Tensor, float],
+        t: float,
+        device: Device,
+        *,
+        copies: int = 1,
+        place: int = 0,
+        generator: torch.Generator | None = None,
+        **loading: Any,
+    ) -> KroneckerPair:
+        """Write both factors, each a positive semi-definite matrix and its damping, with all their copies.
+
+        `place` is the layer's among those of the chip; `loading` are further arguments of `symmetric_array.program`.
+        """
+        different = copies if cells_err(device) else 1
+
+        def written(
+            side: int, factor: tuple[Tensor, float], right_hand_sides: int
+        ) -> tuple[SymmetricArray, ...]:
+            first = (2 * place + side) * copies
+            return tuple(
+                program(*factor, t, device, generator=generator, place=first + copy, **loading)
+                for copy in range(min(different, right_hand_sides))  # one beyond them stays idle
+            )
+
+        return cls(written(0, inputs, len(outputs[0])), written(1, outputs, len(inputs[0])))
+
+    def solve(self, gradient: Tensor, device: Device, generator: torch.Generator | None = None) -> Tensor:
+        """X (n_out, n_in), read from the device in answer to ∇W (n_out, n_in)."""
+        first = _answers(self.inputs, gradient, device, generator)
+        return _answers(self.outputs, first.T, device, generator).T
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether X = L ∇W R with the `matrix` of one array each, converters apart: no noise, and copies alike."""
+        arrays = self.inputs + self.outputs
+        return len(arrays) == 2 and all(array.deviation is None for array in arrays)
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        """The least scale at which the arrays of A′ and of Γ′ hold them: a relaxation takes t over it."""
+        return min(array.scale for array in self.inputs), min(array.scale for array in self.outputs)
+
+    def state(self) -> dict[str, Any]:
+        """What the arrays hold, for `state_dict`."""
+        return {name: [dict(vars(array)) for array in arrays] for name, arrays in vars(self).items()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Sequence[Mapping[str, Any]]]) -> KroneckerPair:
+        """A pair from `state()`."""
+        sides = {name: tuple(SymmetricArray(**array) for array in arrays) for name, arrays in state.items()}
+        return cls(**sides)
+
+
+def is_linear(device: Device) -> bool:
+    """Whether converters leave signals as they are, so that X is linear in ∇W."""
+    return device.dac_bits is None and device.adc_bits is None and not device.adc_noise_volts
+
+
+def _answers(
+    copies: Sequence[SymmetricArray], rows: Tensor, device: Device, generator: torch.Generator | None
+) -> Tensor:
+    if len(copies) == 1:
+        return copies[0].answer(rows, device, generator)
+    found = torch.empty_like(rows)
+    for k, array in enumerate(copies):
+        found[k :: len(copies)] = array.answer(rows[k :: len(copies)], device, generator)
+    return found

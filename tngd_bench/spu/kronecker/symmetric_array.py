@@ -1,0 +1,119 @@
+"""A dense symmetric positive definite matrix on one array of the device, and its relaxations, exact in time.
+
+Cell (i, j) couples nodes i and j: one element serves both directions, so errors leave the matrix symmetric.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tngd_bench import arguments
+from tngd_bench.spu.device import Device
+from tngd_bench.spu.dynamics.arrays import UnstableDeviceError, largest_unit, programmed
+from tngd_bench.spu.dynamics.converters import quantize_each
+from tngd_bench.spu.dynamics.gaussian import standard_normal
+from tngd_bench.spu.dynamics.route import cells_err
+from tngd_bench.spu.dynamics.spectral import Response, Spread
+from tngd_bench.spu.dynamics.transitions import eigendecomposition
+
+REMEDY = "raise damping, program more precisely, or scale to a unit diagonal"
+
+
+@dataclass(frozen=True)
+class SymmetricArray:
+    """What an array of order n makes of right-hand sides in one relaxation of t, from a start at zero.
+
+    `response` is φ(M̂) with φ(a) = (1 − e^(−at))/a, (n, n) · `deviation` the symmetric root of the noise's covariance
+    κψ(M̂) with ψ(a) = (1 − e^(−2at))/a, None: no noise · `weights` D^(−1/2), (n,), by which the host scales both what
+    it writes and what it reads; None: M̂ is the matrix itself · `scale` s ≤ 1 by which the conductance range shrinks M̂,
+    so that a relaxation takes t/s.
+    """
+
+    response: Tensor
+    deviation: Tensor | None = None
+    weights: Tensor | None = None
+    scale: float = 1.0
+
+    @property
+    def matrix(self) -> Tensor:
+        """The mean answer to the unit vectors, converters apart, (n, n)."""
+        if self.weights is None:
+            return self.response
+        return self.weights.unsqueeze(1) * self.response * self.weights
+
+    def answer(self, rows: Tensor, device: Device, generator: torch.Generator | None = None) -> Tensor:
+        """One readout for each right-hand side, a row of (k, n): D/A conversion, relaxation, A/D conversion."""
+        signals = rows if self.weights is None else rows * self.weights
+        reached = quantize_each(signals, device.dac_bits) @ self.response
+        if self.deviation is not None:
+            reached = reached + _normal(reached, generator) @ self.deviation
+        if device.adc_noise_volts:
+            deviation = device.adc_noise_volts / device.volts_per_unit
+            reached = reached + deviation * _normal(reached, generator)
+        read = quantize_each(reached, device.adc_bits)
+        return read if self.weights is None else read * self.weights
+
+
+def program(
+    matrix: Tensor,
+    shift: float,
+    t: float,
+    device: Device,
+    *,
+    noise_variance: float = 0.0,
+    unit_diagonal: bool = False,
+    generator: torch.Generator | None = None,
+    place: int = 0,
+) -> SymmetricArray:
+    """Write M = `matrix` + `shift`·I, a positive semi-definite (n, n) and a number > 0, for relaxations of `t` > 0.
+
+    `unit_diagonal` loads D^(−1/2) M D^(−1/2), D the diagonal of M. `noise_variance` is κ₀ of the device, signal²;
+    thermal noise of `device` comes on top. `generator` (None: torch's default one) draws the programming error;
+    `place` tells the arrays of a chip apart. Raises UnstableDeviceError where M as programmed is not positive definite.
+    """
+    arguments.real("t", t, above=0.0)
+    arguments.real("noise_variance", noise_variance, minimum=0.0)
+    held, weights, floor = matrix.clone(), None, shift
+    held.diagonal().add_(shift)
+    if unit_diagonal:
+        weights = held.diagonal().rsqrt()
+        held = weights.unsqueeze(1) * held * weights
+        floor *= float(weights.min()) ** 2
+    largest = float(held.diagonal().max())  # no value of a positive matrix is larger
+    scale = largest_unit(device, largest)
+    if device.array_bits is not None or cells_err(device):
+        # in double: whether a small mode decays or grows is not to depend on rounding
+        cells = programmed(held.to(torch.float64), largest, device, generator, place, (0, 1))
+        values, vectors = eigendecomposition(_one_element_a_pair(cells))
+        _check_stable(values, scale)
+        values, vectors = values.clamp_min(0.0), vectors.to(matrix.dtype)
+    else:
+        values, vectors = eigendecomposition(held)
+        values = values.clamp_min(floor)
+    variance = (noise_variance + device.thermal_variance) / scale
+    response = _function(Response(t)(values), vectors)
+    deviation = _function(Spread(t, variance)(values), vectors) if variance > 0.0 else None
+    return SymmetricArray(response, deviation, weights, scale)
+
+
+def _one_element_a_pair(cells: Tensor) -> Tensor:
+    """The matrix whose cells on and above the diagonal were drawn, each for both of its places."""
+    upper = torch.triu(cells)
+    return upper + torch.triu(cells, 1).T
+
+
+def _check_stable(values: Tensor, scale: float) -> None:
+    slowest, fastest = float(values[0]), float(values[-1])
+    if slowest < -64.0 * len(values) * torch.finfo(torch.float64).eps * fastest:
+        raise UnstableDeviceError(slowest * scale, REMEDY)
+
+
+def _function(of_values: Tensor, vectors: Tensor) -> Tensor:
+    return (vectors * of_values.to(vectors.dtype)) @ vectors.T
+
+
+def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    return standard_normal(like.numel(), generator, like).view(like.shape)
