@@ -13,7 +13,7 @@ import pytest
 
 from tngd_bench import spu
 from tngd_bench.cli.main import run
-from tngd_bench.optimizers import TNGD
+from tngd_bench.optimizers import TNGD, registry
 from tngd_bench.spu import Device, billing
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.description import DeviceDescription
@@ -33,6 +33,7 @@ def test_every_name_exists() -> None:
     known = (
         {field.name for field in dataclasses.fields(Device)} | ITEMS | set(inspect.signature(TNGD).parameters)
     )
+    known |= registry.get("tkfac").settings.keys()
     known |= {name for owner in (Ledger, Device, billing, spu) for name in dir(owner)}
     known.add("stability_margin")  # an attribute of an instance of `TNGD`
     known |= {"ProgrammedDevice", UnstableDeviceError.__name__}

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from tests import oracles
 from tngd_bench.measure.operations import count_operations
 from tngd_bench.optimizers import KFAC, TKFAC, DivergedError, registry
-from tngd_bench.optimizers.costs import predicted_cost
+from tngd_bench.optimizers.costs import host_cost_of, predicted_cost
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.tngd.optimizer import UnstableStepError
 from tngd_bench.spu import Device, UnstableDeviceError
 from tngd_bench.spu.kronecker.billing import FactorShape, KroneckerWorkload, latency
@@ -261,6 +262,24 @@ def test_operations_of_steps_are_predicted(settings: dict[str, object]) -> None:
         layers=LAYERS, settings={**settings, "inverse_interval": 10**9}, device=optimizer.device,
     )  # fmt: skip
     assert predicted.flops == pytest.approx(mean, rel=0.03)
+
+
+def test_operations_of_a_host_pass_are_predicted_the_whole_gradient_among_them() -> None:
+    network = perceptron()
+    optimizer = TKFAC(network, LOSS, generator=seeded())
+    batch = torch.rand(64, 400), torch.randint(0, 10, (64,))
+    optimizer.host_pass(*batch)
+    optimizer.verification.paused = True
+    found = {}
+    for iteration in (1001, 1010):
+        optimizer.iteration = iteration
+        found[iteration] = count_operations(lambda: optimizer.host_pass(*batch)).flops
+    it = Iteration(sum(p.numel() for p in network.parameters()), 640, 64, 10, LAYERS)
+    # forward, the gradient of the weights, and of the inputs of all layers but the first
+    whole = sum(2.0 * 64 * (d_in + 1) * d_out for d_in, d_out, _ in LAYERS)
+    assert found[1001] == pytest.approx(3 * it.forward - it.first, rel=0.02)
+    assert found[1001] > whole
+    assert host_cost_of("tkfac", it).flops == pytest.approx(0.9 * found[1001] + 0.1 * found[1010], rel=0.03)
 
 
 @pytest.mark.slow  # eigendecompositions of order 785 and 300, of three optimizers in turn: ten seconds

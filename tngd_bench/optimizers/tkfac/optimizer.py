@@ -106,7 +106,8 @@ class TKFAC(KFAC):
 
         For timing and counting; it changes the running averages of the factors and nothing else.
         """
-        self._gradients(inputs, targets)
+        for one in self._gradients(inputs, targets)[1]:
+            _ = one.gradient  # which the device takes whole, not as the rows it is made of
 
     def _bill(self, *, known: bool) -> Ledger:
         factors = tuple(
