@@ -49,7 +49,9 @@ class FactorPart:
 
     def matvec(self, v: Tensor) -> Tensor:
         """B_l v, (m,), of a vector (N,) over all parameters."""
-        products = torch.zeros(1, self.batch_size * self.rows_per_sample, dtype=self.dtype, device=self.device)
+        products = torch.zeros(
+            1, self.batch_size * self.rows_per_sample, dtype=self.dtype, device=self.device
+        )
         for block in self.blocks:
             products += block.matvec(v.unsqueeze(0))
         return products[0]
