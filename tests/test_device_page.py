@@ -6,12 +6,13 @@ import dataclasses
 import inspect
 import re
 import shlex
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from tngd_bench import spu
+from tngd_bench import plugin_files, spu
 from tngd_bench.cli.main import run
 from tngd_bench.optimizers import TNGD, registry
 from tngd_bench.spu import Device, billing
@@ -66,7 +67,13 @@ def test_the_bill_of_each_preset_is_that_of_the_code(name: str) -> None:
     assert 1e3 * (ledger.items[largest] or 0.0) == pytest.approx(float(line[2]), rel=1e-3)
 
 
-def test_its_commands_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_commands_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert run(["new", "device", "mydevice"]) == 0
+    (tmp_path / "dev.toml").write_text('name = "dev"\ntitle = "Dev"\n[device.slow]\nbase = "paper"\n')
     for module in re.findall(r"python -m ([\w.]+)", PAGE):
         assert find_spec(module) is not None
     for study in re.findall(r"tngd-bench run (\w+)", PAGE):
@@ -75,4 +82,6 @@ def test_its_commands_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert commands
     for command in commands:
         assert run(shlex.split(command)) == 0
-        assert "8.386 ms" in capsys.readouterr().out
+        told = capsys.readouterr().out
+        assert "8.386 ms" in told or "--device paper" not in command
+    plugin_files.forget()

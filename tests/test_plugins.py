@@ -1,10 +1,11 @@
 """Outside packages: one that is broken is named and stops nothing else."""
 
+import sys
 from importlib.metadata import EntryPoint
 
 import pytest
 
-from tngd_bench import plugins
+from tngd_bench import plugin_files, plugins
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +76,16 @@ def test_a_package_without_metadata_is_called_by_its_folder_and_has_no_version(t
     installed(tmp_path, "bare", "[tngd_bench.things]\nsome = string:digits\n", metadata=False)
     (found,) = plugins.entry_points("tngd_bench.things")
     assert (plugins.package_of(found), plugins.version_of(found)) == ("bare-1.2", "")
+
+
+def test_what_an_error_says_calls_a_plugin_by_its_file(tmp_path):
+    (tmp_path / "mine.py").write_text("import sys\n\ndef fail():\n    sys.modules[__name__].absent\n")
+    file = plugin_files.read(tmp_path / "mine.py")
+    plugin_files.install(file)
+    try:
+        with pytest.raises(AttributeError) as error:
+            sys.modules[file.module].fail()
+        assert plugins.said(error.value) == "AttributeError: module 'mine.py' has no attribute 'absent'"
+    finally:
+        plugin_files.forget(file)
+        sys.path.remove(str(tmp_path))

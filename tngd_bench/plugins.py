@@ -1,9 +1,11 @@
 """Entries of outside packages and files: one that cannot be loaded is named and left out, and stops no other."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.metadata import Distribution, EntryPoint
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from tngd_bench import arguments, plugin_files
@@ -68,6 +70,17 @@ def collect(
         left_out[point.name] = f"{_called(point)} {complaint}"
         complain(f"{left_out[point.name]}; the {what} {point.name!r} is left out")
     return Found(what, entries, outside, left_out)
+
+
+def check_factory(factory: object) -> None:
+    """Raise TypeError or ValueError where `factory` is not "module:attribute", or the module is loaded and lacks it."""
+    module, colon, attribute = arguments.text("factory", factory).partition(":")
+    if not (module and colon and attribute) or ":" in attribute:
+        raise ValueError(f"factory must be module:attribute, not {factory!r}")
+    loaded = sys.modules.get(module)
+    if loaded is not None and not callable(getattr(loaded, attribute, None)):
+        file = Path(getattr(loaded, "__file__", None) or module).name
+        raise ValueError(f"factory names {attribute!r}, and {file} has no class or function of that name")
 
 
 def entry_points(group: str) -> tuple[EntryPoint, ...]:
@@ -148,8 +161,11 @@ def _load(point: EntryPoint, kind: type[T], check: Callable[[T], None]) -> tuple
 
 
 def said(error: BaseException) -> str:
-    """Return what an error of outside code says, on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    """Return what an error of outside code says, on one line, plug-ins called by their files' names."""
+    text = " ".join(str(error).split())
+    for file in plugin_files.loaded():
+        text = text.replace(file.module, file.name)
+    return f"{type(error).__name__}: {text}"
 
 
 def _called(point: EntryPoint) -> str:

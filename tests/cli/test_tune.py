@@ -58,7 +58,7 @@ def test_it_tunes_what_the_study_calls_tuned_and_says_how_to_go_on(tune, study, 
     assert code == 0
     assert "2 settings (2 ok)" in told
     assert "the study's own settings" in told
-    assert 'include = ["tuned.toml"]' in told
+    assert 'in a study beside this one: include = ["out/tuned.toml"]' in told
     text = (tmp_path / "out" / "tuned.toml").read_text()
     assert f"command: tngd-bench tune {study} --optimizers sgd --trials 1" in text
     assert set(tomllib.loads(text)) == {"tuned", "tuning_record"}
@@ -129,7 +129,10 @@ def test_help_has_examples():
 def test_a_study_may_include_what_its_search_will_write(tune, study, capfd, tmp_path):
     study.write_text('include = ["out/tuned.toml"]\n' + STUDY)
     assert command_line.run(["plan", str(study)]) == 3
-    assert "there is no file 'out/tuned.toml' beside this one; `tngd-bench tune" in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert "there is no file 'out/tuned.toml' beside this one; `tngd-bench tune" in told
+    assert "reports/STUDY-tuning/tuned.toml" in told
+    assert "there are" not in told
     code, told, _ = tune("--plan", "--trials", "3", "--optimizers", "sgd")
     assert code == 0
     assert "digits-finals" in told

@@ -108,6 +108,18 @@ def test_the_four_kinds_are_registered_and_forgotten(folder):
         (PLUGIN.replace("0.001, POSITIVE", "-1.0, POSITIVE"), "SIGNS cannot be used: lr must be"),
         (PLUGIN.replace('name="bench"', 'name="ideal"'), "BENCH registers the device 'ideal' again"),
         (PLUGIN.replace('f"{__name__}:open_here"', '"open_here"'), "HERE cannot be used: factory must be"),
+        (
+            PLUGIN.replace(":Signs", ":Sings"),
+            "plug-in mine.py: SIGNS cannot be used: factory names 'Sings', and mine.py has",
+        ),
+        (
+            PLUGIN.replace(":open_here", ":SMALL.x"),
+            "HERE cannot be used: factory names 'SMALL.x', and mine.py has no",
+        ),
+        (
+            PLUGIN.replace(":Signs", ":STUDY_NAME"),
+            "SIGNS cannot be used: factory names 'STUDY_NAME', and mine.py",
+        ),
     ],
 )
 def test_a_plugin_that_cannot_be_used_is_refused_whole(folder, text, said):

@@ -140,6 +140,7 @@ def _classes(table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tell(search: Search, result: SearchResult, place: Path) -> int:
+    from tngd_bench.studies.file.merge import SHIPPED, as_included
     from tngd_bench.studies.tuning.results import settings_of
 
     tries, metric = result.tries, search.tuning.metric
@@ -171,8 +172,9 @@ def _tell(search: Search, result: SearchResult, place: Path) -> int:
     if result.tuned is None:
         return complain(f"no optimizer has a result; every try is in {place}", FAILED)
     label = f"{result.best['optimizer'].iloc[0]}[tuned]"
-    click.echo(
-        f'settings: {result.tuned}; in a study: include = ["{result.tuned.name}"] and labels as {label}'
-    )
+    home = None if search.loaded.source == SHIPPED else Path(search.loaded.source).parent
+    include = json.dumps(as_included(result.tuned, home), ensure_ascii=False)
+    where = "" if home is None else " beside this one"
+    click.echo(f"settings: {result.tuned}; in a study{where}: include = [{include}] and labels as {label}")
     click.echo(f"page: tngd-bench report {shlex.quote(str(place))}")
     return OK

@@ -59,8 +59,9 @@ def _found() -> plugins.Found[OptimizerEntry]:
 
 def _check_entry(entry: OptimizerEntry) -> None:
     """Raise TypeError or ValueError for an outside entry whose fields are not what they have to be."""
-    for name in ("name", "title", "summary", "factory"):
+    for name in ("name", "title", "summary"):
         arguments.text(name, getattr(entry, name))
+    plugins.check_factory(entry.factory)
     arguments.choice("family", entry.family, get_args(Family))
     settings: object = entry.settings
     if not isinstance(settings, Mapping):

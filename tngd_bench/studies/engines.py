@@ -29,11 +29,10 @@ class EngineEntry:
     factory: str
 
     def check_fields(self) -> None:
-        """Raise TypeError for fields that are not text, ValueError for a factory of another form."""
-        for name in ("name", "summary", "factory"):
+        """Raise TypeError for fields that are not text, ValueError for a factory that is none."""
+        for name in ("name", "summary"):
             arguments.text(name, getattr(self, name))
-        if self.factory.count(":") != 1:
-            raise ValueError(f"factory must be module:attribute, not {self.factory!r}")
+        plugins.check_factory(self.factory)
 
     def open(self, study: Any) -> AbstractContextManager[Any]:
         """Return the engine for a study, to be entered."""

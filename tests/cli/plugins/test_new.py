@@ -1,7 +1,9 @@
 """`tngd-bench new` and `tngd-bench test`: templates that run as they are, and the table of their checks."""
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +58,29 @@ def test_a_file_is_never_written_over(here, capsys):
     assert (here / "mine.py").read_text() == "precious\n"
 
 
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_a_template_has_the_given_name_wherever_it_names_itself(kind, here):
+    for name in ("odd_Name-7", "another"):
+        assert run(["new", kind, name]) == 0
+    odd, another = (
+        (here / (n + Path(TEMPLATES[kind]).suffix)).read_text() for n in ("odd_Name-7", "another")
+    )
+    assert odd.replace("odd_Name-7", "another") == another
+    assert "mine" not in re.findall(r"\w+", odd.lower())
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("optimizer", "adam"), ("problem", "digits-mlp"), ("device", "paper"), ("study", "smoke")],
+)
+def test_a_name_that_is_taken_is_refused_at_once(kind, name, capsys, here):
+    assert run(["new", kind, name]) == 3
+    told = capsys.readouterr().err
+    assert f" {kind} {name!r} already; nothing was written" in told
+    assert told.count("\n") == 1
+    assert not list(here.iterdir())
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a b", "1st", "x" * 61, ".hidden"])
 def test_names_that_are_no_names_are_refused(name, capsys, here):
     assert run(["new", "study", name]) == 3
@@ -69,6 +94,14 @@ def test_bad_plugins_are_bad_input(here, capsys):
     (here / "mine.py").write_text("x = 1\n")
     assert run(["test", "mine.py"]) == 3
     assert "registers nothing" in capsys.readouterr().err
+    run(["new", "optimizer", "noclass"])
+    text = (here / "noclass.py").read_text()
+    (here / "noclass.py").write_text(text.replace(":Momentum", ":Absent"))
+    capsys.readouterr()
+    assert run(["test", "noclass.py"]) == 3
+    told = capsys.readouterr().err
+    assert "plug-in noclass.py: ENTRY cannot be used: factory names 'Absent'" in told
+    assert told.count("\n") == 1
 
 
 @pytest.mark.slow

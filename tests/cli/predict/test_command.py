@@ -185,6 +185,7 @@ def test_figures_carry_grade_and_source():
         (["--sweep", "tau=0,1"], "tau must be a finite number > 0, not 0"),
         (["--set", "positions=abc"], "--set positions=abc: 'abc' is not a number"),
         (["--device", "my.toml"], "accepted: my.toml:NAME"),
+        (["--device", "mydevice"], "needs --plugin FILE.py, one of a study is named FILE.toml:NAME"),
         (["--flops", "1e12"], "--flops replaces the rate of a processor; add --processor"),
     ],
 )
@@ -194,6 +195,19 @@ def test_bad_input_is_one_line_and_exit_code_3(capsys, arguments, message):
     assert message in error
     assert error.startswith("tngd-bench: error: ")
     assert error.count("\n") == 1
+
+
+def test_a_file_that_only_describes_devices_is_enough(capsys, tmp_path):
+    (tmp_path / "dev.toml").write_text(
+        'name = "dev"\ntitle = "Dev"\n[device.slow]\nbase = "paper"\nlink_rate_bits_per_s = 1e9\n'
+    )
+    ledgers = []
+    for words in (["--device", f"{tmp_path}/dev.toml:slow"], ["--set", "link_rate=1e9"]):
+        assert command_line.run(["predict", *SIZES, *words, "--json"]) == 0
+        ledgers.append(json.loads(capsys.readouterr().out))
+    assert ledgers[0]["device"]["seconds"] == ledgers[1]["device"]["seconds"]
+    assert command_line.run(["plan", f"{tmp_path}/dev.toml"]) == 3
+    assert "nothing to do" in capsys.readouterr().err
 
 
 def test_it_needs_no_torch():

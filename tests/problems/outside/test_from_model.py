@@ -252,3 +252,23 @@ def test_a_model_that_calls_autograd_inside_forward_is_a_problem():
     )
     assert entry.widths(101).outputs == 2
     assert entry.metrics == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"outputs": "3"}, "outputs must be an integer >= 1, not '3'"),
+        ({"outputs": 0}, "outputs must be an integer >= 1, not 0"),
+        ({"name": ""}, "name must be text"),
+        ({"model": 3}, "model must be a function, not 3"),
+        ({"model": nn.Linear(6, 3)}, "model must be a function or class that makes it"),
+        ({"data": labelled()}, "data must be a function"),
+        ({"loss": nn.MSELoss()}, "loss must be a function or class that makes it"),
+        ({"loss": "mse"}, "loss must be a function, not 'mse'"),
+        ({"values": 3}, "values must be a function, not 3"),
+    ],
+)
+def test_an_argument_of_another_kind_is_named_as_it_was_given(given, said):
+    with pytest.raises((TypeError, ValueError)) as error:
+        problem_of(**{"name": "toy", "model": mlp, "data": both, "outputs": 3} | given)
+    assert said in str(error.value)

@@ -5,6 +5,7 @@ import pytest
 
 from tngd_bench import plugin_files
 from tngd_bench.studies.errors import StudyError
+from tngd_bench.studies.file.merge import as_included, read_table
 from tngd_bench.studies.file.reading import load_study
 
 BELOW = """
@@ -226,6 +227,23 @@ def test_integers_beyond_64_bits_are_refused_with_their_line(folder):
     assert complaint(path) == (
         "huge.toml, line 5: cost[b].batch_size: an integer of 24000 bits; accepted: up to 64 bits"
     )
+
+
+def test_a_missing_tuned_file_is_answered_with_those_there_by_paths_that_include_them(tmp_path, monkeypatch):
+    (tmp_path / "reports" / "a-tuning").mkdir(parents=True)
+    (tmp_path / "studies").mkdir()
+    tuned = tmp_path / "reports" / "a-tuning" / "tuned.toml"
+    tuned.write_text("[tuned.sgd]\nlr = 0.25\n")
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "studies" / "a.toml"
+    rest = '\nname = "a"\ntitle = "A"\n[device.slow]\nbase = "paper"\n'
+    path.write_text('include = ["tuned.toml"]' + rest)
+    said = complaint(path)
+    assert said.endswith("; there are: ../reports/a-tuning/tuned.toml")
+    path.write_text(f'include = ["{said.rpartition(" ")[2]}"]' + rest)
+    assert read_table(str(path)).table["tuned"] == {"sgd": {"lr": 0.25}}
+    assert as_included(tuned, path.parent) == "../reports/a-tuning/tuned.toml"
+    assert as_included(Path("reports/a-tuning/tuned.toml"), None) == str(tuned)
 
 
 def test_the_study_in_the_documentation_can_be_run(tmp_path):

@@ -33,9 +33,10 @@ def command(kind: str, name: str) -> None:
         raise click.UsageError(
             f"NAME must be up to 60 letters, digits, _ and -, a letter first, not {name!r}"
         )
+    _refuse_taken(kind, name)
     template = files("tngd_bench.cli.plugins").joinpath(f"templates/{TEMPLATES[kind]}").read_text("utf-8")
     path = Path(name + Path(TEMPLATES[kind]).suffix)
-    text = re.sub(r"\bmine\b(?=[\"'.\[ ])", name, template).replace('"Mine"', f'"{name}"')
+    text = re.sub(r"\b[Mm]ine\b", name, template)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -44,3 +45,17 @@ def command(kind: str, name: str) -> None:
     except OSError as error:
         raise click.ClickException(cannot_be_written(str(path), path, error)) from None
     click.echo(f"{path} written; next: tngd-bench {'run' if kind == 'study' else 'test'} {path}")
+
+
+def _refuse_taken(kind: str, name: str) -> None:
+    """Raise UsageError where a KIND that comes with this package, or is installed, has the name already."""
+    from tngd_bench.studies.file.merge import shipped_studies
+    from tngd_bench.studies.plugin import registered
+
+    by_kind = {"study": shipped_studies(), **{str(each): names for each, names in registered().items()}}
+    taken = by_kind[kind]
+    if name in taken:
+        raise click.UsageError(
+            f"there is {'an' if kind == 'optimizer' else 'a'} {kind} {name!r} already; nothing was written, choose"
+            f" another NAME (taken: {', '.join(taken)})"
+        )

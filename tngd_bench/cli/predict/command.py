@@ -42,7 +42,7 @@ the figures. What a processor has too little memory for is marked and gets no ti
     "--outputs",
     help="Outputs per sample d_z, of all its positions; m = b·d_z rows. Needed without --problem.",
 )
-@default_option("--device", default="paper", help="Preset, or FILE.toml:NAME of a study.")
+@default_option("--device", default="paper", help="Preset, name in a --plugin, or FILE.toml:NAME of a study.")
 @click.option("--processor", help="Host and digital competitor: a100, h100, epyc-7763.")
 @default_option(
     "--precision",

@@ -117,11 +117,10 @@ def refuse_twice(overrides: tuple[str, ...], swept: str | None) -> None:
 def device(name: str, overrides: tuple[str, ...]) -> Device:
     """Return the device called `name`, or FILE.toml:NAME of a study, with the fields that --set gives it."""
     from tngd_bench import arguments
-    from tngd_bench.spu.device import Device
 
     if ":" not in name and name.endswith(".toml"):
         raise ValueError(f"device {name!r} names no device of that study; accepted: {name}:NAME")
-    described = _own_device(*name.rsplit(":", 1)) if ":" in name else Device.preset(name)
+    described = _own_device(*name.rsplit(":", 1)) if ":" in name else _named_device(name)
     fields: dict[str, object] = {}
     for item in overrides:
         field, equals, value = item.partition("=")
@@ -136,14 +135,23 @@ def device(name: str, overrides: tuple[str, ...]) -> Device:
     return described
 
 
+def _named_device(name: str) -> Device:
+    from tngd_bench.spu.device import Device
+
+    try:
+        return Device.preset(name)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; a device of a plug-in needs --plugin FILE.py, one of a study is named FILE.toml:NAME"
+        ) from None
+
+
 def _own_device(study: str, name: str) -> Device:
     """Return the device `name` of a study's [device.NAME] table; ValueError where there is none."""
     from tngd_bench import arguments
-    from tngd_bench.studies.file.devices import own_devices
-    from tngd_bench.studies.file.reading import load_study
+    from tngd_bench.studies.file.reading import load_devices
 
-    loaded = load_study(study)
-    known = own_devices(loaded.study)
+    known = load_devices(study)
     if not known:
         raise ValueError(f"{study} describes no device; a study has one as a table [device.NAME]")
     return known[arguments.choice(f"the device of {study}", name, known)]

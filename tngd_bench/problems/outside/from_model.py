@@ -62,8 +62,10 @@ def problem_of(
     `model()` makes the model; where it takes an argument, `model(width)` makes it at a whole number that the number of
     parameters grows with, and a study may ask for any size. `data()` returns both parts, (n, …) each, and `outputs` is
     d_z, the model's outputs per sample. `loss` makes the mean-reduced loss. `values(outputs, targets)` returns the
-    `metrics` of n evaluated samples besides the loss; without it a cross-entropy has the accuracy.
+    `metrics` of n evaluated samples besides the loss; without it a cross-entropy has the accuracy. TypeError or
+    ValueError names an argument of another kind.
     """
+    _check_arguments(name, outputs, {"model": model, "data": data, "loss": loss, "values": values})
     accuracy = values is None and isinstance(loss(), nn.CrossEntropyLoss)
     by_width = any(
         each.default is each.empty and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
@@ -84,6 +86,18 @@ def problem_of(
         size=None if by_width else lambda: widths(None).parameters,
         make_score=lambda: classification if accuracy else partial(_score, values),
     )
+
+
+def _check_arguments(name: object, outputs: object, functions: Mapping[str, object]) -> None:
+    arguments.text("name", name)
+    arguments.integer("outputs", outputs, minimum=1)
+    for argument, function in functions.items():
+        if isinstance(function, nn.Module):
+            raise TypeError(
+                f"{argument} must be a function or class that makes it, not one that is made: {function!r:.80}"
+            )
+        if not (argument == "values" and function is None):
+            arguments.function(argument, function)
 
 
 def _made(model: Callable[..., nn.Module], width: int | None) -> nn.Module:

@@ -21,22 +21,24 @@ from tngd_bench.studies.file.toml_lines import KeyPath
 MOST_TRIALS = 1_000_000
 
 
-def complete(study: Study, table: StudyTable) -> Study:
+def complete(study: Study, table: StudyTable, *, idle: bool = False) -> Study:
     """Return the study as it will be run: labels with lists written out, sections not enabled left out.
 
-    Every section is checked, those left out too. StudyError with place, key, value and what is accepted.
+    Every section is checked, those left out too; an `idle` study need not have any. StudyError with place, key, value
+    and what is accepted.
     """
-    return _Checks(study, table).complete()
+    return _Checks(study, table, idle).complete()
 
 
 @dataclasses.dataclass(frozen=True)
 class _Checks:
     study: Study
     table: StudyTable
+    idle: bool
 
     def complete(self) -> Study:
         study, name = self.study, self.table.name
-        if not (study.cost or study.training):
+        if not (study.cost or study.training or self.idle):
             raise StudyError(f"{name}: nothing to do: no [[cost]] and no [[training]] section")
         self._check_tables()
         names = [*(section.name for section in study.cost), *(section.name for section in study.training)]
@@ -48,7 +50,7 @@ class _Checks:
             cost=tuple(section for section in cost if section.enabled),
             training=tuple(section for section in training if section.enabled),
         )
-        if not (checked.cost or checked.training):
+        if not (checked.cost or checked.training or self.idle):
             raise StudyError(f"{name}: nothing to do: no section is enabled")
         number = sum(map(_trials_of_cost, checked.cost)) + sum(map(_trials_of_training, checked.training))
         if number > MOST_TRIALS:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,8 +85,8 @@ def _read(reference: str, folder: Path | None, chain: tuple[str, ...], unwritten
         if home is not None and Path(item).name == TUNED_FILE and not _exists(home / item):
             if unwritten == TUNED_FILE:
                 continue
-            hint = "; `tngd-bench tune STUDY` writes such a file into its --output"
-            raise study.error((INCLUDE,), f"include: there is no file {item!r} beside this one{hint}")
+            said = f"include: there is no file {item!r} beside this one"
+            raise study.error((INCLUDE,), f"{said}; {_where_tuned_files_are(home)}")
         try:
             included = _read(item, home, (*chain, source), unwritten)
         except StudyError as error:
@@ -96,6 +97,25 @@ def _read(reference: str, folder: Path | None, chain: tuple[str, ...], unwritten
     if merged is not None:
         study = _merge(merged, study)
     return dataclasses.replace(study, included=tuple(below))
+
+
+def as_included(file: Path, home: Path | None) -> str:
+    """Return the path by which a study in the folder `home` includes `file`; None: by which any study does."""
+    return (
+        file.resolve().as_posix()
+        if home is None
+        else Path(os.path.relpath(file.resolve(), home.resolve())).as_posix()
+    )
+
+
+def _where_tuned_files_are(home: Path) -> str:
+    """Return what writes a tuned file, and those that lie near the study or near the current folder."""
+    told = f"`tngd-bench tune STUDY` writes such a file into its --output, by default reports/STUDY-tuning/{TUNED_FILE}"
+    patterns = (TUNED_FILE, f"*/{TUNED_FILE}", f"reports/*/{TUNED_FILE}")
+    found = {
+        as_included(file, home) for root in (home, Path()) for each in patterns for file in root.glob(each)
+    }
+    return told + (f"; there are: {', '.join(sorted(found))}" if found else "")
 
 
 def _find(reference: str, folder: Path | None) -> tuple[str, str, str, Path | None]:

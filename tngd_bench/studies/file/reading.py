@@ -8,7 +8,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tngd_bench.problems import registry as problems
+from tngd_bench.spu.device import Device
 from tngd_bench.studies.file.checks import complete
+from tngd_bench.studies.file.devices import own_devices
 from tngd_bench.studies.file.grids import expand_training
 from tngd_bench.studies.file.merge import SHIPPED, read_table, shipped_studies
 from tngd_bench.studies.file.schema import Study
@@ -17,7 +19,7 @@ from tngd_bench.studies.file.toml_lines import KeyPath
 from tngd_bench.studies.file.training_costs import with_training_costs
 from tngd_bench.studies.file.validation_errors import first_error
 
-__all__ = ["SHIPPED", "LoadedStudy", "load_study", "make_study", "shipped_studies"]
+__all__ = ["SHIPPED", "LoadedStudy", "load_devices", "load_study", "make_study", "shipped_studies"]
 
 _LARGEST = 2**63
 
@@ -67,7 +69,15 @@ def make_study(table: Mapping[str, Any], name: str = "study") -> Study:
     return _make(StudyTable(name, SHIPPED, dict(table), {}))
 
 
-def _make(read: StudyTable) -> Study:
+def load_devices(reference: str) -> dict[str, Device]:
+    """Return the devices that a study, or a file that may describe nothing else, has as tables [device.NAME].
+
+    Raises StudyError.
+    """
+    return own_devices(_make(read_table(reference), idle=True))
+
+
+def _make(read: StudyTable, *, idle: bool = False) -> Study:
     _refuse_large_integers(read, read.table, ())
     expand_training(read.table, read.origins)
     _fill_outputs(read.table)
@@ -75,7 +85,7 @@ def _make(read: StudyTable) -> Study:
         study = TypeAdapter(Study).validate_python(read.table)
     except ValidationError as error:
         raise read.error(*first_error(error, read.table)) from None
-    return with_training_costs(complete(study, read))
+    return with_training_costs(complete(study, read, idle=idle))
 
 
 def _fill_outputs(table: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from tngd_bench.resources import available_cores
 from tngd_bench.studies.errors import StudyError
 from tngd_bench.studies.file.schema import Cluster, Study
 from tngd_bench.studies.run.engine import CORE, MACHINE, Engine
+from tngd_bench.studies.run.main_module import without_main_module
 
 _CONNECT_S = 10
 _FIRST_WORKER_S = 600  # a queue may let its first job wait
@@ -115,7 +116,8 @@ def _local(distributed: ModuleType, cluster: Cluster) -> Any:
         for number, resources in enumerate(offered)
     }
     scheduler = {"cls": distributed.Scheduler, "options": {"dashboard_address": None, "host": "127.0.0.1"}}
-    return distributed.SpecCluster(workers=workers, scheduler=scheduler, silence_logs="ERROR")
+    with without_main_module():
+        return distributed.SpecCluster(workers=workers, scheduler=scheduler, silence_logs="ERROR")
 
 
 def _module(name: str, extra: str) -> ModuleType:

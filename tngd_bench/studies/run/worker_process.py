@@ -22,6 +22,7 @@ from tngd_bench import plugin_files
 from tngd_bench.optimizers import registry
 from tngd_bench.plugin_files import PluginFile
 from tngd_bench.studies.errors import EngineError
+from tngd_bench.studies.run.main_module import without_main_module
 
 PRELOADED = (
     "tngd_bench.studies.run.run_trial",
@@ -142,7 +143,8 @@ class Worker:
         self._resident = 0
         self.ending: Ending | None = None
         self.value: Any = None
-        self._process.start()
+        with without_main_module():
+            self._process.start()
         theirs.close()
         self._memory = _MemoryWatch(self.process_id)
 
