@@ -82,9 +82,10 @@ def _device_clause(main: pd.DataFrame, infos: Infos) -> str:
     ratio = iteration_cost.paired_ratio(part, device, rival) if rival else None
     if rival is None or ratio is None:
         return f"{text}; no digital second-order competitor was measured there"
-    time = quantities.seconds(float(c.only(part, optimizer=rival)[c.TOTAL_S].median()))
+    time = float(c.only(part, optimizer=rival)[c.TOTAL_S].median())
     text += (
-        f": {ratio.text} the {time} of the strongest digital competitor, {infos[rival].title}{_doubt(ratio)}"
+        f": {ratio.text} the {quantities.seconds(time)} of the strongest digital competitor, {infos[rival].title}"
+        f"{_apart(total / time, ratio)}{_doubt(ratio)}"
     )
     exact = strongest_digital(part, infos, exact_natural())
     ratio = iteration_cost.paired_ratio(part, device, exact) if exact and exact != rival else None
@@ -92,6 +93,20 @@ def _device_clause(main: pd.DataFrame, infos: Infos) -> str:
         return text
     fastest = f"the fastest exact natural gradient, {infos[exact].title}"
     return f"{text}, and {ratio.text} that of {fastest}{_doubt(ratio)}"
+
+
+_AGREE = 1.05
+"""The factor between a quotient of medians and the median of paired quotients from which a sentence tells both."""
+
+
+def _apart(quotient: float, ratio: iteration_cost.Ratio) -> str:
+    """Return why the ratio is not the `quotient` of the medians told beside it; "" where the two agree."""
+    if ratio.low <= quotient <= ratio.high and 1.0 / _AGREE <= quotient / ratio.value <= _AGREE:
+        return ""
+    return (
+        ", the median of iterations in pairs (the medians themselves are as "
+        f"{quantities.significant(quotient)} to 1: the times scatter)"
+    )
 
 
 def _doubt(ratio: iteration_cost.Ratio) -> str:

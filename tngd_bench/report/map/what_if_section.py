@@ -197,7 +197,7 @@ def unsourced_items(device: Device, bill: Ledger, study: Mapping[str, object]) -
     def sourced(field: str) -> bool:
         entry = entries.get(field, {}) if field not in device.sources else vars(device.sources[field])
         same = entry.get("value", getattr(device, field)) == getattr(device, field)
-        return same and entry.get(SOURCE, SET_HERE) != SET_HERE
+        return bool(same and entry.get(SOURCE, SET_HERE) != SET_HERE)
 
     priced = (name for name, value in bill.items.items() if value is not None)
     return tuple(name for name in priced if not sourced(PRICED_BY[name]))
