@@ -461,3 +461,16 @@ def test_the_times_told_agree_with_their_ratio_or_the_sentence_says_why_not(spre
 def seconds_of(text):
     number, unit = text.split()
     return float(number) * {"s": 1.0, "ms": 1e-3, "µs": 1e-6}[unit]
+
+
+def test_without_tngd_the_summary_speaks_of_those_that_ran(study):
+    losses = {"adam": 0.2, "sgd": 0.3, "kfac": 0.1}
+    for place, (label, loss) in enumerate(losses.items()):
+        study.train(label, [loss] * 3)
+        study.cost(label, 100, 1e-3 * (place + 1), spread=0.0)
+    found = study.find()
+    assert "TNGD" not in found.cost + found.convergence
+    assert "by median: Adam 1.00 ms, SGD 2.00 ms, K-FAC 3.00 ms." in found.cost
+    assert "not tested against one another: K-FAC 0.1" in found.convergence
+    order = [found.convergence.index(title) for title in ("K-FAC 0.1", "Adam 0.2", "SGD 0.3")]
+    assert order == sorted(order)
