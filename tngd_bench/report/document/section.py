@@ -101,7 +101,8 @@ def missing_words(missing: Sequence[MissingFigure]) -> str:
         return ""
     named = "; ".join(dict.fromkeys(f"“{each.heading}” ({each.error})" for each in missing))
     kinds = {each.part for each in missing}
-    what, done = (kinds.pop() if len(kinds) == 1 else "part"), "drawn" if kinds <= {"figure"} else "made"
+    what = next(iter(kinds)) if len(kinds) == 1 else "part"
+    done = "drawn" if what == "figure" else "made"
     number = f"{len(missing)} {what}{'' if len(missing) == 1 else 's'}"
     return f"{number} could not be {done} and {'is' if len(missing) == 1 else 'are'} left out: {named}."
 
