@@ -60,7 +60,13 @@ PARTS = {
 }
 
 
-@pytest.mark.parametrize("part", PARTS)
+FEW = ("calibrations", "map", "cost", "assumptions", "Compared", "Cost")
+rest = pytest.mark.slow(reason="a page for each part, guarded like those of the default suite")
+
+
+@pytest.mark.parametrize(
+    "part", [*FEW, *(pytest.param(part, marks=rest) for part in PARTS if part not in FEW)]
+)
 def test_whatever_fails_the_page_is_written_without_it_and_says_so(make, tmp_path, monkeypatch, capsys, part):
     records = make(optimizers=("sgd", "kfac"), sizes=(1_000,), training=False)
     place, name = PARTS[part]
