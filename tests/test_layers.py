@@ -46,7 +46,7 @@ def test_sizes_of_a_layer_are_those_of_its_tensors(
 ) -> None:
     output = module(torch.zeros(shape))
     layer = layer_of(module, output.shape)
-    assert layer == sizes
+    assert (layer.d_in, layer.d_out, layer.positions) == sizes
     assert isinstance(layer, Layer)
     assert (layer.weights, layer.values) == (module.weight.numel(), output[0].numel())
     unbiased = layer.forward(2)

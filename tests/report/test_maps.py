@@ -27,6 +27,10 @@ from tngd_bench.report.map import (
     map_view,
     what_if_section,
 )
+from tngd_bench.spu.billing import PRICED_BY
+from tngd_bench.spu.device import Device
+from tngd_bench.spu.ledger import ITEM_NAMES
+from tngd_bench.studies.file.devices import SET_HERE
 
 NO_TRIALS = pd.DataFrame({"settings": pd.Series(dtype=object)})
 
@@ -364,6 +368,29 @@ def test_energy_without_a_sourced_price_is_not_stated_and_never_zero(calibration
     assert (rram["at_least"] > 0).all()
     assert not any("0 J" in cell.split(",") for row in table.rows for cell in row)
     assert table.data.loc[table.data["device"].str.startswith("paper"), "total"].isna().all()
+
+
+def test_prices_without_a_source_are_named_and_those_with_one_are_not(calibrations):
+    priced = dict.fromkeys(set(PRICED_BY.values()), 1e-12)
+    device = Device.preset("paper").override(name="priced", **priced)
+    uses = [("priced", dataclasses.replace(calibrations.use, device=device))]
+    stated = {field: {"value": 1e-12, "grade": "U", "source": "a datasheet"} for field in priced}
+    for without in (*priced, None):
+        entries = {field: entry for field, entry in stated.items() if field != without}
+        table = what_if_section.energy_table(calibrations, uses, {"devices": {"priced": entries}})
+        items = [name for name in ITEM_NAMES if without and PRICED_BY.get(name) == without]
+        told = table.rows[0][7]
+        assert (
+            ("a price without a source" in told)
+            == ("do not all have a source" in table.caption)
+            == bool(items)
+        )
+        named = {name for name, words in ITEM_NAMES.items() if words in told}
+        assert named == {name for name in items if name not in ("write_state", "relax_average")}
+    for change in ({"value": 2e-12}, {"source": SET_HERE}):
+        entries = {field: entry | change for field, entry in stated.items()}
+        table = what_if_section.energy_table(calibrations, uses, {"devices": {"priced": entries}})
+        assert "without a source" in table.rows[0][7]
 
 
 def test_without_a_rival_there_is_no_rate_to_break_even_at():

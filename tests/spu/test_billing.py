@@ -13,6 +13,7 @@ from tngd_bench.layers import Layer
 from tngd_bench.spu import Device
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import (
+    PRICED_BY,
     Workload,
     array_words,
     break_even_link_rate,
@@ -280,3 +281,14 @@ def test_energy_has_a_figure_where_a_price_is_known_and_none_where_not() -> None
     assert priced.energy(N, M, T).items["relax"] == pytest.approx(2.0 * 50e-6)
     total = priced.energy(N, M, T).total
     assert total == pytest.approx(sum(v for v in priced.energy(N, M, T).items.values() if v is not None))
+
+
+def test_each_item_of_the_energy_follows_the_price_that_it_is_said_to():
+    work = Workload.of(100, 8, 5.0, ensemble=2, samples=2, spacing=1.0)
+    device = Device.preset("paper").override(**dict.fromkeys(PRICED_BY.values(), 1e-9))
+    before = energy(device, work).items
+    for field in set(PRICED_BY.values()):
+        after = energy(device.override(**{field: 2e-9}), work).items
+        assert {name for name in before if after[name] != before[name]} == {
+            name for name in before if PRICED_BY[name] == field
+        }

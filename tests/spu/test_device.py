@@ -237,3 +237,23 @@ def test_a_device_that_is_left_out_says_why(monkeypatch: pytest.MonkeyPatch) -> 
             Device.preset("lost")
     finally:
         device_module._named.cache_clear()
+
+
+@pytest.mark.parametrize("name", [*Device.presets()])
+def test_every_value_that_is_not_ideals_is_listed_with_a_source_or_without(name):
+    device = Device.preset(name)
+    changed = {
+        "link_rate_bits_per_s": 1e10,
+        "adc_bits": 7,
+        "programming_error": 0.05,
+        "adc_energy_j": 2e-12,
+        "word_bits": 12,
+        "upload": "factored",
+        "temperature_kelvin": 300.0,
+    }
+    before, found = sourced_parameters(device), sourced_parameters(device.override(**changed))
+    assert {key: found[key] for key in changed} == {key: {"value": value} for key, value in changed.items()}
+    assert {key: found[key] for key in found if key not in changed} == {
+        key: before[key] for key in before if key not in changed
+    }
+    assert sourced_parameters(Device.ideal()) == {}

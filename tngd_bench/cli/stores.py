@@ -72,11 +72,11 @@ def tell_failed(trials: pd.DataFrame, what: str) -> int:
 
 
 def tell_missing(missing: Sequence[MissingFigure]) -> int:
-    """Say which figures a page was written without, with the traceback in a file; return the exit code."""
+    """Say which parts a page was written without, with the traceback in a file; return the exit code."""
     if not missing:
         return OK
     first = missing[0]
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     log = traceback_file("\n".join(f"{each.heading}\n{each.trace}" for each in missing))
     named = f"“{first.heading}”{more}: {first.error} (unexpected; {log})"
-    return complain(f"the page was written without the figure {named}", FAILED)
+    return complain(f"the page was written without the {first.part} {named}", FAILED)

@@ -68,7 +68,7 @@ def build_report(
     with charting.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
         content = contents(records, {name: other for name, (other, _) in others.items()})
     parts = write_sections(content.sections, output, inline="html" in formats)
-    content = replace(content, sections=parts.sections, missing=parts.missing)
+    content = replace(content, sections=parts.sections, missing=(*content.missing, *parts.missing))
     data = (*parts.data, *write_data("trials", trial_ends(records), output / "data"))
     html = output / "index.html"
     documents = _documents(content, records, output, formats)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from tngd_bench import arguments
@@ -125,6 +126,18 @@ def latency(device: DeviceDescription, work: Workload) -> Ledger:
     items["read_convert"] = conversions_s(device.adc_rate_hz, k * analog.samples * device.nodes_per_converter)
     items["read"] = k * transfer_s(device, n)
     return Ledger("s", items, analog.delay * unit)
+
+
+PRICED_BY: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("write_gradient", "write_arrays", "write_state", "read"), "link_energy_j_per_bit"),
+        "write_cells": "cell_write_energy_j",
+        "write_convert": "dac_energy_j",
+        **dict.fromkeys(("relax", "relax_average"), "relax_power_watt"),
+        "read_convert": "adc_energy_j",
+    }
+)
+"""The field of a device that an item of its `energy` is priced by."""
 
 
 def energy(device: DeviceDescription, work: Workload) -> Ledger:

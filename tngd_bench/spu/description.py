@@ -227,8 +227,20 @@ DEVICE_FIELDS = field_infos(DeviceDescription)
 
 
 def sourced_parameters(device: DeviceDescription) -> dict[str, dict[str, Any]]:
-    """Each number of a preset that has a source, as {parameter: {value, grade, source}}; an infinite one in a word."""
+    """What a device has a source for, or differs by from an ideal one: {parameter: {value, grade, source}}.
+
+    Without a source there is a value alone; an infinite one is in a word. Prices that an ideal device has too, no time
+    at all, need no source.
+    """
+    free = (None, 0.0, math.inf)
+    differs = (
+        name
+        for name in DEVICE_FIELDS
+        if (value := getattr(device, name)) != (default := getattr(DeviceDescription, name))
+        and not (default is None and value in free)
+    )
     return {
-        name: {"value": in_words(getattr(device, name)), **dataclasses.asdict(origin)}
-        for name, origin in device.sources.items()
+        name: {"value": in_words(getattr(device, name)), **(dataclasses.asdict(origin) if origin else {})}
+        for name in dict.fromkeys((*device.sources, *differs))
+        for origin in (device.sources.get(name),)
     }

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -437,3 +438,39 @@ def test_what_is_not_confirmed_is_said_once_for_all_imperfections(study):
     sentence = study.find().noise
     assert sentence.count("too few to tell, 1 seed of the ideal device, 5 needed") == 1
     assert "ADC resolution and thermal noise κ₀" in sentence
+
+
+@pytest.mark.parametrize("spread", [1e-6, 0.02, 0.8])
+def test_the_times_told_agree_with_their_ratio_or_the_sentence_says_why_not(spread):
+    for parameters in range(100, 120):
+        made = Study()
+        made.cost("tngd", parameters, 2e-3, spread=spread)
+        made.cost("ngd-gram", parameters, 1e-3, spread=spread)
+        text = made.find().cost
+        own, ratio, rival = re.search(
+            r"needs ([\d.]+ .s) .*: ([\d.]+)× \[.*?\] the ([\d.]+ .s) of", text
+        ).groups()
+        quotient = seconds_of(own) / seconds_of(rival)
+        if "the times scatter" in text:
+            assert spread > 0.1
+            assert float(re.search(r"are as ([\d.]+) to 1", text)[1]) == pytest.approx(quotient, rel=0.02)
+        else:
+            assert quotient == pytest.approx(float(ratio), rel=0.08)
+
+
+def seconds_of(text):
+    number, unit = text.split()
+    return float(number) * {"s": 1.0, "ms": 1e-3, "µs": 1e-6}[unit]
+
+
+def test_without_tngd_the_summary_speaks_of_those_that_ran(study):
+    losses = {"adam": 0.2, "sgd": 0.3, "kfac": 0.1}
+    for place, (label, loss) in enumerate(losses.items()):
+        study.train(label, [loss] * 3)
+        study.cost(label, 100, 1e-3 * (place + 1), spread=0.0)
+    found = study.find()
+    assert "TNGD" not in found.cost + found.convergence
+    assert "by median: Adam 1.00 ms, SGD 2.00 ms, K-FAC 3.00 ms." in found.cost
+    assert "not tested against one another: K-FAC 0.1" in found.convergence
+    order = [found.convergence.index(title) for title in ("K-FAC 0.1", "Adam 0.2", "SGD 0.3")]
+    assert order == sorted(order)

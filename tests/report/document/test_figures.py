@@ -71,6 +71,14 @@ def test_a_comparison_is_written_without_its_figure_and_says_so(small, tmp_path,
     assert "![" not in md.read_text()
 
 
+def test_a_comparison_is_written_without_sections_that_fail_and_says_so(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "comparison_sections", fails)
+    html, _, first, missing = comparison.build_comparison(small, small, ("a", "b"), tmp_path)
+    assert [each.part for each in missing] == ["section"]
+    assert "1 section could not be made" in dict(first)["Missing"]
+    assert "could not be made (ValueError: math domain error)" in html.read_text()
+
+
 TOY = """
 import pandas as pd
 from tngd_bench.report.document import charting

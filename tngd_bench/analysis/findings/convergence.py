@@ -42,7 +42,8 @@ def convergence_sentence(results: Results) -> str:
     """
     plain, infos = c.outside_sweeps(results.final), results.infos
     if not any(infos[label].modelled for label in set(plain[c.OPTIMIZER])):
-        return "Convergence of TNGD: not measured."
+        of = " of TNGD" if any(info.modelled for info in infos.values()) else ""
+        return f"Convergence{of}: not measured." if of or plain.empty else _ranked_sentence(results, plain)
     group = _main_section(plain, infos)
     section = _Section(c.only(plain, group=group), infos)
     # where TNGD was tuned too, a second sentence says how that ended
@@ -72,15 +73,36 @@ def convergence_sentence(results: Results) -> str:
 
 
 def _main_section(plain: pd.DataFrame, infos: Infos) -> str:
-    """Return the section with a device that trained the most optimizers; of several, that with the most tuned."""
+    """Return the section that trained the most optimizers, of several that with the most tuned.
+
+    Those with a device come first.
+    """
 
     def rank(group: str) -> tuple[int, int]:
         ran = set(plain.loc[plain[c.GROUP] == group, c.OPTIMIZER])
         return len(ran), sum(infos[label].tuned for label in ran)
 
-    has_device = [infos[label].modelled for label in plain[c.OPTIMIZER]]
-    sections = {str(group) for group in plain.loc[has_device, c.GROUP]}
+    has_device = plain[c.OPTIMIZER].map(lambda label: infos[label].modelled).astype(bool)
+    sections = {str(group) for group in plain.loc[has_device if has_device.any() else ~has_device, c.GROUP]}
     return max(sorted(sections, key=quantities.numeric_order), key=rank)
+
+
+def _ranked_sentence(results: Results, plain: pd.DataFrame) -> str:
+    """Return the optimizers of the main section by how they ended: none is TNGD, and which to test was not fixed."""
+    group = _main_section(plain, results.infos)
+    section = _Section(c.only(plain, group=group), results.infos)
+    labels, head = sorted(section.labels(), key=section.median_loss), section.part.iloc[0]
+    ended = [
+        f"{results.infos[label].title} {_median_loss(runs) or _no_number(runs)}"
+        for label, runs in ((label, section.runs(label)) for label in labels)
+    ]
+    reached = _reached(results.times_to_target, group, labels, results.infos)
+    first = (
+        f"On {head[c.PROBLEM]} (N = {quantities.count(int(head[c.PARAMETERS]))}, "
+        f"b = {quantities.count(int(head[c.BATCH_SIZE]))}) the median training losses at the end are, lowest first "
+        f"and not tested against one another: {'; '.join(ended)}"
+    )
+    return "; ".join(filter(None, (first, reached))) + "."
 
 
 def _tuned_sentence(section: _Section, searched: str) -> str:
@@ -146,13 +168,13 @@ class _Section:
 
     def lowest(self, labels: Sequence[str]) -> str:
         """Return which of `labels` has the lowest median final loss; unfinished runs come last, equals in order."""
+        return min(labels, key=self.median_loss)
 
-        def median(label: str) -> float:
-            runs = self.runs(label)
-            losses = runs["final_loss"].astype(float).where(runs[c.STATUS] == "ok", np.inf).fillna(np.inf)
-            return float(np.quantile(losses, 0.5, method="higher"))
-
-        return min(labels, key=median)
+    def median_loss(self, label: str) -> float:
+        """Return the median final loss of an optimizer, in which runs that did not finish are infinite."""
+        runs = self.runs(label)
+        losses = runs["final_loss"].astype(float).where(runs[c.STATUS] == "ok", np.inf).fillna(np.inf)
+        return float(np.quantile(losses, 0.5, method="higher"))
 
     def ended(self, device: str, others: Sequence[str], where: str = "at a median training loss of") -> str:
         """Return how `device` ended, and against each of `others`."""

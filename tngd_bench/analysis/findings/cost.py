@@ -17,8 +17,10 @@ def cost_sentence(results: Results) -> str:
     """Return who is cheapest at which size, and TNGD's total against the strongest digital competitor."""
     infos, main = results.infos, main_group(results.finished_costs)
     ranking = leads(main, infos, results.run_spread)
+    has_device = any(info.modelled for info in infos.values())
     if not ranking:
-        return "Cost per iteration of second-order optimizers: not measured."
+        ran = "" if has_device or main.empty else f" {_all_times(main, infos)}"
+        return f"Cost per iteration of second-order optimizers: not measured.{ran}"
     pieces = []
     for (name, doubt), run in itertools.groupby(ranking, key=lambda lead: (lead.optimizer, lead.doubt)):
         sizes = [quantities.count(lead.parameters) for lead in run]
@@ -33,9 +35,28 @@ def cost_sentence(results: Results) -> str:
     settings = main.iloc[0]
     where = f"{settings[c.PROBLEM]}, b = {settings[c.BATCH_SIZE]}, d_z = {settings[c.OUTPUTS]}"
     clauses = _bound_clauses(results, main, ranking[-1].optimizer)
-    if not clauses or any(infos[label].modelled for label in set(main[c.OPTIMIZER])):
+    if (has_device and not clauses) or any(infos[label].modelled for label in set(main[c.OPTIMIZER])):
         clauses.insert(0, _device_clause(main, infos))
-    return f"Cheapest per iteration among second-order optimizers ({where}): {', '.join(pieces)}; {'; '.join(clauses)}."
+    told = "; ".join((", ".join(pieces), *clauses))
+    last = "" if has_device else f" {_all_times(main, infos)}"
+    alone = {lead.optimizer for lead in ranking if lead.runner_up is None}
+    lone = len(alone) == 1 and all(lead.runner_up is None for lead in ranking)
+    what = "Nothing to compare, one second-order optimizer was timed" if lone else _CHEAPEST
+    return f"{what} ({where}): {told}.{last}"
+
+
+_CHEAPEST = "Cheapest per iteration among second-order optimizers"
+
+
+def _all_times(main: pd.DataFrame, infos: Infos) -> str:
+    """Return the median times of all that ran at the largest N of `main`, for a study without TNGD."""
+    largest = int(main[c.PARAMETERS].max())
+    part = c.only(main, parameters=largest)
+    medians = part.groupby(c.OPTIMIZER)[c.TOTAL_S].median().sort_values(kind="stable")
+    times = [
+        f"{infos[str(label)].title} {quantities.seconds(float(time))}" for label, time in medians.items()
+    ]
+    return f"All that ran at N = {quantities.count(largest)}, by median: {', '.join(times)}."
 
 
 def _bound_clauses(results: Results, main: pd.DataFrame, cheapest: str) -> list[str]:
@@ -82,9 +103,10 @@ def _device_clause(main: pd.DataFrame, infos: Infos) -> str:
     ratio = iteration_cost.paired_ratio(part, device, rival) if rival else None
     if rival is None or ratio is None:
         return f"{text}; no digital second-order competitor was measured there"
-    time = quantities.seconds(float(c.only(part, optimizer=rival)[c.TOTAL_S].median()))
+    time = float(c.only(part, optimizer=rival)[c.TOTAL_S].median())
     text += (
-        f": {ratio.text} the {time} of the strongest digital competitor, {infos[rival].title}{_doubt(ratio)}"
+        f": {ratio.text} the {quantities.seconds(time)} of the strongest digital competitor, {infos[rival].title}"
+        f"{_apart(total / time, ratio)}{_doubt(ratio)}"
     )
     exact = strongest_digital(part, infos, exact_natural())
     ratio = iteration_cost.paired_ratio(part, device, exact) if exact and exact != rival else None
@@ -92,6 +114,20 @@ def _device_clause(main: pd.DataFrame, infos: Infos) -> str:
         return text
     fastest = f"the fastest exact natural gradient, {infos[exact].title}"
     return f"{text}, and {ratio.text} that of {fastest}{_doubt(ratio)}"
+
+
+_AGREE = 1.05
+"""The factor between a quotient of medians and the median of paired quotients from which a sentence tells both."""
+
+
+def _apart(quotient: float, ratio: iteration_cost.Ratio) -> str:
+    """Return why the ratio is not the `quotient` of the medians told beside it; "" where the two agree."""
+    if ratio.low <= quotient <= ratio.high and 1.0 / _AGREE <= quotient / ratio.value <= _AGREE:
+        return ""
+    return (
+        ", the median of iterations in pairs (the medians themselves are as "
+        f"{quantities.significant(quotient)} to 1: the times scatter)"
+    )
 
 
 def _doubt(ratio: iteration_cost.Ratio) -> str:

@@ -18,11 +18,12 @@ from tngd_bench.analysis.training.sweep_kinds import swept_names, without_scale
 
 @dataclass(frozen=True)
 class Findings:
-    """Three sentences in plain text."""
+    """Three sentences in plain text; `failed` has the term and the error of each that could not be made and says so."""
 
     cost: str
     convergence: str
     noise: str
+    failed: tuple[tuple[str, Exception], ...] = ()
 
     def sentences(self) -> tuple[str, str, str]:
         """Return the three in reading order."""
@@ -31,10 +32,23 @@ class Findings:
 
 def find(results: Results) -> Findings:
     """Return the three findings of a study, as the page and the terminal tell them."""
+    made = {"Cost": cost_sentence, "Convergence": convergence_sentence, "Noise": _noise_sentence}
+    sentences, failed = [], []
+    for term, sentence in made.items():
+        try:
+            sentences.append(sentence(results))
+        except Exception as error:
+            sentences.append(f"{term}: this sentence could not be made ({type(error).__name__}: {error}).")
+            failed.append((term, error))
+    cost, convergence, noise = sentences
+    return Findings(cost, convergence, noise, tuple(failed))
+
+
+def _noise_sentence(results: Results) -> str:
     noise = device_sentence(results)
     training = results.of_kind("training")
     unjudged = training[without_scale(training)]
     if len(unjudged):
         names = quantities.listed(swept_names(unjudged))
         noise += f" Not judged here: {names}; see the tables of sensitivity."
-    return Findings(cost_sentence(results), convergence_sentence(results), noise)
+    return noise

@@ -34,7 +34,8 @@ class CheapestMap:
     labels whose seconds are lower bounds, whose cells are `open` · `timed` (rows, columns): the winner itself was timed
     on both sides of this size. Elsewhere no cell is `confirmed`.
     `error`: the factor that the seconds of the cheapest and the runner-up are vouched for within, the larger of the two
-    (`discrepancy`), ∞ beyond measured sizes; a map is blank where it is more than 1.5.
+    (`discrepancy`), ∞ beyond measured sizes, and everywhere with fewer than two `labels`: nobody leads without a rival.
+    A map is blank where it is more than 1.5.
     """
 
     plane: Plane
@@ -76,7 +77,7 @@ class CheapestMap:
         """
         n, b, d_z = (size.ravel().astype(int) for size in self.plane.coordinates)
         vouched, place = self.vouched.ravel(), self.winner.ravel()
-        least = np.where(vouched & (place >= 0), np.array(self.labels, object)[place], "")
+        least = np.where(vouched & (place >= 0), np.array([*self.labels, ""], object)[place], "")
         is_open = np.isin(least, list(self.bounds))
         frame = pd.DataFrame({c.PARAMETERS: n, c.BATCH_SIZE: b, c.OUTPUTS: d_z, c.ROWS: b * d_z})
         frame["cheapest"] = np.where(is_open, "", least)
@@ -131,8 +132,18 @@ def cheapest(
         bounds |= {device} if use.not_stated else set()
         digital.append(area.host[use.device.upload])
         modelled.append(area.device_seconds(use))
+    if not labels:
+        return _nobody(area)
     both = np.stack(digital), np.stack(modelled)
     return least_seconds(area, labels, labels, *both, bounds, draws=draws, seed=seed)
+
+
+def _nobody(area: Plane) -> CheapestMap:
+    """Return the map without any optimizer."""
+    shape = area.measured.shape
+    blank, far = np.full(shape, np.nan), np.full(shape, np.inf)
+    never, none = np.zeros(shape, bool), np.full(shape, -1, np.int64)
+    return CheapestMap(area, (), np.empty((0, *shape)), none, blank, never, frozenset(), far)
 
 
 def least_seconds(
@@ -172,7 +183,7 @@ def least_seconds(
         confidence=np.where(exists, wins / draws, np.nan),
         timed=np.asarray(between & (winner >= 0)),
         bounds=frozenset(bounds),
-        error=np.where(area.measured, factor, np.inf),
+        error=np.where(area.measured & (len(labels) > 1), factor, np.inf),
     )
 
 

@@ -17,7 +17,7 @@ from tngd_bench.report.document import charting, scales
 from tngd_bench.report.document.charting import Chart, MissingFigure, line_style
 from tngd_bench.report.document.figures import charts_of, figure_of
 from tngd_bench.report.document.palette import INK, marks
-from tngd_bench.report.document.section import Section, missing_words
+from tngd_bench.report.document.section import Section, guarded, missing_words
 from tngd_bench.report.render import markdown, page
 from tngd_bench.report.render.manifest import replace_manifest
 from tngd_bench.report.render.section_files import write_sections
@@ -42,7 +42,7 @@ def build_comparison(
     infos = optimizer_infos(pd.concat([a.trials, b.trials], ignore_index=True))
     verdicts = compared_tables.compared_verdicts(*both)
     with charting.style():
-        sections = comparison_sections(found, infos)
+        sections = guarded("compared", TITLE, lambda: comparison_sections(found, infos))
     first = (("Compared", f"A is {names[0]}, B is {names[1]}."), *headlines(found))
     if verdicts:
         sections = (compared_tables.verdict_comparison_section(verdicts, infos), *sections)

@@ -34,22 +34,27 @@ _LEGEND_CHARACTERS, _LEGEND_HANDLE = 78, 8  # so many fit beside one another, an
 
 @dataclass(frozen=True)
 class MissingFigure:
-    """A figure that failed: its `heading`, or what it would show, the `error` in one line, and its traceback."""
+    """A figure that failed: its `heading`, or what it would show, the `error` in one line, and its traceback.
+
+    `part` says what it is of the page where it is no figure: a section, a sentence.
+    """
 
     heading: str
     error: str
     trace: str
+    part: str = "figure"
 
     @classmethod
-    def because(cls, heading: str, error: Exception) -> MissingFigure:
+    def because(cls, heading: str, error: Exception, part: str = "figure") -> MissingFigure:
         """Return why the figure of `heading` is missing: what was raised while it was made or drawn."""
         said = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
-        return cls(heading, said, "".join(traceback.format_exception(error)))
+        return cls(heading, said, "".join(traceback.format_exception(error)), part)
 
     @property
     def note(self) -> str:
         """Return the sentence in place of the figure."""
-        return f"A figure is missing: “{self.heading}” could not be drawn ({self.error})."
+        done = "drawn" if self.part == "figure" else "made"
+        return f"A {self.part} is missing: “{self.heading}” could not be {done} ({self.error})."
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +71,11 @@ class Chart:
     figure: Figure
     data: pd.DataFrame
     missing: MissingFigure | None = None
+
+    @classmethod
+    def failed(cls, why: MissingFigure) -> Chart:
+        """Return what stands for a chart, or for all of a section, that could not be made."""
+        return cls("", why.heading, "", "", Figure(), pd.DataFrame(), why)
 
 
 @contextmanager

@@ -14,9 +14,6 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-import pandas as pd
-from matplotlib.figure import Figure as Drawing
-
 from tngd_bench.report.document.charting import Chart, MissingFigure
 
 _ROOMS = "tngd_bench.report"
@@ -47,7 +44,7 @@ class Figure:
         try:
             cases = [(subject, case) for case in self.cases(subject)] if self.cases else [(subject,)]
         except Exception as error:
-            return [(self.place, 0, _failed(self.shows, error))]
+            return [(self.place, 0, Chart.failed(MissingFigure.because(self.shows, error)))]
         made = ((self.place, number, self._guarded(case)) for number, case in enumerate(cases))
         return [(place, number, chart) for place, number, chart in made if chart is not None]
 
@@ -55,11 +52,7 @@ class Figure:
         try:
             return self.draw(*arguments)
         except Exception as error:
-            return _failed(self.shows, error)
-
-
-def _failed(shows: str, error: Exception) -> Chart:
-    return Chart("", shows, "", "", Drawing(), pd.DataFrame(), MissingFigure.because(shows, error))
+            return Chart.failed(MissingFigure.because(self.shows, error))
 
 
 def figure_of(

@@ -11,7 +11,7 @@ from tngd_bench.report import assumptions, study_tables, torch_classes
 from tngd_bench.report.claims.verdicts import verdict_section
 from tngd_bench.report.cost.cost_section import cost_sections
 from tngd_bench.report.document.charting import Chart, MissingFigure
-from tngd_bench.report.document.section import Section, missing_words
+from tngd_bench.report.document.section import Section, guarded, missing_words
 from tngd_bench.report.document.tables import Table
 from tngd_bench.report.map.map_section import map_results
 from tngd_bench.report.training.training_section import training_sections
@@ -60,20 +60,42 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
         return _search_contents(results)
     maps = map_results(results)
     others = {name: Results(one) for name, one in (beside or {}).items()}
-    claims = verdict_section({str(records.study.get("name", "study")): results, **others})
-    measured = (maps.map, maps.what_if, *cost_sections(results), *training_sections(results))
+    judged = {str(records.study.get("name", "study")): results, **others}
+    (claims,) = guarded("verdicts", "Claims and verdicts", lambda: [verdict_section(judged)])
+    measured = (
+        maps.map,
+        maps.what_if,
+        *guarded("cost", "Cost per iteration", lambda: cost_sections(results)),
+        *guarded("convergence", "Convergence", lambda: training_sections(results)),
+    )
+    last = claims.absent or not claims.points
     sections = (
-        *((*measured, claims) if claims.absent else (claims, *measured)),
+        *((*measured, claims) if last else (claims, *measured)),
         *_background_sections(results),
     )
+    findings = find(results)
+    compared, failed = _compared(results)
     return Contents(
-        study_tables.compared(results),
-        find(results),
+        compared,
+        findings,
         maps.decides,
         names_once(tuple(map(captions_once, sections))),
-        "" if claims.absent else claims.points[0],
+        "" if last else claims.points[0],
         code_parts.told(records.trials.get(c.CODE, ())),
+        (*failed, *_unsaid(findings)),
     )
+
+
+def _compared(results: Results) -> tuple[str, tuple[MissingFigure, ...]]:
+    try:
+        return study_tables.compared(results), ()
+    except Exception as error:
+        why = MissingFigure.because("Compared", error, "sentence")
+        return why.note, (why,)
+
+
+def _unsaid(findings: Findings) -> tuple[MissingFigure, ...]:
+    return tuple(MissingFigure.because(term, error, "sentence") for term, error in findings.failed)
 
 
 def captions_once(section: Section) -> Section:
@@ -116,63 +138,74 @@ def _renamed(section: Section, taken: set[str]) -> Section:
 
 def _search_contents(results: Results) -> Contents:
     """Return the page of a search for settings: its tries are judged on held-out data and are no comparison."""
-    sections = (tuning_charts.tuning_section(results.records), *_background_sections(results))
+    search = guarded("tuning", "Tries", lambda: [tuning_charts.tuning_section(results.records)])
+    sections = (*search, *_background_sections(results))
+    findings = find(results.within(()))
     return Contents(
         tuning_charts.searched(results.records),
-        find(results.within(())),
+        findings,
         "A study with these settings and seeds of its own.",
         sections,
         revisions=code_parts.told(results.trials.get(c.CODE, ())),
+        missing=_unsaid(findings),
     )
 
 
 def _background_sections(results: Results) -> tuple[Section, ...]:
-    study, trials, infos = results.study, results.trials, results.infos
-    unfinished = study_tables.unfinished_table(final_scores.unfinished(trials), infos)
-    devices = assumptions.device_table(study, trials)
+    made = {_UNFINISHED: _unfinished, _ASSUMPTIONS: _assumptions, _REPRODUCE: _reproduce}
+    return tuple(
+        section
+        for (anchor, title), make in made.items()
+        for section in guarded(anchor, title, lambda make=make: [make(results)])  # type: ignore[misc]
+    )
+
+
+_UNFINISHED = ("unfinished", "Skipped, diverged, failed")
+_ASSUMPTIONS = ("assumptions", "What the numbers rest on")
+_REPRODUCE = ("reproduce", "Reproduce it")
+
+
+def _unfinished(results: Results) -> Section:
+    unfinished = study_tables.unfinished_table(final_scores.unfinished(results.trials), results.infos)
     left_out = "Files of the store that were left out."
     ignored = study_tables.pairs_table("ignored-files", left_out, results.records.ignored)
+    absent = "" if unfinished.rows else "Every trial of the study finished."
+    return Section(*_UNFINISHED, tables=(unfinished, ignored), absent=absent)
+
+
+def _assumptions(results: Results) -> Section:
+    study, trials, infos = results.study, results.trials, results.infos
+    tables = (
+        assumptions.device_table(study, trials),
+        *tuning_charts.tuned_tables(study, infos),
+        study_tables.settings_table(trials, infos),
+        study_tables.defaults_table(infos),
+        torch_classes.routing_table(trials, infos),
+        torch_classes.first_steps_table(results),
+    )
+    return Section(
+        *_ASSUMPTIONS,
+        statements=(
+            *assumptions.statements(study, results.environment),
+            *assumptions.caveats_of_families(infos),
+            *assumptions.extrapolated(trials, infos),
+            *assumptions.not_made(trials, infos),
+            *torch_classes.statements(infos),
+            *assumptions.choices(study),
+        ),
+        tables=tuple(table for table in tables if table is not None),
+    )
+
+
+def _reproduce(results: Results) -> Section:
     told = ("title", "description", "choices", "devices")
-    shown = {name: value for name, value in study.items() if name not in told}
-    return (
-        Section(
-            "unfinished",
-            "Skipped, diverged, failed",
-            tables=(unfinished, ignored),
-            absent="" if unfinished.rows else "Every trial of the study finished.",
-        ),
-        Section(
-            "assumptions",
-            "What the numbers rest on",
-            statements=(
-                *assumptions.statements(study, results.environment),
-                *assumptions.caveats_of_families(infos),
-                *assumptions.extrapolated(trials, infos),
-                *assumptions.not_made(trials, infos),
-                *torch_classes.statements(infos),
-                *assumptions.choices(study),
-            ),
-            tables=tuple(
-                table
-                for table in (
-                    devices,
-                    *tuning_charts.tuned_tables(study, infos),
-                    study_tables.settings_table(trials, infos),
-                    study_tables.defaults_table(infos),
-                    torch_classes.routing_table(trials, infos),
-                    torch_classes.first_steps_table(results),
-                )
-                if table is not None
-            ),
-        ),
-        Section(
-            "reproduce",
-            "Reproduce it",
-            prose="This command, with the same version, runs the study again; times depend on the machine below.",
-            command=str(study.get("command", "not recorded")),
-            tables=(
-                study_tables.pairs_table("environment", "The environment of the run.", results.environment),
-                study_tables.pairs_table("study", "The study with every default filled in.", shown),
-            ),
+    shown = {name: value for name, value in results.study.items() if name not in told}
+    return Section(
+        *_REPRODUCE,
+        prose="This command, with the same version, runs the study again; times depend on the machine below.",
+        command=str(results.study.get("command", "not recorded")),
+        tables=(
+            study_tables.pairs_table("environment", "The environment of the run.", results.environment),
+            study_tables.pairs_table("study", "The study with every default filled in.", shown),
         ),
     )

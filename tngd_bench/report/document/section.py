@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tngd_bench.report.document.charting import Chart, MissingFigure
@@ -74,6 +74,11 @@ class Section:
     explorer: Mapping[str, object] | None = None
     exhibits: tuple[Exhibit, ...] = ()
 
+    @classmethod
+    def failed(cls, anchor: str, title: str, error: Exception) -> Section:
+        """Return the section in place of one that could not be made: `without` then says why."""
+        return cls(anchor, title, charts=(Chart.failed(MissingFigure.because(title, error, "section")),))
+
     def without(self, undrawn: Mapping[str, MissingFigure]) -> tuple[Section, tuple[MissingFigure, ...]]:
         """Return the section without the charts that failed, each of which leaves a note, and why those failed.
 
@@ -95,5 +100,16 @@ def missing_words(missing: Sequence[MissingFigure]) -> str:
     if not missing:
         return ""
     named = "; ".join(dict.fromkeys(f"“{each.heading}” ({each.error})" for each in missing))
-    number = f"{len(missing)} figure{'' if len(missing) == 1 else 's'}"
-    return f"{number} could not be drawn and {'is' if len(missing) == 1 else 'are'} left out: {named}."
+    kinds = {each.part for each in missing}
+    what = next(iter(kinds)) if len(kinds) == 1 else "part"
+    done = "drawn" if what == "figure" else "made"
+    number = f"{len(missing)} {what}{'' if len(missing) == 1 else 's'}"
+    return f"{number} could not be {done} and {'is' if len(missing) == 1 else 'are'} left out: {named}."
+
+
+def guarded(anchor: str, title: str, make: Callable[[], Sequence[Section]]) -> tuple[Section, ...]:
+    """Return the sections that `make` returns; where that fails, one of `title` that says so."""
+    try:
+        return tuple(make())
+    except Exception as error:
+        return (Section.failed(anchor, title, error),)

@@ -37,7 +37,7 @@ def _planes(view: MapView) -> Iterator[Map]:
     for area, over, name in ((view.batch, "N and b", "batch"), (view.outputs, "N and d_z", c.OUTPUTS)):
         for without, kind, heading in (
             (view.kfac, "exact", "Cheapest exact solver"),
-            ((), "all", "The same with K-FAC,"),
+            ((), "all", "The same with K-FAC," if not first else "Cheapest solver, K-FAC among them,"),
         ):
             if kind == "all" and not view.kfac:
                 continue

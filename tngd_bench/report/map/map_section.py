@@ -18,7 +18,7 @@ from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.statistics import discrepancy
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.figures import charts_of
-from tngd_bench.report.document.section import Section
+from tngd_bench.report.document.section import Section, guarded
 from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 from tngd_bench.report.map.break_even_charts import place_words, shows_a_plane
 from tngd_bench.report.map.map_view import DECADES, MapView
@@ -44,14 +44,27 @@ class MapResults:
 
 def map_results(results: Results) -> MapResults:
     """Return the map and what-if sections; call it inside `charting.style()`."""
-    if results.calibrations is None:
+    try:
+        calibrations = results.calibrations
+    except Exception as error:
+        parts = (Section.failed("map", TITLE, error), Section.failed("what-if", WHAT_IF, error))
+        return MapResults(*parts, _not_made(error))
+    if calibrations is None:
         absent = "No second-order optimizer was timed in this study, so nothing can be predicted."
         decides = "Not measured: no second-order optimizer was timed."
         return MapResults(
             Section("map", TITLE, absent=absent), Section("what-if", WHAT_IF, absent=absent), decides
         )
-    view = MapView(results, results.calibrations)
-    return MapResults(map_section(view), *what_if_section(view))
+    view = MapView(results, calibrations)
+    (maps,) = guarded("map", TITLE, lambda: [map_section(view)])
+    try:
+        return MapResults(maps, *what_if_section(view))
+    except Exception as error:
+        return MapResults(maps, Section.failed("what-if", WHAT_IF, error), _not_made(error))
+
+
+def _not_made(error: Exception) -> str:
+    return f"Not told: the section could not be made ({type(error).__name__}: {error})."
 
 
 def map_section(view: MapView) -> Section:
@@ -78,7 +91,15 @@ def map_section(view: MapView) -> Section:
 
 def _points(view: MapView) -> Iterator[str]:
     yield unseen_words(view.calibrations, view.infos)
-    if not cheapest(view.batch, view.use, view.kfac).vouched.any():
+    exact = cheapest(view.batch, view.use, view.kfac)
+    labels = (*exact.labels, *view.kfac)
+    if len(labels) < 2:
+        alone = view.infos[labels[0]].title if labels else "none"
+        yield f"Nothing to compare on a map: the only second-order optimizer with a formula is {alone}."
+    elif len(exact.labels) < 2:
+        alone = f"one was timed ({view.infos[exact.labels[0]].title})" if exact.labels else "none was timed"
+        yield f"No map of exact solvers, as there is nothing to compare: {alone}."
+    elif not exact.vouched.any():
         yield NOTHING_VOUCHED
     yield from (f"{text}." for text in view.crossover_texts)
     varied = pd.concat([each.points for each in view.calibrations.by_label.values()])

@@ -1,9 +1,10 @@
 """The section on what the device would have to do: its energy, the what-if panel, and what decides in one sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,10 @@ from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 from tngd_bench.report.map.map_view import MapView, device_title
+from tngd_bench.spu.billing import PRICED_BY
+from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
+from tngd_bench.studies.file.devices import SET_HERE, SOURCE
 from tngd_bench.studies.store import columns as c
 
 TITLE = "What the device would have to do"
@@ -36,7 +40,7 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
             "(see “What the numbers rest on”)."
         )
         return Section("what-if", TITLE, absent=absent), f"Not modelled. {absent}"
-    energies = energy_table(calibrations, view.devices)
+    energies = energy_table(calibrations, view.devices, view.results.study)
     bounded = (
         f" The device states no time for {quantities.items(use.not_stated)} and none is counted: its times and the "
         "link rates that it needs are lower bounds."
@@ -176,25 +180,51 @@ class _Row:
     batch_size: int
     outputs: int
     bill: Ledger
+    unsourced: tuple[str, ...]
+    """Items with a price, for which no source is given."""
 
     @property
     def unpriced(self) -> str:
-        """Return the items without a price in words; one word for none and for all of them."""
+        """Return the items without a sourced price in words; one word for none and for all of them."""
         missing = self.bill.not_stated
-        return "all" if len(missing) == len(self.bill.items) else quantities.items(missing) or "none"
+        named = "all" if len(missing) == len(self.bill.items) else quantities.items(missing)
+        counted = f"{quantities.items(self.unsourced)} (a price without a source)" if self.unsourced else ""
+        return "; ".join(filter(None, (named, counted))) or "none"
 
 
-def energy_table(calibrations: Calibrations | None, uses: Sequence[tuple[str, DeviceUse]]) -> Table | None:
-    """Return the modelled joules per iteration of each device of `uses` at the sizes measured with one."""
+def unsourced_items(device: Device, bill: Ledger, study: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the items of `bill` that have a price without a source, neither in the device nor in its `study`."""
+    stored = study.get("devices")
+    entries = stored.get(device.name, {}) if isinstance(stored, Mapping) else {}
+
+    def sourced(field: str) -> bool:
+        entry = entries.get(field, {}) if field not in device.sources else vars(device.sources[field])
+        same = entry.get("value", getattr(device, field)) == getattr(device, field)
+        return bool(same and entry.get(SOURCE, SET_HERE) != SET_HERE)
+
+    priced = (name for name, value in bill.items.items() if value is not None)
+    return tuple(name for name in priced if not sourced(PRICED_BY[name]))
+
+
+def energy_table(
+    calibrations: Calibrations | None,
+    uses: Sequence[tuple[str, DeviceUse]],
+    study: Mapping[str, object] = MappingProxyType({}),
+) -> Table | None:
+    """Return the modelled joules per iteration of each device of `uses` at the sizes measured with one.
+
+    `study` is as stored, with the sources of its own devices.
+    """
     label = None if calibrations is None else calibrations.device_label
     if calibrations is None or label is None:
         return None
     sizes = calibrations.by_label[label].points[[c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS]].astype(int)
     rows = [
-        _Row(title, n, b, d_z, use.joules(n, b, d_z, layers))
+        _Row(title, n, b, d_z, bill, unsourced_items(use.device, bill, study))
         for title, use in uses
         for n, b, d_z in sizes.itertuples(index=False)
         if (layers := calibrations.counts.layers(n, d_z)) is not None
+        for bill in (use.joules(n, b, d_z, layers),)
     ]
     columns = (
         words("device", lambda row: row.device),
@@ -204,9 +234,13 @@ def energy_table(calibrations: Calibrations | None, uses: Sequence[tuple[str, De
         Column("total", lambda row: _joules(row.bill.total, row.bill.at_least), tables.MODELLED),
         words("items without a sourced price", lambda row: row.unpriced),
     )
+    mixed = any(row.unsourced for row in rows)
+    prices, price = (
+        ("prices that do not all have a source", "price") if mixed else ("sourced prices", "sourced price")
+    )
     caption = (
-        "Energy of one iteration of the device, by formula from sourced prices; its host is not in it. A sum with an "
-        "item that has no sourced price is a lower bound (≥), or not stated where no item has one."
+        f"Energy of one iteration of the device, by formula from {prices}; its host is not in it. A sum with an "
+        f"item that has no {price} is a lower bound (≥), or not stated where no item has one."
     )
     amounts = (*_KINDS, "total", "at_least")
     names = (c.DEVICE, c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS)

@@ -10,6 +10,8 @@ from tngd_bench.studies.file.optimizer_label import as_setting
 from tngd_bench.studies.file.schema import Study
 
 SOURCE = "source"
+SET_HERE = "set in the study file"
+"""What stands for the source of a value for which a study gives none."""
 
 
 def known_devices(study: Study) -> dict[str, Device]:
@@ -25,7 +27,7 @@ def own_devices(study: Study, only: str | None = None) -> dict[str, Device]:
     devices = {}
     for name, table in study.device.items() if only is None else [(only, study.device[only])]:
         fields = {key: as_setting(key, value) for key, value in table.items() if key != SOURCE}
-        said = table.get(SOURCE, "set in the study file")
+        said = table.get(SOURCE, SET_HERE)
         if not isinstance(said, str):
             raise TypeError(f"source must be text, not {said!r}")
         device = Device.described({"name": name, **fields})
