@@ -284,7 +284,7 @@ def test_operations_of_a_host_pass_are_predicted_the_whole_gradient_among_them()
 
 
 @pytest.mark.slow  # eigendecompositions of order 785 and 300, of three optimizers in turn: ten seconds
-def test_a_simulated_step_takes_at_most_half_as_much_again_as_kfac_by_eigenvectors() -> None:
+def test_an_ideal_step_takes_at_most_half_as_much_again_as_kfac_by_eigenvectors_a_noisy_one_more() -> None:
     """The mean of a cycle, refreshed each 100 iterations, from a step of each kind that it has."""
 
     def built() -> nn.Module:
