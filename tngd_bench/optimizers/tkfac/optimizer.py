@@ -42,7 +42,7 @@ class TKFAC(KFAC):
         link, converters and τ make `ledger`.
     noise_variance : κ₀ of the device, signal²; thermal noise comes on top.
     unit_diagonal : scale each factor to a unit diagonal before it is loaded, and the signals with it.
-    kfac : further parameters as in `KFAC`, all but `inverse`. Arrays are written at `inverse_interval`. `generator`
+    positional, kfac : as in `KFAC`, all but `inverse`. Arrays are written at `inverse_interval`. `generator`
         draws the device's noise and programming errors too.
 
     After a step `ledger` is the device's modelled seconds of an iteration, the mean of those between two refreshes. A

@@ -48,12 +48,15 @@ class TNGD(NaturalOptimizer):
     ----------
     analog_time, delay, start, noise_variance, samples, spacing, ensemble, scope : as in `AnalogSettings`.
     device : preset name or `Device`; its imperfections act on x, its link, converters and τ make `ledger`.
+    method : simulation of the device, as in `OUProcess`.
     rule : "sgd" (with `momentum`) or "adam" (with `betas`, `eps`; the paper's TNGD-Adam has betas (0, 0)).
     damping_rule : "constant", or "levenberg-marquardt": every `damping_interval` steps the batch's loss is taken once
         more, and λ raised where Δℓ/Δq < 1/4, lowered where it is > 3/4 (q the damped quadratic model; app. A).
     generator : source of the device's noise and programming error, kept in `state_dict`; None: torch's default one,
         whose state is the caller's to keep, as for dropout.
 
+    Notes
+    -----
     After a step `natural_gradient` holds the readout x, `ledger` the device's modelled seconds for it, `method` how it
     was simulated, `iterations` the curvature products of a Krylov simulation, `reduction_ratio` the last Δℓ/Δq,
     `stability_margin` the least rate of a mode in 1/τ (None where the device cannot be unstable). A step
