@@ -15,9 +15,10 @@ from tngd_bench.optimizers.costs import PredictedCost, cost_of
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import DAMPING, CGIterations
 from tngd_bench.spu.analog_settings import AnalogSettings
-from tngd_bench.spu.billing import Workload, break_even_link_rate, energy, latency, link_bits
+from tngd_bench.spu.billing import Workload, break_even_link_rate, energy, latency, link_bits, parts_of
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.parts import Parts
 from tngd_bench.spu.processor import DEFAULT_PRECISION, NUMBER_BYTES, Processor
 
 
@@ -84,6 +85,11 @@ class Prediction:
     def iteration_at_least_seconds(self) -> float | None:
         """A lower bound of `iteration_seconds` from the items that are stated; None without a host's time."""
         return None if self.host_seconds is None else self.seconds.elapsed_at_least(self.host_seconds)
+
+    @property
+    def parts(self) -> Parts:
+        """What the device is built of at this size."""
+        return parts_of(self.device, self.work)
 
     @property
     def forward_flops(self) -> float:

@@ -31,6 +31,7 @@ def as_table(p: Prediction) -> dict[str, Any]:
             "seconds": _totals(p.seconds),
             "joules": _totals(p.joules),
             "link_bits": p.link_bits,
+            "parts": dataclasses.asdict(p.parts),
             "host_flops": p.host.flops,
             "host_seconds": p.host_seconds,
             "host_lower_bound": True,

@@ -11,6 +11,7 @@ from tngd_bench.spu.ledger import ITEM_NAMES, Ledger
 
 if TYPE_CHECKING:
     from tngd_bench.optimizers.roofline import Alternative, Prediction
+    from tngd_bench.spu.parts import Parts
 
 _WIDTH = 110
 _DIGITS = 4
@@ -29,6 +30,7 @@ def as_text(p: Prediction) -> str:
         f"{'device ' + p.device.name:<28}{'time':>14}{'energy':>14}",
         *_ledger_lines(p.seconds, p.joules),
         f"  {'bits on the link':<26}{quantity(float(p.link_bits), 'b'):>14}",
+        *wrapped([_parts(p.parts)]),
     ]
     if p.processor is None:
         lines += ["", "digital times and the break-even link rate need --processor"]
@@ -41,6 +43,17 @@ def as_text(p: Prediction) -> str:
     titles = f"{'operations':>12}{'memory':>12}{'time':>14}{'set by':>12}{'energy':>14}  break-even link rate"
     lines += [f"  {'':<14}{titles}", *(_digital_line(p, a) for a in p.alternatives)]
     return "\n".join([*lines, *_factor_lines(p), "", "assumed", *wrapped(assumptions(p))])
+
+
+def _parts(parts: Parts) -> str:
+    """What the device is built of, and how long its cells last where that is stated."""
+    counted = (("cells", parts.cells), ("tiles", parts.tiles), ("amplifiers", parts.amplifiers))
+    told = [f"{number:,} {name}" for name, number in (*counted, ("converters", parts.converters))]
+    if parts.area_m2 is not None:
+        told.append(f"≥ {1e6 * parts.area_m2:.4g} mm² of what has a stated area")
+    if parts.worn_out_after is not None:
+        told.append(f"cells worn out after {parts.worn_out_after:,.4g} iterations")
+    return "built of " + ", ".join(told)
 
 
 def _factor_lines(p: Prediction) -> list[str]:
