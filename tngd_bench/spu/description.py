@@ -280,6 +280,11 @@ class DeviceDescription:
         return BOLTZMANN * self.temperature_kelvin / self.capacitance_farad / self.volts_per_unit**2
 
     @property
+    def is_tiled(self) -> bool:
+        """Whether arrays are cut into tiles."""
+        return self.tile_rows is not None or self.tile_columns is not None
+
+    @property
     def rail(self) -> float:
         """Largest |x| in signal units; infinite without rails."""
         return math.inf if self.rail_volts is None else self.rail_volts / self.volts_per_unit
