@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tngd_bench import plugins
 from tngd_bench.spu import Device
 from tngd_bench.spu import device as device_module
-from tngd_bench.spu.description import sourced_parameters
 from tngd_bench.spu.device import device_from_table
 from tngd_bench.spu.dynamics.converters import quantize
+from tngd_bench.spu.sources import sourced_parameters
 
 
 def test_worked_example_of_the_paper_device() -> None:

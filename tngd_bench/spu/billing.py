@@ -186,6 +186,14 @@ PRICED_BY: Mapping[str, str] = MappingProxyType(
 """The field of a device that an item of its `energy` is priced by."""
 
 
+def price_fields(device: DeviceDescription, item: str) -> tuple[str, ...]:
+    """Return all fields that an item of this device's `energy` is priced by."""
+    if item in ("relax", "relax_average") and device.relax_power_watt is None:
+        return ("cell_volts", "cell_siemens")
+    converters = ("adc_energy_j", "dac_energy_j") if item == "relax_sums" else ()
+    return (PRICED_BY[item], *converters)
+
+
 def energy(device: DeviceDescription, work: Workload) -> Ledger:
     """Modelled joules of one iteration under the items of `latency`; None ("not stated") without a price."""
     k, n = work.analog.ensemble, work.parameters

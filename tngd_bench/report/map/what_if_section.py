@@ -22,7 +22,7 @@ from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 from tngd_bench.report.map.map_view import MapView, device_title
-from tngd_bench.spu.billing import PRICED_BY
+from tngd_bench.spu.billing import price_fields
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.studies.file.devices import SET_HERE, SOURCE
@@ -203,7 +203,7 @@ def unsourced_items(device: Device, bill: Ledger, study: Mapping[str, object]) -
         return bool(same and entry.get(SOURCE, SET_HERE) != SET_HERE)
 
     priced = (name for name, value in bill.items.items() if value is not None)
-    return tuple(name for name in priced if not sourced(PRICED_BY[name]))
+    return tuple(name for name in priced if not all(map(sourced, price_fields(device, name))))
 
 
 def energy_table(
