@@ -47,6 +47,7 @@ def test_a_carried_state_is_held_and_leaks_by_its_time_constant() -> None:
     assert (seconds, joules) == ({"relax_hold": 0.0}, {"relax_hold": pytest.approx(0.05)})
     device = PAPER.override(hold_power_watt=0.5, hold_time_s=0.1)
     assert "relax_hold" not in latency(device, Workload.of(N, M, 50.0, start="zero")).items
+    assert energy(device.override(hold_time_s=None), WORK).items["relax_hold"] is None
     assert device.override(leak_time_constant_s=0.2).held == pytest.approx(math.exp(-0.5))
     assert PAPER.held == 1.0
     with pytest.raises(ValueError, match="hold_time_s must be given with leak_time_constant_s"):

@@ -190,8 +190,7 @@ def price_fields(device: DeviceDescription, item: str) -> tuple[str, ...]:
     """Return all fields that an item of this device's `energy` is priced by."""
     if item in ("relax", "relax_average") and device.relax_power_watt is None:
         return ("cell_volts", "cell_siemens")
-    converters = ("adc_energy_j", "dac_energy_j") if item == "relax_sums" else ()
-    return (PRICED_BY[item], *converters)
+    return (PRICED_BY[item],)
 
 
 def energy(device: DeviceDescription, work: Workload) -> Ledger:

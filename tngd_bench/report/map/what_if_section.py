@@ -22,6 +22,7 @@ from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 from tngd_bench.report.map.map_view import MapView, device_title
+from tngd_bench.report.map.parts_table import parts_table
 from tngd_bench.spu.billing import price_fields
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
@@ -40,7 +41,10 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
             "(see “What the numbers rest on”)."
         )
         return Section("what-if", TITLE, absent=absent), f"Not modelled. {absent}"
-    energies = energy_table(calibrations, view.devices, view.results.study)
+    found = (
+        energy_table(calibrations, view.devices, view.results.study),
+        parts_table(calibrations, view.devices),
+    )
     bounded = (
         f" The device states no time for {quantities.items(use.not_stated)} and none is counted: its times and the "
         "link rates that it needs are lower bounds."
@@ -52,10 +56,10 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
         f"{use.device.word_bits} bits a word, t = {use.analog.analog_time:g} τ. Everything here is modelled."
         + (bounded if use.not_stated else ""),
         charts=charts_of("what-if", view),
-        tables=() if energies is None else (energies,),
-        # the panel's formula has one relaxation an iteration, whatever the size
+        tables=tuple(table for table in found if table is not None),
+        # the panel's formula has one relaxation an iteration, whatever the size, and no steps in it
         explorer=None
-        if use.is_of_factors
+        if use.is_of_factors or use.device.partial_sums_per_tau is not None
         else explorer(calibrations, view.batch, use, view.infos, break_even.exact_labels(calibrations)),
     )
     return section, decides(view, use)
