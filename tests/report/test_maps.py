@@ -60,7 +60,8 @@ def test_there_is_a_map_over_both_planes_and_one_per_preset_and_link(charts, cal
     titles = [axes.get_title(loc="left") for axes in panels]
     assert titles == [title for title, _ in map_view.device_uses(use, NO_TRIALS)]
     assert charts["map-presets"].caption.endswith(
-        "Not stated: board (writing the cells); pcm (writing the cells, D/A conversion, slower relaxation); "
+        "Not stated: board (writing the cells, slower relaxation); "
+        "pcm (writing the cells, D/A conversion, slower relaxation); "
         "rram (D/A conversion, slower relaxation); "
         "sram-mdac (writing the cells, D/A conversion)."
     )
@@ -388,6 +389,7 @@ def test_energy_without_a_sourced_price_is_not_stated_and_never_zero(calibration
 def test_prices_without_a_source_are_named_and_those_with_one_are_not(calibrations):
     priced = dict.fromkeys(set(PRICED_BY.values()), 1e-12)
     stages = {"hold_time_s": 1.0, "partial_sums_per_tau": 1.0, "partial_sum_time_s": 0.0}
+    stages |= {"calibration_time_s": 0.0}
     device = Device.preset("paper").override(name="priced", **priced, **stages)
     uses = [("priced", dataclasses.replace(calibrations.use, device=device))]
     stated = {field: {"value": 1e-12, "grade": "U", "source": "a datasheet"} for field in priced}

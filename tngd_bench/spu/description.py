@@ -32,8 +32,6 @@ NEEDED_WITH = {
     "row_sum_noise": "temperature_kelvin",
     "first_stage_noise": "temperature_kelvin",
     "leak_time_constant_s": "hold_time_s",
-    "cell_volts": "cell_siemens",
-    "cell_siemens": "cell_volts",
 }
 """Fields that mean nothing without another."""
 

@@ -60,10 +60,11 @@ def sourced_parameters(device: Any) -> dict[str, dict[str, Any]]:
     at all, need no source.
     """
     free = (None, 0.0, math.inf)
+    described: type = type(device)
     differs = (
         name
-        for name in field_infos(type(device))
-        if (value := getattr(device, name)) != (default := getattr(type(device), name))
+        for name in field_infos(described)
+        if (value := getattr(device, name)) != (default := getattr(described, name))
         and not (default is None and value in free)
     )
     return {

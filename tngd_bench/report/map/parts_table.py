@@ -1,4 +1,4 @@
-"""What the devices are built of at the largest size that was timed, and how long their cells last."""
+"""Table of the parts of each device at the largest size that was timed, and of how long its cells last."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tngd_bench.spu.parts import Parts
 from tngd_bench.studies.store import columns as c
 
 CAPTION = (
-    "What each device is built of at the largest size that was timed with one, by formula. Each programming writes every "
+    "What each device is built of at the largest size that was timed with one, by formula. A programming writes every "
     "cell once, so that a cell is worn out after the writes that it endures; area is that of the parts for which it is "
     "stated."
 )
@@ -27,7 +27,8 @@ def parts_table(calibrations: Calibrations | None, uses: Sequence[tuple[str, Dev
     if calibrations is None or calibrations.device_label is None:
         return None
     points = calibrations.by_label[calibrations.device_label].points
-    n, b, d_z = map(int, points.loc[points[c.PARAMETERS].idxmax(), [c.PARAMETERS, c.BATCH_SIZE, c.OUTPUTS]])
+    largest = points.sort_values(c.PARAMETERS, kind="stable").iloc[-1]
+    n, b, d_z = (int(largest[name]) for name in c.SIZE)
     layers = calibrations.counts.layers(n, d_z)
     if layers is None:
         return None
