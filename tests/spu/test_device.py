@@ -103,6 +103,10 @@ PUBLISHED = {
     ("board", "adc_energy_j"): 162.5e-3 / 2.5e6,
     ("board", "amplifier_gain"): 10 ** (65 / 20),
     ("board", "amplifier_bandwidth_hz"): 280e6,
+    ("board", "amplifier_noise_v_per_rthz"): 2.5e-9,
+    ("board", "conductance_max_siemens"): 1 / 120,
+    ("rram", "write_endurance"): 1e6,
+    ("pcm", "write_endurance"): 1e9,
 }
 
 

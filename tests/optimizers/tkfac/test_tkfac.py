@@ -209,7 +209,10 @@ def test_a_host_pass_takes_no_step_and_refreshes_factors_when_they_are_due() -> 
         ({"noise_variance": -1.0}, "noise_variance"),
         ({"unit_diagonal": 1}, "unit_diagonal"),
         ({"device": 3}, "device must be a preset's name or a Device"),
-        ({"device": "board"}, "'board' sets amplifier_gain, amplifier_bandwidth_hz, which"),
+        (
+            {"device": "board"},
+            "'board' sets amplifier_gain, amplifier_bandwidth_hz, amplifier_noise_v_per_rthz, which",
+        ),
     ],
 )
 def test_bad_arguments_are_refused_by_name(arguments: dict[str, object], message: str) -> None:
@@ -230,9 +233,8 @@ def test_the_entry_makes_the_class_with_its_defaults_and_checks_what_it_checks()
         entry.check_complete({"device": "board"})
     with pytest.raises(ValueError, match="tkfac has no setting 'inverse'"):
         entry.check_complete({"inverse": "eigen"})
-    entry.check_complete(
-        {"device": {"base": "board", "amplifier_gain": None, "amplifier_bandwidth_hz": None}}
-    )
+    amplifiers = ("amplifier_gain", "amplifier_bandwidth_hz", "amplifier_noise_v_per_rthz")
+    entry.check_complete({"device": {"base": "board", **dict.fromkeys(amplifiers)}})
 
 
 LAYERS = ((400, 300, 1), (300, 200, 1), (200, 10, 1))
