@@ -1,0 +1,128 @@
+"""What of a device and its host can be changed: figures made k times better, and words exchanged for others.
+
+Those of the device are its fields that change the time of an iteration, found by their descriptions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from tngd_bench.analysis.design.machine import Design, Machine
+from tngd_bench.optimizers.factor_roofline import ON_DEVICE
+from tngd_bench.spu.description import DEVICE_FIELDS
+from tngd_bench.spu.field_info import FieldInfo
+
+LIMIT = 1e12
+"""The factor that stands for "as good as can be"."""
+_TAU = "resistance_ohm"
+"""The field by which τ = RC is changed; its capacitance stays."""
+Value = float | str | bool
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number of the machine that can be made k times better."""
+
+    name: str
+    title: str
+    unit: str
+    value: Callable[[Machine], float]
+    better: Callable[[Machine, float], Machine]
+    changes_values: bool = False
+    """Whether it changes what is computed, as shorter words do, so that it is asked for alone only."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A word of the machine, and the others that it can be."""
+
+    name: str
+    title: str
+    value: Callable[[Machine], Value]
+    ways: tuple[Callable[[Machine], Machine], ...]
+
+
+def figures(design: Design) -> Iterator[Figure]:
+    """Yield the numbers of the machine that change the time of an iteration."""
+    if design.optimizer == ON_DEVICE:
+        yield Figure(
+            "copies", "copies of the arrays", "", lambda m: m.copies, lambda m, k: _copied(design, m, k)
+        )
+    for name, info in DEVICE_FIELDS.items():
+        value = getattr(design.now.device, name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if info.imperfection or not number or not 0 < value < math.inf or name == "capacitance_farad":
+            continue
+        for sign in (1, -1):
+            better = partial(_scaled, name=name, sign=sign, whole=info.accepted.whole)
+            if _is_accepted(info, value * LIMIT**sign) and _helps(
+                design, design.now, partial(better, times=LIMIT)
+            ):
+                title, unit = ("time constant τ", "s") if name == _TAU else (info.title, info.unit)
+                yield Figure(name, title, unit, partial(_field, name=name), better, name == "word_bits")
+
+
+def _is_accepted(info: FieldInfo, value: float) -> bool:
+    """Whether a field takes a value, rounded where it has whole ones."""
+    try:
+        info.accepted.check("", max(1, round(value)) if info.accepted.whole else value)
+    except ValueError:
+        return False
+    return True
+
+
+def _copied(design: Design, machine: Machine, times: float) -> Machine:
+    """Return the machine with so many times the copies, as many as there are right-hand sides at most."""
+    most = max(max(layer[0] + 1, layer[1]) for layer in design.prediction.model.layers)
+    return replace(machine, copies=max(machine.copies, min(math.ceil(machine.copies * times - 1e-9), most)))
+
+
+def _scaled(machine: Machine, times: float, *, name: str, sign: int, whole: bool) -> Machine:
+    """Return the machine with a field that many times larger, or smaller."""
+    value = getattr(machine.device, name) * times**sign
+    if whole:
+        value = math.ceil(value - 1e-9) if sign > 0 else max(1, math.floor(value + 1e-9))
+    return replace(machine, device=machine.device.override(**{name: value}))
+
+
+def _field(machine: Machine, *, name: str) -> float:
+    found: float = machine.device.time_constant_s if name == _TAU else getattr(machine.device, name)
+    return found
+
+
+def choices(design: Design) -> Iterator[Choice]:
+    """Yield the words of the machine, with the other values that make an iteration quicker, now or at its best."""
+    p, found = design.prediction, []
+    free = replace(design.now, device=design.now.device.override(link_rate_bits_per_s=None))
+    for name, info in DEVICE_FIELDS.items():
+        value = getattr(p.device, name)
+        if info.accepted.words and not info.imperfection:
+            others: Sequence[Value] = [not value] if isinstance(value, bool) else info.accepted.words
+            ways = tuple(partial(_other, name=name, value=other) for other in others if other != value)
+            found.append(Choice(name, info.title, lambda m, name=name: getattr(m.device, name), ways))
+    if not p.work.analog.delay:
+        flipped = (lambda m: replace(m, overlap=not m.overlap),)
+        found.append(Choice("overlap", "rows sent as they are made", lambda m: m.overlap, flipped))
+    assert p.processor is not None
+    rates = tuple(
+        partial(replace, precision=name) for name in p.processor.rates if name != design.now.precision
+    )
+    found.append(Choice("host_precision", "precision of the host's passes", lambda m: m.precision, rates))
+    for choice in found:
+        ways = tuple(
+            way for way in choice.ways if any(_helps(design, each, way) for each in (design.now, free))
+        )
+        if ways:
+            yield replace(choice, ways=ways)
+
+
+def _other(machine: Machine, *, name: str, value: Value) -> Machine:
+    return replace(machine, device=machine.device.override(**{name: value}))
+
+
+def _helps(design: Design, machine: Machine, change: Callable[[Machine], Machine]) -> bool:
+    """Whether a change of `machine` makes an iteration quicker."""
+    return design.seconds(change(machine)) < design.seconds(machine) * (1 - 1e-12)
