@@ -237,6 +237,19 @@ def _host(
     return moved, None if missing else processor.seconds(moved.flops, moved.bytes), missing
 
 
+def rated_seconds(name: str, it: Iteration, processor: Processor) -> float | None:
+    """Return a digital optimizer's seconds at rated speed, a lower bound; None where they are unknown or do not fit."""
+    cost = cost_of(name, it, processor.itemsize)
+    if not cost.known or processor.missing_bytes(cost.bytes):
+        return None
+    return processor.seconds(cost.flops, cost.bytes)
+
+
+def rated_host_seconds(it: Iteration, upload: str, processor: Processor) -> float | None:
+    """Return the seconds of a device's host likewise."""
+    return _host(it, upload, processor, processor.itemsize)[1]
+
+
 def _alternative(
     name: str,
     device: Device,
