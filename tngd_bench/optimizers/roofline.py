@@ -17,9 +17,10 @@ from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import DAMPING, CGIterations
 from tngd_bench.spu.analog_settings import AnalogSettings
-from tngd_bench.spu.billing import Workload, break_even_link_rate, energy, latency, link_bits
+from tngd_bench.spu.billing import Workload, break_even_link_rate, energy, latency, link_bits, parts_of
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.parts import Parts
 from tngd_bench.spu.processor import DEFAULT_PRECISION, NUMBER_BYTES, Processor
 
 
@@ -132,6 +133,11 @@ class Prediction:
             if each.seconds is not None and FAMILIES[registry.get(each.name).family].second_order
         ]
         return min(timed, key=lambda each: each.seconds or 0.0, default=None)
+
+    @property
+    def parts(self) -> Parts:
+        """What the device is built of at this size."""
+        return parts_of(self.device, self.work)
 
     @property
     def forward_flops(self) -> float:

@@ -31,6 +31,7 @@ def as_table(p: Prediction) -> dict[str, Any]:
             "seconds": _totals(p.seconds),
             "joules": _totals(p.joules),
             "link_bits": p.link_bits,
+            "parts": dataclasses.asdict(p.parts),
             "host_flops": p.host.flops,
             "host_seconds": p.host_seconds,
             "host_lower_bound": True,
@@ -42,7 +43,6 @@ def as_table(p: Prediction) -> dict[str, Any]:
             "host_joules": p.host_joules,
             "iteration_joules": p.iteration_joules,
             "iteration_at_least_joules": p.iteration_at_least_joules,
-            "parts": {name: count for name, count, _ in device_parts(p)},
         },
         "best_rival": None if p.best_rival is None else p.best_rival.name,
         "processor": None if p.processor is None else _processor(p.processor),
@@ -102,11 +102,6 @@ def _processor(processor: Processor) -> dict[str, Any]:
         "power_watt": processor.power_watt,
         "sources": {name: dataclasses.asdict(source) for name, source in processor.sources.items()},
     }
-
-
-def device_parts(p: Prediction) -> list[tuple[str, float, str]]:
-    """Return what the device is made of: name, amount, unit."""
-    return [("cells", float(p.device.cells(p.work.parameters, p.work.rows, p.work.devices)), "")]
 
 
 def _totals(ledger: Ledger) -> dict[str, float | None]:

@@ -108,7 +108,7 @@ class Thermodynamic(AnalogSettings, Solver):
         if state is None or self.start != "previous":
             x0, t = self._fresh(device), self.analog_time
         else:
-            x0 = state if self.ensemble == 1 else quantize(state, self.device.dac_bits)
+            x0 = state * self.device.held if self.ensemble == 1 else quantize(state, self.device.dac_bits)
             t = self.analog_time - self.delay
         reached = device.advance(device.settled(x0), t, self.generator)
         readout = device.read(reached.nodes, self.generator)

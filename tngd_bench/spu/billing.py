@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +12,9 @@ from tngd_bench import arguments
 from tngd_bench.layers import Layer
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
 from tngd_bench.spu.description import DeviceDescription
-from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.ledger import Ledger, added, priced
+from tngd_bench.spu.parts import Array, Parts
+from tngd_bench.spu.upkeep import relax_power_watt, upkeep_j, upkeep_s
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,15 @@ class Workload:
         """The layers that are trained, which have arrays."""
         return tuple(layer for layer in (Layer(*each) for each in self.layers or ()) if layer.trained)
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Parameters on each device: those of its layer, or equal parts of N where layers do not make it up."""
+        found = tuple(layer.parameters for layer in self.trained)
+        if len(found) == self.devices and sum(found) == self.parameters:
+            return found
+        least, more = divmod(self.parameters, self.devices)
+        return (least + 1,) * more + (least,) * (self.devices - more)
+
 
 def state_writes(work: Workload) -> int:
     """Times that the N values of x(0) are written onto the nodes.
@@ -72,13 +83,28 @@ def state_writes(work: Workload) -> int:
     return analog.ensemble if analog.start == "previous" and analog.ensemble > 1 else 0
 
 
+def arrays_of(device: DeviceDescription, work: Workload) -> tuple[Array, ...]:
+    """Return the arrays of J, H and Jᵀ that an iteration uses."""
+    m, sizes = work.rows, work.sizes
+    middle = (Array(m, m, work.devices),) if device.hessian_array else ()
+    if device.shared_array:
+        return (*(Array(m, n, by_columns=True) for n in sizes), *middle)
+    last = (Array(m, n, by_rows=False, by_columns=True) for n in sizes)
+    return (*(Array(m, n) for n in sizes), *middle, *last)
+
+
+def parts_of(device: DeviceDescription, work: Workload) -> Parts:
+    """Return the parts that a device of this size has."""
+    return Parts.of(device, arrays_of(device, work), work.sizes, work.analog.ensemble)
+
+
 def array_words(device: DeviceDescription, work: Workload) -> int:
     """Numbers sent for the arrays: one per cell, or m·Σd_out + b·Σd_in with the factored upload (and H, m²).
 
     Layers used at several positions send a and g at each. ValueError when the layers are not given.
     """
     if device.upload == "full":
-        return device.cells(work.parameters, work.rows, work.devices)
+        return device.cells(work.parameters, work.rows, work.devices) // device.cells_per_value
     if work.layers is None or work.batch_size is None:
         raise ValueError(
             "layers and batch_size must be given with upload='factored', which sends both ends of layers"
@@ -113,7 +139,9 @@ def latency(device: DeviceDescription, work: Workload) -> Ledger:
     items: dict[str, float | None] = {
         "write_gradient": k * transfer_s(device, n),
         "write_arrays": k * transfer_s(device, array_words(device, work)),
-        "write_cells": priced(device.cell_write_time_s, k * _write_steps(device, work)),
+        "write_cells": priced(
+            device.cell_write_time_s, k * sum(each.write_steps(device) for each in arrays_of(device, work))
+        ),
         "write_convert": conversions_s(device.dac_rate_hz, (k + states) * device.nodes_per_converter),
         "relax": k * analog.analog_time * unit,
     }
@@ -125,8 +153,21 @@ def latency(device: DeviceDescription, work: Workload) -> Ledger:
         items["relax_slowdown"] = None
     items["read_convert"] = conversions_s(device.adc_rate_hz, k * analog.samples * device.nodes_per_converter)
     items["read"] = k * transfer_s(device, n)
+    if device.partial_sums_per_tau is not None:
+        # of several devices, which relax at once, the sums of the largest take longest
+        largest = arrays_of(device, replace(work, parameters=max(work.sizes), analog=AnalogSettings()))
+        items["relax_sums"] = priced(_sums(device, work), added(each.sum_s(device) for each in largest))
+    if device.hold_power_watt is not None and analog.start == "previous" and k == 1:
+        items["relax_hold"] = 0.0
     streamed = (items["write_arrays"] or 0.0) / k + (items["write_cells"] or 0.0) / k
-    return Ledger("s", items, analog.delay * unit, streamed)
+    return Ledger("s", items | upkeep_s(device), analog.delay * unit, streamed)
+
+
+def _sums(device: DeviceDescription, work: Workload) -> float:
+    """Times that partial sums are formed in an iteration."""
+    analog = work.analog
+    relaxed = analog.analog_time + (analog.samples - 1) * analog.spacing
+    return analog.ensemble * relaxed * (device.partial_sums_per_tau or 0.0)
 
 
 PRICED_BY: Mapping[str, str] = MappingProxyType(
@@ -135,6 +176,11 @@ PRICED_BY: Mapping[str, str] = MappingProxyType(
         "write_cells": "cell_write_energy_j",
         "write_convert": "dac_energy_j",
         **dict.fromkeys(("relax", "relax_average"), "relax_power_watt"),
+        "relax_sums": "partial_sum_energy_j",
+        "relax_amplifiers": "amplifier_power_watt",
+        "relax_hold": "hold_power_watt",
+        "relax_standby": "standby_power_watt",
+        "write_calibration": "calibration_energy_j",
         "read_convert": "adc_energy_j",
     }
 )
@@ -145,19 +191,24 @@ def energy(device: DeviceDescription, work: Workload) -> Ledger:
     """Modelled joules of one iteration under the items of `latency`; None ("not stated") without a price."""
     k, n = work.analog.ensemble, work.parameters
     word = priced(device.link_energy_j_per_bit, device.word_bits)
-    power = device.relax_power_watt
+    cells = device.cells(n, work.rows, work.devices)
+    power = relax_power_watt(device, cells)
     seconds = latency(device, work).items
+    relaxed = added(seconds[name] for name in ("relax", "relax_average", "relax_sums") if name in seconds)
+    sums = added(each.sum_j(device) for each in arrays_of(device, work))
     prices: Mapping[str, float | None] = {
         "write_gradient": priced(word, k * n),
         "write_arrays": priced(word, k * array_words(device, work)),
-        "write_cells": priced(device.cell_write_energy_j, k * device.cells(n, work.rows, work.devices)),
+        "write_cells": priced(device.cell_write_energy_j, k * cells),
         "write_convert": priced(device.dac_energy_j, (k + state_writes(work)) * n),
         "write_state": priced(word, state_writes(work) * n),
         "relax": priced(power, seconds["relax"]),
         "relax_average": priced(power, seconds.get("relax_average")),
+        "relax_sums": priced(_sums(device, work), sums),
         "relax_slowdown": None,
         "read_convert": priced(device.adc_energy_j, k * n * work.analog.samples),
         "read": priced(word, k * n),
+        **upkeep_j(device, seconds, priced(relaxed, parts_of(device, work).amplifiers)),
     }
     return Ledger("J", {name: value for name, value in prices.items() if name in seconds})
 
@@ -209,14 +260,3 @@ def transfer_s(device: DeviceDescription, words: float) -> float:
 def conversions_s(rate_hz: float | None, conversions: int) -> float | None:
     """Return the seconds of conversions one after another; None where no rate is stated."""
     return None if rate_hz is None else conversions / rate_hz
-
-
-def _write_steps(device: DeviceDescription, work: Workload) -> int:
-    arrays = work.devices * ((1 if device.shared_array else 2) + int(device.hessian_array))
-    cells = device.cells(work.parameters, work.rows, work.devices)
-    return {"array": arrays, "row": arrays * work.rows, "cell": cells}[device.write_parallel]
-
-
-def priced(price: float | None, amount: float | None) -> float | None:
-    """Return the price of an amount; None where either is not stated."""
-    return None if price is None or amount is None else price * amount

@@ -1,6 +1,6 @@
 """A bill of one iteration of the device: a figure per named item, or "not stated"."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -11,9 +11,14 @@ ITEM_NAMES: Mapping[str, str] = MappingProxyType(
         "write_cells": "writing the cells",
         "write_convert": "D/A conversion",
         "write_state": "sending the start",
+        "write_calibration": "calibration",
         "relax": "relaxation",
         "relax_average": "further readouts",
         "relax_slowdown": "slower relaxation",
+        "relax_sums": "digital sums of tiles",
+        "relax_amplifiers": "amplifiers",
+        "relax_hold": "holding the state",
+        "relax_standby": "standby",
         "read_convert": "A/D conversion",
         "read": "sending the solution back",
     }
@@ -27,7 +32,8 @@ class Ledger:
 
     The keys of `ITEM_NAMES` begin with their kind: write, relax or read. `relax_average` is there with several
     readouts, `write_state` where each programming of an ensemble starts from the previous state, and `relax_slowdown`
-    (None) where the relaxation is longer by a factor that depends on values that are not known.
+    (None) where the relaxation is longer by a factor that depends on values that are not known. Items of tiles,
+    amplifiers, holding, standby and calibration are there where the device states them.
     """
 
     unit: str
@@ -90,6 +96,16 @@ class Ledger:
         return None if device is None else device - self.overlapped + max(digital, self.overlapped)
 
     def _sum(self, *kinds: str) -> float | None:
-        values = [value for name, value in self.items.items() if name.split("_")[0] in kinds]
-        known = [value for value in values if value is not None]
-        return sum(known) if len(known) == len(values) else None
+        return added(value for name, value in self.items.items() if name.split("_")[0] in kinds)
+
+
+def priced(price: float | None, amount: float | None) -> float | None:
+    """Return the price of an amount; None where either is not stated."""
+    return None if price is None or amount is None else price * amount
+
+
+def added(values: Iterable[float | None]) -> float | None:
+    """Return the sum; None ("not stated") as soon as one value is."""
+    values = tuple(values)
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

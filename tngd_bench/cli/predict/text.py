@@ -11,6 +11,7 @@ from tngd_bench.spu.ledger import ITEM_NAMES, Ledger
 
 if TYPE_CHECKING:
     from tngd_bench.optimizers.roofline import Alternative, Prediction
+    from tngd_bench.spu.parts import Parts
 
 _WIDTH = 110
 _DIGITS = 4
@@ -20,7 +21,7 @@ NOT_STATED, DOES_NOT_FIT = "not stated", "does not fit"
 def as_text(p: Prediction) -> str:
     """Return the prediction for the terminal."""
     from tngd_bench.analysis.cost.device_verdict import device_verdict
-    from tngd_bench.optimizers.roofline_table import assumptions, device_parts
+    from tngd_bench.optimizers.roofline_table import assumptions
 
     work = p.work
     lines = [
@@ -30,7 +31,7 @@ def as_text(p: Prediction) -> str:
         f"{'device ' + p.device.name:<28}{'time':>14}{'energy':>14}",
         *_ledger_lines(p.seconds, p.joules),
         f"  {'bits on the link':<26}{quantity(float(p.link_bits), 'b'):>14}",
-        *(f"  {name:<26}{quantity(amount, unit):>14}" for name, amount, unit in device_parts(p)),
+        *wrapped([_parts(p.parts)]),
     ]
     if p.processor is None:
         lines += ["", "digital times and the break-even link rate need --processor"]
@@ -44,6 +45,17 @@ def as_text(p: Prediction) -> str:
     lines += [f"  {'':<14}{titles}", *(_digital_line(p, a) for a in p.alternatives)]
     said = ["", "assumed", *wrapped(assumptions(p)), "", f"verdict: {device_verdict(p)}"]
     return "\n".join([*lines, *_factor_lines(p), *said])
+
+
+def _parts(parts: Parts) -> str:
+    """What the device is built of, and how long its cells last where that is stated."""
+    counted = (("cells", parts.cells), ("tiles", parts.tiles), ("amplifiers", parts.amplifiers))
+    told = [f"{number:,} {name}" for name, number in (*counted, ("converters", parts.converters))]
+    if parts.area_m2 is not None:
+        told.append(f"≥ {1e6 * parts.area_m2:.4g} mm² of what has a stated area")
+    if parts.worn_out_after is not None:
+        told.append(f"cells worn out after {parts.worn_out_after:,.4g} iterations")
+    return "built of " + ", ".join(told)
 
 
 def _factor_lines(p: Prediction) -> list[str]:

@@ -53,7 +53,7 @@ class SymmetricArray:
         if device.adc_noise_volts:
             deviation = device.adc_noise_volts / device.volts_per_unit
             reached = reached + deviation * _normal(reached, generator)
-        read = quantize_each(reached, device.adc_bits)
+        read = quantize_each(reached, device.adc_bits, device.adc_range)
         return read if self.weights is None else read * self.weights
 
 
