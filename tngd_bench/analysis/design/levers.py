@@ -13,7 +13,6 @@ from functools import partial
 from tngd_bench.analysis.design.machine import Design, Machine
 from tngd_bench.optimizers.factor_roofline import ON_DEVICE
 from tngd_bench.spu.description import DEVICE_FIELDS
-from tngd_bench.spu.field_info import FieldInfo
 
 LIMIT = 1e12
 """The factor that stands for "as good as can be"."""
@@ -32,7 +31,7 @@ class Figure:
     value: Callable[[Machine], float]
     better: Callable[[Machine, float], Machine]
     changes_values: bool = False
-    """Whether it changes what is computed, as shorter words do, so that it is asked for alone only."""
+    """Whether it makes a worse device, as shorter words do, so that it is asked for alone only."""
 
 
 @dataclass(frozen=True)
@@ -43,48 +42,41 @@ class Choice:
     title: str
     value: Callable[[Machine], Value]
     ways: tuple[Callable[[Machine], Machine], ...]
+    changes_values: bool = False
+    """Whether it changes what is computed, as the host's precision does, which its rival could change as well."""
 
 
 def figures(design: Design) -> Iterator[Figure]:
     """Yield the numbers of the machine that change the time of an iteration."""
     if design.optimizer == ON_DEVICE:
         yield Figure(
-            "copies", "copies of the arrays", "", lambda m: m.copies, lambda m, k: _copied(design, m, k)
+            "copies", "copies of the arrays", "", lambda m: m.copies, partial(_copied, design=design)
         )
     for name, info in DEVICE_FIELDS.items():
         value = getattr(design.now.device, name)
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if info.imperfection or not number or not 0 < value < math.inf or name == "capacitance_farad":
+        stated = number and not info.imperfection and 0 < value < math.inf
+        if not stated or not (info.milder or name == _TAU):
             continue
         for sign in (1, -1):
             better = partial(_scaled, name=name, sign=sign, whole=info.accepted.whole)
-            if _is_accepted(info, value * LIMIT**sign) and _helps(
-                design, design.now, partial(better, times=LIMIT)
-            ):
+            if _helps(design, design.now, partial(better, times=LIMIT)):
                 title, unit = ("time constant τ", "s") if name == _TAU else (info.title, info.unit)
-                yield Figure(name, title, unit, partial(_field, name=name), better, name == "word_bits")
+                milder = name == _TAU or sign == {"larger": 1, "smaller": -1}[info.milder]
+                yield Figure(name, title, unit, partial(_field, name=name), better, not milder)
 
 
-def _is_accepted(info: FieldInfo, value: float) -> bool:
-    """Whether a field takes a value, rounded where it has whole ones."""
-    try:
-        info.accepted.check("", max(1, round(value)) if info.accepted.whole else value)
-    except ValueError:
-        return False
-    return True
-
-
-def _copied(design: Design, machine: Machine, times: float) -> Machine:
+def _copied(machine: Machine, times: float, *, design: Design) -> Machine:
     """Return the machine with so many times the copies, as many as there are right-hand sides at most."""
     most = max(max(layer[0] + 1, layer[1]) for layer in design.prediction.model.layers)
-    return replace(machine, copies=max(machine.copies, min(math.ceil(machine.copies * times - 1e-9), most)))
+    return replace(machine, copies=max(machine.copies, min(math.floor(machine.copies * times + 1e-9), most)))
 
 
 def _scaled(machine: Machine, times: float, *, name: str, sign: int, whole: bool) -> Machine:
     """Return the machine with a field that many times larger, or smaller."""
     value = getattr(machine.device, name) * times**sign
     if whole:
-        value = math.ceil(value - 1e-9) if sign > 0 else max(1, math.floor(value + 1e-9))
+        value = math.floor(value + 1e-9) if sign > 0 else math.ceil(value - 1e-9)  # no better than that
     return replace(machine, device=machine.device.override(**{name: value}))
 
 
@@ -110,7 +102,9 @@ def choices(design: Design) -> Iterator[Choice]:
     rates = tuple(
         partial(replace, precision=name) for name in p.processor.rates if name != design.now.precision
     )
-    found.append(Choice("host_precision", "precision of the host's passes", lambda m: m.precision, rates))
+    found.append(
+        Choice("host_precision", "precision of the host's passes", lambda m: m.precision, rates, True)
+    )
     for choice in found:
         ways = tuple(
             way for way in choice.ways if any(_helps(design, each, way) for each in (design.now, free))
@@ -124,5 +118,9 @@ def _other(machine: Machine, *, name: str, value: Value) -> Machine:
 
 
 def _helps(design: Design, machine: Machine, change: Callable[[Machine], Machine]) -> bool:
-    """Whether a change of `machine` makes an iteration quicker."""
-    return design.seconds(change(machine)) < design.seconds(machine) * (1 - 1e-12)
+    """Whether a change of `machine` makes an iteration quicker; a device that is refused does not."""
+    try:
+        changed = change(machine)
+    except ValueError:
+        return False
+    return design.seconds(changed) < design.seconds(machine) * (1 - 1e-12)

@@ -33,7 +33,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Together:
-    """A machine all of whose figures but the word length are `times` better, with the words that let that be least."""
+    """A machine with figures `times` better, and the words that need least; those that change values stay."""
 
     times: float
     values: Mapping[str, tuple[Value, Value]]
@@ -95,8 +95,9 @@ def required(design: Design, beat: str = "best", factor: float = 1.0) -> Require
     target = rival.seconds / arguments.real("factor", factor, above=0.0)
     now, numbers, words = design.now, list(figures(design)), list(choices(design))
     alone = [_alone(design, figure, target) for figure in numbers]
-    numbers = [figure for figure in numbers if not figure.changes_values]
     alone += [_word_alone(design, choice, target) for choice in words]
+    numbers = [figure for figure in numbers if not figure.changes_values]
+    words = [choice for choice in words if not choice.changes_values]
     ways = _machines(now, words)
     best = min((_all_better(machine, numbers, LIMIT) for machine in ways), key=design.seconds)
     return Required(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
 from tngd_bench.optimizers.iteration import Iteration
@@ -30,17 +31,19 @@ _LOOK: dict[str, dict[str, Any]] = {
     },
     _RIVAL: {"color": PARTS["relax"].light, "label": "digital rival, at the same power"},
 }
+_UNKNOWN: dict[str, Any] = {"fill": False, "linestyle": ":", "edgecolor": PARTS["read"].light}
 
 
 @dataclass(frozen=True)
 class _Bar:
-    """Joules of one iteration; None where nothing has a price or does not fit. `unpriced`: items without a price."""
+    """Joules of one iteration; None: no price, or memory is short. `unpriced`: items without a price."""
 
     name: str
     host: float | None
     device: float | None
     rival: float | None = None
     unpriced: str = ""
+    digital: bool = False
 
 
 def _bars(view: MapView, processor: Processor) -> Iterator[_Bar]:
@@ -53,7 +56,7 @@ def _bars(view: MapView, processor: Processor) -> Iterator[_Bar]:
     it = Iteration(n, b * d_z, b, d_z, layers, view.calibrations.counts.cg)
     for label in view.calibrations.digital:
         seconds = rated_seconds(view.infos[label].method, it, processor)
-        yield _Bar(view.infos[label].title, None, None, _joules(seconds, processor))
+        yield _Bar(view.infos[label].title, None, None, _joules(seconds, processor), digital=True)
     for title, use in view.devices:
         host = None if use.is_of_factors else rated_host_seconds(it, use.device.upload, processor)
         bill = use.joules(n, b, d_z, layers)
@@ -69,45 +72,39 @@ def energy_chart(view: MapView) -> Chart | None:
     """Draw a bar per device, split into its host and what has a price, under those of the digital rivals."""
     processor = Processor.named(PROCESSOR)
     bars = list(_bars(view, processor))
-    if not bars:
+    known = [value for bar in bars for value in (bar.host, bar.device, bar.rival) if value]
+    if not known:
         return None
     figure, axes = charting.panel(0.3 * len(bars) + 1.6)
-    known = [value for bar in bars for value in (bar.host, bar.device, bar.rival) if value]
-    left, right = (
-        min(known) / 3.0,
-        3.0 * max(sum(filter(None, (bar.host, bar.device))) or max(known) for bar in bars),
-    )
+    ends = min(known) / 3.0, 3.0 * max(known)
     for place, bar in enumerate(bars):
-        start = left
-        for part, value in ((_RIVAL, bar.rival), (_HOST, bar.host), (_DEVICE, bar.device)):
-            if value:
-                end = value if start == left else start + value
-                axes.barh(place, end - start, 0.6, start, **{**_LOOK[part], "label": ""}, linewidth=0.0)
-                start = end
-        if bar.unpriced or start == left:  # an open end: what has no price is unknown, not zero
-            axes.barh(
-                place, right - start, 0.6, start, fill=False, linestyle=":", edgecolor=PARTS["read"].light
-            )
-        total = sum(filter(None, (bar.rival, bar.host, bar.device)))
-        bound = "≥ " if total else ""
-        axes.text(
-            right * 1.1,
-            place,
-            f"{bound}{quantities.joules(total)}" if total else "unknown",
-            va="center",
-            fontsize=8,
-        )
+        _draw(axes, place, bar, ends)
     axes.set_yticks(range(len(bars)), [bar.name for bar in bars])
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.set_xlim(left, right)
+    axes.set_xlim(*ends)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("joules per iteration, modelled")
-    for look in _LOOK.values():
-        axes.barh([0], [0], **look)
-    axes.barh([0], [0], fill=False, linestyle=":", edgecolor=PARTS["read"].light, label="no price: unknown")
+    for look in (*_LOOK.values(), {**_UNKNOWN, "label": "unknown: no price, or memory is short"}):
+        axes.barh([0], [0], left=ends[0], **look)
     charting.legend_below(figure, axes, columns=2)
     return _described(bars, processor, view, figure)
+
+
+def _draw(axes: Axes, place: float, bar: _Bar, ends: tuple[float, float]) -> None:
+    """Draw a rival's bar, or a device's two, the host's above its own; what has no price is dotted to the end."""
+    parts = [(_HOST, bar.host, place - 0.17, 0.3), (_DEVICE, bar.device, place + 0.17, 0.3)]
+    if bar.digital:
+        parts = [(_RIVAL, bar.rival, place, 0.6)]
+    for part, value, height, width in parts:
+        start = value or ends[0]
+        if value:
+            axes.barh(height, value, width, **{**_LOOK[part], "label": ""}, linewidth=0.0)
+        if not value or (part == _DEVICE and bar.unpriced):
+            axes.barh(height, ends[1] - start, width, start, **_UNKNOWN)
+    total = sum(filter(None, (bar.rival, bar.host, bar.device)))
+    said = f"≥ {quantities.joules(total)}" if total else "unknown"
+    axes.text(ends[1] * 1.1, place, said, va="center", fontsize=8)
 
 
 def _described(bars: list[_Bar], processor: Processor, view: MapView, figure: Any) -> Chart:
