@@ -60,7 +60,7 @@ def forward(name: str) -> float:
 
 
 def backward(name: str) -> float:
-    """Gradients of all layers' inputs, of one sample; pixels need none, embedded tokens do, attention has two inputs."""
+    """Gradients of all layers' inputs, of one sample; pixels need none, tokens do, attention has two."""
     d_in, d_out, t, _ = MATRICES[name][0]
     return forward(name) + (ATTENTION if name == "gpt2" else -2.0 * d_in * d_out * t)
 
@@ -201,7 +201,7 @@ def flat() -> str:
 
 def test_its_commands_run_and_say_what_the_page_decides(capsys: pytest.CaptureFixture[str]) -> None:
     commands = re.findall(r"^ {4}tngd-bench (.*)$", PAGE, re.MULTILINE)
-    decided = ["out of reach", "out of reach", "within reach of one change"]
+    decided = ["out of reach", "out of reach", "within reach of one change", ""]
     assert len(commands) == len(decided)
     for command, decision in zip(commands, decided, strict=True):
         assert run(shlex.split(command)) == 0
