@@ -20,6 +20,8 @@ from tngd_bench.spu.processor import Processor
 from tngd_bench.studies.store import columns as c
 
 PROCESSOR = "h100"
+HOST_WATTS = "host_watts"
+"""What `tngd-bench report --host-watts` says of the measured machine, in the environment of its records."""
 _HOST, _DEVICE, _RIVAL = "host", "device", "digital rival"
 _LOOK: dict[str, dict[str, Any]] = {
     _HOST: {"color": PARTS["digital"].light, "label": "host, at its rated power"},
@@ -63,6 +65,24 @@ def _bars(view: MapView, processor: Processor) -> Iterator[_Bar]:
         yield _Bar(title, _joules(host, processor), bill.at_least, unpriced=quantities.items(bill.not_stated))
 
 
+def _measured(view: MapView) -> Iterator[_Bar]:
+    """Yield what the study timed at its main size, at the power that is given for its machine; nothing without one."""
+    watts = view.results.environment.get(HOST_WATTS)
+    main = view.calibrations.main
+    size = tuple(main[name] for name in c.SIZE)
+    layers = view.calibrations.counts.layers(main[c.PARAMETERS], main[c.OUTPUTS])
+    if watts is None or layers is None:
+        return
+    for row in c.each(c.only(view.results.cost_summary, **main)):
+        info, joules = view.infos[row.optimizer], float(row.digital_median_s) * float(watts)
+        name = f"{info.title}, measured at {watts:g} W"
+        if not info.modelled:
+            yield _Bar(name, None, None, joules, digital=True)
+        elif row.optimizer == view.calibrations.device_label and view.use is not None:
+            bill = view.use.joules(*size, layers)
+            yield _Bar(name, joules, bill.at_least, unpriced=quantities.items(bill.not_stated))
+
+
 def _joules(seconds: float | None, processor: Processor) -> float | None:
     return None if seconds is None else seconds * processor.power_watt
 
@@ -71,7 +91,7 @@ def _joules(seconds: float | None, processor: Processor) -> float | None:
 def energy_chart(view: MapView) -> Chart | None:
     """Draw a bar per device, split into its host and what has a price, under those of the digital rivals."""
     processor = Processor.named(PROCESSOR)
-    bars = list(_bars(view, processor))
+    bars = [*_bars(view, processor), *_measured(view)]
     known = [value for bar in bars for value in (bar.host, bar.device, bar.rival) if value]
     if not known:
         return None
@@ -124,7 +144,8 @@ def _described(bars: list[_Bar], processor: Processor, view: MapView, figure: An
         f"Modelled joules of an iteration at {where}. {said}".strip(),
         f"Host and digital rivals: seconds at rated speed times {processor.power_watt:g} W ({source.source}, grade "
         f"{source.grade}), lower bounds. Device: items with a price; a dotted end has items without one, which are "
-        "unknown. The energy of a host that waits is not counted.",
+        "unknown. The energy of a host that waits is not counted. The power of the measured machine is not recorded; "
+        "`tngd-bench report --host-watts` states it.",
         figure,
         data.rename(columns={"host": "host_j", "device": "device_at_least_j", "rival": "rival_j"}).replace(
             {np.nan: None}
