@@ -356,15 +356,20 @@ def test_the_what_if_data_give_the_drawn_times_back(calibrations):
             assert rated["digital"]["kfac"][place] == pytest.approx(times["kfac"], rel=1e-3)
 
 
-def test_energy_has_the_host_and_the_rival_at_one_processor_s_power(calibrations):
+def test_energy_has_the_host_and_the_rival_at_one_processor_s_power(calibrations, records):
     """Bars against predictions of the same size; what has no price has no joules, rather than none."""
+    summary = iteration_cost.summarise(records.costs, records.trials)
     view = SimpleNamespace(
         calibrations=calibrations,
         infos=calibrations.infos,
         devices=map_view.device_uses(calibrations.use, NO_TRIALS),
+        use=calibrations.use,
+        results=SimpleNamespace(environment={}, cost_summary=summary),
     )
     with charting.style():
         chart = energy_chart.energy_chart(view)
+        view.results.environment["host_watts"] = 65.0
+        measured = energy_chart.energy_chart(view).data.set_index("name")
     main, data = calibrations.main, chart.data.set_index("name")
     layers = calibrations.counts.layers(main["parameters"], main["outputs"])
     for title, used in view.devices:
@@ -385,6 +390,11 @@ def test_energy_has_the_host_and_the_rival_at_one_processor_s_power(calibrations
         (kfac,) = [each for each in p.alternatives if each.name == "kfac"]
         assert data.loc[calibrations.infos["kfac"].title, "rival_j"] == pytest.approx(kfac.joules)
     assert "700 W (NVIDIA datasheet, grade S)" in chart.caption
+    here = summary[(summary[list(main)] == pd.Series(main)).all(axis=1)].set_index("optimizer")
+    for label, column in (("kfac", "rival_j"), ("tngd", "host_j")):
+        name = f"{calibrations.infos[label].title}, measured at 65 W"
+        assert name not in data.index
+        assert measured.loc[name, column] == pytest.approx(65.0 * here.loc[label, "digital_median_s"])
 
 
 def test_an_own_device_stands_beside_the_presets_with_the_energy_of_its_own_bill(calibrations):

@@ -174,22 +174,16 @@ def predict(
         model = square_model(parameters, depth, positions)
     arguments.choice("precision", precision, NUMBER_BYTES)
     cg = _stopping(cg_iterations, damping)
-    work = Workload(
-        model.parameters,
-        batch_size * outputs,
-        analog or AnalogSettings(),
-        layers=model.layers,
-        batch_size=batch_size,
-    )
+    use = analog or AnalogSettings()
+    work = Workload(model.parameters, batch_size * outputs, use, layers=model.layers, batch_size=batch_size)
     itemsize = NUMBER_BYTES[precision] if processor is None else processor.itemsize
     hosting = processor_at(processor, host_precision)
-    host_bytes = itemsize if hosting is None else hosting.itemsize
     it = Iteration(model.parameters, work.rows, batch_size, outputs, model.layers, cg)
-    host, host_seconds, missing = _host(it, device.upload, hosting, host_bytes)
+    host, host_seconds, missing = _host(it, device.upload, hosting, itemsize)
     making = 1.0 - it.gradient / host.flops
-    if overlap and work.analog.delay:
+    if overlap and use.delay:
         raise ValueError("overlap needs delay = 0: during the delay the device relaxes under the rows before")
-    beside = making * (host_seconds or 0.0) if overlap else 0.0
+    beside = host_seconds, making * (host_seconds or 0.0) * overlap
     return Prediction(
         device,
         processor,
@@ -205,8 +199,7 @@ def predict(
         host_seconds,
         missing,
         tuple(
-            _alternative(name, device, work, it, processor, (host_seconds, beside), itemsize)
-            for name in costs.predictable()
+            _alternative(name, device, work, it, processor, beside, itemsize) for name in costs.predictable()
         ),
         hosting,
         making,
@@ -235,7 +228,11 @@ def _stopping(cg_iterations: int | None, damping: float) -> CGIterations:
 def _host(
     it: Iteration, upload: str, processor: Processor | None, itemsize: int
 ) -> tuple[PredictedCost, float | None, float]:
-    """Return the host's operations and bytes moved, its seconds, and the bytes that its memory lacks."""
+    """Return the host's operations and bytes moved, its seconds, and the bytes that its memory lacks.
+
+    A processor has an item size of its own.
+    """
+    itemsize = itemsize if processor is None else processor.itemsize
     moved = host_cost(it, upload, itemsize)
     if processor is None:
         return moved, None, 0.0
@@ -275,7 +272,9 @@ def _alternative(
     limits = processor.limits(cost.flops, cost.bytes)
     limit = max(limits, key=lambda each: limits[each])
     seconds = limits[limit]
-    rate = None if host[0] is None else break_even_link_rate(device, work, seconds, *host)
+    rate = None
+    if host[0] is not None:
+        rate = break_even_link_rate(device, work, seconds, host[0], host[1])
     return Alternative(name, cost, seconds, seconds * processor.power_watt, rate, limit)
 
 

@@ -14,7 +14,7 @@ from tngd_bench.analysis.design.levers import choices, figures
 from tngd_bench.analysis.design.machine import Design
 from tngd_bench.analysis.design.required import Need, least_factor, required, rival_of
 from tngd_bench.optimizers.roofline import Prediction, predict
-from tngd_bench.problems.published import gpt2
+from tngd_bench.problems.outside.published import gpt2
 from tngd_bench.spu.billing import break_even_link_rate
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.kronecker import billing as kronecker
@@ -169,7 +169,7 @@ def test_out_of_reach_is_stopped_by_the_host_and_says_by_how_much() -> None:
 def test_tiles_and_their_writing_are_among_what_can_be_changed() -> None:
     device = Device.preset("rram").override(tile_rows=128, tile_columns=128)
     p = predicted(device, parameters=10**6)
-    tiles = need(required(Design(p), "ngd", 1e-3).alone, "tiles_written_at_once")
+    tiles = need(required(Design(p), "ngd-gram", 1e-3).alone, "tiles_written_at_once")
     assert tiles.now == 1
     assert isinstance(tiles.needed, int)
     assert tiles.needed > 1

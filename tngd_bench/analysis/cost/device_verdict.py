@@ -1,4 +1,4 @@
-"""Whether a predicted device is worth building, in a sentence."""
+"""The verdict on a predicted device, in a sentence."""
 
 from __future__ import annotations
 

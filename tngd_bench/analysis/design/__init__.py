@@ -1,1 +1,1 @@
-"""What a device must be to pay: its design as a function of its figures, solved for a target."""
+"""The device as a design: an iteration as a function of its figures, solved for a target."""

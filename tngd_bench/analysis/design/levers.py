@@ -1,4 +1,4 @@
-"""What of a device and its host can be changed: figures made k times better, and words exchanged for others.
+"""The levers of a design: figures made k times better, and words exchanged for others.
 
 Those of the device are its fields that change the time of an iteration, found by their descriptions.
 """
@@ -22,7 +22,7 @@ Value = float | str | bool
 
 
 @dataclass(frozen=True)
-class Figure:
+class Lever:
     """A number of the machine that can be made k times better."""
 
     name: str
@@ -46,12 +46,10 @@ class Choice:
     """Whether it changes what is computed, as the host's precision does, which its rival could change as well."""
 
 
-def figures(design: Design) -> Iterator[Figure]:
+def figures(design: Design) -> Iterator[Lever]:
     """Yield the numbers of the machine that change the time of an iteration."""
     if design.optimizer == ON_DEVICE:
-        yield Figure(
-            "copies", "copies of the arrays", "", lambda m: m.copies, partial(_copied, design=design)
-        )
+        yield Lever("copies", "copies of the arrays", "", lambda m: m.copies, partial(_copied, design=design))
     for name, info in DEVICE_FIELDS.items():
         value = getattr(design.now.device, name)
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -63,7 +61,7 @@ def figures(design: Design) -> Iterator[Figure]:
             if _helps(design, design.now, partial(better, times=LIMIT)):
                 title, unit = ("time constant τ", "s") if name == _TAU else (info.title, info.unit)
                 milder = name == _TAU or sign == {"larger": 1, "smaller": -1}[info.milder]
-                yield Figure(name, title, unit, partial(_field, name=name), better, not milder)
+                yield Lever(name, title, unit, partial(_field, name=name), better, not milder)
 
 
 def _copied(machine: Machine, times: float, *, design: Design) -> Machine:
@@ -76,7 +74,7 @@ def _scaled(machine: Machine, times: float, *, name: str, sign: int, whole: bool
     """Return the machine with a field that many times larger, or smaller."""
     value = getattr(machine.device, name) * times**sign
     if whole:
-        value = math.floor(value + 1e-9) if sign > 0 else math.ceil(value - 1e-9)  # no better than that
+        value = math.floor(value + 1e-9) if sign > 0 else max(1, math.ceil(value - 1e-9))
     return replace(machine, device=machine.device.override(**{name: value}))
 
 
@@ -93,24 +91,33 @@ def choices(design: Design) -> Iterator[Choice]:
         value = getattr(p.device, name)
         if info.accepted.words and not info.imperfection:
             others: Sequence[Value] = [not value] if isinstance(value, bool) else info.accepted.words
-            ways = tuple(partial(_other, name=name, value=other) for other in others if other != value)
-            found.append(Choice(name, info.title, lambda m, name=name: getattr(m.device, name), ways))
+            changes = [partial(_other, name=name, value=other) for other in others if other != value]
+            found.append(Choice(name, info.title, partial(_word, name=name), tuple(changes)))
     if not p.work.analog.delay:
-        flipped = (lambda m: replace(m, overlap=not m.overlap),)
-        found.append(Choice("overlap", "rows sent as they are made", lambda m: m.overlap, flipped))
+        found.append(Choice("overlap", "rows sent as they are made", lambda m: m.overlap, (_flipped,)))
     assert p.processor is not None
-    rates = tuple(
-        partial(replace, precision=name) for name in p.processor.rates if name != design.now.precision
-    )
-    found.append(
-        Choice("host_precision", "precision of the host's passes", lambda m: m.precision, rates, True)
-    )
+    rates = [partial(_at, precision=name) for name in p.processor.rates if name != design.now.precision]
+    of_host = "precision of the host's passes"
+    found.append(Choice("host_precision", of_host, lambda m: m.precision, tuple(rates), True))
     for choice in found:
         ways = tuple(
             way for way in choice.ways if any(_helps(design, each, way) for each in (design.now, free))
         )
         if ways:
             yield replace(choice, ways=ways)
+
+
+def _word(machine: Machine, *, name: str) -> Value:
+    found: Value = getattr(machine.device, name)
+    return found
+
+
+def _flipped(machine: Machine) -> Machine:
+    return replace(machine, overlap=not machine.overlap)
+
+
+def _at(machine: Machine, *, precision: str) -> Machine:
+    return replace(machine, precision=precision)
 
 
 def _other(machine: Machine, *, name: str, value: Value) -> Machine:

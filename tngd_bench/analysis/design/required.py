@@ -1,4 +1,4 @@
-"""What a device and its host must reach to be a number of times faster than a digital rival: alone, and together.
+"""Requirements of a device and its host that has to be a number of times faster than a digital rival.
 
 One prediction function answers all of it, `Design.seconds`. Figures (link rate, τ, word length, copies, …) are made k
 times better, and the time falls with k, so that the least k is bracketed and bisected; words (upload, overlap,
@@ -12,9 +12,10 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tngd_bench import arguments
-from tngd_bench.analysis.design.levers import LIMIT, Choice, Figure, Value, choices, figures
+from tngd_bench.analysis.design.levers import LIMIT, Choice, Lever, Value, choices, figures
 from tngd_bench.analysis.design.machine import Design, Machine
 from tngd_bench.optimizers.roofline import Alternative, Prediction
 
@@ -128,7 +129,7 @@ def least_factor(seconds: Callable[[float], float], target: float) -> float | No
     return math.exp(high)
 
 
-def _alone(design: Design, figure: Figure, target: float) -> Need:
+def _alone(design: Design, figure: Lever, target: float) -> Need:
     now = design.now
     times = least_factor(lambda k: design.seconds(figure.better(now, k)), target)
     best = figure.better(now, LIMIT if times is None else times)
@@ -137,7 +138,7 @@ def _alone(design: Design, figure: Figure, target: float) -> Need:
 
 
 def _word_alone(design: Design, choice: Choice, target: float) -> Need:
-    best = min((way(design.now) for way in (lambda m: m, *choice.ways)), key=design.seconds)
+    best = min((design.now, *(way(design.now) for way in choice.ways)), key=design.seconds)
     taken = design.seconds(best)
     needed = choice.value(best) if taken <= target else None
     return Need(choice.name, choice.title, "", choice.value(design.now), needed, taken)
@@ -154,25 +155,29 @@ def _machines(now: Machine, choices: Sequence[Choice]) -> list[Machine]:
     return [machine for _, machine in sorted(found, key=lambda each: each[0])]
 
 
-def _all_better(machine: Machine, numbers: Sequence[Figure], times: float) -> Machine:
+def _all_better(machine: Machine, numbers: Sequence[Lever], times: float) -> Machine:
     for figure in numbers:
         machine = figure.better(machine, times)
     return machine
 
 
+def _seconds(design: Design, machine: Machine, numbers: Sequence[Lever], times: float) -> float:
+    return design.seconds(_all_better(machine, numbers, times))
+
+
 def _together(
     design: Design,
     machines: Sequence[Machine],
-    levers: tuple[Sequence[Figure], Sequence[Choice]],
+    ways: tuple[Sequence[Lever], Sequence[Choice]],
     target: float,
 ) -> Together | None:
     """Return the machine that has to be the fewest times better; None where none of `machines` gets there."""
-    (numbers, words), least, best = levers, LIMIT, None
+    (numbers, words), least, best = ways, LIMIT, None
     for machine in machines:
         # one that is too slow at the least factor so far cannot do with less
-        if design.seconds(_all_better(machine, numbers, least * (1 - 1e-9))) > target:
+        if _seconds(design, machine, numbers, least * (1 - 1e-9)) > target:
             continue
-        times = least_factor(lambda k, m=machine: design.seconds(_all_better(m, numbers, k)), target)
+        times = least_factor(partial(_seconds, design, machine, numbers), target)
         if times is not None:
             least, best = times, machine
         if least == 1.0:
@@ -180,6 +185,7 @@ def _together(
     if best is None:
         return None
     needed = _all_better(best, numbers, least)
-    values = {each.title: (each.value(design.now), each.value(needed)) for each in (*numbers, *words)}
+    levers: list[Lever | Choice] = [*numbers, *words]
+    values = {each.title: (each.value(design.now), each.value(needed)) for each in levers}
     changed = {title: pair for title, pair in values.items() if pair[0] != pair[1]}
     return Together(least, changed, design.seconds(needed))

@@ -56,7 +56,7 @@ def command(swept: str | None, figure: Path | None, as_json: bool, **asked: Any)
         raise click.UsageError("--figure draws a sweep; add --sweep NAME=VALUES")
     name, values = (None, ()) if swept is None else sweep.parse(swept)
     try:
-        question = options.Question.of(asked, name)
+        question = options.Asked.of(asked, name)
         if name is not None:
             click.echo(_swept(name, values, question, figure, as_json))
             return
@@ -70,7 +70,7 @@ def command(swept: str | None, figure: Path | None, as_json: bool, **asked: Any)
 
 
 def _swept(
-    name: str, values: Sequence[float | str], question: options.Question, figure: Path | None, as_json: bool
+    name: str, values: Sequence[float | str], question: options.Asked, figure: Path | None, as_json: bool
 ) -> str:
     from tngd_bench.optimizers.roofline_table import assumptions
 

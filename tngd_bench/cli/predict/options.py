@@ -75,21 +75,51 @@ def analog_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_SIZE = (
+    plugin_option,
+    count_option("--parameters", help="Trainable parameters N; 1e12 is understood. Needed without --model."),
+    count_option(
+        "--batch", "batch_size", required=True, help="Batch size b: images, or sequences of tokens."
+    ),
+    count_option(
+        "--outputs",
+        help="Outputs per sample d_z that the loss takes, of all its positions; m = b·d_z rows. Needed without "
+        "--model or --problem.",
+    ),
+)
+_NETWORK = (
+    click.option(
+        "--model",
+        "--module",
+        "model",
+        metavar="NAME",
+        help="A network by name, resnet50 or gpt2, or your own as FILE.py:build, where build() returns a "
+        "torch.nn.Module and a batch of inputs. Its layers are counted on torch's meta device.",
+    ),
+    click.option("--problem", help="Take the layers of this problem's model (`list problems`) nearest to N."),
+    real_option(
+        "--positions",
+        help="Places of a sample at which a weight is used: tokens of a sequence, pixels of an image. [default: 1]",
+    ),
+    real_option(
+        "--forward-flops",
+        help="FLOP of one sample's forward pass (2 a multiply-add), in place of --positions: 2N times them.",
+    ),
+    count_option("--depth", type=depth, help="Equal square layers that N stands in. [default: 4]"),
+    count_option("--cg-iterations", help="Iterations of NGD-CG. [default: as a fit expects them]"),
+    real_option(
+        "--damping", default=0.01, show_default=True, help="λ, on which the iterations of NGD-CG depend."
+    ),
+    analog_options,
+    several_option(
+        "--set", "overrides", metavar="NAME=VALUE", help="Another value of what --sweep can name."
+    ),
+)
+
+
 def question_options(processor: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the options that ask for a prediction; `processor` is the default of --processor."""
-    parts = (
-        plugin_option,
-        count_option(
-            "--parameters", help="Trainable parameters N; 1e12 is understood. Needed without --model."
-        ),
-        count_option(
-            "--batch", "batch_size", required=True, help="Batch size b: images, or sequences of tokens."
-        ),
-        count_option(
-            "--outputs",
-            help="Outputs per sample d_z that the loss takes, of all its positions; m = b·d_z rows. Needed without "
-            "--model or --problem.",
-        ),
+    machine = (
         default_option(
             "--device", default="paper", help="Preset, name in a --plugin, or FILE.toml:NAME of a study."
         ),
@@ -116,40 +146,13 @@ def question_options(processor: str | None = None) -> Callable[[Callable[..., An
             help="Send the rows of a backward pass while the host makes the next: modelled as a pipeline of d_z "
             "blocks, max + min/d_z in place of a sum.",
         ),
-        click.option(
-            "--model",
-            "--module",
-            "model",
-            metavar="NAME",
-            help="A network by name, resnet50 or gpt2, or your own as FILE.py:build, where build() returns a "
-            "torch.nn.Module and a batch of inputs. Its layers are counted on torch's meta device.",
-        ),
-        click.option(
-            "--problem", help="Take the layers of this problem's model (`list problems`) nearest to N."
-        ),
-        real_option(
-            "--positions",
-            help="Places of a sample at which a weight is used: tokens of a sequence, pixels of an image. [default: 1]",
-        ),
-        real_option(
-            "--forward-flops",
-            help="FLOP of one sample's forward pass (2 a multiply-add), in place of --positions: 2N times them.",
-        ),
-        count_option("--depth", type=depth, help="Equal square layers that N stands in. [default: 4]"),
-        count_option("--cg-iterations", help="Iterations of NGD-CG. [default: as a fit expects them]"),
-        real_option(
-            "--damping", default=0.01, show_default=True, help="λ, on which the iterations of NGD-CG depend."
-        ),
-        analog_options,
-        several_option(
-            "--set", "overrides", metavar="NAME=VALUE", help="Another value of what --sweep can name."
-        ),
     )
+    parts = (*_SIZE, *machine, *_NETWORK)
     return lambda command: reduce(lambda wrapped, part: part(wrapped), reversed(parts), command)
 
 
 @dataclass(frozen=True)
-class Question:
+class Asked:
     """What the options ask: the `device` by name with `overrides` of its fields, and all other options by name."""
 
     device: str
@@ -157,7 +160,7 @@ class Question:
     asked: Mapping[str, Any]
 
     @classmethod
-    def of(cls, asked: Mapping[str, Any], swept: str | None = None) -> Question:
+    def of(cls, asked: Mapping[str, Any], swept: str | None = None) -> Asked:
         """Return the question of the values of `question_options`, but for the quantity that is `swept`."""
         for name, what in (("flops", "rate"), ("host_watts", "power")):
             if asked[name] is not None and asked["processor"] is None:
@@ -329,7 +332,7 @@ def network(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def _model(name: str) -> Model:
     """Return a published network, or the one that a function FILE.py:build makes."""
-    from tngd_bench.problems import published
+    from tngd_bench.problems.outside import published
 
     path, colon, function = name.rpartition(":")
     if not colon and not name.endswith(".py"):

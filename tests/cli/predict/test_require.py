@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.problems import published_modules
+from tests.problems.outside import published_modules
 from tngd_bench.cli import main as command_line
 
 SIZES = ["--parameters", "20000", "--batch", "64", "--outputs", "10"]

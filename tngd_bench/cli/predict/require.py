@@ -12,7 +12,8 @@ from tngd_bench.cli.option_kinds import default_option, json_option, print_json
 from tngd_bench.cli.predict import options
 
 if TYPE_CHECKING:
-    from tngd_bench.analysis.design.required import Required, Together, Value
+    from tngd_bench.analysis.design.levers import Value
+    from tngd_bench.analysis.design.required import Required, Together
     from tngd_bench.optimizers.roofline import Prediction
 
 _EPILOG = """\b
@@ -52,7 +53,7 @@ def command(
     if copies is not None and optimizer == "tngd":
         raise click.UsageError("--copies are of the arrays of Kronecker factors; add --optimizer tkfac")
     try:
-        question = options.Question.of(asked)
+        question = options.Asked.of(asked)
         p = question.predict({}, {} if "upload" in question.named else {"upload": "factored"})
         found = required(Design(p, optimizer, copies or 1), beat, factor)
     except (ValueError, TypeError) as error:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.problems import published_modules
+from tests.problems.outside import published_modules
 from tngd_bench.curvature.flop_counter import flop_counter
 from tngd_bench.layers import Layer
 from tngd_bench.problems.outside.from_file import model_in_file
-from tngd_bench.problems.published import MODELS, published
+from tngd_bench.problems.outside.published import MODELS, published
 
 FILE = Path(published_modules.__file__)
 PARAMETERS = {"resnet50": 25_557_032, "gpt2": 124_439_808}
@@ -49,7 +49,7 @@ def test_a_user_s_module_is_counted_to_the_same_sizes(name: str) -> None:
 
 
 def test_names_need_no_torch() -> None:
-    code = "from tngd_bench.problems.published import gpt2; gpt2(); import sys; print('torch' in sys.modules)"
+    code = "from tngd_bench.problems.outside.published import gpt2; gpt2(); import sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
