@@ -159,7 +159,8 @@ def latency(device: DeviceDescription, work: Workload) -> Ledger:
         items["relax_sums"] = priced(_sums(device, work), added(each.sum_s(device) for each in largest))
     if device.hold_power_watt is not None and analog.start == "previous" and k == 1:
         items["relax_hold"] = 0.0
-    return Ledger("s", items | upkeep_s(device), analog.delay * unit)
+    streamed = (items["write_arrays"] or 0.0) / k + (items["write_cells"] or 0.0) / k
+    return Ledger("s", items | upkeep_s(device), analog.delay * unit, streamed)
 
 
 def _sums(device: DeviceDescription, work: Workload) -> float:
@@ -220,16 +221,31 @@ def energy(device: DeviceDescription, work: Workload) -> Ledger:
 
 
 def break_even_link_rate(
-    device: DeviceDescription, work: Workload, competitor_s: float, digital_s: float = 0.0
+    device: DeviceDescription,
+    work: Workload,
+    competitor_s: float,
+    digital_s: float = 0.0,
+    making_s: float = 0.0,
 ) -> float | None:
     """Link rate (bits/s) at which one iteration takes as long as a digital optimizer's `competitor_s`.
 
     It is bits/(competitor − host − the rest of the bill), the host's seconds `digital_s` overlapping the delay. None:
     no rate is enough. With an item of the bill not stated the rate is a lower bound, and None means the same: the items
-    that are stated already exceed the competitor.
+    that are stated already exceed the competitor. Rows are written beside the `making_s` seconds of `digital_s` in
+    which the host makes them (`Ledger.saved`).
     """
     unlinked = latency(device.override(link_rate_bits_per_s=None), work)
-    return link_rate_left(unlinked, link_bits(device, work), competitor_s, digital_s)
+    bits, blocks = link_bits(device, work), work.rows // (work.batch_size or work.rows)
+    if making_s and blocks > 1:
+        share = 1.0 - 1.0 / blocks
+        streamed = device.word_bits * array_words(device, work)
+        if unlinked.streamed < making_s:  # a link so fast that writing is hidden, all but the last block
+            hidden = competitor_s + share * unlinked.streamed
+            rate = link_rate_left(unlinked, bits - share * streamed, hidden, digital_s)
+            if rate is None or streamed / rate + unlinked.streamed <= making_s:
+                return rate
+        competitor_s += share * making_s
+    return link_rate_left(unlinked, bits, competitor_s, digital_s)
 
 
 def link_rate_left(unlinked: Ledger, bits: float, competitor_s: float, digital_s: float) -> float | None:

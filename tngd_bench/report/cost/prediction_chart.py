@@ -60,9 +60,14 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
         raise ValueError("nothing to draw: the processor has too little memory at every value of the sweep")
     unstated = frame[c.NOT_STATED].astype(str)
     words = bool(frame[name].map(lambda value: isinstance(value, str)).any())
-    figure, axes = charting.panel(4.2)
+    joules = [f"{label}_j" for label in digital] + [_of_joules(total)]
+    priced = frame.reindex(columns=joules).notna().any(axis=None)
+    figure, panels = charting.panels(7.0 if priced else 4.2, 1 + bool(priced), sharex=True)
+    axes = panels[0]
     _draw(axes, frame, name, total, infos, words=words)
     _scale(axes, frame, name, words=words)
+    if priced:
+        _draw_energy(panels[1], frame, name, total, infos, words=words)
     timed = frame[[f"{label}_s" for label in digital]].notna().any(axis=None)
     rated = ", at least\n(processors at rated speed)" if timed else ""
     axes.set_ylabel(f"modelled time per iteration{rated}")
@@ -121,6 +126,30 @@ def _draw(axes: Axes, frame: pd.DataFrame, name: str, total: str, infos: Infos, 
     if bounds.any() and not bounds.all():
         for place, value in zip(places[bounds], frame[total][bounds], strict=True):
             axes.annotate("≥", (place, value), (-6, 0), textcoords="offset points", ha="right", va="center")
+
+
+def _of_joules(total: str) -> str:
+    """Return the column of joules beside one of seconds."""
+    return total.removesuffix("_s") + "_j"
+
+
+def _draw_energy(
+    axes: Axes, frame: pd.DataFrame, name: str, total: str, infos: Infos, *, words: bool
+) -> None:
+    """Draw the joules of each optimizer, TNGD's host apart; what has no price is left out of a bound."""
+    places = pd.Series(range(len(frame)), dtype=float) if words else frame[name].astype(float)
+    styles, look = marks(infos), {"linestyle": ""} if words else {"marker": ""}
+    for label, mark in styles.items():
+        values = frame.get(f"{label}_j" if label != "tngd" else _of_joules(total))
+        if values is not None and values.notna().any():
+            draw_line(axes, places, values.astype(float), mark, infos[label].title, **look)
+    host = frame.get("host_j")
+    if host is not None and host.notna().any():
+        dotted = {"linestyle": "" if words else ":", "marker": "_"}
+        draw_line(axes, places, host.astype(float), styles["tngd"], "TNGD's host alone", **dotted)
+    axes.set_yscale("log")
+    axes.set_xlabel(_TITLES.get(name, name.replace("_", " ")))
+    axes.set_ylabel("joules per iteration, at least")
 
 
 def _scale(axes: Axes, frame: pd.DataFrame, name: str, *, words: bool) -> None:

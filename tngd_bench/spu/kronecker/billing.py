@@ -33,8 +33,9 @@ class FactorShape:
 
     @classmethod
     def of(cls, layers: Sequence[Layer]) -> tuple[FactorShape, ...]:
-        """Those of layers with a bias each."""
-        return tuple(cls(layer[0] + 1, layer[1]) for layer in layers)
+        """Those of the layers that have some; plain tuples are layers with a bias."""
+        every = (Layer(*layer) for layer in layers)
+        return tuple(cls(layer.columns, layer.d_out) for layer in every if layer.factored)
 
     @property
     def values(self) -> int:
