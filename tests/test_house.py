@@ -172,3 +172,16 @@ def test_floors_are_in_the_order_of_the_architecture_page():
     assert all(lower > upper for lower, upper in itertools.pairwise(places)), (
         "the page lists them from the top down"
     )
+
+
+def test_every_slow_test_says_why():
+    """`pytest.mark.slow(reason="…")`, or a comment behind it."""
+    marked = [
+        (path.name, line.strip())
+        for path in Path(__file__).parent.rglob("test_*.py")
+        if path != Path(__file__)
+        for line in path.read_text("utf-8").splitlines()
+        if "mark.slow" in line
+    ]
+    assert len(marked) > 50
+    assert [each for each in marked if "reason=" not in each[1] and "  # " not in each[1]] == []
