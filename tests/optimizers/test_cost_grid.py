@@ -65,7 +65,7 @@ def _places(names: tuple[str, ...]) -> Iterator[Any]:
         )
         yield pytest.param(
             *(problem, name, parameters, batch, outputs),
-            marks=() if quick else pytest.mark.slow(reason="hundreds of steps, a second and less each"),
+            marks=() if quick else pytest.mark.slow(reason="hundreds of steps"),
         )
 
 
@@ -221,7 +221,7 @@ SEQUENCES = [(3_000, 16, 50), (30_000, 16, 10), (30_000, 64, 50), (30_000, 4, 30
             *(name, *place),
             marks=()
             if place == SEQUENCES[0] and name in ("sgd", "ngd-cg", "tngd")
-            else pytest.mark.slow(reason="a step of an encoder each"),
+            else pytest.mark.slow(reason="steps on sequences"),
         )
         for name, place in itertools.product((*DIGITAL, "tngd"), SEQUENCES)
     ],
@@ -323,7 +323,7 @@ FROZEN = (("digits-mlp", 3_000, 16, 10), ("mnist-cnn", 30_000, 64, 10), ("mnist-
             name,
             marks=()
             if place in FROZEN[:2] and quick
-            else pytest.mark.slow(reason="a grid of frozen layers, every optimizer"),
+            else pytest.mark.slow(reason="every optimizer with other layers frozen"),
         )
         for place in FROZEN
         for frozen in ((0,), (1,), (2,), (0, 1), (0, 2))
