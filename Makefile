@@ -76,7 +76,7 @@ bench-core: setup
 # Measures RANGE in asv's own environment; `asv compare` and `asv publish` take it from there.
 asv: setup
 	$(BIN)/asv machine --yes
-	$(BIN)/asv run --python '$(VERSION)' '$(RANGE)'
+	$(BIN)/asv run --python '$(VERSION)' --launch-method forkserver '$(RANGE)'
 
 # The source archive, and the wheel built from it.
 dist: setup

@@ -86,6 +86,16 @@ def test_every_action_of_a_workflow_is_pinned_by_its_commit():
     assert len({action for action, _ in pins}) == len(pins), "one action, one commit"
 
 
+def test_every_place_that_lists_the_supported_pythons_lists_the_same():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    assert project["requires-python"] == f">={named[0]}"
+    assert re.search(r"^SUPPORTED := (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split() == named
+    for workflow in ("tests", "release"):
+        text = (ROOT / ".github" / "workflows" / f"{workflow}.yml").read_text()
+        assert re.findall(r"^ +python: \[(.*)\]$", text, re.M) == [", ".join(f'"{each}"' for each in named)]
+
+
 def test_the_module_is_the_command():
     found = [
         subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout
