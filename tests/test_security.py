@@ -291,6 +291,17 @@ def test_markdown_and_latex_have_a_hostile_text_as_text():
     )
 
 
+@pytest.mark.parametrize(
+    "place", ['title = "a%sb"', 'title = "T"\ndescription = "%s"', 'title = "T"\n[choices]\n"%s" = ["x"]']
+)
+@pytest.mark.parametrize("sign", ["\x1b", "\x07", "\x9b", "\x00"])
+def test_no_text_of_a_study_steers_a_terminal(tmp_path, place, sign):
+    file = tmp_path / "study.toml"
+    file.write_text('name = "x"\n' + place % f"\\u{ord(sign):04x}")
+    with pytest.raises(StudyError, match=rf"control character U\+{ord(sign):04X}; accepted: letters"):
+        load_study(str(file))
+
+
 # 7. No shell.
 
 
