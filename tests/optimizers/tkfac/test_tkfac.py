@@ -285,7 +285,7 @@ def test_operations_of_a_host_pass_are_predicted_the_whole_gradient_among_them()
     assert host_cost_of("tkfac", it).flops == pytest.approx(0.9 * found[1001] + 0.1 * found[1010], rel=0.03)
 
 
-@pytest.mark.slow  # eigendecompositions of order 785 and 300, of three optimizers in turn: ten seconds
+@pytest.mark.slow(reason="eigendecompositions of order 785 and 300, of three optimizers in turn: ten seconds")
 def test_an_ideal_step_takes_at_most_half_as_much_again_as_kfac_by_eigenvectors_a_noisy_one_more() -> None:
     """The mean of a cycle, refreshed each 100 iterations, from a step of each kind that it has."""
 
