@@ -55,16 +55,19 @@ class FactorPrediction:
 
 def factors_of(p: Prediction) -> FactorPrediction | None:
     """Return what `p` is for Kronecker factors in place of the rows of J; None where nothing relaxes (t = 0)."""
-    time, batch = p.work.analog.analog_time, p.work.batch_size
-    if time == 0.0 or batch is None:
+    analog, batch = p.work.analog, p.work.batch_size
+    if analog.analog_time == 0.0 or batch is None:
         return None
     itemsize = 4 if p.processor is None else p.processor.itemsize
-    return FactorQuestion(p.device, p.processor, batch, p.outputs, time, itemsize).predict(p.model.layers)
+    question = FactorQuestion(
+        p.device, p.processor, batch, p.outputs, analog.analog_time, itemsize, analog.refinements
+    )
+    return question.predict(p.model.layers)
 
 
 @dataclass(frozen=True)
 class FactorQuestion:
-    """A device and a processor, the batch and its outputs, and t in units of τ."""
+    """A device and a processor, the batch and its outputs, t in units of τ, and rounds of refinement."""
 
     device: Device
     processor: Processor | None
@@ -72,6 +75,7 @@ class FactorQuestion:
     outputs: int
     analog_time: float
     itemsize: int = 4
+    refinements: int = 0
 
     def predict(self, layers: Sequence[Layer], copies: Sequence[int] = COPIES) -> FactorPrediction:
         """Return the prediction for a network of `layers`."""
@@ -92,7 +96,8 @@ class FactorQuestion:
 
     def _work(self, layers: Sequence[Layer], copies: int) -> KroneckerWorkload:
         interval = self._settings["inverse_interval"]
-        return KroneckerWorkload(FactorShape.of(layers), self.analog_time, copies, interval)
+        shapes = FactorShape.of(layers)
+        return KroneckerWorkload(shapes, self.analog_time, copies, interval, refinements=self.refinements)
 
     def _row(
         self, layers: Sequence[Layer], copies: int, host: float | None, digital: float | None
@@ -119,7 +124,7 @@ class FactorQuestion:
         parameters = sum(layer[0] * layer[1] + layer[1] for layer in layers)
         rows = self.batch_size * self.outputs
         it = Iteration(parameters, rows, self.batch_size, self.outputs, layers, double=self.itemsize > 4)
-        host = host_cost_of(ON_DEVICE, it, itemsize=self.itemsize)
+        host = host_cost_of(ON_DEVICE, it, itemsize=self.itemsize, settings={"refinements": self.refinements})
         return self._seconds(host), self._seconds(cost_of(DIGITAL, it, self.itemsize))
 
     def _seconds(self, cost: PredictedCost) -> float | None:

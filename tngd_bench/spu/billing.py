@@ -66,10 +66,9 @@ class Workload:
 def state_writes(work: Workload) -> int:
     """Times that the N values of x(0) are written onto the nodes.
 
-    An ensemble that starts from the previous state writes it before each programming; one programming finds it there.
+    One programming that is not refined finds the previous state on the nodes; else it is written before each.
     """
-    analog = work.analog
-    return analog.ensemble if analog.start == "previous" and analog.ensemble > 1 else 0
+    return work.analog.ensemble if work.analog.writes_state else 0
 
 
 def array_words(device: DeviceDescription, work: Workload) -> int:
@@ -90,8 +89,8 @@ def array_words(device: DeviceDescription, work: Workload) -> int:
 
 
 def words_on_link(device: DeviceDescription, work: Workload) -> int:
-    """Numbers over the link in one iteration, both directions: arrays, g and x(0) of an ensemble in, x out."""
-    per_programming = array_words(device, work) + 2 * work.parameters
+    """Numbers over the link in one iteration, both directions: arrays, right-hand sides and x(0) in, readouts out."""
+    per_programming = array_words(device, work) + 2 * work.analog.runs * work.parameters
     return work.analog.ensemble * per_programming + state_writes(work) * work.parameters
 
 
@@ -108,23 +107,24 @@ def latency(device: DeviceDescription, work: Workload) -> Ledger:
     give it.
     """
     analog, k, n = work.analog, work.analog.ensemble, work.parameters
-    states = state_writes(work)
+    runs, states = k * analog.runs, state_writes(work)
     unit = device.time_constant_s / (1.0 if work.scale is None else work.scale)
     items: dict[str, float | None] = {
-        "write_gradient": k * transfer_s(device, n),
+        "write_gradient": runs * transfer_s(device, n),
         "write_arrays": k * transfer_s(device, array_words(device, work)),
         "write_cells": priced(device.cell_write_time_s, k * _write_steps(device, work)),
-        "write_convert": conversions_s(device.dac_rate_hz, (k + states) * device.nodes_per_converter),
-        "relax": k * analog.analog_time * unit,
+        "write_convert": conversions_s(device.dac_rate_hz, (runs + states) * device.nodes_per_converter),
+        "relax": runs * analog.analog_time * unit,
     }
     if states:
         items["write_state"] = states * transfer_s(device, n)
     if analog.samples > 1:
-        items["relax_average"] = k * (analog.samples - 1) * analog.spacing * unit
+        items["relax_average"] = runs * (analog.samples - 1) * analog.spacing * unit
     if work.scale is None and device.bill_needs_simulation:
         items["relax_slowdown"] = None
-    items["read_convert"] = conversions_s(device.adc_rate_hz, k * analog.samples * device.nodes_per_converter)
-    items["read"] = k * transfer_s(device, n)
+    readouts = runs * analog.samples
+    items["read_convert"] = conversions_s(device.adc_rate_hz, readouts * device.nodes_per_converter)
+    items["read"] = runs * transfer_s(device, n)
     return Ledger("s", items, analog.delay * unit)
 
 
@@ -143,20 +143,21 @@ PRICED_BY: Mapping[str, str] = MappingProxyType(
 def energy(device: DeviceDescription, work: Workload) -> Ledger:
     """Modelled joules of one iteration under the items of `latency`; None ("not stated") without a price."""
     k, n = work.analog.ensemble, work.parameters
+    runs = k * work.analog.runs
     word = priced(device.link_energy_j_per_bit, device.word_bits)
     power = device.relax_power_watt
     seconds = latency(device, work).items
     prices: Mapping[str, float | None] = {
-        "write_gradient": priced(word, k * n),
+        "write_gradient": priced(word, runs * n),
         "write_arrays": priced(word, k * array_words(device, work)),
         "write_cells": priced(device.cell_write_energy_j, k * device.cells(n, work.rows, work.devices)),
-        "write_convert": priced(device.dac_energy_j, (k + state_writes(work)) * n),
+        "write_convert": priced(device.dac_energy_j, (runs + state_writes(work)) * n),
         "write_state": priced(word, state_writes(work) * n),
         "relax": priced(power, seconds["relax"]),
         "relax_average": priced(power, seconds.get("relax_average")),
         "relax_slowdown": None,
-        "read_convert": priced(device.adc_energy_j, k * n * work.analog.samples),
-        "read": priced(word, k * n),
+        "read_convert": priced(device.adc_energy_j, runs * n * work.analog.samples),
+        "read": priced(word, runs * n),
     }
     return Ledger("J", {name: value for name, value in prices.items() if name in seconds})
 

@@ -16,7 +16,7 @@ from tngd_bench.measure.operations import count_operations
 from tngd_bench.optimizers import KFAC, TKFAC, DivergedError, registry
 from tngd_bench.optimizers.costs import host_cost_of, predicted_cost
 from tngd_bench.optimizers.iteration import Iteration
-from tngd_bench.optimizers.tngd.optimizer import UnstableStepError
+from tngd_bench.optimizers.tngd.step_errors import UnstableStepError
 from tngd_bench.spu import Device, UnstableDeviceError
 from tngd_bench.spu.kronecker.billing import FactorShape, KroneckerWorkload, latency
 

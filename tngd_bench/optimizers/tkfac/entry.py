@@ -30,7 +30,7 @@ ANALOG = {
     "analog_time": Setting(50.0, POSITIVE),
     "copies": Setting(1, COUNT, title="copies of the arrays"),
     "unit_diagonal": Setting(False, field_info.FLAG.check, title="unit diagonal"),
-    **{name: tngd.ANALOG[name] for name in ("noise_variance", "device", *DEVICE_FIELDS)},
+    **{name: tngd.ANALOG[name] for name in ("refinements", "noise_variance", "device", *DEVICE_FIELDS)},
 }
 
 
@@ -58,11 +58,13 @@ def _count(it: Iteration, use: Use) -> Counts:
         for side, other in ((a, g), (g, a))
     )
     converted = device.dac_bits or device.adc_bits or device.adc_noise_volts
-    by_gradient = bool(noisy or converted or copies > 1)
+    refinements = int(use.settings["refinements"])
+    by_gradient = bool(noisy or converted or copies > 1 or refinements)
     applied = 0.0
     for layer in factored_layers(it):
         rows, (a, g) = float(it.batch_size * layer.positions), (layer.columns, layer.d_out)
-        relaxed = 2.0 * (rows * layer.d_in * g + (1.0 + noisy) * a * g * (a + g))
+        passes = (1.0 + refinements) * (1.0 + noisy) + (1.0 + refinements if refinements else 0.0)
+        relaxed = 2.0 * (rows * layer.d_in * g + passes * a * g * (a + g))
         applied += relaxed if by_gradient else preconditioned(rows, layer)
     held = sum(
         (2.0 + (1.0 + noisy) * min(copies, other)) * side**2
@@ -73,10 +75,12 @@ def _count(it: Iteration, use: Use) -> Counts:
 
 
 def _count_host(it: Iteration, use: Use) -> Counts:
-    """The gradient and the factors; the device inverts."""
-    gradients = sum(2.0 * it.batch_size * t * a * g for a, g, t in factor_sides(it))
-    squares = sum(a * a + g * g for a, g, _ in factor_sides(it))
-    return with_factors(it, use, 0.0) + gradients, it.held + squares
+    """The gradient, the factors and the products of refinements; the device inverts."""
+    refinements, sides = float(use.settings["refinements"]), factor_sides(it)
+    gradients = sum(2.0 * it.batch_size * t * a * g for a, g, t in sides)
+    products = refinements * sum(2.0 * a * g * (a + g) for a, g, _ in sides)
+    squares = sum(a * a + g * g for a, g, _ in sides)
+    return with_factors(it, use, 0.0) + gradients + products, it.held + squares
 
 
 ENTRIES = (

@@ -29,13 +29,14 @@ class SymmetricArray:
     `response` is φ(M̂) with φ(a) = (1 − e^(−at))/a, (n, n) · `deviation` the symmetric root of the noise's covariance
     κψ(M̂) with ψ(a) = (1 − e^(−2at))/a, None: no noise · `weights` D^(−1/2), (n,), by which the host scales both what
     it writes and what it reads; None: M̂ is the matrix itself · `scale` s ≤ 1 by which the conductance range shrinks M̂,
-    so that a relaxation takes t/s.
+    so that a relaxation takes t/s · `wanted` M, where it was to be kept for refinements.
     """
 
     response: Tensor
     deviation: Tensor | None = None
     weights: Tensor | None = None
     scale: float = 1.0
+    wanted: Tensor | None = None
 
     @property
     def matrix(self) -> Tensor:
@@ -67,17 +68,20 @@ def program(
     unit_diagonal: bool = False,
     generator: torch.Generator | None = None,
     place: int = 0,
+    keep: bool = False,
 ) -> SymmetricArray:
     """Write M = `matrix` + `shift`·I, a positive semi-definite (n, n) and a number > 0, for relaxations of `t` > 0.
 
     `unit_diagonal` loads D^(−1/2) M D^(−1/2), D the diagonal of M. `noise_variance` is κ₀ of the device, signal²;
     thermal noise of `device` comes on top. `generator` (None: torch's default one) draws the programming error;
-    `place` tells the arrays of a chip apart. Raises UnstableDeviceError where M as programmed is not positive definite.
+    `place` tells the arrays of a chip apart; `keep` M as `wanted`. Raises
+    UnstableDeviceError where M as programmed is not positive definite.
     """
     arguments.real("t", t, above=0.0)
     arguments.real("noise_variance", noise_variance, minimum=0.0)
     held, weights, floor = matrix.clone(), None, shift
     held.diagonal().add_(shift)
+    wanted = held if keep else None
     if unit_diagonal:
         weights = held.diagonal().rsqrt()
         held = weights.unsqueeze(1) * held * weights
@@ -96,7 +100,7 @@ def program(
     variance = (noise_variance + device.thermal_variance) / scale
     response = _function(Response(t)(values), vectors)
     deviation = _function(Spread(t, variance)(values), vectors) if variance > 0.0 else None
-    return SymmetricArray(response, deviation, weights, scale)
+    return SymmetricArray(response, deviation, weights, scale, wanted)
 
 
 def _one_element_a_pair(cells: Tensor) -> Tensor:
