@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tngd_bench.curvature.route import EIGENDECOMPOSITION_FLOPS
+from tngd_bench.layers import preconditioning
 from tngd_bench.optimizers.cost_model import CostModel, Counts, Use
 from tngd_bench.optimizers.entry import OptimizerEntry, Setting, Style
 from tngd_bench.optimizers.iteration import Iteration
@@ -53,9 +54,7 @@ def _count(it: Iteration, use: Use) -> Counts:
     copies = use.settings["copies"] if errs else 1
     each = (_DOUBLE if errs or device.array_bits is not None else 1.0) * EIGENDECOMPOSITION_FLOPS
     inverses = sum(
-        min(copies, other) * (each + 2.0 + 2.0 * noisy) * side**3
-        for a, g, _ in sides
-        for side, other in ((a, g), (g, a))
+        min(copies, other) * (each + 2.0) * side**3 for a, g, _ in sides for side, other in ((a, g), (g, a))
     )
     converted = device.dac_bits or device.adc_bits or device.adc_noise_volts
     refinements = int(use.settings["refinements"])
@@ -65,6 +64,10 @@ def _count(it: Iteration, use: Use) -> Counts:
         rows, (a, g) = float(it.batch_size * layer.positions), (layer.columns, layer.d_out)
         passes = (1.0 + refinements) * (1.0 + noisy) + (1.0 + refinements if refinements else 0.0)
         relaxed = 2.0 * (rows * layer.d_in * g + passes * a * g * (a + g))
+        by_rows, finished = preconditioning(rows, a, g)
+        if noisy and copies == 1 and not (refinements or device.dac_bits or finished < by_rows):
+            # the rows are brought to eigenvectors, and the answers back; then both ways; then along the gradient
+            relaxed = 2.0 * (rows * a * (a + 2.0 * g) + a * g * (a + 2.0 * g))
         applied += relaxed if by_gradient else preconditioned(rows, layer)
     held = sum(
         (2.0 + (1.0 + noisy) * min(copies, other)) * side**2

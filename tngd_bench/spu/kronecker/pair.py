@@ -70,7 +70,20 @@ class KroneckerPair:
 
     def solve(self, gradient: Tensor, device: Device, generator: torch.Generator | None = None) -> Tensor:
         """X (n_out, n_in), read from the device in answer to ∇W (n_out, n_in)."""
-        first = _answers(self.inputs, gradient, device, generator)
+        return self._second(_answers(self.inputs, gradient, device, generator), device, generator)
+
+    def solve_product(
+        self, cotangents: Tensor, inputs: Tensor, device: Device, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """The same for ∇W = gᵀa from its few rows g (r, n_out) and a (r, n_in), where `rotates_rows`."""
+        (array,) = self.inputs
+        return self._second(array.answer_product(cotangents, inputs, device, generator), device, generator)
+
+    def rotates_rows(self, device: Device) -> bool:
+        """Whether pass 1 is taken in coordinates of eigenvectors, which the rows of ∇W are as well brought to."""
+        return len(self.inputs) == 1 and self.inputs[0].modes is not None and device.dac_bits is None
+
+    def _second(self, first: Tensor, device: Device, generator: torch.Generator | None) -> Tensor:
         return _answers(self.outputs, first.T, device, generator).T
 
     def product(self, x: Tensor) -> Tensor:
@@ -88,7 +101,7 @@ class KroneckerPair:
     @property
     def is_noiseless(self) -> bool:
         """Whether the nodes have no noise; that of converters is apart."""
-        return all(array.deviation is None for array in self.inputs + self.outputs)
+        return all(array.modes is None for array in self.inputs + self.outputs)
 
     @property
     def scales(self) -> tuple[float, float]:
