@@ -45,8 +45,8 @@ class DeviceUse:
         return self.bill(1, 1, 1, (Layer(1, 1),)).not_stated
 
     @property
-    def is_of_factors(self) -> bool:
-        """Whether arrays hold Kronecker factors in place of the rows of J."""
+    def runs_depend_on_size(self) -> bool:
+        """Whether an iteration takes more relaxations at some sizes than at others."""
         return False
 
 
@@ -70,8 +70,8 @@ class FactorUse(DeviceUse):
         return kronecker.words_on_link(self._factors(size))
 
     @property
-    def is_of_factors(self) -> bool:
-        """Whether arrays hold Kronecker factors in place of the rows of J."""
+    def runs_depend_on_size(self) -> bool:
+        """Whether an iteration takes more relaxations at some sizes than at others."""
         return True
 
     def _factors(self, size: tuple[Any, ...]) -> kronecker.KroneckerWorkload:
@@ -90,6 +90,11 @@ class PreconditionerUse(DeviceUse):
     """A device that answers the residuals of conjugate gradients, as many as without it: an upper bound."""
 
     cg: CGIterations = field(default_factory=CGIterations)
+
+    @property
+    def runs_depend_on_size(self) -> bool:
+        """Whether an iteration takes more relaxations at some sizes than at others."""
+        return True
 
     def work(self, parameters: int, batch_size: int, outputs: int, layers: tuple[Layer, ...]) -> Workload:
         """Return the workload of one iteration."""

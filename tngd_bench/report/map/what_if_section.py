@@ -55,7 +55,7 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
         tables=() if energies is None else (energies,),
         # the panel's formula has one relaxation an iteration, whatever the size
         explorer=None
-        if use.is_of_factors
+        if use.runs_depend_on_size
         else explorer(calibrations, view.batch, use, view.infos, break_even.exact_labels(calibrations)),
     )
     return section, decides(view, use)
@@ -147,7 +147,7 @@ def explorer(
         "titles": {label: infos[label].title for label in labels},
         "exact": list(exact),
         c.DEVICE: device,
-        "ensemble": use.analog.ensemble,
+        "ensemble": use.analog.ensemble * use.analog.runs,
         "host": {upload: _flat(batch.host[upload][0]) for upload in words},
         "words": words,
         "fixed": fixed,
