@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tests import oracles
 from tngd_bench.curvature import GGN
 from tngd_bench.solvers import Gram, Layerwise, Thermodynamic
-from tngd_bench.solvers.refinement import NOISE_SLACK, RefinementError, refined
+from tngd_bench.solvers.refinement import SLACK, RefinementError, refined
 from tngd_bench.spu import Device
 from tngd_bench.spu.dynamics import arrays
 from tngd_bench.spu.dynamics.converters import quantize
@@ -147,7 +147,7 @@ def test_it_converges_exactly_where_the_iteration_matrix_is_below_one(
     rhs, rounds = torch.from_numpy(random.normal(size=n)), 60
 
     def run() -> tuple[Tensor, tuple[float, ...]]:
-        return refined(answer @ rhs, rhs, lambda v: a @ v, lambda r: answer @ r, rounds, noisy=False)
+        return refined(answer @ rhs, rhs, lambda v: a @ v, lambda r: answer @ r, rounds, varies=False)
 
     if norm < 0.99:
         x, residuals = run()
@@ -163,7 +163,7 @@ def test_it_converges_exactly_where_the_iteration_matrix_is_below_one(
 
 
 def test_a_device_too_far_from_the_matrix_is_reported(ggn: GGN) -> None:
-    device = IDEAL.override(programming_error=0.05, shared_array=True, hessian_array=False)
+    device = IDEAL.override(programming_error=0.3, shared_array=True, hessian_array=False)
     a, programmed = dense(ggn).numpy(), held(device, ggn)
     assert np.abs(np.linalg.eigvals(np.eye(len(a)) - a @ np.linalg.inv(programmed))).max() > 1.0
     with pytest.raises(RefinementError, match="the refinement diverges"):
@@ -173,7 +173,7 @@ def test_a_device_too_far_from_the_matrix_is_reported(ggn: GGN) -> None:
 def test_a_number_that_is_none_has_diverged() -> None:
     rhs = torch.ones(3)
     with pytest.raises(RefinementError):
-        refined(rhs, rhs, lambda v: v, lambda r: r * float("nan"), 1, noisy=True)
+        refined(rhs, rhs, lambda v: v, lambda r: r * float("nan"), 1, varies=True)
 
 
 def test_noise_lets_the_residual_vary_and_not_grow(ggn: GGN) -> None:
@@ -183,24 +183,26 @@ def test_noise_lets_the_residual_vary_and_not_grow(ggn: GGN) -> None:
             analog_time=200.0, start="zero", noise_variance=1e-3, refinements=2, generator=seeded(seed)
         )
         residuals = solver.relax(ggn, None, DAMPING, None).residuals
-        assert residuals[-1] < NOISE_SLACK * residuals[-2]
+        assert residuals[-1] < SLACK * min(residuals[:-1])
 
 
 @pytest.mark.parametrize(
-    "device",
+    ("device", "t", "within"),
     [
-        IDEAL.override(capacitor_mismatch=0.1),
-        IDEAL.override(rail_volts=50.0),
-        IDEAL.override(amplifier_bandwidth_hz=1e7, amplifier_gain=1e4),
-        IDEAL.override(conductance_max_siemens=2e-4),
+        (IDEAL.override(capacitor_mismatch=0.1), 250.0, 1e-5),
+        (IDEAL.override(rail_volts=50.0), 15.0, 0.02),
+        (IDEAL.override(amplifier_bandwidth_hz=1e7, amplifier_gain=1e4), 250.0, 1e-5),
+        (IDEAL.override(conductance_max_siemens=2e-4), 250.0, 1e-5),
     ],
     ids=["mismatch", "rails", "lag", "range"],
 )
-def test_every_route_of_the_simulation_takes_another_right_hand_side(ggn: GGN, device: Device) -> None:
-    """Each of these devices holds A, but for the gain, so that a long time and two rounds are the solution."""
-    found = relaxed(ggn, 2, start="zero", analog_time=250.0, device=device)
-    solution = Gram().solve(ggn, damping=DAMPING).solution
-    assert oracles.relative_error(found, solution) < 1e-5
+def test_every_route_of_the_simulation_takes_another_right_hand_side(
+    ggn: GGN, device: Device, t: float, within: float
+) -> None:
+    """Each of these devices holds A, but for the gain, so that two rounds are three times the relaxation."""
+    found = relaxed(ggn, 2, start="zero", analog_time=t, device=device)
+    expected = oracles.ou_mean(dense(ggn), ggn.gradient, torch.zeros_like(ggn.gradient), 3.0 * t)
+    assert oracles.relative_error(found, expected) < within
 
 
 def test_an_ensemble_refines_each_programming() -> None:

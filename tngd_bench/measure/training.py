@@ -131,8 +131,7 @@ def train(
         if config.simulated:
             bill = getattr(optimizer, "ledger", None)
             together_s = None if bill is None else bill.elapsed(host_s)
-            with_device_s += math.nan if together_s is None else together_s
-            modelled_s = with_device_s
+            modelled_s = with_device_s = with_device_s + (math.nan if together_s is None else together_s)
         margin = getattr(optimizer, "stability_margin", None)
         margins += [] if margin is None else [margin]
         scores = evaluated_now() if iteration in points else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from tngd_bench import arguments
 from tngd_bench.curvature import GGN
 from tngd_bench.curvature.operator import Shifted
 from tngd_bench.solvers.layer_operators import layer_operators
-from tngd_bench.solvers.refinement import refined
+from tngd_bench.solvers.refinement import at_size, refined
 from tngd_bench.solvers.system import LinearSystem, Solver, SolveResult
 from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.device import Device
@@ -154,12 +155,9 @@ class Thermodynamic(AnalogSettings, Solver):
         self, device: ProgrammedDevice, first: Tensor, exact: Shifted[Any], rhs: Tensor | None
     ) -> tuple[Tensor, tuple[float, ...]]:
         wanted = exact.operator.gradient if rhs is None else rhs
-        noisy = device.noisy or bool(self.device.adc_noise_volts)
 
-        def correction(residual: Tensor) -> Tensor:
-            return self.answer(device, residual)
-
-        return refined(first, wanted, exact.matvec, correction, self.refinements, noisy=noisy)
+        answer = partial(self.answer, device)
+        return refined(first, wanted, exact.matvec, answer, self.refinements, varies=device.varies)
 
     def answer(self, device: ProgrammedDevice, residual: Tensor) -> Tensor:
         """Write a residual (N,) onto a programmed device, relax from zero and read."""
@@ -190,11 +188,14 @@ class DevicePreconditioner:
     solver: Thermodynamic
     device: ProgrammedDevice
     applications: int = 0
+    _size: float = 0.0
 
     def __call__(self, residual: Tensor) -> Tensor:
-        """Answer a residual (N,)."""
+        """Answer a residual (N,), sent at the size of the first."""
         self.applications += 1
-        return self.solver.answer(self.device, residual)
+        norm = float(torch.linalg.vector_norm(residual))
+        self._size = self._size or norm
+        return at_size(partial(self.solver.answer, self.device), residual, norm, self._size)
 
     @property
     def is_linear(self) -> bool:

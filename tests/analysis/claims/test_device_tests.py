@@ -207,7 +207,8 @@ LEVELS = (1e-4, 3e-4, 1e-3, 3e-3)
     ("first", "second", "expected"),
     [
         (1e-3, 3e-4, [(True, True)]),
-        (3e-4, 3e-4, [(False, True)]),
+        (1e-4, 3e-4, [(False, True)]),
+        (3e-4, 3e-4, [(False, False)]),  # between 3e-4 and 1e-3 nothing was tried
         (3e-3, 1e-4, [(True, True)]),
         (1e-3, 0.0, []),  # of no level that is tolerated there is no multiple
     ],

@@ -81,7 +81,7 @@ def test_the_section_says_up_to_which_error_products_are_saved() -> None:
     assert [chart.missing for chart in section.charts] == [None]
     (table,) = section.tables
     cells = dict(zip(table.data["optimizer"], table.rows, strict=True))
-    assert cells[WITH.format(0.001)][4].startswith("13 (59 %)")
+    assert cells[WITH.format(0.001)][4].startswith("13 (59.1 %)")
     with charting.style():
         assert preconditioning_sections(results({PLAIN: (20, 20)})) == ()
 

@@ -71,9 +71,8 @@ def test_standard_conjugate_gradients_are_those_of_scipy_under_the_dense_map(ggn
 
 IMPERFECT = {
     "noise": (IDEAL, {"noise_variance": 1e-6}),
-    "converters": (IDEAL.override(adc_bits=6, dac_bits=6), {}),
+    "converters": (IDEAL.override(adc_bits=10, dac_bits=10), {}),
     "arrays that err apart": (IDEAL.override(programming_error=0.005), {}),
-    "rails": (IDEAL.override(rail_volts=5.0), {}),
 }
 
 

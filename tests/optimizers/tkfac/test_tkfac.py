@@ -90,7 +90,7 @@ def test_refinements_bring_an_imprecise_device_to_kfac(copies: int) -> None:
 
 @pytest.mark.filterwarnings("ignore:K-FAC has no rule")
 def test_a_diverging_refinement_is_reported() -> None:
-    device = Device.ideal().override(array_bits=4)
+    device = Device.ideal().override(adc_bits=2, dac_bits=2)
     optimizer = TKFAC(model(), LOSS, damping=0.03, refinements=6, device=device, analog_time=1e5)
     before = flat(optimizer.model)
     with pytest.raises(DivergedError, match="refinement diverges"):

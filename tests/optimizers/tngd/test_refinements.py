@@ -106,7 +106,7 @@ def test_operations_of_a_simulated_step_are_predicted(device: str) -> None:
     network = model(torch.float32)
     found, predicted = {}, {}
     for rounds in (0, 1, 4):
-        settings = {"device": device, "refinements": rounds, "start": "zero", "lr": 1e-6}
+        settings = {"device": device, "refinements": rounds, "start": "zero", "lr": 1e-6, "damping": 10.0}
         optimizer = registry.get("tngd").create(network, LOSS, settings, torch.Generator().manual_seed(0))
         optimizer.step(*batch(0, torch.float32))
         optimizer.verification.paused = True  # type: ignore[attr-defined]

@@ -123,7 +123,7 @@ def test_rounds_by_exact_products_follow_the_dense_kronecker_system(rounds: int)
         made.product,
         lambda residual: made.solve(residual, IDEAL),
         rounds,
-        noisy=False,
+        varies=False,
     )
     np.testing.assert_allclose(x.reshape(-1), wanted, rtol=1e-9)
     assert list(residuals) == sorted(residuals, reverse=True)

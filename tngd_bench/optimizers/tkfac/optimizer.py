@@ -167,8 +167,8 @@ class TKFAC(KFAC):
 
         x = answer(gradient)
         if self.refinements:
-            noisy = not pair.is_noiseless or bool(self.device.adc_noise_volts)
-            x, found = refined(x, gradient, pair.product, answer, self.refinements, noisy=noisy)
+            varies = not (pair.is_noiseless and is_linear(self.device))
+            x, found = refined(x, gradient, pair.product, answer, self.refinements, varies=varies)
             self.residuals = tuple(map(max, found, self.residuals)) if self.residuals else found
         return RowProduct(None, x), (x * gradient).sum()
 

@@ -30,6 +30,7 @@ from tngd_bench.optimizers.tngd.array_costs import array_cost
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
+from tngd_bench.spu.dynamics.route import is_one_factor
 from tngd_bench.spu.field_info import FieldInfo
 
 LANCZOS_DIMENSION = 24
@@ -46,7 +47,7 @@ def count(it: Iteration, use: Use) -> Counts:
     """Return the operations of a simulated step, and the numbers that it holds."""
     alone, ensemble = _devices(it, use), int(use.settings["ensemble"])
     arrays = use.device is not None and use.device.needs_arrays
-    refined = ensemble * _refining(it, alone, int(use.settings["refinements"]), arrays=arrays)
+    refined = ensemble * _refining(it, alone, use, arrays=arrays)
     if use.device is not None and arrays:
         flops, held = _on_arrays(it, alone, use.device, ensemble)
         return ensemble * flops + refined, held
@@ -91,14 +92,22 @@ def _relaxation(it: Iteration) -> Counts:
     return passes + made + _orthogonalised(it), held
 
 
-def _refining(it: Iteration, alone: Sequence[Iteration], rounds: int, *, arrays: bool) -> float:
-    """Operations of further relaxations from zero under residuals, and of a product by A for each residual."""
+def _refining(it: Iteration, alone: Sequence[Iteration], use: Use, *, arrays: bool) -> float:
+    """Operations of further relaxations from zero under residuals, and of a product by A for each residual.
+
+    `arrays`: those of the device are formed.
+    """
+    rounds, device = int(use.settings["refinements"]), use.device or Device.ideal()
     if not rounds:
         return 0.0
     m, n = float(it.rows), float(it.parameters)
+    lifts = (
+        3.0 if use.settings["noise_variance"] or device.thermal_variance else 2.0
+    )  # residual, answer, noise
     products = (rounds + 1) * it.product(by_model=it.matrix_free and not arrays)
     if arrays:
-        return products + rounds * (8.0 * m * n + len(alone) * 4.0 * m * m)
+        factors = 1.0 if is_one_factor(device) and not device.row_sum_noise else 2.0
+        return products + rounds * lifts * (factors * 2.0 * m * n + len(alone) * 2.0 * m * m)
     if it.matrix_free and alone == [it]:
         k = float(INCREMENT_PRODUCTS)
         return products + rounds * (k * it.product_by_model + 4.0 * n * k * k + 2.0 * n * k)
@@ -106,7 +115,7 @@ def _refining(it: Iteration, alone: Sequence[Iteration], rounds: int, *, arrays:
     for layer in alone:
         if layer.forms_gram:  # a residual has no weights in rows: eigenvectors
             found += 0.0 if layer.takes_eigenvectors else EIGENDECOMPOSITION_FLOPS * m**3
-            found += rounds * (2.0 * layer.lift + 4.0 * m * m)
+            found += rounds * lifts * (layer.lift + 2.0 * m * m)
         else:
             k, size = float(min(LANCZOS_DIMENSION, it.rows)), float(layer.parameters)
             found += rounds * (k * layer.product(by_model=False) + 4.0 * size * k * k + 2.0 * size * k)

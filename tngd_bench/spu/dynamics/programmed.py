@@ -106,9 +106,14 @@ class ProgrammedDevice:
     @property
     def is_linear(self) -> bool:
         """Whether a readout from a start at zero is a fixed symmetric matrix times the right-hand side."""
+        return self.route.name in ("spectral", "mismatch") and not self.varies
+
+    @property
+    def varies(self) -> bool:
+        """Whether noise or the levels of converters are in a readout."""
         device = self.device
         converts = device.dac_bits is not None or device.adc_bits is not None or device.adc_noise_volts
-        return self.route.name in ("spectral", "mismatch") and not (self.noisy or converts)
+        return bool(self.noisy or converts)
 
     def write(self, rhs: Tensor) -> None:
         """Put another right-hand side (N,) onto the nodes, through the DAC; the arrays hold what they held."""
