@@ -9,9 +9,10 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import caveats
 from tngd_bench.analysis.cost.caveats import host_extrapolated
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import Infos, device_title
 from tngd_bench.analysis.results import Results
 from tngd_bench.report import assumptions
+from tngd_bench.report.cost.preconditioning import preconditioning_sections
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.scales import SIGNS
@@ -43,6 +44,7 @@ def cost_sections(results: Results) -> tuple[Section, ...]:
             charts=charts_of("cost", results),
             absent=missing,
         ),
+        *preconditioning_sections(results),
         Section(
             "scaling",
             "How cost grows",
@@ -52,7 +54,7 @@ def cost_sections(results: Results) -> tuple[Section, ...]:
         ),
         Section(
             "split",
-            "What an iteration of TNGD is made of",
+            f"What an iteration of {device_title(infos, set(results.cost_summary[c.OPTIMIZER]))} is made of",
             charts=splits,
             absent="" if splits else "No iteration with a device was timed in this study.",
         ),

@@ -61,7 +61,7 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
         tables=tuple(table for table in found if table is not None),
         # the panel's formula has one relaxation an iteration, whatever the size, and no steps in it
         explorer=None
-        if use.is_of_factors or use.device.partial_sums_per_tau is not None
+        if use.runs_depend_on_size or use.device.partial_sums_per_tau is not None
         else explorer(calibrations, view.batch, use, view.infos, break_even.exact_labels(calibrations)),
     )
     return section, decides(view, use)
@@ -156,7 +156,7 @@ def explorer(
         "titles": {label: infos[label].title for label in labels},
         "exact": list(exact),
         c.DEVICE: device,
-        "ensemble": use.analog.ensemble,
+        "ensemble": use.analog.ensemble * use.analog.runs,
         "host": {upload: _flat(batch.host[upload][0]) for upload in words},
         "words": words,
         "fixed": fixed,
