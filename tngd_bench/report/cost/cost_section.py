@@ -30,8 +30,6 @@ def cost_sections(results: Results) -> tuple[Section, ...]:
     infos, scaling = results.infos, results.scaling
     bounds = caveats.named(results.unstated("cost"), infos)
     extrapolated = assumptions.extrapolated(results.of_kind("cost"), infos)
-    splits = charts_of("split", results)
-    missing = "" if len(results.cost_summary) else "No cost per iteration was measured in this study."
     return (
         Section(
             "cost",
@@ -41,26 +39,18 @@ def cost_sections(results: Results) -> tuple[Section, ...]:
                 *([f"{NO_TOTAL} {bounds}."] if bounds else []),
             ),
             charts=charts_of("cost", results),
-            absent=missing,
         ),
         Section(
             "scaling",
             "How cost grows",
             charts=charts_of("scaling", results),
             tables=(fits_table(scaling, infos),),
-            absent="" if len(scaling) else "No optimizer was timed at more than one size.",
         ),
-        Section(
-            "split",
-            "What an iteration of TNGD is made of",
-            charts=splits,
-            absent="" if splits else "No iteration with a device was timed in this study.",
-        ),
+        Section("split", "What an iteration of TNGD is made of", charts=charts_of("split", results)),
         Section(
             "numbers",
             "Every cost with its spread",
             tables=(cost_table(results.cost_summary, results.ratios_to_sgd, infos),),
-            absent=missing,
         ),
     )
 

@@ -50,10 +50,8 @@ def map_results(results: Results) -> MapResults:
         parts = (Section.failed("map", TITLE, error), Section.failed("what-if", WHAT_IF, error))
         return MapResults(*parts, _not_made(error))
     if calibrations is None:
-        absent = "No second-order optimizer was timed in this study, so nothing can be predicted."
-        decides = "Not measured: no second-order optimizer was timed."
         return MapResults(
-            Section("map", TITLE, absent=absent), Section("what-if", WHAT_IF, absent=absent), decides
+            Section("map", TITLE), Section("what-if", WHAT_IF), "Not measured: no second-order optimizer."
         )
     view = MapView(results, calibrations)
     (maps,) = guarded("map", TITLE, lambda: [map_section(view)])
