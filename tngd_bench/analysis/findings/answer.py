@@ -100,7 +100,7 @@ def _ranking(results: Results) -> str:
 def _facts(results: Results) -> tuple[str, ...]:
     environment = results.environment
     processor = environment.get("gpu") or environment.get("cpu") or "a processor not recorded"
-    threads = environment.get("threads_cost")
+    threads = None if environment.get("gpu") else environment.get("threads_cost")
     on = "" if threads is None else f"{'one thread' if threads == 1 else f'{threads} threads'} of "
     facts = [f"Digital: {on}{processor}, measured."] if len(results.cost_summary) else []
     if not facts:

@@ -198,7 +198,7 @@ def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:
         if names:
             hold, partly, fail = (names.count(name) for name in ("confirmed", "conditional", "not confirmed"))
             said.append(f"{term}: {hold} hold, {partly} in part, {fail} not.")
-    return (" ".join(said), said[0].split(": ")[1].split(",")[0], "verdicts") if said else None
+    return (" ".join(said), said[0].split(": ")[1].split(",")[0], "claims") if said else None
 
 
 def measure_next(results: Results) -> Text | None:

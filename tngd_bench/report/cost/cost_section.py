@@ -4,10 +4,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tngd_bench.analysis import quantities
-from tngd_bench.analysis.cost import caveats
+from tngd_bench.analysis.cost import caveats, leads
 from tngd_bench.analysis.cost.caveats import host_extrapolated
 from tngd_bench.analysis.families import Infos
 from tngd_bench.analysis.results import Results
@@ -50,8 +51,59 @@ def cost_sections(results: Results) -> tuple[Section, ...]:
         Section(
             "numbers",
             "Every cost with its spread",
-            tables=(cost_table(results.cost_summary, results.ratios_to_sgd, infos),),
+            tables=(leads_table(results), cost_table(results.cost_summary, results.ratios_to_sgd, infos)),
         ),
+    )
+
+
+def leads_table(results: Results) -> Table:
+    """Return the cheapest second-order optimizer at every size that was timed, and whether its lead is confirmed."""
+    infos, rows = results.infos, []
+    for setting, part in c.groups(results.finished_costs, [c.GROUP, c.BATCH_SIZE, c.OUTPUTS]):
+        rows += [(setting, lead) for lead in leads.leads(part, infos, results.run_spread)]
+    data = pd.DataFrame(
+        [
+            setting
+            | {c.PARAMETERS: lead.parameters, c.OPTIMIZER: lead.optimizer, "runner_up": lead.runner_up or ""}
+            | {"ratio": np.nan, "low": np.nan, "high": np.nan}
+            | (
+                {}
+                if lead.ratio is None
+                else {"ratio": lead.ratio.value, "low": lead.ratio.low, "high": lead.ratio.high}
+            )
+            | {"lead": lead.doubt or "confirmed"}
+            for setting, lead in rows
+        ],
+        columns=[
+            c.GROUP,
+            c.BATCH_SIZE,
+            c.OUTPUTS,
+            c.PARAMETERS,
+            c.OPTIMIZER,
+            "runner_up",
+            "ratio",
+            "low",
+            "high",
+            "lead",
+        ],
+    )
+    columns = (
+        tables.SECTION,
+        amount("N", c.PARAMETERS),
+        amount("b", c.BATCH_SIZE),
+        amount("d_z", c.OUTPUTS),
+        words("cheapest", lambda row: infos[row.optimizer].title),
+        words(
+            "runner-up", lambda row: infos[row.runner_up].title if row.runner_up else quantities.NOT_MEASURED
+        ),
+        Column(
+            "runner-up's time relative [95 %]",
+            lambda row: Cell(row.ratio, quantities.ratio(row.ratio, row.low, row.high)),
+        ),
+        words("lead", lambda row: row.lead),
+    )
+    return tables.table_of(
+        "leads", "The cheapest iteration among second-order optimizers at each size.", columns, data
     )
 
 
