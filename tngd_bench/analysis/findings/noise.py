@@ -106,7 +106,8 @@ def _head(decided: Sequence[ScoredTolerance]) -> str:
     scores = (TRAINING_LOSS,) if score is None else (TRAINING_LOSS, score)
     shown = "" if score is None else f"; {score.title} from → to"
     return (
-        f"Levels no worse than the ideal device on the same seed, by final {' and '.join(each.title for each in scores)}. "
+        "Levels no worse than the ideal device on the same seed, by final "
+        f"{' and '.join(each.title for each in scores)}. "
         f"Margins: {' and '.join(margin_text(each) for each in scores)} (paired signed-rank test at 5 %{shown})."
     )
 
