@@ -29,7 +29,7 @@ def pdf(content: Contents, title: str, output: Path) -> bytes:
     report = {
         "title": title,
         "findings": content.first_screen(),
-        "sections": [_section(section) for section in content.sections],
+        "sections": [_section(section) for section in content.every],
     }
     template = files("tngd_bench.report.render") / "templates" / "report.typ"
     settings: dict[str, Any] = {
@@ -46,7 +46,7 @@ def pdf(content: Contents, title: str, output: Path) -> bytes:
 def _section(section: Section) -> dict[str, Any]:
     words = [section.prose, *(f"• {point}" for point in section.points)]
     words += [f"{term}: {sentence}" for term, sentence in section.statements]
-    words += [section.command, section.absent]
+    words += [section.command]
     return {
         "title": section.title,
         "words": [text for text in words if text],
