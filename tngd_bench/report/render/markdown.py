@@ -1,12 +1,18 @@
-"""The report as Markdown, for pull requests: findings, statements and tables, no raw HTML."""
+"""The report as Markdown: whole, on one printed side, and as a comment on a pull request; no text becomes markup."""
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from html import escape
 
+from tngd_bench.analysis.findings.answer import Answer
+from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Table
 
 ROWS_SHOWN = 40
+COMMENT_BYTES = 65_536
+"""What GitHub takes as a comment, in characters; bytes of UTF-8 are never fewer."""
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
@@ -23,6 +29,87 @@ def markdown(
         lines += ["", *_section(section)]
     lines += ["", f"Made by tngd-bench {escaped(version)}: {escaped(command)}", ""]
     return "\n".join(lines)
+
+
+def brief(title: str, answer: Answer, pictures: Sequence[Chart], made: str) -> str:
+    """Return the answer of a study with its `pictures`, to fill one printed side; `made` says by whom and how."""
+    lines = [f"# {escaped(title)}", "", *_bottom_line(answer), "", *_paragraphs(answer), ""]
+    lines += [f"![{escaped(chart.alt)}](figures/{chart.name}.svg)\n" for chart in pictures]
+    return "\n".join([*lines, escaped(made), ""])
+
+
+def comment(
+    title: str,
+    answer: Answer,
+    pictures: Sequence[Chart],
+    sections: Sequence[Section],
+    made: str,
+    address: str,
+) -> str:
+    """Return the same as a comment on GitHub, details folded, in at most `COMMENT_BYTES`.
+
+    `address` is where the report's folder will be found, for pictures and links; there are none for "".
+    """
+    lines = [f"### {_silent(title)}", "", *map(_silent_line, _bottom_line(answer)), ""]
+    if address and pictures:
+        shown = [
+            f"[![{_silent(chart.alt)}]({address}/figures/{chart.name}.png)]({address}/index.html#{chart.name})"
+            for chart in pictures
+        ]
+        headings = [_silent(chart.heading) for chart in pictures]
+        lines += [_row(headings), _row(":---:" for _ in pictures), _row(shown), ""]
+    page = f"[The whole report]({address}/index.html). " if address else ""
+    last = f"\n{page}{_silent(made)}\n"
+    folded = [_folded("Answers", _paragraphs(answer))]
+    folded += [_folded(section.title, _section(replace(section, charts=()))[1:]) for section in sections]
+    text = "\n".join(lines)
+    left = COMMENT_BYTES - _size(text) - _size(last) - _size(_CUT.format(len(folded)))
+    cut = 0
+    for part in folded:
+        if _size(part) <= left:
+            text, left = text + part, left - _size(part)
+        else:
+            cut += 1
+    return text + (_CUT.format(cut) if cut else "") + last
+
+
+_CUT = "\n{} parts are longer than a comment may be: the report has them.\n"
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
+
+
+def _folded(title: str, lines: Sequence[str]) -> str:
+    body = "\n".join(map(_silent_line, lines))
+    return f"\n<details><summary>{_silent_line(escape(title))}</summary>\n\n{body}\n\n</details>\n"
+
+
+def _silent(text: str) -> str:
+    return _silent_line(escaped(text))
+
+
+def _silent_line(line: str) -> str:
+    """Return a line in which @name calls nobody and #1 links nothing: a word joiner stands between."""
+    return re.sub(r"@(?=\w)|#(?=\d)", "\\g<0>\u2060", line)
+
+
+def _bottom_line(answer: Answer) -> list[str]:
+    return [f"**{escaped(answer.bottom_line)}**", "", escaped(" ".join(answer.facts))]
+
+
+def _paragraphs(answer: Answer) -> list[str]:
+    told = [(each.term, each.pieces()) for each in answer.paragraphs]
+    told += [("Not asked", (answer.not_asked, "", ""))] if answer.not_asked else []
+    return [
+        f"- **{escaped(term)}**: {_kept(before)}{f'**{escaped(bold)}**' if bold else ''}{_kept(after)}"
+        for term, (before, bold, after) in told
+    ]
+
+
+def _kept(text: str) -> str:
+    """Return text escaped, with the blank at either end that `escaped` takes off."""
+    return f"{text[:1].isspace() * ' '}{escaped(text)}{(text[-1:].isspace() and bool(text.strip())) * ' '}"
 
 
 def escaped(text: str) -> str:
