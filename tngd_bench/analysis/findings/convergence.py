@@ -44,8 +44,8 @@ def convergence_sentence(results: Results) -> str:
     if not any(infos[label].modelled for label in set(plain[c.OPTIMIZER])):
         of = " of TNGD" if any(info.modelled for info in infos.values()) else ""
         return f"Convergence{of}: not measured." if of or plain.empty else _ranked_sentence(results, plain)
-    group = _main_section(plain, infos)
-    section = _Section(c.only(plain, group=group), infos)
+    group = main_section(plain, infos)
+    section = TrainingSection(c.only(plain, group=group), infos)
     # where TNGD was tuned too, a second sentence says how that ended
     device = section.device(tuned=False) or section.device()
     assert device is not None  # the section was chosen among those that have one
@@ -72,7 +72,7 @@ def convergence_sentence(results: Results) -> str:
     return "; ".join(filter(None, clauses)) + "." + tuned
 
 
-def _main_section(plain: pd.DataFrame, infos: Infos) -> str:
+def main_section(plain: pd.DataFrame, infos: Infos) -> str:
     """Return the section that trained the most optimizers, of several that with the most tuned.
 
     Those with a device come first.
@@ -87,10 +87,18 @@ def _main_section(plain: pd.DataFrame, infos: Infos) -> str:
     return max(sorted(sections, key=quantities.numeric_order), key=rank)
 
 
+def main_training(results: Results) -> TrainingSection | None:
+    """Return how the main section of a study's trainings ended; None where nothing was trained outside sweeps."""
+    plain = c.outside_sweeps(results.final)
+    if plain.empty:
+        return None
+    return TrainingSection(c.only(plain, group=main_section(plain, results.infos)), results.infos)
+
+
 def _ranked_sentence(results: Results, plain: pd.DataFrame) -> str:
     """Return the optimizers of the main section by how they ended: none is TNGD, and which to test was not fixed."""
-    group = _main_section(plain, results.infos)
-    section = _Section(c.only(plain, group=group), results.infos)
+    group = main_section(plain, results.infos)
+    section = TrainingSection(c.only(plain, group=group), results.infos)
     labels, head = sorted(section.labels(), key=section.median_loss), section.part.iloc[0]
     ended = [
         f"{results.infos[label].title} {_median_loss(runs) or _no_number(runs)}"
@@ -105,7 +113,7 @@ def _ranked_sentence(results: Results, plain: pd.DataFrame) -> str:
     return "; ".join(filter(None, (first, reached))) + "."
 
 
-def _tuned_sentence(section: _Section, searched: str) -> str:
+def _tuned_sentence(section: TrainingSection, searched: str) -> str:
     """Return " All tuned …": TNGD's loss and test score against rivals that were tuned too; "" without them."""
     device = section.device(tuned=True)
     others = [] if device is None else section.rivals(device, tuned=True)
@@ -119,13 +127,13 @@ def _tuned_sentence(section: _Section, searched: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Section:
+class TrainingSection:
     """The final values `part` of one section, and which of its optimizers ended how."""
 
     part: pd.DataFrame
     infos: Infos
 
-    def without_tuned(self) -> _Section:
+    def without_tuned(self) -> TrainingSection:
         """Return the section with titles that leave out "tuned", for a sentence that says it of all."""
         infos = {label: replace(info, title=without_tuned(info.title)) for label, info in self.infos.items()}
         return replace(self, infos=infos)
@@ -231,6 +239,13 @@ class _Section:
             rank = f"not {'above' if larger else 'below'} that of"
         doubt = _doubt(self._compared(device, others, score), best, "higher" if larger else "lower")
         return f"its {score.title}, {own}, is {rank} {self.infos[best].title} ({other}; {doubt})"
+
+    def undecided(self, device: str, others: Sequence[str], score: CurveMetric, best: str) -> str:
+        """Return why the scores of `device` and of `best`, one of `others`, are not told apart; "" where they are."""
+        compared = self._compared(device, others, score)
+        if best in compared and compared[best][0].seeds < seeds_needed(len(compared)):
+            return "too few to tell"
+        return "" if best in compared and compared[best][1] <= 1.0 - LEVEL else "no difference confirmed"
 
     def _compared(
         self, device: str, others: Sequence[str], score: CurveMetric
