@@ -62,18 +62,15 @@ def comment(
     last = f"\n{page}{_silent(made)}\n"
     folded = [_folded("Answers", _paragraphs(answer))]
     folded += [_folded(section.title, _section(replace(section, charts=()))[1:]) for section in sections]
-    text = "\n".join(lines)
-    left = COMMENT_BYTES - _size(text) - _size(last) - _size(_CUT.format(len(folded)))
-    cut = 0
+    kept, left = ["\n".join(lines)], COMMENT_BYTES - _size("\n".join(lines) + last + _CUT.format(len(folded)))
     for part in folded:
         if _size(part) <= left:
-            text, left = text + part, left - _size(part)
-        else:
-            cut += 1
-    return text + (_CUT.format(cut) if cut else "") + last
+            kept, left = [*kept, part], left - _size(part)
+    cut = len(folded) + 1 - len(kept)
+    return "".join([*kept, *([_CUT.format(cut)] if cut else []), last])
 
 
-_CUT = "\n{} parts are longer than a comment may be: the report has them.\n"
+_CUT = "\n{} parts are too long for a comment: the report has them.\n"
 
 
 def _size(text: str) -> int:
@@ -82,7 +79,7 @@ def _size(text: str) -> int:
 
 def _folded(title: str, lines: Sequence[str]) -> str:
     body = "\n".join(map(_silent_line, lines))
-    return f"\n<details><summary>{_silent_line(escape(title))}</summary>\n\n{body}\n\n</details>\n"
+    return f"\n<details><summary>{_silent_line(escape(' '.join(title.split())))}</summary>\n\n{body}\n\n</details>\n"
 
 
 def _silent(text: str) -> str:
@@ -99,17 +96,11 @@ def _bottom_line(answer: Answer) -> list[str]:
 
 
 def _paragraphs(answer: Answer) -> list[str]:
-    told = [(each.term, each.pieces()) for each in answer.paragraphs]
-    told += [("Not asked", (answer.not_asked, "", ""))] if answer.not_asked else []
-    return [
-        f"- **{escaped(term)}**: {_kept(before)}{f'**{escaped(bold)}**' if bold else ''}{_kept(after)}"
-        for term, (before, bold, after) in told
-    ]
-
-
-def _kept(text: str) -> str:
-    """Return text escaped, with the blank at either end that `escaped` takes off."""
-    return f"{text[:1].isspace() * ' '}{escaped(text)}{(text[-1:].isspace() and bool(text.strip())) * ' '}"
+    lines = []
+    for each in answer.paragraphs:
+        text, bold = escaped(each.text), escaped(each.bold)
+        lines.append(f"- **{escaped(each.term)}**: {text.replace(bold, f'**{bold}**', 1) if bold else text}")
+    return [*lines, *([f"- **Not asked**: {escaped(answer.not_asked)}"] if answer.not_asked else [])]
 
 
 def escaped(text: str) -> str:
