@@ -67,13 +67,13 @@ def reading_ease(sentences: list[str]) -> float:
 def syllables(word: str) -> int:
     """Return about how many syllables an English word has: its groups of vowels, less silent endings."""
     total = 0
-    for part in re.split(r"[-’']", word.lower()):
+    for part in re.sub("[’']", "", word.lower()).split("-"):
         groups = len(re.findall(r"[aeiouy]+", part))
-        groups += len(re.findall(r"i(?:a|o(?!n|us)|u)|[^aeiou]eo", part))
-        silent = re.search(r"[^aeiouyl]e$|[^aeiouy]les?$|[^aeiouytd]ed$|[^aeiouysxzcg]es$", part)
-        ends_in_le = re.search(r"[^aeiouy]les?$", part)
-        total += max(1, groups - bool(silent and not ends_in_le)) if part else 0
-    return max(1, total)
+        # two vowels side by side that are spoken apart
+        groups += len(re.findall(r"i(?:a|u|o(?!n|us))|(?<![ct])ien|\w[^aeiou]ea$|\w[^aeiou]eo", part))
+        silent = re.search(r"[^aeiouyl]e$|[^aeiouytd]ed$|[^aeiouysxzcg]es$", part)
+        total += max(1, groups - bool(silent and not re.search("[^aeiouy]les$", part)))
+    return total
 
 
 class _Reader(HTMLParser):
