@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tngd_bench import __version__
+from tngd_bench.analysis.findings.answer import Answer
 from tngd_bench.analysis.training.final_scores import final_values
 from tngd_bench.atomic_write import write
 from tngd_bench.measure.gc_control import collected_by_hand
@@ -30,7 +31,7 @@ from tngd_bench.studies.store.records import Records, read_records
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """The files of a report: the page (or where it would be), figures, data, documents in other formats; the findings.
+    """The files of a report: the page (or where it would be), figures, data, documents in other formats; the answer.
 
     `removed`: documents of an earlier report that were out of date. `missing`: figures that could not be drawn, which
     the page names.
@@ -40,7 +41,7 @@ class ReportFiles:
     figures: tuple[Path, ...]
     data: tuple[Path, ...]
     documents: tuple[Path, ...]
-    findings: tuple[str, ...]
+    answer: Answer
     removed: tuple[Path, ...] = ()
     missing: tuple[MissingFigure, ...] = ()
 
@@ -67,8 +68,14 @@ def build_report(
     trend = trend_link(output)
     with charting.style(), collected_by_hand():  # millions of rows and artists, and next to no garbage
         content = contents(records, {name: other for name, (other, _) in others.items()})
-    parts = write_sections(content.sections, output, inline="html" in formats)
-    content = replace(content, sections=parts.sections, missing=(*content.missing, *parts.missing))
+    parts = write_sections(content.every, output, inline="html" in formats)
+    front = len(content.sections)
+    content = replace(
+        content,
+        sections=parts.sections[:front],
+        appendix=parts.sections[front:],
+        missing=(*content.missing, *parts.missing),
+    )
     data = (*parts.data, *write_data("trials", trial_ends(records), output / "data"))
     html = output / "index.html"
     documents = _documents(content, records, output, formats)
@@ -82,8 +89,7 @@ def build_report(
     source = (trial_ends(records), *(other.trials[[c.KEY, c.STATUS]] for other, _ in others.values()))
     made_from = digest(__version__.encode(), *(frame.to_csv(index=False).encode() for frame in source))
     removed = removed_documents(output, replace_manifest(output, written, made_from))
-    said = content.findings.sentences()
-    return ReportFiles(html, parts.figures, data, tuple(documents), said, removed, content.missing)
+    return ReportFiles(html, parts.figures, data, tuple(documents), content.answer, removed, content.missing)
 
 
 def figures(source: Records | Path | str) -> dict[str, Figure]:
@@ -93,7 +99,7 @@ def figures(source: Records | Path | str) -> dict[str, Figure]:
     """
     records = source if isinstance(source, Records) else read_records(Path(source))
     with charting.style():
-        sections = contents(records, {}).sections
+        sections = contents(records, {}).every
     charts = (chart for section in sections for chart in section.charts if chart.missing is None)
     return {chart.name: chart.figure for chart in charts}
 
@@ -139,10 +145,10 @@ def _documents(content: Contents, records: Records, output: Path, formats: Colle
     command, version = str(study.get("command", "not recorded")), str(study.get("version", "not stated"))
     documents = []
     if "md" in formats:
-        text = markdown(title, content.first_screen(), content.sections, command, version)
+        text = markdown(title, content.first_screen(), content.every, command, version)
         documents.append(write(output / "report.md", text.encode()))
     if "tex" in formats:
-        tables = [table for section in content.sections for table in section.tables if table.rows]
+        tables = [table for section in content.every for table in section.tables if table.rows]
         for table in tables:
             documents.append(write(output / "tables" / f"{table.name}.tex", latex(table).encode()))
     if "pdf" in formats:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tngd_bench.analysis.findings.find import Findings
+from tngd_bench.analysis.findings.answer import Answer
 from tngd_bench.report.document import charting
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.outline import Contents
@@ -28,7 +28,7 @@ def content(tmp_path):
     columns = (words(HOSTILE), *(Column(f"c{n}") for n in range(12)), RECORDS)
     table = Table("t", "A table.", columns, ((HOSTILE, *"abcdefghijkl", "x #0"),) * 90, pd.DataFrame())
     section = Section("s", HOSTILE, prose=HOSTILE, points=("one",), charts=(chart,), tables=(table,))
-    return Contents(HOSTILE, Findings("", "", ""), "", (section,))
+    return Contents(Answer(HOSTILE), (section,))
 
 
 def test_text_is_text_figures_are_vectors_and_the_same_content_gives_the_same_bytes(content, tmp_path):

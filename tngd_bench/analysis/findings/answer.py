@@ -10,25 +10,12 @@ from functools import partial
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.claims.types import Verdict
 from tngd_bench.analysis.cost import leads
+from tngd_bench.analysis.cost.recorded_devices import trial_device
 from tngd_bench.analysis.findings import paragraphs
+from tngd_bench.analysis.findings.paragraphs import Paragraph, Text
 from tngd_bench.analysis.results import Results
 from tngd_bench.analysis.training.device_pairs import device_pairs
 from tngd_bench.studies.store import columns as c
-
-
-@dataclass(frozen=True)
-class Paragraph:
-    """A short text under its `term`; `bold` is the number in it that counts, `about` the anchor of what shows it."""
-
-    term: str
-    text: str
-    bold: str = ""
-    about: str = ""
-
-    def pieces(self) -> tuple[str, str, str]:
-        """Return the text before the bold number, that number, and the text after it."""
-        before, bold, after = self.text.partition(self.bold) if self.bold else (self.text, "", "")
-        return before, bold, after
 
 
 @dataclass(frozen=True)
@@ -76,7 +63,7 @@ def answer(results: Results, judged: Sequence[Verdict] = ()) -> Answer:
     return Answer(first.text, _facts(results), tuple(rest), _not_asked(results, judged), tuple(failed))
 
 
-def _bottom_line(results: Results) -> paragraphs.Text:
+def _bottom_line(results: Results) -> Text:
     duels = paragraphs.duels(results)
     if not duels:
         return _ranking(results), "", ""
@@ -113,15 +100,16 @@ def _ranking(results: Results) -> str:
 def _facts(results: Results) -> tuple[str, ...]:
     environment = results.environment
     processor = environment.get("gpu") or environment.get("cpu") or "a processor not recorded"
-    threads = environment.get("threads_cost")
+    threads = None if environment.get("gpu") else environment.get("threads_cost")
     on = "" if threads is None else f"{'one thread' if threads == 1 else f'{threads} threads'} of "
     facts = [f"Digital: {on}{processor}, measured."] if len(results.cost_summary) else []
     if not facts:
         facts = [f"Run on {processor}."]
-    named = ", ".join(sorted({str(name) for name in results.trials[c.DEVICE].dropna()} - {""}))
-    use = None if results.calibrations is None else results.calibrations.use
-    if use is not None:
-        device = use.device
+    used = c.outside_sweeps(results.trials).sort_values(c.KIND, kind="stable").dropna(subset=c.DEVICE)
+    used = used[used[c.DEVICE] != ""].drop_duplicates(c.DEVICE)
+    named = ", ".join(sorted(used[c.DEVICE]))
+    device = trial_device(*used.iloc[0][[c.DEVICE, c.SETTINGS]]) if len(used) == 1 else None
+    if device is not None:
         rate = device.link_rate_bits_per_s
         link = "unlimited link" if rate is None else quantities.bit_rate(rate)
         tau = quantities.seconds(device.time_constant_s).replace(".00 ", " ")

@@ -1,6 +1,7 @@
 """The short paragraphs of a study's answer: each is a text, the number in it that counts, and what shows it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,21 @@ from tngd_bench.studies.store import columns as c
 
 MOST_IMPERFECTIONS = 3
 """Imperfections with a level of their own in the answer; the chart has all of them."""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A short text under its `term`; `bold` is the number in it that counts, `about` the anchor of what shows it."""
+
+    term: str
+    text: str
+    bold: str = ""
+    about: str = ""
+
+    def pieces(self) -> tuple[str, str, str]:
+        """Return the text before the bold number, that number, and the text after it."""
+        before, bold, after = self.text.partition(self.bold) if self.bold else (self.text, "", "")
+        return before, bold, after
 
 
 Text = tuple[str, str, str]
@@ -182,7 +198,7 @@ def claims(judged: Sequence[Verdict], _results: Results) -> Text | None:
         if names:
             hold, partly, fail = (names.count(name) for name in ("confirmed", "conditional", "not confirmed"))
             said.append(f"{term}: {hold} hold, {partly} in part, {fail} not.")
-    return (" ".join(said), said[0].split(": ")[1].split(",")[0], "verdicts") if said else None
+    return (" ".join(said), said[0].split(": ")[1].split(",")[0], "claims") if said else None
 
 
 def measure_next(results: Results) -> Text | None:

@@ -35,11 +35,9 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
     """Return the section, and what decides in one sentence."""
     calibrations, use = view.calibrations, view.use
     if use is None or not view.device_name or not calibrations.digital:
-        absent = (
-            "No device was timed beside a digital second-order optimizer in this study, or it cannot be made here "
-            "(see “What the numbers rest on”)."
-        )
-        return Section("what-if", TITLE, absent=absent), f"Not modelled. {absent}"
+        return Section(
+            "what-if", TITLE
+        ), "Not modelled: no device that can be made here was timed beside a digital rival."
     energies = energy_table(calibrations, view.devices, view.results.study)
     bounded = (
         f" The device states no time for {quantities.items(use.not_stated)} and none is counted: its times and the "

@@ -122,8 +122,6 @@ def _section(section: Section) -> list[str]:
     for table in section.tables:
         if table.rows:
             lines += ["", *_table(table)]
-    if section.absent:
-        lines += ["", f"*{escaped(section.absent)}*"]
     return lines
 
 

@@ -30,7 +30,7 @@ def pdf(content: Contents, title: str, output: Path, paper: str) -> bytes:
     report = {
         "title": title,
         "findings": content.first_screen(),
-        "sections": [_section(section) for section in content.sections],
+        "sections": [_section(section) for section in content.every],
     }
     return _typeset("report", report, output, paper)
 
@@ -70,7 +70,7 @@ def _typeset(template: str, content: Mapping[str, object], output: Path, paper: 
 def _section(section: Section) -> dict[str, Any]:
     words = [section.prose, *(f"• {point}" for point in section.points)]
     words += [f"{term}: {sentence}" for term, sentence in section.statements]
-    words += [section.command, section.absent]
+    words += [section.command]
     return {
         "title": section.title,
         "words": [text for text in words if text],

@@ -60,7 +60,6 @@ def training_sections(results: Results) -> tuple[Section, ...]:
             ),
             charts=charts_of("convergence", results),
             tables=(compared, targets_table(results.times_to_target, infos)),
-            absent="" if compared.rows else "No training without a sweep was run in this study.",
         ),
         Section(
             "noise",
@@ -68,9 +67,6 @@ def training_sections(results: Results) -> tuple[Section, ...]:
             points=(stable,) if stable else (),
             charts=charts_of("noise", results),
             tables=(pairs_table(beside, infos), swept, heatmaps.levels_table(levels, infos), margins),
-            absent=""
-            if swept.rows or len(levels) or beside
-            else "No imperfection was swept, and no imperfect device ran beside the ideal one.",
         ),
     )
 
@@ -165,7 +161,7 @@ def targets_table(times: pd.DataFrame, infos: Infos) -> Table:
     if not pd.isna(confidence):
         caption += f" Intervals of medians: {quantities.percent(confidence)} at least, exact."
     if part["provenance"].str.startswith("median of").any():
-        caption += " A median of reruns as a target is missed by half of them: whether its own baseline hits is a coin."
+        caption += " A target at the median of reruns is missed by half of these reruns."
     for provenance, targets in part.groupby("provenance", sort=True)["target"]:
         caption += f" {', '.join(sorted(set(targets)))}: {provenance}."
     return tables.table_of("time-to-target", caption, columns, part)
