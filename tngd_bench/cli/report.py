@@ -70,7 +70,8 @@ def command(
     store = find_store(results)
     place = output if output is not None else store.path.parent
 
-    from tngd_bench.report import build_report
+    from tngd_bench.cli.progress import make_console
+    from tngd_bench.report import build_report, terminal_summary
 
     stores = [store, *(find_store(other) for other in others)]
     read = read_results(stores, "report")
@@ -82,6 +83,7 @@ def command(
         files = build_report(
             read[0], place, formats=wanted, store=store.path, beside=beside, paper=paper, address=address
         )
+    make_console().print(terminal_summary(read[0], files.answer))
     tables = [path for path in files.documents if path.suffix == ".tex"]
     for path in [*([files.html] if "html" in wanted else []), *files.documents]:
         if path not in tables:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from tngd_bench.analysis.findings.answer import Answer, Paragraph
+from tngd_bench.analysis.findings.answer import Answer
+from tngd_bench.analysis.findings.paragraphs import Paragraph
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import text_table
@@ -47,7 +48,7 @@ def test_one_side_has_the_whole_answer_and_the_pictures():
 
 
 def test_a_comment_has_the_short_form_first_pictures_by_address_and_details_folded():
-    text = markdown.comment("A study", ANSWER, PICTURES, [section()], "Made by us", ADDRESS)
+    text = markdown.comment("A study", ANSWER, PICTURES, "Made by us", [section()], ADDRESS)
     first, *folded = text.split("<details>")
     assert first.startswith("### A study\n\n**No device was quicker.**")
     assert re.findall(r"!\[What . shows\]\((.+?)\)\]\((.+?)\)", first) == [
@@ -56,14 +57,14 @@ def test_a_comment_has_the_short_form_first_pictures_by_address_and_details_fold
     assert ["Answers" in folded[0], "**55 ms**" in folded[0], "| o0 | 1 ms |" in folded[1]] == [True] * 3
     assert text.count("<details>") == text.count("</details>") == 2
     assert f"[The whole report]({ADDRESS}/index.html). Made by us" in text
-    bare = markdown.comment("A study", ANSWER, PICTURES, [section()], "Made by us", "")
+    bare = markdown.comment("A study", ANSWER, PICTURES, "Made by us", [section()], "")
     assert "](" not in bare
 
 
 @pytest.mark.parametrize("hostile", ["@org/team #12 </summary><img src=x>", "a | b\n# c", "*@me* `x`"])
 def test_names_of_a_study_are_text_in_a_comment(hostile):
     answer = Answer(hostile, (hostile,), (Paragraph(hostile, f"{hostile} 5", "5"),))
-    text = markdown.comment(hostile, answer, PICTURES, [section(hostile)], hostile, ADDRESS)
+    text = markdown.comment(hostile, answer, PICTURES, hostile, [section(hostile)], ADDRESS)
     assert not re.search(r"@\w|#\d|<img|</summary>[^\n]|^# ", text, flags=re.MULTILINE)
     assert text.count("<details>") == text.count("</details>") == 2
 
@@ -73,7 +74,7 @@ def test_a_comment_is_never_longer_than_github_takes_and_says_what_it_leaves_out
     sections = [
         Section("s", f"part {n}", points=(f"{filling} {'κ' * 3_000}",) * rows) for n, rows in enumerate(sizes)
     ]
-    text = markdown.comment("A study", ANSWER, PICTURES, sections, "Made by us", ADDRESS)
+    text = markdown.comment("A study", ANSWER, PICTURES, "Made by us", sections, ADDRESS)
     assert len(text.encode()) <= markdown.COMMENT_BYTES
     left_out = len(sizes) + 1 - text.count("<details>")
     said = re.search(r"^(\d+) parts are too long", text, flags=re.MULTILINE)

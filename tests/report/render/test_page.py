@@ -269,7 +269,7 @@ def test_what_was_chosen_stands_under_what_the_numbers_rest_on(make):
     resting = text.partition('<details id="assumptions">')[2].partition("</section>")[0]
     assert "<dt>Chosen here: Figure 3</dt><dd>Images &lt;first&gt; of all. Start: zero.</dd>" in resting
     assert text.count("Start: zero.") == 1
-    told = markdown.markdown("", (), content.every, "", "")
+    told = markdown.markdown("", (), content.every, "")
     assert "- **Chosen here: Figure 3**: Images &lt;first&gt; of all. Start: zero." in told.splitlines()
 
 

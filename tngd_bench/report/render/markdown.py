@@ -16,10 +16,8 @@ COMMENT_BYTES = 65_536
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
-def markdown(
-    title: str, findings: Sequence[tuple[str, str]], sections: Sequence[Section], command: str, version: str
-) -> str:
-    """Return a document of `sections` under a title and findings.
+def markdown(title: str, findings: Sequence[tuple[str, str]], sections: Sequence[Section], made: str) -> str:
+    """Return a document of `sections` under a title and findings; `made` says by whom and how.
 
     Every text is escaped, so that a name from a study file cannot become markup.
     """
@@ -27,12 +25,12 @@ def markdown(
     lines += [f"- **{term}**: {escaped(sentence)}" for term, sentence in findings]
     for section in sections:
         lines += ["", *_section(section)]
-    lines += ["", f"Made by tngd-bench {escaped(version)}: {escaped(command)}", ""]
+    lines += ["", escaped(made), ""]
     return "\n".join(lines)
 
 
 def brief(title: str, answer: Answer, pictures: Sequence[Chart], made: str) -> str:
-    """Return the answer of a study with its `pictures`, to fill one printed side; `made` says by whom and how."""
+    """Return the answer of a study with its `pictures`, to fill one printed side."""
     lines = [f"# {escaped(title)}", "", *_bottom_line(answer), "", *_paragraphs(answer), ""]
     lines += [f"![{escaped(chart.alt)}](figures/{chart.name}.svg)\n" for chart in pictures]
     return "\n".join([*lines, escaped(made), ""])
@@ -42,8 +40,8 @@ def comment(
     title: str,
     answer: Answer,
     pictures: Sequence[Chart],
-    sections: Sequence[Section],
     made: str,
+    sections: Sequence[Section],
     address: str,
 ) -> str:
     """Return the same as a comment on GitHub, details folded, in at most `COMMENT_BYTES`.
