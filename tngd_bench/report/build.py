@@ -59,8 +59,8 @@ def build_report(
 
     `index.html` fetches nothing; `figures/` and `data/` hold the same figures and the numbers behind every figure and
     table, `data/trials.csv` how each trial ended. The other formats are `report.md`, `report.pdf`, `tables/*.tex`,
-    `brief.md` and `brief.pdf`, `comment.md`. `paper`: that of PDF files (`PAPERS`); `address`: where readers of a comment
-    find the directory, "" for nowhere.
+    `brief.md` and `brief.pdf`, and `comment.md`; `paper` is that of PDF files (see `PAPERS`). Readers of a comment find
+    the directory at `address`, "" for nowhere.
     Records named in tables are links if `store` lies in `output`. `beside`: further studies, with their stores, on
     which claims are judged too; ValueError where two have one name. Files of an earlier report that this one does not
     write are removed, but for documents in formats not asked for that were made from the same records by the same
