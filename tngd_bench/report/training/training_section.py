@@ -149,9 +149,7 @@ def targets_table(times: pd.DataFrame, infos: Infos) -> Table:
         words("target", lambda row: row.target),
         Column("seeds that hit", _hits),
         Column("iterations, median (after, by] [its interval]", _censored),
-        amount(
-            "iterations × cost per iteration, median", "modelled_median", quantities.seconds, tables.TOTAL
-        ),
+        Column("iterations × cost per iteration, median (after, by] [its interval]", _seconds, tables.TOTAL),
     )
     caption = (
         "Time to targets fixed beforehand. A target is first seen met at an evaluation: (78, 156] was met after "
@@ -181,6 +179,17 @@ def _censored(row: Any) -> Cell:
     between = row.after_median >= 0 and not np.isinf(row.iterations_median)
     shown = f"({quantities.count(row.after_median)}, {median}]" if between else median
     return Cell(row.iterations_median, f"{shown} [{low}, {high}]")
+
+
+def _seconds(row: Any) -> Cell:
+    """Return the same in seconds, as far as the cost per iteration is known."""
+    median, low, high = row.modelled_median, row.modelled_low, row.modelled_high
+    if not np.isfinite(median):
+        return Cell(median, quantities.seconds(median))
+    interval = (
+        "" if low == high or np.isnan(low) else f" [{quantities.seconds(low)}, {quantities.seconds(high)}]"
+    )
+    return Cell(median, f"{quantities.between_seconds(row.after_modelled_median, median)}{interval}")
 
 
 def pairs_table(pairs: Sequence[DevicePair], infos: Infos) -> Table:
