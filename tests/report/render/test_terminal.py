@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import itertools
 import re
 
 import pandas as pd
@@ -19,8 +20,8 @@ def printed(records, width=160, **options):
 
 def rows(text):
     """Return the cells of the printed table by the optimizer's title."""
-    lines = text.partition("───\n")[2].partition("\n\n")[0].splitlines()
-    found = [re.split(r" {2,}", line.strip()) for line in lines if line.strip()]
+    lines = re.split(r"─ *\n", text)[1].splitlines()
+    found = [re.split(r" {2,}", line.strip()) for line in itertools.takewhile(str.strip, lines)]
     return {title: cells for title, *cells in found}
 
 
