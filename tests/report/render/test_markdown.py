@@ -39,10 +39,7 @@ def test_one_side_has_the_whole_answer_and_the_pictures():
     assert text.startswith(
         "# A study\n\n**No device was quicker.**\n\nMeasured on a processor. Nothing was built.\n"
     )
-    assert (
-        "- **Cost**: A step takes **55 ms**, K-FAC 7 ms.\n- **Claims**: **3 hold**.\n- **Not asked**: noise"
-        in text
-    )
+    assert "- **Cost**: A step takes **55 ms**, K-FAC 7 ms.\n- **Claims**: **3 hold**.\n- noise" in text
     assert re.findall(r"!\[What (.) shows\]\(figures/(.)\.svg\)", text) == [(x, x) for x in "abc"]
     assert text.endswith("Made by us\n")
 
@@ -69,7 +66,7 @@ def test_names_of_a_study_are_text_in_a_comment(hostile):
     assert text.count("<details>") == text.count("</details>") == 2
 
 
-@given(st.lists(st.integers(0, 40), max_size=60), st.text(max_size=300))
+@given(st.lists(st.integers(1, 40), max_size=60), st.text(max_size=300))
 def test_a_comment_is_never_longer_than_github_takes_and_says_what_it_leaves_out(sizes, filling):
     sections = [
         Section("s", f"part {n}", points=(f"{filling} {'κ' * 3_000}",) * rows) for n, rows in enumerate(sizes)

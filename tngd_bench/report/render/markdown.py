@@ -59,7 +59,8 @@ def comment(
     page = f"[The whole report]({address}/index.html). " if address else ""
     last = f"\n{page}{_silent(made)}\n"
     folded = [_folded("Answers", _paragraphs(answer))]
-    folded += [_folded(section.title, _section(replace(section, charts=()))[1:]) for section in sections]
+    words = [replace(section, charts=()) for section in sections]
+    folded += [_folded(section.title, _section(section)[1:]) for section in words if not section.is_empty]
     kept, left = ["\n".join(lines)], COMMENT_BYTES - _size("\n".join(lines) + last + _CUT.format(len(folded)))
     for part in folded:
         if _size(part) <= left:
@@ -98,7 +99,7 @@ def _paragraphs(answer: Answer) -> list[str]:
     for each in answer.paragraphs:
         text, bold = escaped(each.text), escaped(each.bold)
         lines.append(f"- **{escaped(each.term)}**: {text.replace(bold, f'**{bold}**', 1) if bold else text}")
-    return [*lines, *([f"- **Not asked**: {escaped(answer.not_asked)}"] if answer.not_asked else [])]
+    return [*lines, *([f"- {escaped(answer.not_asked)}"] if answer.not_asked else [])]
 
 
 def escaped(text: str) -> str:

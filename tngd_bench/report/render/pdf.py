@@ -40,7 +40,7 @@ def brief(
 ) -> bytes:
     """Return the answer with its `pictures`, which lie in `output`, on one side of `paper`: a key of `PAPERS`."""
     told = [(f"{each.term}.", *each.pieces()) for each in answer.paragraphs]
-    told += [("Not asked.", answer.not_asked, "", "")] if answer.not_asked else []
+    told += [("", answer.not_asked, "", "")] if answer.not_asked else []
     content = {
         "title": title,
         "bottom_line": answer.bottom_line,
