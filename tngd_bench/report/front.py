@@ -38,7 +38,7 @@ def front(results: Results, made: Mapping[str, Section]) -> tuple[Section, ...]:
         Section(PICTURES, "In three pictures", charts=charts_of(PICTURES, results)),
         replace(what_if, title="Your device, your model", charts=(), tables=(), points=()),
         Section("tolerance", "How good must the chip be?", charts=charts_of("tolerance", results)),
-        Section("energy", "Energy", charts=_named(what_if, "energy"), tables=energy),
+        Section("joules", "Energy", charts=_named(what_if, "energy"), tables=energy),
         _learning(results, made.get("convergence", nothing)),
         replace(maps, charts=maps.charts[:_MAPS], tables=(), points=()),
         *([made["claims"]] if "claims" in made else []),

@@ -17,9 +17,9 @@ from tngd_bench.report.document.outline import contents
 from tngd_bench.report.render import markdown
 from tngd_bench.report.render.page import render
 
-FRONT = ["pictures", "what-if", "tolerance", "energy", "learning", "map"]
+FRONT = ["pictures", "what-if", "tolerance", "joules", "learning", "map"]
 FOLDED = ["map-more", "what-if-more", "cost", "scaling", "split", "numbers", "convergence", "noise"]
-FOLDED += ["study-itself", "assumptions", "reproduce"]
+FOLDED += ["study-itself", "unfinished", "assumptions", "reproduce"]
 HOSTILE = "<script>alert(1)</script>"
 
 

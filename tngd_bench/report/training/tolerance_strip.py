@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from matplotlib.patches import Patch, Rectangle
@@ -22,6 +21,7 @@ from tngd_bench.studies.store import columns as c
 
 _CELLS = 7
 """Cells side by side; a longer sweep has narrower ones."""
+_ROW_INCHES, _NOTE_INCHES = 0.58, 0.38
 _LOOKS: dict[str, tuple[str, Look]] = {
     "inside": ("✓ no worse than ideal", {"facecolor": DIGITAL.light, "alpha": 0.35}),
     "undecided": ("? not decided", {"facecolor": "none"}),
@@ -31,49 +31,55 @@ _LOOKS: dict[str, tuple[str, Look]] = {
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of the strip: its heading, cells of text and verdict from mild to harsh, and what the ideal device reached.
+    """A row of the strip: heading, where it was measured, and cells of text and verdict from mild to harsh.
 
     `about` are its columns in the data.
     """
 
     heading: str
+    where: str
     cells: tuple[tuple[str, str], ...]
-    ideal: str
     about: dict[str, object]
 
 
 def _rows(results: Results) -> Iterator[_Row]:
-    final = results.final[~without_scale(results.final)]
+    final, infos = results.final[~without_scale(results.final)], results.infos
+    undecided: dict[tuple[str, str], int] = {}
     for each in scored_tolerances(final):
-        both, infos = each.both, results.infos
-        if is_imperfection(both.parameter):
-            judged = both if each.score is None else each.score
-            cells = [
-                (f"{value_text(both.parameter, row.level)}{_diverged(row)}", str(row.verdict))
+        both, judged = each.both, each.score or each.both
+        name = parameter_name(both.parameter)
+        if is_imperfection(both.parameter) and both.note:
+            undecided[name, both.note] = undecided.get((name, both.note), 0) + 1
+        elif is_imperfection(both.parameter):
+            cells = tuple(
+                (f"{value_text(both.parameter, row.level)}{'*' if row.diverged else ''}", str(row.verdict))
                 for row in c.each(both.levels)
-            ]
-            about = {"imperfection": both.parameter, c.OPTIMIZER: both.optimizer, c.GROUP: both.group}
-            ideal = both.note or f"ideal {quantities.metric(judged.ideal, judged.score.metric)}"
-            heading = f"{parameter_name(both.parameter)}, {infos[both.optimizer].title}"
-            where = f" ({both.problem}, N = {quantities.count(both.size)}, {both.seeds} seeds)"
-            yield _Row(heading + where, tuple(cells), ideal, about)
+            )
+            ideal = quantities.metric(judged.ideal, judged.score.metric)
+            where = f"{both.problem}, N = {quantities.count(both.size)}, {both.seeds} seeds, ideal {ideal}"
+            about = {
+                "imperfection": both.parameter,
+                c.OPTIMIZER: both.optimizer,
+                c.GROUP: both.group,
+                "ideal": ideal,
+            }
+            yield _Row(f"{name}, {infos[both.optimizer].title}", where, cells, about)
     verdicts = {INSIDE: "inside", OUTSIDE: "outside"}
     for pair in device_pairs(results.trials, final):
-        shown = [score for score in pair.scores if score.score.metric.share] or list(pair.scores)
-        reached = (
-            quantities.metric(shown[-1].own, shown[-1].score.metric) if shown else quantities.NOT_MEASURED
-        )
-        ideal = f"ideal {quantities.metric(shown[-1].ideal, shown[-1].score.metric)}" if shown else pair.note
-        about = {"imperfection": c.DEVICE, c.OPTIMIZER: pair.optimizer, c.GROUP: pair.group}
-        heading = (
-            f"{results.infos[pair.optimizer].title} ({pair.problem}, N = {quantities.count(pair.size)}, "
-        )
-        cell = reached, verdicts.get(pair.verdict, "undecided")
-        yield _Row(f"{heading}{pair.seeds} seeds)", (cell,), ideal, about)
-
-
-def _diverged(row: Any) -> str:
-    return f" ({row.diverged}/{row.seeds} ✕)" if row.diverged else ""
+        where = f"{pair.problem}, N = {quantities.count(pair.size)}, {pair.seeds} seeds"
+        for score in pair.scores[-1:]:
+            own, ideal = (quantities.metric(value, score.score.metric) for value in (score.own, score.ideal))
+            about = {
+                "imperfection": c.DEVICE,
+                c.OPTIMIZER: pair.optimizer,
+                c.GROUP: pair.group,
+                "ideal": ideal,
+            }
+            cell = f"{own}{'*' if pair.diverged else ''}", verdicts.get(pair.verdict, "undecided")
+            yield _Row(infos[pair.optimizer].title, f"{where}, ideal {ideal}", (cell,), about)
+    for (name, note), number in undecided.items():
+        several = f" ({number} settings)" if number > 1 else ""
+        yield _Row(f"{name}{several}", note, (), {})
 
 
 @figure_of("tolerance", "how good the chip must be")
@@ -82,37 +88,36 @@ def tolerance_chart(results: Results) -> Chart | None:
     rows = list(_rows(results))
     if not rows:
         return None
-    figure, axes = charting.panel(0.42 * len(rows) + 0.7)
-    for place, row in enumerate(rows):
-        y, width = -1.0 * place, 1.0 / max(_CELLS, len(row.cells))
-        axes.text(0.0, y + 0.3, row.heading, fontsize=8, va="bottom")
-        axes.text(1.0, y + 0.3, row.ideal.partition(":")[0], fontsize=8, va="bottom", ha="right")
+    heights = [_ROW_INCHES if row.cells else _NOTE_INCHES for row in rows]
+    figure, axes = charting.panel(sum(heights) + 0.6)
+    top = 0.0
+    for row, height in zip(rows, heights, strict=True):
+        axes.text(0.0, top, row.heading, fontsize=8, va="top")
+        axes.text(0.0, top + 0.15, row.where, fontsize=7, va="top", color=MUTED.light)
+        width = 1.0 / max(_CELLS, len(row.cells))
         for number, (text, verdict) in enumerate(row.cells):
             label, look = _LOOKS[verdict]
             frame: Look = {"edgecolor": MUTED.light, "linewidth": 0.8, **look}
-            axes.add_patch(Rectangle((number * width, y - 0.25), width, 0.5, **frame))
-            axes.text((number + 0.5) * width, y, f"{label[0]} {text}", fontsize=7.5, ha="center", va="center")
-    axes.set(xlim=(0.0, 1.0), ylim=(-len(rows) + 0.6, 0.9))
+            axes.add_patch(Rectangle((number * width, top + 0.29), width, 0.2, **frame))
+            middle = (number + 0.5) * width, top + 0.39
+            axes.text(*middle, f"{label[0]} {text}", fontsize=7, ha="center", va="center")
+        top += height
+    axes.set(xlim=(0.0, 1.0), ylim=(top, -0.05))
     axes.set_axis_off()
     handles = [Patch(edgecolor=MUTED.light, **look, label=label) for label, look in _LOOKS.values()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     told = "; ".join(
-        f"{row.heading}: {', '.join(f'{text} {_LOOKS[verdict][0][2:]}' for text, verdict in row.cells) or row.ideal}"
+        f"{row.heading} ({row.where}): {', '.join(f'{text} {_LOOKS[verdict][0][2:]}' for text, verdict in row.cells)}"
         for row in rows
     )
-    data = [
-        row.about | {"level": text, "verdict": verdict, "ideal": row.ideal}
-        for row in rows
-        for text, verdict in row.cells
-    ]
+    data = [row.about | {"level": text, "verdict": verdict} for row in rows for text, verdict in row.cells]
     return Chart(
         "tolerance-strip",
         "Imperfections, each from mild to harsh",
         f"Training on an imperfect device beside the ideal one, same seeds. {told}.",
-        "A level is no worse if it and every milder one lose less than a margin fixed beforehand against the ideal "
-        "device on the same seed, in loss and in the test score (exact signed-rank test, p ≤ 5 %). Right: what the "
-        "ideal device reached. ✕: seeds that diverged. A row with one cell is a device of the study with what it "
-        "reached.",
+        "A level is no worse if it and every milder one lose less than a margin fixed beforehand, against the ideal "
+        "device on the same seed. Judged are the loss and the test score (exact signed-rank test, p ≤ 5 %). *: some "
+        "seeds diverged. One cell alone is a device of the study, with what it reached.",
         figure,
         pd.DataFrame(data, columns=["imperfection", c.OPTIMIZER, c.GROUP, "level", "verdict", "ideal"]),
     )
