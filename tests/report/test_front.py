@@ -17,7 +17,7 @@ def content(records):
 
 def test_the_front_is_in_the_order_of_the_questions(content):
     assert [section.anchor for section in content.sections] == [
-        *("pictures", "what-if", "tolerance", "energy", "learning", "map"),
+        *("pictures", "what-if", "tolerance", "joules", "learning", "map"),
     ]
     assert [chart.name for chart in content.sections[0].charts] == [
         "step",

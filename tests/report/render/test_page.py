@@ -17,9 +17,9 @@ from tngd_bench.report.document.outline import contents
 from tngd_bench.report.render import markdown
 from tngd_bench.report.render.page import render
 
-FRONT = ["pictures", "what-if", "tolerance", "energy", "learning", "map"]
+FRONT = ["pictures", "what-if", "tolerance", "joules", "learning", "map"]
 FOLDED = ["map-more", "what-if-more", "cost", "scaling", "split", "numbers", "convergence", "noise"]
-FOLDED += ["study-itself", "assumptions", "reproduce"]
+FOLDED += ["study-itself", "unfinished", "assumptions", "reproduce"]
 HOSTILE = "<script>alert(1)</script>"
 
 
@@ -270,7 +270,7 @@ def test_what_was_chosen_stands_under_what_the_numbers_rest_on(make):
     resting = text.partition('<details id="assumptions">')[2].partition("</section>")[0]
     assert "<dt>Chosen here: Figure 3</dt><dd>Images &lt;first&gt; of all. Start: zero.</dd>" in resting
     assert text.count("Start: zero.") == 1
-    told = markdown.markdown("", (), content.every, "", "")
+    told = markdown.markdown("", (), content.every, "")
     assert "- **Chosen here: Figure 3**: Images &lt;first&gt; of all. Start: zero." in told.splitlines()
 
 
