@@ -29,6 +29,7 @@ from tngd_bench.report.map import (
     map_view,
     what_if_section,
 )
+from tngd_bench.report.map.parts_table import parts_table
 from tngd_bench.spu.billing import PRICED_BY
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import ITEM_NAMES
@@ -62,7 +63,8 @@ def test_there_is_a_map_over_both_planes_and_one_per_preset_and_link(charts, cal
     titles = [axes.get_title(loc="left") for axes in panels]
     assert titles == [title for title, _ in map_view.device_uses(use, NO_TRIALS)]
     assert charts["map-presets"].caption.endswith(
-        "Not stated: board (writing the cells); pcm (writing the cells, D/A conversion, slower relaxation); "
+        "Not stated: board (writing the cells, slower relaxation); "
+        "pcm (writing the cells, D/A conversion, slower relaxation); "
         "rram (D/A conversion, slower relaxation); "
         "sram-mdac (writing the cells, D/A conversion)."
     )
@@ -413,6 +415,20 @@ def test_an_own_device_stands_beside_the_presets_with_the_energy_of_its_own_bill
     assert (own["at_least"] - base["at_least"]).to_numpy() == pytest.approx(more.to_numpy())
 
 
+def test_each_device_is_counted_at_the_largest_size_that_was_timed(calibrations):
+    """By hand for a paired crossbar that serves both directions, and the paper's three arrays."""
+    table = parts_table(calibrations, map_view.device_uses(calibrations.use, NO_TRIALS))
+    for row in table.data.itertuples():
+        n, m = row.parameters, row.rows
+        assert n == calibrations.by_label[calibrations.device_label].points["parameters"].max()
+        if row.device.startswith("rram"):
+            assert (row.cells, row.worn_out_after) == (2 * m * n, 1e6)
+        if row.device.startswith("paper"):
+            assert (row.cells, row.amplifiers) == (m * (m + 2 * n), 2 * m + n)
+            assert np.isnan(row.worn_out_after)
+    assert {"not stated"} == {row[-2] for row in table.rows}
+
+
 def test_energy_without_a_sourced_price_is_not_stated_and_never_zero(calibrations):
     table = what_if_section.energy_table(calibrations, map_view.device_uses(calibrations.use, NO_TRIALS))
     paper = [row for row in table.rows if row[0].startswith("paper")]
@@ -429,7 +445,9 @@ def test_energy_without_a_sourced_price_is_not_stated_and_never_zero(calibration
 
 def test_prices_without_a_source_are_named_and_those_with_one_are_not(calibrations):
     priced = dict.fromkeys(set(PRICED_BY.values()), 1e-12)
-    device = Device.preset("paper").override(name="priced", **priced)
+    stages = {"hold_time_s": 1.0, "partial_sums_per_tau": 1.0, "partial_sum_time_s": 0.0}
+    stages |= {"calibration_time_s": 0.0}
+    device = Device.preset("paper").override(name="priced", **priced, **stages)
     uses = [("priced", dataclasses.replace(calibrations.use, device=device))]
     stated = {field: {"value": 1e-12, "grade": "U", "source": "a datasheet"} for field in priced}
     for without in (*priced, None):

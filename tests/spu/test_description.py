@@ -43,9 +43,6 @@ MILD_AND_HARSH: dict[str, tuple[object, object]] = {
 NEEDED: dict[str, dict[str, object]] = {
     "wire_ohm": {"cells_per_value": 2},
     "conductance_min_siemens": {"conductance_max_siemens": 4.0},
-    "hold_power_watt": {"hold_time_s": 1.0},
-    "cell_volts": {"cell_siemens": 1.0},
-    "cell_siemens": {"cell_volts": 1.0},
 }
 OTHER: dict[str, object] = {
     "upload": "factored",

@@ -47,6 +47,7 @@ def test_a_carried_state_is_held_and_leaks_by_its_time_constant() -> None:
     assert (seconds, joules) == ({"relax_hold": 0.0}, {"relax_hold": pytest.approx(0.05)})
     device = PAPER.override(hold_power_watt=0.5, hold_time_s=0.1)
     assert "relax_hold" not in latency(device, Workload.of(N, M, 50.0, start="zero")).items
+    assert energy(device.override(hold_time_s=None), WORK).items["relax_hold"] is None
     assert device.override(leak_time_constant_s=0.2).held == pytest.approx(math.exp(-0.5))
     assert PAPER.held == 1.0
     with pytest.raises(ValueError, match="hold_time_s must be given with leak_time_constant_s"):
@@ -69,8 +70,7 @@ def test_power_of_the_cells_is_computed_where_none_is_stated() -> None:
     assert pairs == pytest.approx(2 * cells * 0.04 * 25e-6 * 50e-6)
     stated = energy(device.override(relax_power_watt=1.0), WORK).items["relax"]
     assert stated == pytest.approx(50e-6)
-    with pytest.raises(ValueError, match="cell_siemens must be given with cell_volts"):
-        PAPER.override(cell_volts=0.2)
+    assert energy(device.override(cell_siemens=None), WORK).items["relax"] is None
 
 
 def test_every_item_has_words_and_a_price() -> None:

@@ -116,6 +116,11 @@ def assumptions(p: Prediction) -> tuple[str, ...]:
             "Relaxation: a conductance range makes it 1/s times as long; the scale s <= 1 depends on the values of J "
             "and is not known without data. s = 1 is counted, a lower bound."
         )
+    if p.device.relax_power_watt is None and p.device.cell_volts is not None:
+        said.append(
+            f"Energy of the relaxation: computed, V²G of {p.parts.cells:,} cells at V = {p.device.cell_volts:g} V and "
+            f"G = {p.device.cell_siemens:g} S."
+        )
     return (*said, *(() if p.processor is None else _rated(p.processor)))
 
 

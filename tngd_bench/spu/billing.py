@@ -187,6 +187,13 @@ PRICED_BY: Mapping[str, str] = MappingProxyType(
 """The field of a device that an item of its `energy` is priced by."""
 
 
+def price_fields(device: DeviceDescription, item: str) -> tuple[str, ...]:
+    """Return all fields that an item of this device's `energy` is priced by."""
+    if item in ("relax", "relax_average") and device.relax_power_watt is None:
+        return ("cell_volts", "cell_siemens")
+    return (PRICED_BY[item],)
+
+
 def energy(device: DeviceDescription, work: Workload) -> Ledger:
     """Modelled joules of one iteration under the items of `latency`; None ("not stated") without a price."""
     k, n = work.analog.ensemble, work.parameters

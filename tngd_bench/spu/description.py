@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from tngd_bench import arguments
 from tngd_bench.spu.field_info import (
@@ -20,7 +20,6 @@ from tngd_bench.spu.field_info import (
     described,
     field_infos,
     imperfection,
-    in_words,
     price,
     whole,
 )
@@ -33,9 +32,6 @@ NEEDED_WITH = {
     "row_sum_noise": "temperature_kelvin",
     "first_stage_noise": "temperature_kelvin",
     "leak_time_constant_s": "hold_time_s",
-    "hold_power_watt": "hold_time_s",
-    "cell_volts": "cell_siemens",
-    "cell_siemens": "cell_volts",
 }
 """Fields that mean nothing without another."""
 
@@ -280,6 +276,11 @@ class DeviceDescription:
         return BOLTZMANN * self.temperature_kelvin / self.capacitance_farad / self.volts_per_unit**2
 
     @property
+    def is_tiled(self) -> bool:
+        """Whether arrays are cut into tiles."""
+        return self.tile_rows is not None or self.tile_columns is not None
+
+    @property
     def rail(self) -> float:
         """Largest |x| in signal units; infinite without rails."""
         return math.inf if self.rail_volts is None else self.rail_volts / self.volts_per_unit
@@ -325,23 +326,3 @@ class DeviceDescription:
 
 DEVICE_FIELDS = field_infos(DeviceDescription)
 """Description of each physical field of a device, by name."""
-
-
-def sourced_parameters(device: DeviceDescription) -> dict[str, dict[str, Any]]:
-    """What a device has a source for, or differs by from an ideal one: {parameter: {value, grade, source}}.
-
-    Without a source there is a value alone; an infinite one is in a word. Prices that an ideal device has too, no time
-    at all, need no source.
-    """
-    free = (None, 0.0, math.inf)
-    differs = (
-        name
-        for name in DEVICE_FIELDS
-        if (value := getattr(device, name)) != (default := getattr(DeviceDescription, name))
-        and not (default is None and value in free)
-    )
-    return {
-        name: {"value": in_words(getattr(device, name)), **(dataclasses.asdict(origin) if origin else {})}
-        for name in dict.fromkeys((*device.sources, *differs))
-        for origin in (device.sources.get(name),)
-    }

@@ -1,4 +1,4 @@
-"""What a device takes beside the steps of an iteration: its amplifiers, standby, holding and calibration."""
+"""Costs of a device beside the steps of an iteration: its amplifiers, standby, holding and calibration."""
 
 from collections.abc import Mapping
 

@@ -91,23 +91,22 @@ def test_it_works_to_a_trillion_parameters_on_every_device():
 
 
 def test_a_time_that_is_not_stated_makes_every_sum_with_it_a_lower_bound():
-    board = json.loads(predict(*SIZES, "--device", "board", "--processor", "a100", "--json"))
-    seconds = board["device"]["seconds"]
+    mdac = json.loads(predict(*SIZES, "--device", "sram-mdac", "--processor", "a100", "--json"))
+    seconds = mdac["device"]["seconds"]
     stated = [value for name, value in seconds.items() if value is not None and name != "at_least"]
-    assert (seconds["write_cells"], seconds["total"], board["device"]["iteration_seconds"]) == (None,) * 3
+    assert (seconds["write_cells"], seconds["total"], mdac["device"]["iteration_seconds"]) == (None,) * 3
     assert seconds["at_least"] == pytest.approx(sum(stated))
-    total = sum(stated) + board["device"]["host_seconds"]
-    assert board["device"]["iteration_at_least_seconds"] == pytest.approx(total)
-    rows = {row["name"]: row for row in board["digital"]}
+    total = sum(stated) + mdac["device"]["host_seconds"]
+    assert mdac["device"]["iteration_at_least_seconds"] == pytest.approx(total)
+    rows = {row["name"]: row for row in mdac["digital"]}
     assert {row["break_even_link_bits_per_s"] for row in rows.values()} == {None}
     assert rows["sgd"]["break_even_link_at_least_bits_per_s"] is None
-    priced = json.loads(
-        predict(*SIZES, "--device", "board", "--set", "cell_write_time_s=0", "--processor", "a100", "--json")
-    )
+    free = ("--set", "cell_write_time_s=0", "--set", "dac_rate_hz=unlimited")
+    priced = json.loads(predict(*SIZES, "--device", "sram-mdac", *free, "--processor", "a100", "--json"))
     assert priced["device"]["seconds"]["total"] == seconds["at_least"]
     for row in priced["digital"]:
         assert row["break_even_link_bits_per_s"] == rows[row["name"]]["break_even_link_at_least_bits_per_s"]
-    text = predict(*SIZES, "--device", "board", "--processor", "a100")
+    text = predict(*SIZES, "--device", "sram-mdac", "--processor", "a100")
     assert [
         line.split()[1] for line in text.splitlines() if line.split()[:1] in (["total"], ["iteration"])
     ] == ["≥"] * 2

@@ -31,7 +31,7 @@ def as_text(p: Prediction) -> str:
         f"{'device ' + p.device.name:<28}{'time':>14}{'energy':>14}",
         *_ledger_lines(p.seconds, p.joules),
         f"  {'bits on the link':<26}{quantity(float(p.link_bits), 'b'):>14}",
-        *wrapped([_parts(p.parts)]),
+        *wrapped([_parts(p.parts, tiled=p.device.is_tiled)]),
     ]
     if p.processor is None:
         lines += ["", "digital times and the break-even link rate need --processor"]
@@ -47,15 +47,19 @@ def as_text(p: Prediction) -> str:
     return "\n".join([*lines, *_factor_lines(p), *said])
 
 
-def _parts(parts: Parts) -> str:
+def _parts(parts: Parts, *, tiled: bool) -> str:
     """What the device is built of, and how long its cells last where that is stated."""
-    counted = (("cells", parts.cells), ("tiles", parts.tiles), ("amplifiers", parts.amplifiers))
-    told = [f"{number:,} {name}" for name, number in (*counted, ("converters", parts.converters))]
+    tiles = [f"{parts.tiles:,} tiles"] if tiled else []
+    told = [
+        f"{parts.cells:,} cells",
+        *tiles,
+        f"{parts.amplifiers:,} amplifiers",
+        f"{parts.converters:,} converters",
+    ]
     if parts.area_m2 is not None:
-        told.append(f"≥ {1e6 * parts.area_m2:.4g} mm² of what has a stated area")
-    if parts.worn_out_after is not None:
-        told.append(f"cells worn out after {parts.worn_out_after:,.4g} iterations")
-    return "built of " + ", ".join(told)
+        told.append(f"{1e6 * parts.area_m2:,.4g} mm² of parts whose area is stated")
+    worn = "" if parts.worn_out_after is None else f"; worn out after {parts.worn_out_after:,.0f} iterations"
+    return f"built of {', '.join(told)}{worn}"
 
 
 def _factor_lines(p: Prediction) -> list[str]:

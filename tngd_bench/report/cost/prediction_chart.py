@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.families import Infos, optimizer_info
 from tngd_bench.atomic_write import write
+from tngd_bench.csv_text import csv_bytes
 from tngd_bench.optimizers import registry
 from tngd_bench.report.document import charting, scales
 from tngd_bench.report.document.charting import Chart, draw_line
@@ -179,4 +180,4 @@ def write_prediction(
     with charting.style():
         chart = prediction_chart(rows, name, device, where)
     write(path, _WRITERS[path.suffix.lower()](chart))
-    write(path.with_suffix(".csv"), chart.data.to_csv(index=False, lineterminator="\n").encode())
+    write(path.with_suffix(".csv"), csv_bytes(chart.data))

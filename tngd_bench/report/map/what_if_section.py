@@ -23,7 +23,8 @@ from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 from tngd_bench.report.map.map_view import MapView, device_title
-from tngd_bench.spu.billing import PRICED_BY
+from tngd_bench.report.map.parts_table import parts_table
+from tngd_bench.spu.billing import price_fields
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.spu.processor import Processor
@@ -42,7 +43,10 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
             "(see “What the numbers rest on”)."
         )
         return Section("what-if", TITLE, absent=absent), f"Not modelled. {absent}"
-    energies = energy_table(calibrations, view.devices, view.results.study)
+    found = (
+        energy_table(calibrations, view.devices, view.results.study),
+        parts_table(calibrations, view.devices),
+    )
     bounded = (
         f" The device states no time for {quantities.items(use.not_stated)} and none is counted: its times and the "
         "link rates that it needs are lower bounds."
@@ -54,10 +58,10 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
         f"{use.device.word_bits} bits a word, t = {use.analog.analog_time:g} τ. Everything here is modelled."
         + (bounded if use.not_stated else ""),
         charts=charts_of("what-if", view),
-        tables=() if energies is None else (energies,),
-        # the panel's formula has one relaxation an iteration, whatever the size
+        tables=tuple(table for table in found if table is not None),
+        # the panel's formula has one relaxation an iteration, whatever the size, and no steps in it
         explorer=None
-        if use.is_of_factors
+        if use.is_of_factors or use.device.partial_sums_per_tau is not None
         else explorer(calibrations, view.batch, use, view.infos, break_even.exact_labels(calibrations)),
     )
     return section, decides(view, use)
@@ -231,7 +235,7 @@ def unsourced_items(device: Device, bill: Ledger, study: Mapping[str, object]) -
         return bool(same and entry.get(SOURCE, SET_HERE) != SET_HERE)
 
     priced = (name for name, value in bill.items.items() if value is not None)
-    return tuple(name for name in priced if not sourced(PRICED_BY[name]))
+    return tuple(name for name in priced if not all(map(sourced, price_fields(device, name))))
 
 
 def energy_table(

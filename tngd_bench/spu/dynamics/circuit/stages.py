@@ -145,7 +145,8 @@ class AllStages:
 
         def upper(corner: Tensor, other: Tensor) -> Tensor:
             enlarged = torch.cat([torch.cat([-F, corner], 1), torch.cat([0.0 * F, other], 1)])
-            return torch.linalg.matrix_exp(h * enlarged)[:k]
+            found: Tensor = torch.linalg.matrix_exp(h * enlarged)[:k]
+            return found
 
         response = upper(one, 0.0 * F)
         E = response[:, :k]

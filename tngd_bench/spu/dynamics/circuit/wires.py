@@ -35,10 +35,11 @@ def with_wires(plus: Tensor, minus: Tensor, device: DeviceDescription, unit: flo
         some = slice(top, min(top + rows, m))
         pairs = torch.stack([plus[some], minus[some]], 2) + least
         # whole tiles: cells that are not there conduct nothing
-        tiles = pad(pairs, (0, 0, 0, -n % columns)).unflatten(1, (-1, columns)).flatten(2)
+        high = len(pairs)
+        tiles = pad(pairs, (0, 0, 0, -n % columns)).view(high, -1, 2 * columns)
         loss = share * (_drops(tiles, 0) + _drops(tiles, 2))
         largest = max(largest, float(loss.max()))
-        held = (tiles * (1.0 - loss)).unflatten(2, (columns, 2)).flatten(1, 2)[:, :n]
+        held = (tiles * (1.0 - loss)).view(high, -1, 2)[:, :n]
         found[some] = held[..., 0] - held[..., 1]
     if largest > LARGEST_LOSS:
         raise ValueError(
