@@ -75,6 +75,8 @@ def prediction_chart(rows: Sequence[Mapping[str, Any]], name: str, device: str, 
     charting.legend_below(figure, axes)
     items = quantities.items(item for row in unstated for item in row.split())
     notes = (" Times of processors are lower bounds." if timed else "") + _unfit(frame, infos)
+    if priced:
+        notes += " Dotted, or dashes below a star: the energy of TNGD's host alone."
     if items:
         notes += f" {infos['tngd'].title}'s time is a lower bound where no time is stated for: {items}."
     return Chart(
@@ -148,7 +150,7 @@ def _draw_energy(
     if host is not None and host.notna().any():
         dotted = {"linestyle": "" if words else ":", "marker": "_"}
         draw_line(axes, places, host.astype(float), styles["tngd"], "TNGD's host alone", **dotted)
-    axes.set_yscale("log")
+    scales.log_joules(axes, "y")
     axes.set_xlabel(_TITLES.get(name, name.replace("_", " ")))
     axes.set_ylabel("joules per iteration, at least")
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from tngd_bench.analysis import quantities
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.roofline import rated_host_seconds, rated_seconds
-from tngd_bench.report.document import charting, slugs
+from tngd_bench.report.document import charting, scales, slugs
 from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import PAPER, PARTS
@@ -102,7 +102,7 @@ def energy_chart(view: MapView) -> Chart | None:
         _draw(axes, place, bar, ends)
     axes.set_yticks(range(len(bars)), [bar.name for bar in bars])
     axes.invert_yaxis()
-    axes.set_xscale("log")
+    scales.log_joules(axes, "x")
     axes.set_xlim(*ends)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("joules per iteration, modelled")

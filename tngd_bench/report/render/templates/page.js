@@ -166,7 +166,7 @@
       const sent = way === "full" ? "whole arrays" : "factors", left = allowed - rest(way), words = known.words[way][place];
       if (left <= 0) return `sending ${sent}, no link is enough, as host and device alone take ${bound}${seconds(rest(way))}`;
       const most = Math.min(64, Math.floor(left * rate / words));
-      return `sending ${sent}, a link of ${rateText(words * bits / left)}${most > 0 && rate < Infinity ? ` or words of ${most} bits` : ""}`;
+      return `sending ${sent}, a link of ${rateText(words * bits / left)}${most > 0 && rate < Infinity ? ` or words of up to ${most} bits` : ""}`;
     });
     return `${where} a step takes ${bound}${seconds(taken)} (host ${bound}${seconds(hosts[upload][place])}, link ${seconds(link)}) on ${Math.round(known.cells[place]).toLocaleString("en")} cells; ${known.titles[best]}, the best digital one, ${rated ? "≥ " : ""}${seconds(digital[best][place])}.${joules} The target, ${seconds(allowed)}, needs: ${needed.join("; ")}.`;
   };
