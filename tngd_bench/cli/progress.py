@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from tngd_bench.analysis.quantities import seconds as duration
 from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
 from tngd_bench.studies.plan.trials import Trial
-from tngd_bench.studies.run.audience import PlainAudience, count_run, outcome
+from tngd_bench.studies.run.audience import PlainAudience, outcome
 
 _PIPED_WIDTH = 120
 
@@ -73,7 +73,7 @@ class LiveAudience(PlainAudience):
 
     def finished(self, trial: Trial, entries: Sequence[dict[str, Any]]) -> None:
         """Move the bar; print a line where there is no result."""
-        self.done += count_run(entries)
+        self.done += trial.to_run
         self._running.pop(trial.describe(), None)
         self._pending.pop(trial.describe(), None)
         if missing := outcome(entries):
