@@ -123,9 +123,11 @@ def _refining(it: Iteration, alone: Sequence[Iteration], use: Use, *, arrays: bo
 
 
 def _on_arrays(it: Iteration, alone: Sequence[Iteration], device: Device, ensemble: int) -> Counts:
-    """The simulation of devices whose imperfections act on single cells: B is formed, programmed, and then used."""
-    flops = it.gradient + it.row_passes + it.all_written
+    """The simulation of devices whose imperfections act on single cells: B is programmed and then used."""
     costs = [array_cost(each, device, ensemble) for each in alone]
+    flops = (
+        it.gradient + it.row_passes + (it.all_written if any(cost.formed for cost in costs) else it.written)
+    )
     # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
     flops += sum(cost.flops + cost.spectral * _by_eigenvectors(float(it.rows)) for cost in costs)
     return flops, it.held + float(it.rows) * it.widths + max(cost.held for cost in costs)
@@ -158,8 +160,9 @@ def waiting(it: Iteration, use: Use) -> float:
         products = ensemble * (refinements + 1.0)
         seconds += products * _SIMULATION_S + products_waiting(it, products, by_model=by_model)
     if use.device is not None and use.device.needs_arrays:
-        values = sum(array_cost(each, use.device, ensemble).values for each in alone)
-        return seconds + WRITE_S * (m * it.parameters) + ensemble * _PROGRAM_S * values
+        costs = [array_cost(each, use.device, ensemble) for each in alone]
+        formed, drawn = sum(cost.formed for cost in costs), sum(cost.values for cost in costs)
+        return seconds + WRITE_S * formed + PAIR_S * m * m + ensemble * _PROGRAM_S * drawn
     return seconds if by_model else seconds + PAIR_S * m * m + READ_S * sum(_read(each) for each in alone)
 
 

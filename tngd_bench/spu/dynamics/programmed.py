@@ -19,11 +19,11 @@ from tngd_bench.spu.dynamics import arrays as programming
 from tngd_bench.spu.dynamics import stability
 from tngd_bench.spu.dynamics.circuit.stages import AllStages
 from tngd_bench.spu.dynamics.converters import quantize
-from tngd_bench.spu.dynamics.factor_operator import ExplicitFactor
+from tngd_bench.spu.dynamics.factor_operator import ErringFactor, ExplicitFactor
 from tngd_bench.spu.dynamics.mismatch import MismatchedNodes, node_rates
 from tngd_bench.spu.dynamics.network import LinearNetwork, NodeState
 from tngd_bench.spu.dynamics.ou import Method, OUProcess
-from tngd_bench.spu.dynamics.route import device_route
+from tngd_bench.spu.dynamics.route import device_route, drawn_in_law
 from tngd_bench.spu.dynamics.stepper import HeunStepper
 
 Advance = Callable[[NodeState, float, torch.Generator | None], NodeState]
@@ -70,10 +70,16 @@ class ProgrammedDevice:
         self._rhs = RightHandSide(operator, rhs)
         damping = arguments.real("damping", damping, minimum=0.0)
         arrays: programming.Arrays | None = None
-        if device.needs_arrays:
+        self._held: Any = operator
+        self.scale = 1.0
+        if device.needs_arrays and drawn_in_law(device, operator.rows, operator.size, member[1]):
+            largest = operator.largest()
+            self._held = ErringFactor(operator, (device.programming_error or 0.0) * largest, generator)
+            self.scale = programming.largest_unit(device, largest) ** 2
+        elif device.needs_arrays:
             programming.refuse_too_large(operator.rows, operator.size, self.rhs.element_size())
             arrays = programming.program(operator.factor(), device, generator, member)
-        self.scale = 1.0 if arrays is None else arrays.scale
+            self._held, self.scale = ExplicitFactor(arrays.first), arrays.scale
         uniform = (noise_variance + (0.0 if device.row_sum_noise else device.thermal_variance)) / self.scale
         self._variance: float | Tensor = uniform
         if device.row_sum_noise:
@@ -94,8 +100,7 @@ class ProgrammedDevice:
             drift = Shifted(operator if arrays is None else arrays, damping)
             self.method, self._advance = self.route.name, self._by_stepper(drift, arrays)
         else:
-            symmetric = Shifted(operator if arrays is None else ExplicitFactor(arrays.first), damping)
-            self.method, self._advance = self._by_functions(symmetric, method)
+            self.method, self._advance = self._by_functions(Shifted(self._held, damping), method)
 
     @property
     def rhs(self) -> Tensor:
