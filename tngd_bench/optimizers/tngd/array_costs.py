@@ -59,7 +59,7 @@ def array_cost(it: Iteration, device: Device, ensemble: int = 1) -> ArrayCost:
     if device_route(device, ensemble).name == "stages":
         states = 2.0 * it.parameters + (2.0 if device.hessian_array else 1.0) * m
         flops = (DOUBLE * STAGES + MODES) * states**3
-        return ArrayCost(flops, (3.0 + 3.0 * number) * cells + 60.0 * states**2, number * cells)
+        return ArrayCost(flops, (3.0 + 3.0 * number) * cells + 60.0 * states**2, number * cells, cells)
     noisy = device.thermal_variance > 0 or device.row_sum_noise or bool(device.amplifier_noise_v_per_rthz)
     lagging = int(device.amplifier_bandwidth_hz is not None)
     series = (SERIES_NOISY if noisy else SERIES)[lagging] * TAYLOR_ORDER
