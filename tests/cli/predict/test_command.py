@@ -363,13 +363,13 @@ def test_a_device_ahead_of_every_rival_is_worth_a_closer_look():
     assert "verdict: worth a closer look: " in text
 
 
-@pytest.mark.parametrize("name", ["resnet50", "gpt2"])
-def test_a_network_by_name_needs_no_sizes_and_no_torch(name):
+def test_a_network_by_name_needs_no_sizes_and_no_torch():
     code = (
         "import sys; from tngd_bench.cli.main import run; "
-        f"run(['predict', '--model', {name!r}, '--batch', '8', '--json']); print('torch' in sys.modules)"
+        "[run(['predict', '--model', name, '--batch', '8']) for name in ('resnet50', 'gpt2')]; "
+        "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("False")
-    table = json.loads(done.stdout.rstrip().removesuffix("False"))
-    assert table["parameters"] == {"resnet50": 25_557_032, "gpt2": 124_439_808}[name]
+    assert "N = 25,557,032, b = 8, d_z = 1,000, m = 8,000" in done.stdout
+    assert "N = 124,439,808, b = 8, d_z = 51,463,168" in done.stdout
