@@ -53,7 +53,7 @@ numpydoc_validation_checks = {
     "SS03",  # a summary without a full stop
 }
 # Names are validated, not their members: a method's one line says what goes in and what comes out.
-numpydoc_validation_exclude = {r"\.[A-Z]\w*\.\w+$", r"TNGD$", r"TKFAC$"}
+numpydoc_validation_exclude = {r"\.[A-Z]\w*\.\w+$"}
 
 MISSING = [name for name in ("transformers", "duckdb") if find_spec(name) is None]
 sphinx_gallery_conf = {

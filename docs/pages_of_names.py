@@ -20,10 +20,17 @@ FLOORS = {
     "report": "Reports",
 }
 """The floors with public names, and the titles of their pages."""
+_STEP_ERRORS = ("tngd.step_errors.UnstableStepError", "tngd.step_errors.DivergingStepError")
 FURTHER = {
     "solvers": ("layer_operators.LayerOperator",),
     "spu": ("analog_settings.AnalogSettings", "billing.Workload", "description.DeviceDescription"),
-    "optimizers": ("entry.OptimizerEntry", "entry.Setting", "entry.Style", "natural.NaturalOptimizer"),
+    "optimizers": (
+        "entry.OptimizerEntry",
+        "entry.Setting",
+        "entry.Style",
+        "natural.NaturalOptimizer",
+        *_STEP_ERRORS,
+    ),
     "problems": ("entry.ProblemEntry", "metrics.Metric"),
     "studies": ("engines.EngineEntry", "store.records.Records", "store.records.read_records"),
 }
