@@ -16,6 +16,7 @@ import tngd_bench  # noqa: E402
 
 project = "tngd-bench"
 author = "The tngd-bench authors"
+copyright = author  # the name that Sphinx reads
 version = release = tngd_bench.__version__
 
 extensions = [
@@ -36,6 +37,7 @@ myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 default_role = "code"
+smartquotes = False
 autodoc_default_options = {"members": True, "inherited-members": "Optimizer,Module,Exception,Warning,tuple"}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -81,14 +83,22 @@ def plain_text(lines: list[str], marks: str) -> None:
     """Let lines be plain text, in place: code stands in backticks, and `marks` of reStructuredText mean themselves."""
     for number, line in enumerate(lines):
         if not line.lstrip().startswith(".. "):
-            parts = re.split(r"`([^`]+)`", line)  # text and code by turns
-            parts[::2] = [re.sub(f"[{marks}]", r"\\\g<0>", text) for text in parts[::2]]
-            parts[1::2] = [rf"``{code}``\ " for code in parts[1::2]]
+            parts = re.split(r"(``.+?``|`[^`]+`)", line)  # text and code by turns
+            parts[::2] = [re.sub(marks, r"\\\g<0>", text) for text in parts[::2]]
+            parts[1::2] = [f"``{code.strip('`')}``\\ " for code in parts[1::2]]
             lines[number] = "".join(parts)
+
+
+def verbatim(lines: list[str]) -> None:
+    """Print lines as a terminal does, in place: sphinx-click has marked where they end."""
+    lines[:] = [".. code-block:: text", "", *(f"   {line.removeprefix('| ')}" for line in lines), ""]
 
 
 def setup(app: Sphinx) -> None:
     """Read docstrings and help texts as they are written, before numpydoc arranges them."""
-    app.connect("autodoc-process-docstring", lambda *about: plain_text(about[-1], "|"), priority=100)
+    app.connect("autodoc-process-docstring", lambda *about: plain_text(about[-1], r"\|"), priority=100)
     for part in ("description", "options"):
-        app.connect(f"sphinx-click-process-{part}", lambda *about: plain_text(about[-1], "|*"))
+        app.connect(
+            f"sphinx-click-process-{part}", lambda *about: plain_text(about[-1], r"\||(?<!\*)\*(?!\*)")
+        )
+    app.connect("sphinx-click-process-epilog", lambda *about: verbatim(about[-1]))
