@@ -91,7 +91,8 @@ def plain_text(lines: list[str], marks: str) -> None:
 
 def verbatim(lines: list[str]) -> None:
     """Print lines as a terminal does, in place: sphinx-click has marked where they end."""
-    lines[:] = [".. code-block:: text", "", *(f"   {line.removeprefix('| ')}" for line in lines), ""]
+    if any(lines):
+        lines[:] = [".. code-block:: text", "", *(f"   {line.removeprefix('| ')}" for line in lines), ""]
 
 
 def setup(app: Sphinx) -> None:
