@@ -67,6 +67,7 @@ class _Verbs(click.Group):
             return None
         command = import_module(_VERBS[cmd_name]).command
         assert isinstance(command, click.Command)
+        command.name = cmd_name  # each file calls its verb `command`
         return command
 
     def resolve_command(
