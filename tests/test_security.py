@@ -60,7 +60,7 @@ def test_a_class_that_a_record_names_is_described_and_not_imported(tmp_path, mon
     (tmp_path / "hostile_module.py").write_text(MARK.format(str(tmp_path / "ran")))
     monkeypatch.syspath_prepend(str(tmp_path))
     info = optimizer_info("hostile_module:Evil[lr=1]", "hostile_module:Evil")
-    assert (info.family, info.title) == ("torch", "Evil (hostile_module) (lr = 1)")
+    assert (info.family, info.title) == ("torch", "Evil (hostile_module, lr = 1)")
     assert registry.recorded("hostile_module:Evil").defaults.keys() == set()
     assert not (tmp_path / "ran").exists()
     # where a study names it, it is imported: the hostile module was one
@@ -258,8 +258,9 @@ FORMULAS = [
 def test_no_text_of_a_csv_is_a_formula_and_parquet_has_it_as_it_is(tmp_path, text):
     frame = pd.DataFrame({text: [text, "plain"], "value": [-1.5, 2.0]})
     table, parquet = write_data("t", frame, tmp_path)
-    rows = list(csv.reader(io.StringIO(table.read_text("utf-8"), newline="")))
-    assert rows == [[f"'{text}", "value"], [f"'{text}", "-1.5"], ["plain", "2.0"]]
+    rows = list(csv.reader(io.StringIO(table.read_bytes().decode(), newline="")))
+    shown = "'" + text.replace("\r", "\n")
+    assert rows == [[shown, "value"], [shown, "-1.5"], ["plain", "2.0"]]
     pd.testing.assert_frame_equal(pd.read_parquet(parquet), frame)
 
 
@@ -267,6 +268,22 @@ def test_no_text_of_a_csv_is_a_formula_and_parquet_has_it_as_it_is(tmp_path, tex
 def test_numbers_stay_numbers(value):
     assert harmless(value) is value
     assert harmless(str(value)) == str(value)
+
+
+@given(st.lists(st.text(max_size=8), min_size=1, max_size=4))
+def test_any_text_is_one_cell_that_begins_no_formula(texts):
+    rows = list(
+        csv.reader(
+            io.StringIO(csv_bytes(pd.DataFrame({"t": texts})).decode("utf-8", "surrogatepass"), newline="")
+        )
+    )
+    assert len(rows) == len(texts) + 1
+    for text, row in zip(texts, rows[1:], strict=True):
+        (cell,) = row or [""]
+        assert cell.removeprefix("'").removeprefix("'") == text.replace("\r\n", "\n").replace(
+            "\r", "\n"
+        ).removeprefix("'")
+        assert not cell.startswith(("=", "@", "\t", "\r", "\n"))
 
 
 def test_intervals_stay_and_other_bytes_of_a_csv_are_those_of_pandas():
