@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -72,10 +73,9 @@ def test_a_class_that_a_record_names_is_described_and_not_imported(tmp_path, mon
 def test_no_report_looks_an_optimizer_up_by_the_function_that_imports():
     """`registry.get` and `is_known` import what a name says; floors that read records ask `recorded`."""
     asked = {
-        path.relative_to(PACKAGE).as_posix()
-        for room in ("analysis", "report")
-        for path in (PACKAGE / room).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        place
+        for place, node in nodes()
+        if place.startswith(("analysis/", "report/"))
         if isinstance(node, ast.Attribute) and node.attr == "is_known"
     }
     assert asked == set()
@@ -113,13 +113,25 @@ def test_data_of_a_trial_that_are_a_pickle_are_refused_unread(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@cache
+def nodes():
+    """Return the nodes of the package's syntax trees, each with its file."""
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
+    return [
+        (path.relative_to(PACKAGE).as_posix(), node)
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+    ]
+
+
+@cache
 def calls():
-    """Yield module, dotted name and keywords of every call in the package."""
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call):
-                given = {word.arg: ast.unparse(word.value) for word in node.keywords}
-                yield path.relative_to(PACKAGE).as_posix(), ast.unparse(node.func), given
+    """Return module, dotted name and keywords of every call in the package."""
+    return [
+        (place, ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords})
+        for place, node in nodes()
+        if isinstance(node, ast.Call)
+    ]
 
 
 def test_nothing_in_the_package_reads_pickles_or_runs_text():
@@ -134,8 +146,7 @@ def test_nothing_in_the_package_reads_pickles_or_runs_text():
     assert unsafe == [(Path(conformance.__file__).relative_to(PACKAGE).as_posix(), "torch.load")]
     imported = {
         alias.name.partition(".")[0]
-        for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for _, node in nodes()
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in ([ast.alias(node.module or "")] if isinstance(node, ast.ImportFrom) else node.names)
     }
@@ -342,13 +353,9 @@ def test_the_command_line_gives_no_text_to_a_shell():
 
 
 def test_the_library_floor_imports_torch_and_nothing_else_of_the_dependencies():
-    code = "import sys, tngd_bench.curvature; print(*{name.partition('.')[0] for name in sys.modules})"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    alone = subprocess.run(
-        [sys.executable, "-c", code.replace("tngd_bench.curvature", "torch")],
-        capture_output=True,
-        text=True,
-        check=True,
+    code = (
+        "import sys, torch; before = set(sys.modules); import tngd_bench.curvature;"
+        "from tngd_bench.curvature import GGN; print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
     )
-    more = set(found.stdout.split()) - set(alone.stdout.split())
-    assert {name for name in more if name not in sys.stdlib_module_names} == {"tngd_bench"}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {name for name in found.stdout.split() if name not in sys.stdlib_module_names} == {"tngd_bench"}
