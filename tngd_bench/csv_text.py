@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _FORMULA = re.compile(r"[=+\-@\t\n＝＋－＠]")
-_NUMBERS = re.compile(r"[+-][-+\d.,\s%eE×–()\[\]]*")
+_NUMBERS = re.compile(r"[+-](inf|[-+\d.,\s%eE×–()\[\]]*)")
 """A text such as "-0.3 [-0.5, -0.1]" can call nothing and stays as it is."""
 
 
