@@ -20,8 +20,10 @@ from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.settings import COUNT, FRACTION, NATURAL, choice
 from tngd_bench.solvers.cg_iterations import LIMIT, RTOL
 
-_PRODUCT_S = 1.17e-4
-"""For a product by the rows."""
+_PRODUCT_S, _WIDE_PRODUCT_S = 1.17e-4, 3.0e-4
+"""For a product by the rows, and for one from vectors of the parameters to the rows and back."""
+_PASSES = 15.0
+"""Vectors of the parameters that an iteration there reads or writes beside its product."""
 
 
 def _dense(it: Iteration) -> Counts:
@@ -49,6 +51,10 @@ def _cg(it: Iteration) -> Counts:
     if it.cg_by_model:
         flops, held = counted_by_products(it, iterations + 1)
         return flops + inner, held
+    if it.cg.in_parameters:
+        n = float(it.parameters)
+        flops = it.gradient + it.row_passes + it.written + iterations * (2.0 * it.lift + 4.0 * n + 2.0 * m)
+        return flops, it.held + m * it.kept + 4.0 * n
     products = (iterations + 1) * it.gram_product + it.similarity_for_products
     flops = it.forward + it.row_passes + it.written + products + it.lift
     return flops + inner, it.held + m * it.kept + it.parameters
@@ -86,7 +92,12 @@ def _multiplying(it: Iteration, use: Use) -> float:
     seconds, products = second_order_waiting(it, by_model=it.cg_by_model), it.iterations_of_cg + 1
     if it.cg_by_model:
         waiting = route.waiting_seconds(it.all_trained, it.batch_size)
-        return seconds + products * waiting * (route.RATE / REFERENCE_RATE)
+        passes = _PASSES * READ_S * it.parameters if it.cg.in_parameters else 0.0
+        return seconds + products * (waiting * (route.RATE / REFERENCE_RATE) + passes)
+    if it.cg.in_parameters:
+        return seconds + products * (
+            _WIDE_PRODUCT_S + READ_S * (_PASSES * it.parameters + 2.0 * it.rows * it.kept)
+        )
     blocks = route.BLOCK_S * it.batch_size * len(it.trained)
     return seconds + products * (_PRODUCT_S + blocks + 2.0 * READ_S * float(it.rows) * it.kept)
 
