@@ -262,10 +262,11 @@ def test_converters(ggn: GGN, start: Tensor) -> None:
 def test_a_pair_of_cells_errs_twice_and_is_stuck_by_halves() -> None:
     factor = torch.randn(100, 400, dtype=torch.float64, generator=seeded())
     largest = float(factor.abs().max())
-    noisy = IDEAL.override(programming_error=0.01, cells_per_value=2)
+    one = {"cells_per_value": 2, "shared_array": True, "hessian_array": False}
+    noisy = IDEAL.override(programming_error=0.01, **one)
     error = (programming.program(factor, noisy, seeded()).first - factor) / largest
     assert float(error.std()) == pytest.approx(0.01 * math.sqrt(2.0), rel=0.02)
-    dead = IDEAL.override(stuck_off=0.02, stuck_on=0.01, cells_per_value=2)
+    dead = IDEAL.override(stuck_off=0.02, stuck_on=0.01, **one)
     held = programming.program(factor, dead).first
     assert torch.equal(programming.program(factor, dead).first, held)
     change = (held - factor) / largest
