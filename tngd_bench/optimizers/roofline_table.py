@@ -38,7 +38,13 @@ def as_table(p: Prediction) -> dict[str, Any]:
             "host_missing_bytes": p.host_missing_bytes,
             "iteration_seconds": p.iteration_seconds,
             "iteration_at_least_seconds": p.iteration_at_least_seconds,
+            "overlap": p.overlap,
+            "overlap_saves_seconds": p.saved_seconds,
+            "host_joules": p.host_joules,
+            "iteration_joules": p.iteration_joules,
+            "iteration_at_least_joules": p.iteration_at_least_joules,
         },
+        "best_rival": None if p.best_rival is None else p.best_rival.name,
         "processor": None if p.processor is None else _processor(p.processor),
         "digital": [
             {

@@ -31,15 +31,17 @@ class Ledger:
     """Named items of one unit, seconds or joules; None where no sourced price exists.
 
     The keys of `ITEM_NAMES` begin with their kind: write, relax or read. `relax_average` is there with several
-    readouts, `write_state` where each programming of an ensemble starts from the previous state, and `relax_slowdown`
-    (None) where the relaxation is longer by a factor that depends on values that are not known. Items of tiles,
-    amplifiers, holding, standby and calibration are there where the device states them.
+    readouts, `write_state` where a carried start is written (ensembles, refinements), and `relax_slowdown` (None) where
+    the relaxation is longer by a factor that depends on values that are not known. Items of tiles, amplifiers, holding,
+    standby and calibration are there where the device states them.
     """
 
     unit: str
     items: Mapping[str, float | None]
     overlapped: float = 0.0
     """The part of the relaxation that may run while the host works (the delay)."""
+    streamed: float = 0.0
+    """The part of the writing that may run while the host makes rows: the arrays of the first programming."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", MappingProxyType(dict(self.items)))
@@ -82,6 +84,13 @@ class Ledger:
     def elapsed_at_least(self, digital: float) -> float | None:
         """A lower bound of `elapsed`, from the items that have a price; None where none has."""
         return self._beside(digital, self.at_least)
+
+    def saved(self, making: float, blocks: int) -> float:
+        """Return the seconds saved where each of equal `blocks` of rows is written while the host makes the next.
+
+        `making` seconds and `streamed` ones are two stages of a pipeline: max + min/blocks in place of their sum.
+        """
+        return min(making, self.streamed) * (1.0 - 1.0 / blocks)
 
     def _beside(self, digital: float, device: float | None) -> float | None:
         return None if device is None else device - self.overlapped + max(digital, self.overlapped)

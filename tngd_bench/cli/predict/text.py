@@ -20,6 +20,7 @@ NOT_STATED, DOES_NOT_FIT = "not stated", "does not fit"
 
 def as_text(p: Prediction) -> str:
     """Return the prediction for the terminal."""
+    from tngd_bench.analysis.cost.device_verdict import device_verdict
     from tngd_bench.optimizers.roofline_table import assumptions
 
     work = p.work
@@ -42,7 +43,8 @@ def as_text(p: Prediction) -> str:
         ]
     titles = f"{'operations':>12}{'memory':>12}{'time':>14}{'set by':>12}{'energy':>14}  break-even link rate"
     lines += [f"  {'':<14}{titles}", *(_digital_line(p, a) for a in p.alternatives)]
-    return "\n".join([*lines, *_factor_lines(p), "", "assumed", *wrapped(assumptions(p))])
+    said = ["", "assumed", *wrapped(assumptions(p)), "", f"verdict: {device_verdict(p)}"]
+    return "\n".join([*lines, *_factor_lines(p), *said])
 
 
 def _parts(parts: Parts, *, tiled: bool) -> str:
@@ -102,9 +104,14 @@ def _host_lines(p: Prediction) -> list[str]:
     if p.host_missing_bytes:
         lacking = f"{DOES_NOT_FIT}: {quantity(p.host_missing_bytes, 'B')} missing"
         return [f"  {'host':<26}  {lacking}", f"  {'iteration':<26}  not known: the host does not fit"]
+    taken = p.iteration_at_least_seconds or 0.0
+    ways = {"iteration": taken + p.overlap * p.saved_seconds}
+    ways["  rows sent as made"] = ways["iteration"] - p.saved_seconds
+    times = [p.host_seconds, *ways.values()]
+    joules = [p.host_joules, *[p.iteration_at_least_joules] * len(ways)]
     return [
-        f"  {'host':<26}{'≥ ' + quantity(p.host_seconds, 's'):>14}",
-        f"  {'iteration':<26}{'≥ ' + quantity(p.iteration_at_least_seconds, 's'):>14}",
+        f"  {name:<26}{'≥ ' + quantity(seconds, 's'):>14}{'≥ ' + quantity(energy, 'J'):>14}"
+        for name, seconds, energy in zip(("host", *ways), times, joules, strict=True)
     ]
 
 
@@ -124,7 +131,8 @@ def _digital_line(p: Prediction, a: Alternative) -> str:
         exact = None if p.seconds.not_stated else a.break_even_bits_per_s
         reached = bounded(exact, a.break_even_bits_per_s, "b/s")
     time = NOT_STATED if a.seconds is None else f"≥ {quantity(a.seconds, 's')}"
-    return f"{counted}{time:>14}{a.limit or '':>12}{quantity(a.joules, 'J'):>14}  {reached}"
+    mark = "  ← the rival: fastest second-order" if a == p.best_rival else ""
+    return f"{counted}{time:>14}{a.limit or '':>12}{quantity(a.joules, 'J'):>14}  {reached}{mark}"
 
 
 def _ledger_lines(seconds: Ledger, joules: Ledger) -> list[str]:
