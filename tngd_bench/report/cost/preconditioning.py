@@ -47,10 +47,10 @@ def _limits(saved: pd.DataFrame) -> tuple[str, ...]:
     beside = saved[c.OPTIMIZER].map(_without_error)
     said = []
     swept = saved.assign(error=errors, beside=beside)[errors.notna()]
-    for (size, _), part in swept.groupby([c.PARAMETERS, "beside"], sort=True):
+    for row, part in c.groups(swept, [c.PARAMETERS, "beside"]):
         ordered = part.sort_values("error")
         helps = ordered["reached"] & (ordered["saved"] > 0)
-        name, at = parameter_name(_ERROR), f"N = {quantities.count(float(size))}"
+        name, at = parameter_name(_ERROR), f"N = {quantities.count(float(row[c.PARAMETERS]))}"
         level = quantities.level
         if helps.all():
             worst = float(ordered["error"].iloc[-1])
@@ -91,7 +91,7 @@ def products_chart(results: Results, saved: pd.DataFrame) -> Chart:
     charting.legend_below(figure, axes)
     size = rows.iloc[0]
     where = f"{size[c.GROUP]}, N = {quantities.count(float(size[c.PARAMETERS]))}, b = {size[c.BATCH_SIZE]}"
-    best = rows.loc[rows["saved"].idxmax()]
+    best = rows.sort_values("saved", kind="stable").iloc[-1]
     return Chart(
         slugs.slug(
             "products-saved", *map(str, (size[c.GROUP], size[c.PROBLEM], *(size[name] for name in c.SIZE)))

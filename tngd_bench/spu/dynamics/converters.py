@@ -20,9 +20,9 @@ def quantize(signal: Tensor, bits: int | None) -> Tensor:
     return signal if bits is None else _rounded(signal, full_scale(signal), bits)
 
 
-def quantize_each(rows: Tensor, bits: int | None) -> Tensor:
-    """The same for each row of (k, n) as a signal of its own, with its own full scale."""
-    return rows if bits is None else _rounded(rows, rows.abs().amax(1, keepdim=True), bits)
+def quantize_each(signals: Tensor, bits: int | None, dim: int = 1) -> Tensor:
+    """The same for each row (`dim` 1) or column (0) of a matrix as a signal of its own, with its own full scale."""
+    return signals if bits is None else _rounded(signals, signals.abs().amax(dim, keepdim=True), bits)
 
 
 def _rounded(signal: Tensor, largest: Tensor, bits: int) -> Tensor:
