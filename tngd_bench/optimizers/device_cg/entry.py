@@ -54,6 +54,6 @@ ENTRIES = (
         cost=CostModel(_count, _waiting),
         products=lambda it, settings: it.iterations_of_cg,
         bill_needs_step=True,
-        style=Style("#4d4d9e", "#9a9ae8", "d"),
+        style=Style("#4d4d9e", "#9a9ae8", "2"),
     ),
 )
