@@ -36,7 +36,7 @@ def _waiting(it: Iteration, use: Use) -> float:
 ENTRIES = (
     OptimizerEntry(
         "ngd-cg-device",
-        "NGD (CG, preconditioned by a device)",
+        "NGD (CG, device)",
         "natural gradient by conjugate gradients, each residual answered by a simulated analog device",
         "preconditioned",
         "tngd_bench.optimizers.device_cg.optimizer:make_device_cg",
