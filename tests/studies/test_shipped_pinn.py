@@ -27,7 +27,7 @@ def test_all_optimizers_are_timed_and_all_but_those_of_the_same_steps_are_traine
     assert study.execution.dtype == "float64"
 
 
-@pytest.mark.slow  # some sixty processes
+@pytest.mark.slow(reason="some sixty processes")
 def test_the_smoke_profile_runs_to_the_end(tmp_path):
     run_study(load_study("pinn", (), "smoke"), tmp_path, Recorder())
     records = read_records(tmp_path)

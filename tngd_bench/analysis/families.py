@@ -50,8 +50,8 @@ def optimizer_info(label: str, method: str, device: object = None) -> OptimizerI
     A method that is not registered here (a store from a machine with another plug-in) keeps its name as its
     title; it counts as thermodynamic if it ran on a device, and has the family "not registered" otherwise.
     """
-    if registry.is_known(method):
-        entry = registry.get(method)
+    entry = registry.recorded(method)
+    if entry is not None:
         family, title = str(entry.family), entry.title
     else:
         on_device = isinstance(device, str) and device != ""

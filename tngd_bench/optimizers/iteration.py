@@ -50,7 +50,7 @@ class Iteration:
         Such a model has parameters that are in no layer.
         """
         first = self.shapes[0]
-        outside = sum(layer.weights + layer.d_out for layer in self.shapes) < self.parameters
+        outside = sum(layer.parameters for layer in self.shapes) < self.parameters
         return 2.0 * first.d_in * first.positions if first.repeated and outside else 0.0
 
     def is_kernel(self, layer: Layer) -> bool:

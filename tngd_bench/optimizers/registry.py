@@ -29,7 +29,7 @@ from tngd_bench.optimizers.kfac.entry import ENTRIES as KFAC
 from tngd_bench.optimizers.ngd.entry import ENTRIES as NGD
 from tngd_bench.optimizers.tkfac.entry import ENTRIES as TKFAC
 from tngd_bench.optimizers.tngd.entry import ENTRIES as TNGD
-from tngd_bench.optimizers.torch_class.entry import entry_of, is_class_name
+from tngd_bench.optimizers.torch_class.entry import entry_of, is_class_name, recorded_entry
 from tngd_bench.optimizers.torch_class.known import KNOWN
 from tngd_bench.plugin_files import cached
 from tngd_bench.plugins import entry_points
@@ -123,6 +123,14 @@ def is_known(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def recorded(name: str) -> OptimizerEntry | None:
+    """Return the entry of an optimizer that a record names, None where there is none.
+
+    A class of an outside module is described by its name alone: a record decides about no import.
+    """
+    return recorded_entry(name) if is_class_name(name) else _found().entries.get(name)
 
 
 def origin(name: str) -> EntryPoint | None:

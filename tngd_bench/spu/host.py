@@ -3,9 +3,9 @@
 from torch import Tensor, nn
 
 from tngd_bench.curvature import GGN
-from tngd_bench.curvature.ggn import STREAMED_VALUES
 from tngd_bench.curvature.model_call import Inputs
 from tngd_bench.curvature.route import COLUMNS_AT_ONCE
+from tngd_bench.curvature.rows.blocks import STREAMED_VALUES
 from tngd_bench.curvature.verification import Verification
 from tngd_bench.spu.description import DEVICE_FIELDS
 

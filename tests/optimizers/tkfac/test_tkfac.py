@@ -238,7 +238,10 @@ def test_a_host_pass_takes_no_step_and_refreshes_factors_when_they_are_due() -> 
         ({"noise_variance": -1.0}, "noise_variance"),
         ({"unit_diagonal": 1}, "unit_diagonal"),
         ({"device": 3}, "device must be a preset's name or a Device"),
-        ({"device": "board"}, "'board' sets amplifier_gain, amplifier_bandwidth_hz, which"),
+        (
+            {"device": "board"},
+            "'board' sets amplifier_gain, amplifier_bandwidth_hz, amplifier_noise_v_per_rthz, which",
+        ),
     ],
 )
 def test_bad_arguments_are_refused_by_name(arguments: dict[str, object], message: str) -> None:
@@ -259,9 +262,8 @@ def test_the_entry_makes_the_class_with_its_defaults_and_checks_what_it_checks()
         entry.check_complete({"device": "board"})
     with pytest.raises(ValueError, match="tkfac has no setting 'inverse'"):
         entry.check_complete({"inverse": "eigen"})
-    entry.check_complete(
-        {"device": {"base": "board", "amplifier_gain": None, "amplifier_bandwidth_hz": None}}
-    )
+    amplifiers = ("amplifier_gain", "amplifier_bandwidth_hz", "amplifier_noise_v_per_rthz")
+    entry.check_complete({"device": {"base": "board", **dict.fromkeys(amplifiers)}})
 
 
 LAYERS = ((400, 300, 1), (300, 200, 1), (200, 10, 1))
@@ -312,7 +314,7 @@ def test_operations_of_a_host_pass_are_predicted_the_whole_gradient_among_them()
     assert host_cost_of("tkfac", it).flops == pytest.approx(0.9 * found[1001] + 0.1 * found[1010], rel=0.03)
 
 
-@pytest.mark.slow  # eigendecompositions of order 785 and 300, of three optimizers in turn: ten seconds
+@pytest.mark.slow(reason="eigendecompositions of order 785 and 300, of three optimizers in turn: ten seconds")
 def test_a_step_with_noise_and_adc_takes_at_most_half_as_much_again_as_kfac_by_eigenvectors() -> None:
     """The mean of a cycle, refreshed each 100 iterations, from a step of each kind that it has."""
 

@@ -10,10 +10,11 @@ from tngd_bench.layers import Layer
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.solvers.cg_iterations import CGIterations
 from tngd_bench.spu.analog_settings import AnalogSettings
-from tngd_bench.spu.billing import Workload, energy, latency, words_on_link
+from tngd_bench.spu.billing import Workload, energy, latency, parts_of, words_on_link
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.kronecker import billing as kronecker
 from tngd_bench.spu.ledger import Ledger
+from tngd_bench.spu.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class DeviceUse:
     def joules(self, *size: Any) -> Ledger:
         """Return its modelled joules."""
         return energy(self.device, self.work(*size))
+
+    def parts(self, *size: Any) -> Parts:
+        """Return what it is built of."""
+        return parts_of(self.device, self.work(*size))
 
     def words(self, *size: Any) -> float:
         """Return the numbers over the link, both directions."""
@@ -64,6 +69,10 @@ class FactorUse(DeviceUse):
     def joules(self, *size: Any) -> Ledger:
         """Return its modelled joules."""
         return kronecker.energy(self.device, self._factors(size))
+
+    def parts(self, *size: Any) -> Parts:
+        """Return what it is built of."""
+        return kronecker.parts_of(self.device, self._factors(size))
 
     def words(self, *size: Any) -> float:
         """Return the numbers over the link, both directions."""

@@ -30,7 +30,7 @@ from tngd_bench.optimizers.tngd.array_costs import array_cost
 from tngd_bench.spu.analog_settings import ANALOG_FIELDS, AnalogSettings
 from tngd_bench.spu.description import DEVICE_FIELDS
 from tngd_bench.spu.device import Device
-from tngd_bench.spu.dynamics.route import is_one_factor
+from tngd_bench.spu.dynamics.route import drawn_in_law, is_one_factor
 from tngd_bench.spu.field_info import FieldInfo
 
 LANCZOS_DIMENSION = 24
@@ -105,6 +105,10 @@ def _refining(it: Iteration, alone: Sequence[Iteration], use: Use, *, arrays: bo
         3.0 if use.settings["noise_variance"] or device.thermal_variance else 2.0
     )  # residual, answer, noise
     products = (rounds + 1) * it.product(by_model=it.matrix_free and not arrays)
+    if arrays and drawn_in_law(device, it.rows, it.parameters, int(use.settings["ensemble"])):
+        return products + rounds * lifts * (
+            3.0 * it.lift + 10.0 * m * m
+        )  # a rotation is drawn as it is asked for
     if arrays:
         factors = 1.0 if is_one_factor(device) and not device.row_sum_noise else 2.0
         return products + rounds * lifts * (factors * 2.0 * m * n + len(alone) * 2.0 * m * m)
@@ -123,9 +127,11 @@ def _refining(it: Iteration, alone: Sequence[Iteration], use: Use, *, arrays: bo
 
 
 def _on_arrays(it: Iteration, alone: Sequence[Iteration], device: Device, ensemble: int) -> Counts:
-    """The simulation of devices whose imperfections act on single cells: B is formed, programmed, and then used."""
-    flops = it.gradient + it.row_passes + it.all_written
+    """The simulation of devices whose imperfections act on single cells: B is programmed and then used."""
     costs = [array_cost(each, device, ensemble) for each in alone]
+    flops = (
+        it.gradient + it.row_passes + (it.all_written if any(cost.formed for cost in costs) else it.written)
+    )
     # the right-hand side as the converters give it has no weights in rows: eigenvectors, whatever m
     flops += sum(cost.flops + cost.spectral * _by_eigenvectors(float(it.rows)) for cost in costs)
     return flops, it.held + float(it.rows) * it.widths + max(cost.held for cost in costs)
@@ -158,8 +164,9 @@ def waiting(it: Iteration, use: Use) -> float:
         products = ensemble * (refinements + 1.0)
         seconds += products * _SIMULATION_S + products_waiting(it, products, by_model=by_model)
     if use.device is not None and use.device.needs_arrays:
-        values = sum(array_cost(each, use.device, ensemble).values for each in alone)
-        return seconds + WRITE_S * (m * it.parameters) + ensemble * _PROGRAM_S * values
+        costs = [array_cost(each, use.device, ensemble) for each in alone]
+        formed, drawn = sum(cost.formed for cost in costs), sum(cost.values for cost in costs)
+        return seconds + WRITE_S * formed + PAIR_S * m * m + ensemble * _PROGRAM_S * drawn
     return seconds if by_model else seconds + PAIR_S * m * m + READ_S * sum(_read(each) for each in alone)
 
 

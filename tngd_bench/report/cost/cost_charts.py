@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.caveats import NOT_STATED
-from tngd_bench.analysis.cost.leads import strongest_digital
+from tngd_bench.analysis.cost.leads import main_size, strongest_digital
 from tngd_bench.analysis.families import Infos, device_title
 from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers.registry import exact_natural
@@ -66,6 +66,19 @@ def time_chart(results: Results, series: CostSeries) -> Chart:
         figure,
         part.reset_index(drop=True),
     )
+
+
+def _main_series(results: Results) -> list[CostSeries]:
+    """Return the series along N of the size that is shown in a picture of its own, see `main_size`."""
+    size = main_size(results.cost_summary, results.infos).head(1)
+    found = [series for series in _growths(results) if len(series.select(size))]
+    return sorted(found, key=lambda series: series.axis != c.PARAMETERS)[:1]
+
+
+@figure_of("pictures", "time per iteration", cases=_main_series, place=10)
+def time_picture(results: Results, series: CostSeries) -> Chart | None:
+    """Draw time per iteration against the size of the network for the page's first screen."""
+    return time_chart(results, series)
 
 
 @figure_of("cost", "time per iteration relative to SGD", cases=_series)

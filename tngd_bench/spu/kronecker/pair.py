@@ -119,7 +119,8 @@ class KroneckerPair:
 
 def is_linear(device: Device) -> bool:
     """Whether converters leave signals as they are, so that X is linear in ∇W."""
-    return device.dac_bits is None and device.adc_bits is None and not device.adc_noise_volts
+    fields = (device.dac_bits, device.adc_bits, device.adc_range_volts)
+    return fields == (None, None, None) and not device.adc_noise_volts
 
 
 def _answers(

@@ -52,7 +52,7 @@ class SymmetricArray:
 
         Right-hand sides are the rows of (k, n) with `dim` 1, the columns of (n, k) with `dim` 0.
         """
-        written = quantize_each(self._weighed(signals, dim), device.dac_bits, dim)
+        written = quantize_each(self._weighed(signals, dim), device.dac_bits, dim=dim)
         if self.modes is None:
             reached = written @ self.response if dim else self.response @ written
             return self._read(reached, device, generator, dim)
@@ -83,7 +83,7 @@ class SymmetricArray:
         if device.adc_noise_volts:
             deviation = device.adc_noise_volts / device.volts_per_unit
             reached = reached + deviation * _normal(reached, generator)
-        return self._weighed(quantize_each(reached, device.adc_bits, dim), dim)
+        return self._weighed(quantize_each(reached, device.adc_bits, device.adc_range, dim), dim)
 
 
 def _along(values: Tensor, dim: int) -> Tensor:
