@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tngd_bench.layers import panelled
 from tngd_bench.optimizers.cost_model import (
     PAIR_S,
+    READ_S,
     WRITE_S,
     CostModel,
     Counts,
