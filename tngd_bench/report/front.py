@@ -14,6 +14,8 @@ from tngd_bench.report.document.section import Section
 from tngd_bench.report.training.training_section import targets_table
 from tngd_bench.studies.store import columns as c
 
+PICTURES = "pictures"
+"""The anchor of the section beside the answer."""
 _MAPS = 2
 """Maps shown open: the study's device over N and b, without K-FAC and with it."""
 _METRICS = 2
@@ -33,7 +35,7 @@ def front(results: Results, made: Mapping[str, Section]) -> tuple[Section, ...]:
     what_if, maps = made.get("what-if", nothing), made.get("map", nothing)
     energy = tuple(table for table in what_if.tables if table.name == "energy")
     sections = (
-        Section("pictures", "In three pictures", charts=charts_of("pictures", results)),
+        Section(PICTURES, "In three pictures", charts=charts_of(PICTURES, results)),
         replace(what_if, title="Your device, your model", charts=(), tables=(), points=()),
         Section("tolerance", "How good must the chip be?", charts=charts_of("tolerance", results)),
         Section("joules", "Energy", charts=_named(what_if, "energy"), tables=energy),

@@ -59,10 +59,8 @@ def build_comparison(
     shown = [section for section in parts.sections if not section.is_empty]
     text = page.render_page(Contents(told, tuple(shown)), parts.drawings, None, **header)
     html = write(output / "compare.html", text.encode())
-    command = f"tngd-bench compare {names[0]} {names[1]}"
-    md = write(
-        output / "compare.md", markdown.markdown(TITLE, first, parts.sections, command, version).encode()
-    )
+    made = f"Made by tngd-bench {version}: tngd-bench compare {names[0]} {names[1]}"
+    md = write(output / "compare.md", markdown.markdown(TITLE, first, parts.sections, made).encode())
     replace_manifest(output, [*parts.figures, *parts.data, html, md])
     return html, md, first, parts.missing
 

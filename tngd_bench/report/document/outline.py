@@ -15,7 +15,7 @@ from tngd_bench.report.cost.cost_section import cost_sections
 from tngd_bench.report.document.charting import Chart, MissingFigure
 from tngd_bench.report.document.section import Section, guarded, missing_words
 from tngd_bench.report.document.tables import Table
-from tngd_bench.report.front import front
+from tngd_bench.report.front import PICTURES, front
 from tngd_bench.report.map.map_section import map_results
 from tngd_bench.report.training.training_section import training_sections
 from tngd_bench.report.tuning import tuning_charts
@@ -44,6 +44,11 @@ class Contents:
     def every(self) -> tuple[Section, ...]:
         """The sections and those of the appendix."""
         return (*self.sections, *self.appendix)
+
+    @property
+    def pictures(self) -> tuple[Chart, ...]:
+        """The charts beside the answer."""
+        return next((section.charts for section in self.sections if section.anchor == PICTURES), ())
 
     @property
     def warnings(self) -> tuple[tuple[str, str], ...]:
@@ -86,7 +91,7 @@ def contents(records: Records, beside: Mapping[str, Records] | None = None) -> C
     # judging is guarded by its sections: where it fails they say so
     found = answer(results, claims.found if any(each.anchor == "verdicts" for each in sections) else ())
     shown = guarded(
-        "pictures", "In three pictures", lambda: front(results, {each.anchor: each for each in sections})
+        PICTURES, "In three pictures", lambda: front(results, {each.anchor: each for each in sections})
     )
     every = names_once(tuple(map(captions_once, (*shown, *_appendix(sections, shown)))))
     failed = (*findings.failed, *found.failed)
