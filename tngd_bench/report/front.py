@@ -8,7 +8,6 @@ from tngd_bench.analysis.results import Results
 from tngd_bench.problems import registered_metrics
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.report.document import slugs
-from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.training.training_section import targets_table
@@ -33,21 +32,18 @@ def front(results: Results, made: Mapping[str, Section]) -> tuple[Section, ...]:
     """
     nothing = Section("", "")
     what_if, maps = made.get("what-if", nothing), made.get("map", nothing)
-    energy = tuple(table for table in what_if.tables if table.name == "energy")
+    energy = tuple(chart for chart in what_if.charts if chart.name.startswith("energy"))
+    joules = () if energy else tuple(table for table in what_if.tables if table.name == "energy")
     sections = (
         Section(PICTURES, "In three pictures", charts=charts_of(PICTURES, results)),
         replace(what_if, title="Your device, your model", charts=(), tables=(), points=()),
         Section("tolerance", "How good must the chip be?", charts=charts_of("tolerance", results)),
-        Section("joules", "Energy", charts=_named(what_if, "energy"), tables=energy),
+        Section("joules", "Energy", charts=energy, tables=joules),
         _learning(results, made.get("convergence", nothing)),
         replace(maps, charts=maps.charts[:_MAPS], tables=(), points=()),
         *([made["claims"]] if "claims" in made else []),
     )
     return tuple(section for section in sections if section.anchor and not section.is_empty)
-
-
-def _named(section: Section, start: str) -> tuple[Chart, ...]:
-    return tuple(chart for chart in section.charts if chart.name.startswith(start))
 
 
 def _learning(results: Results, convergence: Section) -> Section:
