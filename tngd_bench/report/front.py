@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from tngd_bench.analysis.findings.convergence import main_training
 from tngd_bench.analysis.results import Results
-from tngd_bench.problems import registered_metrics
+from tngd_bench.analysis.training.final_scores import leading
 from tngd_bench.problems.metrics import TRAINING_LOSS
 from tngd_bench.report.document import slugs
+from tngd_bench.report.document.charting import Chart
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.section import Section
 from tngd_bench.report.training.training_section import targets_table
@@ -17,8 +18,6 @@ PICTURES = "pictures"
 """The anchor of the section beside the answer."""
 _MAPS = 2
 """Maps shown open: the study's device over N and b, without K-FAC and with it."""
-_METRICS = 2
-"""Metrics of the main training shown open, each against iterations and time."""
 _MEMORY = (
     "A device keeps the state of its capacitors from one step to the next, so that a short relaxation goes on from the "
     "last direction. SPRING, a digital natural gradient, keeps its last direction in the same way."
@@ -52,10 +51,11 @@ def _learning(results: Results, convergence: Section) -> Section:
     if trained is None:
         return Section("", "")
     group, infos = str(trained.part[c.GROUP].iloc[0]), results.infos
-    scores = registered_metrics.judged()
-    names = [slugs.slug(group, one.column, against) for one in scores for against in ("iterations", "time")]
-    names.remove(slugs.slug(group, TRAINING_LOSS.column, "time"))  # it is among the pictures
     by_name = {chart.name: chart for chart in convergence.charts}
+    curves: list[Chart] = []
+    for score in (TRAINING_LOSS, leading(trained.part)):  # the loss where the problem has no other metric
+        names = (slugs.slug(group, score.column, against) for against in ("iterations", "time"))
+        curves = [by_name[name] for name in names if name in by_name] or curves
     times = results.times_to_target
     own = c.only(times, group=group)
     table = targets_table(own, infos)
@@ -63,6 +63,6 @@ def _learning(results: Results, convergence: Section) -> Section:
         "learning",
         "Learning",
         prose=_MEMORY if any(infos[label].modelled for label in trained.labels()) else "",
-        charts=tuple(by_name[name] for name in names[: 2 * _METRICS - 1] if name in by_name),
+        charts=tuple(curves),
         tables=(table if len(own) == len(times) else replace(table, name="time-to-target-here"),),
     )
