@@ -288,7 +288,7 @@ def numbers_that_decide(verdict: Verdict, infos: Infos) -> str:
     said = f"{condition[0].upper()}{condition[1:]}. " if condition else ""
     if len(parts) > _FEW:
         return worded(said or f"Holds in all {len(parts)}.", titles(infos)).strip()
-    return worded(said + verdict.evidence, titles(infos))
+    return worded(f"{said}{verdict.evidence[:1].upper()}{verdict.evidence[1:]}", titles(infos))
 
 
 _FEW = 3
