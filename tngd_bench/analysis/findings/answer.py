@@ -3,7 +3,7 @@
 Every number comes from the views of `Results`, and every rule for a difference from the analysis behind it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -42,7 +42,7 @@ def answer(results: Results, judged: Sequence[Verdict] = ()) -> Answer:
     """Return the answer of a study; `judged` are the verdicts on claims that its page shows."""
     made: list[Paragraph] = []
     failed: list[tuple[str, Exception]] = []
-    makers = {
+    makers: dict[str, Callable[[Results], Text | None]] = {
         "Bottom line": _bottom_line,
         "Cost": paragraphs.cost,
         "What holds it back": paragraphs.bottleneck,

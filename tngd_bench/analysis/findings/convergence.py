@@ -44,7 +44,7 @@ def convergence_sentence(results: Results) -> str:
         of = " of TNGD" if any(info.modelled for info in infos.values()) else ""
         return f"Convergence{of}: not measured." if of or plain.empty else _ranked_sentence(results, plain)
     group = main_section(plain, infos)
-    section = TrainingSection(c.only(plain, group=group), infos)
+    section = EndedSection(c.only(plain, group=group), infos)
     # where TNGD was tuned too, a second sentence says how that ended
     device = section.device(tuned=False) or section.device()
     assert device is not None  # the section was chosen among those that have one
@@ -84,18 +84,18 @@ def main_section(plain: pd.DataFrame, infos: Infos) -> str:
     return max(sorted(sections, key=quantities.numeric_order), key=rank)
 
 
-def main_training(results: Results) -> TrainingSection | None:
+def main_training(results: Results) -> EndedSection | None:
     """Return how the main section of a study's trainings ended; None where nothing was trained outside sweeps."""
     plain = c.outside_sweeps(results.final)
     if plain.empty:
         return None
-    return TrainingSection(c.only(plain, group=main_section(plain, results.infos)), results.infos)
+    return EndedSection(c.only(plain, group=main_section(plain, results.infos)), results.infos)
 
 
 def _ranked_sentence(results: Results, plain: pd.DataFrame) -> str:
     """Return the optimizers of the main section by how they ended: none is TNGD, and which to test was not fixed."""
     group = main_section(plain, results.infos)
-    section = TrainingSection(c.only(plain, group=group), results.infos)
+    section = EndedSection(c.only(plain, group=group), results.infos)
     labels, head = sorted(section.labels(), key=section.median_loss), section.part.iloc[0]
     ended = [
         f"{results.infos[label].title} {_median_loss(runs) or _no_number(runs)}"
@@ -108,7 +108,7 @@ def _ranked_sentence(results: Results, plain: pd.DataFrame) -> str:
     )
 
 
-def _tuned_sentence(section: TrainingSection, searched: str) -> str:
+def _tuned_sentence(section: EndedSection, searched: str) -> str:
     """Return " All tuned …": TNGD's loss and test score against rivals that were tuned too; "" without them."""
     device = section.device(tuned=True)
     others = [] if device is None else section.rivals(device, tuned=True)
@@ -122,13 +122,13 @@ def _tuned_sentence(section: TrainingSection, searched: str) -> str:
 
 
 @dataclass(frozen=True)
-class TrainingSection:
+class EndedSection:
     """The final values `part` of one section, and which of its optimizers ended how."""
 
     part: pd.DataFrame
     infos: Infos
 
-    def without_tuned(self) -> TrainingSection:
+    def without_tuned(self) -> EndedSection:
         """Return the section with titles that leave out "tuned", for a sentence that says it of all."""
         infos = {label: replace(info, title=without_tuned(info.title)) for label, info in self.infos.items()}
         return replace(self, infos=infos)

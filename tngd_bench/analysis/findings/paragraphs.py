@@ -182,8 +182,8 @@ def tolerance(results: Results) -> Text | None:
     pairs = device_pairs(results.trials, final)
     if pairs:
         named = ", ".join(f"{results.infos[pair.optimizer].title}: {pair.verdict}" for pair in pairs[:2])
-        more = f", and {len(pairs) - 2} more in the table" if len(pairs) > 2 else ""
-        return f"Beside the ideal device, training ends: {named}{more}.", pairs[0].verdict, "tolerance"
+        others = f", and {len(pairs) - 2} more" if len(pairs) > 2 else ""
+        return f"Beside the ideal device, training ends: {named}{others}.", pairs[0].verdict, "tolerance"
     if not swept:
         return None
     note = next((each.note for each in swept if each.note), "at no level tried for certain")

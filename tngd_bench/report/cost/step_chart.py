@@ -9,7 +9,7 @@ from tngd_bench.analysis.optimizer_names import without_tuned
 from tngd_bench.analysis.results import Results
 from tngd_bench.optimizers.registry import exact_natural
 from tngd_bench.report.document import charting, scales
-from tngd_bench.report.document.charting import Chart
+from tngd_bench.report.document.charting import Chart, Look
 from tngd_bench.report.document.figures import figure_of
 from tngd_bench.report.document.palette import DIGITAL, PAPER, RELAX, WRITE
 from tngd_bench.studies.store import columns as c
@@ -47,7 +47,7 @@ def step_chart(results: Results) -> Chart | None:
     places = range(len(rows))
     for part, (label, colour, hatch) in _PARTS.items():
         if part == "host_s" or (rows[part] > 0).any():
-            look = {"color": colour.light, "hatch": hatch, "edgecolor": PAPER.light, "linewidth": 0.0}
+            look: Look = {"color": colour.light, "hatch": hatch, "edgecolor": PAPER.light, "linewidth": 0.0}
             axes.barh(places, rows[part].fillna(0.0), 0.6, left, **look, label=label)
             left = left + rows[part].fillna(0.0)
     times = [quantities.at_least(row.total_median_s, row.at_least_s) for row in c.each(rows)]

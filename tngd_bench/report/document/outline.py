@@ -110,8 +110,8 @@ def _appendix(sections: Sequence[Section], shown: Sequence[Section]) -> Iterator
     for section in sections:
         left = section.less(shown)
         if section.anchor in anchors:
-            more = {"anchor": f"{left.anchor}-more", "title": f"{left.title}: more"}
-            left = replace(left, **more, prose="", explorer=None)
+            anchor, title = f"{left.anchor}-more", f"{left.title}: more"
+            left = replace(left, anchor=anchor, title=title, prose="", explorer=None)
         if not left.is_empty:
             yield left
 

@@ -39,7 +39,7 @@ class _Row:
     heading: str
     where: str
     cells: tuple[tuple[str, str], ...]
-    about: dict[str, object]
+    about: dict[str, str]
 
 
 def _rows(results: Results) -> Iterator[_Row]:
