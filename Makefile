@@ -8,6 +8,12 @@ RANGE ?= HEAD^!
 
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check
+# uv where it is installed, else pip. uv reads none of pip's settings: where packages are found is passed on.
+UV := $(shell command -v uv 2>/dev/null)
+PLACES := $(addprefix --find-links ,$(PIP_FIND_LINKS)) $(addprefix --extra-index-url ,$(PIP_EXTRA_INDEX_URL))
+UV_INSTALL := '$(UV)' pip install --python $(BIN)/python --index-strategy unsafe-best-match $(PLACES)
+INSTALL := $(if $(UV),$(UV_INSTALL),$(BIN)/python $(PIP) install)
+MAKE_VENV = $(if $(UV),'$(UV)' venv --quiet --seed --clear $(PLACES) --python '$(PYTHON)','$(PYTHON)' -m venv --clear)
 
 SUPPORTED := 3.11 3.12 3.13
 # The version of an interpreter, nothing where it is missing, does not start or is not supported.
@@ -20,7 +26,7 @@ VERSION := $(call version_of,$(PYTHON))
 LOCK := requirements-$(VERSION).lock
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: setup python report sample test test-all lint bench-core asv lock clean
+.PHONY: setup python report sample test test-all lint bench-core asv dist lock clean
 
 setup: $(if $(VERSION),$(STAMP),python)
 
@@ -36,10 +42,10 @@ endif
 $(STAMP): $(LOCK) pyproject.toml
 	@# A venv of another version is made anew, and so is one without pip, as Debian makes it where python3-venv is missing.
 	@$(BIN)/python -c 'import pip, sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(VERSION)")' 2>/dev/null \
-	  || '$(PYTHON)' -m venv --clear $(VENV)
+	  || $(MAKE_VENV) $(VENV)
 	@echo 'Installing the pinned packages into $(VENV) (once; about a minute and more where torch is downloaded)'
-	$(BIN)/python $(PIP) install --quiet --requirement $(LOCK)
-	$(BIN)/python $(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(INSTALL) --quiet --requirement $(LOCK)
+	$(INSTALL) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 report: setup
@@ -70,7 +76,12 @@ bench-core: setup
 # Measures RANGE in asv's own environment; `asv compare` and `asv publish` take it from there.
 asv: setup
 	$(BIN)/asv machine --yes
-	$(BIN)/asv run --python '$(VERSION)' '$(RANGE)'
+	$(BIN)/asv run --python '$(VERSION)' --launch-method forkserver '$(RANGE)'
+
+# The source archive, and the wheel built from it.
+dist: setup
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --quiet
 
 # The pins of pip's report on what it would install. The local part of a version (+cpu) and the accelerator libraries
 # belong to one machine's build of torch and stay out: pip adds them where torch asks.

@@ -229,6 +229,36 @@ def test_the_what_if_panel_starts_where_the_drawn_map_is_and_follows_its_sliders
     assert summary.inner_text() == start
 
 
+def test_the_panel_says_which_link_and_words_reach_a_target_or_that_none_does(visit):
+    """Its sentence against the formula, from the page's own data, on every processor."""
+    panel = visit.page.locator("#explorer")
+    known = visit.page.evaluate("JSON.parse(document.getElementById('explorer-data').textContent)")
+    start, words = known["start"], known["words"]
+    place = start["batch"] * len(known["sizes"]) + start["size"]
+    rests = known["ensemble"] * start["time"] * 10 ** start["tau"]
+    seen = set()
+    for processor, target in (("", "0.05"), ("", "1000"), ("h100", "0.001"), ("h100", "1")):
+        panel.get_by_label("Host and rivals on").select_option(processor)
+        panel.get_by_label("Target").fill(target)
+        said = panel.locator(".required").inner_text()
+        used = known["rated"].get(processor, known)
+        digital = [used["digital"][label][place] for label in known["exact"] if used["digital"][label][place]]
+        allowed = min(digital) / float(target)
+        for upload, name in (("full", "whole arrays"), ("factored", "factors")):
+            left = allowed - used["host"][upload][place] - known["fixed"][upload][place] - rests
+            clause = next(each for each in said.split("needs: ")[1].split("; ") if f"sending {name}," in each)
+            seen.add(left > 0)
+            if left <= 0:
+                assert "no link is enough" in clause
+                continue
+            value, unit = clause.split("a link of ")[1].split()[:2]
+            rate = float(value) * {"Gb/s": 1e9, "Tb/s": 1e12}[unit.rstrip(".")]
+            assert rate == pytest.approx(words[upload][place] * start["bits"] / left, rel=0.01)
+        assert ("Host: " in said) == bool(processor)
+    assert seen == {True, False}
+    panel.get_by_role("button").click()
+
+
 def test_the_skip_link_is_first_and_leads_to_the_results(visit):
     visit.page.keyboard.press("Tab")
     assert visit.page.evaluate("document.activeElement.textContent") == "Skip to the results"

@@ -39,7 +39,7 @@ def grown(records: Records) -> Records:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="reads and draws ten thousand trials")
 def test_ten_thousand_trials_make_a_page_that_opens(records, tmp_path):
     large = grown(records)
     assert len(large.trials) >= TRIALS

@@ -130,7 +130,7 @@ targets = [{ metric = "test_top_two", value = 0.5 }]
 """
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="runs a study and draws its page")
 def test_a_study_of_an_outside_problem_has_it_from_the_run_to_the_page(tmp_path):
     (tmp_path / "toy_plugin.py").write_text(PLUGIN)
     (tmp_path / "toy.toml").write_text(STUDY)

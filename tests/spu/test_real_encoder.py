@@ -42,7 +42,7 @@ def trained(problem, steps):
     return model, entry.loss(), take(data.train_inputs, slice(-BATCH, None)), data.train_targets[-BATCH:]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="simulates a device on an encoder in small steps")
 @pytest.mark.parametrize("steps", [0, 10])
 def test_krylov_agrees_with_euler_maruyama_at_a_small_step(problem, steps):
     ggn = GGN(*trained(problem, steps))
@@ -62,7 +62,7 @@ def test_krylov_agrees_with_euler_maruyama_at_a_small_step(problem, steps):
     assert krylov.products <= 14
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="trains an encoder")
 def test_iterations_of_tngd_take_at_most_14_products(problem):
     entry, data = problem
     model = entry.model(entry.widths(37_634, 2 * LENGTH), 0)

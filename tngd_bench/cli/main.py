@@ -28,6 +28,7 @@ _VERBS = {
     "report": "tngd_bench.cli.report",
     "compare": "tngd_bench.cli.compare",
     "predict": "tngd_bench.cli.predict.command",
+    "require": "tngd_bench.cli.predict.require",
     "check": "tngd_bench.cli.check",
     "baseline": "tngd_bench.cli.baseline",
     "export": "tngd_bench.cli.export",

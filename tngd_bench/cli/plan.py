@@ -15,6 +15,7 @@ import click
 from tngd_bench.analysis import quantities
 from tngd_bench.cli import option_kinds
 from tngd_bench.cli.study_options import study_options
+from tngd_bench.csv_text import harmless
 
 if TYPE_CHECKING:
     from tngd_bench.studies.file.reading import LoadedStudy
@@ -160,7 +161,7 @@ def _write_csv(forecast: Forecast) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(field.name for field in dataclasses.fields(Group))
     for group in forecast.groups:
-        writer.writerow("" if value is None else value for value in dataclasses.astuple(group))
+        writer.writerow("" if value is None else harmless(value) for value in dataclasses.astuple(group))
 
 
 def _text(forecast: Forecast, every_size: bool) -> str:

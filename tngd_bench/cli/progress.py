@@ -17,7 +17,7 @@ from tngd_bench.studies.plan.duration_model import RUN_START_S
 from tngd_bench.studies.plan.forecast import report_seconds
 from tngd_bench.studies.plan.make_plan import Plan, predicted_seconds
 from tngd_bench.studies.plan.trials import Trial
-from tngd_bench.studies.run.audience import PlainAudience, count_run, outcome
+from tngd_bench.studies.run.audience import PlainAudience, outcome
 
 _PIPED_WIDTH = 120
 _WIDE = 80
@@ -76,7 +76,7 @@ class LiveAudience(PlainAudience):
 
     def finished(self, trial: Trial, entries: Sequence[dict[str, Any]]) -> None:
         """Move the bar; print a line where there is no result."""
-        self.done += count_run(entries)
+        self.done += trial.to_run
         self._running.pop(trial.describe(), None)
         self._pending.pop(trial.describe(), None)
         if missing := outcome(entries):

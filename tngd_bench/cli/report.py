@@ -1,10 +1,12 @@
 """`tngd-bench report`: the report again, from stored results."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from tngd_bench import arguments
 from tngd_bench.cli.option_kinds import PATH, default_option, open_option, path_option, several_option
 from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
 from tngd_bench.cli.study_options import plugin_option
@@ -45,6 +47,11 @@ Examples:
     type=PATH,
     help="Results of another study, such as one on other data: claims are judged on both, side by side. Repeatable.",
 )
+@click.option(
+    "--host-watts",
+    type=float,
+    help="Power of the measured machine while it works, for energies.  [default: unknown]",
+)
 @open_option
 def command(
     results: Path,
@@ -53,6 +60,7 @@ def command(
     paper: str,
     base_url: str,
     others: tuple[Path, ...],
+    host_watts: float | None,
     show: bool,
 ) -> int:
     """Write the report of RESULTS, a study's output folder, the store in it or a packed store.
@@ -72,12 +80,19 @@ def command(
 
     from tngd_bench.cli.progress import make_console
     from tngd_bench.report import build_report, terminal_summary
+    from tngd_bench.report.map.energy_chart import HOST_WATTS
 
     stores = [store, *(find_store(other) for other in others)]
     read = read_results(stores, "report")
     names = [records.study.get("name") for records in read]
     if len(set(names)) < len(names):
         raise StoreError(f"--beside takes studies of different names, not {', '.join(map(str, names))}")
+    if host_watts is not None:
+        try:
+            watts = arguments.real("--host-watts", host_watts, above=0.0)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        read[0] = replace(read[0], environment={**read[0].environment, HOST_WATTS: watts})
     beside = [(records, each.path) for records, each in zip(read[1:], stores[1:], strict=True)]
     with writing(place):
         files = build_report(

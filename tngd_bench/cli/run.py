@@ -44,9 +44,12 @@ def command(
 
     chosen = Study.read(study, overrides, profile)
     place = output if output is not None else chosen.loaded.folder
+    if scheduler is None:
+        chosen.load_workers()
 
     from tngd_bench.cli.progress import against_plan, make_audience, make_console
     from tngd_bench.cli.signals import resumable
+    from tngd_bench.report import build_report, terminal_summary  # now: the workers are loading too
 
     console = make_console()
     audience = make_audience(console)
@@ -57,7 +60,6 @@ def command(
         )
     tell_ignored(result.ignored)
 
-    from tngd_bench.report import build_report, terminal_summary
     from tngd_bench.studies.store.records import read_records
     from tngd_bench.studies.store.store import STORE_FOLDER
 

@@ -205,7 +205,7 @@ def test_a_study_without_claims_says_that_nothing_was_tested(records):
     assert claims_section(clocked(records)).is_empty
 
 
-@pytest.mark.slow  # a whole report
+@pytest.mark.slow(reason="a whole report")
 def test_the_page_links_verdicts_to_the_records_of_both_studies(paper, fashion, tmp_path):
     for name, records in (("paper", paper), ("fashion", fashion)):
         folder = tmp_path / name / "store" / "trials"

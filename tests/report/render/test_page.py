@@ -151,7 +151,7 @@ def page_words(text):
     return re.sub(r"<[^>]+>", " ", text.partition("<body>")[2]).split()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="draws a whole page")
 def test_text_from_study_files_is_shown_as_text(make, tmp_path):
     records = make(name=HOSTILE, title=HOSTILE, optimizers=("sgd", "ngd-gram", "tngd"), sizes=(1_000, 10_000))
     frames = {
@@ -185,7 +185,7 @@ def digests(folder):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="draws two reports in every format")
 def test_the_same_records_give_the_same_bytes(make, tmp_path):
     pytest.importorskip("typst", reason="typst is not installed")
     records = make(optimizers=("sgd", "ngd-gram"), sizes=(1_000, 10_000), sweeps=False)

@@ -187,7 +187,7 @@ def test_the_page_of_a_search_compares_nothing_and_says_what_was_searched(undist
     assert "test accuracy" not in said
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="runs a search and kills it, three times")
 @pytest.mark.parametrize("delay", [2.5, 4.0, 5.5])
 def test_a_killed_search_goes_on_to_the_same_result(undisturbed, tmp_path, delay):
     _, whole = undisturbed

@@ -12,6 +12,7 @@ import pandas as pd
 from tngd_bench.analysis.cost.calibration import SLOTS, Calibrations
 from tngd_bench.analysis.cost.device_use import DeviceUse
 from tngd_bench.layers import Layer
+from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
@@ -83,6 +84,15 @@ class Plane(Grid):
     measured: npt.NDArray[np.bool_]
     points: pd.DataFrame
     distances: Mapping[str, Array]
+
+    def rated(self, seconds: Callable[[Iteration], float | None]) -> Array:
+        """Return `seconds` of every cell's iteration, NaN for None: (rows, columns)."""
+
+        def of_cell(n: int, b: int, d_z: int, layers: Model) -> float:
+            found = seconds(Iteration(n, b * d_z, b, d_z, layers, self.calibrations.counts.cg))
+            return np.nan if found is None else found
+
+        return np.asarray(self.at_each(of_cell)[0])
 
 
 def plane(

@@ -10,9 +10,10 @@ import pandas as pd
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost import caveats, leads
 from tngd_bench.analysis.cost.caveats import host_extrapolated
-from tngd_bench.analysis.families import Infos
+from tngd_bench.analysis.families import Infos, device_title
 from tngd_bench.analysis.results import Results
 from tngd_bench.report import assumptions
+from tngd_bench.report.cost.preconditioning import preconditioning_sections
 from tngd_bench.report.document import tables
 from tngd_bench.report.document.figures import charts_of
 from tngd_bench.report.document.scales import SIGNS
@@ -41,13 +42,18 @@ def cost_sections(results: Results) -> tuple[Section, ...]:
             ),
             charts=charts_of("cost", results),
         ),
+        *preconditioning_sections(results),
         Section(
             "scaling",
             "How cost grows",
             charts=charts_of("scaling", results),
             tables=(fits_table(scaling, infos),),
         ),
-        Section("split", "What an iteration of TNGD is made of", charts=charts_of("split", results)),
+        Section(
+            "split",
+            f"What an iteration of {device_title(infos, set(results.cost_summary[c.OPTIMIZER]))} is made of",
+            charts=charts_of("split", results),
+        ),
         Section(
             "numbers",
             "Every cost with its spread",

@@ -64,18 +64,13 @@ class PlainAudience:
 
     def finished(self, trial: Trial, entries: Sequence[dict[str, Any]]) -> None:
         """Say how the trial ended, with every optimizer that has no result and why."""
-        self.done += count_run(entries)
+        self.done += trial.to_run
         self.say(f"[{self.done}/{self.total}] {trial.describe()}{outcome(entries)}")
 
 
 def processes(number: int) -> str:
     """Return a number of trials that share a process each, in words."""
     return f"{number:,} process{'es' * (number != 1)}"
-
-
-def count_run(entries: Sequence[dict[str, Any]]) -> int:
-    """Return how many optimizers were run, which those left out beforehand were not."""
-    return sum(entry["status"] != "skipped" for entry in entries)
 
 
 def outcome(entries: Sequence[dict[str, Any]]) -> str:

@@ -149,6 +149,27 @@
     const at = Number(field(name).value), study = known.start[name];
     return Math.abs(at - study) <= Number(field(name).step) / 2 ? study : at;
   };
+  // What the device takes at one size, and what would make it so many times faster than the best digital optimizer.
+  const required = ({ rivals, digital, hosts, rated, rate, tau, bits, time, upload }) => {
+    const column = Number(field("size").value), row = Number(field("batch").value), place = row * columns + column;
+    const where = `At N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row].toLocaleString("en")}`;
+    const timed = rivals.filter((label) => digital[label][place] !== null);
+    const ways = ["full", "factored"].filter((way) => hosts[way][place] !== null);
+    if (timed.length === 0 || !ways.includes(upload)) return `${where} there is no model, or no memory for it.`;
+    const best = timed.reduce((one, other) => digital[other][place] < digital[one][place] ? other : one);
+    const rest = (way) => hosts[way][place] + known.fixed[way][place] + known.ensemble * time * tau;
+    const link = known.words[upload][place] * bits / rate, taken = rest(upload) + link;
+    const allowed = digital[best][place] / Number(field("target").value);
+    const bound = rated || known.not_stated.length > 0 ? "≥ " : "";
+    const joules = rated ? ` Host: ${(hosts[upload][place] * rated.watts).toPrecision(3)} J at ${rated.watts} W; ${known.titles[best]}: ${(digital[best][place] * rated.watts).toPrecision(3)} J.` : "";
+    const needed = ways.map((way) => {
+      const sent = way === "full" ? "whole arrays" : "factors", left = allowed - rest(way), words = known.words[way][place];
+      if (left <= 0) return `sending ${sent}, no link is enough, as host and device alone take ${bound}${seconds(rest(way))}`;
+      const most = Math.min(64, Math.floor(left * rate / words));
+      return `sending ${sent}, a link of ${rateText(words * bits / left)}${most > 0 && rate < Infinity ? ` or words of up to ${most} bits` : ""}`;
+    });
+    return `${where} a step takes ${bound}${seconds(taken)} (host ${bound}${seconds(hosts[upload][place])}, link ${seconds(link)}) on ${Math.round(known.cells[place]).toLocaleString("en")} cells; ${known.titles[best]}, the best digital one, ${rated ? "≥ " : ""}${seconds(digital[best][place])}.${joules} The target, ${seconds(allowed)}, needs: ${needed.join("; ")}.`;
+  };
   const draw = () => {
     const endless = Number(field("rate").value) >= Number(field("rate").max);
     const rate = endless ? Infinity : 10 ** chosen("rate");
@@ -156,7 +177,11 @@
     const bits = Number(field("bits").value);
     const time = Number(field("time").value);
     const upload = field("upload").value;
-    const rivals = Object.keys(known.digital).filter((label) => field("kfac").checked || known.exact.includes(label));
+    // a processor's seconds are lower bounds at its rated speed, not fitted to anything measured here
+    const rated = known.rated[field("processor").value];
+    const { digital, host: hosts } = rated ?? known;
+    const factorOf = (label, place) => rated ? 1 : known.factors[label][place];
+    const rivals = Object.keys(digital).filter((label) => field("kfac").checked || known.exact.includes(label));
     shown("rate").textContent = endless ? "unlimited" : rateText(rate);
     shown("tau").textContent = seconds(tau);
     shown("bits").textContent = `${bits} bits`;
@@ -166,26 +191,27 @@
     for (const { place, row, column, box, title } of cells) {
       // seconds of each with the factor that they are vouched for within; the device's own part is modelled exactly
       const found = rivals
-        .filter((label) => known.digital[label][place] !== null)
-        .map((label) => ({ label, value: known.digital[label][place], factor: known.factors[label][place] }));
-      const host = known.host[upload][place];
+        .filter((label) => digital[label][place] !== null)
+        .map((label) => ({ label, value: digital[label][place], factor: factorOf(label, place) }));
+      const host = hosts[upload][place];
       if (host !== null) {
         const value = host + known.fixed[upload][place] + known.ensemble * time * tau + known.words[upload][place] * bits / rate;
-        found.push({ label: known.device, value, factor: 1 + host * (known.factors[known.device][place] - 1) / value });
+        found.push({ label: known.device, value, factor: 1 + host * (factorOf(known.device, place) - 1) / value });
       }
       found.sort((a, b) => a.value - b.value);
       const vouched = found.slice(0, 2).every(({ factor }) => factor <= known.vouched_factor);
       const best = found.length > 0 && vouched ? found[0].label : null;
       const least = found.length > 0 ? found[0].value : Infinity;
       box.style.fill = best === null ? "none" : colour(best);
-      box.classList.toggle("far", !known.near[place]);
+      box.classList.toggle("far", !rated && !known.near[place]);
       const bound = best === known.device && known.not_stated.length > 0;
       box.classList.toggle("bound", bound);
       if (best === null) { title.textContent = found.length > 0 ? "not vouched for" : "no model"; continue; }
       total += 1;
       wins[best] = (wins[best] ?? 0) + 1;
-      title.textContent = `N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row]}: ${titleOf(best)}, ${bound ? "≥ " : ""}${seconds(least)}${known.near[place] ? "" : ", digital part extrapolated"}`;
+      title.textContent = `N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row]}: ${titleOf(best)}, ${bound ? "≥ " : ""}${seconds(least)}${rated || known.near[place] ? "" : ", digital part extrapolated"}`;
     }
+    panel.querySelector(".required").textContent = required({ rivals, digital, hosts, rated, rate, tau, bits, time, upload });
     const parts = Object.entries(wins).sort((a, b) => b[1] - a[1]).map(([label, count]) => `${titleOf(label)} ${Math.round(100 * count / total)} %`);
     panel.querySelector(".summary").textContent = parts.length > 0 ? `Share of the sizes won, of those vouched for: ${parts.join(", ")}.` : "No size is vouched for.";
     const legend = panel.querySelector(".legend");
