@@ -14,6 +14,7 @@ from tngd_bench.optimizers.roofline import Prediction, host_cost, processor_at
 from tngd_bench.spu.billing import latency
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.kronecker import billing as kronecker
+from tngd_bench.spu.ledger import Ledger
 
 OPTIMIZERS = ("tngd", ON_DEVICE)
 
@@ -91,16 +92,21 @@ class Design:
             self._hosts[key] = _Host(seconds, making * seconds, processor.missing_bytes(held.bytes))
         return self._hosts[key]
 
+    def bill(self, machine: Machine) -> Ledger:
+        """Return the device's seconds, item by item."""
+        p = self.prediction
+        if self.optimizer != ON_DEVICE:
+            return latency(machine.device, p.work)
+        interval = int(str(registry.get(ON_DEVICE).defaults["inverse_interval"]))
+        factors = kronecker.FactorShape.of(p.model.layers)
+        time = p.work.analog.analog_time
+        return kronecker.latency(
+            machine.device, kronecker.KroneckerWorkload(factors, time, machine.copies, interval)
+        )
+
     def seconds(self, machine: Machine) -> float:
         """Return the seconds of an iteration, a lower bound."""
-        p, host = self.prediction, self._host(machine)
-        if self.optimizer == ON_DEVICE:
-            shapes = kronecker.FactorShape.of(p.model.layers)
-            interval = int(str(registry.get(ON_DEVICE).defaults["inverse_interval"]))
-            factors = kronecker.KroneckerWorkload(shapes, p.work.analog.analog_time, machine.copies, interval)
-            bill = kronecker.latency(machine.device, factors)
-        else:
-            bill = latency(machine.device, p.work)
+        host, bill = self._host(machine), self.bill(machine)
         taken = bill.elapsed_at_least(host.seconds)
         assert taken is not None  # link and relaxation always have a figure
-        return taken - machine.overlap * bill.saved(host.making, p.outputs)
+        return taken - machine.overlap * bill.saved(host.making, self.prediction.outputs)

@@ -62,6 +62,8 @@ class Required:
     together_as_is: Together | None
     floor_seconds: float
     host_floor_seconds: float
+    not_stated: tuple[str, ...] = ()
+    """The items of the device's bill that count as no time, as none is stated."""
 
     @property
     def reached(self) -> bool:
@@ -113,6 +115,7 @@ def required(design: Design, beat: str = "best", factor: float = 1.0) -> Require
         _together(design, [now], (numbers, words), target),
         design.seconds(best),
         design.host_seconds(best),
+        design.bill(now).not_stated,
     )
 
 

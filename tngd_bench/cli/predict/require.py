@@ -118,7 +118,12 @@ def verdict(found: Required) -> str:
     """Return in a sentence whether the target can be reached, and how or why not."""
     lacking = found.host_missing_bytes
     memory = f"; its host lacks {quantities.si(lacking, 'B')} of memory for the rows" if lacking else ""
-    return _verdict(found) + memory
+    free = (
+        f"; counted as no time, none being stated: {quantities.items(found.not_stated)}"
+        if found.not_stated
+        else ""
+    )
+    return _verdict(found) + memory + free
 
 
 def _verdict(found: Required) -> str:
