@@ -8,7 +8,7 @@ import pandas as pd
 from benchmarks.known_truth import Generator, Statement, at_settings
 from tngd_bench.analysis import compare
 from tngd_bench.analysis.claims.cost_tests import exponents
-from tngd_bench.analysis.cost.iteration_cost import paired_ratio
+from tngd_bench.analysis.cost.iteration_cost import paired_quotients, paired_ratio
 from tngd_bench.analysis.cost.leads import leads
 from tngd_bench.analysis.families import optimizer_info
 from tngd_bench.analysis.results import Results
@@ -17,6 +17,7 @@ from tngd_bench.analysis.statistics.run_spread import between as between_runs
 from tngd_bench.analysis.statistics.scaling import fit_scaling
 from tngd_bench.check.regression import CheckedMetric, Sides, confirm
 from tngd_bench.check.trees import PROCESSES, SAMPLES
+from tngd_bench.studies.plan.enough_processes import LEAST_PROCESSES, is_enough
 from tngd_bench.studies.store.records import Records
 
 NOISE = 0.15
@@ -63,6 +64,20 @@ def looked_again(generator: Generator) -> tuple[int, int]:
     every = timed(generator, EQUAL, 10)
     ratios = [paired_ratio(every[every["process"] < processes], "a", "b") for processes in range(3, 11)]
     return int(any(ratio is not None and ratio.decided for ratio in ratios)), 1
+
+
+@at_settings
+def stopped_at(generator: Generator, precision: float) -> tuple[int, int]:
+    """Return whether the interval of two equal optimizers leaves out 1 where a precision stopped the processes."""
+    every = timed(generator, EQUAL, 5, between=0.03, noise=QUIET).assign(precision=precision)
+    for processes in range(LEAST_PROCESSES, 6):
+        seen = every[every["process"] < processes]
+        logs = [float(np.log(np.median(block))) for block in paired_quotients(seen, "a", "b")]
+        if is_enough(logs, precision):
+            break
+    ratio = paired_ratio(seen, "a", "b")
+    assert ratio is not None
+    return int(ratio.decided), 1
 
 
 NAMES = ("ngd-gram", "kfac", "ngd-cg", "ngd-woodbury", "tngd")
@@ -235,6 +250,16 @@ STATEMENTS = (
     Statement(10, "The same, 5 × 10, processes differ by 16 %", 0.05, decided_ratio(5, 10, 0.16)),
     Statement(10, "Ratio decided from 1 or 2 processes", 0.0, decided_ratio(2, 10, 0.16)),
     Statement(11, "Ratio of equals decided at a look after 3, 4, … 10", 0.05, looked_again, promised=False),
+    *(
+        Statement(
+            11,
+            f"Ratio of equals decided, stopped at ±{100 * precision:.0f} %",
+            0.05,
+            stopped_at(precision),
+            5.0,
+        )
+        for precision in (0.02, 0.04, 0.06, 0.1)
+    ),
     Statement(19, "Gate: unchanged, processes differ by 3 %", 0.005, gate(0.03)),
     Statement(19, "Gate: unchanged, processes differ by 8 %", 0.005, gate(0.08)),
     Statement(19, "The same, samples of one process a side", 0.005, gate(0.08, 1), promised=False),

@@ -43,7 +43,8 @@ def compare(study: list[str]) -> None:
         for kind in ("cost", "training"):
             groups = [group for group in predicted["groups"] if group["kind"] == kind]
             seconds = sum(group["seconds"] for group in groups)
-            elapsed = trials.loc[trials["kind"] == kind, "elapsed_s"].sum()
+            own = trials[trials["kind"] == kind]  # an entry of a block has the seconds of the whole block
+            elapsed = own.groupby(own["key"].str.partition("#")[0])["elapsed_s"].max().sum()
             print(f"  {kind}: predicted {seconds:.1f} s, in trials {elapsed:.1f} s (one after another)")
         print(f"  report: predicted {predicted['report_seconds']:.1f} s")
 

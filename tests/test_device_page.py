@@ -36,7 +36,7 @@ def test_every_name_exists() -> None:
     known = (
         {field.name for field in dataclasses.fields(Device)} | ITEMS | set(inspect.signature(TNGD).parameters)
     )
-    known |= registry.get("tkfac").settings.keys()
+    known |= registry.get("tkfac").settings.keys() | registry.get("ngd-cg-device").settings.keys()
     known |= {name for owner in (Ledger, Device, billing, spu) for name in dir(owner)}
     known.add("stability_margin")  # an attribute of an instance of `TNGD`
     known |= {"ProgrammedDevice", UnstableDeviceError.__name__}

@@ -48,15 +48,24 @@ def test_widths_need_neither_torch_nor_numpy():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def entry_point(entry):
-    return SimpleNamespace(name="x", value="package:ENTRY", load=lambda: entry)
+@pytest.fixture
+def outside(monkeypatch):
+    """Let the registry find one entry of an outside package."""
+
+    def let(entry):
+        point = SimpleNamespace(name="x", value="package:ENTRY", load=lambda: entry)
+        monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+        registry._found.cache_clear()
+
+    yield let
+    registry._found.cache_clear()
 
 
-def test_outside_packages_add_a_problem(monkeypatch):
-    outside = replace(digits_mlp.ENTRY, name="digits-other")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry_point(outside)])
+def test_outside_packages_add_a_problem(outside):
+    entry = replace(digits_mlp.ENTRY, name="digits-other")
+    outside(entry)
     assert registry.names()[-1] == "digits-other"
-    assert registry.get("digits-other") is outside
+    assert registry.get("digits-other") is entry
 
 
 @pytest.mark.parametrize(
@@ -71,9 +80,9 @@ def test_outside_packages_add_a_problem(monkeypatch):
         (replace(digits_mlp.ENTRY, name="a", default_outputs=9), "default_outputs must be an integer >= 10"),
     ],
 )
-def test_a_bad_entry_point_is_left_out_and_named(monkeypatch, entry, message):
+def test_a_bad_entry_point_is_left_out_and_named(monkeypatch, outside, entry, message):
     known = registry.names()
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry_point(entry)])
+    outside(entry)
     monkeypatch.setattr(plugins, "_COMPLAINTS", {})
     assert registry.names() == known
     assert message in plugins.complaints()[0]

@@ -69,10 +69,54 @@ def test_the_content_security_policy_blocks_what_somebody_adds(visit):
     assert len(visit.complaints) == 2
 
 
-def test_the_first_screen_holds_the_five_answers(visit):
-    boxes = [item.bounding_box() for item in visit.page.locator(".findings li").all()]
-    assert len(boxes) == 5
-    assert all(box["y"] + box["height"] <= 900 for box in boxes)
+def test_the_first_screen_holds_the_answer_and_a_whole_picture(browser, built):
+    opened = Visit(browser, built.html, viewport={"width": 1280, "height": 800})
+    for place in (".bottom-line", ".facts >> nth=0", "#step svg"):
+        box = opened.page.locator(place).bounding_box()
+        assert box["y"] + box["height"] <= 800
+    assert "a processor that does not exist" in opened.page.locator(".facts").first.inner_text()
+    assert len(opened.page.locator(".answer").inner_text().split()) <= 160
+    opened.context.close()
+
+
+def test_a_phone_has_the_answer_a_picture_and_the_contents_within_two_screens(browser, built):
+    opened = Visit(browser, built.html, viewport={"width": 390, "height": 844})
+    box = opened.page.locator("#step svg").bounding_box()
+    assert box["y"] + box["height"] <= 2 * 844
+    contents = opened.page.get_by_role("navigation", name="Contents")
+    opened.page.mouse.wheel(0, 3000)
+    opened.page.wait_for_function("window.scrollY > 1000")
+    assert contents.bounding_box()["y"] == 0
+    opened.context.close()
+
+
+def test_a_link_into_the_appendix_opens_it_and_shows_the_figure(visit):
+    folded = visit.page.locator("#scaling")
+    hidden = visit.page.locator("#scaling figure").last
+    assert not folded.evaluate("node => node.open")
+    visit.page.evaluate(f"location.hash = '#{hidden.get_attribute('id')}'")
+    hidden.wait_for(state="visible")
+    assert folded.evaluate("node => node.open")
+
+
+def test_the_appendix_shows_the_figure_that_is_chosen(visit):
+    noise = visit.page.locator("#noise")
+    noise.locator("summary").first.click()
+    figures, chooser = noise.locator(".charts figure"), noise.get_by_label("Figure")
+    number = figures.count()
+    assert number > 2
+    assert noise.locator(".charts figure:visible").count() == 1
+    chooser.select_option(index=1)
+    assert figures.nth(1).is_visible()
+    assert not figures.nth(0).is_visible()
+    chooser.select_option(index=number)
+    assert noise.locator(".charts figure:visible").count() == number
+
+
+def test_print_has_no_buttons_and_keeps_figures_as_vectors(visit):
+    visit.page.emulate_media(media="print")
+    assert visit.page.locator("button:not(.sort):visible, select:visible, input:visible").count() == 0
+    assert visit.page.locator("#step svg").is_visible()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -83,6 +127,7 @@ def test_nothing_is_wider_than_the_screen(browser, built, width):
 
 
 def test_a_column_sorts_by_its_numbers_in_both_directions_and_says_so(visit):
+    visit.page.locator("#numbers summary").first.click()
     table = visit.page.locator("#cost-per-iteration table")
     head = table.locator("thead th", has_text="digital time")
     column = head.evaluate("node => node.cellIndex")
@@ -102,6 +147,7 @@ def test_a_column_sorts_by_its_numbers_in_both_directions_and_says_so(visit):
 
 
 def test_the_filter_keeps_rows_that_hold_every_word(visit):
+    visit.page.locator("#numbers summary").first.click()
     block = visit.page.locator("#cost-per-iteration")
     block.get_by_role("searchbox").fill("gram 1,000,000")
     rows = block.locator("tbody tr:visible")
@@ -144,7 +190,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 def test_a_figure_comes_in_three_formats_and_its_data_are_those_drawn(browser, served, built):
     page = browser.new_page(accept_downloads=True)
     page.goto(served)
-    figure = page.locator("figure").first
+    figure = page.locator("#map-exact-batch")
     for kind, opening in (("SVG", b"<?xml"), ("PNG", b"\x89PNG"), ("PDF", b"%PDF"), ("CSV", b"para")):
         with page.expect_download() as waiting:
             figure.get_by_role("link", name=kind, exact=False).first.click()

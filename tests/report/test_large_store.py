@@ -10,7 +10,7 @@ import pytest
 from tngd_bench.report import build_report
 from tngd_bench.studies.store.records import Records
 
-TRIALS, PAGE_BYTES = 10_000, 8 * 2**20
+TRIALS, PAGE_BYTES = 10_000, 6_000_000
 
 
 def grown(records: Records) -> Records:

@@ -134,7 +134,7 @@ def test_alternative_text_states_the_finding(charts, results):
     assert all(len(chart.alt) > 60 for chart in charts.values())
     assert results.decides.startswith("At N = 1,000,000, m = 320 its link and writing (modelled) takes")
     assert any("NGD (Gram)" in point and " at 50 Gb/s" in point for point in results.map.points)
-    assert any("did not see the size" in point and "NGD (Gram) " in point for point in results.map.points)
+    assert any("left out of the fit" in point and "NGD (Gram) " in point for point in results.map.points)
     assert any("b was never varied on digits-mlp" in point for point in results.map.points)
 
 
@@ -268,7 +268,7 @@ def test_who_reached_the_target_at_a_cost_that_is_not_known_is_counted_and_not_r
     said = break_even_charts.place_words(
         lowest, {label: optimizer_info(label, label) for label in ("adam", "sgd")}
     )
-    untold = "not told from SGD, 3.00 s, by these seeds"
+    untold = "these seeds do not distinguish it from SGD, 3.00 s"
     assert said.endswith(f"80 %: Adam in 2.00 s ({untold}; 1 more reached it, at a cost not known).")
     told = break_even_charts.place_words(lowest.assign(told=True), {"adam": optimizer_info("adam", "adam")})
     assert told.endswith("80 %: Adam in 2.00 s (1 more reached it, at a cost not known).")
@@ -310,7 +310,7 @@ def test_the_fastest_is_told_from_its_runner_up_by_seeds_enough_for_the_pairs_th
     (row,) = map_view.lowest_times(trials, times, hits).to_dict("records")
     assert (row["optimizer"], row["runner_up"], row["told"]) == ("a", "b", told)
     said = break_even_charts.place_words(pd.DataFrame([row]), {o: optimizer_info(o, o) for o in labels})
-    assert ("not told from b, 1.20 s, by these seeds" in said) is not told
+    assert ("these seeds do not distinguish it from b, 1.20 s" in said) is not told
     unknown = hits[hits["optimizer"] == "a"].assign(optimizer="untimed", modelled=np.nan)
     beside = map_view.lowest_times(trials, times, pd.concat([hits, unknown]))
     assert beside["told"].tolist() == [told]  # no rival, as it cannot be ranked

@@ -78,7 +78,7 @@ def test_tables_charts_and_targets_have_it(toy_records):
         chart for chart in convergence.charts if "left-out-iterations" in chart.name.replace("_", "-")
     ]
     assert shown.alt.index("TNGD") < shown.alt.index("SGD")  # the lowest first
-    assert "training loss and test share left out are" in device_sentence(results)
+    assert "by final training loss and test share left out." in device_sentence(results)
 
 
 def test_a_metric_of_the_suite_cannot_be_described_anew():

@@ -11,8 +11,8 @@ from tngd_bench.studies.store.records import read_records
 
 SAME_STEPS = {"ngd", "ngd-woodbury"}
 """In exact arithmetic those of NGD (Gram): timed, and not trained."""
-REGISTERED = set(registry.names()) - {"tkfac"}
-"""Thermodynamic K-FAC has a study of its own, beyond-kfac."""
+REGISTERED = set(registry.names()) - {"tkfac", "ngd-cg-device"}
+"""These two have studies of their own, beyond-kfac and refinement."""
 
 
 def test_all_optimizers_are_timed_and_all_but_those_of_the_same_steps_are_trained_with_settings_found():

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,6 +73,15 @@ def optimizer_infos(trials: pd.DataFrame) -> dict[str, OptimizerInfo]:
         found.values(), key=lambda info: (order.get(info.method, math.inf), info.method, info.label)
     )
     return {info.label: info for info in ranked}
+
+
+def device_title(infos: Infos, labels: Collection[str] | None = None) -> str:
+    """Return the title, without settings, of the first optimizer on a device among `labels` (all); TNGD's for none."""
+    modelled = (each for each in infos.values() if each.modelled and (labels is None or each.label in labels))
+    found = next(modelled, None)
+    if found is None or not registry.is_known(found.method):
+        return registry.get("tngd").title if found is None else found.title
+    return registry.get(found.method).title
 
 
 def titles(infos: Infos) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """`tngd-bench report`: the report again, from stored results."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,14 @@ from tngd_bench.cli.option_kinds import PATH, default_option, open_option, path_
 from tngd_bench.cli.stores import read_results, show_page, tell_missing, writing
 from tngd_bench.cli.study_options import plugin_option
 from tngd_bench.cli.warnings import note
+from tngd_bench.report.document.formats import FORMATS, PAPERS, check_formats
 
 _EPILOG = """\b
 Examples:
   tngd-bench report reports/quick --open
   tngd-bench report reports/quick --output elsewhere --format html,md,pdf,tex
+  tngd-bench report reports/quick --brief --paper letter
+  tngd-bench report reports/quick --format html,comment --base-url https://example.org/reports/quick
   tngd-bench report reports/paper --beside reports/paper-fashion
 """
 
@@ -24,7 +28,18 @@ Examples:
 @click.argument("results", type=PATH)
 @path_option("--output", help="Folder for the report.  [default: beside the store]")
 @default_option(
-    "--format", "formats", default="html,md", metavar="LIST", help="Any of html, md, pdf, tex, with commas."
+    "--format",
+    "formats",
+    default="html,md",
+    metavar="LIST",
+    help=f"Any of {', '.join(FORMATS)}, with commas.",
+)
+@click.option(
+    "--brief", "formats", flag_value="brief", help="One printed side, PDF and Markdown: --format brief."
+)
+@default_option("--paper", type=click.Choice(list(PAPERS)), default="a4", help="Paper of PDF files.")
+@click.option(
+    "--base-url", metavar="URL", default="", help="Where a comment's readers find this report's folder."
 )
 @several_option(
     "--beside",
@@ -42,6 +57,8 @@ def command(
     results: Path,
     output: Path | None,
     formats: str,
+    paper: str,
+    base_url: str,
     others: tuple[Path, ...],
     host_watts: float | None,
     show: bool,
@@ -57,10 +74,12 @@ def command(
     wanted = _formats(formats)
     if show and "html" not in wanted:
         raise click.UsageError(f"--open shows the page, and --format {formats} writes none; add html")
+    address = _address(base_url, wanted)
     store = find_store(results)
     place = output if output is not None else store.path.parent
 
-    from tngd_bench.report import build_report
+    from tngd_bench.cli.progress import make_console
+    from tngd_bench.report import build_report, terminal_summary
     from tngd_bench.report.map.energy_chart import HOST_WATTS
 
     stores = [store, *(find_store(other) for other in others)]
@@ -76,7 +95,10 @@ def command(
         read[0] = replace(read[0], environment={**read[0].environment, HOST_WATTS: watts})
     beside = [(records, each.path) for records, each in zip(read[1:], stores[1:], strict=True)]
     with writing(place):
-        files = build_report(read[0], place, formats=wanted, store=store.path, beside=beside)
+        files = build_report(
+            read[0], place, formats=wanted, store=store.path, beside=beside, paper=paper, address=address
+        )
+    make_console().print(terminal_summary(read[0], files.answer))
     tables = [path for path in files.documents if path.suffix == ".tex"]
     for path in [*([files.html] if "html" in wanted else []), *files.documents]:
         if path not in tables:
@@ -91,9 +113,17 @@ def command(
     return tell_missing(files.missing)
 
 
-def _formats(text: str) -> tuple[str, ...]:
-    from tngd_bench.report.document.formats import FORMATS, check_formats
+def _address(base_url: str, wanted: tuple[str, ...]) -> str:
+    if base_url and "comment" not in wanted:
+        raise click.UsageError("--base-url is for a comment's links; add comment to --format")
+    if base_url and not re.fullmatch(r"https?://[^\s()<>|\[\]\"`\\]+", base_url):
+        raise click.UsageError(
+            f"--base-url takes an http(s) address without blanks, brackets or quotes, not {base_url!r}"
+        )
+    return base_url.rstrip("/")
 
+
+def _formats(text: str) -> tuple[str, ...]:
     wanted = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     unknown = [name for name in wanted if name not in FORMATS]
     if unknown or not wanted:

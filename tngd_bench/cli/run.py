@@ -1,5 +1,6 @@
 """`tngd-bench run`: a study from its file to its report."""
 
+import time
 from pathlib import Path
 
 import click
@@ -38,13 +39,17 @@ def command(
     scheduler: str | None,
 ) -> int:
     """Run STUDY (a shipped study's name or a .toml file) and write its report."""
+    began = time.monotonic()
     from tngd_bench.studies import Study
 
     chosen = Study.read(study, overrides, profile)
     place = output if output is not None else chosen.loaded.folder
+    if scheduler is None:
+        chosen.load_workers()
 
-    from tngd_bench.cli.progress import make_audience, make_console
+    from tngd_bench.cli.progress import against_plan, make_audience, make_console
     from tngd_bench.cli.signals import resumable
+    from tngd_bench.report import build_report, terminal_summary  # now: the workers are loading too
 
     console = make_console()
     audience = make_audience(console)
@@ -55,13 +60,14 @@ def command(
         )
     tell_ignored(result.ignored)
 
-    from tngd_bench.report import build_report, terminal_summary
     from tngd_bench.studies.store.records import read_records
     from tngd_bench.studies.store.store import STORE_FOLDER
 
     records = read_records(place)
     files = build_report(records, place, store=place / STORE_FOLDER)
-    console.print(terminal_summary(records))
+    console.print(terminal_summary(records, files.answer))
     click.echo(f"report: {files.html}")
+    if told := against_plan(time.monotonic() - began, audience.predicted_s, chosen.loaded.study):
+        click.echo(told)
     missing = tell_missing(files.missing)
     return tell_failed(records.trials, "trials") or missing

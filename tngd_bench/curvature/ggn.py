@@ -25,14 +25,11 @@ from tngd_bench.curvature.operator import InRange, symmetric_product
 from tngd_bench.curvature.parameters import TrainableParameters
 from tngd_bench.curvature.reverse import reverse_pass
 from tngd_bench.curvature.route import Route, product_route
-from tngd_bench.curvature.rows.blocks import Block, total_width
+from tngd_bench.curvature.rows.blocks import STREAMED_VALUES, Block, total_width
 from tngd_bench.curvature.rows.factor import FactorSource
 from tngd_bench.curvature.rows.factor_part import FactorPart
 from tngd_bench.curvature.rows.layer_rules import LAYER_KINDS
 from tngd_bench.curvature.verification import Fallback, Verification
-
-STREAMED_VALUES = 2**18
-"""Values in one piece of a streamed factor: 1 MB in float32."""
 
 
 class GGN:
@@ -220,6 +217,10 @@ class GGN:
         """Every value of B once, in cache-sized pieces, for sending on: a piece is overwritten by the next."""
         for block in self.blocks:
             yield from block.stream(STREAMED_VALUES)
+
+    def largest(self) -> float:
+        """The largest |value| of B."""
+        return max(block.largest() for block in self.blocks)
 
     def dense(self) -> Tensor:
         """G, (N, N)."""

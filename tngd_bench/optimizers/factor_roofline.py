@@ -7,7 +7,7 @@ bounds at its rated speed, for host and competitor alike.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tngd_bench.layers import Layer
 from tngd_bench.optimizers import registry
@@ -57,24 +57,27 @@ class FactorPrediction:
 
 def factors_of(p: Prediction) -> FactorPrediction | None:
     """Return what `p` is for Kronecker factors in place of the rows of J; None where none are there or t = 0."""
-    time, batch = p.work.analog.analog_time, p.work.batch_size
-    if time == 0.0 or batch is None:
+    analog, batch = p.work.analog, p.work.batch_size
+    if analog.analog_time == 0.0 or batch is None:
         return None
     if not any(Layer(*layer).factored for layer in p.model.layers):
         return None
-    question = FactorQuestion(p.device, p.processor, batch, p.outputs, time, p.host_processor)
+    question = FactorQuestion(
+        p.device, p.processor, batch, p.outputs, analog.analog_time, analog.refinements, p.host_processor
+    )
     return question.predict(p.model.layers)
 
 
 @dataclass(frozen=True)
 class FactorQuestion:
-    """A device and a processor, the batch and its outputs, and t in units of τ."""
+    """A device and a processor, the batch and its outputs, t in units of τ, and rounds of refinement."""
 
     device: Device
     processor: Processor | None
     batch_size: int
     outputs: int
     analog_time: float
+    refinements: int = 0
     host_processor: Processor | None = None
     """The processor at the precision of the host's passes, where that is another."""
 
@@ -98,7 +101,8 @@ class FactorQuestion:
 
     def _work(self, layers: Sequence[Layer], copies: int) -> KroneckerWorkload:
         interval = self._settings["inverse_interval"]
-        return KroneckerWorkload(FactorShape.of(layers), self.analog_time, copies, interval)
+        shapes = FactorShape.of(layers)
+        return KroneckerWorkload(shapes, self.analog_time, copies, interval, refinements=self.refinements)
 
     def _row(
         self, layers: Sequence[Layer], copies: int, host: float | None, digital: float | None
@@ -125,13 +129,17 @@ class FactorQuestion:
         every = tuple(Layer(*layer) for layer in layers)
         rows, parameters = self.batch_size * self.outputs, sum(layer.parameters for layer in every)
         it = Iteration(parameters, rows, self.batch_size, self.outputs, every)
-        return (
-            _seconds(
-                self.host_processor or self.processor,
-                lambda itemsize: host_cost_of(ON_DEVICE, it, itemsize=itemsize),
-            ),
-            _seconds(self.processor, lambda itemsize: cost_of(DIGITAL, it, itemsize)),
-        )
+
+        def host(itemsize: int) -> PredictedCost:
+            precise = replace(it, double=itemsize > 4)
+            return host_cost_of(
+                ON_DEVICE, precise, itemsize=itemsize, settings={"refinements": self.refinements}
+            )
+
+        def digital(itemsize: int) -> PredictedCost:
+            return cost_of(DIGITAL, replace(it, double=itemsize > 4), itemsize)
+
+        return _seconds(self.host_processor or self.processor, host), _seconds(self.processor, digital)
 
 
 def _joules(seconds: float | None, processor: Processor | None) -> float | None:

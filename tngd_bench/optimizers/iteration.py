@@ -124,6 +124,10 @@ class Iteration:
         )
         return 2.0 * self.backward + unasked
 
+    def product(self, *, by_model: bool) -> float:
+        """G v, by J and Jᵀ or from the rows."""
+        return self.product_by_model if by_model else 2.0 * self.lift
+
     @property
     def lift(self) -> float:
         """Bᵀu; B v costs the same."""

@@ -11,6 +11,7 @@ from typing import get_args
 
 from tngd_bench import arguments, plugins
 from tngd_bench.optimizers.cost_model import CostModel
+from tngd_bench.optimizers.device_cg.entry import ENTRIES as DEVICE_CG
 from tngd_bench.optimizers.entry import (
     Billed,
     Family,
@@ -47,7 +48,7 @@ __all__ = [
 ]
 
 ENTRY_POINT_GROUP = "tngd_bench.optimizers"
-_OWN = (*FIRST_ORDER, *KFAC, *NGD, *TNGD, *TKFAC)
+_OWN = (*FIRST_ORDER, *KFAC, *NGD, *TNGD, *TKFAC, *DEVICE_CG)
 
 
 @cached
@@ -72,7 +73,7 @@ def _check_entry(entry: OptimizerEntry) -> None:
         setting.check(name, setting.default)
         if setting.search is not None and not isinstance(setting.search, SearchRange):
             raise TypeError(f"settings[{name!r}].search must be a SearchRange, not {setting.search!r:.80}")
-    for name in ("together", "device", "cost", "host", "cycle"):
+    for name in ("together", "device", "cost", "host", "products", "cycle"):
         value = getattr(entry, name)
         if value is not None and not isinstance(value, CostModel):
             arguments.function(name, value)
@@ -80,6 +81,7 @@ def _check_entry(entry: OptimizerEntry) -> None:
         raise TypeError(f"style must be a Style, not {entry.style!r:.80}")
     arguments.integer("exact", entry.exact, minimum=0)
     arguments.flag("break_even", entry.break_even)
+    arguments.flag("bill_needs_step", entry.bill_needs_step)
 
 
 def names() -> tuple[str, ...]:

@@ -179,7 +179,7 @@ def predict(
     itemsize = NUMBER_BYTES[precision] if processor is None else processor.itemsize
     hosting = processor_at(processor, host_precision)
     it = Iteration(model.parameters, work.rows, batch_size, outputs, model.layers, cg)
-    host, host_seconds, missing = _host(it, device.upload, hosting, itemsize)
+    host, host_seconds, missing = _host(it, device.upload, work.analog, hosting, itemsize)
     making = 1.0 - it.gradient / host.flops
     if overlap and use.delay:
         raise ValueError("overlap needs delay = 0: during the delay the device relaxes under the rows before")
@@ -226,14 +226,15 @@ def _stopping(cg_iterations: int | None, damping: float) -> CGIterations:
 
 
 def _host(
-    it: Iteration, upload: str, processor: Processor | None, itemsize: int
+    it: Iteration, upload: str, analog: AnalogSettings, processor: Processor | None, itemsize: int
 ) -> tuple[PredictedCost, float | None, float]:
     """Return the host's operations and bytes moved, its seconds, and the bytes that its memory lacks.
 
     A processor has an item size of its own.
     """
     itemsize = itemsize if processor is None else processor.itemsize
-    moved = host_cost(it, upload, itemsize)
+    products = float(analog.ensemble * analog.refinements)
+    moved = host_cost(it, upload, itemsize, products)
     if processor is None:
         return moved, None, 0.0
     missing = processor.missing_bytes(costs.host_cost(it, upload, itemsize).bytes)
@@ -248,9 +249,11 @@ def rated_seconds(name: str, it: Iteration, processor: Processor) -> float | Non
     return processor.seconds(cost.flops, cost.bytes)
 
 
-def rated_host_seconds(it: Iteration, upload: str, processor: Processor) -> float | None:
+def rated_host_seconds(
+    it: Iteration, upload: str, processor: Processor, analog: AnalogSettings | None = None
+) -> float | None:
     """Return the seconds of a device's host likewise."""
-    return _host(it, upload, processor, processor.itemsize)[1]
+    return _host(it, upload, analog or AnalogSettings(), processor, processor.itemsize)[1]
 
 
 def _alternative(
@@ -327,10 +330,14 @@ def positions_of(forward_flops: float, parameters: int) -> float:
     return max(1.0, forward_flops / least)
 
 
-def host_cost(it: Iteration, upload: str, itemsize: int = 4) -> PredictedCost:
-    """Return operations of `costs.host_cost`, and the bytes that are moved: parameters, both ends of layers, J."""
+def host_cost(it: Iteration, upload: str, itemsize: int = 4, products: float = 0.0) -> PredictedCost:
+    """Return operations of `costs.host_cost`, and the bytes that are moved: parameters, both ends of layers, J.
+
+    Each of the `products` reads the ends of layers twice, and a vector in and out.
+    """
     b = float(it.batch_size)
     ends = sum(b * (layer.d_in * layer.positions + it.outputs * layer.values) for layer in it.trained)
     whole = float(it.rows) * it.parameters if upload == "full" else 0.0
-    counted = costs.host_cost(it, upload, itemsize)
-    return dataclasses.replace(counted, bytes=itemsize * (2.0 * it.parameters + ends + whole))
+    counted = costs.host_cost(it, upload, itemsize, products)
+    moved = 2.0 * it.parameters + ends + whole + products * 2.0 * (ends + it.parameters)
+    return dataclasses.replace(counted, bytes=itemsize * moved)

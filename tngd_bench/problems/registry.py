@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 
 from tngd_bench import plugins
+from tngd_bench.plugin_files import cached
 from tngd_bench.plugins import entry_points
 from tngd_bench.problems import (
     causal_lm,
@@ -48,6 +49,7 @@ def get(name: str, options: Mapping[str, object] | None = None) -> ProblemEntry:
     return entry.configured(options) if options else entry
 
 
+@cached
 def _found() -> plugins.Found[ProblemEntry]:
     own = {entry.name: entry for entry in _OWN}
     points = entry_points(group=ENTRY_POINT_GROUP)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from operator import itemgetter
+from typing import Any
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from tngd_bench.analysis.setting_names import parameter_name, value_text
 from tngd_bench.analysis.statistics.run_spread import ASSUMED, run_spread_of
 from tngd_bench.optimizers.families import FAMILIES
 from tngd_bench.report.document.tables import Cell, Column, Table, table_of, words
+from tngd_bench.studies.plan import enough_processes
 from tngd_bench.studies.store import columns as c
 from tngd_bench.studies.store.numbers_changed import changes_in_words
 
@@ -136,6 +138,19 @@ def _changed(study: Mapping[str, object]) -> str:
     return f"{said}levels of 95 % are too high." if changes else ""
 
 
+def _stopping(study: Mapping[str, Any]) -> str:
+    """Return the rule by which cost sections stop repeating an optimizer, "" where none does."""
+    asked = sorted({cost["precision"] for cost in study.get("cost", ()) if cost.get("precision") is not None})
+    if not asked:
+        return ""
+    bound = " or ".join(f"±{100 * each:.3g} %" for each in asked)
+    return (
+        ". Where a section names a precision, an optimizer gets no further process, from the third on, once the 95 % "
+        f"interval of its ratio to the first one is within {bound}, and intervals are made with the quantile of "
+        f"{100 * enough_processes.LEVEL:.0f} %, which makes up for the choice"
+    )
+
+
 def statements(study: Mapping[str, object], environment: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """Return the meaning of each clock and the assumptions, as pairs of a term and a sentence."""
     told = {
@@ -165,7 +180,7 @@ def statements(study: Mapping[str, object], environment: Mapping[str, object]) -
         (
             "Ratios of times",
             "The unit is the process: intervals are Student's t over the medians of processes, 95 % for a number of "
-            f"processes fixed before the first result was looked at. A difference takes "
+            f"processes fixed before the first result was looked at{_stopping(study)}. A difference takes "
             f"{iteration_cost.MINIMUM_PAIRS} paired iterations from {iteration_cost.MINIMUM_PROCESSES} processes."
             f"{_changed(study)}",
         ),

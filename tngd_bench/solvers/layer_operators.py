@@ -96,6 +96,10 @@ class LayerOperator:
             whole[:, self.part.take(places) - self.place.start] = self._sample_first(self.part.rows())
         return whole
 
+    def largest(self) -> float:
+        """The largest |value| of B_l."""
+        return max((block.largest() for block in self.part.blocks), default=0.0)
+
     def dense(self) -> Tensor:
         """G_l, (N_l, N_l)."""
         factor = self.factor()

@@ -77,10 +77,9 @@ class Workload:
 def state_writes(work: Workload) -> int:
     """Times that the N values of x(0) are written onto the nodes.
 
-    An ensemble that starts from the previous state writes it before each programming; one programming finds it there.
+    One programming that is not refined finds the previous state on the nodes; else it is written before each.
     """
-    analog = work.analog
-    return analog.ensemble if analog.start == "previous" and analog.ensemble > 1 else 0
+    return work.analog.ensemble if work.analog.writes_state else 0
 
 
 def arrays_of(device: DeviceDescription, work: Workload) -> tuple[Array, ...]:
@@ -116,8 +115,8 @@ def array_words(device: DeviceDescription, work: Workload) -> int:
 
 
 def words_on_link(device: DeviceDescription, work: Workload) -> int:
-    """Numbers over the link in one iteration, both directions: arrays, g and x(0) of an ensemble in, x out."""
-    per_programming = array_words(device, work) + 2 * work.parameters
+    """Numbers over the link in one iteration, both directions: arrays, right-hand sides and x(0) in, readouts out."""
+    per_programming = array_words(device, work) + 2 * work.analog.runs * work.parameters
     return work.analog.ensemble * per_programming + state_writes(work) * work.parameters
 
 
@@ -134,30 +133,31 @@ def latency(device: DeviceDescription, work: Workload) -> Ledger:
     give it.
     """
     analog, k, n = work.analog, work.analog.ensemble, work.parameters
-    states = state_writes(work)
+    runs, states = k * analog.runs, state_writes(work)
     unit = device.time_constant_s / (1.0 if work.scale is None else work.scale)
     items: dict[str, float | None] = {
-        "write_gradient": k * transfer_s(device, n),
+        "write_gradient": runs * transfer_s(device, n),
         "write_arrays": k * transfer_s(device, array_words(device, work)),
         "write_cells": priced(
             device.cell_write_time_s, k * sum(each.write_steps(device) for each in arrays_of(device, work))
         ),
-        "write_convert": conversions_s(device.dac_rate_hz, (k + states) * device.nodes_per_converter),
-        "relax": k * analog.analog_time * unit,
+        "write_convert": conversions_s(device.dac_rate_hz, (runs + states) * device.nodes_per_converter),
+        "relax": runs * analog.analog_time * unit,
     }
     if states:
         items["write_state"] = states * transfer_s(device, n)
     if analog.samples > 1:
-        items["relax_average"] = k * (analog.samples - 1) * analog.spacing * unit
+        items["relax_average"] = runs * (analog.samples - 1) * analog.spacing * unit
     if work.scale is None and device.bill_needs_simulation:
         items["relax_slowdown"] = None
-    items["read_convert"] = conversions_s(device.adc_rate_hz, k * analog.samples * device.nodes_per_converter)
-    items["read"] = k * transfer_s(device, n)
+    readouts = runs * analog.samples
+    items["read_convert"] = conversions_s(device.adc_rate_hz, readouts * device.nodes_per_converter)
+    items["read"] = runs * transfer_s(device, n)
     if device.partial_sums_per_tau is not None:
         # of several devices, which relax at once, the sums of the largest take longest
         largest = arrays_of(device, replace(work, parameters=max(work.sizes), analog=AnalogSettings()))
         items["relax_sums"] = priced(_sums(device, work), added(each.sum_s(device) for each in largest))
-    if device.hold_power_watt is not None and analog.start == "previous" and k == 1:
+    if device.hold_power_watt is not None and analog.start == "previous" and not states:
         items["relax_hold"] = 0.0
     streamed = (items["write_arrays"] or 0.0) / k + (items["write_cells"] or 0.0) / k
     return Ledger("s", items | upkeep_s(device), analog.delay * unit, streamed)
@@ -167,7 +167,7 @@ def _sums(device: DeviceDescription, work: Workload) -> float:
     """Times that partial sums are formed in an iteration."""
     analog = work.analog
     relaxed = analog.analog_time + (analog.samples - 1) * analog.spacing
-    return analog.ensemble * relaxed * (device.partial_sums_per_tau or 0.0)
+    return analog.ensemble * analog.runs * relaxed * (device.partial_sums_per_tau or 0.0)
 
 
 PRICED_BY: Mapping[str, str] = MappingProxyType(
@@ -197,6 +197,7 @@ def price_fields(device: DeviceDescription, item: str) -> tuple[str, ...]:
 def energy(device: DeviceDescription, work: Workload) -> Ledger:
     """Modelled joules of one iteration under the items of `latency`; None ("not stated") without a price."""
     k, n = work.analog.ensemble, work.parameters
+    runs = k * work.analog.runs
     word = priced(device.link_energy_j_per_bit, device.word_bits)
     cells = device.cells(n, work.rows, work.devices)
     power = relax_power_watt(device, cells)
@@ -204,17 +205,17 @@ def energy(device: DeviceDescription, work: Workload) -> Ledger:
     relaxed = added(seconds[name] for name in ("relax", "relax_average", "relax_sums") if name in seconds)
     sums = added(each.sum_j(device) for each in arrays_of(device, work))
     prices: Mapping[str, float | None] = {
-        "write_gradient": priced(word, k * n),
+        "write_gradient": priced(word, runs * n),
         "write_arrays": priced(word, k * array_words(device, work)),
         "write_cells": priced(device.cell_write_energy_j, k * cells),
-        "write_convert": priced(device.dac_energy_j, (k + state_writes(work)) * n),
+        "write_convert": priced(device.dac_energy_j, (runs + state_writes(work)) * n),
         "write_state": priced(word, state_writes(work) * n),
         "relax": priced(power, seconds["relax"]),
         "relax_average": priced(power, seconds.get("relax_average")),
         "relax_sums": priced(_sums(device, work), sums),
         "relax_slowdown": None,
-        "read_convert": priced(device.adc_energy_j, k * n * work.analog.samples),
-        "read": priced(word, k * n),
+        "read_convert": priced(device.adc_energy_j, runs * n * work.analog.samples),
+        "read": priced(word, runs * n),
         **upkeep_j(device, seconds, priced(relaxed, parts_of(device, work).amplifiers)),
     }
     return Ledger("J", {name: value for name, value in prices.items() if name in seconds})

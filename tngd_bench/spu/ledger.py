@@ -31,9 +31,9 @@ class Ledger:
     """Named items of one unit, seconds or joules; None where no sourced price exists.
 
     The keys of `ITEM_NAMES` begin with their kind: write, relax or read. `relax_average` is there with several
-    readouts, `write_state` where each programming of an ensemble starts from the previous state, and `relax_slowdown`
-    (None) where the relaxation is longer by a factor that depends on values that are not known. Items of tiles,
-    amplifiers, holding, standby and calibration are there where the device states them.
+    readouts, `write_state` where a carried start is written (ensembles, refinements), and `relax_slowdown` (None) where
+    the relaxation is longer by a factor that depends on values that are not known. Items of tiles, amplifiers, holding,
+    standby and calibration are there where the device states them.
     """
 
     unit: str

@@ -42,6 +42,13 @@ class RunnableStudy:
         object.__setattr__(study, "loaded", load_study(str(reference), overrides, profile))
         return study
 
+    def load_workers(self) -> None:
+        """Start the server of the study's processes here: it loads torch while this process does other things."""
+        if self.loaded.study.execution.engine == "local":
+            from tngd_bench.studies.run.worker_process import worker_context
+
+            worker_context()
+
     def run(
         self, output: str | Path | None = None, audience: Audience | None = None, **options: Any
     ) -> StudyRun:
@@ -50,6 +57,8 @@ class RunnableStudy:
         Its progress is printed line by line, as a notebook shows it, unless an `audience` is told of it. `options` are
         those of `run_study`: fresh, keep_old, command, scheduler.
         """
+        if options.get("scheduler") is None:
+            self.load_workers()
         from tngd_bench.studies.run.audience import PlainAudience, say_at_once
         from tngd_bench.studies.run.run_study import run_study
 

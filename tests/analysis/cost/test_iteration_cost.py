@@ -129,6 +129,16 @@ def test_the_interval_of_a_ratio_is_student_s_over_the_medians_of_processes(proc
     assert (ratio.low, ratio.high) == pytest.approx((np.exp(low), np.exp(high)))
 
 
+def test_an_interval_makes_up_for_processes_that_a_precision_stopped():
+    rows = [
+        row for p, log in enumerate((0.1, 0.15, 0.3)) for row in timed(f"a#{p}", "x", p, [np.exp(log)] * 5)
+    ]
+    rows += [row for p in range(3) for row in timed(f"b#{p}", "y", p, [1.0] * 5)]
+    ratio = iteration_cost.paired_ratio(pd.DataFrame(rows).assign(precision=0.1), "x", "y")
+    low, high = stats.ttest_1samp([0.1, 0.15, 0.3], 0.0).confidence_interval(0.97)
+    assert (ratio.low, ratio.high) == pytest.approx((np.exp(low), np.exp(high)))
+
+
 def test_one_process_has_the_range_of_its_pairs_and_no_verdict():
     rows = timed("a#0", "x", 0, [2.0, 3.0, 5.0, 7.0, 8.0, 9.0]) + timed("b#0", "y", 0, [1.0] * 6)
     ratio = iteration_cost.paired_ratio(pd.DataFrame(rows), "x", "y")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tests import oracles
 from tngd_bench.curvature import GGN
 from tngd_bench.optimizers import NGD, TNGD, DivergedError, registry
-from tngd_bench.optimizers.tngd.optimizer import UnstableStepError
+from tngd_bench.optimizers.tngd.step_errors import UnstableStepError
 from tngd_bench.solvers.thermodynamic import Thermodynamic
 from tngd_bench.spu import Device
 from tngd_bench.spu.dynamics.arrays import UnstableDeviceError

@@ -37,6 +37,7 @@ from tngd_bench.studies.run.worker_process import (
     worker_context,
 )
 from tngd_bench.studies.store.records import read_records
+from tngd_bench.studies.store.store import Store
 
 
 def half(table, kind):
@@ -70,6 +71,26 @@ def test_a_slow_drift_of_the_machine_hits_all_sizes_alike(table, plan_of):
         place.setdefault(job.trial.setting.parameters, []).append(number)
     # Equal mean places: times that grow linearly while the study runs grow by the same factor for every size.
     assert len({sum(numbers) for numbers in place.values()}) == 1
+
+
+def test_processes_end_where_a_precision_is_reached_and_a_run_taken_up_again_does_the_same(table, tmp_path):
+    table["cost"][0] |= {
+        "parameters": [1000],
+        "processes": 5,
+        "precision": 50.0,
+        "optimizers": ["sgd", "adam"],
+    }
+    study, heard = half(table, "cost"), Recorder()
+    run_study(study, tmp_path, heard)
+    records = read_records(tmp_path)
+    assert set(records.trials["process"]) == {0, 1, 2}
+    assert set(records.costs["precision"]) == {50.0}
+    assert len([trial for trial, _ in heard.ended if isinstance(trial, CostBlock)]) == 5
+    assert run_study(study, tmp_path, Recorder()).ran == 0
+    Store.find(tmp_path).write_trial(list(heard.plan.trials)[4], {"entries": [{"status": "failed"}]})
+    again = Recorder()
+    run_study(study, tmp_path, again)
+    assert [entries for _, entries in again.ended] == [[]], "what the stored blocks say is enough"
 
 
 def test_a_trial_may_use_its_share_of_the_memory_or_what_the_study_says(table, plan_of):

@@ -180,9 +180,9 @@ def test_the_page_of_a_search_compares_nothing_and_says_what_was_searched(undist
     with charting.style():
         page = contents(result.records)
     assert page.sections[0].anchor == "tuning"
-    assert not {"convergence", "cost", "noise"} & {section.anchor for section in page.sections}
-    assert page.compared.startswith("Settings for SGD, TNGD on digits-mlp")
-    assert "20 %" in page.compared
+    assert not {"convergence", "cost", "noise"} & {section.anchor for section in page.every}
+    assert page.answer.bottom_line.startswith("Settings for SGD, TNGD on digits-mlp")
+    assert "20 %" in page.answer.bottom_line
     said = " ".join(text for _, text in page.first_screen())
     assert "test accuracy" not in said
 

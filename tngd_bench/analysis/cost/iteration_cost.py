@@ -6,7 +6,8 @@ device states no time for an item there is no total, only what it is `at_least`:
 
 The unit of a ratio is the process: what its heap, its clock and its neighbours do is shared by all of its iterations
 (Kalibera & Jones, Rigorous benchmarking in reasonable time, ISMM 2013). The interval is Student's t over the logarithms
-of the processes' median ratios. It is 95 % for a number of processes fixed before the first look at the result.
+of the processes' median ratios. It is 95 % for a number of processes fixed before the first look at the result, and
+where `studies.plan.enough_processes` chose the number.
 """
 
 from dataclasses import dataclass
@@ -14,18 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from tngd_bench.analysis import quantities
 from tngd_bench.analysis.cost.reference import reference_label
+from tngd_bench.studies.plan import enough_processes
 from tngd_bench.studies.store import columns as c
 
 Array = npt.NDArray[np.float64]
 SETTING = [c.GROUP, c.PROBLEM, *c.SIZE, c.ROWS]
 MINIMUM_PAIRS = 5
 """Fewer paired iterations make no 95 % interval worth a verdict."""
-MINIMUM_PROCESSES = 3
-"""Fewer processes say too little of how a process of its own shifts a ratio: of two, 11 % of equal pairs differed."""
+MINIMUM_PROCESSES = enough_processes.LEAST_PROCESSES
 NEEDED = f"{MINIMUM_PAIRS} from {MINIMUM_PROCESSES} processes"
 """What a verdict takes, in words: paired iterations."""
 _MODELLED = [c.WRITE_S, c.RELAX_S, c.READ_S]
@@ -144,9 +144,12 @@ def paired_ratio(
     if len(blocks) == 1:
         low, high = float(every.min()), float(every.max())
     else:
-        logs = np.log([np.median(block) for block in blocks])
-        half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
-        low, high = (float(np.exp(logs.mean() + side * half)) for side in (-1.0, 1.0))
+        logs = [float(np.log(np.median(block))) for block in blocks]
+        stopped = c.PRECISION in costs and bool(costs[c.PRECISION].notna().any())
+        half = enough_processes.half_width(
+            logs, enough_processes.LEVEL if stopped else enough_processes.LOOKED_AT
+        )
+        low, high = (float(np.exp(np.mean(logs) + side * half)) for side in (-1.0, 1.0))
     return Ratio(value, min(low, value), max(high, value), len(every), len(blocks))
 
 

@@ -27,14 +27,24 @@ _LARGEST_COUNT = 1e18  # beyond, cubes of b·d_z leave the range of numbers
 _MOST_LAYERS = 10_000
 
 
-def count(value: str) -> int:
-    """Read a positive whole number, 1e12 and 1_000_000 included."""
+def count(value: str, least: int = 1) -> int:
+    """Read a whole number from `least` on, 1e12 and 1_000_000 included."""
     number = real(value)
-    if not (math.isfinite(number) and number >= 1 and number == int(number)):
-        raise click.BadParameter(f"{value!r} is not a whole number >= 1")
+    if not (math.isfinite(number) and number >= least and number == int(number)):
+        raise click.BadParameter(f"{value!r} is not a whole number >= {least}")
     if number > _LARGEST_COUNT:
         raise click.BadParameter(f"{value!r} is too large; accepted: up to {_LARGEST_COUNT:.0e}")
     return int(number)
+
+
+def count_or_none(value: str) -> int:
+    """Read a whole number of 0 or more."""
+    return count(value, 0)
+
+
+def _whole(name: str) -> Callable[[str], int]:
+    """Return how the whole numbers of an analog setting are read."""
+    return count_or_none if getattr(AnalogSettings(), name) == 0 else count
 
 
 def depth(value: str) -> int:
@@ -62,7 +72,7 @@ def analog_options(command: Callable[..., Any]) -> Callable[..., Any]:
     defaults, texts = AnalogSettings(), field_docstrings(AnalogSettings)
     for name, info in reversed(list(BILLED_FIELDS.items())):
         words = info.accepted.words
-        kind: Any = click.Choice(words) if words else count if info.accepted.whole else float
+        kind: Any = click.Choice(words) if words else _whole(name) if info.accepted.whole else float
         unit = f" [{info.unit}]" if info.unit else ""
         command = click.option(
             f"--{name.replace('_', '-')}",
@@ -211,8 +221,9 @@ def apart(overrides: tuple[str, ...], device: str) -> tuple[tuple[str, ...], dic
         if known == sweep.DEVICE:
             device = value.strip()
         elif known in sweep.SIZES:
+            whole = _whole(known) if known in BILLED_FIELDS else count
             words = known in sweep.words()
-            read: Callable[[str], object] = sweep.word if words else count if known in sweep.COUNTS else real
+            read: Callable[[str], object] = sweep.word if words else whole if known in sweep.COUNTS else real
             try:
                 sizes[sweep.SIZES[known]] = read(value.strip())
             except click.BadParameter as error:

@@ -41,6 +41,7 @@ COUNTS = (
 )
 POINTS, MOST_POINTS = 13, 400
 UNFIT = "does_not_fit"
+_TKFAC = "tkfac_"
 
 
 def canonical(name: str) -> str:
@@ -149,8 +150,10 @@ def rows(name: str, values: Sequence[float | str], predictions: Sequence[Predict
 
     With items that are `not_stated`, device and iteration have no seconds, only `_at_least_s`, which are lower bounds.
     What a processor has too little memory for has none either, and is named under `does_not_fit`. Seconds of the host
-    and of digital optimizers are lower bounds.
+    and of digital optimizers are lower bounds, and so are those of `tkfac_C`, thermodynamic K-FAC with C copies.
     """
+    from tngd_bench.optimizers.factor_roofline import factors_of
+
     found = []
     for value, p in zip(values, predictions, strict=True):
         row: dict[str, Any] = {name: value, "rows": p.work.rows}
@@ -166,7 +169,10 @@ def rows(name: str, values: Sequence[float | str], predictions: Sequence[Predict
         row |= {"iteration_j": p.iteration_joules, "iteration_at_least_j": p.iteration_at_least_joules}
         row["no_price"] = " ".join(p.joules.not_stated)
         row |= {f"{item}_j": joules for item, joules in p.joules.items.items()}
-        found.append(row | {f"{each.name}_j": each.joules for each in p.alternatives})
+        row |= {f"{each.name}_j": each.joules for each in p.alternatives}
+        factors = None if p.processor is None else factors_of(p)
+        by_copies = () if factors is None else factors.rows
+        found.append(row | {f"{_TKFAC}{each.copies}_s": each.iteration_seconds for each in by_copies})
     return found
 
 
@@ -178,14 +184,22 @@ def as_text(rows: Sequence[Mapping[str, Any]], name: str, predictions: Sequence[
     timed = (
         () if first.processor is None else ("host", "iteration", *(each.name for each in first.alternatives))
     )
-    owners = ("device", *timed)
+    copies = [key.removesuffix("_s") for key in rows[0] if key.startswith(_TKFAC)]
+    owners = ("device", *timed, *copies[:: max(len(copies) - 1, 1)])  # the fewest copies and the most
     lines = ["modelled, nothing was run", "", f"{name:>22}" + "".join(f"{owner:>20}" for owner in owners)]
     for row in rows:
         lines.append(f"{_shown(row[name]):>22}" + "".join(f"{_cell(row, owner):>20}" for owner in owners))
     unstated = quantities.items(item for row in rows for item in row["not_stated"].split())
     if unstated:
         lines += ["", f"≥: a lower bound, the device states no time for: {unstated}"]
-    return "\n".join([*lines, "", "assumed", *wrapped(_assumed(rows, name, predictions))])
+    assumed = _assumed(rows, name, predictions)
+    if copies:
+        from tngd_bench.optimizers.factor_roofline import RECONSTRUCTION
+
+        assumed.append(
+            f"{_TKFAC}C: thermodynamic K-FAC with C copies of each array, {RECONSTRUCTION}; lower bounds."
+        )
+    return "\n".join([*lines, "", "assumed", *wrapped(assumed)])
 
 
 def _shown(value: float | str) -> str:

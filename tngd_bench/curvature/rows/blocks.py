@@ -22,6 +22,9 @@ from torch import Tensor
 
 from tngd_bench.layers import similarity_is_cheaper
 
+STREAMED_VALUES = 2**18
+"""Values in one piece of a streamed factor: 1 MB in float32."""
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -74,6 +77,12 @@ class Block(ABC):
     @abstractmethod
     def stream(self, values: int) -> Iterator[Tensor]:
         """The values of `rows()` once each, in pieces of about `values`; a piece is overwritten by the next."""
+
+    def largest(self) -> float:
+        """The largest |value| of `rows()`."""
+        return max(
+            float(torch.linalg.vector_norm(piece, torch.inf)) for piece in self.stream(STREAMED_VALUES)
+        )
 
     def write_rows(self, out: Tensor) -> None:
         """Write this block's columns of B into its slices of `out` (b, r, N), sample first."""
@@ -260,6 +269,12 @@ class OuterProductBlock(AffineBlock):
                     yield torch.mul(g, a, out=buffer[: taken.stop - taken.start])
         if self.bias is not None:
             yield self.cotangents
+
+    def largest(self) -> float:
+        """The largest |value|: of the products of a sample, that of its largest factors."""
+        a, g = self.inputs.abs().amax(1), self.cotangents.abs().amax((0, 2))
+        found = [] if self.weight is None else [a * g]
+        return float(torch.cat([*found, *([] if self.bias is None else [g])]).max())
 
 
 def channel_rows(

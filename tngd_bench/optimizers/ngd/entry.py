@@ -2,26 +2,21 @@
 
 from collections.abc import Callable
 
-from tngd_bench.curvature import route
 from tngd_bench.layers import panelled
 from tngd_bench.optimizers.cost_model import (
     PAIR_S,
-    READ_S,
-    REFERENCE_RATE,
     WRITE_S,
     CostModel,
     Counts,
     Use,
     counted_by_products,
+    products_waiting,
     second_order_waiting,
 )
 from tngd_bench.optimizers.entry import OptimizerEntry, SearchRange, Setting, Style
 from tngd_bench.optimizers.iteration import Iteration
 from tngd_bench.optimizers.settings import COUNT, FRACTION, NATURAL, choice
 from tngd_bench.solvers.cg_iterations import LIMIT, RTOL
-
-_PRODUCT_S = 1.17e-4
-"""For a product by the rows."""
 
 
 def _dense(it: Iteration) -> Counts:
@@ -83,15 +78,11 @@ def _pairing(it: Iteration, use: Use) -> float:
 
 
 def _multiplying(it: Iteration, use: Use) -> float:
-    seconds, products = second_order_waiting(it, by_model=it.cg_by_model), it.iterations_of_cg + 1
-    if it.cg_by_model:
-        waiting = route.waiting_seconds(it.all_trained, it.batch_size)
-        return seconds + products * waiting * (route.RATE / REFERENCE_RATE)
-    blocks = route.BLOCK_S * it.batch_size * len(it.trained)
-    return seconds + products * (_PRODUCT_S + blocks + 2.0 * READ_S * float(it.rows) * it.kept)
+    products = products_waiting(it, it.iterations_of_cg + 1, by_model=it.cg_by_model)
+    return second_order_waiting(it, by_model=it.cg_by_model) + products
 
 
-_NO_MEMORY = Setting(0.0, FRACTION, title="memory μ")
+NO_MEMORY = Setting(0.0, FRACTION, title="memory μ")
 _MEMORY = Setting(
     0.95,
     FRACTION,
@@ -112,7 +103,7 @@ def _ngd(
     remembering: Callable[[Iteration], float],
     *,
     name: str | None = None,
-    memory: Setting = _NO_MEMORY,
+    memory: Setting = NO_MEMORY,
     exact: int = 0,
     break_even: bool = False,
     **extra: Setting,

@@ -60,7 +60,8 @@ def _bars(view: MapView, processor: Processor) -> Iterator[_Bar]:
         seconds = rated_seconds(view.infos[label].method, it, processor)
         yield _Bar(view.infos[label].title, None, None, _joules(seconds, processor), digital=True)
     for title, use in view.devices:
-        host = None if use.is_of_factors else rated_host_seconds(it, use.device.upload, processor)
+        known = not use.runs_depend_on_size
+        host = rated_host_seconds(it, use.device.upload, processor, use.analog) if known else None
         bill = use.joules(n, b, d_z, layers)
         yield _Bar(title, _joules(host, processor), bill.at_least, unpriced=quantities.items(bill.not_stated))
 

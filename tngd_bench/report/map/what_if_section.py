@@ -38,11 +38,9 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
     """Return the section, and what decides in one sentence."""
     calibrations, use = view.calibrations, view.use
     if use is None or not view.device_name or not calibrations.digital:
-        absent = (
-            "No device was timed beside a digital second-order optimizer in this study, or it cannot be made here "
-            "(see “What the numbers rest on”)."
-        )
-        return Section("what-if", TITLE, absent=absent), f"Not modelled. {absent}"
+        return Section(
+            "what-if", TITLE
+        ), "Not modelled: no device that can be made here was timed beside a digital rival."
     found = (
         energy_table(calibrations, view.devices, view.results.study),
         parts_table(calibrations, view.devices),
@@ -61,7 +59,7 @@ def what_if_section(view: MapView) -> tuple[Section, str]:
         tables=tuple(table for table in found if table is not None),
         # the panel's formula has one relaxation an iteration, whatever the size, and no steps in it
         explorer=None
-        if use.is_of_factors or use.device.partial_sums_per_tau is not None
+        if use.runs_depend_on_size or use.analog.refinements or use.device.partial_sums_per_tau is not None
         else explorer(calibrations, view.batch, use, view.infos, break_even.exact_labels(calibrations)),
     )
     return section, decides(view, use)
@@ -156,7 +154,7 @@ def explorer(
         "titles": {label: infos[label].title for label in labels},
         "exact": list(exact),
         c.DEVICE: device,
-        "ensemble": use.analog.ensemble,
+        "ensemble": use.analog.ensemble * use.analog.runs,
         "host": {upload: _flat(batch.host[upload][0]) for upload in words},
         "words": words,
         "fixed": fixed,

@@ -63,14 +63,12 @@ def tuning_section(records: Records) -> Section:
     metric = str(records.study["tuning"]["metric"])
     summary = tuning_summary(records)
     search = SearchView(metric.replace("_", " "), searched_metric(metric), summary, best_of_k_curves(records))
-    charts = charts_of("tuning", search)
     return Section(
         "tuning",
         "Search for settings",
         prose=_PROSE + (_FINALS if summary["final_score"].notna().any() else ""),
-        charts=charts,
+        charts=charts_of("tuning", search),
         tables=(_table(summary, search.metric, search.infos),),
-        absent="" if charts else "No drawn setting gave a result.",
     )
 
 

@@ -1,10 +1,16 @@
 """Operators made of a factor or of node rates: one shared array, and nodes with unequal capacitors."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import torch
+from scipy.linalg import lapack
 from torch import Tensor
+from torch.nn.functional import pad
 
 from tngd_bench.curvature.operator import LinearOperator, Shifted, symmetric_product
+from tngd_bench.spu.dynamics.gaussian import standard_normal
 
 
 @dataclass(frozen=True)
@@ -72,3 +78,157 @@ class Balanced:
     def dense(self) -> Tensor:
         """The same, (N, N)."""
         return self.root_rates.unsqueeze(1) * self.shifted.dense() * self.root_rates
+
+
+_TINY = 1e-6
+"""Length, relative to that of the whole, below which what is left of a vector is rounding."""
+_PIVOT = 32.0
+"""Pivots of K below so many roundings of its largest are none: its own entries are not known better."""
+
+
+class ErringFactor:
+    """B + σE for a structured B (m, N) and E of independent standard normal numbers, of which few are drawn.
+
+    Equal in law to the `ExplicitFactor` with all m·N cells drawn, jointly for all products with it, to the rounding of
+    K = BBᵀ. Write B = L Qᵀ with r = rank B orthonormal columns of Q. E Q is a matrix Z (m, r) of independent normal
+    numbers, and on the rest of the space E is T H: T (m, m) the lower triangular factor of a Wishart matrix with N − r
+    degrees of freedom (Bartlett, Proc. R. Soc. Edinburgh 53, 1933), H (m, N − r) the first rows of a rotation that is
+    uniformly distributed and independent of T. So
+
+        B + σE = M [Qᵀ; H],  M = [L + σZ, σT],  K̃ = M Mᵀ.
+
+    Of the rotation only what products ask for is drawn: it maps a new direction, from either side, to one that is
+    uniform among those orthogonal to all that it has mapped before. `generator` None: torch's default one.
+    """
+
+    def __init__(self, factor: Any, error: float, generator: torch.Generator | None) -> None:
+        self._factor, self._generator = factor, generator
+        self.size, self.rows = int(factor.size), int(factor.rows)
+        gram = factor.gram()
+        lower, self._pivots = _pivoted_root(gram)
+        rank = lower.shape[1]
+        self._top = lower[self._pivots].to(gram.dtype)
+        normal = standard_normal(self.rows * rank, generator, gram).view(self.rows, rank)
+        rest = _wishart_root(self.rows, self.size - rank, generator, gram)
+        self._held = torch.cat([lower.to(gram.dtype) + error * normal, error * rest], 1)
+        self._known: list[
+            tuple[Tensor, Tensor]
+        ] = []  # unit vectors (N,) and their images, H's rows and axes beside
+        self._axes = 0
+
+    @property
+    def row_width(self) -> float:
+        """Numbers that a row keeps."""
+        return float(self._held.shape[1])
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """G v."""
+        return self.factor_rmatvec(self.factor_matvec(v))
+
+    def factor_matvec(self, v: Tensor) -> Tensor:
+        """(B + σE) v."""
+        along = torch.linalg.solve_triangular(
+            self._top, self._factor.factor_matvec(v)[self._pivots].unsqueeze(1), upper=False
+        )[:, 0]
+        image = self._rotated(v - self._lifted(along), float(torch.linalg.vector_norm(v)))
+        return self._held @ torch.cat([along, image[: self.rows]])
+
+    def factor_rmatvec(self, u: Tensor) -> Tensor:
+        """(B + σE)ᵀ u."""
+        weights = self._held.T @ u
+        rank = len(self._pivots)
+        return self._lifted(weights[:rank]).add_(self._rotated_back(weights[rank:]))
+
+    def gram_matvec(self, u: Tensor) -> Tensor:
+        """K̃ u."""
+        return self._held @ (self._held.T @ u)
+
+    def gram(self) -> Tensor:
+        """K̃, (m, m)."""
+        return symmetric_product(self._held)
+
+    def _lifted(self, along: Tensor) -> Tensor:
+        """Q c."""
+        weights = torch.linalg.solve_triangular(self._top.T, along.unsqueeze(1), upper=True)[:, 0]
+        at_pivots = weights.new_zeros(self.rows).index_copy_(0, self._pivots, weights)
+        lifted: Tensor = self._factor.factor_rmatvec(at_pivots)
+        return lifted
+
+    def _rotated(self, rest: Tensor, length: float) -> Tensor:
+        """The image of a vector orthogonal to Q, a part of one of this `length`: m values and more beside them."""
+        image = rest.new_zeros(self.rows + self._axes)
+        for direction, known in self._known:
+            share = torch.dot(direction, rest)
+            image[: len(known)] += share * known
+            rest = rest - share * direction
+        left = float(torch.linalg.vector_norm(rest))
+        if left > _TINY * length:
+            new = self._new_image()
+            self._known.append((rest / left, new))
+            image = pad(image, (0, 1)) + left * new
+        return image
+
+    def _new_image(self) -> Tensor:
+        """A unit vector, uniform among those orthogonal to the images known, with an axis of its own for the rest."""
+        freedom = self.size - len(self._pivots) - self.rows - self._axes
+        drawn = standard_normal(self.rows + self._axes, self._generator, self._held)
+        beside = _chi(1, freedom, self._generator).to(drawn)
+        self._axes += 1
+        new = torch.cat([drawn, beside])
+        for _ in range(2):
+            for _, known in self._known:
+                new[: len(known)] -= torch.dot(new[: len(known)], known) * known
+        unit: Tensor = new / torch.linalg.vector_norm(new)
+        return unit
+
+    def _rotated_back(self, weights: Tensor) -> Tensor:
+        """The vector (N,), orthogonal to Q, whose image has these m values and nothing beside them."""
+        whole, left = weights.new_zeros(self.size), pad(weights, (0, self._axes))
+        for direction, known in self._known:
+            share = torch.dot(left[: len(known)], known)
+            whole.add_(direction, alpha=float(share))
+            left[: len(known)] -= share * known
+        length = float(torch.linalg.vector_norm(left))
+        if length > _TINY * float(torch.linalg.vector_norm(weights)):
+            new = self._new_direction()
+            self._known.append((new, left / length))
+            whole.add_(new, alpha=length)
+        return whole
+
+    def _new_direction(self) -> Tensor:
+        """A unit vector (N,), uniform among those orthogonal to Q and to the directions known."""
+        new = standard_normal(self.size, self._generator, self._held)
+        rows = self._factor.factor_matvec(new)[self._pivots].unsqueeze(1)
+        new.sub_(self._lifted(torch.linalg.solve_triangular(self._top, rows, upper=False)[:, 0]))
+        for direction, _ in self._known:
+            new.sub_(direction, alpha=float(torch.dot(direction, new)))
+        return new.div_(torch.linalg.vector_norm(new))
+
+
+def _pivoted_root(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Return L (m, r), float64, with L Lᵀ = K, and the r rows in which it is lower triangular, in order."""
+    tolerance = _PIVOT * torch.finfo(gram.dtype).eps * float(gram.diagonal().max())
+    matrix = gram.to(torch.float64).cpu().numpy()
+    factored, order, rank, _ = lapack.dpstrf(matrix, tol=tolerance, lower=1)
+    places = torch.from_numpy(order.astype(np.int64) - 1)
+    lower = torch.from_numpy(np.tril(factored)[:, :rank].copy())
+    return torch.empty_like(lower).index_copy_(0, places, lower).to(gram.device), places[:rank].to(
+        gram.device
+    )
+
+
+def _wishart_root(order: int, freedom: int, generator: torch.Generator | None, like: Tensor) -> Tensor:
+    """Return a lower triangular T (n, n) whose T Tᵀ is Wishart with so many degrees of freedom, by Bartlett."""
+    root = standard_normal(order * order, generator, like).view(order, order).tril_(-1)
+    root.diagonal().copy_(_chi(order, freedom, generator))
+    return root
+
+
+def _chi(number: int, freedom: int, generator: torch.Generator | None) -> Tensor:
+    """Return independent draws of χ with `freedom`, `freedom` − 1, … degrees of freedom, float64."""
+    seed = int(
+        torch.randint(
+            2**62, (1,), generator=generator, device=None if generator is None else generator.device
+        )
+    )
+    return torch.from_numpy(np.sqrt(np.random.default_rng(seed).chisquare(freedom - np.arange(number))))

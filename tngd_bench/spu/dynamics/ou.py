@@ -135,6 +135,10 @@ class OUProcess:
         """g, (N,)."""
         return self._rhs.vector
 
+    def write(self, rhs: Tensor) -> None:
+        """Replace g by `rhs`, (N,); what is known of A is kept."""
+        self._rhs = RightHandSide(self._shifted.operator, rhs)
+
     @property
     def products(self) -> int:
         """GGN or Gram products that krylov has made so far; 0 for the other methods."""

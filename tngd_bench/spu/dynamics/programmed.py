@@ -19,11 +19,11 @@ from tngd_bench.spu.dynamics import arrays as programming
 from tngd_bench.spu.dynamics import stability
 from tngd_bench.spu.dynamics.circuit.stages import AllStages
 from tngd_bench.spu.dynamics.converters import quantize
-from tngd_bench.spu.dynamics.factor_operator import ExplicitFactor
+from tngd_bench.spu.dynamics.factor_operator import ErringFactor, ExplicitFactor
 from tngd_bench.spu.dynamics.mismatch import MismatchedNodes, node_rates
 from tngd_bench.spu.dynamics.network import LinearNetwork, NodeState
 from tngd_bench.spu.dynamics.ou import Method, OUProcess
-from tngd_bench.spu.dynamics.route import device_route
+from tngd_bench.spu.dynamics.route import device_route, drawn_in_law
 from tngd_bench.spu.dynamics.stepper import HeunStepper
 
 Advance = Callable[[NodeState, float, torch.Generator | None], NodeState]
@@ -45,7 +45,7 @@ class ProgrammedDevice:
 
     The state at a moment, `NodeState`, is that of the nodes and, with an amplifier bandwidth, of lagging amplifiers.
     `settled` begins one, as after writing the arrays, which takes far longer than the lag while the nodes are held;
-    `advance` carries it on. `sample` is both.
+    `advance` carries it on. `sample` is both. `write` puts another right-hand side on the same arrays.
 
     Time runs in units of τ/s, in which the drift is A: with a conductance range (s < 1) a device needs t τ/s for t,
     and noise weighs 1/s as much. Raises UnstableDeviceError, and ValueError for arrays too large to form.
@@ -70,10 +70,16 @@ class ProgrammedDevice:
         self._rhs = RightHandSide(operator, rhs)
         damping = arguments.real("damping", damping, minimum=0.0)
         arrays: programming.Arrays | None = None
-        if device.needs_arrays:
+        self._held: Any = operator
+        self.scale = 1.0
+        if device.needs_arrays and drawn_in_law(device, operator.rows, operator.size, member[1]):
+            largest = operator.largest()
+            self._held = ErringFactor(operator, (device.programming_error or 0.0) * largest, generator)
+            self.scale = programming.largest_unit(device, largest) ** 2
+        elif device.needs_arrays:
             programming.refuse_too_large(operator.rows, operator.size, self.rhs.element_size())
             arrays = programming.program(operator.factor(), device, generator, member)
-        self.scale = 1.0 if arrays is None else arrays.scale
+            self._held, self.scale = ExplicitFactor(arrays.first), arrays.scale
         uniform = (noise_variance + (0.0 if device.row_sum_noise else device.thermal_variance)) / self.scale
         self._variance: float | Tensor = uniform
         if device.row_sum_noise:
@@ -83,7 +89,7 @@ class ProgrammedDevice:
         at_outputs = arrays is not None and any(each is not None for each in arrays.noise)
         self.noisy = at_outputs or bool((torch.as_tensor(self._variance) > 0).any())
         self.margin: float | None = None
-        self._process: OUProcess | None = None
+        self._process: OUProcess | MismatchedNodes | HeunStepper | None = None
         self._network: LinearNetwork | AllStages | None = None
         self.route = device_route(device, ensemble=member[1])
         self._advance: Advance
@@ -94,8 +100,7 @@ class ProgrammedDevice:
             drift = Shifted(operator if arrays is None else arrays, damping)
             self.method, self._advance = self.route.name, self._by_stepper(drift, arrays)
         else:
-            symmetric = Shifted(operator if arrays is None else ExplicitFactor(arrays.first), damping)
-            self.method, self._advance = self._by_functions(symmetric, method)
+            self.method, self._advance = self._by_functions(Shifted(self._held, damping), method)
 
     @property
     def rhs(self) -> Tensor:
@@ -105,7 +110,25 @@ class ProgrammedDevice:
     @property
     def products(self) -> int:
         """Curvature products made so far by the Krylov route; 0 for the others."""
-        return 0 if self._process is None else self._process.products
+        return self._process.products if isinstance(self._process, OUProcess) else 0
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether a readout from a start at zero is a fixed symmetric matrix times the right-hand side."""
+        return self.route.name in ("spectral", "mismatch") and not self.varies
+
+    @property
+    def varies(self) -> bool:
+        """Whether noise or the levels of converters are in a readout."""
+        device = self.device
+        converts = device.dac_bits is not None or device.adc_bits is not None or device.adc_noise_volts
+        return bool(self.noisy or converts)
+
+    def write(self, rhs: Tensor) -> None:
+        """Put another right-hand side (N,) onto the nodes, through the DAC; the arrays hold what they held."""
+        self._rhs = RightHandSide(self._rhs.operator, quantize(rhs, self.device.dac_bits))
+        if self._process is not None:
+            self._process.write(self.rhs)
 
     def settled(self, x0: Tensor) -> NodeState:
         """The state after writing with the nodes held at x0: within the rails, the amplifiers settled."""
@@ -135,7 +158,7 @@ class ProgrammedDevice:
         if self.route.name == "mismatch":
             rates = self._rates()
             assert rates is not None
-            nodes = MismatchedNodes(symmetric, rates, self.rhs, self._variance)
+            nodes = self._process = MismatchedNodes(symmetric, rates, self.rhs, self._variance)
             return nodes.method, _nodes_only(nodes.sample)
         assert isinstance(self._variance, float)
         # the weights of the gradient in rows belong to the operator itself, not to what the arrays hold of it
@@ -164,7 +187,7 @@ class ProgrammedDevice:
             # the stability of what was programmed is known before anything runs on it
             modes = stability.modes(drift, rates)
             self.margin = stability.least_rate(arrays, modes)
-        stepper = HeunStepper(
+        stepper = self._process = HeunStepper(
             drift, self.rhs, self._variance, rates=rates, limit=self.device.rail, modes=modes
         )
         return _nodes_only(stepper.run)

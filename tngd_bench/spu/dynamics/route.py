@@ -49,6 +49,21 @@ def is_one_factor(device: Device, ensemble: int = 1) -> bool:
     return arrays_are_alike(device, ensemble) and not has_amplifiers(device) and not middle_errs(device)
 
 
+LEAST_NODES = 4
+"""Nodes a row from which an array is drawn by its law alone: with fewer there is little to save."""
+
+
+def drawn_in_law(device: Device, rows: int, parameters: int, ensemble: int = 1) -> bool:
+    """Return whether what the cells of a programming hold is drawn only as far as products show it (`ErringFactor`).
+
+    That takes a shared array whose cells err independently by programming alone: levels and dead cells belong to
+    single cells, and so do noise by row sums and the finite gain of amplifiers.
+    """
+    single = device.array_bits is not None or device.stuck_off or device.stuck_on
+    plain = device_route(device, ensemble).name == "spectral" and device.programming_error
+    return bool(plain and not single and parameters >= LEAST_NODES * rows)
+
+
 def device_route(device: Device, ensemble: int = 1) -> Route:
     """Return how a relaxation is simulated: by "spectral" functions of A where its imperfections leave it symmetric.
 

@@ -52,7 +52,8 @@ class FactorShape:
 class KroneckerWorkload:
     """One iteration, the mean of those between two refreshes of the arrays; `analog_time` in units of τ.
 
-    `scales_known`: whether those of the factors are meant, where a conductance range sets them.
+    `scales_known`: whether those of the factors are meant, where a conductance range sets them. `refinements`: further
+    pairs of passes, for residuals.
     """
 
     factors: tuple[FactorShape, ...]
@@ -60,11 +61,13 @@ class KroneckerWorkload:
     copies: int = 1
     refresh_interval: int = 1
     scales_known: bool = False
+    refinements: int = 0
 
     def __post_init__(self) -> None:
         arguments.real("analog_time", self.analog_time, above=0.0)
         for name in ("copies", "refresh_interval"):
             arguments.integer(name, getattr(self, name), minimum=1)
+        arguments.integer("refinements", self.refinements, minimum=0)
         if not self.factors:
             raise ValueError(
                 "factors must not be empty: a model without linear maps has nothing on the device"
@@ -72,8 +75,8 @@ class KroneckerWorkload:
 
     @property
     def values(self) -> int:
-        """Numbers sent in one direction: the right-hand sides of both passes, or their answers."""
-        return 2 * sum(factor.values for factor in self.factors)
+        """Numbers sent in one direction: the right-hand sides of all passes, or their answers."""
+        return self._passes * sum(factor.values for factor in self.factors)
 
     @property
     def arrays(self) -> tuple[Array, ...]:
@@ -88,23 +91,27 @@ class KroneckerWorkload:
     @property
     def rounds(self) -> int:
         """Relaxations one after another: the n_out of pass 1 and the n_in of pass 2, `copies` at a time."""
-        return sum(sum(self._rounds(factor)) for factor in self.factors)
+        return self._passes // 2 * sum(sum(self._rounds(factor)) for factor in self.factors)
 
     @property
     def relaxed_times(self) -> tuple[float, ...]:
         """Duration of those on each of `arrays`, τ."""
         return tuple(
-            self.analog_time * count / scale
+            self._passes // 2 * self.analog_time * count / scale
             for factor in self.factors
             for count, scale in zip(self._rounds(factor), factor.scales, strict=True)
         )
+
+    @property
+    def _passes(self) -> int:
+        return 2 * (1 + self.refinements)
 
     def _rounds(self, factor: FactorShape) -> tuple[int, int]:
         return -(-factor.outputs // self.copies), -(-factor.inputs // self.copies)
 
 
 def words_on_link(work: KroneckerWorkload) -> float:
-    """Numbers over the link in one iteration: 4·n_in·n_out a layer, and n_in² + n_out² at each refresh."""
+    """Numbers over the link in one iteration: 4·n_in·n_out a layer and refinement, n_in² + n_out² at a refresh."""
     return 2 * work.values + work.array_values / work.refresh_interval
 
 

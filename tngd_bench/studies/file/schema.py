@@ -117,6 +117,9 @@ class CostSection:
     """Numbers of outputs d_z; the problem's own where left out."""
     processes: Count = 5
     """Worker processes that repeat the whole measurement."""
+    precision: PositiveNumber | None = None
+    """Relative precision at which an optimizer is not repeated further: that of its ratio to the first one, from three
+    processes on (95 % interval). Left out: all processes."""
     repetitions: Annotated[int, Field(strict=True, ge=3)] = 20
     """Timed iterations per process, at most."""
     seconds_limit: PositiveNumber = 2.0

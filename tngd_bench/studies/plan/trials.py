@@ -186,6 +186,7 @@ class CostBlock(Trial):
     repetitions: int
     least_repetitions: int
     seconds_limit: float
+    precision: float | None = None
 
     @property
     def machine_fields(self) -> tuple[str, ...]:
@@ -193,11 +194,12 @@ class CostBlock(Trial):
         return (*super().machine_fields, "cpu")
 
     def particulars(self) -> dict[str, object]:
-        """Return process, repetitions and time limit."""
+        """Return process, repetitions, time limit, and the precision where one is asked for."""
         return {
             "process": self.process,
             "repetitions": [self.least_repetitions, self.repetitions],
             "seconds_limit": self.seconds_limit,
+            **({} if self.precision is None else {"precision": self.precision}),
         }
 
     def describe(self) -> str:

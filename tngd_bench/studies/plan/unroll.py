@@ -15,6 +15,7 @@ from tngd_bench.studies.file.sweeps import Level, levels_of, settings_of
 from tngd_bench.studies.plan.candidates import CandidateMaker, SizedProblem
 from tngd_bench.studies.plan.data_requests import problem_of, request_of
 from tngd_bench.studies.plan.duration_model import DurationModel
+from tngd_bench.studies.plan.enough_processes import chance_of_process
 from tngd_bench.studies.plan.inputs import LoadedSize, MachineLimits
 from tngd_bench.studies.plan.trials import Candidate, CostBlock, DataRequest, InspectionTrial, TrainingTrial
 
@@ -40,14 +41,16 @@ class Unroller:
         ]
         threads = self.study.execution.threads_cost
         for process in range(section.processes):
+            chance = chance_of_process(process, section.precision)
             for problem, candidates in blocks:
                 yield CostBlock(
                     **self._common(section, self._again(problem, ("process", process)), threads),
-                    candidates=candidates,
+                    candidates=tuple(_lasting(each, chance * each.predicted_s) for each in candidates),
                     process=process,
                     repetitions=section.repetitions,
                     least_repetitions=section.least_repetitions,
                     seconds_limit=section.seconds_limit,
+                    precision=section.precision,
                 )
 
     def inspections(self, section: CostSection) -> Iterator[InspectionTrial]:

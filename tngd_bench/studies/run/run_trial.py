@@ -125,6 +125,7 @@ def entry_of(
         "device": config.device,
         "seed": trial.seed if isinstance(trial, TrainingTrial) else None,
         "process": trial.process if isinstance(trial, CostBlock) else None,
+        "precision": trial.precision if isinstance(trial, CostBlock) else None,
         **swept_columns(trial.levels if isinstance(trial, TrainingTrial) else ()),
         "validation_share": trial.data.validation_share,
         "threads": trial.threads,

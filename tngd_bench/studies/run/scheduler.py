@@ -11,12 +11,13 @@ import contextlib
 import itertools
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Protocol
 
 from tngd_bench import __version__
+from tngd_bench.studies.plan.enough_processes import EnoughProcesses
 from tngd_bench.studies.plan.make_plan import Plan
 from tngd_bench.studies.plan.trial_code import code_of
 from tngd_bench.studies.plan.trials import CostBlock, DataRequest, SkipReason, Trial, TrialStatus
@@ -59,7 +60,9 @@ def execute(
     blocks = rounds([job for job in jobs if isinstance(job.trial, CostBlock)])
     others = [job for job in jobs if not isinstance(job.trial, CostBlock)]
     execution = plan.study.execution
+    enough = _noted(plan, store)
     for queue, exclusive in ((deque(blocks), True), (deque(others), False)):
+        _leave_out(queue, enough, writer)
         if not queue:
             continue
         limits = trial_limits(plan, engine.side_by_side(execution, exclusive=exclusive))
@@ -69,6 +72,8 @@ def execute(
                 again = writer.write_outcome(job, outcome)
                 if again is not None:
                     queue.appendleft(again)
+                elif outcome.ending == "done" and enough.note(job.trial, outcome.value):
+                    _leave_out(queue, enough, writer)
 
 
 def rounds(jobs: Iterable[Job]) -> list[Job]:
@@ -143,4 +148,24 @@ class _ResultWriter:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self.store.write_trial(job.key, content)
-        self.listener.finished(job.trial, entries)
+        self.listener.finished(self.plan.trials[job.key], entries)
+
+
+def _noted(plan: Plan, store: Store) -> EnoughProcesses:
+    """Return what the stored results say of how well optimizers are known."""
+    enough = EnoughProcesses()
+    if any(isinstance(trial, CostBlock) and trial.precision is not None for trial in plan.trials.values()):
+        for key, content in store.trials(plan.trials):
+            enough.note(plan.trials[key], content["entries"])
+    return enough
+
+
+def _leave_out(queue: deque[Job], enough: EnoughProcesses, writer: _ResultWriter) -> None:
+    """Leave out of the blocks that wait what is known well enough; one of which nothing is left needs no process."""
+    for _ in range(len(queue)):
+        job = queue.popleft()
+        job = replace(job, trial=enough.rest(job.trial))
+        if job.trial.runnable:
+            queue.append(job)
+        else:
+            writer.write(job, [], writer.plan.machine.machine_class)

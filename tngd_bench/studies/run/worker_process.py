@@ -1,6 +1,7 @@
 """Worker processes: forked from a server that has torch loaded, watched, and stopped at their limits."""
 
 import contextlib
+import gc
 import math
 import multiprocessing
 import os
@@ -29,6 +30,7 @@ PRELOADED = (
     "tngd_bench.problems.networks",
     *registry.own_modules(),
     "torch._dynamo",  # imported by the first torch.optim optimizer made, which takes a second
+    "tngd_bench.studies.run.preloaded",
 )
 """Modules that the server imports once for all workers."""
 _LONGEST_FOLDER = 70  # bytes; multiprocessing adds /pymp-xxxxxxxx/listener-xxxxxxxx
@@ -262,6 +264,7 @@ def wait_for_any(workers: Sequence[Worker]) -> None:
 def _enter(files: Sequence[PluginFile], target: Callable[..., None], *args: Any) -> None:
     """Begin a worker process: it ends with its parent and keeps what plug-ins print off the standard output."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ctrl-C is ignored since the server's start
+    gc.freeze()  # what the server loaded is no garbage, and a search of all of it takes 0.2 s
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()

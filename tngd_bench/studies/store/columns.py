@@ -16,6 +16,7 @@ PARAMETERS_REQUESTED, PARAMETERS, BATCH_SIZE = "parameters_requested", "paramete
 OUTPUTS, ROWS, WIDTH = "outputs", "rows", "width"
 OPTIMIZER, METHOD, SETTINGS, DEVICE = "optimizer", "method", "settings", "device"
 SEED, PROCESS, REPETITION, ITERATION = "seed", "process", "repetition", "iteration"
+PRECISION = "precision"
 SWEEP_PARAMETER, SWEEP_VALUE, SWEEP_LABEL = "sweep_parameter", "sweep_value", "sweep_label"
 SWEEP_PARAMETER_2, SWEEP_VALUE_2, SWEEP_LABEL_2 = "sweep_parameter_2", "sweep_value_2", "sweep_label_2"
 STATUS, REASON, MACHINE, FINISHED, CODE = "status", "reason", "machine", "finished", "code"
@@ -83,9 +84,12 @@ COST_COLUMNS = {
     **dict.fromkeys((OUTPUTS, ROWS), "int64"),
     DEVICE: "object",
     **dict.fromkeys((PROCESS, REPETITION), "int64"),
-    **dict.fromkeys((*TIMES, TOTAL_S, OVERLAP_S), "float64"),
+    **dict.fromkeys((*TIMES, TOTAL_S, OVERLAP_S, PRECISION), "float64"),
 }
-"""Columns of `Records.costs`: total_s = digital_s + write_s + relax_s + read_s − overlap_s, what runs at once."""
+"""Columns of `Records.costs`: total_s = digital_s + write_s + relax_s + read_s − overlap_s, what runs at once.
+
+`precision` is that at which the section stops repeating an optimizer, missing where all processes are run.
+"""
 CURVE_COLUMNS = {
     **_SETTING,
     SEED: "int64",

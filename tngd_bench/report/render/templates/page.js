@@ -72,6 +72,32 @@
     });
   }
 
+  // Appendix: of several figures the reader chooses one; a link into what is folded or hidden shows it.
+  for (const charts of document.querySelectorAll("#appendix > details > .charts")) {
+    const figures = [...charts.children].filter((child) => child.matches("figure"));
+    if (figures.length < 3) continue;
+    const label = document.createElement("label");
+    label.className = "chooser";
+    const select = document.createElement("select");
+    const all = new Option(`All ${figures.length} figures`, "");
+    select.append(...figures.map((figure) => new Option(figure.firstElementChild.textContent, figure.id)), all);
+    label.append("Figure ", select);
+    charts.before(label);
+    const choose = () => { for (const figure of figures) figure.hidden = select.value !== "" && figure.id !== select.value; };
+    select.addEventListener("change", choose);
+    charts.addEventListener("reveal", (event) => { select.value = event.target.id; choose(); });
+    choose();
+  }
+  const reveal = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target) return;
+    target.dispatchEvent(new Event("reveal", { bubbles: true }));
+    for (let place = target.closest("details"); place; place = place.parentElement.closest("details")) place.open = true;
+    target.scrollIntoView();
+  };
+  addEventListener("hashchange", reveal);
+  if (location.hash) reveal();
+
   // What-if: the map again, with another link, time constant, word length, analog time or upload.
   const data = document.getElementById("explorer-data");
   const panel = document.getElementById("explorer");

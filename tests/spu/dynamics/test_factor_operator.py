@@ -1,0 +1,113 @@
+"""A factor with erring cells, drawn by its law: consistent products, and the law of one with every cell drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from tngd_bench.curvature.operator import Shifted
+from tngd_bench.spu.dynamics.factor_operator import ErringFactor, ExplicitFactor
+from tngd_bench.spu.dynamics.ou import OUProcess
+
+ROWS, SIZE, ERROR = 6, 40, 0.3
+Statistic = Callable[[ErringFactor | ExplicitFactor], float]
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=seeded(seed))
+
+
+def factor(*, full_rank: bool) -> Tensor:
+    values = normal(ROWS, SIZE, seed=0)
+    if not full_rank:
+        values[-1] = values[0] - values[1]
+    return values
+
+
+V, W, U = normal(SIZE, seed=1), normal(SIZE, seed=2), normal(ROWS, seed=3)
+
+
+@pytest.mark.parametrize("full_rank", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_in_any_order_are_those_of_one_matrix(full_rank: bool, dtype: torch.dtype) -> None:
+    erring = ErringFactor(ExplicitFactor(factor(full_rank=full_rank).to(dtype)), ERROR, seeded(5))
+    v, w, u = V.to(dtype), W.to(dtype), U.to(dtype)
+    near = 1e-10 if dtype == torch.float64 else 1e-3
+    first, lifted = erring.factor_matvec(v), erring.factor_rmatvec(u)
+    second, raised = erring.factor_matvec(w), erring.factor_rmatvec(first)
+    for left, right in (
+        (u @ first, lifted @ v),
+        (u @ second, lifted @ w),
+        (first @ second, raised @ w),
+        (first @ first, raised @ v),
+    ):
+        assert float(left) == pytest.approx(float(right), rel=near, abs=20 * near)
+    assert torch.allclose(erring.factor_matvec(lifted), erring.gram() @ u, rtol=near, atol=100 * near)
+    assert torch.allclose(erring.gram_matvec(u), erring.gram() @ u, rtol=near, atol=100 * near)
+    assert torch.allclose(erring.factor_matvec(v + w), first + second, rtol=near, atol=20 * near)
+    assert torch.allclose(erring.matvec(v), raised, rtol=near, atol=100 * near)
+
+
+@pytest.mark.parametrize("full_rank", [True, False])
+def test_without_error_it_is_the_factor(full_rank: bool) -> None:
+    values = factor(full_rank=full_rank)
+    erring = ErringFactor(ExplicitFactor(values), 0.0, seeded(0))
+    assert torch.allclose(erring.gram(), values @ values.T, atol=1e-10)
+    assert torch.allclose(erring.factor_matvec(V), values @ V, atol=1e-10)
+    assert torch.allclose(erring.factor_rmatvec(U), values.T @ U, atol=1e-10)
+
+
+def relaxed(held: ErringFactor | ExplicitFactor) -> Tensor:
+    return OUProcess(held, V, 0.5).sample(W, 0.2)
+
+
+STATISTICS: dict[str, Statistic] = {
+    "B v": lambda held: float(held.factor_matvec(V)[0]),
+    "B v along w after it": lambda held: float(held.factor_matvec(V) @ held.factor_matvec(W)),
+    "Bᵀ u along v": lambda held: float(held.factor_rmatvec(U)[:3].sum()),
+    "|Bᵀ u| and |Bᵀ B v|": lambda held: float(
+        held.factor_rmatvec(U) @ held.factor_rmatvec(held.factor_matvec(V))
+    ),
+    "K": lambda held: float(held.gram()[0, 1] + held.gram()[2, 2]),
+    "largest curvature": lambda held: float(torch.linalg.eigvalsh(held.gram())[-1]),
+    "a relaxation": lambda held: float(relaxed(held)[0]),
+    "its length": lambda held: float(torch.linalg.vector_norm(relaxed(held))),
+    "two relaxations": lambda held: float(relaxed(held) @ held.factor_rmatvec(U)),
+}
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_its_law_is_that_of_a_factor_with_every_cell_drawn(name: str) -> None:
+    """Two-sample Kolmogorov-Smirnov: at 400 draws each a shift of a quarter of the standard deviation fails."""
+    values, generator = factor(full_rank=False), seeded(7)
+    statistic, draws = STATISTICS[name], 400
+    by_law = [statistic(ErringFactor(ExplicitFactor(values), ERROR, generator)) for _ in range(draws)]
+    cells = [
+        values + ERROR * torch.randn(values.shape, dtype=torch.float64, generator=generator)
+        for _ in range(draws)
+    ]
+    by_cells = [statistic(ExplicitFactor(each)) for each in cells]
+    assert stats.ks_2samp(by_law, by_cells).pvalue > 1e-3
+
+
+def test_the_test_of_the_law_sees_an_error_of_another_size() -> None:
+    values, generator = factor(full_rank=False), seeded(7)
+    statistic = STATISTICS["largest curvature"]
+    right = [statistic(ErringFactor(ExplicitFactor(values), ERROR, generator)) for _ in range(600)]
+    wrong = [statistic(ErringFactor(ExplicitFactor(values), 1.5 * ERROR, generator)) for _ in range(600)]
+    assert stats.ks_2samp(right, wrong).pvalue < 1e-3
+
+
+def test_a_relaxation_goes_by_its_gram_matrix() -> None:
+    erring = ErringFactor(ExplicitFactor(factor(full_rank=True)), ERROR, seeded(2))
+    assert OUProcess(erring, V, 0.5).method == "gram"
+    steady = OUProcess(erring, V, 0.5).sample(W, 200.0)
+    assert torch.allclose(Shifted(erring, 0.5).matvec(steady), V, atol=1e-8)

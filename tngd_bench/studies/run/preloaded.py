@@ -1,0 +1,19 @@
+"""Imported by the server of worker processes: the registries are read here once, not by each worker again.
+
+But for registries to which outside packages add: these are loaded in the workers.
+"""
+
+from tngd_bench.optimizers import registry as optimizers
+from tngd_bench.plugins import entry_points
+from tngd_bench.problems import registry as problems
+from tngd_bench.spu import device as devices
+
+_REGISTRIES = (
+    (optimizers.ENTRY_POINT_GROUP, optimizers.names),
+    (problems.ENTRY_POINT_GROUP, problems.names),
+    (devices.ENTRY_POINT_GROUP, devices.Device.presets),
+)
+
+for _group, _names in _REGISTRIES:
+    if not entry_points(_group):
+        _names()
