@@ -60,7 +60,9 @@ def test_its_text_says_what_its_json_says(optimizer: str, capsys: pytest.Capture
 
 def test_what_has_no_stated_time_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     text = required(capsys, *SIZES, "--device", "board", "--beat", "ngd")
-    assert text.splitlines()[-1].endswith("; counted as no time, none being stated: writing the cells, slower relaxation")
+    assert text.splitlines()[-1].endswith(
+        "; counted as no time, none being stated: writing the cells, slower relaxation"
+    )
 
 
 def test_a_user_s_module_is_counted(capsys: pytest.CaptureFixture[str]) -> None:

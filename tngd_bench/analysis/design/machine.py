@@ -10,7 +10,7 @@ from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.costs import host_cost_of
 from tngd_bench.optimizers.factor_roofline import ON_DEVICE
 from tngd_bench.optimizers.iteration import Iteration
-from tngd_bench.optimizers.roofline import Prediction, host_cost, processor_at
+from tngd_bench.optimizers.roofline import Prediction, hosted, processor_at
 from tngd_bench.spu.billing import latency
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.kronecker import billing as kronecker
@@ -82,14 +82,16 @@ class Design:
         if key not in self._hosts:
             processor, it = processor_at(self.prediction.processor, machine.precision), self._iteration
             assert processor is not None
-            held = host_cost_of(self.optimizer, it, machine.device.upload, processor.itemsize)
+            analog = self.prediction.work.analog
             if self.optimizer == ON_DEVICE:
-                moved, making = held, 0.0
+                settings = {"refinements": analog.refinements}
+                moved = host_cost_of(ON_DEVICE, it, itemsize=processor.itemsize, settings=settings)
+                making, missing = 0.0, processor.missing_bytes(moved.bytes)
             else:
-                moved = host_cost(it, machine.device.upload, processor.itemsize)
-                making = 1.0 - it.gradient / moved.flops
+                upload = machine.device.upload
+                moved, making, missing = hosted(it, upload, analog, processor, processor.itemsize)
             seconds = processor.seconds(moved.flops, moved.bytes)
-            self._hosts[key] = _Host(seconds, making * seconds, processor.missing_bytes(held.bytes))
+            self._hosts[key] = _Host(seconds, making * seconds, missing)
         return self._hosts[key]
 
     def bill(self, machine: Machine) -> Ledger:
@@ -98,11 +100,11 @@ class Design:
         if self.optimizer != ON_DEVICE:
             return latency(machine.device, p.work)
         interval = int(str(registry.get(ON_DEVICE).defaults["inverse_interval"]))
-        factors = kronecker.FactorShape.of(p.model.layers)
-        time = p.work.analog.analog_time
-        return kronecker.latency(
-            machine.device, kronecker.KroneckerWorkload(factors, time, machine.copies, interval)
+        factors, analog = kronecker.FactorShape.of(p.model.layers), p.work.analog
+        work = kronecker.KroneckerWorkload(
+            factors, analog.analog_time, machine.copies, interval, refinements=analog.refinements
         )
+        return kronecker.latency(machine.device, work)
 
     def seconds(self, machine: Machine) -> float:
         """Return the seconds of an iteration, a lower bound."""
