@@ -25,6 +25,9 @@ def test_a_rate_that_it_asks_for_reaches_the_target(capsys: pytest.CaptureFixtur
     found = json.loads(required(capsys, *words, "--json"))
     assert (found["modelled"], found["reached"], found["rival"]) == (True, False, "ngd")
     assert found["target_seconds"] == pytest.approx(found["rival_seconds"] / 20)
+    for name in ("rival", "host"):
+        assert found[f"{name}_joules"] == pytest.approx(280.0 * found[f"{name}_seconds"])
+    assert "at 55 W" in required(capsys, *words, "--host-watts", "55")
     needed = {each["name"]: each["needed"] for each in found["alone"]}["link_rate_bits_per_s"]
     words[-1] = f"link_rate={needed!r}"
     again = json.loads(required(capsys, *words, "--json"))

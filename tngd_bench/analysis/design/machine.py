@@ -73,6 +73,12 @@ class Design:
         return self._host(machine).seconds
 
     @property
+    def host_watts(self) -> float:
+        """The power of the host's processor."""
+        assert self.prediction.processor is not None
+        return self.prediction.processor.power_watt
+
+    @property
     def host_missing_bytes(self) -> float:
         """The memory that the host lacks, as it is."""
         return self._host(self.now).missing_bytes

@@ -56,6 +56,9 @@ class Required:
     target_seconds: float
     now_seconds: float
     host_seconds: float
+    rival_joules: float
+    host_joules: float
+    """Of the rival and of the host as it is, at the power of their processor: lower bounds."""
     host_missing_bytes: float
     alone: tuple[Need, ...]
     together: Together | None
@@ -109,6 +112,8 @@ def required(design: Design, beat: str = "best", factor: float = 1.0) -> Require
         target,
         design.seconds(now),
         design.host_seconds(now),
+        rival.joules or 0.0,
+        design.host_seconds(now) * design.host_watts,
         design.host_missing_bytes,
         tuple(alone),
         _together(design, ways, (numbers, words), target),
