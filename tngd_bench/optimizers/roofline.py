@@ -234,7 +234,7 @@ def hosted(
     """
     itemsize = itemsize if processor is None else processor.itemsize
     moved = host_cost(it, upload, itemsize, float(analog.ensemble * analog.refinements))
-    making = (host_cost(it, upload, itemsize).flops - it.gradient) / moved.flops
+    making = (host_cost(it, upload, itemsize).flops - it.gradient) / max(1.0, moved.flops)
     held = costs.host_cost(it, upload, itemsize).bytes
     return moved, making, 0.0 if processor is None else processor.missing_bytes(held)
 

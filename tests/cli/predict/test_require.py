@@ -79,6 +79,13 @@ def test_a_user_s_module_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
         assert own[name] == pytest.approx(named[name], rel=1e-3)
 
 
+def test_a_network_without_a_matrix_has_no_factors(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--model", f"{published_modules.__file__}:norms", "--batch", "8"]
+    assert "verdict: " in required(capsys, *words, "--host-precision", "TF32")
+    assert command_line.run(["require", *words, "--optimizer", "tkfac"]) == 3
+    assert "a model without linear maps has nothing on the device" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
