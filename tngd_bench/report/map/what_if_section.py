@@ -24,7 +24,7 @@ from tngd_bench.report.document.section import Section
 from tngd_bench.report.document.tables import Cell, Column, Table, amount, number, words
 from tngd_bench.report.map.map_view import MapView, device_title
 from tngd_bench.report.map.parts_table import parts_table
-from tngd_bench.spu.billing import price_fields
+from tngd_bench.spu.billing import parts_of, price_fields
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.ledger import Ledger
 from tngd_bench.spu.processor import Processor
@@ -149,6 +149,7 @@ def explorer(
         c.OUTPUTS: batch.fixed,
         "digital": {label: _flat(batch.digital[label][0]) for label in calibrations.digital},
         "rated": {name: _rated(Processor.named(name), batch, infos) for name in Processor.names()},
+        "tiles": _flat(batch.at_each(lambda *size: float(parts_of(use.device, use.work(*size)).tiles))[0]),
         "cells": _flat(batch.at_each(lambda n, b, d_z, _: float(use.device.cells(n, b * d_z)))[0]),
         "methods": {label: infos[label].method for label in labels},
         "titles": {label: infos[label].title for label in labels},
