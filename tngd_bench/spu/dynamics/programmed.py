@@ -87,7 +87,7 @@ class ProgrammedDevice:
         self.scale = 1.0
         if device.needs_arrays and drawn_in_law(device, operator.rows, operator.size, member[1]):
             largest = operator.largest()
-            self._held = ErringFactor(operator, (device.programming_error or 0.0) * largest, generator)
+            self._held = ErringFactor(operator, device.value_error * largest, generator)
             self.scale = programming.largest_unit(device, largest) ** 2
         elif device.needs_arrays:
             programming.refuse_too_large(operator.rows, operator.size, self.rhs.element_size())
@@ -132,10 +132,10 @@ class ProgrammedDevice:
 
     @property
     def varies(self) -> bool:
-        """Whether noise or the levels of converters are in a readout."""
+        """Whether noise, or the levels or the range of converters are in a readout."""
         device = self.device
-        converts = device.dac_bits is not None or device.adc_bits is not None or device.adc_noise_volts
-        return bool(self.noisy or converts)
+        levels = (device.dac_bits, device.adc_bits, device.adc_range)
+        return bool(self.noisy or device.adc_noise_volts or levels != (None, None, None))
 
     def write(self, rhs: Tensor) -> None:
         """Put another right-hand side (N,) onto the nodes, through the DAC; the arrays hold what they held."""
