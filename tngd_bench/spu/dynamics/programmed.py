@@ -37,12 +37,25 @@ class ProgrammedDevice:
 
     Parameters
     ----------
-    operator : `GGN` (or any object with its products, and `factor()` where single cells matter).
-    rhs : g, (N,); None: the operator's `gradient`. It passes the DAC.
-    noise_variance : κ₀ of the device, signal²; thermal noise of `device` comes on top.
-    generator : programming error now, noise at each `sample`; None: torch's default one.
-    member : (k, K), this one's place in an ensemble of K programmings.
+    device : Device
+        Its imperfections act.
+    operator : GGN or object
+        With the products of `GGN`, and `factor()` where single cells matter.
+    rhs : Tensor, optional
+        g, (N,); None: the operator's `gradient`. It passes the DAC.
+    damping : float
+        λ ≥ 0.
+    noise_variance : float
+        κ₀ of the device, signal²; thermal noise of `device` comes on top.
+    method : str
+        As in `OUProcess`, where the device is simulated by one.
+    generator : Generator, optional
+        Programming error now, noise at each `sample`; None: torch's default one.
+    member : tuple of int
+        (k, K), this one's place in an ensemble of K programmings.
 
+    Notes
+    -----
     The state at a moment, `NodeState`, is that of the nodes and, with an amplifier bandwidth, of lagging amplifiers.
     `settled` begins one, as after writing the arrays, which takes far longer than the lag while the nodes are held;
     `advance` carries it on. `sample` is both. `write` puts another right-hand side on the same arrays.
