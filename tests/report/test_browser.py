@@ -246,15 +246,15 @@ def test_the_panel_says_which_link_and_words_reach_a_target_or_that_none_does(vi
         allowed = min(digital) / float(target)
         for upload, name in (("full", "whole arrays"), ("factored", "factors")):
             left = allowed - used["host"][upload][place] - known["fixed"][upload][place] - rests
-            clause = next(each for each in said.split("needs: ")[1].split("; ") if f"sending {name}," in each)
+            clause = said.split(f"Sending {name}: ")[1].split(". ")[0]
             seen.add(left > 0)
             if left <= 0:
                 assert "no link is enough" in clause
                 continue
             value, unit = clause.split("a link of ")[1].split()[:2]
-            rate = float(value) * {"Gb/s": 1e9, "Tb/s": 1e12}[unit.rstrip(".")]
+            rate = float(value) * {"Gb/s": 1e9, "Tb/s": 1e12}[unit.rstrip(".,")]
             assert rate == pytest.approx(words[upload][place] * start["bits"] / left, rel=0.01)
-        assert ("Host: " in said) == bool(processor)
+        assert ("Energy: host ≥ " in said) == bool(processor)
     assert seen == {True, False}
     panel.get_by_role("button").click()
 

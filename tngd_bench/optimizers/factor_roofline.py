@@ -51,6 +51,8 @@ class FactorPrediction:
     digital_seconds: float | None
     break_even_copies: int | None
     rows: tuple[FactorRow, ...]
+    host_joules: float | None = None
+    digital_joules: float | None = None
 
 
 def factors_of(p: Prediction) -> FactorPrediction | None:
@@ -86,7 +88,8 @@ class FactorQuestion:
         if host is not None and digital is not None:
             fewest = billing.break_even_copies(self.device, self._work(layers, 1), digital, host)
         rows = tuple(self._row(layers, count, host, digital) for count in copies)
-        return FactorPrediction(self._settings["inverse_interval"], host, digital, fewest, rows)
+        joules = _joules(host, self.host_processor or self.processor), _joules(digital, self.processor)
+        return FactorPrediction(self._settings["inverse_interval"], host, digital, fewest, rows, *joules)
 
     def break_even_width(self, depth: int, copies: int) -> int | None:
         """Return the least of `WIDTHS` at which `depth` square layers are ahead of digital K-FAC; None: none is."""
@@ -137,6 +140,10 @@ class FactorQuestion:
             return cost_of(DIGITAL, replace(it, double=itemsize > 4), itemsize)
 
         return _seconds(self.host_processor or self.processor, host), _seconds(self.processor, digital)
+
+
+def _joules(seconds: float | None, processor: Processor | None) -> float | None:
+    return None if seconds is None or processor is None else seconds * processor.power_watt
 
 
 def _seconds(processor: Processor | None, cost: Callable[[int], PredictedCost]) -> float | None:

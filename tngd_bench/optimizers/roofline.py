@@ -179,8 +179,8 @@ def predict(
     itemsize = NUMBER_BYTES[precision] if processor is None else processor.itemsize
     hosting = processor_at(processor, host_precision)
     it = Iteration(model.parameters, work.rows, batch_size, outputs, model.layers, cg)
-    host, host_seconds, missing = _host(it, device.upload, work.analog, hosting, itemsize)
-    making = 1.0 - it.gradient / host.flops
+    host, making, missing = hosted(it, device.upload, use, hosting, itemsize)
+    host_seconds = _seconds(host, missing, hosting)
     if overlap and use.delay:
         raise ValueError("overlap needs delay = 0: during the delay the device relaxes under the rows before")
     beside = host_seconds, making * (host_seconds or 0.0) * overlap
@@ -225,20 +225,22 @@ def _stopping(cg_iterations: int | None, damping: float) -> CGIterations:
     return CGIterations(damping=damping, rtol=0.0, limit=limit)
 
 
-def _host(
+def hosted(
     it: Iteration, upload: str, analog: AnalogSettings, processor: Processor | None, itemsize: int
-) -> tuple[PredictedCost, float | None, float]:
-    """Return the host's operations and bytes moved, its seconds, and the bytes that its memory lacks.
+) -> tuple[PredictedCost, float, float]:
+    """Return the host's operations and bytes moved, the share of them that makes rows, and the bytes that it lacks.
 
     A processor has an item size of its own.
     """
     itemsize = itemsize if processor is None else processor.itemsize
-    products = float(analog.ensemble * analog.refinements)
-    moved = host_cost(it, upload, itemsize, products)
-    if processor is None:
-        return moved, None, 0.0
-    missing = processor.missing_bytes(costs.host_cost(it, upload, itemsize).bytes)
-    return moved, None if missing else processor.seconds(moved.flops, moved.bytes), missing
+    moved = host_cost(it, upload, itemsize, float(analog.ensemble * analog.refinements))
+    making = (host_cost(it, upload, itemsize).flops - it.gradient) / max(1.0, moved.flops)
+    held = costs.host_cost(it, upload, itemsize).bytes
+    return moved, making, 0.0 if processor is None else processor.missing_bytes(held)
+
+
+def _seconds(moved: PredictedCost, missing: float, processor: Processor | None) -> float | None:
+    return None if processor is None or missing else processor.seconds(moved.flops, moved.bytes)
 
 
 def rated_seconds(name: str, it: Iteration, processor: Processor) -> float | None:
@@ -253,7 +255,8 @@ def rated_host_seconds(
     it: Iteration, upload: str, processor: Processor, analog: AnalogSettings | None = None
 ) -> float | None:
     """Return the seconds of a device's host likewise."""
-    return _host(it, upload, analog or AnalogSettings(), processor, processor.itemsize)[1]
+    moved, _, missing = hosted(it, upload, analog or AnalogSettings(), processor, processor.itemsize)
+    return _seconds(moved, missing, processor)
 
 
 def _alternative(

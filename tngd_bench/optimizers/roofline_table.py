@@ -73,6 +73,8 @@ def _of_factors(found: FactorPrediction | None) -> dict[str, Any] | None:
         "refresh_interval": found.refresh_interval,
         "host_seconds": found.host_seconds,
         "kfac_seconds": found.digital_seconds,
+        "host_joules": found.host_joules,
+        "kfac_joules": found.digital_joules,
         "lower_bound": True,
         "break_even_copies": found.break_even_copies,
         "by_copies": [

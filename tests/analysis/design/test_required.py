@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from tngd_bench.analysis.design.levers import choices, figures
 from tngd_bench.analysis.design.machine import Design
 from tngd_bench.analysis.design.required import Need, least_factor, required, rival_of
+from tngd_bench.optimizers.factor_roofline import factors_of
 from tngd_bench.optimizers.roofline import Prediction, predict
 from tngd_bench.problems.outside.published import gpt2
+from tngd_bench.spu.analog_settings import AnalogSettings
 from tngd_bench.spu.billing import break_even_link_rate
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.kronecker import billing as kronecker
@@ -202,3 +204,19 @@ def test_a_design_needs_a_processor_and_a_relaxation() -> None:
         Design(predict(PAPER, parameters=1000, batch_size=8, outputs=10))
     with pytest.raises(ValueError, match="optimizer must be one of: tngd, tkfac"):
         Design(predicted(), "sgd")
+
+
+@pytest.mark.parametrize("refinements", [0, 3])
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_design_as_it_is_takes_what_is_predicted(refinements: int, overlap: bool) -> None:
+    """Of both optimizers, refinements and overlap included; Kronecker factors by the rows that `predict` prints."""
+    analog = AnalogSettings(refinements=refinements)
+    p = predicted(parameters=10**6, batch_size=256, analog=analog, overlap=overlap)
+    design = Design(p)
+    assert design.seconds(design.now) == pytest.approx(p.iteration_at_least_seconds)
+    assert design.host_seconds(design.now) == pytest.approx(p.host_seconds)
+    factors = factors_of(p)
+    assert factors is not None
+    for row in factors.rows:
+        own = Design(p, "tkfac", row.copies)
+        assert own.seconds(own.now) == pytest.approx(row.iteration_seconds)

@@ -309,6 +309,8 @@ def test_host_and_rival_are_priced_by_the_same_processor():
     assert device["iteration_joules"] is None  # the board states no price for its cells
     stated = device["joules"]["at_least"] or 0.0
     assert device["iteration_at_least_joules"] == pytest.approx(device["host_joules"] + stated)
+    for part in ("host", "kfac"):
+        assert table["tkfac"][f"{part}_joules"] == pytest.approx(400.0 * table["tkfac"][f"{part}_seconds"])
     own = json.loads(predict(*SIZES, "--processor", "a100", "--host-watts", 100, "--json"))
     assert own["device"]["host_joules"] == pytest.approx(100.0 * own["device"]["host_seconds"])
     assert "power_watt" not in own["processor"]["sources"]

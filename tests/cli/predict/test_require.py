@@ -25,6 +25,9 @@ def test_a_rate_that_it_asks_for_reaches_the_target(capsys: pytest.CaptureFixtur
     found = json.loads(required(capsys, *words, "--json"))
     assert (found["modelled"], found["reached"], found["rival"]) == (True, False, "ngd")
     assert found["target_seconds"] == pytest.approx(found["rival_seconds"] / 20)
+    for name in ("rival", "host"):
+        assert found[f"{name}_joules"] == pytest.approx(280.0 * found[f"{name}_seconds"])
+    assert "at 55 W" in required(capsys, *words, "--host-watts", "55")
     needed = {each["name"]: each["needed"] for each in found["alone"]}["link_rate_bits_per_s"]
     words[-1] = f"link_rate={needed!r}"
     again = json.loads(required(capsys, *words, "--json"))
@@ -58,6 +61,13 @@ def test_its_text_says_what_its_json_says(optimizer: str, capsys: pytest.Capture
     assert "nan" not in text
 
 
+def test_what_has_no_stated_time_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    text = required(capsys, *SIZES, "--device", "board", "--beat", "ngd")
+    assert text.splitlines()[-1].endswith(
+        "; counted as no time, none being stated: writing the cells, slower relaxation"
+    )
+
+
 def test_a_user_s_module_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     path = Path(published_modules.__file__)
     words = ["--batch", "8", "--optimizer", "tkfac", "--json"]
@@ -67,6 +77,13 @@ def test_a_user_s_module_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert own["parameters"] == named["parameters"] == 25_557_032
     for name in ("target_seconds", "now_seconds", "host_seconds"):
         assert own[name] == pytest.approx(named[name], rel=1e-3)
+
+
+def test_a_network_without_a_matrix_has_no_factors(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--model", f"{published_modules.__file__}:norms", "--batch", "8"]
+    assert "verdict: " in required(capsys, *words, "--host-precision", "TF32")
+    assert command_line.run(["require", *words, "--optimizer", "tkfac"]) == 3
+    assert "a model without linear maps has nothing on the device" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,10 @@ def gpt2() -> tuple[nn.Module, Tensor]:
     return GPT2(), torch.zeros(1, 1024, dtype=torch.long)
 
 
+def norms() -> tuple[nn.Module, Tensor]:
+    return nn.LayerNorm(8), torch.empty(2, 8)
+
+
 def without_inputs() -> nn.Module:
     return nn.Linear(2, 2)
 

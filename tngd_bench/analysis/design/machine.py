@@ -10,10 +10,11 @@ from tngd_bench.optimizers import registry
 from tngd_bench.optimizers.costs import host_cost_of
 from tngd_bench.optimizers.factor_roofline import ON_DEVICE
 from tngd_bench.optimizers.iteration import Iteration
-from tngd_bench.optimizers.roofline import Prediction, host_cost, processor_at
+from tngd_bench.optimizers.roofline import Prediction, hosted, processor_at
 from tngd_bench.spu.billing import latency
 from tngd_bench.spu.device import Device
 from tngd_bench.spu.kronecker import billing as kronecker
+from tngd_bench.spu.ledger import Ledger
 
 OPTIMIZERS = ("tngd", ON_DEVICE)
 
@@ -72,6 +73,12 @@ class Design:
         return self._host(machine).seconds
 
     @property
+    def host_watts(self) -> float:
+        """The power of the host's processor."""
+        assert self.prediction.processor is not None
+        return self.prediction.processor.power_watt
+
+    @property
     def host_missing_bytes(self) -> float:
         """The memory that the host lacks, as it is."""
         return self._host(self.now).missing_bytes
@@ -81,26 +88,33 @@ class Design:
         if key not in self._hosts:
             processor, it = processor_at(self.prediction.processor, machine.precision), self._iteration
             assert processor is not None
-            held = host_cost_of(self.optimizer, it, machine.device.upload, processor.itemsize)
+            analog = self.prediction.work.analog
             if self.optimizer == ON_DEVICE:
-                moved, making = held, 0.0
+                settings = {"refinements": analog.refinements}
+                moved = host_cost_of(ON_DEVICE, it, itemsize=processor.itemsize, settings=settings)
+                making, missing = 0.0, processor.missing_bytes(moved.bytes)
             else:
-                moved = host_cost(it, machine.device.upload, processor.itemsize)
-                making = 1.0 - it.gradient / moved.flops
+                upload = machine.device.upload
+                moved, making, missing = hosted(it, upload, analog, processor, processor.itemsize)
             seconds = processor.seconds(moved.flops, moved.bytes)
-            self._hosts[key] = _Host(seconds, making * seconds, processor.missing_bytes(held.bytes))
+            self._hosts[key] = _Host(seconds, making * seconds, missing)
         return self._hosts[key]
+
+    def bill(self, machine: Machine) -> Ledger:
+        """Return the device's seconds, item by item."""
+        p = self.prediction
+        if self.optimizer != ON_DEVICE:
+            return latency(machine.device, p.work)
+        interval = int(str(registry.get(ON_DEVICE).defaults["inverse_interval"]))
+        factors, analog = kronecker.FactorShape.of(p.model.layers), p.work.analog
+        work = kronecker.KroneckerWorkload(
+            factors, analog.analog_time, machine.copies, interval, refinements=analog.refinements
+        )
+        return kronecker.latency(machine.device, work)
 
     def seconds(self, machine: Machine) -> float:
         """Return the seconds of an iteration, a lower bound."""
-        p, host = self.prediction, self._host(machine)
-        if self.optimizer == ON_DEVICE:
-            shapes = kronecker.FactorShape.of(p.model.layers)
-            interval = int(str(registry.get(ON_DEVICE).defaults["inverse_interval"]))
-            factors = kronecker.KroneckerWorkload(shapes, p.work.analog.analog_time, machine.copies, interval)
-            bill = kronecker.latency(machine.device, factors)
-        else:
-            bill = latency(machine.device, p.work)
+        host, bill = self._host(machine), self.bill(machine)
         taken = bill.elapsed_at_least(host.seconds)
         assert taken is not None  # link and relaxation always have a figure
-        return taken - machine.overlap * bill.saved(host.making, p.outputs)
+        return taken - machine.overlap * bill.saved(host.making, self.prediction.outputs)

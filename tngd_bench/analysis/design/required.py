@@ -56,12 +56,17 @@ class Required:
     target_seconds: float
     now_seconds: float
     host_seconds: float
+    rival_joules: float
+    host_joules: float
+    """Of the rival and of the host as it is, at the power of their processor: lower bounds."""
     host_missing_bytes: float
     alone: tuple[Need, ...]
     together: Together | None
     together_as_is: Together | None
     floor_seconds: float
     host_floor_seconds: float
+    not_stated: tuple[str, ...] = ()
+    """The items of the device's bill that count as no time, as none is stated."""
 
     @property
     def reached(self) -> bool:
@@ -107,12 +112,15 @@ def required(design: Design, beat: str = "best", factor: float = 1.0) -> Require
         target,
         design.seconds(now),
         design.host_seconds(now),
+        rival.joules or 0.0,
+        design.host_seconds(now) * design.host_watts,
         design.host_missing_bytes,
         tuple(alone),
         _together(design, ways, (numbers, words), target),
         _together(design, [now], (numbers, words), target),
         design.seconds(best),
         design.host_seconds(best),
+        design.bill(now).not_stated,
     )
 
 

@@ -144,7 +144,10 @@ def question_options(processor: str | None = None) -> Callable[[Callable[..., An
             help="fp64, fp32, tf32, bf16 or fp16: the processor's rate, and the bytes of a number.",
         ),
         click.option(
-            "--host-precision", help="That of the host's passes alone, such as tf32 on tensor cores."
+            "--host-precision",
+            type=str.lower,
+            metavar="TEXT",
+            help="That of the host's passes alone, such as tf32 on tensor cores.",
         ),
         real_option(
             "--flops",

@@ -88,6 +88,8 @@ def as_text(p: Prediction, found: Required, optimizer: str, factor: float) -> st
         f"target: {'as fast as' if factor == 1 else f'{factor:g} times faster than'} {rival} at "
         f"{p.processor.precision.upper()}, which takes ≥ {_time(found.rival_seconds)}: "
         f"{_time(found.target_seconds)} a step",
+        f"energy: host ≥ {quantities.joules(found.host_joules)}, {rival} ≥ {quantities.joules(found.rival_joules)} a "
+        f"step, at {p.processor.power_watt:g} W",
         "",
         f"{'alone':<34}{'now':>14}{'needed':>22}{'a step then':>16}",
     ]
@@ -118,7 +120,12 @@ def verdict(found: Required) -> str:
     """Return in a sentence whether the target can be reached, and how or why not."""
     lacking = found.host_missing_bytes
     memory = f"; its host lacks {quantities.si(lacking, 'B')} of memory for the rows" if lacking else ""
-    return _verdict(found) + memory
+    free = (
+        f"; counted as no time, none being stated: {quantities.items(found.not_stated)}"
+        if found.not_stated
+        else ""
+    )
+    return _verdict(found) + memory + free
 
 
 def _verdict(found: Required) -> str:

@@ -88,7 +88,9 @@ def _factor_lines(p: Prediction) -> list[str]:
             else f"{found.break_even_copies:,} copies"
         )
         bound = f"K-FAC takes ≥ {quantity(found.digital_seconds, 's')}, reached with {copies} at this link"
+        used = f"K-FAC ≥ {quantity(found.digital_joules, 'J')}, the host ≥ {quantity(found.host_joules, 'J')}"
         lines += wrapped([f"{bound}; host and K-FAC are lower bounds, no error is known of their ratio"])
+        lines += wrapped([f"energy: {used}, beside the device's"])
     return lines
 
 

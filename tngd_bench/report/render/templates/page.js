@@ -154,21 +154,28 @@
     const column = Number(field("size").value), row = Number(field("batch").value), place = row * columns + column;
     const where = `At N = ${known.sizes[column].toLocaleString("en")}, b = ${known.values[row].toLocaleString("en")}`;
     const timed = rivals.filter((label) => digital[label][place] !== null);
-    const ways = ["full", "factored"].filter((way) => hosts[way][place] !== null);
-    if (timed.length === 0 || !ways.includes(upload)) return `${where} there is no model, or no memory for it.`;
+    if (timed.length === 0 || hosts[upload][place] === null) return `${where} there is no model, or no memory for it.`;
     const best = timed.reduce((one, other) => digital[other][place] < digital[one][place] ? other : one);
     const rest = (way) => hosts[way][place] + known.fixed[way][place] + known.ensemble * time * tau;
     const link = known.words[upload][place] * bits / rate, taken = rest(upload) + link;
     const allowed = digital[best][place] / Number(field("target").value);
-    const bound = rated || known.not_stated.length > 0 ? "≥ " : "";
-    const joules = rated ? ` Host: ${(hosts[upload][place] * rated.watts).toPrecision(3)} J at ${rated.watts} W; ${known.titles[best]}: ${(digital[best][place] * rated.watts).toPrecision(3)} J.` : "";
-    const needed = ways.map((way) => {
-      const sent = way === "full" ? "whole arrays" : "factors", left = allowed - rest(way), words = known.words[way][place];
-      if (left <= 0) return `sending ${sent}, no link is enough, as host and device alone take ${bound}${seconds(rest(way))}`;
+    const bound = rated || known.not_stated.length > 0 ? "≥ " : "", host = hosts[upload][place], fastest = digital[best][place];
+    const times = taken > fastest ? `${(taken / fastest).toPrecision(3)} times slower than` : `${(fastest / taken).toPrecision(3)} times faster than`;
+    const joules = (seconds) => { const value = seconds * rated.watts; return value < 1 ? `${(1e3 * value).toPrecision(3)} mJ` : `${value.toPrecision(3)} J`; };
+    const needed = ["full", "factored"].filter((way) => hosts[way][place] !== null).map((way) => {
+      const sent = way === "full" ? "Sending whole arrays" : "Sending factors", left = allowed - rest(way), words = known.words[way][place];
+      if (left <= 0) return `${sent}: no link is enough, as host and device alone take ${bound}${seconds(rest(way))}.`;
       const most = Math.min(64, Math.floor(left * rate / words));
-      return `sending ${sent}, a link of ${rateText(words * bits / left)}${most > 0 && rate < Infinity ? ` or words of up to ${most} bits` : ""}`;
+      return `${sent}: a link of ${rateText(words * bits / left)}${most > 0 && rate < Infinity ? `, or words of up to ${most} bits` : ""}.`;
     });
-    return `${where} a step takes ${bound}${seconds(taken)} (host ${bound}${seconds(hosts[upload][place])}, link ${seconds(link)}) on ${Math.round(known.cells[place]).toLocaleString("en")} cells; ${known.titles[best]}, the best digital one, ${rated ? "≥ " : ""}${seconds(digital[best][place])}.${joules} The target, ${seconds(allowed)}, needs: ${needed.join("; ")}.`;
+    return [
+      `${where} a step takes ${bound}${seconds(taken)}: host ${bound}${seconds(host)}, link ${seconds(link)}.`,
+      `That is ${times} ${known.titles[best]}, the best digital one, at ${rated ? "≥ " : ""}${seconds(fastest)}.`,
+      `The device has ${Math.round(known.cells[place]).toLocaleString("en")} cells on ${Math.round(known.tiles[place]).toLocaleString("en")} tiles.`,
+      ...(rated ? [`Energy: host ≥ ${joules(host)}, ${known.titles[best]} ≥ ${joules(fastest)}, at ${rated.watts} W.`] : []),
+      `Target: ${seconds(allowed)}.`,
+      ...needed,
+    ].join(" ");
   };
   const draw = () => {
     const endless = Number(field("rate").value) >= Number(field("rate").max);
