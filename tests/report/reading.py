@@ -21,9 +21,10 @@ _NO_PROSE_CLASSES = {"files", "records", "parts", "statement", "rule", "lede"}
 _SENTENCE = re.compile(r"(?<=[.!?])[”)]*\s+(?=[A-ZΑ-Ω“(0-9])|;\s+")  # and the items of a list
 _WORD = re.compile(r"[A-Za-z][A-Za-z’'-]*[A-Za-z]|[A-Za-z]")
 _TOKEN = re.compile(r"\S*\w\S*")
-_SYMBOLS = r"d_z|t_d|κ_0"
+_NAMES = r"d_z|t_d|pytorch_optimizer"
+"""Symbols, and a package by its name."""
 _INTERNAL = re.compile(
-    rf"(?<![\w./-])(?!(?:{_SYMBOLS})\b)[a-z][a-z0-9]*(?:_[a-z0-9]+)+\b"  # snake_case
+    rf"(?<![\w./-])(?!(?:{_NAMES})\b)[a-z][a-z0-9]*(?:_[a-z0-9]+)+\b"  # snake_case
     r"|\b(?:NaN|inf|nan)\b|(?<=[=:(] )(?:None|True|False)\b"
     r"|\b[a-z][a-z0-9-]*\[[a-z_]+(?:=|\])"  # a label: tngd[damping=0.1]
     r"|\b[a-z_]+\.[a-z_]+\("

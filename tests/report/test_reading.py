@@ -1,5 +1,7 @@
 """Every page reads easily: short sentences, plain words, no names from inside the program."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.report import reading
@@ -52,13 +54,33 @@ def test_reading_ease_is_fleschs():
     assert Prose(("The cat sat on the mat.",)).ease() == pytest.approx(206.835 - 1.015 * 6 - 84.6)
 
 
+def test_the_page_of_a_small_study_reads_easily(built):
+    assert stumbles(built.html.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.slow
+def test_the_sample_page_reads_easily():
+    sample = Path(__file__).parents[2] / "reports" / "paper" / "index.html"
+    assert stumbles(sample.read_text(encoding="utf-8")) == []
+
+
+def test_shipped_studies_describe_themselves_in_short_sentences():
+    from tngd_bench.studies.file.merge import read_table, shipped_studies
+
+    for name in shipped_studies():
+        table = read_table(name).table
+        told = [item for topic in table.get("choices", {}).values() for item in topic]
+        text = Prose((" ".join(table["description"].split()), *told))
+        assert text.too_long() == [], name
+
+
 def _with_smoke() -> list[str]:
     from tngd_bench.studies.file.merge import read_table, shipped_studies
 
     return [name for name in shipped_studies() if "smoke" in read_table(name).profiles or name == "smoke"]
 
 
-@pytest.mark.slow(reason="runs every shipped study that has a profile of seconds")
+@pytest.mark.slow  # runs every shipped study that has a profile of seconds
 @pytest.mark.parametrize("study", _with_smoke())
 def test_the_page_of_every_shipped_study_reads_easily(study, tmp_path):
     from tngd_bench.report import build_report

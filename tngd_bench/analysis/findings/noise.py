@@ -92,7 +92,8 @@ def _undecided_sentences(swept: Sequence[ScoredTolerance], infos: Infos) -> list
             by_note.setdefault(each.both.note, []).append(parameter_name(each.both.parameter))
     titles = dict.fromkeys(infos[each.both.optimizer].title for each in swept)
     decided = any(not each.both.note for each in swept)
-    who = "" if decided or not titles else f"{quantities.listed(list(titles))} to "
+    named = quantities.listed(list(titles)) if 0 < len(titles) <= 2 else f"{len(titles)} settings"
+    who = "" if decided or not titles else f"{named} to "
     sentences = []
     for note, names in by_note.items():
         verdict, _, reason = note.partition(": ")
